@@ -1,0 +1,1 @@
+"""The server: everything between a published event and a subscriber's socket. It never imports agent."""
