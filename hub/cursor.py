@@ -1,0 +1,65 @@
+"""Ids and positions: `<epoch>-<seq>`. Pure.
+
+The epoch names one history; seq rises by one per event and is never used twice within an epoch.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal
+
+import msgspec
+
+ResetReason = Literal["malformed", "foreign", "future", "expired"]
+
+_CURSOR = re.compile(r"([A-Za-z0-9]{1,32})-(0|[1-9][0-9]*)", re.ASCII)
+_MAX_DIGITS: Final = 18
+MAX_SHOWN: Final = 200
+"""How many characters of a cursor that cannot be used are repeated to its sender."""
+
+
+class Range(msgspec.Struct, frozen=True):
+    """What a history holds: `oldest` is the first stored seq (head + 1 when nothing is stored)."""
+
+    epoch: str
+    oldest: int
+    head: int
+
+
+class Reset(msgspec.Struct, frozen=True):
+    """A cursor that cannot be honoured.
+
+    Attributes:
+        reason: why.
+        requested: the cursor as sent, shortened.
+        seq: its sequence number where it belongs to this epoch, else None.
+    """
+
+    reason: ResetReason
+    requested: str
+    seq: int | None = None
+
+
+def show(epoch: str, seq: int) -> str:
+    """Return the id of a sequence number."""
+    return f"{epoch}-{seq}"
+
+
+def resolve(cursor: str, stored: Range) -> int | Reset:
+    """Return the position to go on after, or why that cannot be done.
+
+    A cursor matches exactly: this epoch, `-`, ASCII digits, within `[oldest - 1, head]`.
+    """
+    match = _CURSOR.fullmatch(cursor)
+    requested = cursor[:MAX_SHOWN]
+    if match is None:
+        return Reset("malformed", requested)
+    if match[1] != stored.epoch:
+        return Reset("foreign", requested)
+    # Thousands of digits are a number, too, but int() refuses them.
+    if len(match[2]) > _MAX_DIGITS or int(match[2]) > stored.head:
+        return Reset("future", requested)
+    seq = int(match[2])
+    if seq < stored.oldest - 1:
+        return Reset("expired", requested, seq)
+    return seq

@@ -1,0 +1,242 @@
+"""What a posted event is: bytes in, `Event`s out, or an error that names the field.
+
+Pure: no I/O, no clock. Once an `Event` exists, no later code checks it again. The posted bytes travel on
+unchanged (only line breaks between tokens become spaces), so numbers, escapes and unknown fields arrive as
+they were sent.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from hub.errors import BadRequest, InvalidEvent, TooLarge
+
+MAX_EVENT_BYTES: Final = 64 * 1024
+MAX_BATCH_BYTES: Final = 1024 * 1024
+MAX_BATCH_EVENTS: Final = 1000
+MAX_DEPTH: Final = 32
+MAX_TIMESTAMP: Final = 1e11
+
+CONTROL_TYPES: Final = frozenset({"connected", "heartbeat", "snapshot", "stream_reset", "goodbye"})
+"""Made by the server alone and never stored."""
+PROCESS_TYPES: Final = frozenset({"agent_process"})
+"""Made by the server alone, and stored."""
+
+_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,63}")
+_STRING_FIELDS: Final = ("room", "session_id", "participant", "role", "turn_id", "event_id")
+_BREAKS_FIELD = re.compile("[\r\n\0]")
+_LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
+_JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+_decoder = msgspec.json.Decoder()
+_array_decoder = msgspec.json.Decoder(list[msgspec.Raw])
+_encoder = msgspec.json.Encoder()
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """A valid event.
+
+    Attributes:
+        type: what happened.
+        body: the JSON object as posted, UTF-8, without CR and LF.
+        stamped: whether `body` has a `timestamp`.
+        room, session_id, participant, role, turn_id: what filters and state look at.
+        event_id: what makes a retry harmless, or None.
+        operator_only: whether the event says `"audience": "operator"`.
+        segment: the `segment_id` of an interim transcript, which a newer one replaces; None otherwise.
+    """
+
+    type: str
+    body: bytes
+    stamped: bool
+    room: str | None = None
+    session_id: str | None = None
+    participant: str | None = None
+    role: str | None = None
+    turn_id: str | None = None
+    event_id: str | None = None
+    operator_only: bool = False
+    segment: str | None = None
+
+
+def parse_one(body: bytes, *, idempotency_key: str | None = None) -> Event:
+    """Read one posted event.
+
+    Args:
+        body: a JSON object, at most 64 KiB.
+        idempotency_key: stands for a missing `event_id`.
+
+    Raises:
+        BadRequest: not JSON.
+        InvalidEvent: JSON, but not an event.
+        TooLarge: over 64 KiB.
+    """
+    return _event(body, where="", idempotency_key=idempotency_key)
+
+
+def parse_array(body: bytes, *, idempotency_key: str | None = None) -> list[Event]:
+    """Read a JSON array of events, all or nothing.
+
+    Raises:
+        BadRequest, InvalidEvent, TooLarge: as for one event; the detail names the index.
+    """
+    return _events(_elements(body), idempotency_key)
+
+
+def parse_ndjson(body: bytes, *, idempotency_key: str | None = None) -> list[Event]:
+    """Read newline-delimited JSON (one event a line, blank lines skipped), all or nothing.
+
+    Raises:
+        BadRequest, InvalidEvent, TooLarge: as for one event; the detail names the index.
+    """
+    _check_batch_size(body)
+    return _events([line for line in body.split(b"\n") if line.strip()], idempotency_key)
+
+
+def make(fields: dict[str, Any]) -> Event:
+    """Make an event of the server's own from a dict with at least `type`."""
+    return _from_fields(fields, _encoder.encode(fields), "", own=True)
+
+
+def rebuild(event: Event, fields: object) -> Event:
+    """Return the event with other fields, checked anew (what a redaction hook answers).
+
+    The `event_id` stays, so that a retry is recognised whatever the hook took out.
+
+    Raises:
+        InvalidEvent: the fields are not an event.
+    """
+    if not isinstance(fields, dict):
+        raise InvalidEvent(f"The redaction hook answered {type(fields).__name__}; it must answer a dict.")
+    changed = _from_fields(fields, _encoder.encode(fields), "")
+    return msgspec.structs.replace(changed, event_id=event.event_id)
+
+
+def fields_of(event: Event) -> dict[str, Any]:
+    """Decode the event's JSON object."""
+    fields: dict[str, Any] = _decoder.decode(event.body)
+    return fields
+
+
+def _check_batch_size(body: bytes) -> None:
+    if len(body) > MAX_BATCH_BYTES:
+        raise TooLarge(
+            f"The batch has {len(body)} bytes; at most {MAX_BATCH_BYTES} are taken. Send several smaller ones."
+        )
+
+
+def _elements(body: bytes) -> list[bytes]:
+    _check_batch_size(body)
+    try:
+        return [bytes(raw) for raw in _array_decoder.decode(body)]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"The body is not a JSON array: {error}.") from error
+
+
+def _events(parts: list[bytes], key: str | None) -> list[Event]:
+    if len(parts) > MAX_BATCH_EVENTS:
+        raise TooLarge(f"The batch has {len(parts)} events; at most {MAX_BATCH_EVENTS} are taken.")
+    # NUL cannot stand in an event_id, so a key for one place of a batch never equals a posted one.
+    return [
+        _event(part, where=f"[{index}]", idempotency_key=f"{key}\0{index}" if key else None)
+        for index, part in enumerate(parts)
+    ]
+
+
+def _event(body: bytes, *, where: str, idempotency_key: str | None) -> Event:
+    if len(body) > MAX_EVENT_BYTES:
+        at = f" at {where}" if where else ""
+        raise TooLarge(f"The event{at} has {len(body)} bytes; at most {MAX_EVENT_BYTES} are taken.")
+    _check_depth(body, where)
+    try:
+        fields = _decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise InvalidEvent(f"{_at(where)}a number cannot be held: {error}.", field=where or None) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"{_at(where)}not JSON: {error}.") from error
+    if not isinstance(fields, dict):
+        raise InvalidEvent(f"{_at(where)}an event is a JSON object, not {_name(fields)}.")
+    event = _from_fields(fields, body.strip(b" \t\r\n").translate(_LINE_BREAKS), where)
+    if event.event_id is None and idempotency_key is not None:
+        return msgspec.structs.replace(event, event_id=idempotency_key)
+    return event
+
+
+def _check_depth(body: bytes, where: str) -> None:
+    # Most events have few brackets in all, inside strings or out: then no closer look is needed.
+    if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
+        return
+    depth = 0
+    for byte in _JSON_STRING.sub(b"", body):
+        if byte in b"{[":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise InvalidEvent(f"{_at(where)}nested deeper than {MAX_DEPTH} levels.")
+        elif byte in b"}]":
+            depth -= 1
+
+
+def _from_fields(fields: dict[str, Any], body: bytes, where: str, *, own: bool = False) -> Event:
+    get = fields.get
+    kind = _checked_type(get("type"), where, own=own)
+    if "id" in fields:
+        raise _wrong(where, "id", get("id"), "no such field: the server gives ids; name your own event_id")
+    for name in _STRING_FIELDS:
+        if name in fields:
+            _check_string(where, name, fields[name])
+    stamped = "timestamp" in fields
+    if stamped:
+        _check_timestamp(where, fields["timestamp"])
+    interim = kind == "transcript" and get("is_final") is False
+    segment = get("segment_id") if interim else None
+    return Event(
+        kind,
+        body,
+        stamped,
+        get("room"),
+        get("session_id"),
+        get("participant"),
+        get("role"),
+        get("turn_id"),
+        get("event_id"),
+        get("audience") == "operator",
+        segment if isinstance(segment, str) else None,
+    )
+
+
+def _checked_type(kind: object, where: str, *, own: bool) -> str:
+    if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
+        raise _wrong(where, "type", kind, "expected a letter, then letters, digits, _ . : or -, at most 64")
+    if kind in CONTROL_TYPES or (kind in PROCESS_TYPES and not own):
+        raise _wrong(where, "type", kind, "the server alone makes events of this type; choose another")
+    return kind
+
+
+def _check_string(where: str, name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise _wrong(where, name, value, "expected a string; leave the field out where there is none")
+    if _BREAKS_FIELD.search(value):
+        raise _wrong(where, name, value, "expected a string without CR, LF and NUL")
+
+
+def _check_timestamp(where: str, value: object) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < MAX_TIMESTAMP
+    if not number:
+        raise _wrong(where, "timestamp", value, "expected seconds since 1970, from 0 to below 1e11")
+
+
+def _wrong(where: str, field: str, value: object, expected: str) -> InvalidEvent:
+    shown = _name(value) if isinstance(value, dict | list) else repr(value)[:80]
+    return InvalidEvent(f"{_at(where)}{field}: {shown}: {expected}.", field=f"{where}.{field}".lstrip("."))
+
+
+def _at(where: str) -> str:
+    return f"Event {where}: " if where else ""
+
+
+def _name(value: object) -> str:
+    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")

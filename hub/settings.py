@@ -1,0 +1,341 @@
+"""Every setting, typed, in one place: read from the environment, `.env.local` and `.env` (in that order).
+
+Reads files and the environment only in `load`; `parse` is pure. `flask_server.py --help` and docs/settings.md
+are made from the table below.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+from dotenv import dotenv_values
+
+from hub.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+LOOPBACK_ORIGIN: Final = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
+"""Origins that are listed when STREAM_CORS_ORIGINS is not set."""
+
+
+class RateLimit(msgspec.Struct, frozen=True):
+    """At most `count` requests in `seconds`."""
+
+    count: int
+    seconds: int
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the operator chose. See `TABLE` for the meaning of each field, its unit and its default."""
+
+    host: str = "127.0.0.1"
+    port: int = 5000
+    history: str = "sqlite:///data/events.db"
+    history_max_events: int = 100_000
+    history_max_age: float = 86_400.0
+    history_sync: Literal["normal", "full"] = "normal"
+    heartbeat: float = 15.0
+    queue_size: int = 256
+    max_clients: int = 10_000
+    max_clients_per_address: int | None = None
+    drain: float = 5.0
+    cors_origins: tuple[str, ...] | None = None
+    publish_keys: tuple[str, ...] = ()
+    subscribe_keys: tuple[str, ...] = ()
+    operator_keys: tuple[str, ...] = ()
+    jwt_secret: str | None = None
+    rate_limit: RateLimit | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    allow_open: bool = False
+    redact: str | None = None
+    log_format: Literal["text", "json"] = "text"
+    livekit_url: str | None = None
+    livekit_api_key: str | None = None
+    livekit_api_secret: str | None = None
+    openai_api_key: str | None = None
+    openai_base_url: str | None = None
+    agent: dict[str, str] = {}  # msgspec copies the default for each instance
+
+    @property
+    def keyed(self) -> bool:
+        """Whether any key or JWT secret of the hub is set."""
+        return bool(self.publish_keys or self.subscribe_keys or self.operator_keys or self.jwt_secret)
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One row of the table: the variable, the field that holds it, how it is read and what it means."""
+
+    name: str
+    field: str
+    read: Callable[[str], Any]
+    expects: str
+    meaning: str
+    secret: bool = False
+
+
+def load(
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    **overrides: Any,
+) -> Settings:
+    """Read the settings.
+
+    Args:
+        environ: variables that win over the files; the process's own by default.
+        folder: where `.env.local` and `.env` lie; the working directory by default.
+        **overrides: fields that win over everything (command-line options, tests).
+
+    Raises:
+        SettingsError: a value is malformed; names the variable.
+    """
+    folder = folder or Path.cwd()
+    values: dict[str, str] = {}
+    for name in (".env", ".env.local"):
+        values.update({k: v for k, v in dotenv_values(folder / name).items() if v is not None})
+    values.update(os.environ if environ is None else environ)
+    return parse(values, **overrides)
+
+
+def parse(values: Mapping[str, str], **overrides: Any) -> Settings:
+    """Turn variables into settings; an empty value counts as not set.
+
+    Raises:
+        SettingsError: a value is malformed; names the variable.
+    """
+    fields: dict[str, Any] = {}
+    for setting in TABLE:
+        text = values.get(setting.name, "").strip()
+        if text:
+            fields[setting.field] = _read(setting, text)
+    fields["agent"] = {name: values[name] for name in sorted(values) if name.startswith("AGENT_")}
+    fields.update(overrides)
+    return Settings(**fields)
+
+
+def _read(setting: Setting, text: str) -> Any:
+    try:
+        return setting.read(text)
+    except ValueError as error:
+        shown = "(not shown)" if setting.secret else repr(text)
+        raise SettingsError(f"{setting.name}={shown}: expected {setting.expects}.") from error
+
+
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        number = int(text)
+        if not low <= number <= high:
+            raise ValueError(text)
+        return number
+
+    return read
+
+
+def _seconds(low: float, high: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        number = float(text)
+        if not low <= number <= high:
+            raise ValueError(text)
+        return number
+
+    return read
+
+
+def _choice(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError(text)
+        return text.lower()
+
+    return read
+
+
+def _matching(pattern: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(text)
+        return text
+
+    return read
+
+
+def _list(read_one: Callable[[str], str] = str) -> Callable[[str], tuple[str, ...]]:
+    def read(text: str) -> tuple[str, ...]:
+        return tuple(read_one(part.strip()) for part in text.split(",") if part.strip())
+
+    return read
+
+
+def _boolean(text: str) -> bool:
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    try:
+        return words[text.lower()]
+    except KeyError:
+        raise ValueError(text) from None
+
+
+def _rate(text: str) -> RateLimit:
+    match = re.fullmatch(r"([1-9]\d{0,8})\s*/\s*(second|minute)", text)
+    if match is None:
+        raise ValueError(text)
+    return RateLimit(int(match[1]), 1 if match[2] == "second" else 60)
+
+
+def _origin(text: str) -> str:
+    if text != "null" and not re.fullmatch(r"https?://[^/\s?#*]+", text):
+        raise ValueError(text)
+    return text.lower()
+
+
+_URL = _matching(r"(?:wss?|https?)://[^\s/]+\S*")
+
+TABLE: Final[tuple[Setting, ...]] = (
+    Setting("STREAM_HOST", "host", _matching(r"\S+"), "a host name or address", "Where the server listens."),
+    Setting("STREAM_PORT", "port", _integer(0, 65535), "a port, 0 to 65535", "Its port; 0 takes a free one."),
+    Setting(
+        "STREAM_HISTORY",
+        "history",
+        _matching(r"sqlite:///.+|memory://|redis://.*"),
+        "sqlite:///PATH or memory://",
+        "Where events are kept. `memory://` forgets them at the end of the process.",
+    ),
+    Setting(
+        "STREAM_HISTORY_MAX_EVENTS",
+        "history_max_events",
+        _integer(1, 100_000_000),
+        "a count from 1",
+        "How many of the newest events are kept.",
+    ),
+    Setting(
+        "STREAM_HISTORY_MAX_AGE",
+        "history_max_age",
+        _seconds(1, 1e9),
+        "seconds, from 1",
+        "How long an event is kept, in seconds.",
+    ),
+    Setting(
+        "STREAM_HISTORY_SYNC",
+        "history_sync",
+        _choice("normal", "full"),
+        "normal or full",
+        "What an acknowledged event survives: `normal` a crash of the process, `full` a power cut as well (slower).",
+    ),
+    Setting(
+        "STREAM_HEARTBEAT",
+        "heartbeat",
+        _seconds(0.1, 3600),
+        "seconds, 0.1 to 3600",
+        "Seconds between two heartbeats of a stream.",
+    ),
+    Setting(
+        "STREAM_QUEUE_SIZE",
+        "queue_size",
+        _integer(1, 1_000_000),
+        "a count from 1",
+        "How many events wait in memory for one slow client before it is served from the history.",
+    ),
+    Setting(
+        "STREAM_MAX_CLIENTS",
+        "max_clients",
+        _integer(1, 1_000_000),
+        "a count from 1",
+        "How many streams may be open at once (also limited by the file descriptors).",
+    ),
+    Setting(
+        "STREAM_MAX_CLIENTS_PER_ADDRESS",
+        "max_clients_per_address",
+        _integer(1, 1_000_000),
+        "a count from 1",
+        "How many streams one address may hold open; not limited on loopback, 100 elsewhere unless set.",
+    ),
+    Setting(
+        "STREAM_DRAIN",
+        "drain",
+        _seconds(0, 8),
+        "seconds, 0 to 8",
+        "Seconds over which open streams are closed when the server stops.",
+    ),
+    Setting(
+        "STREAM_CORS_ORIGINS",
+        "cors_origins",
+        _list(_origin),
+        "origins like https://app.example.com, separated by commas",
+        "Which web origins may use the hub. Unset: localhost, and `null` (a page from disk) while it is open.",
+    ),
+    Setting(
+        "STREAM_PUBLISH_KEYS",
+        "publish_keys",
+        _list(),
+        "keys separated by commas",
+        "Keys that may publish. Unset: anyone who reaches the server may.",
+        secret=True,
+    ),
+    Setting(
+        "STREAM_SUBSCRIBE_KEYS",
+        "subscribe_keys",
+        _list(),
+        "keys separated by commas",
+        "Keys that may read. Unset: anyone who reaches the server may.",
+        secret=True,
+    ),
+    Setting(
+        "STREAM_OPERATOR_KEYS",
+        "operator_keys",
+        _list(),
+        "keys separated by commas",
+        "Keys that may do everything. Unset: anyone who reaches the server may.",
+        secret=True,
+    ),
+    Setting(
+        "STREAM_JWT_SECRET",
+        "jwt_secret",
+        _matching(r".{32,}"),
+        "at least 32 characters",
+        "The secret of HS256 tokens that your own back end mints; closes all scopes.",
+        secret=True,
+    ),
+    Setting(
+        "STREAM_RATE_LIMIT",
+        "rate_limit",
+        _rate,
+        "N/second or N/minute",
+        "Limit on publishing per key or address. Unset: none on loopback, 100/second elsewhere.",
+    ),
+    Setting(
+        "STREAM_TRUSTED_PROXIES",
+        "trusted_proxies",
+        _list(),
+        "addresses or networks separated by commas",
+        "Proxies whose X-Forwarded-For is believed.",
+    ),
+    Setting(
+        "STREAM_ALLOW_OPEN",
+        "allow_open",
+        _boolean,
+        "1 or 0",
+        "Lets the server start without keys where it is reachable from other machines.",
+    ),
+    Setting(
+        "STREAM_REDACT",
+        "redact",
+        _matching(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"),
+        "module:name",
+        "A Python callable that changes each event (a dict) before it is stored.",
+    ),
+    Setting("STREAM_LOG_FORMAT", "log_format", _choice("text", "json"), "text or json", "How log lines look."),
+    Setting("LIVEKIT_URL", "livekit_url", _URL, "a URL like ws://localhost:7880", "The LiveKit server."),
+    Setting("LIVEKIT_API_KEY", "livekit_api_key", str, "a key", "LiveKit's API key."),
+    Setting("LIVEKIT_API_SECRET", "livekit_api_secret", str, "a secret", "LiveKit's API secret.", secret=True),
+    Setting("OPENAI_API_KEY", "openai_api_key", str, "a key", "The key of the model APIs.", secret=True),
+    Setting(
+        "OPENAI_BASE_URL",
+        "openai_base_url",
+        _URL,
+        "a URL like http://localhost:8000/v1",
+        "An OpenAI-compatible endpoint in place of OpenAI's (local models).",
+    ),
+)
