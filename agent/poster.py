@@ -1,0 +1,289 @@
+"""Posts the session's events to the hub, without the session ever waiting for it.
+
+`post` is called from session callbacks: it encodes the event, puts it in line and returns. One thread sends
+what waits, in order, in batches of whatever is there; a second one (only with a spool folder) moves to disk
+what the hub has not taken within a tenth of a second, so that neither an outage nor the death of this process
+loses it. Every event has an `event_id`, so sending it twice is harmless, and a batch whose answer was lost is
+simply sent again.
+
+May touch: the network (one URL), threads, and by way of `agent.backlog` the spool folder.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import random
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+import requests
+
+from agent.backlog import Backlog
+from agent.retry import Answer, Pace, Verdict, backoff, judge, retry_after
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_EVENT_BYTES = 64 * 1024
+MAX_BATCH_BYTES = 1024 * 1024
+MAX_BATCH_EVENTS = 1000
+DEFAULT_URL = "http://127.0.0.1:5000"
+PUBLISH_PATH = "/api/agent/data"
+
+# What an odd argument makes the encoder raise: an unknown type, a lone surrogate, a loop, a changing dict.
+_NOT_ENCODABLE = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AttributeError)
+
+log = logging.getLogger(__name__)
+
+
+def encode(event: dict[str, Any], now: float) -> bytes:
+    """Return the event as one line of JSON, with an `event_id` and a `timestamp` where they are missing.
+
+    Raises:
+        TypeError: A value has no JSON form.
+        ValueError: A string cannot be written as UTF-8.
+        RecursionError: It is nested without end.
+    """
+    whole = dict(event)
+    if whole.get("event_id") is None:
+        whole["event_id"] = str(uuid.uuid4())
+    if whole.get("timestamp") is None:
+        whole["timestamp"] = now
+    return msgspec.json.encode(whole)
+
+
+class Poster:
+    """Sends events to the hub in the background.
+
+    Args:
+        url: Address of the hub, `http://host:port`.
+        key: Publish key, if the hub asks for one.
+        spool_dir: Folder for events that wait while the hub is away, also those of an earlier process;
+            None: memory only.
+        max_queue: How many events may wait in memory.
+        max_queue_bytes: How many bytes they may take.
+        max_spool_bytes: How large the spool may grow.
+        pace: Delays and timeouts.
+        chance: Source of random numbers from 0 to 1.
+
+    Raises:
+        ValueError: The URL is not one of HTTP.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        *,
+        spool_dir: Path | None = None,
+        max_queue: int = 10_000,
+        max_queue_bytes: int = 16 * 1024 * 1024,
+        max_spool_bytes: int = 64 * 1024 * 1024,
+        pace: Pace | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f"the hub's URL is {url!r}; it must start with http:// or https:// (STREAM_URL)")
+        self._url = url.rstrip("/") + PUBLISH_PATH
+        self._headers = {"Content-Type": "application/json"} | (
+            {"Authorization": f"Bearer {key}"} if key else {}
+        )
+        self._pace = pace or Pace()
+        self._chance = chance
+        self._backlog = Backlog(
+            max_events=max_queue,
+            max_bytes=max_queue_bytes,
+            spool_dir=spool_dir,
+            max_spool_bytes=max_spool_bytes,
+        )
+        self._failures = 0
+        self._batch_limit = MAX_BATCH_EVENTS
+        self._reported = 0
+        self._deadline: float | None = None
+        self._hurry = threading.Event()
+        self._closed = threading.Event()
+        self._sender = threading.Thread(target=self._send_all, name="poster", daemon=True)
+        self._sender.start()
+        if spool_dir:
+            threading.Thread(target=self._spill_late, name="poster-spool", daemon=True).start()
+        atexit.register(self.close, 1.0)
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """Make a poster from STREAM_URL, STREAM_PUBLISH_KEY and AGENT_SPOOL_DIR.
+
+        Raises:
+            ValueError: STREAM_URL is not a URL of HTTP.
+        """
+        folder = os.environ.get("AGENT_SPOOL_DIR")
+        return cls(
+            os.environ.get("STREAM_URL") or DEFAULT_URL,
+            os.environ.get("STREAM_PUBLISH_KEY") or None,
+            spool_dir=Path(folder) if folder else None,
+        )
+
+    def post(self, event: dict[str, Any]) -> None:
+        """Put an event in line. Never blocks, never raises; safe from any thread.
+
+        Args:
+            event: As in the hub's description; `event_id` and `timestamp` (seconds since 1970) are added if
+                missing. It is copied, and may be changed afterwards.
+        """
+        try:
+            line = encode(event, time.time())
+        except _NOT_ENCODABLE as error:
+            self._backlog.lose(1, f"an event cannot be written as JSON: {error}", event)
+            return
+        if len(line) > MAX_EVENT_BYTES:
+            self._backlog.lose(1, f"an event has {len(line)} bytes, the limit is {MAX_EVENT_BYTES}", event)
+            return
+        self._backlog.append(line, event)
+
+    def flush(self, timeout_seconds: float) -> bool:
+        """Wait until the hub has everything, at most so long; return whether it has."""
+        self._hurry.set()
+        return self._backlog.wait_until_empty(timeout_seconds)
+
+    def close(self, timeout_seconds: float) -> bool:
+        """Send what waits, at most so long, then end; what is left stays in the spool for the next process.
+
+        Returns:
+            Whether the hub has everything.
+        """
+        if self._closed.is_set():
+            return self._backlog.empty
+        atexit.unregister(self.close)
+        self._deadline = time.monotonic() + timeout_seconds
+        delivered = self.flush(timeout_seconds)
+        self._closed.set()
+        lost = self._backlog.close()
+        self._hurry.set()
+        self._report_drops()
+        if lost:
+            log.error(
+                "the hub at %s did not take %d events, and there is no spool to keep them", self._url, lost
+            )
+        elif not delivered:
+            log.warning("the hub at %s is away; the events that wait are kept in the spool folder", self._url)
+        return delivered
+
+    def _send_all(self) -> None:
+        with requests.Session() as session:
+            session.trust_env = False
+            session.headers.update(self._headers)
+            while self._backlog.wait_for_events():
+                try:
+                    self._send_next(session)
+                except Exception:
+                    log.exception("sending events to %s failed in an unforeseen way; going on", self._url)
+                    self._pause(self._pace.longest_delay)
+
+    def _send_next(self, session: requests.Session) -> None:
+        self._report_drops()
+        batch = self._backlog.peek(self._batch_limit, MAX_BATCH_BYTES)
+        if not batch:
+            return
+        answer = self._attempt(session, batch)
+        if answer.verdict is Verdict.ACCEPTED:
+            self._backlog.drop(batch)
+            self._batch_limit = min(self._batch_limit * 2, MAX_BATCH_EVENTS)
+            if self._failures:
+                log.info("the hub at %s takes events again", self._url)
+            self._failures = 0
+        elif answer.verdict is Verdict.BAD:
+            self._narrow_down(batch, answer.detail)
+        else:
+            self._wait_after(answer)
+
+    def _attempt(self, session: requests.Session, batch: list[bytes]) -> Answer:
+        timeouts = (self._pace.connect_timeout, self._pace.answer_timeout)
+        try:
+            response = session.post(
+                self._url, data=b"[" + b",".join(batch) + b"]", timeout=timeouts, allow_redirects=False
+            )
+        except requests.RequestException as error:
+            return Answer(Verdict.LATER, f"{type(error).__name__}: {error}")
+        verdict = judge(response.status_code)
+        if verdict is Verdict.ACCEPTED:
+            return _check_acknowledgement(response)
+        detail = f"status {response.status_code}: {_start_of(response)}"
+        return Answer(verdict, detail, retry_after(response.headers.get("Retry-After"), time.time()))
+
+    def _narrow_down(self, batch: list[bytes], detail: str) -> None:
+        """Halve the batch until the one bad event stands alone, then count that one as dropped."""
+        if len(batch) > 1:
+            self._batch_limit = len(batch) // 2
+            return
+        log.error("the hub refuses an event (%s): %r", detail, batch[0][:500])
+        self._backlog.drop(batch)
+        event = _decoded(batch[0])
+        if event.get("type") != "events_dropped":
+            self._backlog.lose(1, f"the hub refused an event: {detail}", event)
+
+    def _wait_after(self, answer: Answer) -> None:
+        delay = backoff(
+            self._failures, self._chance(), first=self._pace.first_delay, longest=self._pace.longest_delay
+        )
+        if answer.verdict is Verdict.KEY_REFUSED:
+            delay = self._pace.key_delay
+            log.error(
+                "the hub at %s refuses our key (%s); set STREAM_PUBLISH_KEY to one of its "
+                "STREAM_PUBLISH_KEYS. Events are kept; next attempt in %.0f s",
+                self._url,
+                answer.detail,
+                delay,
+            )
+        elif not self._failures:
+            log.warning(
+                "the hub at %s does not take events (%s); keeping them and trying again",
+                self._url,
+                answer.detail,
+            )
+        self._failures += 1
+        self._pause(max(delay, answer.retry_after))
+
+    def _pause(self, seconds: float) -> None:
+        if self._deadline is not None:
+            seconds = min(seconds, max(0.05, self._deadline - time.monotonic()))
+        if not self._closed.is_set():
+            self._hurry.wait(seconds)
+            self._hurry.clear()
+
+    def _spill_late(self) -> None:
+        while self._backlog.wait_for_events(in_memory=True):
+            mark = self._backlog.arrived
+            if self._closed.wait(self._pace.spill_after):
+                return
+            self._backlog.spill(mark)
+
+    def _report_drops(self) -> None:
+        dropped = self._backlog.dropped
+        if dropped != self._reported:
+            self._reported = dropped
+            log.error("%d events dropped so far; the latest because %s", dropped, self._backlog.last_drop)
+
+
+def _check_acknowledgement(response: requests.Response) -> Answer:
+    """Believe a 2xx only from a hub: something else on its port must not swallow the conversation."""
+    if _decoded(response.content).get("status") == "ok":
+        return Answer(Verdict.ACCEPTED)
+    return Answer(
+        Verdict.LATER, f"status {response.status_code}, but not the answer of a hub: {_start_of(response)!r}"
+    )
+
+
+def _start_of(response: requests.Response) -> str:
+    return response.content[:300].decode(errors="replace")
+
+
+def _decoded(block: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(block, type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError):
+        return {}

@@ -1,0 +1,99 @@
+"""Rules for posting to the hub: what an answer means and how long to wait. Pure: no clock, network, threads."""
+
+from __future__ import annotations
+
+import email.utils
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+
+class Verdict(Enum):
+    """What an answer of the hub means for the batch."""
+
+    ACCEPTED = "accepted"
+    LATER = "later"
+    KEY_REFUSED = "key refused"
+    BAD = "bad"
+
+
+class Answer(NamedTuple):
+    """How an attempt ended.
+
+    Attributes:
+        verdict: What to do with the batch.
+        detail: The reason in words, for the log.
+        retry_after: How long the hub asks to wait, in seconds.
+    """
+
+    verdict: Verdict
+    detail: str = ""
+    retry_after: float = 0.0
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long to wait and to try, in seconds.
+
+    Attributes:
+        first_delay: Before the second attempt; doubled from then on.
+        longest_delay: Between attempts while the hub is away.
+        key_delay: Between attempts while the hub refuses the key.
+        connect_timeout: For a connection.
+        answer_timeout: For an answer.
+        spill_after: How long an event waits in memory before it goes to the spool file.
+    """
+
+    first_delay: float = 0.1
+    longest_delay: float = 5.0
+    key_delay: float = 30.0
+    connect_timeout: float = 3.0
+    answer_timeout: float = 10.0
+    spill_after: float = 0.1
+
+
+LONGEST_RETRY_AFTER = 600.0
+
+
+def backoff(attempt: int, chance: float, *, first: float, longest: float) -> float:
+    """Return the seconds to wait after failure number `attempt` (from 0).
+
+    Args:
+        attempt: How many failures came before this one.
+        chance: A random number from 0 to 1: the delay is between half and all of its step, so that many
+            agents do not come back at the same moment.
+        first: The step after the first failure, in seconds.
+        longest: The largest step, in seconds.
+    """
+    step = min(longest, first * 2.0 ** min(attempt, 60))
+    return step * (0.5 + 0.5 * chance)
+
+
+def retry_after(header: str | None, now: float) -> float:
+    """Return the seconds from `now` (since 1970) that a Retry-After header asks for, 0 without one."""
+    if not header:
+        return 0.0
+    try:
+        seconds = float(header) if header.strip().isdecimal() else _seconds_until(header, now)
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+
+
+def judge(status: int) -> Verdict:
+    """Say what an HTTP status means for a batch.
+
+    Only statuses that speak about the events themselves are BAD; any other refusal (a wrong path, a proxy in
+    the way, a hub that drains) may be over later, and the events are kept.
+    """
+    if 200 <= status < 300:
+        return Verdict.ACCEPTED
+    if status in {401, 403}:
+        return Verdict.KEY_REFUSED
+    if status in {400, 413, 422}:
+        return Verdict.BAD
+    return Verdict.LATER
+
+
+def _seconds_until(date: str, now: float) -> float:
+    return email.utils.parsedate_to_datetime(date).timestamp() - now
