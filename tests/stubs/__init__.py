@@ -1,0 +1,1 @@
+"""Stand-ins for services that the tests must not depend on; each speaks the real protocol on loopback."""
