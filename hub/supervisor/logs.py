@@ -1,0 +1,115 @@
+"""The child's output as lines that may be kept and shown: split, freed of secrets, bounded. Pure: no I/O.
+
+The child's bytes are foreign: lines may never end, carry terminal escapes, or repeat a key it was given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+LINE_LIMIT = 2_000
+"""The longest line that is kept, in characters."""
+
+LINES_KEPT = 200
+"""How many of the last lines are kept."""
+
+BUFFER_LIMIT = 16_384
+"""The longest unfinished line that is held, in bytes; the rest of it is dropped."""
+
+SECRET_NAME = re.compile(r"(KEY|SECRET|TOKEN|PASSWORD)S?$", re.IGNORECASE)
+SHORTEST_SECRET = 4
+"""Shorter values are not hidden: they would punch holes into ordinary words."""
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+
+
+class Splitter:
+    """Cuts a stream of bytes into lines, in bounded memory."""
+
+    def __init__(self, limit: int = BUFFER_LIMIT) -> None:
+        self._limit = limit
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Adds what was read and returns the lines that it completed, without their line ends."""
+        *complete, rest = data.split(b"\n")
+        lines = []
+        for piece in complete:
+            self._keep(piece)
+            lines.append(self.flush())
+        self._keep(rest)
+        return lines
+
+    def flush(self) -> bytes:
+        """Returns the unfinished line and forgets it."""
+        line = bytes(self._rest)
+        self._rest.clear()
+        return line
+
+    def _keep(self, piece: bytes) -> None:
+        self._rest += piece[: self._limit - len(self._rest)]
+
+
+class Cleaner:
+    """Turns a raw line into text without secrets, terminal escapes and control characters."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        secrets: set[str] = set()
+        for name, value in environ.items():
+            if SECRET_NAME.search(name):
+                secrets.update(part.strip() for part in (value, *value.split(",")))
+        hidden = sorted((s for s in secrets if len(s) >= SHORTEST_SECRET), key=len, reverse=True)
+        self._hidden = re.compile("|".join(map(re.escape, hidden))) if hidden else None
+
+    def clean(self, line: bytes | str) -> str:
+        """The line as it may be kept, logged and shown; secrets are hidden before the line is cut."""
+        text = line.decode("utf-8", "replace") if isinstance(line, bytes) else line
+        text = _CONTROLS.sub("\ufffd", _ESCAPES.sub("", text.rstrip("\r\n")))
+        if self._hidden:
+            text = self._hidden.sub("[hidden]", text)
+        return text if len(text) <= LINE_LIMIT else text[:LINE_LIMIT] + " ..."
+
+
+class Tail:
+    """The last lines, oldest first. The caller holds its own lock."""
+
+    def __init__(self, size: int = LINES_KEPT) -> None:
+        self._lines: deque[str] = deque(maxlen=size)
+
+    def add(self, line: str) -> None:
+        """Adds a line that has been cleaned."""
+        self._lines.append(line)
+
+    def last(self, count: int = LINES_KEPT) -> list[str]:
+        """At most the last `count` lines."""
+        return list(self._lines)[-count:]
+
+
+class Gate:
+    """Lets so many lines a second through to the server's log, and counts what it held back."""
+
+    def __init__(self, per_second: int, clock: Callable[[], float]) -> None:
+        self._per_second = per_second
+        self._clock = clock
+        self._since = clock()
+        self._passed = 0
+        self._held = 0
+
+    def admit(self) -> tuple[bool, int]:
+        """Whether the next line may pass, and how many were held back before it since the last report."""
+        now = self._clock()
+        held = 0
+        if now - self._since >= 1.0:
+            held, self._held = self._held, 0
+            self._since, self._passed = now, 0
+        if self._passed >= self._per_second:
+            self._held += 1
+            return False, held
+        self._passed += 1
+        return True, held
