@@ -1,0 +1,311 @@
+"""The two servers as processes: livekit-server on loopback, and the hub as a user starts it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import requests
+
+from tests.livekit.waiting import Growing, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT = Path(__file__).resolve().parents[2]
+API_KEY = "devkey"
+API_SECRET = "a_secret_of_at_least_32_bytes_____"
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """Return a port on 127.0.0.1 that is free now."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Program:
+    """A child process in a session of its own, with its output in a file."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def launch(self, command: list[str], environment: Mapping[str, str] | None = None) -> None:
+        """Start the command, its output appended to the log."""
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process's id.
+
+        Raises:
+            RuntimeError: It was not started.
+        """
+        if self._process is None:
+            raise RuntimeError("the process was not started: use it in a with statement")
+        return self._process.pid
+
+    def alive(self) -> bool:
+        """Return whether it runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process alone; nothing where it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def wait(self, seconds: float) -> int | None:
+        """Wait for the end and return the exit code; None where it still runs."""
+        if self._process is None:
+            return None
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def kill(self) -> None:
+        """End the process and everything in its group at once."""
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(10)
+
+    def tail(self) -> str:
+        """Return the end of the log."""
+        return self.log.read_text(errors="replace")[-4000:] if self.log.exists() else ""
+
+
+class LiveKitServer(Program):
+    """livekit-server on loopback only; a context manager.
+
+    Args:
+        folder: Where its configuration and its log go.
+        webhook: An address for its webhooks.
+
+    Attributes:
+        url: For clients and workers.
+    """
+
+    def __init__(self, folder: Path, webhook: str | None = None) -> None:
+        super().__init__(folder / "livekit-server.log")
+        self.port = free_port()
+        self.url = f"ws://127.0.0.1:{self.port}"
+        self._config = folder / "livekit.yaml"
+        # JSON is YAML, and needs no library. Every address is loopback: --dev would open UDP and TCP ports
+        # on all interfaces.
+        settings: dict[str, Any] = {
+            "port": self.port,
+            "bind_addresses": ["127.0.0.1"],
+            "keys": {API_KEY: API_SECRET},
+            "rtc": {
+                "tcp_port": 0,
+                "udp_port": free_port(socket.SOCK_DGRAM),
+                "node_ip": "127.0.0.1",
+                "use_external_ip": False,
+                "enable_loopback_candidate": True,
+                "interfaces": {"includes": ["lo"]},
+            },
+        }
+        if webhook is not None:
+            settings["webhook"] = {"api_key": API_KEY, "urls": [webhook]}
+        self._config.write_text(json.dumps(settings))
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Start it, or start it again on the same port, and wait until it answers."""
+        program = shutil.which("livekit-server")
+        if program is None:
+            raise FileNotFoundError("livekit-server is not on PATH")
+        self.launch([program, "--config", str(self._config)])
+        wait_until(self._answers, seconds=15, text="livekit-server answers")
+
+    def _answers(self) -> bool:
+        if not self.alive():
+            raise AssertionError(f"livekit-server ended:\n{self.tail()}")
+        return _get_ok(f"http://127.0.0.1:{self.port}/")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """LiveKit's settings for a hub that uses this server."""
+        return {"LIVEKIT_URL": self.url, "LIVEKIT_API_KEY": API_KEY, "LIVEKIT_API_SECRET": API_SECRET}
+
+
+class HubServer(Program):
+    """`flask_server.py`, started by hand as a user would; a context manager.
+
+    Args:
+        folder: Where the event store and the log go.
+        environment: Settings besides the usual; they win over this machine's.
+        port: The port on 127.0.0.1; None takes a free one.
+
+    Attributes:
+        url: Its address.
+        events: What its stream has shown since the start, as `Seen`.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], port: int | None = None) -> None:
+        super().__init__(folder / "hub.log")
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.stream = EventStream(self.url)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+        store = {"STREAM_HISTORY": f"sqlite:///{folder / 'events.db'}", "STREAM_HEARTBEAT": "2"}
+        self._environment = {**kept, **store, **environment}
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "flask_server.py", "--port", str(self.port)]
+        self.launch(command, self._environment)
+        try:
+            wait_until(self._answers, seconds=30, text="the hub answers")
+            self.stream.open()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.signal(signal.SIGTERM)
+        if self.wait(15) is None:
+            self.kill()
+        self.stream.close()
+
+    def _answers(self) -> bool:
+        if not self.alive():
+            raise AssertionError(f"the hub ended:\n{self.tail()}")
+        return _get_ok(f"{self.url}/api/health")
+
+    def post(self, path: str, body: dict[str, Any] | None = None, seconds: float = 30) -> dict[str, Any]:
+        """POST and return the JSON answer.
+
+        Raises:
+            requests.HTTPError: The answer is not a success; its text is shown.
+        """
+        answer = requests.post(self.url + path, json=body, timeout=seconds)
+        if not answer.ok:
+            raise requests.HTTPError(f"{path}: {answer.status_code} {answer.text}", response=answer)
+        decoded: dict[str, Any] = answer.json()
+        return decoded
+
+    def get(self, path: str) -> dict[str, Any]:
+        """GET and return the JSON answer."""
+        answer = requests.get(self.url + path, timeout=30)
+        answer.raise_for_status()
+        decoded: dict[str, Any] = answer.json()
+        return decoded
+
+    def start_agent(self, **options: Any) -> dict[str, Any]:
+        """Start the agent in LiveKit mode and wait until it can take jobs."""
+        return self.post("/api/agent/start", {"mode": "livekit", "wait": 30, **options}, seconds=60)
+
+    def token(self, room: str, identity: str) -> tuple[str, str]:
+        """Return livekit-server's address and a token, as LiveKit's own token sources ask for it."""
+        answer = self.post("/api/token", {"room_name": room, "participant_identity": identity})
+        return answer["server_url"], answer["participant_token"]
+
+
+_OURS = ("STREAM_", "LIVEKIT_", "OPENAI_", "AGENT_")
+
+
+class Seen:
+    """An event of the stream.
+
+    Attributes:
+        at: When it arrived, seconds since 1970.
+        type: The event's type.
+        fields: The whole event.
+    """
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self.at = time.time()
+        self.type: str = fields["type"]
+        self.fields = fields
+
+    def __getitem__(self, name: str) -> Any:
+        return self.fields.get(name)
+
+    def __repr__(self) -> str:
+        return f"{self.at % 1000:.2f} {json.dumps(self.fields)}"
+
+
+class EventStream:
+    """A reader of `/api/stream` in a thread of its own."""
+
+    def __init__(self, url: str, query: str = "") -> None:
+        self._address = f"{url}/api/stream{query}"
+        self.events: Growing[Seen] = Growing("the stream")
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._read, name="event-stream", daemon=True)
+
+    def open(self) -> None:
+        """Begin to read, and return when the stream has said `connected`."""
+        self._thread.start()
+        self.wait("connected", seconds=10)
+
+    def close(self) -> None:
+        """Stop at the next event or at the stream's end."""
+        self._closing.set()
+        self._thread.join(5)
+
+    def _read(self) -> None:
+        try:
+            with requests.get(self._address, stream=True, timeout=(10, 60)) as answer:
+                self._take(answer)
+        except requests.RequestException as ended:
+            self.events.add(Seen({"type": "stream_ended", "reason": str(ended)}))
+
+    def _take(self, answer: requests.Response) -> None:
+        waiting = b""
+        for piece in answer.iter_content(chunk_size=None):
+            waiting += piece
+            *frames, waiting = waiting.split(b"\n\n")
+            for frame in frames:
+                data = [line[5:].strip() for line in frame.split(b"\n") if line.startswith(b"data:")]
+                if data:
+                    self.events.add(Seen(json.loads(b"\n".join(data))))
+            if self._closing.is_set():
+                return
+
+    def wait(self, kind: str, *, seconds: float = 20, after: Seen | None = None, **fields: Any) -> Seen:
+        """Return the first event of a type that has these field values, waiting for it if need be."""
+
+        def fits(seen: Seen) -> bool:
+            return seen.type == kind and all(seen[name] == value for name, value in fields.items())
+
+        return self.events.wait(fits, seconds=seconds, text=f"{kind} {fields}", after=after)
+
+    def of_type(self, *kinds: str, **fields: Any) -> list[Seen]:
+        """Return what has arrived so far of these types, with these field values."""
+        return [
+            seen
+            for seen in self.events.all()
+            if seen.type in kinds and all(seen[name] == value for name, value in fields.items())
+        ]
+
+
+def _get_ok(address: str) -> bool:
+    try:
+        return requests.get(address, timeout=2).ok
+    except requests.RequestException:
+        return False
