@@ -196,6 +196,8 @@ class Backlog:
                 self._pop(min(len(rest), len(self._memory)))
                 self._on_disk = any(not spool.empty for spool in self._files())
                 self._gate.notify_all()
+            if self._own and self._own.unsaved:
+                self._note_unsaved(self._own)
 
     def spill(self, mark: int) -> None:
         """Move to disk what is still in memory of the events that had arrived at `mark`."""
@@ -277,10 +279,15 @@ class Backlog:
             self._on_disk = self._on_disk or taken > 0
             if taken == len(lines) and not self._memory:
                 self._seal_gap()
+        if self._own and (taken < len(lines) or self._own.unsaved):
+            self._note_unsaved(self._own)
+
+    def _note_unsaved(self, spool: Spool) -> None:
+        """Write how many events this process alone knows of, for whoever finds the file if it is killed."""
+        with self._gate:
             unsaved = sum(entry.events for entry in self._memory) + (self._gap.count if self._gap else 0)
-        if self._own:
-            with suppress(OSError):
-                self._own.note_unsaved(unsaved if taken < len(lines) else 0)
+        with suppress(OSError):
+            spool.note_unsaved(unsaved)
 
     def _write(self, lines: list[bytes]) -> int:
         if self._own is None and self._folder:

@@ -1,4 +1,4 @@
-"""Rules for posting to the hub: what an answer means and how long to wait. Pure: no clock, network, threads."""
+"""Rules for posting to the hub: what an answer means, how long to wait. Pure: no clock, network, threads."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Header(NamedTuple):
 def fit(lines: Iterable[bytes], max_events: int, max_bytes: int) -> list[bytes]:
     """Return the first lines that fit into one JSON array of `max_bytes`; the first one always does."""
     chosen: list[bytes] = []
-    size = 2
+    size = len("[]") - len(",")
     for line in lines:
         size += len(line) + 1
         if chosen and (len(chosen) == max_events or size > max_bytes):

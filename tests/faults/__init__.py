@@ -1,0 +1,1 @@
+"""Faults produced with real processes and sockets."""
