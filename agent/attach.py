@@ -1,0 +1,288 @@
+"""`attach(session, ctx)`: one line that streams an existing AgentSession's conversation to the hub.
+
+The shell around `agent.bridge`: listens to the session, asks the bridge for events, filters and redacts
+them, and hands them to the poster. A callback here never blocks (the poster only queues) and never raises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+import threading
+import time
+import uuid
+import weakref
+from typing import TYPE_CHECKING, Any, Protocol
+
+from livekit.agents import AgentSession, JobContext, get_job_context
+from livekit.agents.voice import io, room_io
+
+from agent import bridge
+from agent.conversation import Conversation, Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Coroutine
+
+logger = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 3.0
+
+
+class Sink(Protocol):
+    """Where events go: `agent.poster.Poster`, or anything with these methods."""
+
+    def post(self, event: Event) -> None:
+        """Take one event; never blocks, never raises."""
+
+    def flush(self, timeout: float, /) -> bool:
+        """Wait until what was taken is sent, at most `timeout` seconds; tell whether it is."""
+
+    def close(self, timeout: float, /) -> bool:
+        """Flush and end."""
+
+
+class _Shared:
+    """The process's poster: one thread and one connection, however many sessions run."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._poster: Sink | None = None
+
+    def get(self) -> Sink:
+        with self._lock:
+            if self._poster is None:
+                from agent.poster import Poster
+
+                self._poster = Poster.from_env()
+            return self._poster
+
+
+_shared = _Shared()
+
+
+def shared_poster() -> Sink:
+    """Give the process's poster, made from STREAM_URL and STREAM_PUBLISH_KEY when first asked for."""
+    return _shared.get()
+
+
+_live: weakref.WeakSet[Attachment] = weakref.WeakSet()
+
+
+def announce_end(reason: str) -> None:
+    """Give the sessions of this process that are about to be closed the reason for their `session_ended`.
+
+    Args:
+        reason: For example `agent_stopped`.
+    """
+    for attachment in list(_live):
+        attachment.ending(reason)
+
+
+class SpokenWords(io.TextOutput):
+    """The text output at the end of LiveKit's chain, where words arrive as they are spoken.
+
+    Args:
+        on_words: Called with each word; must not block.
+        next_in_chain: The text output that was there before, if any.
+    """
+
+    def __init__(self, on_words: Callable[[str], None], next_in_chain: io.TextOutput | None = None) -> None:
+        super().__init__(label="SpokenWords", next_in_chain=next_in_chain)
+        self._on_words = on_words
+
+    def before(self, next_in_chain: io.TextOutput | None) -> SpokenWords:
+        """Give an output for the same words that passes them on to another one."""
+        return SpokenWords(self._on_words, next_in_chain)
+
+    async def capture_text(self, text: str) -> None:
+        """Take the next word."""
+        self._on_words(str(text))
+        if self.next_in_chain is not None:
+            await self.next_in_chain.capture_text(text)
+
+    def flush(self) -> None:
+        """Pass the end of a segment on; LiveKit calls it more than once, so it marks nothing here."""
+        if self.next_in_chain is not None:
+            self.next_in_chain.flush()
+
+
+class Attachment:
+    """What `attach` gives back.
+
+    Attributes:
+        words: The text output for the agent's words. `attach` puts it in place for sessions that are started
+            with a room; with audio outputs of your own, pass it to your `TranscriptSynchronizer` as
+            `next_in_chain_text`.
+        session_id: The session's id in all its events.
+    """
+
+    def __init__(self, memory: Conversation, poster: Sink, choose: Callable[[Event], Event | None]) -> None:
+        self.words = SpokenWords(self._on_words)
+        self.session_id = memory.session_id
+        self._memory = memory
+        self._poster = poster
+        self._choose = choose
+        self._identify: Callable[[], str | None] = lambda: None
+
+    def listen(self, session: AgentSession[Any]) -> None:
+        """Subscribe to every event in the bridge's table."""
+        self._identify = lambda: _linked_identity(session)
+        for name in bridge.TABLE:
+            session.on(name, self._callback(name))  # type: ignore[arg-type]  # the table's keys are the names
+
+    def ending(self, reason: str) -> None:
+        """Say why the session is about to end, where LiveKit's close reason would not tell.
+
+        Args:
+            reason: What `session_ended` will give as its reason.
+        """
+        self._memory.end_reason = reason
+
+    def post(self, kind: str, **fields: Any) -> None:
+        """Send an event of your own, with the session's room, id and clock.
+
+        Args:
+            kind: The event's type.
+            **fields: What it says; must be JSON.
+        """
+        self._send([self._memory.event(kind, time.time(), **fields)])
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until what happened so far is sent; blocks, so call it off the event loop.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Returns:
+            Whether everything was sent.
+        """
+        return self._poster.flush(timeout)
+
+    def _callback(self, name: str) -> Callable[[Any], None]:
+        def callback(payload: Any) -> None:
+            try:
+                self._memory.user = self._identify() or self._memory.user
+                self._send(bridge.translate(self._memory, name, payload))
+            except Exception:
+                logger.exception("could not stream the session event %s", name)
+
+        return callback
+
+    def _on_words(self, text: str) -> None:
+        try:
+            self._send(bridge.agent_words(self._memory, text, time.time()))
+        except Exception:
+            logger.exception("could not stream the agent's words")
+
+    def _send(self, events: list[Event]) -> None:
+        for event in events:
+            chosen = self._choose(event)
+            if chosen is not None:
+                self._poster.post(chosen)
+
+
+def attach(
+    session: AgentSession[Any],
+    ctx: JobContext | None = None,
+    *,
+    room: str | None = None,
+    session_id: str | None = None,
+    poster: Sink | None = None,
+    types: Collection[str] | None = None,
+    interims: bool = True,
+    redact: Callable[[Event], Event | None] | None = None,
+) -> Attachment:
+    """Stream a session's conversation to the hub. Call it before `session.start`.
+
+    Args:
+        session: The session; it may have any models, tools and agents.
+        ctx: The job; by default the one this code runs in, if any.
+        room: The room's name; by default the job's.
+        session_id: By default a new UUID.
+        poster: Where events go; by default the process's poster (STREAM_URL, STREAM_PUBLISH_KEY).
+        types: Send only these event types; by default all.
+        interims: Send words while they are spoken; False sends final transcripts only.
+        redact: Called with each event; gives the event to send, changed or not, or None to send nothing. An
+            exception in it keeps the event back.
+
+    Returns:
+        The attachment: the words' text output, the session's id, and `post` for events of your own.
+    """
+    job = ctx if ctx is not None else get_job_context(required=False)
+    memory = Conversation(
+        session_id=session_id or uuid.uuid4().hex,
+        room=room or (job.job.room.name if job is not None else "") or "default",
+        agent=_agent_identity(job),
+    )
+    choose = _chooser(types, redact, interims=interims)
+    attachment = Attachment(memory, poster or shared_poster(), choose)
+    attachment.listen(session)
+    _live.add(attachment)
+    if interims:
+        _tap_room_words(session, attachment)
+    if job is not None:
+        job.add_shutdown_callback(_flusher(attachment))
+    return attachment
+
+
+def _chooser(
+    types: Collection[str] | None, redact: Callable[[Event], Event | None] | None, *, interims: bool
+) -> Callable[[Event], Event | None]:
+    def choose(event: Event) -> Event | None:
+        if types is not None and event["type"] not in types:
+            return None
+        if not interims and event.get("is_final") is False:
+            return None
+        return event if redact is None else redact(event)
+
+    return choose
+
+
+def _agent_identity(job: JobContext | None) -> str:
+    if job is None or job.is_fake_job():  # a simulated job has no token to read it from
+        return "agent"
+    return job.local_participant_identity or "agent"
+
+
+def _linked_identity(session: AgentSession[Any]) -> str | None:
+    try:
+        participant = session.room_io.linked_participant
+    except RuntimeError:  # a session without a room
+        return None
+    return participant.identity if participant is not None else None
+
+
+def _tap_room_words(session: AgentSession[Any], attachment: Attachment) -> None:
+    # Behind the room's synchronizer is the only place where words come paced with the audio, and it can be
+    # set only through the options of `start`. Wrapping `start` keeps this one line for the user.
+    start = session.start
+
+    async def start_with_words(agent: Any, **options: Any) -> Any:
+        if options.get("room") is not None:
+            options = _with_words(options, attachment)
+        return await start(agent, **options)
+
+    session.start = start_with_words  # type: ignore[method-assign]  # same parameters, passed through
+
+
+def _with_words(options: dict[str, Any], attachment: Attachment) -> dict[str, Any]:
+    given = options.get("room_options")
+    if given is None and ("room_input_options" in options or "room_output_options" in options):
+        logger.warning("agent words are not streamed: pass room_options instead of the deprecated options")
+        return options
+    room_options = copy.copy(given) if isinstance(given, room_io.RoomOptions) else room_io.RoomOptions()
+    text = room_options.get_text_output_options()
+    if text is None:  # the user has switched the room's text off, and with it the paced words
+        return options
+    text = copy.copy(text)
+    attachment.words = text.next_in_chain = attachment.words.before(text.next_in_chain)
+    room_options.text_output = text
+    return {**options, "room_options": room_options}
+
+
+def _flusher(attachment: Attachment) -> Callable[[str], Coroutine[None, None, None]]:
+    async def flush_events(_reason: str) -> None:
+        await asyncio.to_thread(attachment.flush, FLUSH_SECONDS)
+
+    return flush_events

@@ -1,0 +1,1 @@
+"""A rehearsal: recorded speech through a real AgentSession, with scripted models, without LiveKit or keys."""

@@ -1,0 +1,26 @@
+"""The agent process: `python agent/worker.py`, started by the hub or by hand.
+
+Nothing heavy is imported before the control socket is watched, so that this process dies with the hub from
+its first moment on. What it runs is in `agent.service`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def main() -> int:
+    """Watch the hub, then import and run the agent; give the exit code."""
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)  # the project, not this folder
+    from agent.control import Control  # noqa: PLC0415
+
+    control = Control.from_env()
+    control.watch()
+    from agent.service import serve  # noqa: PLC0415  # takes a second or two
+
+    return serve(control)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
