@@ -1,9 +1,9 @@
 """One child process: started, listened to, waited for, killed with its group. Only here is subprocess used.
 
 It works the same with plain threads and under gevent's monkey-patching, so all that may wait goes through
-module attributes that gevent replaces (`threading`, `subprocess`, `select.poll`, `time.sleep`). The log pipe is made
-here instead of by Popen: gevent's Popen closes such a pipe twice when the command cannot be executed, the
-second time when its number may already belong to somebody's socket.
+module attributes that gevent replaces (`threading`, `subprocess`, `select.poll`, `time.sleep`). The log pipe
+is made here instead of by Popen: gevent's Popen closes such a pipe twice when the command cannot be executed,
+the second time when its number may already belong to somebody's socket.
 """
 
 from __future__ import annotations

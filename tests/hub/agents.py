@@ -32,6 +32,7 @@ class Watched:
         return self
 
     def __exit__(self, *_):
+        self.supervisor.stop(timeout=0.5)
         self.supervisor.close()
 
     def __getattr__(self, name):
@@ -41,11 +42,11 @@ class Watched:
         return [change["state"] for change in list(self.changes)]
 
     def until_state(self, state, seconds=15.0):
-        until(lambda: self.status().state == state, seconds, what=lambda: self.status())
+        until(lambda: self.status().state == state, seconds, what=self.supervisor.status)
         return self.status()
 
     def until_logged(self, text, seconds=15.0):
-        until(lambda: any(text in line for line in self.status().log), seconds, what=lambda: self.status())
+        until(lambda: any(text in line for line in self.status().log), seconds, what=self.supervisor.status)
         return next(line for line in self.status().log if text in line)
 
 
@@ -69,4 +70,4 @@ def is_alive(pid):
 
 
 def open_descriptors():
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))

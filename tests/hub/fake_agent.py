@@ -1,10 +1,10 @@
 """A stand-in for agent/worker.py that keeps the control socket's contract and misbehaves on demand.
 
 Its arguments are steps, taken in order: `ready`, `running:2`, `draining`, `failed:REASON`, `told:RAW LINE`,
-`log:TEXT`, `env:NAME` (prints the value), `flood:LINES`, `endless`, `grandchild`, `exit:CODE`, `kill`, `deaf`
-(ignores SIGTERM), `drain` (waits for SIGTERM, then says what a worker says, and exits 0), `wait`, `fds`,
-`crash-after:FILE` (exits at once from the second life on), `escape` (leaves a process that holds the log pipe).
-Like the worker, it kills its group when the control socket ends.
+`log:TEXT`, `env:NAME` (prints the value), `fds` (prints the open descriptors), `flood:LINES`, `endless`,
+`grandchild`, `escape` (leaves a process that holds the log pipe), `exit:CODE`, `kill`, `deaf` (ignores
+SIGTERM), `drain` (waits for SIGTERM, then says what a worker says, and exits 0), `wait`, `crash-after:FILE`
+(exits at once from the second life on). Like the worker, it kills its group when the control socket ends.
 """
 
 import json
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 CONTROL = socket.socket(fileno=int(os.environ["AGENT_CONTROL_FD"]))
 SLEEPER = "import time; time.sleep(300)"
@@ -62,14 +63,14 @@ def escape(_argument):
 
 
 def crash_after(marker):
-    if os.path.exists(marker):
+    if Path(marker).exists():
         sys.exit(3)
-    with open(marker, "w"):
-        pass
+    Path(marker).touch()
 
 
 def list_descriptors(_argument):
-    print("fds", sorted(int(name) for name in os.listdir("/proc/self/fd"))[:-1], flush=True)
+    listed = list(Path("/proc/self/fd").iterdir())
+    print("fds", sorted(int(entry.name) for entry in listed if entry.exists()), flush=True)
 
 
 def rest(_argument):
