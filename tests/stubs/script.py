@@ -132,16 +132,24 @@ def _tool_by_word(offered: list[dict[str, Any]], user: str) -> dict[str, Any] | 
 
 
 def _arguments(tool: dict[str, Any], user: str) -> dict[str, Any]:
-    """Fill in the required arguments: the user's last word, 1, true, or the first of the allowed values."""
+    """Fill in the required arguments: null where allowed (strict schemas require even optional ones)."""
     schema = tool.get("parameters") or {}
-    by_type: dict[str, Any] = {"integer": 1, "number": 1, "boolean": True, "array": [], "object": {}}
+    described = schema.get("properties", {})
+    return {name: _value(described.get(name, {}), user) for name in schema.get("required", [])}
+
+
+def _value(schema: dict[str, Any], user: str) -> Any:
+    """The first of the allowed values, 1, true, or for a text the user's last word."""
+    alternatives = [one.get("type") for one in schema.get("anyOf", [])]
+    kind = schema.get("type", alternatives or "string")
+    kinds = kind if isinstance(kind, list) else [kind]
+    if "null" in kinds:
+        return None
+    if schema.get("enum"):
+        return schema["enum"][0]
+    by_kind: dict[str, Any] = {"integer": 1, "number": 1, "boolean": True, "array": [], "object": {}}
     words = re.findall(r"\w+", user)
-    filled = {}
-    for name in schema.get("required", []):
-        described = schema.get("properties", {}).get(name, {})
-        fallback = by_type.get(described.get("type", "string"), words[-1] if words else "")
-        filled[name] = described["enum"][0] if described.get("enum") else fallback
-    return filled
+    return by_kind.get(kinds[0], words[-1] if words else "")
 
 
 class Faults:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,12 @@ TOOL: Any = {
         "name": "get_weather",
         "parameters": {
             "type": "object",
-            "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
-            "required": ["city", "days"],
+            "properties": {
+                "city": {"type": "string"},
+                "days": {"type": "integer"},
+                "unit": {"type": ["string", "null"]},
+            },
+            "required": ["city", "days", "unit"],
         },
     },
 }
@@ -73,7 +78,8 @@ def test_greets_where_nobody_has_spoken(stub: OpenAIStub) -> None:
 def test_calls_the_tool_that_shares_a_word_and_then_tells_its_result(stub: OpenAIStub) -> None:
     question = user("What is the weather in Paris?")
     call = ask(stub, question, tools=[TOOL]).tool_calls[0]
-    assert (call.function.name, call.function.arguments) == ("get_weather", '{"city": "Paris", "days": 1}')
+    assert call.function.name == "get_weather"
+    assert json.loads(call.function.arguments) == {"city": "Paris", "days": 1, "unit": None}
     result = {"role": "tool", "tool_call_id": call.id, "content": "sunny"}
     assert ask(stub, question, result, tools=[TOOL]).content == "The answer is: sunny"
 
