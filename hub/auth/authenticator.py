@@ -155,7 +155,7 @@ class Authenticator:
             return Forbidden(f"This credential ({grant.who}) lacks the scope {scope}.", scope=scope)
         if scope in self.open_scopes:
             return Unauthorized(
-                f"The scope {scope} is open to this machine only, and the request came from elsewhere or by a "
+                f"The scope {scope} is open to this machine only, and the request came from elsewhere or a "
                 "proxy: send a key, or name the proxy in STREAM_TRUSTED_PROXIES."
             )
         return Unauthorized(
