@@ -1,1 +1,1 @@
-"""The voice agent's process: it speaks with LiveKit and posts what happens to the hub. It never imports hub."""
+"""The voice agent's process: it speaks with LiveKit and posts what happens to the hub. Never imports hub."""

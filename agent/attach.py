@@ -15,11 +15,13 @@ import uuid
 import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
+from livekit import rtc
 from livekit.agents import AgentSession, JobContext, get_job_context
 from livekit.agents.voice import io, room_io
 
 from agent import bridge
 from agent.conversation import Conversation, Event
+from agent.poster import Poster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
@@ -52,8 +54,6 @@ class _Shared:
     def get(self) -> Sink:
         with self._lock:
             if self._poster is None:
-                from agent.poster import Poster
-
                 self._poster = Poster.from_env()
             return self._poster
 
@@ -131,13 +131,32 @@ class Attachment:
         for name in bridge.TABLE:
             session.on(name, self._callback(name))  # type: ignore[arg-type]  # the table's keys are the names
 
-    def ending(self, reason: str) -> None:
+    def ending(self, reason: str | None) -> None:
         """Say why the session is about to end, where LiveKit's close reason would not tell.
 
         Args:
-            reason: What `session_ended` will give as its reason.
+            reason: What `session_ended` will give as its reason; None: what LiveKit says.
         """
         self._memory.end_reason = reason
+
+    def watch(self, room: rtc.Room) -> None:
+        """Note why a room's session ends: LiveKit closes it as `user_initiated` for a lost room as well."""
+
+        def left(participant: rtc.RemoteParticipant) -> None:
+            if participant.identity == self._memory.user:
+                said_goodbye = participant.disconnect_reason == rtc.DisconnectReason.CLIENT_INITIATED
+                self.ending("participant_disconnected" if said_goodbye else "participant_lost")
+
+        def came(participant: rtc.RemoteParticipant) -> None:
+            if participant.identity == self._memory.user:
+                self.ending(None)
+
+        def lost(_reason: object) -> None:
+            self.ending(self._memory.end_reason or "room_disconnected")
+
+        room.on("participant_disconnected", left)
+        room.on("participant_connected", came)
+        room.on("disconnected", lost)
 
     def post(self, kind: str, **fields: Any) -> None:
         """Send an event of your own, with the session's room, id and clock.
@@ -223,6 +242,8 @@ def attach(
         _tap_room_words(session, attachment)
     if job is not None:
         job.add_shutdown_callback(_flusher(attachment))
+        if not job.is_fake_job():
+            attachment.watch(job.room)
     return attachment
 
 

@@ -48,17 +48,17 @@ def translate(memory: Conversation, name: str, payload: Any) -> list[Event]:
 def user_state_changed(memory: Conversation, ev: lk.UserStateChangedEvent) -> list[Event]:
     """`user_state`, and speech started or finished; LiveKit dates these back to the first or last sound."""
     fields = {"role": "user", "participant": memory.user}
-    events = []
-    if ev.new_state == "speaking":
-        memory.user_speaking = memory.turn_of_user()
-        started = {"started_at": ev.created_at, **fields}
-        events = [memory.event("user_speech_started", ev.created_at, memory.user_speaking, **started)]
-    elif memory.user_speaking is not None:
-        finished = {"stopped_at": ev.created_at, **fields}
-        events = [memory.event("user_speech_finished", ev.created_at, memory.user_speaking, **finished)]
-        memory.user_speaking = None
+    at = ev.created_at
+    turn = memory.turn_of_user() if ev.new_state == "speaking" else memory.user_speaking
     state = {"state": ev.new_state, "previous": ev.old_state, **fields}
-    return [memory.event("user_state", ev.created_at, memory.user_speaking, **state), *events]
+    events = [memory.event("user_state", at, turn, **state)]
+    if ev.new_state == "speaking":
+        memory.user_speaking = turn
+        events.append(memory.event("user_speech_started", at, turn, started_at=at, **fields))
+    elif turn is not None:
+        memory.user_speaking = None
+        events.append(memory.event("user_speech_finished", at, turn, stopped_at=at, **fields))
+    return events
 
 
 def agent_state_changed(memory: Conversation, ev: lk.AgentStateChangedEvent) -> list[Event]:
@@ -310,7 +310,9 @@ def close(memory: Conversation, ev: lk.CloseEvent) -> list[Event]:
         events = _finish_speech(memory, at, "listening")
     events += close_segment(memory, at)
     memory.ended = True
-    fields: dict[str, Any] = {"reason": memory.end_reason or ev.reason.value}
+    reason = ev.reason.value
+    # an error is the cause whatever else is known; every other close reason may hide the real one
+    fields: dict[str, Any] = {"reason": reason if reason == "error" else memory.end_reason or reason}
     if ev.error is not None:
         fields |= {"source": ev.error.type.removesuffix("_error"), "message": repr(ev.error.error)}
     return [*events, memory.event("session_ended", at, **fields)]

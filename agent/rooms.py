@@ -38,6 +38,7 @@ def make_session(detector: vad.VAD) -> AgentSession[None]:
             voice=os.environ.get("AGENT_VOICE") or "ash",
         ),
         turn_handling={"turn_detection": "vad", "interruption": {"mode": "vad"}},
+        session_close_transcript_timeout=1.0,
     )
 
 

@@ -7,7 +7,6 @@ SIGTERM comes. The only place in the agent that knows signals and LiveKit's Agen
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 import os
@@ -108,11 +107,11 @@ class _Service:
         if (reason := missing_setting(os.environ)) is not None:
             raise RefusedError(reason)
         # openai's client insists on a key; a local server named by OPENAI_BASE_URL needs none
-        os.environ.setdefault("OPENAI_API_KEY", "none")
+        os.environ["OPENAI_API_KEY"] = os.environ.get("OPENAI_API_KEY") or "none"
         from agent import rooms  # noqa: PLC0415  # only what this mode needs
 
         server = _make_server(_executor(), setup_fnc=rooms.prewarm)
-        server.rtc_session(rooms.entrypoint, agent_name=os.environ.get("AGENT_NAME", ""))
+        server.rtc_session(rooms.entrypoint)
         watch = ConnectionWatch(os.environ["LIVEKIT_URL"], self._fail, self._tell_full)
         logging.getLogger("livekit.agents").addHandler(watch)
 
@@ -151,13 +150,18 @@ class _Service:
         if self._failure is None:
             self._control.tell("draining")
         announce_end("agent_stopped")
-        with contextlib.suppress(TimeoutError):
+        stuck = False
+        try:
             await asyncio.wait_for(server.aclose(), CLOSE_SECONDS)
+        except TimeoutError:
+            stuck = True
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if not await asyncio.to_thread(self._poster.close, FLUSH_SECONDS):
-            logger.warning("the hub did not take the last events in %.1f s", FLUSH_SECONDS)
+        await asyncio.wait(tasks, timeout=1.0)
+        await asyncio.to_thread(self._poster.close, FLUSH_SECONDS)
+        if stuck:  # a job's thread cannot be killed, and the interpreter would wait for it for ever
+            logger.error("a session did not end within %.1f s; leaving it behind", CLOSE_SECONDS)
+            os._exit(0)
 
 
 def _make_server(executor: JobExecutorType, **options: Any) -> AgentServer:

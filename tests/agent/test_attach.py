@@ -1,0 +1,296 @@
+"""attach(): what it listens to, what it lets through, and that it never disturbs the session."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from livekit import rtc
+from livekit.agents import Agent, AgentSession
+from livekit.agents.voice import events as lk
+from livekit.agents.voice import io, room_io
+
+from agent import attach as shell
+from agent import bridge
+from agent.attach import Attachment, announce_end, attach
+from agent.conversation import Event
+from agent.rehearsal.models import ScriptedLLM
+
+
+class Recorder:
+    """A poster that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def post(self, event: Event) -> None:
+        self.events.append(event)
+
+    def flush(self, _timeout: float, /) -> bool:
+        return True
+
+    def close(self, _timeout: float, /) -> bool:
+        return True
+
+    def types(self) -> list[str]:
+        return [event["type"] for event in self.events]
+
+
+class Session(rtc.EventEmitter[str]):
+    """What attach needs of an AgentSession, without models."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started_with: dict[str, Any] = {}
+
+    @property
+    def room_io(self) -> Any:
+        raise RuntimeError("not started with a room")
+
+    async def start(self, agent: Any, **options: Any) -> str:
+        self.started_with = {"agent": agent, **options}
+        return "started"
+
+    def say(self, text: str, *, final: bool = True) -> None:
+        self.emit("user_input_transcribed", lk.UserInputTranscribedEvent(transcript=text, is_final=final))
+
+
+@pytest.fixture
+def session() -> Any:
+    return Session()
+
+
+@pytest.fixture
+def poster() -> Recorder:
+    return Recorder()
+
+
+def test_a_real_session_in_text_mode_is_streamed(poster: Recorder) -> None:
+    async def talk() -> None:
+        async with AgentSession(llm=ScriptedLLM()) as real:
+            attach(real, room="r1", session_id="S1", poster=poster)
+            await real.start(Agent(instructions="be brief"))
+            await real.run(user_input="Thank you, goodbye.")
+
+    asyncio.run(talk())
+    assert poster.types()[0] == "session_started"
+    assert poster.types()[-1] == "session_ended"
+    finals = [(e["role"], e["text"]) for e in poster.events if e["type"] == "transcript" and e["is_final"]]
+    assert finals == [("user", "Thank you, goodbye."), ("agent", "You are welcome. Goodbye!")]
+    assert {(event["room"], event["session_id"]) for event in poster.events} == {("r1", "S1")}
+
+
+def test_every_row_of_the_table_is_listened_to(session: Any, poster: Recorder) -> None:
+    heard: list[str] = []
+    session.on = lambda name, _callback: heard.append(name)
+    attach(session, poster=poster)
+    assert sorted(heard) == sorted(bridge.TABLE)
+
+
+def test_types_choose_what_is_sent(session: Any, poster: Recorder) -> None:
+    attach(session, poster=poster, types={"transcript"})
+    session.say("Hello")
+    assert poster.types() == ["transcript"]
+
+
+def test_finals_only(session: Any, poster: Recorder) -> None:
+    stream = attach(session, poster=poster, interims=False)
+    session.say("Hel", final=False)
+    session.say("Hello")
+    asyncio.run(stream.words.capture_text("word"))
+    assert [event["is_final"] for event in poster.events if event["type"] == "transcript"] == [True]
+
+
+def test_redact_changes_or_keeps_back(session: Any, poster: Recorder) -> None:
+    def redact(event: Event) -> Event | None:
+        if event["type"] == "session_started":
+            return None
+        return {**event, "text": event["text"].replace("4111", "****")}
+
+    attach(session, poster=poster, redact=redact)
+    session.say("my card is 4111")
+    assert [event["text"] for event in poster.events] == ["my card is ****"]
+
+
+def test_a_redaction_that_fails_sends_nothing_and_disturbs_nothing(
+    session: Any, poster: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    def redact(event: Event) -> Event:
+        raise TypeError(event["type"])
+
+    attach(session, poster=poster, redact=redact)
+    session.say("secret")
+    assert poster.events == []
+    assert "could not stream" in caplog.text
+
+
+def test_a_payload_that_is_not_understood_disturbs_nothing(
+    session: Any, poster: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    attach(session, poster=poster)
+    session.emit("user_input_transcribed", object())  # rtc's emitter lets a TypeError through
+    session.say("Hello")
+    assert "could not stream the session event user_input_transcribed" in caplog.text
+    assert poster.types()[-1] == "transcript"
+
+
+def test_words_that_fail_to_be_sent_disturb_nothing(session: Any, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Recorder):
+        def post(self, event: Event) -> None:
+            raise RuntimeError("no queue")
+
+    stream = attach(session, poster=Broken())
+    session.emit("agent_state_changed", lk.AgentStateChangedEvent(old_state="listening", new_state="speaking"))
+    asyncio.run(stream.words.capture_text("Hello"))
+    assert "could not stream the agent's words" in caplog.text
+
+
+def test_events_of_ones_own(session: Any, poster: Recorder) -> None:
+    stream = attach(session, poster=poster, room="r1", session_id="S1")
+    stream.post("order_placed", number=7)
+    assert poster.events[0]["type"] == "order_placed"
+    assert poster.events[0]["number"] == 7
+    assert (poster.events[0]["room"], poster.events[0]["session_id"]) == ("r1", "S1")
+
+
+def test_each_session_gets_an_id_of_its_own(poster: Recorder) -> None:
+    ids = {attach(Session(), poster=poster).session_id for _ in range(3)}  # type: ignore[arg-type]
+    assert len(ids) == 3
+
+
+def close(session: Session, reason: lk.CloseReason = lk.CloseReason.USER_INITIATED) -> None:
+    session.emit("close", lk.CloseEvent(reason=reason))
+
+
+def test_announce_end_gives_live_sessions_their_reason(session: Any, poster: Recorder) -> None:
+    stream = attach(session, poster=poster)
+    announce_end("agent_stopped")
+    close(session)
+    assert poster.events[-1]["reason"] == "agent_stopped"
+    assert stream.session_id == poster.events[-1]["session_id"]
+
+
+class Wire(io.TextOutput):
+    """A text output that was there before."""
+
+    def __init__(self) -> None:
+        super().__init__(label="wire", next_in_chain=None)
+        self.got: list[str] = []
+
+    async def capture_text(self, text: str) -> None:
+        self.got.append(text)
+
+    def flush(self) -> None:
+        self.got.append("|")
+
+
+class TestRoomWords:
+    """The words' tap is put behind the room's synchronizer by way of `start`."""
+
+    def start(self, session: Any, **options: Any) -> room_io.RoomOptions:
+        assert asyncio.run(session.start("agent", **options)) == "started"
+        options = session.started_with["room_options"]
+        assert isinstance(options, room_io.RoomOptions)
+        return options
+
+    def test_without_options(self, session: Any, poster: Recorder) -> None:
+        stream = attach(session, poster=poster)
+        text = self.start(session, room=object()).get_text_output_options()
+        assert text is not None
+        assert text.next_in_chain is stream.words
+        assert session.started_with["agent"] == "agent"
+
+    def test_the_users_options_and_output_are_kept(self, session: Any, poster: Recorder) -> None:
+        wire = Wire()
+        mine = room_io.RoomOptions(
+            close_on_disconnect=False, text_output=room_io.TextOutputOptions(next_in_chain=wire)
+        )
+        attach(session, poster=poster)
+        options = self.start(session, room=object(), room_options=mine)
+        text = options.get_text_output_options()
+        assert text is not None
+        assert options.close_on_disconnect is False
+        session.emit(
+            "agent_state_changed", lk.AgentStateChangedEvent(old_state="listening", new_state="speaking")
+        )
+        assert text.next_in_chain is not None
+        asyncio.run(text.next_in_chain.capture_text("Hello"))
+        text.next_in_chain.flush()
+        assert wire.got == ["Hello", "|"]
+        assert poster.events[-1]["text"] == "Hello"
+        assert mine.get_text_output_options().next_in_chain is wire, "the user's own object is not changed"  # type: ignore[union-attr]
+
+    def test_text_that_is_switched_off_stays_off(self, session: Any, poster: Recorder) -> None:
+        attach(session, poster=poster)
+        options = self.start(session, room=object(), room_options=room_io.RoomOptions(text_output=False))
+        assert options.get_text_output_options() is None
+
+    def test_without_a_room_nothing_is_touched(self, session: Any, poster: Recorder) -> None:
+        attach(session, poster=poster)
+        asyncio.run(session.start("agent"))
+        assert session.started_with == {"agent": "agent"}
+
+
+class Participant:
+    def __init__(self, identity: str, reason: Any = None) -> None:
+        self.identity = identity
+        self.disconnect_reason = reason
+
+
+class TestWhyItEnded:
+    """LiveKit says `user_initiated` for most ends; the room knows better."""
+
+    @pytest.fixture
+    def room(self, session: Any, poster: Recorder) -> Any:
+        room: rtc.EventEmitter[str] = rtc.EventEmitter()
+        attach(session, poster=poster).watch(room)  # type: ignore[arg-type]
+        return room
+
+    def test_a_lost_room(self, session: Any, poster: Recorder, room: Any) -> None:
+        room.emit("disconnected", rtc.DisconnectReason.SERVER_SHUTDOWN)
+        close(session)
+        assert poster.events[-1]["reason"] == "room_disconnected"
+
+    def test_a_user_who_crashed(self, session: Any, poster: Recorder, room: Any) -> None:
+        room.emit(
+            "participant_disconnected", Participant("user", rtc.DisconnectReason.STATE_MISMATCH)
+        )
+        room.emit("disconnected", rtc.DisconnectReason.ROOM_DELETED)
+        close(session)
+        assert poster.events[-1]["reason"] == "participant_lost"
+
+    def test_a_user_who_left(self, session: Any, poster: Recorder, room: Any) -> None:
+        room.emit(
+            "participant_disconnected", Participant("user", rtc.DisconnectReason.CLIENT_INITIATED)
+        )
+        close(session)
+        assert poster.events[-1]["reason"] == "participant_disconnected"
+
+    def test_a_user_who_came_back(self, session: Any, poster: Recorder, room: Any) -> None:
+        room.emit("participant_disconnected", Participant("user"))
+        room.emit("participant_connected", Participant("user"))
+        close(session, lk.CloseReason.TASK_COMPLETED)
+        assert poster.events[-1]["reason"] == "task_completed"
+
+    def test_somebody_else(self, session: Any, poster: Recorder, room: Any) -> None:
+        room.emit("participant_disconnected", Participant("listener"))
+        close(session)
+        assert poster.events[-1]["reason"] == "user_initiated"
+
+
+def test_the_processs_poster_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Recorder] = []
+
+    def make() -> Recorder:
+        made.append(Recorder())
+        return made[-1]
+
+    monkeypatch.setattr(shell.Poster, "from_env", make)
+    shared = shell._Shared()
+    assert shared.get() is shared.get()
+    assert len(made) == 1
+
+
+def test_an_attachment_is_what_attach_returns(session: Any, poster: Recorder) -> None:
+    assert isinstance(attach(session, poster=poster), Attachment)
