@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+_MAX_NAME_CHARACTERS = 256
+
 log = logging.getLogger(__name__)
 
 
@@ -41,14 +43,14 @@ class Entry(NamedTuple):
 class Gap:
     """Events that were dropped one after another, not told yet."""
 
-    def __init__(self, reason: str, room: str | None, session_id: str | None) -> None:
+    def __init__(self, room: str | None, session_id: str | None) -> None:
         self.count = 0
-        self.reason = reason
+        self.reason = ""
         self.room = room
         self.session_id = session_id
 
     def add(self, count: int, reason: str, room: str | None, session_id: str | None) -> None:
-        """Count more of them; room and session stay only as long as they are the same for all."""
+        """Count more of them; the latest reason stands, room and session only while all share them."""
         self.count += count
         self.reason = reason
         self.room = room if room == self.room else None
@@ -137,11 +139,6 @@ class Backlog:
         return not (self._memory or self._gap or self._on_disk)
 
     @property
-    def closed(self) -> bool:
-        """Whether `close` was called."""
-        return self._closed
-
-    @property
     def arrived(self) -> int:
         """A mark: how many events have ever come into memory."""
         return self._arrived
@@ -158,11 +155,6 @@ class Backlog:
         """Wait until everything was delivered, at most so long; return whether it was."""
         with self._gate:
             return self._gate.wait_for(lambda: self.empty, timeout_seconds)
-
-    def wake(self) -> None:
-        """Let the waiting threads look at their conditions again."""
-        with self._gate:
-            self._gate.notify_all()
 
     def peek(self, max_events: int, max_bytes: int) -> list[bytes]:
         """Return the oldest events that fit into one batch; they stay until `drop`."""
@@ -229,15 +221,13 @@ class Backlog:
 
     def _lose(self, count: int, reason: str, event: object) -> None:
         fields = event if isinstance(event, dict) else {}
-        room, session_id = (
-            value if isinstance(value, str) else None
-            for value in (fields.get("room"), fields.get("session_id"))
-        )
+        room, session_id = _name(fields.get("room")), _name(fields.get("session_id"))
         if self._gap is None:
-            self._gap = Gap(reason, room, session_id)
-        self._gap.add(count, reason, room, session_id)
+            self._gap = Gap(room, session_id)
+        # The encoder's own words may quote what it could not encode.
+        self.last_drop = reason.encode(errors="replace").decode()
         self.dropped += count
-        self.last_drop = reason
+        self._gap.add(count, self.last_drop, room, session_id)
 
     def _seal_gap(self) -> None:
         gap, self._gap = self._gap, None
@@ -332,6 +322,13 @@ class Backlog:
             log.error(
                 "cannot write events to the spool folder %s: %s; keeping them in memory", self._folder, error
             )
+
+
+def _name(value: object) -> str | None:
+    """Return a room's or session's name if it can stand in an event: the count must not be refused for it."""
+    if isinstance(value, str) and len(value) <= _MAX_NAME_CHARACTERS and value.isprintable():
+        return value
+    return None
 
 
 def _report_unreadable(path: Path, error: OSError) -> None:

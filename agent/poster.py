@@ -103,13 +103,13 @@ class Poster:
             max_spool_bytes=max_spool_bytes,
         )
         self._failures = 0
+        self._trouble = ""
         self._batch_limit = MAX_BATCH_EVENTS
         self._reported = 0
         self._deadline: float | None = None
         self._hurry = threading.Event()
         self._closed = threading.Event()
-        self._sender = threading.Thread(target=self._send_all, name="poster", daemon=True)
-        self._sender.start()
+        threading.Thread(target=self._send_all, name="poster", daemon=True).start()
         if spool_dir:
             threading.Thread(target=self._spill_late, name="poster-spool", daemon=True).start()
         atexit.register(self.close, 1.0)
@@ -152,6 +152,8 @@ class Poster:
 
     def close(self, timeout_seconds: float) -> bool:
         """Send what waits, at most so long, then end; what is left stays in the spool for the next process.
+
+        It blocks: on an event loop, call it by `asyncio.to_thread`.
 
         Returns:
             Whether the hub has everything.
@@ -196,6 +198,7 @@ class Poster:
             if self._failures:
                 log.info("the hub at %s takes events again", self._url)
             self._failures = 0
+            self._trouble = ""
         elif answer.verdict is Verdict.BAD:
             self._narrow_down(batch, answer.detail)
         else:
@@ -220,11 +223,13 @@ class Poster:
         if len(batch) > 1:
             self._batch_limit = len(batch) // 2
             return
-        log.error("the hub refuses an event (%s): %r", detail, batch[0][:500])
-        self._backlog.drop(batch)
         event = _decoded(batch[0])
-        if event.get("type") != "events_dropped":
-            self._backlog.lose(1, f"the hub refused an event: {detail}", event)
+        kind, name = event.get("type"), event.get("event_id")
+        log.error("the hub refuses event %s of type %r, %d bytes: %s", name, kind, len(batch[0]), detail)
+        if kind != "events_dropped":
+            # Before it leaves the line: or the line were empty for a moment, and a flush would end too early.
+            self._backlog.lose(1, f"the hub refused an event of type {kind!r}", event)
+        self._backlog.drop(batch)
 
     def _wait_after(self, answer: Answer) -> None:
         delay = backoff(
@@ -239,7 +244,8 @@ class Poster:
                 answer.detail,
                 delay,
             )
-        elif not self._failures:
+        elif self._trouble != (trouble := answer.detail.partition(":")[0]):
+            self._trouble = trouble
             log.warning(
                 "the hub at %s does not take events (%s); keeping them and trying again",
                 self._url,

@@ -139,17 +139,20 @@ def test_losses_next_to_each_other_are_one_count(tmp_path: Path) -> None:
         ([{"room": "a"}, {}], None),
         ([{"room": 5}, {"room": 5}], None),
         (["no event at all"], None),
+        ([{"room": "half a character \ud800"}], None),
+        ([{"room": "two\nlines"}], None),
+        ([{"room": "x" * 70_000}], None),
     ],
 )
 def test_a_count_names_the_room_that_all_its_events_share(events: list[object], room: str | None) -> None:
     backlog = new_backlog(None)
     for event in events:
-        backlog.lose(1, "why", event)
+        backlog.lose(1, "why \ud800", event)
 
     (told,) = take_all(backlog)
     assert told.get("room") == room
     assert told["count"] == len(events)
-    assert told["reason"] == "why"
+    assert told["reason"] == "why ?"
 
 
 def test_what_is_lost_at_the_end_is_told_by_number() -> None:

@@ -228,6 +228,18 @@ def test_a_refused_key_keeps_the_events_and_says_what_to_do(
     poster.close(1)
 
 
+def test_an_outage_is_logged_once_and_again_when_its_reason_changes(
+    hub: FakeHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub.script.extend([Reply(503), Reply(503), Reply(503), Reply(404), Reply(404)])
+    poster = Poster(hub.url, pace=QUICK)
+    poster.post({"type": "test"})
+
+    assert poster.close(DEADLINE)
+    warnings = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert [text.partition("status ")[2][:3] for text in warnings] == ["503", "404"]
+
+
 def test_one_bad_event_does_not_take_the_others_along(hub: FakeHub, caplog: pytest.LogCaptureFixture) -> None:
     bad = {0, 137, 138, 999}
     hub.refuses = lambda event: event.get("n") in bad
