@@ -10,6 +10,7 @@
       UnsupportedMedia      415
       Misdirected           421 a Host that is not this server's
       InvalidEvent          422 JSON, but not a valid event: names the field
+      InvalidBody           422 JSON, but not what the endpoint takes
       TooMany               429 with Retry-After
       Unavailable           503 draining, full, or storage cannot write
     SettingsError               a setting is malformed: the server does not start
@@ -113,6 +114,13 @@ class InvalidEvent(HubError):
 
     status = 422
     title = "Invalid event"
+
+
+class InvalidBody(HubError):
+    """JSON, but not what the endpoint takes."""
+
+    status = 422
+    title = "Invalid body"
 
 
 class TooMany(HubError):

@@ -171,7 +171,16 @@ def _list(read_one: Callable[[str], str] = str) -> Callable[[str], tuple[str, ..
 
 
 def _boolean(text: str) -> bool:
-    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    words = {
+        "1": True,
+        "true": True,
+        "yes": True,
+        "on": True,
+        "0": False,
+        "false": False,
+        "no": False,
+        "off": False,
+    }
     try:
         return words[text.lower()]
     except KeyError:
@@ -326,10 +335,14 @@ TABLE: Final[tuple[Setting, ...]] = (
         "module:name",
         "A Python callable that changes each event (a dict) before it is stored.",
     ),
-    Setting("STREAM_LOG_FORMAT", "log_format", _choice("text", "json"), "text or json", "How log lines look."),
+    Setting(
+        "STREAM_LOG_FORMAT", "log_format", _choice("text", "json"), "text or json", "How log lines look."
+    ),
     Setting("LIVEKIT_URL", "livekit_url", _URL, "a URL like ws://localhost:7880", "The LiveKit server."),
     Setting("LIVEKIT_API_KEY", "livekit_api_key", str, "a key", "LiveKit's API key."),
-    Setting("LIVEKIT_API_SECRET", "livekit_api_secret", str, "a secret", "LiveKit's API secret.", secret=True),
+    Setting(
+        "LIVEKIT_API_SECRET", "livekit_api_secret", str, "a secret", "LiveKit's API secret.", secret=True
+    ),
     Setting("OPENAI_API_KEY", "openai_api_key", str, "a key", "The key of the model APIs.", secret=True),
     Setting(
         "OPENAI_BASE_URL",
@@ -339,3 +352,13 @@ TABLE: Final[tuple[Setting, ...]] = (
         "An OpenAI-compatible endpoint in place of OpenAI's (local models).",
     ),
 )
+
+AGENT_TABLE: Final[dict[str, str]] = {
+    "AGENT_INSTRUCTIONS": "What the assistant is told about itself.",
+    "AGENT_LANGUAGE": "The language that is spoken, like `en`.",
+    "AGENT_LLM_MODEL": "The language model's name.",
+    "AGENT_STT_MODEL": "The speech recognition model's name.",
+    "AGENT_TTS_MODEL": "The speech synthesis model's name.",
+    "AGENT_VOICE": "The voice of the speech synthesis.",
+}
+"""What the agent process reads by itself; passed on as it is."""

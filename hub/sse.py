@@ -20,7 +20,9 @@ def event_frame(event_id: bytes, data: bytes) -> bytes:
     return b"id: %b\ndata: %b\n\n" % (event_id, data)
 
 
-def control_frame(fields: dict[str, Any], *, event_id: str | None = None, retry_ms: int | None = None) -> bytes:
+def control_frame(
+    fields: dict[str, Any], *, event_id: str | None = None, retry_ms: int | None = None
+) -> bytes:
     """Return the frame of a control event.
 
     Args:

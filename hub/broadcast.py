@@ -1,0 +1,376 @@
+"""The hub: from a published event to every subscriber's queue.
+
+    publish -> history.append -> (the answer) -> sweep: choose subscribers, join once, enqueue
+
+A sweep takes what is pending and offers it to everyone who may see it, a slice of subscribers at a time, so that
+whoever drives it (hub.streaming) can let other work in between. Knows no sockets; the clock is an argument.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from hub import cursor, sse
+from hub.history.entry import Entry, Limit, Page, without_superseded
+from hub.subscriber import Batch, Subscriber
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from hub.event import Event
+    from hub.history import History
+    from hub.interest import Interest
+
+SLICE: Final = 64
+"""How many subscribers a sweep serves before it lets others in."""
+PAGE: Final = Limit()
+SHARED_BYTES: Final = 8 * 1024 * 1024
+"""How many bytes of joined pages are kept for the next reader with the same position and interest."""
+
+
+class Wait(Enum):
+    """What a subscriber has to wait for."""
+
+    EVENT = "an event"
+    DISK = "a page of history from the disk"
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What the publisher is told."""
+
+    ids: list[str]
+    duplicates: int
+    clients_notified: int
+
+
+class Reached(msgspec.Struct, frozen=True):
+    """A joined page of history, and the position that a reader has reached after it."""
+
+    batch: Batch | None
+    upto: int
+
+    @property
+    def size(self) -> int:
+        """Bytes that keeping it costs, about."""
+        return self.batch.size + 200 if self.batch is not None else 200
+
+
+class Counters(msgspec.Struct):
+    """What was done since the start."""
+
+    events: dict[str, int]
+    deliveries: int = 0
+    drops: int = 0
+    resets: int = 0
+    duplicates: int = 0
+
+
+class Group:
+    """All subscribers of one interest."""
+
+    __slots__ = ("interest", "live", "members")
+
+    def __init__(self, interest: Interest) -> None:
+        self.interest = interest
+        self.members: dict[Subscriber, None] = {}
+        self.live: dict[Subscriber, None] = {}
+
+
+class Hub:
+    """Subscribers, and the way of an event to them.
+
+    Args:
+        history: where events are kept.
+        queue_size: how many events may wait for one subscriber.
+        clock: seconds since 1970.
+
+    Attributes:
+        schedule: called when something is pending; by default it is delivered at once, by the publisher.
+        lock: guards everything here where several threads publish or read.
+    """
+
+    def __init__(self, history: History, *, queue_size: int, clock: Callable[[], float]) -> None:
+        self.history = history
+        self.clock = clock
+        self.lock = threading.RLock()
+        self.schedule: Callable[[], None] = self.deliver_pending
+        self.counters = Counters({})
+        self._queue_size = queue_size
+        self._groups: dict[Interest, Group] = {}
+        self._any_room: dict[Group, None] = {}
+        self._by_room: dict[str, dict[Group, None]] = {}
+        self._pending: deque[Entry] = deque()
+        self._swept = history.bounds.head
+        self._turn = 0
+        self._sweep: Iterator[list[Subscriber]] | None = None
+        self._owed: list[list[Subscriber]] = []
+        self._shared: OrderedDict[tuple[Interest, int], Reached] = OrderedDict()
+        self._shared_bytes = 0
+
+    def publish(self, events: Sequence[Event]) -> Receipt:
+        """Store events and hand the new ones on.
+
+        Raises:
+            Unavailable: they could not be stored; nothing was sent.
+        """
+        with self.lock:
+            appended = self.history.append(events, self.clock())
+            for entry in appended.new:
+                self.counters.events[entry.type] = self.counters.events.get(entry.type, 0) + 1
+            self.counters.duplicates += appended.duplicates
+            notified = self._count_readers(appended.new)
+            if appended.new:
+                self._pending.extend(appended.new)
+                self.schedule()
+        epoch = self.history.bounds.epoch
+        return Receipt([f"{epoch}-{seq}" for seq in appended.seqs], appended.duplicates, notified)
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Count a subscriber in; it starts behind, and becomes live when it has read up to the head."""
+        with self.lock:
+            group = self._groups.get(subscriber.interest)
+            if group is None:
+                group = self._groups[subscriber.interest] = Group(subscriber.interest)
+                for index in self._indexes(group):
+                    index[group] = None
+            group.members[subscriber] = None
+
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Forget a subscriber."""
+        with self.lock:
+            group = self._groups.get(subscriber.interest)
+            if group is None:
+                return
+            group.members.pop(subscriber, None)
+            group.live.pop(subscriber, None)
+            if not group.members:
+                del self._groups[subscriber.interest]
+                self._unindex(group)
+
+    def new_subscriber(
+        self, interest: Interest, position: int, *, chunked: bool, expires_at: float | None
+    ) -> Subscriber:
+        """Make a subscriber with this hub's queue size; `subscribe` counts it in."""
+        return Subscriber(interest, position, self._queue_size, chunked=chunked, expires_at=expires_at)
+
+    def __len__(self) -> int:
+        return sum(len(group.members) for group in self._groups.values())
+
+    def subscribers(self) -> list[Subscriber]:
+        """Return all subscribers, in no order that means anything."""
+        return [subscriber for group in self._groups.values() for subscriber in group.members]
+
+    def deliver_pending(self) -> None:
+        """Sweep until nothing is pending."""
+        with self.lock:
+            while self.step() is not None:
+                continue
+
+    def step(self) -> list[Subscriber] | None:
+        """Go one slice further; return those who were served, or None when nothing is pending."""
+        if self._owed:
+            return self._owed.pop()
+        while True:
+            if self._sweep is None:
+                if not self._pending:
+                    return None
+                self._sweep = self._begin_sweep()
+            served = next(self._sweep, None)
+            if served is not None:
+                return served
+            self._sweep = None
+
+    def _begin_sweep(self) -> Iterator[list[Subscriber]]:
+        entries = self._take_pending()
+        upto = entries[-1].seq
+        for group, batch in self._choose(entries, upto):
+            members = self._rotated(group)
+            for start in range(0, len(members), SLICE):
+                served = members[start : start + SLICE]
+                self._deliver(batch, served, group)
+                yield served
+        self._swept = upto
+
+    def _deliver(self, batch: Batch, subscribers: list[Subscriber], group: Group) -> None:
+        """Enqueue for each; sending is the writer's."""
+        for subscriber in subscribers:
+            # Since the list was made it may have left, or fallen behind.
+            if not subscriber.live:
+                continue
+            if subscriber.offer(batch):
+                self.counters.deliveries += len(batch.entries)
+            else:
+                self.counters.drops += 1
+                group.live.pop(subscriber, None)
+
+    def pull(self, subscriber: Subscriber) -> bytes | Wait:
+        """Return the next bytes for a subscriber, or what it has to wait for.
+
+        One path for replay, for catching up after its queue was dropped, and for live events.
+        """
+        if subscriber.intro:
+            intro = b"".join(subscriber.intro)
+            subscriber.intro = ()
+            return sse.chunk(intro) if subscriber.chunked else intro
+        if subscriber.live:
+            return subscriber.take() or Wait.EVENT
+        if subscriber.position < self.history.bounds.oldest - 1:
+            return self._skip(subscriber)
+        with self.lock:
+            return self._catch_up(subscriber)
+
+    def fetch(self, interest: Interest, position: int) -> Page:
+        """Read a page from the disk; may take long, and may run in any thread."""
+        return self.history.since(position, interest, PAGE)
+
+    def keep(self, interest: Interest, position: int, page: Page) -> None:
+        """Keep a fetched page for those who wait for it."""
+        with self.lock:
+            self._share(interest, position, _reached(page))
+
+    def place(self, subscriber: Subscriber) -> str:
+        """Return the subscriber's own position as an id: all that it may see up to there was handed to it."""
+        seq = subscriber.position
+        if subscriber.live and not subscriber.waiting:
+            seq = max(seq, self._swept)
+        return cursor.show(self.history.bounds.epoch, seq)
+
+    def erase(self, *, room: str | None = None, session_id: str | None = None) -> int:
+        """Erase from the history and from everything that still waits; return how many events there were."""
+        with self.lock:
+            owed: list[list[Subscriber]] = []
+            while (served := self.step()) is not None:
+                owed.append(served)
+            erased = self.history.erase(room=room, session_id=session_id)
+            self._shared.clear()
+            self._shared_bytes = 0
+            for subscriber in self.subscribers():
+                if subscriber.waiting:
+                    # What waits may hold erased events: it is read anew from what is left.
+                    subscriber.forget(subscriber.position)
+                    self._groups[subscriber.interest].live.pop(subscriber, None)
+            self._owed = owed
+            self.schedule()
+            return erased
+
+    def _indexes(self, group: Group) -> list[dict[Group, None]]:
+        rooms = group.interest.room_keys()
+        if rooms is None:
+            return [self._any_room]
+        return [self._by_room.setdefault(room, {}) for room in rooms]
+
+    def _unindex(self, group: Group) -> None:
+        for index in self._indexes(group):
+            index.pop(group, None)
+        for room in group.interest.room_keys() or ():
+            if not self._by_room.get(room):
+                self._by_room.pop(room, None)
+
+    def _candidates(self, entries: Sequence[Entry]) -> list[Group]:
+        groups = list(self._any_room)
+        if self._by_room:
+            found: dict[Group, None] = {}
+            for room in {entry.room for entry in entries if entry.room is not None}:
+                found.update(self._by_room.get(room, {}))
+            groups.extend(found)
+        return groups
+
+    def _count_readers(self, entries: Sequence[Entry]) -> int:
+        return sum(
+            len(group.members)
+            for group in self._candidates(entries)
+            if group.interest.everything or any(group.interest.matches(entry) for entry in entries)
+        )
+
+    def _take_pending(self) -> list[Entry]:
+        taken: list[Entry] = []
+        size = 0
+        while self._pending and (not taken or (len(taken) < PAGE.events and size < PAGE.size)):
+            entry = self._pending.popleft()
+            taken.append(entry)
+            size += len(entry.frame)
+        return taken
+
+    def _choose(self, entries: list[Entry], upto: int) -> Iterator[tuple[Group, Batch]]:
+        whole: Batch | None = None
+        for group in self._candidates(entries):
+            interest = group.interest
+            chosen = (
+                entries if interest.everything else [entry for entry in entries if interest.matches(entry)]
+            )
+            if len(chosen) == len(entries):
+                whole = whole or Batch(without_superseded(entries), upto)
+                yield group, whole
+            elif chosen:
+                yield group, Batch(without_superseded(chosen), upto)
+
+    def _rotated(self, group: Group) -> list[Subscriber]:
+        members = list(group.live)
+        if len(members) > SLICE:
+            # Another one is first each time, so that nobody is always last.
+            self._turn += SLICE
+            start = self._turn % len(members)
+            members = members[start:] + members[:start]
+        return members
+
+    def _skip(self, subscriber: Subscriber) -> bytes:
+        bounds = self.history.bounds
+        reset = cursor.Reset("expired", cursor.show(bounds.epoch, subscriber.position), subscriber.position)
+        frame = sse.control_frame(self.reset_fields(reset, subscriber.interest))
+        subscriber.position = bounds.oldest - 1
+        return sse.chunk(frame) if subscriber.chunked else frame
+
+    def reset_fields(self, reset: cursor.Reset, interest: Interest) -> dict[str, object]:
+        """Return the `stream_reset` event for a position that cannot be honoured."""
+        self.counters.resets += 1
+        bounds = self.history.bounds
+        countable = reset.seq is not None and interest.everything
+        stored = bounds.oldest <= bounds.head
+        return {
+            "type": "stream_reset",
+            "reason": reset.reason,
+            "requested": reset.requested,
+            "oldest": cursor.show(bounds.epoch, bounds.oldest) if stored else None,
+            "missed": bounds.missed(reset.seq) if countable and reset.seq is not None else None,
+        }
+
+    def _catch_up(self, subscriber: Subscriber) -> bytes | Wait:
+        while not subscriber.live:
+            reached = self._shared.get((subscriber.interest, subscriber.position)) or self._recent(subscriber)
+            if reached is None:
+                return Wait.DISK
+            subscriber.position = reached.upto
+            if reached.upto >= self.history.bounds.head:
+                subscriber.live = True
+                self._groups[subscriber.interest].live[subscriber] = None
+            if reached.batch is not None:
+                self.counters.deliveries += len(reached.batch.entries)
+                return reached.batch.wire(chunked=subscriber.chunked)
+        return Wait.EVENT
+
+    def _recent(self, subscriber: Subscriber) -> Reached | None:
+        page = self.history.recent(subscriber.position, subscriber.interest, PAGE)
+        if page is None:
+            return None
+        reached = _reached(page)
+        self._share(subscriber.interest, subscriber.position, reached)
+        return reached
+
+    def _share(self, interest: Interest, position: int, reached: Reached) -> None:
+        # A page that leads nowhere would hold up those who read it again when there is more.
+        if reached.upto <= position or (interest, position) in self._shared:
+            return
+        self._shared[interest, position] = reached
+        self._shared_bytes += reached.size
+        while self._shared_bytes > SHARED_BYTES:
+            _, oldest = self._shared.popitem(last=False)
+            self._shared_bytes -= oldest.size
+
+
+def _reached(page: Page) -> Reached:
+    return Reached(Batch(page.entries, page.upto) if page.entries else None, page.upto)

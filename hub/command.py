@@ -1,0 +1,181 @@
+"""The command `flask_server.py`: its options, its start, the signals that end it. Serves with gevent."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import resource
+import signal
+import sys
+import textwrap
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+from gevent.event import Event
+
+from hub import __version__, logs
+from hub.errors import SettingsError, StorageError
+from hub.settings import AGENT_TABLE, TABLE, Settings, load
+from hub.streaming.server import Server, listen
+from hub.streaming.writer import Writer
+from hub.web.access import refuse_open_off_loopback
+from hub.web.agent import choose_mode
+from hub.web.services import services_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from flask import Flask
+
+    from hub.web.services import Services
+
+log = logging.getLogger("hub")
+
+SAME_SIGNAL: Final = 1.0
+"""Seconds within which a repeated signal is the same one: `uv run` and the terminal both send it."""
+SPARE_DESCRIPTORS: Final = 200
+"""What is kept from streams for requests, files and the agent."""
+
+
+def run(create_app: Callable[[Settings], Flask], arguments: Sequence[str] | None) -> int:
+    """Start the server and serve until a signal ends it.
+
+    Args:
+        create_app: builds the application from settings.
+        arguments: the command line; `sys.argv` by default.
+
+    Returns:
+        0, or 2 when the server cannot start.
+    """
+    options = _parser().parse_args(arguments)
+    given = {name: value for name in ("host", "port") if (value := getattr(options, name)) is not None}
+    try:
+        settings = load(**given)
+        logs.configure(settings.log_format)
+        refuse_open_off_loopback(settings)
+        app = create_app(settings)
+        serve(app, settings)
+    except (SettingsError, StorageError) as error:
+        return _complain(str(error))
+    except OSError as error:
+        return _complain(
+            f"{settings.host}:{settings.port}: {error.strerror}. Choose another with --port or --host."
+        )
+    return 0
+
+
+def serve(app: Flask, settings: Settings) -> None:
+    """Serve an application until SIGTERM or SIGINT, then drain.
+
+    Raises:
+        OSError: the address cannot be used.
+    """
+    parts = services_of(app)
+    try:
+        listener = listen(settings.host, settings.port)
+    except OSError:
+        parts.stop()
+        raise
+    parts.max_clients = min(settings.max_clients, raise_descriptor_limit() - SPARE_DESCRIPTORS)
+    writer = Writer(parts.hub, heartbeat=settings.heartbeat)
+    server = Server(listener, app, writer)
+    ended = _watch_signals()
+    host, port = listener.getsockname()[:2]
+    parts.url = f"http://{_reachable(host)}:{port}"
+    writer.start()
+    parts.housekeeper.start(gevent.get_hub().threadpool.apply)
+    server.start()
+    _greet(parts)
+    ended.wait()
+    log.info("stopping")
+    parts.stop(lambda: writer.drain(settings.drain))
+    server.stop(timeout=1)
+    writer.close()
+
+
+def raise_descriptor_limit() -> int:
+    """Raise the soft limit of open files to the hard one; return it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        hard = 1_048_576
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def _watch_signals() -> Event:
+    ended = Event()
+    first: list[float] = []
+
+    def on_signal() -> None:
+        now = time.monotonic()
+        if not first:
+            first.append(now)
+            ended.set()
+        elif now - first[0] > SAME_SIGNAL:
+            log.warning("a second signal: ending at once")
+            logging.shutdown()
+            # Children notice by their control socket.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGTERM)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, on_signal)
+    return ended
+
+
+def _greet(parts: Services) -> None:
+    mode, why = choose_mode(parts.settings)
+    print(
+        f"\n  Live page   {parts.url}/\n"
+        f"  Next        curl -X POST {parts.url}/api/agent/start\n"
+        f"  The agent   will run in {mode} mode: {why}\n",
+        flush=True,
+    )
+
+
+def _reachable(host: str) -> str:
+    if host in ("0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+def _complain(sentence: str) -> int:
+    print(f"flask_server.py: {sentence}", file=sys.stderr)
+    return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="flask_server.py",
+        description="Streams what happens in a LiveKit voice agent's conversation to pages, terminals and back ends.",
+        epilog=_settings_text(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--host", help="where to listen (STREAM_HOST, 127.0.0.1)")
+    parser.add_argument("--port", type=_port, help="its port, 0 for a free one (STREAM_PORT, 5000)")
+    parser.add_argument("--version", action="version", version=__version__)
+    return parser
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{text}: expected a port, 0 to 65535")
+    return port
+
+
+def _settings_text() -> str:
+    defaults: Any = Settings()
+    lines = ["Settings come from the environment, .env.local and .env, in that order:", ""]
+    for setting in TABLE:
+        default = getattr(defaults, setting.field)
+        shown = "" if default in (None, (), False) else f" ({default})"
+        lines += _wrapped(f"{setting.name}{shown}", f"{setting.meaning} Expects {setting.expects}.")
+    for name, meaning in AGENT_TABLE.items():
+        lines += _wrapped(name, meaning)
+    return "\n".join(lines)
+
+
+def _wrapped(name: str, text: str) -> list[str]:
+    return [f"  {name}", *textwrap.wrap(text, 100, initial_indent="      ", subsequent_indent="      ")]

@@ -1,0 +1,392 @@
+"""A history in one SQLite file, with the newest entries in memory in front of it.
+
+Write-ahead log; every append is one transaction that is committed before it returns. With `synchronous=NORMAL` that
+survives SIGKILL at any moment, not a power cut; `full` survives that too. Checkpoints run in `checkpoint`, off the
+publishing path. The head is written whenever rows are removed, so neither erasing nor expiry moves it back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import sqlite3
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from hub.errors import StorageError, Unavailable
+from hub.history.bounds import Bounds
+from hub.history.entry import Appended, Entry, Page, encode
+from hub.history.memory import new_epoch
+from hub.history.window import Window
+from hub.sse import event_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from hub.event import Event
+    from hub.history.entry import Limit
+    from hub.interest import Interest
+
+log = logging.getLogger("hub.history")
+
+RECENT_BYTES: Final = 32 * 1024 * 1024
+TRIM_ROWS: Final = 300
+LARGE_WAL_BYTES: Final = 64 * 1024 * 1024
+_IN_CHUNK: Final = 500
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS events (
+    seq INTEGER PRIMARY KEY, at REAL NOT NULL, type TEXT NOT NULL, room TEXT, session_id TEXT, participant TEXT,
+    operator_only INTEGER NOT NULL, segment TEXT, event_id TEXT, data BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS events_by_event_id ON events (event_id) WHERE event_id IS NOT NULL;
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value);
+"""
+_INSERT = "INSERT INTO events VALUES (?,?,?,?,?,?,?,?,?,?)"
+_COLUMNS = "seq, at, type, room, session_id, participant, operator_only, segment, data"
+
+
+class SqliteHistory:
+    """See `hub.history.History`.
+
+    Args:
+        path: the database file; made with mode 0600 in a folder of mode 0700 where they are missing.
+        max_events: how many of the newest events are kept.
+        max_age: how long an event is kept, in seconds.
+        sync: `normal` or `full` (SQLite's `synchronous`).
+        now: seconds since 1970.
+
+    Raises:
+        StorageError: the file cannot be opened or another server has it. A corrupt file is set aside instead, and a
+            new one with a new epoch is begun.
+    """
+
+    def __init__(self, path: Path, *, max_events: int, max_age: float, sync: str, now: float) -> None:
+        self._path = path
+        self._max_age = max_age
+        self._sync = sync
+        self._readers: list[sqlite3.Connection] = []
+        self._log_holds_erased = False
+        self._first_row = 1
+        self._lock_file = _claim(path)
+        try:
+            self._db = self._open_or_set_aside(now)
+            self.bounds = self._read_bounds(max_events)
+        except sqlite3.Error as error:
+            self._lock_file.close()
+            raise StorageError(f"{path}: cannot be opened as a database: {error}.") from error
+        self._window = Window(start=self.bounds.head, max_bytes=RECENT_BYTES)
+        self._expire(now)
+
+    def append(self, events: Sequence[Event], now: float) -> Appended:
+        """Store the events that are new, in one transaction."""
+        epoch, head = self.bounds.epoch, self.bounds.head
+        try:
+            known = self._known([event.event_id for event in events if event.event_id is not None])
+            seqs: list[int] = []
+            new: list[Entry] = []
+            rows: list[tuple[Any, ...]] = []
+            for event in events:
+                seq = known.get(event.event_id) if event.event_id is not None else None
+                if seq is None:
+                    head = seq = head + 1
+                    entry = encode(epoch, seq, event, now)
+                    new.append(entry)
+                    rows.append(_row(entry, event.event_id))
+                    if event.event_id is not None:
+                        known[event.event_id] = seq
+                seqs.append(seq)
+            self._insert(rows)
+        except sqlite3.Error as error:
+            raise _cannot_write(self._path, error) from error
+        self.bounds.head = head
+        self._window.append(new)
+        self._advance(self.bounds.floor())
+        return Appended(seqs, new)
+
+    def recent(self, after: int, interest: Interest, limit: Limit) -> Page | None:
+        """Return what follows a position, when memory has all of it."""
+        if after < self._window.start:
+            return None
+        return self._window.since(after, interest, limit, self.bounds.head)
+
+    def since(self, after: int, interest: Interest, limit: Limit) -> Page:
+        """Return what follows a position, from the file."""
+        # What is appended while this reads is left to the next page.
+        head = self.bounds.head
+        where, values = _where(interest)
+        sql = f"SELECT {_COLUMNS} FROM events WHERE seq > ? AND seq <= ?{where} ORDER BY seq"
+        chosen: list[Entry] = []
+        size = 0
+        with self._reader() as db:
+            for row in db.execute(sql, (max(after, self.bounds.oldest - 1), head, *values)):
+                entry = self._entry(row)
+                if chosen and (len(chosen) >= limit.events or size + len(entry.frame) > limit.size):
+                    return Page(chosen, chosen[-1].seq)
+                chosen.append(entry)
+                size += len(entry.frame)
+        return Page(chosen, head)
+
+    def before(self, seq: int, interest: Interest, count: int) -> list[Entry]:
+        """Return the last matching entries below a sequence number, from the file."""
+        where, values = _where(interest)
+        sql = f"SELECT {_COLUMNS} FROM events WHERE seq < ? AND seq >= ?{where} ORDER BY seq DESC LIMIT ?"
+        with self._reader() as db:
+            rows = db.execute(sql, (seq, self.bounds.oldest, *values, count)).fetchall()
+        return [self._entry(row) for row in reversed(rows)]
+
+    def erase(self, *, room: str | None = None, session_id: str | None = None) -> int:
+        """Delete rows, overwrite what they held, and empty the log that still has them."""
+        column, value = ("room", room) if room is not None else ("session_id", session_id)
+        try:
+            with self._transaction():
+                rows = self._db.execute(
+                    f"DELETE FROM events WHERE {column} = ? RETURNING seq", (value,)
+                ).fetchall()
+                removed = [row[0] for row in rows]
+                self.bounds.note_erased(removed)
+                self._write_meta()
+            self._truncate_log()
+        except sqlite3.Error as error:
+            raise _cannot_write(self._path, error) from error
+        self._window.remove(lambda entry: getattr(entry, column) == value)
+        self._advance(self.bounds.oldest)
+        return len(removed)
+
+    def trim(self, now: float) -> bool:
+        """Forget what is too old, then delete some of the rows that no reader can reach any more."""
+        self._expire(now)
+        if self._first_row >= self.bounds.oldest:
+            return False
+        below = min(self.bounds.oldest, self._first_row + TRIM_ROWS)
+        try:
+            with self._transaction():
+                self._write_meta()
+                self._db.execute("DELETE FROM events WHERE seq < ?", (below,))
+        except sqlite3.Error as error:
+            log.warning("%s: old events could not be removed: %s", self._path, error)
+            return False
+        self._first_row = below
+        return below < self.bounds.oldest
+
+    def checkpoint(self) -> None:
+        """Copy the log into the file; when the log has grown large, wait for a moment to empty it."""
+        log_path = self._path.with_name(self._path.name + "-wal")
+        large = log_path.exists() and log_path.stat().st_size > LARGE_WAL_BYTES
+        try:
+            with self._reader(writing=True) as db:
+                db.execute(
+                    f"PRAGMA wal_checkpoint({'TRUNCATE' if large or self._log_holds_erased else 'PASSIVE'})"
+                )
+                self._log_holds_erased = False
+        except Unavailable as error:
+            log.warning("%s: checkpoint: %s", self._path, error.detail)
+
+    def close(self) -> None:
+        """Close the file and let another server have it."""
+        for reader in self._readers:
+            reader.close()
+        self._readers.clear()
+        self._db.close()
+        self._lock_file.close()
+
+    def _open_or_set_aside(self, now: float) -> sqlite3.Connection:
+        try:
+            return self._open()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            aside = _set_aside(self._path, now)
+            log.error(
+                "%s is corrupt (%s): it was set aside as %s, and a new history with a new epoch begins.",
+                self._path,
+                error,
+                aside.name,
+            )
+            return self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        db = _connect(self._path)
+        try:
+            # Erased and expired text is overwritten, not only unlinked.
+            for pragma in (
+                "journal_mode=WAL",
+                f"synchronous={self._sync}",
+                "wal_autocheckpoint=0",
+                "secure_delete=ON",
+            ):
+                db.execute(f"PRAGMA {pragma}").fetchall()
+            problem = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if problem != "ok":
+                raise sqlite3.DatabaseError(problem)
+            db.executescript(_SCHEMA)
+        except sqlite3.Error:
+            db.close()
+            raise
+        return db
+
+    def _read_bounds(self, max_events: int) -> Bounds:
+        meta = dict(self._db.execute("SELECT name, value FROM meta"))
+        first, last = self._db.execute("SELECT min(seq), max(seq) FROM events").fetchone()
+        head = max(meta.get("head", 0), last or 0)
+        epoch = meta.get("epoch") or new_epoch()
+        self._db.execute("INSERT OR IGNORE INTO meta VALUES ('epoch', ?)", (epoch,))
+        self._first_row = first or head + 1
+        erased = (meta["erased_low"], meta["erased_high"]) if "erased_low" in meta else None
+        return Bounds(epoch, head=head, oldest=self._first_row, max_events=max_events, erased=erased)
+
+    def _write_meta(self) -> None:
+        pairs: list[tuple[str, int]] = [("head", self.bounds.head)]
+        if self.bounds.erased is not None:
+            pairs += [("erased_low", self.bounds.erased[0]), ("erased_high", self.bounds.erased[1])]
+        self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", pairs)
+
+    def _known(self, event_ids: list[str]) -> dict[str, int]:
+        known: dict[str, int] = {}
+        for start in range(0, len(event_ids), _IN_CHUNK):
+            part = event_ids[start : start + _IN_CHUNK]
+            marks = ",".join("?" * len(part))
+            sql = f"SELECT event_id, seq FROM events WHERE event_id IN ({marks}) AND seq >= ?"
+            known.update(self._db.execute(sql, (*part, self.bounds.oldest)))
+        return known
+
+    def _insert(self, rows: list[tuple[Any, ...]]) -> None:
+        if len(rows) == 1:
+            self._db.execute(_INSERT, rows[0])
+        elif rows:
+            with self._transaction():
+                self._db.executemany(_INSERT, rows)
+
+    def _expire(self, now: float) -> None:
+        row = self._db.execute(
+            "SELECT seq FROM events WHERE seq >= ? AND at >= ? ORDER BY seq LIMIT 1",
+            (max(self.bounds.oldest, self.bounds.floor()), now - self._max_age),
+        ).fetchone()
+        self._advance(row[0] if row else self.bounds.head + 1)
+
+    def _advance(self, floor: int) -> None:
+        oldest = max(self.bounds.oldest, floor)
+        if self.bounds.gaps_from(oldest):
+            row = self._db.execute("SELECT min(seq) FROM events WHERE seq >= ?", (oldest,)).fetchone()
+            oldest = row[0] or self.bounds.head + 1
+        self.bounds.oldest = oldest
+        self._window.trim(oldest)
+
+    def _truncate_log(self) -> None:
+        while self._readers:
+            self._readers.pop().close()
+        busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        # A long read was under way: the next checkpoint does it.
+        self._log_holds_erased = bool(busy)
+
+    def _entry(self, row: tuple[Any, ...]) -> Entry:
+        seq, at, kind, room, session_id, participant, hidden, segment, data = row
+        frame = event_frame(f"{self.bounds.epoch}-{seq}".encode("ascii"), data)
+        return Entry(seq, at, kind, room, session_id, participant, bool(hidden), segment, frame)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    @contextlib.contextmanager
+    def _reader(self, *, writing: bool = False) -> Iterator[sqlite3.Connection]:
+        # Pages are read in several threads; a connection is used by one of them at a time. List operations are atomic.
+        try:
+            db = _connect(self._path) if writing else self._idle_reader()
+            yield db
+        except sqlite3.Error as error:
+            raise Unavailable(f"The history cannot be read: {error}.") from error
+        if writing:
+            db.close()
+        else:
+            self._readers.append(db)
+
+    def _idle_reader(self) -> sqlite3.Connection:
+        try:
+            return self._readers.pop()
+        except IndexError:
+            return _connect(self._path)
+
+
+def _claim(path: Path) -> IO[bytes]:
+    """Make the folder and the file with private modes, and keep other servers out."""
+    lock_path = path.with_name(path.name + ".lock")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock_file = os.fdopen(os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "rb+")
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StorageError(
+            f"{path}: cannot be written ({error.strerror}). Make the folder writable, or choose another file with "
+            "STREAM_HISTORY=sqlite:///PATH."
+        ) from error
+    try:
+        fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock_file.close()
+        raise StorageError(
+            f"{path}: another server has this history open. Stop it, or give this one another file with "
+            "STREAM_HISTORY=sqlite:///PATH."
+        ) from error
+    return lock_file
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+
+
+def _set_aside(path: Path, now: float) -> Path:
+    aside = path.with_name(f"{path.name}.corrupt-{int(now)}")
+    path.rename(aside)
+    for suffix in ("-wal", "-shm"):
+        extra = path.with_name(path.name + suffix)
+        if extra.exists():
+            extra.rename(aside.with_name(aside.name + suffix))
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    return aside
+
+
+def _row(entry: Entry, event_id: str | None) -> tuple[Any, ...]:
+    return (
+        entry.seq,
+        entry.at,
+        entry.type,
+        entry.room,
+        entry.session_id,
+        entry.participant,
+        entry.operator_only,
+        entry.segment,
+        event_id,
+        entry.data,
+    )
+
+
+def _where(interest: Interest) -> tuple[str, list[Any]]:
+    parts: list[str] = []
+    values: list[Any] = []
+    for column, wanted in (
+        ("room", interest.rooms),
+        ("room", interest.allowed_rooms),
+        ("type", interest.types),
+        ("participant", interest.participants),
+        ("session_id", interest.sessions),
+    ):
+        if wanted is not None:
+            parts.append(f" AND {column} IN ({','.join('?' * len(wanted))})")
+            values.extend(sorted(wanted))
+    if not interest.operator:
+        parts.append(" AND operator_only = 0")
+    return "".join(parts), values
+
+
+def _cannot_write(path: Path, error: sqlite3.Error) -> Unavailable:
+    log.error("%s: an event could not be stored: %s", path, error)
+    return Unavailable(f"The history cannot be written ({error}); nothing was stored. Send it again later.")

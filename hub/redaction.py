@@ -1,0 +1,57 @@
+"""The operator's own rule for what may be kept: a Python callable that changes each event before it is stored."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from typing import TYPE_CHECKING, Any
+
+from hub import event
+from hub.errors import InvalidEvent, SettingsError, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hub.event import Event
+
+log = logging.getLogger("hub.redaction")
+
+
+class Redaction:
+    """Applies the callable to events.
+
+    Args:
+        path: `module:name`, as in STREAM_REDACT. The callable takes an event's fields (a dict) and answers the fields
+            to store.
+
+    Raises:
+        SettingsError: there is no such callable.
+    """
+
+    def __init__(self, path: str) -> None:
+        module, _, name = path.partition(":")
+        try:
+            self._function: Callable[[dict[str, Any]], object] = getattr(
+                importlib.import_module(module), name
+            )
+        except (ImportError, AttributeError) as error:
+            raise SettingsError(f"STREAM_REDACT={path!r}: {error}.") from error
+        if not callable(self._function):
+            raise SettingsError(f"STREAM_REDACT={path!r}: {name} cannot be called.")
+
+    def __call__(self, posted: Event) -> Event:
+        """Return the event as it may be stored.
+
+        Raises:
+            Unavailable: the callable failed; the event is not stored, because it could not be redacted.
+        """
+        try:
+            return event.rebuild(posted, self._function(event.fields_of(posted)))
+        except InvalidEvent:
+            log.exception("STREAM_REDACT answered something that is not an event")
+            raise Unavailable(
+                "The redaction hook answered something that is not an event; nothing was stored."
+            ) from None
+        except Exception as error:
+            log.exception("STREAM_REDACT failed")
+            raise Unavailable("The redaction hook failed; nothing was stored.") from error

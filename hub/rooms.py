@@ -1,0 +1,83 @@
+"""The rooms' present state, kept up to date from the history when somebody asks. The reducer is hub.conversation."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from hub.conversation import Rooms
+from hub.history.entry import Limit
+from hub.interest import EVERYTHING
+
+if TYPE_CHECKING:
+    from hub.broadcast import Hub
+    from hub.history.entry import Page
+    from hub.interest import Interest
+
+PAGE: Final = Limit(events=200, size=512 * 1024)
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class RoomStates:
+    """State of every room that has stored events, as of a position.
+
+    Args:
+        hub: whose history is read.
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._lock = threading.Lock()
+        self._rooms = Rooms()
+        self._position = 0
+
+    def current(self) -> tuple[Rooms, int]:
+        """Return the rooms and the position they stand at, which is the head.
+
+        Reads what came since the last call; lets other work in between pages.
+        """
+        with self._lock:
+            history = self._hub.history
+            while True:
+                page = self._next_page()
+                for entry in page.entries:
+                    self._rooms.apply(entry.seq, _decode(entry.data), operator_only=entry.operator_only)
+                self._position = page.upto
+                if self._position >= history.bounds.head:
+                    break
+                time.sleep(0)
+            self._rooms.prune(history.bounds.oldest)
+            return self._rooms, self._position
+
+    def visible(self, rooms: Rooms, interest: Interest) -> list[dict[str, Any]]:
+        """Return the state of every room that a reader may see."""
+        described = (self.describe(rooms, name, interest) for name in rooms.names())
+        return [state for state in described if state is not None]
+
+    def describe(self, rooms: Rooms, name: str, interest: Interest) -> dict[str, Any] | None:
+        """Return one room's state as a reader sees it; None where it sees nothing of it."""
+        keys = interest.room_keys()
+        if keys is not None and name not in keys:
+            return None
+        return rooms.describe(name, viewer=not interest.operator)
+
+    def summaries(self, rooms: Rooms, interest: Interest) -> list[dict[str, Any]]:
+        """Return a line for every room that a reader may see."""
+        keys = interest.room_keys()
+        found = rooms.summaries(viewer=not interest.operator)
+        return [summary for summary in found if keys is None or summary["room"] in keys]
+
+    def forget(self) -> None:
+        """Start over from the history (after an erasure)."""
+        with self._lock:
+            self._rooms = Rooms()
+            self._position = 0
+
+    def _next_page(self) -> Page:
+        history = self._hub.history
+        after = max(self._position, history.bounds.oldest - 1)
+        return history.recent(after, EVERYTHING, PAGE) or history.since(after, EVERYTHING, PAGE)

@@ -1,0 +1,55 @@
+"""A stream's body: handed over to the writer where the server can do that, else a generator over the same subscriber.
+
+The generator holds the greenlet or thread that iterates it. It is what Flask's test client and any other WSGI server
+see, byte for byte what the writer sends without chunks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hub.broadcast import Wait
+from hub.streaming.frames import goodbye, heartbeat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hub.broadcast import Hub
+    from hub.subscriber import Subscriber
+
+
+class StreamBody:
+    """The body of one stream.
+
+    Args:
+        hub: the hub that the subscriber belongs to.
+        subscriber: not yet subscribed.
+        heartbeat: seconds between two heartbeats.
+    """
+
+    def __init__(self, hub: Hub, subscriber: Subscriber, *, heartbeat: float) -> None:
+        self.hub = hub
+        self.subscriber = subscriber
+        self._heartbeat = heartbeat
+
+    def __iter__(self) -> Iterator[bytes]:
+        hub, subscriber = self.hub, self.subscriber
+        hub.subscribe(subscriber)
+        try:
+            while not self._expired():
+                with hub.lock:
+                    pulled = hub.pull(subscriber)
+                if pulled is Wait.DISK:
+                    position = subscriber.position
+                    hub.keep(subscriber.interest, position, hub.fetch(subscriber.interest, position))
+                elif isinstance(pulled, bytes):
+                    yield pulled
+                elif not subscriber.wait(self._heartbeat):
+                    yield heartbeat(hub.clock(), hub.place(subscriber), chunked=False)
+            yield goodbye("credential_expired", 1000, chunked=False)
+        finally:
+            hub.unsubscribe(subscriber)
+
+    def _expired(self) -> bool:
+        expires_at = self.subscriber.expires_at
+        return expires_at is not None and expires_at <= self.hub.clock()

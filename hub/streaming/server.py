@@ -1,0 +1,232 @@
+"""gevent's WSGI server, with the handover of streams and with limits on what a request may cost.
+
+A stream's socket leaves the server once the application has answered: the handler gives the head to the writer, lets
+go of the descriptor, and ends. Its greenlet, environ and buffers are freed.
+
+A request is read whole before the application sees it, within a limit of time and size, so neither a slow sender nor
+a huge body ever holds application code.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import logging
+import socket
+import time
+from typing import Any, Final
+
+import gevent
+import msgspec
+from gevent import pywsgi
+
+from hub.event import MAX_BATCH_BYTES
+from hub.streaming.body import StreamBody
+from hub.streaming.writer import Writer
+
+log = logging.getLogger("hub.server")
+
+IDLE_TIMEOUT: Final = 75.0
+"""Seconds that a connection may stay open without a request."""
+READ_TIMEOUT: Final = 20.0
+"""Seconds within which a request's head and body must have arrived, counted from its first byte."""
+MAX_BODY: Final = MAX_BATCH_BYTES
+"""Bytes of a body that are read; what is larger is answered 413 unread."""
+LINGER_BYTES: Final = 4 * 1024 * 1024
+LINGER_SECONDS: Final = 2.0
+"""How much of an unread body is thrown away before the connection is closed, so that the answer is not lost."""
+BACKLOG: Final = 4096
+WRITER_KEY: Final = "hub.writer"
+"""Where the environ tells who writes to streams."""
+
+
+class HandoverMixin:
+    """What a pywsgi handler needs to let streams go; mixed into pywsgi's and gunicorn's handlers."""
+
+    close_connection: bool
+    environ: dict[str, Any]
+    headers_sent: bool
+    response_headers: list[tuple[bytes, bytes]]
+    response_use_chunked: bool
+    result: Any
+    rfile: Any
+    socket: Any
+    status: bytes
+    wsgi_input: Any
+
+    def process_result(self) -> None:
+        """Hand a stream over; send any other answer as usual."""
+        writer: Writer | None = self.environ.get(WRITER_KEY)
+        if writer is not None and isinstance(self.result, StreamBody):
+            self._hand_over(writer, self.result)
+        else:
+            super().process_result()  # type: ignore[misc] # pywsgi's, next in line
+
+    def _hand_over(self, writer: Writer, body: StreamBody) -> None:
+        # pywsgi looks for a rest of the request later, when there is nothing left to read from.
+        self.wsgi_input._discard()  # noqa: SLF001 - pywsgi has no public name for it
+        self.headers_sent = True
+        self.close_connection = True
+        self.finalize_headers()  # type: ignore[attr-defined] # pywsgi's
+        body.subscriber.chunked = self.response_use_chunked
+        # The body is the writer's: pywsgi must not end it.
+        self.response_use_chunked = False
+        lines = b"".join(b"%b: %b\r\n" % header for header in self.response_headers)
+        self.rfile.close()
+        writer.adopt(self.socket.detach(), body.subscriber, b"HTTP/1.1 %b\r\n%b\r\n" % (self.status, lines))
+
+
+class Handler(HandoverMixin, pywsgi.WSGIHandler):
+    """pywsgi's handler with the handover and with limits of time and size."""
+
+    _unread = False
+
+    def handle_one_request(self) -> Any:
+        """Wait for a request, read it whole, answer it."""
+        if not self._has_request():
+            return None
+        self._reading = gevent.Timeout.start_new(READ_TIMEOUT)
+        try:
+            answer = super().handle_one_request()
+        except gevent.Timeout as timeout:
+            if timeout is not self._reading:
+                raise
+            return None
+        except pywsgi._InvalidClientInput as error:  # noqa: SLF001 - what a broken chunk raises
+            return self._handle_client_error(error)
+        except OSError:
+            # The client left in the middle of its request.
+            return None
+        finally:
+            self._reading.close()
+        if self._unread and self.socket is not None:
+            self._throw_away_rest()
+        return answer
+
+    def get_environ(self) -> dict[str, Any]:
+        """Return the environ, with the body read."""
+        environ: dict[str, Any] = super().get_environ()
+        body, self._unread = self._read_body()
+        if self._unread:
+            environ["CONTENT_LENGTH"] = str(max(MAX_BODY + 1, self.content_length or 0))
+            self.close_connection = True
+        else:
+            environ["CONTENT_LENGTH"] = str(len(body))
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+        environ["wsgi.input"] = io.BytesIO(body)
+        environ["wsgi.input_terminated"] = True
+        # Nothing is left for pywsgi to discard.
+        self.wsgi_input = pywsgi.Input(io.BytesIO(), 0)
+        # From here on it is the application's time.
+        self._reading.close()
+        return environ
+
+    def finalize_headers(self) -> None:
+        """Tell the client when the connection ends with this answer."""
+        super().finalize_headers()
+        if self.close_connection and self.request_version == "HTTP/1.1":
+            self.response_headers.append((b"Connection", b"close"))
+
+    def _has_request(self) -> bool:
+        try:
+            with gevent.Timeout(IDLE_TIMEOUT, False):
+                return bool(self.rfile.peek(1))
+        except (OSError, ValueError):
+            return False
+        return False
+
+    def _read_body(self) -> tuple[bytes, bool]:
+        if self.content_length is not None and self.content_length > MAX_BODY:
+            return b"", True
+        if not self.content_length and not self.wsgi_input.chunked_input:
+            return b"", False
+        body: bytes = self.wsgi_input.read(MAX_BODY + 1)
+        return (b"", True) if len(body) > MAX_BODY else (body, False)
+
+    def _throw_away_rest(self) -> None:
+        left = LINGER_BYTES
+        with gevent.Timeout(LINGER_SECONDS, False):
+            try:
+                self.socket.shutdown(socket.SHUT_WR)
+                while left > 0 and (data := self.socket.recv(65536)):
+                    left -= len(data)
+            except OSError as error:
+                log.debug("a client that sent too much is gone: %s", error)
+
+    def _handle_client_error(self, ex: Exception) -> tuple[str, bytes]:
+        log.info("a request from %s could not be read: %s", self.client_address, ex)
+        return ("400", problem_response("400 Bad Request", "The request could not be read as HTTP/1.1."))
+
+    def log_request(self) -> None:
+        """Requests are not logged one by one; what matters is in the audit log."""
+
+
+class Server(pywsgi.WSGIServer):
+    """A WSGI server for one application and one writer.
+
+    Args:
+        listener: a bound, listening socket, or (host, port).
+        application: the WSGI application.
+        writer: who serves the streams.
+    """
+
+    handler_class = Handler
+
+    def __init__(self, listener: Any, application: Any, writer: Writer) -> None:
+        super().__init__(listener, application, log=None, error_log=log, environ={WRITER_KEY: writer})
+        self._told_full = 0.0
+
+    def do_read(self) -> Any:
+        """Accept a connection; when descriptors run out, pause and go on later."""
+        try:
+            return super().do_read()
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            self._pause_accepting()
+            return None
+
+    def _pause_accepting(self) -> None:
+        now = time.monotonic()
+        if now - self._told_full > 10.0:
+            self._told_full = now
+            log.warning(
+                "no file descriptor is left: new connections wait. Raise `ulimit -n` or lower STREAM_MAX_CLIENTS."
+            )
+        self.stop_accepting()
+        self._timer = self.loop.timer(0.2)
+        self._timer.start(self._start_accepting_if_started)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket.
+
+    Args:
+        host: a name or address.
+        port: 0 takes a free one.
+
+    Raises:
+        OSError: the address cannot be used.
+    """
+    family, kind, proto, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    sock = socket.socket(family, kind, proto)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Accepted sockets inherit it; without, small answers wait up to 44 ms.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def problem_response(status: str, detail: str) -> bytes:
+    """Return a whole HTTP answer for a request that never reached the application."""
+    code, _, title = status.partition(" ")
+    body = msgspec.json.encode({"type": "about:blank", "title": title, "status": int(code), "detail": detail})
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/problem+json\r\nConnection: close\r\n"
+    return head.encode("ascii") + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)

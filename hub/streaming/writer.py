@@ -1,0 +1,340 @@
+"""One writer for all sockets, on gevent's loop.
+
+The hub enqueues; the writer alone sends. It joins all that waits for a client into one `send`, keeps what the socket
+did not take, and goes on when epoll says that there is room. Fan-out runs in slices: after `TURN` seconds it lets the
+loop serve requests before it goes on. Runs on the loop's thread only.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+import msgspec
+
+from hub.broadcast import Wait
+from hub.streaming import sockets
+from hub.streaming.disk import DiskReader
+from hub.streaming.frames import goodbye, heartbeat
+
+if TYPE_CHECKING:
+    from _socket import socket as BareSocket  # noqa: N812 - the C type has a lower-case name
+
+    from hub.broadcast import Hub
+    from hub.subscriber import Subscriber
+
+log = logging.getLogger("hub.streaming")
+
+TURN: Final = 0.003
+"""Seconds of sending after which the loop gets a turn."""
+PAGES_PER_TURN: Final = 4
+"""How many pages of history one reader is sent before another one's turn."""
+STALL: Final = 30.0
+"""Seconds without progress after which a stream is closed."""
+MIN_NAP: Final = 0.002
+"""Seconds: shorter naps than this cost more than they give."""
+HEARTS_PER_TURN: Final = 100
+MAX_TICK: Final = 0.25
+"""Seconds between two looks at the clock, at most."""
+
+
+class Stream:
+    """An open socket, its subscriber, and the bytes that the socket has not taken yet."""
+
+    __slots__ = (
+        "blocked",
+        "bucket",
+        "closing",
+        "descriptor",
+        "out",
+        "progress",
+        "queued",
+        "socket",
+        "subscriber",
+    )
+
+    def __init__(self, socket: BareSocket, subscriber: Subscriber, head: bytes) -> None:
+        self.socket = socket
+        self.subscriber = subscriber
+        self.descriptor = socket.fileno()
+        self.out: bytes | memoryview = head
+        self.blocked = False
+        self.progress = 0.0
+        self.closing = False
+        self.queued = False
+        self.bucket = 0
+
+
+class Stats(msgspec.Struct):
+    """What became of streams since the start."""
+
+    opened: int = 0
+    hung_up: int = 0
+    stalled: int = 0
+
+
+class Writer:
+    """Sends to every stream that was handed over.
+
+    Args:
+        hub: whose subscribers the streams are.
+        heartbeat: seconds between two heartbeats of a stream.
+    """
+
+    def __init__(self, hub: Hub, *, heartbeat: float) -> None:
+        self.stats = Stats()
+        self._hub = hub
+        self._streams: dict[int, Stream] = {}
+        self._blocked: dict[Stream, None] = {}
+        self._expiring: dict[Stream, None] = {}
+        self._busy: deque[Stream] = deque()
+        self._scheduled = False
+        self._tick = min(MAX_TICK, heartbeat / 4)
+        self._buckets: list[dict[Stream, None]] = [{} for _ in range(max(1, round(heartbeat / self._tick)))]
+        self._next_bucket = 0
+        self._disk = DiskReader(hub, self._resume)
+        self._loop = gevent.get_hub().loop
+        self._epoll = sockets.epoll_type()()
+        self._watcher = self._loop.io(self._epoll.fileno(), 1)
+        self._again = self._loop.timer(0)
+        self._ticker: gevent.Greenlet | None = None
+
+    def start(self) -> None:
+        """Begin to watch sockets and the clock, and let the hub call for delivery."""
+        self._hub.schedule = self._schedule
+        self._watcher.start(self._on_ready)
+        self._ticker = gevent.spawn(self._tick_forever)
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def adopt(self, descriptor: int, subscriber: Subscriber, head: bytes) -> None:
+        """Take over a connected descriptor and serve its subscriber from now on.
+
+        Args:
+            descriptor: owned by the writer from here on.
+            subscriber: not yet subscribed.
+            head: the response's status line and headers.
+        """
+        stream = Stream(sockets.bare(descriptor), subscriber, head)
+        subscriber.stream = stream
+        self._streams[descriptor] = stream
+        self._epoll.register(descriptor, sockets.READ)
+        self._hub.subscribe(subscriber)
+        # Neighbours beat at different times, so that hearts never beat all at once.
+        stream.bucket = self._next_bucket
+        self._next_bucket = (self._next_bucket + 1) % len(self._buckets)
+        self._buckets[stream.bucket][stream] = None
+        if subscriber.expires_at is not None:
+            self._expiring[stream] = None
+        self.stats.opened += 1
+        self._send(stream)
+
+    def drain(self, seconds: float) -> None:
+        """Say goodbye to all streams, spread over a time, and close them.
+
+        Args:
+            seconds: until the last one; each is told to come back after 1 to 5 s.
+        """
+        streams = list(self._streams.values())
+        random.shuffle(streams)
+        until = time.monotonic() + seconds
+        for left in range(len(streams), 0, -1):
+            stream = streams[left - 1]
+            if not stream.closing:
+                self._say_goodbye(stream, "draining", random.randint(1000, 5000))
+            pause = (until - time.monotonic()) / left
+            # Thousands of tiny naps would take longer than the time there is.
+            if pause > MIN_NAP or left % 50 == 0:
+                gevent.sleep(max(0.0, pause))
+        deadline = time.monotonic() + 1.0
+        while self._streams and time.monotonic() < deadline:
+            gevent.sleep(0.02)
+        for stream in list(self._streams.values()):
+            self._close(stream)
+
+    def close(self) -> None:
+        """Stop watching; open sockets are closed without a word."""
+        if self._ticker is not None:
+            self._ticker.kill()
+        for stream in list(self._streams.values()):
+            self._close(stream)
+        for watcher in (self._watcher, self._again):
+            watcher.stop()
+            watcher.close()
+        self._epoll.close()
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.run_callback(self._take_turn)
+
+    def _take_turn(self) -> None:
+        """Deliver and send until nothing is left or the turn is over."""
+        until = time.monotonic() + TURN
+        while True:
+            served = self._hub.step()
+            for subscriber in served or ():
+                stream = subscriber.stream
+                if stream is not None and not stream.blocked:
+                    self._send(stream)
+            if self._busy:
+                stream = self._busy.popleft()
+                stream.queued = False
+                self._send(stream)
+            elif served is None:
+                self._scheduled = False
+                return
+            if time.monotonic() >= until:
+                # Not run_callback: the loop would run it again before it looks at any socket.
+                self._again.start(self._take_turn)
+                return
+
+    def _send(self, stream: Stream) -> None:
+        """Send what waits, until it is all sent or the socket is full."""
+        pull = self._hub.pull
+        for _ in range(PAGES_PER_TURN):
+            data = stream.out
+            if not data:
+                if stream.closing:
+                    self._close(stream)
+                    return
+                pulled = pull(stream.subscriber)
+                if pulled is Wait.EVENT:
+                    return
+                if pulled is Wait.DISK:
+                    self._disk.ask(stream.subscriber)
+                    return
+                data = pulled
+            try:
+                sent = stream.socket.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._hang_up(stream)
+                return
+            if sent < len(data):
+                self._block(stream, data, sent)
+                return
+            stream.out = b""
+            if stream.subscriber.live and not stream.subscriber.waiting and not stream.closing:
+                return
+        self._requeue(stream)
+
+    def _requeue(self, stream: Stream) -> None:
+        if not stream.queued:
+            stream.queued = True
+            self._busy.append(stream)
+        self._schedule()
+
+    def _resume(self, subscriber: Subscriber) -> None:
+        stream = subscriber.stream
+        if stream is not None and not stream.blocked:
+            self._requeue(stream)
+
+    def _block(self, stream: Stream, data: bytes | memoryview, sent: int) -> None:
+        stream.out = memoryview(data)[sent:]
+        stream.progress = time.monotonic()
+        if not stream.blocked:
+            stream.blocked = True
+            self._blocked[stream] = None
+            self._epoll.modify(stream.descriptor, sockets.READ | sockets.WRITE)
+
+    def _unblock(self, stream: Stream) -> None:
+        stream.blocked = False
+        self._blocked.pop(stream, None)
+        self._epoll.modify(stream.descriptor, sockets.READ)
+        self._send(stream)
+
+    def _on_ready(self) -> None:
+        until = time.monotonic() + TURN
+        for descriptor, event in self._epoll.poll(0, 1024):
+            stream = self._streams.get(descriptor)
+            if stream is None:
+                continue
+            if event & sockets.HANG_UP or (event & sockets.READ and not self._still_there(stream)):
+                self._hang_up(stream)
+            elif event & sockets.WRITE:
+                self._unblock(stream)
+            if time.monotonic() >= until:
+                # Readiness is level-triggered: the others are told again.
+                return
+
+    def _still_there(self, stream: Stream) -> bool:
+        """Read and forget what a client says after its request; it has nothing to say."""
+        try:
+            return bool(stream.socket.recv(4096))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    def _hang_up(self, stream: Stream) -> None:
+        self.stats.hung_up += 1
+        self._close(stream)
+
+    def _close(self, stream: Stream) -> None:
+        if self._streams.get(stream.descriptor) is not stream:
+            return
+        del self._streams[stream.descriptor]
+        self._hub.unsubscribe(stream.subscriber)
+        self._blocked.pop(stream, None)
+        self._expiring.pop(stream, None)
+        self._buckets[stream.bucket].pop(stream, None)
+        self._epoll.unregister(stream.descriptor)
+        stream.socket.close()
+        # Whoever still holds the record must find nothing to send to.
+        stream.subscriber.stream = None
+        stream.blocked = True
+
+    def _say_goodbye(self, stream: Stream, reason: str, retry_ms: int) -> None:
+        stream.closing = True
+        rest = (
+            bytes(stream.out)
+            + stream.subscriber.take()
+            + goodbye(reason, retry_ms, chunked=stream.subscriber.chunked)
+        )
+        stream.out = rest
+        if not stream.blocked:
+            self._send(stream)
+
+    def _tick_forever(self) -> None:
+        position = 0
+        due = time.monotonic()
+        while True:
+            due = max(due + self._tick, time.monotonic())
+            gevent.sleep(due - time.monotonic())
+            self._beat(self._buckets[position])
+            position = (position + 1) % len(self._buckets)
+            self._close_stalled(time.monotonic())
+            self._close_expired(self._hub.clock())
+
+    def _beat(self, streams: dict[Stream, None]) -> None:
+        now = self._hub.clock()
+        for count, stream in enumerate(list(streams), 1):
+            subscriber = stream.subscriber
+            # Bytes that are on their way are a sign of life, too.
+            if subscriber.live and not stream.out and not stream.closing and subscriber.stream is stream:
+                if subscriber.waiting:
+                    self._send(stream)
+                if not stream.out:
+                    stream.out = heartbeat(now, self._hub.place(subscriber), chunked=subscriber.chunked)
+                    self._send(stream)
+            if count % HEARTS_PER_TURN == 0:
+                gevent.sleep(0)
+
+    def _close_stalled(self, now: float) -> None:
+        # Ordered by when each was blocked, not by progress: so all are looked at.
+        for stream in [stream for stream in self._blocked if now - stream.progress > STALL]:
+            log.info("a stream took nothing for %g s and was closed", STALL)
+            self.stats.stalled += 1
+            self._close(stream)
+
+    def _close_expired(self, now: float) -> None:
+        for stream in [s for s in self._expiring if (s.subscriber.expires_at or now) <= now]:
+            self._expiring.pop(stream)
+            self._say_goodbye(stream, "credential_expired", 1000)

@@ -1,0 +1,23 @@
+"""The HTTP side: blueprints over the hub. Besides flask_server.py the only place that imports flask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hub.web import access, agent, answers, cors, pages, publish, rooms, stream
+from hub.web.services import EXTENSION, Services, services_of
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+__all__ = ["Services", "init_app", "services_of"]
+
+
+def init_app(app: Flask, parts: Services) -> None:
+    """Give an application the hub's endpoints."""
+    app.extensions[EXTENSION] = parts
+    answers.init_app(app)
+    access.init_app(app)
+    cors.init_app(app, parts)
+    for module in (stream, publish, agent, rooms, pages):
+        app.register_blueprint(module.blueprint)

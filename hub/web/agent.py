@@ -1,0 +1,90 @@
+"""`/api/agent/start`, `stop`, `status`: the agent process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from flask import Blueprint, Response
+
+from hub.auth import OPERATE
+from hub.errors import Unavailable
+from hub.supervisor import SupervisorClosedError
+from hub.web import access, answers
+from hub.web.services import services
+
+if TYPE_CHECKING:
+    from hub.settings import Settings
+    from hub.supervisor import AgentStatus
+
+blueprint = Blueprint("agent", __name__)
+
+MAX_WAIT = 60
+
+
+class StartRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """The optional body of a start.
+
+    Attributes:
+        mode: `auto` takes `livekit` where it is configured, else `rehearsal`.
+        room: the room of the rehearsal, or the only one that the agent serves.
+        wait: seconds to wait until the agent is ready or has failed.
+    """
+
+    mode: Literal["auto", "livekit", "rehearsal"] = "auto"
+    room: Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=r"^[^\r\n\x00]+$")] | None = None
+    wait: Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT)] = 0.0
+
+
+@blueprint.post("/api/agent/start")
+def start() -> Response:
+    """Start the agent, unless it runs."""
+    access.require(OPERATE)
+    parts = services()
+    asked = answers.body(StartRequest)
+    chosen, why = choose_mode(parts.settings) if asked.mode == "auto" else (asked.mode, "It was asked for.")
+    if parts.draining:
+        raise Unavailable("The server is stopping: no agent is started any more.")
+    try:
+        started = parts.supervisor.start(chosen, asked.room, asked.wait)
+    except SupervisorClosedError as error:
+        raise Unavailable(f"{error}.") from error
+    body = _describe(started.status, why if started.status.mode == chosen else "It was started so.")
+    if started.already_running:
+        body["already_running"] = True
+    return answers.json(body)
+
+
+@blueprint.post("/api/agent/stop")
+def stop() -> Response:
+    """Let the agent say its last words, then end it."""
+    access.require(OPERATE)
+    return answers.json(_describe(services().supervisor.stop(), None))
+
+
+@blueprint.get("/api/agent/status")
+def status() -> Response:
+    """Tell the agent's state, and in which mode it would start."""
+    access.require(OPERATE)
+    parts = services()
+    body = _describe(parts.supervisor.status(), None)
+    mode, why = choose_mode(parts.settings)
+    return answers.json({**body, "auto": {"mode": mode, "why": why}})
+
+
+def choose_mode(settings: Settings) -> tuple[str, str]:
+    """Return the mode that `auto` means, and one sentence that says why."""
+    missing = [] if settings.livekit_url else ["LIVEKIT_URL"]
+    if not (settings.openai_api_key or settings.openai_base_url):
+        missing.append("OPENAI_API_KEY (or OPENAI_BASE_URL)")
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        return "rehearsal", f"{' and '.join(missing)} {verb} not set."
+    return "livekit", f"LIVEKIT_URL is {settings.livekit_url}."
+
+
+def _describe(found: AgentStatus, why: str | None) -> dict[str, Any]:
+    body = {"status": found.state.value, **found.as_dict()}
+    if why is not None:
+        body["why"] = why
+    return body

@@ -1,0 +1,83 @@
+"""How answers look: JSON by msgspec, errors as problem+json (RFC 9457)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+from flask import Response, request
+from werkzeug.exceptions import HTTPException
+
+from hub import errors
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+Asked = TypeVar("Asked", bound=msgspec.Struct)
+
+log = logging.getLogger("hub.web")
+
+_encode = msgspec.json.Encoder().encode
+
+TITLES = {400: "Bad request", 404: "Not found", 405: "Method not allowed", 413: "Too large"}
+
+
+def json(body: Any, status: int = 200) -> Response:
+    """Answer with JSON."""
+    return Response(_encode(body), status, mimetype="application/json")
+
+
+def problem(status: int, title: str, detail: str, extra: dict[str, Any] | None = None) -> Response:
+    """Answer with a problem document."""
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **(extra or {})}
+    return Response(_encode(body), status, mimetype="application/problem+json")
+
+
+def init_app(app: Flask) -> None:
+    """Make every error a problem document."""
+    app.register_error_handler(errors.HubError, _hub_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _hub_error(error: errors.HubError) -> Response:
+    extra = {name: value for name, value in error.extra.items() if value is not None}
+    answer = problem(error.status, error.title, error.detail, extra)
+    answer.headers.update(error.headers())
+    return answer
+
+
+def _http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    answer = problem(status, TITLES.get(status, error.name), error.description or error.name)
+    for name, value in error.get_headers():
+        if name.lower() not in ("content-type", "content-length"):
+            answer.headers[name] = value
+    return answer
+
+
+def _unexpected(error: Exception) -> Response:
+    log.exception("an error that nobody foresaw", exc_info=error)
+    return problem(500, "Internal error", "The server failed; its log tells more.")
+
+
+def body(kind: type[Asked]) -> Asked:
+    """Read the request's optional JSON body.
+
+    Args:
+        kind: the type that describes it; all its fields have defaults.
+
+    Raises:
+        BadRequest: not JSON.
+        InvalidEvent: JSON, but not what is expected; names the field.
+    """
+    data = request.get_data(cache=False)
+    if not data.strip():
+        return kind()
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError as error:
+        raise errors.InvalidBody(f"{error}.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise errors.BadRequest(f"The body is not JSON: {error}.") from error

@@ -1,0 +1,65 @@
+"""The live page, and health."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from flask import Blueprint, Response
+
+from hub import __version__
+from hub.web import answers
+from hub.web.services import services
+
+blueprint = Blueprint("pages", __name__)
+
+PAGE: Final = Path(__file__).resolve().parents[2] / "stream-test.html"
+
+
+@blueprint.get("/")
+@blueprint.get("/stream-test.html")
+def page() -> Response:
+    """Serve the live page; nothing but its own script and style may run in it."""
+    html = PAGE.read_bytes()
+    return Response(
+        html,
+        mimetype="text/html",
+        headers={
+            "Content-Security-Policy": content_security_policy(html),
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+            "Cache-Control": "no-cache",
+        },
+    )
+
+
+@blueprint.get("/api/health")
+def health() -> Response:
+    """Tell whether the server takes requests: 503 while it drains."""
+    parts = services()
+    body: dict[str, Any] = {
+        "status": "draining" if parts.draining else "ok",
+        "version": __version__,
+        "clients": len(parts.hub),
+        "uptime": round(parts.clock() - parts.started_at, 3),
+    }
+    return answers.json(body, 503 if parts.draining else 200)
+
+
+def content_security_policy(html: bytes) -> str:
+    """Return a policy that allows exactly the script and the style that stand in the page."""
+    scripts = " ".join(_hashes(html, b"script"))
+    styles = " ".join(_hashes(html, b"style"))
+    return (
+        f"default-src 'none'; script-src {scripts}; style-src {styles}; connect-src *; img-src 'self' data:; "
+        "media-src 'self' blob: mediastream:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+def _hashes(html: bytes, tag: bytes) -> list[str]:
+    blocks = re.findall(rb"<%b>(.*?)</%b>" % (tag, tag), html, re.DOTALL)
+    digests = [base64.b64encode(hashlib.sha256(block).digest()).decode("ascii") for block in blocks]
+    return [f"'sha256-{digest}'" for digest in digests] or ["'none'"]

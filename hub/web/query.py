@@ -1,0 +1,45 @@
+"""What the query string of a reading endpoint asks for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hub.errors import BadRequest
+from hub.interest import Interest
+
+if TYPE_CHECKING:
+    from werkzeug.datastructures import MultiDict
+
+FILTERS = ("room", "type", "participant", "session_id")
+
+
+def filters(args: MultiDict[str, str]) -> Interest:
+    """Read the filters; each key may be repeated."""
+    room, kind, participant, session = (frozenset(args.getlist(name)) or None for name in FILTERS)
+    return Interest(rooms=room, types=kind, participants=participant, sessions=session)
+
+
+def count(args: MultiDict[str, str], name: str, default: int, most: int) -> int:
+    """Read a count from 0; more than `most` counts as `most`.
+
+    Raises:
+        BadRequest: not a count.
+    """
+    text = args.get(name)
+    if text is None or text == "":
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise BadRequest(f"{name}={text[:40]!r}: expected a count from 0 to {most}.", field=name)
+    return min(int(text), most)
+
+
+def flag(args: MultiDict[str, str], name: str) -> bool:
+    """Read a flag: 1 or true.
+
+    Raises:
+        BadRequest: something else.
+    """
+    text = args.get(name, "")
+    if text.lower() not in ("", "0", "1", "true", "false"):
+        raise BadRequest(f"{name}={text[:40]!r}: expected 1 or 0.", field=name)
+    return text.lower() in ("1", "true")

@@ -1,0 +1,121 @@
+"""Reading what is stored: `/api/events`, `/api/rooms`; and erasing it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from hub import cursor
+from hub.auth import OPERATE, SUBSCRIBE
+from hub.errors import BadRequest, NotFound
+from hub.history.entry import Limit
+from hub.interest import EVERYTHING
+from hub.web import access, answers, query
+from hub.web.services import services
+
+if TYPE_CHECKING:
+    from hub.history.entry import Entry
+    from hub.interest import Interest
+    from hub.web.services import Services
+
+blueprint = Blueprint("rooms", __name__)
+
+DEFAULT_LIMIT: Final = 100
+MAX_LIMIT: Final = 1000
+PAGE_BYTES: Final = 16 * 1024 * 1024
+
+
+@blueprint.get("/api/events")
+def events() -> Response:
+    """Answer a page of stored events, oldest first."""
+    parts = services()
+    interest = access.interest_of(access.require(SUBSCRIBE), query.filters(request.args))
+    limit = max(1, query.count(request.args, "limit", DEFAULT_LIMIT, MAX_LIMIT))
+    after, before = _position(parts, "after"), _position(parts, "before")
+    if after is not None and before is not None:
+        raise BadRequest("after and before exclude each other: send one of them.")
+    if after is None and before is None and "last" not in request.args:
+        after = parts.history.bounds.oldest - 1
+    if after is not None:
+        return _forward(parts, interest, after, limit)
+    return _backward(parts, interest, before or parts.history.bounds.head + 1, limit)
+
+
+@blueprint.get("/api/rooms")
+def rooms() -> Response:
+    """Answer all rooms with stored events."""
+    parts = services()
+    interest = access.interest_of(access.require(SUBSCRIBE), EVERYTHING)
+    states, _ = parts.rooms.current()
+    return answers.json({"rooms": parts.rooms.summaries(states, interest)})
+
+
+@blueprint.get("/api/rooms/<path:name>")
+def room(name: str) -> Response:
+    """Answer one room's present state."""
+    parts = services()
+    interest = access.interest_of(access.require(SUBSCRIBE), EVERYTHING)
+    states, _ = parts.rooms.current()
+    state = parts.rooms.describe(states, name, interest)
+    if state is None:
+        raise NotFound(f"The room {name[:100]!r} has no stored events.")
+    return answers.json(state)
+
+
+@blueprint.delete("/api/rooms/<path:name>/events")
+def erase_room(name: str) -> Response:
+    """Erase a room's events for good."""
+    access.require(OPERATE, room=name)
+    return _erased(services(), room=name)
+
+
+@blueprint.delete("/api/sessions/<path:session_id>")
+def erase_session(session_id: str) -> Response:
+    """Erase a session's events for good."""
+    access.require(OPERATE)
+    return _erased(services(), session_id=session_id)
+
+
+def _erased(parts: Services, *, room: str | None = None, session_id: str | None = None) -> Response:
+    count = parts.hub.erase(room=room, session_id=session_id)
+    parts.rooms.forget()
+    return answers.json({"status": "ok", "erased": count})
+
+
+def _position(parts: Services, name: str) -> int | None:
+    text = request.args.get(name)
+    if not text:
+        return None
+    found = cursor.resolve(text, parts.history.bounds.range())
+    if isinstance(found, int):
+        return found
+    # A page of history is asked for again, not streamed: what has expired is simply not there any more.
+    if found.reason == "expired":
+        return parts.history.bounds.oldest - 1
+    raise BadRequest(
+        f"{name}={found.requested!r}: {found.reason}; it is not a cursor of this history.", field=name
+    )
+
+
+def _forward(parts: Services, interest: Interest, after: int, limit: int) -> Response:
+    page = parts.history.since(after, interest, Limit(limit, PAGE_BYTES))
+    return _page(parts, page.entries, next_after=page.upto, more=page.upto < parts.history.bounds.head)
+
+
+def _backward(parts: Services, interest: Interest, before: int, limit: int) -> Response:
+    entries = parts.history.before(before, interest, limit)
+    upto = entries[-1].seq if entries else before - 1
+    return _page(parts, entries, next_after=upto, more=False)
+
+
+def _page(parts: Services, entries: list[Entry], *, next_after: int, more: bool) -> Response:
+    epoch = parts.history.bounds.epoch
+    body = {
+        "events": [msgspec.Raw(entry.data) for entry in entries],
+        "next": cursor.show(epoch, next_after),
+        "previous": cursor.show(epoch, entries[0].seq) if entries else None,
+        "more": more,
+    }
+    return answers.json(body)

@@ -1,0 +1,148 @@
+"""What the views work with, put together once per application. The only place where the parts meet."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from flask import current_app
+
+from hub import event
+from hub.address import TrustedProxies
+from hub.auth import Authenticator
+from hub.broadcast import Hub
+from hub.history import open_history
+from hub.housekeeper import Housekeeper
+from hub.redaction import Redaction
+from hub.rooms import RoomStates
+from hub.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from flask import Flask
+
+    from hub.settings import Settings
+
+EXTENSION = "streaming-hub"
+
+
+class Services:
+    """The parts of one hub.
+
+    Args:
+        settings: what the operator chose.
+        clock: seconds since 1970.
+        agent_command: what runs as the agent; the project's own worker by default.
+
+    Attributes:
+        url: where the agent process reaches the server; set when the port is known.
+        max_clients: how many streams may be open; the descriptors may allow fewer than the setting.
+        draining: whether the server is about to stop: new streams and foreign events are refused.
+
+    Raises:
+        SettingsError, StorageError: the server cannot start.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.time,
+        agent_command: Sequence[str] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.started_at = clock()
+        self.url = f"http://127.0.0.1:{settings.port}"
+        self.draining = False
+        self.agent_key = secrets.token_urlsafe(24)
+        self.authenticator = _authenticator(settings, self.agent_key)
+        self.redact = Redaction(settings.redact) if settings.redact else None
+        self.max_clients = settings.max_clients
+        self.proxies = TrustedProxies(settings.trusted_proxies)
+        self.history = open_history(settings, clock())
+        self.hub = Hub(self.history, queue_size=settings.queue_size, clock=clock)
+        self.rooms = RoomStates(self.hub)
+        self.supervisor = _supervisor(self, agent_command)
+        self.housekeeper = Housekeeper(self.hub)
+        self._stopped = threading.Event()
+
+    def stop(self, say_goodbye: Callable[[], None] = lambda: None) -> None:
+        """End in order: the agent with its last words, then the streams, then the history.
+
+        Args:
+            say_goodbye: ends the open streams.
+        """
+        if self._stopped.is_set():
+            return
+        self._stopped.set()
+        self.draining = True
+        self.supervisor.close()
+        say_goodbye()
+        self.housekeeper.stop()
+        self.history.close()
+
+    def publish_process_state(self, change: dict[str, Any]) -> None:
+        """Tell a change of the agent process on the stream."""
+        self.hub.publish([event.make({"type": "agent_process", **change})])
+
+
+def services() -> Services:
+    """Return the services of the application that serves this request."""
+    return cast("Services", current_app.extensions[EXTENSION])
+
+
+def services_of(app: Flask) -> Services:
+    """Return an application's services."""
+    return cast("Services", app.extensions[EXTENSION])
+
+
+def _authenticator(settings: Settings, agent_key: str) -> Authenticator:
+    return Authenticator(
+        publish_keys=settings.publish_keys,
+        subscribe_keys=settings.subscribe_keys,
+        operator_keys=settings.operator_keys,
+        jwt_secret=settings.jwt_secret,
+        livekit_api_key=settings.livekit_api_key,
+        livekit_api_secret=settings.livekit_api_secret,
+        agent_key=agent_key,
+    )
+
+
+def _supervisor(parts: Services, command: Sequence[str] | None) -> Supervisor:
+    given = {} if command is None else {"command": tuple(command)}
+    return Supervisor(
+        **given,  # type: ignore[arg-type] # one keyword, or none
+        environ=lambda _mode, _room: agent_environ(parts),
+        on_state=parts.publish_process_state,
+    )
+
+
+def agent_environ(parts: Services) -> dict[str, str]:
+    """Return what the agent process needs to know: the hub's address, a key of its own, and its settings."""
+    settings = parts.settings
+    known = {
+        "STREAM_URL": parts.url,
+        "STREAM_PUBLISH_KEY": parts.agent_key,
+        "AGENT_SPOOL_DIR": str(_spool_folder(settings)),
+        "LIVEKIT_URL": settings.livekit_url,
+        "LIVEKIT_API_KEY": settings.livekit_api_key,
+        "LIVEKIT_API_SECRET": settings.livekit_api_secret,
+        "OPENAI_API_KEY": settings.openai_api_key,
+        "OPENAI_BASE_URL": settings.openai_base_url,
+        **settings.agent,
+    }
+    return {name: value for name, value in known.items() if value}
+
+
+def _spool_folder(settings: Settings) -> Path:
+    kind, _, path = settings.history.partition(":///")
+    if kind == "sqlite":
+        return Path(path).absolute().parent / "spool"
+    return Path(tempfile.gettempdir()) / f"streaming-hub-spool-{os.getuid()}"
