@@ -83,16 +83,16 @@ def hub(start_hub: StartHub) -> HubServer:
 class Join(Protocol):
     """Brings a person into a room, with a token from the hub."""
 
-    def __call__(self, room: str, identity: str = "alice") -> Participant: ...
+    def __call__(self, hub: HubServer, room: str, identity: str = "alice") -> Participant: ...
 
 
 @pytest.fixture
-def join(hub: HubServer) -> Iterator[Join]:
+def join() -> Iterator[Join]:
     """Bring people into rooms; they leave when the test ends."""
     with contextlib.ExitStack() as inside:
 
-        def enter(room: str, identity: str = "alice") -> Participant:
-            return inside.enter_context(Participant(*hub.token(room, identity)))
+        def enter(hub: HubServer, room: str, identity: str = "alice") -> Participant:
+            return inside.enter_context(Participant(*hub.token(room, identity), identity))
 
         yield enter
 

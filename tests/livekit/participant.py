@@ -56,6 +56,7 @@ class Participant:
     Args:
         address: livekit-server's address.
         token: A token that may join and publish.
+        identity: The name in the token.
 
     Attributes:
         words: The room's own transcription.
@@ -64,7 +65,8 @@ class Participant:
         agent_states: (time, `lk.agent.state`) as the room tells it.
     """
 
-    def __init__(self, address: str, token: str) -> None:
+    def __init__(self, address: str, token: str, identity: str) -> None:
+        self.identity = identity
         self.words: Growing[Words] = Growing("the room's transcription")
         self.heard: Growing[Heard] = Growing("the agent's voice")
         self.agent_states: Growing[tuple[float, str]] = Growing("the agent's states")
@@ -115,6 +117,15 @@ class Participant:
     def _agent(self) -> rtc.RemoteParticipant | None:
         people = list(self._room.remote_participants.values()) if self._room is not None else []
         return next((one for one in people if one.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT), None)
+
+    def wait_until_connected(self, seconds: float = 20) -> None:
+        """Return when the room is connected and the agent is seen in it, after an outage of the server."""
+
+        def connected() -> bool:
+            state = self._room.connection_state if self._room is not None else None
+            return state == rtc.ConnectionState.CONN_CONNECTED and self._agent() is not None
+
+        wait_until(connected, seconds=seconds, text=f"{self.identity} is connected again")
 
     def leave(self) -> None:
         """Leave the room as a person does who presses the button; nothing where already left."""

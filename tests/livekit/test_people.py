@@ -23,7 +23,7 @@ pytestmark = pytest.mark.livekit
 def person(server: LiveKitServer, identity: str) -> Participant:
     grants = api.VideoGrants(room_join=True, room="hall")
     token = api.AccessToken(API_KEY, API_SECRET).with_identity(identity).with_grants(grants).to_jwt()
-    return Participant(server.url, token)
+    return Participant(server.url, token, identity)
 
 
 def test_what_is_said_is_heard_and_recognised(livekit_server: LiveKitServer) -> None:
