@@ -1,7 +1,7 @@
 """The present state of each room, as `/api/rooms` and `snapshot=1` tell it. Pure: no I/O, no clock.
 
-`room_state` keeps what is needed of the events and explains why expiry and restarts cannot change the outcome;
-here it is read: who is there, who speaks, which turn is open, what was said last.
+`room_state` keeps what is needed of the events, and explains why expiry and restarts cannot change the
+outcome; here it is read: who is there, who speaks, which turn is open, what was said last.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Reading:
         return not joined and seq < left
 
     def participants(self) -> list[dict[str, str | None]]:
-        """Who is there: who joined and has not left; where nothing says so, who took part in a live session."""
+        """Who is there: who joined and has not left; where none of it is known, who took part in a session."""
         roles = self._family("role")
         joined = {who for who, (seq, here) in self._members.items() if here and seq > self._finished}
         seen = {
@@ -106,7 +106,7 @@ class Reading:
         return [entry for _, entry in sorted(answer, key=lambda pair: pair[0])]
 
     def tools(self) -> list[dict[str, Any]]:
-        """The last tool calls, oldest first; `running` until finished, `unfinished` if the session ended before."""
+        """The last tool calls, oldest first: `running`, or `unfinished` where the session ended before them."""
         calls, ends = self._family("tool"), self._family("tool_end")
         answer = []
         for session, call_id in dict.fromkeys((*calls, *ends)):
@@ -133,8 +133,8 @@ class Reading:
 class Rooms:
     """The rooms that have stored events, each as its viewers and as its operators may see it.
 
-    Events come in the order of their sequence numbers; those without a room belong to none. All that is told is
-    worked out from events that are still stored, so rooms that were rebuilt late are right as well.
+    Events come in the order of their sequence numbers; those without a room belong to none. All that is
+    told is worked out from events that are still stored, so a room that was rebuilt late is right as well.
     """
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -176,7 +176,7 @@ class Rooms:
             self._rooms.popitem(last=False)
 
     def forget(self, room: str) -> None:
-        """Drops a room, as when its events are erased; what is left of them may be applied again, in order."""
+        """Drops a room, as when events of it are erased: those that are left may be applied again, in order."""
         self._rooms.pop(room, None)
 
     def names(self, *, viewer: bool = False) -> list[str]:

@@ -1,7 +1,7 @@
-"""What is kept of one room's events, so that its present state can be read at any time. Pure: no I/O, no clock.
+"""What is kept of a room's events, so that its present state can be read at any time. Pure: no I/O, no clock.
 
-The state of a room is a function of its stored events: reducing the stored window gives the same as having lived
-through everything and let the oldest expire. That holds by construction, because all that is kept is one of:
+The state of a room is a function of its stored events: reducing the stored window gives the same as having
+lived through everything and let the oldest expire. That holds by construction, because all that is kept is one of:
 
 - `Latest`: for each key the newest event's value, for the keys with the newest events only;
 - the last so many places of transcript events, which only give the order of the lines.
@@ -106,17 +106,14 @@ class View:
         timestamp = event.get("timestamp")
         if isinstance(timestamp, int | float) and not isinstance(timestamp, bool):
             self.updated = (seq, timestamp)
-        kind, session, who = (
-            event.get("type"),
-            string_field(event, "session_id"),
-            string_field(event, "participant"),
-        )
-        handler = HANDLERS.get(kind) if isinstance(kind, str) else None
+        kind, session = string_field(event, "type") or "", string_field(event, "session_id")
+        who = string_field(event, "participant")
+        handler = HANDLERS.get(kind)
         if session is not None:
             self.put("session", session, seq, None, self.limits.sessions)
         if who is not None and kind not in MEMBERSHIP:
             self.put("mention", who, seq, session, self.limits.people)
-        role = string_field(event, "role") or (ROLES.get(kind) if isinstance(kind, str) else None)
+        role = string_field(event, "role") or ROLES.get(kind)
         if who is not None and role is not None:
             self.put("role", who, seq, role, self.limits.people)
         if handler is not None:
