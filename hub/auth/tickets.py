@@ -118,7 +118,7 @@ class TicketBox:
         try:
             opened = _jws.decode_complete(ticket, self._key, algorithms=[_ALGORITHM])
             claims = msgspec.json.decode(opened["payload"], type=_Claims)
-        except (jwt.InvalidTokenError, msgspec.DecodeError, RecursionError):
+        except (jwt.InvalidTokenError, msgspec.DecodeError):
             raise wrong from None
         if opened["header"].get("typ") != _TYPE or claims.aud != _AUDIENCE:
             raise wrong

@@ -161,7 +161,7 @@ def signed_payload(token: str, secret: str | None) -> bytes | None:
         raise Unauthorized(
             f"The token has to be signed with {_ALGORITHM}: no other `alg` is taken."
         ) from None
-    except (jwt.InvalidTokenError, RecursionError):
+    except jwt.InvalidTokenError:
         raise Unauthorized("The token is not a readable JWT.") from None
     return payload if isinstance(payload, bytes) else None
 

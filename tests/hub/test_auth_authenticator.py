@@ -191,6 +191,10 @@ def test_while_nothing_is_keyed_an_unknown_key_is_nobody(settings: dict[str, Any
     assert auth.authenticate("left over from yesterday", NOW) == auth.authenticate(None, NOW)
 
 
+def test_where_no_token_can_be_checked_a_token_is_nobodys_either() -> None:
+    assert hub().authenticate(livekit_token(), NOW).anonymous
+
+
 def test_a_key_with_two_dots_is_a_key() -> None:
     assert hub(publish_keys=["a.b.c"], jwt_secret=SECRET).authenticate("a.b.c", NOW).who == "publish-key-1"
 

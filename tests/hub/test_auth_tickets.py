@@ -136,6 +136,12 @@ def test_a_ticket_of_another_algorithm_is_refused(algorithm: str) -> None:
         BOX.open(ticket, NOW)
 
 
+@pytest.mark.parametrize("text", ["", "..", "e30.e30.e30", "\ud800.\ud800.\ud800", "ü.ü.ü", "\0.\0.\0"])
+def test_text_that_is_no_ticket_is_refused(text: str) -> None:
+    with pytest.raises(Unauthorized):
+        BOX.open(text, NOW)
+
+
 @given(st.text(st.characters(exclude_categories=())) | st.from_regex(r"\A[\w-]*\.[\w-]*\.[\w=-]*\Z"))
 def test_no_text_raises_anything_but_a_refusal(text: str) -> None:
     with pytest.raises(HubError) as refused:

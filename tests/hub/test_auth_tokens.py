@@ -290,6 +290,12 @@ def test_an_endless_token_is_refused_unread() -> None:
     assert str(MAX_TOKEN_CHARACTERS) in refusal(token)
 
 
+@pytest.mark.parametrize("text", ["", "..", "e30.e30.e30", "\ud800.\ud800.\ud800", "ü.ü.ü", "\0.\0.\0"])
+def test_text_that_is_no_token_is_refused(text: str) -> None:
+    with pytest.raises(Unauthorized):
+        READER.read(text, NOW)
+
+
 @given(st.text(st.characters(exclude_categories=())) | st.from_regex(r"\A[\w-]*\.[\w-]*\.[\w=-]*\Z"))
 def test_no_text_raises_anything_but_a_refusal(text: str) -> None:
     with pytest.raises(HubError):
