@@ -162,3 +162,51 @@ def test_what_is_lost_at_the_end_is_told_by_number() -> None:
 
     assert backlog.close() == 5
     assert backlog.close() == 0
+
+
+def test_only_what_had_arrived_at_the_mark_is_spilled(tmp_path: Path) -> None:
+    backlog = new_backlog(tmp_path)
+    for number in range(3):
+        put(backlog, number)
+    take_all(backlog)
+    put(backlog, 3)
+    mark = backlog.arrived
+    put(backlog, 4)
+    put(backlog, 5)
+    backlog.spill(mark)
+
+    (path,) = tmp_path.iterdir()
+    assert path.read_bytes().splitlines()[1:] == [b'{"n": 3}']
+    assert [event["n"] for event in take_all(backlog)] == [3, 4, 5]
+
+
+def test_files_of_earlier_processes_count_towards_the_bound(tmp_path: Path) -> None:
+    earlier = new_backlog(tmp_path, max_events=100)
+    for number in range(30):
+        put(earlier, number)
+    earlier.close()
+    used = sum(path.stat().st_size for path in tmp_path.iterdir())
+    backlog = new_backlog(tmp_path, max_events=100, max_spool_bytes=used + 100)
+    for number in range(30, 60):
+        put(backlog, number)
+    backlog.spill(backlog.arrived)
+
+    assert used < sum(path.stat().st_size for path in tmp_path.iterdir()) <= used + 100
+    assert [event["n"] for event in take_all(backlog)] == list(range(60))
+
+
+def test_a_folder_in_trouble_is_reported_once_each_time(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "spool"
+    backlog = new_backlog(folder)
+    folder.write_text("a file in the way")
+    put(backlog, 0)
+    for _ in range(3):
+        backlog.spill(backlog.arrived)
+    assert caplog.text.count("cannot write events to the spool folder") == 1
+
+    folder.unlink()
+    backlog.spill(backlog.arrived)
+    assert len(list(folder.iterdir())) == 1
+    assert [event["n"] for event in take_all(backlog)] == [0]

@@ -455,11 +455,13 @@ def test_closing_does_not_wait_for_a_request_that_hangs(hub: FakeHub, spool_dir:
     assert spooled_numbers(spool_dir) == list(range(5))
 
 
-def test_closing_tries_once_more_instead_of_sleeping_on(hub: FakeHub) -> None:
+def test_closing_tries_once_more_instead_of_sleeping_on(
+    hub: FakeHub, caplog: pytest.LogCaptureFixture
+) -> None:
     hub.script.append(Reply(401))
     poster = Poster(hub.url, pace=Pace(key_delay=600))
     poster.post({"type": "test", "n": 0})
-    wait_for(lambda: hub.requests, "the refused attempt")
+    wait_for(lambda: "next attempt in 600 s" in caplog.text, "the refused attempt")
 
     assert poster.close(DEADLINE)
     assert hub.numbers() == [0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import resource
@@ -149,6 +150,42 @@ def test_a_living_owner_keeps_its_file(spool: Spool) -> None:
     assert Spool.adopt(spool.path, lost_record) is None
     spool.close()
     assert adopt(spool.path).peek(10, 1000) == lines(1)
+
+
+def test_a_file_that_was_replaced_while_it_was_taken_over_is_left_alone(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its owner copied it, or drained and removed it, between our opening and our locking it."""
+    spool.append(lines(1), ROOM_ENOUGH)
+    spool.close()
+    lock = fcntl.flock
+
+    def replace_and_lock(descriptor: int, operation: int) -> None:
+        spool.path.with_suffix(".other").write_bytes(b"")
+        spool.path.with_suffix(".other").rename(spool.path)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", replace_and_lock)
+    assert Spool.adopt(spool.path, lost_record) is None
+
+
+def test_a_file_that_was_taken_before_we_locked_it_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = fcntl.flock
+    taken: list[Path] = []
+
+    def take_the_first(descriptor: int, operation: int) -> None:
+        if not taken:
+            taken.extend(tmp_path.iterdir())
+            taken[0].unlink()
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", take_the_first)
+    spool = Spool.create(tmp_path, started=1)
+
+    assert spool.path.exists()
+    assert [spool.path] != taken
 
 
 def test_a_vanished_file_is_nobodys(tmp_path: Path) -> None:
