@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
+from hub import command, web
 from hub import settings as hub_settings
-from hub import web
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,9 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, or 2 when the server cannot start.
     """
-    from hub.command import run
-
-    return run(create_app, arguments)
+    return command.run(create_app, arguments)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import gevent
 from gevent.event import Event
 
 from hub import __version__, logs
+from hub.address import parse_address
 from hub.errors import SettingsError, StorageError
 from hub.settings import AGENT_TABLE, TABLE, Settings, load
 from hub.streaming.server import Server, listen
@@ -53,7 +54,7 @@ def run(create_app: Callable[[Settings], Flask], arguments: Sequence[str] | None
     try:
         settings = load(**given)
         logs.configure(settings.log_format)
-        refuse_open_off_loopback(settings)
+        refuse_open_off_loopback(settings, settings.host)
         app = create_app(settings)
         serve(app, settings)
     except (SettingsError, StorageError) as error:
@@ -135,7 +136,8 @@ def _greet(parts: Services) -> None:
 
 
 def _reachable(host: str) -> str:
-    if host in ("0.0.0.0", "::"):
+    address = parse_address(host)
+    if address is not None and address.is_unspecified:
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
 

@@ -45,6 +45,14 @@ CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value);
 """
 _INSERT = "INSERT INTO events VALUES (?,?,?,?,?,?,?,?,?,?)"
 _COLUMNS = "seq, at, type, room, session_id, participant, operator_only, segment, data"
+_FILTER = "/* filter */"
+_SINCE = f"SELECT {_COLUMNS} FROM events WHERE seq > ? AND seq <= ? {_FILTER} ORDER BY seq"
+_BEFORE = f"SELECT {_COLUMNS} FROM events WHERE seq < ? AND seq >= ? {_FILTER} ORDER BY seq DESC LIMIT ?"
+_KNOWN = f"SELECT event_id, seq FROM events WHERE event_id IN ({_FILTER}) AND seq >= ?"
+_ERASE = {
+    "room": "DELETE FROM events WHERE room = ? RETURNING seq",
+    "session_id": "DELETE FROM events WHERE session_id = ? RETURNING seq",
+}
 
 
 class SqliteHistory:
@@ -116,7 +124,7 @@ class SqliteHistory:
         # What is appended while this reads is left to the next page.
         head = self.bounds.head
         where, values = _where(interest)
-        sql = f"SELECT {_COLUMNS} FROM events WHERE seq > ? AND seq <= ?{where} ORDER BY seq"
+        sql = _SINCE.replace(_FILTER, where)
         chosen: list[Entry] = []
         size = 0
         with self._reader() as db:
@@ -131,7 +139,7 @@ class SqliteHistory:
     def before(self, seq: int, interest: Interest, count: int) -> list[Entry]:
         """Return the last matching entries below a sequence number, from the file."""
         where, values = _where(interest)
-        sql = f"SELECT {_COLUMNS} FROM events WHERE seq < ? AND seq >= ?{where} ORDER BY seq DESC LIMIT ?"
+        sql = _BEFORE.replace(_FILTER, where)
         with self._reader() as db:
             rows = db.execute(sql, (seq, self.bounds.oldest, *values, count)).fetchall()
         return [self._entry(row) for row in reversed(rows)]
@@ -196,12 +204,11 @@ class SqliteHistory:
             return self._open()
         except sqlite3.OperationalError:
             raise
-        except sqlite3.DatabaseError as error:
+        except sqlite3.DatabaseError:
             aside = _set_aside(self._path, now)
-            log.error(
-                "%s is corrupt (%s): it was set aside as %s, and a new history with a new epoch begins.",
+            log.exception(
+                "%s is corrupt: it was set aside as %s, and a new history with a new epoch begins.",
                 self._path,
-                error,
                 aside.name,
             )
             return self._open()
@@ -246,8 +253,7 @@ class SqliteHistory:
         known: dict[str, int] = {}
         for start in range(0, len(event_ids), _IN_CHUNK):
             part = event_ids[start : start + _IN_CHUNK]
-            marks = ",".join("?" * len(part))
-            sql = f"SELECT event_id, seq FROM events WHERE event_id IN ({marks}) AND seq >= ?"
+            sql = _KNOWN.replace(_FILTER, ",".join("?" * len(part)))
             known.update(self._db.execute(sql, (*part, self.bounds.oldest)))
         return known
 

@@ -14,7 +14,7 @@ import io
 import logging
 import socket
 import time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 import msgspec
@@ -22,7 +22,9 @@ from gevent import pywsgi
 
 from hub.event import MAX_BATCH_BYTES
 from hub.streaming.body import StreamBody
-from hub.streaming.writer import Writer
+
+if TYPE_CHECKING:
+    from hub.streaming.writer import Writer
 
 log = logging.getLogger("hub.server")
 
@@ -64,7 +66,7 @@ class HandoverMixin:
 
     def _hand_over(self, writer: Writer, body: StreamBody) -> None:
         # pywsgi looks for a rest of the request later, when there is nothing left to read from.
-        self.wsgi_input._discard()  # noqa: SLF001 - pywsgi has no public name for it
+        self.wsgi_input._discard()
         self.headers_sent = True
         self.close_connection = True
         self.finalize_headers()  # type: ignore[attr-defined] # pywsgi's
@@ -76,9 +78,17 @@ class HandoverMixin:
         writer.adopt(self.socket.detach(), body.subscriber, b"HTTP/1.1 %b\r\n%b\r\n" % (self.status, lines))
 
 
-class Handler(HandoverMixin, pywsgi.WSGIHandler):
-    """pywsgi's handler with the handover and with limits of time and size."""
+class BoundedMixin:
+    """Limits of time and size for a pywsgi handler: a request is read whole before the application is called."""
 
+    client_address: Any
+    close_connection: bool
+    content_length: int | None
+    request_version: str
+    response_headers: list[tuple[bytes, bytes]]
+    rfile: Any
+    socket: Any
+    wsgi_input: Any
     _unread = False
 
     def handle_one_request(self) -> Any:
@@ -87,12 +97,12 @@ class Handler(HandoverMixin, pywsgi.WSGIHandler):
             return None
         self._reading = gevent.Timeout.start_new(READ_TIMEOUT)
         try:
-            answer = super().handle_one_request()
+            answer = super().handle_one_request()  # type: ignore[misc] # pywsgi's, next in line
         except gevent.Timeout as timeout:
             if timeout is not self._reading:
                 raise
             return None
-        except pywsgi._InvalidClientInput as error:  # noqa: SLF001 - what a broken chunk raises
+        except pywsgi._InvalidClientInput as error:
             return self._handle_client_error(error)
         except OSError:
             # The client left in the middle of its request.
@@ -105,7 +115,7 @@ class Handler(HandoverMixin, pywsgi.WSGIHandler):
 
     def get_environ(self) -> dict[str, Any]:
         """Return the environ, with the body read."""
-        environ: dict[str, Any] = super().get_environ()
+        environ: dict[str, Any] = super().get_environ()  # type: ignore[misc] # pywsgi's
         body, self._unread = self._read_body()
         if self._unread:
             environ["CONTENT_LENGTH"] = str(max(MAX_BODY + 1, self.content_length or 0))
@@ -123,13 +133,13 @@ class Handler(HandoverMixin, pywsgi.WSGIHandler):
 
     def finalize_headers(self) -> None:
         """Tell the client when the connection ends with this answer."""
-        super().finalize_headers()
+        super().finalize_headers()  # type: ignore[misc] # pywsgi's
         if self.close_connection and self.request_version == "HTTP/1.1":
             self.response_headers.append((b"Connection", b"close"))
 
     def _has_request(self) -> bool:
         try:
-            with gevent.Timeout(IDLE_TIMEOUT, False):
+            with gevent.Timeout(IDLE_TIMEOUT, exception=False):
                 return bool(self.rfile.peek(1))
         except (OSError, ValueError):
             return False
@@ -145,7 +155,7 @@ class Handler(HandoverMixin, pywsgi.WSGIHandler):
 
     def _throw_away_rest(self) -> None:
         left = LINGER_BYTES
-        with gevent.Timeout(LINGER_SECONDS, False):
+        with gevent.Timeout(LINGER_SECONDS, exception=False):
             try:
                 self.socket.shutdown(socket.SHUT_WR)
                 while left > 0 and (data := self.socket.recv(65536)):
@@ -156,6 +166,10 @@ class Handler(HandoverMixin, pywsgi.WSGIHandler):
     def _handle_client_error(self, ex: Exception) -> tuple[str, bytes]:
         log.info("a request from %s could not be read: %s", self.client_address, ex)
         return ("400", problem_response("400 Bad Request", "The request could not be read as HTTP/1.1."))
+
+
+class Handler(HandoverMixin, BoundedMixin, pywsgi.WSGIHandler):
+    """pywsgi's handler with the handover, the limits and no access log."""
 
     def log_request(self) -> None:
         """Requests are not logged one by one; what matters is in the audit log."""

@@ -25,7 +25,7 @@ def epoll_type() -> Any:
 def bare(descriptor: int) -> _socket.socket:
     """Take over a connected TCP descriptor: non-blocking, no delay, keep-alive on."""
     sock = _socket.socket(fileno=descriptor)
-    sock.setblocking(False)
+    sock.settimeout(0)
     if sock.family in (_socket.AF_INET, _socket.AF_INET6):
         _tune(sock)
     return sock

@@ -11,7 +11,7 @@ import logging
 import random
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import gevent
 import msgspec

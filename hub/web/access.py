@@ -99,13 +99,17 @@ def interest_of(grant: Grant, query: Interest) -> Interest:
     )
 
 
-def refuse_open_off_loopback(settings: Settings) -> None:
+def refuse_open_off_loopback(settings: Settings, host: str) -> None:
     """Refuse to start where other machines could reach an open scope.
+
+    Args:
+        settings: the keys.
+        host: where the server listens.
 
     Raises:
         SettingsError: names the settings that are missing.
     """
-    if settings.allow_open or is_loopback(settings.host) or settings.jwt_secret:
+    if settings.allow_open or is_loopback(host) or settings.jwt_secret:
         return
     keys = {
         "STREAM_PUBLISH_KEYS": settings.publish_keys,
@@ -115,7 +119,7 @@ def refuse_open_off_loopback(settings: Settings) -> None:
     missing = [name for name, held in keys.items() if not held]
     if missing:
         raise SettingsError(
-            f"STREAM_HOST={settings.host!r} can be reached from other machines, and {', '.join(missing)} "
+            f"The address {host} can be reached from other machines, and {', '.join(missing)} "
             f"{'is' if len(missing) == 1 else 'are'} not set. Set keys, or STREAM_ALLOW_OPEN=1 to let everybody in."
         )
 

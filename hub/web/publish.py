@@ -13,7 +13,6 @@ from hub.web import access, answers
 from hub.web.services import services
 
 if TYPE_CHECKING:
-    from hub.auth import Grant
     from hub.event import Event
     from hub.web.services import Services
 

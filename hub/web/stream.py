@@ -1,4 +1,4 @@
-"""`GET /api/stream`: the events as they happen, and `POST /api/stream/ticket` for clients that cannot send headers."""
+"""`GET /api/stream`: the events as they happen; `POST /api/stream/ticket`: a credential that may stand in a URL."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def stream() -> Response:
         return _full()
     interest = access.interest_of(grant, query.filters(request.args))
     body = _open(parts, interest, grant.expires_at)
-    return Response(body, headers=HEADERS, direct_passthrough=True)  # type: ignore[arg-type] # an iterable of bytes
+    return Response(body, headers=HEADERS, direct_passthrough=True)
 
 
 @blueprint.post("/api/stream/ticket")

@@ -1,0 +1,76 @@
+"""The hub under gunicorn: `gunicorn -w 1 -k hub.streaming.gunicorn.Worker 'flask_server:create_app()'`.
+
+One worker only: subscribers, and what waits for them, live in one process.
+"""
+
+from __future__ import annotations
+
+from gevent import monkey
+
+# gunicorn imports this before the application; later, modules would keep the blocking originals.
+monkey.patch_all()
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from gunicorn.arbiter import Arbiter
+from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIHandler, PyWSGIServer
+
+from hub.errors import SettingsError
+from hub.streaming.server import WRITER_KEY, BoundedMixin, HandoverMixin
+from hub.streaming.writer import Writer
+from hub.web.access import refuse_open_off_loopback
+from hub.web.services import services_of
+
+if TYPE_CHECKING:
+    from hub.web.services import Services
+
+
+class GunicornHandler(HandoverMixin, BoundedMixin, PyWSGIHandler):
+    """gunicorn's handler with the handover and the limits."""
+
+
+class Worker(GeventPyWSGIWorker):
+    """gunicorn's gevent worker, with the hub's writer."""
+
+    wsgi_handler = GunicornHandler
+
+    def init_process(self) -> None:
+        """Refuse what one process cannot serve."""
+        if self.cfg.workers > 1:
+            self.log.error(
+                "%d workers: events would reach only the clients of one of them. Use -w 1.", self.cfg.workers
+            )
+            sys.exit(Arbiter.APP_LOAD_ERROR)
+        super().init_process()
+
+    def run(self) -> None:
+        """Serve, with streams handed to the writer."""
+        parts = services_of(self.wsgi)
+        host, port = self.sockets[0].getsockname()[:2]
+        try:
+            refuse_open_off_loopback(parts.settings, host)
+        except SettingsError as error:
+            self.log.error("%s", error)  # noqa: TRY400 - the sentence says it all
+            parts.stop()
+            sys.exit(Arbiter.APP_LOAD_ERROR)
+        parts.url = f"http://{host}:{port}"
+        self._writer = Writer(parts.hub, heartbeat=parts.settings.heartbeat)
+        self._writer.start()
+        parts.housekeeper.start(gevent.get_hub().threadpool.apply)
+        self.server_class = self._make_server
+        super().run()
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Drain before gunicorn closes the listening socket: the agent's last words still have to come in."""
+        gevent.spawn(self._drain, services_of(self.wsgi), sig, frame)
+
+    handle_quit = handle_exit
+
+    def _drain(self, parts: Services, sig: int, frame: Any) -> None:
+        parts.stop(lambda: self._writer.drain(parts.settings.drain))
+        super().handle_exit(sig, frame)
+
+    def _make_server(self, *arguments: Any, environ: dict[str, Any], **options: Any) -> PyWSGIServer:
+        return PyWSGIServer(*arguments, environ={**environ, WRITER_KEY: self._writer}, **options)
