@@ -81,18 +81,19 @@ def hub(start_hub: StartHub) -> HubServer:
 
 
 class Join(Protocol):
-    """Brings a person into a room, with a token from the hub."""
+    """Brings a person into a room."""
 
-    def __call__(self, hub: HubServer, room: str, identity: str = "alice") -> Participant: ...
+    def __call__(self, room: str, identity: str = "alice") -> Participant: ...
 
 
 @pytest.fixture
-def join() -> Iterator[Join]:
+def join(livekit_server: LiveKitServer) -> Iterator[Join]:
     """Bring people into rooms; they leave when the test ends."""
     with contextlib.ExitStack() as inside:
 
-        def enter(hub: HubServer, room: str, identity: str = "alice") -> Participant:
-            return inside.enter_context(Participant(*hub.token(room, identity), identity))
+        def enter(room: str, identity: str = "alice") -> Participant:
+            token = livekit_server.token(room, identity)
+            return inside.enter_context(Participant(livekit_server.url, token, identity))
 
         yield enter
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import requests
+from livekit import api
 
 from tests.livekit.waiting import Growing, wait_until
 
@@ -145,6 +146,11 @@ class LiveKitServer(Program):
         if not self.alive():
             raise AssertionError(f"livekit-server ended:\n{self.tail()}")
         return _get_ok(f"http://127.0.0.1:{self.port}/")
+
+    def token(self, room: str, identity: str) -> str:
+        """Return a token that may join the room; a worker without a name is dispatched by itself."""
+        grants = api.VideoGrants(room_join=True, room=room)
+        return api.AccessToken(API_KEY, API_SECRET).with_identity(identity).with_grants(grants).to_jwt()
 
     @property
     def environment(self) -> dict[str, str]:

@@ -48,7 +48,7 @@ def test_words_turns_and_speech_of_a_conversation_reach_the_stream(
     ready = stream.wait("agent_ready", seconds=30)
     assert hub.get("/api/agent/status")["state"] in {"ready", "running"}
 
-    alice = join(hub, "kitchen", "alice")
+    alice = join("kitchen", "alice")
     alice.wait_for_agent()
     session = stream.wait("session_started", room="kitchen", after=ready)["session_id"]
     silence = greeted(stream, "kitchen")
@@ -86,7 +86,7 @@ def test_the_rooms_own_words_and_the_streams_are_the_same(
     stub.learn(HELLO, TIME)
     hub = start_hub(AGENT_STT_REALTIME="1")
     hub.start_agent()
-    alice = join(hub, "study")
+    alice = join("study")
     quiet = greeted(hub.stream, "study")
     for phrase in (HELLO, TIME):
         alice.say(phrase)
@@ -113,7 +113,7 @@ def test_a_tool_call_belongs_to_the_turn_that_asked_for_it(
     stub.learn(TIME)
     stub.script.add(Rule("current time", tool="current_time", text="In London it is {output}."))
     hub.start_agent()
-    alice = join(hub, "office")
+    alice = join("office")
     quiet = greeted(hub.stream, "office")
     alice.say(TIME)
     started = hub.stream.wait("tool_call_started", after=quiet)
@@ -132,7 +132,7 @@ def test_an_interruption_cuts_the_words_where_the_voice_stopped(
     stub.learn(STORY, STOP)
     stub.script.add(Rule("story", text=LONG_STORY))
     hub.start_agent()
-    alice = join(hub, "nursery")
+    alice = join("nursery")
     quiet = greeted(hub.stream, "nursery")
     alice.say(STORY)
     telling = hub.stream.wait("agent_speech_started", after=quiet)

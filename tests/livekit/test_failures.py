@@ -23,7 +23,7 @@ def test_model_that_answers_500_is_told_and_the_next_turn_works(
 ) -> None:
     stub.learn(HELLO)
     hub.start_agent()
-    alice = join(hub, "lab")
+    alice = join("lab")
     quiet = greeted(hub.stream, "lab")
     stub.fail("llm", "500")
     alice.say(HELLO)
@@ -38,7 +38,7 @@ def test_model_that_answers_500_is_told_and_the_next_turn_works(
 def test_bad_key_is_named(hub: HubServer, stub: OpenAIStub, join: Join) -> None:
     stub.fail("llm", "401")
     hub.start_agent()
-    join(hub, "lab")
+    join("lab")
     told = hub.stream.wait("error", source="llm", seconds=30)
     assert "Incorrect API key" in told["message"] or "401" in told["message"]
 
@@ -52,7 +52,7 @@ def test_wrong_livekit_secret_fails_the_start_and_says_so(start_hub: StartHub) -
 
 def test_participant_who_leaves_ends_the_session(hub: HubServer, join: Join) -> None:
     hub.start_agent()
-    alice = join(hub, "hall")
+    alice = join("hall")
     quiet = greeted(hub.stream, "hall")
     alice.leave()
     ended = hub.stream.wait("session_ended", room="hall", after=quiet)
@@ -61,7 +61,7 @@ def test_participant_who_leaves_ends_the_session(hub: HubServer, join: Join) -> 
 
 def test_killed_worker_ends_its_sessions_and_the_room_gets_a_new_agent(hub: HubServer, join: Join) -> None:
     hub.start_agent()
-    alice = join(hub, "hall")
+    alice = join("hall")
     quiet = greeted(hub.stream, "hall")
     first = hub.stream.wait("session_started", room="hall")
     os.kill(hub.get("/api/agent/status")["pid"], signal.SIGKILL)
@@ -78,7 +78,7 @@ def test_livekit_server_that_comes_back_does_not_end_the_conversation(
 ) -> None:
     stub.learn(HELLO)
     hub.start_agent()
-    alice = join(hub, "hall")
+    alice = join("hall")
     greeted(hub.stream, "hall")
     before = hub.stream.events.all()[-1]
     livekit_server.kill()
