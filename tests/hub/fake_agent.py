@@ -70,6 +70,7 @@ def crash_after(marker):
 
 def list_descriptors(_argument):
     listed = list(Path("/proc/self/fd").iterdir())
+    print("leads its session:", os.getsid(0) == os.getpid(), flush=True)
     print("fds", sorted(int(entry.name) for entry in listed if entry.exists()), flush=True)
 
 

@@ -116,13 +116,14 @@ def test_the_child_gets_its_settings_and_none_of_the_hubs_keys(monkeypatch):
         ]
 
 
-def test_only_the_control_end_is_inherited():
+def test_the_child_leads_a_session_of_its_own_and_inherits_only_the_control_end():
     reading, writing = os.pipe()
     os.set_inheritable(writing, True)
     try:
         with Watched("fds", "env:AGENT_CONTROL_FD", "ready", "wait") as agent:
             agent.start("rehearsal", wait=15)
             control = agent.until_logged("AGENT_CONTROL_FD").partition("=")[2]
+            assert agent.until_logged("leads") == "leads its session: True"
             assert agent.until_logged("fds") == f"fds [0, 1, 2, {control}]"
     finally:
         os.close(reading)
