@@ -1,38 +1,20 @@
-"""Why LiveKit's worker does not come up: settings that are missing, and what its log says while it retries.
+"""Why LiveKit's worker does not come up: what its log says while it retries.
 
 LiveKit's worker ends with exit code 0 whatever happens, and gives up only after 134 s of retries; its log is
-the only place that says sooner what is wrong. Pure functions, and one logging handler that calls back.
+the only place that says sooner what is wrong. One pure function, and one logging handler that calls back.
 """
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 FAILED_TO_CONNECT = "failed to connect to livekit"
 AT_CAPACITY = "worker is at full capacity"
 ATTEMPTS_BEFORE_GIVING_UP = 2
-
-
-def missing_setting(settings: Mapping[str, str]) -> str | None:
-    """Name what `livekit` mode lacks, with what to do; None where nothing is missing.
-
-    Args:
-        settings: The environment.
-    """
-    for name in ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"):
-        if not settings.get(name):
-            return f"{name} is not set; set it, or start the agent in rehearsal mode"
-    parts = urlsplit(settings["LIVEKIT_URL"])
-    if parts.scheme not in ("ws", "wss", "http", "https") or not parts.netloc:
-        return f"LIVEKIT_URL is {settings['LIVEKIT_URL']!r}; it must look like wss://host or ws://host:7880"
-    if not settings.get("OPENAI_API_KEY") and not settings.get("OPENAI_BASE_URL"):
-        return "OPENAI_API_KEY is not set; set it, or OPENAI_BASE_URL for a local OpenAI-compatible server"
-    return None
 
 
 def explain(error: BaseException | str, attempt: int, url: str) -> str | None:

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import threading
 from typing import Any
 
@@ -66,6 +67,19 @@ class Control:
                 self._connection.sendall(json.dumps(message).encode() + b"\n")
             except OSError:  # the hub is gone: the watching thread ends this process
                 self._connection = None
+
+    def refuse(self, reason: str) -> int:
+        """Say why the agent does not run, to the hub and in the log.
+
+        Args:
+            reason: One sentence that says what to do.
+
+        Returns:
+            The exit code.
+        """
+        self.tell("failed", reason=reason)
+        sys.stderr.write(f"agent: {reason}\n")
+        return 1
 
     def _wait_for_end(self) -> None:
         connection = self._connection

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
 import signal
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from livekit.agents import AgentServer, JobExecutorType
 
 from agent.attach import announce_end, shared_poster
-from agent.connection import ConnectionWatch, missing_setting
+from agent.connection import ConnectionWatch
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from agent.control import Control
+    from agent.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -34,14 +33,11 @@ CLOSE_SECONDS = 3.0
 FLUSH_SECONDS = 1.5
 
 
-class RefusedError(Exception):
-    """The agent cannot run; the text says why and what to do."""
-
-
-def serve(control: Control) -> int:
+def serve(settings: Settings, control: Control) -> int:
     """Run until SIGTERM, SIGINT or a failure.
 
     Args:
+        settings: What to run.
         control: The line to the hub.
 
     Returns:
@@ -49,30 +45,27 @@ def serve(control: Control) -> int:
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
-        asyncio.run(_Service(control).run())
-    except (RefusedError, ValueError, OSError) as error:
-        control.tell("failed", reason=str(error))
-        sys.stderr.write(f"agent: {error}\n")
-        return 1
-    return 0
+        failure = asyncio.run(_Service(settings, control).run())
+    except (ValueError, OSError) as error:
+        failure = str(error)
+    return 0 if failure is None else control.refuse(failure)
 
 
 class _Service:
-    def __init__(self, control: Control) -> None:
+    def __init__(self, settings: Settings, control: Control) -> None:
+        self._settings = settings
         self._control = control
         self._poster = shared_poster()
         self._stop = asyncio.Event()
         self._failure: str | None = None
         self._ready = False
 
-    async def run(self) -> None:
+    async def run(self) -> str | None:
+        """Run; give the reason where the agent cannot go on."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        mode = os.environ.get("AGENT_MODE") or "rehearsal"
-        if mode not in ("livekit", "rehearsal"):
-            raise RefusedError(f"AGENT_MODE is {mode!r}; it must be livekit or rehearsal")
-        server, work = self._rooms() if mode == "livekit" else self._rehearsals()
+        server, work = self._rooms() if self._settings.mode == "livekit" else self._rehearsals()
         tasks = [asyncio.create_task(each) for each in (*work, self._report(server), self._stop.wait())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -80,13 +73,12 @@ class _Service:
                 task.result()
         finally:
             await self._drain(server, tasks)
-        if self._failure is not None:
-            raise RefusedError(self._failure)
+        return self._failure
 
     def _rehearsals(self) -> tuple[AgentServer, list[Coroutine[Any, Any, Any]]]:
         from agent.rehearsal import performance  # noqa: PLC0415  # only what this mode needs
 
-        server = _make_server(JobExecutorType.THREAD, setup_fnc=performance.prewarm)
+        server = _make_server(self._settings, "thread", setup_fnc=performance.prewarm)
         server.rtc_session(performance.entrypoint)
         started = asyncio.Event()
         server.on("worker_started", started.set)
@@ -96,23 +88,21 @@ class _Service:
     async def _rehearse(self, server: AgentServer, started: asyncio.Event) -> None:
         await started.wait()
         self._tell_ready()
-        room = os.environ.get("AGENT_ROOM") or "rehearsal"
         while True:
-            await server.simulate_job(room, fake_job=True)
+            await server.simulate_job(self._settings.room, fake_job=True)
+            self._tell_sessions(server)
             while server.active_jobs:
                 await asyncio.sleep(REPORT_SECONDS)
             await asyncio.sleep(PAUSE_BETWEEN_REHEARSALS_SECONDS)
 
     def _rooms(self) -> tuple[AgentServer, list[Coroutine[Any, Any, Any]]]:
-        if (reason := missing_setting(os.environ)) is not None:
-            raise RefusedError(reason)
         # openai's client insists on a key; a local server named by OPENAI_BASE_URL needs none
         os.environ["OPENAI_API_KEY"] = os.environ.get("OPENAI_API_KEY") or "none"
         from agent import rooms  # noqa: PLC0415  # only what this mode needs
 
-        server = _make_server(_executor(), setup_fnc=rooms.prewarm)
+        server = _make_server(self._settings, self._settings.executor, setup_fnc=rooms.prewarm)
         server.rtc_session(rooms.entrypoint)
-        watch = ConnectionWatch(os.environ["LIVEKIT_URL"], self._fail, self._tell_full)
+        watch = ConnectionWatch(self._settings.livekit_url, self._fail, self._tell_full)
         logging.getLogger("livekit.agents").addHandler(watch)
 
         def registered(*_details: object) -> None:
@@ -138,13 +128,15 @@ class _Service:
     async def _report(self, server: AgentServer) -> None:
         while True:
             await asyncio.sleep(REPORT_SECONDS)
-            if not self._ready:
-                continue
-            sessions = len(server.active_jobs)
-            if sessions:
-                self._control.tell("running", sessions=sessions)
-            else:
-                self._control.tell("ready")
+            self._tell_sessions(server)
+
+    def _tell_sessions(self, server: AgentServer) -> None:
+        if not self._ready or self._stop.is_set():
+            return
+        if sessions := len(server.active_jobs):
+            self._control.tell("running", sessions=sessions)
+        else:
+            self._control.tell("ready")
 
     async def _drain(self, server: AgentServer, tasks: list[asyncio.Task[Any]]) -> None:
         if self._failure is None:
@@ -164,29 +156,12 @@ class _Service:
             os._exit(0)
 
 
-def _make_server(executor: JobExecutorType, **options: Any) -> AgentServer:
+def _make_server(settings: Settings, executor: str, **options: Any) -> AgentServer:
     return AgentServer(
         host="127.0.0.1",
         port=0,
-        job_executor_type=executor,
+        job_executor_type=JobExecutorType(executor),
         num_idle_processes=1,
-        load_threshold=_load_threshold(),
+        load_threshold=settings.load_threshold,
         **options,
     )
-
-
-def _executor() -> JobExecutorType:
-    name = os.environ.get("AGENT_EXECUTOR") or "thread"
-    try:
-        return JobExecutorType(name)
-    except ValueError as error:
-        raise RefusedError(f"AGENT_EXECUTOR is {name!r}; it must be thread or process") from error
-
-
-def _load_threshold() -> float:
-    # LiveKit's default counts the whole machine's CPU: a busy neighbour would make the worker refuse rooms
-    text = os.environ.get("AGENT_LOAD_THRESHOLD")
-    try:
-        return float(text) if text else math.inf
-    except ValueError as error:
-        raise RefusedError(f"AGENT_LOAD_THRESHOLD is {text!r}; it must be a number from 0 to 1") from error

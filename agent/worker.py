@@ -6,6 +6,7 @@ its first moment on. What it runs is in `agent.service`.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -17,9 +18,15 @@ def main() -> int:
 
     control = Control.from_env()
     control.watch()
+    from agent.settings import SettingError, Settings  # noqa: PLC0415
+
+    try:
+        settings = Settings.from_env(os.environ)
+    except SettingError as error:
+        return control.refuse(str(error))
     from agent.service import serve  # noqa: PLC0415  # takes a second or two
 
-    return serve(control)
+    return serve(settings, control)
 
 
 if __name__ == "__main__":

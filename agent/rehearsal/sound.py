@@ -39,7 +39,11 @@ def read_recording(path: Path) -> list[bytes]:
             raise ValueError(
                 f"{path} has {form[0]} Hz, {form[1]} channels, {8 * form[2]} bit; needs 16000, 1, 16"
             )
-        sound = recording.readframes(recording.getnframes())
+        return split(recording.readframes(recording.getnframes()))
+
+
+def split(sound: bytes) -> list[bytes]:
+    """Cut 16-bit mono PCM at 16 kHz into 20 ms frames; the last one is filled with silence."""
     step = len(SILENCE)
     return [sound[start : start + step].ljust(step, b"\0") for start in range(0, len(sound), step)]
 

@@ -48,6 +48,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: connections that end in the middle are what these tests are made of."""
+
 
 class FakeHub:
     """Remembers each event once, by its `event_id`, in the order of arrival, as the hub does."""
@@ -107,6 +110,11 @@ class FakeHub:
             self._server = None
         for connection in list(self._open):
             _hang_up(connection)
+
+    @property
+    def listening(self) -> bool:
+        """Whether anybody can connect."""
+        return self._server is not None
 
     def numbers(self) -> list[int]:
         """The field `n` of the events that have one, in order."""

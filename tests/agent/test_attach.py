@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from livekit import rtc
@@ -14,8 +14,10 @@ from livekit.agents.voice import io, room_io
 from agent import attach as shell
 from agent import bridge
 from agent.attach import Attachment, announce_end, attach
-from agent.conversation import Event
 from agent.rehearsal.models import ScriptedLLM
+
+if TYPE_CHECKING:
+    from agent.conversation import Event
 
 
 class Recorder:
@@ -141,7 +143,9 @@ def test_words_that_fail_to_be_sent_disturb_nothing(session: Any, caplog: pytest
             raise RuntimeError("no queue")
 
     stream = attach(session, poster=Broken())
-    session.emit("agent_state_changed", lk.AgentStateChangedEvent(old_state="listening", new_state="speaking"))
+    session.emit(
+        "agent_state_changed", lk.AgentStateChangedEvent(old_state="listening", new_state="speaking")
+    )
     asyncio.run(stream.words.capture_text("Hello"))
     assert "could not stream the agent's words" in caplog.text
 
@@ -253,17 +257,13 @@ class TestWhyItEnded:
         assert poster.events[-1]["reason"] == "room_disconnected"
 
     def test_a_user_who_crashed(self, session: Any, poster: Recorder, room: Any) -> None:
-        room.emit(
-            "participant_disconnected", Participant("user", rtc.DisconnectReason.STATE_MISMATCH)
-        )
+        room.emit("participant_disconnected", Participant("user", rtc.DisconnectReason.STATE_MISMATCH))
         room.emit("disconnected", rtc.DisconnectReason.ROOM_DELETED)
         close(session)
         assert poster.events[-1]["reason"] == "participant_lost"
 
     def test_a_user_who_left(self, session: Any, poster: Recorder, room: Any) -> None:
-        room.emit(
-            "participant_disconnected", Participant("user", rtc.DisconnectReason.CLIENT_INITIATED)
-        )
+        room.emit("participant_disconnected", Participant("user", rtc.DisconnectReason.CLIENT_INITIATED))
         close(session)
         assert poster.events[-1]["reason"] == "participant_disconnected"
 
@@ -286,7 +286,7 @@ def test_the_processs_poster_is_made_once(monkeypatch: pytest.MonkeyPatch) -> No
         made.append(Recorder())
         return made[-1]
 
-    monkeypatch.setattr(shell.Poster, "from_env", make)
+    monkeypatch.setattr("agent.poster.Poster.from_env", make)
     shared = shell._Shared()
     assert shared.get() is shared.get()
     assert len(made) == 1

@@ -219,7 +219,9 @@ class TestStates:
         session.agent("speaking", 1.5, "thinking")
         session.user("speaking", 1.9)
         session.message("assistant", "Hello", 2.0)
-        assert only(session.agent("listening", 2.0, "speaking"), "agent_speech_finished")["interrupted"] is False
+        assert (
+            only(session.agent("listening", 2.0, "speaking"), "agent_speech_finished")["interrupted"] is False
+        )
 
     def test_an_interruption_by_code_is_told_by_the_message(self, session: Session) -> None:
         session.speech(1.0)
@@ -564,7 +566,10 @@ class TestFigures:
         first = only(session.feed(self.usage(10, 1.0)), "usage")
         assert session.feed(self.usage(10, 2.0)) == []
         second = only(session.feed(self.usage(12, 3.0)), "usage")
-        assert [use["input_tokens"] for use in (first["model_usage"][0], second["model_usage"][0])] == [10, 12]
+        assert [use["input_tokens"] for use in (first["model_usage"][0], second["model_usage"][0])] == [
+            10,
+            12,
+        ]
         assert first["model_usage"][1]["audio_duration"] == 1.5
 
 

@@ -63,16 +63,14 @@ class WorkerProcess:
         self._log.seek(0)
         return self._log.read().decode(errors="replace")
 
-    def wait_for_state(self, state: str, seconds: float = 20.0) -> dict[str, Any]:
-        """Wait until the child has said a state, and give the whole message."""
+    def wait_for_state(self, state: str, *, times: int = 1, seconds: float = 20.0) -> dict[str, Any]:
+        """Wait until the child has said a state so many times, and give the whole first message."""
 
-        def found() -> dict[str, Any] | None:
-            return next((message for message in self.messages if message["state"] == state), None)
+        def found() -> list[dict[str, Any]]:
+            return [message for message in self.messages if message["state"] == state]
 
-        self._wait(found, seconds, f"no {state!r} on the control socket")
-        message = found()
-        assert message is not None
-        return message
+        self._wait(lambda: len(found()) >= times, seconds, f"no {state!r} on the control socket")
+        return found()[0]
 
     def stop(self, seconds: float = 10.0) -> float:
         """Send SIGTERM and give the seconds until the process is gone."""

@@ -1,0 +1,94 @@
+"""The agent process's own settings, checked before anything heavy is imported, so that a mistake is told at once.
+
+Models, voice, language and instructions (`AGENT_LLM_MODEL` and so on) are read where they are used,
+`agent.rooms` and `agent.assistant`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MODES = ("livekit", "rehearsal")
+EXECUTORS = ("thread", "process")
+
+
+class SettingError(ValueError):
+    """A setting is missing or wrong; the text names it and says what to do."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What this process runs.
+
+    Attributes:
+        mode: `livekit` or `rehearsal`.
+        room: The rehearsal's room.
+        executor: Whether LiveKit runs each session in a `thread` or in a `process` of its own.
+        load_threshold: CPU load of the machine, 0 to 1, above which no new room is taken; infinite: never.
+        livekit_url: The LiveKit server.
+    """
+
+    mode: str
+    room: str
+    executor: str
+    load_threshold: float
+    livekit_url: str
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> Settings:
+        """Read and check the settings.
+
+        Raises:
+            SettingError: One is missing or wrong.
+        """
+        mode = _one_of(environment, "AGENT_MODE", MODES, default="rehearsal")
+        if mode == "livekit":
+            _check_livekit(environment)
+        return cls(
+            mode=mode,
+            room=environment.get("AGENT_ROOM") or "rehearsal",
+            executor=_one_of(environment, "AGENT_EXECUTOR", EXECUTORS, default="thread"),
+            load_threshold=_load_threshold(environment.get("AGENT_LOAD_THRESHOLD", "")),
+            livekit_url=environment.get("LIVEKIT_URL", ""),
+        )
+
+
+def _check_livekit(environment: Mapping[str, str]) -> None:
+    for name in ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"):
+        if not environment.get(name):
+            raise SettingError(f"{name} is not set; set it, or start the agent in rehearsal mode")
+    url = environment["LIVEKIT_URL"]
+    parts = urlsplit(url)
+    if parts.scheme not in ("ws", "wss", "http", "https") or not parts.netloc:
+        raise SettingError(f"LIVEKIT_URL is {url!r}; it must look like wss://host or ws://host:7880")
+    if not environment.get("OPENAI_API_KEY") and not environment.get("OPENAI_BASE_URL"):
+        raise SettingError(
+            "OPENAI_API_KEY is not set; set it, or OPENAI_BASE_URL for a local OpenAI-compatible server"
+        )
+
+
+def _one_of(environment: Mapping[str, str], name: str, choices: tuple[str, ...], *, default: str) -> str:
+    value = environment.get(name) or default
+    if value not in choices:
+        raise SettingError(f"{name} is {value!r}; it must be {' or '.join(choices)}")
+    return value
+
+
+def _load_threshold(text: str) -> float:
+    if (
+        not text
+    ):  # LiveKit's own default, 0.7 of the whole machine, lets a busy neighbor refuse rooms silently
+        return math.inf
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= 1:
+        raise SettingError(f"AGENT_LOAD_THRESHOLD is {text!r}; it must be a number above 0, at most 1")
+    return value

@@ -1,0 +1,126 @@
+"""The line to the hub: states up, and death down."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from agent.control import CONTROL_FD, Control
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# A child with a child of its own, as LiveKit's process executor has; both print their ids.
+FAMILY = """
+import subprocess, sys, threading
+from agent.control import Control
+control = Control.from_env()
+control.watch()
+child = subprocess.Popen([sys.executable, "-c", "import threading; threading.Event().wait()"])
+print(child.pid, flush=True)
+threading.Event().wait()
+"""
+
+
+@pytest.fixture
+def pair() -> tuple[socket.socket, socket.socket]:
+    hub, child = socket.socketpair()
+    hub.settimeout(10)
+    return hub, child
+
+
+def test_states_are_lines_of_json_and_repeats_are_left_out(pair: tuple[socket.socket, socket.socket]) -> None:
+    hub, child = pair
+    control = Control(child)
+    control.tell("ready")
+    control.tell("ready")
+    control.tell("running", sessions=1)
+    control.tell("running", sessions=2)
+    control.tell("failed", reason="no key\nset it")
+    child.close()
+    with hub.makefile() as lines:
+        assert [json.loads(line) for line in lines] == [
+            {"state": "ready"},
+            {"state": "running", "sessions": 1},
+            {"state": "running", "sessions": 2},
+            {"state": "failed", "reason": "no key\nset it"},
+        ]
+
+
+def test_by_hand_there_is_nobody_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(CONTROL_FD, raising=False)
+    control = Control.from_env()
+    control.watch()
+    control.tell("ready")
+
+
+@pytest.mark.parametrize("number", ["nonsense", "999999"])
+def test_a_number_that_is_no_socket_is_named(monkeypatch: pytest.MonkeyPatch, number: str) -> None:
+    monkeypatch.setenv(CONTROL_FD, number)
+    with pytest.raises(ValueError, match=f"{CONTROL_FD}='{number}'"):
+        Control.from_env()
+
+
+def test_the_number_is_not_passed_on_to_children(
+    monkeypatch: pytest.MonkeyPatch, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    number = pair[1].detach()
+    monkeypatch.setenv(CONTROL_FD, str(number))
+    control = Control.from_env()
+    assert CONTROL_FD not in os.environ
+    assert not os.get_inheritable(number)
+    control.tell("ready")
+    assert pair[0].recv(100) == b'{"state": "ready"}\n'
+
+
+def test_a_hub_that_is_gone_disturbs_nothing(pair: tuple[socket.socket, socket.socket]) -> None:
+    hub, child = pair
+    hub.close()
+    control = Control(child)
+    control.tell("ready")
+    control.tell("running", sessions=1)
+
+
+def is_running(pid: int) -> bool:
+    """A zombie counts as gone: where nothing reaps orphans it stays in the table for ever."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_the_end_of_the_hub_ends_the_process_and_its_children(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    hub, child = pair
+    family = subprocess.Popen(
+        [sys.executable, "-c", FAMILY],
+        cwd=ROOT,
+        env={**os.environ, CONTROL_FD: str(child.fileno())},
+        pass_fds=[child.fileno()],
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+    )
+    child.close()
+    try:
+        assert family.stdout is not None
+        grandchild = int(family.stdout.readline())
+        assert is_running(grandchild)
+        hub.close()
+        assert family.wait(10) == -signal.SIGKILL
+        deadline = time.monotonic() + 10
+        while is_running(grandchild):
+            assert time.monotonic() < deadline, "the child's child outlived the hub"
+            os.sched_yield()
+    finally:
+        if family.poll() is None:
+            os.killpg(family.pid, signal.SIGKILL)
+        if family.stdout is not None:
+            family.stdout.close()

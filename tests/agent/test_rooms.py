@@ -1,0 +1,165 @@
+"""The session of livekit mode with OpenAI's plugins, against the local stub of the model APIs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from livekit.agents.utils import http_context
+from livekit.agents.voice.transcription import TranscriptSynchronizer
+from livekit.plugins import silero
+
+from agent import rooms
+from agent.assistant import Assistant
+from agent.attach import attach
+from agent.rehearsal.script import Line
+from agent.rehearsal.sound import MICROPHONE_RATE, Microphone, Speaker, split
+from tests.stubs.openai_stub import OpenAIStub
+from tests.stubs.script import Rule
+from tests.stubs.speech import RATE, resample, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from agent.conversation import Event
+
+QUESTION = Line("question", "What time is it in Paris?")
+
+
+class Events:
+    """A poster to wait on."""
+
+    def __init__(self) -> None:
+        self.all: list[Event] = []
+        self._changed = asyncio.Event()
+
+    def post(self, event: Event) -> None:
+        self.all.append(event)
+        self._changed.set()
+
+    def flush(self, _timeout: float, /) -> bool:
+        return True
+
+    def close(self, _timeout: float, /) -> bool:
+        return True
+
+    def of_type(self, kind: str, **fields: Any) -> list[Event]:
+        return [
+            event
+            for event in self.all
+            if event["type"] == kind and all(event.get(name) == value for name, value in fields.items())
+        ]
+
+    async def wait_for(self, condition: Callable[[], Any], seconds: float = 30.0) -> None:
+        async with asyncio.timeout(seconds):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+
+@pytest.fixture
+def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIStub]:
+    with OpenAIStub() as running:
+        monkeypatch.setenv("OPENAI_BASE_URL", running.base_url)
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+        for name in (
+            "AGENT_LLM_MODEL",
+            "AGENT_STT_MODEL",
+            "AGENT_TTS_MODEL",
+            "AGENT_VOICE",
+            "AGENT_LANGUAGE",
+        ):
+            monkeypatch.delenv(name, raising=False)
+        running.script.add(
+            Rule("time", tool="current_time", arguments={"time_zone": "Europe/Paris"}, text="It is {output}.")
+        )
+        yield running
+
+
+async def ask_the_time(events: Events) -> None:
+    """Greeting, the recorded question, the answer."""
+    samples = resample(np.frombuffer(say(QUESTION.text), np.int16), RATE, MICROPHONE_RATE)
+    microphone = Microphone({QUESTION.name: split(samples.tobytes())})
+    session = rooms.make_session(silero.VAD.load())
+    stream = attach(session, room="r1", poster=events)
+    synchronizer = TranscriptSynchronizer(next_in_chain_audio=Speaker(), next_in_chain_text=stream.words)
+    session.input.audio = microphone
+    session.output.audio = synchronizer.audio_output
+    session.output.transcription = synchronizer.text_output
+    await session.start(agent=Assistant())
+    await events.wait_for(lambda: events.of_type("agent_speech_finished"))
+    await microphone.play(QUESTION)
+    await events.wait_for(lambda: len(events.of_type("agent_speech_finished")) == 2)
+    await session.aclose()
+
+
+def converse(talk: Callable[[Events], Any]) -> Events:
+    async def run() -> Events:
+        events = Events()
+        async with http_context.open():  # a job has one; a bare session needs it for the realtime websocket
+            await talk(events)
+        return events
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("realtime", [False, True])
+def test_a_question_is_answered_with_a_tool(
+    stub: OpenAIStub, monkeypatch: pytest.MonkeyPatch, realtime: bool
+) -> None:
+    monkeypatch.setenv("AGENT_STT_REALTIME", "1" if realtime else "0")
+    stub.learn(QUESTION.text)
+    events = converse(ask_the_time)
+    (asked,) = events.of_type("transcript", role="user", is_final=True)
+    (started,) = events.of_type("tool_call_started")
+    (finished,) = events.of_type("tool_call_finished")
+    greeting, answer = events.of_type("transcript", role="agent", is_final=True)
+    assert asked["text"] == QUESTION.text
+    assert started["arguments"] == {"time_zone": "Europe/Paris"}
+    assert answer["text"] == f"It is {finished['output']}."
+    assert greeting["turn_id"] != asked["turn_id"] == started["turn_id"] == answer["turn_id"]
+    assert events.of_type("transcript", role="agent", segment_id=answer["segment_id"], is_final=False)
+    interims = events.of_type("transcript", segment_id=asked["segment_id"], is_final=False)
+    assert bool(interims) is realtime, "the plain endpoint has no interim results"
+    assert events.of_type("turn_metrics", role="agent", turn_id=answer["turn_id"])[-1]["e2e_latency"] > 0
+    assert events.all[-1]["type"] == "session_ended"
+
+
+def test_the_settings_reach_the_models(stub: OpenAIStub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_INSTRUCTIONS", "You are a parrot.")
+    monkeypatch.setenv("AGENT_VOICE", "coral")
+    monkeypatch.setenv("AGENT_LLM_MODEL", "small-llm")
+    monkeypatch.setenv("AGENT_TTS_MODEL", "small-tts")
+    monkeypatch.setenv("AGENT_STT_MODEL", "small-stt")
+
+    async def greet(events: Events) -> None:
+        session = rooms.make_session(silero.VAD.load())
+        attach(session, room="r1", poster=events)
+        session.output.audio = Speaker()
+        await session.start(agent=Assistant())
+        await events.wait_for(lambda: events.of_type("agent_speech_finished"))
+        await session.aclose()
+
+    events = converse(greet)
+    assert "You are a parrot." in str(stub.requested("llm")[0]["messages"])
+    assert stub.requested("tts")[0]["voice"] == "coral"
+    models = {usage["model"] for usage in events.of_type("usage")[-1]["model_usage"]}
+    assert {"small-llm", "small-tts"} <= models
+
+
+def test_a_model_that_refuses_the_key_is_told(stub: OpenAIStub) -> None:
+    stub.fail("llm", "401")
+
+    async def fail(events: Events) -> None:
+        session = rooms.make_session(silero.VAD.load())
+        attach(session, room="r1", poster=events)
+        session.output.audio = Speaker()
+        await session.start(agent=Assistant())
+        await events.wait_for(lambda: events.of_type("error"))
+        await session.aclose()
+
+    error = converse(fail).of_type("error")[0]
+    assert error["source"] == "llm"
+    assert "Incorrect API key" in error["message"]
