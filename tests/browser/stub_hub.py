@@ -42,11 +42,11 @@ class Opened:
         head = f"id: {event_id}\n" if event_id else ""
         self.frames.put(f"{head}data: {json.dumps({'type': event_type, **fields})}\n\n")
 
-    def event(self, event_id: str, event_type: str, **fields: Any) -> None:
+    def event(self, stored_id: str, event_type: str, /, **fields: Any) -> None:
         """Send a stored event."""
         fields.setdefault("timestamp", time.time())
-        data = json.dumps({"type": event_type, **fields, "id": event_id})
-        self.frames.put(f"id: {event_id}\ndata: {data}\n\n")
+        data = json.dumps({"type": event_type, **fields, "id": stored_id})
+        self.frames.put(f"id: {stored_id}\ndata: {data}\n\n")
 
     def connected(self, cursor: str = "e-0", heartbeat: float = 15) -> None:
         """Greet the client as the hub does, with an empty snapshot."""

@@ -1,0 +1,130 @@
+"""For everybody: small windows, keyboard, screen readers, dark and light, a tab in the background."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.on_page import lines, said, say
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from tests.browser.stub_hub import Opened
+
+LONG = "unbroken" * 40
+
+
+def fill(page: Page, live: Opened) -> None:
+    """Everything that can be on the page at once, with words that do not break."""
+    fields = {"room": f"room-{LONG}"[:90], "session_id": LONG[:60], "participant": f"ann-{LONG}", "role": "user"}
+    live.event("e-1", "transcript", text=LONG, is_final=False, segment_id="s", **fields)
+    live.event("e-2", "user_speech_started", **fields)
+    live.event("e-3", "error", source=LONG, message=LONG, room="other")
+    live.event("e-4", "tool_call_finished", name=LONG, arguments={LONG: LONG}, output=LONG, status=LONG, call_id="c", duration=1)
+    live.event("e-5", "turn_metrics", e2e_latency=1.2, transcription_delay=0.2, llm_node_ttft=0.5, tts_node_ttfb=0.4, **fields)
+    live.control("stream_reset", reason=LONG, requested="e-1", oldest="e-1", missed=3)
+    live.event("e-6", "transcript", text="filled", **fields)
+    expect(said(page, "filled")).to_be_visible()
+
+
+@pytest.mark.parametrize(("width", "height"), [(360, 740), (768, 1000), (1440, 900)])
+def test_nothing_is_wider_than_the_window(page: Page, live: Opened, width: int, height: int) -> None:
+    fill(page, live)
+    page.set_viewport_size({"width": width, "height": height})
+    wide = page.evaluate(
+        """() => [...document.querySelectorAll('body *')]
+            .filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('.scroll, .lane .name, svg, .bar'))
+            .map((e) => e.outerHTML.slice(0, 80))"""
+    )
+    assert wide == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_every_control_is_reached_by_tab_and_shows_it(page: Page, live: Opened) -> None:
+    say(live, 1, "hello")
+    expect(said(page, "hello")).to_be_visible()
+    reached = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        here = page.evaluate(
+            """() => {
+                const e = document.activeElement;
+                const style = getComputedStyle(e);
+                return [e.id || e.className || e.textContent, style.outlineStyle !== 'none' && style.outlineWidth !== '0px'];
+            }"""
+        )
+        if here[0] in [name for name, _ in reached]:
+            break
+        reached.append(here)
+    names = [name for name, _ in reached]
+    wanted = (
+        "room session agent-want agent-start conversation log-pause log-type log-room log-text log-beats log "
+        "send-type send-room send-who send-text send-more server key"
+    ).split()
+    assert [name for name in wanted if name not in names] == []
+    assert [name for name, visible in reached if not visible] == []
+
+
+def test_every_control_has_a_name(page: Page, live: Opened) -> None:
+    fill(page, live)
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll('button, input, select, textarea, a, [tabindex="0"], section')]
+            .filter((e) => !(e.labels?.length || e.getAttribute('aria-label') || e.getAttribute('aria-labelledby')
+                || e.textContent.trim()))
+            .map((e) => e.outerHTML.slice(0, 80))"""
+    )
+    assert nameless == []
+    for role, name in (("log", "Conversation"), ("group", "Connection"), ("region", "Agent"), ("listbox", "Event log")):
+        expect(page.get_by_role(role, name=name, exact=True)).to_have_count(1)  # type: ignore[arg-type]
+    assert page.get_by_role("heading", level=1).count() == 1
+
+
+CONTRAST = """(scheme) => {
+    const rgb = (c) => { const m = c.match(/[\\d.]+/g).map(Number); return m.length > 3 && m[3] === 0 ? null : m.slice(0, 3); };
+    const lum = (c) => { const [r, g, b] = c.map((v) => { v /= 255; return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; });
+        return .2126 * r + .7152 * g + .0722 * b; };
+    const back = (e) => { for (let n = e; n; n = n.parentElement) { const c = rgb(getComputedStyle(n).backgroundColor); if (c) return c; } return [255, 255, 255]; };
+    const poor = [];
+    for (const e of document.querySelectorAll('body *')) {
+        const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+        if (!own || e.closest('script, option, .hidden-text, :disabled, .skip') || !e.getClientRects().length) continue;
+        const a = lum(rgb(getComputedStyle(e).color)), b = lum(back(e));
+        const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+        if (ratio < 4.5) poor.push(`${ratio.toFixed(2)} ${e.outerHTML.slice(0, 80)}`);
+    }
+    return poor;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_stand_out_from_their_background(page: Page, live: Opened, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    fill(page, live)
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0]")
+    assert (background < 60) == (scheme == "dark")
+    assert page.evaluate(CONTRAST) == []
+
+
+def test_nothing_moves_for_those_who_asked_for_it(page: Page, live: Opened) -> None:
+    live.event("e-1", "agent_speech_started", room="r1")
+    expect(page.get_by_text("Agent is speaking")).to_be_visible()
+    moving = "document.getAnimations().filter((a) => a.playState === 'running').length"
+    assert page.evaluate(moving) > 0
+    page.emulate_media(reduced_motion="reduce")
+    page.wait_for_function(f"{moving} === 0")
+
+
+def test_background_tab_goes_on(page: Page, live: Opened) -> None:
+    # A hidden tab gets no animation frames: here they are taken away, and the tab says that it is hidden.
+    page.evaluate(
+        """() => {
+            window.requestAnimationFrame = () => 1;
+            Object.defineProperty(document, 'hidden', { get: () => true });
+        }"""
+    )
+    say(live, 1, "while nobody looked")
+    expect(said(page, "while nobody looked")).to_be_attached()
+    assert lines(page) == ["while nobody looked"]
