@@ -168,6 +168,7 @@ class Backlog:
                     self._set_aside(spool, error)
             with self._gate:
                 self._on_disk = False
+                self._gate.notify_all()
                 if not self._memory:
                     self._seal_gap()
                 return fit((entry.line for entry in self._memory), max_events, max_bytes)
