@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any, get_args
 
@@ -20,6 +21,10 @@ DELIBERATELY_NOT_SENT = {
     "metrics_collected",  # deprecated, warns when subscribed
     "debug_message",
 }
+
+
+async def make_handle() -> SpeechHandle:
+    return SpeechHandle.create()  # belongs to an event loop
 
 
 class Session:
@@ -59,7 +64,7 @@ class Session:
             lk.SpeechCreatedEvent(
                 user_initiated=user_initiated,
                 source="generate_reply",
-                speech_handle=SpeechHandle.create(),
+                speech_handle=asyncio.run(make_handle()),
                 created_at=at,
             )
         )

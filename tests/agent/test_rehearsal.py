@@ -1,89 +1,18 @@
 """Whole rehearsals as real processes, read as the hub would read them.
 
-One conversation is run once and looked at from all sides; beside it runs one with silent recordings.
+One conversation is run once and looked at from all sides; beside it runs one with silent recordings. Both
+begin before the first test of this folder (`conftest.py`), since they take half a minute of real time.
 """
 
 from __future__ import annotations
 
 import itertools
-import wave
-from typing import TYPE_CHECKING, Any
-
-import pytest
+from typing import TYPE_CHECKING
 
 from agent.rehearsal import script
-from tests.agent.receiver import Event, Receiver
-from tests.agent.worker_process import WorkerProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-CONVERSATION_SECONDS = 90.0
-
-
-class Recorded:
-    """A finished rehearsal, and the beginning of the next."""
-
-    def __init__(self, events: list[Event], worker: WorkerProcess, seconds_to_stop: float) -> None:
-        self.everything = events
-        self.states = [message["state"] for message in worker.messages]
-        self.seconds_to_ready = self.first("agent_ready")["timestamp"] - worker.started
-        self.seconds_to_stop = seconds_to_stop
-        self.exit_code = worker.process.returncode
-        first = self.first("session_started")["session_id"]
-        self.events = [event for event in events if event.get("session_id") == first]
-
-    def first(self, kind: str) -> Event:
-        return next(event for event in self.everything if event["type"] == kind)
-
-    def of_type(self, kind: str, **fields: Any) -> list[Event]:
-        return [
-            event
-            for event in self.events
-            if event["type"] == kind and all(event.get(name) == value for name, value in fields.items())
-        ]
-
-    def finals(self, role: str) -> list[Event]:
-        return self.of_type("transcript", role=role, is_final=True)
-
-
-@pytest.fixture(scope="module")
-def silence(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("silence")
-    for line in script.LINES:
-        with wave.open(str(folder / f"{line.name}.wav"), "wb") as recording:
-            recording.setnchannels(1)
-            recording.setsampwidth(2)
-            recording.setframerate(16_000)
-            recording.writeframes(b"\0\0" * 32_000)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def silent_events(silence: Path) -> Iterator[Receiver]:
-    with Receiver() as receiver:
-        settings = {
-            "STREAM_URL": receiver.url,
-            "AGENT_MODE": "rehearsal",
-            "AGENT_REHEARSAL_AUDIO": str(silence),
-        }
-        with WorkerProcess(**settings):
-            yield receiver
-
-
-@pytest.fixture(scope="module")
-def rehearsal(silent_events: Receiver) -> Recorded:  # runs beside this one, to save time
-    with Receiver() as receiver:
-        with WorkerProcess(STREAM_URL=receiver.url, AGENT_MODE="rehearsal") as worker:
-
-            def begun_again(events: list[Event]) -> bool:
-                return len([event for event in events if event["type"] == "session_started"]) == 2
-
-            receiver.wait_for(begun_again, CONVERSATION_SECONDS)
-            worker.wait_for_state("running", times=2)
-            seconds = worker.stop()
-        return Recorded(receiver.events, worker, seconds)
+    from tests.agent.rehearsals import Recorded
 
 
 def test_it_is_ready_soon_and_says_so_on_both_lines(rehearsal: Recorded) -> None:
@@ -226,17 +155,10 @@ def test_it_is_brisk(rehearsal: Recorded) -> None:
 
 
 def test_silence_in_place_of_the_recordings_yields_no_words(
-    silent_events: Receiver, rehearsal: Recorded
+    rehearsal: Recorded, silent_rehearsal: Recorded
 ) -> None:
     assert rehearsal.finals("user"), "the comparison is worth nothing if the recordings gave no words either"
-
-    def user_is_away(events: list[Event]) -> bool:
-        # LiveKit says so after 15 s without user speech: two silent recordings have been played by then
-        return any(event["type"] == "user_state" and event["state"] == "away" for event in events)
-
-    silent_events.wait_for(user_is_away, CONVERSATION_SECONDS)
-    roles = {event.get("role") for event in silent_events.of_type("transcript")}
-    assert roles == {"agent"}
-    assert silent_events.of_type("user_speech_started") == []
-    finals = [event["text"] for event in silent_events.of_type("transcript") if event["is_final"]]
-    assert finals == [script.GREETING]
+    assert silent_rehearsal.of_type("user_state", state="away"), "two silent lines have been played by then"
+    assert silent_rehearsal.of_type("user_speech_started") == []
+    assert {event["role"] for event in silent_rehearsal.of_type("transcript")} == {"agent"}
+    assert [final["text"] for final in silent_rehearsal.finals("agent")] == [script.GREETING]
