@@ -57,6 +57,7 @@ class Peer:
         command: Takes a temporary folder and a port.
         options: What the load generator needs to talk to it (see `load --help`).
         slow: It gets fewer events, so that a run ends in a time like the others'.
+        asks_version: A command that prints the version.
     """
 
     key: str
@@ -65,6 +66,16 @@ class Peer:
     command: Callable[[Path, int], Command]
     options: tuple[str, ...] = ()
     slow: bool = False
+    asks_version: tuple[str, ...] = ()
+
+    def version(self) -> str:
+        """Return what the server says of its version; empty if it is the project's own."""
+        if not self.asks_version:
+            return ""
+        done = subprocess.run(
+            self.asks_version, capture_output=True, text=True, check=False, cwd=tempfile.gettempdir()
+        )
+        return (done.stdout or done.stderr).strip()
 
 
 class StartError(RuntimeError):
@@ -208,7 +219,8 @@ def _floor(_folder: Path, port: int) -> Command:
 
 
 def _empty_view(_folder: Path, port: int) -> Command:
-    return Command([sys.executable, str(toolchain.BENCH / "empty_view.py"), str(port)])
+    program = [sys.executable, str(toolchain.BENCH / "empty_view.py"), str(port)]
+    return Command(program, {"PYTHONPATH": str(ROOT)})
 
 
 def _nchan_module() -> str | None:
@@ -267,10 +279,9 @@ http {{
 
 
 def _sse_starlette(_folder: Path, port: int) -> Command:
-    packages = ["--with", "sse-starlette", "--with", "uvicorn"]
-    server = ["python", "-m", "uvicorn", "--app-dir", str(toolchain.BENCH), "sse_starlette_app:app"]
+    server = ["-m", "uvicorn", "--app-dir", str(toolchain.BENCH), "sse_starlette_app:app"]
     quiet = ["--host", "127.0.0.1", "--port", str(port), "--backlog", "4096", "--no-access-log"]
-    return Command(["uv", "run", "--quiet", "--no-project", *packages, *server, *quiet])
+    return Command([*_UVICORN_PYTHON, *server, *quiet])
 
 
 def _jwt(claims: dict[str, object], key: str) -> str:
@@ -334,15 +345,40 @@ def _centrifugo_options() -> tuple[str, ...]:
     return (*paths, *around, "--publish-header", f"X-API-Key: {CENTRIFUGO_KEY}")
 
 
+_UVICORN_PYTHON = (
+    *("uv", "run", "--quiet", "--no-project", "--with", "sse-starlette", "--with", "uvicorn"),
+    "python",
+)
+_UVICORN_VERSIONS = "from importlib.metadata import version as v; print(v('sse-starlette'), v('uvicorn'))"
 _PLAIN_PATHS = ("--subscribe", "/subscribe", "--publish", "/publish")
 
 PROJECT = Peer("project", "this project", _project_absent, _project)
 FLOOR = Peer("floor", "floor (C, one send each)", _always, _floor, _PLAIN_PATHS)
-NCHAN = Peer("nchan", "nchan (nginx)", _nchan_absent, _nchan, _PLAIN_PATHS)
+NCHAN = Peer("nchan", "nchan (nginx)", _nchan_absent, _nchan, _PLAIN_PATHS, asks_version=("nginx", "-v"))
 STARLETTE = Peer(
-    "starlette", "sse-starlette + uvicorn", _on_path("uv"), _sse_starlette, _PLAIN_PATHS, slow=True
+    "starlette",
+    "sse-starlette + uvicorn",
+    _on_path("uv"),
+    _sse_starlette,
+    _PLAIN_PATHS,
+    slow=True,
+    asks_version=(*_UVICORN_PYTHON, "-c", _UVICORN_VERSIONS),
 )
-MERCURE = Peer("mercure", "Mercure", _on_path("mercure"), _mercure, _mercure_options())
-CENTRIFUGO = Peer("centrifugo", "Centrifugo", _on_path("centrifugo"), _centrifugo, _centrifugo_options())
+MERCURE = Peer(
+    "mercure",
+    "Mercure",
+    _on_path("mercure"),
+    _mercure,
+    _mercure_options(),
+    asks_version=("mercure", "version"),
+)
+CENTRIFUGO = Peer(
+    "centrifugo",
+    "Centrifugo",
+    _on_path("centrifugo"),
+    _centrifugo,
+    _centrifugo_options(),
+    asks_version=("centrifugo", "version"),
+)
 EMPTY_VIEW = Peer("empty", "empty Flask view", _project_absent, _empty_view)
 PEERS = (PROJECT, FLOOR, NCHAN, STARLETTE, MERCURE, CENTRIFUGO)

@@ -39,7 +39,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Axis:
-    """A logarithmic axis that ends at whole powers of ten, or at the data where that wastes less room."""
+    """A logarithmic axis over the data, a decade at least."""
 
     low: float
     high: float
@@ -50,8 +50,10 @@ class Axis:
     def over(cls, values: list[float], start: float, length: float) -> Axis:
         """Return an axis that holds all the values (those above zero)."""
         known = [value for value in values if value > 0] or [1.0]
-        low, high = min(known) / 1.15, max(known) * 1.15
-        return cls(math.log10(low), math.log10(high), start, length)
+        low, high = math.log10(min(known) / 1.15), math.log10(max(known) * 1.15)
+        # Less than a decade would have too few ticks to read, and would make noise look like a difference.
+        room = max(0.0, 1.0 - (high - low)) / 2
+        return cls(low - room, high + room, start, length)
 
     def at(self, value: float) -> float:
         """Return where on the picture a value lies; below the axis is drawn at its end."""

@@ -194,12 +194,13 @@ def choose(wanted: str | None) -> tuple[list[Peer], dict[str, str]]:
     return [peer for peer in peers.PEERS if peer.key in keys and peer.title not in absent], absent
 
 
-def write(folder: Path, results: Results, absent: dict[str, str], plan: Plan) -> None:
+def write(folder: Path, results: Results, present: list[Peer], absent: dict[str, str], plan: Plan) -> None:
     """Write results.json and the plots."""
     folder.mkdir(parents=True, exist_ok=True)
     document = {
         "machine": machine(),
         "plan": asdict(plan),
+        "versions": {peer.title: peer.version() for peer in present if peer.asks_version},
         "absent": absent,
         "failures": results.failures,
         "goals": report.goal_records(goals.goals(results)),
@@ -233,7 +234,7 @@ def main() -> int:
     print(report.table(results, goals.goals(results), absent))
     folder = settings.output or (None if settings.quick else OUTPUT)
     if folder:
-        write(folder, results, absent, plan)
+        write(folder, results, present, absent, plan)
     return 1 if results.violations("project") or results.failures else 0
 
 
