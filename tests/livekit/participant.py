@@ -21,6 +21,7 @@ Result = TypeVar("Result")
 
 _FRAME = RATE // 100  # samples of 10 ms
 _LOUD = 300
+_BUFFER_MS = 400  # a thread that a busy machine holds up for less leaves no gap in what is said
 
 
 @dataclass
@@ -96,7 +97,7 @@ class Participant:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(seconds)
 
     def say(self, text: str) -> float:
-        """Speak a text and return when its last sound was handed to LiveKit, seconds since 1970."""
+        """Speak a text and return when its last sound has gone out, seconds since 1970."""
         return self.play(say(text), text)
 
     def play(self, pcm: bytes, what: str = "sound") -> float:
@@ -147,7 +148,7 @@ class Participant:
             "lk.transcription", lambda reader, identity: self._spawn(self._read(reader, identity))
         )
         await room.connect(self._address, self._token)
-        source = rtc.AudioSource(RATE, 1, queue_size_ms=100)
+        source = rtc.AudioSource(RATE, 1, queue_size_ms=_BUFFER_MS)
         track = rtc.LocalAudioTrack.create_audio_track("microphone", source)
         microphone = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         await room.local_participant.publish_track(track, microphone)
@@ -168,6 +169,7 @@ class Participant:
             pcm, spoken = self._speech.get_nowait()
             for start in range(0, len(pcm), _FRAME * 2):
                 await source.capture_frame(_frame(pcm[start : start + _FRAME * 2]))
+            await source.wait_for_playout()
             spoken.set()
 
     async def _listen(self, track: rtc.Track) -> None:

@@ -33,9 +33,11 @@ RATE = 24_000
 _FRAME_SECONDS = 0.02
 _BANDS = 24
 _LOWEST_HZ, _HIGHEST_HZ = 120.0, 6_000.0
-_ALIKE = 0.75  # other phrases stay below it, the same phrase through a lossy room above it
+_QUIET = 1e-4  # of the loudest frame's power: quieter ones are pauses, or gaps that a busy machine left
+_ALIKE = 0.68  # other phrases stay below it, the same phrase through a lossy room above it
 _CLOSE = 0.08  # a beginning that comes so near to the best one may still be the right one
-_DRIFT_FRAMES = 10  # a jitter buffer stretches and cuts: a frame may stand 0.2 s from its place
+_STANDING = 0.3  # what it costs to stay at a frame of the phrase while another one is heard
+_LAST = 5  # frames at either end that may be missing
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,8 @@ def _band_weights(rate: int, size: int) -> Features:
     return weights
 
 
-def features(samples: Samples, rate: int) -> Features:
-    """Describe audio by one unit vector of band energies for every 20 ms, independent of rate and level."""
+def _bands(samples: Samples, rate: int) -> Features:
+    """Return the loudness of each band, relative to the frame's, for every 20 ms that are not silent."""
     hop = int(rate * _FRAME_SECONDS)
     count = len(samples) // hop - 1
     if count < 1:
@@ -138,20 +140,42 @@ def features(samples: Samples, rate: int) -> Features:
     starts = np.arange(count)[:, None] * hop + np.arange(2 * hop)[None, :]
     frames = samples[starts].astype(np.float32) * np.hanning(2 * hop).astype(np.float32)
     power = np.abs(np.fft.rfft(frames, axis=1)) ** 2 @ _band_weights(rate, 2 * hop).T
-    bands = np.log(power + 1e3)
+    loudness = power.sum(axis=1)
+    bands: Features = np.log(power[loudness > loudness.max() * _QUIET] + 1e3)
     bands -= bands.mean(axis=1, keepdims=True)
+    return bands
+
+
+@functools.lru_cache(maxsize=1)
+def _typical() -> Features:
+    """Return the mean of the voice's bands: what all its words have in common tells none of them apart."""
+    sample = "The quick brown fox jumps over the lazy dog, while nine big wolves judge her from a park."
+    mean: Features = _bands(np.frombuffer(say(sample), np.int16), RATE).mean(axis=0)
+    return mean
+
+
+def features(samples: Samples, rate: int) -> Features:
+    """Describe speech by one unit vector for every 20 ms that are not silent, whatever its rate and level."""
+    bands = _bands(samples, rate) - _typical()
     length = np.linalg.norm(bands, axis=1, keepdims=True)
     described: Features = (bands / np.maximum(length, 1e-3)).astype(np.float32)
     return described
 
 
-def _likeness(heard: Features, known: Features) -> float:
-    """Mean over the heard frames of the best match near the place where each should stand: -1 to 1."""
-    places = np.arange(len(heard))[:, None] + np.arange(-_DRIFT_FRAMES, _DRIFT_FRAMES + 1)[None, :]
-    alike = heard @ known.T
-    valid = (places >= 0) & (places < len(known))
-    best = np.where(valid, np.take_along_axis(alike, np.clip(places, 0, len(known) - 1), axis=1), -1.0)
-    return float(best.max(axis=1).mean())
+def _align(heard: Features, known: Features) -> Features:
+    """Return, for every frame of a phrase, how well everything that was heard fits up to there: up to 1.
+
+    Both are walked from the first frame on; for each heard frame the phrase goes on by none, one or two, so
+    that audio which a busy machine has stretched, repeated or cut still fits.
+    """
+    cost: Features = np.float32(1) - heard @ known.T
+    total: Features = np.full(
+        len(known) + 2, np.inf, np.float32
+    )  # two frames before the first, for the steps
+    total[2 : 2 + _LAST] = cost[0, :_LAST]
+    for row in cost[1:]:
+        total[2:] = row + np.minimum(np.minimum(total[2:] + _STANDING, total[1:-1]), total[:-2])
+    return np.float32(1) - total[2:] / np.float32(len(heard))
 
 
 def longest_pause(pcm: bytes, rate: int = RATE) -> float:
@@ -210,20 +234,15 @@ class Vocabulary:
 
     def _compare(self, pcm: bytes, rate: int, *, whole: bool) -> list[tuple[float, str, float]]:
         """Return (likeness, phrase, part of it that was heard) of the best match and of those close to it."""
-        heard = features(_without_silence(np.frombuffer(pcm, np.int16)), rate)
+        heard = features(np.frombuffer(pcm, np.int16), rate)
         if not len(heard):
             return []
         with self._lock:
             known = dict(self._known)
-        found = [
-            (_likeness(heard, description), text, min(1.0, len(heard) / len(description)))
-            for text, description in known.items()
-            if _length_fits(len(heard), len(description), whole=whole)
-        ]
+        found = []
+        for text, described in known.items():
+            fits = _align(heard, described)
+            place = len(fits) - _LAST + int(fits[-_LAST:].argmax()) if whole else int(fits.argmax())
+            found.append((float(fits[place]), text, (place + 1) / len(fits)))
         found.sort(reverse=True)
         return [match for match in found if match[0] > max(_ALIKE, found[0][0] - _CLOSE)]
-
-
-def _length_fits(heard: int, known: int, *, whole: bool) -> bool:
-    longest = known * 1.2 + _DRIFT_FRAMES
-    return heard <= longest and (not whole or heard >= known * 0.7 - _DRIFT_FRAMES)
