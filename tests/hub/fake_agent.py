@@ -3,10 +3,12 @@
 Its arguments are steps, taken in order: `ready`, `running:2`, `draining`, `failed:REASON`, `told:RAW LINE`,
 `log:TEXT`, `env:NAME` (prints the value), `fds` (prints the open descriptors), `flood:LINES`, `endless`,
 `grandchild`, `escape` (leaves a process that holds the log pipe), `exit:CODE`, `kill`, `deaf` (ignores
-SIGTERM), `drain` (waits for SIGTERM, then says what a worker says, and exits 0), `wait`, `crash-after:FILE`
+SIGTERM), `drain` (waits for SIGTERM, then says what a worker says, and exits 0), `wait`, `chatter` (says
+`ready` over and over), `crash-after:FILE`
 (exits at once from the second life on). Like the worker, it kills its group when the control socket ends.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -22,8 +24,10 @@ SLEEPER = "import time; time.sleep(300)"
 
 
 def watch_the_hub():
-    while CONTROL.recv(1):
-        continue
+    # A hub that dies with words of ours unread ends the connection by a reset.
+    with contextlib.suppress(ConnectionError):
+        while CONTROL.recv(1):
+            continue
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
@@ -68,6 +72,15 @@ def crash_after(marker):
     Path(marker).touch()
 
 
+def chatter(_argument):
+    message = b'{"state":"ready"}\n'
+    with contextlib.suppress(OSError):
+        while True:
+            os.write(CONTROL.fileno(), message)
+            time.sleep(0.001)
+    rest(None)
+
+
 def list_descriptors(_argument):
     listed = list(Path("/proc/self/fd").iterdir())
     print("leads its session:", os.getsid(0) == os.getpid(), flush=True)
@@ -75,8 +88,8 @@ def list_descriptors(_argument):
 
 
 def rest(_argument):
-    while True:
-        time.sleep(60)
+    # Longer than any test, and not for ever: a test that fails must leave nothing behind for good.
+    time.sleep(300)
 
 
 STEPS = {
@@ -93,6 +106,7 @@ STEPS = {
     "escape": escape,
     "crash-after": crash_after,
     "fds": list_descriptors,
+    "chatter": chatter,
     "exit": lambda code: sys.exit(int(code)),
     "kill": lambda _: os.kill(os.getpid(), signal.SIGKILL),
     "deaf": lambda _: signal.signal(signal.SIGTERM, signal.SIG_IGN),

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hub.supervisor import Policy, State, SupervisorClosedError
-from tests.hub.agents import QUICK, Watched, is_alive, open_descriptors, until
+from tests.hub.agents import QUICK, Watched, bytes_written, is_alive, open_descriptors, until
 
 ROOT = Path(__file__).parents[2]
 PATIENT = Policy(start_timeout=20.0, first_delay=300.0, max_delay=300.0)
@@ -381,14 +381,22 @@ def test_no_descriptor_is_left_behind():
 
 
 @pytest.mark.parametrize("kind", ["threads", "gevent"])
-def test_the_agent_and_its_children_die_with_a_killed_server(kind):
+@pytest.mark.parametrize("unread", [False, True])
+def test_the_agent_and_its_children_die_with_a_killed_server(kind, unread):
     server = subprocess.Popen(
-        [*LITTLE_SERVER, kind, "hold", "grandchild", "ready", "wait"], stdout=subprocess.PIPE, cwd=ROOT
+        [*LITTLE_SERVER, kind, "hold", "grandchild", "ready", "chatter" if unread else "wait"],
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
     )
     try:
         status = json.loads(server.stdout.readline())
         pids = [status["pid"], int(status["log"][0].split()[1])]
         assert all(map(is_alive, pids))
+        if unread:
+            # Words that the server never reads turn its end of the connection into a reset.
+            server.send_signal(signal.SIGSTOP)
+            told = bytes_written(pids[0])
+            until(lambda: bytes_written(pids[0]) > told + 100)
     finally:
         server.kill()
         server.wait(15)
