@@ -8,6 +8,7 @@ docs/security.md says how to set one up.
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -100,6 +101,7 @@ class TrustedProxies:
         return any(address in network for network in self._networks)
 
 
+@lru_cache(maxsize=4096)
 def parse_address(text: str) -> Address | None:
     """Read an address as headers have it, perhaps with brackets, a port or a zone; None if it is none."""
     text = text.strip().strip('"')

@@ -20,10 +20,14 @@ import gevent
 import msgspec
 from gevent import pywsgi
 
+from hub import sse
 from hub.event import MAX_BATCH_BYTES
 from hub.streaming.body import StreamBody
+from hub.streaming.headers import Headers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hub.streaming.writer import Writer
 
 log = logging.getLogger("hub.server")
@@ -85,11 +89,22 @@ class BoundedMixin:
     close_connection: bool
     content_length: int | None
     request_version: str
+    headers_sent: bool
     response_headers: list[tuple[bytes, bytes]]
+    response_use_chunked: bool
     rfile: Any
     socket: Any
+    status: bytes
     wsgi_input: Any
+    headers: Headers
     _unread = False
+
+    def MessageClass(self, rfile: Any, _seekable: object) -> Headers:  # noqa: N802 - pywsgi's name
+        """Read the header fields."""
+        return Headers(rfile.readline)
+
+    def _headers(self) -> Iterator[tuple[str, str]]:
+        return self.headers.environ_items()
 
     def handle_one_request(self) -> Any:
         """Wait for a request, read it whole, answer it."""
@@ -136,6 +151,15 @@ class BoundedMixin:
         super().finalize_headers()  # type: ignore[misc] # pywsgi's
         if self.close_connection and self.request_version == "HTTP/1.1":
             self.response_headers.append((b"Connection", b"close"))
+
+    def _write_with_headers(self, data: bytes) -> None:
+        """Send head and first data as one packet, not two."""
+        self.headers_sent = True
+        self.finalize_headers()
+        if self.response_use_chunked and data:
+            data = sse.chunk(data)
+        head = [b"%b: %b\r\n" % header for header in self.response_headers]
+        self._sendall(b"".join((b"HTTP/1.1 ", self.status, b"\r\n", *head, b"\r\n", data)))  # type: ignore[attr-defined]
 
     def _has_request(self) -> bool:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flask import g, request
+from flask import request
 
 from hub.address import parse_address
 from hub.auth import OPERATOR, Grant, credential_of
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hub.address import Client
     from hub.settings import Settings
 
+_CLIENT = "hub.client"
 OPERATE_PREFIXES = ("/api/agent/start", "/api/agent/stop", "/api/sessions", "/api/rooms", "/api/token")
 
 
@@ -34,32 +35,36 @@ def check_browser_rules() -> None:
         Misdirected: the Host is not this machine's while a scope is open (DNS rebinding).
         Forbidden: a page of an origin that is not listed would change something.
     """
+    # The environ is read, not `request.headers`: this runs for every event that is published.
+    environ = request.environ
     parts = services()
-    host = request.headers.get("Host")
+    host = environ.get("HTTP_HOST")
     if not parts.settings.allow_open and not host_allowed(host, any_open=parts.authenticator.any_open):
         raise Misdirected(
             f"Host {host!r} is not this server's: while a scope is open it answers to localhost, 127.0.0.1 and [::1]."
         )
-    if request.method in ("GET", "HEAD", "OPTIONS"):
-        return
-    origin = request.headers.get("Origin")
+    origin = environ.get("HTTP_ORIGIN")
     if not request_allowed(
-        request.method,
+        environ["REQUEST_METHOD"],
         origin,
-        request.headers.get("Sec-Fetch-Site"),
+        environ.get("HTTP_SEC_FETCH_SITE"),
         host,
         parts.settings.cors_origins,
         all_open=parts.authenticator.all_open,
-        operate=request.path.startswith(OPERATE_PREFIXES),
+        operate=environ["PATH_INFO"].startswith(OPERATE_PREFIXES),
     ):
         raise Forbidden(f"The origin {origin!r} is not listed in STREAM_CORS_ORIGINS.")
 
 
 def client() -> Client:
     """Return who sent this request, as far as proxies can be believed."""
-    if "client" not in g:
-        g.client = services().proxies.client(request.remote_addr, request.headers.items())
-    found: Client = g.client
+    environ = request.environ
+    found: Client | None = environ.get(_CLIENT)
+    if found is None:
+        headers = (
+            (name[5:].replace("_", "-"), str(environ[name])) for name in environ if name.startswith("HTTP_")
+        )
+        found = environ[_CLIENT] = services().proxies.client(environ.get("REMOTE_ADDR"), headers)
     return found
 
 
@@ -69,8 +74,9 @@ def caller() -> Grant:
     Raises:
         Unauthorized: a credential that is not known.
     """
+    environ = request.environ
     parts = services()
-    credential = credential_of(request.headers.get("Authorization"), request.headers.get("X-API-Key"))
+    credential = credential_of(environ.get("HTTP_AUTHORIZATION"), environ.get("HTTP_X_API_KEY"))
     open_access = parts.settings.allow_open or client().loopback
     return parts.authenticator.authenticate(credential, parts.clock(), open_access=open_access)
 

@@ -20,12 +20,14 @@ log = logging.getLogger("hub.web")
 
 _encode = msgspec.json.Encoder().encode
 
+NOT_CACHED = {"Cache-Control": "no-store"}
+"""What people said must not stay in caches."""
 TITLES = {400: "Bad request", 404: "Not found", 405: "Method not allowed", 413: "Too large"}
 
 
 def json(body: Any, status: int = 200) -> Response:
     """Answer with JSON."""
-    return Response(_encode(body), status, mimetype="application/json")
+    return Response(_encode(body), status, headers=NOT_CACHED, content_type="application/json")
 
 
 def problem(status: int, title: str, detail: str, extra: dict[str, Any] | None = None) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from flask import Response, request
 from flask_cors import CORS
 
 from hub.settings import LOOPBACK_ORIGIN
@@ -42,10 +43,18 @@ def init_app(app: Flask, parts: Services) -> None:
         "vary_header": True,
         "max_age": 600,
     }
-    CORS(
-        app,
-        resources={
-            OPERATE_PATHS: {"origins": for_operators, **common},
-            r"/api/.*": {"origins": listed, **common},
-        },
-    )
+    by_path: dict[str | re.Pattern[str], dict[str, Any]] = {
+        OPERATE_PATHS: {"origins": for_operators, **common},
+        r"/api/.*": {"origins": listed, **common},
+    }
+    CORS(app, resources=by_path, intercept_exceptions=False)
+    mark = app.after_request_funcs[None].pop()
+
+    def mark_for_browsers(answer: Response) -> Response:
+        # Only browsers send an Origin; a publisher would pay for a look at the rules with every event.
+        if "HTTP_ORIGIN" in request.environ:
+            return mark(answer)  # type: ignore[return-value] # Flask allows async hooks; flask-cors has none
+        answer.headers["Vary"] = "Origin"
+        return answer
+
+    app.after_request(mark_for_browsers)

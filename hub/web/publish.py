@@ -51,12 +51,13 @@ def _answer(parts: Services, events: list[Event], *, single: bool) -> Response:
 
 
 def _read() -> tuple[list[Event], bool]:
-    kind = request.mimetype
+    environ = request.environ
+    kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if kind not in ("application/json", "application/x-ndjson"):
         raise UnsupportedMedia(f"Content-Type {kind!r}: expected application/json or application/x-ndjson.")
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+    if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise UnsupportedMedia("Content-Encoding: bodies are taken as they are, not compressed.")
-    key = _idempotency_key()
+    key = _idempotency_key(environ.get("HTTP_IDEMPOTENCY_KEY"))
     body = request.get_data(cache=False)
     if kind == "application/x-ndjson":
         return event.parse_ndjson(body, idempotency_key=key), False
@@ -65,8 +66,7 @@ def _read() -> tuple[list[Event], bool]:
     return [event.parse_one(body, idempotency_key=key)], True
 
 
-def _idempotency_key() -> str | None:
-    key = request.headers.get("Idempotency-Key")
+def _idempotency_key(key: str | None) -> str | None:
     if key is None:
         return None
     if not key or len(key) > MAX_KEY or not key.isprintable():
