@@ -60,6 +60,13 @@ class Reached(msgspec.Struct, frozen=True):
         return self.batch.size + 200 if self.batch is not None else 200
 
 
+class Fetched(msgspec.Struct, frozen=True):
+    """A page from the disk, and how many erasures there had been before it was read."""
+
+    page: Page
+    erasures: int
+
+
 class Counters(msgspec.Struct):
     """What was done since the start."""
 
@@ -111,6 +118,7 @@ class Hub:
         self._owed: list[list[Subscriber]] = []
         self._shared: OrderedDict[tuple[Interest, int], Reached] = OrderedDict()
         self._shared_bytes = 0
+        self._erasures = 0
 
     def publish(self, events: Sequence[Event]) -> Receipt:
         """Store events and hand the new ones on.
@@ -224,14 +232,16 @@ class Hub:
         with self.lock:
             return self._catch_up(subscriber)
 
-    def fetch(self, interest: Interest, position: int) -> Page:
+    def fetch(self, interest: Interest, position: int) -> Fetched:
         """Read a page from the disk; may take long, and may run in any thread."""
-        return self.history.since(position, interest, PAGE)
+        erasures = self._erasures
+        return Fetched(self.history.since(position, interest, PAGE), erasures)
 
-    def keep(self, interest: Interest, position: int, page: Page) -> None:
-        """Keep a fetched page for those who wait for it."""
+    def keep(self, interest: Interest, position: int, fetched: Fetched) -> None:
+        """Keep a fetched page for those who wait for it; one that an erasure has overtaken must be read anew."""
         with self.lock:
-            self._share(interest, position, _reached(page))
+            if fetched.erasures == self._erasures:
+                self._share(interest, position, _reached(fetched.page))
 
     def place(self, subscriber: Subscriber) -> str:
         """Return the subscriber's own position as an id: all that it may see up to there was handed to it."""
@@ -246,13 +256,14 @@ class Hub:
             owed: list[list[Subscriber]] = []
             while (served := self.step()) is not None:
                 owed.append(served)
+            self._erasures += 1
             erased = self.history.erase(room=room, session_id=session_id)
             self._shared.clear()
             self._shared_bytes = 0
             for subscriber in self.subscribers():
                 if subscriber.waiting:
                     # What waits may hold erased events: it is read anew from what is left.
-                    subscriber.forget(subscriber.position)
+                    subscriber.forget()
                     self._groups[subscriber.interest].live.pop(subscriber, None)
             self._owed = owed
             self.schedule()

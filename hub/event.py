@@ -29,6 +29,7 @@ _TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,63}")
 _STRING_FIELDS: Final = ("room", "session_id", "participant", "role", "turn_id", "event_id")
 _BREAKS_FIELD = re.compile("[\r\n\0]")
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
+_LONG_NUMBER = re.compile(rb"[0-9]{309}")
 _JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 _decoder = msgspec.json.Decoder()
@@ -159,6 +160,8 @@ def _event(body: bytes, *, where: str, idempotency_key: str | None) -> Event:
         raise BadRequest(f"{_at(where)}not JSON: {error}.") from error
     if not isinstance(fields, dict):
         raise InvalidEvent(f"{_at(where)}an event is a JSON object, not {_name(fields)}.")
+    if len(body) > 309 and _LONG_NUMBER.search(body):
+        _check_integers(fields, where)
     event = _from_fields(fields, body.strip(b" \t\r\n").translate(_LINE_BREAKS), where)
     if event.event_id is None and idempotency_key is not None:
         return msgspec.structs.replace(event, event_id=idempotency_key)
@@ -177,6 +180,18 @@ def _check_depth(body: bytes, where: str) -> None:
                 raise InvalidEvent(f"{_at(where)}nested deeper than {MAX_DEPTH} levels.")
         elif byte in b"}]":
             depth -= 1
+
+
+def _check_integers(value: object, where: str) -> None:
+    """Refuse integers that are infinite to whoever reads numbers as doubles, as browsers do."""
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_integers(item, where)
+    elif isinstance(value, int):
+        try:
+            float(value)
+        except OverflowError as error:
+            raise InvalidEvent(f"{_at(where)}a number is too large: {len(str(value))} digits.") from error
 
 
 def _from_fields(fields: dict[str, Any], body: bytes, where: str, *, own: bool = False) -> Event:

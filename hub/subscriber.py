@@ -164,10 +164,9 @@ class Subscriber:
         if self.queue.empty():
             self.queue.put_nowait(None)
 
-    def forget(self, position: int) -> None:
-        """Drop all that waits, and read the history from `position` next."""
+    def forget(self) -> None:
+        """Drop all that waits, and read it from the history next."""
         self._drop()
-        self.position = position
 
     def _has_room(self, batch: Batch) -> bool:
         return (
@@ -192,15 +191,19 @@ class Subscriber:
             self._put(Batch(kept, batches[-1].upto))
 
     def _drop(self) -> None:
-        self._drain()
+        batches = self._drain()
+        if batches:
+            # A filtered reader may have had nothing for long: what it misses begins here, not where it last read.
+            self.position = max(self.position, batches[0].first - 1)
         self.waiting = self.waiting_bytes = 0
         self.live = False
         self.dropped += 1
         self.wake()
 
     def _drain(self) -> list[Batch]:
-        batches = [self._held] if self._held is not None else []
-        self._held = None
+        held, self._held = self._held, None
+        # In a thread of its own `wait` may have got it just before the queue was dropped: then it has been read since.
+        batches = [held] if held is not None and held.first > self.position else []
         for _ in range(self.queue.qsize()):
             batch = self.queue.get_nowait()
             if batch is not None:

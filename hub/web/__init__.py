@@ -16,6 +16,8 @@ __all__ = ["Services", "init_app", "services_of"]
 def init_app(app: Flask, parts: Services) -> None:
     """Give an application the hub's endpoints."""
     app.extensions[EXTENSION] = parts
+    # A path with `//` is not found, rather than redirected by an HTML page.
+    app.url_map.merge_slashes = False
     answers.init_app(app)
     access.init_app(app)
     cors.init_app(app, parts)

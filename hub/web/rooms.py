@@ -40,7 +40,7 @@ def events() -> Response:
         after = parts.history.bounds.oldest - 1
     if after is not None:
         return _forward(parts, interest, after, limit)
-    return _backward(parts, interest, before or parts.history.bounds.head + 1, limit)
+    return _backward(parts, interest, parts.history.bounds.head + 1 if before is None else before, limit)
 
 
 @blueprint.get("/api/rooms")
@@ -106,7 +106,7 @@ def _forward(parts: Services, interest: Interest, after: int, limit: int) -> Res
 
 def _backward(parts: Services, interest: Interest, before: int, limit: int) -> Response:
     entries = parts.history.before(before, interest, limit)
-    upto = entries[-1].seq if entries else before - 1
+    upto = entries[-1].seq if entries else max(before, parts.history.bounds.oldest) - 1
     return _page(parts, entries, next_after=upto, more=False)
 
 

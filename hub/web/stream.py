@@ -46,7 +46,8 @@ def stream() -> Response:
     if isinstance(grant, Expired):
         return _goodbye("ticket_expired", 1000)
     if request.method == "HEAD":
-        return Response(b"", headers=HEADERS)
+        # No body is known in advance, so that no Content-Length is told.
+        return Response(iter(()), headers=HEADERS)
     if parts.draining:
         return _goodbye("draining", random.randint(1000, 5000))
     if len(parts.hub) >= parts.max_clients:
