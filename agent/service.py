@@ -44,6 +44,8 @@ def serve(settings: Settings, control: Control) -> int:
         The exit code: 0 after a stop, 1 after a failure.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    for chatty in ("httpx", "httpx2"):  # openai's client tells every request
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         failure = asyncio.run(_Service(settings, control).run())
     except (ValueError, OSError) as error:
@@ -70,7 +72,9 @@ class _Service:
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                task.result()
+                if (error := task.exception()) is not None:
+                    logger.error("the agent cannot go on", exc_info=error)
+                    self._fail(f"the agent cannot go on: {error}")
         finally:
             await self._drain(server, tasks)
         return self._failure

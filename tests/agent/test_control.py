@@ -23,6 +23,7 @@ import subprocess, sys, threading
 from agent.control import Control
 control = Control.from_env()
 control.watch()
+control.tell("ready")
 child = subprocess.Popen([sys.executable, "-c", "import threading; threading.Event().wait()"])
 print(child.pid, flush=True)
 threading.Event().wait()
@@ -96,8 +97,9 @@ def is_running(pid: int) -> bool:
         return False
 
 
+@pytest.mark.parametrize("reads", [True, False])
 def test_the_end_of_the_hub_ends_the_process_and_its_children(
-    pair: tuple[socket.socket, socket.socket],
+    pair: tuple[socket.socket, socket.socket], reads: bool
 ) -> None:
     hub, child = pair
     family = subprocess.Popen(
@@ -107,12 +109,16 @@ def test_the_end_of_the_hub_ends_the_process_and_its_children(
         pass_fds=[child.fileno()],
         start_new_session=True,
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     child.close()
     try:
         assert family.stdout is not None
         grandchild = int(family.stdout.readline())
         assert is_running(grandchild)
+        if reads:  # otherwise the child sees a reset, not an end
+            assert hub.recv(100) == b'{"state": "ready"}\n'
+        family.stdout.close()
         hub.close()
         assert family.wait(10) == -signal.SIGKILL
         deadline = time.monotonic() + 10

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from livekit.agents import AgentServer, JobExecutorType
 from livekit.agents.utils import http_context
 from livekit.agents.voice.transcription import TranscriptSynchronizer
 from livekit.plugins import silero
 
 from agent import rooms
 from agent.assistant import Assistant
-from agent.attach import attach
+from agent.attach import announce_end, attach
+from agent.poster import Poster
 from agent.rehearsal.script import Line
 from agent.rehearsal.sound import MICROPHONE_RATE, Microphone, Speaker, split
+from tests.agent.receiver import Receiver
 from tests.stubs.openai_stub import OpenAIStub
 from tests.stubs.script import Rule
 from tests.stubs.speech import RATE, resample, say
@@ -147,6 +150,45 @@ def test_the_settings_reach_the_models(stub: OpenAIStub, monkeypatch: pytest.Mon
     assert stub.requested("tts")[0]["voice"] == "coral"
     models = {usage["model"] for usage in events.of_type("usage")[-1]["model_usage"]}
     assert {"small-llm", "small-tts"} <= models
+
+
+def test_a_whole_job_streams_the_words_of_its_room(stub: OpenAIStub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LiveKit's simulated job has a room without a server: RoomIO, synchronizer and tap are the real ones."""
+
+    async def run(receiver: Receiver) -> None:
+        server = AgentServer(
+            host="127.0.0.1",
+            port=0,
+            job_executor_type=JobExecutorType.THREAD,
+            num_idle_processes=1,
+            setup_fnc=rooms.prewarm,
+        )
+        server.rtc_session(rooms.entrypoint)
+        started = asyncio.Event()
+        server.on("worker_started", started.set)
+        running = asyncio.create_task(server.run(unregistered=True))
+        await started.wait()
+        await server.simulate_job("room-7", fake_job=True)
+        await asyncio.to_thread(
+            receiver.wait_for, lambda _events: receiver.of_type("agent_speech_finished"), 30
+        )
+        announce_end("agent_stopped")
+        await server.aclose()
+        await running
+
+    with Receiver() as receiver:
+        poster = Poster(receiver.url)
+        monkeypatch.setattr("agent.attach.shared_poster", lambda: poster)
+        asyncio.run(run(receiver))
+        assert poster.close(5)
+        words = receiver.of_type("transcript")
+        assert [event["text"] for event in words[:2]] == ["Hello,", "Hello, how"]
+        assert (words[-1]["text"], words[-1]["is_final"]) == ("Hello, how can I help you?", True)
+        assert {event["room"] for event in words} == {"room-7"}
+        assert len({event["segment_id"] for event in words}) == 1
+        assert receiver.events[-1]["type"] == "session_ended"
+        assert receiver.events[-1]["reason"] == "agent_stopped"
+    assert stub.requested("tts")
 
 
 def test_a_model_that_refuses_the_key_is_told(stub: OpenAIStub) -> None:
