@@ -1,0 +1,1 @@
+"""Tests that read the project itself: its imports, its documents, its files."""

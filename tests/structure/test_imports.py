@@ -1,0 +1,156 @@
+"""Who may import whom (docs/architecture.md, "Rooms of the house")."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.structure.sources import ROOT, belongs, modules, name_of, names
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HUB = modules("hub", "flask_server.py")
+AGENT = modules("agent")
+
+PURE = (
+    "hub.address",
+    "hub.auth",
+    "hub.conversation",
+    "hub.cursor",
+    "hub.errors",
+    "hub.event",
+    "hub.history.bounds",
+    "hub.history.entry",
+    "hub.interest",
+    "hub.origin",
+    "hub.room_state",
+    "hub.sse",
+    "hub.streaming.frames",
+    "hub.streaming.headers",
+    "hub.supervisor.logs",
+    "hub.supervisor.states",
+    "agent.bridge",
+    "agent.conversation",
+    "agent.rehearsal.script",
+    "agent.retry",
+)
+"""Modules, or packages with all in them, that compute and nothing else: time and chance are arguments."""
+
+IMPURE = (
+    "asyncio",
+    "fcntl",
+    "flask",
+    "gevent",
+    "http",
+    "io",
+    "logging",
+    "os",
+    "pathlib",
+    "queue",
+    "random",
+    "requests",
+    "select",
+    "selectors",
+    "shutil",
+    "signal",
+    "socket",
+    "_socket",
+    "sqlite3",
+    "subprocess",
+    "sys",
+    "tempfile",
+    "threading",
+    "time",
+    "urllib.request",
+)
+
+
+def users(files: tuple[Path, ...], *packages: str, typing: bool = True) -> set[str]:
+    """The modules among these files that import one of the packages."""
+    return {
+        name_of(path) for path in files if any(belongs(name, *packages) for name in names(path, typing=typing))
+    }
+
+
+def test_hub_and_agent_know_each_other_by_http_alone() -> None:
+    assert users(HUB, "agent") == set()
+    assert users(AGENT, "hub", "flask_server") == set()
+
+
+def test_nothing_that_ships_imports_tests_or_benchmarks() -> None:
+    assert users(HUB + AGENT, "tests", "bench", "examples", "pytest", "hypothesis") == set()
+
+
+def test_only_the_web_room_and_the_entry_point_import_flask() -> None:
+    # hub.command names the Flask class in its types; it calls nothing of it.
+    found = users(HUB, "flask", "flask_cors", "flask_limiter", "werkzeug", typing=False)
+    assert {name for name in found if not belongs(name, "hub.web", "flask_server")} == set()
+    assert "hub.web.stream" in found
+
+
+def test_only_streaming_knows_sockets_and_the_agents_control_line() -> None:
+    # The supervisor's one socket is its end of the pair that leads to the agent process.
+    found = users(HUB, "socket", "_socket", "socketserver", "ssl", "selectors", typing=False)
+    assert {name for name in found if not belongs(name, "hub.streaming")} == {"hub.supervisor.process"}
+
+
+def test_only_the_supervisor_knows_subprocess() -> None:
+    found = users(HUB, "subprocess", "multiprocessing", "pty")
+    assert {name for name in found if not belongs(name, "hub.supervisor")} == set()
+    assert found
+
+
+def test_only_the_sqlite_history_knows_sqlite() -> None:
+    assert users(HUB, "sqlite3") == {"hub.history.sqlite"}
+
+
+def test_the_hub_imports_no_livekit_agents() -> None:
+    assert users(HUB, "livekit.agents", "livekit.plugins", "livekit.rtc") == set()
+
+
+def test_the_poster_is_all_that_the_agent_knows_of_http() -> None:
+    assert users(AGENT, "requests", "httpx", "aiohttp", "urllib3") == {"agent.poster"}
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_pure_modules_touch_nothing(module: str) -> None:
+    files = [path for path in HUB + AGENT if belongs(name_of(path), module)]
+    assert files, f"{module} is gone: take it off the list"
+    for path in files:
+        touched = {name for name in names(path, typing=False) if belongs(name, *IMPURE)}
+        assert touched == set(), f"{name_of(path)} is said to be pure"
+
+
+def test_a_pure_module_that_touches_something_would_be_found() -> None:
+    poster = ROOT / "agent" / "poster.py"
+    assert {name for name in names(poster, typing=False) if belongs(name, *IMPURE)} >= {"time", "requests"}
+
+
+def test_the_running_server_has_not_loaded_livekit_agents() -> None:
+    program = """
+import json, sys
+import flask_server
+from hub.settings import Settings
+app = flask_server.create_app(Settings(history="memory://"))
+client = app.test_client()
+for rule in app.url_map.iter_rules():
+    if "GET" in rule.methods and not rule.arguments and rule.rule != "/api/stream":
+        client.get(rule.rule)
+import hub.command
+print(json.dumps(sorted(sys.modules)))
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    loaded = json.loads(ran.stdout.splitlines()[-1])
+    assert "hub.web.stream" in loaded
+    heavy = [
+        name for name in loaded if belongs(name, "livekit.agents", "livekit.plugins", "livekit.rtc", "numpy", "agent")
+    ]
+    assert heavy == []
