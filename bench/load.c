@@ -305,7 +305,7 @@ static void print_rates(const struct run *run, const struct result *all)
     printf("\"connect_s\":%.4f,\"elapsed_s\":%.4f,", (double)run->connected_after / 1e9, elapsed);
     printf("\"deliveries_per_s\":%.1f,\"events_per_s\":%.1f,", timed / elapsed, posted / answering);
     printf("\"cpu_s\":%.4f,\"cpu_us_per_delivery\":%.4f,", run->cpu, timed > 0 ? run->cpu * 1e6 / timed : 0);
-    printf("\"load_cpu_share\":%.3f,", run->own_cpu / elapsed);
+    printf("\"server_cpu_share\":%.3f,\"load_cpu_share\":%.3f,", run->cpu / elapsed, run->own_cpu / elapsed);
 }
 
 static int report(const struct run *run)

@@ -18,7 +18,8 @@ COLUMNS = (
     ("p99 ms", "latency_ms.p99"),
     ("KB/client", "rss_kb.per_client"),
     ("connect s", "connect_s"),
-    ("load's CPU", "load_cpu_share"),
+    ("its core", "server_cpu_share"),
+    ("load's core", "load_cpu_share"),
 )
 TITLES = {peer.key: peer.title for peer in PEERS} | {"empty": "empty Flask view"}
 

@@ -64,7 +64,7 @@ class Plan:
 FULL = Plan(
     rounds=5,
     sizes=(10, 100, 1000, 5000, MANY),
-    deliveries=600_000,
+    deliveries=1_000_000,
     paced_seconds=6.0,
     settle=1.0,
     batches=(1, 3, 10, 30, 100, 300, 1000),
@@ -87,7 +87,7 @@ def fan_out(plan: Plan, peer: Peer) -> Iterator[Scenario]:
     closed_limit, paced_limit = plan.limits.get(peer.key, (MANY, MANY))
     for clients in plan.sizes:
         deliveries = plan.deliveries // (5 if peer.slow else 1)
-        events = min(5000, max(30, deliveries // clients))
+        events = min(5000, max(60, deliveries // clients))
         if clients <= closed_limit:
             yield Scenario("closed", clients, events, settle=plan.settle)
     for clients in plan.sizes:

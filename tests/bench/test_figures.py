@@ -24,6 +24,7 @@ def sample(factor: float) -> measure.Sample:
         "events_per_s": 100.0 * factor,
         "cpu_us_per_delivery": 5.0 / factor,
         "connect_s": 0.5,
+        "server_cpu_share": 0.9,
         "load_cpu_share": 0.5,
         "rss_kb": {"before": 1, "idle": 2, "after": 3, "per_client": 4.0},
         "latency_ms": times,
