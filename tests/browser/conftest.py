@@ -16,15 +16,20 @@ from tests.browser.stub_hub import PAGE, StubHub
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Dialog, Page
 
     from tests.browser.stub_hub import Opened
 
 CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-background-networking --disable-component-update "
-    "--disable-sync --no-first-run"
-).split()
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 
 
 @pytest.fixture(scope="session")
@@ -54,8 +59,13 @@ def page(context: BrowserContext) -> Iterator[Page]:
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(f"script error: {error}"))
     page.on("console", lambda said: wrong.append(said.text) if "Security Policy" in said.text else None)
-    page.on("request", lambda asked: wrong.append(f"foreign request: {asked.url}") if _foreign(asked.url) else None)
-    page.on("dialog", lambda dialog: (wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.on("request", lambda asked: wrong.append(asked.url) if _foreign(asked.url) else None)
+
+    def on_dialog(dialog: Dialog) -> None:
+        wrong.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    page.on("dialog", on_dialog)
     yield page
     assert wrong == []
 
@@ -96,7 +106,7 @@ def start_hub(tmp_path: Path) -> Iterator[Callable[..., HubProcess]]:
 
     yield start
     for hub in started:
-        hub.end()
+        hub.kill()  # whatever it had started ends with it
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,8 @@ from typing import Any
 import requests
 
 ROOT = Path(__file__).parents[2]
+OWN_SETTINGS = ("STREAM_", "LIVEKIT_", "OPENAI_", "AGENT_")
+"""Settings that whoever runs the tests may have set, and that must not reach the hub."""
 SECONDS = 30.0
 """How long to wait for what must happen."""
 
@@ -40,7 +42,7 @@ class HubProcess:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("STREAM_", "LIVEKIT_", "OPENAI_", "AGENT_"))}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(OWN_SETTINGS)}
         with log.open("wb") as out:
             self._process = subprocess.Popen(
                 [sys.executable, "flask_server.py", "--port", str(self.port)],
@@ -92,10 +94,14 @@ class HubProcess:
         self._process.kill()
         self._process.wait(SECONDS)
 
+    def ask_to_end(self) -> None:
+        """Send the signal that an operator sends, without waiting."""
+        self._process.send_signal(signal.SIGTERM)
+
     def end(self) -> None:
         """End the server as an operator does; by force where that takes too long."""
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+            self.ask_to_end()
             self._wait(15)
         if self._process.poll() is None:
             self.kill()

@@ -1,8 +1,8 @@
 """A hub that does exactly what a test tells it: it falls silent, sends the same event twice, or disappears.
 
 It speaks the stream's wire format over real sockets. What the real hub can produce is tested with the real
-hub; this one is for what a healthy hub never does. It serves the page too, under the same strict
-Content-Security-Policy idea: nothing but the page's own script and style.
+hub; this one is for what a healthy hub never does. It serves the page too, under a strict
+Content-Security-Policy: nothing but the page's own script and style.
 """
 
 from __future__ import annotations
@@ -49,9 +49,8 @@ class Opened:
         self.frames.put(f"id: {stored_id}\ndata: {data}\n\n")
 
     def connected(self, cursor: str = "e-0", heartbeat: float = 15) -> None:
-        """Greet the client as the hub does, with an empty snapshot."""
-        fields = {"client_id": "c1", "cursor": cursor, "server_time": time.time(), "heartbeat": heartbeat}
-        self.control("connected", **fields)
+        """Greet the client as the hub does."""
+        self.control("connected", client_id="c1", cursor=cursor, server_time=time.time(), heartbeat=heartbeat)
 
     def close(self) -> None:
         """End the answer, as a server that goes away does."""
@@ -64,8 +63,11 @@ class StubHub:
     Attributes:
         opened: every stream that was asked for, in order.
         posted: every POST: path, headers and JSON body.
-        ticket: what the ticket endpoint answers: a status and a body.
+        tickets: how many tickets were given out.
+        ticket_seconds: how long the next ticket is said to last.
         stream_status: the status of the stream; other than 200 it refuses.
+        stored: what `/api/events` answers.
+        url: where it listens.
     """
 
     def __init__(self, port: int = 0) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from playwright.sync_api import expect
@@ -15,16 +15,59 @@ if TYPE_CHECKING:
     from tests.browser.stub_hub import Opened
 
 LONG = "unbroken" * 40
+CONTROLS = [
+    "room",
+    "session",
+    "agent-want",
+    "agent-start",
+    "conversation",
+    "log-pause",
+    "log-type",
+    "log-room",
+    "log-text",
+    "log-beats",
+    "log",
+    "send-type",
+    "send-room",
+    "send-who",
+    "send-text",
+    "send-more",
+    "server",
+    "key",
+]
+"""What the keyboard has to reach, by id."""
 
 
 def fill(page: Page, live: Opened) -> None:
     """Everything that can be on the page at once, with words that do not break."""
-    fields = {"room": f"room-{LONG}"[:90], "session_id": LONG[:60], "participant": f"ann-{LONG}", "role": "user"}
+    fields = {
+        "room": f"room-{LONG}"[:90],
+        "session_id": LONG[:60],
+        "participant": f"ann-{LONG}",
+        "role": "user",
+    }
     live.event("e-1", "transcript", text=LONG, is_final=False, segment_id="s", **fields)
     live.event("e-2", "user_speech_started", **fields)
     live.event("e-3", "error", source=LONG, message=LONG, room="other")
-    live.event("e-4", "tool_call_finished", name=LONG, arguments={LONG: LONG}, output=LONG, status=LONG, call_id="c", duration=1)
-    live.event("e-5", "turn_metrics", e2e_latency=1.2, transcription_delay=0.2, llm_node_ttft=0.5, tts_node_ttfb=0.4, **fields)
+    live.event(
+        "e-4",
+        "tool_call_finished",
+        name=LONG,
+        arguments={LONG: LONG},
+        output=LONG,
+        status=LONG,
+        call_id="c",
+        duration=1,
+    )
+    live.event(
+        "e-5",
+        "turn_metrics",
+        e2e_latency=1.2,
+        transcription_delay=0.2,
+        llm_node_ttft=0.5,
+        tts_node_ttfb=0.4,
+        **fields,
+    )
     live.control("stream_reset", reason=LONG, requested="e-1", oldest="e-1", missed=3)
     live.event("e-6", "transcript", text="filled", **fields)
     expect(said(page, "filled")).to_be_visible()
@@ -36,7 +79,8 @@ def test_nothing_is_wider_than_the_window(page: Page, live: Opened, width: int, 
     page.set_viewport_size({"width": width, "height": height})
     wide = page.evaluate(
         """() => [...document.querySelectorAll('body *')]
-            .filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('.scroll, .lane .name, svg, .bar'))
+            .filter((e) => e.getBoundingClientRect().right > innerWidth + 1)
+            .filter((e) => !e.closest('.scroll, .lane .name, svg, .bar'))
             .map((e) => e.outerHTML.slice(0, 80))"""
     )
     assert wide == []
@@ -46,25 +90,22 @@ def test_nothing_is_wider_than_the_window(page: Page, live: Opened, width: int, 
 def test_every_control_is_reached_by_tab_and_shows_it(page: Page, live: Opened) -> None:
     say(live, 1, "hello")
     expect(said(page, "hello")).to_be_visible()
-    reached = []
+    reached: list[list[object]] = []
     for _ in range(60):
         page.keyboard.press("Tab")
         here = page.evaluate(
             """() => {
                 const e = document.activeElement;
                 const style = getComputedStyle(e);
-                return [e.id || e.className || e.textContent, style.outlineStyle !== 'none' && style.outlineWidth !== '0px'];
+                const outlined = style.outlineStyle !== 'none' && style.outlineWidth !== '0px';
+                return [e.id || e.className || e.textContent, outlined];
             }"""
         )
         if here[0] in [name for name, _ in reached]:
             break
         reached.append(here)
     names = [name for name, _ in reached]
-    wanted = (
-        "room session agent-want agent-start conversation log-pause log-type log-room log-text log-beats log "
-        "send-type send-room send-who send-text send-more server key"
-    ).split()
-    assert [name for name in wanted if name not in names] == []
+    assert [name for name in CONTROLS if name not in names] == []
     assert [name for name, visible in reached if not visible] == []
 
 
@@ -77,33 +118,44 @@ def test_every_control_has_a_name(page: Page, live: Opened) -> None:
             .map((e) => e.outerHTML.slice(0, 80))"""
     )
     assert nameless == []
-    for role, name in (("log", "Conversation"), ("group", "Connection"), ("region", "Agent"), ("listbox", "Event log")):
-        expect(page.get_by_role(role, name=name, exact=True)).to_have_count(1)  # type: ignore[arg-type]
+    expect(page.get_by_role("log", name="Conversation", exact=True)).to_have_count(1)
+    expect(page.get_by_role("group", name="Connection", exact=True)).to_have_count(1)
+    expect(page.get_by_role("region", name="Agent", exact=True)).to_have_count(1)
+    expect(page.get_by_role("listbox", name="Event log", exact=True)).to_have_count(1)
     assert page.get_by_role("heading", level=1).count() == 1
 
 
-CONTRAST = """(scheme) => {
-    const rgb = (c) => { const m = c.match(/[\\d.]+/g).map(Number); return m.length > 3 && m[3] === 0 ? null : m.slice(0, 3); };
-    const lum = (c) => { const [r, g, b] = c.map((v) => { v /= 255; return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; });
-        return .2126 * r + .7152 * g + .0722 * b; };
-    const back = (e) => { for (let n = e; n; n = n.parentElement) { const c = rgb(getComputedStyle(n).backgroundColor); if (c) return c; } return [255, 255, 255]; };
-    const poor = [];
-    for (const e of document.querySelectorAll('body *')) {
-        const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
-        if (!own || e.closest('script, option, .hidden-text, :disabled, .skip') || !e.getClientRects().length) continue;
-        const a = lum(rgb(getComputedStyle(e).color)), b = lum(back(e));
-        const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
-        if (ratio < 4.5) poor.push(`${ratio.toFixed(2)} ${e.outerHTML.slice(0, 80)}`);
-    }
-    return poor;
+CONTRAST = """() => {
+    const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
+    const linear = (v) => (v / 255 <= .03928 ? v / 255 / 12.92 : ((v / 255 + .055) / 1.055) ** 2.4);
+    const light = ([r, g, b]) => .2126 * linear(r) + .7152 * linear(g) + .0722 * linear(b);
+    const behind = (element) => {
+        for (let e = element; e; e = e.parentElement) {
+            const color = numbers(getComputedStyle(e).backgroundColor);
+            if (color.length < 4 || color[3] > 0) return color;
+        }
+        return [255, 255, 255];
+    };
+    const hasWords = (e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+    const looked = [...document.querySelectorAll('body *')].filter((e) => hasWords(e) && e.getClientRects().length
+        && !e.closest('script, option, .hidden-text, :disabled, .skip'));
+    return looked.map((e) => {
+        const [one, other] = [light(numbers(getComputedStyle(e).color)), light(behind(e))];
+        return [(Math.max(one, other) + .05) / (Math.min(one, other) + .05), e.outerHTML.slice(0, 80)];
+    }).filter(([ratio]) => ratio < 4.5);
 }"""
+"""Every element with words of its own whose contrast is below 4.5 (WCAG 2.2, 1.4.3)."""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_words_stand_out_from_their_background(page: Page, live: Opened, scheme: str) -> None:
-    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+def test_words_stand_out_from_their_background(
+    page: Page, live: Opened, scheme: Literal["light", "dark"]
+) -> None:
+    page.emulate_media(color_scheme=scheme)
     fill(page, live)
-    background = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0]")
+    background = page.evaluate(
+        "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0]"
+    )
     assert (background < 60) == (scheme == "dark")
     assert page.evaluate(CONTRAST) == []
 

@@ -61,18 +61,28 @@ def test_same_segment_name_of_two_people_stays_two_lines(page: Page, live: Opene
 
 
 def test_interrupted_answer_shows_what_was_not_said(page: Page, live: Opened) -> None:
-    live.event("e-1", "transcript", text="The pool opens at seven and", is_final=False, segment_id="a", **AGENT)
+    live.event(
+        "e-1", "transcript", text="The pool opens at seven and", is_final=False, segment_id="a", **AGENT
+    )
     live.event("e-2", "interruption", **AGENT)
     box = conversation(page)
     expect(box.get_by_text("Interrupted", exact=True)).to_be_visible()
-    live.event("e-3", "transcript", text="The pool opens", is_final=True, interrupted=True, segment_id="a", **AGENT)
+    live.event(
+        "e-3", "transcript", text="The pool opens", is_final=True, interrupted=True, segment_id="a", **AGENT
+    )
     expect(box.locator("s")).to_contain_text("at seven and")
     expect(box.get_by_text("Interrupted", exact=True)).to_be_visible()
     assert lines(page)[0].startswith("The pool opens ")
 
 
 def test_guides_own_events_are_shown(page: Page, live: Opened) -> None:
-    live.event("e-1", "transcript", text="Plain words", participant="voice_assistant_user_1234", timestamp=1695123456.789)
+    live.event(
+        "e-1",
+        "transcript",
+        text="Plain words",
+        participant="voice_assistant_user_1234",
+        timestamp=1695123456.789,
+    )
     live.event("e-2", "agent_speech_started")
     expect(said(page, "Plain words")).to_be_visible()
     expect(page.get_by_text("Agent is speaking")).to_be_visible()
@@ -85,11 +95,25 @@ def test_guides_own_events_are_shown(page: Page, live: Opened) -> None:
 def test_html_is_text_everywhere(page: Page, live: Opened) -> None:
     numbers = iter(range(1, 1000))
     for text in HOSTILE:
-        fields = {"room": text, "participant": text, "role": text, "session_id": text, "segment_id": text, "turn_id": text}
+        fields = {
+            "room": text,
+            "participant": text,
+            "role": text,
+            "session_id": text,
+            "segment_id": text,
+            "turn_id": text,
+        }
         live.event(f"e-{next(numbers)}", "transcript", text=text, **fields)
         live.event(f"e-{next(numbers)}", "user_speech_started", **fields)
         live.event(f"e-{next(numbers)}", "error", source=text, message=text, room=text)
-        tool = {"call_id": text, "name": text, "arguments": text, "message": text, "output": text, "status": text}
+        tool = {
+            "call_id": text,
+            "name": text,
+            "arguments": text,
+            "message": text,
+            "output": text,
+            "status": text,
+        }
         live.event(f"e-{next(numbers)}", "tool_call_finished", room=text, **tool)
         live.event(f"e-{next(numbers)}", "turn_metrics", e2e_latency=1.0, room=text, turn_id=text)
         live.event(f"e-{next(numbers)}", "session_ended", reason=text, room=text, session_id=text)
@@ -101,7 +125,9 @@ def test_html_is_text_everywhere(page: Page, live: Opened) -> None:
     logged(page, "broken out").first.click()
     expect(page.get_by_role("region", name="Selected event")).to_contain_text("broken out")
     assert page.evaluate("window.ran") is None
-    assert page.locator("main :is(img, iframe, svg[onload], h1, b[onclick], a[href^=javascript])").count() == 0
+    assert (
+        page.locator("main :is(img, iframe, svg[onload], h1, b[onclick], a[href^=javascript])").count() == 0
+    )
 
 
 def test_all_rooms_show_until_one_is_chosen(page: Page, live: Opened) -> None:
@@ -131,10 +157,22 @@ def test_states_say_who_does_what(page: Page, live: Opened) -> None:
         [
             ("agent_state", {"state": "thinking", **AGENT}, "Agent is thinking"),
             ("agent_state", {"state": "speaking", **AGENT}, "Agent is speaking"),
-            ("user_speech_started", {"room": "r1", "participant": "ann", "role": "user"}, "Agent and User ann are speaking"),
+            (
+                "user_speech_started",
+                {"room": "r1", "participant": "ann", "role": "user"},
+                "Agent and User ann are speaking",
+            ),
             ("agent_state", {"state": "listening", **AGENT}, "User ann is speaking"),
-            ("user_speech_finished", {"room": "r1", "participant": "ann", "role": "user"}, "Agent is listening"),
-            ("session_ended", {"room": "r1", "session_id": "S1", "reason": "done"}, "The conversation is over"),
+            (
+                "user_speech_finished",
+                {"room": "r1", "participant": "ann", "role": "user"},
+                "Agent is listening",
+            ),
+            (
+                "session_ended",
+                {"room": "r1", "session_id": "S1", "reason": "done"},
+                "The conversation is over",
+            ),
         ],
         start=1,
     ):
@@ -159,7 +197,14 @@ def test_latency_of_turns(page: Page, live: Opened) -> None:
     for number, e2e in enumerate((0.5, 0.7, 2.0), start=1):
         turn = {"room": "r1", "session_id": "S1", "turn_id": f"t{number}"}
         live.event(f"e-{2 * number}", "turn_metrics", transcription_delay=0.1, end_of_turn_delay=0.3, **turn)
-        live.event(f"e-{2 * number + 1}", "turn_metrics", llm_node_ttft=0.1, tts_node_ttfb=0.1, e2e_latency=e2e, **turn)
+        live.event(
+            f"e-{2 * number + 1}",
+            "turn_metrics",
+            llm_node_ttft=0.1,
+            tts_node_ttfb=0.1,
+            e2e_latency=e2e,
+            **turn,
+        )
     row = page.get_by_role("row", name="End to end")
     expect(row.get_by_role("cell")).to_have_text(["700 ms", "2.00 s", "3"])
     expect(page.get_by_role("row", name="End of turn").get_by_role("cell").first).to_have_text("200 ms")

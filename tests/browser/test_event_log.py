@@ -57,7 +57,9 @@ def test_pause_counts_what_comes_meanwhile(page: Page, live: Opened) -> None:
     expect(logged(page, "meanwhile")).to_have_count(2)
 
 
-def test_copies_json_and_a_command_without_the_key(page: Page, context: BrowserContext, stub: StubHub, live: Opened) -> None:
+def test_copies_json_and_a_command_without_the_key(
+    page: Page, context: BrowserContext, stub: StubHub, live: Opened
+) -> None:
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_label("Access key").fill("sekret")
     page.get_by_role("button", name="Connect", exact=True).click()
@@ -97,7 +99,10 @@ def test_sends_a_test_event(page: Page, stub: StubHub, live: Opened) -> None:
     page.get_by_label("More fields").fill('{"n": 7}')
     page.get_by_role("button", name="Send event").click()
     path, _headers, body = stub.posted.get(timeout=10)
-    assert (path, body) == ("/api/agent/data", {"type": "my.test", "text": "sent by hand", "room": "r9", "participant": "tester", "n": 7})
+    assert (path, body) == (
+        "/api/agent/data",
+        {"type": "my.test", "text": "sent by hand", "room": "r9", "participant": "tester", "n": 7},
+    )
     expect(page.get_by_text("Sent as e-1, 1 client notified")).to_be_visible()
 
 

@@ -21,10 +21,18 @@ def test_first_connect_asks_for_the_state_of_the_rooms(page: Page, stub: StubHub
     stream = stub.next_stream()
     assert stream.query == {"snapshot": "1"}
     stream.connected(cursor="e-41", heartbeat=7)
-    past = {"text": "Before you came", "role": "user", "participant": "ann", "is_final": True, "segment_id": "s1"}
+    past = {
+        "text": "Before you came",
+        "role": "user",
+        "participant": "ann",
+        "is_final": True,
+        "segment_id": "s1",
+    }
     stream.control(
         "snapshot",
-        rooms=[{"room": "hall", "agent_state": "thinking", "speaking": [], "transcript": [past], "sessions": []}],
+        rooms=[
+            {"room": "hall", "agent_state": "thinking", "speaking": [], "transcript": [past], "sessions": []}
+        ],
     )
     expect(said(page, "Before you came")).to_be_visible()
     expect(page.get_by_text("Agent is thinking")).to_be_visible()
@@ -38,7 +46,10 @@ def test_snapshot_tells_who_speaks(page: Page, stub: StubHub) -> None:
     stream = stub.next_stream()
     stream.connected()
     people = [{"identity": "ann", "role": "user"}]
-    stream.control("snapshot", rooms=[{"room": "hall", "participants": people, "speaking": ["ann"], "agent_state": "listening"}])
+    stream.control(
+        "snapshot",
+        rooms=[{"room": "hall", "participants": people, "speaking": ["ann"], "agent_state": "listening"}],
+    )
     expect(page.get_by_text("User ann is speaking")).to_be_visible()
 
 
@@ -102,7 +113,9 @@ def test_gap_is_told_with_its_count(page: Page, stub: StubHub, live: Opened) -> 
 
 def test_gap_of_unknown_size_says_so(page: Page, live: Opened) -> None:
     live.control("stream_reset", reason="foreign", requested="x-1", oldest=None, missed=None)
-    expect(conversation(page).get_by_text("Gap: an unknown number of events was missed (foreign)")).to_be_visible()
+    expect(
+        conversation(page).get_by_text("Gap: an unknown number of events was missed (foreign)")
+    ).to_be_visible()
 
 
 def test_goodbye_waits_as_long_as_the_server_says(page: Page, stub: StubHub, live: Opened) -> None:
@@ -173,7 +186,9 @@ def test_expired_ticket_is_replaced(page: Page, stub: StubHub, live: Opened) -> 
     assert stub.next_stream().query == {"last_event_id": "e-0", "ticket": "ticket-2"}
 
 
-def test_key_does_not_follow_to_another_server(page: Page, stub: StubHub, live: Opened, page_uri: str) -> None:
+def test_key_does_not_follow_to_another_server(
+    page: Page, stub: StubHub, live: Opened, page_uri: str
+) -> None:
     with StubHub() as other:
         page.goto(page_uri)
         page.get_by_label("Server address").fill(stub.url)
