@@ -148,8 +148,18 @@ def run(plan: Plan, present: list[Peer]) -> Results:
     return results
 
 
+def warn_if_busy() -> None:
+    """Say so if other programs use the cores: the figures would be theirs too."""
+    busy = os.getloadavg()[0]
+    if busy > 0.5:
+        print(
+            f"warning: the machine is busy (load {busy:.1f}): expect spread, trust ratios only",
+            file=sys.stderr,
+        )
+
+
 def machine() -> dict[str, object]:
-    """Return what the figures were taken on."""
+    """Return what the figures were taken on; to be called before the first run, for the load average."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
@@ -158,6 +168,7 @@ def machine() -> dict[str, object]:
         "cores": os.cpu_count(),
         "kernel": platform.release(),
         "python": platform.python_version(),
+        "load_average_before": round(os.getloadavg()[0], 2),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
 
@@ -194,14 +205,11 @@ def choose(wanted: str | None) -> tuple[list[Peer], dict[str, str]]:
     return [peer for peer in peers.PEERS if peer.key in keys and peer.title not in absent], absent
 
 
-def write(folder: Path, results: Results, present: list[Peer], absent: dict[str, str], plan: Plan) -> None:
+def write(folder: Path, results: Results, about: dict[str, object]) -> None:
     """Write results.json and the plots."""
     folder.mkdir(parents=True, exist_ok=True)
     document = {
-        "machine": machine(),
-        "plan": asdict(plan),
-        "versions": {peer.title: peer.version() for peer in present if peer.asks_version},
-        "absent": absent,
+        **about,
         "failures": results.failures,
         "goals": report.goal_records(goals.goals(results)),
         "summary": report.summary_records(results),
@@ -220,6 +228,8 @@ def main() -> int:
         plan = replace(plan, rounds=settings.rounds)
     try:
         prepare()
+        warn_if_busy()
+        where = machine()
         present, absent = choose(settings.peers)
         results = run(plan, present)
     except (toolchain.NoCompilerError, subprocess.CalledProcessError) as error:
@@ -234,7 +244,14 @@ def main() -> int:
     print(report.table(results, goals.goals(results), absent))
     folder = settings.output or (None if settings.quick else OUTPUT)
     if folder:
-        write(folder, results, present, absent, plan)
+        versions = {peer.title: peer.version() for peer in present if peer.asks_version}
+        about: dict[str, object] = {
+            "machine": where,
+            "plan": asdict(plan),
+            "versions": versions,
+            "absent": absent,
+        }
+        write(folder, results, about)
     return 1 if results.violations("project") or results.failures else 0
 
 
