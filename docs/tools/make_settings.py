@@ -1,0 +1,73 @@
+"""Write the tables of docs/settings.md from hub/settings.py: `uv run python -m docs.tools.make_settings`.
+
+The tables stand between two marks; the text around them is written by hand. A test says when they are not current.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from hub.settings import AGENT_TABLE, TABLE, Settings
+
+DOCUMENT: Final = Path(__file__).resolve().parents[1] / "settings.md"
+BEGIN: Final = "<!-- begin: made by docs/tools/make_settings.py -->"
+END: Final = "<!-- end -->"
+
+GROUPS: Final = (
+    ("Server", ("STREAM_HOST", "STREAM_PORT", "STREAM_DRAIN", "STREAM_LOG_FORMAT", "STREAM_TRUSTED_PROXIES")),
+    ("History", ("STREAM_HISTORY", "STREAM_REDACT")),
+    ("Streams", ("STREAM_HEARTBEAT", "STREAM_QUEUE_SIZE", "STREAM_MAX_CLIENTS")),
+    ("Access and limits", ("STREAM_",)),
+    ("LiveKit and models", ("LIVEKIT_", "OPENAI_")),
+)
+"""Titles, and how the names of their settings begin; the first group that fits has it."""
+
+DEFAULTS: Final = {
+    "max_clients_per_address": "none on loopback, 100 elsewhere",
+    "rate_limit": "none on loopback, 100/second elsewhere",
+    "cors_origins": "localhost, and `null` while open",
+}
+"""What an unset value means where the code decides it later."""
+
+
+def tables() -> str:
+    """Return the tables as Markdown."""
+    rows: dict[str, list[str]] = {title: [] for title, _ in GROUPS}
+    defaults: Any = Settings()
+    for setting in TABLE:
+        default = DEFAULTS.get(setting.field) or _shown(getattr(defaults, setting.field))
+        rows[_group(setting.name)].append(
+            f"| `{setting.name}` | {default} | {setting.expects} | {setting.meaning} |"
+        )
+    head = "| setting | default | takes | meaning |\n|---|---|---|---|"
+    parts = [f"## {title}\n\n{head}\n" + "\n".join(lines) for title, lines in rows.items()]
+    agent = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in AGENT_TABLE.items())
+    parts.append(f"## The agent\n\n| setting | meaning |\n|---|---|\n{agent}")
+    return "\n\n".join(parts)
+
+
+def current() -> tuple[str, str]:
+    """Return the document as it is, and as it should be."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return text, f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}"
+
+
+def _group(name: str) -> str:
+    return next(title for title, starts in GROUPS if name.startswith(starts))
+
+
+def _shown(value: object) -> str:
+    if value in (None, (), "", {}):
+        return "not set"
+    if value is False:
+        return "off"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return f"`{value}`"
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(current()[1], encoding="utf-8")
