@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from hub import event
 from hub.broadcast import Hub, Wait
-from hub.event import Event
 from hub.history.memory import MemoryHistory
 from hub.interest import EVERYTHING
-from hub.subscriber import Subscriber
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from hub.event import Event
     from hub.history import History
     from hub.interest import Interest
+    from hub.subscriber import Subscriber
 
 NOW = 1_700_000_000.0
 

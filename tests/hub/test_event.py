@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,9 @@ from hub import event
 from hub.errors import BadRequest, HubError, InvalidEvent, TooLarge
 from hub.history.entry import encode
 from tests.hub.making import NOW, posted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DIGITS_400 = b"9" * 400
 
@@ -234,7 +237,7 @@ def test_line_breaks_between_tokens_do_not_reach_the_stream() -> None:
 
 
 def test_numbers_and_unknown_fields_travel_as_they_were_written() -> None:
-    text = '{"type":"a","big":12345678901234567890123,"exact":0.10000000000000000001,"o":{"x":[null,1E5]},"é":"\\u00e9"}'
+    text = '{"type":"a","big":12345678901234567890123,"exact":0.10000000000000000001,"o":[null,1E5],"é":"\\u00e9"}'
     data = encode("e", 1, event.parse_one(text.encode()), NOW).data.decode()
     assert data.endswith(text[1:])
 
@@ -280,7 +283,7 @@ def test_a_redacted_event_is_checked_anew_and_keeps_its_event_id() -> None:
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=20,
+    max_leaves=10,
 )
 
 
@@ -289,10 +292,9 @@ def test_whatever_is_posted_comes_out_as_it_went_in_or_is_refused(
     fields: dict[str, Any], ascii_only: bool
 ) -> None:
     body = json.dumps({**fields, "type": "a"}, ensure_ascii=ascii_only, indent=1).encode("utf-8")
-    try:
-        taken = event.parse_one(body)
-    except HubError as error:
-        assert error.status in (400, 413, 422)
+    taken = _parsed(event.parse_one, body)
+    if isinstance(taken, HubError):
+        assert taken.status in (400, 413, 422)
         return
     frame = encode("abc", 7, taken, NOW).frame
     assert frame.startswith(b"id: abc-7\ndata: ")
@@ -306,7 +308,12 @@ def test_whatever_is_posted_comes_out_as_it_went_in_or_is_refused(
 @given(st.binary(max_size=300) | st.text(max_size=200).map(lambda text: ('{"type":"a","x":' + text).encode()))
 def test_no_bytes_break_the_parser(body: bytes) -> None:
     for parse in (event.parse_one, event.parse_array, event.parse_ndjson):
-        try:
-            parse(body)
-        except HubError as error:
-            assert error.status in (400, 413, 422)
+        found = _parsed(parse, body)
+        assert not isinstance(found, HubError) or found.status in (400, 413, 422)
+
+
+def _parsed(parse: Callable[[bytes], Any], body: bytes) -> Any:
+    try:
+        return parse(body)
+    except HubError as error:
+        return error
