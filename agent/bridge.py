@@ -84,17 +84,19 @@ def _start_speech(memory: Conversation, at: float) -> list[Event]:
     return [*events, memory.event("agent_speech_started", at, memory.speech_turn, **_agent(memory))]
 
 
-def _finish_speech(memory: Conversation, at: float, new_state: str) -> list[Event]:
+def _finish_speech(memory: Conversation, at: float, new_state: str, *, closing: bool = False) -> list[Event]:
     # A natural end adds the message before the state changes. An interruption with a pausing output
     # changes the state first and adds the message when the user's words are final.
     cut = memory.speech_cut
+    closing = closing or memory.end_reason is not None
     if cut is None:
-        cut = memory.user_speaking is not None and new_state == "listening"
+        cut = new_state == "listening" and (closing or memory.user_speaking is not None)
     memory.speaking = False
     fields = {"interrupted": cut, **_agent(memory)}
     events = [memory.event("agent_speech_finished", at, memory.speech_turn, **fields)]
     if cut:
         memory.interrupted_at = at
+    if cut and not closing:  # the end of a session is nobody's interruption
         fields = {"interrupted_at": at, **_agent(memory)}
         events.append(memory.event("interruption", at, memory.speech_turn, **fields))
     return events
@@ -305,9 +307,10 @@ def close(memory: Conversation, ev: lk.CloseEvent) -> list[Event]:
     """`session_ended`, after the end of what was still open."""
     at = ev.created_at
     events = []
+    if memory.speech_cut is None:  # words that wait for their message at the end were cut by it
+        memory.speech_cut = True
     if memory.speaking:
-        memory.speech_cut = True if memory.speech_cut is None else memory.speech_cut
-        events = _finish_speech(memory, at, "listening")
+        events = _finish_speech(memory, at, "listening", closing=True)
     events += close_segment(memory, at)
     memory.ended = True
     reason = ev.reason.value

@@ -162,12 +162,29 @@ class TestSession:
         ended = session.close(lk.CloseReason.USER_INITIATED, 2.0)
         assert [event["type"] for event in ended] == [
             "agent_speech_finished",
-            "interruption",
             "transcript",
             "session_ended",
         ]
         final = only(ended, "transcript")
         assert (final["text"], final["is_final"], final["interrupted"]) == ("Hello", True, True)
+
+    def test_speech_that_the_closing_cut_is_interrupted(self, session: Session) -> None:
+        session.speech(1.0)
+        session.agent("speaking", 1.5, "thinking")
+        session.words("Hello", 1.7)
+        session.memory.end_reason = "agent_stopped"
+        finished = session.agent("listening", 2.0, "speaking")
+        final = only(session.close(lk.CloseReason.JOB_SHUTDOWN, 2.1), "transcript")
+        assert only(finished, "agent_speech_finished")["interrupted"] is True
+        assert session.of_type("interruption") == [], "the end of a session is nobody's interruption"
+        assert (final["text"], final["interrupted"]) == ("Hello", True)
+
+    def test_words_without_a_message_at_the_end_were_cut(self, session: Session) -> None:
+        session.speech(1.0)
+        session.agent("speaking", 1.5, "thinking")
+        session.words("Hello", 1.7)
+        session.agent("listening", 2.0, "speaking")
+        assert only(session.close(lk.CloseReason.USER_INITIATED, 2.1), "transcript")["interrupted"] is True
 
     def test_timestamps_never_fall_behind(self, session: Session) -> None:
         session.agent("listening", 10.0, "initializing")
