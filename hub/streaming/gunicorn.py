@@ -18,7 +18,8 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIHandler, PyWSGIServer
 
 from hub.errors import SettingsError
-from hub.streaming.server import WRITER_KEY, BoundedMixin, HandoverMixin
+from hub.streaming.environ import WRITER_KEY
+from hub.streaming.server import BoundedMixin, HandoverMixin
 from hub.streaming.writer import Writer
 from hub.web.access import refuse_open_off_loopback
 from hub.web.services import services_of

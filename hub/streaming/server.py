@@ -23,6 +23,7 @@ from gevent import pywsgi
 from hub import sse
 from hub.event import MAX_BATCH_BYTES
 from hub.streaming.body import StreamBody
+from hub.streaming.environ import BODY_KEY, WRITER_KEY
 from hub.streaming.headers import Headers
 
 if TYPE_CHECKING:
@@ -42,8 +43,6 @@ LINGER_BYTES: Final = 4 * 1024 * 1024
 LINGER_SECONDS: Final = 2.0
 """How much of an unread body is thrown away before the connection is closed, so that the answer is not lost."""
 BACKLOG: Final = 4096
-WRITER_KEY: Final = "hub.writer"
-"""Where the environ tells who writes to streams."""
 
 
 class HandoverMixin:
@@ -137,6 +136,7 @@ class BoundedMixin:
             self.close_connection = True
         else:
             environ["CONTENT_LENGTH"] = str(len(body))
+            environ[BODY_KEY] = body
         environ.pop("HTTP_TRANSFER_ENCODING", None)
         environ["wsgi.input"] = io.BytesIO(body)
         environ["wsgi.input_terminated"] = True

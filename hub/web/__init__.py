@@ -23,3 +23,4 @@ def init_app(app: Flask, parts: Services) -> None:
     cors.init_app(app, parts)
     for module in (stream, publish, agent, rooms, pages):
         app.register_blueprint(module.blueprint)
+    app.wsgi_app = publish.Shortcut(app.wsgi_app, parts)  # type: ignore[method-assign] # how Flask takes middleware

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import request
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
     from hub.address import Client
     from hub.settings import Settings
+    from hub.web.services import Services
+
+Environ = dict[str, Any]
+"""A WSGI environ (PEP 3333)."""
 
 _CLIENT = "hub.client"
 OPERATE_PREFIXES = ("/api/agent/start", "/api/agent/stop", "/api/sessions", "/api/rooms", "/api/token")
@@ -25,19 +29,16 @@ OPERATE_PREFIXES = ("/api/agent/start", "/api/agent/stop", "/api/sessions", "/ap
 
 def init_app(app: Flask) -> None:
     """Check Host and Origin of every request."""
-    app.before_request(check_browser_rules)
+    app.before_request(lambda: check_browser_rules(services(), request.environ))
 
 
-def check_browser_rules() -> None:
+def check_browser_rules(parts: Services, environ: Environ) -> None:
     """Refuse what another site's page may have sent.
 
     Raises:
         Misdirected: the Host is not this machine's while a scope is open (DNS rebinding).
         Forbidden: a page of an origin that is not listed would change something.
     """
-    # The environ is read, not `request.headers`: this runs for every event that is published.
-    environ = request.environ
-    parts = services()
     host = environ.get("HTTP_HOST")
     if not parts.settings.allow_open and not host_allowed(host, any_open=parts.authenticator.any_open):
         raise Misdirected(
@@ -56,41 +57,34 @@ def check_browser_rules() -> None:
         raise Forbidden(f"The origin {origin!r} is not listed in STREAM_CORS_ORIGINS.")
 
 
-def client() -> Client:
-    """Return who sent this request, as far as proxies can be believed."""
-    environ = request.environ
+def client_of(parts: Services, environ: Environ) -> Client:
+    """Return who sent a request, as far as proxies can be believed."""
     found: Client | None = environ.get(_CLIENT)
     if found is None:
         headers = (
             (name[5:].replace("_", "-"), str(environ[name])) for name in environ if name.startswith("HTTP_")
         )
-        found = environ[_CLIENT] = services().proxies.client(environ.get("REMOTE_ADDR"), headers)
+        found = environ[_CLIENT] = parts.proxies.client(environ.get("REMOTE_ADDR"), headers)
     return found
 
 
-def caller() -> Grant:
-    """Return what the sender of this request may do.
+def require_of(parts: Services, environ: Environ, scope: str, room: str | None = None) -> Grant:
+    """Return a sender's grant, when it holds a scope.
 
     Raises:
-        Unauthorized: a credential that is not known.
+        Unauthorized: no credential, or one that is not known.
+        Forbidden: the scope or the room is not the credential's.
     """
-    environ = request.environ
-    parts = services()
     credential = credential_of(environ.get("HTTP_AUTHORIZATION"), environ.get("HTTP_X_API_KEY"))
-    open_access = parts.settings.allow_open or client().loopback
-    return parts.authenticator.authenticate(credential, parts.clock(), open_access=open_access)
+    open_access = parts.settings.allow_open or client_of(parts, environ).loopback
+    grant = parts.authenticator.authenticate(credential, parts.clock(), open_access=open_access)
+    parts.authenticator.require(grant, scope, room)
+    return grant
 
 
 def require(scope: str, room: str | None = None) -> Grant:
-    """Return the sender's grant, when it holds a scope.
-
-    Raises:
-        Unauthorized: no credential.
-        Forbidden: the scope or the room is not the credential's.
-    """
-    grant = caller()
-    services().authenticator.require(grant, scope, room)
-    return grant
+    """Do as `require_of` for the request that Flask serves now."""
+    return require_of(services(), request.environ, scope, room)
 
 
 def interest_of(grant: Grant, query: Interest) -> Interest:

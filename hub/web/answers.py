@@ -20,6 +20,8 @@ log = logging.getLogger("hub.web")
 
 _encode = msgspec.json.Encoder().encode
 
+ERROR_KEY = "hub.error"
+"""Where the environ carries an error that was met before Flask was asked."""
 NOT_CACHED = {"Cache-Control": "no-store"}
 """What people said must not stay in caches."""
 TITLES = {400: "Bad request", 404: "Not found", 405: "Method not allowed", 413: "Too large"}
@@ -27,7 +29,12 @@ TITLES = {400: "Bad request", 404: "Not found", 405: "Method not allowed", 413: 
 
 def json(body: Any, status: int = 200) -> Response:
     """Answer with JSON."""
-    return Response(_encode(body), status, headers=NOT_CACHED, content_type="application/json")
+    return encoded(_encode(body), status)
+
+
+def encoded(body: bytes, status: int = 200) -> Response:
+    """Answer with JSON that is encoded already."""
+    return Response(body, status, headers=NOT_CACHED, content_type="application/json")
 
 
 def problem(status: int, title: str, detail: str, extra: dict[str, Any] | None = None) -> Response:

@@ -1,0 +1,10 @@
+"""What the server tells the application in a request's WSGI environ, besides what PEP 3333 names."""
+
+from __future__ import annotations
+
+from typing import Final
+
+WRITER_KEY: Final = "hub.writer"
+"""Who writes to streams, where the server can hand them over."""
+BODY_KEY: Final = "hub.body"
+"""The body (bytes), where the server read it whole within its limits."""
