@@ -182,7 +182,7 @@ def test_expired_ticket_is_replaced(page: Page, stub: StubHub, live: Opened) -> 
     page.get_by_role("button", name="Connect", exact=True).click()
     first = stub.next_stream()
     first.connected(cursor="e-0")
-    first.control("goodbye", reason="ticket_expired", retry_ms=0)
+    first.control("goodbye", reason="ticket_expired", retry_ms=600_000)
     assert stub.next_stream().query == {"last_event_id": "e-0", "ticket": "ticket-2"}
 
 
