@@ -70,10 +70,10 @@ def _walk(node: ast.AST, *, typing_only: bool) -> Iterator[Import]:
         for alias in node.names:
             yield Import(f"{node.module}.{alias.name}", typing_only)
     elif isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-        for child in node.body:
-            yield from _walk(child, typing_only=True)
-        for child in node.orelse:
-            yield from _walk(child, typing_only=typing_only)
+        for statement in node.body:
+            yield from _walk(statement, typing_only=True)
+        for statement in node.orelse:
+            yield from _walk(statement, typing_only=typing_only)
     else:
         for child in ast.iter_child_nodes(node):
             yield from _walk(child, typing_only=typing_only)

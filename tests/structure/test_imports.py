@@ -73,7 +73,9 @@ IMPURE = (
 def users(files: tuple[Path, ...], *packages: str, typing: bool = True) -> set[str]:
     """The modules among these files that import one of the packages."""
     return {
-        name_of(path) for path in files if any(belongs(name, *packages) for name in names(path, typing=typing))
+        name_of(path)
+        for path in files
+        if any(belongs(name, *packages) for name in names(path, typing=typing))
     }
 
 
@@ -151,6 +153,8 @@ print(json.dumps(sorted(sys.modules)))
     loaded = json.loads(ran.stdout.splitlines()[-1])
     assert "hub.web.stream" in loaded
     heavy = [
-        name for name in loaded if belongs(name, "livekit.agents", "livekit.plugins", "livekit.rtc", "numpy", "agent")
+        name
+        for name in loaded
+        if belongs(name, "livekit.agents", "livekit.plugins", "livekit.rtc", "numpy", "agent")
     ]
     assert heavy == []

@@ -1,0 +1,75 @@
+"""Forward events to a webhook, without a gap: `uv run examples/forward_to_webhook.py http://localhost:9000/hook`.
+
+An event counts as forwarded when the webhook has answered 2xx; then the position is written to a file, and the next
+run goes on from there. So each event arrives at least once: after a crash the last one may come twice, with the same
+`Idempotency-Key`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import requests
+from hub_stream import follow
+
+CONTROL = {"connected", "heartbeat", "snapshot", "goodbye"}
+"""What the stream says about itself. A `stream_reset` is forwarded: it tells of events that are missing."""
+LONGEST_PAUSE = 60.0
+
+
+def deliver(webhook: requests.Session, url: str, event: dict[str, Any]) -> None:
+    """Post one event until it is taken; what the webhook calls malformed (400, 410, 422) is told and left out."""
+    pause = 0.5
+    while True:
+        try:
+            headers = {"Idempotency-Key": str(event.get("id") or event["requested"])}
+            answer = webhook.post(url, json=event, headers=headers, timeout=10)
+            if answer.ok:
+                return
+            if answer.status_code in (400, 410, 422):
+                print(f"the webhook refused {event.get('id')}: {answer.status_code}")
+                return
+            reason = str(answer.status_code)
+        except requests.RequestException as error:
+            reason = str(error)
+        print(f"the webhook did not take {event.get('id')}, again in {pause:g} s: {reason}")
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def remember(place: Path, position: str) -> None:
+    """Write the position so that a crash leaves the old one or the new one, nothing between."""
+    draft = place.with_name(place.name + ".new")
+    draft.write_text(position)
+    draft.replace(place)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Forward a hub's events to a webhook.")
+    parser.add_argument("webhook", help="where to POST the events")
+    parser.add_argument("--hub", default="http://localhost:5000")
+    parser.add_argument("--type", action="append", help="only events of this type; may be repeated")
+    parser.add_argument(
+        "--place", type=Path, default=Path("forwarded.position"), help="remembers the position"
+    )
+    options = parser.parse_args()
+    position = options.place.read_text().strip() if options.place.exists() else None
+    webhook = requests.Session()
+    for received in follow(
+        options.hub, key=os.environ.get("STREAM_KEY"), position=position, type=options.type
+    ):
+        if received.event["type"] not in CONTROL:
+            deliver(webhook, options.webhook, received.event)
+        if received.position:
+            remember(options.place, received.position)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        print()

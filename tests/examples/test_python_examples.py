@@ -1,0 +1,166 @@
+"""examples/*.py against a real hub."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.browser.hub_process import SECONDS, HubProcess, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.examples.conftest import Program
+
+    Run = Callable[..., Program]
+
+
+def say(text: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "type": "transcript",
+        "participant": "alice",
+        "role": "user",
+        "room": "r1",
+        "text": text,
+        **fields,
+    }
+
+
+class Webhook(ThreadingHTTPServer):
+    """Takes events, or refuses the next ones."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), WebhookHandler)
+        self.events: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
+        self.refusals = 0
+        self.changed = threading.Condition()
+        self.url = f"http://127.0.0.1:{self.server_address[1]}/hook"
+
+    def wait_for(self, count: int) -> list[str]:
+        deadline = time.monotonic() + SECONDS
+        with self.changed:
+            while len(self.events) < count:
+                assert self.changed.wait(deadline - time.monotonic()), f"only {self.events}"
+        return [str(event.get("text")) for event in self.events]
+
+
+class WebhookHandler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        hook: Any = self.server
+        event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with hook.changed:
+            status = 503 if hook.refusals else 200
+            hook.refusals = max(0, hook.refusals - 1)
+            if status == 200:
+                hook.events.append(event)
+                hook.keys.append(self.headers["Idempotency-Key"])
+            hook.changed.notify_all()
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_request(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    with Webhook() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_terminal_shows_finals_and_marks_what_was_cut_off(hub: HubProcess, run: Run) -> None:
+    hub.post(say("Hello there", is_final=True, segment_id="s1"))
+    terminal = run("terminal.py", "--replay", "10")
+    assert terminal.wait_for("Hello") == "alice: Hello there"
+    hub.post(say("Once upon", is_final=False, segment_id="s2"))
+    hub.post(say("Once upon a", is_final=True, interrupted=True, segment_id="s2"))
+    assert terminal.wait_for("Once") == "alice: Once upon a [cut off]"
+
+
+def test_terminal_shows_the_chosen_room_and_obeys_no_escapes(hub: HubProcess, run: Run) -> None:
+    hub.post(say("elsewhere", room="r2"))
+    hub.post(say("here\u001b[2J\u0007"))
+    terminal = run("terminal.py", "--replay", "10", "--room", "r1")
+    assert terminal.wait_for("here") == "alice: here [2J "
+    assert terminal.lines == ["alice: here [2J "]
+
+
+def test_terminal_goes_on_when_the_hub_comes_back(hub: HubProcess, run: Run) -> None:
+    terminal = run("terminal.py", "--replay", "10")
+    hub.post(say("before"))
+    terminal.wait_for("before")
+    settings = {"STREAM_HISTORY": f"sqlite:///{hub._log.parent / 'events.db'}"}
+    hub.kill()
+    again = HubProcess(hub.port, settings, hub._log)
+    try:
+        again.wait_until_healthy()
+        again.post(say("after"))
+        terminal.wait_for("after")
+    finally:
+        again.kill()
+    assert [line for line in terminal.lines if line.startswith("alice")] == ["alice: before", "alice: after"]
+
+
+def test_forwarder_delivers_all_in_order_through_refusals(
+    hub: HubProcess, run: Run, webhook: Webhook, tmp_path: Path
+) -> None:
+    hub.post({"type": "test", "text": "too early"})
+    place = tmp_path / "position"
+    webhook.refusals = 2
+    run("forward_to_webhook.py", webhook.url, "--place", str(place))
+    wait_until_exists(place)
+    for text in ("one", "two", "three"):
+        hub.post(say(text))
+    assert webhook.wait_for(3) == ["one", "two", "three"]
+    assert webhook.keys == [event["id"] for event in webhook.events]
+
+
+def test_forwarder_that_was_killed_goes_on_where_it_was(
+    hub: HubProcess, run: Run, webhook: Webhook, tmp_path: Path
+) -> None:
+    place = tmp_path / "position"
+    arguments = (webhook.url, "--place", str(place))
+    first = run("forward_to_webhook.py", *arguments)
+    wait_until_exists(place)
+    receipt = hub.post(say("one"))
+    webhook.wait_for(1)
+    wait_until(lambda: place.read_text() == receipt["id"])
+    first.kill()
+    hub.post([say("two"), say("three")])
+    run("forward_to_webhook.py", *arguments)
+    assert webhook.wait_for(3) == ["one", "two", "three"]
+
+
+def test_forwarder_waits_for_a_hub_that_is_not_there_yet(run: Run, tmp_path: Path) -> None:
+    forwarder = run(
+        "forward_to_webhook.py",
+        "http://127.0.0.1:9/",
+        "--hub",
+        f"http://127.0.0.1:{free_port()}",
+        "--place",
+        str(tmp_path / "position"),
+    )
+    forwarder.wait_for("the hub cannot be reached")
+
+
+def wait_until_exists(path: Path) -> None:
+    wait_until(path.exists)
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not done():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.02)
