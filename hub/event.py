@@ -8,6 +8,7 @@ they were sent.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -26,7 +27,7 @@ PROCESS_TYPES: Final = frozenset({"agent_process"})
 """Made by the server alone, and stored."""
 
 _TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,63}")
-_STRING_FIELDS: Final = ("room", "session_id", "participant", "role", "turn_id", "event_id")
+_STRING_FIELDS: Final = frozenset({"room", "session_id", "participant", "role", "turn_id", "event_id"})
 _BREAKS_FIELD = re.compile("[\r\n\0]")
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 _LONG_NUMBER = re.compile(rb"[0-9]{309}")
@@ -162,7 +163,9 @@ def _event(body: bytes, *, where: str, idempotency_key: str | None) -> Event:
         raise InvalidEvent(f"{_at(where)}an event is a JSON object, not {_name(fields)}.")
     if len(body) > 309 and _LONG_NUMBER.search(body):
         _check_integers(fields, where)
-    event = _from_fields(fields, body.strip(b" \t\r\n").translate(_LINE_BREAKS), where)
+    if b"\n" in body or b"\r" in body:
+        body = body.translate(_LINE_BREAKS)
+    event = _from_fields(fields, body.strip(), where)
     if event.event_id is None and idempotency_key is not None:
         return msgspec.structs.replace(event, event_id=idempotency_key)
     return event
@@ -199,9 +202,11 @@ def _from_fields(fields: dict[str, Any], body: bytes, where: str, *, own: bool =
     kind = _checked_type(get("type"), where, own=own)
     if "id" in fields:
         raise _wrong(where, "id", get("id"), "no such field: the server gives ids; name your own event_id")
-    for name in _STRING_FIELDS:
-        if name in fields:
-            _check_string(where, name, fields[name])
+    for name in _STRING_FIELDS & fields.keys():
+        value = fields[name]
+        # Nearly all are printable, and then no closer look is needed.
+        if type(value) is not str or not value.isprintable():
+            _check_string(where, name, value)
     stamped = "timestamp" in fields
     if stamped:
         _check_timestamp(where, fields["timestamp"])
@@ -222,8 +227,13 @@ def _from_fields(fields: dict[str, Any], body: bytes, where: str, *, own: bool =
     )
 
 
+@lru_cache(maxsize=1024)
+def _is_type(kind: str) -> bool:
+    return _TYPE.fullmatch(kind) is not None
+
+
 def _checked_type(kind: object, where: str, *, own: bool) -> str:
-    if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
+    if not isinstance(kind, str) or not _is_type(kind):
         raise _wrong(where, "type", kind, "expected a letter, then letters, digits, _ . : or -, at most 64")
     if kind in CONTROL_TYPES or (kind in PROCESS_TYPES and not own):
         raise _wrong(where, "type", kind, "the server alone makes events of this type; choose another")

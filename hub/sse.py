@@ -15,9 +15,9 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 _encode_json = msgspec.json.Encoder().encode
 
 
-def event_frame(event_id: bytes, data: bytes) -> bytes:
-    """Return the frame of a stored event: its id, then its JSON on one line."""
-    return b"id: %b\ndata: %b\n\n" % (event_id, data)
+def event_frame(event_id: bytes, data: bytes) -> tuple[bytes, int]:
+    """Return the frame of a stored event, its id and its JSON on a line each, and where the JSON begins."""
+    return b"id: %b\ndata: %b\n\n" % (event_id, data), len(event_id) + 11
 
 
 def control_frame(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from hub.event import Event
 
-_DATA: Final = b"\ndata: "
-
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """A stored event.
@@ -23,7 +21,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         seq: its place in the history, from 1.
         at: when it was appended, seconds since 1970.
-        frame: the SSE frame; `data` is the JSON within it.
+        frame: the SSE frame.
+        start: where in the frame its JSON begins; `data` is that.
         segment: the segment of an interim transcript, which a newer interim replaces; else None.
     """
 
@@ -36,11 +35,12 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     operator_only: bool
     segment: str | None
     frame: bytes
+    start: int
 
     @property
     def data(self) -> bytes:
         """The event as JSON, with `id` and `timestamp`."""
-        return self.frame[self.frame.index(_DATA) + len(_DATA) : -2]
+        return self.frame[self.start : -2]
 
     @property
     def segment_key(self) -> tuple[str | None, ...]:
@@ -83,20 +83,20 @@ def encode(epoch: str, seq: int, event: Event, now: float) -> Entry:
         event: what was posted.
         now: seconds since 1970; stands in for a missing timestamp.
     """
-    event_id = f"{epoch}-{seq}".encode("ascii")
+    event_id = b"%b-%d" % (epoch.encode("ascii"), seq)
     stamp = b"" if event.stamped else b'"timestamp":%.6f,' % now
-    return _entry(
-        seq,
-        now,
-        event,
-        sse.event_frame(event_id, b'{"id":"%b",%b%b' % (event_id, stamp, event.body[1:].lstrip())),
-    )
-
-
-def _entry(seq: int, at: float, event: Event, frame: bytes) -> Entry:
+    data = b'{"id":"%b",%b%b' % (event_id, stamp, event.body[1:])
     hidden = operator_only(event.type, "operator" if event.operator_only else None)
     return Entry(
-        seq, at, event.type, event.room, event.session_id, event.participant, hidden, event.segment, frame
+        seq,
+        now,
+        event.type,
+        event.room,
+        event.session_id,
+        event.participant,
+        hidden,
+        event.segment,
+        *sse.event_frame(event_id, data),
     )
 
 

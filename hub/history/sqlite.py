@@ -34,6 +34,7 @@ log = logging.getLogger("hub.history")
 RECENT_BYTES: Final = 32 * 1024 * 1024
 TRIM_ROWS: Final = 300
 LARGE_WAL_BYTES: Final = 64 * 1024 * 1024
+BUSY_SECONDS: Final = 5.0
 _IN_CHUNK: Final = 500
 
 _SCHEMA = """
@@ -49,10 +50,6 @@ _FILTER = "/* filter */"
 _SINCE = f"SELECT {_COLUMNS} FROM events WHERE seq > ? AND seq <= ? {_FILTER} ORDER BY seq"
 _BEFORE = f"SELECT {_COLUMNS} FROM events WHERE seq < ? AND seq >= ? {_FILTER} ORDER BY seq DESC LIMIT ?"
 _KNOWN = f"SELECT event_id, seq FROM events WHERE event_id IN ({_FILTER}) AND seq >= ?"
-_ERASE = {
-    "room": "DELETE FROM events WHERE room = ? RETURNING seq",
-    "session_id": "DELETE FROM events WHERE session_id = ? RETURNING seq",
-}
 
 
 class SqliteHistory:
@@ -152,7 +149,8 @@ class SqliteHistory:
                 rows = self._db.execute(
                     f"DELETE FROM events WHERE {column} = ? RETURNING seq", (value,)
                 ).fetchall()
-                removed = [row[0] for row in rows]
+                # Rows that expired before, and only wait to be deleted, were gone already.
+                removed = [row[0] for row in rows if row[0] >= self.bounds.oldest]
                 self.bounds.note_erased(removed)
                 self._write_meta()
             self._truncate_log()
@@ -282,14 +280,16 @@ class SqliteHistory:
     def _truncate_log(self) -> None:
         while self._readers:
             self._readers.pop().close()
+        # Not longer, because the publishing path waits. Where a long read is under way the next checkpoint does it.
+        self._db.execute("PRAGMA busy_timeout=100").fetchone()
         busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        # A long read was under way: the next checkpoint does it.
+        self._db.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000:.0f}").fetchone()
         self._log_holds_erased = bool(busy)
 
     def _entry(self, row: tuple[Any, ...]) -> Entry:
         seq, at, kind, room, session_id, participant, hidden, segment, data = row
-        frame = event_frame(f"{self.bounds.epoch}-{seq}".encode("ascii"), data)
-        return Entry(seq, at, kind, room, session_id, participant, bool(hidden), segment, frame)
+        frame, start = event_frame(f"{self.bounds.epoch}-{seq}".encode("ascii"), data)
+        return Entry(seq, at, kind, room, session_id, participant, bool(hidden), segment, frame, start)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -346,7 +346,7 @@ def _claim(path: Path) -> IO[bytes]:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS)
 
 
 def _set_aside(path: Path, now: float) -> Path:

@@ -37,7 +37,9 @@ def decode(body: bytes) -> list[dict[str, Any]]:
 
 
 def test_an_event_is_an_id_and_one_line_of_data() -> None:
-    assert sse.event_frame(b"abc-1", b'{"x":1}') == b'id: abc-1\ndata: {"x":1}\n\n'
+    frame, start = sse.event_frame(b"abc-1", b'{"x":1}')
+    assert frame == b'id: abc-1\ndata: {"x":1}\n\n'
+    assert frame[start:-2] == b'{"x":1}'
 
 
 def test_a_control_event_has_no_id_unless_it_is_given_one() -> None:
