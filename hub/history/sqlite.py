@@ -67,6 +67,8 @@ class SqliteHistory:
             new one with a new epoch is begun.
     """
 
+    on_disk = True
+
     def __init__(self, path: Path, *, max_events: int, max_age: float, sync: str, now: float) -> None:
         self._path = path
         self._max_age = max_age
