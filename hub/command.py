@@ -85,7 +85,7 @@ def serve(app: Flask, settings: Settings) -> None:
     host, port = listener.getsockname()[:2]
     parts.url = f"http://{_reachable(host)}:{port}"
     writer.start()
-    parts.housekeeper.start(gevent.get_hub().threadpool.apply)
+    parts.start(gevent.get_hub().threadpool.apply)
     server.start()
     _greet(parts)
     ended.wait()

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from hub.address import parse_address
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -18,6 +20,7 @@ NULL_ORIGIN: Final = "null"
 _LOCAL: Final = r"(?:localhost|127\.0\.0\.1|\[::1\])"
 _LOCAL_HOST: Final = re.compile(_LOCAL + r"(?::[0-9]{0,5})?", re.IGNORECASE | re.ASCII)
 _LOCAL_ORIGIN: Final = re.compile(rf"https?://{_LOCAL}(?::[0-9]{{1,5}})?", re.IGNORECASE | re.ASCII)
+_SINGLE_NAME: Final = re.compile(r"[a-z0-9_-]+(?::[0-9]{0,5})?", re.IGNORECASE | re.ASCII)
 _DEFAULT_PORT: Final = re.compile(r"^(http://[^/]*):80$|^(https://[^/]*):443$")
 
 
@@ -29,6 +32,21 @@ def host_allowed(host: str | None, *, any_open: bool) -> bool:
         any_open: whether any scope is open. With every scope keyed a foreign name gains nothing.
     """
     return not any_open or host is None or _LOCAL_HOST.fullmatch(host) is not None
+
+
+def host_needs_no_trust(host: str, listed: Collection[str] | None) -> bool:
+    """Say whether a Host can only mean this server, where STREAM_ALLOW_OPEN lets other machines in.
+
+    A site that points its own name here (DNS rebinding) needs a name with a dot: addresses and single names are no
+    site's. The operator allows other names by listing their origin.
+
+    Args:
+        host: the header as sent.
+        listed: STREAM_CORS_ORIGINS.
+    """
+    if parse_address(host) is not None or _SINGLE_NAME.fullmatch(host):
+        return True
+    return any(same_origin(_plain(entry), host.lower()) for entry in listed or ())
 
 
 def origin_listed(origin: str, listed: Collection[str] | None, *, all_open: bool, operate: bool) -> bool:
@@ -45,6 +63,17 @@ def origin_listed(origin: str, listed: Collection[str] | None, *, all_open: bool
     if listed is None:
         return _LOCAL_ORIGIN.fullmatch(origin) is not None
     return _plain(origin) in {_plain(entry) for entry in listed}
+
+
+def listed_patterns(
+    listed: Collection[str] | None, *, all_open: bool, operate: bool
+) -> list[re.Pattern[str]]:
+    """Return what `origin_listed` allows as patterns, for a library that decides by them."""
+    entries = [_LOCAL_ORIGIN.pattern, NULL_ORIGIN] if listed is None else [_as_pattern(e) for e in listed]
+    if not all_open or operate:
+        entries = [entry for entry in entries if entry != NULL_ORIGIN]
+    # Libraries match at the start only: without the end `http://localhost.example.com` would pass.
+    return [re.compile(rf"(?:{entry})\Z", re.IGNORECASE | re.ASCII) for entry in entries]
 
 
 def same_origin(origin: str, host: str | None) -> bool:
@@ -76,6 +105,15 @@ def request_allowed(
     if origin is None:
         return sec_fetch_site is None or sec_fetch_site.strip().lower() in ("same-origin", "none")
     return same_origin(origin, host) or origin_listed(origin, listed, all_open=all_open, operate=operate)
+
+
+def _as_pattern(entry: str) -> str:
+    if entry == NULL_ORIGIN:
+        return NULL_ORIGIN
+    plain = _plain(entry)
+    has_port = re.search(r":[0-9]+$", plain) is not None
+    default = "" if has_port else "(?::443)?" if plain.startswith("https") else "(?::80)?"
+    return re.escape(plain) + default
 
 
 def _plain(origin: str) -> str:

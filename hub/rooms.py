@@ -13,6 +13,8 @@ from hub.history.entry import Limit
 from hub.interest import EVERYTHING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hub.broadcast import Hub
     from hub.history.entry import Page
     from hub.interest import Interest
@@ -27,10 +29,12 @@ class RoomStates:
 
     Args:
         hub: whose history is read.
+        read: calls a function that may wait for the disk.
     """
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, read: Callable[[Callable[[], Page]], Page]) -> None:
         self._hub = hub
+        self._read = read
         self._lock = threading.Lock()
         self._rooms = Rooms()
         self._position = 0
@@ -80,4 +84,5 @@ class RoomStates:
     def _next_page(self) -> Page:
         history = self._hub.history
         after = max(self._position, history.bounds.oldest - 1)
-        return history.recent(after, EVERYTHING, PAGE) or history.since(after, EVERYTHING, PAGE)
+        recent = history.recent(after, EVERYTHING, PAGE)
+        return recent if recent is not None else self._read(lambda: history.since(after, EVERYTHING, PAGE))

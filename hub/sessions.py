@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 MIN_LEASE: Final = 1.0
 MAX_LEASE: Final = 3600.0
 """Seconds a lease may last."""
+DEFAULT_LEASE: Final = 15.0
+"""Seconds, where a session comes back whose lease is not known any more."""
 AFTERMATH: Final = 2.0
 """Seconds after the last late event of a dead session until its end is told again."""
 MAX_LIVE: Final = 10_000
@@ -44,7 +46,6 @@ class Session(msgspec.Struct):
 
     Attributes:
         room: its room, once an event or a renewal has named it.
-        agent: the identity of its agent's participant, once an event has named it.
         supervised: whether the agent process that the hub started posts it.
         lease: seconds that a renewal lasts; None without a lease.
         deadline: when it counts as dead unless it is renewed, on the caller's clock; None without a lease.
@@ -53,7 +54,6 @@ class Session(msgspec.Struct):
 
     session_id: str
     room: str | None = None
-    agent: str | None = None
     supervised: bool = False
     lease: float | None = None
     deadline: float | None = None
@@ -102,8 +102,6 @@ class Sessions:
             return None
         if event.room is not None:
             session.room = event.room
-        if event.role == "agent" and event.participant is not None:
-            session.agent = event.participant
         if session.lease is not None:
             session.deadline = now + session.lease
         return None
@@ -114,11 +112,10 @@ class Sessions:
         Returns:
             Whether the session counts as living now: not when it has told its end.
         """
-        if name in self._over:
+        known = self._live.get(name) or self._dead.get(name)
+        if name in self._over or (known is not None and known.reason == WORKER_LOST):
             return False
         session = self._live.get(name) or self._revive(name) or self._keep(Session(name))
-        if session.reason == WORKER_LOST and not session.supervised:
-            return False
         session.room = room if room is not None else session.room
         session.lease = min(max(lease, MIN_LEASE), MAX_LEASE)
         session.deadline = now + session.lease
@@ -184,6 +181,8 @@ class Sessions:
         if session.reason == WORKER_LOST:
             # Its process is gone: what comes now was left in a spool.
             session.supervised, session.lease = False, AFTERMATH
+        else:
+            session.lease = session.lease or DEFAULT_LEASE
         return self._keep(session)
 
     def _keep(self, session: Session) -> Session:

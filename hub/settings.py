@@ -19,9 +19,6 @@ from hub.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-LOOPBACK_ORIGIN: Final = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
-"""Origins that are listed when STREAM_CORS_ORIGINS is not set."""
-
 
 class RateLimit(msgspec.Struct, frozen=True):
     """At most `count` requests in `seconds`."""

@@ -33,6 +33,8 @@ class History(Protocol):
     """
 
     bounds: Bounds
+    on_disk: bool
+    """Whether `since` and `before` may wait for a disk."""
 
     def append(self, events: Sequence[Event], now: float) -> Appended:
         """Store the events that are new, all or none; they are durable when this returns.

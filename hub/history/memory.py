@@ -25,6 +25,8 @@ class MemoryHistory:
         max_age: how long an event is kept, in seconds.
     """
 
+    on_disk = False
+
     def __init__(self, max_events: int, max_age: float) -> None:
         self.bounds = Bounds(new_epoch(), head=0, oldest=1, max_events=max_events)
         self._max_age = max_age

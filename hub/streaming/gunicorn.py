@@ -59,7 +59,7 @@ class Worker(GeventPyWSGIWorker):
         parts.url = f"http://{host}:{port}"
         self._writer = Writer(parts.hub, heartbeat=parts.settings.heartbeat)
         self._writer.start()
-        parts.housekeeper.start(gevent.get_hub().threadpool.apply)
+        parts.start(gevent.get_hub().threadpool.apply)
         self.server_class = self._make_server
         super().run()
 

@@ -132,6 +132,10 @@ class Writer:
         if subscriber.expires_at is not None:
             self._expiring[stream] = None
         self.stats.opened += 1
+        first = self._hub.pull(subscriber)
+        if isinstance(first, bytes):
+            # Head and first frames as one packet.
+            stream.out = head + first
         self._send(stream)
 
     def drain(self, seconds: float) -> None:

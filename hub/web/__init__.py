@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hub.web import access, agent, answers, cors, pages, publish, rooms, stream
 from hub.web.services import EXTENSION, Services, services_of
+from hub.web.shortcut import Shortcut
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -23,4 +24,4 @@ def init_app(app: Flask, parts: Services) -> None:
     cors.init_app(app, parts)
     for module in (stream, publish, agent, rooms, pages):
         app.register_blueprint(module.blueprint)
-    app.wsgi_app = publish.Shortcut(app.wsgi_app, parts)  # type: ignore[method-assign] # how Flask takes middleware
+    app.wsgi_app = Shortcut(app.wsgi_app, parts)  # type: ignore[method-assign] # how Flask takes middleware

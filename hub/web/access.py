@@ -10,7 +10,7 @@ from hub.address import parse_address
 from hub.auth import OPERATOR, Grant, credential_of
 from hub.errors import Forbidden, Misdirected, SettingsError
 from hub.interest import Interest
-from hub.origin import host_allowed, request_allowed
+from hub.origin import host_allowed, host_needs_no_trust, request_allowed
 from hub.web.services import services
 
 if TYPE_CHECKING:
@@ -40,10 +40,8 @@ def check_browser_rules(parts: Services, environ: Environ) -> None:
         Forbidden: a page of an origin that is not listed would change something.
     """
     host = environ.get("HTTP_HOST")
-    if not parts.settings.allow_open and not host_allowed(host, any_open=parts.authenticator.any_open):
-        raise Misdirected(
-            f"Host {host!r} is not this server's: while a scope is open it answers to localhost, 127.0.0.1 and [::1]."
-        )
+    if not host_allowed(host, any_open=parts.authenticator.any_open):
+        _check_foreign_host(parts.settings, host or "")
     origin = environ.get("HTTP_ORIGIN")
     if not request_allowed(
         environ["REQUEST_METHOD"],
@@ -54,7 +52,20 @@ def check_browser_rules(parts: Services, environ: Environ) -> None:
         all_open=parts.authenticator.all_open,
         operate=environ["PATH_INFO"].startswith(OPERATE_PREFIXES),
     ):
-        raise Forbidden(f"The origin {origin!r} is not listed in STREAM_CORS_ORIGINS.")
+        raise Forbidden(f"The origin {(origin or '')[:100]!r} is not listed in STREAM_CORS_ORIGINS.")
+
+
+def _check_foreign_host(settings: Settings, host: str) -> None:
+    if not settings.allow_open:
+        raise Misdirected(
+            f"Host {host[:100]!r} is not this server's: while a scope is open it answers to localhost, 127.0.0.1 and "
+            "[::1]."
+        )
+    if not host_needs_no_trust(host, settings.cors_origins):
+        raise Misdirected(
+            f"Host {host[:100]!r} may be another site's name for this server: use its address, or list the origin "
+            "that has this name in STREAM_CORS_ORIGINS."
+        )
 
 
 def client_of(parts: Services, environ: Environ) -> Client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -20,6 +21,8 @@ log = logging.getLogger("hub.web")
 
 _encode = msgspec.json.Encoder().encode
 
+Plain = tuple[Iterable[tuple[str, str]], Iterable[bytes]]
+"""Headers and body of a 200 that does not need Flask."""
 ERROR_KEY = "hub.error"
 """Where the environ carries an error that was met before Flask was asked."""
 NOT_CACHED = {"Cache-Control": "no-store"}
@@ -90,3 +93,9 @@ def body(kind: type[Asked]) -> Asked:
         raise errors.InvalidBody(f"{error}.") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise errors.BadRequest(f"The body is not JSON: {error}.") from error
+
+
+def raise_met(environ: dict[str, Any]) -> None:
+    """Raise the error that was met before Flask was asked, if one was."""
+    if ERROR_KEY in environ:
+        raise environ[ERROR_KEY]

@@ -1,4 +1,4 @@
-"""Which web origins may read answers, by flask-cors. What counts as listed is decided in hub.origin as well."""
+"""Which web origins may read answers, by flask-cors. What counts as listed is decided in hub.origin alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import Response, request
 from flask_cors import CORS
 
-from hub.settings import LOOPBACK_ORIGIN
+from hub.origin import listed_patterns
 
 if TYPE_CHECKING:
     import re
@@ -30,12 +30,6 @@ OPERATE_PATHS: Final = r"/api/(agent/(start|stop|status)|sessions/.*|rooms/.*/ev
 
 def init_app(app: Flask, parts: Services) -> None:
     """Answer preflights and mark answers for listed origins; `null` never for what needs `operate`."""
-    listed: list[str | re.Pattern[str]] = list(parts.settings.cors_origins or [LOOPBACK_ORIGIN])
-    if parts.settings.cors_origins is None and parts.authenticator.all_open:
-        listed.append("null")
-    if not parts.authenticator.all_open:
-        listed = [origin for origin in listed if origin != "null"]
-    for_operators = [origin for origin in listed if origin != "null"]
     common: dict[str, Any] = {
         "allow_headers": ALLOW_HEADERS,
         "expose_headers": EXPOSE_HEADERS,
@@ -44,17 +38,24 @@ def init_app(app: Flask, parts: Services) -> None:
         "max_age": 600,
     }
     by_path: dict[str | re.Pattern[str], dict[str, Any]] = {
-        OPERATE_PATHS: {"origins": for_operators, **common},
-        r"/api/.*": {"origins": listed, **common},
+        path: {"origins": _listed(parts, operate=operate), **common}
+        for path, operate in ((OPERATE_PATHS, True), (r"/api/.*", False))
     }
     CORS(app, resources=by_path, intercept_exceptions=False)
     mark = app.after_request_funcs[None].pop()
 
     def mark_for_browsers(answer: Response) -> Response:
-        # Only browsers send an Origin; a publisher would pay for a look at the rules with every event.
+        # Only browsers send an Origin; others would pay for a look at the rules.
         if "HTTP_ORIGIN" in request.environ:
-            return mark(answer)  # type: ignore[return-value] # Flask allows async hooks; flask-cors has none
+            answer = mark(answer)  # type: ignore[assignment] # Flask allows async hooks; flask-cors has none
+        # Also where the origin is not listed: a cache must not hand that answer to another origin.
         answer.headers["Vary"] = "Origin"
         return answer
 
     app.after_request(mark_for_browsers)
+
+
+def _listed(parts: Services, *, operate: bool) -> list[re.Pattern[str]]:
+    return listed_patterns(
+        parts.settings.cors_origins, all_open=parts.authenticator.all_open, operate=operate
+    )

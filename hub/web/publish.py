@@ -9,14 +9,13 @@ from flask import Blueprint, Response, request
 
 from hub import event
 from hub.auth import PUBLISH, require_room
-from hub.errors import BadRequest, HubError, Unavailable, UnsupportedMedia
+from hub.errors import BadRequest, Unavailable, UnsupportedMedia
 from hub.streaming.environ import BODY_KEY
 from hub.web import access, answers
 from hub.web.services import services
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from wsgiref.types import StartResponse, WSGIApplication
+    from collections.abc import Callable
 
     from hub.broadcast import Receipt
     from hub.event import Event
@@ -28,68 +27,28 @@ PATH: Final = "/api/agent/data"
 AGENT: Final = "agent-key"
 MAX_KEY: Final = 255
 
-_HEADERS: Final = [("Content-Type", "application/json"), ("Vary", "Origin"), *answers.NOT_CACHED.items()]
+_HEADERS: Final = (("Content-Type", "application/json"), ("Vary", "Origin"), *answers.NOT_CACHED.items())
 _encode = msgspec.json.Encoder().encode
 
 
 @blueprint.post(PATH)
 def publish() -> Response:
     """Store one event or a batch, and hand it on; answered before anything is sent."""
-    return answers.encoded(take(services(), request.environ, lambda: request.get_data(cache=False)))
+    answers.raise_met(request.environ)
+    return answers.encoded(_take(services(), request.environ, lambda: request.get_data(cache=False)))
 
 
-class Shortcut:
-    """WSGI middleware: an agent's events skip Flask's routing, which costs more than storing and sending them.
-
-    Only where the server has read the body within its limits already, and only for publishers that are not browsers:
-    all others, and every error, take the way through Flask, to the same `take`.
-
-    Args:
-        application: Flask's own WSGI application.
-        parts: the hub's services.
-    """
-
-    def __init__(self, application: WSGIApplication, parts: Services) -> None:
-        self._application = application
-        self._parts = parts
-
-    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """Serve one request."""
-        if environ["PATH_INFO"] == PATH and BODY_KEY in environ and "HTTP_ORIGIN" not in environ:
-            answer = self._publish(environ)
-            if answer is not None:
-                start_response("200 OK", [*_HEADERS, ("Content-Length", str(len(answer)))])
-                return [answer]
-        return self._application(environ, start_response)
-
-    def _publish(self, environ: dict[str, Any]) -> bytes | None:
-        """Return the answer, or None where Flask has to give it: nothing was stored then."""
-        if environ["REQUEST_METHOD"] != "POST":
-            return None
-        try:
-            access.check_browser_rules(self._parts, environ)
-            return take(self._parts, environ, lambda: environ[BODY_KEY])
-        except HubError as error:
-            environ[answers.ERROR_KEY] = error
-            return None
-
-
-def take(parts: Services, environ: dict[str, Any], read: Callable[[], bytes]) -> bytes:
-    """Check, store and hand on what was posted.
-
-    Args:
-        parts: the hub's services.
-        environ: the request's.
-        read: returns the body.
-
-    Returns:
-        The answer as JSON.
+def serve(parts: Services, environ: dict[str, Any]) -> answers.Plain:
+    """Do as `publish`, for a request whose body was read already.
 
     Raises:
         HubError: it was refused as a whole; nothing was stored.
     """
-    if answers.ERROR_KEY in environ:
-        raise environ[answers.ERROR_KEY]
+    answer = _take(parts, environ, lambda: environ[BODY_KEY])
+    return (*_HEADERS, ("Content-Length", str(len(answer)))), [answer]
+
+
+def _take(parts: Services, environ: dict[str, Any], read: Callable[[], bytes]) -> bytes:
     grant = access.require_of(parts, environ, PUBLISH)
     if parts.draining and grant.who != AGENT:
         raise Unavailable("The server is stopping; send it again to the next one.", retry_after=2)

@@ -100,12 +100,12 @@ def _position(parts: Services, name: str) -> int | None:
 
 
 def _forward(parts: Services, interest: Interest, after: int, limit: int) -> Response:
-    page = parts.history.since(after, interest, Limit(limit, PAGE_BYTES))
+    page = parts.read(lambda: parts.history.since(after, interest, Limit(limit, PAGE_BYTES)))
     return _page(parts, page.entries, next_after=page.upto, more=page.upto < parts.history.bounds.head)
 
 
 def _backward(parts: Services, interest: Interest, before: int, limit: int) -> Response:
-    entries = parts.history.before(before, interest, limit)
+    entries = parts.read(lambda: parts.history.before(before, interest, limit))
     upto = entries[-1].seq if entries else max(before, parts.history.bounds.oldest) - 1
     return _page(parts, entries, next_after=upto, more=False)
 

@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from flask import current_app
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from hub.settings import Settings
+
+Read = TypeVar("Read")
 
 EXTENSION = "streaming-hub"
 
@@ -68,10 +70,24 @@ class Services:
         self.proxies = TrustedProxies(settings.trusted_proxies)
         self.history = open_history(settings, clock())
         self.hub = Hub(self.history, queue_size=settings.queue_size, clock=clock)
-        self.rooms = RoomStates(self.hub)
+        self.offload: Callable[[Callable[[], Any]], Any] = _call
+        self.rooms = RoomStates(self.hub, self.read)
         self.supervisor = _supervisor(self, agent_command)
         self.housekeeper = Housekeeper(self.hub)
         self._stopped = threading.Event()
+
+    def start(self, offload: Callable[[Callable[[], Any]], Any]) -> None:
+        """Begin what goes on beside the requests.
+
+        Args:
+            offload: runs a function that may wait for the disk off the thread that serves requests, and waits for it.
+        """
+        self.offload = offload
+        self.housekeeper.start(offload)
+
+    def read(self, function: Callable[[], Read]) -> Read:
+        """Read from the history, off the serving thread where that may wait for a disk."""
+        return cast("Read", self.offload(function)) if self.history.on_disk else function()
 
     def stop(self, say_goodbye: Callable[[], None] = lambda: None) -> None:
         """End in order: the agent with its last words, then the streams, then the history.
@@ -91,6 +107,10 @@ class Services:
     def publish_process_state(self, change: dict[str, Any]) -> None:
         """Tell a change of the agent process on the stream."""
         self.hub.publish([event.make({"type": "agent_process", **change})])
+
+
+def _call(function: Callable[[], Any]) -> Any:
+    return function()
 
 
 def services() -> Services:

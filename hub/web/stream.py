@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from flask import Blueprint, Response, request
+from werkzeug.wrappers import Request
 
 from hub import cursor, sse
 from hub.auth import SUBSCRIBE, Expired, Grant
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
 
 blueprint = Blueprint("stream", __name__)
 
-HEADERS: Final = {
-    "Content-Type": "text/event-stream",
-    "Cache-Control": "no-store, no-transform",
-    "X-Accel-Buffering": "no",
-}
+PATH: Final = "/api/stream"
+HEADERS: Final = (
+    ("Content-Type", "text/event-stream"),
+    ("Cache-Control", "no-store, no-transform"),
+    ("X-Accel-Buffering", "no"),
+)
 MAX_REPLAY: Final = 100_000
 MAX_CURSOR: Final = 5_000
 TICKET_SECONDS: Final = 600
@@ -38,23 +40,37 @@ class TicketRequest(msgspec.Struct, forbid_unknown_fields=True):
     room: str | None = None
 
 
-@blueprint.get("/api/stream")
+@blueprint.get(PATH)
 def stream() -> Response:
     """Open a stream."""
-    parts = services()
-    grant = _reader(parts)
+    answers.raise_met(request.environ)
+    headers, body = _answer(services(), request)
+    return Response(body, headers=headers, direct_passthrough=True)
+
+
+def serve(parts: Services, environ: dict[str, Any]) -> answers.Plain:
+    """Do as `stream`, without Flask.
+
+    Raises:
+        HubError: it was refused.
+    """
+    headers, body = _answer(parts, Request(environ))
+    return [*headers, ("Vary", "Origin")], body
+
+
+def _answer(parts: Services, asked: Request) -> answers.Plain:
+    grant = _reader(parts, asked)
     if isinstance(grant, Expired):
         return _goodbye("ticket_expired", 1000)
-    if request.method == "HEAD":
+    if asked.method == "HEAD":
         # No body is known in advance, so that no Content-Length is told.
-        return Response(iter(()), headers=HEADERS)
+        return HEADERS, iter(())
     if parts.draining:
         return _goodbye("draining", random.randint(1000, 5000))
     if len(parts.hub) >= parts.max_clients:
-        return _full()
-    interest = access.interest_of(grant, query.filters(request.args))
-    body = _open(parts, interest, grant.expires_at)
-    return Response(body, headers=HEADERS, direct_passthrough=True)
+        return _full(asked)
+    interest = access.interest_of(grant, query.filters(asked.args))
+    return HEADERS, _open(parts, asked, interest, grant.expires_at)
 
 
 @blueprint.post("/api/stream/ticket")
@@ -67,25 +83,25 @@ def ticket() -> Response:
     return answers.json({"ticket": text, "expires_in": expires_in})
 
 
-def _reader(parts: Services) -> Grant | Expired:
-    text = request.args.get("ticket")
+def _reader(parts: Services, asked: Request) -> Grant | Expired:
+    text = asked.args.get("ticket")
     if text is None:
-        return access.require(SUBSCRIBE)
+        return access.require_of(parts, asked.environ, SUBSCRIBE)
     return parts.authenticator.open_ticket(text, parts.clock())
 
 
-def _open(parts: Services, interest: Interest, expires_at: float | None) -> StreamBody:
-    wants_snapshot = query.flag(request.args, "snapshot")
-    replay = query.count(request.args, "replay", 0, MAX_REPLAY)
-    asked = request.headers.get("Last-Event-ID") or request.args.get("last_event_id")
-    if asked and len(asked) > MAX_CURSOR:
-        raise BadRequest(f"last_event_id has {len(asked)} characters; at most {MAX_CURSOR} are taken.")
+def _open(parts: Services, asked: Request, interest: Interest, expires_at: float | None) -> StreamBody:
+    wants_snapshot = query.flag(asked.args, "snapshot")
+    replay = query.count(asked.args, "replay", 0, MAX_REPLAY)
+    resume = asked.headers.get("Last-Event-ID") or asked.args.get("last_event_id")
+    if resume and len(resume) > MAX_CURSOR:
+        raise BadRequest(f"last_event_id has {len(resume)} characters; at most {MAX_CURSOR} are taken.")
     intro: list[dict[str, Any]] = []
     if wants_snapshot:
         rooms, position = parts.rooms.current()
         as_of = cursor.show(parts.history.bounds.epoch, position)
         intro.append({"type": "snapshot", "as_of": as_of, "rooms": parts.rooms.visible(rooms, interest)})
-    position = _start(parts, interest, asked, replay, intro)
+    position = _start(parts, interest, resume, replay, intro)
     connected = {
         "type": "connected",
         "client_id": secrets.token_hex(8),
@@ -110,19 +126,19 @@ def _start(
         return parts.history.bounds.oldest - 1
     head = parts.history.bounds.head
     if replay:
-        entries = parts.history.before(head + 1, interest, replay)
+        entries = parts.read(lambda: parts.history.before(head + 1, interest, replay))
         # Not below the window, should it have moved on while this was read.
         return max(entries[0].seq - 1, parts.history.bounds.oldest - 1) if entries else head
     return head
 
 
-def _goodbye(reason: str, retry_ms: int) -> Response:
+def _goodbye(reason: str, retry_ms: int) -> answers.Plain:
     """Tell a browser to come back later; any status but 200 would make it give up for good."""
     frame = sse.control_frame({"type": "goodbye", "reason": reason, "retry_ms": retry_ms}, retry_ms=retry_ms)
-    return Response(frame, headers={**HEADERS, "Connection": "close"})
+    return [*HEADERS, ("Content-Length", str(len(frame))), ("Connection", "close")], [frame]
 
 
-def _full() -> Response:
-    if "text/event-stream" not in request.headers.get("Accept", ""):
+def _full(asked: Request) -> answers.Plain:
+    if "text/event-stream" not in asked.headers.get("Accept", ""):
         raise Unavailable("All streams are taken; come back later.", retry_after=random.randint(5, 60))
     return _goodbye("too_many_clients", random.randint(10_000, 120_000))

@@ -1,0 +1,101 @@
+"""Two questions to livekit-server, over plain HTTP (Twirp with JSON): who is in a room, and send an agent there.
+
+Blocks on the network: to be called from a thread of its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import requests
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CONNECT_SECONDS: Final = 3.0
+ANSWER_SECONDS: Final = 5.0
+
+
+class Present(msgspec.Struct, frozen=True):
+    """Somebody who is in a room.
+
+    Attributes:
+        agent: whether it is an agent, not a person.
+        joined_at: seconds since 1970, on livekit-server's clock.
+    """
+
+    identity: str
+    agent: bool
+    joined_at: float
+
+
+class ServiceError(Exception):
+    """livekit-server did not answer, or refused. The message says what was asked and what it said."""
+
+
+class Service:
+    """livekit-server's API, as far as the hub needs it.
+
+    Args:
+        url: LIVEKIT_URL.
+        token: makes a token that is good for one room.
+    """
+
+    def __init__(self, url: str, token: Callable[[str], str]) -> None:
+        scheme, _, rest = url.partition("://")
+        self._url = f"{scheme.replace('ws', 'http', 1)}://{rest.rstrip('/')}/twirp/livekit."
+        self._token = token
+
+    def present(self, room: str) -> list[Present]:
+        """Return who is in a room; nobody where there is no such room.
+
+        Raises:
+            ServiceError: livekit-server cannot be reached or refuses.
+        """
+        answer = self._ask("RoomService/ListParticipants", room, {"room": room})
+        people = answer.get("participants", [])
+        return [_present(one) for one in people if one.get("state") != "DISCONNECTED"]
+
+    def dispatch(self, room: str, agent_name: str) -> None:
+        """Send an agent to a room.
+
+        Args:
+            room: which has to exist.
+            agent_name: empty for the worker without a name.
+
+        Raises:
+            ServiceError: livekit-server cannot be reached or refuses.
+        """
+        self._ask("AgentDispatchService/CreateDispatch", room, {"room": room, "agent_name": agent_name})
+
+    def _ask(self, method: str, room: str, question: dict[str, str]) -> dict[str, Any]:
+        try:
+            with requests.Session() as session:
+                session.trust_env = False
+                answer = session.post(
+                    self._url + method,
+                    json=question,
+                    headers={"Authorization": f"Bearer {self._token(room)}"},
+                    timeout=(CONNECT_SECONDS, ANSWER_SECONDS),
+                    allow_redirects=False,
+                )
+                if answer.status_code == 404 and answer.headers.get("Content-Type", "").startswith(
+                    "application/json"
+                ):
+                    return {}  # Twirp's not_found: nobody is there
+                if answer.status_code != 200:
+                    raise ServiceError(f"{method} for {room!r}: {answer.status_code} {answer.text[:200]}")
+                body: object = answer.json()
+        except requests.RequestException as error:
+            raise ServiceError(f"{method} for {room!r}: {error}") from error
+        return body if isinstance(body, dict) else {}
+
+
+def _present(one: dict[str, Any]) -> Present:
+    milliseconds = str(one.get("joined_at_ms") or one.get("joinedAtMs") or 0)
+    seconds = str(one.get("joined_at") or one.get("joinedAt") or 0)
+    joined = int(milliseconds) / 1000 if milliseconds.isdigit() and milliseconds != "0" else 0.0
+    if not joined and seconds.isdigit():
+        joined = float(seconds)
+    return Present(str(one.get("identity", "")), str(one.get("kind", "")).upper() == "AGENT", joined)

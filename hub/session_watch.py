@@ -1,0 +1,138 @@
+"""Ends the sessions that cannot end themselves. The rules are in hub.sessions; here are the clock and the lock.
+
+Publishes to the hub, and tells `Recall` which rooms have lost their agent.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from hub import event as events
+from hub.history.entry import Limit
+from hub.interest import Interest
+from hub.sessions import AGENT_STOPPED, Sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from hub.broadcast import Hub
+    from hub.event import Event
+    from hub.livekit.recall import Recall
+    from hub.sessions import Session
+
+LOOK: Final = 0.5
+"""Seconds between two looks at the leases."""
+LIFE: Final = Interest(types=frozenset({"session_started", "session_ended"}))
+GONE: Final = frozenset({"failed", "stopped"})
+"""States of the agent process in which none of its sessions lives."""
+HERE: Final = frozenset({"ready", "running"})
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class SessionWatch:
+    """Watches the sessions that somebody answers for.
+
+    Args:
+        hub: where ends are published, and whose history tells of an earlier run.
+        recall: brings the agent back to its rooms; None where LiveKit is not configured.
+        clock: seconds that only rise.
+    """
+
+    def __init__(self, hub: Hub, recall: Recall | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._hub = hub
+        self._recall = recall
+        self._clock = clock
+        self._table = Sessions()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._agent_is_here = False
+        ended = self._table.rebuild(self._stored(), clock())
+        self._publish(ended)
+        self._look_after_leases()
+
+    def saw(self, published: Sequence[Event], *, supervised: bool) -> None:
+        """Take in events that were published.
+
+        Args:
+            published: in their order.
+            supervised: whether the agent process that the hub started sent them.
+        """
+        for event in published:
+            if event.session_id is None:
+                continue
+            with self._lock:
+                ended = self._table.take(event, self._clock(), supervised=supervised)
+            if ended is not None and ended.supervised:
+                self._note_stopped(ended, event)
+            if event.type == "session_started":
+                self._look_after_leases()
+
+    def renew(self, sessions: Sequence[tuple[str, str | None]], lease: float) -> list[str]:
+        """Renew the leases of sessions (id and room); return the ids that count as ended."""
+        with self._lock:
+            now = self._clock()
+            over = [name for name, room in sessions if not self._table.renew(name, room, lease, now)]
+        self._look_after_leases()
+        return over
+
+    def process_changed(self, state: str) -> list[Event]:
+        """Take in a state of the agent process; return the ends of the sessions that went with it."""
+        if state in HERE and not self._agent_is_here and self._recall is not None:
+            self._recall.agent_ready()
+        self._agent_is_here = state in HERE or (self._agent_is_here and state not in GONE)
+        if state not in GONE:
+            return []
+        with self._lock:
+            lost = self._table.worker_lost()
+        for session in lost:
+            self._note_lost(session)
+        return [session.end() for session in lost]
+
+    def forget(self, *, room: str | None = None, session_id: str | None = None) -> None:
+        """Forget what was erased."""
+        with self._lock:
+            self._table.forget(room=room, session_id=session_id)
+
+    def stop(self) -> None:
+        """End the looks."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _note_stopped(self, session: Session, end: Event) -> None:
+        if events.fields_of(end).get("reason") == AGENT_STOPPED:
+            self._note_lost(session)
+
+    def _note_lost(self, session: Session) -> None:
+        if self._recall is not None and session.room is not None:
+            self._recall.lost(session.room)
+
+    def _look_after_leases(self) -> None:
+        with self._lock:
+            if self._thread is None and self._table.waiting:
+                self._thread = threading.Thread(target=self._run, name="session-leases", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.wait(LOOK):
+            with self._lock:
+                expired = self._table.expired(self._clock())
+            self._publish(expired)
+
+    def _publish(self, ended: list[Session]) -> None:
+        if ended:
+            self._hub.publish([session.end() for session in ended])
+
+    def _stored(self) -> Iterator[dict[str, Any]]:
+        history = self._hub.history
+        after = history.bounds.oldest - 1
+        while after < history.bounds.head:
+            page = history.since(after, LIFE, Limit())
+            yield from (_decode(entry.data) for entry in page.entries)
+            after = page.upto

@@ -1,0 +1,54 @@
+"""`POST /api/livekit/webhook`: livekit-server tells what happens in its rooms. Its signature is its credential."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from flask import Blueprint, Response, request
+
+from hub.errors import Unavailable, UnsupportedMedia
+from hub.livekit import webhooks
+from hub.web import answers
+from hub.web.services import services
+
+blueprint = Blueprint("livekit_webhook", __name__)
+
+PATH: Final = "/api/livekit/webhook"
+MAX_BODY_BYTES: Final = 1024 * 1024
+KINDS: Final = frozenset({"application/webhook+json", "application/json"})
+
+
+@blueprint.post(PATH)
+def webhook() -> Response:
+    """Store what a webhook tells of rooms and participants; others are answered and passed over."""
+    parts = services()
+    settings = parts.settings
+    if not settings.livekit_api_key or not settings.livekit_api_secret:
+        raise Unavailable(
+            "LiveKit is not configured: set LIVEKIT_API_KEY and LIVEKIT_API_SECRET, which sign its webhooks.",
+            retry_after=60,
+        )
+    if parts.draining:
+        raise Unavailable("The server is stopping; send it again to the next one.", retry_after=2)
+    if request.mimetype not in KINDS:
+        raise UnsupportedMedia(f"Content-Type {request.mimetype!r}: expected application/webhook+json.")
+    request.max_content_length = MAX_BODY_BYTES
+    body = request.get_data(cache=False)
+    webhooks.verify(
+        body,
+        request.headers.get("Authorization"),
+        api_key=settings.livekit_api_key,
+        api_secret=settings.livekit_api_secret,
+        now=parts.clock(),
+    )
+    told = webhooks.read(body, parts.clock())
+    event = webhooks.translate(told)
+    if event is None:
+        return answers.json({"status": "ignored", "event": told.event})
+    if event.type == "participant_joined" and event.role == "user" and parts.recall is not None:
+        parts.recall.heard_of(event.room or "")
+    receipt = parts.hub.publish([parts.redact(event) if parts.redact else event])
+    answer: dict[str, Any] = {"status": "ok", "id": receipt.ids[0]}
+    if receipt.duplicates:
+        answer["duplicate"] = True
+    return answers.json(answer)

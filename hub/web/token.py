@@ -1,0 +1,71 @@
+"""`POST /api/token`: LiveKit's standard token endpoint, for its clients' `TokenSource.endpoint` and for the page's Talk."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, request
+
+from hub.auth import JOIN, require_room
+from hub.errors import Forbidden, Unavailable, UnsupportedMedia
+from hub.livekit import tokens
+from hub.web import access, answers
+from hub.web.services import services
+
+if TYPE_CHECKING:
+    from hub.auth import Grant
+    from hub.livekit.tokens import TokenRequest
+    from hub.web.services import Services
+
+blueprint = Blueprint("token", __name__)
+
+
+@blueprint.post("/api/token")
+def token() -> Response:
+    """Answer a token for one participant in one room, within the caller's own rooms and time."""
+    grant = access.require(JOIN)
+    parts = services()
+    asked = _read()
+    room = _room(grant, asked)
+    minter, url = parts.minter, parts.settings.livekit_url
+    if minter is None or url is None:
+        raise Unavailable(_missing(parts), retry_after=60)
+    identity = asked.participant_identity or f"user-{secrets.token_hex(6)}"
+    seconds = tokens.PARTICIPANT_SECONDS
+    if grant.expires_at is not None:
+        seconds = min(seconds, grant.expires_at - parts.clock())
+    made = minter.participant(asked, room, identity, seconds)
+    if parts.recall is not None:
+        parts.recall.entered(room)
+    return answers.json({"server_url": url, "participant_token": made}, 201)
+
+
+def _read() -> TokenRequest:
+    request.max_content_length = tokens.MAX_BODY_BYTES
+    body = request.get_data(cache=False)
+    if body.strip() and request.mimetype != "application/json":
+        raise UnsupportedMedia(f"Content-Type {request.mimetype!r}: expected application/json, or no body.")
+    return tokens.parse_request(body)
+
+
+def _room(grant: Grant, asked: TokenRequest) -> str:
+    if asked.room_name:
+        require_room(grant, asked.room_name)
+        return asked.room_name
+    if grant.rooms is None:
+        return f"room-{secrets.token_hex(6)}"
+    if len(grant.rooms) == 1:
+        return next(iter(grant.rooms))
+    raise Forbidden("This credential is for certain rooms only: name one of them in `room_name`.")
+
+
+def _missing(parts: Services) -> str:
+    settings = parts.settings
+    needed = {
+        "LIVEKIT_URL": settings.livekit_url,
+        "LIVEKIT_API_KEY": settings.livekit_api_key,
+        "LIVEKIT_API_SECRET": settings.livekit_api_secret,
+    }
+    missing = [name for name, value in needed.items() if not value]
+    return f"LiveKit is not configured: set {', '.join(missing)} and start the server again."
