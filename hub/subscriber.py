@@ -192,7 +192,8 @@ class Subscriber:
 
     def _drop(self) -> None:
         batches = self._drain()
-        if batches:
+        # Fewer than were counted in: a thread in `wait` has one in its hands, which must be read again, too.
+        if batches and sum(len(batch.entries) for batch in batches) == self.waiting:
             # A filtered reader may have had nothing for long: what it misses begins here, not where it last read.
             self.position = max(self.position, batches[0].first - 1)
         self.waiting = self.waiting_bytes = 0
