@@ -5,6 +5,7 @@ Publishes to the hub, and tells `Recall` which rooms have lost their agent.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from hub import event as events
+from hub.errors import HubError
 from hub.history.entry import Limit
 from hub.interest import Interest
 from hub.sessions import AGENT_STOPPED, Sessions
@@ -30,6 +32,8 @@ LIFE: Final = Interest(types=frozenset({"session_started", "session_ended"}))
 GONE: Final = frozenset({"failed", "stopped"})
 """States of the agent process in which none of its sessions lives."""
 HERE: Final = frozenset({"ready", "running"})
+
+log = logging.getLogger("hub.sessions")
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -70,8 +74,8 @@ class SessionWatch:
                 ended = self._table.take(event, self._clock(), supervised=supervised)
             if ended is not None and ended.supervised:
                 self._note_stopped(ended, event)
-            if event.type == "session_started":
-                self._look_after_leases()
+        if self._thread is None:
+            self._look_after_leases()
 
     def renew(self, sessions: Sequence[tuple[str, str | None]], lease: float) -> list[str]:
         """Renew the leases of sessions (id and room); return the ids that count as ended."""
@@ -81,13 +85,23 @@ class SessionWatch:
         self._look_after_leases()
         return over
 
-    def process_changed(self, state: str) -> list[Event]:
-        """Take in a state of the agent process; return the ends of the sessions that went with it."""
-        if state in HERE and not self._agent_is_here and self._recall is not None:
-            self._recall.agent_ready()
-        self._agent_is_here = state in HERE or (self._agent_is_here and state not in GONE)
+    def process_changed(self, state: str, *, in_rooms: bool) -> list[Event]:
+        """Take in a state of the agent process.
+
+        Args:
+            state: see hub.supervisor.states.
+            in_rooms: whether it works in LiveKit's rooms; not in rehearsal.
+
+        Returns:
+            The ends of the sessions that went with it.
+        """
+        if state in HERE and not self._agent_is_here:
+            self._agent_is_here = True
+            if in_rooms and self._recall is not None:
+                self._recall.agent_ready()
         if state not in GONE:
             return []
+        self._agent_is_here = False
         with self._lock:
             lost = self._table.worker_lost()
         for session in lost:
@@ -126,8 +140,13 @@ class SessionWatch:
             self._publish(expired)
 
     def _publish(self, ended: list[Session]) -> None:
-        if ended:
+        if not ended:
+            return
+        try:
             self._hub.publish([session.end() for session in ended])
+        except HubError as error:
+            names = ", ".join(session.session_id for session in ended)
+            log.error("the end of the sessions %s could not be told: %s", names, error.detail)  # noqa: TRY400
 
     def _stored(self) -> Iterator[dict[str, Any]]:
         history = self._hub.history

@@ -84,6 +84,16 @@ class Recall:
         if not known:
             self._note(room, None)
 
+    def heard_of(self, room: str) -> None:
+        """Note that somebody has entered a room, by LiveKit's word; it is ours where agents come without a name."""
+        if not self._agent_name:
+            self.entered(room)
+
+    def closed(self, room: str) -> None:
+        """Note that a room is no more."""
+        with self._lock:
+            self._rooms.pop(room, None)
+
     def agent_ready(self) -> None:
         """Look after the noted rooms, in a thread."""
         with self._lock:
@@ -116,10 +126,10 @@ class Recall:
             try:
                 if needs_agent(self._service.present(room), lost_at):
                     self._service.dispatch(room, self._agent_name)
-                    log.info("the agent was sent to the room %r again", room)
+                    log.info("the agent was sent to the room %r", room)
             except ServiceError as error:
                 failure = str(error)
             else:
                 return
         log.warning("the agent could not be sent to the room %r: %s", room, failure)
-        self._on_failure(room, f"the agent could not be sent to the room again: {failure}")
+        self._on_failure(room, f"the agent could not be sent to the room: {failure}")

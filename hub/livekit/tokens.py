@@ -74,7 +74,8 @@ class Minter:
 
         self._api: Any = api
         self._json: Any = json_format
-        self._key, self._secret, self._agent_name = api_key, api_secret, agent_name
+        self._key, self._secret = api_key, api_secret
+        self.agent_name = agent_name
 
     def participant(self, asked: TokenRequest, room: str, identity: str, seconds: float) -> str:
         """Return a token for one participant in one room.
@@ -127,6 +128,6 @@ class Minter:
                 "room_config.egress: a token of this hub starts no recording; start it on your server.",
                 field="room_config.egress",
             )
-        if not config.agents and self._agent_name:
-            config.agents.add(agent_name=self._agent_name)
+        if not config.agents and self.agent_name:
+            config.agents.add(agent_name=self.agent_name)
         return config if config.ByteSize() else None

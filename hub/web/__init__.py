@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hub.web import access, agent, answers, cors, pages, publish, rooms, stream
+from hub.web import (
+    access,
+    agent,
+    answers,
+    cors,
+    lease,
+    livekit_webhook,
+    pages,
+    publish,
+    rooms,
+    stream,
+    token,
+)
 from hub.web.services import EXTENSION, Services, services_of
 from hub.web.shortcut import Shortcut
 
@@ -22,6 +34,6 @@ def init_app(app: Flask, parts: Services) -> None:
     answers.init_app(app)
     access.init_app(app)
     cors.init_app(app, parts)
-    for module in (stream, publish, agent, rooms, pages):
+    for module in (stream, publish, lease, agent, rooms, token, livekit_webhook, pages):
         app.register_blueprint(module.blueprint)
     app.wsgi_app = Shortcut(app.wsgi_app, parts)  # type: ignore[method-assign] # how Flask takes middleware

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from flask import Blueprint, Response, request
 
@@ -10,6 +10,10 @@ from hub.errors import Unavailable, UnsupportedMedia
 from hub.livekit import webhooks
 from hub.web import answers
 from hub.web.services import services
+
+if TYPE_CHECKING:
+    from hub.event import Event
+    from hub.livekit.recall import Recall
 
 blueprint = Blueprint("livekit_webhook", __name__)
 
@@ -45,10 +49,18 @@ def webhook() -> Response:
     event = webhooks.translate(told)
     if event is None:
         return answers.json({"status": "ignored", "event": told.event})
-    if event.type == "participant_joined" and event.role == "user" and parts.recall is not None:
-        parts.recall.heard_of(event.room or "")
+    if parts.recall is not None:
+        _note(parts.recall, event)
     receipt = parts.hub.publish([parts.redact(event) if parts.redact else event])
     answer: dict[str, Any] = {"status": "ok", "id": receipt.ids[0]}
     if receipt.duplicates:
         answer["duplicate"] = True
     return answers.json(answer)
+
+
+def _note(recall: Recall, event: Event) -> None:
+    room = event.room or ""
+    if event.type == "participant_joined" and event.role == "user":
+        recall.heard_of(room)
+    elif event.type == "room_finished":
+        recall.closed(room)

@@ -56,7 +56,10 @@ def _take(parts: Services, environ: dict[str, Any], read: Callable[[], bytes]) -
     if grant.rooms is not None:
         for one in events:
             require_room(grant, one.room)
-    receipt = parts.hub.publish([parts.redact(one) for one in events] if parts.redact else events)
+    if parts.redact:
+        events = [parts.redact(one) for one in events]
+    receipt = parts.hub.publish(events)
+    parts.sessions.saw(events, supervised=grant.who == AGENT)
     return _describe(receipt, single=single)
 
 

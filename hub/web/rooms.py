@@ -81,6 +81,7 @@ def erase_session(session_id: str) -> Response:
 def _erased(parts: Services, *, room: str | None = None, session_id: str | None = None) -> Response:
     count = parts.hub.erase(room=room, session_id=session_id)
     parts.rooms.forget()
+    parts.sessions.forget(room=room, session_id=session_id)
     return answers.json({"status": "ok", "erased": count})
 
 

@@ -18,8 +18,12 @@ from hub.auth import Authenticator
 from hub.broadcast import Hub
 from hub.history import open_history
 from hub.housekeeper import Housekeeper
+from hub.livekit.recall import Recall
+from hub.livekit.service import Service
+from hub.livekit.tokens import Minter
 from hub.redaction import Redaction
 from hub.rooms import RoomStates
+from hub.session_watch import SessionWatch
 from hub.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -72,6 +76,9 @@ class Services:
         self.hub = Hub(self.history, queue_size=settings.queue_size, clock=clock)
         self.offload: Callable[[Callable[[], Any]], Any] = _call
         self.rooms = RoomStates(self.hub, self.read)
+        self.minter = _minter(settings)
+        self.recall = _recall(self)
+        self.sessions = SessionWatch(self.hub, self.recall)
         self.supervisor = _supervisor(self, agent_command)
         self.housekeeper = Housekeeper(self.hub)
         self._stopped = threading.Event()
@@ -99,14 +106,30 @@ class Services:
             return
         self._stopped.set()
         self.draining = True
+        if self.recall is not None:
+            self.recall.stop()
         self.supervisor.close()
+        self.sessions.stop()
         say_goodbye()
         self.housekeeper.stop()
         self.history.close()
 
     def publish_process_state(self, change: dict[str, Any]) -> None:
-        """Tell a change of the agent process on the stream."""
-        self.hub.publish([event.make({"type": "agent_process", **change})])
+        """Tell a change of the agent process on the stream, and the end of the sessions that went with it."""
+        in_rooms = self.supervisor.status().mode == "livekit"
+        ends = self.sessions.process_changed(change["state"], in_rooms=in_rooms)
+        self.hub.publish([event.make({"type": "agent_process", **change}), *ends])
+
+    def publish_missing_agent(self, room: str, message: str) -> None:
+        """Tell that a room did not get its agent back."""
+        fields = {
+            "type": "error",
+            "source": "dispatch",
+            "room": room,
+            "message": message,
+            "recoverable": True,
+        }
+        self.hub.publish([event.make(fields)])
 
 
 def _call(function: Callable[[], Any]) -> Any:
@@ -133,6 +156,20 @@ def _authenticator(settings: Settings, agent_key: str) -> Authenticator:
         livekit_api_secret=settings.livekit_api_secret,
         agent_key=agent_key,
     )
+
+
+def _minter(settings: Settings) -> Minter | None:
+    if not (settings.livekit_url and settings.livekit_api_key and settings.livekit_api_secret):
+        return None
+    return Minter(settings.livekit_api_key, settings.livekit_api_secret, settings.agent.get("AGENT_NAME", ""))
+
+
+def _recall(parts: Services) -> Recall | None:
+    settings, minter = parts.settings, parts.minter
+    if minter is None or settings.livekit_url is None:
+        return None
+    service = Service(settings.livekit_url, minter.service)
+    return Recall(service, minter.agent_name, parts.publish_missing_agent, clock=parts.clock)
 
 
 def _supervisor(parts: Services, command: Sequence[str] | None) -> Supervisor:

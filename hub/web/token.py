@@ -1,4 +1,4 @@
-"""`POST /api/token`: LiveKit's standard token endpoint, for its clients' `TokenSource.endpoint` and for the page's Talk."""
+"""`POST /api/token`: LiveKit's standard token endpoint, for `TokenSource.endpoint` of its clients and for Talk."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def token() -> Response:
     if grant.expires_at is not None:
         seconds = min(seconds, grant.expires_at - parts.clock())
     made = minter.participant(asked, room, identity, seconds)
-    if parts.recall is not None:
+    if parts.recall is not None and not (asked.room_config or {}).get("agents"):
         parts.recall.entered(room)
     return answers.json({"server_url": url, "participant_token": made}, 201)
 
