@@ -43,9 +43,9 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A browser profile of its own for each test."""
+    """One browser profile: each test has a tab of its own, and every server an origin of its own."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     context.set_default_timeout(PATIENCE)
     yield context
@@ -67,6 +67,7 @@ def page(context: BrowserContext) -> Iterator[Page]:
 
     page.on("dialog", on_dialog)
     yield page
+    page.close()
     assert wrong == []
 
 

@@ -119,6 +119,7 @@ def test_every_control_has_a_name(page: Page, live: Opened) -> None:
     )
     assert nameless == []
     expect(page.get_by_role("log", name="Conversation", exact=True)).to_have_count(1)
+    expect(page.get_by_label("Conversation", exact=True)).to_have_count(1)
     expect(page.get_by_role("group", name="Connection", exact=True)).to_have_count(1)
     expect(page.get_by_role("region", name="Agent", exact=True)).to_have_count(1)
     expect(page.get_by_role("listbox", name="Event log", exact=True)).to_have_count(1)

@@ -228,6 +228,19 @@ def test_reader_who_scrolled_up_is_left_alone(page: Page, live: Opened) -> None:
     expect(said(page, "line 61")).to_be_in_viewport()
 
 
+def test_newest_line_stays_in_view_when_the_window_changes(page: Page, live: Opened) -> None:
+    for number in range(1, 61):
+        say(live, number, f"line {number}")
+    expect(said(page, "line 60")).to_be_visible()
+    for height in (700, 1000, 620):
+        page.set_viewport_size({"width": 1200, "height": height})
+        page.wait_for_function(
+            "() => { const b = document.getElementById('conversation');"
+            " return b.scrollHeight - b.scrollTop - b.clientHeight < 5; }"
+        )
+    expect(page.get_by_role("button", name="Jump to the latest")).to_be_hidden()
+
+
 def test_transcript_and_log_stay_bounded_under_a_flood(page: Page, live: Opened) -> None:
     started = time.monotonic()
     for number in range(1, 3001):

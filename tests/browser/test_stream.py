@@ -123,6 +123,7 @@ def test_goodbye_waits_as_long_as_the_server_says(page: Page, stub: StubHub, liv
     live.close()
     pill = page.locator("#pill")
     expect(pill).to_have_text(re.compile(r"Draining, retrying in (600|59\d) s"))
+    expect(page.get_by_text("The server is shutting down.")).to_be_visible()
     page.get_by_role("button", name="Reconnect now").click()
     stub.next_stream().connected()
     expect(pill).to_have_text(re.compile("Live"))
@@ -184,6 +185,12 @@ def test_expired_ticket_is_replaced(page: Page, stub: StubHub, live: Opened) -> 
     first.connected(cursor="e-0")
     first.control("goodbye", reason="ticket_expired", retry_ms=600_000)
     assert stub.next_stream().query == {"last_event_id": "e-0", "ticket": "ticket-2"}
+
+
+def test_full_server_is_asked_again_when_it_said(page: Page, live: Opened) -> None:
+    live.control("goodbye", reason="too_many_clients", retry_ms=60_000)
+    expect(page.locator("#pill")).to_have_text(re.compile(r"Retrying in (60|5\d) s"))
+    expect(page.get_by_text("as many clients as it takes")).to_be_visible()
 
 
 def test_key_does_not_follow_to_another_server(

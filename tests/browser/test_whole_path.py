@@ -13,7 +13,7 @@ from tests.browser.on_page import conversation, lines, said
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import BrowserContext, Page, Route
+    from playwright.sync_api import Page, Route
 
     from tests.browser.hub_process import HubProcess
 
@@ -111,16 +111,14 @@ def test_history_that_is_gone_is_told_as_a_gap(page: Page, start_hub: Callable[.
     expect(page.get_by_text("Agent is speaking")).to_have_count(0)
 
 
-def test_from_disk(
-    page: Page, context: BrowserContext, start_hub: Callable[..., HubProcess], page_uri: str
-) -> None:
+def test_from_disk(page: Page, start_hub: Callable[..., HubProcess], page_uri: str) -> None:
     asked: list[str] = []
 
     def refuse(route: Route) -> None:
         asked.append(route.request.url)
         route.abort()
 
-    context.route("http://localhost:5000/**", refuse)
+    page.route("http://localhost:5000/**", refuse)
     hub = start_hub(STREAM_HISTORY="memory://")
     page.goto(page_uri)
     expect(page.get_by_label("Server address")).to_have_value("http://localhost:5000")
