@@ -18,6 +18,7 @@ import random
 import threading
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,6 +26,7 @@ import msgspec
 import requests
 
 from agent.backlog import Backlog
+from agent.lease import Leases
 from agent.retry import Answer, Pace, Verdict, backoff, judge, retry_after
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ MAX_BATCH_BYTES = 1024 * 1024
 MAX_BATCH_EVENTS = 1000
 DEFAULT_URL = "http://127.0.0.1:5000"
 PUBLISH_PATH = "/api/agent/data"
+LEASE_PATH = "/api/agent/lease"
 
 # What an odd argument makes the encoder raise: an unknown type, a lone surrogate, a loop, a changing dict.
 _NOT_ENCODABLE = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AttributeError)
@@ -69,6 +72,7 @@ class Poster:
         max_queue: How many events may wait in memory.
         max_queue_bytes: How many bytes they may take.
         max_spool_bytes: How large the spool may grow.
+        supervised: Whether the hub has started this process and sees its end by itself.
         pace: Delays and timeouts.
         chance: Source of random numbers from 0 to 1.
 
@@ -85,12 +89,15 @@ class Poster:
         max_queue: int = 10_000,
         max_queue_bytes: int = 16 * 1024 * 1024,
         max_spool_bytes: int = 64 * 1024 * 1024,
+        supervised: bool = False,
         pace: Pace | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"the hub's URL is {url!r}; it must start with http:// or https:// (STREAM_URL)")
         self._url = url.rstrip("/") + PUBLISH_PATH
+        self._lease_url = url.rstrip("/") + LEASE_PATH
+        self._leases = Leases(supervised=supervised)
         self._headers = {"Content-Type": "application/json"} | (
             {"Authorization": f"Bearer {key}"} if key else {}
         )
@@ -110,13 +117,14 @@ class Poster:
         self._hurry = threading.Event()
         self._closed = threading.Event()
         threading.Thread(target=self._send_all, name="poster", daemon=True).start()
+        threading.Thread(target=self._renew_leases, name="poster-lease", daemon=True).start()
         if spool_dir:
             threading.Thread(target=self._spill_late, name="poster-spool", daemon=True).start()
         atexit.register(self.close, 1.0)
 
     @classmethod
     def from_env(cls) -> Self:
-        """Make a poster from STREAM_URL, STREAM_PUBLISH_KEY and AGENT_SPOOL_DIR.
+        """Make a poster from STREAM_URL, STREAM_PUBLISH_KEY, AGENT_SPOOL_DIR and (set by the hub) AGENT_SUPERVISED.
 
         Raises:
             ValueError: STREAM_URL is not a URL of HTTP.
@@ -126,6 +134,7 @@ class Poster:
             os.environ.get("STREAM_URL") or DEFAULT_URL,
             os.environ.get("STREAM_PUBLISH_KEY") or None,
             spool_dir=Path(folder) if folder else None,
+            supervised=bool(os.environ.get("AGENT_SUPERVISED")),
         )
 
     def post(self, event: dict[str, Any]) -> None:
@@ -136,7 +145,7 @@ class Poster:
                 missing. It is copied, and may be changed afterwards.
         """
         try:
-            line = encode(event, time.time())
+            line = encode(self._leases.note(event), time.time())
         except _NOT_ENCODABLE as error:
             self._backlog.lose(1, f"an event cannot be written as JSON: {error}", event)
             return
@@ -267,6 +276,18 @@ class Poster:
             if self._closed.wait(self._pace.spill_after):
                 return
             self._backlog.spill(mark)
+
+    def _renew_leases(self) -> None:
+        with requests.Session() as session:
+            session.trust_env = False
+            session.headers.update(self._headers)
+            timeouts = (self._pace.connect_timeout, self._pace.answer_timeout)
+            while not self._closed.wait(self._pace.renew_leases):
+                renewal = self._leases.renewal()
+                # What keeps a renewal from arriving keeps events from arriving, and is told in the log there.
+                with suppress(requests.RequestException):
+                    if renewal is not None:
+                        session.post(self._lease_url, json=renewal, timeout=timeouts, allow_redirects=False)
 
     def _report_drops(self) -> None:
         dropped = self._backlog.dropped

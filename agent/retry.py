@@ -42,6 +42,7 @@ class Pace:
         connect_timeout: For a connection.
         answer_timeout: For an answer.
         spill_after: How long an event waits in memory before it goes to the spool file.
+        renew_leases: Between two renewals of the sessions' leases.
     """
 
     first_delay: float = 0.1
@@ -50,6 +51,7 @@ class Pace:
     connect_timeout: float = 3.0
     answer_timeout: float = 10.0
     spill_after: float = 0.1
+    renew_leases: float = 5.0
 
 
 LONGEST_RETRY_AFTER = 600.0

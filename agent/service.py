@@ -105,7 +105,7 @@ class _Service:
         from agent import rooms  # noqa: PLC0415  # only what this mode needs
 
         server = _make_server(self._settings, self._settings.executor, setup_fnc=rooms.prewarm)
-        server.rtc_session(rooms.entrypoint)
+        server.rtc_session(rooms.entrypoint, agent_name=self._settings.agent_name)
         watch = ConnectionWatch(self._settings.livekit_url, self._fail, self._tell_full)
         logging.getLogger("livekit.agents").addHandler(watch)
 

@@ -29,6 +29,7 @@ class Settings:
     Attributes:
         mode: `livekit` or `rehearsal`.
         room: The rehearsal's room.
+        agent_name: The name to be sent for by (LiveKit's explicit dispatch); empty: it comes to every new room.
         executor: Whether LiveKit runs each session in a `thread` or in a `process` of its own.
         load_threshold: CPU load of the machine, 0 to 1, above which no new room is taken; infinite: never.
         livekit_url: The LiveKit server.
@@ -36,6 +37,7 @@ class Settings:
 
     mode: str
     room: str
+    agent_name: str
     executor: str
     load_threshold: float
     livekit_url: str
@@ -53,6 +55,7 @@ class Settings:
         return cls(
             mode=mode,
             room=environment.get("AGENT_ROOM") or "rehearsal",
+            agent_name=environment.get("AGENT_NAME", ""),
             executor=_one_of(environment, "AGENT_EXECUTOR", EXECUTORS, default="thread"),
             load_threshold=_load_threshold(environment.get("AGENT_LOAD_THRESHOLD", "")),
             livekit_url=environment.get("LIVEKIT_URL", ""),

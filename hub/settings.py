@@ -354,6 +354,7 @@ AGENT_TABLE: Final[dict[str, str]] = {
     "AGENT_INSTRUCTIONS": "What the assistant is told about itself.",
     "AGENT_LANGUAGE": "The language that is spoken, like `en`.",
     "AGENT_LLM_MODEL": "The language model's name.",
+    "AGENT_NAME": "The name by which LiveKit sends for the agent; unset: it comes to every new room.",
     "AGENT_STT_MODEL": "The speech recognition model's name.",
     "AGENT_TTS_MODEL": "The speech synthesis model's name.",
     "AGENT_VOICE": "The voice of the speech synthesis.",

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 
 from hub.errors import Unavailable, UnsupportedMedia
 from hub.livekit import webhooks
-from hub.web import answers
+from hub.web import access, answers
 from hub.web.services import services
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 blueprint = Blueprint("livekit_webhook", __name__)
 
-PATH: Final = "/api/livekit/webhook"
+PATH: Final = access.WEBHOOK_PATH
 MAX_BODY_BYTES: Final = 1024 * 1024
 KINDS: Final = frozenset({"application/webhook+json", "application/json"})
 

@@ -188,6 +188,7 @@ def agent_environ(parts: Services) -> dict[str, str]:
         "STREAM_URL": parts.url,
         "STREAM_PUBLISH_KEY": parts.agent_key,
         "AGENT_SPOOL_DIR": str(_spool_folder(settings)),
+        "AGENT_SUPERVISED": "1",
         "LIVEKIT_URL": settings.livekit_url,
         "LIVEKIT_API_KEY": settings.livekit_api_key,
         "LIVEKIT_API_SECRET": settings.livekit_api_secret,
