@@ -15,6 +15,17 @@ from hub.room_state import Limits, View, string_field
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from hub.room_types import (
+        Line,
+        Participant,
+        RoomForViewers,
+        RoomState,
+        RoomSummary,
+        SessionLine,
+        ToolCall,
+        Turn,
+    )
+
 DEFAULT_LIMITS = Limits()
 
 
@@ -40,7 +51,7 @@ class Reading:
         left, joined = self._members.get(who, (0, True))
         return not joined and seq < left
 
-    def participants(self) -> list[dict[str, str | None]]:
+    def participants(self) -> list[Participant]:
         """Who is there: who joined and has not left; where none of it is known, who took part in a session."""
         roles = self._family("role")
         joined = {who for who, (seq, here) in self._members.items() if here and seq > self._finished}
@@ -70,7 +81,7 @@ class Reading:
         told = [state for key, (seq, state) in self._family(family).items() if not self._is_over(key, seq)]
         return told[-1] if told else None
 
-    def transcript(self) -> list[dict[str, Any]]:
+    def transcript(self) -> list[Line]:
         """The last lines, in the order in which they began."""
         segments = self._family("segment")
         began = {key: seq for key, (seq, _) in segments.items()}
@@ -79,7 +90,7 @@ class Reading:
                 began[key] = seq
         return [segments[key][1] for key in sorted(segments, key=began.__getitem__)]
 
-    def turn(self, transcript: list[dict[str, Any]]) -> dict[str, Any] | None:
+    def turn(self, transcript: list[Line]) -> Turn | None:
         """The turn in which somebody last began to say something, unless it has ended since."""
         for seq, (session, turn) in self._family("turn").values():
             ended = self._family("turn_end").get((session, turn), (0, None))[0]
@@ -93,19 +104,19 @@ class Reading:
                 }
         return None
 
-    def sessions(self) -> list[dict[str, Any]]:
+    def sessions(self) -> list[SessionLine]:
         """The last sessions, oldest first; `started` is None where that event has expired."""
         started, answer = self._family("started"), []
         for session, (seq, _) in self._family("session").items():
             began, at = started.get(session, (0, None))
-            entry: dict[str, Any] = {"session_id": session, "started": at}
+            entry: SessionLine = {"session_id": session, "started": at}
             ended, (ended_at, reason) = self._ended.get(session, (0, (None, None)))
             if ended > began:
-                entry |= {"ended": ended_at, "reason": reason}
+                entry["ended"], entry["reason"] = ended_at, reason
             answer.append((began or seq, entry))
         return [entry for _, entry in sorted(answer, key=lambda pair: pair[0])]
 
-    def tools(self) -> list[dict[str, Any]]:
+    def tools(self) -> list[ToolCall]:
         """The last tool calls, oldest first: `running`, or `unfinished` where the session ended before them."""
         calls, ends = self._family("tool"), self._family("tool_end")
         answer = []
@@ -114,7 +125,7 @@ class Reading:
             ended, end = ends.get((session, call_id), (0, {}))
             end = end if ended > began else {}
             open_status = "unfinished" if self._is_over(session, began) else "running"
-            known = {
+            known: ToolCall = {
                 "session_id": session,
                 "call_id": call_id,
                 "turn_id": call.get("turn_id", end.get("turn_id")),
@@ -184,7 +195,7 @@ class Rooms:
         views = sorted(self._views(viewer=viewer), key=lambda pair: pair[1].last_seq, reverse=True)
         return [room for room, _ in views]
 
-    def describe(self, room: str, *, viewer: bool) -> dict[str, Any] | None:
+    def describe(self, room: str, *, viewer: bool) -> RoomForViewers | None:
         """The room's present state as plain JSON-able values; None where nothing of it is stored.
 
         Args:
@@ -197,15 +208,19 @@ class Rooms:
             return None
         reading = Reading(view, self._oldest)
         transcript = reading.transcript()
-        state = self._summary(room, view, reading) | {
+        state: RoomForViewers = {
+            **self._summary(room, view, reading),
             "user_state": reading.state("user_state"),
             "turn": reading.turn(transcript),
             "transcript": transcript,
             "sessions": reading.sessions(),
         }
-        return state if viewer else state | {"tools": reading.tools()}
+        if viewer:
+            return state
+        full: RoomState = {**state, "tools": reading.tools()}
+        return full
 
-    def summaries(self, *, viewer: bool, limit: int = 1000) -> list[dict[str, Any]]:
+    def summaries(self, *, viewer: bool, limit: int = 1000) -> list[RoomSummary]:
         """The rooms in short, the newest event's room first, `limit` at most."""
         newest = nlargest(limit, self._views(viewer=viewer), key=lambda pair: pair[1].last_seq)
         return [self._summary(room, view, Reading(view, self._oldest)) for room, view in newest]
@@ -216,7 +231,7 @@ class Rooms:
             if view is not None and view.last_seq >= self._oldest:
                 yield room, view
 
-    def _summary(self, room: str, view: View, reading: Reading) -> dict[str, Any]:
+    def _summary(self, room: str, view: View, reading: Reading) -> RoomSummary:
         updated = view.updated
         return {
             "room": room,

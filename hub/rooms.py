@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hub.broadcast import Hub
     from hub.history.entry import Page
     from hub.interest import Interest
+    from hub.room_types import RoomForViewers, RoomSummary
 
 PAGE: Final = Limit(events=200, size=512 * 1024)
 
@@ -57,19 +58,19 @@ class RoomStates:
             self._rooms.prune(history.bounds.oldest)
             return self._rooms, self._position
 
-    def visible(self, rooms: Rooms, interest: Interest) -> list[dict[str, Any]]:
+    def visible(self, rooms: Rooms, interest: Interest) -> list[RoomForViewers]:
         """Return the state of every room that a reader may see."""
         described = (self.describe(rooms, name, interest) for name in rooms.names())
         return [state for state in described if state is not None]
 
-    def describe(self, rooms: Rooms, name: str, interest: Interest) -> dict[str, Any] | None:
+    def describe(self, rooms: Rooms, name: str, interest: Interest) -> RoomForViewers | None:
         """Return one room's state as a reader sees it; None where it sees nothing of it."""
         keys = interest.room_keys()
         if keys is not None and name not in keys:
             return None
         return rooms.describe(name, viewer=not interest.operator)
 
-    def summaries(self, rooms: Rooms, interest: Interest) -> list[dict[str, Any]]:
+    def summaries(self, rooms: Rooms, interest: Interest) -> list[RoomSummary]:
         """Return a line for every room that a reader may see."""
         keys = interest.room_keys()
         found = rooms.summaries(viewer=not interest.operator)
