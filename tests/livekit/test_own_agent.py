@@ -1,0 +1,51 @@
+"""examples/own_agent: an agent that LiveKit's own command line starts, not the hub."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.livekit.processes import Program
+from tests.livekit.waiting import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.livekit.conftest import Join
+    from tests.livekit.processes import HubServer, LiveKitServer
+    from tests.stubs.openai_stub import OpenAIStub
+
+pytestmark = [pytest.mark.livekit, pytest.mark.timeout(180)]
+
+ORDER = "One pizza please."
+
+
+def test_its_conversation_is_on_the_stream(
+    livekit_server: LiveKitServer, hub: HubServer, stub: OpenAIStub, join: Join, tmp_path: Path
+) -> None:
+    stub.learn(ORDER)
+    agent = Program(tmp_path / "own-agent.log")
+    settings = {"OPENAI_API_KEY": "any", "OPENAI_BASE_URL": stub.base_url, "STREAM_URL": hub.url}
+    command = [sys.executable, "-m", "livekit.agents", "start", "examples/own_agent/pizza.py"]
+    agent.launch(command, {**os.environ, **livekit_server.environment, **settings})
+    try:
+        wait_until(lambda: "registered worker" in agent.tail(), seconds=40, text="the agent is registered")
+        alice = join("pizzeria", "alice")
+        alice.wait_for_agent()
+        stream = hub.stream
+        session = stream.wait("session_started", room="pizzeria", seconds=30)
+        greeting = stream.wait("agent_speech_finished", room="pizzeria", after=session, seconds=30)
+        alice.say(ORDER)
+        said = stream.wait("transcript", role="user", is_final=True, after=greeting)
+        answer = stream.wait("transcript", role="agent", is_final=True, after=said)
+        assert (said["text"], said["participant"]) == (ORDER, "alice")
+        assert answer["text"] == f"You said: {ORDER}"
+        assert hub.get("/api/agent/status")["state"] == "stopped"
+    finally:
+        agent.signal(signal.SIGTERM)
+        if agent.wait(15) is None:
+            agent.kill()
