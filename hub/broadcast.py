@@ -9,14 +9,16 @@ whoever drives it (hub.streaming) can let other work in between. Knows no socket
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from hub import cursor, sse
+from hub.counters import Counters
 from hub.history.entry import Entry, Limit, Page, without_superseded
+from hub.latency import Latency
 from hub.subscriber import Batch, Subscriber
 
 if TYPE_CHECKING:
@@ -67,16 +69,6 @@ class Fetched(msgspec.Struct, frozen=True):
     erasures: int
 
 
-class Counters(msgspec.Struct):
-    """What was done since the start."""
-
-    events: dict[str, int]
-    deliveries: int = 0
-    drops: int = 0
-    resets: int = 0
-    duplicates: int = 0
-
-
 class Group:
     """All subscribers of one interest."""
 
@@ -98,6 +90,8 @@ class Hub:
 
     Attributes:
         schedule: called when something is pending; by default it is delivered at once, by the publisher.
+        delivery: from storing an event to the end of its sweep, when the last socket had it or was full.
+        addresses: how many subscribers each address has.
         lock: guards everything here where several threads publish or read.
     """
 
@@ -107,6 +101,8 @@ class Hub:
         self.lock = threading.RLock()
         self.schedule: Callable[[], None] = self.deliver_pending
         self.counters = Counters({})
+        self.delivery = Latency()
+        self.addresses: Counter[str] = Counter()
         self._queue_size = queue_size
         self._groups: dict[Interest, Group] = {}
         self._any_room: dict[Group, None] = {}
@@ -129,7 +125,7 @@ class Hub:
         with self.lock:
             appended = self.history.append(events, self.clock())
             for entry in appended.new:
-                self.counters.events[entry.type] = self.counters.events.get(entry.type, 0) + 1
+                self.counters.count(entry.type)
             self.counters.duplicates += appended.duplicates
             notified = self._count_readers(appended.new)
             if appended.new:
@@ -147,14 +143,18 @@ class Hub:
                 for index in self._indexes(group):
                     index[group] = None
             group.members[subscriber] = None
+            self.addresses[subscriber.address] += 1
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """Forget a subscriber."""
         with self.lock:
             group = self._groups.get(subscriber.interest)
-            if group is None:
+            if group is None or subscriber not in group.members:
                 return
-            group.members.pop(subscriber, None)
+            del group.members[subscriber]
+            self.addresses[subscriber.address] -= 1
+            if not self.addresses[subscriber.address]:
+                del self.addresses[subscriber.address]
             group.live.pop(subscriber, None)
             if not group.members:
                 del self._groups[subscriber.interest]
@@ -196,25 +196,44 @@ class Hub:
     def _begin_sweep(self) -> Iterator[list[Subscriber]]:
         entries = self._take_pending()
         upto = entries[-1].seq
+        reached = False
         for group, batch in self._choose(entries, upto):
             members = self._rotated(group)
             for start in range(0, len(members), SLICE):
                 served = members[start : start + SLICE]
                 self._deliver(batch, served, group)
                 yield served
+                # The writer has sent to them when it asks for more.
+                reached = True
+        if reached:
+            self.delivery.observe(self.clock() - entries[0].at)
         self._swept = upto
 
     def _deliver(self, batch: Batch, subscribers: list[Subscriber], group: Group) -> None:
         """Enqueue for each; sending is the writer's."""
+        offered = 0
         for subscriber in subscribers:
             # Since the list was made it may have left, or fallen behind.
             if not subscriber.live:
                 continue
             if subscriber.offer(batch):
-                self.counters.deliveries += len(batch.entries)
+                offered += 1
             else:
                 self.counters.drops += 1
                 group.live.pop(subscriber, None)
+        self.counters.deliveries += offered * len(batch.entries)
+
+    def send_all_back(self) -> list[Subscriber]:
+        """Make every live subscriber read from the history again: the way out when a sweep has failed half-way."""
+        self._sweep = None
+        self._owed = []
+        sent_back = []
+        for group in self._groups.values():
+            for subscriber in group.live:
+                subscriber.forget()
+                sent_back.append(subscriber)
+            group.live.clear()
+        return sent_back
 
     def pull(self, subscriber: Subscriber) -> bytes | Wait:
         """Return the next bytes for a subscriber, or what it has to wait for.

@@ -69,6 +69,7 @@ class Subscriber:
     Attributes:
         live: its state.
         intro: control frames that go out before anything else.
+        address: what its streams are counted by.
         stream: the open socket's record in hub.streaming, where there is one.
         dropped: how often its queue was dropped.
     """
@@ -77,6 +78,7 @@ class Subscriber:
         "__weakref__",
         "_held",
         "_limit",
+        "address",
         "chunked",
         "dropped",
         "expires_at",
@@ -106,6 +108,7 @@ class Subscriber:
         self.live = False
         self.intro: tuple[bytes, ...] = ()
         self.stream: Any = None
+        self.address = ""
         self.chunked = chunked
         self.expires_at = expires_at
         self.dropped = 0
@@ -130,7 +133,9 @@ class Subscriber:
             if self.waiting and not self._has_room(batch):
                 self._drop()
                 return False
-        self._put(batch)
+        self.queue.put_nowait(batch)
+        self.waiting += len(batch.entries)
+        self.waiting_bytes += batch.size
         return True
 
     def take(self) -> bytes:
@@ -139,9 +144,9 @@ class Subscriber:
             return b""
         batches = self._drain()
         self.waiting = self.waiting_bytes = 0
-        last = batches[-1]
-        self.position = last.upto
-        return _merge(batches).wire(chunked=self.chunked)
+        self.position = batches[-1].upto
+        batch = batches[0] if len(batches) == 1 else _merge(batches)
+        return batch.wire(chunked=self.chunked)
 
     def wait(self, timeout: float) -> bool:
         """Block until something is offered; for readers that have a thread or greenlet of their own.
@@ -174,11 +179,6 @@ class Subscriber:
             and self.waiting_bytes + batch.size <= MAX_WAITING_BYTES
         )
 
-    def _put(self, batch: Batch) -> None:
-        self.queue.put_nowait(batch)
-        self.waiting += len(batch.entries)
-        self.waiting_bytes += batch.size
-
     def _strike_out(self, newer: Batch) -> None:
         if not any(entry.segment for entry in newer.entries):
             return
@@ -188,7 +188,9 @@ class Subscriber:
         kept = [entry for entry in without_superseded([*entries, *newer.entries]) if entry.seq < newer.first]
         self.waiting = self.waiting_bytes = 0
         if kept:
-            self._put(Batch(kept, batches[-1].upto))
+            batch = Batch(kept, batches[-1].upto)
+            self.queue.put_nowait(batch)
+            self.waiting, self.waiting_bytes = len(kept), batch.size
 
     def _drop(self) -> None:
         batches = self._drain()
@@ -213,7 +215,5 @@ class Subscriber:
 
 
 def _merge(batches: list[Batch]) -> Batch:
-    if len(batches) == 1:
-        return batches[0]
     entries = [entry for batch in batches for entry in batch.entries]
     return Batch(without_superseded(entries), batches[-1].upto)

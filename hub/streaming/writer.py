@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hub.streaming")
 
-TURN: Final = 0.003
+TURN: Final = 0.002
 """Seconds of sending after which the loop gets a turn."""
+REST: Final = 0.002
+"""Seconds after a delivery in which further events are collected, to go out as one piece; a lone one never waits."""
 PAGES_PER_TURN: Final = 4
 """How many pages of history one reader is sent before another one's turn."""
 STALL: Final = 30.0
@@ -101,6 +103,8 @@ class Writer:
         self._epoll = sockets.epoll_type()()
         self._watcher = self._loop.io(self._epoll.fileno(), 1)
         self._again = self._loop.timer(0)
+        self._rest = self._loop.timer(REST)
+        self._delivered = 0.0
         self._ticker: gevent.Greenlet | None = None
 
     def start(self) -> None:
@@ -167,67 +171,98 @@ class Writer:
             self._ticker.kill()
         for stream in list(self._streams.values()):
             self._close(stream)
-        for watcher in (self._watcher, self._again):
+        for watcher in (self._watcher, self._again, self._rest):
             watcher.stop()
             watcher.close()
         self._epoll.close()
 
     def _schedule(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
+        if self._scheduled:
+            return
+        self._scheduled = True
+        if time.monotonic() - self._delivered < REST:
+            self._rest.start(self._take_turn)
+        else:
             self._loop.run_callback(self._take_turn)
 
     def _take_turn(self) -> None:
-        """Deliver and send until nothing is left or the turn is over."""
-        until = time.monotonic() + TURN
+        try:
+            done = self._go_on(time.monotonic() + TURN)
+        except Exception:
+            log.exception(
+                "a delivery failed: all readers go back to the history, so that none misses anything"
+            )
+            for subscriber in self._hub.send_all_back():
+                self._resume(subscriber)
+            done = False
+        if done:
+            self._scheduled = False
+            self._delivered = time.monotonic()
+        else:
+            # Not run_callback: the loop would run it again before it looks at any socket.
+            self._again.start(self._take_turn)
+
+    def _go_on(self, until: float) -> bool:
+        """Deliver and send; tell whether nothing is left to do."""
+        step = self._hub.step
         while True:
-            served = self._hub.step()
+            served = step()
             for subscriber in served or ():
                 stream = subscriber.stream
-                if stream is not None and not stream.blocked:
+                if stream is None or stream.blocked:
+                    continue
+                if stream.out or stream.closing or not subscriber.live:
                     self._send(stream)
+                else:
+                    # What nearly every event for nearly every client comes to.
+                    data = subscriber.take()
+                    if data:
+                        self._push(stream, data)
             if self._busy:
                 stream = self._busy.popleft()
                 stream.queued = False
                 self._send(stream)
             elif served is None:
-                self._scheduled = False
-                return
+                return True
             if time.monotonic() >= until:
-                # Not run_callback: the loop would run it again before it looks at any socket.
-                self._again.start(self._take_turn)
-                return
+                return False
 
     def _send(self, stream: Stream) -> None:
         """Send what waits, until it is all sent or the socket is full."""
-        pull = self._hub.pull
+        subscriber = stream.subscriber
         for _ in range(PAGES_PER_TURN):
             data = stream.out
             if not data:
                 if stream.closing:
                     self._close(stream)
                     return
-                pulled = pull(stream.subscriber)
+                pulled = self._hub.pull(subscriber)
                 if pulled is Wait.EVENT:
                     return
                 if pulled is Wait.DISK:
-                    self._disk.ask(stream.subscriber)
+                    self._disk.ask(subscriber)
                     return
                 data = pulled
-            try:
-                sent = stream.socket.send(data)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                self._hang_up(stream)
-                return
-            if sent < len(data):
-                self._block(stream, data, sent)
-                return
             stream.out = b""
-            if stream.subscriber.live and not stream.subscriber.waiting and not stream.closing:
+            if not self._push(stream, data):
+                return
+            if subscriber.live and not subscriber.waiting and not stream.closing:
                 return
         self._requeue(stream)
+
+    def _push(self, stream: Stream, data: bytes | memoryview) -> bool:
+        """Give bytes to the socket; keep what it does not take. Tell whether it took all."""
+        try:
+            sent = stream.socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._hang_up(stream)
+            return False
+        if sent == len(data):
+            return True
+        self._block(stream, data, sent)
+        return False
 
     def _requeue(self, stream: Stream) -> None:
         if not stream.queued:
