@@ -1,0 +1,75 @@
+"""Each module has a test file of its own, or a reason why not; each file opens by saying what it is for."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import pytest
+
+from tests.structure.sources import ROOT, modules, name_of
+
+SHIPPED = modules("hub", "agent", "flask_server.py")
+TESTS = modules("tests")
+
+ELSEWHERE: dict[str, str] = {}
+"""Modules without a test file of their own -> the file that tests them."""
+
+NOTHING_TO_TEST: dict[str, str] = {}
+"""Modules without any code of their own -> what they are."""
+
+MOST_LINES = 400
+
+
+def candidates(module: str) -> set[str]:
+    """The names that a module's test file may have: with or without its packages, or a whole package's."""
+    _, *parts = module.split(".") if "." in module else ("", module)
+    names = {"_".join(parts[start:]) for start in range(len(parts))}
+    names |= {"_".join(parts[:end]) for end in range(1, len(parts))}
+    return {f"test_{name}" for name in names}
+
+
+def is_package(module: str) -> bool:
+    return (ROOT / module.replace(".", "/")).is_dir()
+
+
+@pytest.mark.parametrize("module", [name_of(path) for path in SHIPPED if path.name != "__init__.py"])
+def test_every_module_has_a_test_file(module: str) -> None:
+    if module in ELSEWHERE:
+        assert (ROOT / ELSEWHERE[module]).is_file()
+    elif module not in NOTHING_TO_TEST:
+        wanted = candidates(module)
+        found = [
+            path
+            for path in TESTS
+            if any(path.stem == name or path.stem.startswith(f"{name}_") for name in wanted)
+        ]
+        assert found, f"no test file for {module}: one of {sorted(wanted)}, or a line in {__name__}"
+
+
+def test_the_lists_name_modules_that_exist() -> None:
+    existing = {name_of(path) for path in SHIPPED}
+    assert set(ELSEWHERE) | set(NOTHING_TO_TEST) <= existing
+
+
+@pytest.mark.parametrize("module", [name_of(path) for path in SHIPPED])
+def test_every_module_says_what_it_is_for(module: str) -> None:
+    path = next(path for path in SHIPPED if name_of(path) == module)
+    text = path.read_text(encoding="utf-8")
+    assert ast.get_docstring(ast.parse(text)), f"{module} has no docstring"
+    assert text.count("\n") <= MOST_LINES, f"{module} has more than {MOST_LINES} lines"
+
+
+def test_nothing_is_left_to_do_later() -> None:
+    marks = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
+    here = ROOT / "tests" / "structure"
+    files = [path for path in (*SHIPPED, *TESTS) if here not in path.parents]
+    assert [str(path) for path in files if marks.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_no_error_is_swallowed_without_a_word() -> None:
+    for path in SHIPPED:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ExceptHandler):
+                silent = len(node.body) == 1 and isinstance(node.body[0], ast.Pass)
+                assert not silent, f"{name_of(path)}:{node.lineno}"
