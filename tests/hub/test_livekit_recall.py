@@ -1,0 +1,226 @@
+"""Which rooms get the agent back, and what is asked of livekit-server for it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import jwt
+import pytest
+
+from hub.livekit.recall import Recall, needs_agent
+from hub.livekit.service import Present, Service, ServiceError
+from hub.livekit.tokens import Minter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SECRET = "a_secret_of_at_least_32_bytes_____"
+ALICE = Present("alice", agent=False, joined_at=10.0)
+OLD_AGENT = Present("agent-1", agent=True, joined_at=11.0)
+NEW_AGENT = Present("agent-2", agent=True, joined_at=31.0)
+
+
+@pytest.mark.parametrize(
+    ("people", "lost_at", "needed"),
+    [
+        ([], None, False),
+        ([ALICE], None, True),
+        ([ALICE, OLD_AGENT], None, False),
+        ([OLD_AGENT], 30.0, False),
+        ([ALICE, OLD_AGENT], 30.0, True),
+        ([ALICE, OLD_AGENT, NEW_AGENT], 30.0, False),
+    ],
+)
+def test_room_needs_an_agent_where_people_are_without_a_living_one(
+    people: list[Present], lost_at: float | None, needed: bool
+) -> None:
+    assert needs_agent(people, lost_at) is needed
+
+
+class Rooms(Service):
+    """A livekit-server in memory."""
+
+    def __init__(self, failures: int = 0, **rooms: list[Present]) -> None:
+        super().__init__("ws://unused", lambda room: room)
+        self.rooms = rooms
+        self.failures = failures
+        self.sent: list[tuple[str, str]] = []
+        self.looked: list[str] = []
+
+    def present(self, room: str) -> list[Present]:
+        self.looked.append(room)
+        if self.failures:
+            self.failures -= 1
+            raise ServiceError("it does not answer")
+        return self.rooms.get(room, [])
+
+    def dispatch(self, room: str, agent_name: str) -> None:
+        self.sent.append((room, agent_name))
+
+
+class Calls:
+    """A recall with a standing clock, whose thread is waited for."""
+
+    def __init__(self, rooms: Rooms, agent_name: str = "") -> None:
+        self.failed: list[tuple[str, str]] = []
+        self.recall = Recall(
+            rooms,
+            agent_name,
+            lambda room, why: self.failed.append((room, why)),
+            clock=lambda: 30.0,
+            settle=0.0,
+            pauses=(0.0, 0.0),
+        )
+
+    def ready(self) -> None:
+        before = set(threading.enumerate())
+        self.recall.agent_ready()
+        for thread in set(threading.enumerate()) - before:
+            thread.join(10)
+
+
+def test_agent_is_sent_to_rooms_that_lost_it_and_that_people_entered_meanwhile() -> None:
+    rooms = Rooms(lost=[ALICE, OLD_AGENT], entered=[ALICE], heard=[ALICE], empty=[], closed=[ALICE])
+    calls = Calls(rooms)
+    for room in ("lost", "empty", "closed"):
+        calls.recall.lost(room)
+    calls.recall.entered("lost")  # does not make the old agent a living one
+    calls.recall.entered("entered")
+    calls.recall.heard_of("heard")
+    calls.recall.closed("closed")
+    calls.ready()
+    assert sorted(rooms.sent) == [("entered", ""), ("heard", ""), ("lost", "")]
+    calls.ready()
+    assert len(rooms.sent) == 3, "a second readiness sends no second agent"
+
+
+def test_agent_with_a_name_is_sent_by_it_and_not_to_rooms_that_never_asked() -> None:
+    rooms = Rooms(ours=[ALICE], foreign=[ALICE])
+    calls = Calls(rooms, "helper")
+    calls.recall.entered("ours")
+    calls.recall.heard_of("foreign")
+    calls.ready()
+    assert rooms.sent == [("ours", "helper")]
+
+
+def test_server_that_does_not_answer_is_asked_again() -> None:
+    rooms = Rooms(failures=2, hall=[ALICE])
+    calls = Calls(rooms)
+    calls.recall.lost("hall")
+    calls.ready()
+    assert rooms.sent == [("hall", "")]
+    assert calls.failed == []
+
+
+def test_failure_is_told_with_its_cause() -> None:
+    rooms = Rooms(failures=99, hall=[ALICE])
+    calls = Calls(rooms)
+    calls.recall.lost("hall")
+    calls.ready()
+    assert rooms.sent == []
+    assert calls.failed == [("hall", "the agent could not be sent to the room: it does not answer")]
+
+
+def test_stopping_hub_sends_nobody() -> None:
+    rooms = Rooms(hall=[ALICE])
+    calls = Calls(rooms)
+    calls.recall.lost("hall")
+    calls.recall.stop()
+    calls.ready()
+    assert rooms.looked == []
+
+
+class Twirp(ThreadingHTTPServer):
+    """Answers as livekit-server's API does."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answer)
+        self.asked: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
+        self.answer: tuple[int, str, bytes] = (200, "application/json", b"{}")
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: Twirp
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        token = self.headers["Authorization"].removeprefix("Bearer ")
+        self.server.asked.append((self.path, body, jwt.decode(token, SECRET, ["HS256"])))
+        status, kind, content = self.server.answer
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def twirp() -> Iterator[Twirp]:
+    with Twirp() as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join(10)
+
+
+def service(twirp: Twirp) -> Service:
+    return Service(f"ws://127.0.0.1:{twirp.server_address[1]}/", Minter("devkey", SECRET).service)
+
+
+def test_participants_are_read_as_livekit_writes_them(twirp: Twirp) -> None:
+    people = [
+        {"identity": "alice", "state": "ACTIVE", "joinedAt": "1700000000"},
+        {"identity": "agent-1", "kind": "AGENT", "joinedAt": "1700000001", "joinedAtMs": "1700000001500"},
+        {"identity": "gone", "state": "DISCONNECTED"},
+    ]
+    twirp.answer = (200, "application/json", json.dumps({"participants": people}).encode())
+    assert service(twirp).present("hall") == [
+        Present("alice", agent=False, joined_at=1700000000.0),
+        Present("agent-1", agent=True, joined_at=1700000001.5),
+    ]
+    path, body, claims = twirp.asked[0]
+    assert (path, body) == ("/twirp/livekit.RoomService/ListParticipants", {"room": "hall"})
+    assert claims["video"]["roomAdmin"] is True
+    assert claims["video"]["room"] == "hall"
+    assert "roomJoin" not in claims["video"]
+
+
+def test_dispatch_names_room_and_agent(twirp: Twirp) -> None:
+    service(twirp).dispatch("hall", "helper")
+    path, body, _ = twirp.asked[0]
+    assert path == "/twirp/livekit.AgentDispatchService/CreateDispatch"
+    assert body == {"room": "hall", "agent_name": "helper"}
+
+
+def test_room_that_is_not_there_has_nobody(twirp: Twirp) -> None:
+    twirp.answer = (404, "application/json", b'{"code": "not_found", "msg": "no such room"}')
+    assert service(twirp).present("hall") == []
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "content"),
+    [
+        (401, "application/json", b'{"code": "unauthenticated"}'),
+        (404, "text/plain", b"404 page not found"),
+        (200, "text/html", b"<html>"),
+        (302, "text/plain", b""),
+    ],
+)
+def test_other_answers_are_failures_that_say_what_was_asked(
+    twirp: Twirp, status: int, kind: str, content: bytes
+) -> None:
+    twirp.answer = (status, kind, content)
+    with pytest.raises(ServiceError, match="RoomService/ListParticipants for 'hall'"):
+        service(twirp).present("hall")
+
+
+def test_server_that_is_not_there_is_a_failure() -> None:
+    with pytest.raises(ServiceError, match="hall"):
+        Service("ws://127.0.0.1:9", lambda _room: "token").present("hall")
