@@ -12,7 +12,11 @@ from tests.structure.sources import ROOT, modules, name_of
 SHIPPED = modules("hub", "agent", "flask_server.py")
 TESTS = modules("tests")
 
-ELSEWHERE: dict[str, str] = {}
+ELSEWHERE: dict[str, str] = {
+    "agent.worker": "tests/agent/test_service.py",  # which starts it as the hub does
+    "hub.command": "tests/test_flask_server.py",
+    "hub.room_state": "tests/hub/test_conversation.py",  # which reads what it keeps
+}
 """Modules without a test file of their own -> the file that tests them."""
 
 NOTHING_TO_TEST: dict[str, str] = {}

@@ -1,0 +1,205 @@
+"""The command as a user starts it: what it prints, what it refuses, how it ends. Covers hub.command as well."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from hub import __version__
+from hub.settings import AGENT_TABLE, TABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).resolve().parents[1]
+SECONDS = 30.0
+OURS = ("STREAM_", "LIVEKIT_", "OPENAI_", "AGENT_")
+
+
+def environment(folder: Path, **settings: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    return {
+        **kept,
+        "PYTHONUNBUFFERED": "1",
+        "STREAM_HISTORY": f"sqlite:///{folder / 'events.db'}",
+        **settings,
+    }
+
+
+def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "flask_server.py"), *arguments],
+        cwd=folder,
+        env=environment(folder, **settings),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+
+
+class Running:
+    """The command while it runs."""
+
+    def __init__(self, folder: Path, *arguments: str, **settings: str) -> None:
+        self._log = folder / f"server-{time.monotonic_ns()}.log"
+        with self._log.open("wb") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, str(ROOT / "flask_server.py"), *arguments],
+                cwd=folder,
+                env=environment(folder, **settings),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        self.url = self.wait_for(r"Live page +(http://\S+)/")
+
+    def output(self) -> str:
+        return self._log.read_text()
+
+    def wait_for(self, pattern: str) -> str:
+        deadline = time.monotonic() + SECONDS
+        while not (found := re.search(pattern, self.output())):
+            assert self.process.poll() is None, self.output()
+            assert time.monotonic() < deadline, self.output()
+            self.ended_within(0.02)
+        return found[1]
+
+    def ended_within(self, seconds: float) -> bool:
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Start the command on a free port; ends it."""
+    started: list[Running] = []
+
+    def begin(*arguments: str, **settings: str) -> Running:
+        started.append(Running(tmp_path, "--port", "0", *arguments, **settings))
+        return started[-1]
+
+    yield begin
+    for server in started:
+        if server.process.poll() is None:
+            server.process.kill()
+            server.process.wait(SECONDS)
+
+
+def test_version(tmp_path: Path) -> None:
+    ran = run(tmp_path, "--version")
+    assert (ran.returncode, ran.stdout.strip()) == (0, __version__)
+
+
+def test_help_names_every_setting(tmp_path: Path) -> None:
+    ran = run(tmp_path, "--help")
+    assert ran.returncode == 0
+    for name in (*(setting.name for setting in TABLE), *AGENT_TABLE, "--host", "--port"):
+        assert name in ran.stdout
+
+
+def test_it_prints_the_page_the_next_command_and_the_mode(start: Callable[..., Running]) -> None:
+    server = start()
+    block = server.output()
+    assert f"curl -X POST {server.url}/api/agent/start" in block
+    assert "rehearsal mode: LIVEKIT_URL and OPENAI_API_KEY (or OPENAI_BASE_URL) are not set." in block
+    assert requests.get(f"{server.url}/", timeout=SECONDS).headers["Content-Type"].startswith("text/html")
+
+
+def test_with_livekit_and_a_model_it_says_livekit(start: Callable[..., Running]) -> None:
+    server = start(LIVEKIT_URL="ws://localhost:7880", OPENAI_BASE_URL="http://localhost:1/v1")
+    assert "livekit mode: LIVEKIT_URL is ws://localhost:7880." in server.output()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"STREAM_HEARTBEAT": "soon"}, "STREAM_HEARTBEAT='soon': expected seconds"),
+        ({"STREAM_HISTORY": "redis://localhost"}, "STREAM_HISTORY="),
+        ({"STREAM_REDACT": "nowhere:clean"}, "STREAM_REDACT='nowhere:clean'"),
+        ({"STREAM_HOST": "0.0.0.0"}, "STREAM_PUBLISH_KEYS, STREAM_SUBSCRIBE_KEYS, STREAM_OPERATOR_KEYS"),
+        (
+            {"STREAM_HOST": "0.0.0.0", "STREAM_PUBLISH_KEYS": "a", "STREAM_OPERATOR_KEYS": "b"},
+            "STREAM_SUBSCRIBE_KEYS",
+        ),
+        ({"STREAM_JWT_SECRET": "short-but-secret"}, "STREAM_JWT_SECRET=(not shown)"),
+    ],
+)
+def test_what_keeps_it_from_starting_is_named(tmp_path: Path, settings: dict[str, str], said: str) -> None:
+    ran = run(tmp_path, "--port", "0", **settings)
+    assert ran.returncode == 2
+    assert said in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert "short-but-secret" not in ran.stderr
+
+
+def test_open_to_others_only_on_request(start: Callable[..., Running]) -> None:
+    server = start("--host", "0.0.0.0", STREAM_ALLOW_OPEN="1")
+    assert requests.get(f"{server.url}/api/health", timeout=SECONDS).ok
+
+
+def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ran = run(tmp_path, "--port", port)
+    assert ran.returncode == 2
+    assert f"127.0.0.1:{port}" in ran.stderr
+    assert "--port" in ran.stderr
+
+
+def test_settings_come_from_files_and_the_environment_wins(
+    tmp_path: Path, start: Callable[..., Running]
+) -> None:
+    (tmp_path / ".env").write_text("STREAM_HEARTBEAT=1\nSTREAM_QUEUE_SIZE=nonsense\n")
+    (tmp_path / ".env.local").write_text("STREAM_HEARTBEAT=2\nSTREAM_QUEUE_SIZE=16\n")
+    server = start(STREAM_QUEUE_SIZE="32")
+    assert heartbeat_of(server) == 2.0
+
+
+def heartbeat_of(server: Running) -> Any:
+    with requests.get(f"{server.url}/api/stream", stream=True, timeout=SECONDS) as stream:
+        line = next(line for line in stream.iter_lines() if line.startswith(b"data: "))
+    found = re.search(rb'"heartbeat":([\d.]+)', line)
+    assert found is not None
+    return float(found[1])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_and_says_goodbye(start: Callable[..., Running], number: signal.Signals) -> None:
+    server = start(STREAM_DRAIN="0.2")
+    with requests.get(f"{server.url}/api/stream", stream=True, timeout=SECONDS) as stream:
+        lines = stream.iter_lines()
+        assert b"connected" in next(lines)
+        server.process.send_signal(number)
+        server.process.send_signal(number)  # the terminal and `uv run` both send it
+        assert any(b'"goodbye"' in line for line in lines)
+    assert server.ended_within(10)
+    assert server.process.returncode == 0
+
+
+def test_importing_it_patches_nothing() -> None:
+    program = "import flask_server; from gevent import monkey; print(monkey.is_module_patched('socket'))"
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert ran.stdout.strip() == "False", ran.stderr
