@@ -187,11 +187,15 @@ class Supervisor:
                 log=self._tail.last(),
             )
 
-    def close(self) -> None:
-        """Stops the process for good: a later start is refused."""
+    def close(self, timeout: float = 8.0) -> None:
+        """Stops the process for good: a later start is refused.
+
+        Args:
+            timeout: as for `stop`.
+        """
         with self._cond:
             self._closed = True
-        self.stop()
+        self.stop(timeout)
 
     def _begin(self, mode: str, room: str | None) -> None:
         environ = {name: value for name, value in os.environ.items() if name not in WITHHELD}
