@@ -26,7 +26,10 @@ CONTROL_TYPES: Final = frozenset({"connected", "heartbeat", "snapshot", "stream_
 PROCESS_TYPES: Final = frozenset({"agent_process"})
 """Made by the server alone, and stored."""
 
-_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,63}")
+TYPE_PATTERN: Final = r"[A-Za-z][A-Za-z0-9_.:-]{0,63}"
+"""What the name of a type looks like."""
+
+_TYPE = re.compile(TYPE_PATTERN)
 _STRING_FIELDS: Final = frozenset({"room", "session_id", "participant", "role", "turn_id", "event_id"})
 _BREAKS_FIELD = re.compile("[\r\n\0]")
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")

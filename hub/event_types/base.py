@@ -67,7 +67,7 @@ class Stored(Declared, kw_only=True):
         ]
     ] = UNSET
     audience: Opt[
-        Annotated[str, Meta(description="`operator`: viewers do not get this event.", examples=["operator"])]
+        Annotated[Any, Meta(description="`operator`: viewers do not get this event.", examples=["operator"])]
     ] = UNSET
 
 

@@ -206,6 +206,10 @@ class AgentReady(Stored, tag="agent_ready", kw_only=True):
 class SessionStarted(Stored, tag="session_started", kw_only=True):
     """A session begins; the first event with its `session_id`."""
 
+    lease: Opt[
+        Annotated[float, Meta(description="Seconds in which its agent promises to say again that it lives.")]
+    ] = UNSET
+
     example: ClassVar = {
         "type": "session_started",
         "timestamp": 1795429986.66,
@@ -221,7 +225,8 @@ class SessionEnded(Stored, tag="session_ended", kw_only=True):
         Annotated[
             str,
             Meta(
-                description="Such as `participant_disconnected`, `agent_stopped`, `conversation_over`, `worker_lost`, "
+                description="Such as `participant_disconnected`, `agent_stopped`, `conversation_over`, "
+                "`worker_lost`, `lease_expired`, "
                 "`error`, or LiveKit's own word for it.",
                 examples=["participant_disconnected", "agent_stopped", "error"],
             ),

@@ -10,6 +10,8 @@ from hub.interest import Interest
 if TYPE_CHECKING:
     from werkzeug.datastructures import MultiDict
 
+MOST_DIGITS = 9
+"""Longer counts are taken for mistakes."""
 FILTERS = ("room", "type", "participant", "session_id")
 
 
@@ -28,7 +30,7 @@ def count(args: MultiDict[str, str], name: str, default: int, most: int) -> int:
     text = args.get(name)
     if text is None or text == "":
         return default
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
         raise BadRequest(f"{name}={text[:40]!r}: expected a count from 0 to {most}.", field=name)
     return min(int(text), most)
 
