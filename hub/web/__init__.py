@@ -16,6 +16,7 @@ from hub.web import (
     rooms,
     stream,
     token,
+    vendor,
 )
 from hub.web.services import EXTENSION, Services, services_of
 from hub.web.shortcut import Shortcut
@@ -34,6 +35,6 @@ def init_app(app: Flask, parts: Services) -> None:
     answers.init_app(app)
     access.init_app(app)
     cors.init_app(app, parts)
-    for module in (stream, publish, lease, agent, rooms, token, livekit_webhook, pages):
+    for module in (stream, publish, lease, agent, rooms, token, livekit_webhook, vendor, pages):
         app.register_blueprint(module.blueprint)
     app.wsgi_app = Shortcut(app.wsgi_app, parts)  # type: ignore[method-assign] # how Flask takes middleware

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import secrets
 from pathlib import Path
 from typing import Any, Final
 
 from flask import Blueprint, Response
 
 from hub import __version__
-from hub.web import answers
+from hub.web import answers, vendor
 from hub.web.services import services
 
 blueprint = Blueprint("pages", __name__)
@@ -22,13 +23,14 @@ PAGE: Final = Path(__file__).resolve().parents[2] / "stream-test.html"
 @blueprint.get("/")
 @blueprint.get("/stream-test.html")
 def page() -> Response:
-    """Serve the live page; nothing but its own script and style may run in it."""
-    html = PAGE.read_bytes()
+    """Serve the live page; nothing but its own script and style, and LiveKit's client, may run in it."""
+    nonce = secrets.token_urlsafe(16)
+    html = vendor.with_talk(PAGE.read_bytes(), services(), nonce)
     return Response(
         html,
         mimetype="text/html",
         headers={
-            "Content-Security-Policy": content_security_policy(html),
+            "Content-Security-Policy": content_security_policy(html, nonce),
             "X-Content-Type-Options": "nosniff",
             "Referrer-Policy": "no-referrer",
             "Cache-Control": "no-cache",
@@ -49,9 +51,14 @@ def health() -> Response:
     return answers.json(body, 503 if parts.draining else 200)
 
 
-def content_security_policy(html: bytes) -> str:
-    """Return a policy that allows exactly the script and the style that stand in the page."""
-    scripts = " ".join(_hashes(html, b"script"))
+def content_security_policy(html: bytes, nonce: str) -> str:
+    """Return a policy that allows exactly the script and the style in the page, and the script that it loads.
+
+    Args:
+        html: the page as sent.
+        nonce: which the page puts on the one script that it loads (`hub.web.vendor`).
+    """
+    scripts = " ".join((*_hashes(html, b"script"), f"'nonce-{nonce}'"))
     styles = " ".join(_hashes(html, b"style"))
     return (
         f"default-src 'none'; script-src {scripts}; style-src {styles}; connect-src *; img-src 'self' data:; "
