@@ -127,7 +127,7 @@ class Hub:
             for entry in appended.new:
                 self.counters.count(entry.type)
             self.counters.duplicates += appended.duplicates
-            notified = self._count_readers(appended.new)
+            notified = self._count_readers(appended.new) if appended.new else 0
             if appended.new:
                 self._pending.extend(appended.new)
                 self.schedule()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import resource
 import signal
@@ -79,7 +80,7 @@ def serve(app: Flask, settings: Settings) -> None:
         parts.stop()
         raise
     parts.max_clients = min(settings.max_clients, raise_descriptor_limit() - SPARE_DESCRIPTORS)
-    writer = Writer(parts.hub, heartbeat=settings.heartbeat)
+    writer = parts.writer = Writer(parts.hub, heartbeat=settings.heartbeat)
     server = Server(listener, app, writer)
     ended = _watch_signals()
     host, port = listener.getsockname()[:2]
@@ -87,10 +88,13 @@ def serve(app: Flask, settings: Settings) -> None:
     writer.start()
     parts.start(gevent.get_hub().threadpool.apply)
     server.start()
+    # What start-up made stays for good: looking through it again and again would hold up the loop for 20 ms each time.
+    gc.collect()
+    gc.freeze()
     _greet(parts)
     ended.wait()
     log.info("stopping")
-    parts.stop(lambda: writer.drain(settings.drain))
+    parts.stop(writer.drain)
     server.stop(timeout=1)
     writer.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from hub import event
@@ -47,11 +48,13 @@ class Redaction:
         """
         try:
             return event.rebuild(posted, self._function(event.fields_of(posted)))
-        except InvalidEvent:
-            log.exception("STREAM_REDACT answered something that is not an event")
-            raise Unavailable(
-                "The redaction hook answered something that is not an event; nothing was stored."
-            ) from None
-        except Exception as error:
-            log.exception("STREAM_REDACT failed")
-            raise Unavailable("The redaction hook failed; nothing was stored.") from error
+        except Exception as error:  # noqa: BLE001 - the operator's code may raise anything
+            _tell(error)
+            raise Unavailable("The redaction hook (STREAM_REDACT) failed; nothing was stored.") from None
+
+
+def _tell(error: Exception) -> None:
+    """Log what failed and where; not the message nor the traceback's values, which may hold what somebody said."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    what = "answered something that is not an event" if isinstance(error, InvalidEvent) else "failed"
+    log.error("STREAM_REDACT %s: %s in %s, line %s", what, type(error).__name__, place.filename, place.lineno)

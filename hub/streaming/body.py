@@ -44,11 +44,18 @@ class StreamBody:
                     hub.keep(subscriber.interest, position, hub.fetch(subscriber.interest, position))
                 elif isinstance(pulled, bytes):
                     yield pulled
-                elif not subscriber.wait(self._heartbeat):
+                elif not subscriber.wait(self._patience()) and not self._expired():
                     yield heartbeat(hub.clock(), hub.place(subscriber), chunked=False)
             yield goodbye("credential_expired", 1000, chunked=False)
         finally:
             hub.unsubscribe(subscriber)
+
+    def _patience(self) -> float:
+        """Seconds until the next heartbeat, or until the credential expires."""
+        expires_at = self.subscriber.expires_at
+        if expires_at is None:
+            return self._heartbeat
+        return min(self._heartbeat, max(0.0, expires_at - self.hub.clock()) + 0.001)
 
     def _expired(self) -> bool:
         expires_at = self.subscriber.expires_at

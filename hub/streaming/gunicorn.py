@@ -17,6 +17,7 @@ import gevent
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIHandler, PyWSGIServer
 
+from hub import logs
 from hub.errors import SettingsError
 from hub.streaming.environ import WRITER_KEY
 from hub.streaming.server import BoundedMixin, HandoverMixin
@@ -49,15 +50,19 @@ class Worker(GeventPyWSGIWorker):
     def run(self) -> None:
         """Serve, with streams handed to the writer."""
         parts = services_of(self.wsgi)
-        host, port = self.sockets[0].getsockname()[:2]
+        logs.configure(parts.settings.log_format)
+        # A Unix socket's address is a path, which no other machine reaches.
+        reachable = [name[:2] for sock in self.sockets if isinstance(name := sock.getsockname(), tuple)]
         try:
-            refuse_open_off_loopback(parts.settings, host)
+            for host, _ in reachable:
+                refuse_open_off_loopback(parts.settings, host)
         except SettingsError as error:
             self.log.error("%s", error)  # noqa: TRY400 - the sentence says it all
             parts.stop()
             sys.exit(Arbiter.APP_LOAD_ERROR)
-        parts.url = f"http://{host}:{port}"
-        self._writer = Writer(parts.hub, heartbeat=parts.settings.heartbeat)
+        if reachable:
+            parts.url = f"http://{reachable[0][0]}:{reachable[0][1]}"
+        self._writer = parts.writer = Writer(parts.hub, heartbeat=parts.settings.heartbeat)
         self._writer.start()
         parts.start(gevent.get_hub().threadpool.apply)
         self.server_class = self._make_server
@@ -70,7 +75,7 @@ class Worker(GeventPyWSGIWorker):
     handle_quit = handle_exit
 
     def _drain(self, parts: Services, sig: int, frame: Any) -> None:
-        parts.stop(lambda: self._writer.drain(parts.settings.drain))
+        parts.stop(self._writer.drain)
         super().handle_exit(sig, frame)
 
     def _make_server(self, *arguments: Any, environ: dict[str, Any], **options: Any) -> PyWSGIServer:

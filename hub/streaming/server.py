@@ -188,7 +188,8 @@ class BoundedMixin:
                 log.debug("a client that sent too much is gone: %s", error)
 
     def _handle_client_error(self, ex: Exception) -> tuple[str, bytes]:
-        log.info("a request from %s could not be read: %s", self.client_address, ex)
+        # What was sent is not told: a key or a ticket may stand in it.
+        log.info("a request from %s could not be read (%s)", self.client_address, type(ex).__name__)
         return ("400", problem_response("400 Bad Request", "The request could not be read as HTTP/1.1."))
 
 

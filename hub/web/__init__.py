@@ -9,10 +9,13 @@ from hub.web import (
     agent,
     answers,
     cors,
+    headers,
     lease,
     livekit_webhook,
+    metrics,
     pages,
     publish,
+    reference,
     rooms,
     stream,
     token,
@@ -35,6 +38,20 @@ def init_app(app: Flask, parts: Services) -> None:
     answers.init_app(app)
     access.init_app(app)
     cors.init_app(app, parts)
-    for module in (stream, publish, lease, agent, rooms, token, livekit_webhook, vendor, pages):
+    headers.init_app(app)
+    parts.limits.init_app(app)
+    for module in (
+        stream,
+        publish,
+        lease,
+        agent,
+        rooms,
+        token,
+        livekit_webhook,
+        metrics,
+        reference,
+        vendor,
+        pages,
+    ):
         app.register_blueprint(module.blueprint)
     app.wsgi_app = Shortcut(app.wsgi_app, parts)  # type: ignore[method-assign] # how Flask takes middleware

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from flask import request
 
+from hub import audit
 from hub.address import parse_address
-from hub.auth import OPERATOR, Grant, credential_of
-from hub.errors import Forbidden, Misdirected, SettingsError
+from hub.auth import ANONYMOUS, OPERATOR, SUBSCRIBE, Expired, Grant, credential_of
+from hub.errors import Forbidden, HubError, Misdirected, SettingsError, Unauthorized
 from hub.interest import Interest
 from hub.origin import host_allowed, host_needs_no_trust, request_allowed
+from hub.web.limits import Action
 from hub.web.services import services
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ Environ = dict[str, Any]
 """A WSGI environ (PEP 3333)."""
 
 _CLIENT = "hub.client"
+_WHO = "hub.who"
+AUDITED = frozenset({401, 403, 421, 429})
+"""Refusals that are about who asks and how often; others are mistakes."""
 OPERATE_PREFIXES = ("/api/agent/start", "/api/agent/stop", "/api/sessions", "/api/rooms", "/api/token")
 
 
@@ -91,16 +96,85 @@ def require_of(parts: Services, environ: Environ, scope: str, room: str | None =
         Unauthorized: no credential, or one that is not known.
         Forbidden: the scope or the room is not the credential's.
     """
-    credential = credential_of(environ.get("HTTP_AUTHORIZATION"), environ.get("HTTP_X_API_KEY"))
-    open_access = parts.settings.allow_open or client_of(parts, environ).loopback
-    grant = parts.authenticator.authenticate(credential, parts.clock(), open_access=open_access)
+    client = client_of(parts, environ)
+    try:
+        credential = credential_of(environ.get("HTTP_AUTHORIZATION"), environ.get("HTTP_X_API_KEY"))
+        open_access = parts.settings.allow_open or client.loopback
+        grant = parts.authenticator.authenticate(credential, parts.clock(), open_access=open_access)
+    except Unauthorized:
+        # Nobody finds a key by trying.
+        parts.limits.check(Action.WRONG_CREDENTIAL, client)
+        raise
+    environ[_WHO] = grant.who
     parts.authenticator.require(grant, scope, room)
     return grant
+
+
+def reader_of(parts: Services, environ: Environ, ticket: str | None) -> Grant | Expired:
+    """Return what a sender may read: by its ticket where it has one, else as `require_of` tells.
+
+    Raises:
+        Unauthorized: not a ticket of this hub, or no credential.
+        Forbidden: the credential is not one to read with.
+    """
+    if ticket is None:
+        return require_of(parts, environ, SUBSCRIBE)
+    try:
+        found = parts.authenticator.open_ticket(ticket, parts.clock())
+    except Unauthorized:
+        parts.limits.check(Action.WRONG_CREDENTIAL, client_of(parts, environ))
+        raise
+    environ[_WHO] = found.who
+    return found
 
 
 def require(scope: str, room: str | None = None) -> Grant:
     """Do as `require_of` for the request that Flask serves now."""
     return require_of(services(), request.environ, scope, room)
+
+
+def limit(action: Action, grant: Grant | None = None) -> None:
+    """Count what the sender of this request does.
+
+    Args:
+        action: what it is.
+        grant: counted by; the address where there is none.
+
+    Raises:
+        TooMany: the limit is reached.
+    """
+    parts = services()
+    parts.limits.check(action, client_of(parts, request.environ), grant)
+
+
+def note_of(parts: Services, environ: Environ, action: str, **what: Any) -> None:
+    """Write what a sender does to the audit."""
+    audit.note(action, environ.get(_WHO, ANONYMOUS), client_of(parts, environ).address, **what)
+
+
+def note(action: str, **what: Any) -> None:
+    """Do as `note_of` for the request that Flask serves now."""
+    note_of(services(), request.environ, action, **what)
+
+
+def note_refusal_of(parts: Services, environ: Environ, error: HubError, route: str | None) -> None:
+    """Count a refusal, and write it to the audit where it is about who asks.
+
+    Args:
+        parts: the hub's services.
+        environ: the request's.
+        error: what its sender is told.
+        route: the path as the route has it: what was sent in its place may be a secret that is in the wrong one.
+    """
+    parts.refusals[error.status] += 1
+    if error.status in AUDITED:
+        note_of(parts, environ, "refuse", status=error.status, route=route, scope=error.extra.get("scope"))
+
+
+def note_refusal(error: HubError) -> None:
+    """Do as `note_refusal_of` for the request that Flask serves now."""
+    rule = request.url_rule
+    note_refusal_of(services(), request.environ, error, None if rule is None else rule.rule)
 
 
 def interest_of(grant: Grant, query: Interest) -> Interest:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from flask import Blueprint, Response
 
-from hub.auth import OPERATE
+from hub.auth import OPERATE, require_room
 from hub.errors import Unavailable
 from hub.supervisor import SupervisorClosedError
 from hub.web import access, answers
+from hub.web.limits import Action
 from hub.web.services import services
 
 if TYPE_CHECKING:
@@ -39,9 +40,12 @@ class StartRequest(msgspec.Struct, forbid_unknown_fields=True):
 @blueprint.post("/api/agent/start")
 def start() -> Response:
     """Start the agent, unless it runs."""
-    access.require(OPERATE)
+    grant = access.require(OPERATE)
+    access.limit(Action.START, grant)
     parts = services()
     asked = answers.body(StartRequest)
+    # An agent without a room of its own serves all of them.
+    require_room(grant, asked.room)
     chosen, why = choose_mode(parts.settings) if asked.mode == "auto" else (asked.mode, "It was asked for.")
     if parts.draining:
         raise Unavailable("The server is stopping: no agent is started any more.")
@@ -49,6 +53,11 @@ def start() -> Response:
         started = parts.supervisor.start(chosen, asked.room, asked.wait)
     except SupervisorClosedError as error:
         raise Unavailable(f"{error}.") from error
+    found = started.status
+    require_room(grant, found.room)
+    access.note(
+        "start", mode=found.mode, room=found.room, pid=found.pid, already_running=started.already_running
+    )
     body = _describe(started.status, why if started.status.mode == chosen else "It was started so.")
     if started.already_running:
         body["already_running"] = True
@@ -58,16 +67,24 @@ def start() -> Response:
 @blueprint.post("/api/agent/stop")
 def stop() -> Response:
     """Let the agent say its last words, then end it."""
-    access.require(OPERATE)
-    return answers.json(_describe(services().supervisor.stop(), None))
+    grant = access.require(OPERATE)
+    supervisor = services().supervisor
+    running = supervisor.status()
+    require_room(grant, running.room)
+    access.note("stop", mode=running.mode, room=running.room, pid=running.pid)
+    return answers.json(_describe(supervisor.stop(), None))
 
 
 @blueprint.get("/api/agent/status")
 def status() -> Response:
     """Tell the agent's state, and in which mode it would start."""
-    access.require(OPERATE)
+    grant = access.require(OPERATE)
     parts = services()
-    body = _describe(parts.supervisor.status(), None)
+    found = parts.supervisor.status()
+    body = _describe(found, None)
+    if not grant.allows_room(found.room):
+        # Its log may tell of other rooms.
+        body["log"] = []
     mode, why = choose_mode(parts.settings)
     return answers.json({**body, "auto": {"mode": mode, "why": why}})
 

@@ -11,6 +11,7 @@ from flask import Response, request
 from werkzeug.exceptions import HTTPException
 
 from hub import errors
+from hub.web import access
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -54,6 +55,7 @@ def init_app(app: Flask) -> None:
 
 
 def _hub_error(error: errors.HubError) -> Response:
+    access.note_refusal(error)
     extra = {name: value for name, value in error.extra.items() if value is not None}
     answer = problem(error.status, error.title, error.detail, extra)
     answer.headers.update(error.headers())

@@ -31,8 +31,6 @@ def page() -> Response:
         mimetype="text/html",
         headers={
             "Content-Security-Policy": content_security_policy(html, nonce),
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer",
             "Cache-Control": "no-cache",
         },
     )

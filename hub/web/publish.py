@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -11,7 +12,8 @@ from hub import event
 from hub.auth import PUBLISH, require_room
 from hub.errors import BadRequest, Unavailable, UnsupportedMedia
 from hub.streaming.environ import BODY_KEY
-from hub.web import access, answers
+from hub.web import access, answers, headers
+from hub.web.limits import Action
 from hub.web.services import services
 
 if TYPE_CHECKING:
@@ -27,7 +29,12 @@ PATH: Final = "/api/agent/data"
 AGENT: Final = "agent-key"
 MAX_KEY: Final = 255
 
-_HEADERS: Final = (("Content-Type", "application/json"), ("Vary", "Origin"), *answers.NOT_CACHED.items())
+_HEADERS: Final = (
+    ("Content-Type", "application/json"),
+    ("Vary", "Origin"),
+    *answers.NOT_CACHED.items(),
+    *headers.EVERYWHERE.items(),
+)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -49,7 +56,9 @@ def serve(parts: Services, environ: dict[str, Any]) -> answers.Plain:
 
 
 def _take(parts: Services, environ: dict[str, Any], read: Callable[[], bytes]) -> bytes:
+    started = time.perf_counter()
     grant = access.require_of(parts, environ, PUBLISH)
+    parts.limits.check(Action.PUBLISH, access.client_of(parts, environ), grant)
     if parts.draining and grant.who != AGENT:
         raise Unavailable("The server is stopping; send it again to the next one.", retry_after=2)
     events, single = _parse(environ, read)
@@ -60,7 +69,9 @@ def _take(parts: Services, environ: dict[str, Any], read: Callable[[], bytes]) -
         events = [parts.redact(one) for one in events]
     receipt = parts.hub.publish(events)
     parts.sessions.saw(events, supervised=grant.who == AGENT)
-    return _describe(receipt, single=single)
+    answer = _describe(receipt, single=single)
+    parts.publishing.observe(time.perf_counter() - started)
+    return answer
 
 
 def _describe(receipt: Receipt, *, single: bool) -> bytes:

@@ -8,16 +8,15 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from hub import cursor
-from hub.auth import OPERATE, SUBSCRIBE
+from hub.auth import OPERATE, SUBSCRIBE, require_room
 from hub.errors import BadRequest, NotFound
 from hub.history.entry import Limit
-from hub.interest import EVERYTHING
+from hub.interest import EVERYTHING, Interest
 from hub.web import access, answers, query
 from hub.web.services import services
 
 if TYPE_CHECKING:
     from hub.history.entry import Entry
-    from hub.interest import Interest
     from hub.web.services import Services
 
 blueprint = Blueprint("rooms", __name__)
@@ -74,12 +73,31 @@ def erase_room(name: str) -> Response:
 @blueprint.delete("/api/sessions/<path:session_id>")
 def erase_session(session_id: str) -> Response:
     """Erase a session's events for good."""
-    access.require(OPERATE)
-    return _erased(services(), session_id=session_id)
+    grant = access.require(OPERATE)
+    parts = services()
+    # Under the lock, so that nothing is stored between the look and the erasure.
+    with parts.hub.lock:
+        if grant.rooms is not None:
+            for room in _rooms_of(parts, session_id):
+                require_room(grant, room)
+        return _erased(parts, session_id=session_id)
+
+
+def _rooms_of(parts: Services, session_id: str) -> set[str | None]:
+    """Return every room in which a session has events; None stands for those in no room."""
+    found: set[str | None] = set()
+    interest = Interest(sessions=frozenset({session_id}))
+    position, head = parts.history.bounds.oldest - 1, parts.history.bounds.head
+    while position < head:
+        page = parts.history.since(position, interest, Limit(MAX_LIMIT, PAGE_BYTES))
+        found.update(entry.room for entry in page.entries)
+        position = page.upto
+    return found
 
 
 def _erased(parts: Services, *, room: str | None = None, session_id: str | None = None) -> Response:
     count = parts.hub.erase(room=room, session_id=session_id)
+    access.note("erase", room=room, session_id=session_id, events=count)
     parts.rooms.forget()
     parts.sessions.forget(room=room, session_id=session_id)
     return answers.json({"status": "ok", "erased": count})

@@ -7,8 +7,9 @@ import secrets
 import tempfile
 import threading
 import time
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from flask import current_app
 
@@ -18,13 +19,16 @@ from hub.auth import Authenticator
 from hub.broadcast import Hub
 from hub.history import open_history
 from hub.housekeeper import Housekeeper
+from hub.latency import Latency
 from hub.livekit.recall import Recall
 from hub.livekit.service import Service
 from hub.livekit.tokens import Minter
+from hub.metrics import Metrics
 from hub.redaction import Redaction
 from hub.rooms import RoomStates
 from hub.session_watch import SessionWatch
 from hub.supervisor import Supervisor
+from hub.web.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,9 +36,14 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from hub.settings import Settings
+    from hub.streaming.writer import Writer
 
 Read = TypeVar("Read")
 
+DRAIN_BUDGET: Final = 8.5
+"""Seconds for the agent's end and the streams' goodbyes together; what follows takes less than 1.5 s."""
+AGENT_BUDGET: Final = 4.0
+"""Seconds that the agent has for its last words when the server stops; then it is killed."""
 EXTENSION = "streaming-hub"
 
 
@@ -49,6 +58,9 @@ class Services:
     Attributes:
         url: where the agent process reaches the server; set when the port is known.
         max_clients: how many streams may be open; the descriptors may allow fewer than the setting.
+        publishing: how long accepted publishing requests took, without the network.
+        writer: who serves the streams, where the server hands them over.
+        refusals: how many requests were refused, by status.
         draining: whether the server is about to stop: new streams and foreign events are refused.
 
     Raises:
@@ -72,6 +84,10 @@ class Services:
         self.redact = Redaction(settings.redact) if settings.redact else None
         self.max_clients = settings.max_clients
         self.proxies = TrustedProxies(settings.trusted_proxies)
+        self.limits = Limits(settings)
+        self.refusals: Counter[int] = Counter()
+        self.publishing = Latency()
+        self.writer: Writer | None = None
         self.history = open_history(settings, clock())
         self.hub = Hub(self.history, queue_size=settings.queue_size, clock=clock)
         self.offload: Callable[[Callable[[], Any]], Any] = _call
@@ -81,6 +97,7 @@ class Services:
         self.sessions = SessionWatch(self.hub, self.recall)
         self.supervisor = _supervisor(self, agent_command)
         self.housekeeper = Housekeeper(self.hub)
+        self.metrics = Metrics(self)
         self._stopped = threading.Event()
 
     def start(self, offload: Callable[[Callable[[], Any]], Any]) -> None:
@@ -96,21 +113,22 @@ class Services:
         """Read from the history, off the serving thread where that may wait for a disk."""
         return cast("Read", self.offload(function)) if self.history.on_disk else function()
 
-    def stop(self, say_goodbye: Callable[[], None] = lambda: None) -> None:
-        """End in order: the agent with its last words, then the streams, then the history.
+    def stop(self, say_goodbye: Callable[[float], None] = lambda _seconds: None) -> None:
+        """End in order, within 10 s: the agent with its last words, then the streams, then the history.
 
         Args:
-            say_goodbye: ends the open streams.
+            say_goodbye: ends the open streams, spread over so many seconds.
         """
         if self._stopped.is_set():
             return
         self._stopped.set()
         self.draining = True
+        until = time.monotonic() + DRAIN_BUDGET
         if self.recall is not None:
             self.recall.stop()
-        self.supervisor.close()
+        self.supervisor.close(AGENT_BUDGET)
         self.sessions.stop()
-        say_goodbye()
+        say_goodbye(max(0.0, min(self.settings.drain, until - time.monotonic())))
         self.housekeeper.stop()
         self.history.close()
 

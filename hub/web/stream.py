@@ -11,13 +11,16 @@ from flask import Blueprint, Response, request
 from werkzeug.wrappers import Request
 
 from hub import cursor, sse
-from hub.auth import SUBSCRIBE, Expired, Grant
-from hub.errors import BadRequest, Unavailable
+from hub.auth import SUBSCRIBE, Expired
+from hub.errors import BadRequest, HubError, TooMany, Unavailable
 from hub.streaming.body import StreamBody
 from hub.web import access, answers, query
+from hub.web.headers import EVERYWHERE
+from hub.web.limits import Action
 from hub.web.services import services
 
 if TYPE_CHECKING:
+    from hub.address import Client
     from hub.interest import Interest
     from hub.web.services import Services
 
@@ -55,11 +58,11 @@ def serve(parts: Services, environ: dict[str, Any]) -> answers.Plain:
         HubError: it was refused.
     """
     headers, body = _answer(parts, Request(environ))
-    return [*headers, ("Vary", "Origin")], body
+    return [*headers, ("Vary", "Origin"), *EVERYWHERE.items()], body
 
 
 def _answer(parts: Services, asked: Request) -> answers.Plain:
-    grant = _reader(parts, asked)
+    grant = access.reader_of(parts, asked.environ, asked.args.get("ticket"))
     if isinstance(grant, Expired):
         return _goodbye("ticket_expired", 1000)
     if asked.method == "HEAD":
@@ -67,10 +70,14 @@ def _answer(parts: Services, asked: Request) -> answers.Plain:
         return HEADERS, iter(())
     if parts.draining:
         return _goodbye("draining", random.randint(1000, 5000))
-    if len(parts.hub) >= parts.max_clients:
-        return _full(asked)
+    client = access.client_of(parts, asked.environ)
+    refused = _refusal(parts, client)
+    if refused is not None:
+        return _refused(parts, asked, refused)
     interest = access.interest_of(grant, query.filters(asked.args))
-    return HEADERS, _open(parts, asked, interest, grant.expires_at)
+    body = _open(parts, asked, interest, grant.expires_at)
+    body.subscriber.address = client.bucket
+    return HEADERS, body
 
 
 @blueprint.post("/api/stream/ticket")
@@ -78,16 +85,27 @@ def ticket() -> Response:
     """Answer a short-lived credential that may stand in a URL."""
     parts = services()
     grant = access.require(SUBSCRIBE)
+    access.limit(Action.TICKET, grant)
     asked = answers.body(TicketRequest)
     text, expires_in = parts.authenticator.mint_ticket(grant, asked.room, parts.clock(), TICKET_SECONDS)
     return answers.json({"ticket": text, "expires_in": expires_in})
 
 
-def _reader(parts: Services, asked: Request) -> Grant | Expired:
-    text = asked.args.get("ticket")
-    if text is None:
-        return access.require_of(parts, asked.environ, SUBSCRIBE)
-    return parts.authenticator.open_ticket(text, parts.clock())
+def _refusal(parts: Services, client: Client) -> HubError | None:
+    """Return why a client gets no further stream, if it gets none."""
+    most = parts.limits.streams_of_one(client)
+    if len(parts.hub) >= parts.max_clients:
+        return Unavailable("All streams are taken; come back later.", retry_after=random.randint(5, 60))
+    if most is not None and parts.hub.addresses[client.bucket] >= most:
+        return TooMany(
+            f"{most} streams are open from this address already: close one.",
+            retry_after=random.randint(5, 60),
+        )
+    try:
+        parts.limits.check(Action.CONNECT, client)
+    except TooMany as error:
+        return error
+    return None
 
 
 def _open(parts: Services, asked: Request, interest: Interest, expires_at: float | None) -> StreamBody:
@@ -138,7 +156,8 @@ def _goodbye(reason: str, retry_ms: int) -> answers.Plain:
     return [*HEADERS, ("Content-Length", str(len(frame))), ("Connection", "close")], [frame]
 
 
-def _full(asked: Request) -> answers.Plain:
+def _refused(parts: Services, asked: Request, error: HubError) -> answers.Plain:
     if "text/event-stream" not in asked.headers.get("Accept", ""):
-        raise Unavailable("All streams are taken; come back later.", retry_after=random.randint(5, 60))
+        raise error
+    access.note_refusal_of(parts, asked.environ, error, PATH)
     return _goodbye("too_many_clients", random.randint(10_000, 120_000))

@@ -11,6 +11,7 @@ from hub.auth import JOIN, require_room
 from hub.errors import Forbidden, Unavailable, UnsupportedMedia
 from hub.livekit import tokens
 from hub.web import access, answers
+from hub.web.limits import Action
 from hub.web.services import services
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ blueprint = Blueprint("token", __name__)
 def token() -> Response:
     """Answer a token for one participant in one room, within the caller's own rooms and time."""
     grant = access.require(JOIN)
+    access.limit(Action.TOKEN, grant)
     parts = services()
     asked = _read()
     room = _room(grant, asked)

@@ -1,0 +1,24 @@
+"""What every answer tells browsers: do not guess types, tell nobody where you come from, show it in no frame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from flask import Flask, Response
+
+EVERYWHERE: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+POLICY: Final = "Content-Security-Policy"
+NO_PAGE: Final = "default-src 'none'; frame-ancestors 'none'"
+"""For answers that are no pages: should a browser show one all the same, nothing in it runs or loads."""
+
+
+def init_app(app: Flask) -> None:
+    """Add them to every answer; a page brings a policy of its own."""
+    app.after_request(_protect)
+
+
+def _protect(answer: Response) -> Response:
+    answer.headers.update(EVERYWHERE)
+    answer.headers.setdefault(POLICY, NO_PAGE)
+    return answer
