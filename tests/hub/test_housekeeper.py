@@ -1,0 +1,94 @@
+"""The housekeeper: forgets in small steps, looks after the store elsewhere, and ends when told."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hub import housekeeper
+from hub.housekeeper import Housekeeper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SECONDS = 30.0
+
+
+class FakeHub:
+    """A hub whose history has so many steps of forgetting to do."""
+
+    def __init__(self, steps: int) -> None:
+        self.lock = threading.RLock()
+        self.history = self
+        self.left = steps
+        self.locked: list[bool] = []
+        self.checkpoints = threading.Semaphore(0)
+        self.clock = lambda: 1234.5
+
+    def trim(self, now: float) -> bool:
+        assert now == 1234.5
+        self.locked.append(held_here(self.lock))
+        self.left -= 1
+        return self.left > 0
+
+    def checkpoint(self) -> None:
+        self.checkpoints.release()
+
+
+def held_here(lock: Any) -> bool:
+    owned: bool = lock._is_owned()
+    return owned
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeper, "PAUSE", 0.001)
+    monkeypatch.setattr(housekeeper, "STEP_PAUSE", 0.001)
+
+
+def keep(hub: FakeHub) -> Housekeeper:
+    fake: Any = hub
+    return Housekeeper(fake)
+
+
+def test_all_steps_are_done_under_the_lock_then_the_store_is_looked_after() -> None:
+    hub = FakeHub(steps=5)
+    keeper = keep(hub)
+    keeper.start()
+    assert hub.checkpoints.acquire(timeout=SECONDS)
+    keeper.stop()
+    assert hub.left <= 0
+    assert hub.locked[:5] == [True] * 5
+
+
+def test_the_store_is_looked_after_where_the_caller_says() -> None:
+    hub = FakeHub(steps=1)
+    keeper = keep(hub)
+    ran = threading.Event()
+
+    def elsewhere(function: Callable[[], None]) -> None:
+        assert not held_here(hub.lock)
+        function()
+        ran.set()
+
+    keeper.start(elsewhere)
+    assert ran.wait(SECONDS)
+    keeper.stop()
+
+
+def test_stop_waits_and_a_second_start_begins_no_second_thread() -> None:
+    hub = FakeHub(steps=1)
+    keeper = keep(hub)
+    keeper.start()
+    thread = keeper._thread
+    keeper.start()
+    assert keeper._thread is thread
+    keeper.stop()
+    assert thread is not None
+    assert not thread.is_alive()
+
+
+def test_stop_before_start_is_harmless() -> None:
+    keep(FakeHub(steps=1)).stop()
