@@ -50,6 +50,11 @@ class StreamBody:
         finally:
             hub.unsubscribe(subscriber)
 
+    def close(self) -> None:
+        """Forget the subscriber, also where nobody iterates any more; WSGI servers call this (PEP 3333)."""
+        if self.subscriber.stream is None:
+            self.hub.unsubscribe(self.subscriber)
+
     def _patience(self) -> float:
         """Seconds until the next heartbeat, or until the credential expires."""
         expires_at = self.subscriber.expires_at
