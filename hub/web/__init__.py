@@ -13,6 +13,7 @@ from hub.web import (
     lease,
     livekit_webhook,
     metrics,
+    names,
     pages,
     publish,
     reference,
@@ -35,6 +36,7 @@ def init_app(app: Flask, parts: Services) -> None:
     app.extensions[EXTENSION] = parts
     # A path with `//` is not found, rather than redirected by an HTML page.
     app.url_map.merge_slashes = False
+    names.init_app(app)
     answers.init_app(app)
     access.init_app(app)
     cors.init_app(app, parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from flask import Blueprint, Response
@@ -17,6 +17,7 @@ from hub.web.services import services
 if TYPE_CHECKING:
     from hub.settings import Settings
     from hub.supervisor import AgentStatus
+    from hub.web.answer_types import AgentAnswer
 
 blueprint = Blueprint("agent", __name__)
 
@@ -86,7 +87,8 @@ def status() -> Response:
         # Its log may tell of other rooms.
         body["log"] = []
     mode, why = choose_mode(parts.settings)
-    return answers.json({**body, "auto": {"mode": mode, "why": why}})
+    body["auto"] = {"mode": mode, "why": why}
+    return answers.json(body)
 
 
 def choose_mode(settings: Settings) -> tuple[str, str]:
@@ -100,8 +102,19 @@ def choose_mode(settings: Settings) -> tuple[str, str]:
     return "livekit", f"LIVEKIT_URL is {settings.livekit_url}."
 
 
-def _describe(found: AgentStatus, why: str | None) -> dict[str, Any]:
-    body = {"status": found.state.value, **found.as_dict()}
+def _describe(found: AgentStatus, why: str | None) -> AgentAnswer:
+    body: AgentAnswer = {
+        "status": found.state,
+        "state": found.state,
+        "pid": found.pid,
+        "mode": found.mode,
+        "room": found.room,
+        "uptime": found.uptime,
+        "restarts": found.restarts,
+        "sessions": found.sessions,
+        "last_error": found.last_error,
+        "log": found.log,
+    }
     if why is not None:
         body["why"] = why
     return body

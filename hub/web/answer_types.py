@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 from msgspec import Meta
 
 from hub.room_types import RoomSummary
+from hub.supervisor.states import State
 
-AgentState = Literal["starting", "ready", "running", "draining", "stopped", "failed"]
-Mode = Literal["livekit", "rehearsal"]
+Mode = Annotated[str, Meta(extra_json_schema={"enum": ["livekit", "rehearsal"]})]
+AgentState = Annotated[State, Meta(description="`running` while a session is live.")]
 Summaries = list[RoomSummary]
 
 
@@ -52,10 +53,10 @@ class Auto(TypedDict):
     why: str
 
 
-class AgentStatus(TypedDict):
+class AgentAnswer(TypedDict):
     """The agent process."""
 
-    status: Annotated[AgentState, Meta(description="The same as `state`.")]
+    status: Annotated[State, Meta(description="The same as `state`.")]
     state: AgentState
     pid: Annotated[int | None, Meta(description="The process; null where there is none.")]
     mode: Annotated[Mode | None, Meta(description="Of the present or the last process.")]

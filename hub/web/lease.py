@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 from flask import Blueprint, Response
@@ -11,6 +11,9 @@ from hub.auth import PUBLISH, require_room
 from hub.sessions import DEFAULT_LEASE, MAX_LEASE, MIN_LEASE
 from hub.web import access, answers
 from hub.web.services import services
+
+if TYPE_CHECKING:
+    from hub.web.answer_types import Lease
 
 blueprint = Blueprint("lease", __name__)
 
@@ -46,4 +49,5 @@ def renew() -> Response:
         for held in asked.sessions:
             require_room(grant, held.room)
     over = services().sessions.renew([(held.session_id, held.room) for held in asked.sessions], asked.lease)
-    return answers.json({"status": "ok", "ended": over})
+    body: Lease = {"status": "ok", "ended": over}
+    return answers.json(body)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from flask import Blueprint, Response, request
 
@@ -14,6 +14,7 @@ from hub.web.services import services
 if TYPE_CHECKING:
     from hub.event import Event
     from hub.livekit.recall import Recall
+    from hub.web.answer_types import WebhookTaken
 
 blueprint = Blueprint("livekit_webhook", __name__)
 
@@ -48,11 +49,12 @@ def webhook() -> Response:
     told = webhooks.read(body, parts.clock())
     event = webhooks.translate(told)
     if event is None:
-        return answers.json({"status": "ignored", "event": told.event})
+        ignored: WebhookTaken = {"status": "ignored", "event": told.event}
+        return answers.json(ignored)
     if parts.recall is not None:
         _note(parts.recall, event)
     receipt = parts.hub.publish([parts.redact(event) if parts.redact else event])
-    answer: dict[str, Any] = {"status": "ok", "id": receipt.ids[0]}
+    answer: WebhookTaken = {"status": "ok", "id": receipt.ids[0]}
     if receipt.duplicates:
         answer["duplicate"] = True
     return answers.json(answer)

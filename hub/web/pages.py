@@ -7,13 +7,16 @@ import hashlib
 import re
 import secrets
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from flask import Blueprint, Response
 
 from hub import __version__
 from hub.web import answers, vendor
 from hub.web.services import services
+
+if TYPE_CHECKING:
+    from hub.web.answer_types import Health
 
 blueprint = Blueprint("pages", __name__)
 
@@ -40,7 +43,7 @@ def page() -> Response:
 def health() -> Response:
     """Tell whether the server takes requests: 503 while it drains."""
     parts = services()
-    body: dict[str, Any] = {
+    body: Health = {
         "status": "draining" if parts.draining else "ok",
         "version": __version__,
         "clients": len(parts.hub),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from hub.broadcast import Receipt
     from hub.event import Event
+    from hub.web.answer_types import BatchPublished, Published
     from hub.web.services import Services
 
 blueprint = Blueprint("publish", __name__)
@@ -75,16 +76,19 @@ def _take(parts: Services, environ: dict[str, Any], read: Callable[[], bytes]) -
 
 
 def _describe(receipt: Receipt, *, single: bool) -> bytes:
-    body: dict[str, Any] = {"status": "ok"}
-    if single:
-        body["id"] = receipt.ids[0]
-        if receipt.duplicates:
-            body["duplicate"] = True
-    else:
-        body["ids"] = receipt.ids
-        body["duplicates"] = receipt.duplicates
-    body["clients_notified"] = receipt.clients_notified
-    return _encode(body)
+    notified = receipt.clients_notified
+    if not single:
+        batch: BatchPublished = {
+            "status": "ok",
+            "ids": receipt.ids,
+            "duplicates": receipt.duplicates,
+            "clients_notified": notified,
+        }
+        return _encode(batch)
+    one: Published = {"status": "ok", "id": receipt.ids[0], "clients_notified": notified}
+    if receipt.duplicates:
+        one["duplicate"] = True
+    return _encode(one)
 
 
 def _parse(environ: dict[str, Any], read: Callable[[], bytes]) -> tuple[list[Event], bool]:

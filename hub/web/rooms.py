@@ -17,6 +17,7 @@ from hub.web.services import services
 
 if TYPE_CHECKING:
     from hub.history.entry import Entry
+    from hub.web.answer_types import Erased, EventsPage, RoomList
     from hub.web.services import Services
 
 blueprint = Blueprint("rooms", __name__)
@@ -48,7 +49,8 @@ def rooms() -> Response:
     parts = services()
     interest = access.interest_of(access.require(SUBSCRIBE), EVERYTHING)
     states, _ = parts.rooms.current()
-    return answers.json({"rooms": parts.rooms.summaries(states, interest)})
+    body: RoomList = {"rooms": parts.rooms.summaries(states, interest)}
+    return answers.json(body)
 
 
 @blueprint.get("/api/rooms/<path:name>")
@@ -100,7 +102,8 @@ def _erased(parts: Services, *, room: str | None = None, session_id: str | None 
     access.note("erase", room=room, session_id=session_id, events=count)
     parts.rooms.forget()
     parts.sessions.forget(room=room, session_id=session_id)
-    return answers.json({"status": "ok", "erased": count})
+    body: Erased = {"status": "ok", "erased": count}
+    return answers.json(body)
 
 
 def _position(parts: Services, name: str) -> int | None:
@@ -131,7 +134,7 @@ def _backward(parts: Services, interest: Interest, before: int, limit: int) -> R
 
 def _page(parts: Services, entries: list[Entry], *, next_after: int, more: bool) -> Response:
     epoch = parts.history.bounds.epoch
-    body = {
+    body: EventsPage = {
         "events": [msgspec.Raw(entry.data) for entry in entries],
         "next": cursor.show(epoch, next_after),
         "previous": cursor.show(epoch, entries[0].seq) if entries else None,

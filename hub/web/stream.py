@@ -22,6 +22,7 @@ from hub.web.services import services
 if TYPE_CHECKING:
     from hub.address import Client
     from hub.interest import Interest
+    from hub.web.answer_types import Ticket
     from hub.web.services import Services
 
 blueprint = Blueprint("stream", __name__)
@@ -88,7 +89,8 @@ def ticket() -> Response:
     access.limit(Action.TICKET, grant)
     asked = answers.body(TicketRequest)
     text, expires_in = parts.authenticator.mint_ticket(grant, asked.room, parts.clock(), TICKET_SECONDS)
-    return answers.json({"ticket": text, "expires_in": expires_in})
+    body: Ticket = {"ticket": text, "expires_in": expires_in}
+    return answers.json(body)
 
 
 def _refusal(parts: Services, client: Client) -> HubError | None:

@@ -17,6 +17,7 @@ from hub.web.services import services
 if TYPE_CHECKING:
     from hub.auth import Grant
     from hub.livekit.tokens import TokenRequest
+    from hub.web.answer_types import Token
     from hub.web.services import Services
 
 blueprint = Blueprint("token", __name__)
@@ -40,7 +41,8 @@ def token() -> Response:
     made = minter.participant(asked, room, identity, seconds)
     if parts.recall is not None and not (asked.room_config or {}).get("agents"):
         parts.recall.entered(room)
-    return answers.json({"server_url": url, "participant_token": made}, 201)
+    body: Token = {"server_url": url, "participant_token": made}
+    return answers.json(body, 201)
 
 
 def _read() -> TokenRequest:

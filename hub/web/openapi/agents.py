@@ -7,7 +7,7 @@ from typing import Final
 from hub.auth import OPERATE
 from hub.errors import Unavailable
 from hub.web.agent import StartRequest
-from hub.web.answer_types import AgentStatus
+from hub.web.answer_types import AgentAnswer
 from hub.web.openapi.endpoint import Endpoint, json, ok
 
 GROUP: Final = "Agent"
@@ -45,7 +45,7 @@ ENDPOINTS: Final = (
         scope=OPERATE,
         body=(json(StartRequest, {"mode": "rehearsal", "wait": 10}),),
         answers=ok(
-            AgentStatus,
+            AgentAnswer,
             {**_RUNNING, "status": "starting", "state": "starting", "sessions": 0, "log": [], "why": _WHY},
             "It starts, or ran already.",
         ),
@@ -58,7 +58,7 @@ ENDPOINTS: Final = (
         summary="Stop the agent",
         text="It ends its sessions and posts its last events, within 10 seconds. No body is needed.",
         scope=OPERATE,
-        answers=ok(AgentStatus, _STOPPED, "There is no agent now."),
+        answers=ok(AgentAnswer, _STOPPED, "There is no agent now."),
     ),
     Endpoint(
         method="GET",
@@ -66,6 +66,6 @@ ENDPOINTS: Final = (
         group=GROUP,
         summary="The agent's state",
         scope=OPERATE,
-        answers=ok(AgentStatus, {**_RUNNING, "auto": {"mode": "rehearsal", "why": _WHY}}, "Its state."),
+        answers=ok(AgentAnswer, {**_RUNNING, "auto": {"mode": "rehearsal", "why": _WHY}}, "Its state."),
     ),
 )

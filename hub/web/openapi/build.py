@@ -56,7 +56,10 @@ ERRORS: Final[dict[type[HubError], tuple[str, str]]] = {
         "The credential lacks the scope or the room, or a web page of an origin that is not listed sent the request.",
         "The origin 'https://elsewhere.example' is not listed in STREAM_CORS_ORIGINS.",
     ),
-    errors.NotFound: ("There is no such thing.", "The room 'support-7' has no stored events."),
+    errors.NotFound: (
+        "There is no such thing; no name is empty.",
+        "The room 'support-7' has no stored events.",
+    ),
     errors.TooLarge: (
         "It has too many bytes or events.",
         "The event has 70000 bytes; at most 65536 are taken.",

@@ -70,7 +70,7 @@ def _navigation(document: dict[str, Any]) -> str:
     for tag in document["tags"]:
         links = "".join(
             f'<li><a href="#{escape(operation["operationId"])}">{_method(method)}'
-            f"<span>{escape(path.removeprefix('/api'))}</span></a></li>"
+            f"<span>{escape(path)}</span></a></li>"
             for method, path, operation in _operations(document, tag["name"])
         )
         parts.append(f"<h2>{escape(tag['name'])}</h2><ul>{links}</ul>")
@@ -111,7 +111,7 @@ def _operation(base_url: str, method: str, path: str, operation: dict[str, Any])
     ]
     if parameters:
         parts.append(f"<h4>Parameters</h4>{_rows(parameters)}")
-    parts.append(f"<h4>Try it</h4>{_code(curl(base_url, method, path, operation))}")
+    parts.append("<h4>Try it</h4>" + _code(curl(base_url, method, path, operation), "line"))
     if "requestBody" in operation:
         optional = "" if operation["requestBody"]["required"] else ", optional"
         parts.append(_contents(f"Body{optional}", operation["requestBody"]["content"]))
@@ -264,8 +264,8 @@ def _text(text: str) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
-def _code(text: str) -> str:
-    return f'<pre tabindex="0"><code>{escape(text)}</code></pre>'
+def _code(text: str, kind: str = "block") -> str:
+    return f'<pre class="{kind}" tabindex="0"><code>{escape(text)}</code></pre>'
 
 
 def _pretty(value: Any) -> str:

@@ -74,7 +74,7 @@ data: {"id":"4fdd2f42-12","type":"transcript","timestamp":1795429993.485,"room":
 
 
 def _name(name: str, text: str, example: str) -> Parameter:
-    return Parameter(name, "path", {"type": "string", "minLength": 1}, text, example)
+    return Parameter(name, "path", {"type": "string", "pattern": "^[^\\r\\n\\x00]+$"}, text, example)
 
 
 ENDPOINTS: Final = (
@@ -175,6 +175,7 @@ ENDPOINTS: Final = (
         scope=OPERATE,
         parameters=(_name("name", "The room.", "support-7"),),
         answers=ok(Erased, {"status": "ok", "erased": 484}),
+        errors=(NotFound,),
     ),
     Endpoint(
         method="DELETE",
@@ -184,5 +185,6 @@ ENDPOINTS: Final = (
         scope=OPERATE,
         parameters=(_name("session_id", "The session.", "d74c"),),
         answers=ok(Erased, {"status": "ok", "erased": 37}),
+        errors=(NotFound,),
     ),
 )

@@ -1,0 +1,24 @@
+"""Names in paths: rooms and sessions are called what their events say, with slashes anywhere.
+
+Flask's own `path` knows no leading slash, so that a room `/a` could be neither read nor erased.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from werkzeug.routing import PathConverter
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+
+class NameConverter(PathConverter):
+    """`<path:name>`: everything that an event may carry as a name."""
+
+    regex = r"[^\r\n\0]+?"
+
+
+def init_app(app: Flask) -> None:
+    """Take names in routes; before any route is added."""
+    app.url_map.converters["path"] = NameConverter
