@@ -1,0 +1,89 @@
+"""Write what is made of hub/event_types: docs/events.schema.json, and the tables at the end of docs/events.md.
+
+`uv run python -m docs.tools.make_events`. The tables stand between two marks; the text around them is written by
+hand. A test says when they are not current.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from hub.auth import VIEW_OF_TYPE, VIEWER
+from hub.event_types import COMMON, GROUPS, TYPES, Stored, own_fields
+from hub.web.openapi import schemas
+
+FOLDER: Final = Path(__file__).resolve().parents[1]
+DOCUMENT: Final = FOLDER / "events.md"
+SCHEMA: Final = FOLDER / "events.schema.json"
+BEGIN: Final = "<!-- generated: made by docs/tools/make_events.py -->"
+END: Final = "<!-- end -->"
+
+
+def tables() -> str:
+    """Return the tables as Markdown."""
+    common = schemas.components([])[schemas.STORED_EVENT]["properties"]
+    head = "| field | JSON |\n|---|---|"
+    rows = "\n".join(f"| `{name}` | {_shown(common[name])} |" for name in ("type", *COMMON))
+    parts = [f"Every stored event may have:\n\n{head}\n{rows}"]
+    for title, types in GROUPS.items():
+        lines = [
+            f"| `{name}` | {VIEW_OF_TYPE.get(name, VIEWER)} | {'yes' if issubclass(kind, Stored) else 'no'} | "
+            f"{_fields(kind)} |"
+            for name, kind in types.items()
+        ]
+        parts.append(f"{title}:\n\n| type | seen by | stored | fields |\n|---|---|---|---|\n" + "\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def schema() -> dict[str, Any]:
+    """Return one JSON Schema of all types: `$defs` by type, and which one an event is told by."""
+    made = schemas.components([])
+    text = json.dumps({name: one for name, one in made.items() if name != schemas.EVENT_BATCH})
+    definitions: dict[str, Any] = json.loads(text.replace(schemas.PREFIX, "#/$defs/"))
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Events of the LiveKit agent streaming hub",
+        "description": "An event whose `type` is none of these is its sender's own.",
+        "anyOf": [{"$ref": f"#/$defs/{schemas.name_of_event(name)}"} for name in TYPES],
+        "$defs": definitions,
+    }
+
+
+def current() -> dict[Path, tuple[str, str]]:
+    """Return each file as it is, and as it should be."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    is_there = SCHEMA.read_text(encoding="utf-8") if SCHEMA.is_file() else ""
+    return {
+        DOCUMENT: (text, f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}"),
+        SCHEMA: (is_there, json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"),
+    }
+
+
+def _fields(kind: type[Any]) -> str:
+    shown = (
+        f"`{field['name']}{'' if field['required'] else '?'}` {_shown(field['schema'])}"
+        for field in own_fields(kind)
+    )
+    return ", ".join(shown)
+
+
+def _shown(schema: dict[str, Any]) -> str:
+    """Say in a word or two what a schema takes."""
+    for choice in ("anyOf", "oneOf"):
+        if choice in schema:
+            return " or ".join(_shown(one) for one in schema[choice])
+    if "enum" in schema:
+        return " or ".join(f'"{word}"' for word in schema["enum"])
+    if schema.get("type") == "array":
+        items = schema.get("items", {})
+        return "list of " + (f"{items['type']}s" if "type" in items else "objects")
+    return str(schema.get("type", "any value"))
+
+
+if __name__ == "__main__":
+    for path, (_, wanted) in current().items():
+        path.write_text(wanted, encoding="utf-8")
