@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import time
@@ -160,7 +161,18 @@ class _Service:
             os._exit(0)
 
 
+def _told_load(server: AgentServer) -> float:
+    """Tell LiveKit a load by which it spreads rooms over workers, and never one at which it passes this one over.
+
+    livekit-server gives no job to a worker that tells a load of 0.7 or more (its `agents.target_load`), and the room
+    silently gets no agent. CPU load, LiveKit's default, is above that whenever something else keeps the machine busy.
+    """
+    return min(0.5, 0.01 * len(server.active_jobs))
+
+
 def _make_server(settings: Settings, executor: str, **options: Any) -> AgentServer:
+    if math.isinf(settings.load_threshold):
+        options["load_fnc"] = _told_load
     return AgentServer(
         host="127.0.0.1",
         port=0,

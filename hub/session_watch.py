@@ -102,6 +102,8 @@ class SessionWatch:
         if state not in GONE:
             return []
         self._agent_is_here = False
+        if self._recall is not None:
+            self._recall.agent_gone()
         with self._lock:
             lost = self._table.worker_lost()
         for session in lost:

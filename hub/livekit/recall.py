@@ -1,8 +1,8 @@
-"""Which rooms get the agent back: livekit-server sends a new worker to no room that is already open.
+"""Which rooms get the agent sent: livekit-server sends a worker to no room that is open already.
 
-So when the agent process is ready again, the rooms in which it was, and those that people have entered while it
-was away, are looked at: where there still are people and no agent, one is sent. Uses a thread, and livekit-server
-by way of `service`.
+So the rooms in which the agent process was when it ended, and those for which a token was made or that people have
+entered, are looked at as soon as the agent is there: where there are people and no agent, one is sent. One thread,
+while there is something to look at; livekit-server by way of `service`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import threading
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from hub.livekit.service import ServiceError
 
@@ -23,10 +25,43 @@ if TYPE_CHECKING:
 log = logging.getLogger("hub.livekit")
 
 MAX_ROOMS: Final = 1000
-SETTLE: Final = 1.0
-"""Seconds after readiness until the look, in which LiveKit sends the new worker to rooms that are just opening."""
-PAUSES: Final = (1.0, 3.0, 6.0)
-"""Seconds between attempts where livekit-server does not answer."""
+ATTEMPTS: Final = 5
+"""Looks at a room where nobody is yet, or at a server that does not answer."""
+SENDINGS: Final = 3
+"""Agents sent to a room before it is told that none comes: LiveKit says yes, and drops the job of a busy worker."""
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """Times in seconds.
+
+    Attributes:
+        settle: from the agent's readiness, or a token, to the first look.
+        again: between two looks at a room.
+        arrival: from sending an agent to the look whether it came.
+    """
+
+    settle: float = 1.0
+    again: float = 3.0
+    arrival: float = 8.0
+
+
+class Noted(msgspec.Struct):
+    """A room to look at.
+
+    Attributes:
+        lost_at: when it lost its agent, seconds since 1970; None where it had none.
+        due: when to look, on the monotonic clock.
+        bare: whether people were seen there without an agent. LiveKit may just be sending one by itself, which
+            takes half a second: so a room that had no agent is looked at twice.
+        vain: looks that told nothing.
+        sent: how often an agent was sent.
+    """
+
+    lost_at: float | None
+    due: float
+    bare: bool = False
+    vain: int = 0
+    sent: int = 0
 
 
 def needs_agent(people: Iterable[Present], lost_at: float | None) -> bool:
@@ -42,15 +77,14 @@ def needs_agent(people: Iterable[Present], lost_at: float | None) -> bool:
 
 
 class Recall:
-    """Remembers rooms without an agent, and sends it there when it is back.
+    """Remembers rooms that may be without an agent, and sends it there when it can.
 
     Args:
         service: livekit-server.
         agent_name: AGENT_NAME; empty for the worker without a name.
         on_failure: called with the room and a sentence when an agent could not be sent.
         clock: seconds since 1970.
-        settle: seconds from readiness to the look.
-        pauses: seconds before each further attempt.
+        pace: how long to wait.
     """
 
     def __init__(
@@ -60,18 +94,19 @@ class Recall:
         on_failure: Callable[[str, str], None],
         *,
         clock: Callable[[], float] = time.time,
-        settle: float = SETTLE,
-        pauses: tuple[float, ...] = PAUSES,
+        pace: Pace | None = None,
     ) -> None:
         self._service = service
         self._agent_name = agent_name
         self._on_failure = on_failure
         self._clock = clock
-        self._settle = settle
-        self._pauses = pauses
-        self._rooms: OrderedDict[str, float | None] = OrderedDict()
+        self._pace = pace or Pace()
+        self._rooms: OrderedDict[str, Noted] = OrderedDict()
         self._lock = threading.Lock()
-        self._stop = threading.Event()
+        self._changed = threading.Event()
+        self._agent_is_here = False
+        self._stopped = False
+        self._thread: threading.Thread | None = None
 
     def lost(self, room: str) -> None:
         """Note that a room has just lost its agent."""
@@ -95,41 +130,87 @@ class Recall:
             self._rooms.pop(room, None)
 
     def agent_ready(self) -> None:
-        """Look after the noted rooms, in a thread."""
+        """Begin to look after the noted rooms."""
         with self._lock:
-            rooms = list(self._rooms.items())
-            self._rooms.clear()
-        if rooms:
-            threading.Thread(target=self._serve, args=(rooms,), name="agent-recall", daemon=True).start()
+            self._agent_is_here = True
+            for noted in self._rooms.values():
+                noted.due = time.monotonic() + self._pace.settle
+            self._look_after()
+
+    def agent_gone(self) -> None:
+        """Send nobody until the agent is ready again."""
+        with self._lock:
+            self._agent_is_here = False
 
     def stop(self) -> None:
         """Send no more agents."""
-        self._stop.set()
+        self._stopped = True
+        self._changed.set()
 
     def _note(self, room: str, lost_at: float | None) -> None:
         with self._lock:
-            self._rooms[room] = lost_at
+            self._rooms[room] = Noted(lost_at, time.monotonic() + self._pace.settle)
             if len(self._rooms) > MAX_ROOMS:
                 self._rooms.popitem(last=False)
+            self._look_after()
 
-    def _serve(self, rooms: list[tuple[str, float | None]]) -> None:
-        if self._stop.wait(self._settle):
-            return
-        for room, lost_at in rooms:
-            self._send(room, lost_at)
+    def _look_after(self) -> None:
+        if self._thread is None and self._agent_is_here and self._rooms and not self._stopped:
+            self._thread = threading.Thread(target=self._run, name="agent-recall", daemon=True)
+            self._thread.start()
+        self._changed.set()
 
-    def _send(self, room: str, lost_at: float | None) -> None:
-        failure = ""
-        for pause in (0.0, *self._pauses):
-            if self._stop.wait(pause):
-                return
-            try:
-                if needs_agent(self._service.present(room), lost_at):
-                    self._service.dispatch(room, self._agent_name)
-                    log.info("the agent was sent to the room %r", room)
-            except ServiceError as error:
-                failure = str(error)
+    def _run(self) -> None:
+        while (found := self._next()) is not None:
+            room, noted, wait = found
+            if wait <= 0:
+                self._look(room, noted)
+                continue
+            self._changed.wait(wait)
+            self._changed.clear()
+
+    def _next(self) -> tuple[str, Noted, float] | None:
+        """Return the room to look at next and the seconds until then; None when the thread's work is done."""
+        with self._lock:
+            if not self._agent_is_here or not self._rooms or self._stopped:
+                self._thread = None
+                return None
+            room, noted = min(self._rooms.items(), key=lambda pair: pair[1].due)
+            return room, noted, noted.due - time.monotonic()
+
+    def _look(self, room: str, noted: Noted) -> None:
+        pause = self._pace.again
+        try:
+            people = self._service.present(room)
+            if not people:
+                self._in_vain(room, noted, "")
+            elif not needs_agent(people, noted.lost_at):
+                self._done(room, noted)
+            elif not noted.bare and noted.lost_at is None:
+                noted.bare = True
+            elif noted.sent < SENDINGS:
+                noted.sent += 1
+                pause = self._pace.arrival
+                self._service.dispatch(room, self._agent_name)
+                log.info("the agent was sent to the room %r", room)
             else:
-                return
-        log.warning("the agent could not be sent to the room %r: %s", room, failure)
-        self._on_failure(room, f"the agent could not be sent to the room: {failure}")
+                self._give_up(room, noted, f"LiveKit was asked {SENDINGS} times, and no agent came")
+        except ServiceError as error:
+            self._in_vain(room, noted, str(error))
+        noted.due = time.monotonic() + pause
+
+    def _in_vain(self, room: str, noted: Noted, failure: str) -> None:
+        noted.vain += 1
+        if noted.vain >= ATTEMPTS:
+            self._give_up(room, noted, failure)
+
+    def _give_up(self, room: str, noted: Noted, failure: str) -> None:
+        self._done(room, noted)
+        if failure:
+            log.warning("the agent could not be sent to the room %r: %s", room, failure)
+            self._on_failure(room, f"the agent could not be sent to the room: {failure}")
+
+    def _done(self, room: str, noted: Noted) -> None:
+        with self._lock:
+            if self._rooms.get(room) is noted:
+                del self._rooms[room]

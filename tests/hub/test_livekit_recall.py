@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import pytest
 
-from hub.livekit.recall import Recall, needs_agent
+from hub.livekit.recall import ATTEMPTS, SENDINGS, Pace, Recall, needs_agent
 from hub.livekit.service import Present, Service, ServiceError
 from hub.livekit.tokens import Minter
 
@@ -47,6 +47,7 @@ class Rooms(Service):
         super().__init__("ws://unused", lambda room: room)
         self.rooms = rooms
         self.failures = failures
+        self.obeys = True
         self.sent: list[tuple[str, str]] = []
         self.looked: list[str] = []
 
@@ -59,6 +60,8 @@ class Rooms(Service):
 
     def dispatch(self, room: str, agent_name: str) -> None:
         self.sent.append((room, agent_name))
+        if self.obeys:
+            self.rooms[room] = [*self.rooms[room], NEW_AGENT]
 
 
 class Calls:
@@ -71,15 +74,18 @@ class Calls:
             agent_name,
             lambda room, why: self.failed.append((room, why)),
             clock=lambda: 30.0,
-            settle=0.0,
-            pauses=(0.0, 0.0),
+            pace=Pace(settle=0.0, again=0.0, arrival=0.0),
         )
 
     def ready(self) -> None:
-        before = set(threading.enumerate())
+        """Let the agent be ready, and wait until all rooms are looked at."""
         self.recall.agent_ready()
-        for thread in set(threading.enumerate()) - before:
-            thread.join(10)
+        self.settle()
+
+    def settle(self) -> None:
+        for thread in threading.enumerate():
+            if thread.name == "agent-recall":
+                thread.join(10)
 
 
 def test_agent_is_sent_to_rooms_that_lost_it_and_that_people_entered_meanwhile() -> None:
@@ -93,8 +99,61 @@ def test_agent_is_sent_to_rooms_that_lost_it_and_that_people_entered_meanwhile()
     calls.recall.closed("closed")
     calls.ready()
     assert sorted(rooms.sent) == [("entered", ""), ("heard", ""), ("lost", "")]
+    calls.recall.agent_gone()
     calls.ready()
     assert len(rooms.sent) == 3, "a second readiness sends no second agent"
+
+
+def test_room_that_somebody_enters_while_the_agent_is_there_gets_it() -> None:
+    rooms = Rooms(open=[ALICE])
+    calls = Calls(rooms)
+    calls.ready()
+    calls.recall.entered("open")
+    calls.settle()
+    assert rooms.sent == [("open", "")]
+
+
+def test_agent_that_livekit_sends_by_itself_meanwhile_is_not_doubled() -> None:
+    class Arriving(Rooms):
+        def present(self, room: str) -> list[Present]:
+            seen = super().present(room)
+            return [*seen, NEW_AGENT] if len(self.looked) > 1 else seen
+
+    rooms = Arriving(hall=[ALICE])
+    calls = Calls(rooms)
+    calls.recall.entered("hall")
+    calls.ready()
+    assert rooms.looked == ["hall", "hall"]
+    assert rooms.sent == []
+
+
+def test_nobody_is_looked_for_without_an_agent() -> None:
+    rooms = Rooms(hall=[ALICE])
+    calls = Calls(rooms)
+    calls.ready()
+    calls.recall.agent_gone()
+    calls.recall.entered("hall")
+    calls.settle()
+    assert rooms.looked == []
+
+
+def test_agent_that_does_not_come_is_sent_again_and_then_told() -> None:
+    rooms = Rooms(hall=[ALICE])
+    rooms.obeys = False
+    calls = Calls(rooms)
+    calls.recall.lost("hall")
+    calls.ready()
+    assert rooms.sent == [("hall", "")] * SENDINGS
+    assert [room for room, _ in calls.failed] == ["hall"]
+
+
+def test_room_that_nobody_enters_is_forgotten() -> None:
+    rooms = Rooms()
+    calls = Calls(rooms)
+    calls.recall.entered("hall")
+    calls.ready()
+    assert rooms.looked == ["hall"] * ATTEMPTS
+    assert (rooms.sent, calls.failed) == ([], [])
 
 
 def test_agent_with_a_name_is_sent_by_it_and_not_to_rooms_that_never_asked() -> None:
