@@ -1,4 +1,4 @@
-"""Rules for all tests: what must not be skipped where somebody said that it is there.
+"""Rules for all tests: their order, and what must not be skipped where somebody said that it is there.
 
 `HUB_TESTS_REQUIRE=chromium,nginx` turns a skip whose reason names one of these programs into a failure, so that a
 run that counts (.ci/run) cannot pass because something was not installed.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+BROWSER = Path(__file__).parent / "browser"
 REQUIRE = "HUB_TESTS_REQUIRE"
 
 
@@ -29,6 +31,15 @@ def required_program(reason: str, required: str) -> str | None:
         if name and re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", reason, re.IGNORECASE):
             return name
     return None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the browser's tests last: until it is closed, Playwright keeps an event loop running in this thread.
+
+    A test that comes later and calls `asyncio.run` would fail.
+    """
+    items.sort(key=lambda item: BROWSER in item.path.parents)
 
 
 @pytest.hookimpl(wrapper=True)
