@@ -23,9 +23,9 @@ END: Final = "<!-- end -->"
 
 def tables() -> str:
     """Return the tables as Markdown."""
-    common = schemas.components([])[schemas.STORED_EVENT]["properties"]
+    common = schemas.components([])[schemas.COMMON_FIELDS]["properties"]
     head = "| field | JSON |\n|---|---|"
-    rows = "\n".join(f"| `{name}` | {_shown(common[name])} |" for name in ("type", *COMMON))
+    rows = "\n".join(f"| `{name}` | {_shown(common[name])} |" for name in COMMON)
     parts = [f"Every stored event may have:\n\n{head}\n{rows}"]
     for title, types in GROUPS.items():
         lines = [
@@ -33,7 +33,9 @@ def tables() -> str:
             f"{_fields(kind)} |"
             for name, kind in types.items()
         ]
-        parts.append(f"{title}:\n\n| type | seen by | stored | fields |\n|---|---|---|---|\n" + "\n".join(lines))
+        parts.append(
+            f"{title}:\n\n| type | seen by | stored | fields |\n|---|---|---|---|\n" + "\n".join(lines)
+        )
     return "\n\n".join(parts)
 
 

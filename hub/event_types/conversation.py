@@ -134,8 +134,8 @@ class AgentFalseInterruption(Stored, tag="agent_false_interruption", kw_only=Tru
 class UserTranscriptionTimeout(Stored, tag="user_transcription_timeout", kw_only=True):
     """There was speech, and no words came for it."""
 
-    speech_duration: Opt[Annotated[float, Meta(description="How long it was, seconds.")] | None] = UNSET
-    started_at: Opt[Annotated[float, Meta(description="When it began, seconds since 1970.")] | None] = UNSET
+    speech_duration: Opt[Annotated[float | None, Meta(description="How long it was, seconds.")]] = UNSET
+    started_at: Opt[Annotated[float | None, Meta(description="When it began, seconds since 1970.")]] = UNSET
 
     example: ClassVar = {
         "type": "user_transcription_timeout",

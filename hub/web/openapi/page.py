@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
 from hub.auth import VIEW_OF_TYPE, VIEWER
-from hub.event_types import COMMON, GROUPS, Stored, own_fields, summary
-from hub.web.openapi.schemas import PREFIX, STORED_EVENT, name_of_event
+from hub.event_types import GROUPS, Stored, own_fields, summary
+from hub.web.openapi.schemas import COMMON_FIELDS, PREFIX, name_of_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -172,14 +172,10 @@ def curl(base_url: str, method: str, path: str, operation: dict[str, Any]) -> st
 
 
 def _events(document: dict[str, Any]) -> str:
-    common = document["components"]["schemas"][STORED_EVENT]
+    common = document["components"]["schemas"][COMMON_FIELDS]["properties"]
     fields = [
-        (
-            f"<code>{escape(name)}</code>",
-            _kind(common["properties"][name]),
-            _text(common["properties"][name]["description"]),
-        )
-        for name in ("type", *COMMON)
+        (f"<code>{escape(name)}</code>", _kind(schema), _text(schema["description"]))
+        for name, schema in common.items()
     ]
     parts = [
         '<h2 id="events">Events</h2><p>An event is a JSON object with a <code>type</code>. Types that are not listed '

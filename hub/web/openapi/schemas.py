@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from hub import event
-from hub.event_types import COMMON, TYPES
+from hub.event_types import COMMON, TYPES, Stored
 from hub.event_types.conversation import SessionStarted
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 POSTED_EVENT: Final = "PostedEvent"
 EVENT_BATCH: Final = "EventBatch"
 STORED_EVENT: Final = "StoredEvent"
+COMMON_FIELDS: Final = "CommonFields"
 PREFIX: Final = "#/components/schemas/"
 EVENT_SUFFIX: Final = "Event"
 """Event types get it behind their names, so that they do not clash with answers."""
@@ -43,7 +44,7 @@ def components(types: Iterable[type]) -> dict[str, Schema]:
     _, found = msgspec.json.schema_components(list(dict.fromkeys(types)), ref_template=PREFIX + "{name}")
     made = {name: _tidy(schema) for name, schema in found.items()}
     made |= _event_types()
-    made |= {POSTED_EVENT: _posted_event(), STORED_EVENT: _stored_event()}
+    made |= {POSTED_EVENT: _posted_event(), STORED_EVENT: _stored_event(), COMMON_FIELDS: _common_fields()}
     made[EVENT_BATCH] = {
         "type": "array",
         "items": reference(POSTED_EVENT),
@@ -58,8 +59,11 @@ def _event_types() -> dict[str, Schema]:
     for type_name, kind in TYPES.items():
         (own,), found = msgspec.json.schema_components([kind], ref_template=PREFIX + "{name}")
         schema = _tidy(found.pop(own["$ref"].removeprefix(PREFIX)))
-        name = name_of_event(type_name)
-        made[name] = {**schema, "title": type_name, "examples": [kind.example]}
+        if issubclass(kind, Stored):
+            # Said once for all of them.
+            own_properties = {k: v for k, v in schema["properties"].items() if k not in COMMON}
+            schema = {**schema, "allOf": [reference(COMMON_FIELDS)], "properties": own_properties}
+        made[name_of_event(type_name)] = {**schema, "title": type_name, "examples": [kind.example]}
         made |= {other: _tidy(schema) for other, schema in found.items()}
     return made
 
@@ -72,10 +76,15 @@ def _tidy(schema: Schema) -> Schema:
     return {**schema, "description": text}
 
 
-def _common() -> dict[str, Schema]:
+def _common_fields() -> Schema:
     _, found = msgspec.json.schema_components([SessionStarted])
     properties: dict[str, Schema] = found[SessionStarted.__name__]["properties"]
-    return {name: properties[name] for name in COMMON}
+    return {
+        "type": "object",
+        "title": COMMON_FIELDS,
+        "description": "What every stored event may have.",
+        "properties": {name: properties[name] for name in COMMON},
+    }
 
 
 def _type_field() -> dict[str, Any]:
@@ -83,16 +92,15 @@ def _type_field() -> dict[str, Any]:
 
 
 def _posted_event() -> Schema:
-    fields = _common()
-    del fields["id"]
     reserved = sorted(event.CONTROL_TYPES | event.PROCESS_TYPES)
     return {
         "type": "object",
         "title": POSTED_EVENT,
         "description": "An event as it is posted. All fields that are not named here pass through untouched; of an "
         f"`id`, which the hub gives, and the types that it alone makes ({', '.join(reserved)}), there may be none.",
-        "properties": {"type": {**_type_field(), "not": {"enum": reserved}}, **fields},
+        "properties": {"type": {**_type_field(), "not": {"enum": reserved}}},
         "required": ["type"],
+        "allOf": [reference(COMMON_FIELDS)],
         "not": {"required": ["id"]},
         "additionalProperties": True,
     }
@@ -103,7 +111,8 @@ def _stored_event() -> Schema:
         "type": "object",
         "title": STORED_EVENT,
         "description": "An event as it is read: as it was posted, with an `id` and a `timestamp`.",
-        "properties": {"type": _type_field(), **_common()},
+        "allOf": [reference(COMMON_FIELDS)],
+        "properties": {"type": _type_field()},
         "required": ["id", "type", "timestamp"],
         "additionalProperties": True,
     }
