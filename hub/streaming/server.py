@@ -86,6 +86,7 @@ class BoundedMixin:
 
     client_address: Any
     close_connection: bool
+    command: str
     content_length: int | None
     request_version: str
     headers_sent: bool
@@ -149,8 +150,14 @@ class BoundedMixin:
     def finalize_headers(self) -> None:
         """Tell the client when the connection ends with this answer."""
         super().finalize_headers()  # type: ignore[misc] # pywsgi's
-        if self.close_connection and self.request_version == "HTTP/1.1":
+        if self.command == "HEAD":
+            # The header stays, as for GET; pywsgi would send the last chunk of a body, too.
+            self.response_use_chunked = False
+        if self.close_connection and self.request_version == "HTTP/1.1" and not self._tells_connection():
             self.response_headers.append((b"Connection", b"close"))
+
+    def _tells_connection(self) -> bool:
+        return any(name.lower() == b"connection" for name, _ in self.response_headers)
 
     def _write_with_headers(self, data: bytes) -> None:
         """Send head and first data as one packet, not two."""
