@@ -17,6 +17,7 @@ class NameConverter(PathConverter):
     """`<path:name>`: everything that an event may carry as a name."""
 
     regex = r"[^\r\n\0]+?"
+    part_isolating = False  # a name may go over several parts of a path
 
 
 def init_app(app: Flask) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 from hub.auth import VIEW_OF_TYPE, VIEWER
 from hub.event_types import GROUPS, Stored, own_fields, summary
-from hub.web.openapi.schemas import COMMON_FIELDS, PREFIX, name_of_event
+from hub.web.openapi.schemas import COMMON_FIELDS, name_of_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -235,7 +235,7 @@ def _schemas(document: dict[str, Any]) -> str:
 def _kind(schema: dict[str, Any]) -> str:
     """Say in a word or two what a schema takes."""
     if "$ref" in schema:
-        name = schema["$ref"].removeprefix(PREFIX)
+        name = schema["$ref"].rpartition("/")[2]
         return f'<a href="#schema-{escape(name)}">{escape(name)}</a>'
     for choice in ("anyOf", "oneOf"):
         if choice in schema:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from hub.auth import OPERATE
+from hub.errors import NotFound
 from hub.web.answer_types import Health
 from hub.web.openapi.endpoint import JSON, Answer, Content, Endpoint, ok
 
@@ -68,6 +69,21 @@ ENDPOINTS: Final = (
                 (Content(JSON, ({"type": "object"},), {"Example": {"openapi": "3.1.0"}}),),
             ),
         ),
+    ),
+    Endpoint(
+        method="GET",
+        path="/vendor/livekit-client.js",
+        group=GROUP,
+        summary="LiveKit's client, for the live page's Talk",
+        text="From the npm package that the operator has installed.",
+        answers=(
+            Answer(
+                200,
+                "The script.",
+                (Content("text/javascript", ({"type": "string"},), {"Example": "/* livekit-client */"}),),
+            ),
+        ),
+        errors=(NotFound,),
     ),
     _page("/docs", "This description as a page"),
     _page("/", "The live page"),
