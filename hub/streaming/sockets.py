@@ -12,6 +12,9 @@ KEEP_IDLE, KEEP_INTERVAL, KEEP_COUNT = 20, 10, 3
 """Seconds of silence before a probe, seconds between probes, probes without an answer until the peer counts as gone."""
 USER_TIMEOUT_MS: Final = 45_000
 """How long sent bytes may stay unacknowledged. It ends a living reader with a full window, too: so not below 30 s."""
+NOT_SENT_BYTES: Final = 128 * 1024
+"""How much the kernel keeps for a client that does not take it. Left alone it keeps up to 4 MB, and says that there is
+room only when a third is free: a slow reader would seem to make no progress for minutes."""
 
 
 def epoll_type() -> Any:
@@ -39,8 +42,9 @@ def _tune(sock: _socket.socket) -> None:
         ("TCP_KEEPINTVL", KEEP_INTERVAL),
         ("TCP_KEEPCNT", KEEP_COUNT),
         ("TCP_USER_TIMEOUT", USER_TIMEOUT_MS),
+        ("TCP_NOTSENT_LOWAT", NOT_SENT_BYTES),
     ):
-        # macOS has another name for the first and lacks the last.
+        # macOS has another name for the first and lacks some of the others.
         option = getattr(_socket, name, None)
         if option is not None:
             sock.setsockopt(_socket.IPPROTO_TCP, option, value)

@@ -30,7 +30,6 @@ class Fields(msgspec.Struct):
     p: str | None = None
     n: int | None = None
     sent: float | None = None
-    is_final: bool = True
     cursor: str | None = None
     reason: str | None = None
     requested: str | None = None
@@ -172,12 +171,12 @@ class Checker:
         self.last_id = frame.id
         self.received += 1
         if fields.p is not None and fields.n is not None:
-            self._number(fields.p, fields.n, final=fields.is_final)
+            self._number(fields.p, fields.n)
 
-    def _number(self, publisher: str, number: int, *, final: bool) -> None:
+    def _number(self, publisher: str, number: int) -> None:
         last = self.numbers.get(publisher)
         self.numbers[publisher] = number
-        if last is None or (number > last and not final):
+        if last is None:
             return
         if self._loose is not None and publisher in self._loose and number > last:
             self._loose.discard(publisher)

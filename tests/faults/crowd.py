@@ -118,7 +118,7 @@ class Client:
             self._body[:] = rest
             for block in blocks:
                 self._judge(block, now)
-        return not self._ended
+        return not self._ended and self.status == 200
 
     def _read_head(self, text: str) -> None:
         status, *fields = text.split("\r\n")

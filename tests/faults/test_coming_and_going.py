@@ -1,0 +1,179 @@
+"""Clients that come and go, that vanish, that are too many: nothing of them stays, and the others stay served."""
+
+from __future__ import annotations
+
+import json
+import socket
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.checker import split
+from tests.faults.crowd import Crowd
+from tests.faults.publishers import Line, Publisher, assert_all_right
+from tests.faults.server import Server
+from tests.faults.waiting import until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
+
+CLIENTS = 1000
+ROUNDS = 10
+WARM_UP = 2
+GROWTH_KIB = 6 * 1024
+"""What ten rounds may leave for good: less than one kilobyte for a client that came and went."""
+
+
+def test_nothing_stays_of_ten_rounds_of_a_thousand_clients(tmp_path: Path) -> None:
+    with Server(tmp_path) as server, Crowd(server.host, server.port) as crowd:
+        line = Line(server)
+        before: tuple[int, int, dict[str, int]] | None = None
+        memory = 0
+        for round_ in range(WARM_UP + ROUNDS):
+            if round_ == WARM_UP:
+                before = (server.descriptors(), server.threads(), server.counts())
+                memory = server.memory_kib()
+            come_and_go(server, crowd, line, round_)
+        assert before is not None
+        assert before[2]["Subscriber"] == before[2]["Stream"] == 0
+        until(
+            lambda: (server.descriptors(), server.threads(), server.counts()) == before,
+            what=lambda: (server.descriptors(), server.threads(), server.counts(), before),
+        )
+        assert server.memory_kib() - memory < GROWTH_KIB
+
+
+def come_and_go(server: Server, crowd: Crowd, line: Line, round_: int) -> None:
+    """Let a thousand clients connect, see five events, and leave."""
+    # A filter of their own, half of them: interests must not pile up either.
+    crowd.add(CLIENTS // 2, name="whole")
+    crowd.add(CLIENTS // 2, f"?type=test&room=round-{round_}&replay=3", name="filtered", whole=False)
+    crowd.until_open()
+    events = [
+        {"type": "test", "room": f"round-{round_}", "p": "p", "n": round_ * 5 + number} for number in range(5)
+    ]
+    ids, _ = line.publish(events, single=False)
+    crowd.until_at(int(ids[-1].rpartition("-")[2]))
+    assert crowd.errors() == []
+    assert {client.checker.received for client in crowd.clients} == {5}
+    crowd.leave(crowd.clients)
+    until(lambda: server.clients() == 0)
+
+
+def test_hang_ups_are_noticed_without_a_publish_or_a_heartbeat(tmp_path: Path) -> None:
+    with Server(tmp_path, STREAM_HEARTBEAT="3600") as server, Crowd(server.host, server.port) as crowd:
+        crowd.add(1)
+        crowd.until_open()
+        alone = server.descriptors()
+        leaving = crowd.add(200)
+        crowd.until_open()
+        assert server.clients() == 201
+        assert server.descriptors() >= alone + 200
+        crowd.leave(leaving)
+        until(lambda: server.clients() == 1 and server.descriptors() <= alone, 2, what=server.clients)
+        assert server.metric('hub_streams_ended_total{reason="hung_up"}') == 200
+        # Half a hang-up is one, too: the client sends its end, and goes on listening.
+        half = socket.create_connection((server.host, server.port))
+        half.sendall(b"GET /api/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        until(lambda: server.clients() == 2)
+        half.shutdown(socket.SHUT_WR)
+        until(lambda: server.clients() == 1, 2)
+        half.close()
+
+
+def test_too_many_clients_are_sent_away_in_their_own_way(tmp_path: Path) -> None:
+    most = 50
+    with (
+        Server(tmp_path, STREAM_MAX_CLIENTS=str(most)) as server,
+        Crowd(server.host, server.port) as crowd,
+        Publisher(server, "a", pause=0.01) as publisher,
+    ):
+        inside = crowd.add(most, name="inside")
+        crowd.until_open()
+        accept = ["Accept: text/event-stream", "Origin: http://localhost:8000"]
+        browsers = crowd.add(20, name="browser", headers=accept, resumes=False)
+        others = crowd.add(20, name="other", headers=["Accept: */*"], resumes=False)
+        until(lambda: all(client.status and client.socket is None for client in (*browsers, *others)))
+
+        assert {client.status for client in browsers} == {200}
+        assert {client.head["access-control-allow-origin"] for client in browsers} == {accept[1][8:]}
+        assert {client.checker.goodbyes[0][0] for client in browsers} == {"too_many_clients"}
+        retries = {client.checker.goodbyes[0][1] for client in browsers}
+        assert all(1_000 <= retry <= 600_000 for retry in retries)
+        assert len(retries) > 10
+        assert {client.status for client in others} == {503}
+        assert all(1 <= int(client.head["retry-after"]) <= 600 for client in others)
+
+        crowd.leave(inside[:10])
+        until(lambda: server.clients() == most - 10)
+        late = crowd.add(10, name="late")
+        crowd.until_open(late)
+        publisher.stop()
+        crowd.until_at(publisher.head, [*inside[10:], *late])
+        assert_all_right([publisher], crowd.errors())
+        assert all(client.connections == 1 for client in inside[10:])
+
+
+def test_without_descriptors_accepting_pauses_and_the_rest_goes_on(tmp_path: Path) -> None:
+    with (
+        Server(tmp_path, descriptors=260) as server,
+        Crowd(server.host, server.port) as crowd,
+        Publisher(server, "a", pause=0.005) as publisher,
+    ):
+        inside = crowd.add(30, name="inside")
+        crowd.until_open()
+        connections = [socket.create_connection((server.host, server.port)) for _ in range(400)]
+        until(lambda: server.descriptors() >= 255, what=server.descriptors)
+        until(lambda: "no file descriptor is left" in server.log(), what=server.log)
+        # No connection is answered now; those that have one go on.
+        here = publisher.head
+        until(lambda: publisher.head > here + 200)
+        crowd.until_at(here + 200)
+        assert asks_in_vain(server)
+        for connection in connections:
+            connection.close()
+        late = crowd.add(5, name="late")
+        crowd.until_open(late)
+        publisher.stop()
+        crowd.until_at(publisher.head)
+        assert_all_right([publisher], crowd.errors())
+        assert publisher.broken == 0
+        assert all(client.connections == 1 for client in inside)
+
+
+def asks_in_vain(server: Server) -> bool:
+    with socket.create_connection((server.host, server.port)) as connection:
+        connection.settimeout(1)
+        connection.sendall(b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        try:
+            return not connection.recv(1)
+        except TimeoutError:
+            return True
+
+
+def is_back(client: Client, connections: int) -> bool:
+    return client.connections == connections and client.is_open
+
+
+def test_a_heartbeat_keeps_a_quiet_client_in_the_window(tmp_path: Path) -> None:
+    """What it may see happens seldom, what it may not see often: its place must not fall out of the window."""
+    with (
+        Server(tmp_path, STREAM_HEARTBEAT="0.2", STREAM_HISTORY_MAX_EVENTS="200") as server,
+        Crowd(server.host, server.port) as crowd,
+    ):
+        (quiet,) = crowd.add(query="?room=quiet", name="quiet", whole=False)
+        crowd.until_open()
+        line = Line(server)
+        for number in range(3):
+            line.publish([{"type": "test", "room": "quiet", "p": "q", "n": number}], single=True)
+            for _ in range(20):
+                line.publish([{"type": "noise", "room": "loud"}] * 50, single=False)
+            _, _, page = server.ask("GET", "/api/events?last&limit=1")
+            crowd.until_at(split(json.loads(page)["events"][0]["id"])[1], [quiet])
+            crowd.cut([quiet])
+            until(partial(is_back, quiet, number + 2))
+        assert crowd.errors() == []
+        assert (quiet.checker.resets, quiet.checker.numbers) == ([], {"q": 2})
