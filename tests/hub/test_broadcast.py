@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 import hub.broadcast as module
 import hub.history.sqlite as sqlite_module
 from hub import cursor
 from hub.broadcast import Hub, Wait
 from hub.errors import Unavailable
-from hub.history.entry import Entry, Limit
+from hub.history.entry import Entry, Limit, encode
 from hub.history.sqlite import SqliteHistory
 from hub.interest import EVERYTHING, Interest
 from tests.hub.making import (
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from hub.subscriber import Subscriber
 
 ROOM_A = Interest(rooms=frozenset("a"))
+KINDS = ["note", "usage", "interim", "interim", "final"]
+ROOMS = [None, "a", "b"]
+MANY = 6
+some = st.integers(0, 59)
 INTERESTS = [EVERYTHING, EVERYTHING, ROOM_A, Interest(types=frozenset({"note"})), Interest(operator=False)]
 
 
@@ -333,8 +337,6 @@ class Client:
 class Delivery(RuleBasedStateMachine):
     """Random interleavings of everything, with queues, windows, pages, slices and caches that are tiny."""
 
-    clients = Bundle("clients")
-
     @initialize(
         queue_size=st.integers(1, 4),
         window=st.integers(3, 15),
@@ -359,20 +361,25 @@ class Delivery(RuleBasedStateMachine):
         self.hub = Hub(self.history, queue_size=queue_size, clock=lambda: self.now)
         self.hub.schedule = lambda: None
         self.queue_size = queue_size
-        self.largest = 1
         self.stored: dict[int, Entry] = {}
         self.erased: set[int] = set()
         self.everyone: list[Client] = []
+        for interest in INTERESTS[1:4]:
+            self.subscribe(interest, 0, chunked=False)
+
+    @rule(actions=st.lists(st.tuples(st.sampled_from("psrr"), some), min_size=1, max_size=12))
+    def bustle(self, actions: list[tuple[str, int]]) -> None:
+        """Publish, sweep and read in small pieces."""
+        for action, number in actions:
+            if action == "p":
+                self.publish([(KINDS[number % len(KINDS)], ROOMS[number % len(ROOMS)])], sweep=False)
+            elif action == "s":
+                self.hub.step()
+            else:
+                self._pull(self._one(number))
 
     @rule(
-        made=st.lists(
-            st.tuples(
-                st.sampled_from(["note", "usage", "interim", "interim", "final"]),
-                st.sampled_from([None, "a", "b"]),
-            ),
-            min_size=1,
-            max_size=6,
-        ),
+        made=st.lists(st.tuples(st.sampled_from(KINDS), st.sampled_from(ROOMS)), min_size=1, max_size=6),
         sweep=st.booleans(),
     )
     def publish(self, made: list[tuple[str, str | None]], sweep: bool) -> None:
@@ -387,41 +394,58 @@ class Delivery(RuleBasedStateMachine):
                 events.append(posted(kind, **fields))
         head = self.history.bounds.head
         receipt = self.hub.publish(events)
-        for seq, one in enumerate(events, head + 1):
-            self.stored[seq] = sqlite_module.encode(self.history.bounds.epoch, seq, one, self.now)
-        fresh = list(self.stored.values())[-len(events) :]
+        fresh = [
+            encode(self.history.bounds.epoch, seq, one, self.now) for seq, one in enumerate(events, head + 1)
+        ]
+        self.stored.update({entry.seq: entry for entry in fresh})
         wanted = [c for c in self.everyone if any(c.subscriber.interest.matches(entry) for entry in fresh)]
         assert receipt.clients_notified == len(wanted)
-        self.largest = max(self.largest, self.history.bounds.head)
         if sweep:
             self.hub.deliver_pending()
 
-    @rule(steps=st.integers(1, 4))
-    def step(self, steps: int) -> None:
-        for _ in range(steps):
-            self.hub.step()
+    @rule(interest=st.sampled_from(INTERESTS), back=st.integers(0, 20), chunked=st.booleans())
+    def subscribe(self, interest: Interest, back: int, chunked: bool) -> None:
+        if len(self.everyone) < MANY:
+            last = max(0, self.history.bounds.head - back)
+            self._connect(interest, last, cursor.show(self.history.bounds.epoch, last), chunked)
 
-    @rule(
-        target=clients,
-        interest=st.sampled_from(INTERESTS),
-        back=st.integers(0, 20),
-        chunked=st.booleans(),
-    )
-    def subscribe(self, interest: Interest, back: int, chunked: bool) -> Client:
-        last = max(0, self.history.bounds.head - back)
-        return self._connect(interest, last, cursor.show(self.history.bounds.epoch, last), chunked)
-
-    @rule(target=clients, client=consumes(clients))
-    def reconnect(self, client: Client) -> Client:
+    @rule(number=some)
+    def reconnect(self, number: int) -> None:
         """Come back with the position of the last heartbeat, or the last event."""
-        if client not in self.everyone:
-            return client
+        client = self._one(number)
         subscriber = client.subscriber
         self.hub.unsubscribe(subscriber)
         self.everyone.remove(client)
-        return self._connect(subscriber.interest, client.last, self.hub.place(subscriber), subscriber.chunked)
+        self._connect(subscriber.interest, client.last, self.hub.place(subscriber), subscriber.chunked)
 
-    def _connect(self, interest: Interest, last: int, asked: str, chunked: bool) -> Client:
+    @rule(number=some)
+    def hang_up(self, number: int) -> None:
+        if len(self.everyone) > 1:
+            client = self._one(number)
+            self.hub.unsubscribe(client.subscriber)
+            self.everyone.remove(client)
+
+    @rule(number=some)
+    def drain(self, number: int) -> None:
+        self._drain(self._one(number))
+
+    @rule(number=some)
+    def page_arrives(self, number: int) -> None:
+        client = self._one(number)
+        if client.fetching is not None:
+            self.hub.keep(*client.fetching)
+            client.fetching = None
+
+    def _one(self, number: int) -> Client:
+        return self.everyone[number % len(self.everyone)]
+
+    def _drain(self, client: Client) -> None:
+        self.hub.deliver_pending()
+        while self._pull(client):
+            continue
+        self._check_gap(client, self.history.bounds.head)
+
+    def _connect(self, interest: Interest, last: int, asked: str, chunked: bool) -> None:
         found = cursor.resolve(asked, self.history.bounds.range())
         position = self.history.bounds.oldest - 1 if isinstance(found, cursor.Reset) else found
         subscriber = self.hub.new_subscriber(interest, position, chunked=chunked, expires_at=None)
@@ -431,32 +455,6 @@ class Delivery(RuleBasedStateMachine):
             self._check_reset(client, self.hub.reset_fields(found, interest))
         self.hub.subscribe(subscriber)
         self.everyone.append(client)
-        return client
-
-    @rule(client=clients)
-    def pull(self, client: Client) -> None:
-        self._pull(client)
-
-    @rule(client=clients)
-    def hang_up(self, client: Client) -> None:
-        if client in self.everyone:
-            self.hub.unsubscribe(client.subscriber)
-            self.everyone.remove(client)
-
-    @rule(client=clients)
-    def drain(self, client: Client) -> None:
-        if client not in self.everyone:
-            return
-        self.hub.deliver_pending()
-        while self._pull(client):
-            continue
-        self._check_gap(client, self.history.bounds.head)
-
-    @rule(client=clients)
-    def page_arrives(self, client: Client) -> None:
-        if client.fetching is not None:
-            self.hub.keep(*client.fetching)
-            client.fetching = None
 
     @rule(room=st.sampled_from("ab"))
     def erase(self, room: str) -> None:
@@ -481,8 +479,6 @@ class Delivery(RuleBasedStateMachine):
 
     def _pull(self, client: Client) -> bool:
         """Pull once; return whether there may be more."""
-        if client not in self.everyone:
-            return False
         subscriber = client.subscriber
         pulled = self.hub.pull(subscriber)
         if pulled is Wait.EVENT:
@@ -545,7 +541,7 @@ class Delivery(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "history"):
             for client in list(self.everyone):
-                self.drain(client)
+                self._drain(client)
                 self.hub.unsubscribe(client.subscriber)
             assert len(self.hub) == 0
             self.history.close()
@@ -554,4 +550,4 @@ class Delivery(RuleBasedStateMachine):
 
 
 TestDelivery = Delivery.TestCase
-TestDelivery.settings = hypothesis_settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestDelivery.settings = hypothesis_settings(max_examples=100, stateful_step_count=40, deadline=None)
