@@ -14,13 +14,21 @@ TESTS = modules("tests")
 
 ELSEWHERE: dict[str, str] = {
     "agent.worker": "tests/agent/test_service.py",  # which starts it as the hub does
-    "hub.event_types.base": "tests/structure/test_docs.py",  # which holds every type against its document
-    "hub.event_types.conversation": "tests/structure/test_docs.py",
-    "hub.event_types.figures": "tests/structure/test_docs.py",
-    "hub.event_types.room": "tests/structure/test_docs.py",
-    "hub.event_types.server": "tests/structure/test_docs.py",
     "hub.command": "tests/test_flask_server.py",
+    "hub.counters": "tests/web/test_metrics.py",  # where they are read
     "hub.room_state": "tests/hub/test_conversation.py",  # which reads what it keeps
+    "hub.room_types": "tests/web/test_web_openapi.py",  # types, held against answers
+    "hub.session_watch": "tests/web/test_lease.py",
+    "hub.web.agent": "tests/browser/test_whole_path.py",
+    "hub.web.answer_types": "tests/web/test_web_openapi.py",
+    "hub.web.answers": "tests/web/test_publishing.py",  # every error is a problem
+    "hub.web.headers": "tests/web/test_access.py",
+    "hub.web.pages": "tests/web/test_access.py",
+    "hub.web.publish": "tests/web/test_publishing.py",
+    "hub.web.query": "tests/web/test_publishing.py",
+    "hub.web.services": "tests/web/test_access.py",  # which builds it in every shape
+    "hub.web.shortcut": "tests/web/test_guide.py",  # under the hub's own server, where it is in use
+    "hub.web.vendor": "tests/livekit/test_talk.py",
 }
 """Modules without a test file of their own -> the file that tests them."""
 
