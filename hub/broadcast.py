@@ -17,7 +17,8 @@ import msgspec
 
 from hub import cursor, sse
 from hub.counters import Counters
-from hub.history.entry import Entry, Limit, Page, without_superseded
+from hub.fetching import Fetched, Reached, reached_by
+from hub.history.entry import Entry, Limit, without_superseded
 from hub.latency import Latency
 from hub.subscriber import Batch, Subscriber
 
@@ -50,25 +51,6 @@ class Receipt(msgspec.Struct, frozen=True):
     clients_notified: int
 
 
-class Reached(msgspec.Struct, frozen=True):
-    """A joined page of history, and the position that a reader has reached after it."""
-
-    batch: Batch | None
-    upto: int
-
-    @property
-    def size(self) -> int:
-        """Bytes that keeping it costs, about."""
-        return self.batch.size + 200 if self.batch is not None else 200
-
-
-class Fetched(msgspec.Struct, frozen=True):
-    """A page from the disk, and how many erasures there had been before it was read."""
-
-    page: Page
-    erasures: int
-
-
 class Group:
     """All subscribers of one interest."""
 
@@ -90,6 +72,7 @@ class Hub:
 
     Attributes:
         schedule: called when something is pending; by default it is delivered at once, by the publisher.
+        take_back: called at an erasure, takes back what a socket was not given yet; returns the position before it.
         delivery: from storing an event to the end of its sweep, when the last socket had it or was full.
         addresses: how many subscribers each address has.
         lock: guards everything here where several threads publish or read.
@@ -100,6 +83,7 @@ class Hub:
         self.clock = clock
         self.lock = threading.RLock()
         self.schedule: Callable[[], None] = self.deliver_pending
+        self.take_back: Callable[[Subscriber], int | None] = lambda _subscriber: None
         self.counters = Counters({})
         self.delivery = Latency()
         self.addresses: Counter[str] = Counter()
@@ -260,7 +244,7 @@ class Hub:
         """Keep a fetched page for those who wait for it; one that an erasure has overtaken must be read anew."""
         with self.lock:
             if fetched.erasures == self._erasures:
-                self._share(interest, position, _reached(fetched.page))
+                self._share(interest, position, reached_by(fetched.page))
 
     def place(self, subscriber: Subscriber) -> str:
         """Return the subscriber's own position as an id: all that it may see up to there was handed to it."""
@@ -280,9 +264,11 @@ class Hub:
             self._shared.clear()
             self._shared_bytes = 0
             for subscriber in self.subscribers():
-                if subscriber.waiting:
+                position = self.take_back(subscriber)
+                if subscriber.waiting or position is not None:
                     # What waits may hold erased events: it is read anew from what is left.
                     subscriber.forget()
+                    subscriber.position = subscriber.position if position is None else position
                     self._groups[subscriber.interest].live.pop(subscriber, None)
             self._owed = owed
             self.schedule()
@@ -387,7 +373,7 @@ class Hub:
         page = self.history.recent(subscriber.position, subscriber.interest, PAGE)
         if page is None:
             return None
-        reached = _reached(page)
+        reached = reached_by(page)
         self._share(subscriber.interest, subscriber.position, reached)
         return reached
 
@@ -400,7 +386,3 @@ class Hub:
         while self._shared_bytes > SHARED_BYTES:
             _, oldest = self._shared.popitem(last=False)
             self._shared_bytes -= oldest.size
-
-
-def _reached(page: Page) -> Reached:
-    return Reached(Batch(page.entries, page.upto) if page.entries else None, page.upto)

@@ -20,6 +20,7 @@ from hub.broadcast import Wait
 from hub.streaming import sockets
 from hub.streaming.disk import DiskReader
 from hub.streaming.frames import goodbye, heartbeat
+from hub.streaming.takeback import cut
 
 if TYPE_CHECKING:
     from _socket import socket as BareSocket  # noqa: N812 - the C type has a lower-case name
@@ -110,6 +111,7 @@ class Writer:
     def start(self) -> None:
         """Begin to watch sockets and the clock, and let the hub call for delivery."""
         self._hub.schedule = self._schedule
+        self._hub.take_back = self._take_back
         self._watcher.start(self._on_ready)
         self._ticker = gevent.spawn(self._tick_forever)
 
@@ -282,6 +284,19 @@ class Writer:
             stream.blocked = True
             self._blocked[stream] = None
             self._epoll.modify(stream.descriptor, sockets.READ | sockets.WRITE)
+
+    def _take_back(self, subscriber: Subscriber) -> int | None:
+        """Drop what a slow client's socket has not taken, as far as frames allow; else close it: it resumes."""
+        stream = subscriber.stream
+        if stream is None or not stream.blocked or not isinstance(stream.out, memoryview):
+            return None
+        data = bytes(stream.out.obj)
+        found = cut(data, len(data) - len(stream.out), chunked=subscriber.chunked)
+        if found is None or stream.closing:
+            self._close(stream)
+            return None
+        stream.out = memoryview(found.rest)
+        return found.position
 
     def _unblock(self, stream: Stream) -> None:
         stream.blocked = False
