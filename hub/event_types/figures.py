@@ -100,6 +100,9 @@ class TurnMetrics(Stored, tag="turn_metrics", kw_only=True):
         Annotated[float, Meta(description="When the speech that this is about began, seconds since 1970.")]
     ] = UNSET
     stopped_speaking_at: Opt[Annotated[float, Meta(description="When it ended, seconds since 1970.")]] = UNSET
+    interrupted_at: Opt[
+        Annotated[float, Meta(description="When it was cut off, if it was, seconds since 1970.")]
+    ] = UNSET
     stt_metadata: Opt[Annotated[Any, Meta(description="Name and provider of the speech recognition.")]] = (
         UNSET
     )
