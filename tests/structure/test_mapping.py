@@ -16,6 +16,7 @@ ELSEWHERE: dict[str, str] = {
     "agent.worker": "tests/agent/test_service.py",  # which starts it as the hub does
     "hub.command": "tests/test_flask_server.py",
     "hub.counters": "tests/web/test_metrics.py",  # where they are read
+    "hub.fetching": "tests/hub/test_broadcast.py",  # which it was a part of
     "hub.room_state": "tests/hub/test_conversation.py",  # which reads what it keeps
     "hub.room_types": "tests/web/test_web_openapi.py",  # types, held against answers
     "hub.session_watch": "tests/web/test_lease.py",
