@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hub.event import MAX_BATCH_BYTES
 from hub.web import (
     access,
     agent,
@@ -36,6 +37,8 @@ def init_app(app: Flask, parts: Services) -> None:
     app.extensions[EXTENSION] = parts
     # A path with `//` is not found, rather than redirected by an HTML page.
     app.url_map.merge_slashes = False
+    # The server leaves a larger body unread: without this, views would take it for an empty one.
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BATCH_BYTES
     names.init_app(app)
     answers.init_app(app)
     access.init_app(app)
