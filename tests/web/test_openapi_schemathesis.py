@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from schemathesis import GenerationMode
 
 from hub.web.openapi import ENDPOINTS
@@ -94,6 +94,8 @@ def test_what_is_not_described_is_refused_as_described(description: Any, endpoin
     @OFTEN
     @given(case=cases(description, endpoint, GenerationMode.NEGATIVE))
     def call(case: Any) -> None:
+        # White space alone is no body, as where none is needed.
+        assume(not isinstance(case.body, bytes) or endpoint.body_required or case.body.strip(b" \t\r\n"))
         case.call_and_validate(timeout=20)
 
     call()

@@ -241,7 +241,7 @@ def _kind(schema: dict[str, Any]) -> str:
         if choice in schema:
             return " or ".join(dict.fromkeys(_kind(one) for one in schema[choice]))
     if "enum" in schema:
-        return " | ".join(f"<code>{escape(str(word))}</code>" for word in schema["enum"])
+        return " | ".join(f"<code>{escape(str(word))}</code>" if word else "empty" for word in schema["enum"])
     if schema.get("type") == "array" and "items" in schema:
         return f"list of {_kind(schema['items'])}"
     return escape(str(schema.get("type", "any")))

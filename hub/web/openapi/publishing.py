@@ -14,6 +14,8 @@ from hub.web.publish import MAX_KEY
 
 GROUP: Final = "Publishing"
 
+_PRINTED: Final = "[!-~\u00a1-\u00ac\u00ae-\u00ff]"
+"""What can be seen of Latin-1, in which headers are written."""
 _ONE: Final = {
     "type": "transcript",
     "room": "support-7",
@@ -39,7 +41,12 @@ ENDPOINTS: Final = (
             Parameter(
                 "Idempotency-Key",
                 "header",
-                {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[!-~]+$"},
+                {
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": MAX_KEY,
+                    "pattern": f"^{_PRINTED}( *{_PRINTED})*$",
+                },
                 "Stands for a missing `event_id`: makes a retry harmless.",
             ),
         ),

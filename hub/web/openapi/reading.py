@@ -16,8 +16,10 @@ STREAMING: Final = "Streaming"
 HISTORY: Final = "History and rooms"
 
 _NAMES: Final = {"type": "array", "items": {"type": "string"}}
-_COUNT: Final = {"type": "integer", "minimum": 0, "maximum": 10**MOST_DIGITS - 1}
-_FLAG: Final = {"type": "string", "enum": ["1", "0", "true", "false"]}
+_COUNT: Final = {
+    "anyOf": [{"type": "integer", "minimum": 0, "maximum": 10**MOST_DIGITS - 1}, {"enum": [""]}],
+}
+_FLAG: Final = {"type": "string", "enum": ["1", "0", "true", "false", ""]}
 _CURSOR: Final = {"type": "string", "maxLength": MAX_CURSOR}
 
 _FILTERS: Final = tuple(

@@ -48,8 +48,7 @@ def components(types: Iterable[type]) -> dict[str, Schema]:
     made[EVENT_BATCH] = {
         "type": "array",
         "items": reference(POSTED_EVENT),
-        "maxItems": event.MAX_BATCH_EVENTS,
-        "description": "All of them are taken, or none.",
+        "description": f"All of them are taken, or none; {event.MAX_BATCH_EVENTS} at most (else 413).",
     }
     return made
 
