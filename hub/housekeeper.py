@@ -14,6 +14,9 @@ PAUSE: Final = 1.0
 """Seconds between two rounds when there is nothing more to forget."""
 STEP_PAUSE: Final = 0.02
 """Seconds between two small steps of one round, in which others may publish."""
+SHORTEST_PAUSE: Final = STEP_PAUSE / 16
+STEPS: Final = 50
+"""Steps of one round, at most. Who publishes as fast as this forgets must not keep it from the store's own needs."""
 
 
 class Housekeeper:
@@ -48,10 +51,22 @@ class Housekeeper:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(PAUSE):
-            while self._forget_a_little() and not self._stop.wait(STEP_PAUSE):
-                continue
+        pause, step_pause = PAUSE, STEP_PAUSE
+        while not self._stop.wait(pause):
+            more = self._forget_a_round(step_pause)
             self._offload(self._hub.history.checkpoint)
+            # More comes in than is forgotten: faster, until all is done.
+            step_pause = max(step_pause / 2, SHORTEST_PAUSE) if more else STEP_PAUSE
+            pause = step_pause if more else PAUSE
+
+    def _forget_a_round(self, pause: float) -> bool:
+        """Go so many steps; tell whether there is more to forget."""
+        for _ in range(STEPS):
+            if not self._forget_a_little():
+                return False
+            if self._stop.wait(pause):
+                return False
+        return True
 
     def _forget_a_little(self) -> bool:
         with self._hub.lock:

@@ -184,10 +184,11 @@ class SqliteHistory:
         large = log_path.exists() and log_path.stat().st_size > LARGE_WAL_BYTES
         try:
             with self._reader(writing=True) as db:
-                db.execute(
-                    f"PRAGMA wal_checkpoint({'TRUNCATE' if large or self._log_holds_erased else 'PASSIVE'})"
-                )
-                self._log_holds_erased = False
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                if large or self._log_holds_erased:
+                    # Publishers wait for this one, so it finds nearly everything copied.
+                    busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+                    self._log_holds_erased = self._log_holds_erased and bool(busy)
         except Unavailable as error:
             log.warning("%s: checkpoint: %s", self._path, error.detail)
 

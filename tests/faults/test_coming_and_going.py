@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.checker import split
-from tests.faults.crowd import Crowd
+from tests.faults.crowd import Client, Crowd
 from tests.faults.publishers import Line, Publisher, assert_all_right
 from tests.faults.server import Server
 from tests.faults.waiting import until

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import contextlib
 import json
 import os
 import signal
@@ -457,6 +458,24 @@ def test_erased_text_is_in_no_file(path: Path, checkpointed: bool, reading: bool
     assert len(everything(history)) == 30
     history.close()
     assert files_hold(path, SECRET) == []
+
+
+def test_a_checkpoint_that_a_long_read_holds_up_is_done_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.history.sqlite.BUSY_SECONDS", 0.05)
+    history = on_disk(path)
+    for number in range(30):
+        history.append([posted(room="a", text=f"{SECRET}-{number}" * 20)], NOW)
+    with contextlib.closing(sqlite3.connect(path)) as held:
+        held.execute("BEGIN").fetchall()
+        held.execute("SELECT count(*) FROM events").fetchall()
+        assert history.erase(room="a") == 30
+        history.checkpoint()
+        assert files_hold(path, SECRET)
+    history.checkpoint()
+    assert files_hold(path, SECRET) == []
+    history.close()
 
 
 def test_expired_text_is_overwritten(path: Path) -> None:

@@ -63,6 +63,19 @@ def test_all_steps_are_done_under_the_lock_then_the_store_is_looked_after() -> N
     assert hub.locked[:5] == [True] * 5
 
 
+def test_who_publishes_without_end_does_not_keep_the_store_from_being_looked_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(housekeeper, "STEPS", 3)
+    hub = FakeHub(steps=1_000_000)
+    keeper = keep(hub)
+    keeper.start()
+    for _ in range(3):
+        assert hub.checkpoints.acquire(timeout=SECONDS)
+    keeper.stop()
+    assert hub.left > 0
+
+
 def test_the_store_is_looked_after_where_the_caller_says() -> None:
     hub = FakeHub(steps=1)
     keeper = keep(hub)
