@@ -68,14 +68,15 @@ class SessionWatch:
             supervised: whether the agent process that the hub started sent them.
         """
         for event in published:
+            # Most publishers have no sessions, and must not pay for a lock.
             if event.session_id is None:
                 continue
             with self._lock:
                 ended = self._table.take(event, self._clock(), supervised=supervised)
             if ended is not None and ended.supervised:
                 self._note_stopped(ended, event)
-        if self._thread is None:
-            self._look_after_leases()
+            if self._thread is None:
+                self._look_after_leases()
 
     def renew(self, sessions: Sequence[tuple[str, str | None]], lease: float) -> list[str]:
         """Renew the leases of sessions (id and room); return the ids that count as ended."""

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import socket
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from agent.service import _make_server, _told_load
+from agent.settings import Settings
 from tests.agent.receiver import Receiver
 from tests.agent.worker_process import WorkerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from livekit.agents import AgentServer
 
 
 def settings(receiver: Receiver, **changes: str) -> dict[str, str]:
@@ -133,3 +140,17 @@ def test_the_key_and_the_room_are_used_and_ctrl_c_ends_it(receiver: Receiver) ->
         assert worker.process.wait(8) == 0
     assert receiver.keys == {"Bearer sesame"}
     assert receiver.of_type("session_started")[0]["room"] == "lobby"
+
+
+@pytest.mark.parametrize(("threshold", "told"), [(math.inf, [0.0, 0.02, 0.5]), (0.8, None)])
+def test_livekit_is_told_a_load_at_which_it_goes_on_giving_rooms(
+    threshold: float, told: list[float] | None
+) -> None:
+    settings = replace(Settings.from_env({}), load_threshold=threshold)
+    server = _make_server(settings, "thread")
+    if told is None:
+        assert server._load_fnc is not _told_load, "with a threshold of one's own the CPU counts"
+        return
+    assert server._load_fnc is _told_load
+    busy = [SimpleNamespace(active_jobs=[None] * jobs) for jobs in (0, 2, 500)]
+    assert [_told_load(cast("AgentServer", one)) for one in busy] == told

@@ -28,6 +28,11 @@ def test_livekit_mode_with_all_it_needs() -> None:
     settings = Settings.from_env({**COMPLETE, "AGENT_EXECUTOR": "process", "AGENT_LOAD_THRESHOLD": "0.8"})
     assert (settings.mode, settings.livekit_url) == ("livekit", "ws://127.0.0.1:7880")
     assert (settings.executor, settings.load_threshold) == ("process", 0.8)
+    assert settings.agent_name == "", "without a name it comes to every new room"
+
+
+def test_agent_may_have_a_name() -> None:
+    assert Settings.from_env({**COMPLETE, "AGENT_NAME": "helper"}).agent_name == "helper"
 
 
 @pytest.mark.parametrize("name", NEEDED)
