@@ -1,0 +1,169 @@
+"""Requests that would hold the server, over real sockets: too slow, too large, malformed."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import gevent
+import pytest
+from gevent.event import Event
+
+from flask_server import create_app
+from hub.settings import Settings
+from hub.streaming import server as server_module
+from hub.streaming.headers import MAX_FIELDS, MAX_HEAD, MAX_LINE
+from hub.streaming.server import MAX_BODY, Server, listen
+from hub.streaming.writer import Writer
+from hub.web.services import services_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PATIENCE = 20.0
+SECRET = "a-key-in-the-wrong-place"
+
+
+def serve(listener: socket.socket, ready: threading.Event, ended: list[object]) -> None:
+    """Serve an open hub on a gevent loop of this thread's own until `ended[0]` is sent to."""
+    app = create_app(Settings(history="memory://"))
+    parts = services_of(app)
+    writer = Writer(parts.hub, heartbeat=5)
+    server = Server(listener, app, writer)
+    stop = Event()
+    waker = gevent.get_hub().loop.async_()
+    waker.start(stop.set)
+    writer.start()
+    server.start()
+    ended.append(waker)
+    ready.set()
+    stop.wait()
+    server.stop(timeout=0)
+    writer.close()
+    parts.stop()
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    monkeypatch.setattr(server_module, "READ_TIMEOUT", 0.5)
+    monkeypatch.setattr(server_module, "IDLE_TIMEOUT", 0.7)
+    listener = listen("127.0.0.1", 0)
+    listener.setblocking(False)
+    ready, ended = threading.Event(), []
+    thread = threading.Thread(target=serve, args=(listener, ready, ended))
+    thread.start()
+    assert ready.wait(PATIENCE)
+    yield listener.getsockname()[1]
+    ended[0].send()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+def connect(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), PATIENCE)
+
+
+def drip(port: int, beginning: bytes, drop: bytes) -> float:
+    """Send a request drop by drop until the server hangs up; return the seconds that took."""
+    with connect(port) as sock:
+        sock.sendall(beginning)
+        started = time.monotonic()
+        sock.settimeout(0.05)
+        while time.monotonic() - started < PATIENCE:
+            try:
+                sock.sendall(drop)
+                if not sock.recv(1000):
+                    return time.monotonic() - started
+            except TimeoutError:
+                continue
+            except OSError:
+                return time.monotonic() - started
+    raise AssertionError("the server waited for a request that never ends")
+
+
+@pytest.mark.parametrize(
+    ("beginning", "drop"),
+    [
+        (b"G", b"E"),
+        (b"GET / HTTP/1.1\r\n", b"X-A: b\r\n"),
+        (b"GET / HTTP/1.1\r\nX-A: ", b"b"),
+        (b"POST /api/agent/data HTTP/1.1\r\nContent-Length: 100000\r\n\r\n", b"x"),
+        (b"POST /api/agent/data HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+        (b"POST /api/agent/data HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"x"),
+        (b"", b""),
+    ],
+)
+def test_a_slow_request_is_given_up_and_costs_others_nothing(
+    port: int, beginning: bytes, drop: bytes
+) -> None:
+    with connect(port) as other:
+        assert drip(port, beginning, drop) < PATIENCE / 2
+        other.close()
+    assert answer(port, b"GET /api/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")[0] == 200
+
+
+def answer(port: int, request: bytes) -> tuple[int, bytes]:
+    """The status and the whole answer."""
+    with connect(port) as sock:
+        sock.sendall(request)
+        got = b""
+        while data := sock.recv(65536):
+            got += data
+    return int(got.split(b" ", 2)[1]), got
+
+
+POST = b"POST /api/agent/data HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET / HTTP/1.1\r\nX-A: " + b"x" * MAX_LINE + b"\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n" + b"X-A: b\r\n" * (MAX_FIELDS + 1) + b"\r\n", 400),
+        (b"GET / HTTP/1.1\r\n" + (b"X-A: " + b"x" * 4000 + b"\r\n") * (MAX_HEAD // 4000 + 1) + b"\r\n", 400),
+        (b"GET /" + b"x" * 8_300 + b" HTTP/1.1\r\n\r\n", 414),
+        (POST + b"Content-Length: %d\r\n\r\n" % (MAX_BODY + 1), 413),
+        (POST + b"Content-Length: 99999999999999\r\n\r\n", 413),
+        (POST + b"Content-Length: -1\r\n\r\n", 400),
+        (POST + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400),
+        (
+            POST
+            + b"Transfer-Encoding: chunked\r\n\r\n"
+            + b"100000\r\n"
+            + b"x" * 0x100000
+            + b"\r\n1\r\n1\r\n0\r\n\r\n",
+            413,
+        ),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX A: b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n folded\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost : localhost\r\n\r\n", 400),
+        (b"NONSENSE %b\r\n\r\n" % SECRET.encode(), 400),
+        (b"GET /?ticket=%b HTTP/9.9\r\n\r\n" % SECRET.encode(), 400),
+    ],
+    ids=lambda value: value[:60].decode("latin-1") if isinstance(value, bytes) else str(value),
+)
+def test_what_is_too_large_or_malformed_is_refused_before_it_is_read(
+    port: int, request_: bytes, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    started = time.monotonic()
+    found, got = answer(port, request_)
+    assert found == status
+    assert b"<html" not in got
+    assert SECRET.encode() not in got
+    assert SECRET not in caplog.text
+    assert time.monotonic() - started < PATIENCE / 2
+    assert (
+        b"200"
+        in answer(port, b"GET /api/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")[1][:20]
+    )
+
+
+def test_names_with_underscores_do_not_pass_for_others(port: int) -> None:
+    request = b"GET /api/events HTTP/1.1\r\nHost: localhost\r\nX_Api_Key: wrong\r\nConnection: close\r\n\r\n"
+    assert answer(port, request)[0] == 200
