@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from gevent import monkey
 
-# gunicorn imports this before the application; later, modules would keep the blocking originals.
-monkey.patch_all()
+# gunicorn imports this before the application; later, modules would keep the blocking originals. It does so in its
+# master, which waits for signals: with gevent's signals and fork there it would never hear that a worker has ended.
+monkey.patch_all(signal=False, os=False)
 
 import sys
 from typing import TYPE_CHECKING, Any
