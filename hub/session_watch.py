@@ -141,6 +141,10 @@ class SessionWatch:
             with self._lock:
                 expired = self._table.expired(self._clock())
             self._publish(expired)
+            for session in expired:
+                # A job's process of its own has died, and the worker lives.
+                if session.supervised:
+                    self._note_lost(session)
 
     def _publish(self, ended: list[Session]) -> None:
         if not ended:
