@@ -150,6 +150,8 @@ class Writer:
         Args:
             seconds: until the last one; each is told to come back after 1 to 5 s.
         """
+        # The agent's last words may have come in the same turn of the loop: they go out before the goodbyes.
+        self._hub.deliver_pending()
         streams = list(self._streams.values())
         random.shuffle(streams)
         until = time.monotonic() + seconds
