@@ -1,0 +1,166 @@
+"""SIGTERM and SIGINT with open streams and a talking agent; and what becomes of the agent when either is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.crowd import Crowd
+from tests.faults.publishers import Publisher, assert_all_right
+from tests.faults.server import ROOT, Server
+from tests.faults.waiting import let_pass, until
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
+
+STREAMS = 200
+FAKE_AGENT = str(ROOT / "tests" / "hub" / "fake_agent.py")
+
+
+def members(group: int) -> list[int]:
+    """Return the living processes of a process group."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                state, _parent, its_group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(its_group) == group and state != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+def start_talking(server: Server) -> int:
+    """Start a rehearsal, wait until somebody has spoken, and return its process's id."""
+    server.json("POST", "/api/agent/start", {"mode": "rehearsal", "wait": 30})
+    until(lambda: kinds(server).count("agent_speech_started") >= 1, 40, what=server.log)
+    pid: int = server.json("GET", "/api/agent/status")["pid"]
+    return pid
+
+
+def kinds(server: Server) -> list[str]:
+    return [event["type"] for event in server.stored()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains_agent_streams_and_history(tmp_path: Path, number: int) -> None:
+    with (
+        Server(tmp_path) as server,
+        Crowd(server.host, server.port) as crowd,
+        Publisher(server, "other", pause=0.02) as publisher,
+    ):
+        streams = crowd.add(STREAMS, resumes=False)
+        crowd.until_open()
+        agent = start_talking(server)
+        begun = time.monotonic()
+        code, seconds = server.stop(number)
+        assert code in (0, 143)
+        assert seconds < 10
+        until(lambda: all(client.socket is None for client in streams))
+
+        assert crowd.errors() == []
+        # Foreign publishers are refused at once, while the agent may still have its say.
+        assert publisher.refused > 0
+        assert members(agent) == []
+        assert {client.ended_well for client in streams} == {1}
+        assert {client.checker.goodbyes[0][0] for client in streams} == {"draining"}
+        retries = [client.checker.goodbyes[0][1] for client in streams]
+        assert all(1000 <= retry <= 5000 for retry in retries)
+        assert len(set(retries)) > STREAMS // 4
+        # Spread over the drain time, not all at once.
+        ends = sorted(client.closed_at - begun for client in streams)
+        assert ends[-STREAMS // 10] - ends[STREAMS // 10] > 2.5
+
+        server.start()
+        stored = server.stored()
+        told = [event for event in stored if "p" not in event]
+        assert [event["state"] for event in told if event["type"] == "agent_process"][-2:] == [
+            "draining",
+            "stopped",
+        ]
+        ended = [event["type"] for event in told].index("session_ended")
+        assert ended > [event.get("state") for event in told].index("draining")
+        # Every stream had all of it: the goodbye comes after the last word.
+        last = int(told[-1]["id"].rpartition("-")[2])
+        assert {client.checker.position for client in streams} == {last}
+        publisher.stop()
+        assert_all_right([publisher], crowd.errors())
+
+
+def test_a_signal_that_comes_twice_is_one_signal(tmp_path: Path) -> None:
+    """`uv run` and the terminal both send it."""
+    with Server(tmp_path, STREAM_DRAIN="2") as server, Crowd(server.host, server.port) as crowd:
+        streams = crowd.add(20, resumes=False)
+        crowd.until_open()
+        os.kill(server.pid, signal.SIGINT)
+        code, seconds = server.stop(signal.SIGINT)
+        assert code in (0, 143)
+        assert 1 < seconds < 10
+        until(lambda: all(client.socket is None for client in streams))
+        assert crowd.errors() == []
+        assert {client.ended_well for client in streams} == {1}
+
+
+def test_a_second_signal_later_ends_at_once_and_leaves_no_agent(tmp_path: Path) -> None:
+    deaf = [sys.executable, FAKE_AGENT, "grandchild", "deaf", "ready", "wait"]
+    with Server(tmp_path, agent=deaf, STREAM_DRAIN="8") as server, Crowd(server.host, server.port) as crowd:
+        crowd.add(20, resumes=False)
+        crowd.until_open()
+        agent = server.json("POST", "/api/agent/start", {"mode": "rehearsal", "wait": 15})["pid"]
+        assert len(members(agent)) == 2
+        os.kill(server.pid, signal.SIGTERM)
+        let_pass(1.3)
+        code, seconds = server.stop(signal.SIGTERM)
+        assert seconds < 2
+        assert code in (0, 143, -signal.SIGTERM)
+        until(lambda: members(agent) == [])
+
+
+def test_a_killed_agent_is_told_at_once_and_comes_back(tmp_path: Path) -> None:
+    with Server(tmp_path) as server, Crowd(server.host, server.port) as crowd:
+        (reader,) = crowd.add()
+        crowd.until_open()
+        agent = start_talking(server)
+        os.kill(agent, signal.SIGKILL)
+        until(lambda: "failed" in states(server), 3, what=lambda: states(server))
+        until(lambda: states(server)[-1] in ("ready", "running") and "failed" in states(server), 30)
+        until(lambda: kinds(server).count("agent_ready") == 2)
+        again = server.json("GET", "/api/agent/status")
+        assert again["pid"] != agent
+        assert again["restarts"] == 1
+        assert members(agent) == []
+        told = [event for event in server.stored() if event["type"] == "agent_process"]
+        assert "SIGKILL" in str(next(event for event in told if event["state"] == "failed"))
+        server.json("POST", "/api/agent/stop")
+        assert members(again["pid"]) == []
+        crowd.until_at(int(server.metric("hub_history_head")))
+        assert crowd.errors() == []
+        assert reader.checker.received == len(server.stored())
+
+
+def states(server: Server) -> list[Any]:
+    return [event["state"] for event in server.stored() if event["type"] == "agent_process"]
+
+
+@pytest.mark.parametrize("moment", ["importing", "talking"])
+def test_a_killed_server_leaves_no_agent_and_the_next_one_starts_its_own(tmp_path: Path, moment: str) -> None:
+    with Server(tmp_path) as server:
+        if moment == "talking":
+            agent = start_talking(server)
+        else:
+            agent = server.json("POST", "/api/agent/start", {"mode": "rehearsal"})["pid"]
+        assert members(agent)
+        server.kill()
+        until(lambda: members(agent) == [], 10)
+        before = time.time()
+        server.start()
+        assert server.json("GET", "/api/agent/status")["state"] == "stopped"
+        start_talking(server)
+        readies = [event for event in server.stored() if event["type"] == "agent_ready"]
+        assert readies[-1]["timestamp"] > before
