@@ -1,0 +1,25 @@
+"""The WSGI server on real sockets, in a Python that is patched as the server's is."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from tests.hub.streaming import child, serving
+
+HELPERS = {"until", "handlers"}
+SCENARIOS = [
+    name
+    for name, function in inspect.getmembers(serving, inspect.isfunction)
+    if function.__module__ == serving.__name__ and name not in HELPERS
+]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_server(scenario: str) -> None:
+    child.run("tests.hub.streaming.serving", scenario)
+
+
+def test_all_scenarios_are_there() -> None:
+    assert len(SCENARIOS) == 6
