@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import jwt
+import pytest
 import requests
 from playwright.sync_api import expect
 
@@ -97,6 +99,31 @@ def test_refused_token_is_a_problem_that_shows(page: Page, start_hub: Callable[.
     page.goto(hub.url)
     page.get_by_role("button", name="Talk", exact=True).click()
     expect(page.locator("#talk-problem")).to_contain_text("scope join")
+
+
+def test_livekits_own_token_source_works_unchanged(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+    if not CLIENT.is_file():
+        pytest.skip(f"livekit-client is not installed: {HOW_TO_GET}")
+    hub = start_hub(**LIVEKIT)
+    page.add_init_script(path=CLIENT)
+    page.goto(hub.url)
+    answer = page.evaluate(
+        """async () => {
+            const source = LivekitClient.TokenSource.endpoint("/api/token");
+            const options = {
+                roomName: "hall", participantIdentity: "alice", participantName: "Alice",
+                participantAttributes: { seat: "3" }, agentName: "helper", agentMetadata: "m",
+            };
+            const first = await source.fetch(options);
+            return { ...first, again: (await source.fetch(options)).participantToken === first.participantToken };
+        }"""
+    )
+    claims = jwt.decode(answer["participantToken"], LIVEKIT["LIVEKIT_API_SECRET"], ["HS256"])
+    assert answer["serverUrl"] == LIVEKIT["LIVEKIT_URL"]
+    assert answer["again"], "a token that lasts is asked for once"
+    assert (claims["sub"], claims["name"], claims["attributes"]) == ("alice", "Alice", {"seat": "3"})
+    assert claims["video"]["room"] == "hall"
+    assert claims["roomConfig"]["agents"] == [{"agentName": "helper", "metadata": "m"}]
 
 
 def test_only_that_script_may_be_loaded(start_hub: Callable[..., HubProcess]) -> None:
