@@ -58,6 +58,7 @@ class Checker:
         goodbyes: reasons and `retry_ms` of the `goodbye` events.
         last_id: what an EventSource would send as Last-Event-ID.
         position: how far the client is.
+        start: where its first connection began.
     """
 
     def __init__(self, name: str, *, whole: bool = True) -> None:
@@ -70,6 +71,7 @@ class Checker:
         self.heartbeats = 0
         self.last_id: str | None = None
         self.position = -1
+        self.start = -1
         self.epoch = ""
         self._name = name
         self._whole = whole
@@ -106,6 +108,7 @@ class Checker:
         if first or epoch != self.epoch:
             # Another history: its numbers have nothing to do with the old ones.
             self.epoch, self.position = epoch, seq
+            self.start = seq
         self._expects = "stream_reset" if self._asked not in (None, fields.cursor) else ""
         if self._expects:
             self.position = seq

@@ -1,0 +1,1 @@
+"""Long runs under load with faults at random; not part of CI."""
