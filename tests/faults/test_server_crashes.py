@@ -32,6 +32,14 @@ def assert_whole(database: Path) -> None:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
+def assert_batches_are_whole(database: Path, batches: dict[str, int]) -> None:
+    """Check that no batch was stored in part, before anybody can send the rest again."""
+    with contextlib.closing(sqlite3.connect(database)) as db:
+        for room, size in batches.items():
+            (count,) = db.execute("SELECT count(*) FROM events WHERE room = ?", (room,)).fetchone()
+            assert count % size == 0, f"{count} events of batches of {size}"
+
+
 def have_published(publishers: list[Publisher], counts: list[int]) -> bool:
     return all(len(publisher.ids) > count for publisher, count in zip(publishers, counts, strict=True))
 
@@ -54,6 +62,7 @@ def test_crash_loops_under_load(tmp_path: Path) -> None:
             let_pass(chance.uniform(0.02, 1.0))
             server.kill()
             assert_whole(server.database)
+            assert_batches_are_whole(server.database, {"c": 7, "d": 50})
             server.start()
             until(partial(have_published, publishers, [len(publisher.ids) for publisher in publishers]), 30)
         for publisher in publishers:
