@@ -350,7 +350,7 @@ class TestRestarts:
     def test_while_it_drains_publishers_and_new_streams_are_refused(
         self, start_server: Callable[..., ServerProcess]
     ) -> None:
-        server = start_server(STREAM_HISTORY="memory://", STREAM_DRAIN="4").wait_until_up()
+        server = start_server(STREAM_HISTORY="memory://", STREAM_DRAIN="2").wait_until_up()
         streams = [open_stream(server.port) for _ in range(10)]
         kept = [connect(server.port) for _ in range(3)]
         server.signal()

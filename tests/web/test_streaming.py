@@ -315,13 +315,14 @@ class TestSnapshot:
         assert [frame["type"] for frame in found[:3]] == ["connected", "stream_reset", "snapshot"]
 
 
+@pytest.fixture(scope="module")
+def small(start_server: Callable[..., ServerProcess]) -> ServerProcess:
+    """A server for two streams."""
+    return start_server(STREAM_MAX_CLIENTS="2", STREAM_HISTORY="memory://").wait_until_up()
+
+
 class TestFull:
     """More streams than there may be."""
-
-    @pytest.fixture(scope="class")
-    def small(self, start_server: Callable[..., ServerProcess]) -> ServerProcess:
-        """A server for two streams."""
-        return start_server(STREAM_MAX_CLIENTS="2", STREAM_HISTORY="memory://").wait_until_up()
 
     def test_a_browser_is_told_to_come_back_and_others_get_503(self, small: ServerProcess) -> None:
         one, two = open_stream(small.port), open_stream(small.port)
