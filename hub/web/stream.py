@@ -77,6 +77,10 @@ def _answer(parts: Services, asked: Request) -> answers.Plain:
         return _refused(parts, asked, refused)
     interest = access.interest_of(grant, query.filters(asked.args))
     body = _open(parts, asked, interest, grant.expires_at)
+    full = _full(parts)
+    if full is not None:
+        # Others came while this one's replay was looked up.
+        return _refused(parts, asked, full)
     body.subscriber.address = client.bucket
     return HEADERS, body
 
@@ -95,9 +99,10 @@ def ticket() -> Response:
 
 def _refusal(parts: Services, client: Client) -> HubError | None:
     """Return why a client gets no further stream, if it gets none."""
+    full = _full(parts)
+    if full is not None:
+        return full
     most = parts.limits.streams_of_one(client)
-    if len(parts.hub) >= parts.max_clients:
-        return Unavailable("All streams are taken; come back later.", retry_after=random.randint(5, 60))
     if most is not None and parts.hub.addresses[client.bucket] >= most:
         return TooMany(
             f"{most} streams are open from this address already: close one.",
@@ -110,6 +115,12 @@ def _refusal(parts: Services, client: Client) -> HubError | None:
     return None
 
 
+def _full(parts: Services) -> HubError | None:
+    if len(parts.hub) < parts.max_clients:
+        return None
+    return Unavailable("All streams are taken; come back later.", retry_after=random.randint(5, 60))
+
+
 def _open(parts: Services, asked: Request, interest: Interest, expires_at: float | None) -> StreamBody:
     wants_snapshot = query.flag(asked.args, "snapshot")
     replay = query.count(asked.args, "replay", 0, MAX_REPLAY)
@@ -117,11 +128,13 @@ def _open(parts: Services, asked: Request, interest: Interest, expires_at: float
     if resume and len(resume) > MAX_CURSOR:
         raise BadRequest(f"last_event_id has {len(resume)} characters; at most {MAX_CURSOR} are taken.")
     intro: list[dict[str, Any]] = []
+    head = parts.history.bounds.head
     if wants_snapshot:
-        rooms, position = parts.rooms.current()
-        as_of = cursor.show(parts.history.bounds.epoch, position)
+        # The stream goes on where the snapshot stands, whatever other threads publish meanwhile.
+        rooms, head = parts.rooms.current()
+        as_of = cursor.show(parts.history.bounds.epoch, head)
         intro.append({"type": "snapshot", "as_of": as_of, "rooms": parts.rooms.visible(rooms, interest)})
-    position = _start(parts, interest, resume, replay, intro)
+    position = _start(parts, interest, resume, replay, head=head, intro=intro)
     connected = {
         "type": "connected",
         "client_id": secrets.token_hex(8),
@@ -135,7 +148,13 @@ def _open(parts: Services, asked: Request, interest: Interest, expires_at: float
 
 
 def _start(
-    parts: Services, interest: Interest, asked: str | None, replay: int, intro: list[dict[str, Any]]
+    parts: Services,
+    interest: Interest,
+    asked: str | None,
+    replay: int,
+    *,
+    head: int,
+    intro: list[dict[str, Any]],
 ) -> int:
     """Return the position to go on after; a cursor that cannot be honoured adds a `stream_reset` to the intro."""
     if asked:
@@ -144,7 +163,6 @@ def _start(
             return found
         intro.insert(0, parts.hub.reset_fields(found, interest))
         return parts.history.bounds.oldest - 1
-    head = parts.history.bounds.head
     if replay:
         entries = parts.read(lambda: parts.history.before(head + 1, interest, replay))
         # Not below the window, should it have moved on while this was read.
