@@ -257,22 +257,32 @@ class Hub:
         """Erase from the history and from everything that still waits; return how many events there were."""
         with self.lock:
             owed: list[list[Subscriber]] = []
-            while (served := self.step()) is not None:
-                owed.append(served)
-            self._erasures += 1
-            erased = self.history.erase(room=room, session_id=session_id)
-            self._shared.clear()
-            self._shared_bytes = 0
-            for subscriber in self.subscribers():
-                position = self.take_back(subscriber)
-                if subscriber.waiting or position is not None:
-                    # What waits may hold erased events: it is read anew from what is left.
-                    subscriber.forget()
-                    subscriber.position = subscriber.position if position is None else position
-                    self._groups[subscriber.interest].live.pop(subscriber, None)
-            self._owed = owed
-            self.schedule()
+            try:
+                while (served := self.step()) is not None:
+                    owed.append(served)
+                self._erasures += 1
+                erased = self.history.erase(room=room, session_id=session_id)
+                self._shared.clear()
+                self._shared_bytes = 0
+                self._read_anew()
+            finally:
+                # Also where it failed: what was chosen is in queues that only the writer empties.
+                self._owed = owed
+                self.schedule()
             return erased
+
+    def _read_anew(self) -> None:
+        """Send those back to the history for whom erased events may wait."""
+        for subscriber in self.subscribers():
+            position = self.take_back(subscriber)
+            group = self._groups.get(subscriber.interest)
+            # To take back may be to close: the last reader of an interest takes its group along.
+            if group is None or subscriber not in group.members:
+                continue
+            if subscriber.waiting or position is not None:
+                subscriber.forget()
+                subscriber.position = subscriber.position if position is None else position
+                group.live.pop(subscriber, None)
 
     def _indexes(self, group: Group) -> list[dict[Group, None]]:
         rooms = group.interest.room_keys()

@@ -164,6 +164,41 @@ class TestReplay:
         assert seqs(pull_all(hub, slow)) == [4]
         assert seqs(pull_all(hub, late)) == [2, 4]
 
+    def test_an_erasure_that_closes_the_last_reader_of_an_interest_goes_on(self) -> None:
+        hub = hub_over()
+        closed, stays = reader(hub, interest=ROOM_A), reader(hub)
+        pull_all(hub, closed)
+        pull_all(hub, stays)
+        hub.publish([posted(room="a"), posted(room="b")])
+
+        def close(subscriber: Subscriber) -> None:
+            # As the writer does with what it cannot cut.
+            if subscriber is closed:
+                hub.unsubscribe(subscriber)
+
+        hub.take_back = close
+        assert hub.erase(room="a") == 1
+        assert hub.subscribers() == [stays]
+        assert seqs(pull_all(hub, stays)) == [2]
+
+    def test_an_erasure_that_fails_leaves_nobody_unserved(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        hub = hub_over()
+        one = reader(hub)
+        pull_all(hub, one)
+        hub.publish([posted(room="a")])
+
+        def fail(**_what: Any) -> int:
+            raise Unavailable("The disk is full.")
+
+        monkeypatch.setattr(hub.history, "erase", fail)
+        scheduled: list[bool] = []
+        hub.schedule = lambda: scheduled.append(True)
+        with pytest.raises(Unavailable):
+            hub.erase(room="a")
+        assert scheduled
+        assert hub.step() == [one]
+        assert seqs(one.take()) == [1]
+
     def test_a_page_that_was_read_before_an_erasure_is_not_kept(self) -> None:
         hub = hub_over()
         deliver(hub, posted(room="a"), posted(room="b"))
