@@ -221,7 +221,7 @@ class Poster:
             )
         except requests.RequestException as error:
             return Answer(Verdict.LATER, f"{type(error).__name__}: {error}")
-        verdict = judge(response.status_code)
+        verdict = judge(response.status_code, _decoded(response.content).get("field"))
         if verdict is Verdict.ACCEPTED:
             return _check_acknowledgement(response)
         detail = f"status {response.status_code}: {_start_of(response)}"

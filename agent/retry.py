@@ -82,14 +82,21 @@ def retry_after(header: str | None, now: float) -> float:
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
 
 
-def judge(status: int) -> Verdict:
-    """Say what an HTTP status means for a batch.
+def judge(status: int, field: object = None) -> Verdict:
+    """Say what an answer means for a batch.
 
-    Only statuses that speak about the events themselves are BAD; any other refusal (a wrong path, a proxy in
+    Only answers that speak about the events themselves are BAD; any other refusal (a wrong path, a proxy in
     the way, a hub that drains) may be over later, and the events are kept.
+
+    Args:
+        status: The HTTP status.
+        field: `field` of the hub's problem document. A 403 that names `room` refuses one event: our key is good,
+            but not for that event's room, and the other events must not wait behind it.
     """
     if 200 <= status < 300:
         return Verdict.ACCEPTED
+    if status == 403 and field == "room":
+        return Verdict.BAD
     if status in {401, 403}:
         return Verdict.KEY_REFUSED
     if status in {400, 413, 422}:

@@ -64,5 +64,7 @@ def require_room(grant: Grant, room: str | None) -> None:
     if grant.allows_room(room):
         return
     if room is None:
-        raise Forbidden("This credential is for certain rooms only: name one of them in `room`.")
-    raise Forbidden(f"This credential is not for the room {room[:100]!r}.")
+        raise Forbidden(
+            "This credential is for certain rooms only: name one of them in `room`.", field="room"
+        )
+    raise Forbidden(f"This credential is not for the room {room[:100]!r}.", field="room")

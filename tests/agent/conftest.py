@@ -19,7 +19,9 @@ FOLDER = Path(__file__).parent
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the rehearsals' tests after the other tests of this folder, which run meanwhile."""
     places = [place for place, item in enumerate(items) if FOLDER in item.path.parents]
-    ours = sorted((items[place] for place in places), key=lambda item: item.path.name.startswith("test_rehearsal"))
+    ours = sorted(
+        (items[place] for place in places), key=lambda item: item.path.name.startswith("test_rehearsal")
+    )
     for place, item in zip(places, ours, strict=True):
         items[place] = item
 

@@ -61,6 +61,7 @@ class FakeHub:
         self.script: deque[Reply] = deque()
         self.default = Reply()
         self.refuses: Callable[[dict[str, Any]], bool] = lambda _: False
+        self.refusal = Reply(422, b'{"title":"not a valid event"}')
         self._ids: set[str] = set()
         self._lock = threading.Lock()
         self._server: _Server | None = None
@@ -137,7 +138,7 @@ class FakeHub:
         if reply.hold:
             reply.hold.wait(DEADLINE)
         if reply.status == 200 and any(self.refuses(event) for event in events):
-            reply = Reply(422, b'{"title":"not a valid event"}')
+            reply = self.refusal
         if reply.stores or (reply.stores is None and reply.status == 200):
             self._store(events)
         self._write(handler, reply)

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 import uuid
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -257,6 +258,21 @@ def test_one_bad_event_does_not_take_the_others_along(hub: FakeHub, caplog: pyte
     assert {(event["room"], event["session_id"]) for event in told} == {("kitchen", "s1")}
     assert "not a valid event" in caplog.text
     assert len(hub.requests) < 100
+
+
+def test_an_event_for_a_room_that_the_key_is_not_for_does_not_hold_up_the_others(
+    hub: FakeHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub.refusal = Reply(403, b'{"detail":"This credential is not for the room \'cellar\'.","field":"room"}')
+    hub.refuses = lambda event: event.get("room") == "cellar"
+    poster = Poster(hub.url, "for-the-hall", pace=replace(QUICK, key_delay=DEADLINE * 2))
+    for number in range(20):
+        poster.post({"type": "test", "n": number, "room": "cellar" if number in {0, 7} else "hall"})
+
+    assert poster.close(DEADLINE)
+    assert hub.numbers() == [n for n in range(20) if n not in {0, 7}]
+    assert "cellar" in caplog.text
+    assert "STREAM_PUBLISH_KEY" not in caplog.text
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])

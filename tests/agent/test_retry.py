@@ -34,6 +34,12 @@ def test_only_statuses_about_the_events_condemn_them(status: int, verdict: Verdi
     assert judge(status) is verdict
 
 
+def test_refusal_of_a_room_is_about_the_event_and_not_about_the_key() -> None:
+    assert judge(403, "room") is Verdict.BAD
+    assert judge(403, None) is Verdict.KEY_REFUSED
+    assert judge(401, "room") is Verdict.KEY_REFUSED
+
+
 def test_backoff_doubles_up_to_the_longest() -> None:
     delays = [backoff(attempt, 1.0, first=0.1, longest=5.0) for attempt in range(8)]
 

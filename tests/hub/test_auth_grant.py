@@ -34,8 +34,9 @@ def test_named_rooms_are_the_only_ones(rooms: list[str], room: str | None, allow
     if allowed:
         require_room(grant(*rooms), room)
     else:
-        with pytest.raises(Forbidden):
+        with pytest.raises(Forbidden) as refused:
             require_room(grant(*rooms), room)
+        assert refused.value.extra == {"field": "room"}, "a poster leaves this one event, not its key"
 
 
 def test_the_refusal_names_the_room_and_cuts_a_long_one() -> None:
