@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from flask_server import create_app
 from hub.auth import OPERATE, PUBLISH, SUBSCRIBE
 from hub.errors import SettingsError
 from hub.settings import Settings
@@ -321,6 +322,22 @@ def test_an_operator_of_one_room_cannot_touch_another_ones_agent() -> None:
     assert ask(app, "GET", "/api/agent/status", headers=other).json["log"] == []
     assert ask(app, "POST", "/api/agent/start", headers=own, json=start).status_code == 403
     assert ask(app, "POST", "/api/agent/stop", headers=own).status_code == 200
+
+
+def test_a_start_does_not_show_the_agent_of_another_room() -> None:
+    app = create_app(
+        Settings(history="memory://", jwt_secret=JWT_SECRET),
+        agent_command=["sh", "-c", "echo words; sleep 60"],
+    )
+    parts = services_of(app)
+    assert parts.supervisor.start("rehearsal", "a").status.pid
+    body = {"mode": "rehearsal", "room": "b"}
+    refused = ask(app, "POST", "/api/agent/start", headers=token("operate", rooms=["b"]), json=body)
+    everyone = ask(app, "POST", "/api/agent/start", headers=token("operate"), json=body)
+    parts.stop()
+    assert refused.status_code == 403
+    assert "words" not in refused.text
+    assert everyone.json["already_running"] is True
 
 
 def test_a_livekit_token_reads_its_room_everywhere_and_does_no_more() -> None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from hub.web.services import services_of
 from tests.hub.making import frames
-from tests.web.callers import ask, hub
+from tests.web.callers import ask, hub, read, stored
 from tests.web.wire import PATIENCE, Answer, connect, open_stream, request_bytes
 
 if TYPE_CHECKING:
@@ -86,6 +87,22 @@ def test_an_erasure_reaches_file_log_queue_and_snapshot(
     ids = [int(f["id"].split("-")[1]) for f in found if "text" in f]
     assert ids == sorted(set(ids))
     assert b":::" in answer.body or not seen or version == "1.0"
+
+
+def test_what_waits_in_the_queue_of_a_client_that_keeps_up_is_erased_too() -> None:
+    app = hub()
+    stream = ask(app, "GET", "/api/stream")
+    sent = read(stream)
+    assert next(sent)["type"] == "connected"
+    core = services_of(app).hub
+    subscriber = core.subscribers()[0]
+    core.pull(subscriber)
+    assert subscriber.live
+    batch = [talk("secret", 1), talk("open", 2), talk("secret", 3), talk("open", 4)]
+    ask(app, "POST", "/api/agent/data", json=batch)
+    assert subscriber.waiting == 4
+    assert ask(app, "DELETE", "/api/rooms/secret/events").json["erased"] == 2
+    assert [one["text"] for one in stored(stream, 2)] == ["plain-2", "plain-4"]
 
 
 def test_what_is_erased_stays_erased_after_a_restart(
