@@ -30,8 +30,11 @@ logger = logging.getLogger(__name__)
 READY_MESSAGE = "Voice agent is ready and listening"
 PAUSE_BETWEEN_REHEARSALS_SECONDS = 4.0
 REPORT_SECONDS = 0.2
-CLOSE_SECONDS = 3.0
-FLUSH_SECONDS = 1.5
+
+# At a stop of the hub all three together have to fit into what it grants before it kills (its AGENT_BUDGET).
+CLOSE_SECONDS = 2.0
+TASKS_SECONDS = 0.3
+FLUSH_SECONDS = 1.2
 
 
 def serve(settings: Settings, control: Control) -> int:
@@ -154,7 +157,7 @@ class _Service:
             stuck = True
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks, timeout=1.0)
+        await asyncio.wait(tasks, timeout=TASKS_SECONDS)
         await asyncio.to_thread(self._poster.close, FLUSH_SECONDS)
         if stuck:  # a job's thread cannot be killed, and the interpreter would wait for it for ever
             logger.error("a session did not end within %.1f s; leaving it behind", CLOSE_SECONDS)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from agent.service import _make_server, _told_load
+from agent.service import CLOSE_SECONDS, FLUSH_SECONDS, TASKS_SECONDS, _make_server, _told_load
 from agent.settings import Settings
+from hub.web.services import AGENT_BUDGET
 from tests.agent.receiver import Receiver
 from tests.agent.worker_process import WorkerProcess
 
@@ -130,6 +131,12 @@ def test_the_end_of_the_hub_ends_a_running_agent(receiver: Receiver) -> None:
         worker.wait_for_state("running")
         worker.hub_end.shutdown(socket.SHUT_RDWR)
         assert worker.process.wait(5) == -signal.SIGKILL
+
+
+def test_the_last_words_fit_into_what_the_stopping_hub_grants() -> None:
+    assert CLOSE_SECONDS + TASKS_SECONDS + FLUSH_SECONDS <= AGENT_BUDGET - 0.4, (
+        "leaving the interpreter takes time"
+    )
 
 
 def test_the_key_and_the_room_are_used_and_ctrl_c_ends_it(receiver: Receiver) -> None:
