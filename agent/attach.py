@@ -66,17 +66,39 @@ def shared_poster() -> Sink:
     return _shared.get()
 
 
-_live: weakref.WeakSet[Attachment] = weakref.WeakSet()
+class _Ending:
+    """The sessions of this process, and why they are about to end, once that is known."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._live: weakref.WeakSet[Attachment] = weakref.WeakSet()
+        self._reason: str | None = None
+
+    def add(self, attachment: Attachment) -> None:
+        with self._lock:
+            self._live.add(attachment)
+            if self._reason is not None:
+                attachment.ending(self._reason)
+
+    def announce(self, reason: str) -> None:
+        with self._lock:
+            self._reason = reason
+            for attachment in self._live:
+                attachment.ending(reason)
+
+
+_ending = _Ending()
 
 
 def announce_end(reason: str) -> None:
-    """Give the sessions of this process that are about to be closed the reason for their `session_ended`.
+    """Give the sessions of this process the reason for their `session_ended`: it is about to end.
+
+    It holds for sessions that are attached afterwards, too: a job may just be starting.
 
     Args:
         reason: For example `agent_stopped`.
     """
-    for attachment in list(_live):
-        attachment.ending(reason)
+    _ending.announce(reason)
 
 
 class SpokenWords(io.TextOutput):
@@ -237,7 +259,7 @@ def attach(
     choose = _chooser(types, redact, interims=interims)
     attachment = Attachment(memory, poster or shared_poster(), choose)
     attachment.listen(session)
-    _live.add(attachment)
+    _ending.add(attachment)
     if interims:
         _tap_room_words(session, attachment)
     if job is not None:

@@ -13,7 +13,7 @@ from livekit.agents.voice import io, room_io
 
 from agent import attach as shell
 from agent import bridge
-from agent.attach import Attachment, announce_end, attach
+from agent.attach import Attachment, _Ending, announce_end, attach
 from agent.rehearsal.models import ScriptedLLM
 
 if TYPE_CHECKING:
@@ -56,6 +56,12 @@ class Session(rtc.EventEmitter[str]):
 
     def say(self, text: str, *, final: bool = True) -> None:
         self.emit("user_input_transcribed", lk.UserInputTranscribedEvent(transcript=text, is_final=final))
+
+
+@pytest.fixture(autouse=True)
+def running(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process whose end nobody has announced."""
+    monkeypatch.setattr("agent.attach._ending", _Ending())
 
 
 @pytest.fixture
@@ -173,6 +179,14 @@ def test_announce_end_gives_live_sessions_their_reason(session: Any, poster: Rec
     close(session)
     assert poster.events[-1]["reason"] == "agent_stopped"
     assert stream.session_id == poster.events[-1]["session_id"]
+
+
+def test_session_that_is_attached_after_the_announcement_has_its_reason_too(poster: Recorder) -> None:
+    announce_end("agent_stopped")
+    late: Any = Session()
+    attach(late, poster=poster)
+    close(late)
+    assert poster.events[-1]["reason"] == "agent_stopped"
 
 
 class Wire(io.TextOutput):

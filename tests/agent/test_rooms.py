@@ -14,7 +14,7 @@ from livekit.plugins import silero
 
 from agent import rooms
 from agent.assistant import Assistant
-from agent.attach import announce_end, attach
+from agent.attach import _Ending, announce_end, attach
 from agent.poster import Poster
 from agent.rehearsal.script import Line
 from agent.rehearsal.sound import MICROPHONE_RATE, Microphone, Speaker, split
@@ -60,6 +60,12 @@ class Events:
             while not condition():
                 self._changed.clear()
                 await self._changed.wait()
+
+
+@pytest.fixture(autouse=True)
+def running(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process whose end nobody has announced."""
+    monkeypatch.setattr("agent.attach._ending", _Ending())
 
 
 @pytest.fixture
