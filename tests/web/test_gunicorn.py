@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.web.server import ServerProcess
 
 COMMAND = [
-    *(sys.executable, "-m", "gunicorn", "-k", "hub.streaming.gunicorn.Worker", "-b", "127.0.0.1:0"),
+    *(sys.executable, "-m", "gunicorn", "-k", "hub.gunicorn.Worker", "-b", "127.0.0.1:0"),
     "flask_server:create_app()",
 ]
 
@@ -56,7 +56,7 @@ def test_many_streams_do_not_hold_the_worker(start: Callable[..., ServerProcess]
     event = server.post({"type": "a"}).json()
     assert event["clients_notified"] == 100
     for one in streams:
-        assert one.until_type("a")[-1]["id"] == event["id"]
+        assert event["id"] in [frame.get("id") for frame in one.until_type("a")]
 
 
 def test_a_worker_that_crashed_is_replaced(start: Callable[..., ServerProcess], tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_worker_that_crashed_is_replaced(start: Callable[..., ServerProcess], 
     os.kill(int(server.wait_for_line(r"Booting worker with pid: (\d+)")[1]), signal.SIGKILL)
     server.wait_for_line(r"(?s)Booting worker.*Booting worker")
     answer = open_stream(server.port, "?replay=1")
-    assert answer.until_type("a")[-1]["id"] == stored
+    assert stored in [frame.get("id") for frame in answer.until_type("a")]
 
 
 def test_two_workers_are_refused(start: Callable[..., ServerProcess]) -> None:
