@@ -53,7 +53,13 @@ class History(Protocol):
         """Return the last `count` matching entries below a sequence number, in order."""
 
     def erase(self, *, room: str | None = None, session_id: str | None = None) -> int:
-        """Remove a room's or a session's events for good; return how many there were."""
+        """Remove a room's or a session's events; return how many there were.
+
+        They are in no file any more after the next `checkpoint` that no reader holds up.
+
+        Raises:
+            Unavailable: the store cannot be written to; nothing was removed.
+        """
 
     def trim(self, now: float) -> bool:
         """Forget a little of what is over count or age; return whether there is more to forget."""

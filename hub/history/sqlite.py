@@ -8,16 +8,16 @@ publishing path. The head is written whenever rows are removed, so neither erasi
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
-import os
 import sqlite3
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hub.errors import StorageError, Unavailable
 from hub.history.bounds import Bounds
 from hub.history.entry import Appended, Entry, Page, encode
+from hub.history.files import claim, set_aside
 from hub.history.memory import new_epoch
+from hub.history.wal import Log, connect
 from hub.history.window import Window
 from hub.sse import event_frame
 
@@ -33,8 +33,8 @@ log = logging.getLogger("hub.history")
 
 RECENT_BYTES: Final = 32 * 1024 * 1024
 TRIM_ROWS: Final = 300
-LARGE_WAL_BYTES: Final = 64 * 1024 * 1024
-BUSY_SECONDS: Final = 5.0
+BUSY_SECONDS: Final = 0.25
+"""How long an append waits for another writer. The loop stands still meanwhile: better refuse, and be asked again."""
 _IN_CHUNK: Final = 500
 
 _SCHEMA = """
@@ -74,11 +74,11 @@ class SqliteHistory:
         self._max_age = max_age
         self._sync = sync
         self._readers: list[sqlite3.Connection] = []
-        self._log_holds_erased = False
+        self._log = Log(path)
         self._first_row = 1
-        self._lock_file = _claim(path)
+        self._lock_file = claim(path)
         try:
-            self._db = self._open_or_set_aside(now)
+            self._db = self._open_orset_aside(now)
             self.bounds = self._read_bounds(max_events)
         except sqlite3.Error as error:
             self._lock_file.close()
@@ -108,8 +108,7 @@ class SqliteHistory:
         except sqlite3.Error as error:
             raise _cannot_write(self._path, error) from error
         self.bounds.head = head
-        self._window.append(new)
-        self._advance(self.bounds.floor())
+        self._take_in(new)
         return Appended(seqs, new)
 
     def recent(self, after: int, interest: Interest, limit: Limit) -> Page | None:
@@ -144,7 +143,7 @@ class SqliteHistory:
         return [self._entry(row) for row in reversed(rows)]
 
     def erase(self, *, room: str | None = None, session_id: str | None = None) -> int:
-        """Delete rows, overwrite what they held, and empty the log that still has them."""
+        """Delete rows and overwrite what they held; the next `checkpoint` empties the log that still has them."""
         column, value = ("room", room) if room is not None else ("session_id", session_id)
         try:
             with self._transaction():
@@ -155,20 +154,20 @@ class SqliteHistory:
                 removed = [row[0] for row in rows if row[0] >= self.bounds.oldest]
                 self.bounds.note_erased(removed)
                 self._write_meta()
-            self._truncate_log()
         except sqlite3.Error as error:
             raise _cannot_write(self._path, error) from error
+        self._log.note_erased()
         self._window.remove(lambda entry: getattr(entry, column) == value)
-        self._advance(self.bounds.oldest)
+        self._take_in(())
         return len(removed)
 
     def trim(self, now: float) -> bool:
         """Forget what is too old, then delete some of the rows that no reader can reach any more."""
-        self._expire(now)
-        if self._first_row >= self.bounds.oldest:
-            return False
-        below = min(self.bounds.oldest, self._first_row + TRIM_ROWS)
         try:
+            self._expire(now)
+            below = min(self.bounds.oldest, self._first_row + TRIM_ROWS)
+            if self._first_row >= below:
+                return False
             with self._transaction():
                 self._write_meta()
                 self._db.execute("DELETE FROM events WHERE seq < ?", (below,))
@@ -179,18 +178,8 @@ class SqliteHistory:
         return below < self.bounds.oldest
 
     def checkpoint(self) -> None:
-        """Copy the log into the file; when the log has grown large, wait for a moment to empty it."""
-        log_path = self._path.with_name(self._path.name + "-wal")
-        large = log_path.exists() and log_path.stat().st_size > LARGE_WAL_BYTES
-        try:
-            with self._reader(writing=True) as db:
-                db.execute("PRAGMA wal_checkpoint(PASSIVE)")
-                if large or self._log_holds_erased:
-                    # Publishers wait for this one, so it finds nearly everything copied.
-                    busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-                    self._log_holds_erased = self._log_holds_erased and bool(busy)
-        except Unavailable as error:
-            log.warning("%s: checkpoint: %s", self._path, error.detail)
+        """Copy the log into the file; empty it where it holds erased events or has grown large."""
+        self._log.checkpoint()
 
     def close(self) -> None:
         """Close the file and let another server have it."""
@@ -200,13 +189,13 @@ class SqliteHistory:
         self._db.close()
         self._lock_file.close()
 
-    def _open_or_set_aside(self, now: float) -> sqlite3.Connection:
+    def _open_orset_aside(self, now: float) -> sqlite3.Connection:
         try:
             return self._open()
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError:
-            aside = _set_aside(self._path, now)
+            aside = set_aside(self._path, now)
             log.exception(
                 "%s is corrupt: it was set aside as %s, and a new history with a new epoch begins.",
                 self._path,
@@ -215,7 +204,7 @@ class SqliteHistory:
             return self._open()
 
     def _open(self) -> sqlite3.Connection:
-        db = _connect(self._path)
+        db = connect(self._path)
         try:
             # Erased and expired text is overwritten, not only unlinked.
             for pragma in (
@@ -229,6 +218,7 @@ class SqliteHistory:
             if problem != "ok":
                 raise sqlite3.DatabaseError(problem)
             db.executescript(_SCHEMA)
+            db.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000:.0f}").fetchone()
         except sqlite3.Error:
             db.close()
             raise
@@ -280,14 +270,14 @@ class SqliteHistory:
         self.bounds.oldest = oldest
         self._window.trim(oldest)
 
-    def _truncate_log(self) -> None:
-        while self._readers:
-            self._readers.pop().close()
-        # Not longer, because the publishing path waits. Where a long read is under way the next checkpoint does it.
-        self._db.execute("PRAGMA busy_timeout=100").fetchone()
-        busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        self._db.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000:.0f}").fetchone()
-        self._log_holds_erased = bool(busy)
+    def _take_in(self, new: Sequence[Entry]) -> None:
+        """Bring memory up to what was committed. It never raises: what is stored has to be handed on."""
+        try:
+            self._window.append(new)
+            self._advance(self.bounds.floor())
+        except Exception:
+            log.exception("%s: what came in is stored, but is read from the file for now", self._path)
+            self._window = Window(start=self.bounds.head, max_bytes=RECENT_BYTES)
 
     def _entry(self, row: tuple[Any, ...]) -> Entry:
         seq, at, kind, room, session_id, participant, hidden, segment, data = row
@@ -306,61 +296,20 @@ class SqliteHistory:
             raise
 
     @contextlib.contextmanager
-    def _reader(self, *, writing: bool = False) -> Iterator[sqlite3.Connection]:
+    def _reader(self) -> Iterator[sqlite3.Connection]:
         # Pages are read in several threads; a connection is used by one of them at a time. List operations are atomic.
         try:
-            db = _connect(self._path) if writing else self._idle_reader()
+            db = self._idle_reader()
             yield db
         except sqlite3.Error as error:
             raise Unavailable(f"The history cannot be read: {error}.") from error
-        if writing:
-            db.close()
-        else:
-            self._readers.append(db)
+        self._readers.append(db)
 
     def _idle_reader(self) -> sqlite3.Connection:
         try:
             return self._readers.pop()
         except IndexError:
-            return _connect(self._path)
-
-
-def _claim(path: Path) -> IO[bytes]:
-    """Make the folder and the file with private modes, and keep other servers out."""
-    lock_path = path.with_name(path.name + ".lock")
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock_file = os.fdopen(os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "rb+")
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise StorageError(
-            f"{path}: cannot be written ({error.strerror}). Make the folder writable, or choose another file with "
-            "STREAM_HISTORY=sqlite:///PATH."
-        ) from error
-    try:
-        fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock_file.close()
-        raise StorageError(
-            f"{path}: another server has this history open. Stop it, or give this one another file with "
-            "STREAM_HISTORY=sqlite:///PATH."
-        ) from error
-    return lock_file
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS)
-
-
-def _set_aside(path: Path, now: float) -> Path:
-    aside = path.with_name(f"{path.name}.corrupt-{int(now)}")
-    path.rename(aside)
-    for suffix in ("-wal", "-shm"):
-        extra = path.with_name(path.name + suffix)
-        if extra.exists():
-            extra.rename(aside.with_name(aside.name + suffix))
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    return aside
+            return connect(self._path)
 
 
 def _row(entry: Entry, event_id: str | None) -> tuple[Any, ...]:

@@ -69,7 +69,8 @@ def room(name: str) -> Response:
 def erase_room(name: str) -> Response:
     """Erase a room's events for good."""
     access.require(OPERATE, room=name)
-    return _erased(services(), room=name)
+    parts = services()
+    return _erased(parts, parts.hub.erase(room=name), room=name)
 
 
 @blueprint.delete("/api/sessions/<path:session_id>")
@@ -82,7 +83,8 @@ def erase_session(session_id: str) -> Response:
         if grant.rooms is not None:
             for room in _rooms_of(parts, session_id):
                 require_room(grant, room)
-        return _erased(parts, session_id=session_id)
+        count = parts.hub.erase(session_id=session_id)
+    return _erased(parts, count, session_id=session_id)
 
 
 def _rooms_of(parts: Services, session_id: str) -> set[str | None]:
@@ -97,11 +99,14 @@ def _rooms_of(parts: Services, session_id: str) -> set[str | None]:
     return found
 
 
-def _erased(parts: Services, *, room: str | None = None, session_id: str | None = None) -> Response:
-    count = parts.hub.erase(room=room, session_id=session_id)
+def _erased(
+    parts: Services, count: int, *, room: str | None = None, session_id: str | None = None
+) -> Response:
     access.note("erase", room=room, session_id=session_id, events=count)
     parts.rooms.forget()
     parts.sessions.forget(room=room, session_id=session_id)
+    # The store's log, too, is rid of them before this is answered.
+    parts.offload(parts.history.checkpoint)
     body: Erased = {"status": "ok", "erased": count}
     return answers.json(body)
 

@@ -217,7 +217,7 @@ def test_a_hundred_thousand_stored_events_open_in_under_a_second(tmp_path: Path)
 
 def test_retention_keeps_up_with_fast_publishing(tmp_path: Path) -> None:
     kept = 2000
-    changes = {"hub.history.sqlite:LARGE_WAL_BYTES": 4_000_000}
+    changes = {"hub.history.wal:LARGE_BYTES": 4_000_000}
     with (
         Server(tmp_path, changes=changes, STREAM_HISTORY_MAX_EVENTS=str(kept)) as server,
         Crowd(server.host, server.port) as crowd,

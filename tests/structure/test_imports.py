@@ -116,7 +116,7 @@ def test_only_the_supervisor_knows_subprocess() -> None:
 
 
 def test_only_the_sqlite_history_knows_sqlite() -> None:
-    assert users(HUB, "sqlite3") == {"hub.history.sqlite"}
+    assert users(HUB, "sqlite3") == {"hub.history.sqlite", "hub.history.wal"}
 
 
 def test_the_hub_imports_no_livekit_agents() -> None:
