@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import logging
-import resource
 import signal
 import sys
 import textwrap
@@ -18,9 +16,9 @@ from gevent.event import Event
 from hub import __version__, logs
 from hub.address import parse_address
 from hub.errors import SettingsError, StorageError
+from hub.serving import begin
 from hub.settings import AGENT_TABLE, TABLE, Settings, load
 from hub.streaming.server import Server, listen
-from hub.streaming.writer import Writer
 from hub.web.access import refuse_open_off_loopback
 from hub.web.agent import choose_mode
 from hub.web.services import services_of
@@ -36,8 +34,6 @@ log = logging.getLogger("hub")
 
 SAME_SIGNAL: Final = 1.0
 """Seconds within which a repeated signal is the same one: `uv run` and the terminal both send it."""
-SPARE_DESCRIPTORS: Final = 200
-"""What is kept from streams for requests, files and the agent."""
 
 
 def run(create_app: Callable[[Settings], Flask], arguments: Sequence[str] | None) -> int:
@@ -79,33 +75,17 @@ def serve(app: Flask, settings: Settings) -> None:
     except OSError:
         parts.stop()
         raise
-    parts.max_clients = min(settings.max_clients, raise_descriptor_limit() - SPARE_DESCRIPTORS)
-    writer = parts.writer = Writer(parts.hub, heartbeat=settings.heartbeat)
-    server = Server(listener, app, writer)
     ended = _watch_signals()
     host, port = listener.getsockname()[:2]
-    parts.url = f"http://{_reachable(host)}:{port}"
-    writer.start()
-    parts.start(gevent.get_hub().threadpool.apply)
+    writer = begin(parts, f"http://{_reachable(host)}:{port}")
+    server = Server(listener, app, writer)
     server.start()
-    # What start-up made stays for good: looking through it again and again would hold up the loop for 20 ms each time.
-    gc.collect()
-    gc.freeze()
     _greet(parts)
     ended.wait()
     log.info("stopping")
     parts.stop(writer.drain)
     server.stop(timeout=1)
     writer.close()
-
-
-def raise_descriptor_limit() -> int:
-    """Raise the soft limit of open files to the hard one; return it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard == resource.RLIM_INFINITY:
-        hard = 1_048_576
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
 
 
 def _watch_signals() -> Event:

@@ -34,7 +34,8 @@ _STRING_FIELDS: Final = frozenset({"room", "session_id", "participant", "role", 
 _BREAKS_FIELD = re.compile("[\r\n\0]")
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 _LONG_NUMBER = re.compile(rb"[0-9]{309}")
-_JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive, and without its end where the text has none: else an unterminated string is tried again at every quote.
+_JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 
 _decoder = msgspec.json.Decoder()
 _array_decoder = msgspec.json.Decoder(list[msgspec.Raw])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hub.broadcast import Hub
+
+log = logging.getLogger("hub.history")
 
 PAUSE: Final = 1.0
 """Seconds between two rounds when there is nothing more to forget."""
@@ -44,17 +47,25 @@ class Housekeeper:
         self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """End, and wait until the round that is under way has ended."""
+    def stop(self, timeout: float = 1.0) -> None:
+        """End, and wait until the round that is under way has ended.
+
+        Args:
+            timeout: seconds; a disk that takes longer is not waited for.
+        """
         self._stop.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(timeout)
 
     def _run(self) -> None:
         pause, step_pause = PAUSE, STEP_PAUSE
         while not self._stop.wait(pause):
-            more = self._forget_a_round(step_pause)
-            self._offload(self._hub.history.checkpoint)
+            more = False
+            try:
+                more = self._forget_a_round(step_pause)
+                self._offload(self._hub.history.checkpoint)
+            except Exception:
+                log.exception("the history could not be looked after; the next round tries again")
             # More comes in than is forgotten: faster, until all is done.
             step_pause = max(step_pause / 2, SHORTEST_PAUSE) if more else STEP_PAUSE
             pause = step_pause if more else PAUSE

@@ -37,6 +37,8 @@ IDLE_TIMEOUT: Final = 75.0
 """Seconds that a connection may stay open without a request."""
 READ_TIMEOUT: Final = 20.0
 """Seconds within which a request's head and body must have arrived, counted from its first byte."""
+WRITE_TIMEOUT: Final = 30.0
+"""Seconds within which a client has to take an answer; streams have a limit of their own."""
 MAX_BODY: Final = MAX_BATCH_BYTES
 """Bytes of a body that are read; what is larger is answered 413 unread."""
 LINGER_BYTES: Final = 4 * 1024 * 1024
@@ -91,6 +93,7 @@ class BoundedMixin:
     request_version: str
     headers_sent: bool
     response_headers: list[tuple[bytes, bytes]]
+    response_length: int
     response_use_chunked: bool
     rfile: Any
     socket: Any
@@ -166,7 +169,19 @@ class BoundedMixin:
         if self.response_use_chunked and data:
             data = sse.chunk(data)
         head = [b"%b: %b\r\n" % header for header in self.response_headers]
-        self._sendall(b"".join((b"HTTP/1.1 ", self.status, b"\r\n", *head, b"\r\n", data)))  # type: ignore[attr-defined]
+        self._sendall(b"".join((b"HTTP/1.1 ", self.status, b"\r\n", *head, b"\r\n", data)))
+
+    def _sendall(self, data: bytes) -> None:
+        """Send an answer, within a limit of time where the client does not take it."""
+        try:
+            sent = self.socket.send(data, 0, 0.0)
+        except BlockingIOError:
+            sent = 0
+        self.response_length += sent
+        if sent < len(data):
+            late = BrokenPipeError(errno.EPIPE, "the client does not take its answer")
+            with gevent.Timeout(WRITE_TIMEOUT, late):
+                super()._sendall(memoryview(data)[sent:])  # type: ignore[misc] # pywsgi's
 
     def _has_request(self) -> bool:
         try:

@@ -126,10 +126,14 @@ class Writer:
             subscriber: not yet subscribed.
             head: the response's status line and headers.
         """
-        stream = Stream(sockets.bare(descriptor), subscriber, head)
-        subscriber.stream = stream
+        socket = sockets.bare(descriptor)
+        try:
+            self._epoll.register(descriptor, sockets.READ)
+        except OSError:
+            socket.close()
+            raise
+        stream = subscriber.stream = Stream(socket, subscriber, head)
         self._streams[descriptor] = stream
-        self._epoll.register(descriptor, sockets.READ)
         self._hub.subscribe(subscriber)
         # Neighbours beat at different times, so that hearts never beat all at once.
         stream.bucket = self._next_bucket
@@ -312,13 +316,21 @@ class Writer:
             stream = self._streams.get(descriptor)
             if stream is None:
                 continue
-            if event & sockets.HANG_UP or (event & sockets.READ and not self._still_there(stream)):
-                self._hang_up(stream)
-            elif event & sockets.WRITE:
-                self._unblock(stream)
+            try:
+                self._look_at(stream, event)
+            except Exception:
+                # An error that got out of here would end the watching of all sockets.
+                log.exception("a stream failed and was closed; its reader resumes")
+                self._close(stream)
             if time.monotonic() >= until:
                 # Readiness is level-triggered: the others are told again.
                 return
+
+    def _look_at(self, stream: Stream, event: int) -> None:
+        if event & sockets.HANG_UP or (event & sockets.READ and not self._still_there(stream)):
+            self._hang_up(stream)
+        elif event & sockets.WRITE:
+            self._unblock(stream)
 
     def _still_there(self, stream: Stream) -> bool:
         """Read and forget what a client says after its request; it has nothing to say."""
@@ -364,10 +376,16 @@ class Writer:
         while True:
             due = max(due + self._tick, time.monotonic())
             gevent.sleep(due - time.monotonic())
-            self._beat(self._buckets[position])
+            try:
+                self._tick_once(self._buckets[position])
+            except Exception:
+                log.exception("a look at the clock failed; the next one comes")
             position = (position + 1) % len(self._buckets)
-            self._close_stalled(time.monotonic())
-            self._close_expired(self._hub.clock())
+
+    def _tick_once(self, due: dict[Stream, None]) -> None:
+        self._beat(due)
+        self._close_stalled(time.monotonic())
+        self._close_expired(self._hub.clock())
 
     def _beat(self, streams: dict[Stream, None]) -> None:
         now = self._hub.clock()

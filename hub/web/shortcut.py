@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from hub.errors import HubError
 from hub.streaming.environ import BODY_KEY
 from hub.web import access, answers, publish, stream
 
@@ -46,8 +45,7 @@ class Shortcut:
             try:
                 access.check_browser_rules(self._parts, environ)
                 headers, body = serve(self._parts, environ)
-            except HubError as error:
-                # Flask's view raises it anew, where it becomes a problem document.
+            except Exception as error:  # noqa: BLE001 - not swallowed: Flask's view raises it anew
                 environ[answers.ERROR_KEY] = error
             else:
                 start_response("200 OK", list(headers))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -317,3 +318,16 @@ def _parsed(parse: Callable[[bytes], Any], body: bytes) -> Any:
         return parse(body)
     except HubError as error:
         return error
+
+
+def test_an_unterminated_string_of_quotes_is_refused_in_linear_time() -> None:
+    # Doubling the length must not cost four times as much: at 64 KiB the quadratic way took 13 s.
+    def cost(quotes: int) -> float:
+        body = b'[["' + b'\\"' * quotes
+        begin = time.perf_counter()
+        for _ in range(5):
+            with pytest.raises(HubError):
+                event.parse_one(body)
+        return time.perf_counter() - begin
+
+    assert min(cost(31_000) for _ in range(3)) < 40 * min(cost(3_100) for _ in range(3))

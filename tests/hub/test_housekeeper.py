@@ -105,3 +105,23 @@ def test_stop_waits_and_a_second_start_begins_no_second_thread() -> None:
 
 def test_stop_before_start_is_harmless() -> None:
     keep(FakeHub(steps=1)).stop()
+
+
+@pytest.mark.parametrize("step", ["trim", "checkpoint"])
+def test_a_round_that_fails_is_followed_by_the_next(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = FakeHub(steps=1)
+    failed = threading.Event()
+    honest = getattr(hub, step)
+
+    def fail_once(*arguments: float) -> object:
+        if not failed.is_set():
+            failed.set()
+            raise OSError("made to fail")
+        return honest(*arguments)
+
+    monkeypatch.setattr(hub, step, fail_once)
+    keeper = keep(hub)
+    keeper.start()
+    assert hub.checkpoints.acquire(timeout=SECONDS)
+    assert failed.is_set()
+    keeper.stop()

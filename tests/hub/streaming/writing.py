@@ -265,7 +265,7 @@ def a_drain_says_goodbye_to_all() -> None:
     for number, sock in enumerate(socks):
         data = rest(sock)[len(HEAD) :]
         body = unchunk(data)[0] if number % 2 == 0 else data
-        found = frames(body)
+        found = [frame for frame in frames(body) if frame["type"] != "heartbeat"]
         assert [frame["type"] for frame in found] == ["note", "note", "goodbye"]
         assert 1000 <= found[-1]["_retry"] <= 5000
         retries.add(found[-1]["_retry"])
@@ -338,3 +338,66 @@ def nothing_is_left_of_readers_that_came_and_went() -> None:
     state = (house.writer._streams, house.writer._blocked, house.writer._expiring, house.writer._busy)
     assert [len(part) for part in state] == [0, 0, 0, 0]
     assert sum(len(bucket) for bucket in house.writer._buckets) == 0
+
+
+def one_failing_stream_does_not_blind_the_others() -> None:
+    """gevent stops a watcher whose callback raises: then nobody's hang-up would be noticed any more."""
+    house = House()
+    first, second = house.open(), house.open()
+    read(first, lambda _: True)
+    read(second, lambda _: True)
+    honest = house.writer._look_at
+    failed = []
+
+    def look_at(stream: Any, event: int) -> None:
+        if not failed:
+            failed.append(stream)
+            raise RuntimeError("made to fail")
+        honest(stream, event)
+
+    house.writer._look_at = look_at  # type: ignore[method-assign]
+    first.close()
+    until(lambda: len(house.writer) == 1)
+    second.close()
+    until(lambda: len(house.writer) == 0)
+
+
+def one_failing_tick_does_not_stop_the_hearts() -> None:
+    """A heartbeat that fails is logged, and the next one comes."""
+    house = House(heartbeat=0.2)
+    sock = house.open()
+    honest, failed = house.writer._beat, []
+
+    def beat(streams: Any) -> None:
+        if not failed:
+            failed.append(True)
+            raise RuntimeError("made to fail")
+        honest(streams)
+
+    house.writer._beat = beat  # type: ignore[method-assign]
+    assert b"heartbeat" in read(sock, lambda data: b"heartbeat" in data)
+    assert failed
+
+
+def a_failed_delivery_loses_nothing() -> None:
+    """All readers go back to the history, and get each event once."""
+    house = House()
+    socks = [house.open() for _ in range(3)]
+    for sock in socks:
+        read(sock, lambda _: True)
+    honest, failed = house.hub._deliver, []
+
+    def deliver(*arguments: Any) -> None:
+        honest(*arguments)
+        if not failed:
+            failed.append(True)
+            raise RuntimeError("made to fail")
+
+    house.hub._deliver = deliver  # type: ignore[method-assign]
+    house.publish(5)
+    for sock in socks:
+        data = b""
+        while not has(5)(data):
+            data += sock.recv(65_536)
+        assert seqs(data) == [1, 2, 3, 4, 5]
+    assert failed

@@ -1,4 +1,4 @@
-"""The hub under gunicorn: `gunicorn -w 1 -k hub.streaming.gunicorn.Worker 'flask_server:create_app()'`.
+"""The hub under gunicorn: `gunicorn -w 1 -k hub.gunicorn.Worker 'flask_server:create_app()'`.
 
 One worker only: subscribers, and what waits for them, live in one process.
 """
@@ -20,9 +20,9 @@ from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIHandler, PyWSGISe
 
 from hub import logs
 from hub.errors import SettingsError
+from hub.serving import begin
 from hub.streaming.environ import WRITER_KEY
 from hub.streaming.server import BoundedMixin, HandoverMixin
-from hub.streaming.writer import Writer
 from hub.web.access import refuse_open_off_loopback
 from hub.web.services import services_of
 
@@ -61,17 +61,17 @@ class Worker(GeventPyWSGIWorker):
             self.log.error("%s", error)  # noqa: TRY400 - the sentence says it all
             parts.stop()
             sys.exit(Arbiter.APP_LOAD_ERROR)
-        if reachable:
-            parts.url = f"http://{reachable[0][0]}:{reachable[0][1]}"
-        self._writer = parts.writer = Writer(parts.hub, heartbeat=parts.settings.heartbeat)
-        self._writer.start()
-        parts.start(gevent.get_hub().threadpool.apply)
+        self._draining = False
+        self._writer = begin(parts, f"http://{reachable[0][0]}:{reachable[0][1]}" if reachable else None)
         self.server_class = self._make_server
         super().run()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Drain before gunicorn closes the listening socket: the agent's last words still have to come in."""
-        gevent.spawn(self._drain, services_of(self.wsgi), sig, frame)
+        # Ctrl-C reaches the worker twice: from the terminal and, as SIGQUIT, from the master.
+        if not self._draining:
+            self._draining = True
+            gevent.spawn(self._drain, services_of(self.wsgi), sig, frame)
 
     handle_quit = handle_exit
 
