@@ -71,7 +71,10 @@ def test_an_erasure_reaches_file_log_queue_and_snapshot(
     assert files_hold(data, WORD)
     assert WORD in server.get("/api/rooms/secret").text
     assert erase(server, path) == count * 9 // 10
-    assert files_hold(data, WORD) == []
+    # A reader that catches up may hold the log for a moment; it is emptied right after.
+    deadline = time.monotonic() + PATIENCE
+    while held := files_hold(data, WORD):
+        assert time.monotonic() < deadline, f"the words are still in {held}"
     assert WORD not in server.get("/api/events?limit=1000").text
     assert server.get("/api/rooms/secret").status_code == 404
     assert server.get("/api/rooms").text.count("secret") == 0
