@@ -45,6 +45,8 @@ def init_app(app: Flask, parts: Services) -> None:
     cors.init_app(app, parts)
     headers.init_app(app)
     parts.limits.init_app(app)
+    # The project's own servers have begun it before the first request; any other WSGI server begins it with one.
+    app.before_request(lambda: parts.housekeeper.start())
     for module in (
         stream,
         publish,

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from flask_server import create_app
 from hub import housekeeper
 from hub.housekeeper import Housekeeper
+from hub.settings import Settings
+from hub.web import services_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,3 +128,13 @@ def test_a_round_that_fails_is_followed_by_the_next(step: str, monkeypatch: pyte
     assert hub.checkpoints.acquire(timeout=SECONDS)
     assert failed.is_set()
     keeper.stop()
+
+
+def test_any_wsgi_server_gets_a_housekeeper_with_its_first_request() -> None:
+    app = create_app(Settings(history="memory://"))
+    parts = services_of(app)
+    assert parts.housekeeper._thread is None
+    app.test_client().get("/api/health")
+    assert parts.housekeeper._thread is not None
+    assert parts.housekeeper._thread.is_alive()
+    parts.stop()
