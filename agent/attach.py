@@ -218,7 +218,13 @@ class Attachment:
 
     def _send(self, events: list[Event]) -> None:
         for event in events:
-            chosen = self._choose(event)
+            try:
+                chosen = self._choose(event)
+            except Exception:
+                logger.exception("redact failed; an event of type %r is not sent", event["type"])
+                chosen = self._memory.event(
+                    "events_dropped", event["timestamp"], count=1, reason="an event could not be redacted"
+                )
             if chosen is not None:
                 self._poster.post(chosen)
 
@@ -245,7 +251,7 @@ def attach(
         types: Send only these event types; by default all.
         interims: Send words while they are spoken; False sends final transcripts only.
         redact: Called with each event; gives the event to send, changed or not, or None to send nothing. An
-            exception in it keeps the event back.
+            exception in it keeps that event back, and an `events_dropped` counts it.
 
     Returns:
         The attachment: the words' text output, the session's id, and `post` for events of your own.

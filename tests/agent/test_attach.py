@@ -129,8 +129,23 @@ def test_a_redaction_that_fails_sends_nothing_and_disturbs_nothing(
 
     attach(session, poster=poster, redact=redact)
     session.say("secret")
-    assert poster.events == []
-    assert "could not stream" in caplog.text
+    assert poster.types() == ["events_dropped", "events_dropped"]
+    assert "secret" not in str(poster.events)
+    assert "redact failed; an event of type 'transcript' is not sent" in caplog.text
+
+
+def test_a_redaction_that_fails_once_costs_that_event_alone(session: Any, poster: Recorder) -> None:
+    def redact(event: Event) -> Event:
+        if event["type"] in {"session_started", "order_placed"}:
+            raise KeyError("missing")
+        return event
+
+    stream = attach(session, poster=poster, redact=redact, session_id="S1")
+    session.say("Hello")  # begins the session with the same list of events
+    stream.post("order_placed", number=7)
+    assert poster.types() == ["events_dropped", "transcript", "events_dropped"]
+    assert [event["count"] for event in poster.events if event["type"] == "events_dropped"] == [1, 1]
+    assert {event["session_id"] for event in poster.events} == {"S1"}
 
 
 def test_a_payload_that_is_not_understood_disturbs_nothing(
