@@ -28,13 +28,13 @@ __all__ = ["History", "open_history"]
 class History(Protocol):
     """The interface of every store.
 
-    `append`, `recent`, `trim`, `erase` and `close` belong to one thread; `since`, `before` and `checkpoint` may wait
-    for a disk and may be called from any.
+    `append`, `recent`, `trim`, `erase` and `close` belong to one thread; `since`, `before`,
+    `position_before` and `checkpoint` may wait for a disk and may be called from any.
     """
 
     bounds: Bounds
     on_disk: bool
-    """Whether `since` and `before` may wait for a disk."""
+    """Whether `since`, `before` and `position_before` may wait for a disk."""
 
     def append(self, events: Sequence[Event], now: float) -> Appended:
         """Store the events that are new, all or none; they are durable when this returns.
@@ -49,8 +49,20 @@ class History(Protocol):
     def since(self, after: int, interest: Interest, limit: Limit) -> Page:
         """Return what follows a position."""
 
-    def before(self, seq: int, interest: Interest, count: int) -> list[Entry]:
-        """Return the last `count` matching entries below a sequence number, in order."""
+    def before(self, seq: int, interest: Interest, limit: Limit) -> list[Entry]:
+        """Return the last matching entries below a sequence number, in order."""
+
+    def position_before(self, seq: int, interest: Interest, count: int) -> int | None:
+        """Return the position after which the last matching events below a sequence number come.
+
+        Args:
+            seq: the sequence number.
+            interest: what matches.
+            count: how many events, at least 1; where there are fewer it is the position before the first.
+
+        Returns:
+            None where nothing matches.
+        """
 
     def erase(self, *, room: str | None = None, session_id: str | None = None) -> int:
         """Remove a room's or a session's events; return how many there were.

@@ -59,9 +59,13 @@ class MemoryHistory:
         """Return what follows a position."""
         return self._window.since(after, interest, limit, self.bounds.head)
 
-    def before(self, seq: int, interest: Interest, count: int) -> list[Entry]:
+    def before(self, seq: int, interest: Interest, limit: Limit) -> list[Entry]:
         """Return the last matching entries below a sequence number."""
-        return self._window.before(seq, interest, count)
+        return self._window.before(seq, interest, limit)
+
+    def position_before(self, seq: int, interest: Interest, count: int) -> int | None:
+        """Return the position before the last matching events."""
+        return self._window.position_before(seq, interest, count)
 
     def erase(self, *, room: str | None = None, session_id: str | None = None) -> int:
         """Remove a room's or a session's events."""

@@ -48,7 +48,11 @@ _INSERT = "INSERT INTO events VALUES (?,?,?,?,?,?,?,?,?,?)"
 _COLUMNS = "seq, at, type, room, session_id, participant, operator_only, segment, data"
 _FILTER = "/* filter */"
 _SINCE = f"SELECT {_COLUMNS} FROM events WHERE seq > ? AND seq <= ? {_FILTER} ORDER BY seq"
-_BEFORE = f"SELECT {_COLUMNS} FROM events WHERE seq < ? AND seq >= ? {_FILTER} ORDER BY seq DESC LIMIT ?"
+_BEFORE = f"SELECT {_COLUMNS} FROM events WHERE seq < ? AND seq >= ? {_FILTER} ORDER BY seq DESC"
+_NTH_BEFORE = (
+    f"SELECT seq FROM events WHERE seq < ? AND seq >= ? {_FILTER} ORDER BY seq DESC LIMIT 1 OFFSET ?"
+)
+_FIRST_BEFORE = f"SELECT seq FROM events WHERE seq < ? AND seq >= ? {_FILTER} ORDER BY seq LIMIT 1"
 _KNOWN = f"SELECT event_id, seq FROM events WHERE event_id IN ({_FILTER}) AND seq >= ?"
 
 
@@ -125,8 +129,10 @@ class SqliteHistory:
         sql = _SINCE.replace(_FILTER, where)
         chosen: list[Entry] = []
         size = 0
-        with self._reader() as db:
-            for row in db.execute(sql, (max(after, self.bounds.oldest - 1), head, *values)):
+        asked = (max(after, self.bounds.oldest - 1), head, *values)
+        # Closed, as what is only dropped may hold its old pages, and so the log, a little longer.
+        with self._reader() as db, contextlib.closing(db.execute(sql, asked)) as rows:
+            for row in rows:
                 entry = self._entry(row)
                 if chosen and (len(chosen) >= limit.events or size + len(entry.frame) > limit.size):
                     return Page(chosen, chosen[-1].seq)
@@ -134,13 +140,31 @@ class SqliteHistory:
                 size += len(entry.frame)
         return Page(chosen, head)
 
-    def before(self, seq: int, interest: Interest, count: int) -> list[Entry]:
+    def before(self, seq: int, interest: Interest, limit: Limit) -> list[Entry]:
         """Return the last matching entries below a sequence number, from the file."""
         where, values = _where(interest)
         sql = _BEFORE.replace(_FILTER, where)
+        chosen: list[Entry] = []
+        size = 0
+        asked = (seq, self.bounds.oldest, *values)
+        with self._reader() as db, contextlib.closing(db.execute(sql, asked)) as rows:
+            for row in rows:
+                entry = self._entry(row)
+                size += len(entry.frame)
+                if chosen and (len(chosen) >= limit.events or size > limit.size):
+                    break
+                chosen.append(entry)
+        chosen.reverse()
+        return chosen
+
+    def position_before(self, seq: int, interest: Interest, count: int) -> int | None:
+        """Return the position before the last matching events, without reading what they hold."""
+        where, values = _where(interest)
+        asked = (seq, self.bounds.oldest, *values)
         with self._reader() as db:
-            rows = db.execute(sql, (seq, self.bounds.oldest, *values, count)).fetchall()
-        return [self._entry(row) for row in reversed(rows)]
+            row = db.execute(_NTH_BEFORE.replace(_FILTER, where), (*asked, count - 1)).fetchone()
+            row = row or db.execute(_FIRST_BEFORE.replace(_FILTER, where), asked).fetchone()
+        return row[0] - 1 if row else None
 
     def erase(self, *, room: str | None = None, session_id: str | None = None) -> int:
         """Delete rows and overwrite what they held; the next `checkpoint` empties the log that still has them."""

@@ -6,13 +6,14 @@ So that catching up does not ask the disk once per client, readers are served fr
 from __future__ import annotations
 
 from bisect import bisect_left
+from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from hub.history.entry import Entry, Page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from hub.history.entry import Limit
     from hub.interest import Interest
@@ -61,16 +62,24 @@ class Window:
             size += len(entry.frame)
         return Page(chosen, head)
 
-    def before(self, seq: int, interest: Interest, count: int) -> list[Entry]:
-        """Return the last `count` matching entries below a sequence number, in order."""
+    def before(self, seq: int, interest: Interest, limit: Limit) -> list[Entry]:
+        """Return the last matching entries below a sequence number, in order."""
         chosen: list[Entry] = []
-        for index in range(self._index(seq) - 1, self._gone - 1, -1):
-            if len(chosen) >= count:
+        size = 0
+        for entry in self._backwards(seq, interest):
+            size += len(entry.frame)
+            if chosen and (len(chosen) >= limit.events or size > limit.size):
                 break
-            if interest.matches(self._entries[index]):
-                chosen.append(self._entries[index])
+            chosen.append(entry)
         chosen.reverse()
         return chosen
+
+    def position_before(self, seq: int, interest: Interest, count: int) -> int | None:
+        """Return the position before the last `count` matching entries below a sequence number, if there are any."""
+        first: int | None = None
+        for entry in islice(self._backwards(seq, interest), count):
+            first = entry.seq
+        return first - 1 if first is not None else None
 
     def first(self, at_or_above: int) -> int | None:
         """Return the first sequence number at or above this one."""
@@ -99,6 +108,11 @@ class Window:
         self._gone = 0
         self._bytes = sum(len(entry.frame) for entry in self._entries)
         return removed
+
+    def _backwards(self, seq: int, interest: Interest) -> Iterator[Entry]:
+        for index in range(self._index(seq) - 1, self._gone - 1, -1):
+            if interest.matches(self._entries[index]):
+                yield self._entries[index]
 
     def _index(self, seq: int) -> int:
         return bisect_left(self._entries, seq, lo=self._gone, key=_seq)

@@ -132,7 +132,7 @@ def _forward(parts: Services, interest: Interest, after: int, limit: int) -> Res
 
 
 def _backward(parts: Services, interest: Interest, before: int, limit: int) -> Response:
-    entries = parts.read(lambda: parts.history.before(before, interest, limit))
+    entries = parts.read(lambda: parts.history.before(before, interest, Limit(limit, PAGE_BYTES)))
     upto = entries[-1].seq if entries else max(before, parts.history.bounds.oldest) - 1
     return _page(parts, entries, next_after=upto, more=False)
 

@@ -103,7 +103,7 @@ class TestContract:
         ).new
         read = history.since(0, EVERYTHING, ALL).entries
         assert read == sent
-        assert read == history.before(3, EVERYTHING, 10)
+        assert read == history.before(3, EVERYTHING, Limit(10))
         assert json.loads(read[0].data)["text"] == "é\r\n😀"
         assert json.loads(read[1].data)["timestamp"] == NOW
         assert (read[0].segment, read[1].operator_only, read[1].room) == ("s", True, None)
@@ -140,7 +140,7 @@ class TestContract:
         assert (history.bounds.oldest, history.bounds.head) == (3, 7)
         assert everything(history) == [3, 4, 5, 6, 7]
         assert seqs_of(history.since(0, EVERYTHING, ALL).entries) == [3, 4, 5, 6, 7]
-        assert seqs_of(history.before(8, EVERYTHING, 99)) == [3, 4, 5, 6, 7]
+        assert seqs_of(history.before(8, EVERYTHING, Limit(99))) == [3, 4, 5, 6, 7]
 
     def test_a_batch_larger_than_the_window_keeps_its_end(self, opened: Callable[..., History]) -> None:
         history = opened(max_events=5)
@@ -199,11 +199,36 @@ class TestContract:
     def test_before_answers_the_last_ones_in_order(self, opened: Callable[..., History]) -> None:
         history = opened()
         fill(history, 9)
-        assert seqs_of(history.before(8, EVERYTHING, 3)) == [5, 6, 7]
-        assert seqs_of(history.before(3, EVERYTHING, 3)) == [1, 2]
-        assert history.before(1, EVERYTHING, 3) == []
-        assert history.before(0, EVERYTHING, 3) == []
-        assert history.before(9, EVERYTHING, 0) == []
+        assert seqs_of(history.before(8, EVERYTHING, Limit(3))) == [5, 6, 7]
+        assert seqs_of(history.before(3, EVERYTHING, Limit(3))) == [1, 2]
+        assert history.before(1, EVERYTHING, Limit(3)) == []
+        assert history.before(0, EVERYTHING, Limit(3)) == []
+
+    def test_before_is_bounded_in_bytes_but_answers_at_least_one(
+        self, opened: Callable[..., History]
+    ) -> None:
+        history = opened()
+        fill(history, 9, text="x" * 1000)
+        size = len(history.since(8, EVERYTHING, ALL).entries[0].frame)
+        assert seqs_of(history.before(8, EVERYTHING, Limit(9, size * 3))) == [5, 6, 7]
+        assert seqs_of(history.before(8, EVERYTHING, Limit(9, size * 3 - 1))) == [6, 7]
+        assert seqs_of(history.before(8, EVERYTHING, Limit(9, 1))) == [7]
+
+    @pytest.mark.parametrize("room", [None, "a"])
+    def test_the_position_before_the_last_ones(
+        self, opened: Callable[..., History], room: str | None
+    ) -> None:
+        history = opened(max_events=20)
+        interest = EVERYTHING if room is None else Interest(rooms=frozenset({room}))
+        for turn in range(25):
+            fill(history, 1, room="ab"[turn % 2])
+        for below in (26, 20, 7):
+            for count in (1, 2, 5, 100):
+                found = history.before(below, interest, Limit(count))
+                expected = found[0].seq - 1 if found else None
+                assert history.position_before(below, interest, count) == expected
+        assert history.position_before(26, Interest(rooms=frozenset("c")), 3) is None
+        assert opened().position_before(1, EVERYTHING, 3) is None
 
     def test_memory_and_store_agree_on_what_is_recent(self, opened: Callable[..., History]) -> None:
         history = opened()
@@ -223,7 +248,7 @@ class TestContract:
             fill(history, 1, room="b", session_id="t")
         assert history.erase(**what) == 3
         assert everything(history) == [2, 4, 6]
-        assert seqs_of(history.before(99, EVERYTHING, 99)) == [2, 4, 6]
+        assert seqs_of(history.before(99, EVERYTHING, Limit(99))) == [2, 4, 6]
         recent = history.recent(1, EVERYTHING, ALL)
         assert recent is not None
         assert seqs_of(recent.entries) == [2, 4, 6]

@@ -103,5 +103,5 @@ def test_memory_and_disk_choose_the_same(
     assert keys is None or all(entry.room in keys for entry in every if interest.matches(entry))
     assert seqs_of(ram.since(0, interest, limit).entries) == expected
     assert seqs_of(disk.since(0, interest, limit).entries) == expected
-    assert seqs_of(disk.before(10**6, interest, 7)) == expected[-7:]
-    assert seqs_of(ram.before(10**6, interest, 7)) == expected[-7:]
+    assert seqs_of(disk.before(10**6, interest, Limit(7))) == expected[-7:]
+    assert seqs_of(ram.before(10**6, interest, Limit(7))) == expected[-7:]

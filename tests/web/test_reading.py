@@ -86,6 +86,15 @@ class TestEvents:
         page = get(client, f"/api/events?limit=4&before={page['previous']}")
         assert (page["events"], page["previous"]) == ([], None)
 
+    def test_pages_backward_are_bounded_in_bytes(
+        self, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("hub.web.rooms.PAGE_BYTES", 10_000)
+        ids = post(client, *({"text": "x" * 4000} for _ in range(5)))
+        page = get(client, "/api/events?last=1&limit=1000")
+        assert ids_of(page) == ids[3:]
+        assert ids_of(get(client, f"/api/events?limit=1000&before={page['previous']}")) == ids[1:3]
+
     def test_nothing_comes_before_the_first_position(self, client: FlaskClient) -> None:
         ids = post(client, {}, {})
         epoch = ids[0].split("-")[0]
