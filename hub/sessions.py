@@ -8,6 +8,9 @@ A session is known here when somebody answers for its life:
 Others are never ended: their posters may be scripts that end nothing. A session that was ended here stays
 remembered, because a dead process's last events may still come in (from its spool) and would show it as
 living: they are followed by another end.
+
+Sessions are told apart by room and id: whoever may publish in one room must not end or renew another room's session,
+whose id every viewer sees.
 """
 
 from __future__ import annotations
@@ -41,6 +44,10 @@ AGENT_STOPPED: Final = "agent_stopped"
 """What the agent process itself says of the sessions that it ends because it is told to stop."""
 
 
+Key = tuple[str, str | None]
+"""A session's id and its room."""
+
+
 class Session(msgspec.Struct):
     """One session that somebody answers for.
 
@@ -59,6 +66,11 @@ class Session(msgspec.Struct):
     deadline: float | None = None
     reason: str = LEASE_EXPIRED
 
+    @property
+    def key(self) -> Key:
+        """What tells it apart from others."""
+        return self.session_id, self.room
+
     def end(self) -> Event:
         """Make the `session_ended` that it cannot send itself."""
         fields = {"type": "session_ended", "session_id": self.session_id, "reason": self.reason}
@@ -69,9 +81,10 @@ class Sessions:
     """The table."""
 
     def __init__(self) -> None:
-        self._live: OrderedDict[str, Session] = OrderedDict()
-        self._dead: OrderedDict[str, Session] = OrderedDict()
-        self._over: OrderedDict[str, None] = OrderedDict()
+        self._live: OrderedDict[Key, Session] = OrderedDict()
+        self._dead: OrderedDict[Key, Session] = OrderedDict()
+        self._over: OrderedDict[Key, None] = OrderedDict()
+        self._rooms: OrderedDict[str, str] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._live)
@@ -92,17 +105,13 @@ class Sessions:
         Returns:
             The session, where this was the end that it told itself.
         """
-        name = event.session_id
-        if name is None:
+        if event.session_id is None:
             return None
+        key = self._key(event.session_id, event.room)
         if event.type == "session_ended":
-            return self._told_its_end(name)
-        session = self._live.get(name) or self._find(event, name, supervised=supervised)
-        if session is None:
-            return None
-        if event.room is not None:
-            session.room = event.room
-        if session.lease is not None:
+            return self._told_its_end(key)
+        session = self._live.get(key) or self._find(event, key, supervised=supervised)
+        if session is not None and session.lease is not None:
             session.deadline = now + session.lease
         return None
 
@@ -112,11 +121,11 @@ class Sessions:
         Returns:
             Whether the session counts as living now: not when it has told its end.
         """
-        known = self._live.get(name) or self._dead.get(name)
-        if name in self._over or (known is not None and known.reason == WORKER_LOST):
+        key = self._key(name, room)
+        known = self._live.get(key) or self._dead.get(key)
+        if key in self._over or (known is not None and known.reason == WORKER_LOST):
             return False
-        session = self._live.get(name) or self._revive(name) or self._keep(Session(name))
-        session.room = room if room is not None else session.room
+        session = self._live.get(key) or self._revive(key) or self._keep(Session(*key))
         session.lease = min(max(lease, MIN_LEASE), MAX_LEASE)
         session.deadline = now + session.lease
         return True
@@ -132,13 +141,10 @@ class Sessions:
     def forget(self, *, room: str | None = None, session_id: str | None = None) -> None:
         """Forget what was erased, or its end would tell its name again."""
         for table in (self._live, self._dead):
-            gone = [
-                name
-                for name, session in table.items()
-                if name == session_id or (room is not None and session.room == room)
-            ]
-            for name in gone:
-                del table[name]
+            gone = [key for key in table if key[0] == session_id or (room is not None and key[1] == room)]
+            for key in gone:
+                del table[key]
+                self._rooms.pop(key[0], None)
 
     def rebuild(self, stored: Iterable[Mapping[str, Any]], now: float) -> list[Session]:
         """Take in the stored `session_started` and `session_ended` of an earlier run of the hub.
@@ -159,23 +165,35 @@ class Sessions:
                 if session is not None:
                     self._keep(session)
                 continue
-            ended = self._live.pop(name, session or Session(name))
+            room = fields.get("room")
+            ended = session or Session(name, room if isinstance(room, str) else None)
+            ended = self._live.pop(ended.key, ended)
             self._bury(ended, str(fields.get("reason")))
         return self.worker_lost()
 
-    def _find(self, event: Event, name: str, *, supervised: bool) -> Session | None:
-        late = self._dead.get(name)
-        if late is not None:
-            return self._revive(name)
-        if name in self._over:
+    def _key(self, name: str, room: str | None) -> Key:
+        """Return what a session is known by; where its room is named for the first time, that is its room."""
+        if room is None:
+            # Only a credential for all rooms may leave the room out.
+            return name, self._rooms.get(name)
+        roomless = self._live.pop((name, None), None)
+        if roomless is not None:
+            roomless.room = room
+            self._keep(roomless)
+        return name, room
+
+    def _find(self, event: Event, key: Key, *, supervised: bool) -> Session | None:
+        if key in self._dead:
+            return self._revive(key)
+        if key in self._over:
             return None
         lease = _lease(events.fields_of(event)) if event.type == "session_started" else None
         if not supervised and lease is None:
             return None
-        return self._keep(Session(name, supervised=supervised, lease=lease))
+        return self._keep(Session(*key, supervised=supervised, lease=lease))
 
-    def _revive(self, name: str) -> Session | None:
-        session = self._dead.pop(name, None)
+    def _revive(self, key: Key) -> Session | None:
+        session = self._dead.pop(key, None)
         if session is None:
             return None
         if session.reason == WORKER_LOST:
@@ -186,31 +204,40 @@ class Sessions:
         return self._keep(session)
 
     def _keep(self, session: Session) -> Session:
-        self._live[session.session_id] = session
+        self._live[session.key] = session
         if len(self._live) > MAX_LIVE:
             self._live.popitem(last=False)
+        self._note_room(session.key)
         return session
 
-    def _told_its_end(self, name: str) -> Session | None:
-        self._dead.pop(name, None)
-        self._over[name] = None
+    def _note_room(self, key: Key) -> None:
+        name, room = key
+        if room is not None:
+            self._rooms.setdefault(name, room)
+            if len(self._rooms) > MAX_LIVE:
+                self._rooms.popitem(last=False)
+
+    def _told_its_end(self, key: Key) -> Session | None:
+        self._dead.pop(key, None)
+        self._over[key] = None
+        self._note_room(key)
         if len(self._over) > MAX_REMEMBERED:
             self._over.popitem(last=False)
-        return self._live.pop(name, None)
+        return self._live.pop(key, None)
 
     def _end(self, chosen: Callable[[Session], bool], reason: str | None = None) -> list[Session]:
         ended = [session for session in self._live.values() if chosen(session)]
         for session in ended:
-            del self._live[session.session_id]
+            del self._live[session.key]
             self._bury(session, reason or session.reason)
         return ended
 
     def _bury(self, session: Session, reason: str) -> None:
         if reason not in (WORKER_LOST, LEASE_EXPIRED):
-            self._told_its_end(session.session_id)
+            self._told_its_end(session.key)
             return
         session.reason, session.deadline = reason, None
-        self._dead[session.session_id] = session
+        self._dead[session.key] = session
         if len(self._dead) > MAX_REMEMBERED:
             self._dead.popitem(last=False)
 

@@ -94,6 +94,34 @@ def test_renewal_that_comes_after_the_end_revives_nothing() -> None:
     assert table.expired(1000) == []
 
 
+def test_another_room_with_the_same_id_ends_renews_and_moves_nothing() -> None:
+    table = Sessions()
+    table.take(started(lease=15), 0, supervised=False)
+    elsewhere = {"session_id": "s1", "room": "cellar"}
+    assert table.take(posted("session_ended", reason="bye", **elsewhere), 1, supervised=False) is None
+    assert table.renew("s1", "hall", 15, 2), "the other room's end is not this one's"
+    table.take(posted("transcript", **elsewhere), 16, supervised=False)
+    table.renew("s1", "garden", 100, 16)
+    assert told(table.expired(17)) == [
+        {"type": "session_ended", "session_id": "s1", "reason": "lease_expired", "room": "hall"}
+    ]
+
+
+def test_end_told_by_another_room_beforehand_does_not_keep_a_session_from_being_known() -> None:
+    table = Sessions()
+    table.take(posted("session_ended", session_id="s1", room="cellar", reason="bye"), 0, supervised=False)
+    table.take(said(), 1, supervised=True)
+    assert [session.room for session in table.worker_lost()] == ["hall"]
+
+
+def test_session_whose_room_is_named_later_is_the_same_session() -> None:
+    table = Sessions()
+    table.renew("s1", None, 5, 0)
+    table.take(said(), 1, supervised=False)
+    assert len(table) == 1
+    assert told(table.expired(6))[0]["room"] == "hall"
+
+
 def test_session_that_comes_back_after_its_lease_can_end_again() -> None:
     table = Sessions()
     table.take(started(lease=15), 0, supervised=False)
