@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
@@ -24,6 +25,7 @@ from hub.livekit.recall import Recall
 from hub.livekit.service import Service
 from hub.livekit.tokens import Minter
 from hub.metrics import Metrics
+from hub.private_folder import private_folder
 from hub.redaction import Redaction
 from hub.rooms import RoomStates
 from hub.session_watch import SessionWatch
@@ -99,6 +101,11 @@ class Services:
         self.housekeeper = Housekeeper(self.hub)
         self.metrics = Metrics(self)
         self._stopped = threading.Event()
+
+    @cached_property
+    def spool_folder(self) -> Path:
+        """Where the agent process keeps what it cannot deliver at once."""
+        return _spool_folder(self.settings)
 
     def start(self, offload: Callable[[Callable[[], Any]], Any]) -> None:
         """Begin what goes on beside the requests.
@@ -205,7 +212,7 @@ def agent_environ(parts: Services) -> dict[str, str]:
     known = {
         "STREAM_URL": parts.url,
         "STREAM_PUBLISH_KEY": parts.agent_key,
-        "AGENT_SPOOL_DIR": str(_spool_folder(settings)),
+        "AGENT_SPOOL_DIR": str(parts.spool_folder),
         "AGENT_SUPERVISED": "1",
         "LIVEKIT_URL": settings.livekit_url,
         "LIVEKIT_API_KEY": settings.livekit_api_key,
@@ -221,4 +228,4 @@ def _spool_folder(settings: Settings) -> Path:
     kind, _, path = settings.history.partition(":///")
     if kind == "sqlite":
         return Path(path).absolute().parent / "spool"
-    return Path(tempfile.gettempdir()) / f"streaming-hub-spool-{os.getuid()}"
+    return private_folder(Path(tempfile.gettempdir()) / f"streaming-hub-spool-{os.getuid()}")

@@ -1,0 +1,54 @@
+"""A folder of a known name in a place that everybody may write to, which nobody else has laid there.
+
+May touch: the folder that it is asked for, and the machine's folder for temporary files.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import tempfile
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+log = logging.getLogger("hub")
+
+
+def private_folder(wanted: Path) -> Path:
+    """Return a folder that only this user can enter: the wanted one, or a fresh one beside it.
+
+    Another user of the machine may have laid a folder or a link of that name there, to read what is written into it.
+
+    Args:
+        wanted: made where it is missing; taken where it is a folder of this user's with mode 0700.
+
+    Raises:
+        OSError: no folder can be made there.
+    """
+    try:
+        wanted.mkdir(mode=0o700)
+    except FileExistsError:
+        if not _is_private(wanted):
+            return _fresh(wanted)
+    return wanted
+
+
+def _is_private(path: Path) -> bool:
+    found = path.lstat()  # not stat: a link is not a folder
+    return (
+        stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and stat.S_IMODE(found.st_mode) == 0o700
+    )
+
+
+def _fresh(wanted: Path) -> Path:
+    made = wanted.parent / tempfile.mkdtemp(prefix=f"{wanted.name}-", dir=wanted.parent)
+    log.warning(
+        "%s is not a folder that only this user can enter; using %s, which a later start does not find again. "
+        "Remove the former.",
+        wanted,
+        made,
+    )
+    return made
