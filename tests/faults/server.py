@@ -193,8 +193,19 @@ class Server:
         return int(self._status("Threads"))
 
     def descriptors(self) -> int:
-        """Return its number of open files."""
-        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+        """Return its number of open files, without the idle connections to its database."""
+        return len(self._files()) - self.database_descriptors()
+
+    def database_descriptors(self) -> int:
+        """Return how often its database is open: as many threads as read at once have had a connection each."""
+        return len([name for name in self._files() if name.startswith(str(self.database))])
+
+    def _files(self) -> list[str]:
+        names = []
+        for entry in Path(f"/proc/{self.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                names.append(str(entry.readlink()))
+        return names
 
     def counts(self) -> dict[str, int]:
         """Return how many greenlets, subscribers and streams live in it."""

@@ -161,6 +161,10 @@ def test_a_killed_server_leaves_no_agent_and_the_next_one_starts_its_own(tmp_pat
         before = time.time()
         server.start()
         assert server.json("GET", "/api/agent/status")["state"] == "stopped"
-        start_talking(server)
-        readies = [event for event in server.stored() if event["type"] == "agent_ready"]
-        assert readies[-1]["timestamp"] > before
+        server.json("POST", "/api/agent/start", {"mode": "rehearsal", "wait": 30})
+        until(lambda: last_ready(server) > before)
+
+
+def last_ready(server: Server) -> float:
+    times: list[float] = [event["timestamp"] for event in server.stored() if event["type"] == "agent_ready"]
+    return max(times, default=0.0)
