@@ -9,7 +9,7 @@ whoever drives it (hub.streaming) can let other work in between. Knows no socket
 from __future__ import annotations
 
 import threading
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +17,7 @@ import msgspec
 
 from hub import cursor, sse
 from hub.counters import Counters
-from hub.fetching import Fetched, Reached, reached_by
+from hub.fetching import Fetched, Reached, SharedPages, reached_by
 from hub.history.entry import Entry, Limit, without_superseded
 from hub.latency import Latency
 from hub.subscriber import Batch, Subscriber
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 SLICE: Final = 64
 """How many subscribers a sweep serves before it lets others in."""
 PAGE: Final = Limit()
-SHARED_BYTES: Final = 8 * 1024 * 1024
-"""How many bytes of joined pages are kept for the next reader with the same position and interest."""
 
 
 class Wait(Enum):
@@ -96,8 +94,7 @@ class Hub:
         self._turn = 0
         self._sweep: Iterator[list[Subscriber]] | None = None
         self._owed: list[list[Subscriber]] = []
-        self._shared: OrderedDict[tuple[Interest, int], Reached] = OrderedDict()
-        self._shared_bytes = 0
+        self._shared = SharedPages()
         self._erasures = 0
 
     def publish(self, events: Sequence[Event]) -> Receipt:
@@ -241,10 +238,18 @@ class Hub:
         return Fetched(self.history.since(position, interest, PAGE), erasures)
 
     def keep(self, interest: Interest, position: int, fetched: Fetched) -> None:
-        """Keep a fetched page for those who wait for it; one that an erasure has overtaken must be read anew."""
+        """Hand a fetched page to those who wait for it; one that an erasure has overtaken must be read anew."""
         with self.lock:
-            if fetched.erasures == self._erasures:
-                self._share(interest, position, reached_by(fetched.page))
+            if fetched.erasures != self._erasures:
+                return
+            reached = reached_by(fetched.page)
+            self._shared.put(interest, position, reached)
+            group = self._groups.get(interest)
+            if reached.batch is None and group is not None:
+                # Nothing to send: they only move on.
+                for subscriber in group.members:
+                    if subscriber.position == position and not subscriber.live:
+                        subscriber.position = reached.upto
 
     def place(self, subscriber: Subscriber) -> str:
         """Return the subscriber's own position as an id: all that it may see up to there was handed to it."""
@@ -262,8 +267,7 @@ class Hub:
                     owed.append(served)
                 self._erasures += 1
                 erased = self.history.erase(room=room, session_id=session_id)
-                self._shared.clear()
-                self._shared_bytes = 0
+                self._shared.forget()
                 self._read_anew()
             finally:
                 # Also where it failed: what was chosen is in queues that only the writer empties.
@@ -367,7 +371,7 @@ class Hub:
 
     def _catch_up(self, subscriber: Subscriber) -> bytes | Wait:
         while not subscriber.live:
-            reached = self._shared.get((subscriber.interest, subscriber.position)) or self._recent(subscriber)
+            reached = self._shared.get(subscriber.interest, subscriber.position) or self._recent(subscriber)
             if reached is None:
                 return Wait.DISK
             subscriber.position = reached.upto
@@ -384,15 +388,5 @@ class Hub:
         if page is None:
             return None
         reached = reached_by(page)
-        self._share(subscriber.interest, subscriber.position, reached)
+        self._shared.put(subscriber.interest, subscriber.position, reached)
         return reached
-
-    def _share(self, interest: Interest, position: int, reached: Reached) -> None:
-        # A page that leads nowhere would hold up those who read it again when there is more.
-        if reached.upto <= position or (interest, position) in self._shared:
-            return
-        self._shared[interest, position] = reached
-        self._shared_bytes += reached.size
-        while self._shared_bytes > SHARED_BYTES:
-            _, oldest = self._shared.popitem(last=False)
-            self._shared_bytes -= oldest.size

@@ -1,8 +1,9 @@
-"""Pages of history on their way to readers who catch up. Pure values."""
+"""Pages of history on their way to readers who catch up, and those kept for the next reader. No I/O, no clock."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -10,6 +11,12 @@ from hub.subscriber import Batch
 
 if TYPE_CHECKING:
     from hub.history.entry import Page
+    from hub.interest import Interest
+
+SHARED_BYTES: Final = 8 * 1024 * 1024
+"""How many bytes of joined pages are kept for the next reader with the same position and interest."""
+OVERHEAD: Final = 1000
+"""Bytes that keeping anything costs, about."""
 
 
 class Reached(msgspec.Struct, frozen=True):
@@ -17,11 +24,6 @@ class Reached(msgspec.Struct, frozen=True):
 
     batch: Batch | None
     upto: int
-
-    @property
-    def size(self) -> int:
-        """Bytes that keeping it costs, about."""
-        return self.batch.size + 200 if self.batch is not None else 200
 
 
 class Fetched(msgspec.Struct, frozen=True):
@@ -34,3 +36,35 @@ class Fetched(msgspec.Struct, frozen=True):
 def reached_by(page: Page) -> Reached:
     """Join a page's entries."""
     return Reached(Batch(page.entries, page.upto) if page.entries else None, page.upto)
+
+
+class SharedPages:
+    """Pages that several readers may want, the oldest forgotten first."""
+
+    def __init__(self) -> None:
+        self._pages: OrderedDict[tuple[Interest, int], tuple[Reached, int]] = OrderedDict()
+        self.size = 0
+
+    def __len__(self) -> int:
+        return len(self._pages)
+
+    def get(self, interest: Interest, position: int) -> Reached | None:
+        """Return the page that follows a position, if it is kept."""
+        found = self._pages.get((interest, position))
+        return found[0] if found is not None else None
+
+    def put(self, interest: Interest, position: int, reached: Reached) -> None:
+        """Keep a page, unless nothing is in it: that costs no more to find out again than to keep."""
+        if reached.batch is None or (interest, position) in self._pages:
+            return
+        size = OVERHEAD + reached.batch.size + interest.size
+        self._pages[interest, position] = (reached, size)
+        self.size += size
+        while self.size > SHARED_BYTES:
+            _, (_, oldest) = self._pages.popitem(last=False)
+            self.size -= oldest
+
+    def forget(self) -> None:
+        """Forget all of them."""
+        self._pages.clear()
+        self.size = 0

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 if TYPE_CHECKING:
     from hub.history.entry import Entry
+
+VALUE_BYTES: Final = 150
+"""Bytes that a filter's value takes, about, besides its characters."""
 
 
 class Interest(msgspec.Struct, frozen=True):
@@ -32,6 +35,12 @@ class Interest(msgspec.Struct, frozen=True):
     def everything(self) -> bool:
         """Whether every event matches."""
         return self == EVERYTHING
+
+    @property
+    def size(self) -> int:
+        """Bytes that its filters take, about."""
+        asked = (self.rooms, self.types, self.participants, self.sessions, self.allowed_rooms)
+        return sum(VALUE_BYTES + 4 * len(value) for values in asked for value in values or ())
 
     def room_keys(self) -> frozenset[str] | None:
         """Return the only rooms whose events can match; None when any can."""

@@ -12,11 +12,24 @@ if TYPE_CHECKING:
 
 MOST_DIGITS = 9
 """Longer counts are taken for mistakes."""
+MOST_VALUES = 100
+"""Values that one filter may have."""
 FILTERS = ("room", "type", "participant", "session_id")
 
 
 def filters(args: MultiDict[str, str]) -> Interest:
-    """Read the filters; each key may be repeated."""
+    """Read the filters; each key may be repeated.
+
+    Raises:
+        BadRequest: a key has more than `MOST_VALUES` values.
+    """
+    for name in FILTERS:
+        given = len(args.getlist(name))
+        if given > MOST_VALUES:
+            raise BadRequest(
+                f"{name} is given {given} times; at most {MOST_VALUES} are taken: open several streams.",
+                field=name,
+            )
     room, kind, participant, session = (frozenset(args.getlist(name)) or None for name in FILTERS)
     return Interest(rooms=room, types=kind, participants=participant, sessions=session)
 

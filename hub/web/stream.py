@@ -164,9 +164,9 @@ def _start(
         intro.insert(0, parts.hub.reset_fields(found, interest))
         return parts.history.bounds.oldest - 1
     if replay:
-        found = parts.read(lambda: parts.history.position_before(head + 1, interest, replay))
+        before = parts.read(lambda: parts.history.position_before(head + 1, interest, replay))
         # Not below the window, should it have moved on while this was read.
-        return head if found is None else max(found, parts.history.bounds.oldest - 1)
+        return head if before is None else max(before, parts.history.bounds.oldest - 1)
     return head
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 import hub.broadcast as module
+import hub.fetching as fetching
 import hub.history.sqlite as sqlite_module
 from hub import cursor
 from hub.broadcast import Hub, Wait
@@ -151,7 +152,38 @@ class TestReplay:
         deliver(hub, *(posted(text="x" * 60_000) for _ in range(200)))
         for position in range(200):
             hub.pull(reader(hub, position))
-        assert hub._shared_bytes <= module.SHARED_BYTES
+        assert hub._shared.size <= fetching.SHARED_BYTES
+
+    def test_what_is_kept_for_sharing_is_bounded_by_the_filters_size_too(self) -> None:
+        hub = hub_over()
+        deliver(hub, *(posted(room=f"{n}") for n in range(10)))
+        for number in range(2000):
+            rooms = frozenset({"1", *(f"{number}-{k}" for k in range(100))})
+            pull_all(hub, reader(hub, 0, Interest(rooms=rooms)))
+        # At 15 kB a filter, not 200 bytes.
+        assert len(hub._shared) < 600
+
+    def test_a_page_of_nothing_is_not_kept(self) -> None:
+        hub = hub_over()
+        deliver(hub, *(posted(room="b") for _ in range(5)))
+        for number in range(50):
+            assert pull_all(hub, reader(hub, 0, Interest(rooms=frozenset({f"{number}"})))) == b""
+        assert len(hub._shared) == 0
+
+    def test_a_page_of_nothing_from_the_disk_moves_its_readers_on(self, tmp_path: Path) -> None:
+        for _ in range(2):
+            history = SqliteHistory(tmp_path / "e.db", max_events=99, max_age=1e6, sync="normal", now=NOW)
+            history.append([posted(room="b") for _ in range(5)], NOW)
+            if history.bounds.head == 5:
+                history.close()
+        hub = hub_over(history)
+        one, other = reader(hub, 0, ROOM_A), reader(hub, 2, ROOM_A)
+        assert hub.pull(one) is Wait.DISK
+        hub.keep(ROOM_A, 0, hub.fetch(ROOM_A, 0))
+        assert hub.pull(one) is Wait.EVENT
+        assert (one.live, one.position, other.position) == (True, 10, 2)
+        assert len(hub._shared) == 0
+        history.close()
 
     def test_erased_text_leaves_queues_and_shared_pages(self) -> None:
         hub = hub_over()
@@ -209,7 +241,7 @@ class TestReplay:
         late.position = 0
         assert seqs(pull_all(hub, late))[-1:] == [2]
         assert 1 not in seqs(pull_all(hub, reader(hub, 1)))
-        assert not any(reached.batch and reached.batch.first == 1 for reached in hub._shared.values())
+        assert hub._shared.get(EVERYTHING, 0) is None or seqs(pull_all(hub, reader(hub, 0))) == [2]
 
 
 class TestReset:
@@ -383,7 +415,7 @@ class Delivery(RuleBasedStateMachine):
         self.patched = pytest.MonkeyPatch()
         self.patched.setattr(module, "SLICE", 1)
         self.patched.setattr(module, "PAGE", Limit(events=page, size=1000))
-        self.patched.setattr(module, "SHARED_BYTES", cached)
+        self.patched.setattr(fetching, "SHARED_BYTES", cached)
         self.patched.setattr(sqlite_module, "RECENT_BYTES", 400)
         self.folder = tempfile.TemporaryDirectory()
         self.now = NOW

@@ -327,6 +327,15 @@ def test_a_bad_query_is_a_problem(client: FlaskClient, query: str) -> None:
     assert_problem(client.get(f"/api/events?{query}"), 400)
 
 
+@pytest.mark.parametrize("path", ["/api/events", "/api/stream"])
+@pytest.mark.parametrize("name", ["room", "type", "participant", "session_id"])
+def test_a_filter_has_so_many_values_at_most(client: FlaskClient, path: str, name: str) -> None:
+    most = "&".join(f"{name}={number}" for number in range(100))
+    assert client.head(f"{path}?{most}").status_code == 200
+    problem = assert_problem(client.get(f"{path}?{most}&{name}=one-more"), 400)
+    assert name in str(problem)
+
+
 def test_a_query_that_is_no_utf8_breaks_nothing(client: FlaskClient) -> None:
     assert client.get("/api/events?room=%ff%fe&type=%ED%A0%80").status_code == 200
 
