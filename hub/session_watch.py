@@ -1,5 +1,8 @@
 """Ends the sessions that cannot end themselves. The rules are in hub.sessions; here are the clock and the lock.
 
+What the hub has to say by itself is kept here while the history cannot write (a full disk), and told at a later look:
+nobody else would send it again.
+
 Publishes to the hub, and tells `Recall` which rooms have lost their agent.
 """
 
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from hub import event as events
-from hub.errors import HubError
+from hub.errors import Unavailable
 from hub.history.entry import Limit
 from hub.interest import Interest
 from hub.sessions import AGENT_STOPPED, Sessions
@@ -31,6 +34,8 @@ LOOK: Final = 0.5
 LIFE: Final = Interest(types=frozenset({"session_started", "session_ended"}))
 GONE: Final = frozenset({"failed", "stopped"})
 """States of the agent process in which none of its sessions lives."""
+MAX_UNTOLD: Final = 1_000
+"""Events of the hub's own that wait for a history that cannot write; of more the oldest are lost."""
 HERE: Final = frozenset({"ready", "running"})
 
 log = logging.getLogger("hub.sessions")
@@ -56,8 +61,10 @@ class SessionWatch:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._agent_is_here = False
+        self._telling = threading.Lock()
+        self._untold: list[Event] = []
         ended = self._table.rebuild(self._stored(), clock())
-        self._publish(ended)
+        self.tell([session.end() for session in ended])
         self._look_after_leases()
 
     def saw(self, published: Sequence[Event], *, supervised: bool) -> None:
@@ -111,16 +118,44 @@ class SessionWatch:
             self._note_lost(session)
         return [session.end() for session in lost]
 
+    def tell(self, told: Sequence[Event]) -> None:
+        """Publish events of the hub's own, in order; those that cannot be stored now are tried again at each look."""
+        with self._telling:
+            waiting = [*self._untold, *told]
+            if not waiting:
+                return
+            try:
+                self._hub.publish(waiting)
+                self._untold = []
+            except Unavailable as error:
+                self._keep(waiting, error.detail)
+        self._look_after_leases()
+
+    def _keep(self, waiting: list[Event], why: str) -> None:
+        if len(waiting) > len(self._untold):
+            log.error("%d events of the hub's own wait to be told: %s", len(waiting), why)
+        if len(waiting) > MAX_UNTOLD:
+            log.error("%d of them are lost", len(waiting) - MAX_UNTOLD)
+        self._untold = waiting[-MAX_UNTOLD:]
+
     def forget(self, *, room: str | None = None, session_id: str | None = None) -> None:
         """Forget what was erased."""
         with self._lock:
             self._table.forget(room=room, session_id=session_id)
+        with self._telling:
+            self._untold = [
+                event
+                for event in self._untold
+                if (session_id is None or event.session_id != session_id)
+                and (room is None or event.room != room)
+            ]
 
     def stop(self) -> None:
-        """End the looks."""
+        """End the looks, after a last try to tell what waits."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
+        self.tell([])
 
     def _note_stopped(self, session: Session, end: Event) -> None:
         if events.fields_of(end).get("reason") == AGENT_STOPPED:
@@ -132,28 +167,25 @@ class SessionWatch:
 
     def _look_after_leases(self) -> None:
         with self._lock:
-            if self._thread is None and self._table.waiting:
+            if self._thread is None and (self._table.waiting or self._untold):
                 self._thread = threading.Thread(target=self._run, name="session-leases", daemon=True)
                 self._thread.start()
 
     def _run(self) -> None:
         while not self._stop.wait(LOOK):
-            with self._lock:
-                expired = self._table.expired(self._clock())
-            self._publish(expired)
-            for session in expired:
-                # A job's process of its own has died, and the worker lives.
-                if session.supervised:
-                    self._note_lost(session)
+            try:
+                self._look()
+            except Exception:
+                log.exception("a look at the sessions' leases failed in an unforeseen way; going on")
 
-    def _publish(self, ended: list[Session]) -> None:
-        if not ended:
-            return
-        try:
-            self._hub.publish([session.end() for session in ended])
-        except HubError as error:
-            names = ", ".join(session.session_id for session in ended)
-            log.error("the end of the sessions %s could not be told: %s", names, error.detail)  # noqa: TRY400
+    def _look(self) -> None:
+        with self._lock:
+            expired = self._table.expired(self._clock())
+        for session in expired:
+            # A job's process of its own has died, and the worker lives.
+            if session.supervised:
+                self._note_lost(session)
+        self.tell([session.end() for session in expired])
 
     def _stored(self) -> Iterator[dict[str, Any]]:
         history = self._hub.history

@@ -164,7 +164,11 @@ class Recall:
         while (found := self._next()) is not None:
             room, noted, wait = found
             if wait <= 0:
-                self._look(room, noted)
+                try:
+                    self._look(room, noted)
+                except Exception:
+                    log.exception("a look at the room %r failed in an unforeseen way; going on", room)
+                    noted.due = time.monotonic() + self._pace.again
                 continue
             self._changed.wait(wait)
             self._changed.clear()

@@ -143,7 +143,7 @@ class Services:
         """Tell a change of the agent process on the stream, and the end of the sessions that went with it."""
         in_rooms = self.supervisor.status().mode == "livekit"
         ends = self.sessions.process_changed(change["state"], in_rooms=in_rooms)
-        self.hub.publish([event.make({"type": "agent_process", **change}), *ends])
+        self.sessions.tell([event.make({"type": "agent_process", **change}), *ends])
 
     def publish_missing_agent(self, room: str, message: str) -> None:
         """Tell that a room did not get its agent back."""
@@ -154,7 +154,7 @@ class Services:
             "message": message,
             "recoverable": True,
         }
-        self.hub.publish([event.make(fields)])
+        self.sessions.tell([event.make(fields)])
 
 
 def _call(function: Callable[[], Any]) -> Any:

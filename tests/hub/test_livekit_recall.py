@@ -174,6 +174,22 @@ def test_server_that_does_not_answer_is_asked_again() -> None:
     assert calls.failed == []
 
 
+def test_unforeseen_failure_does_not_end_the_looks(caplog: pytest.LogCaptureFixture) -> None:
+    class Odd(Rooms):
+        def present(self, room: str) -> list[Present]:
+            found = super().present(room)
+            if len(self.looked) == 1:
+                raise KeyError("participants")
+            return found
+
+    rooms = Odd(open=[ALICE])
+    calls = Calls(rooms)
+    calls.recall.lost("open")
+    calls.ready()
+    assert rooms.sent == [("open", "")]
+    assert "failed in an unforeseen way" in caplog.text
+
+
 def test_failure_is_told_with_its_cause() -> None:
     rooms = Rooms(failures=99, hall=[ALICE])
     calls = Calls(rooms)

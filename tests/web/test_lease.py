@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flask_server import create_app
+from hub.errors import Unavailable
 from hub.settings import Settings
-from hub.web.services import services_of
+from hub.web.services import Services, services_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from flask.testing import FlaskClient
+
+    from hub.broadcast import Receipt
+    from hub.event import Event
 
 STARTED = {"type": "session_started", "session_id": "s1", "room": "hall"}
 SPEAKS = {"type": "agent_speech_started", "session_id": "s1", "room": "hall", "participant": "agent"}
@@ -84,6 +89,82 @@ def test_agent_process_that_dies_ends_its_sessions_in_the_same_breath() -> None:
     assert room["speaking"] == []
     parts.publish_process_state({"state": "stopped", "pid": None, "exit": None, "reason": None})
     assert ends(app) == [("s1", "worker_lost")]
+
+
+class FullDisk:
+    """Stands in for the hub's `publish`, and refuses until the disk has room again."""
+
+    def __init__(self, parts: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.error: Exception | None = Unavailable("The disk is full.")
+        self.refused = threading.Event()
+        self._publish = parts.hub.publish
+        monkeypatch.setattr(parts.hub, "publish", self)
+
+    def __call__(self, events: Sequence[Event]) -> Receipt:
+        if self.error is not None:
+            self.refused.set()
+            raise self.error
+        return self._publish(events)
+
+
+def test_end_that_cannot_be_stored_is_told_when_the_disk_has_room_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = client()
+    post(app, STARTED | {"lease": 1})
+    disk = FullDisk(services_of(app.application), monkeypatch)
+    assert disk.refused.wait(15)
+    disk.error = None
+    assert wait_for_ends(app, 1) == [("s1", "lease_expired")]
+
+
+def test_states_that_cannot_be_stored_are_told_in_order_with_what_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = client()
+    parts = services_of(app.application)
+    post(app, STARTED, key=parts.agent_key)
+    disk = FullDisk(parts, monkeypatch)
+    for state in ("failed", "starting"):
+        parts.publish_process_state({"state": state, "pid": 1, "exit": None, "reason": None})
+    parts.publish_missing_agent("hall", "nobody comes")
+    disk.error = None
+    assert wait_for_ends(app, 1) == [("s1", "worker_lost")]
+    events = app.get("/api/events").json["events"][1:]
+    assert [event["type"] for event in events] == ["agent_process", "session_ended", "agent_process", "error"]
+
+
+def test_what_waits_to_be_told_is_bounded_and_is_erased_with_its_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hub.session_watch.MAX_UNTOLD", 3)
+    app = client()
+    parts = services_of(app.application)
+    post(app, STARTED, key=parts.agent_key)
+    disk = FullDisk(parts, monkeypatch)
+    for number in range(3):
+        parts.publish_process_state({"state": "starting", "pid": number, "exit": None, "reason": None})
+    parts.publish_process_state({"state": "failed", "pid": 9, "exit": None, "reason": None})
+    parts.sessions.forget(session_id="s1")
+    disk.error = None
+    parts.sessions.stop()
+    events = app.get("/api/events?type=agent_process").json["events"]
+    assert [event["pid"] for event in events] == [2, 9]
+    assert ends(app) == []
+
+
+def test_unforeseen_failure_does_not_end_the_looks_at_the_leases(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = client()
+    post(app, STARTED | {"lease": 1})
+    disk = FullDisk(services_of(app.application), monkeypatch)
+    disk.error = KeyError("unforeseen")
+    assert disk.refused.wait(15)
+    disk.error = None
+    post(app, STARTED | {"lease": 1, "session_id": "s2"})
+    assert wait_for_ends(app, 1) == [("s2", "lease_expired")]
+    assert "failed in an unforeseen way" in caplog.text
 
 
 def test_erased_session_is_not_named_by_its_end() -> None:
