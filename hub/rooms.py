@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from hub.room_types import RoomForViewers, RoomSummary
 
 PAGE: Final = Limit(events=200, size=512 * 1024)
+MOST_ROOMS: Final = 1000
+"""Rooms in one snapshot."""
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -59,9 +62,15 @@ class RoomStates:
             return self._rooms, self._position
 
     def visible(self, rooms: Rooms, interest: Interest) -> list[RoomForViewers]:
-        """Return the state of every room that a reader may see."""
-        described = (self.describe(rooms, name, interest) for name in rooms.names())
-        return [state for state in described if state is not None]
+        """Return the state of the rooms that a reader may see, the newest event's room first.
+
+        Those it names or is confined to; where it is free to see any, the newest `MOST_ROOMS` at most.
+        """
+        keys = interest.room_keys()
+        names = rooms.names(viewer=not interest.operator)[:MOST_ROOMS] if keys is None else keys
+        described = (self.describe(rooms, name, interest) for name in names)
+        found = [state for state in described if state is not None]
+        return sorted(found, key=itemgetter("last_seq"), reverse=True)
 
     def describe(self, rooms: Rooms, name: str, interest: Interest) -> RoomForViewers | None:
         """Return one room's state as a reader sees it; None where it sees nothing of it."""
