@@ -148,11 +148,13 @@ class Hub:
         return Subscriber(interest, position, self._queue_size, chunked=chunked, expires_at=expires_at)
 
     def __len__(self) -> int:
-        return sum(len(group.members) for group in self._groups.values())
+        with self.lock:
+            return sum(len(group.members) for group in self._groups.values())
 
     def subscribers(self) -> list[Subscriber]:
         """Return all subscribers, in no order that means anything."""
-        return [subscriber for group in self._groups.values() for subscriber in group.members]
+        with self.lock:
+            return [subscriber for group in self._groups.values() for subscriber in group.members]
 
     def deliver_pending(self) -> None:
         """Sweep until nothing is pending."""
@@ -211,6 +213,9 @@ class Hub:
         sent_back = []
         for group in self._groups.values():
             for subscriber in group.live:
+                if not subscriber.waiting:
+                    # All that it may see up to there was handed to it, though it may have been nothing for long.
+                    subscriber.position = max(subscriber.position, self._swept)
                 subscriber.forget()
                 sent_back.append(subscriber)
             group.live.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -292,6 +293,20 @@ class TestReset:
         hub.erase(room="c")
         assert seqs(pull_all(hub, one)) == [101]
 
+    def test_a_quiet_filtered_reader_keeps_its_place_when_a_sweep_fails(self) -> None:
+        hub = hub_over(memory(20))
+        one, busy = reader(hub, interest=ROOM_A), reader(hub)
+        pull_all(hub, one)
+        for _ in range(100):
+            deliver(hub, posted(room="b"))
+            pull_all(hub, busy)
+        hub.publish([posted(room="a")])
+        # The sweep ends half-way: the entry was taken from what is pending, and offered to nobody.
+        hub._take_pending()
+        assert set(hub.send_all_back()) == {one, busy}
+        assert [seqs(pull_all(hub, each)) for each in (one, busy)] == [[101], [101]]
+        assert hub.counters.resets == 0
+
     def test_missed_is_unknown_for_a_filtered_reader(self) -> None:
         hub = hub_over(memory(5))
         one = reader(hub, 0, ROOM_A)
@@ -358,6 +373,31 @@ def test_a_reader_that_leaves_during_a_sweep_is_skipped(monkeypatch: pytest.Monk
         hub.unsubscribe(one)
     hub.deliver_pending()
     assert len(hub) == 0
+
+
+def test_readers_are_counted_while_others_come_and_go() -> None:
+    hub = hub_over()
+    for number in range(200):
+        reader(hub, interest=Interest(rooms=frozenset({f"{number}"})))
+    done = threading.Event()
+
+    def come_and_go() -> None:
+        while not done.is_set():
+            one = reader(hub, interest=ROOM_A)
+            hub.unsubscribe(one)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        for _ in range(1000):
+            assert len(hub) in (200, 201)
+            assert len(hub.subscribers()) in (200, 201)
+    finally:
+        done.set()
+        thread.join()
+        sys.setswitchinterval(interval)
 
 
 def test_threads_publish_and_read_at_once() -> None:
