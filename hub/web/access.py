@@ -102,7 +102,8 @@ def require_of(parts: Services, environ: Environ, scope: str, room: str | None =
         open_access = parts.settings.allow_open or client.loopback
         grant = parts.authenticator.authenticate(credential, parts.clock(), open_access=open_access)
     except Unauthorized:
-        # Nobody finds a key by trying.
+        # Ends floods, and shows them in the audit. It does not end guessing: the next guess is looked at, too, for
+        # whoever has the right key may sit behind the same address. Only a key's length keeps it from being found.
         parts.limits.check(Action.WRONG_CREDENTIAL, client)
         raise
     environ[_WHO] = grant.who
