@@ -33,6 +33,10 @@ log = logging.getLogger("hub.history")
 
 RECENT_BYTES: Final = 32 * 1024 * 1024
 TRIM_ROWS: Final = 300
+"""Rows of one small step: half a millisecond."""
+MOST_TRIM_ROWS: Final = 1200
+FAR_BEHIND_ROWS: Final = 3000
+"""From so many rows on that wait to be removed the steps are larger, so that who publishes fast does not get ahead."""
 BUSY_SECONDS: Final = 0.25
 """How long an append waits for another writer. The loop stands still meanwhile: better refuse, and be asked again."""
 _IN_CHUNK: Final = 500
@@ -189,7 +193,9 @@ class SqliteHistory:
         """Forget what is too old, then delete some of the rows that no reader can reach any more."""
         try:
             self._expire(now)
-            below = min(self.bounds.oldest, self._first_row + TRIM_ROWS)
+            behind = self.bounds.oldest - self._first_row
+            rows = TRIM_ROWS if behind < FAR_BEHIND_ROWS else MOST_TRIM_ROWS
+            below = min(self.bounds.oldest, self._first_row + rows)
             if self._first_row >= below:
                 return False
             with self._transaction():
