@@ -11,7 +11,7 @@ from hub.address import parse_address
 from hub.auth import ANONYMOUS, OPERATOR, SUBSCRIBE, Expired, Grant, credential_of
 from hub.errors import Forbidden, HubError, Misdirected, SettingsError, Unauthorized
 from hub.interest import Interest
-from hub.origin import host_allowed, host_needs_no_trust, request_allowed
+from hub.origin import host_allowed, host_needs_no_trust, operates, request_allowed
 from hub.web.limits import Action
 from hub.web.services import services
 
@@ -29,9 +29,6 @@ _CLIENT = "hub.client"
 _WHO = "hub.who"
 AUDITED = frozenset({401, 403, 421, 429})
 """Refusals that are about who asks and how often; others are mistakes."""
-OPERATE_PREFIXES = ("/api/agent/start", "/api/agent/stop", "/api/sessions", "/api/rooms", "/api/token")
-
-
 WEBHOOK_PATH = "/api/livekit/webhook"
 """Its signature is its credential, and livekit-server may know this machine by any name."""
 
@@ -60,7 +57,7 @@ def check_browser_rules(parts: Services, environ: Environ) -> None:
         host,
         parts.settings.cors_origins,
         all_open=parts.authenticator.all_open,
-        operate=environ["PATH_INFO"].startswith(OPERATE_PREFIXES),
+        operate=operates(environ["PATH_INFO"]),
     ):
         raise Forbidden(f"The origin {(origin or '')[:100]!r} is not listed in STREAM_CORS_ORIGINS.")
 

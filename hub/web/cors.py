@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import Response, request
 from flask_cors import CORS
 
-from hub.origin import listed_patterns
+from hub.origin import OPERATE_PATHS, listed_patterns
 
 if TYPE_CHECKING:
     import re
@@ -25,7 +25,6 @@ ALLOW_HEADERS: Final = [
     "x-api-key",
 ]
 EXPOSE_HEADERS: Final = ["retry-after", "www-authenticate"]
-OPERATE_PATHS: Final = r"/api/(agent/(start|stop|status)|sessions/.*|rooms/.*/events|token)"
 
 
 def init_app(app: Flask, parts: Services) -> None:

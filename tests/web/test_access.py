@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import pytest
 
 from flask_server import create_app
 from hub.auth import OPERATE, PUBLISH, SUBSCRIBE
 from hub.errors import SettingsError
+from hub.origin import operates
 from hub.settings import Settings
 from hub.web.access import refuse_open_off_loopback
 from hub.web.services import services_of
@@ -60,6 +62,7 @@ OPEN = [
     ("GET", "/openapi.json"),
     ("GET", "/docs"),
 ]
+OPERATING = {path for _, path, scope in ENDPOINTS if scope in (OPERATE, "join") and path.startswith("/api/")}
 WITHOUT_SCOPE = {"/api/livekit/webhook"}
 """What has a signature of its own."""
 SCOPES = {
@@ -184,6 +187,19 @@ def test_off_loopback_the_server_names_what_is_missing(
 @pytest.mark.parametrize("settings", [KEYS, {"jwt_secret": JWT_SECRET}])
 def test_off_loopback_it_starts_with_keys(settings: dict[str, Any]) -> None:
     refuse_open_off_loopback(Settings(**settings), "0.0.0.0")
+
+
+@pytest.mark.parametrize("path", sorted({path for _, path, _ in ENDPOINTS} | {"/api/rooms/a%0Ab/c/events"}))
+def test_a_page_without_an_origin_of_its_own_operates_nothing(path: str) -> None:
+    expected = path in OPERATING or "%0A" in path
+    assert operates(unquote(path)) is expected
+    if not expected:
+        return
+    app = hub()
+    for method in ("POST", "DELETE"):
+        assert ask(app, method, path, headers={"Origin": "null"}).status_code == 403
+    read = ask(app, "GET", path, headers={"Origin": "null"})
+    assert "Access-Control-Allow-Origin" not in read.headers
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.1.2.3"])
