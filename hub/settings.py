@@ -58,11 +58,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     openai_base_url: str | None = None
     agent: dict[str, str] = {}  # msgspec copies the default for each instance
 
-    @property
-    def keyed(self) -> bool:
-        """Whether any key or JWT secret of the hub is set."""
-        return bool(self.publish_keys or self.subscribe_keys or self.operator_keys or self.jwt_secret)
-
 
 class Setting(msgspec.Struct, frozen=True):
     """One row of the table: the variable, the field that holds it, how it is read and what it means."""
@@ -351,11 +346,20 @@ TABLE: Final[tuple[Setting, ...]] = (
 )
 
 AGENT_TABLE: Final[dict[str, str]] = {
+    "AGENT_EXECUTOR": "Where LiveKit runs each session: `thread` (the default) starts quicker and takes less memory; "
+    "`process` keeps a crash or a busy loop away from the other sessions.",
     "AGENT_INSTRUCTIONS": "What the assistant is told about itself.",
     "AGENT_LANGUAGE": "The language that is spoken, like `en`.",
     "AGENT_LLM_MODEL": "The language model's name.",
+    "AGENT_LOAD_THRESHOLD": "Share of the machine's CPU, above 0 and at most 1, above which the worker takes no new "
+    "room; each refusal is told as an `error` event. Unset: no room is refused (LiveKit's own default, 0.7, counts "
+    "other programs too, and refuses silently).",
     "AGENT_NAME": "The name by which LiveKit sends for the agent; unset: it comes to every new room.",
+    "AGENT_REHEARSAL_AUDIO": "A folder with recordings to play instead of the rehearsal's own (16 kHz, mono, 16 bit; "
+    "same file names).",
     "AGENT_STT_MODEL": "The speech recognition model's name.",
+    "AGENT_STT_REALTIME": "`1`: speech recognition over OpenAI's realtime websocket; words appear while they are "
+    "spoken, not only at the end of an utterance.",
     "AGENT_TTS_MODEL": "The speech synthesis model's name.",
     "AGENT_VOICE": "The voice of the speech synthesis.",
 }

@@ -142,9 +142,3 @@ def test_each_instance_has_an_agent_dict_of_its_own() -> None:
     one, other = Settings(), Settings()
     one.agent["x"] = "y"
     assert other.agent == {}
-
-
-@pytest.mark.parametrize("name", ["publish_keys", "subscribe_keys", "operator_keys", "jwt_secret"])
-def test_any_key_makes_it_keyed(name: str) -> None:
-    assert not Settings().keyed
-    assert Settings(**{name: ("k",)}).keyed

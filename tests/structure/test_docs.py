@@ -73,6 +73,14 @@ def test_every_variable_in_the_code_is_documented() -> None:
     assert used - documented - {"AGENT_TABLE"} == set()
 
 
+def test_every_setting_that_the_agent_reads_is_listed_by_help() -> None:
+    read_by_agent = {
+        name for path in modules("agent") for name in re.findall(r"""["'](AGENT_[A-Z_]+)["']""", read(path))
+    }
+    set_by_hub = {"AGENT_CONTROL_FD", "AGENT_MODE", "AGENT_ROOM", "AGENT_SPOOL_DIR", "AGENT_SUPERVISED"}
+    assert read_by_agent - set_by_hub == set(AGENT_TABLE)
+
+
 def test_the_tables_of_settings_are_current() -> None:
     assert make_settings.current()[0] == make_settings.current()[1], (
         "run `uv run python -m docs.tools.make_settings`"
