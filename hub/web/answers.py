@@ -84,7 +84,7 @@ def body(kind: type[Asked]) -> Asked:
 
     Raises:
         BadRequest: not JSON.
-        InvalidEvent: JSON, but not what is expected; names the field.
+        InvalidBody: JSON, but not what is expected; names the field.
     """
     data = request.get_data(cache=False)
     if not data.strip():
