@@ -15,12 +15,12 @@ from gevent.event import Event
 
 from hub import __version__, logs
 from hub.address import parse_address
+from hub.agent_mode import choose_mode
 from hub.errors import SettingsError, StorageError
 from hub.serving import begin
 from hub.settings import AGENT_TABLE, TABLE, Settings, load
 from hub.streaming.server import Server, listen
 from hub.web.access import refuse_open_off_loopback
-from hub.web.agent import choose_mode
 from hub.web.services import services_of
 
 if TYPE_CHECKING:

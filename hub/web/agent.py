@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 from flask import Blueprint, Response
 
+from hub.agent_mode import choose_mode
 from hub.auth import OPERATE, require_room
 from hub.errors import Unavailable
 from hub.supervisor import SupervisorClosedError
@@ -15,7 +16,6 @@ from hub.web.limits import Action
 from hub.web.services import services
 
 if TYPE_CHECKING:
-    from hub.settings import Settings
     from hub.supervisor import AgentStatus
     from hub.web.answer_types import AgentAnswer
 
@@ -29,7 +29,7 @@ class StartRequest(msgspec.Struct, forbid_unknown_fields=True):
 
     Attributes:
         mode: `auto` takes `livekit` where it is configured, else `rehearsal`.
-        room: the room of the rehearsal, or the only one that the agent serves.
+        room: the room of the rehearsal; in `livekit` mode the agent serves every room, whatever is named here.
         wait: seconds to wait until the agent is ready or has failed.
     """
 
@@ -89,17 +89,6 @@ def status() -> Response:
     mode, why = choose_mode(parts.settings)
     body["auto"] = {"mode": mode, "why": why}
     return answers.json(body)
-
-
-def choose_mode(settings: Settings) -> tuple[str, str]:
-    """Return the mode that `auto` means, and one sentence that says why."""
-    missing = [] if settings.livekit_url else ["LIVEKIT_URL"]
-    if not (settings.openai_api_key or settings.openai_base_url):
-        missing.append("OPENAI_API_KEY (or OPENAI_BASE_URL)")
-    if missing:
-        verb = "is" if len(missing) == 1 else "are"
-        return "rehearsal", f"{' and '.join(missing)} {verb} not set."
-    return "livekit", f"LIVEKIT_URL is {settings.livekit_url}."
 
 
 def _describe(found: AgentStatus, why: str | None) -> AgentAnswer:

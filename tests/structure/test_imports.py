@@ -19,6 +19,7 @@ AGENT = modules("agent")
 
 PURE = (
     "hub.address",
+    "hub.agent_mode",
     "hub.auth",
     "hub.conversation",
     "hub.counters",
