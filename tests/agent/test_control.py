@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -55,11 +56,17 @@ def test_states_are_lines_of_json_and_repeats_are_left_out(pair: tuple[socket.so
         ]
 
 
-def test_by_hand_there_is_nobody_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_by_hand_there_is_nobody_to_tell(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.delenv(CONTROL_FD, raising=False)
     control = Control.from_env()
+    threads = threading.enumerate()
     control.watch()
+    assert threading.enumerate() == threads, "there is no hub to watch"
     control.tell("ready")
+    assert control.refuse("set the key") == 1
+    assert capsys.readouterr().err == "agent: set the key\n"
 
 
 @pytest.mark.parametrize("number", ["nonsense", "999999"])
@@ -81,12 +88,16 @@ def test_the_number_is_not_passed_on_to_children(
     assert pair[0].recv(100) == b'{"state": "ready"}\n'
 
 
-def test_a_hub_that_is_gone_disturbs_nothing(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_a_hub_that_is_gone_disturbs_nothing(
+    pair: tuple[socket.socket, socket.socket], capsys: pytest.CaptureFixture[str]
+) -> None:
     hub, child = pair
     hub.close()
     control = Control(child)
     control.tell("ready")
     control.tell("running", sessions=1)
+    assert control.refuse("set the key") == 1, "the reason is still told, in the log"
+    assert capsys.readouterr().err == "agent: set the key\n"
 
 
 def is_running(pid: int) -> bool:
