@@ -39,6 +39,7 @@ class Wait(Enum):
 
     EVENT = "an event"
     DISK = "a page of history from the disk"
+    TURN = "its next turn: much was looked at, and nothing was for it"
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -375,18 +376,17 @@ class Hub:
         }
 
     def _catch_up(self, subscriber: Subscriber) -> bytes | Wait:
-        while not subscriber.live:
-            reached = self._shared.get(subscriber.interest, subscriber.position) or self._recent(subscriber)
-            if reached is None:
-                return Wait.DISK
-            subscriber.position = reached.upto
-            if reached.upto >= self.history.bounds.head:
-                subscriber.live = True
-                self._groups[subscriber.interest].live[subscriber] = None
-            if reached.batch is not None:
-                self.counters.deliveries += len(reached.batch.entries)
-                return reached.batch.wire(chunked=subscriber.chunked)
-        return Wait.EVENT
+        reached = self._shared.get(subscriber.interest, subscriber.position) or self._recent(subscriber)
+        if reached is None:
+            return Wait.DISK
+        subscriber.position = reached.upto
+        if reached.upto >= self.history.bounds.head:
+            subscriber.live = True
+            self._groups[subscriber.interest].live[subscriber] = None
+        if reached.batch is not None:
+            self.counters.deliveries += len(reached.batch.entries)
+            return reached.batch.wire(chunked=subscriber.chunked)
+        return Wait.EVENT if subscriber.live else Wait.TURN
 
     def _recent(self, subscriber: Subscriber) -> Reached | None:
         page = self.history.recent(subscriber.position, subscriber.interest, PAGE)

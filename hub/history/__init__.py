@@ -44,7 +44,10 @@ class History(Protocol):
         """
 
     def recent(self, after: int, interest: Interest, limit: Limit) -> Page | None:
-        """Return what follows a position, from memory; None when the disk must be asked."""
+        """Return what follows a position, from memory; None when the disk must be asked.
+
+        It looks at so many events only: a page may be empty and yet end below the head.
+        """
 
     def since(self, after: int, interest: Interest, limit: Limit) -> Page:
         """Return what follows a position."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hub.history.bounds import Bounds
 from hub.history.entry import Appended, Entry, encode
-from hub.history.window import Window
+from hub.history.window import MOST_SCANNED, Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +53,7 @@ class MemoryHistory:
 
     def recent(self, after: int, interest: Interest, limit: Limit) -> Page | None:
         """Return what follows a position."""
-        return self._window.since(after, interest, limit, self.bounds.head)
+        return self._window.since(after, interest, limit, self.bounds.head, MOST_SCANNED)
 
     def since(self, after: int, interest: Interest, limit: Limit) -> Page:
         """Return what follows a position."""

@@ -18,7 +18,7 @@ from hub.history.entry import Appended, Entry, Page, encode
 from hub.history.files import claim, set_aside
 from hub.history.memory import new_epoch
 from hub.history.wal import Log, connect
-from hub.history.window import Window
+from hub.history.window import MOST_SCANNED, Window
 from hub.sse import event_frame
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class SqliteHistory:
         """Return what follows a position, when memory has all of it."""
         if after < self._window.start:
             return None
-        return self._window.since(after, interest, limit, self.bounds.head)
+        return self._window.since(after, interest, limit, self.bounds.head, MOST_SCANNED)
 
     def since(self, after: int, interest: Interest, limit: Limit) -> Page:
         """Return what follows a position, from the file."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from itertools import islice
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hub.history.entry import Entry, Page
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _seq = attrgetter("seq")
 _COMPACT_AT = 1024
+MOST_SCANNED: Final = 5_000
+"""Entries that are looked at for one page of what is recent; all else waits meanwhile."""
 
 
 class Window:
@@ -47,12 +49,22 @@ class Window:
                 self._drop_first()
         self._compact()
 
-    def since(self, after: int, interest: Interest, limit: Limit, head: int) -> Page:
-        """Return what follows a position that is not below `start`."""
+    def since(self, after: int, interest: Interest, limit: Limit, head: int, most: int | None = None) -> Page:
+        """Return what follows a position that is not below `start`.
+
+        Args:
+            after: the position.
+            interest: what matches.
+            limit: how much one page holds.
+            head: what a page with all of it reaches.
+            most: how many entries are looked at; the page reaches the last one of them, whether it matched or not.
+        """
         chosen: list[Entry] = []
         size = 0
         everything = interest.everything
-        for index in range(self._index(after + 1), len(self._entries)):
+        first, end = self._index(after + 1), len(self._entries)
+        stop = end if most is None else min(end, first + most)
+        for index in range(first, stop):
             entry = self._entries[index]
             if not everything and not interest.matches(entry):
                 continue
@@ -60,7 +72,7 @@ class Window:
                 return Page(chosen, chosen[-1].seq)
             chosen.append(entry)
             size += len(entry.frame)
-        return Page(chosen, head)
+        return Page(chosen, head if stop == end else self._entries[stop - 1].seq)
 
     def before(self, seq: int, interest: Interest, limit: Limit) -> list[Entry]:
         """Return the last matching entries below a sequence number, in order."""

@@ -6,6 +6,7 @@ see, byte for byte what the writer sends without chunks.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from hub.broadcast import Wait
@@ -42,6 +43,8 @@ class StreamBody:
                 if pulled is Wait.DISK:
                     position = subscriber.position
                     hub.keep(subscriber.interest, position, hub.fetch(subscriber.interest, position))
+                elif pulled is Wait.TURN:
+                    time.sleep(0)
                 elif isinstance(pulled, bytes):
                     yield pulled
                 elif not subscriber.wait(self._patience()) and not self._expired():

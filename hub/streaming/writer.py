@@ -250,6 +250,8 @@ class Writer:
                 if pulled is Wait.DISK:
                     self._disk.ask(subscriber)
                     return
+                if pulled is Wait.TURN:
+                    break
                 data = pulled
             stream.out = b""
             if not self._push(stream, data):

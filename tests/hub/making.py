@@ -60,7 +60,7 @@ def pull_all(hub: Hub, subscriber: Subscriber) -> bytes:
         if pulled is Wait.DISK:
             place = subscriber.position
             hub.keep(subscriber.interest, place, hub.fetch(subscriber.interest, place))
-        else:
+        elif isinstance(pulled, bytes):
             sent += pulled
     return sent
 

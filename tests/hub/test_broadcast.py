@@ -450,13 +450,16 @@ class Delivery(RuleBasedStateMachine):
         disk=st.booleans(),
         page=st.integers(1, 4),
         cached=st.sampled_from([2000, 20_000]),
+        scanned=st.sampled_from([1, 3, 5000]),
     )
-    def begin(self, queue_size: int, window: int, disk: bool, page: int, cached: int) -> None:
+    def begin(self, queue_size: int, window: int, disk: bool, page: int, cached: int, scanned: int) -> None:
         self.patched = pytest.MonkeyPatch()
         self.patched.setattr(module, "SLICE", 1)
         self.patched.setattr(module, "PAGE", Limit(events=page, size=1000))
         self.patched.setattr(fetching, "SHARED_BYTES", cached)
         self.patched.setattr(sqlite_module, "RECENT_BYTES", 400)
+        for store in ("memory", "sqlite"):
+            self.patched.setattr(f"hub.history.{store}.MOST_SCANNED", scanned)
         self.folder = tempfile.TemporaryDirectory()
         self.now = NOW
         path = Path(self.folder.name) / "e.db"
@@ -597,6 +600,8 @@ class Delivery(RuleBasedStateMachine):
             else:
                 self.hub.keep(*client.fetching)
                 client.fetching = None
+            return True
+        if pulled is Wait.TURN:
             return True
         body, _ = unchunk(pulled) if subscriber.chunked else (pulled, False)
         for frame in frames(body):

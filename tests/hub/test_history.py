@@ -238,6 +238,22 @@ class TestContract:
             assert recent is not None
             assert recent == history.since(after, EVERYTHING, ALL)
 
+    def test_what_is_recent_is_looked_through_in_pieces(
+        self, opened: Callable[..., History], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for store in ("memory", "sqlite"):
+            monkeypatch.setattr(f"hub.history.{store}.MOST_SCANNED", 10)
+        history = opened()
+        for room in ("b" * 14) + "a" + ("b" * 10):
+            fill(history, 1, room=room)
+        found = []
+        for after in (0, 10, 20, 24, 25):
+            page = history.recent(after, Interest(rooms=frozenset("a")), ALL)
+            assert page is not None
+            found.append((seqs_of(page.entries), page.upto))
+        assert found == [([], 10), ([15], 20), ([], 25), ([], 25), ([], 25)]
+        assert history.since(0, Interest(rooms=frozenset("c")), ALL).upto == 25
+
     @pytest.mark.parametrize("what", [{"room": "a"}, {"session_id": "s"}])
     def test_erasing_removes_the_events_and_nothing_else(
         self, opened: Callable[..., History], what: dict[str, str]

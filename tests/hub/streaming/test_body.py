@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hub.broadcast import Hub
 from hub.history.sqlite import SqliteHistory
-from hub.interest import EVERYTHING
+from hub.interest import EVERYTHING, Interest
 from hub.streaming.body import StreamBody
 from tests.hub.making import NOW, frames, memory, posted, seqs
 
@@ -42,6 +42,16 @@ def test_stored_then_live_then_gone() -> None:
     assert got == list(range(3, 12))
     iterator.close()  # type: ignore[attr-defined] # a generator
     assert len(hub) == 0
+
+
+def test_much_that_is_not_for_it_is_passed_over() -> None:
+    hub = hub_of(memory(100_000))
+    hub.publish([posted(room="b") for _ in range(12_000)])
+    hub.publish([posted(room="a")])
+    subscriber = hub.new_subscriber(Interest(rooms=frozenset("a")), 0, chunked=False, expires_at=None)
+    iterator = iter(StreamBody(hub, subscriber, heartbeat=30.0))
+    assert seqs(next(iterator)) == [12_001]
+    iterator.close()  # type: ignore[attr-defined] # a generator
 
 
 def test_it_wakes_for_an_event_long_before_its_heartbeat() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
-from hub.broadcast import Hub
+from hub.broadcast import Hub, Wait
 from hub.errors import Unavailable
 from hub.history.sqlite import SqliteHistory
 from hub.interest import EVERYTHING, Interest
@@ -377,6 +377,24 @@ def one_failing_tick_does_not_stop_the_hearts() -> None:
     house.writer._beat = beat  # type: ignore[method-assign]
     assert b"heartbeat" in read(sock, lambda data: b"heartbeat" in data)
     assert failed
+
+
+def a_reader_for_whom_little_is_stored_leaves_turns_to_others() -> None:
+    """What it wants comes after much that it does not: it looks on, and whoever asks meanwhile is served."""
+    house = House()
+    house.hub.publish([posted(room="b") for _ in range(30_000)])
+    house.hub.publish([posted(room="a")])
+    pulled = []
+    pull = house.hub.pull
+    house.hub.pull = lambda reader: pulled.append(pull(reader)) or pulled[-1]  # type: ignore[method-assign,func-returns-value]
+    sock = house.open(Interest(rooms=frozenset("a")), position=0)
+    assert seqs(read(sock, has(30_001))) == [30_001]
+    assert pulled.count(Wait.TURN) == 6
+    house.publish(room="a")
+    data = b""
+    while not has(30_002)(data):
+        data += sock.recv(65_536)
+    assert seqs(data) == [30_002]
 
 
 def a_failed_delivery_loses_nothing() -> None:
