@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from hub.auth import keys, tickets
 from hub.auth.grant import (
@@ -24,12 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hub.auth.tickets import Expired
-
-SETTING_OF_SCOPE: Final = {
-    PUBLISH: "STREAM_PUBLISH_KEYS",
-    SUBSCRIBE: "STREAM_SUBSCRIBE_KEYS",
-    OPERATE: "STREAM_OPERATOR_KEYS",
-}
 
 
 class Authenticator:
@@ -83,11 +77,6 @@ class Authenticator:
             ]
             for open_access in (True, False)
         }
-
-    @property
-    def missing_settings(self) -> tuple[str, ...]:
-        """The settings to fill before the server may be reached from other machines."""
-        return tuple(name for scope, name in SETTING_OF_SCOPE.items() if scope in self.open_scopes)
 
     def authenticate(self, credential: str | None, now: float, *, open_access: bool = True) -> Grant:
         """Tell what a caller may do.

@@ -36,11 +36,9 @@ class Expired(msgspec.Struct, frozen=True):
 
     Attributes:
         who: whom it was made for.
-        expired_at: seconds since 1970.
     """
 
     who: str
-    expired_at: float
 
 
 class _Claims(msgspec.Struct, forbid_unknown_fields=True):
@@ -106,7 +104,7 @@ class TicketBox:
         """
         claims = self._claims(ticket)
         if now >= claims.exp:
-            return Expired(claims.who, claims.exp)
+            return Expired(claims.who)
         return Grant(claims.who, frozenset({SUBSCRIBE}), claims.rooms, claims.view, claims.until)
 
     def _claims(self, ticket: str) -> _Claims:

@@ -1,5 +1,7 @@
 """How often a credential or an address may do something, by flask-limiter with its counts in memory.
 
+flask-limiter sets store and strategy up with the application; its decorators are not used, because what is
+counted depends on the grant, which is known only inside the view, and because nothing is counted on loopback.
 The limiter is asked only where a limit applies. On loopback none does, unless STREAM_RATE_LIMIT says so: then
 publishing costs nothing more.
 """
