@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -44,10 +44,6 @@ class AgentStatus:
     sessions: int
     last_error: str | None
     log: list[str]
-
-    def as_dict(self) -> dict[str, Any]:
-        """The fields as plain JSON-able values."""
-        return {**asdict(self), "state": self.state.value}
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ if sys.argv[1] == "gevent":
 import json
 import threading
 import time
+from dataclasses import asdict
 
 from hub.supervisor import Policy
 from tests.hub.agents import Watched, until
@@ -46,7 +47,7 @@ def hold(steps):
     watched = Watched(*steps)
     watched.start("rehearsal", wait=20)
     until(lambda: watched.status().log, what=watched.status)
-    print(json.dumps(watched.status().as_dict()), flush=True)
+    print(json.dumps(asdict(watched.status())), flush=True)
     threading.Event().wait(600)
 
 
