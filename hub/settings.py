@@ -202,7 +202,7 @@ TABLE: Final[tuple[Setting, ...]] = (
         "history",
         _matching(r"sqlite:///.+|memory://|redis://.*"),
         "sqlite:///PATH or memory://",
-        "Where events are kept. `memory://` forgets them at the end of the process.",
+        "Where events are kept. `memory://` forgets them with the process, and keeps the newest 512 MB at most.",
     ),
     Setting(
         "STREAM_HISTORY_MAX_EVENTS",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hub.history.bounds import Bounds
 from hub.history.entry import Appended, Entry, encode
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from hub.event import Event
     from hub.history.entry import Limit, Page
     from hub.interest import Interest
+
+MAX_BYTES: Final = 512 * 1024 * 1024
+"""Bytes of frames that are kept, whatever their number: events may be large, and memory is all there is."""
 
 
 class MemoryHistory:
@@ -30,7 +33,7 @@ class MemoryHistory:
     def __init__(self, max_events: int, max_age: float) -> None:
         self.bounds = Bounds(new_epoch(), head=0, oldest=1, max_events=max_events)
         self._max_age = max_age
-        self._window = Window(start=0)
+        self._window = Window(start=0, max_bytes=MAX_BYTES)
         self._known: dict[str, int] = {}
         self._event_ids: dict[int, str] = {}
 
@@ -48,7 +51,7 @@ class MemoryHistory:
                     self._event_ids[seq] = event.event_id
             seqs.append(seq)
         self._window.append(new)
-        self._advance(self.bounds.floor())
+        self._advance(max(self.bounds.floor(), self._window.start + 1))
         return Appended(seqs, new)
 
     def recent(self, after: int, interest: Interest, limit: Limit) -> Page | None:

@@ -378,6 +378,20 @@ TestHistoriesAgree = HistoriesAgree.TestCase
 TestHistoriesAgree.settings = hypothesis_settings(max_examples=40, stateful_step_count=25, deadline=None)
 
 
+def test_memory_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub.history.memory.MAX_BYTES", 10_000)
+    history = MemoryHistory(1000, 1e6)
+    for number in range(20):
+        history.append([posted(room="ab"[number % 2], event_id=f"{number}", text="x" * 2000)], NOW)
+    assert everything(history) == [17, 18, 19, 20]
+    assert (history.bounds.oldest, history.bounds.missed(3)) == (17, 13)
+    assert history.append([posted(event_id="15"), posted(event_id="19")], NOW).seqs == [21, 20]
+    history.erase(room="a")
+    history.append([posted(text="x" * 9000)], NOW)
+    assert everything(history) == [21, 22]
+    assert history.bounds.oldest == 21
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A file in a folder that does not exist yet."""
