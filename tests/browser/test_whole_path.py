@@ -1,4 +1,7 @@
-"""The page against the real hub: start, see the conversation, stop; crash and come back; keys; from disk."""
+"""The page against the real hub: start, see the conversation, stop; crash and come back; keys; from disk.
+
+Covers hub.web.agent, by way of HTTP.
+"""
 
 from __future__ import annotations
 

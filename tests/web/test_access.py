@@ -1,4 +1,7 @@
-"""Who may do what: every endpoint, every kind of credential, from here and from elsewhere."""
+"""Who may do what: every endpoint, every kind of credential, from here and from elsewhere.
+
+Covers hub.web.headers and hub.web.pages, by way of HTTP.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The streaming guide's own lines, word for word; only the port differs."""
+"""The streaming guide's own lines, word for word; only the port differs.
+
+Covers hub.web.shortcut, by way of HTTP.
+"""
 
 from __future__ import annotations
 

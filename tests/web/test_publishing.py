@@ -1,4 +1,7 @@
-"""Each sentence of the design's "Publishing, exactly", and a corpus of bad input."""
+"""Each sentence of the design's "Publishing, exactly", and a corpus of bad input.
+
+Covers hub.web.publish and hub.web.answers, by way of HTTP.
+"""
 
 from __future__ import annotations
 

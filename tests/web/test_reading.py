@@ -1,4 +1,7 @@
-"""Reading what is stored, and erasing it: `/api/events`, `/api/rooms`, DELETE; `/`, health."""
+"""Reading what is stored, and erasing it: `/api/events`, `/api/rooms`, DELETE; `/`, health.
+
+Covers hub.web.query, by way of HTTP.
+"""
 
 from __future__ import annotations
 

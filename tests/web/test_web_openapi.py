@@ -1,4 +1,7 @@
-"""The description of the API: it names every route, fits what is really sent, and holds together."""
+"""The description of the API: it names every route, fits what is really sent, and holds together.
+
+Covers hub.room_types and hub.web.answer_types, by way of HTTP.
+"""
 
 from __future__ import annotations
 
