@@ -14,17 +14,15 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import gevent
-import msgspec
 
 from hub.broadcast import Wait
 from hub.streaming import sockets
 from hub.streaming.disk import DiskReader
 from hub.streaming.frames import goodbye, heartbeat
+from hub.streaming.stream import Stats, Stream
 from hub.streaming.takeback import cut
 
 if TYPE_CHECKING:
-    from _socket import socket as BareSocket  # noqa: N812 - the C type has a lower-case name
-
     from hub.broadcast import Hub
     from hub.subscriber import Subscriber
 
@@ -43,41 +41,6 @@ MIN_NAP: Final = 0.002
 HEARTS_PER_TURN: Final = 100
 MAX_TICK: Final = 0.25
 """Seconds between two looks at the clock, at most."""
-
-
-class Stream:
-    """An open socket, its subscriber, and the bytes that the socket has not taken yet."""
-
-    __slots__ = (
-        "blocked",
-        "bucket",
-        "closing",
-        "descriptor",
-        "out",
-        "progress",
-        "queued",
-        "socket",
-        "subscriber",
-    )
-
-    def __init__(self, socket: BareSocket, subscriber: Subscriber, head: bytes) -> None:
-        self.socket = socket
-        self.subscriber = subscriber
-        self.descriptor = socket.fileno()
-        self.out: bytes | memoryview = head
-        self.blocked = False
-        self.progress = 0.0
-        self.closing = False
-        self.queued = False
-        self.bucket = 0
-
-
-class Stats(msgspec.Struct):
-    """What became of streams since the start."""
-
-    opened: int = 0
-    hung_up: int = 0
-    stalled: int = 0
 
 
 class Writer:
