@@ -19,6 +19,7 @@ from hub import cursor, sse
 from hub.counters import Counters
 from hub.fetching import Fetched, Reached, SharedPages, reached_by
 from hub.history.entry import Entry, Limit, without_superseded
+from hub.interest import keys_of
 from hub.latency import Latency
 from hub.subscriber import Batch, Subscriber
 
@@ -88,8 +89,8 @@ class Hub:
         self.addresses: Counter[str] = Counter()
         self._queue_size = queue_size
         self._groups: dict[Interest, Group] = {}
-        self._any_room: dict[Group, None] = {}
-        self._by_room: dict[str, dict[Group, None]] = {}
+        self._unconfined: dict[Group, None] = {}
+        self._by_key: dict[tuple[str, str | None], dict[Group, None]] = {}
         self._pending: deque[Entry] = deque()
         self._swept = history.bounds.head
         self._turn = 0
@@ -295,24 +296,25 @@ class Hub:
                 group.live.pop(subscriber, None)
 
     def _indexes(self, group: Group) -> list[dict[Group, None]]:
-        rooms = group.interest.room_keys()
-        if rooms is None:
-            return [self._any_room]
-        return [self._by_room.setdefault(room, {}) for room in rooms]
+        keys = group.interest.index_keys()
+        if keys is None:
+            return [self._unconfined]
+        return [self._by_key.setdefault(key, {}) for key in keys]
 
     def _unindex(self, group: Group) -> None:
         for index in self._indexes(group):
             index.pop(group, None)
-        for room in group.interest.room_keys() or ():
-            if not self._by_room.get(room):
-                self._by_room.pop(room, None)
+        for key in group.interest.index_keys() or ():
+            if not self._by_key.get(key):
+                self._by_key.pop(key, None)
 
     def _candidates(self, entries: Sequence[Entry]) -> list[Group]:
-        groups = list(self._any_room)
-        if self._by_room:
+        """Return the groups that may see one of these; thousands of others are not looked at."""
+        groups = list(self._unconfined)
+        if self._by_key:
             found: dict[Group, None] = {}
-            for room in {entry.room for entry in entries if entry.room is not None}:
-                found.update(self._by_room.get(room, {}))
+            for key in {key for entry in entries for key in keys_of(entry)}:
+                found.update(self._by_key.get(key, {}))
             groups.extend(found)
         return groups
 

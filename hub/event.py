@@ -35,6 +35,7 @@ _BREAKS_FIELD = re.compile("[\r\n\0]")
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 _LONG_NUMBER = re.compile(rb"[0-9]{309}")
 # Possessive, and without its end where the text has none: else an unterminated string is tried again at every quote.
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"{}[]")
 _JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 
 _decoder = msgspec.json.Decoder()
@@ -180,7 +181,7 @@ def _check_depth(body: bytes, where: str) -> None:
     if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
         return
     depth = 0
-    for byte in _JSON_STRING.sub(b"", body):
+    for byte in _JSON_STRING.sub(b"", body).translate(None, _NO_BRACKETS):
         if byte in b"{[":
             depth += 1
             if depth > MAX_DEPTH:

@@ -48,6 +48,21 @@ class Interest(msgspec.Struct, frozen=True):
             return self.allowed_rooms if self.rooms is None else self.rooms
         return self.rooms & self.allowed_rooms
 
+    def index_keys(self) -> set[tuple[str, str]] | None:
+        """Return keys of which an event must have one to match, by the field that is likely to differ most.
+
+        None when any event can match. See `keys_of` for an event's own.
+        """
+        for field, wanted in (
+            ("room", self.room_keys()),
+            ("session_id", self.sessions),
+            ("participant", self.participants),
+            ("type", self.types),
+        ):
+            if wanted is not None:
+                return {(field, value) for value in wanted}
+        return None
+
     def matches(self, entry: Entry) -> bool:
         """Tell whether the reader gets this event."""
         if entry.operator_only and not self.operator:
@@ -62,3 +77,13 @@ class Interest(msgspec.Struct, frozen=True):
 
 
 EVERYTHING = Interest()
+
+
+def keys_of(entry: Entry) -> tuple[tuple[str, str | None], ...]:
+    """Return what `index_keys` are compared with."""
+    return (
+        ("room", entry.room),
+        ("session_id", entry.session_id),
+        ("participant", entry.participant),
+        ("type", entry.type),
+    )

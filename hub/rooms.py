@@ -25,6 +25,13 @@ PAGE: Final = Limit(events=200, size=512 * 1024)
 MOST_ROOMS: Final = 1000
 """Rooms in one snapshot."""
 
+MOST_BYTES: Final = 1024 * 1024
+"""Bytes of JSON that a snapshot holds; a single room may be larger."""
+ROOMS_PER_TURN: Final = 20
+NAP: Final = 0.0005
+"""Seconds that others get in between; 0 would come back before any socket is looked at."""
+
+_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -57,7 +64,7 @@ class RoomStates:
                 self._position = page.upto
                 if self._position >= history.bounds.head:
                     break
-                time.sleep(0)
+                time.sleep(NAP)
             self._rooms.prune(history.bounds.oldest)
             return self._rooms, self._position
 
@@ -65,11 +72,22 @@ class RoomStates:
         """Return the state of the rooms that a reader may see, the newest event's room first.
 
         Those it names or is confined to; where it is free to see any, the newest `MOST_ROOMS` at most.
+        So many as `MOST_BYTES` hold, and one at least.
         """
         keys = interest.room_keys()
         names = rooms.names(viewer=not interest.operator)[:MOST_ROOMS] if keys is None else keys
-        described = (self.describe(rooms, name, interest) for name in names)
-        found = [state for state in described if state is not None]
+        found: list[RoomForViewers] = []
+        size = 0
+        for count, name in enumerate(names, 1):
+            state = self.describe(rooms, name, interest)
+            if state is not None:
+                size += len(_encode(state))
+                if found and size > MOST_BYTES:
+                    break
+                found.append(state)
+            if count % ROOMS_PER_TURN == 0:
+                # States may grow newer meanwhile; a reader that applies an event twice is where it was.
+                time.sleep(NAP)
         return sorted(found, key=itemgetter("last_seq"), reverse=True)
 
     def describe(self, rooms: Rooms, name: str, interest: Interest) -> RoomForViewers | None:

@@ -44,7 +44,7 @@ class StreamBody:
                     position = subscriber.position
                     hub.keep(subscriber.interest, position, hub.fetch(subscriber.interest, position))
                 elif pulled is Wait.TURN:
-                    time.sleep(0)
+                    time.sleep(0.0005)
                 elif isinstance(pulled, bytes):
                     yield pulled
                 elif not subscriber.wait(self._patience()) and not self._expired():

@@ -20,6 +20,7 @@ MAX_HEAD: Final = 32 * 1024
 MAX_FIELDS: Final = 100
 
 _FIELD = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n\0]*?)[ \t]*\r?\n")
+_LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
 _ONCE: Final = frozenset({"host", "content-length", "content-type", "transfer-encoding", "authorization"})
 
 
@@ -46,9 +47,17 @@ class Headers:
                     f"the header fields end too early or are over {MAX_LINE} bytes a line, {MAX_HEAD} in all"
                 )
             self._add(line.decode("latin-1"))
-        if "content-length" in self._values and "transfer-encoding" in self._values:
-            # Two lengths are how requests are smuggled past a proxy (RFC 9112, section 6.1).
-            raise ValueError("Content-Length and Transfer-Encoding together")
+        self._check_framing()
+
+    def _check_framing(self) -> None:
+        """Refuse what a proxy may read as another length, to smuggle requests (RFC 9112, sections 6.1 and 6.3)."""
+        coding, length = self._values.get("transfer-encoding"), self._values.get("content-length")
+        if coding is not None and (length is not None or coding.lower() != "chunked"):
+            raise ValueError(
+                f"Transfer-Encoding {coding!r}: only `chunked` is taken, and no Content-Length beside it"
+            )
+        if length is not None and not _LENGTH.fullmatch(length):
+            raise ValueError(f"Content-Length {length!r}")
 
     def _add(self, line: str) -> None:
         match = _FIELD.fullmatch(line)

@@ -41,10 +41,35 @@ WRITE_TIMEOUT: Final = 30.0
 """Seconds within which a client has to take an answer; streams have a limit of their own."""
 MAX_BODY: Final = MAX_BATCH_BYTES
 """Bytes of a body that are read; what is larger is answered 413 unread."""
+CHUNKED_PIECE: Final = 512
+LONGEST_RUN: Final = 0.003
+"""Seconds that one client may be served without a look at other sockets."""
+SHORTEST_WAIT: Final = 0.00005
+"""Seconds: a request that took longer to come was waited for."""
+SHORT_NAP: Final = 0.0005
 LINGER_BYTES: Final = 4 * 1024 * 1024
 LINGER_SECONDS: Final = 2.0
 """How much of an unread body is thrown away before the connection is closed, so that the answer is not lost."""
 BACKLOG: Final = 4096
+
+
+def give_way(since: float) -> float:
+    """Let the loop look at other sockets, when one client has had it for long.
+
+    gevent reads and answers on as long as there is data: a client that always has some would be the only one that is
+    served.
+
+    Args:
+        since: when this client's run began (`time.monotonic`).
+
+    Returns:
+        When its run, which may be a new one now, began.
+    """
+    if time.monotonic() - since < LONGEST_RUN:
+        return since
+    # Not 0: that comes back before any socket is looked at.
+    gevent.sleep(SHORT_NAP)
+    return time.monotonic()
 
 
 class HandoverMixin:
@@ -101,6 +126,7 @@ class BoundedMixin:
     wsgi_input: Any
     headers: Headers
     _unread = False
+    _run_began = 0.0
 
     def MessageClass(self, rfile: Any, _seekable: object) -> Headers:  # noqa: N802 - pywsgi's name
         """Read the header fields."""
@@ -111,8 +137,12 @@ class BoundedMixin:
 
     def handle_one_request(self) -> Any:
         """Wait for a request, read it whole, answer it."""
+        asked = time.monotonic()
         if not self._has_request():
             return None
+        now = time.monotonic()
+        # Who had to be waited for has let the others in.
+        self._run_began = now if now - asked > SHORTEST_WAIT else give_way(self._run_began)
         self._reading = gevent.Timeout.start_new(READ_TIMEOUT)
         try:
             answer = super().handle_one_request()  # type: ignore[misc] # pywsgi's, next in line
@@ -120,7 +150,7 @@ class BoundedMixin:
             if timeout is not self._reading:
                 raise
             return None
-        except pywsgi._InvalidClientInput as error:
+        except (pywsgi._InvalidClientInput, ValueError) as error:
             return self._handle_client_error(error)
         except OSError:
             # The client left in the middle of its request.
@@ -130,6 +160,15 @@ class BoundedMixin:
         if self._unread and self.socket is not None:
             self._throw_away_rest()
         return answer
+
+    def read_request(self, raw_requestline: str) -> bool:
+        """Read the head, and refuse what HTTP/1.1 does not allow (RFC 9112, sections 3.2 and 6.1)."""
+        read: bool = super().read_request(raw_requestline)  # type: ignore[misc] # pywsgi's
+        if self.request_version == "HTTP/1.1" and self.headers.get("host") is None:
+            raise ValueError("HTTP/1.1 without Host")
+        if self.request_version != "HTTP/1.1" and self.headers.get("transfer-encoding") is not None:
+            raise ValueError("Transfer-Encoding before HTTP/1.1")
+        return read
 
     def get_environ(self) -> dict[str, Any]:
         """Return the environ, with the body read."""
@@ -196,8 +235,15 @@ class BoundedMixin:
             return b"", True
         if not self.content_length and not self.wsgi_input.chunked_input:
             return b"", False
-        body: bytes = self.wsgi_input.read(MAX_BODY + 1)
-        return (b"", True) if len(body) > MAX_BODY else (body, False)
+        if not self.wsgi_input.chunked_input:
+            return self.wsgi_input.read(), False
+        body, began = bytearray(), time.monotonic()
+        while piece := self.wsgi_input.read(CHUNKED_PIECE):
+            body += piece
+            if len(body) > MAX_BODY:
+                return b"", True
+            began = give_way(began)
+        return bytes(body), False
 
     def _throw_away_rest(self) -> None:
         left = LINGER_BYTES

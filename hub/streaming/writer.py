@@ -364,7 +364,7 @@ class Writer:
                     stream.out = heartbeat(now, self._hub.place(subscriber), chunked=subscriber.chunked)
                     self._send(stream)
             if count % HEARTS_PER_TURN == 0:
-                gevent.sleep(0)
+                gevent.sleep(0.0005)
 
     def _close_stalled(self, now: float) -> None:
         # Ordered by when each was blocked, not by progress: so all are looked at.

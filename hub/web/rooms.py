@@ -24,7 +24,7 @@ blueprint = Blueprint("rooms", __name__)
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1000
-PAGE_BYTES: Final = 16 * 1024 * 1024
+PAGE_BYTES: Final = 1024 * 1024
 
 
 @blueprint.get("/api/events")

@@ -357,7 +357,7 @@ def test_readers_come_and_go_without_a_trace() -> None:
         for one in ones:
             hub.unsubscribe(one)
             hub.unsubscribe(one)
-    assert (len(hub), hub._groups, hub._any_room, hub._by_room) == (0, {}, {}, {})
+    assert (len(hub), hub._groups, hub._unconfined, hub._by_key) == (0, {}, {}, {})
     assert hub.publish([posted(room="b")]).clients_notified == 0
 
 

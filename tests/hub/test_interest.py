@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hub.history.entry import Limit
 from hub.history.sqlite import SqliteHistory
-from hub.interest import EVERYTHING, Interest
+from hub.interest import EVERYTHING, Interest, keys_of
 from tests.hub.making import NOW, memory, posted, seqs_of
 
 if TYPE_CHECKING:
@@ -105,3 +105,13 @@ def test_memory_and_disk_choose_the_same(
     assert seqs_of(disk.since(0, interest, limit).entries) == expected
     assert seqs_of(disk.before(10**6, interest, Limit(7))) == expected[-7:]
     assert seqs_of(ram.before(10**6, interest, Limit(7))) == expected[-7:]
+
+
+@given(interest=interests)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_matches_is_found_by_its_keys(
+    interest: Interest, stored: tuple[MemoryHistory, SqliteHistory]
+) -> None:
+    keys = interest.index_keys()
+    for entry in stored[0].since(0, interest, Limit(10_000, 10**9)).entries:
+        assert keys is None or keys & set(keys_of(entry))

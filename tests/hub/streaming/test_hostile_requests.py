@@ -21,7 +21,7 @@ from hub.streaming.writer import Writer
 from hub.web.services import services_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 PATIENCE = 20.0
 SECRET = "a-key-in-the-wrong-place"
@@ -90,9 +90,9 @@ def drip(port: int, beginning: bytes, drop: bytes) -> float:
         (b"G", b"E"),
         (b"GET / HTTP/1.1\r\n", b"X-A: b\r\n"),
         (b"GET / HTTP/1.1\r\nX-A: ", b"b"),
-        (b"POST /api/agent/data HTTP/1.1\r\nContent-Length: 100000\r\n\r\n", b"x"),
-        (b"POST /api/agent/data HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
-        (b"POST /api/agent/data HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"x"),
+        (b"POST /api/agent/data HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n", b"x"),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"x"),
         (b"", b""),
     ],
 )
@@ -128,6 +128,14 @@ POST = b"POST /api/agent/data HTTP/1.1\r\nHost: localhost\r\nContent-Type: appli
         (POST + b"Content-Length: %d\r\n\r\n" % (MAX_BODY + 1), 413),
         (POST + b"Content-Length: 99999999999999\r\n\r\n", 413),
         (POST + b"Content-Length: -1\r\n\r\n", 400),
+        (POST + b"Content-Length: +12\r\n\r\n{}", 400),
+        (POST + b"Content-Length: 1_2\r\n\r\n{}", 400),
+        (POST + b"Content-Length: \xa012\r\n\r\n{}", 400),
+        (POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400),
+        (POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400),
+        (POST.replace(b"/1.1", b"/1.0") + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n\r\n", 400),
+        (b"GET /api/health HTTP/1.1\r\n\r\n", 400),
         (POST + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
         (POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400),
         (
@@ -167,3 +175,68 @@ def test_what_is_too_large_or_malformed_is_refused_before_it_is_read(
 def test_names_with_underscores_do_not_pass_for_others(port: int) -> None:
     request = b"GET /api/events HTTP/1.1\r\nHost: localhost\r\nX_Api_Key: wrong\r\nConnection: close\r\n\r\n"
     assert answer(port, request)[0] == 200
+
+
+def longest_wait(port: int, stop: threading.Event) -> float:
+    """The slowest answer that another client gets until told to stop, in seconds."""
+    slowest = 0.0
+    while not stop.is_set():
+        begin = time.monotonic()
+        assert (
+            answer(port, b"GET /api/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")[0]
+            == 200
+        )
+        slowest = max(slowest, time.monotonic() - begin)
+        stop.wait(0.01)
+    return slowest
+
+
+def beside(port: int, attack: Callable[[], None]) -> float:
+    """Run an attack; return how long another client waited at most meanwhile."""
+    stop = threading.Event()
+    waits: list[float] = []
+    other = threading.Thread(target=lambda: waits.append(longest_wait(port, stop)))
+    other.start()
+    attack()
+    stop.set()
+    other.join(PATIENCE)
+    return waits[0]
+
+
+def test_a_connection_that_always_has_a_request_does_not_keep_the_loop(port: int) -> None:
+    requests = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n" * 200
+
+    def attack() -> None:
+        # All is read and answered without a pause for as long as requests are there: seconds, not parts of one.
+        with connect(port) as sock:
+            reader = threading.Thread(target=swallow, args=(sock,))
+            reader.start()
+            for _ in range(40):
+                sock.sendall(requests)
+            sock.shutdown(socket.SHUT_WR)
+            reader.join(PATIENCE)
+
+    took = time.monotonic()
+    slowest = beside(port, attack)
+    took = time.monotonic() - took
+    assert slowest < took / 2
+
+
+def test_a_body_in_tiny_chunks_does_not_keep_the_loop(port: int) -> None:
+    body = b"1\r\n \r\n" * 60_000
+
+    def attack() -> None:
+        with connect(port) as sock:
+            sock.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n" + body + b"0\r\n\r\n")
+            assert sock.recv(1000)
+
+    took = time.monotonic()
+    slowest = beside(port, attack)
+    took = time.monotonic() - took
+    assert slowest < took / 2
+
+
+def swallow(sock: socket.socket) -> None:
+    """Read to the end and forget."""
+    while sock.recv(1 << 16):
+        continue
