@@ -89,7 +89,10 @@ def load(
     values: dict[str, str] = {}
     for name in (".env", ".env.local"):
         values.update({k: v for k, v in dotenv_values(folder / name).items() if v is not None})
-    values.update(os.environ if environ is None else environ)
+    # An empty variable counts as not set: it does not hide what a file says.
+    values.update(
+        {name: value for name, value in (os.environ if environ is None else environ).items() if value.strip()}
+    )
     return parse(values, **overrides)
 
 

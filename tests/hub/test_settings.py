@@ -142,3 +142,9 @@ def test_each_instance_has_an_agent_dict_of_its_own() -> None:
     one, other = Settings(), Settings()
     one.agent["x"] = "y"
     assert other.agent == {}
+
+
+def test_an_empty_variable_does_not_hide_what_a_file_says(tmp_path: Path) -> None:
+    (tmp_path / ".env.local").write_text("STREAM_SUBSCRIBE_KEYS=a-key-of-the-file\n")
+    settings = load(environ={"STREAM_SUBSCRIBE_KEYS": ""}, folder=tmp_path)
+    assert settings.subscribe_keys == ("a-key-of-the-file",)
