@@ -14,6 +14,7 @@ from hub import cursor, sse
 from hub.auth import SUBSCRIBE, Expired
 from hub.errors import BadRequest, HubError, TooMany, Unavailable
 from hub.streaming.body import StreamBody
+from hub.streaming.frames import goodbye
 from hub.web import access, answers, query
 from hub.web.headers import EVERYWHERE
 from hub.web.limits import Action
@@ -35,7 +36,6 @@ HEADERS: Final = (
 )
 MAX_REPLAY: Final = 100_000
 MAX_CURSOR: Final = 5_000
-TICKET_SECONDS: Final = 600
 
 
 class TicketRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -92,7 +92,7 @@ def ticket() -> Response:
     grant = access.require(SUBSCRIBE)
     access.limit(Action.TICKET, grant)
     asked = answers.body(TicketRequest)
-    text, expires_in = parts.authenticator.mint_ticket(grant, asked.room, parts.clock(), TICKET_SECONDS)
+    text, expires_in = parts.authenticator.mint_ticket(grant, asked.room, parts.clock())
     body: Ticket = {"ticket": text, "expires_in": expires_in}
     return answers.json(body)
 
@@ -172,7 +172,7 @@ def _start(
 
 def _goodbye(reason: str, retry_ms: int) -> answers.Plain:
     """Tell a browser to come back later; any status but 200 would make it give up for good."""
-    frame = sse.control_frame({"type": "goodbye", "reason": reason, "retry_ms": retry_ms}, retry_ms=retry_ms)
+    frame = goodbye(reason, retry_ms, chunked=False)
     return [*HEADERS, ("Content-Length", str(len(frame))), ("Connection", "close")], [frame]
 
 
