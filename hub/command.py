@@ -16,6 +16,7 @@ from gevent.event import Event
 from hub import __version__, logs
 from hub.address import parse_address
 from hub.agent_mode import choose_mode
+from hub.auth import OPERATE
 from hub.errors import SettingsError, StorageError
 from hub.serving import begin
 from hub.settings import AGENT_TABLE, TABLE, Settings, load
@@ -51,6 +52,8 @@ def run(create_app: Callable[[Settings], Flask], arguments: Sequence[str] | None
     try:
         settings = load(**given)
         logs.configure(settings.log_format)
+        for doubt in settings.doubts:
+            log.warning("%s", doubt)
         refuse_open_off_loopback(settings, settings.host)
         app = create_app(settings)
         serve(app, settings)
@@ -82,7 +85,7 @@ def serve(app: Flask, settings: Settings) -> None:
     server.start()
     _greet(parts)
     ended.wait()
-    log.info("stopping")
+    log.info("%s", _farewell(parts))
     parts.stop(writer.drain)
     server.stop(timeout=1)
     writer.close()
@@ -109,11 +112,20 @@ def _watch_signals() -> Event:
     return ended
 
 
+def _farewell(parts: Services) -> str:
+    agent = "the agent, then " if parts.supervisor.status().pid is not None else ""
+    streams = len(parts.hub)
+    return f"stopping: ending {agent}{streams} open stream{'' if streams == 1 else 's'}. Again to end at once"
+
+
 def _greet(parts: Services) -> None:
     mode, why = choose_mode(parts.settings)
+    key = ""
+    if OPERATE not in parts.authenticator.open_scopes:
+        key = ' -H "X-API-Key: KEY"\n              with one of STREAM_OPERATOR_KEYS, or a token of the scope operate'
     print(
         f"\n  Live page   {parts.url}/\n"
-        f"  Next        curl -X POST {parts.url}/api/agent/start\n"
+        f"  Next        curl -X POST {parts.url}/api/agent/start{key}\n"
         f"  The agent   will run in {mode} mode: {why}\n",
         flush=True,
     )

@@ -52,6 +52,8 @@ class Worker(GeventPyWSGIWorker):
         """Serve, with streams handed to the writer."""
         parts = services_of(self.wsgi)
         logs.configure(parts.settings.log_format)
+        for doubt in parts.settings.doubts:
+            self.log.warning("%s", doubt)
         # A Unix socket's address is a path, which no other machine reaches.
         reachable = [name[:2] for sock in self.sockets if isinstance(name := sock.getsockname(), tuple)]
         try:

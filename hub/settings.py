@@ -6,14 +6,13 @@ are made from the table below.
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
-from dotenv import dotenv_values
 
+from hub import variables
 from hub.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -28,7 +27,12 @@ class RateLimit(msgspec.Struct, frozen=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the operator chose. See `TABLE` for the meaning of each field, its unit and its default."""
+    """What the operator chose. See `TABLE` for the meaning of each field, its unit and its default.
+
+    Attributes:
+        agent: what is handed to the agent process as it is.
+        doubts: sentences about variables that look like settings and are none, to be logged at the start.
+    """
 
     host: str = "127.0.0.1"
     port: int = 5000
@@ -57,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     openai_api_key: str | None = None
     openai_base_url: str | None = None
     agent: dict[str, str] = {}  # msgspec copies the default for each instance
+    doubts: tuple[str, ...] = ()
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -83,17 +88,9 @@ def load(
         **overrides: fields that win over everything (command-line options, tests).
 
     Raises:
-        SettingsError: a value is malformed; names the variable.
+        SettingsError: a value, or a line of a file, is malformed; names the variable, or file and line.
     """
-    folder = folder or Path.cwd()
-    values: dict[str, str] = {}
-    for name in (".env", ".env.local"):
-        values.update({k: v for k, v in dotenv_values(folder / name).items() if v is not None})
-    # An empty variable counts as not set: it does not hide what a file says.
-    values.update(
-        {name: value for name, value in (os.environ if environ is None else environ).items() if value.strip()}
-    )
-    return parse(values, **overrides)
+    return parse(variables.read(folder or Path.cwd(), environ), **overrides)
 
 
 def parse(values: Mapping[str, str], **overrides: Any) -> Settings:
@@ -107,7 +104,15 @@ def parse(values: Mapping[str, str], **overrides: Any) -> Settings:
         text = values.get(setting.name, "").strip()
         if text:
             fields[setting.field] = _read(setting, text)
-    fields["agent"] = {name: values[name] for name in sorted(values) if name.startswith("AGENT_")}
+    agent = {
+        name: text for name, text in sorted(values.items()) if name.startswith("AGENT_") and text.strip()
+    }
+    for setting in AGENT_CHECKS:
+        if setting.name in agent:
+            _read(setting, agent[setting.name])
+    fields["agent"] = agent
+    known = {*(setting.name for setting in TABLE), *AGENT_TABLE, *READ_ELSEWHERE}
+    fields["doubts"] = variables.doubts(values, known)
     fields.update(overrides)
     return Settings(**fields)
 
@@ -163,6 +168,13 @@ def _list(read_one: Callable[[str], str] = str) -> Callable[[str], tuple[str, ..
         return tuple(read_one(part.strip()) for part in text.split(",") if part.strip())
 
     return read
+
+
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0 < number <= 1:
+        raise ValueError(text)
+    return number
 
 
 def _boolean(text: str) -> bool:
@@ -367,3 +379,20 @@ AGENT_TABLE: Final[dict[str, str]] = {
     "AGENT_VOICE": "The voice of the speech synthesis.",
 }
 """What the agent process reads by itself; passed on as it is."""
+
+AGENT_CHECKS: Final = tuple(
+    Setting(name, "agent", check, expects, AGENT_TABLE[name])
+    for name, check, expects in (
+        ("AGENT_EXECUTOR", _matching("thread|process"), "thread or process"),
+        ("AGENT_LOAD_THRESHOLD", _share, "a number above 0, at most 1"),
+    )
+)
+"""Of these, what the agent process would refuse: told when the hub starts, not when the agent does."""
+
+READ_ELSEWHERE: Final = frozenset(
+    {
+        *("STREAM_URL", "STREAM_PUBLISH_KEY", "STREAM_KEY"),
+        *("AGENT_MODE", "AGENT_ROOM", "AGENT_SPOOL_DIR", "AGENT_SUPERVISED", "AGENT_CONTROL_FD"),
+    }
+)
+"""What agents that the hub did not start, and the examples, read; no settings of the hub."""

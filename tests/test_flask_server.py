@@ -121,6 +121,29 @@ def test_it_prints_the_page_the_next_command_and_the_mode(start: Callable[..., R
     assert requests.get(f"{server.url}/", timeout=SECONDS).headers["Content-Type"].startswith("text/html")
 
 
+@pytest.mark.parametrize("name", ["STREAM_OPERATOR_KEYS", "STREAM_JWT_SECRET"])
+def test_with_keys_the_next_command_has_a_place_for_one(start: Callable[..., Running], name: str) -> None:
+    secret = "an-operators-secret-of-40-characters-000"
+    server = start(**{name: secret})
+    command = f'curl -X POST {server.url}/api/agent/start -H "X-API-Key: KEY"\n'
+    assert command in server.output()
+    assert secret not in server.output()
+
+
+def test_a_misspelt_setting_is_told_before_the_server_listens(start: Callable[..., Running]) -> None:
+    before, _, _ = start(STREAM_SUBSCRIBE_KEY="hunter2").output().partition("Live page")
+    assert "WARNING hub: STREAM_SUBSCRIBE_KEY is not a setting" in before
+    assert "Did you mean STREAM_SUBSCRIBE_KEYS?" in before
+    assert "hunter2" not in before
+
+
+def test_a_malformed_line_of_a_file_keeps_it_from_starting(tmp_path: Path) -> None:
+    (tmp_path / ".env.local").write_text("STREAM_PORT=0\nSTREAM_OPERATOR_KEYS: hunter2\n")
+    ran = run(tmp_path)
+    assert ran.returncode == 2
+    assert ran.stderr == "flask_server.py: .env.local, line 2: expected NAME=value, or a comment.\n"
+
+
 def test_with_livekit_and_a_model_it_says_livekit(start: Callable[..., Running]) -> None:
     server = start(LIVEKIT_URL="ws://localhost:7880", OPENAI_BASE_URL="http://localhost:1/v1")
     assert "livekit mode: LIVEKIT_URL is ws://localhost:7880." in server.output()
@@ -138,6 +161,7 @@ def test_with_livekit_and_a_model_it_says_livekit(start: Callable[..., Running])
             "STREAM_SUBSCRIBE_KEYS",
         ),
         ({"STREAM_JWT_SECRET": "short-but-secret"}, "STREAM_JWT_SECRET=(not shown)"),
+        ({"AGENT_EXECUTOR": "foo"}, "AGENT_EXECUTOR='foo': expected thread or process"),
     ],
 )
 def test_what_keeps_it_from_starting_is_named(tmp_path: Path, settings: dict[str, str], said: str) -> None:
@@ -190,6 +214,7 @@ def test_a_signal_ends_it_and_says_goodbye(start: Callable[..., Running], number
         assert any(b'"goodbye"' in line for line in lines)
     assert server.ended_within(10)
     assert server.process.returncode == 0
+    assert "stopping: ending 1 open stream. Again to end at once" in server.output()
 
 
 def test_importing_it_patches_nothing() -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from agent.settings import SettingError
+from agent.settings import Settings as AgentSettings
 from hub.errors import SettingsError
 from hub.settings import AGENT_TABLE, TABLE, RateLimit, Settings, load, parse
 
@@ -49,7 +51,7 @@ def test_each_setting_of_the_design_is_there(name: str) -> None:
 
 
 def test_each_row_has_a_field_of_its_own_and_says_what_it_means() -> None:
-    fields = {field.name for field in msgspec.structs.fields(Settings)} - {"agent"}
+    fields = {field.name for field in msgspec.structs.fields(Settings)} - {"agent", "doubts"}
     assert {row.field for row in TABLE} == fields
     assert len({row.name for row in TABLE}) == len(TABLE)
     assert all(row.meaning.endswith(".") and row.expects for row in TABLE)
@@ -117,6 +119,41 @@ def test_a_malformed_value_is_refused_by_name(name: str, text: str) -> None:
     with pytest.raises(SettingsError) as caught:
         parse({name: text})
     assert str(caught.value).startswith(f"{name}={text!r}: expected ")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("AGENT_EXECUTOR", "foo"),
+        ("AGENT_EXECUTOR", "Thread"),
+        ("AGENT_LOAD_THRESHOLD", "70%"),
+        ("AGENT_LOAD_THRESHOLD", "0"),
+        ("AGENT_LOAD_THRESHOLD", "nan"),
+    ],
+)
+def test_what_the_agent_would_refuse_is_refused_at_once(name: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name}={text!r}: expected "):
+        parse({name: text})
+    with pytest.raises(SettingError, match=f"^{name} is {text!r}"):
+        AgentSettings.from_env({name: text})
+
+
+def test_what_the_agent_takes_is_taken() -> None:
+    values = {"AGENT_EXECUTOR": "process", "AGENT_LOAD_THRESHOLD": "0.8"}
+    assert parse({**values, "AGENT_VOICE": " "}).agent == values
+    AgentSettings.from_env(values)
+
+
+def test_a_misspelt_name_is_told_with_the_one_that_was_meant() -> None:
+    doubts = parse({"STREAM_SUBSCRIBE_KEY": "a-secret-key", "STREAM_PORT": "1", "AGENT_VOICE": "ash"}).doubts
+    assert doubts == (
+        "STREAM_SUBSCRIBE_KEY is not a setting that is known here. Did you mean STREAM_SUBSCRIBE_KEYS?",
+    )
+
+
+def test_what_agents_and_examples_read_is_no_misspelling() -> None:
+    names = ("STREAM_URL", "STREAM_PUBLISH_KEY", "STREAM_KEY", "AGENT_ROOM")
+    assert parse(dict.fromkeys(names, "x")).doubts == ()
 
 
 def test_a_secret_is_never_repeated() -> None:

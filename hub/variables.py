@@ -1,0 +1,88 @@
+"""The variables that settings are read from, the process's own, `.env.local` and `.env`; and names that nothing reads.
+
+Reads files and the environment only in `read`. What stands in the files is never repeated in a message: it may be a
+key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+import os
+from typing import TYPE_CHECKING, Final
+
+from dotenv import dotenv_values
+from dotenv.parser import Binding, parse_stream
+
+from hub.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+    from pathlib import Path
+
+FILES: Final = (".env", ".env.local")
+"""Later ones win."""
+PREFIXES: Final = ("STREAM_", "AGENT_")
+"""Names that begin so are ours; LIVEKIT_ and OPENAI_ are read by their own libraries, too."""
+
+
+def read(folder: Path, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return all variables: the files' ones, and over them the environment's.
+
+    Args:
+        folder: where the files lie.
+        environ: the process's own by default.
+
+    Raises:
+        SettingsError: a file cannot be read; names the file, and the line where one is malformed.
+    """
+    values: dict[str, str] = {}
+    for name in FILES:
+        path = folder / name
+        if path.is_file() or path.is_fifo():
+            values.update(_of_file(path))
+    # An empty variable counts as not set: it does not hide what a file says.
+    own = os.environ if environ is None else environ
+    values.update({name: value for name, value in own.items() if value.strip()})
+    return values
+
+
+def doubts(values: Mapping[str, str], known: Collection[str]) -> tuple[str, ...]:
+    """Return a sentence for each variable that looks like a setting and is none.
+
+    Args:
+        values: what is set.
+        known: the names that something reads.
+    """
+    strange = (
+        name
+        for name in sorted(values)
+        if name.startswith(PREFIXES) and name not in known and values[name].strip()
+    )
+    return tuple(f"{name} is not a setting that is known here.{_meant(name, known)}" for name in strange)
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.75)
+    return f" Did you mean {near[0]}?" if near else " See `flask_server.py --help`."
+
+
+def _of_file(path: Path) -> dict[str, str]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise SettingsError(f"{path.name}: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path.name}: it is not UTF-8; save it so.") from error
+    for binding in parse_stream(io.StringIO(text)):
+        if binding.error:
+            raise SettingsError(f"{path.name}, line {_line(binding)}: expected NAME=value, or a comment.")
+    return {
+        name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value is not None
+    }
+
+
+def _line(binding: Binding) -> int:
+    """Return the line where it begins; the parser counts the empty lines before it in."""
+    text = binding.original.string
+    return binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
