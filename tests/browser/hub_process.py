@@ -35,7 +35,7 @@ class HubProcess:
     Args:
         port: where to listen; 0 takes a free one.
         settings: environment variables besides those of the machine's own.
-        log: the file for its output.
+        log: the file for its output; the hub runs in its folder, not in the project's, which may have a `.env.local`.
     """
 
     def __init__(self, port: int, settings: dict[str, str], log: Path) -> None:
@@ -45,8 +45,8 @@ class HubProcess:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(OWN_SETTINGS)}
         with log.open("wb") as out:
             self._process = subprocess.Popen(
-                [sys.executable, "flask_server.py", "--port", str(self.port)],
-                cwd=ROOT,
+                [sys.executable, str(ROOT / "flask_server.py"), "--port", str(self.port)],
+                cwd=log.parent,
                 env={**inherited, **settings},
                 stdin=subprocess.DEVNULL,
                 stdout=out,

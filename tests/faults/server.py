@@ -106,8 +106,8 @@ class Server:
         with self.log_file.open("ab") as out:
             self.process = subprocess.Popen(
                 self._command,
-                cwd=ROOT,
-                env={**inherited, **self._settings},
+                cwd=self.folder,  # the project's own may have a `.env.local`
+                env={**inherited, "PYTHONPATH": str(ROOT), **self._settings},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,

@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from typing import TYPE_CHECKING
 
 from tests.structure.sources import ROOT
@@ -26,11 +27,15 @@ OWN_SETTINGS = ("STREAM_", "LIVEKIT_", "OPENAI_", "AGENT_")
 def running(**settings: str) -> Iterator[str]:
     """Run it on a free port, with its history in memory; give its address."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OWN_SETTINGS)}
-    environ = inherited | {"STREAM_HISTORY": "memory://"} | settings
+    environ = inherited | {"STREAM_HISTORY": "memory://", "PYTHONPATH": str(ROOT)} | settings
     program = [sys.executable, "-u", "-m", "tests.web.hub_of_fake_agents", "--port", "0"]
-    with subprocess.Popen(
-        program, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
+    with (
+        # The project's own folder may have a `.env.local`.
+        tempfile.TemporaryDirectory() as folder,
+        subprocess.Popen(
+            program, cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as process,
+    ):
         try:
             assert process.stdout is not None
             said = iter(process.stdout.readline, "")
