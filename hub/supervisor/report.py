@@ -32,7 +32,7 @@ class AgentStatus:
         restarts: automatic restarts since the last start by an operator.
         sessions: live sessions, as the child last told.
         last_error: why it last failed since that start; None if it did not.
-        log: its last log lines, oldest first, without secrets.
+        log: its last log lines since that start, oldest first, without secrets.
     """
 
     state: State

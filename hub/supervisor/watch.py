@@ -206,7 +206,7 @@ class Supervisor:
         environ.update(self._environ(mode, room))
         run = _Run(mode, room, environ, Cleaner({**os.environ, **environ}))
         with self._cond:
-            self._run = run
+            self._run, self._tail = run, Tail()
             self._last_error = None
             self._cond.notify_all()
         if self._launch(run):

@@ -59,9 +59,10 @@ def start() -> Response:
     access.note(
         "start", mode=found.mode, room=found.room, pid=found.pid, already_running=started.already_running
     )
-    body = _describe(started.status, why if started.status.mode == chosen else "It was started so.")
+    body = _describe(found, why)
     if started.already_running:
         body["already_running"] = True
+        body["why"] = _why_not_so(found, chosen, asked.room) or why
     return answers.json(body)
 
 
@@ -89,6 +90,15 @@ def status() -> Response:
     mode, why = choose_mode(parts.settings)
     body["auto"] = {"mode": mode, "why": why}
     return answers.json(body)
+
+
+def _why_not_so(found: AgentStatus, mode: str, room: str | None) -> str | None:
+    """Say that the agent which runs is not the one that was asked for, and what to do; None where it is."""
+    if found.mode != mode:
+        return f"It runs in {found.mode} mode already: stop it to start it in {mode} mode."
+    if mode == "rehearsal" and room is not None and room != found.room:
+        return f"It rehearses in another room already: stop it to start it in {room}."
+    return None
 
 
 def _describe(found: AgentStatus, why: str | None) -> AgentAnswer:

@@ -8,6 +8,8 @@ from hub.errors import BadRequest
 from hub.interest import Interest
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from werkzeug.datastructures import MultiDict
 
 MOST_DIGITS = 9
@@ -15,6 +17,19 @@ MOST_DIGITS = 9
 MOST_VALUES = 100
 """Values that one filter may have."""
 FILTERS = ("room", "type", "participant", "session_id")
+
+
+def only(args: MultiDict[str, str], known: Collection[str]) -> None:
+    """Refuse a parameter that nothing reads: a misspelt filter would answer with everything.
+
+    Raises:
+        BadRequest: there is one; names it and those that are known.
+    """
+    for name in args:
+        if name not in known:
+            raise BadRequest(
+                f"{name[:40]!r} is not a parameter here; known are {', '.join(known)}.", field=name[:40]
+            )
 
 
 def filters(args: MultiDict[str, str]) -> Interest:

@@ -25,18 +25,22 @@ blueprint = Blueprint("rooms", __name__)
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1000
 PAGE_BYTES: Final = 1024 * 1024
+PARAMETERS: Final = (*query.FILTERS, "after", "before", "last", "limit")
 
 
 @blueprint.get("/api/events")
 def events() -> Response:
     """Answer a page of stored events, oldest first."""
-    parts = services()
-    interest = access.interest_of(access.require(SUBSCRIBE), query.filters(request.args))
-    limit = max(1, query.count(request.args, "limit", DEFAULT_LIMIT, MAX_LIMIT))
-    after, before = _position(parts, "after"), _position(parts, "before")
-    if after is not None and before is not None:
-        raise BadRequest("after and before exclude each other: send one of them.")
-    if after is None and before is None and "last" not in request.args:
+    parts, args = services(), request.args
+    grant = access.require(SUBSCRIBE)
+    query.only(args, PARAMETERS)
+    interest = access.interest_of(grant, query.filters(args))
+    limit = query.count(args, "limit", DEFAULT_LIMIT, MAX_LIMIT)
+    limit = max(1, min(limit, query.count(args, "last", limit, MAX_LIMIT)))
+    after, before, last = _position(parts, "after"), _position(parts, "before"), "last" in args
+    if (after is not None) + (before is not None) + last > 1:
+        raise BadRequest("after, before and last exclude each other: send one of them.")
+    if after is None and before is None and not last:
         after = parts.history.bounds.oldest - 1
     if after is not None:
         return _forward(parts, interest, after, limit)

@@ -80,6 +80,15 @@ def test_a_second_start_answers_the_running_one():
         assert agent.states() == ["starting", "ready"]
 
 
+def test_a_start_begins_with_an_empty_log():
+    with Watched("log:words", "ready", "wait") as agent:
+        for _ in range(2):
+            agent.start("rehearsal", wait=15)
+            agent.until_logged("words")
+            agent.stop()
+        assert agent.status().log.count("words") == 1
+
+
 def test_racing_starts_make_one_process():
     with Watched("ready", "wait") as agent:
         gate, answers = threading.Barrier(12), []

@@ -359,6 +359,25 @@ def test_a_start_does_not_show_the_agent_of_another_room() -> None:
     assert everyone.json["already_running"] is True
 
 
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ({"mode": "livekit"}, "It runs in rehearsal mode already: stop it to start it in livekit mode."),
+        ({"room": "b"}, "It rehearses in another room already: stop it to start it in b."),
+        ({"mode": "rehearsal", "room": "a"}, "It was asked for."),
+        ({}, "LIVEKIT_URL and OPENAI_API_KEY (or OPENAI_BASE_URL) are not set."),
+    ],
+)
+def test_a_second_start_says_when_it_is_not_what_was_asked_for(asked: dict[str, str], why: str) -> None:
+    app = create_app(Settings(history="memory://"), agent_command=["sleep", "60"])
+    parts = services_of(app)
+    parts.supervisor.start("rehearsal", "a")
+    answer = ask(app, "POST", "/api/agent/start", json=asked)
+    parts.stop()
+    assert (answer.status_code, answer.json["already_running"]) == (200, True)
+    assert (answer.json["mode"], answer.json["room"], answer.json["why"]) == ("rehearsal", "a", why)
+
+
 def test_a_livekit_token_reads_its_room_everywhere_and_does_no_more() -> None:
     app = hub(**KEYS, livekit_api_key=LIVEKIT_KEY, livekit_api_secret=LIVEKIT_SECRET)
     post_talk(app)

@@ -89,12 +89,34 @@ class TestEvents:
         page = get(client, f"/api/events?limit=4&before={page['previous']}")
         assert (page["events"], page["previous"]) == ([], None)
 
+    @pytest.mark.parametrize(
+        ("query", "count"),
+        [("last=3", 3), ("last=3&limit=1000", 3), ("last&limit=4", 4), ("last=9&limit=4", 4), ("last=", 10)],
+    )
+    def test_the_newest(self, client: FlaskClient, query: str, count: int) -> None:
+        ids = post(client, *({} for _ in range(10)))
+        page = get(client, f"/api/events?{query}")
+        assert (ids_of(page), page["next"]) == (ids[-count:], ids[-1])
+
+    @pytest.mark.parametrize(
+        "query", ["after={id}&before={id}", "after={id}&last=1", "before={id}&last", "last=newest"]
+    )
+    def test_places_that_do_not_go_together(self, client: FlaskClient, query: str) -> None:
+        (found,) = post(client, {})
+        assert client.get(f"/api/events?{query.format(id=found)}").status_code == 400
+
+    @pytest.mark.parametrize("name", ["rooms", "Room", "ticket", "is_final", "x" * 500])
+    def test_a_parameter_that_nothing_reads_is_named(self, client: FlaskClient, name: str) -> None:
+        answer = client.get(f"/api/events?room=a&{name}=1")
+        assert (answer.status_code, answer.get_json()["field"]) == (400, name[:40])
+        assert "session_id" in answer.get_json()["detail"]
+
     def test_pages_backward_are_bounded_in_bytes(
         self, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("hub.web.rooms.PAGE_BYTES", 10_000)
         ids = post(client, *({"text": "x" * 4000} for _ in range(5)))
-        page = get(client, "/api/events?last=1&limit=1000")
+        page = get(client, "/api/events?last&limit=1000")
         assert ids_of(page) == ids[3:]
         assert ids_of(get(client, f"/api/events?limit=1000&before={page['previous']}")) == ids[1:3]
 

@@ -123,14 +123,18 @@ ENDPOINTS: Final = (
         path="/api/events",
         group=HISTORY,
         summary="Stored events, page by page",
+        text="Oldest first. A parameter that is not listed is refused: a misspelt filter would answer with everything.",
         scope=SUBSCRIBE,
         parameters=(
             *_FILTERS,
             Parameter(
-                "after", "query", {"type": "string"}, "Go on after this id. Not together with `before`."
+                "after",
+                "query",
+                {"type": "string"},
+                "Go on after this id. Not together with `before` or `last`.",
             ),
             Parameter("before", "query", {"type": "string"}, "Go back from this id."),
-            Parameter("last", "query", {"type": "string"}, "The newest ones, whatever its value."),
+            Parameter("last", "query", _COUNT, "The newest so many; without a number, the newest `limit`."),
             Parameter("limit", "query", _COUNT, "How many at most: 100, up to 1000.", 10),
         ),
         answers=ok(
