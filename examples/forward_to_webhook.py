@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import requests
-from hub_stream import follow
+from hub_stream import Refused, follow
 
 CONTROL = {"connected", "heartbeat", "snapshot", "goodbye"}
 """What the stream says about itself. A `stream_reset` is forwarded: it tells of events that are missing."""
@@ -51,7 +52,11 @@ def remember(place: Path, position: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Forward a hub's events to a webhook.")
     parser.add_argument("webhook", help="where to POST the events")
-    parser.add_argument("--hub", default="http://localhost:5000")
+    parser.add_argument(
+        "--hub",
+        default=os.environ.get("STREAM_URL") or "http://localhost:5000",
+        help="its address; STREAM_URL by default",
+    )
     parser.add_argument("--type", action="append", help="only events of this type; may be repeated")
     parser.add_argument(
         "--place", type=Path, default=Path("forwarded.position"), help="remembers the position"
@@ -71,5 +76,7 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
+    except Refused as error:
+        sys.exit(f"The hub refuses, {error} A subscribe key goes into STREAM_KEY.")
     except KeyboardInterrupt:
         print()

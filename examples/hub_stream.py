@@ -19,6 +19,10 @@ SILENCE = 45.0
 """Seconds without a byte (three heartbeats) after which the connection counts as dead."""
 
 
+class Refused(Exception):
+    """The hub refuses for good: a wrong key, a malformed filter. The text has its own words."""
+
+
 class Received(NamedTuple):
     """One event, and the position that a stream which has dealt with it goes on from (None: not known yet)."""
 
@@ -38,7 +42,7 @@ def follow(
         **query: filters and other parameters of the stream: room, type, replay, snapshot...
 
     Raises:
-        requests.HTTPError: the hub refuses for good (a wrong key, a malformed filter).
+        Refused: the hub refuses for good.
     """
     pause = 0.0
     while True:
@@ -51,11 +55,17 @@ def follow(
                     pause = received.event["retry_ms"] / 1000
                 yield Received(position, received.event)
         except requests.HTTPError as error:
-            if error.response.status_code not in (429, 503):
-                raise
             pause = float(error.response.headers.get("Retry-After", 5))
         except requests.RequestException as error:
             print(f"the hub cannot be reached, trying again in {pause:.1f} s: {error}")
+
+
+def _words(answer: requests.Response) -> str:
+    """Return what the hub says about a refusal, or the status where it is not a hub that answers."""
+    try:
+        return f"{answer.status_code}: {answer.json()['detail']}"
+    except (ValueError, KeyError, TypeError):
+        return f"{answer.status_code} {answer.reason} from {answer.url}: no hub answers there."
 
 
 def _one_connection(
@@ -68,7 +78,10 @@ def _one_connection(
     with requests.get(
         f"{hub}/api/stream", params=query, headers=headers, stream=True, timeout=(5, SILENCE)
     ) as answer:
-        answer.raise_for_status()
+        if answer.status_code in (429, 503):
+            answer.raise_for_status()
+        if not answer.ok:
+            raise Refused(_words(answer))
         place: str | None = None
         for line in answer.iter_lines():
             if line.startswith(b"id: "):

@@ -11,7 +11,7 @@ import shutil
 import sys
 from typing import Any
 
-from hub_stream import follow
+from hub_stream import Refused, follow
 
 ERASE_LINE = "\r\x1b[2K"
 
@@ -57,7 +57,11 @@ def _safe(text: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Show a hub's live transcript.")
-    parser.add_argument("--hub", default="http://localhost:5000")
+    parser.add_argument(
+        "--hub",
+        default=os.environ.get("STREAM_URL") or "http://localhost:5000",
+        help="its address; STREAM_URL by default",
+    )
     parser.add_argument("--room", action="append", help="only this room; may be repeated")
     parser.add_argument("--replay", type=int, default=0, help="the last so many events first")
     options = parser.parse_args()
@@ -71,5 +75,7 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
+    except Refused as error:
+        sys.exit(f"The hub refuses, {error} A subscribe key goes into STREAM_KEY.")
     except KeyboardInterrupt:
         print()

@@ -204,7 +204,7 @@ def _check_integers(value: object, where: str) -> None:
 
 def _from_fields(fields: dict[str, Any], body: bytes, where: str, *, own: bool = False) -> Event:
     get = fields.get
-    kind = _checked_type(get("type"), where, own=own)
+    kind = _checked_type(get("type", msgspec.UNSET), where, own=own)
     if "id" in fields:
         raise _wrong(where, "id", get("id"), "no such field: the server gives ids; name your own event_id")
     for name in _STRING_FIELDS & fields.keys():
@@ -259,8 +259,12 @@ def _check_timestamp(where: str, value: object) -> None:
 
 
 def _wrong(where: str, field: str, value: object, expected: str) -> InvalidEvent:
-    shown = _name(value) if isinstance(value, dict | list) else repr(value)[:80]
-    return InvalidEvent(f"{_at(where)}{field}: {shown}: {expected}.", field=f"{where}.{field}".lstrip("."))
+    if value is msgspec.UNSET:
+        found = f"{field} is missing"
+    else:
+        plain = isinstance(value, str | int | float) and not isinstance(value, bool)
+        found = f"{field}: {repr(value)[:80] if plain else _name(value)}"
+    return InvalidEvent(f"{_at(where)}{found}: {expected}.", field=f"{where}.{field}".lstrip("."))
 
 
 def _at(where: str) -> str:

@@ -2,7 +2,7 @@
 
 Started by LiveKit's own command line, from the project's folder, not by the hub:
 
-    uv run python -m livekit.agents start examples/own_agent/pizza.py
+    uv run --env-file .env.local python -m livekit.agents start examples/own_agent/pizza.py
 
 Reads LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET and OPENAI_API_KEY as every LiveKit agent does, and STREAM_URL
 and STREAM_PUBLISH_KEY for the hub.

@@ -209,6 +209,9 @@ class SessionStarted(Stored, tag="session_started", kw_only=True):
     lease: Opt[
         Annotated[float, Meta(description="Seconds in which its agent promises to say again that it lives.")]
     ] = UNSET
+    supervised: Opt[
+        Annotated[bool, Meta(description="Whether the hub started that agent and sees its end by itself.")]
+    ] = UNSET
 
     example: ClassVar = {
         "type": "session_started",

@@ -58,6 +58,12 @@ class Program:
                 assert self._changed.wait(deadline - time.monotonic()), f"no {text!r} in {self.lines}"
         return found[0]
 
+    def wait(self) -> int:
+        """Wait for its end; return its exit code."""
+        code = self._process.wait(SECONDS)
+        self._reader.join(SECONDS)
+        return code
+
     def kill(self) -> None:
         """End it as a crash does."""
         self._process.kill()
@@ -78,8 +84,9 @@ def run(hub: HubProcess) -> Iterator[Callable[..., Program]]:
     """Start an example by its file name; ends them all."""
     started: list[Program] = []
 
-    def start(name: str, *arguments: str) -> Program:
-        started.append(Program([sys.executable, f"examples/{name}", "--hub", hub.url, *arguments]))
+    def start(name: str, *arguments: str, **environment: str) -> Program:
+        command = [sys.executable, f"examples/{name}", *arguments]
+        started.append(Program(command, **{"STREAM_URL": hub.url, "STREAM_KEY": "", **environment}))
         return started[-1]
 
     yield start

@@ -113,6 +113,22 @@ def test_terminal_goes_on_when_the_hub_comes_back(hub: HubProcess, run: Run) -> 
     assert [line for line in terminal.lines if line.startswith("alice")] == ["alice: before", "alice: after"]
 
 
+@pytest.mark.parametrize("name", ["terminal.py", "forward_to_webhook.py"])
+def test_a_refusal_is_told_in_one_line(run: Run, tmp_path: Path, name: str) -> None:
+    arguments = ["http://127.0.0.1:9/", "--place", str(tmp_path / "p")] if name.startswith("forward") else []
+    settings = {"STREAM_HISTORY": "memory://", "STREAM_SUBSCRIBE_KEYS": "a-key-to-read"}
+    closed = HubProcess(0, settings, tmp_path / "closed.log")
+    try:
+        closed.wait_until_healthy()
+        program = run(name, *arguments, "--hub", closed.url, STREAM_KEY="another-key")
+        assert program.wait() == 1
+    finally:
+        closed.kill()
+    (line,) = program.lines
+    assert line.startswith("The hub refuses, 401: The credential is not a key of this hub")
+    assert line.endswith("A subscribe key goes into STREAM_KEY.")
+
+
 def test_forwarder_delivers_all_in_order_through_refusals(
     hub: HubProcess, run: Run, webhook: Webhook, tmp_path: Path
 ) -> None:

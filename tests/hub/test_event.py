@@ -100,6 +100,23 @@ def test_a_type_that_may_not_be_posted_is_named(kind: Any) -> None:
     assert "type" in caught.value.detail
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"{}", "type is missing: expected a letter, "),
+        (b'{"type":null}', "type: null: expected a letter, "),
+        (b'{"type":true}', "type: a boolean: expected a letter, "),
+        (b'{"type":7}', "type: 7: expected a letter, "),
+        (b'{"type":"a","room":null}', "room: null: expected a string"),
+        (b'{"type":"a","timestamp":null}', "timestamp: null: expected seconds"),
+    ],
+)
+def test_a_refusal_says_what_was_found_in_the_words_of_json(body: bytes, said: str) -> None:
+    with pytest.raises(InvalidEvent) as caught:
+        event.parse_one(body)
+    assert caught.value.detail.startswith(said)
+
+
 @pytest.mark.parametrize("kind", ["a", "A", "agent_ready", "x.y:z-1", "a" * 64, "Heartbeat", "connected2"])
 def test_a_type_of_ones_own_is_taken(kind: str) -> None:
     assert posted(kind).type == kind
