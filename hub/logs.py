@@ -1,12 +1,16 @@
-"""How log lines look: text for people, or one JSON object a line for machines."""
+"""How log lines look: text for people, or one JSON object a line for machines; and how many of a flood pass."""
 
 from __future__ import annotations
 
 import logging
 import sys
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class JsonFormatter(logging.Formatter):
@@ -40,3 +44,27 @@ def configure(log_format: str) -> None:
             logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
         )
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+class Gate:
+    """Lets so many lines a second through to the server's log, and counts what it held back."""
+
+    def __init__(self, per_second: int, clock: Callable[[], float]) -> None:
+        self._per_second = per_second
+        self._clock = clock
+        self._since = clock()
+        self._passed = 0
+        self._held = 0
+
+    def admit(self) -> tuple[bool, int]:
+        """Whether the next line may pass, and how many were held back before it since the last report."""
+        now = self._clock()
+        held = 0
+        if now - self._since >= 1.0:
+            held, self._held = self._held, 0
+            self._since, self._passed = now, 0
+        if self._passed >= self._per_second:
+            self._held += 1
+            return False, held
+        self._passed += 1
+        return True, held

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import io
 import logging
+import re
 import socket
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +23,7 @@ from gevent import pywsgi
 
 from hub import sse
 from hub.event import MAX_BATCH_BYTES
+from hub.logs import Gate
 from hub.streaming.body import StreamBody
 from hub.streaming.environ import BODY_KEY, WRITER_KEY
 from hub.streaming.headers import Headers
@@ -51,6 +53,9 @@ LINGER_BYTES: Final = 4 * 1024 * 1024
 LINGER_SECONDS: Final = 2.0
 """How much of an unread body is thrown away before the connection is closed, so that the answer is not lost."""
 BACKLOG: Final = 4096
+_ABSOLUTE = re.compile(r"https?://([^/?]+)", re.IGNORECASE)
+_unreadable = Gate(1, time.monotonic)
+"""Lets one line a second into the log: whoever sends nonsense must not fill it."""
 
 
 def give_way(since: float) -> float:
@@ -117,6 +122,7 @@ class BoundedMixin:
     content_length: int | None
     request_version: str
     headers_sent: bool
+    path: str
     response_headers: list[tuple[bytes, bytes]]
     response_length: int
     response_use_chunked: bool
@@ -127,6 +133,7 @@ class BoundedMixin:
     headers: Headers
     _unread = False
     _run_began = 0.0
+    _authority: str | None = None
 
     def MessageClass(self, rfile: Any, _seekable: object) -> Headers:  # noqa: N802 - pywsgi's name
         """Read the header fields."""
@@ -168,7 +175,16 @@ class BoundedMixin:
             raise ValueError("HTTP/1.1 without Host")
         if self.request_version != "HTTP/1.1" and self.headers.get("transfer-encoding") is not None:
             raise ValueError("Transfer-Encoding before HTTP/1.1")
+        self._take_absolute_form()
         return read
+
+    def _take_absolute_form(self) -> None:
+        """Turn `GET http://host/path` into what it means; its host counts, not the field (RFC 9112, 3.2.2)."""
+        absolute = _ABSOLUTE.match(self.path)
+        self._authority = absolute[1] if absolute else None
+        if absolute:
+            rest = self.path[absolute.end() :]
+            self.path = rest if rest.startswith("/") else f"/{rest}"
 
     def get_environ(self) -> dict[str, Any]:
         """Return the environ, with the body read."""
@@ -180,6 +196,8 @@ class BoundedMixin:
         else:
             environ["CONTENT_LENGTH"] = str(len(body))
             environ[BODY_KEY] = body
+        if self._authority is not None:
+            environ["HTTP_HOST"] = self._authority
         environ.pop("HTTP_TRANSFER_ENCODING", None)
         environ["wsgi.input"] = io.BytesIO(body)
         environ["wsgi.input_terminated"] = True
@@ -256,8 +274,13 @@ class BoundedMixin:
                 log.debug("a client that sent too much is gone: %s", error)
 
     def _handle_client_error(self, ex: Exception) -> tuple[str, bytes]:
-        # What was sent is not told: a key or a ticket may stand in it.
-        log.info("a request from %s could not be read (%s)", self.client_address, type(ex).__name__)
+        passes, held = _unreadable.admit()
+        if passes:
+            # What was sent is not told: a key or a ticket may stand in it.
+            since = f", after {held} others" if held else ""
+            log.info(
+                "a request from %s could not be read (%s)%s", self.client_address, type(ex).__name__, since
+            )
         return ("400", problem_response("400 Bad Request", "The request could not be read as HTTP/1.1."))
 
 

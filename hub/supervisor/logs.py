@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 LINE_LIMIT = 2_000
 """The longest line that is kept, in characters."""
@@ -89,27 +89,3 @@ class Tail:
     def last(self, count: int = LINES_KEPT) -> list[str]:
         """At most the last `count` lines."""
         return list(self._lines)[-count:]
-
-
-class Gate:
-    """Lets so many lines a second through to the server's log, and counts what it held back."""
-
-    def __init__(self, per_second: int, clock: Callable[[], float]) -> None:
-        self._per_second = per_second
-        self._clock = clock
-        self._since = clock()
-        self._passed = 0
-        self._held = 0
-
-    def admit(self) -> tuple[bool, int]:
-        """Whether the next line may pass, and how many were held back before it since the last report."""
-        now = self._clock()
-        held = 0
-        if now - self._since >= 1.0:
-            held, self._held = self._held, 0
-            self._since, self._passed = now, 0
-        if self._passed >= self._per_second:
-            self._held += 1
-            return False, held
-        self._passed += 1
-        return True, held

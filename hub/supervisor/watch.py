@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hub.supervisor.logs import LINES_KEPT, Cleaner, Gate, Tail
+from hub.logs import Gate
+from hub.supervisor.logs import LINES_KEPT, Cleaner, Tail
 from hub.supervisor.process import Child, Told, exit_name, parse_told
 from hub.supervisor.report import (
     AgentStatus,
@@ -206,8 +207,7 @@ class Supervisor:
         environ.update(self._environ(mode, room))
         run = _Run(mode, room, environ, Cleaner({**os.environ, **environ}))
         with self._cond:
-            self._run, self._tail = run, Tail()
-            self._last_error = None
+            self._run, self._tail, self._last_error = run, Tail(), None
             self._cond.notify_all()
         if self._launch(run):
             threading.Thread(target=self._watch, args=(run,), name="agent-watch", daemon=True).start()

@@ -60,3 +60,11 @@ def test_debug_lines_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("text")
     logging.getLogger("hub.x").debug("details")
     assert lines(capsys) == []
+
+
+def test_the_gate_lets_so_many_lines_a_second_through_and_reports_the_rest() -> None:
+    now = 0.0
+    gate = logs.Gate(2, lambda: now)
+    assert [gate.admit() for _ in range(4)] == [(True, 0), (True, 0), (False, 0), (False, 0)]
+    now = 1.0
+    assert [gate.admit() for _ in range(3)] == [(True, 2), (True, 0), (False, 0)]

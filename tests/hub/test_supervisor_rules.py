@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.supervisor.logs import LINE_LIMIT, Cleaner, Gate, Splitter, Tail
+from hub.supervisor.logs import LINE_LIMIT, Cleaner, Splitter, Tail
 from hub.supervisor.process import exit_name, parse_told
 from hub.supervisor.states import ALIVE, TRANSITIONS, Past, Policy, State, after_told, judge
 
@@ -162,11 +162,3 @@ def test_the_tail_keeps_the_last_lines():
         tail.add(str(number))
     assert tail.last() == ["2", "3", "4"]
     assert tail.last(2) == ["3", "4"]
-
-
-def test_the_gate_lets_so_many_lines_a_second_through_and_reports_the_rest():
-    now = 0.0
-    gate = Gate(2, lambda: now)
-    assert [gate.admit() for _ in range(4)] == [(True, 0), (True, 0), (False, 0), (False, 0)]
-    now = 1.0
-    assert [gate.admit() for _ in range(3)] == [(True, 2), (True, 0), (False, 0)]

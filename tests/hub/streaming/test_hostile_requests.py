@@ -13,6 +13,7 @@ import pytest
 from gevent.event import Event
 
 from flask_server import create_app
+from hub.logs import Gate
 from hub.settings import Settings
 from hub.streaming import server as server_module
 from hub.streaming.headers import MAX_FIELDS, MAX_HEAD, MAX_LINE
@@ -170,6 +171,48 @@ def test_what_is_too_large_or_malformed_is_refused_before_it_is_read(
         b"200"
         in answer(port, b"GET /api/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")[1][:20]
     )
+
+
+def test_who_sends_nonsense_does_not_fill_the_log(
+    port: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(server_module, "_unreadable", Gate(1, lambda: now))
+    caplog.set_level(logging.INFO, "hub.server")
+    for _ in range(20):
+        assert answer(port, b"NONSENSE\r\n\r\n")[0] == 400
+    now = 1.0
+    assert answer(port, b"NONSENSE\r\n\r\n")[0] == 400
+    first, second = caplog.messages
+    assert first.endswith("could not be read (_InvalidClientRequest)")
+    assert second.endswith("could not be read (_InvalidClientRequest), after 19 others")
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "status"),
+    [
+        (b"http://localhost/api/health", b"localhost", 200),
+        (b"HTTP://127.0.0.1:5000/api/health", b"evil.example", 200),
+        (b"http://evil.example/api/health", b"localhost", 421),
+        (b"http://localhost", b"localhost", 200),
+        (b"http://localhost?x=1", b"localhost", 200),
+        (b"http://localhost/api/events?limit=x", b"localhost", 400),
+        (b"http:///api/health", b"localhost", 404),
+        (b"ftp://localhost/api/health", b"localhost", 404),
+    ],
+)
+def test_a_target_with_its_host_is_taken_and_that_host_counts(
+    port: int, target: bytes, host: bytes, status: int
+) -> None:
+    request = b"GET %b HTTP/1.1\r\nHost: %b\r\nConnection: close\r\n\r\n" % (target, host)
+    assert answer(port, request)[0] == status
+
+
+def test_the_host_of_one_target_does_not_count_for_the_next(port: int) -> None:
+    head = b"GET %b/api/health HTTP/1.1\r\nHost: localhost\r\n%b\r\n"
+    both = head % (b"http://evil.example", b"") + head % (b"", b"Connection: close\r\n")
+    got = answer(port, both)[1]
+    assert [part[:3] for part in got.split(b"HTTP/1.1 ")[1:]] == [b"421", b"200"]
 
 
 def test_names_with_underscores_do_not_pass_for_others(port: int) -> None:
