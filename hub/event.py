@@ -50,7 +50,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
         type: what happened.
         body: the JSON object as posted, UTF-8, without CR and LF.
         stamped: whether `body` has a `timestamp`.
-        room, session_id, participant, role, turn_id: what filters and state look at.
+        room, session_id, participant, role: what filters and state look at.
         event_id: what makes a retry harmless, or None.
         operator_only: whether the event says `"audience": "operator"`.
         segment: the `segment_id` of an interim transcript, which a newer one replaces; None otherwise.
@@ -63,7 +63,6 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     session_id: str | None = None
     participant: str | None = None
     role: str | None = None
-    turn_id: str | None = None
     event_id: str | None = None
     operator_only: bool = False
     segment: str | None = None
@@ -225,7 +224,6 @@ def _from_fields(fields: dict[str, Any], body: bytes, where: str, *, own: bool =
         get("session_id"),
         get("participant"),
         get("role"),
-        get("turn_id"),
         get("event_id"),
         get("audience") == "operator",
         segment if isinstance(segment, str) else None,

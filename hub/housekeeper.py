@@ -33,7 +33,7 @@ class Housekeeper:
         self._hub = hub
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._offload: Callable[[Callable[[], None]], Any] = _call
+        self._offload: Callable[[Callable[[], None]], Any] = at_once
 
     def start(self, offload: Callable[[Callable[[], None]], Any] | None = None) -> None:
         """Begin; a second call does nothing.
@@ -43,7 +43,7 @@ class Housekeeper:
         """
         if self._thread is not None:
             return
-        self._offload = offload or _call
+        self._offload = offload or at_once
         self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
         self._thread.start()
 
@@ -84,5 +84,6 @@ class Housekeeper:
             return self._hub.history.trim(self._hub.clock())
 
 
-def _call(function: Callable[[], None]) -> None:
-    function()
+def at_once(function: Callable[[], Any]) -> Any:
+    """Run a function here and now, where there is nobody to wait for the disk instead."""
+    return function()

@@ -12,6 +12,7 @@ import msgspec
 from hub.conversation import Rooms
 from hub.history.entry import Limit
 from hub.interest import EVERYTHING
+from hub.turns import NAP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +29,6 @@ MOST_ROOMS: Final = 1000
 MOST_BYTES: Final = 1024 * 1024
 """Bytes of JSON that a snapshot holds; a single room may be larger."""
 ROOMS_PER_TURN: Final = 20
-NAP: Final = 0.0005
-"""Seconds that others get in between; 0 would come back before any socket is looked at."""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode

@@ -71,7 +71,6 @@ class Subscriber:
         intro: control frames that go out before anything else.
         address: what its streams are counted by.
         stream: the open socket's record in hub.streaming, where there is one.
-        dropped: how often its queue was dropped.
     """
 
     __slots__ = (
@@ -80,7 +79,6 @@ class Subscriber:
         "_limit",
         "address",
         "chunked",
-        "dropped",
         "expires_at",
         "interest",
         "intro",
@@ -111,7 +109,6 @@ class Subscriber:
         self.address = ""
         self.chunked = chunked
         self.expires_at = expires_at
-        self.dropped = 0
         self.waiting = 0
         self.waiting_bytes = 0
         self._limit = queue_size
@@ -200,7 +197,6 @@ class Subscriber:
             self.position = max(self.position, batches[0].first - 1)
         self.waiting = self.waiting_bytes = 0
         self.live = False
-        self.dropped += 1
         self.wake()
 
     def _drain(self) -> list[Batch]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hub.broadcast import Wait
 from hub.streaming.frames import goodbye, heartbeat
+from hub.turns import NAP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +45,7 @@ class StreamBody:
                     position = subscriber.position
                     hub.keep(subscriber.interest, position, hub.fetch(subscriber.interest, position))
                 elif pulled is Wait.TURN:
-                    time.sleep(0.0005)
+                    time.sleep(NAP)
                 elif isinstance(pulled, bytes):
                     yield pulled
                 elif not subscriber.wait(self._patience()) and not self._expired():

@@ -27,6 +27,7 @@ from hub.logs import Gate
 from hub.streaming.body import StreamBody
 from hub.streaming.environ import BODY_KEY, WRITER_KEY
 from hub.streaming.headers import Headers
+from hub.turns import NAP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +49,6 @@ LONGEST_RUN: Final = 0.003
 """Seconds that one client may be served without a look at other sockets."""
 SHORTEST_WAIT: Final = 0.00005
 """Seconds: a request that took longer to come was waited for."""
-SHORT_NAP: Final = 0.0005
 LINGER_BYTES: Final = 4 * 1024 * 1024
 LINGER_SECONDS: Final = 2.0
 """How much of an unread body is thrown away before the connection is closed, so that the answer is not lost."""
@@ -72,8 +72,7 @@ def give_way(since: float) -> float:
     """
     if time.monotonic() - since < LONGEST_RUN:
         return since
-    # Not 0: that comes back before any socket is looked at.
-    gevent.sleep(SHORT_NAP)
+    gevent.sleep(NAP)
     return time.monotonic()
 
 

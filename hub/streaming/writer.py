@@ -21,6 +21,7 @@ from hub.streaming.disk import DiskReader
 from hub.streaming.frames import goodbye, heartbeat
 from hub.streaming.stream import Stats, Stream
 from hub.streaming.takeback import cut
+from hub.turns import NAP
 
 if TYPE_CHECKING:
     from hub.broadcast import Hub
@@ -364,7 +365,7 @@ class Writer:
                     stream.out = heartbeat(now, self._hub.place(subscriber), chunked=subscriber.chunked)
                     self._send(stream)
             if count % HEARTS_PER_TURN == 0:
-                gevent.sleep(0.0005)
+                gevent.sleep(NAP)
 
     def _close_stalled(self, now: float) -> None:
         # Ordered by when each was blocked, not by progress: so all are looked at.

@@ -19,7 +19,7 @@ from hub.address import TrustedProxies
 from hub.auth import Authenticator
 from hub.broadcast import Hub
 from hub.history import open_history
-from hub.housekeeper import Housekeeper
+from hub.housekeeper import Housekeeper, at_once
 from hub.latency import Latency
 from hub.livekit.recall import Recall
 from hub.livekit.service import Service
@@ -92,7 +92,7 @@ class Services:
         self.writer: Writer | None = None
         self.history = open_history(settings, clock())
         self.hub = Hub(self.history, queue_size=settings.queue_size, clock=clock)
-        self.offload: Callable[[Callable[[], Any]], Any] = _call
+        self.offload: Callable[[Callable[[], Any]], Any] = at_once
         self.rooms = RoomStates(self.hub, self.read)
         self.minter = _minter(settings)
         self.recall = _recall(self)
@@ -155,10 +155,6 @@ class Services:
             "recoverable": True,
         }
         self.sessions.tell([event.make(fields)])
-
-
-def _call(function: Callable[[], Any]) -> Any:
-    return function()
 
 
 def services() -> Services:

@@ -183,6 +183,7 @@ def test_restarted_hub_ends_what_died_with_it(tmp_path: Path) -> None:
     post(first, STARTED | {"lease": 1, "session_id": "leased"}, STARTED | {"session_id": "script"})
     parts = services_of(first.application)
     parts.sessions.stop()
+    parts.housekeeper.stop()
     parts.history.close()  # as a killed process leaves it
     second = client(history=history)
     assert ends(second) == [("s1", "worker_lost")]
