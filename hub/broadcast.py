@@ -265,22 +265,21 @@ class Hub:
             seq = max(seq, self._swept)
         return cursor.show(self.history.bounds.epoch, seq)
 
-    def erase(self, *, room: str | None = None, session_id: str | None = None) -> int:
-        """Erase from the history and from everything that still waits; return how many events there were."""
+    def forget_erased(self) -> None:
+        """Rid everything that waits of what the history has no more: those who might get it read anew."""
         with self.lock:
             owed: list[list[Subscriber]] = []
             try:
                 while (served := self.step()) is not None:
                     owed.append(served)
+                # Not before the history was rid of it: a page that is read meanwhile must not be kept.
                 self._erasures += 1
-                erased = self.history.erase(room=room, session_id=session_id)
                 self._shared.forget()
                 self._read_anew()
             finally:
                 # Also where it failed: what was chosen is in queues that only the writer empties.
                 self._owed = owed
                 self.schedule()
-            return erased
 
     def _read_anew(self) -> None:
         """Send those back to the history for whom erased events may wait."""

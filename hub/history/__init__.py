@@ -36,6 +36,10 @@ class History(Protocol):
     on_disk: bool
     """Whether `since`, `before` and `position_before` may wait for a disk."""
 
+    @property
+    def first_row(self) -> int:
+        """The lowest sequence number that is held, be it one that has expired and only waits to be removed."""
+
     def append(self, events: Sequence[Event], now: float) -> Appended:
         """Store the events that are new, all or none; they are durable when this returns.
 
@@ -67,10 +71,17 @@ class History(Protocol):
             None where nothing matches.
         """
 
-    def erase(self, *, room: str | None = None, session_id: str | None = None) -> int:
+    def erase(
+        self, *, room: str | None = None, session_id: str | None = None, span: tuple[int, int] | None = None
+    ) -> int:
         """Remove a room's or a session's events; return how many there were.
 
         They are in no file any more after the next `checkpoint` that no reader holds up.
+
+        Args:
+            room: whose events.
+            session_id: or this session's.
+            span: only between these sequence numbers, both included; it takes time by their distance.
 
         Raises:
             Unavailable: the store cannot be written to; nothing was removed.

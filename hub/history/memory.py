@@ -70,13 +70,21 @@ class MemoryHistory:
         """Return the position before the last matching events."""
         return self._window.position_before(seq, interest, count)
 
-    def erase(self, *, room: str | None = None, session_id: str | None = None) -> int:
+    @property
+    def first_row(self) -> int:
+        """The lowest sequence number that is held."""
+        return self.bounds.oldest
+
+    def erase(
+        self, *, room: str | None = None, session_id: str | None = None, span: tuple[int, int] | None = None
+    ) -> int:
         """Remove a room's or a session's events."""
         removed = self._window.remove(
             lambda entry: (
                 (room is not None and entry.room == room)
                 or (session_id is not None and entry.session_id == session_id)
-            )
+            ),
+            span or (0, self.bounds.head),
         )
         for seq in removed:
             self._forget_id(seq)

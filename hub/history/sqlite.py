@@ -83,7 +83,7 @@ class SqliteHistory:
         self._sync = sync
         self._readers: list[sqlite3.Connection] = []
         self._log = Log(path)
-        self._first_row = 1
+        self.first_row = 1
         self._lock_file = claim(path)
         try:
             self._db = self._open_orset_aside(now)
@@ -170,22 +170,27 @@ class SqliteHistory:
             row = row or db.execute(_FIRST_BEFORE.replace(_FILTER, where), asked).fetchone()
         return row[0] - 1 if row else None
 
-    def erase(self, *, room: str | None = None, session_id: str | None = None) -> int:
+    def erase(
+        self, *, room: str | None = None, session_id: str | None = None, span: tuple[int, int] | None = None
+    ) -> int:
         """Delete rows and overwrite what they held; the next `checkpoint` empties the log that still has them."""
         column, value = ("room", room) if room is not None else ("session_id", session_id)
+        span = span or (0, self.bounds.head)
         try:
             with self._transaction():
                 rows = self._db.execute(
-                    f"DELETE FROM events WHERE {column} = ? RETURNING seq", (value,)
+                    f"DELETE FROM events WHERE seq BETWEEN ? AND ? AND {column} = ? RETURNING seq",
+                    (*span, value),
                 ).fetchall()
                 # Rows that expired before, and only wait to be deleted, were gone already.
                 removed = [row[0] for row in rows if row[0] >= self.bounds.oldest]
                 self.bounds.note_erased(removed)
-                self._write_meta()
+                if rows:
+                    self._write_meta()
         except sqlite3.Error as error:
             raise _cannot_write(self._path, error) from error
         self._log.note_erased()
-        self._window.remove(lambda entry: getattr(entry, column) == value)
+        self._window.remove(lambda entry: getattr(entry, column) == value, span)
         self._take_in(())
         return len(removed)
 
@@ -193,10 +198,10 @@ class SqliteHistory:
         """Forget what is too old, then delete some of the rows that no reader can reach any more."""
         try:
             self._expire(now)
-            behind = self.bounds.oldest - self._first_row
+            behind = self.bounds.oldest - self.first_row
             rows = TRIM_ROWS if behind < FAR_BEHIND_ROWS else MOST_TRIM_ROWS
-            below = min(self.bounds.oldest, self._first_row + rows)
-            if self._first_row >= below:
+            below = min(self.bounds.oldest, self.first_row + rows)
+            if self.first_row >= below:
                 return False
             with self._transaction():
                 self._write_meta()
@@ -204,7 +209,7 @@ class SqliteHistory:
         except sqlite3.Error as error:
             log.warning("%s: old events could not be removed: %s", self._path, error)
             return False
-        self._first_row = below
+        self.first_row = below
         return below < self.bounds.oldest
 
     def checkpoint(self) -> None:
@@ -260,9 +265,9 @@ class SqliteHistory:
         head = max(meta.get("head", 0), last or 0)
         epoch = meta.get("epoch") or new_epoch()
         self._db.execute("INSERT OR IGNORE INTO meta VALUES ('epoch', ?)", (epoch,))
-        self._first_row = first or head + 1
+        self.first_row = first or head + 1
         erased = (meta["erased_low"], meta["erased_high"]) if "erased_low" in meta else None
-        return Bounds(epoch, head=head, oldest=self._first_row, max_events=max_events, erased=erased)
+        return Bounds(epoch, head=head, oldest=self.first_row, max_events=max_events, erased=erased)
 
     def _write_meta(self) -> None:
         pairs: list[tuple[str, int]] = [("head", self.bounds.head)]

@@ -112,13 +112,18 @@ class Window:
         self.start = max(self.start, oldest - 1)
         self._compact()
 
-    def remove(self, unwanted: Callable[[Entry], bool]) -> list[int]:
-        """Remove entries wherever they stand; return their sequence numbers."""
-        kept = self._entries[self._gone :]
-        removed = [entry.seq for entry in kept if unwanted(entry)]
-        self._entries = [entry for entry in kept if not unwanted(entry)]
-        self._gone = 0
-        self._bytes = sum(len(entry.frame) for entry in self._entries)
+    def remove(self, unwanted: Callable[[Entry], bool], span: tuple[int, int]) -> list[int]:
+        """Remove entries between two sequence numbers, both included; return those of what was removed."""
+        first, end = self._index(span[0]), self._index(span[1] + 1)
+        kept: list[Entry] = []
+        removed: list[int] = []
+        for entry in self._entries[first:end]:
+            if unwanted(entry):
+                removed.append(entry.seq)
+                self._bytes -= len(entry.frame)
+            else:
+                kept.append(entry)
+        self._entries[first:end] = kept
         return removed
 
     def _backwards(self, seq: int, interest: Interest) -> Iterator[Entry]:

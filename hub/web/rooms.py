@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -9,6 +10,7 @@ from flask import Blueprint, Response, request
 
 from hub import cursor
 from hub.auth import OPERATE, SUBSCRIBE, require_room
+from hub.erasing import erase
 from hub.errors import BadRequest, NotFound
 from hub.history.entry import Limit
 from hub.interest import EVERYTHING, Interest
@@ -74,7 +76,7 @@ def erase_room(name: str) -> Response:
     """Erase a room's events for good."""
     access.require(OPERATE, room=name)
     parts = services()
-    return _erased(parts, parts.hub.erase(room=name), room=name)
+    return _erased(parts, erase(parts.hub, room=name), room=name)
 
 
 @blueprint.delete("/api/sessions/<path:session_id>")
@@ -82,22 +84,21 @@ def erase_session(session_id: str) -> Response:
     """Erase a session's events for good."""
     grant = access.require(OPERATE)
     parts = services()
-    # Under the lock, so that nothing is stored between the look and the erasure.
-    with parts.hub.lock:
-        if grant.rooms is not None:
-            for room in _rooms_of(parts, session_id):
-                require_room(grant, room)
-        count = parts.hub.erase(session_id=session_id)
-    return _erased(parts, count, session_id=session_id)
+    # What comes after the look at its rooms is not erased.
+    head = parts.history.bounds.head
+    if grant.rooms is not None:
+        for room in _rooms_of(parts, session_id, head):
+            require_room(grant, room)
+    return _erased(parts, erase(parts.hub, session_id=session_id, upto=head), session_id=session_id)
 
 
-def _rooms_of(parts: Services, session_id: str) -> set[str | None]:
-    """Return every room in which a session has events; None stands for those in no room."""
+def _rooms_of(parts: Services, session_id: str, head: int) -> set[str | None]:
+    """Return every room in which a session has events up to a position; None stands for those in no room."""
     found: set[str | None] = set()
     interest = Interest(sessions=frozenset({session_id}))
-    position, head = parts.history.bounds.oldest - 1, parts.history.bounds.head
+    position = parts.history.bounds.oldest - 1
     while position < head:
-        page = parts.history.since(position, interest, Limit(MAX_LIMIT, PAGE_BYTES))
+        page = parts.read(partial(parts.history.since, position, interest, Limit(MAX_LIMIT, PAGE_BYTES)))
         found.update(entry.room for entry in page.entries)
         position = page.upto
     return found

@@ -273,6 +273,23 @@ class TestContract:
         assert history.erase(room="'; DROP TABLE events; --") == 0
         assert history.append([posted()], NOW).seqs == [7]
 
+    @pytest.mark.parametrize("what", [{"room": "a"}, {"session_id": "s"}])
+    def test_erasing_in_a_span_leaves_the_rest(
+        self, opened: Callable[..., History], what: dict[str, str]
+    ) -> None:
+        history = opened()
+        for _ in range(4):
+            fill(history, 1, **what)
+            fill(history, 1, room="b")
+        assert history.erase(**what, span=(3, 6)) == 2
+        assert everything(history) == [1, 2, 4, 6, 7, 8]
+        assert history.erase(**what, span=(history.first_row, 1)) == 1
+        assert (everything(history), history.bounds.oldest) == ([2, 4, 6, 7, 8], 2)
+        recent = history.recent(1, EVERYTHING, ALL)
+        assert recent is not None
+        assert seqs_of(recent.entries) == [2, 4, 6, 7, 8]
+        assert history.erase(**what, span=(3, 6)) == 0
+
     def test_erasing_all_does_not_move_the_head_back(self, opened: Callable[..., History]) -> None:
         history = opened()
         fill(history, 4, room="a")
@@ -345,6 +362,11 @@ class HistoriesAgree(RuleBasedStateMachine):
     @rule(room=st.sampled_from("ab"))
     def erase(self, room: str) -> None:
         assert self.ram.erase(room=room) == self.disk.erase(room=room)
+
+    @rule(room=st.sampled_from("ab"), first=st.integers(0, 30), length=st.integers(0, 5))
+    def erase_a_span(self, room: str, first: int, length: int) -> None:
+        span = (first, first + length)
+        assert self.ram.erase(room=room, span=span) == self.disk.erase(room=room, span=span)
 
     @rule()
     def checkpoint(self) -> None:
