@@ -12,7 +12,6 @@ import logging
 import threading
 import time
 import uuid
-import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
 from livekit import rtc
@@ -29,6 +28,23 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 3.0
+
+PARTICIPANT_LOST = "participant_lost"
+
+WHY_LEFT: dict[rtc.DisconnectReason.ValueType | None, str] = {
+    rtc.DisconnectReason.CLIENT_INITIATED: "participant_disconnected",
+    rtc.DisconnectReason.PARTICIPANT_REMOVED: "participant_removed",
+    rtc.DisconnectReason.ROOM_DELETED: "room_deleted",
+}
+"""Why the session ends when its user is gone, by LiveKit's reason; for any other `participant_lost`."""
+
+WHY_CLOSED = {
+    # LiveKit closes a room by itself once nobody but agents has been there for a while
+    rtc.DisconnectReason.ROOM_CLOSED: "participant_disconnected",
+    rtc.DisconnectReason.ROOM_DELETED: "room_deleted",
+    rtc.DisconnectReason.PARTICIPANT_REMOVED: "agent_removed",
+}
+"""Why it ends when the agent is out of the room; for any other `room_disconnected`."""
 
 
 class Sink(Protocol):
@@ -67,24 +83,10 @@ def shared_poster() -> Sink:
 
 
 class _Ending:
-    """The sessions of this process, and why they are about to end, once that is known."""
+    """Why the sessions of this process are about to end, once that is known."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._live: weakref.WeakSet[Attachment] = weakref.WeakSet()
-        self._reason: str | None = None
-
-    def add(self, attachment: Attachment) -> None:
-        with self._lock:
-            self._live.add(attachment)
-            if self._reason is not None:
-                attachment.ending(self._reason)
-
-    def announce(self, reason: str) -> None:
-        with self._lock:
-            self._reason = reason
-            for attachment in self._live:
-                attachment.ending(reason)
+        self.reason: Callable[[], str | None] = lambda: None
 
 
 _ending = _Ending()
@@ -98,7 +100,16 @@ def announce_end(reason: str) -> None:
     Args:
         reason: For example `agent_stopped`.
     """
-    _ending.announce(reason)
+    _ending.reason = lambda: reason
+
+
+def ask_for_end(reason: Callable[[], str | None]) -> None:
+    """Have the sessions of this process ask why they end, where another process knows.
+
+    Args:
+        reason: Asked at every event; gives what `announce_end` takes, or None while nothing is known.
+    """
+    _ending.reason = reason
 
 
 class SpokenWords(io.TextOutput):
@@ -165,19 +176,29 @@ class Attachment:
         """Note why a room's session ends: LiveKit closes it as `user_initiated` for a lost room as well."""
 
         def left(participant: rtc.RemoteParticipant) -> None:
+            # who leaves before anything has happened is not known from an event
+            self._memory.user = self._identify() or self._memory.user
             if participant.identity == self._memory.user:
-                said_goodbye = participant.disconnect_reason == rtc.DisconnectReason.CLIENT_INITIATED
-                self.ending("participant_disconnected" if said_goodbye else "participant_lost")
+                self.ending(WHY_LEFT.get(participant.disconnect_reason, PARTICIPANT_LOST))
 
         def came(participant: rtc.RemoteParticipant) -> None:
             if participant.identity == self._memory.user:
                 self.ending(None)
 
-        def lost(_reason: object) -> None:
-            self.ending(self._memory.end_reason or "room_disconnected")
+        def reconnecting() -> None:
+            told = "the connection to the room is lost; LiveKit tries to get it back"
+            self.post("error", source="room", message=told, recoverable=True)
+
+        def lost(reason: rtc.DisconnectReason.ValueType) -> None:
+            known = self._memory.end_reason
+            if reason in WHY_CLOSED:
+                self.ending(known or WHY_CLOSED[reason])
+            elif known in (None, PARTICIPANT_LOST):  # an agent that loses the room loses everybody in it
+                self.ending("room_disconnected")
 
         room.on("participant_disconnected", left)
         room.on("participant_connected", came)
+        room.on("reconnecting", reconnecting)
         room.on("disconnected", lost)
 
     def post(self, kind: str, **fields: Any) -> None:
@@ -204,6 +225,7 @@ class Attachment:
         def callback(payload: Any) -> None:
             try:
                 self._memory.user = self._identify() or self._memory.user
+                self._memory.end_reason = _ending.reason() or self._memory.end_reason
                 self._send(bridge.translate(self._memory, name, payload))
             except Exception:
                 logger.exception("could not stream the session event %s", name)
@@ -265,7 +287,6 @@ def attach(
     choose = _chooser(types, redact, interims=interims)
     attachment = Attachment(memory, poster or shared_poster(), choose)
     attachment.listen(session)
-    _ending.add(attachment)
     if interims:
         _tap_room_words(session, attachment)
     if job is not None:

@@ -1,7 +1,7 @@
-"""Why LiveKit's worker does not come up: what its log says while it retries.
+"""Why LiveKit's worker does not come up, or gets no rooms for a while: what its log says.
 
-LiveKit's worker ends with exit code 0 whatever happens, and gives up only after 134 s of retries; its log is
-the only place that says sooner what is wrong. One pure function, and one logging handler that calls back.
+LiveKit's worker ends with exit code 0 whatever happens, and tells nobody that it has lost the server or takes no
+rooms; its log is the only place that says so. One pure function, and one logging handler that calls back.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 FAILED_TO_CONNECT = "failed to connect to livekit"
 AT_CAPACITY = "worker is at full capacity"
+BELOW_CAPACITY = "worker is below capacity"
+REGISTERED = "registered worker"
 ATTEMPTS_BEFORE_GIVING_UP = 2
 
 
@@ -47,27 +49,46 @@ class ConnectionWatch(logging.Handler):
     Args:
         url: LIVEKIT_URL.
         on_failure: Called with the sentence once a connection that never stood makes no sense any more.
-        on_full: Called with a sentence when the worker takes no more jobs.
+        on_trouble: Called with a sentence when new rooms begin to get no agent or get none for another reason,
+            and with an empty one when they get it again.
     """
 
-    def __init__(self, url: str, on_failure: Callable[[str], None], on_full: Callable[[str], None]) -> None:
+    def __init__(
+        self, url: str, on_failure: Callable[[str], None], on_trouble: Callable[[str], None]
+    ) -> None:
         super().__init__(logging.INFO)
-        self.registered = False
+        self._registered = False
         self._url = url
         self._on_failure = on_failure
-        self._on_full = on_full
+        self._on_trouble = on_trouble
+        self._unreachable = ""
+        self._full = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Look at one line; after the first registration LiveKit's own retries go on undisturbed."""
+        """Look at one line."""
         message = record.getMessage()
-        if message.startswith(FAILED_TO_CONNECT) and not self.registered:
-            error = getattr(record, "error", "") or "no reason given"
-            reason = explain(error, getattr(record, "retry_count", 1), self._url)
-            if reason is not None:
-                self._on_failure(reason)
+        before = self._unreachable or self._full
+        if message.startswith(FAILED_TO_CONNECT):
+            self._failed(getattr(record, "error", "") or "no reason given", getattr(record, "retry_count", 1))
+        elif message.startswith(REGISTERED):
+            self._registered, self._unreachable = True, ""
         elif message.startswith(AT_CAPACITY):
-            load = getattr(record, "load", 0.0)
-            self._on_full(
-                f"the agent's machine is at full capacity (load {load:.2f}): new rooms get no agent until it"
-                " is below AGENT_LOAD_THRESHOLD"
+            self._full = (
+                "the agent's machine is at full capacity: new rooms get no agent until its CPU load is below"
+                " AGENT_LOAD_THRESHOLD"
             )
+        elif message.startswith(BELOW_CAPACITY):
+            self._full = ""
+        if (now := self._unreachable or self._full) != before:
+            self._on_trouble(now)
+
+    def _failed(self, error: BaseException | str, attempt: int) -> None:
+        reason = explain(error, attempt, self._url)
+        if reason is None:
+            return
+        if not self._registered:
+            self._on_failure(reason)
+        elif (
+            not self._unreachable
+        ):  # the sentence of the first attempt that failed: later ones say nothing new
+            self._unreachable = f"{reason}; new rooms get no agent until it is back"

@@ -57,7 +57,7 @@ class Control:
 
         Args:
             state: `ready`, `running`, `failed` or `draining`.
-            **fields: `sessions` or `reason`.
+            **fields: `sessions`; `reason`: why it failed, or why it gets no new rooms for now.
         """
         message = {"state": state, **fields}
         with self._lock:

@@ -9,18 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import multiprocessing
 import os
 import signal
+import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from livekit.agents import AgentServer, JobExecutorType
+from livekit.agents import AgentServer, JobExecutorType, WorkerOptions
 
 from agent.attach import announce_end, shared_poster
 from agent.connection import ConnectionWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from agent.control import Control
     from agent.settings import Settings
@@ -30,6 +33,9 @@ logger = logging.getLogger(__name__)
 READY_MESSAGE = "Voice agent is ready and listening"
 PAUSE_BETWEEN_REHEARSALS_SECONDS = 4.0
 REPORT_SECONDS = 0.2
+
+FULL_LOAD = 0.7
+"""livekit-server gives no job to a worker that tells this load or more (its `agents.target_load`), and says nothing."""
 
 # At a stop of the hub all three together have to fit into what it grants before it kills (its AGENT_BUDGET).
 CLOSE_SECONDS = 2.0
@@ -65,6 +71,9 @@ class _Service:
         self._stop = asyncio.Event()
         self._failure: str | None = None
         self._ready = False
+        self._trouble = ""
+        # One writer, and a byte that is never reset: nobody has to lock it, or to wait for a killed reader.
+        self._stopping = multiprocessing.get_context("spawn").Value("b", 0, lock=False)
 
     async def run(self) -> str | None:
         """Run; give the reason where the agent cannot go on."""
@@ -108,16 +117,13 @@ class _Service:
         os.environ["OPENAI_API_KEY"] = os.environ.get("OPENAI_API_KEY") or "none"
         from agent import rooms  # noqa: PLC0415  # only what this mode needs
 
-        server = _make_server(self._settings, self._settings.executor, setup_fnc=rooms.prewarm)
+        apart = self._settings.executor == "process"
+        prewarm = partial(rooms.prewarm, stopping=self._stopping) if apart else rooms.prewarm
+        server = _make_server(self._settings, self._settings.executor, setup_fnc=prewarm)
         server.rtc_session(rooms.entrypoint, agent_name=self._settings.agent_name)
-        watch = ConnectionWatch(self._settings.livekit_url, self._fail, self._tell_full)
+        watch = ConnectionWatch(self._settings.livekit_url, self._fail, self._tell_trouble)
         logging.getLogger("livekit.agents").addHandler(watch)
-
-        def registered(*_details: object) -> None:
-            watch.registered = True
-            self._tell_ready()
-
-        server.on("worker_registered", registered)
+        server.on("worker_registered", lambda *_details: self._tell_ready())
         return server, [server.run()]
 
     def _tell_ready(self) -> None:
@@ -126,8 +132,10 @@ class _Service:
             self._control.tell("ready")
             self._poster.post({"type": "agent_ready", "message": READY_MESSAGE, "timestamp": time.time()})
 
-    def _tell_full(self, message: str) -> None:
-        self._poster.post({"type": "error", "source": "worker", "message": message, "recoverable": True})
+    def _tell_trouble(self, message: str) -> None:
+        self._trouble = message
+        if message:
+            self._poster.post({"type": "error", "source": "worker", "message": message, "recoverable": True})
 
     def _fail(self, reason: str) -> None:
         self._failure = self._failure or reason
@@ -141,15 +149,17 @@ class _Service:
     def _tell_sessions(self, server: AgentServer) -> None:
         if not self._ready or self._stop.is_set():
             return
+        why = {"reason": self._trouble} if self._trouble else {}
         if sessions := len(server.active_jobs):
-            self._control.tell("running", sessions=sessions)
+            self._control.tell("running", sessions=sessions, **why)
         else:
-            self._control.tell("ready")
+            self._control.tell("ready", **why)
 
     async def _drain(self, server: AgentServer, tasks: list[asyncio.Task[Any]]) -> None:
         if self._failure is None:
             self._control.tell("draining")
         announce_end("agent_stopped")
+        self._stopping.value = 1
         stuck = False
         try:
             await asyncio.wait_for(server.aclose(), CLOSE_SECONDS)
@@ -167,20 +177,30 @@ class _Service:
 def _told_load(server: AgentServer) -> float:
     """Tell LiveKit a load by which it spreads rooms over workers, and never one at which it passes this one over.
 
-    livekit-server gives no job to a worker that tells a load of 0.7 or more (its `agents.target_load`), and the room
-    silently gets no agent. CPU load, LiveKit's default, is above that whenever something else keeps the machine busy.
+    CPU load, LiveKit's default, is above that whenever something else keeps the machine busy.
     """
     return min(0.5, 0.01 * len(server.active_jobs))
 
 
+def _told_share(threshold: float) -> Callable[[AgentServer], float]:
+    """Tell LiveKit the CPU load so that worker and server both call it full at this threshold."""
+
+    def told(server: AgentServer) -> float:
+        cpu: float = WorkerOptions.load_fnc(server)  # type: ignore[call-arg]  # the default takes the server
+        return cpu * FULL_LOAD / threshold
+
+    return told
+
+
 def _make_server(settings: Settings, executor: str, **options: Any) -> AgentServer:
-    if math.isinf(settings.load_threshold):
-        options["load_fnc"] = _told_load
+    limited = not math.isinf(settings.load_threshold)
     return AgentServer(
         host="127.0.0.1",
         port=0,
         job_executor_type=JobExecutorType(executor),
         num_idle_processes=1,
-        load_threshold=settings.load_threshold,
+        max_retry=sys.maxsize,  # once it was there, an outage of the server is waited out, however long
+        load_fnc=_told_share(settings.load_threshold) if limited else _told_load,
+        load_threshold=FULL_LOAD if limited else math.inf,
         **options,
     )

@@ -52,6 +52,7 @@ class Settings:
         mode = _one_of(environment, "AGENT_MODE", MODES, default="rehearsal")
         if mode == "livekit":
             _check_livekit(environment)
+        speech_timeout(environment)
         return cls(
             mode=mode,
             room=environment.get("AGENT_ROOM") or "rehearsal",
@@ -83,15 +84,31 @@ def _one_of(environment: Mapping[str, str], name: str, choices: tuple[str, ...],
     return value
 
 
+def speech_timeout(environment: Mapping[str, str]) -> float:
+    """Read AGENT_SPEECH_TIMEOUT: the seconds that speech recognition and synthesis have for the next byte.
+
+    Raises:
+        SettingError: It is no number of seconds.
+    """
+    text = environment.get("AGENT_SPEECH_TIMEOUT") or "10"  # what LiveKit gives a language model
+    seconds = _number(text)
+    if not 0.1 <= seconds <= 600:
+        raise SettingError(
+            f"AGENT_SPEECH_TIMEOUT is {text!r}; it must be a number of seconds from 0.1 to 600"
+        )
+    return seconds
+
+
 def _load_threshold(text: str) -> float:
-    if (
-        not text
-    ):  # LiveKit's own default, 0.7 of the whole machine, lets a busy neighbor refuse rooms silently
-        return math.inf
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= 1:
+    # LiveKit's own default, 0.7 of the whole machine, lets a busy neighbor refuse rooms silently
+    value = _number(text or "inf")
+    if text and not 0 < value <= 1:
         raise SettingError(f"AGENT_LOAD_THRESHOLD is {text!r}; it must be a number above 0, at most 1")
     return value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

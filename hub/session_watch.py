@@ -93,12 +93,13 @@ class SessionWatch:
         self._look_after_leases()
         return over
 
-    def process_changed(self, state: str, *, in_rooms: bool) -> list[Event]:
+    def process_changed(self, state: str, *, in_rooms: bool, trouble: bool = False) -> list[Event]:
         """Take in a state of the agent process.
 
         Args:
             state: see hub.supervisor.states.
             in_rooms: whether it works in LiveKit's rooms; not in rehearsal.
+            trouble: whether it gets no new rooms for now, though it runs.
 
         Returns:
             The ends of the sessions that went with it.
@@ -107,6 +108,13 @@ class SessionWatch:
             self._agent_is_here = True
             if in_rooms and self._recall is not None:
                 self._recall.agent_ready()
+        if state in HERE and self._recall is not None:
+            if trouble:
+                self._recall.takes_none()
+            else:
+                with self._lock:
+                    served = self._table.rooms
+                self._recall.takes_rooms(served)
         if state not in GONE:
             return []
         self._agent_is_here = False

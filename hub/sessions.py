@@ -130,6 +130,11 @@ class Sessions:
         session.deadline = now + session.lease
         return True
 
+    @property
+    def rooms(self) -> frozenset[str]:
+        """The rooms of the living sessions."""
+        return frozenset(session.room for session in self._live.values() if session.room is not None)
+
     def worker_lost(self) -> list[Session]:
         """End all sessions of the agent process that is gone; return them."""
         return self._end(lambda session: session.supervised, WORKER_LOST)

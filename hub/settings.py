@@ -367,11 +367,12 @@ AGENT_TABLE: Final[dict[str, str]] = {
     "AGENT_LANGUAGE": "The language that is spoken, like `en`.",
     "AGENT_LLM_MODEL": "The language model's name.",
     "AGENT_LOAD_THRESHOLD": "Share of the machine's CPU, above 0 and at most 1, above which the worker takes no new "
-    "room; each refusal is told as an `error` event. Unset: no room is refused (LiveKit's own default, 0.7, counts "
-    "other programs too, and refuses silently).",
+    "room, and says so. Unset: no room is refused (LiveKit's own default, 0.7, counts other programs too).",
     "AGENT_NAME": "The name by which LiveKit sends for the agent; unset: it comes to every new room.",
     "AGENT_REHEARSAL_AUDIO": "A folder with recordings to play instead of the rehearsal's own (16 kHz, mono, 16 bit; "
     "same file names).",
+    "AGENT_SPEECH_TIMEOUT": "Seconds that speech recognition and synthesis have for their next byte (default 10). Then "
+    "an `error` tells it, and they are asked again.",
     "AGENT_STT_MODEL": "The speech recognition model's name.",
     "AGENT_STT_REALTIME": "`1`: speech recognition over OpenAI's realtime websocket; words appear while they are "
     "spoken, not only at the end of an utterance.",
@@ -385,6 +386,7 @@ AGENT_CHECKS: Final = tuple(
     for name, check, expects in (
         ("AGENT_EXECUTOR", _matching("thread|process"), "thread or process"),
         ("AGENT_LOAD_THRESHOLD", _share, "a number above 0, at most 1"),
+        ("AGENT_SPEECH_TIMEOUT", _seconds(0.1, 600), "seconds, 0.1 to 600"),
     )
 )
 """Of these, what the agent process would refuse: told when the hub starts, not when the agent does."""

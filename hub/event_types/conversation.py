@@ -228,9 +228,8 @@ class SessionEnded(Stored, tag="session_ended", kw_only=True):
         Annotated[
             str,
             Meta(
-                description="Such as `participant_disconnected`, `agent_stopped`, `conversation_over`, "
-                "`worker_lost`, `lease_expired`, "
-                "`error`, or LiveKit's own word for it.",
+                description="Such as `participant_disconnected`, `room_disconnected`, `agent_stopped`, "
+                "`conversation_over`, `worker_lost`, `lease_expired`, `error`, or LiveKit's own word for it.",
                 examples=["participant_disconnected", "agent_stopped", "error"],
             ),
         ]

@@ -159,7 +159,7 @@ class Error(Stored, tag="error", kw_only=True):
     source: Annotated[
         str,
         Meta(
-            description="Which part: `llm`, `stt`, `tts`, `realtime_model`, `worker` or another.",
+            description="Which part: `llm`, `stt`, `tts`, `realtime_model`, `room`, `worker`, `dispatch` or another.",
             examples=["llm", "stt", "tts", "worker"],
         ),
     ]

@@ -27,7 +27,13 @@ class AgentProcess(Stored, tag="agent_process", kw_only=True):
         int | str | None,
         Meta(description="Its exit code, or the name of the signal that ended it; else null."),
     ]
-    reason: Annotated[str | None, Meta(description="Why it failed, one sentence; else null.")]
+    reason: Annotated[
+        str | None,
+        Meta(
+            description="One sentence: why it failed; with `ready` and `running` why new rooms get no agent for now; "
+            "else null."
+        ),
+    ]
     log: Opt[
         Annotated[list[str], Meta(description="With `failed`: its last log lines, without secrets.")]
     ] = UNSET

@@ -1,13 +1,14 @@
 """Which rooms get the agent sent: livekit-server sends a worker to no room that is open already.
 
-So the rooms in which the agent process was when it ended, and those for which a token was made or that people have
-entered, are looked at as soon as the agent is there: where there are people and no agent, one is sent. One thread,
-while there is something to look at; livekit-server by way of `service`.
+So the rooms in which the agent process was when it ended, those for which a token was made or that people have
+entered, and those that were opened while it took none, are looked at as soon as the agent is there: where there are
+people and no agent, one is sent. One thread, while there is something to look at; livekit-server by way of `service`.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -18,7 +19,7 @@ import msgspec
 from hub.livekit.service import ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from hub.livekit.service import Present, Service
 
@@ -104,6 +105,8 @@ class Recall:
         self._rooms: OrderedDict[str, Noted] = OrderedDict()
         self._lock = threading.Lock()
         self._changed = threading.Event()
+        self._none_since: float | None = None
+        self._passed_over: tuple[float, Collection[str]] | None = None
         self._agent_is_here = False
         self._stopped = False
         self._thread: threading.Thread | None = None
@@ -141,6 +144,25 @@ class Recall:
         """Send nobody until the agent is ready again."""
         with self._lock:
             self._agent_is_here = False
+            self._none_since = self._passed_over = None
+
+    def takes_none(self) -> None:
+        """Note that the agent takes no rooms for now: livekit-server passes it over without a word."""
+        with self._lock:
+            if self._none_since is None:
+                self._none_since = self._clock()
+
+    def takes_rooms(self, served: Collection[str]) -> None:
+        """Look at the rooms that were opened while the agent took none, if ever it did; not where it has a name.
+
+        Args:
+            served: rooms in which it has a session: it may just be coming back to them.
+        """
+        with self._lock:
+            if self._none_since is not None and not self._agent_name:
+                self._passed_over = (self._none_since, served)
+                self._look_after()
+            self._none_since = None
 
     def stop(self) -> None:
         """Send no more agents."""
@@ -155,10 +177,14 @@ class Recall:
             self._look_after()
 
     def _look_after(self) -> None:
-        if self._thread is None and self._agent_is_here and self._rooms and not self._stopped:
+        if self._thread is None and self._has_work():
             self._thread = threading.Thread(target=self._run, name="agent-recall", daemon=True)
             self._thread.start()
         self._changed.set()
+
+    def _has_work(self) -> bool:
+        some = bool(self._rooms) or self._passed_over is not None
+        return some and self._agent_is_here and not self._stopped
 
     def _run(self) -> None:
         while (found := self._next()) is not None:
@@ -175,12 +201,31 @@ class Recall:
 
     def _next(self) -> tuple[str, Noted, float] | None:
         """Return the room to look at next and the seconds until then; None when the thread's work is done."""
+        while True:
+            self._note_passed_over()
+            with self._lock:
+                if not self._has_work():
+                    self._thread = None
+                    return None
+                if self._rooms:
+                    room, noted = min(self._rooms.items(), key=lambda pair: pair[1].due)
+                    return room, noted, noted.due - time.monotonic()
+
+    def _note_passed_over(self) -> None:
         with self._lock:
-            if not self._agent_is_here or not self._rooms or self._stopped:
-                self._thread = None
-                return None
-            room, noted = min(self._rooms.items(), key=lambda pair: pair[1].due)
-            return room, noted, noted.due - time.monotonic()
+            asked, self._passed_over = self._passed_over, None
+        if asked is None:
+            return
+        since, served = asked
+        try:
+            found = self._service.opened()
+        except ServiceError as error:
+            log.warning("rooms that were opened while the agent took none get none: %s", error)
+            return
+        for room in found:
+            # livekit-server's clock may tell whole seconds
+            if room.created_at >= math.floor(since) and room.name not in served:
+                self.entered(room.name)
 
     def _look(self, room: str, noted: Noted) -> None:
         pause = self._pace.again

@@ -1,4 +1,4 @@
-"""Two questions to livekit-server, over plain HTTP (Twirp with JSON): who is in a room, and send an agent there.
+"""Questions to livekit-server, over plain HTTP (Twirp with JSON): which rooms are open, who is in one, send an agent.
 
 Blocks on the network: to be called from a thread of its own.
 """
@@ -30,6 +30,17 @@ class Present(msgspec.Struct, frozen=True):
     joined_at: float
 
 
+class Open(msgspec.Struct, frozen=True):
+    """A room that is open.
+
+    Attributes:
+        created_at: seconds since 1970, on livekit-server's clock; whole ones where it tells no more.
+    """
+
+    name: str
+    created_at: float
+
+
 class ServiceError(Exception):
     """livekit-server did not answer, or refused. The message says what was asked and what it said."""
 
@@ -39,13 +50,24 @@ class Service:
 
     Args:
         url: LIVEKIT_URL.
-        token: makes a token that is good for one room.
+        token: makes a token that is good for one room; for the empty name, one that may list all rooms.
     """
 
     def __init__(self, url: str, token: Callable[[str], str]) -> None:
         scheme, _, rest = url.partition("://")
         self._url = f"{scheme.replace('ws', 'http', 1)}://{rest.rstrip('/')}/twirp/livekit."
         self._token = token
+
+    def opened(self) -> list[Open]:
+        """Return the open rooms.
+
+        Raises:
+            ServiceError: livekit-server cannot be reached or refuses.
+        """
+        answer = self._ask("RoomService/ListRooms", "", {})
+        return [
+            Open(str(one.get("name", "")), _moment(one, "creation_time")) for one in answer.get("rooms", [])
+        ]
 
     def present(self, room: str) -> list[Present]:
         """Return who is in a room; nobody where there is no such room.
@@ -93,9 +115,16 @@ class Service:
 
 
 def _present(one: dict[str, Any]) -> Present:
-    milliseconds = str(one.get("joined_at_ms") or one.get("joinedAtMs") or 0)
-    seconds = str(one.get("joined_at") or one.get("joinedAt") or 0)
-    joined = int(milliseconds) / 1000 if milliseconds.isdigit() and milliseconds != "0" else 0.0
-    if not joined and seconds.isdigit():
-        joined = float(seconds)
-    return Present(str(one.get("identity", "")), str(one.get("kind", "")).upper() == "AGENT", joined)
+    agent = str(one.get("kind", "")).upper() == "AGENT"
+    return Present(str(one.get("identity", "")), agent, _moment(one, "joined_at"))
+
+
+def _moment(one: dict[str, Any], name: str) -> float:
+    """Read a time, which newer servers tell in milliseconds, too; int64 come as strings. 0 where it is not told."""
+    first, _, second = name.partition("_")
+    camel = first + second.title()
+    milliseconds = str(one.get(f"{name}_ms") or one.get(f"{camel}Ms") or 0)
+    seconds = str(one.get(name) or one.get(camel) or 0)
+    if milliseconds.isdigit() and milliseconds != "0":
+        return int(milliseconds) / 1000
+    return float(seconds) if seconds.isdigit() else 0.0

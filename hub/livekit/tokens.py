@@ -109,8 +109,9 @@ class Minter:
         return str(token.to_jwt())
 
     def service(self, room: str) -> str:
-        """Return a token with which the hub itself asks livekit-server about one room."""
-        grants = self._api.VideoGrants(room_admin=True, room=room)
+        """Return a token with which the hub itself asks about one room; without a name, which rooms are open."""
+        about = {"room_admin": True, "room": room} if room else {"room_list": True}
+        grants = self._api.VideoGrants(**about)
         return str(self._token(grants, SERVICE_SECONDS).to_jwt())
 
     def _token(self, grants: Any, seconds: float) -> Any:

@@ -32,6 +32,17 @@ if TYPE_CHECKING:
 CONTROL_FD = "AGENT_CONTROL_FD"
 """The environment variable that tells the child the number of its end of the control socket."""
 
+WITHHELD = frozenset(
+    {
+        "STREAM_PUBLISH_KEYS",
+        "STREAM_SUBSCRIBE_KEYS",
+        "STREAM_OPERATOR_KEYS",
+        "STREAM_JWT_SECRET",
+        CONTROL_FD,
+    }
+)
+"""The hub's own secrets: the agent gets a publish key of its own and has no use for these."""
+
 CHUNK = 16_384
 """Bytes read at a time."""
 
@@ -47,7 +58,7 @@ LEFTOVER_CHUNKS = 64
 
 @dataclass(frozen=True)
 class Told:
-    """One message of the child on the control socket."""
+    """One message of the child on the control socket; `reason`: why it failed, or gets no new rooms for now."""
 
     state: State
     sessions: int = 0

@@ -32,6 +32,7 @@ class AgentStatus:
         restarts: automatic restarts since the last start by an operator.
         sessions: live sessions, as the child last told.
         last_error: why it last failed since that start; None if it did not.
+        trouble: why it gets no new rooms for now, though it runs; None where it does.
         log: its last log lines since that start, oldest first, without secrets.
     """
 
@@ -43,6 +44,7 @@ class AgentStatus:
     restarts: int
     sessions: int
     last_error: str | None
+    trouble: str | None
     log: list[str]
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from hub.logs import Gate
 from hub.supervisor.logs import LINES_KEPT, Cleaner, Tail
-from hub.supervisor.process import Child, Told, exit_name, parse_told
+from hub.supervisor.process import WITHHELD, Child, Told, exit_name, parse_told
 from hub.supervisor.report import (
     AgentStatus,
     Outbox,
@@ -53,17 +53,6 @@ EVENT_LINE_LENGTH = 500
 
 DEFAULT_POLICY = Policy()
 
-WITHHELD = frozenset(
-    {
-        "STREAM_PUBLISH_KEYS",
-        "STREAM_SUBSCRIBE_KEYS",
-        "STREAM_OPERATOR_KEYS",
-        "STREAM_JWT_SECRET",
-        "AGENT_CONTROL_FD",
-    }
-)
-"""The hub's own secrets: the agent gets a publish key of its own and has no use for these."""
-
 
 class SupervisorClosedError(RuntimeError):
     """The server is shutting down: no agent is started any more."""
@@ -84,6 +73,7 @@ class _Run:
     restarts: int = 0
     past: Past = field(default_factory=Past)
     cause: str | None = None
+    trouble: str | None = None
     stopping: bool = False
     timer: threading.Timer | None = None
 
@@ -185,6 +175,7 @@ class Supervisor:
                 restarts=run.restarts if run else 0,
                 sessions=run.sessions if run and child else 0,
                 last_error=self._last_error,
+                trouble=run.trouble if run and child else None,
                 log=self._tail.last(),
             )
 
@@ -216,7 +207,7 @@ class Supervisor:
 
     def _launch(self, run: _Run) -> bool:
         """Starts one child, with `_commands` held. False when that is not possible; `run.cause` says why."""
-        run.ready_at, run.sessions, run.cause = None, 0, None
+        run.ready_at, run.sessions, run.cause, run.trouble = None, 0, None, None
         try:
             child = Child(self._command, run.environ, self._cwd)
         except (OSError, ValueError) as error:
@@ -323,8 +314,10 @@ class Supervisor:
             run.ready_at = self._clock() if run.ready_at is None else run.ready_at
             run.cause = None
             self._set_timer(run, None)
-        if state is not self._state:
-            self._change(state)
+        trouble = run.cleaner.clean(told.reason) or None
+        if state is not self._state or (state is told.state and trouble != run.trouble):
+            run.trouble = trouble
+            self._change(state, reason=trouble)
 
     def _ask_to_stop(self) -> Child | None:
         with self._cond:
@@ -390,7 +383,7 @@ class Supervisor:
         **more: object,
     ) -> None:
         """The only place where the state changes, with `_cond` held."""
-        if state not in TRANSITIONS[self._state]:
+        if state is not self._state and state not in TRANSITIONS[self._state]:
             raise RuntimeError(f"the agent process cannot go from {self._state} to {state}")
         self._state = state
         if pid is None and self._run is not None and self._run.child is not None:

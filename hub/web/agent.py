@@ -112,6 +112,7 @@ def _describe(found: AgentStatus, why: str | None) -> AgentAnswer:
         "restarts": found.restarts,
         "sessions": found.sessions,
         "last_error": found.last_error,
+        "trouble": found.trouble,
         "log": found.log,
     }
     if why is not None:

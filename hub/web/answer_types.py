@@ -69,6 +69,9 @@ class AgentAnswer(TypedDict):
     ]
     sessions: Annotated[int, Meta(description="Live sessions.")]
     last_error: Annotated[str | None, Meta(description="Why it last failed.")]
+    trouble: Annotated[
+        str | None, Meta(description="Why it gets no new rooms for now, though it runs; null where it does.")
+    ]
     log: Annotated[list[str], Meta(description="Its last log lines, without secrets.")]
     why: NotRequired[Annotated[str, Meta(description="Of a start: why this mode.")]]
     already_running: NotRequired[Annotated[bool, Meta(description="Of a start: `true` where it ran before.")]]

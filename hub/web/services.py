@@ -142,7 +142,8 @@ class Services:
     def publish_process_state(self, change: dict[str, Any]) -> None:
         """Tell a change of the agent process on the stream, and the end of the sessions that went with it."""
         in_rooms = self.supervisor.status().mode == "livekit"
-        ends = self.sessions.process_changed(change["state"], in_rooms=in_rooms)
+        trouble = change["reason"] is not None
+        ends = self.sessions.process_changed(change["state"], in_rooms=in_rooms, trouble=trouble)
         self.sessions.tell([event.make({"type": "agent_process", **change}), *ends])
 
     def publish_missing_agent(self, room: str, message: str) -> None:

@@ -60,7 +60,7 @@ class Rehearsals:
         """Wait for the first conversation and the beginning of the second, and stop."""
         if self._recorded is None:
             self._receiver.wait_for(
-                lambda events: _count(events, "session_started") == 2, CONVERSATION_SECONDS
+                lambda events: _count(events, "session_started") >= 2, CONVERSATION_SECONDS
             )
             self._worker.wait_for_state("running", times=2)
             seconds = self._worker.stop()

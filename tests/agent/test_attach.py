@@ -13,7 +13,7 @@ from livekit.agents.voice import io, room_io
 
 from agent import attach as shell
 from agent import bridge
-from agent.attach import Attachment, _Ending, announce_end, attach
+from agent.attach import Attachment, _Ending, announce_end, ask_for_end, attach
 from agent.rehearsal.models import ScriptedLLM
 
 if TYPE_CHECKING:
@@ -204,6 +204,16 @@ def test_session_that_is_attached_after_the_announcement_has_its_reason_too(post
     assert poster.events[-1]["reason"] == "agent_stopped"
 
 
+def test_a_job_in_a_process_of_its_own_asks_why_it_ends(session: Any, poster: Recorder) -> None:
+    known: list[str] = []
+    attach(session, poster=poster)
+    ask_for_end(lambda: known[0] if known else None)
+    session.emit("agent_state_changed", lk.AgentStateChangedEvent(old_state="idle", new_state="listening"))
+    known.append("agent_stopped")
+    close(session)
+    assert poster.events[-1]["reason"] == "agent_stopped"
+
+
 class Wire(io.TextOutput):
     """A text output that was there before."""
 
@@ -284,6 +294,57 @@ class TestWhyItEnded:
         room.emit("disconnected", rtc.DisconnectReason.SERVER_SHUTDOWN)
         close(session)
         assert poster.events[-1]["reason"] == "room_disconnected"
+
+    def test_a_room_that_livekit_closed_because_nobody_was_there(
+        self, session: Any, poster: Recorder, room: Any
+    ) -> None:
+        room.emit("disconnected", rtc.DisconnectReason.ROOM_CLOSED)
+        close(session)
+        assert poster.events[-1]["reason"] == "participant_disconnected"
+
+    @pytest.mark.parametrize(
+        ("reason", "told"),
+        [
+            (rtc.DisconnectReason.ROOM_DELETED, "room_deleted"),
+            (rtc.DisconnectReason.PARTICIPANT_REMOVED, "agent_removed"),
+        ],
+    )
+    def test_an_agent_that_was_sent_out(
+        self, session: Any, poster: Recorder, room: Any, reason: Any, told: str
+    ) -> None:
+        room.emit("disconnected", reason)
+        close(session)
+        assert poster.events[-1]["reason"] == told
+
+    def test_a_user_who_was_sent_out(self, session: Any, poster: Recorder, room: Any) -> None:
+        room.emit("participant_disconnected", Participant("user", rtc.DisconnectReason.PARTICIPANT_REMOVED))
+        close(session)
+        assert poster.events[-1]["reason"] == "participant_removed"
+
+    def test_a_connection_that_is_lost_is_told_before_it_is_given_up(
+        self, poster: Recorder, room: Any
+    ) -> None:
+        room.emit("reconnecting")
+        told = poster.events[-1]
+        assert (told["type"], told["source"], told["recoverable"]) == ("error", "room", True)
+
+    def test_an_agent_that_has_lost_the_room_blames_nobody_in_it(
+        self, session: Any, poster: Recorder, room: Any
+    ) -> None:
+        room.emit("participant_disconnected", Participant("user"))
+        room.emit("disconnected", rtc.DisconnectReason.UNKNOWN_REASON)
+        close(session)
+        assert poster.events[-1]["reason"] == "room_disconnected"
+
+    def test_a_reason_that_the_agent_gave_itself_outlives_the_room(self, poster: Recorder) -> None:
+        own: Any = Session()
+        room: Any = rtc.EventEmitter()
+        stream = attach(own, poster=poster)
+        stream.watch(room)
+        stream.ending("sold_out")
+        room.emit("disconnected", rtc.DisconnectReason.UNKNOWN_REASON)
+        close(own)
+        assert poster.events[-1]["reason"] == "sold_out"
 
     def test_a_user_who_crashed(self, session: Any, poster: Recorder, room: Any) -> None:
         room.emit("participant_disconnected", Participant("user", rtc.DisconnectReason.STATE_MISMATCH))

@@ -41,14 +41,24 @@ class Watched:
 
     def __init__(self) -> None:
         self.failures: list[str] = []
-        self.full: list[str] = []
-        self.watch = ConnectionWatch(URL, self.failures.append, self.full.append)
+        self.troubles: list[str] = []
+        watch = ConnectionWatch(URL, self.failures.append, self.troubles.append)
         self.logger = logging.Logger("livekit.agents", logging.INFO)
-        self.logger.addHandler(self.watch)
+        self.logger.addHandler(watch)
 
     def fail(self, attempt: int, error: object) -> None:
         extra = {"retry_count": attempt, "max_retry": 16, "error": error}
         self.logger.warning("failed to connect to livekit, retrying in %ds", 0, extra=extra)
+
+    def register(self) -> None:
+        self.logger.info("registered worker", extra={"id": "AW_1"})
+
+    def fill(self) -> None:
+        extra = {"load": 0.93, "threshold": 0.7}
+        self.logger.info("worker is at full capacity, marking as unavailable", extra=extra)
+
+    def ease(self) -> None:
+        self.logger.info("worker is below capacity, marking as available", extra={"load": 0.2})
 
 
 def test_the_watch_reads_livekits_own_warning() -> None:
@@ -58,23 +68,49 @@ def test_the_watch_reads_livekits_own_warning() -> None:
     assert "401" in watched.failures[0]
 
 
-def test_after_the_registration_retries_are_livekits_business() -> None:
+def test_after_the_registration_a_lost_server_is_a_trouble_that_is_told_once() -> None:
     watched = Watched()
-    watched.watch.registered = True
-    watched.fail(9, StatusError(401))
+    watched.register()
+    for attempt in (1, 2, 3, 4):
+        watched.fail(attempt, ConnectionRefusedError(f"refused {attempt}"))
+    (told,) = watched.troubles
+    assert "cannot be reached (refused 2)" in told
+    assert "new rooms get no agent" in told
+    watched.register()
+    assert watched.troubles[1:] == [""]
     assert watched.failures == []
 
 
-def test_full_capacity_is_told() -> None:
+def test_a_connection_that_is_back_at_once_was_no_trouble() -> None:
     watched = Watched()
-    watched.logger.info(
-        "worker is at full capacity, marking as unavailable", extra={"load": 0.93, "threshold": 0.7}
-    )
-    assert "0.93" in watched.full[0]
-    assert "AGENT_LOAD_THRESHOLD" in watched.full[0]
+    watched.register()
+    watched.fail(1, StatusError(-1))
+    watched.register()
+    assert watched.troubles == []
+
+
+def test_full_capacity_and_its_end_are_told() -> None:
+    watched = Watched()
+    watched.register()
+    watched.fill()
+    assert "full capacity" in watched.troubles[0]
+    assert "AGENT_LOAD_THRESHOLD" in watched.troubles[0]
+    watched.ease()
+    assert watched.troubles[1:] == [""]
+
+
+def test_a_worker_that_is_full_when_the_server_comes_back_is_full_still() -> None:
+    watched = Watched()
+    watched.register()
+    watched.fill()
+    watched.fail(2, ConnectionRefusedError("refused"))
+    watched.register()
+    full, away, again = watched.troubles
+    assert full == again
+    assert "cannot be reached" in away
 
 
 def test_other_lines_mean_nothing() -> None:
     watched = Watched()
-    watched.logger.info("registered worker")
-    assert (watched.failures, watched.full) == ([], [])
+    watched.logger.info("connected")
+    assert (watched.failures, watched.troubles) == ([], [])

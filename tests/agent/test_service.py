@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import socket
 import threading
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from agent.service import CLOSE_SECONDS, FLUSH_SECONDS, TASKS_SECONDS, _make_server, _told_load
+from agent.service import CLOSE_SECONDS, FLUSH_SECONDS, FULL_LOAD, TASKS_SECONDS, _make_server, _told_load
 from agent.settings import Settings
 from hub.web.services import AGENT_BUDGET
 from tests.agent.receiver import Receiver
@@ -149,15 +148,17 @@ def test_the_key_and_the_room_are_used_and_ctrl_c_ends_it(receiver: Receiver) ->
     assert receiver.of_type("session_started")[0]["room"] == "lobby"
 
 
-@pytest.mark.parametrize(("threshold", "told"), [(math.inf, [0.0, 0.02, 0.5]), (0.8, None)])
-def test_livekit_is_told_a_load_at_which_it_goes_on_giving_rooms(
-    threshold: float, told: list[float] | None
-) -> None:
-    settings = replace(Settings.from_env({}), load_threshold=threshold)
-    server = _make_server(settings, "thread")
-    if told is None:
-        assert server._load_fnc is not _told_load, "with a threshold of one's own the CPU counts"
-        return
-    assert server._load_fnc is _told_load
+def test_livekit_is_told_a_load_at_which_it_goes_on_giving_rooms() -> None:
+    server = _make_server(Settings.from_env({}), "thread")
+    assert server.load_fnc is _told_load
     busy = [SimpleNamespace(active_jobs=[None] * jobs) for jobs in (0, 2, 500)]
-    assert [_told_load(cast("AgentServer", one)) for one in busy] == told
+    assert [_told_load(cast("AgentServer", one)) for one in busy] == [0.0, 0.02, 0.5]
+
+
+def test_a_threshold_is_where_livekit_too_calls_the_worker_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.service.WorkerOptions.load_fnc", lambda _server: 0.9)
+    settings = replace(Settings.from_env({}), load_threshold=0.9)
+    server = _make_server(settings, "thread")
+    told: Any = server.load_fnc
+    assert told(server) == pytest.approx(FULL_LOAD)
+    assert server._load_threshold == FULL_LOAD

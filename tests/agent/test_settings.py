@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from agent.settings import SettingError, Settings
+from agent.settings import SettingError, Settings, speech_timeout
 
 COMPLETE = {
     "AGENT_MODE": "livekit",
@@ -33,6 +33,11 @@ def test_livekit_mode_with_all_it_needs() -> None:
 
 def test_agent_may_have_a_name() -> None:
     assert Settings.from_env({**COMPLETE, "AGENT_NAME": "helper"}).agent_name == "helper"
+
+
+def test_speech_models_get_as_long_as_language_models_unless_told_otherwise() -> None:
+    assert speech_timeout({}) == 10
+    assert speech_timeout({"AGENT_SPEECH_TIMEOUT": "45"}) == 45
 
 
 @pytest.mark.parametrize("name", NEEDED)
@@ -67,6 +72,10 @@ def test_an_url_that_is_none_is_shown(url: str) -> None:
         ("AGENT_LOAD_THRESHOLD", "nan"),
         ("AGENT_LOAD_THRESHOLD", "0"),
         ("AGENT_LOAD_THRESHOLD", "1.5"),
+        ("AGENT_SPEECH_TIMEOUT", "soon"),
+        ("AGENT_SPEECH_TIMEOUT", "0"),
+        ("AGENT_SPEECH_TIMEOUT", "nan"),
+        ("AGENT_SPEECH_TIMEOUT", "inf"),
     ],
 )
 def test_a_value_that_is_wrong_is_shown(name: str, value: str) -> None:

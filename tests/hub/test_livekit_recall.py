@@ -11,7 +11,7 @@ import jwt
 import pytest
 
 from hub.livekit.recall import ATTEMPTS, SENDINGS, Pace, Recall, needs_agent
-from hub.livekit.service import Present, Service, ServiceError
+from hub.livekit.service import Open, Present, Service, ServiceError
 from hub.livekit.tokens import Minter
 
 if TYPE_CHECKING:
@@ -47,9 +47,15 @@ class Rooms(Service):
         super().__init__("ws://unused", lambda room: room)
         self.rooms = rooms
         self.failures = failures
+        self.open: list[Open] = []
         self.obeys = True
         self.sent: list[tuple[str, str]] = []
         self.looked: list[str] = []
+
+    def opened(self) -> list[Open]:
+        if self.failures:
+            raise ServiceError("it does not answer")
+        return self.open
 
     def present(self, room: str) -> list[Present]:
         self.looked.append(room)
@@ -199,6 +205,57 @@ def test_failure_is_told_with_its_cause() -> None:
     assert calls.failed == [("hall", "the agent could not be sent to the room: it does not answer")]
 
 
+def test_rooms_that_were_opened_while_the_agent_took_none_get_it_afterwards() -> None:
+    rooms = Rooms(before=[ALICE], served=[ALICE], passed_over=[ALICE])
+    rooms.open = [Open("before", 29.0), Open("served", 31.0), Open("passed_over", 31.0)]
+    calls = Calls(rooms)
+    calls.ready()
+    calls.recall.takes_rooms(frozenset())
+    calls.settle()
+    assert rooms.looked == [], "it has taken rooms all the time"
+    calls.recall.takes_none()
+    calls.recall.takes_none()
+    calls.recall.takes_rooms(frozenset({"served"}))
+    calls.settle()
+    assert rooms.sent == [("passed_over", "")]
+    calls.recall.takes_rooms(frozenset())
+    calls.settle()
+    assert len(rooms.sent) == 1
+
+
+def test_agent_with_a_name_goes_to_no_room_that_it_was_not_asked_to() -> None:
+    rooms = Rooms(passed_over=[ALICE])
+    rooms.open = [Open("passed_over", 31.0)]
+    calls = Calls(rooms, "helper")
+    calls.ready()
+    calls.recall.takes_none()
+    calls.recall.takes_rooms(frozenset())
+    calls.settle()
+    assert rooms.sent == []
+
+
+def test_stopped_agent_is_not_sent_to_what_was_opened_since() -> None:
+    rooms = Rooms(later=[ALICE])
+    rooms.open = [Open("later", 31.0)]
+    calls = Calls(rooms)
+    calls.ready()
+    calls.recall.takes_none()
+    calls.recall.agent_gone()
+    calls.ready()
+    calls.recall.takes_rooms(frozenset())
+    calls.settle()
+    assert rooms.sent == []
+
+
+def test_rooms_that_cannot_be_listed_are_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    calls = Calls(Rooms(failures=99))
+    calls.ready()
+    calls.recall.takes_none()
+    calls.recall.takes_rooms(frozenset())
+    calls.settle()
+    assert "it does not answer" in caplog.text
+
+
 def test_stopping_hub_sends_nobody() -> None:
     rooms = Rooms(hall=[ALICE])
     calls = Calls(rooms)
@@ -265,6 +322,19 @@ def test_participants_are_read_as_livekit_writes_them(twirp: Twirp) -> None:
     assert claims["video"]["roomAdmin"] is True
     assert claims["video"]["room"] == "hall"
     assert "roomJoin" not in claims["video"]
+
+
+def test_open_rooms_are_asked_for_with_a_token_that_may_list_them(twirp: Twirp) -> None:
+    rooms = [
+        {"name": "hall", "creationTime": "1700000000", "creationTimeMs": "1700000000250"},
+        {"name": "den", "creation_time": "1700000001"},
+    ]
+    twirp.answer = (200, "application/json", json.dumps({"rooms": rooms}).encode())
+    assert service(twirp).opened() == [Open("hall", 1700000000.25), Open("den", 1700000001.0)]
+    path, body, claims = twirp.asked[0]
+    assert (path, body) == ("/twirp/livekit.RoomService/ListRooms", {})
+    assert claims["video"]["roomList"] is True
+    assert "roomAdmin" not in claims["video"]
 
 
 def test_dispatch_names_room_and_agent(twirp: Twirp) -> None:

@@ -129,6 +129,7 @@ def test_a_malformed_value_is_refused_by_name(name: str, text: str) -> None:
         ("AGENT_LOAD_THRESHOLD", "70%"),
         ("AGENT_LOAD_THRESHOLD", "0"),
         ("AGENT_LOAD_THRESHOLD", "nan"),
+        ("AGENT_SPEECH_TIMEOUT", "soon"),
     ],
 )
 def test_what_the_agent_would_refuse_is_refused_at_once(name: str, text: str) -> None:

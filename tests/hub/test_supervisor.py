@@ -52,6 +52,30 @@ def test_start_ready_running_stop_are_told_in_order():
     assert agent.status().last_error is None
 
 
+def test_what_keeps_new_rooms_from_it_is_told_and_its_end_too():
+    full = "told:" + json.dumps({"state": "running", "sessions": 1, "reason": "the machine is full"})
+    with Watched("ready", full, full, "log:said", "wait") as agent:
+        agent.start("livekit", wait=15)
+        agent.until_logged("said")
+        until(lambda: agent.status().trouble == "the machine is full", what=agent.status)
+        agent.stop()
+        assert agent.status().trouble is None
+    told = [(change["state"], change["reason"]) for change in agent.changes]
+    running = ("running", "the machine is full")
+    assert told == [("starting", None), ("ready", None), running, ("draining", None), ("stopped", None)]
+
+
+def test_the_end_of_a_trouble_is_told_in_the_same_state():
+    away = "told:" + json.dumps({"state": "ready", "reason": "LiveKit is away"})
+    with Watched("ready", away, "ready", "log:said", "wait") as agent:
+        agent.start("livekit", wait=15)
+        agent.until_logged("said")
+        until(lambda: len(agent.changes) == 4, what=agent.status)
+        told = [(change["state"], change["reason"]) for change in agent.changes]
+        assert told == [("starting", None), ("ready", None), ("ready", "LiveKit is away"), ("ready", None)]
+        assert agent.status().trouble is None
+
+
 def test_sessions_are_counted_while_it_runs():
     with Watched("running:3", "wait") as agent:
         agent.start("livekit", wait=15)

@@ -301,6 +301,16 @@ class EventStream:
 
         return self.events.wait(fits, seconds=seconds, text=f"{kind} {fields}", after=after)
 
+    def wait_for_agent(self, state: str, why: str, *, seconds: float = 20, after: Seen | None = None) -> Seen:
+        """Return the first `agent_process` of a state whose reason has these words; without words, no reason."""
+
+        def fits(seen: Seen) -> bool:
+            reason: str | None = seen["reason"]
+            told = reason is not None and why in reason if why else reason is None
+            return seen.type == "agent_process" and seen["state"] == state and told
+
+        return self.events.wait(fits, seconds=seconds, text=f"agent_process {state}: {why}", after=after)
+
     def of_type(self, *kinds: str, **fields: Any) -> list[Seen]:
         """Return what has arrived so far of these types, with these field values."""
         return [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -86,3 +88,16 @@ def test_agent_with_a_name_is_sent_for_by_the_token(start_hub: StartHub, join: J
         with Participant(url, token, "carol"):
             hub.stream.wait("session_started", room="asked-too", seconds=30)
         assert hub.stream.of_type("session_started", room="not-asked") == []
+
+
+def test_agent_with_a_name_is_sent_again_when_its_process_was_killed(start_hub: StartHub) -> None:
+    hub = start_hub(AGENT_NAME="helper")
+    hub.start_agent()
+    url, token = hub.token("asked", "alice")
+    with Participant(url, token, "alice"):
+        first = hub.stream.wait("session_started", room="asked", seconds=30)
+        os.kill(hub.get("/api/agent/status")["pid"], signal.SIGKILL)
+        ended = hub.stream.wait("session_ended", session_id=first["session_id"])
+        assert ended["reason"] == "worker_lost"
+        again = hub.stream.wait("session_started", room="asked", after=ended, seconds=60)
+        assert again["session_id"] != first["session_id"]
