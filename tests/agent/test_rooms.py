@@ -211,3 +211,23 @@ def test_a_model_that_refuses_the_key_is_told(stub: OpenAIStub) -> None:
     error = converse(fail).of_type("error")[0]
     assert error["source"] == "llm"
     assert "Incorrect API key" in error["message"]
+
+
+def test_a_voice_that_hangs_is_told_when_its_time_is_over(
+    stub: OpenAIStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENT_SPEECH_TIMEOUT", "0.5")
+    stub.fail("tts", "hang")
+
+    async def fail(events: Events) -> None:
+        session = rooms.make_session(silero.VAD.load())
+        attach(session, room="r1", poster=events)
+        session.output.audio = Speaker()
+        await session.start(agent=Assistant())
+        await events.wait_for(lambda: events.of_type("error"))
+        stub.heal()
+        await session.aclose()
+
+    error = converse(fail).of_type("error")[0]
+    assert (error["source"], error["recoverable"]) == ("tts", True)
+    assert "timed out" in error["message"]

@@ -22,6 +22,7 @@ _RUNNING: Final = {
     "restarts": 0,
     "sessions": 1,
     "last_error": None,
+    "trouble": None,
     "log": ["INFO livekit.agents: starting worker"],
 }
 _STOPPED: Final = {
