@@ -144,6 +144,9 @@ def test_refused_stream_says_why(page: Page, stub: StubHub) -> None:
     page.goto(stub.url)
     expect(page.locator("#pill")).to_have_text("Refused")
     expect(page.get_by_text("The server asks for a key")).to_be_visible()
+    page.get_by_role("button", name="Enter a key").click()
+    expect(page.get_by_label("Access key")).to_be_focused()
+    expect(page.get_by_label("Access key")).to_be_in_viewport()
 
 
 def test_key_opens_the_stream_with_tickets(page: Page, stub: StubHub, live: Opened) -> None:

@@ -5,6 +5,7 @@ Covers hub.web.agent, by way of HTTP.
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,6 +101,27 @@ def test_crash_and_restart_show_missed_events_once(page: Page, start_hub: Callab
     expect(page.get_by_role("listbox", name="Event log").get_by_text("transcript", exact=True)).to_have_count(
         7
     )
+
+
+def test_times_are_the_same_after_a_reload(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+    hub = start_hub(STREAM_HISTORY="memory://")
+    open_live(page, hub)
+    at = 1_700_000_000
+    common = {"room": "r", "session_id": "call-1"}
+    words = {"type": "transcript", "segment_id": "s", **common}
+    hub.post({"type": "session_started", "timestamp": at, **common})
+    hub.post({**words, "timestamp": at + 2, "text": "Once", "is_final": False})
+    expect(said(page, "Once")).to_be_visible()
+    hub.post({**words, "timestamp": at + 5, "text": "Once upon a time", "is_final": True})
+    expect(said(page, "Once upon a time")).to_be_visible()
+
+    time_of_line = conversation(page).locator(".line time")
+    session = page.get_by_label("Session", exact=True).locator("option").nth(1)
+    expect(time_of_line).to_have_attribute("datetime", "2023-11-14T22:13:25.000Z")
+    expect(session).to_have_text(re.compile(r"^\d\d:\d\d:20 · call-1$"))
+    page.reload()
+    expect(time_of_line).to_have_attribute("datetime", "2023-11-14T22:13:25.000Z")
+    expect(session).to_have_text(re.compile(r"^\d\d:\d\d:20 · call-1$"))
 
 
 def test_history_that_is_gone_is_told_as_a_gap(page: Page, start_hub: Callable[..., HubProcess]) -> None:
