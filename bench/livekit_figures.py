@@ -1,0 +1,230 @@
+"""What streaming costs a LiveKit session, and how fast it is: measured in real rooms.
+
+Run: uv run bench/livekit_figures.py [--rounds N] [--turns N] [--no-page] [--json FILE]
+
+Needs livekit-server on PATH (docs/development.md says how to get it), espeak-ng, and Chromium for the page. A round
+takes about five minutes: the hub starts the agent three times; then the same questions are asked of an agent without
+`attach`, of one with it, and of one whose allocations are followed. How each figure is taken is in
+docs/performance.md. The exit code is 1 where a goal was missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from goals import Goal
+from livekit_talk import Servers, Talk, servers, talk
+from measure import Spread
+from report import goal_records, grid, spread
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Figures = dict[str, list[float]]
+
+GOALS = (
+    ("callback to reader, p50", "ms", 5.0),
+    ("callback to reader, p99", "ms", 25.0),
+    ("callback to page, p50", "ms", 5.0),
+    ("callback to page, p99", "ms", 25.0),
+    ("final on the reader after LiveKit's own, p50", "ms", 10.0),
+    ("final on the reader after LiveKit's own, most", "ms", 10.0),
+    ("words after the room's transcription, p50", "ms", 100.0),
+    ("words after the room's transcription, most", "ms", 100.0),
+    ("CPU of callbacks and poster", "% of a core", 2.0),
+    ("memory held for bridge and poster", "MB", 10.0),
+    ("resident memory, attached less plain", "MB", 10.0),
+    ("start to agent_ready", "s", 3.0),
+)
+BESIDES = (
+    ("callback to painted, p50", "ms"),
+    ("callback to painted, p99", "ms"),
+    ("end of speech to the agent's callback", "ms"),
+    ("end of speech to the room's own final", "ms"),
+    ("end of speech to the reader", "ms"),
+    ("callback itself, p50", "us"),
+    ("callback itself, p99", "us"),
+    ("callbacks' CPU, a turn", "ms"),
+    ("poster's CPU, a turn", "ms"),
+    ("events, a turn", ""),
+    ("process's CPU, plain", "% of a core"),
+    ("process's CPU, attached", "% of a core"),
+    ("words compared", ""),
+)
+
+
+def point(values: Sequence[float], share: float) -> float:
+    """Return the value below which this share of them lies; 1.0: the highest."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def latencies(said: Talk) -> Figures:
+    """From the call of LiveKit's callback to the readers, in ms."""
+    ours = {"reader": [1000 * (at - event["called_at"]) for at, event in said.notes]}
+    seen = [
+        (said.page[event["id"]], event["called_at"]) for _, event in said.notes if event["id"] in said.page
+    ]
+    if seen:
+        ours["page"] = [1000 * (read - called) for (read, _), called in seen]
+        ours["painted"] = [1000 * (painted - called) for (_, painted), called in seen]
+    return {
+        f"callback to {name}, {title}": [point(values, share)]
+        for name, values in ours.items()
+        for title, share in (("p50", 0.5), ("p99", 0.99))
+    }
+
+
+def finals(said: Talk) -> Figures:
+    """From the end of the person's speech to their final words, in ms."""
+    told = [
+        (at, event)
+        for at, event in said.notes
+        if event["type"] == "transcript" and event["role"] == "user" and event["is_final"]
+    ]
+    own = [words.times[-1] for words in said.user_words]
+    if not len(told) == len(own) == len(said.ends):
+        raise RuntimeError(f"{len(said.ends)} questions, {len(told)} told, {len(own)} in the room")
+    later = [1000 * (at - event["called_at"]) for at, event in told]
+    ends = said.ends
+    called = [1000 * (event["called_at"] - end) for (_, event), end in zip(told, ends, strict=True)]
+    return {
+        "final on the reader after LiveKit's own, p50": [point(later, 0.5)],
+        "final on the reader after LiveKit's own, most": [max(later)],
+        "end of speech to the agent's callback": [point(called, 0.5)],
+        "end of speech to the room's own final": [
+            point([1000 * (at - end) for at, end in zip(own, ends, strict=True)], 0.5)
+        ],
+        "end of speech to the reader": [
+            point([1000 * (at - end) for (at, _), end in zip(told, ends, strict=True)], 0.5)
+        ],
+    }
+
+
+def words(said: Talk) -> Figures:
+    """How long after the room's own transcription each word of the agent was on the stream, in ms."""
+    segments: dict[str, list[float]] = defaultdict(list)
+    for at, event in said.notes:
+        if event["type"] == "transcript" and event["role"] == "agent" and not event["is_final"]:
+            segments[event["segment_id"]].append(at)
+    if len(segments) != len(said.agent_words):
+        raise RuntimeError(f"{len(segments)} segments told, {len(said.agent_words)} in the room")
+    later = [
+        1000 * (told - own)
+        for ours, theirs in zip(segments.values(), said.agent_words, strict=True)
+        if len(ours) == len(theirs.times)  # else an interim was superseded, and words would be paired wrongly
+        for told, own in zip(ours, theirs.times, strict=True)
+    ]
+    if not later:
+        raise RuntimeError("no segment has as many words on the stream as in the room")
+    return {
+        "words after the room's transcription, p50": [point(later, 0.5)],
+        "words after the room's transcription, most": [max(later)],
+        "words compared": [float(len(later))],
+    }
+
+
+def cost(said: Talk, plain: Talk) -> Figures:
+    """CPU and memory that attaching adds."""
+    calls = said.after["callbacks"][len(said.before["callbacks"]) :]
+    turns = len(said.ends)
+    own = sum(cpu for _, cpu in calls)
+    posting = said.after["poster_cpu"] - said.before["poster_cpu"]
+    walls = [1e6 * wall for wall, _ in calls]
+    shares = {
+        name: 100 * (one.after["process_cpu"] - one.before["process_cpu"]) / one.seconds
+        for name, one in (("plain", plain), ("attached", said))
+    }
+    return {
+        "CPU of callbacks and poster": [100 * (own + posting) / said.seconds],
+        "callbacks' CPU, a turn": [1000 * own / turns],
+        "poster's CPU, a turn": [1000 * posting / turns],
+        "events, a turn": [(said.after["events"] - said.before["events"]) / turns],
+        "callback itself, p50": [point(walls, 0.5)],
+        "callback itself, p99": [point(walls, 0.99)],
+        "process's CPU, plain": [shares["plain"]],
+        "process's CPU, attached": [shares["attached"]],
+        "resident memory, attached less plain": [(said.after["resident"] - plain.after["resident"]) / 1e6],
+    }
+
+
+def starts(where: Servers, times: int = 3) -> list[float]:
+    """Let the hub start its agent; return the seconds from the request to `agent_ready` on the stream."""
+    taken = []
+    for _ in range(times):
+        asked = time.time()
+        known = where.hub.stream.events.all()[-1]
+        where.hub.start_agent()
+        ready = where.hub.stream.wait("agent_ready", seconds=30, after=known)
+        taken.append(ready.at - asked)
+        where.hub.post("/api/agent/stop")
+    return taken
+
+
+def measure_round(where: Servers, turns: int, *, page: bool) -> Figures:
+    """Measure everything once."""
+    figures: Figures = {"start to agent_ready": starts(where)}
+    _tell(f"agent_ready after {figures['start to agent_ready']} s")
+    plain = talk(where, "plain", turns, page=False)
+    _tell("asked the plain agent")
+    attached = talk(where, "attached", turns, page=page)
+    _tell("asked the attached agent")
+    traced = talk(where, "traced", 2, page=False)
+    held = {"memory held for bridge and poster": [traced.after["traced"] / 1e6]}
+    _tell("asked all questions of all agents")
+    for some in (latencies(attached), finals(attached), words(attached), cost(attached, plain), held):
+        figures |= some
+    return figures
+
+
+def _tell(what: str) -> None:
+    print(f"{time.strftime('%X')} {what}", file=sys.stderr, flush=True)
+
+
+def table(rows: list[Goal], figures: Figures) -> str:
+    """Return the figures for people."""
+    lines = [["figure", "measured", "goal", ""]]
+    verdicts = {True: "reached", False: "missed", None: "not measured"}
+    for row in rows:
+        measured = f"{spread(row.judged)} {row.unit}" if row.judged else "-"
+        lines.append([row.title, measured, f"<= {row.limit:g} {row.unit}", verdicts[row.met]])
+    for title, unit in BESIDES:
+        if title in figures:
+            lines.append([title, f"{spread(Spread.of(figures[title]))} {unit}", "", ""])
+    return grid(lines)
+
+
+def main() -> int:
+    """Measure, print, and tell by the exit code whether all goals were reached."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--turns", type=int, default=15, help="questions in each talk")
+    parser.add_argument("--no-page", action="store_true", help="without Chromium")
+    parser.add_argument("--json", type=Path, help="write the figures there, too")
+    options = parser.parse_args()
+    figures: Figures = defaultdict(list)
+    for _ in range(options.rounds):
+        with tempfile.TemporaryDirectory() as folder, servers(Path(folder)) as where:
+            for title, values in measure_round(where, options.turns, page=not options.no_page).items():
+                figures[title] += values
+    rows = [
+        Goal(title, unit, figures.get(title, []), [], "", limit, at_least=False)
+        for title, unit, limit in GOALS
+    ]
+    print(table(rows, figures))
+    record = json.dumps({"goals": goal_records(rows), "figures": figures}, indent=1)
+    print(record)
+    if options.json is not None:
+        options.json.write_text(record + "\n")
+    return 0 if all(row.met is not False for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""A talk in a real room with an agent that measures itself, and everything that was noted while it went on.
+
+Needs livekit-server on PATH and espeak-ng; uses the people, servers and model stub of tests/livekit and tests/stubs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import requests
+from livekit_watch import LivePage, read_notes
+
+from tests.livekit.participant import Participant
+from tests.livekit.processes import HubServer, LiveKitServer, Program
+from tests.livekit.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.livekit.participant import Words
+
+HERE = Path(__file__).resolve().parent
+PHRASES = (
+    "Roses are red in summer.",
+    "What is the current time in London?",
+    "Describe a sunset over the desert.",
+    "My neighbour grows tall cucumbers.",
+    "Whales swim in deep oceans.",
+)
+LONG = (
+    "Once there was a boat that sailed over the wide sea, past seven islands and through three storms, until it came "
+    "to a harbour where nobody had ever seen a boat before."
+)
+RULES = [
+    {"match": "current time", "tool": "current_time", "text": "In London it is {output}."},
+    {"match": "sunset", "text": LONG},
+]
+
+
+@dataclass(frozen=True)
+class Servers:
+    """What every talk needs.
+
+    Attributes:
+        folder: Where logs and reports go.
+        livekit: The rooms.
+        hub: The hub, its own agent stopped.
+    """
+
+    folder: Path
+    livekit: LiveKitServer
+    hub: HubServer
+
+
+@dataclass(frozen=True)
+class Talk:
+    """What was noted.
+
+    Attributes:
+        before: What the agent said of itself before the first question (see livekit_agent.py).
+        after: The same after the last answer.
+        ends: When the person's last sound of each question had been played.
+        notes: (time, event) of the reader of the stream, of this talk only.
+        page: Event id -> (read by the page's script, painted); empty without a page.
+        user_words: The room's own transcription of the person.
+        agent_words: The room's own transcription of the agent.
+    """
+
+    before: dict[str, Any]
+    after: dict[str, Any]
+    ends: list[float]
+    notes: list[tuple[float, dict[str, Any]]]
+    page: dict[str, tuple[float, float]]
+    user_words: list[Words]
+    agent_words: list[Words]
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return float(self.after["at"] - self.before["at"])
+
+
+@contextlib.contextmanager
+def servers(folder: Path) -> Iterator[Servers]:
+    """Run livekit-server, the model stub and the hub."""
+    stub = Program(folder / "stub.log")
+    stub.launch([sys.executable, "-m", "tests.stubs.openai_stub"])
+    try:
+        wait_until(lambda: "OPENAI_BASE_URL=" in stub.tail(), seconds=20, text="the model stub answers")
+        base = re.findall(r"OPENAI_BASE_URL=(\S+)", stub.tail())[-1]
+        taught = {"learn": PHRASES, "rules": RULES}
+        requests.post(base.removesuffix("/v1") + "/control", json=taught, timeout=60).raise_for_status()
+        with LiveKitServer(folder) as livekit:
+            models = {"OPENAI_API_KEY": "any", "OPENAI_BASE_URL": base}
+            with HubServer(folder, {**livekit.environment, **models}) as hub:
+                os.environ.update(models)
+                yield Servers(folder, livekit, hub)
+    finally:
+        stub.kill()
+
+
+def talk(where: Servers, kind: str, turns: int, *, page: bool) -> Talk:
+    """Start an agent of a kind (see livekit_agent.py), and ask it.
+
+    Args:
+        where: The servers.
+        kind: `plain`, `attached` or `traced`.
+        turns: Questions to ask.
+        page: Whether the live page is open meanwhile.
+    """
+    room = f"{kind}-{os.urandom(4).hex()}"
+    report, heard = where.folder / f"{room}.json", where.folder / f"{room}.tsv"
+    with contextlib.ExitStack() as stack:
+        agent = stack.enter_context(_agent(where, kind, report))
+        stack.enter_context(_reader(where.hub.port, heard))
+        live = stack.enter_context(LivePage(where.hub.url)) if page else None
+        token = where.livekit.token(room, "alice")
+        person = stack.enter_context(Participant(where.livekit.url, token, "alice"))
+        name = person.wait_for_agent(40)
+        _answered(person)
+        before = _look(agent, report)
+        ends = _ask(person, turns)
+        after = _look(agent, report)
+        arrivals = live.arrivals() if live is not None else {}
+        notes = [(at, event) for at, event in read_notes(heard) if event.get("room") == room]
+        words = [one for one in person.words.all() if one.times and one.times[0] > before["at"]]
+        return Talk(
+            before,
+            after,
+            ends,
+            [(at, event) for at, event in notes if before["at"] < event.get("called_at", 0.0) < after["at"]],
+            arrivals,
+            [one for one in words if one.identity == "alice" and one.final],
+            [one for one in words if one.identity == name],
+        )
+
+
+@contextlib.contextmanager
+def _agent(where: Servers, kind: str, report: Path) -> Iterator[Program]:
+    agent = Program(report.with_suffix(".log"))
+    hub = {"STREAM_URL": where.hub.url, "AGENT_SPOOL_DIR": str(where.folder / "spool")}
+    environment = {**os.environ, **where.livekit.environment, **hub}
+    agent.launch([sys.executable, str(HERE / "livekit_agent.py"), kind, str(report)], environment)
+    try:
+        wait_until(lambda: "registered" in agent.tail(), seconds=40, text=f"the {kind} agent is registered")
+        yield agent
+    finally:
+        agent.kill()
+
+
+@contextlib.contextmanager
+def _reader(port: int, heard: Path) -> Iterator[None]:
+    with (
+        heard.open("wb") as file,
+        subprocess.Popen([sys.executable, str(HERE / "livekit_watch.py"), str(port)], stdout=file) as reader,
+    ):
+        try:
+            wait_until(lambda: heard.stat().st_size > 0, seconds=10, text="the reader is connected")
+            yield
+        finally:
+            reader.kill()
+
+
+def _look(agent: Program, report: Path) -> dict[str, Any]:
+    def lines() -> list[str]:
+        return report.read_text().splitlines() if report.exists() else []
+
+    known = len(lines())
+    agent.signal(signal.SIGUSR1)
+    wait_until(lambda: len(lines()) > known, seconds=120, text=f"a report of the agent, {agent.tail()}")
+    line: dict[str, Any] = json.loads(lines()[-1])
+    return line
+
+
+def _answered(person: Participant, after: tuple[float, str] | None = None) -> tuple[float, str]:
+    """Wait until the agent has spoken and is silent again; return the room's last state."""
+    states = person.agent_states
+    began = states.wait(lambda one: one[1] == "speaking", seconds=30, text="the agent's voice", after=after)
+    return states.wait(lambda one: one[1] == "listening", seconds=60, text="its end", after=began)
+
+
+def _ask(person: Participant, turns: int) -> list[float]:
+    ends = []
+    state = person.agent_states.all()[-1]
+    for phrase in itertools.islice(itertools.cycle(PHRASES), turns):
+        ends.append(person.say(phrase))
+        state = _answered(person, state)
+    return ends
