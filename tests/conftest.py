@@ -1,4 +1,4 @@
-"""Rules for all tests: their order, and what must not be skipped where somebody said that it is there.
+"""Rules for all tests: how many at once, their order, and what must not be skipped where it is said to be there.
 
 `HUB_TESTS_REQUIRE=chromium,nginx` turns a skip whose reason names one of these programs into a failure, so that a
 run that counts (.ci/run) cannot pass because something was not installed.
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 BROWSER = Path(__file__).parent / "browser"
+REHEARSALS = Path(__file__).parent / "agent" / "test_rehearsal.py"
+DEFAULT_MARKERS = "not faults and not livekit and not soak"  # as in pyproject.toml
 REQUIRE = "HUB_TESTS_REQUIRE"
 
 
@@ -33,13 +35,24 @@ def required_program(reason: str, required: str) -> str | None:
     return None
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Run the whole suite by one worker more than there are cores, since most tests wait as much as they compute.
+
+    Named files, and tests that a marker chooses (they load the machine themselves), run one after the other.
+    """
+    chosen = config.option.file_or_dir or config.option.markexpr != DEFAULT_MARKERS
+    return 0 if chosen else (os.cpu_count() or 1) + 1
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the browser's tests last: until it is closed, Playwright keeps an event loop running in this thread.
+    """Put the rehearsals first and the browser's tests last.
 
-    A test that comes later and calls `asyncio.run` would fail.
+    The rehearsals take half a minute of real time and little of the processor's: one worker waits for them while
+    the others run the rest. Playwright, until it is closed, keeps an event loop running in its thread: a test that
+    comes later and calls `asyncio.run` would fail.
     """
-    items.sort(key=lambda item: BROWSER in item.path.parents)
+    items.sort(key=lambda item: (item.path != REHEARSALS, BROWSER in item.path.parents))
 
 
 @pytest.hookimpl(wrapper=True)

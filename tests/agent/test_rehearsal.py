@@ -1,15 +1,18 @@
 """Whole rehearsals as real processes, read as the hub would read them.
 
-One conversation is run once and looked at from all sides; beside it runs one with silent recordings. Both
-begin before the first test of this folder (`conftest.py`), since they take half a minute of real time.
+One conversation is run once and looked at from all sides; beside it runs one with silent recordings. All that
+looks at them is in this file: a file is one worker's, and they take half a minute of real time.
 """
 
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from agent.rehearsal import script
+from hub.event_types import TYPES
 
 if TYPE_CHECKING:
     from tests.agent.rehearsals import Recorded
@@ -162,3 +165,44 @@ def test_silence_in_place_of_the_recordings_yields_no_words(
     assert silent_rehearsal.of_type("user_speech_started") == []
     assert {event["role"] for event in silent_rehearsal.of_type("transcript")} == {"agent"}
     assert [final["text"] for final in silent_rehearsal.finals("agent")] == [script.GREETING]
+
+
+def unfitting(events: list[dict[str, Any]]) -> list[str]:
+    """What does not fit, each with its reason; fields that the type does not know, too."""
+    found = []
+    for event in events:
+        kind = TYPES.get(event["type"])
+        if kind is None:
+            found.append(f"{event['type']} is not described")
+            continue
+        unknown = set(event) - {"type", *kind.__struct_fields__}
+        if unknown:
+            found.append(f"{event['type']} has {unknown}")
+        try:
+            msgspec.convert(event, kind)
+        except msgspec.ValidationError as error:
+            found.append(f"{event['type']}: {error}")
+    return found
+
+
+def test_every_event_of_a_rehearsal_is_described(rehearsal: Recorded) -> None:
+    assert unfitting(rehearsal.everything) == []
+    seen = {event["type"] for event in rehearsal.everything}
+    assert seen >= {
+        "transcript",
+        "agent_state",
+        "user_state",
+        "tool_call_started",
+        "tool_call_finished",
+        "turn_metrics",
+        "usage",
+        "interruption",
+        "session_started",
+        "session_ended",
+    }
+
+
+def test_a_change_that_the_types_do_not_know_would_be_found() -> None:
+    transcript = TYPES["transcript"].example
+    assert unfitting([transcript | {"words": 3}]) == ["transcript has {'words'}"]
+    assert len(unfitting([transcript | {"text": None}, {"type": "new"}])) == 2
