@@ -68,7 +68,8 @@ class Writer:
         self._epoll = sockets.epoll_type()()
         self._watcher = self._loop.io(self._epoll.fileno(), 1)
         self._again = self._loop.timer(0)
-        self._rest = self._loop.timer(REST)
+        # It repeats, because libev restarts a timer that does not with what was left of it: nothing.
+        self._rest = self._loop.timer(REST, REST)
         self._delivered = 0.0
         self._ticker: gevent.Greenlet | None = None
 
@@ -153,9 +154,13 @@ class Writer:
             return
         self._scheduled = True
         if time.monotonic() - self._delivered < REST:
-            self._rest.start(self._take_turn)
+            self._rest.again(self._end_rest)
         else:
             self._loop.run_callback(self._take_turn)
+
+    def _end_rest(self) -> None:
+        self._rest.stop()
+        self._take_turn()
 
     def _take_turn(self) -> None:
         try:

@@ -112,6 +112,21 @@ def a_lone_event_is_sent_without_delay() -> None:
     assert seqs(sock.recv(1000)) == [1]
 
 
+def events_after_a_delivery_are_collected() -> None:
+    """Again and again: each rest is as long as the first one."""
+    writer.REST = 1.0
+    house = House()
+    sock = house.open()
+    read(sock, lambda _: True)
+    house.publish()
+    assert seqs(sock.recv(1000)) == [1]
+    for first in (2, 4, 6):
+        house.publish()
+        gevent.sleep(0.01)
+        house.publish()
+        assert seqs(sock.recv(1000)) == [first, first + 1]
+
+
 def everything_arrives_through_tiny_buffers() -> None:
     """Partial writes: what the socket did not take is sent later, byte for byte."""
     house = House(queue_size=4)
