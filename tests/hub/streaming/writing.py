@@ -115,9 +115,11 @@ def a_lone_event_is_sent_without_delay() -> None:
 def events_after_a_delivery_are_collected() -> None:
     """Again and again: each rest is as long as the first one."""
     writer.REST = 1.0
-    house = House()
+    house = House(heartbeat=1000.0)
     sock = house.open()
     read(sock, lambda _: True)
+    gevent.sleep(0.6)  # the first stream's heart beats in the first half of a second
+    assert seqs(sock.recv(1000)) == []
     house.publish()
     assert seqs(sock.recv(1000)) == [1]
     for first in (2, 4, 6):
