@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 BROWSER = Path(__file__).parent / "browser"
 REHEARSALS = Path(__file__).parent / "agent" / "test_rehearsal.py"
-DEFAULT_MARKERS = "not faults and not livekit and not soak"  # as in pyproject.toml
+SHARED = ("not page and not faults and not livekit and not soak", "page")  # the first is pyproject.toml's
 REQUIRE = "HUB_TESTS_REQUIRE"
 
 
@@ -38,10 +38,10 @@ def required_program(reason: str, required: str) -> str | None:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """Run the whole suite by one worker more than there are cores, since most tests wait as much as they compute.
 
-    Named files, and tests that a marker chooses (they load the machine themselves), run one after the other.
+    Named files, and tests that load the machine themselves, run one after the other.
     """
-    chosen = config.option.file_or_dir or config.option.markexpr != DEFAULT_MARKERS
-    return 0 if chosen else (os.cpu_count() or 1) + 1
+    alone = config.option.file_or_dir or config.option.markexpr not in SHARED
+    return 0 if alone else (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(trylast=True)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from tests.browser.stub_hub import Opened
 
+pytestmark = pytest.mark.page
+
 LONG = "unbroken" * 40
 CONTROLS = [
     "room",

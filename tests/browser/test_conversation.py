@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.on_page import conversation, lines, logged, said, say
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
     from tests.browser.stub_hub import Opened
+
+pytestmark = pytest.mark.page
 
 AGENT = {"room": "r1", "session_id": "S1", "participant": "agent", "role": "agent"}
 HOSTILE = (

@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.on_page import logged, said, say
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
 
     from tests.browser.stub_hub import Opened, StubHub
+
+pytestmark = pytest.mark.page
 
 
 def test_filters_by_type_room_and_text(page: Page, live: Opened) -> None:

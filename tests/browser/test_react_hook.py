@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from tests.browser.hub_process import HubProcess
 
+pytestmark = pytest.mark.page
+
 REACT = """
 const cells = [];
 const effects = [];

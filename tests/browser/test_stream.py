@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.on_page import conversation, lines, logged, said, say
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
     from tests.browser.stub_hub import Opened
+
+pytestmark = pytest.mark.page
 
 
 def test_first_connect_asks_for_the_state_of_the_rooms(page: Page, stub: StubHub) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from tests.browser.hub_process import HubProcess
 
+pytestmark = pytest.mark.page
+
 LIVEKIT = {
     "LIVEKIT_URL": "ws://127.0.0.1:9",
     "LIVEKIT_API_KEY": "devkey",

@@ -449,6 +449,7 @@ def test_the_gevent_loop_never_stands_still():
     assert longest < 0.8
 
 
+@pytest.mark.faults
 def test_all_of_this_holds_under_gevent():
     patched = (
         "from gevent import monkey; monkey.patch_all(); "

@@ -270,6 +270,7 @@ def test_the_check_script_runs_the_readmes_test_command() -> None:
     assert ["uv", "run", "pytest"] in commands(ROOT / "README.md")
     script = read(ROOT / ".ci" / "run")
     assert re.search(r"^tests uv run pytest$", script, flags=re.MULTILINE)
+    assert re.search(r"^tests uv run pytest -m page$", script, flags=re.MULTILINE)
     assert re.search(r"^tests uv run pytest -m faults$", script, flags=re.MULTILINE)
     if shutil.which("bash"):
         checked = subprocess.run(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import signal
 import socket
@@ -321,16 +320,14 @@ class TestRestarts:
         assert [frame["type"] for frame in found if frame["type"] != "heartbeat"] == ["connected", "b", "c"]
         assert third.split("-") == [first[0].split("-")[0], "3"]
 
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_streams_are_told_when_the_server_stops(
-        self, start_server: Callable[..., ServerProcess], tmp_path: Path, number: int
+        self, start_server: Callable[..., ServerProcess], tmp_path: Path
     ) -> None:
         server = start_server(folder=tmp_path, STREAM_DRAIN="1").wait_until_up()
         answers = [open_stream(server.port) for _ in range(5)]
         ids = server.post([{"type": "last"}]).json()["ids"]
         began = time.monotonic()
-        server.signal(number)
-        server.signal(number)
+        server.signal()
         for answer in answers:
             found = answer.until_type("goodbye")
             assert ids[0] in [frame.get("id") for frame in found]
@@ -347,6 +344,7 @@ class TestRestarts:
             == []
         )
 
+    @pytest.mark.faults
     def test_while_it_drains_publishers_and_new_streams_are_refused(
         self, start_server: Callable[..., ServerProcess]
     ) -> None:
@@ -375,6 +373,7 @@ class TestRestarts:
         assert streams_ended == 10
         assert server.wait() in (0, 143)
 
+    @pytest.mark.faults
     def test_a_later_second_signal_ends_at_once(self, start_server: Callable[..., ServerProcess]) -> None:
         server = start_server(STREAM_HISTORY="memory://", STREAM_DRAIN="8").wait_until_up()
         streams = [open_stream(server.port) for _ in range(40)]
@@ -401,71 +400,6 @@ def with_deadline(server: ServerProcess) -> None:
         server.process.wait(0.1)
     except subprocess.TimeoutExpired:
         return
-
-
-class TestStart:
-    """What keeps it from starting is said in one sentence."""
-
-    def run(self, folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run the command until it ends by itself."""
-        environ = {
-            k: v for k, v in os.environ.items() if not k.startswith(("STREAM_", "LIVEKIT_", "OPENAI_"))
-        }
-        return subprocess.run(
-            [sys.executable, str(ROOT / "flask_server.py"), *arguments],
-            cwd=folder,
-            env={**environ, "PYTHONPATH": str(ROOT), **settings},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-
-    @pytest.mark.parametrize(
-        ("arguments", "settings", "word"),
-        [
-            ((), {"STREAM_PORT": "high"}, "STREAM_PORT"),
-            ((), {"STREAM_HISTORY": "redis://localhost"}, "STREAM_HISTORY"),
-            ((), {"STREAM_HISTORY": "sqlite:////proc/nowhere/x.db"}, "STREAM_HISTORY"),
-            ((), {"STREAM_REDACT": "no_such_module:name"}, "STREAM_REDACT"),
-            (("--host", "0.0.0.0"), {}, "STREAM_PUBLISH_KEYS"),
-            (("--port", "70000"), {}, "port"),
-        ],
-    )
-    def test_it_refuses_and_names_the_reason(
-        self, tmp_path: Path, arguments: tuple[str, ...], settings: dict[str, str], word: str
-    ) -> None:
-        done = self.run(tmp_path, *arguments, **settings)
-        assert done.returncode == 2
-        assert word in done.stderr
-        assert "Traceback" not in done.stderr
-
-    def test_a_port_that_is_taken(self, hub_server: ServerProcess, tmp_path: Path) -> None:
-        done = self.run(tmp_path, "--port", str(hub_server.port))
-        assert done.returncode == 2
-        assert "--port" in done.stderr
-        assert "Traceback" not in done.stderr
-
-    def test_a_second_server_on_one_file(
-        self, start_server: Callable[..., ServerProcess], tmp_path: Path
-    ) -> None:
-        start_server(folder=tmp_path).wait_until_up()
-        done = self.run(tmp_path, "--port", "0")
-        assert done.returncode == 2
-        assert "another server" in done.stderr
-
-    def test_help_and_version(self, tmp_path: Path) -> None:
-        assert "STREAM_HEARTBEAT (15" in self.run(tmp_path, "--help").stdout
-        assert self.run(tmp_path, "--version").stdout.strip()
-        assert list(tmp_path.iterdir()) == []
-
-    def test_the_greeting_names_the_page_the_next_command_and_the_mode(
-        self, hub_server: ServerProcess
-    ) -> None:
-        assert f"{hub_server.url}/" in hub_server.log
-        assert f"curl -X POST {hub_server.url}/api/agent/start" in hub_server.log
-        assert "rehearsal" in hub_server.log
-        assert "LIVEKIT_URL" in hub_server.log
 
 
 def test_ask_is_used_for_single_requests(hub_server: ServerProcess) -> None:

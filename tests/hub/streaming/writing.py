@@ -114,7 +114,7 @@ def a_lone_event_is_sent_without_delay() -> None:
 
 def events_after_a_delivery_are_collected() -> None:
     """Again and again: each rest is as long as the first one."""
-    writer.REST = 1.0
+    writer.REST = 0.4
     house = House(heartbeat=1000.0)
     sock = house.open()
     read(sock, lambda _: True)
