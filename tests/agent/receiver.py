@@ -42,7 +42,7 @@ class Receiver:
         self._server.shutdown()
         self._server.server_close()
 
-    def wait_for(self, condition: Callable[[list[Event]], Any], seconds: float = 10.0) -> Any:
+    def wait_for(self, condition: Callable[[list[Event]], Any], seconds: float = 30.0) -> Any:
         """Wait until the condition over all events gives something true, and give that."""
         deadline = time.monotonic() + seconds
         with self._changed:

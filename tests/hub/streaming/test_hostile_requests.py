@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import threading
@@ -266,7 +267,7 @@ def test_a_connection_that_always_has_a_request_does_not_keep_the_loop(port: int
 
 
 def test_a_body_in_tiny_chunks_does_not_keep_the_loop(port: int) -> None:
-    body = b"1\r\n \r\n" * 60_000
+    body = b"1\r\n \r\n" * 20_000
 
     def attack() -> None:
         with connect(port) as sock:
@@ -280,6 +281,7 @@ def test_a_body_in_tiny_chunks_does_not_keep_the_loop(port: int) -> None:
 
 
 def swallow(sock: socket.socket) -> None:
-    """Read to the end and forget."""
-    while sock.recv(1 << 16):
-        continue
+    """Read to the end, which may be that the test has closed it, and forget."""
+    with contextlib.suppress(OSError):
+        while sock.recv(1 << 16):
+            continue
