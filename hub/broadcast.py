@@ -164,19 +164,24 @@ class Hub:
             while self.step() is not None:
                 continue
 
+    @property
+    def pending(self) -> bool:
+        """Whether `step` has something left to do."""
+        return bool(self._pending or self._sweep or self._owed)
+
     def step(self) -> list[Subscriber] | None:
-        """Go one slice further; return those who were served, or None when nothing is pending."""
+        """Go one slice further; return those who were served, nobody at a sweep's end, None when nothing is pending."""
         if self._owed:
             return self._owed.pop()
-        while True:
-            if self._sweep is None:
-                if not self._pending:
-                    return None
-                self._sweep = self._begin_sweep()
-            served = next(self._sweep, None)
-            if served is not None:
-                return served
+        if self._sweep is None:
+            if not self._pending:
+                return None
+            self._sweep = self._begin_sweep()
+        served = next(self._sweep, None)
+        if served is None:
             self._sweep = None
+            return []
+        return served
 
     def _begin_sweep(self) -> Iterator[list[Subscriber]]:
         entries = self._take_pending()
@@ -271,7 +276,8 @@ class Hub:
             owed: list[list[Subscriber]] = []
             try:
                 while (served := self.step()) is not None:
-                    owed.append(served)
+                    if served:
+                        owed.append(served)
                 # Not before the history was rid of it: a page that is read meanwhile must not be kept.
                 self._erasures += 1
                 self._shared.forget()

@@ -175,12 +175,14 @@ class Writer:
         if done:
             self._scheduled = False
             self._delivered = time.monotonic()
+            if self._hub.pending:
+                self._schedule()
         else:
             # Not run_callback: the loop would run it again before it looks at any socket.
             self._again.start(self._take_turn)
 
     def _go_on(self, until: float) -> bool:
-        """Deliver and send; tell whether nothing is left to do."""
+        """Deliver and send; tell whether a sweep is over, or nothing is left to do."""
         step = self._hub.step
         while True:
             served = step()
@@ -199,7 +201,7 @@ class Writer:
                 stream = self._busy.popleft()
                 stream.queued = False
                 self._send(stream)
-            elif served is None:
+            elif not served:
                 return True
             if time.monotonic() >= until:
                 return False

@@ -129,6 +129,32 @@ def events_after_a_delivery_are_collected() -> None:
         assert seqs(sock.recv(1000)) == [first, first + 1]
 
 
+def deliveries_that_follow_each_other_rest_in_between() -> None:
+    """What comes in while one is under way is collected, too: the next one does not begin at once."""
+    writer.REST = 0.4
+    house = House(heartbeat=1000.0)
+    socks = [house.open() for _ in range(300)]
+    steps = 0
+    step = house.hub.step
+
+    def publish_meanwhile() -> Any:
+        nonlocal steps
+        steps += 1
+        if steps == 2:
+            house.publish()
+        return step()
+
+    house.hub.step = publish_meanwhile  # type: ignore[method-assign] # events that come during a delivery
+    house.publish()
+    until(lambda: house.hub.counters.deliveries == 300)
+    assert house.hub.pending
+    house.publish()
+    for sock in socks:
+        data = read(sock, has(3))
+        assert seqs(data) == [1, 2, 3]
+    assert house.hub.counters.deliveries == 900
+
+
 def everything_arrives_through_tiny_buffers() -> None:
     """Partial writes: what the socket did not take is sent later, byte for byte."""
     house = House(queue_size=4)
