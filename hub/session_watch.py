@@ -60,7 +60,6 @@ class SessionWatch:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._agent_is_here = False
         self._telling = threading.Lock()
         self._untold: list[Event] = []
         ended = self._table.rebuild(self._stored(), clock())
@@ -104,11 +103,8 @@ class SessionWatch:
         Returns:
             The ends of the sessions that went with it.
         """
-        if state in HERE and not self._agent_is_here:
-            self._agent_is_here = True
-            if in_rooms and self._recall is not None:
-                self._recall.agent_ready()
-        if state in HERE and self._recall is not None:
+        if state in HERE and in_rooms and self._recall is not None:
+            self._recall.agent_ready()
             if trouble:
                 self._recall.takes_none()
             else:
@@ -117,7 +113,6 @@ class SessionWatch:
                 self._recall.takes_rooms(served)
         if state not in GONE:
             return []
-        self._agent_is_here = False
         if self._recall is not None:
             self._recall.agent_gone()
         with self._lock:

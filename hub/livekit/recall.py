@@ -133,8 +133,10 @@ class Recall:
             self._rooms.pop(room, None)
 
     def agent_ready(self) -> None:
-        """Begin to look after the noted rooms."""
+        """Begin to look after the noted rooms; nothing where that goes on already."""
         with self._lock:
+            if self._agent_is_here:
+                return
             self._agent_is_here = True
             for noted in self._rooms.values():
                 noted.due = time.monotonic() + self._pace.settle
@@ -187,40 +189,44 @@ class Recall:
         return some and self._agent_is_here and not self._stopped
 
     def _run(self) -> None:
-        while (found := self._next()) is not None:
-            room, noted, wait = found
-            if wait <= 0:
-                try:
-                    self._look(room, noted)
-                except Exception:
-                    log.exception("a look at the room %r failed in an unforeseen way; going on", room)
-                    noted.due = time.monotonic() + self._pace.again
-                continue
+        while self._goes_on():
+            with self._lock:
+                passed_over, self._passed_over = self._passed_over, None
+            if passed_over is not None:
+                self._note_passed_over(*passed_over)
+            self._look_or_wait()
+
+    def _goes_on(self) -> bool:
+        with self._lock:
+            if self._has_work():
+                return True
+            self._thread = None
+            return False
+
+    def _look_or_wait(self) -> None:
+        with self._lock:
+            if not self._rooms:
+                return
+            room, noted = min(self._rooms.items(), key=lambda pair: pair[1].due)
+        wait = noted.due - time.monotonic()
+        if wait > 0:
             self._changed.wait(wait)
             self._changed.clear()
-
-    def _next(self) -> tuple[str, Noted, float] | None:
-        """Return the room to look at next and the seconds until then; None when the thread's work is done."""
-        while True:
-            self._note_passed_over()
-            with self._lock:
-                if not self._has_work():
-                    self._thread = None
-                    return None
-                if self._rooms:
-                    room, noted = min(self._rooms.items(), key=lambda pair: pair[1].due)
-                    return room, noted, noted.due - time.monotonic()
-
-    def _note_passed_over(self) -> None:
-        with self._lock:
-            asked, self._passed_over = self._passed_over, None
-        if asked is None:
             return
-        since, served = asked
+        try:
+            self._look(room, noted)
+        except Exception:
+            log.exception("a look at the room %r failed in an unforeseen way; going on", room)
+            noted.due = time.monotonic() + self._pace.again
+
+    def _note_passed_over(self, since: float, served: Collection[str]) -> None:
         try:
             found = self._service.opened()
         except ServiceError as error:
             log.warning("rooms that were opened while the agent took none get none: %s", error)
+            return
+        except Exception:
+            log.exception("the open rooms could not be read in an unforeseen way; going on")
             return
         for room in found:
             # livekit-server's clock may tell whole seconds

@@ -256,6 +256,23 @@ def test_rooms_that_cannot_be_listed_are_told_in_the_log(caplog: pytest.LogCaptu
     assert "it does not answer" in caplog.text
 
 
+def test_open_rooms_that_cannot_be_read_do_not_end_the_looks(caplog: pytest.LogCaptureFixture) -> None:
+    class Odd(Rooms):
+        def opened(self) -> list[Open]:
+            raise TypeError("rooms")
+
+    rooms = Odd(hall=[ALICE])
+    calls = Calls(rooms)
+    calls.ready()
+    calls.recall.takes_none()
+    calls.recall.takes_rooms(frozenset())
+    calls.settle()
+    assert "the open rooms could not be read" in caplog.text
+    calls.recall.entered("hall")
+    calls.settle()
+    assert rooms.sent == [("hall", "")]
+
+
 def test_stopping_hub_sends_nobody() -> None:
     rooms = Rooms(hall=[ALICE])
     calls = Calls(rooms)
