@@ -14,6 +14,7 @@ import msgspec
 
 from hub import variables
 from hub.errors import SettingsError
+from hub.setting_values import boolean, choice, integer, listed, matching, origin, seconds, share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -104,17 +105,22 @@ def parse(values: Mapping[str, str], **overrides: Any) -> Settings:
         text = values.get(setting.name, "").strip()
         if text:
             fields[setting.field] = _read(setting, text)
-    agent = {
-        name: text for name, text in sorted(values.items()) if name.startswith("AGENT_") and text.strip()
-    }
-    for setting in AGENT_CHECKS:
-        if setting.name in agent:
-            _read(setting, agent[setting.name])
-    fields["agent"] = agent
+    fields["agent"] = _agents(values)
     known = {*(setting.name for setting in TABLE), *AGENT_TABLE, *READ_ELSEWHERE}
     fields["doubts"] = variables.doubts(values, known)
     fields.update(overrides)
     return Settings(**fields)
+
+
+def _agents(values: Mapping[str, str]) -> dict[str, str]:
+    """Return what the agent process gets, checked, but as it is."""
+    found = {
+        name: text for name, text in sorted(values.items()) if name.startswith("AGENT_") and text.strip()
+    }
+    for setting in AGENT_CHECKS:
+        if setting.name in found:
+            _read(setting, found[setting.name])
+    return found
 
 
 def _read(setting: Setting, text: str) -> Any:
@@ -125,75 +131,6 @@ def _read(setting: Setting, text: str) -> Any:
         raise SettingsError(f"{setting.name}={shown}: expected {setting.expects}.") from error
 
 
-def _integer(low: int, high: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        number = int(text)
-        if not low <= number <= high:
-            raise ValueError(text)
-        return number
-
-    return read
-
-
-def _seconds(low: float, high: float) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        number = float(text)
-        if not low <= number <= high:
-            raise ValueError(text)
-        return number
-
-    return read
-
-
-def _choice(*words: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text.lower() not in words:
-            raise ValueError(text)
-        return text.lower()
-
-    return read
-
-
-def _matching(pattern: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise ValueError(text)
-        return text
-
-    return read
-
-
-def _list(read_one: Callable[[str], str] = str) -> Callable[[str], tuple[str, ...]]:
-    def read(text: str) -> tuple[str, ...]:
-        return tuple(read_one(part.strip()) for part in text.split(",") if part.strip())
-
-    return read
-
-
-def _share(text: str) -> float:
-    number = float(text)
-    if not 0 < number <= 1:
-        raise ValueError(text)
-    return number
-
-
-def _boolean(text: str) -> bool:
-    words = {
-        "1": True,
-        "true": True,
-        "yes": True,
-        "on": True,
-        "0": False,
-        "false": False,
-        "no": False,
-        "off": False,
-    }
-    try:
-        return words[text.lower()]
-    except KeyError:
-        raise ValueError(text) from None
-
-
 def _rate(text: str) -> RateLimit:
     match = re.fullmatch(r"([1-9]\d{0,8})\s*/\s*(second|minute)", text)
     if match is None:
@@ -201,91 +138,85 @@ def _rate(text: str) -> RateLimit:
     return RateLimit(int(match[1]), 1 if match[2] == "second" else 60)
 
 
-def _origin(text: str) -> str:
-    if text != "null" and not re.fullmatch(r"https?://[^/\s?#*]+", text):
-        raise ValueError(text)
-    return text.lower()
-
-
-_URL = _matching(r"(?:wss?|https?)://[^\s/]+\S*")
+_URL = matching(r"(?:wss?|https?)://[^\s/]+\S*")
 
 TABLE: Final[tuple[Setting, ...]] = (
-    Setting("STREAM_HOST", "host", _matching(r"\S+"), "a host name or address", "Where the server listens."),
-    Setting("STREAM_PORT", "port", _integer(0, 65535), "a port, 0 to 65535", "Its port; 0 takes a free one."),
+    Setting("STREAM_HOST", "host", matching(r"\S+"), "a host name or address", "Where the server listens."),
+    Setting("STREAM_PORT", "port", integer(0, 65535), "a port, 0 to 65535", "Its port; 0 takes a free one."),
     Setting(
         "STREAM_HISTORY",
         "history",
-        _matching(r"sqlite:///.+|memory://|redis://.*"),
+        matching(r"sqlite:///.+|memory://|redis://.*"),
         "sqlite:///PATH or memory://",
         "Where events are kept. `memory://` forgets them with the process, and keeps the newest 512 MB at most.",
     ),
     Setting(
         "STREAM_HISTORY_MAX_EVENTS",
         "history_max_events",
-        _integer(1, 100_000_000),
+        integer(1, 100_000_000),
         "a count from 1",
         "How many of the newest events are kept.",
     ),
     Setting(
         "STREAM_HISTORY_MAX_AGE",
         "history_max_age",
-        _seconds(1, 1e9),
+        seconds(1, 1e9),
         "seconds, from 1",
         "How long an event is kept, in seconds.",
     ),
     Setting(
         "STREAM_HISTORY_SYNC",
         "history_sync",
-        _choice("normal", "full"),
+        choice("normal", "full"),
         "normal or full",
         "What an acknowledged event survives: `normal` a crash of the process, `full` a power cut as well (slower).",
     ),
     Setting(
         "STREAM_HEARTBEAT",
         "heartbeat",
-        _seconds(0.1, 3600),
+        seconds(0.1, 3600),
         "seconds, 0.1 to 3600",
         "Seconds between two heartbeats of a stream.",
     ),
     Setting(
         "STREAM_QUEUE_SIZE",
         "queue_size",
-        _integer(1, 1_000_000),
+        integer(1, 1_000_000),
         "a count from 1",
         "How many events wait in memory for one slow client before it is served from the history.",
     ),
     Setting(
         "STREAM_MAX_CLIENTS",
         "max_clients",
-        _integer(1, 1_000_000),
+        integer(1, 1_000_000),
         "a count from 1",
         "How many streams may be open at once (also limited by the file descriptors).",
     ),
     Setting(
         "STREAM_MAX_CLIENTS_PER_ADDRESS",
         "max_clients_per_address",
-        _integer(1, 1_000_000),
+        integer(1, 1_000_000),
         "a count from 1",
         "How many streams one address may hold open; not limited on loopback, 100 elsewhere unless set.",
     ),
     Setting(
         "STREAM_DRAIN",
         "drain",
-        _seconds(0, 8),
+        seconds(0, 8),
         "seconds, 0 to 8",
         "Seconds over which open streams are closed when the server stops.",
     ),
     Setting(
         "STREAM_CORS_ORIGINS",
         "cors_origins",
-        _list(_origin),
+        listed(origin),
         "origins like https://app.example.com, separated by commas",
         "Which web origins may use the hub. Unset: localhost, and `null` (a page from disk) while it is open.",
     ),
     Setting(
         "STREAM_PUBLISH_KEYS",
         "publish_keys",
-        _list(),
+        listed(),
         "keys separated by commas",
         "Keys that may publish. Unset: anyone who reaches the server may.",
         secret=True,
@@ -293,7 +224,7 @@ TABLE: Final[tuple[Setting, ...]] = (
     Setting(
         "STREAM_SUBSCRIBE_KEYS",
         "subscribe_keys",
-        _list(),
+        listed(),
         "keys separated by commas",
         "Keys that may read. Unset: anyone who reaches the server may.",
         secret=True,
@@ -301,7 +232,7 @@ TABLE: Final[tuple[Setting, ...]] = (
     Setting(
         "STREAM_OPERATOR_KEYS",
         "operator_keys",
-        _list(),
+        listed(),
         "keys separated by commas",
         "Keys that may do everything. Unset: anyone who reaches the server may.",
         secret=True,
@@ -309,7 +240,7 @@ TABLE: Final[tuple[Setting, ...]] = (
     Setting(
         "STREAM_JWT_SECRET",
         "jwt_secret",
-        _matching(r".{32,}"),
+        matching(r".{32,}"),
         "at least 32 characters",
         "The secret of HS256 tokens that your own back end mints; closes all scopes.",
         secret=True,
@@ -324,27 +255,25 @@ TABLE: Final[tuple[Setting, ...]] = (
     Setting(
         "STREAM_TRUSTED_PROXIES",
         "trusted_proxies",
-        _list(),
+        listed(),
         "addresses or networks separated by commas",
         "Proxies whose X-Forwarded-For is believed.",
     ),
     Setting(
         "STREAM_ALLOW_OPEN",
         "allow_open",
-        _boolean,
+        boolean,
         "1 or 0",
         "Lets the server start without keys where it is reachable from other machines.",
     ),
     Setting(
         "STREAM_REDACT",
         "redact",
-        _matching(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"),
+        matching(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"),
         "module:name",
         "A Python callable that changes each event (a dict) before it is stored.",
     ),
-    Setting(
-        "STREAM_LOG_FORMAT", "log_format", _choice("text", "json"), "text or json", "How log lines look."
-    ),
+    Setting("STREAM_LOG_FORMAT", "log_format", choice("text", "json"), "text or json", "How log lines look."),
     Setting("LIVEKIT_URL", "livekit_url", _URL, "a URL like ws://localhost:7880", "The LiveKit server."),
     Setting("LIVEKIT_API_KEY", "livekit_api_key", str, "a key", "LiveKit's API key."),
     Setting(
@@ -384,17 +313,21 @@ AGENT_TABLE: Final[dict[str, str]] = {
 AGENT_CHECKS: Final = tuple(
     Setting(name, "agent", check, expects, AGENT_TABLE[name])
     for name, check, expects in (
-        ("AGENT_EXECUTOR", _matching("thread|process"), "thread or process"),
-        ("AGENT_LOAD_THRESHOLD", _share, "a number above 0, at most 1"),
-        ("AGENT_SPEECH_TIMEOUT", _seconds(0.1, 600), "seconds, 0.1 to 600"),
+        ("AGENT_EXECUTOR", matching("thread|process"), "thread or process"),
+        ("AGENT_LOAD_THRESHOLD", share, "a number above 0, at most 1"),
+        ("AGENT_SPEECH_TIMEOUT", seconds(0.1, 600), "seconds, 0.1 to 600"),
     )
 )
 """Of these, what the agent process would refuse: told when the hub starts, not when the agent does."""
 
-READ_ELSEWHERE: Final = frozenset(
-    {
-        *("STREAM_URL", "STREAM_PUBLISH_KEY", "STREAM_KEY"),
-        *("AGENT_MODE", "AGENT_ROOM", "AGENT_SPOOL_DIR", "AGENT_SUPERVISED", "AGENT_CONTROL_FD"),
-    }
+READ_ELSEWHERE: Final = (
+    "STREAM_URL",
+    "STREAM_PUBLISH_KEY",
+    "STREAM_KEY",
+    "AGENT_MODE",
+    "AGENT_ROOM",
+    "AGENT_SPOOL_DIR",
+    "AGENT_SUPERVISED",
+    "AGENT_CONTROL_FD",
 )
 """What agents that the hub did not start, and the examples, read; no settings of the hub."""

@@ -39,7 +39,7 @@ def read(folder: Path, environ: Mapping[str, str] | None = None) -> dict[str, st
     values: dict[str, str] = {}
     for name in FILES:
         path = folder / name
-        if path.is_file() or path.is_fifo():
+        if path.is_file() or path.is_fifo():  # a pipe is how some keepers of secrets hand them out
             values.update(_of_file(path))
     # An empty variable counts as not set: it does not hide what a file says.
     own = os.environ if environ is None else environ

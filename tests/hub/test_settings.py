@@ -1,4 +1,7 @@
-"""Settings: typed in one place, and a malformed one is refused by name."""
+"""Settings: typed in one place, and a malformed one is refused by name.
+
+Covers hub.setting_values, by way of the table.
+"""
 
 from __future__ import annotations
 
