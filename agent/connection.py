@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 FAILED_TO_CONNECT = "failed to connect to livekit"
 AT_CAPACITY = "worker is at full capacity"
 BELOW_CAPACITY = "worker is below capacity"
-REGISTERED = "registered worker"
 ATTEMPTS_BEFORE_GIVING_UP = 2
+FULL = (
+    "the agent's machine is at full capacity: new rooms get no agent until its CPU load is below"
+    " AGENT_LOAD_THRESHOLD"
+)
 
 
 def explain(error: BaseException | str, attempt: int, url: str) -> str | None:
@@ -44,7 +47,7 @@ def explain(error: BaseException | str, attempt: int, url: str) -> str | None:
 
 
 class ConnectionWatch(logging.Handler):
-    """Reads the worker's log for the lines that matter.
+    """Reads the worker's log for the lines that matter; has to be told of each registration.
 
     Args:
         url: LIVEKIT_URL.
@@ -64,23 +67,20 @@ class ConnectionWatch(logging.Handler):
         self._unreachable = ""
         self._full = ""
 
+    def registered(self) -> None:
+        """Note that the worker is registered: from now on a lost server is a trouble, and no failure."""
+        self._registered = True
+        self._tell("", self._full)
+
     def emit(self, record: logging.LogRecord) -> None:
         """Look at one line."""
         message = record.getMessage()
-        before = self._unreachable or self._full
         if message.startswith(FAILED_TO_CONNECT):
             self._failed(getattr(record, "error", "") or "no reason given", getattr(record, "retry_count", 1))
-        elif message.startswith(REGISTERED):
-            self._registered, self._unreachable = True, ""
         elif message.startswith(AT_CAPACITY):
-            self._full = (
-                "the agent's machine is at full capacity: new rooms get no agent until its CPU load is below"
-                " AGENT_LOAD_THRESHOLD"
-            )
+            self._tell(self._unreachable, FULL)
         elif message.startswith(BELOW_CAPACITY):
-            self._full = ""
-        if (now := self._unreachable or self._full) != before:
-            self._on_trouble(now)
+            self._tell(self._unreachable, "")
 
     def _failed(self, error: BaseException | str, attempt: int) -> None:
         reason = explain(error, attempt, self._url)
@@ -88,7 +88,13 @@ class ConnectionWatch(logging.Handler):
             return
         if not self._registered:
             self._on_failure(reason)
-        elif (
-            not self._unreachable
-        ):  # the sentence of the first attempt that failed: later ones say nothing new
-            self._unreachable = f"{reason}; new rooms get no agent until it is back"
+        else:
+            # The sentence of the first attempt stays: later ones say nothing new.
+            away = self._unreachable or f"{reason}; new rooms get no agent until it is back"
+            self._tell(away, self._full)
+
+    def _tell(self, unreachable: str, full: str) -> None:
+        before = self._unreachable or self._full
+        self._unreachable, self._full = unreachable, full
+        if (now := unreachable or full) != before:
+            self._on_trouble(now)

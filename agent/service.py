@@ -123,7 +123,12 @@ class _Service:
         server.rtc_session(rooms.entrypoint, agent_name=self._settings.agent_name)
         watch = ConnectionWatch(self._settings.livekit_url, self._fail, self._tell_trouble)
         logging.getLogger("livekit.agents").addHandler(watch)
-        server.on("worker_registered", lambda *_details: self._tell_ready())
+
+        def registered(*_details: object) -> None:
+            watch.registered()
+            self._tell_ready()
+
+        server.on("worker_registered", registered)
         return server, [server.run()]
 
     def _tell_ready(self) -> None:

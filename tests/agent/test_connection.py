@@ -42,16 +42,16 @@ class Watched:
     def __init__(self) -> None:
         self.failures: list[str] = []
         self.troubles: list[str] = []
-        watch = ConnectionWatch(URL, self.failures.append, self.troubles.append)
+        self.watch = ConnectionWatch(URL, self.failures.append, self.troubles.append)
         self.logger = logging.Logger("livekit.agents", logging.INFO)
-        self.logger.addHandler(watch)
+        self.logger.addHandler(self.watch)
 
     def fail(self, attempt: int, error: object) -> None:
         extra = {"retry_count": attempt, "max_retry": 16, "error": error}
         self.logger.warning("failed to connect to livekit, retrying in %ds", 0, extra=extra)
 
     def register(self) -> None:
-        self.logger.info("registered worker", extra={"id": "AW_1"})
+        self.watch.registered()
 
     def fill(self) -> None:
         extra = {"load": 0.93, "threshold": 0.7}
