@@ -1,24 +1,20 @@
-"""The assistant in LiveKit's rooms: a job's entry point and its session with OpenAI's models.
+"""The assistant in LiveKit's rooms: a job's entry point.
 
-This is what a LiveKit user writes; `attach` is the one line that streams it. Models, voice and language come
-from the AGENT_* settings, any OpenAI-compatible endpoint from OPENAI_BASE_URL.
+This is what a LiveKit user writes; `attach` is the one line that streams it.
 """
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from livekit.agents import AgentSession, JobContext, JobProcess
-from livekit.plugins import openai, silero
-from openai import AsyncClient, DefaultAsyncHttpxClient
+from livekit.plugins import silero
 
 from agent.assistant import Assistant
 from agent.attach import ask_for_end, attach
-from agent.settings import speech_timeout
+from agent.session import make_session
 
 if TYPE_CHECKING:
-    from livekit.agents import vad
+    from livekit.agents import JobContext, JobProcess
 
 
 class Flag(Protocol):
@@ -37,41 +33,6 @@ def prewarm(process: JobProcess, stopping: Flag | None = None) -> None:
     if stopping is not None:
         ask_for_end(lambda: "agent_stopped" if stopping.value else None)
     process.userdata["vad"] = silero.VAD.load()
-
-
-def speech_client(seconds: float) -> AsyncClient:
-    """Make a client for speech recognition and synthesis that waits so many seconds for the next byte.
-
-    The plugin gives every request 30 s, whatever its client says: so long nobody would be told that a model hangs.
-    """
-
-    async def limit(request: Any) -> None:
-        request.extensions["timeout"]["read"] = seconds
-
-    return AsyncClient(max_retries=0, http_client=DefaultAsyncHttpxClient(event_hooks={"request": [limit]}))
-
-
-def make_session(detector: vad.VAD) -> AgentSession[None]:
-    """Make the session of a real room; models, voice and language come from the AGENT_* settings."""
-    language = os.environ.get("AGENT_LANGUAGE") or "en"
-    stt_model = os.environ.get("AGENT_STT_MODEL") or "gpt-4o-mini-transcribe"
-    realtime = os.environ.get("AGENT_STT_REALTIME", "").lower() in {"1", "true", "yes", "on"}
-    patience = speech_timeout(os.environ)
-    client = speech_client(patience)
-    return AgentSession(
-        vad=detector,
-        stt=openai.STT(model=stt_model, language=language, use_realtime=realtime, client=client),
-        llm=openai.LLM(model=os.environ.get("AGENT_LLM_MODEL") or "gpt-4.1-mini"),
-        tts=openai.TTS(
-            model=os.environ.get("AGENT_TTS_MODEL") or "gpt-4o-mini-tts",
-            voice=os.environ.get("AGENT_VOICE") or "ash",
-            client=client,
-        ),
-        turn_handling={"turn_detection": "vad", "interruption": {"mode": "vad"}},
-        # a websocket that says nothing more is no error to the plugin; a request that hangs is
-        transcription_timeout=patience if realtime else None,
-        session_close_transcript_timeout=1.0,
-    )
 
 
 async def entrypoint(ctx: JobContext) -> None:

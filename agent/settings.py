@@ -1,7 +1,7 @@
 """The agent process's own settings, checked before anything heavy is imported, so that a mistake is told at once.
 
 Models, voice, language and instructions (`AGENT_LLM_MODEL` and so on) are read where they are used,
-`agent.rooms` and `agent.assistant`.
+`agent.session` and `agent.assistant`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Settings:
         mode = _one_of(environment, "AGENT_MODE", MODES, default="rehearsal")
         if mode == "livekit":
             _check_livekit(environment)
-        speech_timeout(environment)
+        speech_timeout(environment)  # for its refusal: the value is read where sessions are made
         return cls(
             mode=mode,
             room=environment.get("AGENT_ROOM") or "rehearsal",

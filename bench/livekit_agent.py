@@ -24,20 +24,19 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from livekit.agents import AgentServer, AgentSession, JobContext, JobExecutorType, JobProcess
-from livekit.plugins import openai, silero
+from livekit.plugins import silero
 from openai.resources import audio, chat
 
 from agent.assistant import Assistant
+from agent.session import make_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.attach import Attachment
 
-WARM = (
-    audio,
-    chat,
-)  # openai's client loads them when first used: tens of thousands of allocations of its own
+# openai's client loads them when first used: tens of thousands of allocations of its own.
+WARM = (audio, chat)
 PARTS = ("attach", "bridge", "conversation", "poster", "backlog", "spool", "lease", "retry")
 OWN_FILES = {str(Path(__file__).resolve().parents[1] / "agent" / f"{part}.py") for part in PARTS}
 FRAMES = 16  # deep enough to see the bridge or the poster below what allocates for them
@@ -90,16 +89,10 @@ def prewarm(process: JobProcess) -> None:
 
 
 def entrypoint_of(kind: str) -> Callable[[JobContext], Any]:
-    """Return the job's entry point: the same session as in agent/rooms.py."""
+    """Return the job's entry point: as in agent/rooms.py, but for how it is attached."""
 
     async def entrypoint(ctx: JobContext) -> None:
-        session: AgentSession[None] = AgentSession(
-            vad=ctx.proc.userdata["vad"],
-            stt=openai.STT(model="gpt-4o-mini-transcribe", language="en"),
-            llm=openai.LLM(model="gpt-4.1-mini"),
-            tts=openai.TTS(model="gpt-4o-mini-tts", voice="ash"),
-            turn_handling={"turn_detection": "vad", "interruption": {"mode": "vad"}},
-        )
+        session = make_session(ctx.proc.userdata["vad"])
         if kind != "plain":
             attach_measured(session, ctx)
         await session.start(agent=Assistant(), room=ctx.room)

@@ -68,6 +68,11 @@ def point(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
+def milliseconds(starts: Sequence[float], ends: Sequence[float]) -> list[float]:
+    """Return how much later each of the second ones was, in ms; both are in seconds."""
+    return [1000 * (end - start) for start, end in zip(starts, ends, strict=True)]
+
+
 def latencies(said: Talk) -> Figures:
     """From the call of LiveKit's callback to the readers, in ms."""
     ours = {"reader": [1000 * (at - event["called_at"]) for at, event in said.notes]}
@@ -94,22 +99,17 @@ def finals(said: Talk) -> Figures:
     own = [words.times[-1] for words in said.user_words]
     if not len(told) == len(own) == len(said.ends):
         raise RuntimeError(f"{len(said.ends)} questions, {len(told)} told, {len(own)} in the room")
-    later = [1000 * (at - event["called_at"]) for at, event in told]
-    beside = [1000 * (at - room) for (at, _), room in zip(told, own, strict=True)]
-    ends = said.ends
-    called = [1000 * (event["called_at"] - end) for (_, event), end in zip(told, ends, strict=True)]
+    read = [at for at, _ in told]
+    called = [event["called_at"] for _, event in told]
+    beside, later = milliseconds(own, read), milliseconds(called, read)
     return {
         "final on the reader after the room's own, p50": [point(beside, 0.5)],
         "final on the reader after the room's own, most": [max(beside)],
         "final on the reader after its callback, p50": [point(later, 0.5)],
         "final on the reader after its callback, most": [max(later)],
-        "end of speech to the agent's callback": [point(called, 0.5)],
-        "end of speech to the room's own final": [
-            point([1000 * (at - end) for at, end in zip(own, ends, strict=True)], 0.5)
-        ],
-        "end of speech to the reader": [
-            point([1000 * (at - end) for (at, _), end in zip(told, ends, strict=True)], 0.5)
-        ],
+        "end of speech to the agent's callback": [point(milliseconds(said.ends, called), 0.5)],
+        "end of speech to the room's own final": [point(milliseconds(said.ends, own), 0.5)],
+        "end of speech to the reader": [point(milliseconds(said.ends, read), 0.5)],
     }
 
 
@@ -122,10 +122,10 @@ def words(said: Talk) -> Figures:
     if len(segments) != len(said.agent_words):
         raise RuntimeError(f"{len(segments)} segments told, {len(said.agent_words)} in the room")
     later = [
-        1000 * (told - own)
+        milli
         for ours, theirs in zip(segments.values(), said.agent_words, strict=True)
         if len(ours) == len(theirs.times)  # else an interim was superseded, and words would be paired wrongly
-        for told, own in zip(ours, theirs.times, strict=True)
+        for milli in milliseconds(theirs.times, ours)
     ]
     if not later:
         raise RuntimeError("no segment has as many words on the stream as in the room")

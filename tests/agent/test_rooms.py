@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,13 +19,14 @@ from agent.attach import _Ending, announce_end, attach
 from agent.poster import Poster
 from agent.rehearsal.script import Line
 from agent.rehearsal.sound import MICROPHONE_RATE, Microphone, Speaker, split
+from agent.session import make_session
 from tests.agent.receiver import Receiver
 from tests.stubs.openai_stub import OpenAIStub
 from tests.stubs.script import Rule
 from tests.stubs.speech import RATE, resample, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from agent.conversation import Event
 
@@ -91,7 +93,7 @@ async def ask_the_time(events: Events) -> None:
     """Greeting, the recorded question, the answer."""
     samples = resample(np.frombuffer(say(QUESTION.text), np.int16), RATE, MICROPHONE_RATE)
     microphone = Microphone({QUESTION.name: split(samples.tobytes())})
-    session = rooms.make_session(silero.VAD.load())
+    session = make_session(silero.VAD.load())
     stream = attach(session, room="r1", poster=events)
     synchronizer = TranscriptSynchronizer(next_in_chain_audio=Speaker(), next_in_chain_text=stream.words)
     session.input.audio = microphone
@@ -101,6 +103,17 @@ async def ask_the_time(events: Events) -> None:
     await events.wait_for(lambda: events.of_type("agent_speech_finished"))
     await microphone.play(QUESTION)
     await events.wait_for(lambda: len(events.of_type("agent_speech_finished")) == 2)
+    await session.aclose()
+
+
+@contextlib.asynccontextmanager
+async def greeting(events: Events) -> AsyncIterator[None]:
+    """A session that has begun with its greeting."""
+    session = make_session(silero.VAD.load())
+    attach(session, room="r1", poster=events)
+    session.output.audio = Speaker()
+    await session.start(agent=Assistant())
+    yield
     await session.aclose()
 
 
@@ -144,12 +157,8 @@ def test_the_settings_reach_the_models(stub: OpenAIStub, monkeypatch: pytest.Mon
     monkeypatch.setenv("AGENT_STT_MODEL", "small-stt")
 
     async def greet(events: Events) -> None:
-        session = rooms.make_session(silero.VAD.load())
-        attach(session, room="r1", poster=events)
-        session.output.audio = Speaker()
-        await session.start(agent=Assistant())
-        await events.wait_for(lambda: events.of_type("agent_speech_finished"))
-        await session.aclose()
+        async with greeting(events):
+            await events.wait_for(lambda: events.of_type("agent_speech_finished"))
 
     events = converse(greet)
     assert "You are a parrot." in str(stub.requested("llm")[0]["messages"])
@@ -201,12 +210,8 @@ def test_a_model_that_refuses_the_key_is_told(stub: OpenAIStub) -> None:
     stub.fail("llm", "401")
 
     async def fail(events: Events) -> None:
-        session = rooms.make_session(silero.VAD.load())
-        attach(session, room="r1", poster=events)
-        session.output.audio = Speaker()
-        await session.start(agent=Assistant())
-        await events.wait_for(lambda: events.of_type("error"))
-        await session.aclose()
+        async with greeting(events):
+            await events.wait_for(lambda: events.of_type("error"))
 
     error = converse(fail).of_type("error")[0]
     assert error["source"] == "llm"
@@ -220,13 +225,9 @@ def test_a_voice_that_hangs_is_told_when_its_time_is_over(
     stub.fail("tts", "hang")
 
     async def fail(events: Events) -> None:
-        session = rooms.make_session(silero.VAD.load())
-        attach(session, room="r1", poster=events)
-        session.output.audio = Speaker()
-        await session.start(agent=Assistant())
-        await events.wait_for(lambda: events.of_type("error"))
-        stub.heal()
-        await session.aclose()
+        async with greeting(events):
+            await events.wait_for(lambda: events.of_type("error"))
+            stub.heal()
 
     error = converse(fail).of_type("error")[0]
     assert (error["source"], error["recoverable"]) == ("tts", True)

@@ -17,6 +17,7 @@ SHIPPED = modules("hub", "agent", "flask_server.py")
 TESTS = modules("tests")
 
 ELSEWHERE: dict[str, str] = {
+    "agent.session": "tests/agent/test_rooms.py",  # where it is held against the stub of the models
     "agent.worker": "tests/agent/test_service.py",  # which starts it as the hub does
     "hub.command": "tests/test_flask_server.py",
     "hub.counters": "tests/web/test_metrics.py",  # where they are read
@@ -24,6 +25,7 @@ ELSEWHERE: dict[str, str] = {
     "hub.room_state": "tests/hub/test_conversation.py",  # which reads what it keeps
     "hub.room_types": "tests/web/test_web_openapi.py",  # types, held against answers
     "hub.session_watch": "tests/web/test_lease.py",
+    "hub.setting_values": "tests/hub/test_settings.py",
     "hub.web.agent": "tests/browser/test_whole_path.py",
     "hub.web.answer_types": "tests/web/test_web_openapi.py",
     "hub.web.answers": "tests/web/test_publishing.py",  # every error is a problem
