@@ -83,10 +83,10 @@ def shared_poster() -> Sink:
 
 
 class _Ending:
-    """Why the sessions of this process are about to end, once that is known."""
+    """Whom to ask why the sessions of this process are about to end."""
 
     def __init__(self) -> None:
-        self.reason: Callable[[], str | None] = lambda: None
+        self.ask: Callable[[], str | None] = lambda: None
 
 
 _ending = _Ending()
@@ -100,7 +100,7 @@ def announce_end(reason: str) -> None:
     Args:
         reason: For example `agent_stopped`.
     """
-    _ending.reason = lambda: reason
+    ask_for_end(lambda: reason)
 
 
 def ask_for_end(reason: Callable[[], str | None]) -> None:
@@ -109,7 +109,7 @@ def ask_for_end(reason: Callable[[], str | None]) -> None:
     Args:
         reason: Asked at every event; gives what `announce_end` takes, or None while nothing is known.
     """
-    _ending.reason = reason
+    _ending.ask = reason
 
 
 class SpokenWords(io.TextOutput):
@@ -225,7 +225,7 @@ class Attachment:
         def callback(payload: Any) -> None:
             try:
                 self._memory.user = self._identify() or self._memory.user
-                self._memory.end_reason = _ending.reason() or self._memory.end_reason
+                self._memory.end_reason = _ending.ask() or self._memory.end_reason
                 self._send(bridge.translate(self._memory, name, payload))
             except Exception:
                 logger.exception("could not stream the session event %s", name)
