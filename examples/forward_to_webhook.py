@@ -77,6 +77,6 @@ if __name__ == "__main__":
     try:
         main()
     except Refused as error:
-        sys.exit(f"The hub refuses, {error} A subscribe key goes into STREAM_KEY.")
+        sys.exit(str(error))
     except KeyboardInterrupt:
         print()

@@ -20,7 +20,7 @@ SILENCE = 45.0
 
 
 class Refused(Exception):
-    """The hub refuses for good: a wrong key, a malformed filter. The text has its own words."""
+    """The hub refuses for good: a wrong key, a malformed filter. The text has its own words, and what to do."""
 
 
 class Received(NamedTuple):
@@ -62,8 +62,9 @@ def follow(
 
 def _words(answer: requests.Response) -> str:
     """Return what the hub says about a refusal, or the status where it is not a hub that answers."""
+    hint = " A subscribe key goes into STREAM_KEY." if answer.status_code in (401, 403) else ""
     try:
-        return f"{answer.status_code}: {answer.json()['detail']}"
+        return f"The hub refuses, {answer.status_code}: {answer.json()['detail']}{hint}"
     except (ValueError, KeyError, TypeError):
         return f"{answer.status_code} {answer.reason} from {answer.url}: no hub answers there."
 
