@@ -7,6 +7,7 @@ its question. Every phrase belongs to one room and every answer has a number, so
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import time
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ LONG = (
 CLOCK = "Answer {n} of the {room} room, from the clock: {{output}}."
 WORDS_BEFORE_THE_CUT = 5
 SHORT_PAUSE = 4.0  # seconds
-AWAY = "away"  # a silence so long that LiveKit calls the user away
+AWAY = math.inf  # a silence as long as it takes LiveKit to call the user away
 
 PHRASES = {
     "red": {
@@ -75,14 +76,14 @@ class Turn:
         answer: What the agent says, with `{output}` for a tool's.
         zone: The argument of the tool `current_time`; None: no tool.
         cut: The person begins the next turn while the agent speaks.
-        before: The silence before it: seconds, or AWAY.
+        before: The silence before it, seconds.
     """
 
     phrase: str
     answer: str
     zone: str | None = None
     cut: bool = False
-    before: float | str = 0.0
+    before: float = 0.0
 
 
 class Dialogue:
@@ -103,13 +104,12 @@ class Dialogue:
 
     def _turn(self, kind: str) -> Turn:
         text = {"long": LONG, "cut": LONG, "time": CLOCK, "nowhere": CLOCK}.get(kind, SHORT)
-        before: dict[str, float | str] = {"late": AWAY, "long": SHORT_PAUSE}
         return Turn(
             next(self._phrases[kind]),
             text.format(n=next(self._numbers), room=self.room),
             zone={"time": ZONES[self.room], "nowhere": NOWHERE}.get(kind),
             cut=kind == "cut",
-            before=before.get(kind, 0.0),
+            before={"late": AWAY, "long": SHORT_PAUSE}.get(kind, 0.0),
         )
 
 
@@ -142,11 +142,11 @@ def perform(room: str, hub: HubServer, stub: OpenAIStub, person: Participant, un
     return spoken
 
 
-def _keep_silent(silence: float | str, hub: HubServer, person: Participant, room: str, quiet: Seen) -> None:
+def _keep_silent(silence: float, hub: HubServer, person: Participant, room: str, quiet: Seen) -> None:
     if silence == AWAY:
         hub.stream.wait("user_state", room=room, state="away", after=quiet, seconds=30)
     elif silence:
-        person.play(bytes(int(RATE * float(silence)) * 2), "silence")
+        person.play(bytes(int(RATE * silence) * 2), "silence")
 
 
 def _ask(turn: Turn, room: str, hub: HubServer, stub: OpenAIStub, person: Participant, quiet: Seen) -> Seen:

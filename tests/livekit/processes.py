@@ -317,9 +317,9 @@ class EventStream:
         """Return the first `agent_process` of a state whose reason has these words; without words, no reason."""
 
         def fits(seen: Seen) -> bool:
-            reason: str | None = seen["reason"]
-            told = reason is not None and why in reason if why else reason is None
-            return seen.type == "agent_process" and seen["state"] == state and told
+            if (seen.type, seen["state"]) != ("agent_process", state):
+                return False
+            return why in (seen["reason"] or "") if why else seen["reason"] is None
 
         return self.events.wait(fits, seconds=seconds, text=f"agent_process {state}: {why}", after=after)
 

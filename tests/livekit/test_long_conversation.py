@@ -143,7 +143,7 @@ def test_every_word_and_state_of_a_long_conversation(
         spoken = talk(talks, memory)
     wait_until(
         lambda: (
-            sequence(hub.get("/api/events?last=1&limit=1")["events"][0])
+            sequence(hub.get("/api/events?last=1")["events"][0])
             == max(sequence(seen.fields) for seen in hub.stream.events.all() if "id" in seen.fields)
         ),
         seconds=10,
