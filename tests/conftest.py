@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 BROWSER = Path(__file__).parent / "browser"
 REHEARSALS = Path(__file__).parent / "agent" / "test_rehearsal.py"
-SHARED = ("not page and not faults and not livekit and not soak", "page")  # the first is pyproject.toml's
 REQUIRE = "HUB_TESTS_REQUIRE"
 
 
@@ -40,7 +39,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
     Named files, and tests that load the machine themselves, run one after the other.
     """
-    alone = config.option.file_or_dir or config.option.markexpr not in SHARED
+    shared = {*config.getini("addopts"), "page"}
+    alone = config.option.file_or_dir or config.option.markexpr not in shared
     return 0 if alone else (os.cpu_count() or 1) + 1
 
 
