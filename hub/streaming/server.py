@@ -276,9 +276,9 @@ class BoundedMixin:
         passes, held = _unreadable.admit()
         if passes:
             # What was sent is not told: a key or a ticket may stand in it.
-            since = f", after {held} others" if held else ""
+            others = f", after {held} others" if held else ""
             log.info(
-                "a request from %s could not be read (%s)%s", self.client_address, type(ex).__name__, since
+                "a request from %s could not be read (%s)%s", self.client_address, type(ex).__name__, others
             )
         return ("400", problem_response("400 Bad Request", "The request could not be read as HTTP/1.1."))
 

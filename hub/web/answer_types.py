@@ -68,12 +68,17 @@ class AgentAnswer(TypedDict):
         int, Meta(description="How often it was started again by itself since the last start.")
     ]
     sessions: Annotated[int, Meta(description="Live sessions.")]
-    last_error: Annotated[str | None, Meta(description="Why it last failed.")]
+    last_error: Annotated[str | None, Meta(description="Why it last failed since the last start.")]
     trouble: Annotated[
         str | None, Meta(description="Why it gets no new rooms for now, though it runs; null where it does.")
     ]
-    log: Annotated[list[str], Meta(description="Its last log lines, without secrets.")]
-    why: NotRequired[Annotated[str, Meta(description="Of a start: why this mode.")]]
+    log: Annotated[list[str], Meta(description="Its last log lines since the last start, without secrets.")]
+    why: NotRequired[
+        Annotated[
+            str,
+            Meta(description="Of a start: why this mode, or that another one runs already."),
+        ]
+    ]
     already_running: NotRequired[Annotated[bool, Meta(description="Of a start: `true` where it ran before.")]]
     auto: NotRequired[Annotated[Auto, Meta(description="Of the status: which mode a start would choose.")]]
 
