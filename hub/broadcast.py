@@ -161,8 +161,8 @@ class Hub:
     def deliver_pending(self) -> None:
         """Sweep until nothing is pending."""
         with self.lock:
-            while self.step() is not None:
-                continue
+            while self.pending:
+                self.step()
 
     @property
     def pending(self) -> bool:
@@ -177,10 +177,9 @@ class Hub:
             if not self._pending:
                 return None
             self._sweep = self._begin_sweep()
-        served = next(self._sweep, None)
-        if served is None:
+        served = next(self._sweep, [])
+        if not served:
             self._sweep = None
-            return []
         return served
 
     def _begin_sweep(self) -> Iterator[list[Subscriber]]:
@@ -275,9 +274,8 @@ class Hub:
         with self.lock:
             owed: list[list[Subscriber]] = []
             try:
-                while (served := self.step()) is not None:
-                    if served:
-                        owed.append(served)
+                while self.pending:
+                    owed.extend(filter(None, [self.step()]))
                 # Not before the history was rid of it: a page that is read meanwhile must not be kept.
                 self._erasures += 1
                 self._shared.forget()
@@ -343,9 +341,7 @@ class Hub:
         whole: Batch | None = None
         for group in self._candidates(entries):
             interest = group.interest
-            chosen = (
-                entries if interest.everything else [entry for entry in entries if interest.matches(entry)]
-            )
+            chosen = entries if interest.everything else [one for one in entries if interest.matches(one)]
             if len(chosen) == len(entries):
                 whole = whole or Batch(without_superseded(entries), upto)
                 yield group, whole

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 BROWSER = Path(__file__).parent / "browser"
 REHEARSALS = Path(__file__).parent / "agent" / "test_rehearsal.py"
 REQUIRE = "HUB_TESTS_REQUIRE"
+
+
+# A machine that is busy for a moment is no failure.
+hypothesis.settings.register_profile("hub", deadline=None)
+hypothesis.settings.load_profile("hub")
 
 
 def required_program(reason: str, required: str) -> str | None:

@@ -117,7 +117,7 @@ class Line(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-Line.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+Line.TestCase.settings = settings(max_examples=200, stateful_step_count=40)
 TestLine = Line.TestCase
 
 

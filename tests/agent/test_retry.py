@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.retry import LONGEST_RETRY_AFTER, Verdict, backoff, judge, retry_after
@@ -46,7 +46,6 @@ def test_backoff_doubles_up_to_the_longest() -> None:
     assert delays == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0])
 
 
-@settings(deadline=None)
 @given(st.integers(0, 100_000), st.floats(0, 1))
 def test_backoff_stays_between_half_and_all_of_its_step(attempt: int, chance: float) -> None:
     step = backoff(attempt, 1.0, first=0.1, longest=5.0)

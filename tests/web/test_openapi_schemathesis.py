@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 SECRET = "a-secret-of-livekit-that-is-long-enough"
 OFTEN = settings(
     max_examples=25,
-    deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=list(HealthCheck),
