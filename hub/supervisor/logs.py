@@ -26,7 +26,8 @@ SHORTEST_SECRET = 4
 """Shorter values are not hidden: they would punch holes into ordinary words."""
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]")
-_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+_UNSHOWN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters; and halves of surrogate pairs, which JSON can tell and UTF-8 cannot."""
 
 
 class Splitter:
@@ -57,7 +58,7 @@ class Splitter:
 
 
 class Cleaner:
-    """Turns a raw line into text without secrets, terminal escapes and control characters."""
+    """Turns a raw line into text without secrets, terminal escapes and what cannot be shown."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         secrets: set[str] = set()
@@ -70,7 +71,7 @@ class Cleaner:
     def clean(self, line: bytes | str) -> str:
         """The line as it may be kept, logged and shown; secrets are hidden before the line is cut."""
         text = line.decode("utf-8", "replace") if isinstance(line, bytes) else line
-        text = _CONTROLS.sub("\ufffd", _ESCAPES.sub("", text.rstrip("\r\n")))
+        text = _UNSHOWN.sub("\ufffd", _ESCAPES.sub("", text.rstrip("\r\n")))
         if self._hidden:
             text = self._hidden.sub("[hidden]", text)
         return text if len(text) <= LINE_LIMIT else text[:LINE_LIMIT] + " ..."

@@ -156,6 +156,11 @@ def test_a_line_is_freed_of_escapes_and_control_characters_and_is_not_too_long()
     assert len(cleaner.clean("y" * 100_000)) <= LINE_LIMIT + 4
 
 
+def test_half_of_a_surrogate_pair_is_not_passed_on():
+    reason = parse_told(rb'{"state": "ready", "reason": "no \udcff here, \ud83d\ude00"}').reason
+    assert Cleaner({}).clean(reason).encode() == "no \ufffd here, \U0001f600".encode()
+
+
 def test_the_tail_keeps_the_last_lines():
     tail = Tail(size=3)
     for number in range(5):
