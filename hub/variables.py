@@ -75,7 +75,7 @@ def _of_file(path: Path) -> dict[str, str]:
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path.name}: it is not UTF-8; save it so.") from error
     for binding in parse_stream(io.StringIO(text)):
-        if binding.error:
+        if binding.error or (binding.key is not None and binding.value is None):
             raise SettingsError(f"{path.name}, line {_line(binding)}: expected NAME=value, or a comment.")
     return {
         name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value is not None

@@ -34,6 +34,7 @@ def test_a_file_as_windows_writes_it(tmp_path: Path) -> None:
         ("A=1\n\n# a comment\n  \nSTREAM_OPERATOR_KEYS: hunter2\nB=2\n", 5),
         ('A=1\nSTREAM_OPERATOR_KEYS="hunter2\n', 2),
         ("A=1\r\n\r\n=hunter2\r\n", 3),
+        ("STREAM_OPERATOR_KEYS=\nhunter2\n", 2),
     ],
 )
 def test_a_line_that_cannot_be_read_is_named_but_not_shown(tmp_path: Path, text: str, line: int) -> None:
