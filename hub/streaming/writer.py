@@ -119,11 +119,13 @@ class Writer:
         Args:
             seconds: until the last one; each is told to come back after 1 to 5 s.
         """
-        # The agent's last words may have come in the same turn of the loop: they go out before the goodbyes.
+        until = time.monotonic() + seconds
+        # The agent's last words may have come just now: all have them before the goodbyes begin.
+        while self._hub.pending and time.monotonic() < until:
+            gevent.sleep(NAP)
         self._hub.deliver_pending()
         streams = list(self._streams.values())
         random.shuffle(streams)
-        until = time.monotonic() + seconds
         for left in range(len(streams), 0, -1):
             stream = streams[left - 1]
             if not stream.closing:
@@ -339,7 +341,8 @@ class Writer:
             + stream.subscriber.take()
             + goodbye(reason, retry_ms, chunked=stream.subscriber.chunked)
         )
-        stream.out = rest
+        # A view, as of all that a socket has not taken: an erasure meanwhile closes the stream.
+        stream.out = memoryview(rest)
         if not stream.blocked:
             self._send(stream)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import gevent
 
 from hub.broadcast import Hub, Wait
+from hub.erasing import erase
 from hub.errors import Unavailable
 from hub.history.sqlite import SqliteHistory
 from hub.interest import EVERYTHING, Interest
@@ -297,6 +298,22 @@ def a_stream_ends_when_its_credential_does() -> None:
     assert found[-1]["reason"] == "credential_expired"
 
 
+def a_goodbye_holds_nothing_that_was_erased() -> None:
+    """What waits before the goodbye is given up with the stream: its reader resumes."""
+    house = House(heartbeat=0.2)
+    stuck = house.open(buffer=2048, expires_at=NOW + 60)
+    house.publish(3, room="a", text="x" * 30_000)
+    gevent.sleep(0.05)
+    house.publish(room="a", text="the last words")
+    (subscriber,) = house.hub.subscribers()
+    house.now = NOW + 61
+    until(lambda: subscriber.stream is None or subscriber.stream.closing)
+    assert len(house.writer) == 1
+    assert erase(house.hub, room="a") == 4
+    until(lambda: len(house.writer) == 0)
+    assert b"the last words" not in rest(stuck)
+
+
 def a_drain_says_goodbye_to_all() -> None:
     """What waits first; nothing is left open; each is told another time to come back."""
     house = House()
@@ -314,6 +331,22 @@ def a_drain_says_goodbye_to_all() -> None:
     assert len(retries) > 20
     assert (len(house.writer), len(house.hub)) == (0, 0)
     house.writer.close()
+
+
+def last_words_do_not_wait_for_the_goodbyes() -> None:
+    """Those that came just before a drain: all readers have them while most goodbyes are still to come."""
+    house = House()
+    socks = [house.open() for _ in range(60)]
+
+    def end() -> None:
+        house.publish(2)
+        house.writer.drain(PATIENCE)
+
+    ending = gevent.spawn(end)
+    for sock in socks:
+        assert 2 in seqs(read(sock, has(2)))
+    assert len(house.writer) > 30
+    ending.kill()
 
 
 def pages_from_the_disk_are_shared_and_tried_again() -> None:
