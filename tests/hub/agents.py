@@ -42,7 +42,12 @@ class Watched:
         return [change["state"] for change in list(self.changes)]
 
     def until_state(self, state, seconds=15.0):
-        until(lambda: self.status().state == state, seconds, what=self.supervisor.status)
+        # The status has it a moment before the change is told.
+        until(
+            lambda: self.status().state == state and self.states()[-1:] == [state],
+            seconds,
+            what=self.supervisor.status,
+        )
         return self.status()
 
     def until_logged(self, text, seconds=15.0):
