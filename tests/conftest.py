@@ -17,8 +17,12 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-BROWSER = Path(__file__).parent / "browser"
-REHEARSALS = Path(__file__).parent / "agent" / "test_rehearsal.py"
+HERE = Path(__file__).parent
+LONGEST = {
+    HERE / "agent/test_rehearsal.py",
+    HERE / "agent/test_rooms.py",
+    HERE / "browser/test_whole_path.py",
+}
 REQUIRE = "HUB_TESTS_REQUIRE"
 
 
@@ -52,13 +56,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the rehearsals first and the browser's tests last.
-
-    The rehearsals take half a minute of real time and little of the processor's: one worker waits for them while
-    the others run the rest. Playwright, until it is closed, keeps an event loop running in its thread: a test that
-    comes later and calls `asyncio.run` would fail.
-    """
-    items.sort(key=lambda item: (item.path != REHEARSALS, BROWSER in item.path.parents))
+    """Begin with the files that take half a minute of real time, so that no worker is left with one at the end."""
+    items.sort(key=lambda item: item.path not in LONGEST)
 
 
 @pytest.hookimpl(wrapper=True)

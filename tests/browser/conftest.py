@@ -32,9 +32,13 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, started once."""
+    """Debian's Chromium, started once for a file.
+
+    Until it is closed, Playwright keeps an event loop running in this thread: a test of another file that calls
+    `asyncio.run` would fail.
+    """
     if not CHROMIUM.exists():
         pytest.skip(f"no browser: {CHROMIUM} is absent (Debian: apt-get install chromium)")
     with sync_playwright() as driver:
@@ -43,7 +47,7 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """One browser profile: each test has a tab of its own, and every server an origin of its own."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
