@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MODES = ("livekit", "rehearsal")
 EXECUTORS = ("thread", "process")
+LIVEKIT = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
 
 
 class SettingError(ValueError):
@@ -64,16 +65,21 @@ class Settings:
 
 
 def _check_livekit(environment: Mapping[str, str]) -> None:
-    for name in ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"):
-        if not environment.get(name):
-            raise SettingError(f"{name} is not set; set it, or start the agent in rehearsal mode")
+    missing = [name for name in LIVEKIT if not environment.get(name)]
+    if missing:
+        named = f"{missing[0]} is" if len(missing) == 1 else f"{', '.join(missing)} are"
+        raise SettingError(
+            f"{named} not set; set what is missing where the hub is started and start it again, or start the"
+            " agent in rehearsal mode"
+        )
     url = environment["LIVEKIT_URL"]
     parts = urlsplit(url)
     if parts.scheme not in ("ws", "wss", "http", "https") or not parts.netloc:
         raise SettingError(f"LIVEKIT_URL is {url!r}; it must look like wss://host or ws://host:7880")
     if not environment.get("OPENAI_API_KEY") and not environment.get("OPENAI_BASE_URL"):
         raise SettingError(
-            "OPENAI_API_KEY is not set; set it, or OPENAI_BASE_URL for a local OpenAI-compatible server"
+            "OPENAI_API_KEY is not set; set it, or OPENAI_BASE_URL for a local OpenAI-compatible server, where the"
+            " hub is started, and start it again"
         )
 
 

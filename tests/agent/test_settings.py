@@ -50,6 +50,12 @@ def test_what_is_missing_is_named(name: str, how: str) -> None:
         Settings.from_env(environment)
 
 
+def test_all_that_is_missing_of_livekit_is_named_at_once() -> None:
+    environment = {"AGENT_MODE": "livekit", "LIVEKIT_URL": COMPLETE["LIVEKIT_URL"], "OPENAI_API_KEY": "sk-1"}
+    with pytest.raises(SettingError, match=r"^LIVEKIT_API_KEY, LIVEKIT_API_SECRET are not set"):
+        Settings.from_env(environment)
+
+
 def test_a_local_endpoint_needs_no_openai_key() -> None:
     environment = {**COMPLETE, "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
     del environment["OPENAI_API_KEY"]
