@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import io
 import os
+import re
 from typing import TYPE_CHECKING, Final
 
 from dotenv import dotenv_values
@@ -23,7 +24,17 @@ if TYPE_CHECKING:
 FILES: Final = (".env", ".env.local")
 """Later ones win."""
 PREFIXES: Final = ("STREAM_", "AGENT_")
-"""Names that begin so are ours; LIVEKIT_ and OPENAI_ are read by their own libraries, too."""
+"""Names that begin so are ours."""
+SHARED: Final = ("LIVEKIT_", "OPENAI_")
+"""Names that begin so are read by libraries of these makers, too: most that are unknown here are theirs."""
+SIMILAR: Final = 0.75
+MISSPELT: Final = 0.83
+"""How alike two names are, from 0 to 1, for one to be offered in place of the other; for one to pass for the other.
+Names that those libraries read stay below the second; `test_names_of_other_libraries_are_no_concern` has them."""
+
+_OPEN_QUOTE: Final = re.compile(
+    r"""\s*(?:export\s+)?[^=\s]+[^\S\n]*=[^\S\n]*(["'])(?:\\.|(?!\1).)*(?:\n|\Z)"""
+)
 
 
 def read(folder: Path, environ: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -54,17 +65,25 @@ def doubts(values: Mapping[str, str], known: Collection[str]) -> tuple[str, ...]
         values: what is set.
         known: the names that something reads.
     """
-    strange = (
-        name
-        for name in sorted(values)
-        if name.startswith(PREFIXES) and name not in known and values[name].strip()
-    )
-    return tuple(f"{name} is not a setting that is known here.{_meant(name, known)}" for name in strange)
+    given = {name for name, text in values.items() if text.strip()}
+    found = []
+    for name in sorted(given - set(known)):
+        if name.startswith(PREFIXES):
+            near = _nearest(name, known, SIMILAR)
+        elif name.startswith(SHARED):
+            # Whoever has set the right name, too, has not misspelt it.
+            near = _nearest(name, set(known) - given, MISSPELT)
+            if near is None:
+                continue
+        else:
+            continue
+        meant = f"Did you mean {near}?" if near else "See `flask_server.py --help`."
+        found.append(f"{name} is not a setting that is known here. {meant}")
+    return tuple(found)
 
 
-def _meant(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.75)
-    return f" Did you mean {near[0]}?" if near else " See `flask_server.py --help`."
+def _nearest(name: str, known: Iterable[str], cutoff: float) -> str | None:
+    return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=cutoff)), None)
 
 
 def _of_file(path: Path) -> dict[str, str]:
@@ -76,10 +95,17 @@ def _of_file(path: Path) -> dict[str, str]:
         raise SettingsError(f"{path.name}: it is not UTF-8; save it so.") from error
     for binding in parse_stream(io.StringIO(text)):
         if binding.error or (binding.key is not None and binding.value is None):
-            raise SettingsError(f"{path.name}, line {_line(binding)}: expected NAME=value, or a comment.")
+            raise SettingsError(f"{path.name}, line {_line(binding)}: {_wrong(binding)}")
     return {
         name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value is not None
     }
+
+
+def _wrong(binding: Binding) -> str:
+    quoted = _OPEN_QUOTE.match(binding.original.string)
+    if quoted:
+        return f"the value begins with a quote ({quoted[1]}) that is not closed."
+    return "expected NAME=value, or a comment."
 
 
 def _line(binding: Binding) -> int:
