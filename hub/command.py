@@ -15,8 +15,8 @@ from gevent.event import Event
 
 from hub import __version__, logs
 from hub.address import parse_address
-from hub.agent_mode import choose_mode
-from hub.auth import OPERATE
+from hub.agent_mode import choose_mode, listing
+from hub.auth import OPERATE, PUBLISH, SUBSCRIBE
 from hub.errors import SettingsError, StorageError
 from hub.serving import begin
 from hub.settings import AGENT_TABLE, TABLE, Settings, load
@@ -126,9 +126,24 @@ def _greet(parts: Services) -> None:
     print(
         f"\n  Live page   {parts.url}/\n"
         f"  Next        curl -X POST {parts.url}/api/agent/start{key}\n"
-        f"  The agent   will run in {mode} mode: {why}\n",
+        f"  The agent   will run in {mode} mode: {why}\n"
+        f"  Keys        {_keys_needed(parts)}\n",
         flush=True,
     )
+
+
+def _keys_needed(parts: Services) -> str:
+    names = {
+        PUBLISH: ("publishing", "STREAM_PUBLISH_KEYS"),
+        SUBSCRIBE: ("reading", "STREAM_SUBSCRIBE_KEYS"),
+        OPERATE: ("operating", "STREAM_OPERATOR_KEYS"),
+    }
+    free = [name for scope, name in names.items() if scope in parts.authenticator.open_scopes]
+    if not free:
+        return "are needed for publishing, reading and operating"
+    whom = "by whoever reaches the server" if parts.settings.allow_open else "on this machine"
+    unset = f"{listing([setting for _, setting in free])} {'is' if len(free) == 1 else 'are'} not set"
+    return f"are not needed for {listing([scope for scope, _ in free])} {whom}: {unset}"
 
 
 def _reachable(host: str) -> str:

@@ -117,7 +117,7 @@ def test_it_prints_the_page_the_next_command_and_the_mode(start: Callable[..., R
     server = start()
     block = server.output()
     assert f"curl -X POST {server.url}/api/agent/start" in block
-    assert "rehearsal mode: LIVEKIT_URL and OPENAI_API_KEY (or OPENAI_BASE_URL) are not set." in block
+    assert "rehearsal mode: LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET and OPENAI_API_KEY (or" in block
     assert requests.get(f"{server.url}/", timeout=SECONDS).headers["Content-Type"].startswith("text/html")
 
 
@@ -128,6 +128,33 @@ def test_with_keys_the_next_command_has_a_place_for_one(start: Callable[..., Run
     command = f'curl -X POST {server.url}/api/agent/start -H "X-API-Key: KEY"\n'
     assert command in server.output()
     assert secret not in server.output()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {},
+            "are not needed for publishing, reading and operating on this machine: STREAM_PUBLISH_KEYS, "
+            "STREAM_SUBSCRIBE_KEYS and STREAM_OPERATOR_KEYS are not set",
+        ),
+        (
+            {"STREAM_SUBSCRIBE_KEYS": "hunter2", "STREAM_OPERATOR_KEYS": "hunter3"},
+            "are not needed for publishing on this machine: STREAM_PUBLISH_KEYS is not set",
+        ),
+        (
+            {"STREAM_PUBLISH_KEYS": "hunter2", "STREAM_OPERATOR_KEYS": "hunter3", "STREAM_ALLOW_OPEN": "1"},
+            "are not needed for reading by whoever reaches the server: STREAM_SUBSCRIBE_KEYS is not set",
+        ),
+        ({"STREAM_JWT_SECRET": "hunter2" * 5}, "are needed for publishing, reading and operating"),
+    ],
+)
+def test_it_says_what_needs_no_key(
+    start: Callable[..., Running], settings: dict[str, str], said: str
+) -> None:
+    block = start(**settings).output()
+    assert f"\n  Keys        {said}\n" in block
+    assert "hunter" not in block
 
 
 def test_a_misspelt_setting_is_told_before_the_server_listens(start: Callable[..., Running]) -> None:
@@ -145,8 +172,14 @@ def test_a_malformed_line_of_a_file_keeps_it_from_starting(tmp_path: Path) -> No
 
 
 def test_with_livekit_and_a_model_it_says_livekit(start: Callable[..., Running]) -> None:
-    server = start(LIVEKIT_URL="ws://localhost:7880", OPENAI_BASE_URL="http://localhost:1/v1")
-    assert "livekit mode: LIVEKIT_URL is ws://localhost:7880." in server.output()
+    given = {"LIVEKIT_URL": "ws://localhost:7880", "OPENAI_BASE_URL": "http://localhost:1/v1"}
+    server = start(**given, LIVEKIT_API_KEY="devkey", LIVEKIT_API_SECRET="secret")
+    assert "livekit mode: LIVEKIT_URL is ws://localhost:7880.\n" in server.output()
+    server = start(**given, LIVEKIT_API_KEY="devkey", STREAM_HISTORY="memory://")
+    assert (
+        "livekit mode: LIVEKIT_URL is ws://localhost:7880, but LIVEKIT_API_SECRET is not set"
+        in server.output()
+    )
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ class Authenticator:
                 "proxy: send a key, or name the proxy in STREAM_TRUSTED_PROXIES."
             )
         return Unauthorized(
-            f"This needs a credential with the scope {scope}: send `Authorization: Bearer` or `X-API-Key`."
+            f"This needs a credential with the scope {scope}: send `Authorization: Bearer KEY` or `X-API-Key: KEY`."
         )
 
 

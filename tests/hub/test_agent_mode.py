@@ -8,16 +8,29 @@ from hub.agent_mode import choose_mode
 from hub.settings import Settings
 
 URL = "ws://localhost:7880"
+KEYS = {"livekit_api_key": "k", "livekit_api_secret": "s"}
+MODEL = "OPENAI_API_KEY (or OPENAI_BASE_URL)"
 
 
 @pytest.mark.parametrize(
     ("settings", "mode", "why"),
     [
-        ({}, "rehearsal", "LIVEKIT_URL and OPENAI_API_KEY (or OPENAI_BASE_URL) are not set."),
-        ({"livekit_url": URL}, "rehearsal", "OPENAI_API_KEY (or OPENAI_BASE_URL) is not set."),
-        ({"openai_api_key": "k"}, "rehearsal", "LIVEKIT_URL is not set."),
-        ({"livekit_url": URL, "openai_api_key": "k"}, "livekit", f"LIVEKIT_URL is {URL}."),
-        ({"livekit_url": URL, "openai_base_url": "http://x/v1"}, "livekit", f"LIVEKIT_URL is {URL}."),
+        ({}, "rehearsal", f"LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET and {MODEL} are not set."),
+        (
+            {"livekit_url": URL},
+            "rehearsal",
+            f"LIVEKIT_API_KEY, LIVEKIT_API_SECRET and {MODEL} are not set.",
+        ),
+        ({"livekit_url": URL, **KEYS}, "rehearsal", f"{MODEL} is not set."),
+        ({"openai_api_key": "k", **KEYS}, "rehearsal", "LIVEKIT_URL is not set."),
+        ({"livekit_url": URL, "openai_api_key": "k", **KEYS}, "livekit", f"LIVEKIT_URL is {URL}."),
+        ({"livekit_url": URL, "openai_base_url": "http://x/v1", **KEYS}, "livekit", f"LIVEKIT_URL is {URL}."),
+        (
+            {"livekit_url": URL, "openai_api_key": "k"},
+            "livekit",
+            f"LIVEKIT_URL is {URL}, but LIVEKIT_API_KEY and LIVEKIT_API_SECRET are not set, without which it "
+            "cannot start.",
+        ),
     ],
 )
 def test_it_is_livekit_where_livekit_and_models_are_set(

@@ -197,7 +197,7 @@ def test_a_key_with_two_dots_is_a_key() -> None:
 @pytest.mark.parametrize("scope", ["publish", "subscribe", "operate", "join", "nonsense"])
 def test_401_without_a_credential_and_403_with_one_that_lacks_the_scope(scope: str) -> None:
     auth = hub(**KEYED)
-    with pytest.raises(Unauthorized, match=scope):
+    with pytest.raises(Unauthorized, match=rf"{scope}: send `Authorization: Bearer KEY` or `X-API-Key: KEY`"):
         auth.require(auth.authenticate(None, NOW), scope)
     other = "s" if scope == "publish" else "p"
     with pytest.raises(Forbidden, match=f"{'subscribe' if other == 's' else 'publish'}-key-1.*{scope}"):

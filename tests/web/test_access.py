@@ -365,7 +365,10 @@ def test_a_start_does_not_show_the_agent_of_another_room() -> None:
         ({"mode": "livekit"}, "It runs in rehearsal mode already: stop it to start it in livekit mode."),
         ({"room": "b"}, "It rehearses in another room already: stop it to start it in b."),
         ({"mode": "rehearsal", "room": "a"}, "It was asked for."),
-        ({}, "LIVEKIT_URL and OPENAI_API_KEY (or OPENAI_BASE_URL) are not set."),
+        (
+            {},
+            "LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET and OPENAI_API_KEY (or OPENAI_BASE_URL) are not set.",
+        ),
     ],
 )
 def test_a_second_start_says_when_it_is_not_what_was_asked_for(asked: dict[str, str], why: str) -> None:
