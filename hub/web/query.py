@@ -49,8 +49,8 @@ def filters(args: MultiDict[str, str]) -> Interest:
     return Interest(rooms=room, types=kind, participants=participant, sessions=session)
 
 
-def count(args: MultiDict[str, str], name: str, default: int, most: int) -> int:
-    """Read a count from 0; more than `most` counts as `most`.
+def count(args: MultiDict[str, str], name: str, default: int, most: int, *, least: int = 0) -> int:
+    """Read a count; more than `most` counts as `most`.
 
     Raises:
         BadRequest: not a count.
@@ -58,8 +58,8 @@ def count(args: MultiDict[str, str], name: str, default: int, most: int) -> int:
     text = args.get(name)
     if text is None or text == "":
         return default
-    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
-        raise BadRequest(f"{name}={text[:40]!r}: expected a count from 0 to {most}.", field=name)
+    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS and int(text) >= least):
+        raise BadRequest(f"{name}={text[:40]!r}: expected a count from {least} to {most}.", field=name)
     return min(int(text), most)
 
 

@@ -37,8 +37,8 @@ def events() -> Response:
     grant = access.require(SUBSCRIBE)
     query.only(args, PARAMETERS)
     interest = access.interest_of(grant, query.filters(args))
-    limit = query.count(args, "limit", DEFAULT_LIMIT, MAX_LIMIT)
-    limit = max(1, min(limit, query.count(args, "last", limit, MAX_LIMIT)))
+    limit = query.count(args, "limit", DEFAULT_LIMIT, MAX_LIMIT, least=1)
+    limit = min(limit, query.count(args, "last", limit, MAX_LIMIT, least=1))
     after, before, last = _position(parts, "after"), _position(parts, "before"), "last" in args
     if (after is not None) + (before is not None) + last > 1:
         raise BadRequest("after, before and last exclude each other: send one of them.")

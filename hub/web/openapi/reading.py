@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from hub.auth import OPERATE, SUBSCRIBE
 from hub.errors import BadRequest, NotFound, TooMany, Unavailable
@@ -16,9 +16,12 @@ STREAMING: Final = "Streaming"
 HISTORY: Final = "History and rooms"
 
 _NAMES: Final = {"type": "array", "items": {"type": "string"}}
-_COUNT: Final = {
-    "anyOf": [{"type": "integer", "minimum": 0, "maximum": 10**MOST_DIGITS - 1}, {"enum": [""]}],
-}
+
+
+def _count(least: int) -> dict[str, Any]:
+    return {"anyOf": [{"type": "integer", "minimum": least, "maximum": 10**MOST_DIGITS - 1}, {"enum": [""]}]}
+
+
 _FLAG: Final = {"type": "string", "enum": ["1", "0", "true", "false", ""]}
 _CURSOR: Final = {"type": "string", "maxLength": MAX_CURSOR}
 
@@ -43,7 +46,7 @@ _STREAM_QUERY: Final = (
         _CURSOR,
         "Go on after this id, where the header cannot be set. One that cannot be honoured gets a `stream_reset`.",
     ),
-    Parameter("replay", "query", _COUNT, "The last so many matching events first.", 20),
+    Parameter("replay", "query", _count(0), "The last so many matching events first.", 20),
     Parameter("snapshot", "query", _FLAG, "The present state of the rooms first.", "1"),
     Parameter("Last-Event-ID", "header", _CURSOR, "As `last_event_id`, which it wins over."),
 )
@@ -134,8 +137,10 @@ ENDPOINTS: Final = (
                 "Go on after this id. Not together with `before` or `last`.",
             ),
             Parameter("before", "query", {"type": "string"}, "Go back from this id."),
-            Parameter("last", "query", _COUNT, "The newest so many; without a number, the newest `limit`."),
-            Parameter("limit", "query", _COUNT, "How many at most: 100, up to 1000.", 10),
+            Parameter(
+                "last", "query", _count(1), "The newest so many; without a number, the newest `limit`."
+            ),
+            Parameter("limit", "query", _count(1), "How many at most: 100, up to 1000.", 10),
         ),
         answers=ok(
             EventsPage,
