@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
-from hub.errors import BadRequest, InvalidBody
+from hub import bodies
+from hub.errors import InvalidBody
 
 if TYPE_CHECKING:
     from livekit.protocol.room import RoomConfiguration
@@ -49,14 +50,12 @@ def parse_request(body: bytes) -> TokenRequest:
     """
     if not body.strip():
         return TokenRequest()
+    fields = bodies.read(body, dict[str, Any])
+    plain = {_CAPITAL.sub(r"_\1", name).lower(): value for name, value in fields.items()}
     try:
-        fields = msgspec.json.decode(body, type=dict[str, Any])
-        plain = {_CAPITAL.sub(r"_\1", name).lower(): value for name, value in fields.items()}
         return msgspec.convert(plain, TokenRequest)
     except msgspec.ValidationError as error:
-        raise InvalidBody(f"{error}.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"The body is not JSON: {error}.") from error
+        raise bodies.refusal(error, TokenRequest) from error
 
 
 class Minter:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from flask import Response, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
-from hub import errors
+from hub import bodies, errors
 from hub.web import access
 
 if TYPE_CHECKING:
@@ -64,11 +64,23 @@ def _hub_error(error: errors.HubError) -> Response:
 
 def _http_error(error: HTTPException) -> Response:
     status = error.code or 500
-    answer = problem(status, TITLES.get(status, error.name), error.description or error.name)
+    answer = problem(status, TITLES.get(status, error.name), _detail(error))
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):
             answer.headers[name] = value
     return answer
+
+
+def _detail(error: HTTPException) -> str:
+    """Say what is wrong in the hub's own words; the path is left out, as it may hold what belongs elsewhere."""
+    if isinstance(error, NotFound):
+        return "There is nothing at this path: /docs tells what there is."
+    if isinstance(error, MethodNotAllowed):
+        taken = sorted(set(error.valid_methods or ()) - {"OPTIONS"})
+        return f"{request.method[:20]} is not taken at this path: use {' or '.join(taken)}."
+    if isinstance(error, RequestEntityTooLarge):
+        return f"The body has more than {request.max_content_length} bytes, which is the most that is taken here."
+    return error.description or error.name
 
 
 def _unexpected(error: Exception) -> Response:
@@ -89,12 +101,7 @@ def body(kind: type[Asked]) -> Asked:
     data = request.get_data(cache=False)
     if not data.strip():
         return kind()
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except msgspec.ValidationError as error:
-        raise errors.InvalidBody(f"{error}.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise errors.BadRequest(f"The body is not JSON: {error}.") from error
+    return bodies.read(data, kind)
 
 
 def raise_met(environ: dict[str, Any]) -> None:

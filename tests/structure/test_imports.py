@@ -21,6 +21,7 @@ PURE = (
     "hub.address",
     "hub.agent_mode",
     "hub.auth",
+    "hub.bodies",
     "hub.conversation",
     "hub.counters",
     "hub.cursor",

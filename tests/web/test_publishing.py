@@ -306,9 +306,13 @@ def test_a_posted_id_names_event_id(client: FlaskClient) -> None:
 )
 def test_every_error_is_a_problem(client: FlaskClient, method: str, path: str, status: int) -> None:
     answer = client.open(path, method=method)
-    assert_problem(answer, status)
+    detail = assert_problem(answer, status)["detail"]
     if status == 405:
         assert answer.headers["Allow"]
+        assert detail.startswith(f"{method} is not taken at this path: use ")
+        assert detail.removesuffix(".").split()[-1] in answer.headers["Allow"]
+    elif path != "/api/rooms/nobody":
+        assert detail == "There is nothing at this path: /docs tells what there is."
 
 
 @pytest.mark.parametrize("path", ["/api/agent/start", "/api/stream/ticket"])
@@ -319,10 +323,28 @@ def test_bodies_of_other_endpoints_are_checked_too(client: FlaskClient, path: st
     assert_problem(answer, answer.status_code)
 
 
+def test_a_mode_that_is_none_is_named_with_those_that_are(client: FlaskClient) -> None:
+    problem = assert_problem(client.post("/api/agent/start", json={"mode": "Livekit"}), 422)
+    assert (problem["field"], problem["detail"]) == (
+        "mode",
+        "mode: 'Livekit': expected auto, livekit or rehearsal.",
+    )
+
+
 @pytest.mark.parametrize(
     "query",
     [
-        *("limit=x", "limit=-1", "limit=1.5", "limit=9999999999", "after=nope", "before=other-5"),
+        *(
+            "limit=x",
+            "limit=-1",
+            "limit=0",
+            "last=0",
+            "last=3&limit=0",
+            "limit=1.5",
+            "limit=9999999999",
+            "after=nope",
+            "before=other-5",
+        ),
         *("after=%00", "limit=%D9%A1", "after=x-1&before=x-1"),
     ],
 )
