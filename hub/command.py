@@ -142,6 +142,8 @@ def _keys_needed(parts: Services) -> str:
     if not free:
         return "are needed for publishing, reading and operating"
     whom = "by whoever reaches the server" if parts.settings.allow_open else "on this machine"
+    if len(free) == len(names):
+        return f"are not needed {whom}: none is set"
     unset = f"{listing([setting for _, setting in free])} {'is' if len(free) == 1 else 'are'} not set"
     return f"are not needed for {listing([scope for scope, _ in free])} {whom}: {unset}"
 

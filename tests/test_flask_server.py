@@ -133,10 +133,11 @@ def test_with_keys_the_next_command_has_a_place_for_one(start: Callable[..., Run
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
+        ({}, "are not needed on this machine: none is set"),
         (
-            {},
-            "are not needed for publishing, reading and operating on this machine: STREAM_PUBLISH_KEYS, "
-            "STREAM_SUBSCRIBE_KEYS and STREAM_OPERATOR_KEYS are not set",
+            {"STREAM_SUBSCRIBE_KEYS": "hunter2"},
+            "are not needed for publishing and operating on this machine: STREAM_PUBLISH_KEYS and "
+            "STREAM_OPERATOR_KEYS are not set",
         ),
         (
             {"STREAM_SUBSCRIBE_KEYS": "hunter2", "STREAM_OPERATOR_KEYS": "hunter3"},
