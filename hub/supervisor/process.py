@@ -52,6 +52,9 @@ FLOOD_PAUSE = 0.005
 LOOK = 500
 """Milliseconds between two looks at whether the child has gone while somebody else holds its pipes."""
 
+MOST_SESSIONS = 1_000_000
+"""Live sessions that are believed."""
+
 LEFTOVER_CHUNKS = 64
 """What is still read from the pipes after the child's end, in chunks."""
 
@@ -66,7 +69,7 @@ class Told:
 
 
 def parse_told(line: bytes) -> Told:
-    """Reads one line of the control socket.
+    """Reads one line of the control socket; a number of sessions that cannot be right counts as none.
 
     Raises:
         ValueError: the line is not a JSON object with a state that a child may tell.
@@ -76,7 +79,8 @@ def parse_told(line: bytes) -> Told:
     if state not in ("ready", "running", "failed", "draining"):
         raise ValueError('it must be an object whose "state" is ready, running, failed or draining')
     sessions, reason = message.get("sessions"), message.get("reason")
-    count = sessions if isinstance(sessions, int) and sessions > 0 else 0
+    # True is an int, too; and what no machine can hold would be told to pages and to Prometheus.
+    count = sessions if type(sessions) is int and 0 < sessions <= MOST_SESSIONS else 0
     return Told(State(state), count, reason if isinstance(reason, str) else "")
 
 

@@ -23,11 +23,12 @@ class State(StrEnum):
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.STOPPED: frozenset({State.STARTING}),
     State.STARTING: frozenset({State.READY, State.RUNNING, State.DRAINING, State.STOPPED, State.FAILED}),
-    State.READY: frozenset({State.RUNNING, State.DRAINING, State.STOPPED, State.FAILED}),
-    State.RUNNING: frozenset({State.READY, State.DRAINING, State.STOPPED, State.FAILED}),
+    State.READY: frozenset({State.READY, State.RUNNING, State.DRAINING, State.STOPPED, State.FAILED}),
+    State.RUNNING: frozenset({State.RUNNING, State.READY, State.DRAINING, State.STOPPED, State.FAILED}),
     State.DRAINING: frozenset({State.STOPPED, State.FAILED}),
     State.FAILED: frozenset({State.STARTING, State.STOPPED}),
 }
+"""What may follow. `ready` and `running` may follow themselves: what keeps new rooms from the agent comes and goes."""
 
 ALIVE = frozenset({State.STARTING, State.READY, State.RUNNING, State.DRAINING})
 """The states in which a process exists."""

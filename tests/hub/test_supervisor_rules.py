@@ -1,13 +1,14 @@
 """The supervisor's pure parts: what state may follow, when to start again, what is kept of the output."""
 
 import json
+import logging
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.supervisor.logs import LINE_LIMIT, Cleaner, Splitter, Tail
+from hub.supervisor.logs import LINE_LIMIT, Cleaner, Splitter, Tail, levelled
 from hub.supervisor.process import exit_name, parse_told
 from hub.supervisor.states import ALIVE, TRANSITIONS, Past, Policy, State, after_told, judge
 
@@ -18,6 +19,10 @@ def test_every_state_has_a_row_and_can_be_reached_and_left():
     assert set(TRANSITIONS) == set(State)
     assert {after for row in TRANSITIONS.values() for after in row} == set(State)
     assert all(TRANSITIONS[state] for state in State)
+
+
+def test_only_ready_and_running_may_follow_themselves():
+    assert {state for state in State if state in TRANSITIONS[state]} == {State.READY, State.RUNNING}
 
 
 def test_a_living_process_can_always_end_and_a_dead_one_can_only_be_started_or_written_off():
@@ -104,6 +109,24 @@ def test_no_value_in_a_control_message_breaks_it(value):
 
 
 @pytest.mark.parametrize(
+    ("told", "count"),
+    [
+        ("3", 3),
+        ("true", 0),
+        ("false", 0),
+        ("-1", 0),
+        ("2.0", 0),
+        ('"3"', 0),
+        ("1000000", 1_000_000),
+        ("1" * 30, 0),
+    ],
+)
+def test_a_number_of_sessions_that_cannot_be_right_counts_as_none(told, count):
+    found = parse_told(b'{"state": "running", "sessions": %s}' % told.encode()).sessions
+    assert (found, type(found)) == (count, int)
+
+
+@pytest.mark.parametrize(
     "line", [b"", b"x", b"[]", b"3", b"{}", b'{"state":"stopped"}', b'{"state":["ready"]}', b"\xff"]
 )
 def test_a_control_message_without_a_tellable_state_is_refused(line):
@@ -159,6 +182,24 @@ def test_a_line_is_freed_of_escapes_and_control_characters_and_is_not_too_long()
 def test_half_of_a_surrogate_pair_is_not_passed_on():
     reason = parse_told(rb'{"state": "ready", "reason": "no \udcff here, \ud83d\ude00"}').reason
     assert Cleaner({}).clean(reason).encode() == "no \ufffd here, \U0001f600".encode()
+
+
+@pytest.mark.parametrize(
+    ("line", "level", "words"),
+    [
+        ("INFO livekit.agents: starting worker", logging.INFO, "livekit.agents: starting worker"),
+        ("WARNING livekit.agents: slow", logging.WARNING, "livekit.agents: slow"),
+        ("ERROR:root:no space after it", logging.INFO, "ERROR:root:no space after it"),
+        ("CRITICAL: it ends", logging.CRITICAL, "it ends"),
+        ("DEBUG  x", logging.DEBUG, "x"),
+        ("INFORMATION about it", logging.INFO, "INFORMATION about it"),
+        ("ERROR", logging.INFO, "ERROR"),
+        ("Traceback (most recent call last):", logging.INFO, "Traceback (most recent call last):"),
+        ("", logging.INFO, ""),
+    ],
+)
+def test_a_line_tells_its_level(line, level, words):
+    assert levelled(line) == (level, words)
 
 
 def test_the_tail_keeps_the_last_lines():
