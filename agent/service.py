@@ -34,6 +34,18 @@ READY_MESSAGE = "Voice agent is ready and listening"
 PAUSE_BETWEEN_REHEARSALS_SECONDS = 4.0
 REPORT_SECONDS = 0.2
 
+ROUTINE = frozenset(
+    {
+        "plugin registered",
+        "preloading plugins",
+        "initializing job runner",
+        "job runner initialized",
+        "initializing process",
+        "process initialized",
+    }
+)
+"""What LiveKit logs at every start, and again for each session's successor: it says nothing about any session."""
+
 FULL_LOAD = 0.7
 """livekit-server gives no job to a worker that tells this load or more (its `agents.target_load`), and says nothing."""
 
@@ -56,6 +68,8 @@ def serve(settings: Settings, control: Control) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     for chatty in ("httpx", "httpx2"):  # openai's client tells every request
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(lambda record: str(record.msg) not in ROUTINE)
     try:
         failure = asyncio.run(_Service(settings, control).run())
     except (ValueError, OSError) as error:
@@ -135,6 +149,7 @@ class _Service:
         if not self._ready:
             self._ready = True
             self._control.tell("ready")
+            logger.info(READY_MESSAGE)
             self._poster.post({"type": "agent_ready", "message": READY_MESSAGE, "timestamp": time.time()})
 
     def _tell_trouble(self, message: str) -> None:

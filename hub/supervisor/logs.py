@@ -25,6 +25,10 @@ SECRET_NAME = re.compile(r"(KEY|SECRET|TOKEN|PASSWORD)S?$", re.IGNORECASE)
 SHORTEST_SECRET = 4
 """Shorter values are not hidden: they would punch holes into ordinary words."""
 
+LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+"""Python's names of log levels, and their numbers."""
+
+_LEVELLED = re.compile(rf"({'|'.join(LEVELS)}):? +(\S.*)", re.DOTALL)
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]")
 _UNSHOWN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters; and halves of surrogate pairs, which JSON can tell and UTF-8 cannot."""
@@ -75,6 +79,12 @@ class Cleaner:
         if self._hidden:
             text = self._hidden.sub("[hidden]", text)
         return text if len(text) <= LINE_LIMIT else text[:LINE_LIMIT] + " ..."
+
+
+def levelled(line: str) -> tuple[int, str]:
+    """The level that a line begins with, and the rest of it; a line that names none is information."""
+    found = _LEVELLED.fullmatch(line)
+    return (LEVELS[found[1]], found[2]) if found else (LEVELS["INFO"], line)
 
 
 class Tail:

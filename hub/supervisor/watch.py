@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hub.logs import Gate
-from hub.supervisor.logs import LINES_KEPT, Cleaner, Tail
+from hub.supervisor.logs import LINES_KEPT, Cleaner, Tail, levelled
 from hub.supervisor.process import WITHHELD, Child, Told, exit_name, parse_told
 from hub.supervisor.report import (
     AgentStatus,
@@ -286,7 +286,8 @@ class Supervisor:
         if skipped:
             agent_logger.warning("%d lines of the agent's log were left out here", skipped)
         for text in passing:
-            agent_logger.info("%s", text)
+            level, words = levelled(text)
+            agent_logger.log(level, "%s", words)
 
     def _on_told(self, run: _Run, child: Child, lines: list[bytes]) -> None:
         for line in lines:
@@ -308,14 +309,14 @@ class Supervisor:
             run.cause = run.cleaner.clean(told.reason) or "the agent said that it failed, without a reason"
             self._set_timer(run, self._policy.failed_grace, run.cause)
             return
-        state = after_told(self._state, told.state)
+        before, state = self._state, after_told(self._state, told.state)
         run.sessions = told.sessions
         if state in (State.READY, State.RUNNING):
             run.ready_at = self._clock() if run.ready_at is None else run.ready_at
             run.cause = None
             self._set_timer(run, None)
         trouble = run.cleaner.clean(told.reason) or None
-        if state is not self._state or (state is told.state and trouble != run.trouble):
+        if told.state in TRANSITIONS[before] and (state is not before or trouble != run.trouble):
             run.trouble = trouble
             self._change(state, reason=trouble)
 
@@ -383,7 +384,7 @@ class Supervisor:
         **more: object,
     ) -> None:
         """The only place where the state changes, with `_cond` held."""
-        if state is not self._state and state not in TRANSITIONS[self._state]:
+        if state not in TRANSITIONS[self._state]:
             raise RuntimeError(f"the agent process cannot go from {self._state} to {state}")
         self._state = state
         if pid is None and self._run is not None and self._run.child is not None:

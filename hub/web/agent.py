@@ -10,7 +10,7 @@ from flask import Blueprint, Response
 from hub.agent_mode import choose_mode
 from hub.auth import OPERATE, require_room
 from hub.errors import Unavailable
-from hub.supervisor import SupervisorClosedError
+from hub.supervisor import State, SupervisorClosedError
 from hub.web import access, answers
 from hub.web.limits import Action
 from hub.web.services import services
@@ -60,6 +60,8 @@ def start() -> Response:
         "start", mode=found.mode, room=found.room, pid=found.pid, already_running=started.already_running
     )
     body = _describe(found, why)
+    if found.state is State.FAILED:
+        body["log"] = found.log
     if started.already_running:
         body["already_running"] = True
         body["why"] = _why_not_so(found, chosen, asked.room) or why
@@ -84,9 +86,8 @@ def status() -> Response:
     parts = services()
     found = parts.supervisor.status()
     body = _describe(found, None)
-    if not grant.allows_room(found.room):
-        # Its log may tell of other rooms.
-        body["log"] = []
+    # Its log may tell of other rooms.
+    body["log"] = found.log if grant.allows_room(found.room) else []
     mode, why = choose_mode(parts.settings)
     body["auto"] = {"mode": mode, "why": why}
     return answers.json(body)
@@ -113,7 +114,6 @@ def _describe(found: AgentStatus, why: str | None) -> AgentAnswer:
         "sessions": found.sessions,
         "last_error": found.last_error,
         "trouble": found.trouble,
-        "log": found.log,
     }
     if why is not None:
         body["why"] = why

@@ -72,7 +72,15 @@ class AgentAnswer(TypedDict):
     trouble: Annotated[
         str | None, Meta(description="Why it gets no new rooms for now, though it runs; null where it does.")
     ]
-    log: Annotated[list[str], Meta(description="Its last log lines since the last start, without secrets.")]
+    log: NotRequired[
+        Annotated[
+            list[str],
+            Meta(
+                description="Its last log lines since the last start, without secrets. In the status, and in the "
+                "answer to a start that has failed."
+            ),
+        ]
+    ]
     why: NotRequired[
         Annotated[
             str,

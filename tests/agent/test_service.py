@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from agent.service import CLOSE_SECONDS, FLUSH_SECONDS, FULL_LOAD, TASKS_SECONDS, _make_server, _told_load
+from agent.service import (
+    CLOSE_SECONDS,
+    FLUSH_SECONDS,
+    FULL_LOAD,
+    READY_MESSAGE,
+    ROUTINE,
+    TASKS_SECONDS,
+    _make_server,
+    _told_load,
+)
 from agent.settings import Settings
 from hub.web.services import AGENT_BUDGET
 from tests.agent.receiver import Receiver
@@ -114,6 +123,9 @@ def test_a_stop_ends_the_session_and_sends_its_last_events(receiver: Receiver) -
     with WorkerProcess(**settings(receiver, AGENT_MODE="rehearsal")) as worker:
         worker.wait_for_state("running")
         receiver.wait_for(lambda _events: receiver.of_type("agent_speech_started"))
+        assert f"INFO agent.service: {READY_MESSAGE}\n" in worker.log
+        assert "INFO livekit.agents: starting worker\n" in worker.log
+        assert not [words for words in ROUTINE if words in worker.log]
         worker.process.send_signal(signal.SIGTERM)
         assert worker.process.wait(8) == 0
         worker.wait_for_state("draining")

@@ -76,6 +76,36 @@ def test_the_end_of_a_trouble_is_told_in_the_same_state():
         assert agent.status().trouble is None
 
 
+def test_a_child_that_drains_is_told_once_whatever_reasons_it_gives():
+    steps = [f'told:{{"state":"draining","reason":"reason {number}"}}' for number in range(3)]
+    with Watched("ready", *steps, "log:said", "wait") as agent:
+        agent.start("rehearsal", wait=15)
+        agent.until_logged("said")
+        agent.until_state("draining")
+        agent.stop()
+    told = [(change["state"], change["reason"]) for change in agent.changes]
+    assert told == [("starting", None), ("ready", None), ("draining", "reason 0"), ("stopped", None)]
+
+
+def test_the_childs_lines_keep_their_levels_in_the_servers_log(caplog):
+    steps = [
+        "log:INFO agent.service: all is well",
+        "log:WARNING agent.service: it is late",
+        "log:plain",
+        "ready",
+    ]
+    with caplog.at_level(logging.INFO), Watched(*steps, "wait") as agent:
+        agent.start("rehearsal", wait=15)
+        until(lambda: "plain" in caplog.text)
+        said = [(record.levelname, record.message) for record in caplog.records if record.name == "hub.agent"]
+        assert said == [
+            ("INFO", "agent.service: all is well"),
+            ("WARNING", "agent.service: it is late"),
+            ("INFO", "plain"),
+        ]
+        assert agent.status().log[1] == "WARNING agent.service: it is late"
+
+
 def test_sessions_are_counted_while_it_runs():
     with Watched("running:3", "wait") as agent:
         agent.start("livekit", wait=15)

@@ -340,7 +340,8 @@ def test_an_operator_of_one_room_cannot_touch_another_ones_agent() -> None:
     assert "log" in ask(app, "GET", "/api/agent/status", headers=own).json
     assert ask(app, "GET", "/api/agent/status", headers=other).json["log"] == []
     assert ask(app, "POST", "/api/agent/start", headers=own, json=start).status_code == 403
-    assert ask(app, "POST", "/api/agent/stop", headers=own).status_code == 200
+    stopped = ask(app, "POST", "/api/agent/stop", headers=own)
+    assert (stopped.status_code, "log" in stopped.json) == (200, False)
 
 
 def test_a_start_does_not_show_the_agent_of_another_room() -> None:
@@ -379,6 +380,13 @@ def test_a_second_start_says_when_it_is_not_what_was_asked_for(asked: dict[str, 
     parts.stop()
     assert (answer.status_code, answer.json["already_running"]) == (200, True)
     assert (answer.json["mode"], answer.json["room"], answer.json["why"]) == ("rehearsal", "a", why)
+
+
+def test_a_start_that_failed_shows_the_log() -> None:
+    app = create_app(Settings(history="memory://"), agent_command=["sh", "-c", "echo no microphone; exit 1"])
+    answer = ask(app, "POST", "/api/agent/start", json={"wait": 20})
+    services_of(app).stop()
+    assert (answer.json["state"], answer.json["log"]) == ("failed", ["no microphone"])
 
 
 def test_a_livekit_token_reads_its_room_everywhere_and_does_no_more() -> None:

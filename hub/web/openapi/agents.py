@@ -23,7 +23,6 @@ _RUNNING: Final = {
     "sessions": 1,
     "last_error": None,
     "trouble": None,
-    "log": ["INFO livekit.agents: starting worker"],
 }
 _STOPPED: Final = {
     **_RUNNING,
@@ -47,7 +46,7 @@ ENDPOINTS: Final = (
         body=(json(StartRequest, {"mode": "rehearsal", "wait": 10}),),
         answers=ok(
             AgentAnswer,
-            {**_RUNNING, "status": "starting", "state": "starting", "sessions": 0, "log": [], "why": _WHY},
+            {**_RUNNING, "status": "starting", "state": "starting", "sessions": 0, "why": _WHY},
             "It starts, or ran already.",
         ),
         errors=(Unavailable,),
@@ -67,6 +66,14 @@ ENDPOINTS: Final = (
         group=GROUP,
         summary="The agent's state",
         scope=OPERATE,
-        answers=ok(AgentAnswer, {**_RUNNING, "auto": {"mode": "rehearsal", "why": _WHY}}, "Its state."),
+        answers=ok(
+            AgentAnswer,
+            {
+                **_RUNNING,
+                "log": ["INFO livekit.agents: starting worker"],
+                "auto": {"mode": "rehearsal", "why": _WHY},
+            },
+            "Its state.",
+        ),
     ),
 )
