@@ -156,7 +156,7 @@ def note(action: str, **what: Any) -> None:
 
 
 def note_refusal_of(parts: Services, environ: Environ, error: HubError, route: str | None) -> None:
-    """Count a refusal, and write it to the audit where it is about who asks.
+    """Count a refusal, and write it to the audit where it is about who asks; of a flood, so many lines a second.
 
     Args:
         parts: the hub's services.
@@ -165,8 +165,13 @@ def note_refusal_of(parts: Services, environ: Environ, error: HubError, route: s
         route: the path as the route has it: what was sent in its place may be a secret that is in the wrong one.
     """
     parts.refusals[error.status] += 1
-    if error.status in AUDITED:
-        note_of(parts, environ, "refuse", status=error.status, route=route, scope=error.extra.get("scope"))
+    if error.status not in AUDITED:
+        return
+    passes, left_out = parts.refusals_told.admit()
+    if passes:
+        scope = error.extra.get("scope")
+        what = {"status": error.status, "route": route, "scope": scope, "left_out": left_out or None}
+        note_of(parts, environ, "refuse", **what)
 
 
 def note_refusal(error: HubError) -> None:

@@ -24,6 +24,7 @@ from hub.latency import Latency
 from hub.livekit.recall import Recall
 from hub.livekit.service import Service
 from hub.livekit.tokens import Minter
+from hub.logs import Gate
 from hub.metrics import Metrics
 from hub.private_folder import private_folder
 from hub.redaction import Redaction
@@ -46,6 +47,8 @@ DRAIN_BUDGET: Final = 8.5
 """Seconds for the agent's end and the streams' goodbyes together; what follows takes less than 1.5 s."""
 AGENT_BUDGET: Final = 4.0
 """Seconds that the agent has for its last words when the server stops; then it is killed."""
+REFUSALS_TOLD_PER_SECOND: Final = 20
+"""Lines that the audit gets of refused requests: anybody can send those, and a flood must not fill a disk."""
 EXTENSION = "streaming-hub"
 
 
@@ -63,6 +66,7 @@ class Services:
         publishing: how long accepted publishing requests took, without the network.
         writer: who serves the streams, where the server hands them over.
         refusals: how many requests were refused, by status.
+        refusals_told: which of them get a line in the audit.
         draining: whether the server is about to stop: new streams and foreign events are refused.
 
     Raises:
@@ -88,6 +92,7 @@ class Services:
         self.proxies = TrustedProxies(settings.trusted_proxies)
         self.limits = Limits(settings)
         self.refusals: Counter[int] = Counter()
+        self.refusals_told = Gate(REFUSALS_TOLD_PER_SECOND, time.monotonic)
         self.publishing = Latency()
         self.writer: Writer | None = None
         self.history = open_history(settings, clock())

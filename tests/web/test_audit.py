@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flask_server import create_app
+from hub.logs import Gate
 from hub.settings import RateLimit, Settings
-from hub.web.services import services_of
+from hub.web.services import REFUSALS_TOLD_PER_SECOND, services_of
 from tests.web.callers import (
     FAR,
     JWT_SECRET,
@@ -105,6 +106,23 @@ def test_wrong_hosts_floods_and_full_houses_are_told(audit: Any) -> None:
     ask(app, "GET", "/api/stream", headers={"Accept": "text/event-stream"})
     assert (last(audit)["status"], last(audit)["route"]) == (429, "/api/stream")
     opened[0].close()
+
+
+def test_a_flood_of_refusals_fills_no_log(audit: Any) -> None:
+    now = 0.0
+    app = hub(**KEYS)
+    parts = services_of(app)
+    parts.refusals_told = Gate(REFUSALS_TOLD_PER_SECOND, lambda: now)
+    for _ in range(REFUSALS_TOLD_PER_SECOND + 30):
+        assert ask(app, "GET", "/api/events").status_code == 401
+    assert len(audit()) == REFUSALS_TOLD_PER_SECOND
+    assert parts.refusals == {401: REFUSALS_TOLD_PER_SECOND + 30}
+    ask(app, "DELETE", "/api/sessions/s", headers=bearer(OPERATOR_KEY))
+    assert last(audit)["action"] == "erase"
+    now = 1.0
+    for _ in range(2):
+        ask(app, "GET", "/api/events")
+    assert [one.get("left_out") for one in audit()[-2:]] == [30, None]
 
 
 def test_what_goes_well_and_plain_mistakes_are_not_told(audit: Any) -> None:
