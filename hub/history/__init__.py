@@ -71,17 +71,15 @@ class History(Protocol):
             None where nothing matches.
         """
 
-    def erase(
-        self, *, room: str | None = None, session_id: str | None = None, span: tuple[int, int] | None = None
-    ) -> int:
+    def erase(self, *, span: tuple[int, int], room: str | None = None, session_id: str | None = None) -> int:
         """Remove a room's or a session's events; return how many there were.
 
         They are in no file any more after the next `checkpoint` that no reader holds up.
 
         Args:
+            span: between these sequence numbers, both included; it takes time by their distance.
             room: whose events.
             session_id: or this session's.
-            span: only between these sequence numbers, both included; it takes time by their distance.
 
         Raises:
             Unavailable: the store cannot be written to; nothing was removed.

@@ -75,16 +75,14 @@ class MemoryHistory:
         """The lowest sequence number that is held."""
         return self.bounds.oldest
 
-    def erase(
-        self, *, room: str | None = None, session_id: str | None = None, span: tuple[int, int] | None = None
-    ) -> int:
+    def erase(self, *, span: tuple[int, int], room: str | None = None, session_id: str | None = None) -> int:
         """Remove a room's or a session's events."""
         removed = self._window.remove(
             lambda entry: (
                 (room is not None and entry.room == room)
                 or (session_id is not None and entry.session_id == session_id)
             ),
-            span or (0, self.bounds.head),
+            span,
         )
         for seq in removed:
             self._forget_id(seq)

@@ -170,12 +170,9 @@ class SqliteHistory:
             row = row or db.execute(_FIRST_BEFORE.replace(_FILTER, where), asked).fetchone()
         return row[0] - 1 if row else None
 
-    def erase(
-        self, *, room: str | None = None, session_id: str | None = None, span: tuple[int, int] | None = None
-    ) -> int:
+    def erase(self, *, span: tuple[int, int], room: str | None = None, session_id: str | None = None) -> int:
         """Delete rows and overwrite what they held; the next `checkpoint` empties the log that still has them."""
         column, value = ("room", room) if room is not None else ("session_id", session_id)
-        span = span or (0, self.bounds.head)
         try:
             with self._transaction():
                 rows = self._db.execute(

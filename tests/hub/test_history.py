@@ -46,6 +46,11 @@ def on_disk(path: Path, *, max_events: int = 1000, max_age: float = 1e6, now: fl
     return SqliteHistory(path, max_events=max_events, max_age=max_age, sync="normal", now=now)
 
 
+def erase(history: History, **what: str) -> int:
+    """Erase all of a room or a session in one piece."""
+    return history.erase(span=(history.first_row, history.bounds.head), **what)
+
+
 @pytest.fixture(params=["memory", "sqlite"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., History]]:
     """Opens a history of each kind; a new store is one parameter more."""
@@ -262,15 +267,15 @@ class TestContract:
         for _ in range(3):
             fill(history, 1, **what)
             fill(history, 1, room="b", session_id="t")
-        assert history.erase(**what) == 3
+        assert erase(history, **what) == 3
         assert everything(history) == [2, 4, 6]
         assert seqs_of(history.before(99, EVERYTHING, Limit(99))) == [2, 4, 6]
         recent = history.recent(1, EVERYTHING, ALL)
         assert recent is not None
         assert seqs_of(recent.entries) == [2, 4, 6]
         assert (history.bounds.oldest, history.bounds.head) == (2, 6)
-        assert history.erase(**what) == 0
-        assert history.erase(room="'; DROP TABLE events; --") == 0
+        assert erase(history, **what) == 0
+        assert erase(history, room="'; DROP TABLE events; --") == 0
         assert history.append([posted()], NOW).seqs == [7]
 
     @pytest.mark.parametrize("what", [{"room": "a"}, {"session_id": "s"}])
@@ -293,7 +298,7 @@ class TestContract:
     def test_erasing_all_does_not_move_the_head_back(self, opened: Callable[..., History]) -> None:
         history = opened()
         fill(history, 4, room="a")
-        assert history.erase(room="a") == 4
+        assert erase(history, room="a") == 4
         assert (history.bounds.oldest, history.bounds.head) == (5, 4)
         assert history.append([posted()], NOW).seqs == [5]
         assert everything(history) == [5]
@@ -301,7 +306,7 @@ class TestContract:
     def test_an_erased_event_id_is_forgotten(self, opened: Callable[..., History]) -> None:
         history = opened()
         history.append([posted(room="a", event_id="1"), posted(room="b", event_id="2")], NOW)
-        history.erase(room="a")
+        erase(history, room="a")
         again = history.append([posted(room="a", event_id="1"), posted(room="b", event_id="2")], NOW)
         assert again.seqs == [3, 2]
 
@@ -312,7 +317,7 @@ class TestContract:
         assert history.bounds.missed(15) == 0
         fill(history, 1, room="a")
         fill(history, 4)
-        assert history.erase(room="a") == 1
+        assert erase(history, room="a") == 1
         assert history.bounds.missed(10) is None or history.bounds.oldest <= 21
         fill(history, 10)
         assert history.bounds.missed(10) is None
@@ -323,7 +328,7 @@ class TestContract:
         nasty = "x'; DELETE FROM events; --"
         fill(history, 2, room=nasty, event_id=nasty + "1")
         assert len(everything(history)) == 1
-        assert history.erase(room=nasty) == 1
+        assert erase(history, room=nasty) == 1
 
 
 class HistoriesAgree(RuleBasedStateMachine):
@@ -361,7 +366,7 @@ class HistoriesAgree(RuleBasedStateMachine):
 
     @rule(room=st.sampled_from("ab"))
     def erase(self, room: str) -> None:
-        assert self.ram.erase(room=room) == self.disk.erase(room=room)
+        assert erase(self.ram, room=room) == erase(self.disk, room=room)
 
     @rule(room=st.sampled_from("ab"), first=st.integers(0, 30), length=st.integers(0, 5))
     def erase_a_span(self, room: str, first: int, length: int) -> None:
@@ -408,7 +413,7 @@ def test_memory_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert everything(history) == [17, 18, 19, 20]
     assert (history.bounds.oldest, history.bounds.missed(3)) == (17, 13)
     assert history.append([posted(event_id="15"), posted(event_id="19")], NOW).seqs == [21, 20]
-    history.erase(room="a")
+    erase(history, room="a")
     history.append([posted(text="x" * 9000)], NOW)
     assert everything(history) == [21, 22]
     assert history.bounds.oldest == 21
@@ -465,7 +470,7 @@ def test_the_head_survives_a_restart_when_nothing_is_stored(path: Path, way: str
     fill(history, 4, room="a")
     epoch = history.bounds.epoch
     if way == "erase":
-        history.erase(room="a")
+        erase(history, room="a")
     else:
         while history.trim(NOW + 100):
             continue
@@ -528,7 +533,7 @@ def test_erased_text_is_in_no_file(path: Path, checkpointed: bool, reading: bool
         # A long read keeps the old pages alive until it ends.
         held.execute("BEGIN").fetchall()
         held.execute("SELECT count(*) FROM events").fetchall()
-    assert history.erase(room="a") == 30
+    assert erase(history, room="a") == 30
     history.checkpoint()
     held.close()
     if reading:
@@ -546,7 +551,7 @@ def test_a_checkpoint_that_a_long_read_holds_up_is_done_again(path: Path) -> Non
     with contextlib.closing(sqlite3.connect(path)) as held:
         held.execute("BEGIN").fetchall()
         held.execute("SELECT count(*) FROM events").fetchall()
-        assert history.erase(room="a") == 30
+        assert erase(history, room="a") == 30
         history.checkpoint()
         assert files_hold(path, SECRET)
     history.checkpoint()
@@ -567,7 +572,7 @@ def test_a_checkpoint_does_not_wait_long_for_a_reader(path: Path) -> None:
     history = on_disk(path)
     fill(history, 3, room="a")
     with long_read(path):
-        history.erase(room="a")
+        erase(history, room="a")
         began = time.monotonic()
         history.checkpoint()
         # Whoever publishes has to wait for it.
@@ -594,7 +599,7 @@ def test_an_erasure_while_the_log_is_emptied_is_not_taken_for_done(
     history = on_disk(path)
     history.append([posted(room="a", text=f"{SECRET}-{number}" * 20) for number in range(30)], NOW)
     history.append([posted(room="b", text=f"{SECRET}-{number}" * 20) for number in range(30)], NOW)
-    history.erase(room="a")
+    erase(history, room="a")
 
     class Interrupted(sqlite3.Connection):
         """Right after it has emptied the log, something else is erased."""
@@ -604,7 +609,7 @@ def test_an_erasure_while_the_log_is_emptied_is_not_taken_for_done(
             if "TRUNCATE" not in sql:
                 return found
             row = found.fetchone()
-            assert history.erase(room="b") == 30
+            assert erase(history, room="b") == 30
             return super().execute("SELECT ?, ?, ?", row)
 
     with monkeypatch.context() as patched:
@@ -623,7 +628,7 @@ def test_erased_text_that_a_killed_server_left_in_the_log_is_removed(path: Path,
     history = on_disk(path)
     history.append([posted(room="a", text=f"{SECRET}-{number}" * 20) for number in range(30)], NOW)
     with long_read(path):
-        history.erase(room="a")
+        erase(history, room="a")
         left = tmp_path / "left" / path.name
         left.parent.mkdir()
         for name in (path.name, f"{path.name}-wal"):
