@@ -5,13 +5,10 @@ Blocks on the network: to be called from a thread of its own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import requests
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 CONNECT_SECONDS: Final = 3.0
 ANSWER_SECONDS: Final = 5.0
@@ -45,18 +42,28 @@ class ServiceError(Exception):
     """livekit-server did not answer, or refused. The message says what was asked and what it said."""
 
 
+class Tokens(Protocol):
+    """Makes the tokens with which livekit-server is asked."""
+
+    def for_room(self, room: str) -> str:
+        """Return a token with which one room is asked about."""
+
+    def for_listing(self) -> str:
+        """Return a token with which is asked what rooms there are."""
+
+
 class Service:
     """livekit-server's API, as far as the hub needs it.
 
     Args:
         url: LIVEKIT_URL.
-        token: makes a token that is good for one room; for the empty name, one that may list all rooms.
+        tokens: makes what it is asked with.
     """
 
-    def __init__(self, url: str, token: Callable[[str], str]) -> None:
+    def __init__(self, url: str, tokens: Tokens) -> None:
         scheme, _, rest = url.partition("://")
         self._url = f"{scheme.replace('ws', 'http', 1)}://{rest.rstrip('/')}/twirp/livekit."
-        self._token = token
+        self._tokens = tokens
 
     def opened(self) -> list[Open]:
         """Return the open rooms.
@@ -64,7 +71,7 @@ class Service:
         Raises:
             ServiceError: livekit-server cannot be reached or refuses.
         """
-        answer = self._ask("RoomService/ListRooms", "", {})
+        answer = self._ask("RoomService/ListRooms", self._tokens.for_listing(), {})
         return [
             Open(str(one.get("name", "")), _moment(one, "creation_time")) for one in answer.get("rooms", [])
         ]
@@ -75,7 +82,7 @@ class Service:
         Raises:
             ServiceError: livekit-server cannot be reached or refuses.
         """
-        answer = self._ask("RoomService/ListParticipants", room, {"room": room})
+        answer = self._ask("RoomService/ListParticipants", self._tokens.for_room(room), {"room": room})
         people = answer.get("participants", [])
         return [_present(one) for one in people if one.get("state") != "DISCONNECTED"]
 
@@ -89,16 +96,18 @@ class Service:
         Raises:
             ServiceError: livekit-server cannot be reached or refuses.
         """
-        self._ask("AgentDispatchService/CreateDispatch", room, {"room": room, "agent_name": agent_name})
+        question = {"room": room, "agent_name": agent_name}
+        self._ask("AgentDispatchService/CreateDispatch", self._tokens.for_room(room), question)
 
-    def _ask(self, method: str, room: str, question: dict[str, str]) -> dict[str, Any]:
+    def _ask(self, method: str, token: str, question: dict[str, str]) -> dict[str, Any]:
+        asked = f"{method} for {question['room']!r}" if question else method
         try:
             with requests.Session() as session:
                 session.trust_env = False
                 answer = session.post(
                     self._url + method,
                     json=question,
-                    headers={"Authorization": f"Bearer {self._token(room)}"},
+                    headers={"Authorization": f"Bearer {token}"},
                     timeout=(CONNECT_SECONDS, ANSWER_SECONDS),
                     allow_redirects=False,
                 )
@@ -107,10 +116,10 @@ class Service:
                 ):
                     return {}  # Twirp's not_found: nobody is there
                 if answer.status_code != 200:
-                    raise ServiceError(f"{method} for {room!r}: {answer.status_code} {answer.text[:200]}")
+                    raise ServiceError(f"{asked}: {answer.status_code} {answer.text[:200]}")
                 body: object = answer.json()
         except requests.RequestException as error:
-            raise ServiceError(f"{method} for {room!r}: {error}") from error
+            raise ServiceError(f"{asked}: {error}") from error
         return body if isinstance(body, dict) else {}
 
 

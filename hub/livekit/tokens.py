@@ -107,11 +107,16 @@ class Minter:
             token.with_room_config(config)
         return str(token.to_jwt())
 
-    def service(self, room: str) -> str:
-        """Return a token with which the hub itself asks about one room; without a name, which rooms are open."""
-        about = {"room_admin": True, "room": room} if room else {"room_list": True}
-        grants = self._api.VideoGrants(**about)
-        return str(self._token(grants, SERVICE_SECONDS).to_jwt())
+    def for_room(self, room: str) -> str:
+        """Return a token with which the hub itself asks about one room."""
+        return self._of_the_hub(room_admin=True, room=room)
+
+    def for_listing(self) -> str:
+        """Return a token with which the hub itself asks which rooms are open."""
+        return self._of_the_hub(room_list=True)
+
+    def _of_the_hub(self, **grants: Any) -> str:
+        return str(self._token(self._api.VideoGrants(**grants), SERVICE_SECONDS).to_jwt())
 
     def _token(self, grants: Any, seconds: float) -> Any:
         lasting = datetime.timedelta(seconds=seconds)

@@ -195,7 +195,7 @@ def _recall(parts: Services) -> Recall | None:
     settings, minter = parts.settings, parts.minter
     if minter is None or settings.livekit_url is None:
         return None
-    service = Service(settings.livekit_url, minter.service)
+    service = Service(settings.livekit_url, minter)
     return Recall(service, minter.agent_name, parts.publish_missing_agent, clock=parts.clock)
 
 

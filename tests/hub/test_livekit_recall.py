@@ -320,7 +320,7 @@ def twirp() -> Iterator[Twirp]:
 
 
 def service(twirp: Twirp) -> Service:
-    return Service(f"ws://127.0.0.1:{twirp.server_address[1]}/", Minter("devkey", SECRET).service)
+    return Service(f"ws://127.0.0.1:{twirp.server_address[1]}/", Minter("devkey", SECRET))
 
 
 def test_participants_are_read_as_livekit_writes_them(twirp: Twirp) -> None:
@@ -383,6 +383,12 @@ def test_other_answers_are_failures_that_say_what_was_asked(
         service(twirp).present("hall")
 
 
+def test_rooms_that_cannot_be_listed_are_a_failure_without_a_room(twirp: Twirp) -> None:
+    twirp.answer = (401, "application/json", b"{}")
+    with pytest.raises(ServiceError, match=r"^RoomService/ListRooms: 401"):
+        service(twirp).opened()
+
+
 def test_server_that_is_not_there_is_a_failure() -> None:
     with pytest.raises(ServiceError, match="hall"):
-        Service("ws://127.0.0.1:9", lambda _room: "token").present("hall")
+        Service("ws://127.0.0.1:9", Minter("devkey", SECRET)).present("hall")
