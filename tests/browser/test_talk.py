@@ -68,6 +68,26 @@ def test_without_the_client_the_page_says_how_to_get_it(
     expect(page.get_by_role("button", name="Talk", exact=True)).to_be_hidden()
 
 
+def test_where_both_are_missing_it_is_said_once(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+    hub = start_hub()
+    serve_with(page, hub.url, "livekit client")
+    page.goto(hub.url)
+    says = page.locator("#talk-state")
+    expect(says).to_contain_text("LIVEKIT_URL")
+    expect(says).to_contain_text(HOW_TO_GET)
+    expect(page.get_by_text(re.compile("Talking needs"))).to_have_count(1)
+    assert says.inner_text().count("Talking needs") == 1
+    gap = page.evaluate(
+        """() => ['talk-state', 'tools-empty'].map((id) => {
+            const words = document.createRange();
+            words.selectNodeContents(document.getElementById(id));
+            const title = document.getElementById(`${id.split('-')[0]}-title`);
+            return Math.round(words.getBoundingClientRect().top - title.getBoundingClientRect().bottom);
+        })"""
+    )
+    assert gap[0] == gap[1], "words begin as far below the title as in other cards"
+
+
 def test_page_is_told_what_is_there(start_hub: Callable[..., HubProcess]) -> None:
     hub = start_hub()
     bare = requests.get(hub.url, timeout=10).text
