@@ -13,7 +13,7 @@ from tests.browser.on_page import conversation, lines, logged, said, say
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-    from tests.browser.stub_hub import Opened
+    from tests.browser.stub_hub import Opened, StubHub
 
 pytestmark = pytest.mark.page
 
@@ -154,6 +154,39 @@ def test_all_rooms_show_until_one_is_chosen(page: Page, live: Opened) -> None:
     assert lines(page) == ["in the first", "in the second", "second, later", "not shown", "shown"]
 
 
+def test_page_that_comes_later_shows_many_rooms_in_order_of_time(page: Page, stub: StubHub) -> None:
+    page.goto(stub.url)
+    stream = stub.next_stream()
+    stream.connected()
+    rooms = [
+        {
+            "room": f"room {number}",
+            "last_seq": number,
+            "agent_state": "speaking",
+            "transcript": [
+                {"text": f"{word} {number}", "timestamp": 1_700_000_000 + after + number, "segment_id": word}
+                for word, after in (("early", 0), ("late", 1000))
+            ],
+        }
+        for number in range(250, 0, -1)  # as the server tells them: the newest first
+    ]
+    stream.control("snapshot", rooms=rooms)
+    expect(said(page, "late 250")).to_be_in_viewport()
+    shown = lines(page)
+    assert shown[-200:] == [f"late {number}" for number in range(51, 251)]
+    assert shown[:-200] == [f"early {number}" for number in range(151, 251)]
+    now = page.get_by_role("list", name="Who is doing what now").get_by_role("listitem")
+    expect(now.first).to_contain_text("room 250")
+    expect(now.last).to_have_text("and 194 other rooms")
+
+
+def test_timeline_names_the_room_where_there_are_many(page: Page, live: Opened) -> None:
+    live.event("e-1", "agent_state", state="speaking", **AGENT)
+    expect(page.locator(".lane .name")).to_have_text("Agent")
+    live.event("e-2", "agent_state", state="speaking", **{**AGENT, "room": "r2", "participant": "clara"})
+    expect(page.locator(".lane .name")).to_have_text(["r1 · agent", "r2 · clara"])
+
+
 def test_states_say_who_does_what(page: Page, live: Opened) -> None:
     now = page.get_by_role("list", name="Who is doing what now")
     for number, (event_type, fields, text) in enumerate(
@@ -173,7 +206,7 @@ def test_states_say_who_does_what(page: Page, live: Opened) -> None:
             ),
             (
                 "session_ended",
-                {"room": "r1", "session_id": "S1", "reason": "done"},
+                {"room": "r1", "session_id": "S1", "reason": "all_done"},
                 "The conversation is over",
             ),
         ],
@@ -181,7 +214,7 @@ def test_states_say_who_does_what(page: Page, live: Opened) -> None:
     ):
         live.event(f"e-{number}", event_type, **fields)
         expect(now).to_contain_text(text)
-    expect(conversation(page).get_by_text("Session ended: done")).to_be_visible()
+    expect(conversation(page).get_by_text("Session ended: all done")).to_be_visible()
     expect(page.get_by_role("img", name="Agent, last minute")).to_be_visible()
 
 
