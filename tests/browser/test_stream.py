@@ -44,6 +44,29 @@ def test_first_connect_asks_for_the_state_of_the_rooms(page: Page, stub: StubHub
     expect(page.get_by_text("every 7 s")).to_be_visible()
 
 
+def test_page_says_that_it_is_connecting_until_it_knows(page: Page, stub: StubHub) -> None:
+    ready: list[bool] = []
+    page.route("**/api/agent/status", lambda route: route.continue_() if ready else route.fulfill(status=503))
+    page.goto(stub.url)
+    stream = stub.next_stream()
+    expect(conversation(page)).to_contain_text("Connecting to the server")
+    with page.expect_response("**/api/agent/status"):
+        stream.connected()
+    expect(page.locator("#pill")).to_have_text("Live")
+    expect(conversation(page)).to_contain_text("Connecting to the server")
+    expect(page.get_by_text("Nobody is speaking")).to_have_count(0)
+    stream.control("snapshot", rooms=[])
+    expect(conversation(page)).to_contain_text("Nothing has been said yet")
+    expect(page.get_by_text("Nobody is speaking")).to_be_visible()
+    agent = page.get_by_role("region", name="Agent", exact=True)
+    start = page.get_by_role("button", name="Start agent")
+    expect(agent).to_contain_text("connecting")
+    expect(start).to_be_disabled()
+    ready.append(True)  # the page asks again by itself
+    expect(agent).to_contain_text("stopped")
+    expect(start).to_be_enabled()
+
+
 def test_snapshot_tells_who_speaks(page: Page, stub: StubHub) -> None:
     page.goto(stub.url)
     stream = stub.next_stream()
@@ -147,6 +170,8 @@ def test_refused_stream_says_why(page: Page, stub: StubHub) -> None:
     page.goto(stub.url)
     expect(page.locator("#pill")).to_have_text("Refused")
     expect(page.get_by_text("The server asks for a key")).to_be_visible()
+    expect(conversation(page)).to_contain_text("Not connected yet")
+    expect(page.get_by_role("region", name="Agent", exact=True)).to_contain_text("unknown")
     page.get_by_role("button", name="Enter a key").click()
     expect(page.get_by_label("Access key")).to_be_focused()
     expect(page.get_by_label("Access key")).to_be_in_viewport()
