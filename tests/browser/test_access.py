@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.on_page import lines, said, say
+from tests.browser.on_page import conversation, lines, said, say
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -89,9 +90,60 @@ def test_nothing_is_wider_than_the_window(page: Page, live: Opened, width: int, 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize(("width", "height"), [(360, 640), (390, 844), (768, 1024), (1280, 800)])
+def test_conversation_and_start_are_on_the_first_screen(
+    page: Page, live: Opened, width: int, height: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": height})
+    for number in range(1, 41):
+        say(live, number, f"line {number}", room=f"room {number % 14}")
+    for number in range(14):
+        live.event(f"e-{41 + number}", "agent_state", room=f"room {number}", state="speaking", role="agent")
+    expect(page.get_by_text("and 8 other rooms")).to_be_attached()
+    expect(said(page, "line 40")).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role("button", name="Start agent")).to_be_in_viewport(ratio=1)
+    assert page.evaluate("scrollY") == 0
+
+
+@pytest.mark.parametrize("width", [360, 390, 768, 1280])
+def test_what_is_chosen_is_not_cut(page: Page, live: Opened, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll('select')].filter((select) => {
+            const free = select.cloneNode(true);
+            Object.assign(free.style, { position: 'absolute', width: 'auto', maxWidth: 'none' });
+            select.parentElement.append(free);
+            const wanted = free.offsetWidth;
+            free.remove();
+            return wanted > select.offsetWidth;
+        }).map((select) => select.id)"""
+    )
+    assert cut == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 800)])
+def test_words_fade_below_who_speaks_and_are_not_cut(
+    page: Page, live: Opened, width: int, height: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": height})
+    for number in range(1, 61):
+        say(live, number, f"line {number} " * 12)
+    box = conversation(page)
+    expect(box.get_by_text("line 60")).to_be_in_viewport()
+    place = box.bounding_box()
+    assert place is not None
+    x, y, width = place["x"] + 20, math.ceil(place["y"]), int(place["width"]) - 60
+    seen = set()
+    for top in range(400, 500, 7):
+        box.evaluate("(b, top) => { b.scrollTop = top; }", top)
+        seen.add(page.screenshot(clip={"x": x, "y": y, "width": width, "height": 4}))
+    assert len(seen) == 1, "words show right below the edge, cut in half"
+
+
 def test_every_control_is_reached_by_tab_and_shows_it(page: Page, live: Opened) -> None:
     say(live, 1, "hello")
     expect(said(page, "hello")).to_be_visible()
+    expect(page.get_by_role("button", name="Start agent")).to_be_enabled()
     reached: list[list[object]] = []
     for _ in range(60):
         page.keyboard.press("Tab")
