@@ -32,6 +32,8 @@ _PROXY_HEADERS: Final = frozenset(
     }
 )
 _PROXY_PREFIX: Final = "x-forwarded"
+TRACES: Final = (_PROXY_PREFIX, *_PROXY_HEADERS)
+"""How the names of headers that a proxy leaves begin; no others have to be looked at."""
 
 
 class Client(msgspec.Struct, frozen=True):
@@ -72,14 +74,14 @@ class TrustedProxies:
 
         Args:
             remote_addr: the peer of the connection.
-            headers: the request's, as pairs in order.
+            headers: the request's, as pairs in order; those that begin like one of `TRACES` are enough.
         """
         traces = [(name.lower(), value) for name, value in headers if _is_trace(name.lower())]
+        if not traces:
+            return _without_proxy(remote_addr or "")
         peer = parse_address(remote_addr or "")
         if peer is None:
             return Client("", loopback=False)
-        if not traces:
-            return Client(str(peer), loopback=peer.is_loopback)
         hops = [hop for name, value in traces if name == "x-forwarded-for" for hop in value.split(",")]
         if not hops or not self._trusts(peer):
             return Client(str(peer), loopback=False)
@@ -115,6 +117,12 @@ def parse_address(text: str) -> Address | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return mapped or address
+
+
+@lru_cache(maxsize=4096)
+def _without_proxy(remote_addr: str) -> Client:
+    peer = parse_address(remote_addr)
+    return Client("", loopback=False) if peer is None else Client(str(peer), loopback=peer.is_loopback)
 
 
 def _is_trace(name: str) -> bool:

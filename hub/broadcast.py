@@ -88,6 +88,7 @@ class Hub:
         self.delivery = Latency()
         self.addresses: Counter[str] = Counter()
         self._queue_size = queue_size
+        self._subscribers = 0
         self._groups: dict[Interest, Group] = {}
         self._unconfined: dict[Group, None] = {}
         self._by_key: dict[tuple[str, str | None], dict[Group, None]] = {}
@@ -126,6 +127,7 @@ class Hub:
                 for index in self._indexes(group):
                     index[group] = None
             group.members[subscriber] = None
+            self._subscribers += 1
             self.addresses[subscriber.address] += 1
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
@@ -135,6 +137,7 @@ class Hub:
             if group is None or subscriber not in group.members:
                 return
             del group.members[subscriber]
+            self._subscribers -= 1
             self.addresses[subscriber.address] -= 1
             if not self.addresses[subscriber.address]:
                 del self.addresses[subscriber.address]
@@ -150,8 +153,7 @@ class Hub:
         return Subscriber(interest, position, self._queue_size, chunked=chunked, expires_at=expires_at)
 
     def __len__(self) -> int:
-        with self.lock:
-            return sum(len(group.members) for group in self._groups.values())
+        return self._subscribers
 
     def subscribers(self) -> list[Subscriber]:
         """Return all subscribers, in no order that means anything."""
@@ -379,17 +381,23 @@ class Hub:
         }
 
     def _catch_up(self, subscriber: Subscriber) -> bytes | Wait:
+        if subscriber.position >= self.history.bounds.head:
+            self._go_live(subscriber)
+            return Wait.EVENT
         reached = self._shared.get(subscriber.interest, subscriber.position) or self._recent(subscriber)
         if reached is None:
             return Wait.DISK
         subscriber.position = reached.upto
         if reached.upto >= self.history.bounds.head:
-            subscriber.live = True
-            self._groups[subscriber.interest].live[subscriber] = None
+            self._go_live(subscriber)
         if reached.batch is not None:
             self.counters.deliveries += len(reached.batch.entries)
             return reached.batch.wire(chunked=subscriber.chunked)
         return Wait.EVENT if subscriber.live else Wait.TURN
+
+    def _go_live(self, subscriber: Subscriber) -> None:
+        subscriber.live = True
+        self._groups[subscriber.interest].live[subscriber] = None
 
     def _recent(self, subscriber: Subscriber) -> Reached | None:
         page = self.history.recent(subscriber.position, subscriber.interest, PAGE)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+STREAM_PATH: Final = "/api/stream"
+"""Where streams are asked for."""
 WRITER_KEY: Final = "hub.writer"
 """Who writes to streams, where the server can hand them over."""
 BODY_KEY: Final = "hub.body"

@@ -24,7 +24,9 @@ from gevent import pywsgi
 from hub import sse
 from hub.event import MAX_BATCH_BYTES
 from hub.logs import Gate
+from hub.streaming import sockets
 from hub.streaming.body import StreamBody
+from hub.streaming.direct import DirectMixin
 from hub.streaming.environ import BODY_KEY, WRITER_KEY
 from hub.streaming.headers import Headers
 from hub.turns import NAP
@@ -109,7 +111,8 @@ class HandoverMixin:
         self.response_use_chunked = False
         lines = b"".join(b"%b: %b\r\n" % header for header in self.response_headers)
         self.rfile.close()
-        writer.adopt(self.socket.detach(), body.subscriber, b"HTTP/1.1 %b\r\n%b\r\n" % (self.status, lines))
+        head = b"HTTP/1.1 %b\r\n%b\r\n" % (self.status, lines)
+        writer.adopt(sockets.bare(self.socket.detach()), body.subscriber, head)
 
 
 class BoundedMixin:
@@ -290,7 +293,7 @@ class Handler(HandoverMixin, BoundedMixin, pywsgi.WSGIHandler):
         """Requests are not logged one by one; what matters is in the audit log."""
 
 
-class Server(pywsgi.WSGIServer):
+class Server(DirectMixin, pywsgi.WSGIServer):
     """A WSGI server for one application and one writer.
 
     Args:
@@ -344,7 +347,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Accepted sockets inherit it; without, small answers wait up to 44 ms.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sockets.tune(sock)
         sock.bind(address)
         sock.listen(BACKLOG)
     except OSError:

@@ -26,15 +26,16 @@ def epoll_type() -> Any:
 
 
 def bare(descriptor: int) -> _socket.socket:
-    """Take over a connected TCP descriptor: non-blocking, no delay, keep-alive on."""
+    """Take over a connected descriptor; the socket does not block."""
     sock = _socket.socket(fileno=descriptor)
     sock.settimeout(0)
-    if sock.family in (_socket.AF_INET, _socket.AF_INET6):
-        _tune(sock)
     return sock
 
 
-def _tune(sock: _socket.socket) -> None:
+def tune(sock: _socket.socket) -> None:
+    """Set what a stream needs: no delay, keep-alive on. Accepted sockets have it from the one that listens."""
+    if sock.family not in (_socket.AF_INET, _socket.AF_INET6) or _is_tuned(sock):
+        return
     sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
     sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_KEEPALIVE, 1)
     for name, value in (
@@ -48,6 +49,11 @@ def _tune(sock: _socket.socket) -> None:
         option = getattr(_socket, name, None)
         if option is not None:
             sock.setsockopt(_socket.IPPROTO_TCP, option, value)
+
+
+def _is_tuned(sock: _socket.socket) -> bool:
+    option = getattr(_socket, "TCP_USER_TIMEOUT", None)
+    return option is not None and sock.getsockopt(_socket.IPPROTO_TCP, option) == USER_TIMEOUT_MS
 
 
 READ = getattr(select, "EPOLLIN", 1) | getattr(select, "EPOLLRDHUP", 0x2000)

@@ -24,6 +24,8 @@ from hub.streaming.takeback import cut
 from hub.turns import NAP
 
 if TYPE_CHECKING:
+    from _socket import socket as BareSocket  # noqa: N812 - the C type has a lower-case name
+
     from hub.broadcast import Hub
     from hub.subscriber import Subscriber
 
@@ -83,22 +85,22 @@ class Writer:
     def __len__(self) -> int:
         return len(self._streams)
 
-    def adopt(self, descriptor: int, subscriber: Subscriber, head: bytes) -> None:
-        """Take over a connected descriptor and serve its subscriber from now on.
+    def adopt(self, socket: BareSocket, subscriber: Subscriber, head: bytes) -> None:
+        """Take over a connected socket and serve its subscriber from now on.
 
         Args:
-            descriptor: owned by the writer from here on.
+            socket: does not block; owned by the writer from here on.
             subscriber: not yet subscribed.
             head: the response's status line and headers.
         """
-        socket = sockets.bare(descriptor)
+        sockets.tune(socket)
+        stream = Stream(socket, subscriber, head)
         try:
-            self._epoll.register(descriptor, sockets.READ)
+            self._epoll.register(stream.descriptor, sockets.READ)
         except OSError:
             socket.close()
             raise
-        stream = subscriber.stream = Stream(socket, subscriber, head)
-        self._streams[descriptor] = stream
+        subscriber.stream = self._streams[stream.descriptor] = stream
         self._hub.subscribe(subscriber)
         # Neighbours beat at different times, so that hearts never beat all at once.
         stream.bucket = self._next_bucket

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flask import request
 
 from hub import audit
-from hub.address import parse_address
+from hub.address import TRACES, parse_address
 from hub.auth import ANONYMOUS, OPERATOR, SUBSCRIBE, Expired, Grant, credential_of
 from hub.errors import Forbidden, HubError, Misdirected, SettingsError, Unauthorized
 from hub.interest import Interest
@@ -27,6 +27,7 @@ Environ = dict[str, Any]
 
 _CLIENT = "hub.client"
 _WHO = "hub.who"
+_TRACES = tuple("HTTP_" + name.upper().replace("-", "_") for name in TRACES)
 AUDITED = frozenset({401, 403, 421, 429})
 """Refusals that are about who asks and how often; others are mistakes."""
 WEBHOOK_PATH = "/api/livekit/webhook"
@@ -79,9 +80,9 @@ def client_of(parts: Services, environ: Environ) -> Client:
     """Return who sent a request, as far as proxies can be believed."""
     found: Client | None = environ.get(_CLIENT)
     if found is None:
-        headers = (
-            (name[5:].replace("_", "-"), str(environ[name])) for name in environ if name.startswith("HTTP_")
-        )
+        headers = [
+            (name[5:].replace("_", "-"), str(environ[name])) for name in environ if name.startswith(_TRACES)
+        ]
         found = environ[_CLIENT] = parts.proxies.client(environ.get("REMOTE_ADDR"), headers)
     return found
 

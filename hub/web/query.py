@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Final
+
+from werkzeug.wrappers import Request
 
 from hub.errors import BadRequest
 from hub.interest import Interest
@@ -12,11 +15,62 @@ if TYPE_CHECKING:
 
     from werkzeug.datastructures import MultiDict
 
-MOST_DIGITS = 9
+MOST_DIGITS: Final = 9
 """Longer counts are taken for mistakes."""
-MOST_VALUES = 100
+MOST_VALUES: Final = 100
 """Values that one filter may have."""
-FILTERS = ("room", "type", "participant", "session_id")
+MAX_REPLAY: Final = 100_000
+FILTERS: Final = ("room", "type", "participant", "session_id")
+_MOST_KEPT: Final = 200
+"""Characters of a query that is remembered."""
+
+
+class StreamQuery:
+    """What a stream is asked for with; each part is read, and refused, when it is looked at.
+
+    Attributes:
+        ticket: the credential in it, or None.
+        resume: `last_event_id`, or None.
+    """
+
+    def __init__(self, args: MultiDict[str, str]) -> None:
+        self._args = args
+        self.ticket = args.get("ticket")
+        self.resume = args.get("last_event_id")
+
+    @cached_property
+    def interest(self) -> Interest:
+        """The filters; raises as `filters`."""
+        return filters(self._args)
+
+    @cached_property
+    def snapshot(self) -> bool:
+        """Whether the rooms' state comes first; raises as `flag`."""
+        return flag(self._args, "snapshot")
+
+    @cached_property
+    def replay(self) -> int:
+        """How many earlier events come first; raises as `count`."""
+        return count(self._args, "replay", 0, MAX_REPLAY)
+
+
+def of_stream(text: str) -> StreamQuery:
+    """Read the query string of a stream: thousands of pages ask with the same one.
+
+    Args:
+        text: as in the environ (PEP 3333).
+    """
+    # A ticket is a secret, and of use once.
+    if len(text) > _MOST_KEPT or "ticket" in text:
+        return _read(text)
+    return _remembered(text)
+
+
+def _read(text: str) -> StreamQuery:
+    return StreamQuery(Request({"QUERY_STRING": text}).args)
+
+
+_remembered = lru_cache(maxsize=512)(_read)
 
 
 def only(args: MultiDict[str, str], known: Collection[str]) -> None:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from flask import Blueprint, Response, request
-from werkzeug.wrappers import Request
 
 from hub import cursor, sse
 from hub.auth import SUBSCRIBE, Expired
 from hub.errors import BadRequest, HubError, TooMany, Unavailable
 from hub.streaming.body import StreamBody
+from hub.streaming.environ import STREAM_PATH
 from hub.streaming.frames import goodbye
 from hub.web import access, answers, query
 from hub.web.headers import EVERYWHERE
@@ -28,13 +28,12 @@ if TYPE_CHECKING:
 
 blueprint = Blueprint("stream", __name__)
 
-PATH: Final = "/api/stream"
+PATH: Final = STREAM_PATH
 HEADERS: Final = (
     ("Content-Type", "text/event-stream"),
     ("Cache-Control", "no-store, no-transform"),
     ("X-Accel-Buffering", "no"),
 )
-MAX_REPLAY: Final = 100_000
 MAX_CURSOR: Final = 5_000
 
 
@@ -48,7 +47,7 @@ class TicketRequest(msgspec.Struct, forbid_unknown_fields=True):
 def stream() -> Response:
     """Open a stream."""
     answers.raise_met(request.environ)
-    headers, body = _answer(services(), request)
+    headers, body = _answer(services(), request.environ)
     return Response(body, headers=headers, direct_passthrough=True)
 
 
@@ -58,29 +57,30 @@ def serve(parts: Services, environ: dict[str, Any]) -> answers.Plain:
     Raises:
         HubError: it was refused.
     """
-    headers, body = _answer(parts, Request(environ))
+    headers, body = _answer(parts, environ)
     return [*headers, ("Vary", "Origin"), *EVERYWHERE.items()], body
 
 
-def _answer(parts: Services, asked: Request) -> answers.Plain:
-    grant = access.reader_of(parts, asked.environ, asked.args.get("ticket"))
+def _answer(parts: Services, environ: access.Environ) -> answers.Plain:
+    asked = query.of_stream(environ["QUERY_STRING"])
+    grant = access.reader_of(parts, environ, asked.ticket)
     if isinstance(grant, Expired):
         return _goodbye("ticket_expired", 1000)
-    if asked.method == "HEAD":
+    if environ["REQUEST_METHOD"] == "HEAD":
         # No body is known in advance, so that no Content-Length is told.
         return HEADERS, iter(())
     if parts.draining:
         return _goodbye("draining", random.randint(1000, 5000))
-    client = access.client_of(parts, asked.environ)
+    client = access.client_of(parts, environ)
     refused = _refusal(parts, client)
     if refused is not None:
-        return _refused(parts, asked, refused)
-    interest = access.interest_of(grant, query.filters(asked.args))
-    body = _open(parts, asked, interest, grant.expires_at)
+        return _refused(parts, environ, refused)
+    interest = access.interest_of(grant, asked.interest)
+    body = _open(parts, asked, environ.get("HTTP_LAST_EVENT_ID"), interest, grant.expires_at)
     full = _full(parts)
     if full is not None:
         # Others came while this one's replay was looked up.
-        return _refused(parts, asked, full)
+        return _refused(parts, environ, full)
     body.subscriber.address = client.bucket
     return HEADERS, body
 
@@ -121,10 +121,15 @@ def _full(parts: Services) -> HubError | None:
     return Unavailable("All streams are taken; come back later.", retry_after=random.randint(5, 60))
 
 
-def _open(parts: Services, asked: Request, interest: Interest, expires_at: float | None) -> StreamBody:
-    wants_snapshot = query.flag(asked.args, "snapshot")
-    replay = query.count(asked.args, "replay", 0, MAX_REPLAY)
-    resume = asked.headers.get("Last-Event-ID") or asked.args.get("last_event_id")
+def _open(
+    parts: Services,
+    asked: query.StreamQuery,
+    last_event_id: str | None,
+    interest: Interest,
+    expires_at: float | None,
+) -> StreamBody:
+    wants_snapshot, replay = asked.snapshot, asked.replay
+    resume = last_event_id or asked.resume
     if resume and len(resume) > MAX_CURSOR:
         raise BadRequest(f"last_event_id has {len(resume)} characters; at most {MAX_CURSOR} are taken.")
     intro: list[dict[str, Any]] = []
@@ -176,8 +181,8 @@ def _goodbye(reason: str, retry_ms: int) -> answers.Plain:
     return [*HEADERS, ("Content-Length", str(len(frame))), ("Connection", "close")], [frame]
 
 
-def _refused(parts: Services, asked: Request, error: HubError) -> answers.Plain:
-    if "text/event-stream" not in asked.headers.get("Accept", ""):
+def _refused(parts: Services, environ: access.Environ, error: HubError) -> answers.Plain:
+    if "text/event-stream" not in environ.get("HTTP_ACCEPT", ""):
         raise error
-    access.note_refusal_of(parts, asked.environ, error, PATH)
+    access.note_refusal_of(parts, environ, error, PATH)
     return _goodbye("too_many_clients", random.randint(10_000, 120_000))

@@ -14,6 +14,7 @@ from hub.broadcast import Hub
 from hub.interest import EVERYTHING
 from hub.streaming import server as module
 from hub.streaming.body import StreamBody
+from hub.streaming.environ import STREAM_PATH
 from hub.streaming.server import Handler, Server, listen
 from hub.streaming.writer import Writer
 from tests.hub.making import NOW, memory, posted
@@ -26,11 +27,11 @@ PATIENCE = 20.0
 
 
 class House:
-    """A server with a small application: `/stream`, and an echo of the body's size elsewhere."""
+    """A server with a small application: streams at two paths, and an echo of the body's size elsewhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, hub: Hub | None = None) -> None:
         self.called: list[int] = []
-        self.hub = Hub(memory(), queue_size=16, clock=lambda: NOW)
+        self.hub = hub or Hub(memory(), queue_size=16, clock=lambda: NOW)
         self.writer = Writer(self.hub, heartbeat=60.0)
         self.writer.start()
         self.listener = listen("127.0.0.1", 0)
@@ -40,7 +41,7 @@ class House:
 
     def application(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """A WSGI application."""
-        if environ["PATH_INFO"] == "/stream":
+        if environ["PATH_INFO"] in ("/stream", STREAM_PATH):
             start_response("200 OK", [("Content-Type", "text/event-stream")])
             subscriber = self.hub.new_subscriber(
                 EVERYTHING, self.hub.history.bounds.head, chunked=False, expires_at=None

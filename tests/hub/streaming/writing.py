@@ -17,7 +17,7 @@ from hub.errors import Unavailable
 from hub.history.sqlite import SqliteHistory
 from hub.interest import EVERYTHING, Interest
 from hub.sse import LAST_CHUNK
-from hub.streaming import disk, writer
+from hub.streaming import disk, sockets, writer
 from hub.streaming.writer import Writer
 from tests.hub.making import NOW, frames, memory, posted, seqs, unchunk
 
@@ -54,7 +54,7 @@ class House:
         theirs.settimeout(PATIENCE)
         start = self.hub.history.bounds.head if position is None else position
         subscriber = self.hub.new_subscriber(interest, start, chunked=chunked, expires_at=expires_at)
-        self.writer.adopt(ours.detach(), subscriber, HEAD)
+        self.writer.adopt(sockets.bare(ours.detach()), subscriber, HEAD)
         return theirs
 
     def publish(self, count: int = 1, **fields: Any) -> None:

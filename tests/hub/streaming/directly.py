@@ -1,0 +1,194 @@
+"""Streams served without a handler, each a function that runs in a patched Python (see `child`)."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import socket
+import struct
+from typing import TYPE_CHECKING, Any
+
+import gevent
+
+from flask_server import create_app
+from hub.settings import Settings
+from hub.streaming import direct
+from hub.streaming.environ import STREAM_PATH
+from hub.web.services import services_of
+from tests.hub.making import posted
+from tests.hub.streaming.serving import House, until
+from tests.web.wire import Answer, request_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from hub.broadcast import Hub
+
+ASKED = (
+    (request_bytes("GET", STREAM_PATH), 1),
+    (request_bytes("GET", STREAM_PATH, Accept="text/event-stream", Last_Event_ID="other-1"), 5),
+    (request_bytes("GET", f"{STREAM_PATH}?snapshot=1&room=a&room=b%20c"), 2),
+    (request_bytes("GET", f"{STREAM_PATH}?replay=2&type=note"), 3),
+    (request_bytes("GET", f"{STREAM_PATH}?replay=many"), 0),
+    (request_bytes("GET", f"{STREAM_PATH}?ticket=forged"), 0),
+    (request_bytes("GET", STREAM_PATH, Host="elsewhere.example"), 0),
+    (request_bytes("GET", STREAM_PATH, Origin="http://localhost:3000"), 1),
+    (request_bytes("GET", STREAM_PATH, X_Forwarded_For="10.0.0.1"), 0),
+)
+"""Requests, and how many events come at once; none where they are refused."""
+CHANGING = ("client_id", "server_time", "as_of")
+
+
+class Counted(House):
+    """A house that counts the connections which gevent's server got."""
+
+    def __init__(self, hub: Hub | None = None) -> None:
+        super().__init__(hub)
+        self.handled = 0
+        handle = self.server._handle
+
+        def count(*arguments: Any) -> None:
+            self.handled += 1
+            handle(*arguments)
+
+        self.server._handle = count
+
+    def ask(self, *pieces: bytes) -> Answer:
+        """Send a request in pieces, each after the server has seen the one before, and read the answer's head."""
+        sock = self.connect()
+        for number, piece in enumerate(pieces):
+            before = self.handled
+            sock.sendall(piece)
+            if number < len(pieces) - 1:
+                until(lambda before=before, number=number: number or self.handled > before)
+        return Answer(sock)
+
+
+def told(answer: Answer, events: int) -> tuple[Any, ...]:
+    """What an answer says, without what differs from time to time."""
+    headers = {name: value for name, value in answer.headers.items() if name != "date"}
+    if not events:
+        # Served directly, a refusal ends its connection; a handler would wait for the next request.
+        headers.pop("connection", None)
+        return answer.status, headers, answer.rest()
+    found = answer.until(lambda frames: len(frames) >= events)
+    shown = [{name: value for name, value in frame.items() if name not in CHANGING} for frame in found]
+    return answer.status, headers, shown
+
+
+def both_ways_say_the_same() -> None:
+    """Whether a request comes in one piece or in two."""
+    app = create_app(Settings(history="memory://"))
+    house = Counted(services_of(app).hub)
+    house.hub.publish([posted(room="a"), posted(room="c"), posted()])
+    house.server.application = app
+    for asked, events in ASKED:
+        whole = told(house.ask(asked), events)
+        assert house.handled == 0, asked
+        pieces = told(house.ask(asked[:40], asked[40:]), events)
+        assert house.handled == 1, asked
+        assert whole == pieces, asked
+        house.handled = 0
+
+
+def a_stream_lives_on_by_the_writer() -> None:
+    """With events, and without a handler."""
+    house = Counted()
+    answers = [house.ask(request_bytes("GET", STREAM_PATH)) for _ in range(100)]
+    assert house.handled == 0
+    assert len(house.writer) == 100
+    house.hub.publish([posted()])
+    for answer in answers:
+        assert answer.chunked
+        answer.until_type("note")
+        answer.sock.close()
+    until(lambda: len(house.writer) == 0)
+
+
+def a_sender_that_is_gone_stops_nobody() -> None:
+    """It said nothing, or all of it, and reset the connection before it was accepted."""
+    house = Counted()
+    house.server.stop_accepting()
+    for said in (b"", request_bytes("GET", STREAM_PATH)):
+        sock = house.connect()
+        sock.sendall(said)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+    house.server.start_accepting()
+    house.ask(request_bytes("GET", STREAM_PATH))
+    until(lambda: len(house.writer) == 1)
+
+
+def an_error_of_the_application_closes_the_connection() -> None:
+    """And the next one is served."""
+    house = Counted()
+    real = house.server.application
+
+    def fail(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        raise RuntimeError(environ["PATH_INFO"])
+
+    house.server.application = fail
+    sock = house.connect()
+    sock.sendall(request_bytes("GET", STREAM_PATH))
+    assert sock.recv(100) == b""
+    house.server.application = real
+    assert house.ask(request_bytes("GET", STREAM_PATH)).status == 200
+
+
+def a_large_answer_comes_whole() -> None:
+    """To a client that takes it slowly; and the application hears of its end."""
+    house = Counted()
+    ended = []
+
+    class Body(list[bytes]):
+        def close(self) -> None:
+            ended.append(True)
+
+    def answer(_environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return Body([b"x" * 1_000_000] * 5)
+
+    house.server.application = answer
+    read = house.ask(request_bytes("GET", STREAM_PATH))
+    gevent.sleep(0.05)
+    assert len(read.rest()) == 5_000_000
+    assert read.headers["content-length"] == "5000000"
+    assert ended == [True]
+    assert house.handled == 0
+
+
+def who_takes_no_answer_is_let_go() -> None:
+    """After a time, with its descriptor."""
+    direct.ANSWER_TIMEOUT = 0.2  # type: ignore[misc] # shortened for this process
+    house = Counted()
+
+    def answer(_environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"x" * 20_000_000]
+
+    house.server.application = answer
+    sock = house.connect()
+    sock.sendall(request_bytes("GET", STREAM_PATH))
+    Answer(sock)
+    gevent.sleep(0.3)
+    with contextlib.suppress(ConnectionResetError):
+        while data := sock.recv(1_000_000):
+            assert data
+    assert house.ask(request_bytes("GET", "/")).status == 200
+
+
+def a_crowd_lets_others_in() -> None:
+    """Whoever asks for something else is answered while hundreds of streams wait to be accepted."""
+    house = Counted()
+    house.server.stop_accepting()
+    crowd = [house.connect() for _ in range(300)]
+    for sock in crowd:
+        sock.sendall(request_bytes("GET", STREAM_PATH))
+    opened: list[int] = []
+    gevent.get_hub().loop.run_callback(lambda: opened.append(len(house.writer)))
+    house.server.start_accepting()
+    while len(house.writer) < 300:
+        gevent.sleep(0)
+        opened.append(len(house.writer))
+    steps = [after - before for before, after in itertools.pairwise(opened)]
+    assert max(steps) <= 2 * direct.MOST_AT_ONCE
