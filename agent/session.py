@@ -5,6 +5,7 @@ Models, voice and language come from the AGENT_* settings, any OpenAI-compatible
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ def make_session(detector: vad.VAD) -> AgentSession[None]:
     realtime = os.environ.get("AGENT_STT_REALTIME", "").lower() in {"1", "true", "yes", "on"}
     patience = speech_timeout(os.environ)
     client = speech_client(patience)
-    return AgentSession(
+    session: AgentSession[None] = AgentSession(
         vad=detector,
         stt=openai.STT(model=stt_model, language=language, use_realtime=realtime, client=client),
         llm=openai.LLM(model=os.environ.get("AGENT_LLM_MODEL") or "gpt-4.1-mini"),
@@ -51,3 +52,17 @@ def make_session(detector: vad.VAD) -> AgentSession[None]:
         transcription_timeout=patience if realtime else None,
         session_close_transcript_timeout=1.0,
     )
+    _close_afterwards(session, client)
+    return session
+
+
+def _close_afterwards(session: AgentSession[None], client: AsyncClient) -> None:
+    """Close the models' connections when the session has ended: nobody else does, and a worker has many sessions."""
+    models = [model for model in (session.stt, session.llm, session.tts) if model is not None]
+
+    async def close() -> None:
+        await asyncio.gather(*(model.aclose() for model in models), return_exceptions=True)
+        await client.close()
+
+    closing: list[asyncio.Task[None]] = []  # the loop itself holds tasks weakly
+    session.on("close", lambda _event: closing.append(asyncio.create_task(close(), name="close-models")))

@@ -12,6 +12,7 @@ from livekit.agents import AgentServer, JobExecutorType
 from livekit.agents.utils import http_context
 from livekit.agents.voice.transcription import TranscriptSynchronizer
 from livekit.plugins import silero
+from openai import AsyncClient
 
 from agent import rooms
 from agent.assistant import Assistant
@@ -204,6 +205,31 @@ def test_a_whole_job_streams_the_words_of_its_room(stub: OpenAIStub, monkeypatch
         assert receiver.events[-1]["type"] == "session_ended"
         assert receiver.events[-1]["reason"] == "agent_stopped"
     assert stub.requested("tts")
+
+
+def test_a_session_leaves_no_connection_to_its_models(
+    stub: OpenAIStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[AsyncClient] = []
+
+    class Noted(AsyncClient):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            made.append(self)
+
+    # The speech models' one is this project's, the language model's its plugin's.
+    for name in ("agent.session.AsyncClient", "openai.AsyncClient"):
+        monkeypatch.setattr(name, Noted)
+
+    async def greet(events: Events) -> None:
+        async with greeting(events):
+            await events.wait_for(lambda: events.of_type("agent_speech_finished"))
+            assert [client.is_closed() for client in made] == [False, False]
+        async with asyncio.timeout(10):
+            while not all(client.is_closed() for client in made):
+                await asyncio.sleep(0.01)
+
+    converse(greet)
 
 
 def test_a_model_that_refuses_the_key_is_told(stub: OpenAIStub) -> None:
