@@ -97,11 +97,13 @@ def test_the_rooms_own_words_and_the_streams_are_the_same(
         texts = [seen["text"] for seen in finals]
         wait_until(partial(in_room, alice, identity, texts), seconds=10, text=f"the room says {texts}")
     interims = hub.stream.of_type("transcript", role="user", is_final=False)
-    # the room repeats the whole utterance as its last interim
     heard = [
         words.text for words in alice.words.all() if words.identity == alice.identity and not words.final
     ]
-    assert [seen["text"] for seen in interims] == [text for text in heard if text not in (HELLO, TIME)]
+    # The room repeats the whole utterance as its last interim; the stream has it where the model was that quick.
+    streamed = [seen["text"] for seen in interims]
+    parts = [[text for text in texts if text not in (HELLO, TIME)] for texts in (streamed, heard)]
+    assert parts[0] == parts[1]
     assert interims
     last = {seen["segment_id"] for seen in hub.stream.of_type("transcript", role="user", is_final=True)}
     assert {seen["segment_id"] for seen in interims} <= last
