@@ -43,11 +43,13 @@ class Program:
         self.log = log
         self._process: subprocess.Popen[bytes] | None = None
 
-    def launch(self, command: list[str], environment: Mapping[str, str] | None = None) -> None:
-        """Start the command, its output appended to the log."""
+    def launch(
+        self, command: list[str], environment: Mapping[str, str] | None = None, folder: Path = ROOT
+    ) -> None:
+        """Start the command in a folder, its output appended to the log."""
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
+                command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
             )
 
     @property
@@ -174,7 +176,7 @@ class HubServer(Program):
     """`flask_server.py`, started by hand as a user would; a context manager.
 
     Args:
-        folder: Where the event store and the log go.
+        folder: Where it runs, and where the event store and the log go; the project's own may have a `.env.local`.
         environment: Settings besides the usual; they win over this machine's.
         port: The port on 127.0.0.1; None takes a free one.
 
@@ -189,12 +191,16 @@ class HubServer(Program):
         self.url = f"http://127.0.0.1:{self.port}"
         self.stream = EventStream(self.url)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-        store = {"STREAM_HISTORY": f"sqlite:///{folder / 'events.db'}", "STREAM_HEARTBEAT": "2"}
-        self._environment = {**kept, **store, **environment}
+        usual = {
+            "STREAM_HISTORY": f"sqlite:///{folder / 'events.db'}",
+            "STREAM_HEARTBEAT": "2",
+            "STREAM_DRAIN": "0",
+        }
+        self._environment = {**kept, **usual, **environment}
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "flask_server.py", "--port", str(self.port)]
-        self.launch(command, self._environment)
+        command = [sys.executable, str(ROOT / "flask_server.py"), "--port", str(self.port)]
+        self.launch(command, self._environment, self.log.parent)
         try:
             wait_until(self._answers, seconds=30, text="the hub answers")
             self.stream.open()
