@@ -9,23 +9,24 @@ whoever drives it (hub.streaming) can let other work in between. Knows no socket
 from __future__ import annotations
 
 import threading
-from collections import Counter, deque
+from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from hub import cursor, sse
+from hub.audience import Audience
 from hub.counters import Counters
 from hub.fetching import Fetched, Reached, SharedPages, reached_by
 from hub.history.entry import Entry, Limit, without_superseded
-from hub.interest import keys_of
 from hub.latency import Latency
 from hub.subscriber import Batch, Subscriber
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from hub.audience import Group
     from hub.event import Event
     from hub.history import History
     from hub.interest import Interest
@@ -51,17 +52,6 @@ class Receipt(msgspec.Struct, frozen=True):
     clients_notified: int
 
 
-class Group:
-    """All subscribers of one interest."""
-
-    __slots__ = ("interest", "live", "members")
-
-    def __init__(self, interest: Interest) -> None:
-        self.interest = interest
-        self.members: dict[Subscriber, None] = {}
-        self.live: dict[Subscriber, None] = {}
-
-
 class Hub:
     """Subscribers, and the way of an event to them.
 
@@ -74,7 +64,7 @@ class Hub:
         schedule: called when something is pending; by default it is delivered at once, by the publisher.
         take_back: called at an erasure, takes back what a socket was not given yet; returns the position before it.
         delivery: from storing an event to the end of its sweep, when the last socket had it or was full.
-        addresses: how many subscribers each address has.
+        audience: all subscribers.
         lock: guards everything here where several threads publish or read.
     """
 
@@ -86,12 +76,8 @@ class Hub:
         self.take_back: Callable[[Subscriber], int | None] = lambda _subscriber: None
         self.counters = Counters({})
         self.delivery = Latency()
-        self.addresses: Counter[str] = Counter()
+        self.audience = Audience()
         self._queue_size = queue_size
-        self._subscribers = 0
-        self._groups: dict[Interest, Group] = {}
-        self._unconfined: dict[Group, None] = {}
-        self._by_key: dict[tuple[str, str | None], dict[Group, None]] = {}
         self._pending: deque[Entry] = deque()
         self._swept = history.bounds.head
         self._turn = 0
@@ -111,7 +97,7 @@ class Hub:
             for entry in appended.new:
                 self.counters.count(entry.type)
             self.counters.duplicates += appended.duplicates
-            notified = self._count_readers(appended.new) if appended.new else 0
+            notified = self.audience.count_readers(appended.new) if appended.new else 0
             if appended.new:
                 self._pending.extend(appended.new)
                 self.schedule()
@@ -121,30 +107,12 @@ class Hub:
     def subscribe(self, subscriber: Subscriber) -> None:
         """Count a subscriber in; it starts behind, and becomes live when it has read up to the head."""
         with self.lock:
-            group = self._groups.get(subscriber.interest)
-            if group is None:
-                group = self._groups[subscriber.interest] = Group(subscriber.interest)
-                for index in self._indexes(group):
-                    index[group] = None
-            group.members[subscriber] = None
-            self._subscribers += 1
-            self.addresses[subscriber.address] += 1
+            self.audience.add(subscriber)
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """Forget a subscriber."""
         with self.lock:
-            group = self._groups.get(subscriber.interest)
-            if group is None or subscriber not in group.members:
-                return
-            del group.members[subscriber]
-            self._subscribers -= 1
-            self.addresses[subscriber.address] -= 1
-            if not self.addresses[subscriber.address]:
-                del self.addresses[subscriber.address]
-            group.live.pop(subscriber, None)
-            if not group.members:
-                del self._groups[subscriber.interest]
-                self._unindex(group)
+            self.audience.remove(subscriber)
 
     def new_subscriber(
         self, interest: Interest, position: int, *, chunked: bool, expires_at: float | None
@@ -153,12 +121,12 @@ class Hub:
         return Subscriber(interest, position, self._queue_size, chunked=chunked, expires_at=expires_at)
 
     def __len__(self) -> int:
-        return self._subscribers
+        return len(self.audience)
 
     def subscribers(self) -> list[Subscriber]:
         """Return all subscribers, in no order that means anything."""
         with self.lock:
-            return [subscriber for group in self._groups.values() for subscriber in group.members]
+            return list(self.audience)
 
     def deliver_pending(self) -> None:
         """Sweep until nothing is pending."""
@@ -219,7 +187,7 @@ class Hub:
         self._sweep = None
         self._owed = []
         sent_back = []
-        for group in self._groups.values():
+        for group in self.audience.groups():
             for subscriber in group.live:
                 if not subscriber.waiting:
                     # All that it may see up to there was handed to it, though it may have been nothing for long.
@@ -257,7 +225,7 @@ class Hub:
                 return
             reached = reached_by(fetched.page)
             self._shared.put(interest, position, reached)
-            group = self._groups.get(interest)
+            group = self.audience.group(interest)
             if reached.batch is None and group is not None:
                 # Nothing to send: they only move on.
                 for subscriber in group.members:
@@ -277,7 +245,9 @@ class Hub:
             owed: list[list[Subscriber]] = []
             try:
                 while self.pending:
-                    owed.extend(filter(None, [self.step()]))
+                    served = self.step()
+                    if served:
+                        owed.append(served)
                 # Not before the history was rid of it: a page that is read meanwhile must not be kept.
                 self._erasures += 1
                 self._shared.forget()
@@ -291,7 +261,7 @@ class Hub:
         """Send those back to the history for whom erased events may wait."""
         for subscriber in self.subscribers():
             position = self.take_back(subscriber)
-            group = self._groups.get(subscriber.interest)
+            group = self.audience.group(subscriber.interest)
             # To take back may be to close: the last reader of an interest takes its group along.
             if group is None or subscriber not in group.members:
                 continue
@@ -299,36 +269,6 @@ class Hub:
                 subscriber.forget()
                 subscriber.position = subscriber.position if position is None else position
                 group.live.pop(subscriber, None)
-
-    def _indexes(self, group: Group) -> list[dict[Group, None]]:
-        keys = group.interest.index_keys()
-        if keys is None:
-            return [self._unconfined]
-        return [self._by_key.setdefault(key, {}) for key in keys]
-
-    def _unindex(self, group: Group) -> None:
-        for index in self._indexes(group):
-            index.pop(group, None)
-        for key in group.interest.index_keys() or ():
-            if not self._by_key.get(key):
-                self._by_key.pop(key, None)
-
-    def _candidates(self, entries: Sequence[Entry]) -> list[Group]:
-        """Return the groups that may see one of these; thousands of others are not looked at."""
-        groups = list(self._unconfined)
-        if self._by_key:
-            found: dict[Group, None] = {}
-            for key in {key for entry in entries for key in keys_of(entry)}:
-                found.update(self._by_key.get(key, {}))
-            groups.extend(found)
-        return groups
-
-    def _count_readers(self, entries: Sequence[Entry]) -> int:
-        return sum(
-            len(group.members)
-            for group in self._candidates(entries)
-            if group.interest.everything or any(group.interest.matches(entry) for entry in entries)
-        )
 
     def _take_pending(self) -> list[Entry]:
         taken: list[Entry] = []
@@ -341,7 +281,7 @@ class Hub:
 
     def _choose(self, entries: list[Entry], upto: int) -> Iterator[tuple[Group, Batch]]:
         whole: Batch | None = None
-        for group in self._candidates(entries):
+        for group in self.audience.candidates(entries):
             interest = group.interest
             chosen = entries if interest.everything else [one for one in entries if interest.matches(one)]
             if len(chosen) == len(entries):
@@ -382,22 +322,18 @@ class Hub:
 
     def _catch_up(self, subscriber: Subscriber) -> bytes | Wait:
         if subscriber.position >= self.history.bounds.head:
-            self._go_live(subscriber)
+            self.audience.go_live(subscriber)
             return Wait.EVENT
         reached = self._shared.get(subscriber.interest, subscriber.position) or self._recent(subscriber)
         if reached is None:
             return Wait.DISK
         subscriber.position = reached.upto
         if reached.upto >= self.history.bounds.head:
-            self._go_live(subscriber)
+            self.audience.go_live(subscriber)
         if reached.batch is not None:
             self.counters.deliveries += len(reached.batch.entries)
             return reached.batch.wire(chunked=subscriber.chunked)
         return Wait.EVENT if subscriber.live else Wait.TURN
-
-    def _go_live(self, subscriber: Subscriber) -> None:
-        subscriber.live = True
-        self._groups[subscriber.interest].live[subscriber] = None
 
     def _recent(self, subscriber: Subscriber) -> Reached | None:
         page = self.history.recent(subscriber.position, subscriber.interest, PAGE)

@@ -103,7 +103,7 @@ def _refusal(parts: Services, client: Client) -> HubError | None:
     if full is not None:
         return full
     most = parts.limits.streams_of_one(client)
-    if most is not None and parts.hub.addresses[client.bucket] >= most:
+    if most is not None and parts.hub.audience.addresses[client.bucket] >= most:
         return TooMany(
             f"{most} streams are open from this address already: close one.",
             retry_after=random.randint(5, 60),

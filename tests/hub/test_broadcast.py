@@ -17,6 +17,7 @@ import hub.broadcast as module
 import hub.fetching as fetching
 import hub.history.sqlite as sqlite_module
 from hub import cursor
+from hub.audience import Audience
 from hub.broadcast import Hub, Wait
 from hub.erasing import erase
 from hub.errors import Unavailable
@@ -358,7 +359,7 @@ def test_readers_come_and_go_without_a_trace() -> None:
         for one in ones:
             hub.unsubscribe(one)
             hub.unsubscribe(one)
-    assert (len(hub), hub._groups, hub._unconfined, hub._by_key) == (0, {}, {}, {})
+    assert (len(hub), vars(hub.audience)) == (0, vars(Audience()))
     assert hub.publish([posted(room="b")]).clients_notified == 0
 
 

@@ -189,4 +189,4 @@ def test_closed_streams_leave_no_address_behind() -> None:
     app = hub()
     for answer in open_streams(app, 3):
         answer.close()
-    assert dict(services_of(app).hub.addresses) == {}
+    assert dict(services_of(app).hub.audience.addresses) == {}
