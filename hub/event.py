@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hub.errors import BadRequest, InvalidEvent, TooLarge
+from hub.errors import BadRequest, HubError, InvalidEvent, TooLarge
 
 MAX_EVENT_BYTES: Final = 64 * 1024
 MAX_BATCH_BYTES: Final = 1024 * 1024
@@ -26,7 +26,9 @@ CONTROL_TYPES: Final = frozenset({"connected", "heartbeat", "snapshot", "stream_
 PROCESS_TYPES: Final = frozenset({"agent_process"})
 """Made by the server alone, and stored."""
 
-TYPE_PATTERN: Final = r"[A-Za-z][A-Za-z0-9_.:-]{0,63}"
+MAX_TYPE: Final = 64
+"""Characters of a type's name."""
+TYPE_PATTERN: Final = rf"[A-Za-z][A-Za-z0-9_.:-]{{0,{MAX_TYPE - 1}}}"
 """What the name of a type looks like."""
 
 _TYPE = re.compile(TYPE_PATTERN)
@@ -80,7 +82,7 @@ def parse_one(body: bytes, *, idempotency_key: str | None = None) -> Event:
         InvalidEvent: JSON, but not an event.
         TooLarge: over 64 KiB.
     """
-    return _event(body, where="", idempotency_key=idempotency_key)
+    return _keyed(_event(body, ""), idempotency_key)
 
 
 def parse_array(body: bytes, *, idempotency_key: str | None = None) -> list[Event]:
@@ -145,18 +147,30 @@ def _elements(body: bytes) -> list[bytes]:
 def _events(parts: list[bytes], key: str | None) -> list[Event]:
     if len(parts) > MAX_BATCH_EVENTS:
         raise TooLarge(f"The batch has {len(parts)} events; at most {MAX_BATCH_EVENTS} are taken.")
+    try:
+        events = [_event(part, "") for part in parts]
+    except HubError:
+        # Read again, to tell the place: only who is refused pays for that.
+        events = [_event(part, f"[{index}]") for index, part in enumerate(parts)]
+    if key is None:
+        return events
     # NUL cannot stand in an event_id, so a key for one place of a batch never equals a posted one.
-    return [
-        _event(part, where=f"[{index}]", idempotency_key=f"{key}\0{index}" if key else None)
-        for index, part in enumerate(parts)
-    ]
+    return [_keyed(event, f"{key}\0{index}") for index, event in enumerate(events)]
 
 
-def _event(body: bytes, *, where: str, idempotency_key: str | None) -> Event:
+def _keyed(event: Event, key: str | None) -> Event:
+    if key is None or event.event_id is not None:
+        return event
+    return msgspec.structs.replace(event, event_id=key)
+
+
+def _event(body: bytes, where: str) -> Event:
     if len(body) > MAX_EVENT_BYTES:
         at = f" at {where}" if where else ""
         raise TooLarge(f"The event{at} has {len(body)} bytes; at most {MAX_EVENT_BYTES} are taken.")
-    _check_depth(body, where)
+    # Most events have few brackets in all, inside strings or out: then no closer look is needed.
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
+        _check_depth(body, where)
     try:
         fields = _decoder.decode(body)
     except msgspec.ValidationError as error:
@@ -169,16 +183,10 @@ def _event(body: bytes, *, where: str, idempotency_key: str | None) -> Event:
         _check_integers(fields, where)
     if b"\n" in body or b"\r" in body:
         body = body.translate(_LINE_BREAKS)
-    event = _from_fields(fields, body.strip(), where)
-    if event.event_id is None and idempotency_key is not None:
-        return msgspec.structs.replace(event, event_id=idempotency_key)
-    return event
+    return _from_fields(fields, body.strip(), where)
 
 
 def _check_depth(body: bytes, where: str) -> None:
-    # Most events have few brackets in all, inside strings or out: then no closer look is needed.
-    if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
-        return
     depth = 0
     for byte in _JSON_STRING.sub(b"", body).translate(None, _NO_BRACKETS):
         if byte in b"{[":
@@ -203,7 +211,9 @@ def _check_integers(value: object, where: str) -> None:
 
 def _from_fields(fields: dict[str, Any], body: bytes, where: str, *, own: bool = False) -> Event:
     get = fields.get
-    kind = _checked_type(get("type", msgspec.UNSET), where, own=own)
+    kind = get("type", msgspec.UNSET)
+    if type(kind) is not str or len(kind) > MAX_TYPE or not _may_be_posted(kind):
+        kind = _checked_type(kind, where, own=own)
     if "id" in fields:
         raise _wrong(where, "id", get("id"), "no such field: the server gives ids; name your own event_id")
     for name in _STRING_FIELDS & fields.keys():
@@ -211,9 +221,10 @@ def _from_fields(fields: dict[str, Any], body: bytes, where: str, *, own: bool =
         # Nearly all are printable, and then no closer look is needed.
         if type(value) is not str or not value.isprintable():
             _check_string(where, name, value)
-    stamped = "timestamp" in fields
-    if stamped:
-        _check_timestamp(where, fields["timestamp"])
+    stamp = get("timestamp", msgspec.UNSET)
+    stamped = stamp is not msgspec.UNSET
+    if stamped and not (type(stamp) is float and 0 <= stamp < MAX_TIMESTAMP):
+        _check_timestamp(where, stamp)
     interim = kind == "transcript" and get("is_final") is False
     segment = get("segment_id") if interim else None
     return Event(
@@ -231,12 +242,12 @@ def _from_fields(fields: dict[str, Any], body: bytes, where: str, *, own: bool =
 
 
 @lru_cache(maxsize=1024)
-def _is_type(kind: str) -> bool:
-    return _TYPE.fullmatch(kind) is not None
+def _may_be_posted(kind: str) -> bool:
+    return _TYPE.fullmatch(kind) is not None and kind not in CONTROL_TYPES and kind not in PROCESS_TYPES
 
 
 def _checked_type(kind: object, where: str, *, own: bool) -> str:
-    if not isinstance(kind, str) or not _is_type(kind):
+    if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
         raise _wrong(where, "type", kind, "expected a letter, then letters, digits, _ . : or -, at most 64")
     if kind in CONTROL_TYPES or (kind in PROCESS_TYPES and not own):
         raise _wrong(where, "type", kind, "the server alone makes events of this type; choose another")

@@ -85,18 +85,20 @@ def encode(epoch: str, seq: int, event: Event, now: float) -> Entry:
     """
     event_id = b"%b-%d" % (epoch.encode("ascii"), seq)
     stamp = b"" if event.stamped else b'"timestamp":%.6f,' % now
-    data = b'{"id":"%b",%b%b' % (event_id, stamp, event.body[1:])
-    hidden = operator_only(event.type, "operator" if event.operator_only else None)
+    frame, start = sse.event_frame(event_id, b'{"id":"%b",%b%b' % (event_id, stamp, event.body[1:]))
+    kind = event.type
+    hidden = event.operator_only or operator_only(kind)
     return Entry(
         seq,
         now,
-        event.type,
+        kind,
         event.room,
         event.session_id,
         event.participant,
         hidden,
         event.segment,
-        *sse.event_frame(event_id, data),
+        frame,
+        start,
     )
 
 

