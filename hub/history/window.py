@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from hub.history.entry import Entry, Page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from hub.history.entry import Limit
     from hub.interest import Interest
@@ -39,11 +39,10 @@ class Window:
         self._gone = 0  # entries at the front of the list that are dropped already
         self._bytes = 0
 
-    def append(self, entries: Iterable[Entry]) -> None:
+    def append(self, entries: Sequence[Entry]) -> None:
         """Add entries that follow the last one."""
-        for entry in entries:
-            self._entries.append(entry)
-            self._bytes += len(entry.frame)
+        self._entries.extend(entries)
+        self._bytes += sum([len(entry.frame) for entry in entries])
         if self._max_bytes is not None:
             while self._bytes > self._max_bytes:
                 self._drop_first()

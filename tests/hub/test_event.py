@@ -217,6 +217,40 @@ def test_a_batch_has_at_most_a_thousand_events_and_a_mebibyte() -> None:
             parse(b" " * 1_048_577)
 
 
+GOOD = [
+    b'{"type":"a"}',
+    b'{"type":"transcript","is_final":false,"segment_id":"s","room":"r","x":[{}]}',
+    b'{"type":"b","timestamp":1,"audience":"operator"}',
+    b'{ "type":"c",\n"x":"y"\r\n}',
+    b'{"type":"d","x":' + b"9" * 308 + b"}",
+    b'{"type":"e","x":"' + DIGITS_400 + b'"}',
+    b'{"type":"f","x":' + b"[" * 31 + b"]" * 31 + b"}",
+]
+
+
+@given(st.lists(st.sampled_from([*GOOD * 3, *INVALID]), max_size=5))
+def test_an_array_is_read_as_its_events_are_one_by_one(parts: list[bytes]) -> None:
+    def one_by_one() -> list[event.Event]:
+        return [event.parse_one(part) for part in parts]
+
+    def as_array() -> list[event.Event]:
+        return event.parse_array(b"[" + b" , ".join(parts) + b"]")
+
+    def outcome(read: Callable[[], list[event.Event]]) -> object:
+        try:
+            return read()
+        except HubError as error:
+            return type(error)
+
+    assert outcome(as_array) == outcome(one_by_one)
+
+
+def test_a_deep_event_beside_shallow_values_is_refused() -> None:
+    deep = b'{"type":"a","x":' + b"[" * 900 + b"]" * 900 + b"}"
+    with pytest.raises(InvalidEvent, match="32"):
+        event.parse_array(b"[" + b",".join([deep, *[b"1"] * 999]) + b"]")
+
+
 def test_an_error_in_a_batch_names_its_place() -> None:
     with pytest.raises(InvalidEvent) as caught:
         event.parse_array(b'[{"type":"a"},{"type":"b","room":7}]')
