@@ -228,7 +228,10 @@ GOOD = [
 ]
 
 
-@given(st.lists(st.sampled_from([*GOOD * 3, *INVALID]), max_size=5))
+TOO_DEEP = b'{"type":"g","x":' + b"[" * 40 + b"]" * 40 + b"}"
+
+
+@given(st.lists(st.sampled_from([*GOOD * 3, *INVALID, TOO_DEEP]), max_size=5))
 def test_an_array_is_read_as_its_events_are_one_by_one(parts: list[bytes]) -> None:
     def one_by_one() -> list[event.Event]:
         return [event.parse_one(part) for part in parts]
