@@ -101,6 +101,7 @@ class Poster:
         self._headers = {"Content-Type": "application/json"} | (
             {"Authorization": f"Bearer {key}"} if key else {}
         )
+        self._request: requests.PreparedRequest | None = None
         self._pace = pace or Pace()
         self._chance = chance
         self._backlog = Backlog(
@@ -216,9 +217,8 @@ class Poster:
     def _attempt(self, session: requests.Session, batch: list[bytes]) -> Answer:
         timeouts = (self._pace.connect_timeout, self._pace.answer_timeout)
         try:
-            response = session.post(
-                self._url, data=b"[" + b",".join(batch) + b"]", timeout=timeouts, allow_redirects=False
-            )
+            request = self._prepared(session, b"[" + b",".join(batch) + b"]")
+            response = session.send(request, timeout=timeouts, allow_redirects=False)
         except requests.RequestException as error:
             return Answer(Verdict.LATER, f"{type(error).__name__}: {error}")
         verdict = judge(response.status_code, _decoded(response.content).get("field"))
@@ -226,6 +226,13 @@ class Poster:
             return _check_acknowledgement(response)
         detail = f"status {response.status_code}: {_start_of(response)}"
         return Answer(verdict, detail, retry_after(response.headers.get("Retry-After"), time.time()))
+
+    def _prepared(self, session: requests.Session, body: bytes) -> requests.PreparedRequest:
+        # All but the body is the same each time, and takes a third of a POST's time to put together.
+        if self._request is None:
+            self._request = session.prepare_request(requests.Request("POST", self._url))
+        self._request.prepare_body(body, None)
+        return self._request
 
     def _narrow_down(self, batch: list[bytes], detail: str) -> None:
         """Halve the batch until the one bad event stands alone, then count that one as dropped."""
