@@ -35,13 +35,13 @@ class Audience:
 
     def __init__(self) -> None:
         self.addresses: Counter[str] = Counter()
-        self._subscribers = 0
+        self._size = 0
         self._groups: dict[Interest, Group] = {}
         self._unconfined: dict[Group, None] = {}
         self._by_key: dict[tuple[str, str | None], dict[Group, None]] = {}
 
     def __len__(self) -> int:
-        return self._subscribers
+        return self._size
 
     def __iter__(self) -> Iterator[Subscriber]:
         return (subscriber for group in self._groups.values() for subscriber in group.members)
@@ -67,7 +67,7 @@ class Audience:
             for index in self._indexes(group):
                 index[group] = None
         group.members[subscriber] = None
-        self._subscribers += 1
+        self._size += 1
         self.addresses[subscriber.address] += 1
 
     def remove(self, subscriber: Subscriber) -> None:
@@ -76,7 +76,7 @@ class Audience:
         if group is None or subscriber not in group.members:
             return
         del group.members[subscriber]
-        self._subscribers -= 1
+        self._size -= 1
         self.addresses[subscriber.address] -= 1
         if not self.addresses[subscriber.address]:
             del self.addresses[subscriber.address]

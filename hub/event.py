@@ -38,8 +38,8 @@ _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 # An integer of so many digits is too large for a double.
 _LONG_NUMBER: Final = b"0" * 309
 _DIGITS_ALIKE = bytes.maketrans(b"123456789", b"0" * 9)
-# Possessive, and without its end where the text has none: else an unterminated string is tried again at every quote.
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"{}[]")
+# Possessive, and without its end where the text has none: else an unterminated string is tried again at every quote.
 _JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 
 _decoder = msgspec.json.Decoder()
@@ -151,6 +151,7 @@ def _elements(body: bytes) -> list[bytes]:
 def _read_at_once(body: bytes, parts: list[bytes]) -> list[Event] | None:
     """Read a whole array in one go, as most can be; None where an element needs a look of its own."""
     longest = max(map(len, parts), default=0)
+    # The array has a bracket, and each event one at least: what is left over cannot nest one of them too deeply.
     brackets = body.count(b"{") + body.count(b"[")
     if longest > MAX_EVENT_BYTES or len(parts) > MAX_BATCH_EVENTS or brackets > len(parts) + MAX_DEPTH:
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from hub.streaming.environ import BODY_KEY
+from hub.streaming.environ import BODY_KEY, STREAM_PATH
 from hub.web import access, answers, publish, stream
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROUTES: Final[dict[tuple[str, str], Serve]] = {
     ("POST", publish.PATH): publish.serve,
-    ("GET", stream.PATH): stream.serve,
+    ("GET", STREAM_PATH): stream.serve,
 }
 
 

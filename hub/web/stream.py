@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 blueprint = Blueprint("stream", __name__)
 
-PATH: Final = STREAM_PATH
 HEADERS: Final = (
     ("Content-Type", "text/event-stream"),
     ("Cache-Control", "no-store, no-transform"),
@@ -43,7 +42,7 @@ class TicketRequest(msgspec.Struct, forbid_unknown_fields=True):
     room: str | None = None
 
 
-@blueprint.get(PATH)
+@blueprint.get(STREAM_PATH)
 def stream() -> Response:
     """Open a stream."""
     answers.raise_met(request.environ)
@@ -184,5 +183,5 @@ def _goodbye(reason: str, retry_ms: int) -> answers.Plain:
 def _refused(parts: Services, environ: access.Environ, error: HubError) -> answers.Plain:
     if "text/event-stream" not in environ.get("HTTP_ACCEPT", ""):
         raise error
-    access.note_refusal_of(parts, environ, error, PATH)
+    access.note_refusal_of(parts, environ, error, STREAM_PATH)
     return _goodbye("too_many_clients", random.randint(10_000, 120_000))
