@@ -21,9 +21,10 @@ import gevent
 from gevent.pywsgi import format_date_time
 from gevent.socket import socket as GeventSocket  # noqa: N812 - gevent's name for it
 
+from hub.streaming import sockets
 from hub.streaming.body import StreamBody
 from hub.streaming.environ import BODY_KEY, STREAM_PATH, WRITER_KEY
-from hub.streaming.headers import Headers
+from hub.streaming.headers import Headers, response_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,11 +32,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("hub.server")
 
 MAX_REQUEST: Final = 8192
-"""Bytes of a request that is served here."""
+"""Bytes of the longest request that is served here."""
 MOST_AT_ONCE: Final = 16
 """Connections that are accepted before the loop looks at other sockets."""
-ANSWER_TIMEOUT: Final = 30.0
-"""Seconds within which a client has to take an answer that is no stream."""
 _REQUEST_LINE = re.compile(
     rb"GET " + re.escape(STREAM_PATH).encode("ascii") + rb"(?:\?([!\"$-~]*))? HTTP/1\.1\r\n"
 )
@@ -47,7 +46,6 @@ _UNUSUAL: Final = frozenset({"content-length", "transfer-encoding", "expect", "u
 class DirectMixin:
     """What one of gevent's servers needs to serve streams this way."""
 
-    address: Any
     application: Any
     environ: dict[str, Any]
     socket: Any
@@ -140,7 +138,7 @@ def _send_whole(sock: BareSocket, status: str, headers: list[tuple[str, str]], b
     known = [pair for pair in headers if pair[0].lower() not in ("content-length", "connection")]
     head = _head(status, (*known, ("Content-Length", str(len(data)))), int(time.time()))
     client = GeventSocket(sock.family, sock.type, sock.proto, sock.detach())
-    with client, gevent.Timeout(ANSWER_TIMEOUT, exception=False):
+    with client, gevent.Timeout(sockets.ANSWER_TIMEOUT, exception=False):
         try:
             client.sendall(head + data)
         except OSError as error:
@@ -149,7 +147,7 @@ def _send_whole(sock: BareSocket, status: str, headers: list[tuple[str, str]], b
 
 @lru_cache(maxsize=16)
 def _head(status: str, headers: tuple[tuple[str, str], ...], now: int) -> bytes:
-    """Return a response's head; the same for all who come within a second."""
-    fields = (*headers, ("Date", format_date_time(now)), ("Connection", "close"))
-    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in fields)]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+    """Return a head with the fields that gevent's server adds; made once for all who come within a second."""
+    fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    ours = (b"Date", format_date_time(now)), (b"Connection", b"close")
+    return response_head(status.encode("latin-1"), [*fields, *ours])

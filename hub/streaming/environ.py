@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 STREAM_PATH: Final = "/api/stream"
@@ -10,3 +11,9 @@ WRITER_KEY: Final = "hub.writer"
 """Who writes to streams, where the server can hand them over."""
 BODY_KEY: Final = "hub.body"
 """The body (bytes), where the server read it whole within its limits."""
+
+
+@lru_cache(maxsize=256)
+def field_key(name: str) -> str:
+    """Return the key of a header field (PEP 3333); name in any case."""
+    return "HTTP_" + name.upper().replace("-", "_")

@@ -1,4 +1,4 @@
-"""A request's header fields (RFC 9112, section 5), read strictly and cheaply.
+"""A request's header fields (RFC 9112, section 5), read strictly and cheaply; and a response's, written.
 
 gevent's server parses them with Python's e-mail parser, which takes longer than everything that the hub does with an
 event, and forgives what proxies read differently: that is why this is written by hand. Pure but for the `readline`
@@ -8,8 +8,9 @@ that it is given.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
+
+from hub.streaming.environ import field_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -102,9 +103,10 @@ class Headers:
         """Yield what WSGI's environ takes (PEP 3333); a name with `_` could pass for one with `-` and is left out."""
         for name, value in self._values.items():
             if "_" not in name and name not in ("content-type", "content-length"):
-                yield _environ_name(name), value
+                yield field_key(name), value
 
 
-@lru_cache(maxsize=256)
-def _environ_name(name: str) -> str:
-    return "HTTP_" + name.upper().replace("-", "_")
+def response_head(status: bytes, fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return a response's status line and fields, up to where its body begins."""
+    lines = [b"%b: %b\r\n" % field for field in fields]
+    return b"".join((b"HTTP/1.1 ", status, b"\r\n", *lines, b"\r\n"))

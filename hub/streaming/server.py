@@ -1,7 +1,8 @@
 """gevent's WSGI server, with the handover of streams and with limits on what a request may cost.
 
-A stream's socket leaves the server once the application has answered: the handler gives the head to the writer, lets
-go of the descriptor, and ends. Its greenlet, environ and buffers are freed.
+Most streams are served before a handler is made for them (`hub.streaming.direct`). The socket of any other leaves the
+server once the application has answered: the handler gives the head to the writer, lets go of the descriptor, and
+ends. Its greenlet, environ and buffers are freed.
 
 A request is read whole before the application sees it, within a limit of time and size, so neither a slow sender nor
 a huge body ever holds application code.
@@ -28,7 +29,7 @@ from hub.streaming import sockets
 from hub.streaming.body import StreamBody
 from hub.streaming.direct import DirectMixin
 from hub.streaming.environ import BODY_KEY, WRITER_KEY
-from hub.streaming.headers import Headers
+from hub.streaming.headers import Headers, response_head
 from hub.turns import NAP
 
 if TYPE_CHECKING:
@@ -42,8 +43,6 @@ IDLE_TIMEOUT: Final = 75.0
 """Seconds that a connection may stay open without a request."""
 READ_TIMEOUT: Final = 20.0
 """Seconds within which a request's head and body must have arrived, counted from its first byte."""
-WRITE_TIMEOUT: Final = 30.0
-"""Seconds within which a client has to take an answer; streams have a limit of their own."""
 MAX_BODY: Final = MAX_BATCH_BYTES
 """Bytes of a body that are read; what is larger is answered 413 unread."""
 CHUNKED_PIECE: Final = 512
@@ -109,9 +108,8 @@ class HandoverMixin:
         body.subscriber.chunked = self.response_use_chunked
         # The body is the writer's: pywsgi must not end it.
         self.response_use_chunked = False
-        lines = b"".join(b"%b: %b\r\n" % header for header in self.response_headers)
+        head = response_head(self.status, self.response_headers)
         self.rfile.close()
-        head = b"HTTP/1.1 %b\r\n%b\r\n" % (self.status, lines)
         writer.adopt(sockets.bare(self.socket.detach()), body.subscriber, head)
 
 
@@ -227,8 +225,7 @@ class BoundedMixin:
         self.finalize_headers()
         if self.response_use_chunked and data:
             data = sse.chunk(data)
-        head = [b"%b: %b\r\n" % header for header in self.response_headers]
-        self._sendall(b"".join((b"HTTP/1.1 ", self.status, b"\r\n", *head, b"\r\n", data)))
+        self._sendall(response_head(self.status, self.response_headers) + data)
 
     def _sendall(self, data: bytes) -> None:
         """Send an answer, within a limit of time where the client does not take it."""
@@ -239,7 +236,7 @@ class BoundedMixin:
         self.response_length += sent
         if sent < len(data):
             late = BrokenPipeError(errno.EPIPE, "the client does not take its answer")
-            with gevent.Timeout(WRITE_TIMEOUT, late):
+            with gevent.Timeout(sockets.ANSWER_TIMEOUT, late):
                 super()._sendall(memoryview(data)[sent:])  # type: ignore[misc] # pywsgi's
 
     def _has_request(self) -> bool:
@@ -360,5 +357,9 @@ def problem_response(status: str, detail: str) -> bytes:
     """Return a whole HTTP answer for a request that never reached the application."""
     code, _, title = status.partition(" ")
     body = msgspec.json.encode({"type": "about:blank", "title": title, "status": int(code), "detail": detail})
-    head = f"HTTP/1.1 {status}\r\nContent-Type: application/problem+json\r\nConnection: close\r\n"
-    return head.encode("ascii") + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+    fields = (
+        (b"Content-Type", b"application/problem+json"),
+        (b"Connection", b"close"),
+        (b"Content-Length", b"%d" % len(body)),
+    )
+    return response_head(status.encode("ascii"), fields) + body

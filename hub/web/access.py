@@ -12,6 +12,7 @@ from hub.auth import ANONYMOUS, OPERATOR, SUBSCRIBE, Expired, Grant, credential_
 from hub.errors import Forbidden, HubError, Misdirected, SettingsError, Unauthorized
 from hub.interest import Interest
 from hub.origin import host_allowed, host_needs_no_trust, operates, request_allowed
+from hub.streaming.environ import field_key
 from hub.web.limits import Action
 from hub.web.services import services
 
@@ -27,7 +28,7 @@ Environ = dict[str, Any]
 
 _CLIENT = "hub.client"
 _WHO = "hub.who"
-_TRACES = tuple("HTTP_" + name.upper().replace("-", "_") for name in TRACES)
+_TRACES = tuple(map(field_key, TRACES))
 AUDITED = frozenset({401, 403, 421, 429})
 """Refusals that are about who asks and how often; others are mistakes."""
 WEBHOOK_PATH = "/api/livekit/webhook"
