@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from hub.wording import not_set
 
+if TYPE_CHECKING:
     from hub.settings import Settings
 
 
@@ -20,17 +20,9 @@ def choose_mode(settings: Settings) -> tuple[str, str]:
         "OPENAI_API_KEY (or OPENAI_BASE_URL)": model,
     }
     missing = [name for name, value in needed.items() if not value]
-    unset = f"{listing(missing)} {'is' if len(missing) == 1 else 'are'} not set"
     if not (settings.livekit_url and model):
-        return "rehearsal", f"{unset}."
+        return "rehearsal", f"{not_set(missing)}."
     if missing:
-        return (
-            "livekit",
-            f"LIVEKIT_URL is {settings.livekit_url}, but {unset}, without which it cannot start.",
-        )
+        lacks = f"but {not_set(missing)}, without which it cannot start"
+        return "livekit", f"LIVEKIT_URL is {settings.livekit_url}, {lacks}."
     return "livekit", f"LIVEKIT_URL is {settings.livekit_url}."
-
-
-def listing(names: Sequence[str]) -> str:
-    """Write names the way a sentence lists them."""
-    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))

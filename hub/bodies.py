@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from hub.errors import BadRequest, InvalidBody
+from hub.wording import listing
 
 Asked = TypeVar("Asked")
 
@@ -50,7 +51,8 @@ def refusal(error: msgspec.ValidationError, kind: Any) -> InvalidBody:
         what = "it is missing" if named[1] == "missing required" else f"not a field here; known are {known}"
     elif words := _words(_fields(kind).get(field)):
         sent = _NOT_A_WORD.fullmatch(what)
-        what = f"{f'{sent[1][:MAX_SHOWN]}: ' if sent else ''}expected {words}"
+        said_back = f"{sent[1][:MAX_SHOWN]}: " if sent else ""
+        what = f"{said_back}expected {words}"
     field = field[:MAX_SHOWN]
     if not field:
         return InvalidBody(f"{what}.")
@@ -70,5 +72,4 @@ def _words(kind: msgspec.inspect.Type | None) -> str:
     """Write the words that a field takes, if it takes only some."""
     if not isinstance(kind, msgspec.inspect.LiteralType):
         return ""
-    *most, last = map(str, kind.values)
-    return f"{', '.join(most)} or {last}"
+    return listing([str(value) for value in kind.values], "or")

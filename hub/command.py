@@ -15,7 +15,7 @@ from gevent.event import Event
 
 from hub import __version__, logs
 from hub.address import parse_address
-from hub.agent_mode import choose_mode, listing
+from hub.agent_mode import choose_mode
 from hub.auth import OPERATE, PUBLISH, SUBSCRIBE
 from hub.errors import SettingsError, StorageError
 from hub.serving import begin
@@ -23,6 +23,7 @@ from hub.settings import AGENT_TABLE, TABLE, Settings, load
 from hub.streaming.server import Server, listen
 from hub.web.access import refuse_open_off_loopback
 from hub.web.services import services_of
+from hub.wording import listing, not_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -144,8 +145,8 @@ def _keys_needed(parts: Services) -> str:
     whom = "by whoever reaches the server" if parts.settings.allow_open else "on this machine"
     if len(free) == len(names):
         return f"are not needed {whom}: none is set"
-    unset = f"{listing([setting for _, setting in free])} {'is' if len(free) == 1 else 'are'} not set"
-    return f"are not needed for {listing([scope for scope, _ in free])} {whom}: {unset}"
+    unset = not_set([setting for _, setting in free])
+    return f"are not needed for {listing([doing for doing, _ in free])} {whom}: {unset}"
 
 
 def _reachable(host: str) -> str:

@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Reque
 
 from hub import bodies, errors
 from hub.web import access
+from hub.wording import listing
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -77,7 +78,7 @@ def _detail(error: HTTPException) -> str:
         return "There is nothing at this path: /docs tells what there is."
     if isinstance(error, MethodNotAllowed):
         taken = sorted(set(error.valid_methods or ()) - {"OPTIONS"})
-        return f"{request.method[:20]} is not taken at this path: use {' or '.join(taken)}."
+        return f"{request.method[:20]} is not taken at this path: use {listing(taken, 'or')}."
     if isinstance(error, RequestEntityTooLarge):
         return f"The body has more than {request.max_content_length} bytes, which is the most that is taken here."
     return error.description or error.name

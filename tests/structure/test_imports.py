@@ -20,6 +20,7 @@ AGENT = modules("agent")
 PURE = (
     "hub.address",
     "hub.agent_mode",
+    "hub.audience",
     "hub.auth",
     "hub.bodies",
     "hub.conversation",
@@ -43,6 +44,7 @@ PURE = (
     "hub.streaming.headers",
     "hub.supervisor.logs",
     "hub.supervisor.states",
+    "hub.wording",
     "agent.bridge",
     "agent.conversation",
     "agent.rehearsal.script",
