@@ -67,23 +67,23 @@ def doubts(values: Mapping[str, str], known: Collection[str]) -> tuple[str, ...]
     """
     given = {name for name, text in values.items() if text.strip()}
     found = []
-    for name in sorted(given - set(known)):
-        if name.startswith(PREFIXES):
+    for name in sorted(given.difference(known)):
+        ours = name.startswith(PREFIXES)
+        if ours:
             near = _nearest(name, known, SIMILAR)
         elif name.startswith(SHARED):
             # Whoever has set the right name, too, has not misspelt it.
             near = _nearest(name, set(known) - given, MISSPELT)
-            if near is None:
-                continue
         else:
-            continue
-        meant = f"Did you mean {near}?" if near else "See `flask_server.py --help`."
-        found.append(f"{name} is not a setting that is known here. {meant}")
+            near = []
+        if ours or near:
+            meant = f"Did you mean {near[0]}?" if near else "See `flask_server.py --help`."
+            found.append(f"{name} is not a setting that is known here. {meant}")
     return tuple(found)
 
 
-def _nearest(name: str, known: Iterable[str], cutoff: float) -> str | None:
-    return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=cutoff)), None)
+def _nearest(name: str, known: Iterable[str], cutoff: float) -> list[str]:
+    return difflib.get_close_matches(name, sorted(known), n=1, cutoff=cutoff)
 
 
 def _of_file(path: Path) -> dict[str, str]:
