@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import socket
+from typing import TYPE_CHECKING
 
 import pytest
 
 from hub.streaming import sockets
 from hub.streaming.server import listen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 OPTIONS = [
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
@@ -25,8 +29,7 @@ def foreign_listener() -> socket.socket:
 
 
 @pytest.mark.parametrize("make", [lambda: listen("127.0.0.1", 0), foreign_listener], ids=["own", "foreign"])
-def test_a_stream_s_socket_is_tuned(make: object) -> None:
-    assert callable(make)
+def test_a_stream_s_socket_is_tuned(make: Callable[[], socket.socket]) -> None:
     with make() as listener, socket.create_connection(listener.getsockname()), listener.accept()[0] as taken:
         stream = sockets.bare(taken.detach())
         sockets.tune(stream)
