@@ -44,7 +44,7 @@ class Rooms(Service):
     """A livekit-server in memory."""
 
     def __init__(self, failures: int = 0, **rooms: list[Present]) -> None:
-        super().__init__("ws://unused", lambda room: room)
+        super().__init__("ws://unused", Minter("devkey", SECRET))
         self.rooms = rooms
         self.failures = failures
         self.open: list[Open] = []
