@@ -65,16 +65,21 @@ def serve(settings: Settings, control: Control) -> int:
     Returns:
         The exit code: 0 after a stop, 1 after a failure.
     """
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    for chatty in ("httpx", "httpx2"):  # openai's client tells every request
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(lambda record: str(record.msg) not in ROUTINE)
+    _set_up_log()
     try:
         failure = asyncio.run(_Service(settings, control).run())
     except (ValueError, OSError) as error:
         failure = str(error)
     return 0 if failure is None else control.refuse(failure)
+
+
+def _set_up_log() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    for chatty in ("httpx", "httpx2"):  # openai's client tells every request
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    # At the handlers: a logger's own filter does not see what comes from the loggers below it.
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(lambda record: str(record.msg) not in ROUTINE)
 
 
 class _Service:
