@@ -54,10 +54,18 @@ class Counted(House):
 
         self.server._handle = count
 
+    def send(self, request: bytes) -> socket.socket:
+        """Send a request that is there when its connection is accepted."""
+        self.server.stop_accepting()
+        sock = self.connect()
+        sock.sendall(request)
+        self.server.start_accepting()
+        return sock
+
     def ask(self, piece: bytes, rest: bytes = b"") -> Answer:
         """Send a request, its rest when gevent's server has the connection, and read the answer's head."""
-        sock, before = self.connect(), self.handled
-        sock.sendall(piece)
+        before = self.handled
+        sock = self.send(piece)
         if rest:
             until(lambda: self.handled > before)
             sock.sendall(rest)
@@ -134,8 +142,7 @@ def an_error_of_the_application_closes_the_connection() -> None:
         raise RuntimeError(environ["PATH_INFO"])
 
     house.server.application = fail
-    sock = house.connect()
-    sock.sendall(request_bytes("GET", STREAM_PATH))
+    sock = house.send(request_bytes("GET", STREAM_PATH))
     assert sock.recv(100) == b""
     house.server.application = real
     assert house.ask(request_bytes("GET", STREAM_PATH)).status == 200
