@@ -62,24 +62,14 @@ class DirectMixin:
                 return None
             sock = BareSocket(listener.family, listener.type, listener.proto, descriptor)
             sock.settimeout(0)
-            environ = self._stream_environ(sock, address)
-            if environ is None:
+            asked = _take(sock)
+            if asked is None:
                 return GeventSocket(listener.family, listener.type, listener.proto, sock.detach()), address
-            gevent.spawn_raw(serve, self.application, environ, sock)
+            gevent.spawn_raw(serve, self.application, self._stream_environ(address, *asked), sock)
         return None
 
-    def _stream_environ(self, sock: BareSocket, address: tuple[Any, ...]) -> dict[str, Any] | None:
-        """Return the environ (PEP 3333) of a request for a stream, read off its socket; None for any other."""
-        try:
-            request = sock.recv(MAX_REQUEST, MSG_PEEK)
-            asked = parse(request)
-            if asked is None:
-                return None
-            sock.recv(len(request))
-        except OSError:
-            # Nothing has come yet, or its sender is gone: gevent's server finds out.
-            return None
-        query, headers = asked
+    def _stream_environ(self, address: tuple[Any, ...], query: str, headers: Headers) -> dict[str, Any]:
+        """Return what the application is told of a request (PEP 3333)."""
         return {
             **self.environ,
             "REQUEST_METHOD": "GET",
@@ -95,6 +85,19 @@ class DirectMixin:
             BODY_KEY: b"",
             **dict(headers.environ_items()),
         }
+
+
+def _take(sock: BareSocket) -> tuple[str, Headers] | None:
+    """Read a request for a stream off its socket; leave any other there."""
+    try:
+        request = sock.recv(MAX_REQUEST, MSG_PEEK)
+        asked = parse(request)
+        if asked is not None:
+            sock.recv(len(request))
+    except OSError:
+        # Nothing has come yet, or its sender is gone: gevent's server finds out.
+        return None
+    return asked
 
 
 def parse(request: bytes) -> tuple[str, Headers] | None:
