@@ -105,11 +105,13 @@ def parse(request: bytes) -> tuple[str, Headers] | None:
     line = _REQUEST_LINE.match(request)
     if line is None or request.find(_END) != len(request) - len(_END):
         return None
+    fields = io.BytesIO(request[line.end() :])
     try:
-        headers = Headers(io.BytesIO(request[line.end() :]).readline)
+        headers = Headers(fields.readline)
     except ValueError:
         return None
-    if headers.get("host") is None or headers.has_any(_UNUSUAL):
+    # A bare line feed may have ended the head before.
+    if fields.read(1) or headers.get("host") is None or headers.has_any(_UNUSUAL):
         return None
     return (line[1] or b"").decode("ascii"), headers
 

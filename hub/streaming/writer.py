@@ -213,6 +213,9 @@ class Writer:
     def _send(self, stream: Stream) -> None:
         """Send what waits, until it is all sent or the socket is full."""
         subscriber = stream.subscriber
+        if subscriber.stream is not stream:
+            # It was closed while it waited for its turn.
+            return
         for _ in range(PAGES_PER_TURN):
             data = stream.out
             if not data:

@@ -61,6 +61,10 @@ def test_a_part_of_one_is_left() -> None:
         pytest.param(request_bytes("GET", STREAM_PATH, Upgrade="websocket"), id="Upgrade"),
         pytest.param(request_bytes("GET", STREAM_PATH) * 2, id="another request behind it"),
         pytest.param(request_bytes("GET", STREAM_PATH) + b"x", id="something behind it"),
+        pytest.param(
+            request_bytes("GET", STREAM_PATH)[:-2] + b"\n" + request_bytes("GET", STREAM_PATH),
+            id="another request behind a bare line feed",
+        ),
         pytest.param(request_bytes("GET", STREAM_PATH, **{"a b": "c"}), id="a malformed field"),
         pytest.param(b"GET " + STREAM_PATH.encode() + b" HTTP/1.1\r\n\r\n", id="no Host"),
         pytest.param(request_bytes("GET", STREAM_PATH).replace(b"\r\n", b"\n"), id="bare line feeds"),

@@ -15,6 +15,7 @@ from hub.broadcast import Hub, Wait
 from hub.erasing import erase
 from hub.errors import Unavailable
 from hub.history.sqlite import SqliteHistory
+from hub.history.window import MOST_SCANNED
 from hub.interest import EVERYTHING, Interest
 from hub.sse import LAST_CHUNK
 from hub.streaming import disk, sockets, writer
@@ -377,6 +378,25 @@ def pages_from_the_disk_are_shared_and_tried_again() -> None:
         assert len(asked) <= 8
         house.writer.close()
         history.close()
+
+
+def who_leaves_while_it_waits_for_its_turn_is_gone() -> None:
+    """Its turn comes, and moves nobody: neither the one who left nor, as after an error, all others."""
+    house = House()
+    # The reader looks through the history in three turns, and nothing is for it.
+    house.hub.publish([posted()] * (2 * MOST_SCANNED + 1))
+    nothing = Interest(types=frozenset({"nothing"}))
+    other, one = house.open(nothing), house.open(nothing, position=0)
+    (stayed, left) = house.hub.subscribers()
+    assert left.position == 2 * MOST_SCANNED
+    one.close()
+    house.writer._on_ready()
+    assert house.hub.subscribers() == [stayed]
+    gevent.sleep(0.05)
+    assert [list(group.live) for group in house.hub.audience.groups()] == [[stayed]]
+    assert not left.live
+    assert house.writer.stats.hung_up == 1
+    other.close()
 
 
 def a_crowd_gets_everything_in_order() -> None:
