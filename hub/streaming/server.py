@@ -142,6 +142,14 @@ class BoundedMixin:
     def _headers(self) -> Iterator[tuple[str, str]]:
         return self.headers.environ_items()
 
+    def handle(self) -> None:
+        """Serve a connection to its end."""
+        try:
+            super().handle()  # type: ignore[misc] # pywsgi's, next in line
+        except OSError as error:
+            # pywsgi sends a refusal outside of what it expects clients to do.
+            log.debug("a client that sent nonsense did not wait for its answer: %s", error)
+
     def handle_one_request(self) -> Any:
         """Wait for a request, read it whole, answer it."""
         asked = time.monotonic()

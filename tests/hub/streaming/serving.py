@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import socket
+import struct
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -170,3 +171,22 @@ def small_answers_do_not_wait() -> None:
     assert stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     assert stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     assert stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) >= 30_000
+
+
+def who_sends_nonsense_and_leaves_is_no_error() -> None:
+    """The refusal reaches nobody, and the log gets no traceback of it."""
+    house = House()
+    reported: list[Any] = []
+    gevent.get_hub().handle_error = lambda *what: reported.append(what[1])  # type: ignore[method-assign] # to see it
+    sock = house.connect()
+
+    class Leaving(Handler):
+        def _handle_client_error(self, ex: Exception) -> tuple[str, bytes]:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+            return super()._handle_client_error(ex)
+
+    house.server.handler_class = Leaving
+    sock.sendall(b"nonsense\r\n\r\n")
+    until(lambda: sock.fileno() < 0 and handlers() == 0)
+    assert reported == []

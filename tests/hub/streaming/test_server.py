@@ -22,4 +22,4 @@ def test_server(scenario: str) -> None:
 
 
 def test_all_scenarios_are_there() -> None:
-    assert len(SCENARIOS) == 6
+    assert len(SCENARIOS) == 7
