@@ -1,4 +1,4 @@
-"""Pages of history from the disk, read in gevent's thread pool so that the loop never waits for it.
+"""Pages of history from the disk, read in threads so that the loop never waits for it.
 
 Readers that want the same page share one read. Runs on the loop's thread; only `hub.fetch` runs elsewhere.
 """
@@ -10,6 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
+from gevent.threadpool import ThreadPool
 
 from hub.errors import HubError
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("hub.streaming")
 
 AT_ONCE: Final = 3
-"""Reads under way at the same time; fewer than the pool has threads, so that asking never waits."""
+"""Reads under way at the same time; each has a thread."""
 RETRY: Final = 1.0
 """Seconds until a failed read is tried again."""
 
@@ -42,6 +43,8 @@ class DiskReader:
         self._wanted: dict[tuple[Interest, int], list[Subscriber]] = {}
         self._queue: deque[tuple[Interest, int]] = deque()
         self._under_way = 0
+        # Others fill gevent's own pool, and asking a full one waits, which the loop cannot.
+        self._threads = ThreadPool(AT_ONCE)
 
     def ask(self, subscriber: Subscriber) -> None:
         """Fetch the page that follows the subscriber's position."""
@@ -58,7 +61,7 @@ class DiskReader:
         while self._queue and self._under_way < AT_ONCE:
             key = self._queue.popleft()
             self._under_way += 1
-            result = gevent.get_hub().threadpool.spawn(self._hub.fetch, *key)
+            result = self._threads.spawn(self._hub.fetch, *key)
             result.rawlink(lambda done, key=key: self._done(key, done))
 
     def _done(self, key: tuple[Interest, int], result: Any) -> None:

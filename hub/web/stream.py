@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import secrets
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -34,6 +35,10 @@ HEADERS: Final = (
     ("X-Accel-Buffering", "no"),
 )
 MAX_CURSOR: Final = 5_000
+LOOK_UPS: Final = 2
+"""Replays whose beginning is looked for at the same time: a long one's takes a tenth of a second of a processor, and
+hundreds together kept whoever else reads from the disk waiting for ten."""
+_look_ups = threading.Semaphore(LOOK_UPS)
 
 
 class TicketRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -76,9 +81,9 @@ def _answer(parts: Services, environ: access.Environ) -> answers.Plain:
         return _refused(parts, environ, refused)
     interest = access.interest_of(grant, asked.interest)
     body = _open(parts, asked, environ.get("HTTP_LAST_EVENT_ID"), interest, grant.expires_at)
-    full = _full(parts)
+    full = _full(parts, client)
     if full is not None:
-        # Others came while this one's replay was looked up.
+        # Others came while its snapshot or its replay was looked up.
         return _refused(parts, environ, full)
     body.subscriber.address = client.bucket
     return HEADERS, body
@@ -98,15 +103,9 @@ def ticket() -> Response:
 
 def _refusal(parts: Services, client: Client) -> HubError | None:
     """Return why a client gets no further stream, if it gets none."""
-    full = _full(parts)
+    full = _full(parts, client)
     if full is not None:
         return full
-    most = parts.limits.streams_of_one(client)
-    if most is not None and parts.hub.audience.addresses[client.bucket] >= most:
-        return TooMany(
-            f"{most} streams are open from this address already: close one.",
-            retry_after=random.randint(5, 60),
-        )
     try:
         parts.limits.check(Action.CONNECT, client)
     except TooMany as error:
@@ -114,10 +113,16 @@ def _refusal(parts: Services, client: Client) -> HubError | None:
     return None
 
 
-def _full(parts: Services) -> HubError | None:
-    if len(parts.hub) < parts.max_clients:
-        return None
-    return Unavailable("All streams are taken; come back later.", retry_after=random.randint(5, 60))
+def _full(parts: Services, client: Client) -> HubError | None:
+    if len(parts.hub) >= parts.max_clients:
+        return Unavailable("All streams are taken; come back later.", retry_after=random.randint(5, 60))
+    most = parts.limits.streams_of_one(client)
+    if most is not None and parts.hub.audience.addresses[client.bucket] >= most:
+        return TooMany(
+            f"{most} streams are open from this address already: close one.",
+            retry_after=random.randint(5, 60),
+        )
+    return None
 
 
 def _open(
@@ -168,7 +173,8 @@ def _start(
         intro.insert(0, parts.hub.reset_fields(found, interest))
         return parts.history.bounds.oldest - 1
     if replay:
-        before = parts.read(lambda: parts.history.position_before(head + 1, interest, replay))
+        with _look_ups:
+            before = parts.read(lambda: parts.history.position_before(head + 1, interest, replay))
         # Not below the window, should it have moved on while this was read.
         return head if before is None else max(before, parts.history.bounds.oldest - 1)
     return head

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from hub import event
 from hub.interest import EVERYTHING
 from hub.web import services_of
+from hub.web.stream import LOOK_UPS
+from tests.web.wire import PATIENCE
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -47,19 +50,52 @@ def test_an_event_between_snapshot_and_stream_is_sent(
     assert found[2]["text"] == "between"
 
 
+@pytest.mark.parametrize(("whose", "status"), [("all", 503), ("one address's", 429)])
 def test_who_comes_while_a_replay_is_looked_up_counts_as_a_client(
-    app: Flask, monkeypatch: pytest.MonkeyPatch
+    app: Flask, monkeypatch: pytest.MonkeyPatch, whose: str, status: int
 ) -> None:
     parts = services_of(app)
-    parts.max_clients = 1
+    if whose == "all":
+        parts.max_clients = 1
+    else:
+        monkeypatch.setattr(parts.limits, "streams_of_one", lambda _client: 1)
     read = parts.read
 
     def while_another_comes(function: Any) -> Any:
         other = parts.hub.new_subscriber(EVERYTHING, 0, chunked=False, expires_at=None)
+        other.address = "127.0.0.1"
         parts.hub.subscribe(other)
         return read(function)
 
     monkeypatch.setattr(parts, "read", while_another_comes)
     answer = app.test_client().get("/api/stream?replay=1", headers={"Accept": "*/*"})
-    assert answer.status_code == 503
+    assert answer.status_code == status
     assert len(parts.hub) == 1
+
+
+def test_few_replays_are_looked_up_at_once(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = services_of(app)
+    most = under_way = 0
+    counting, too_many = threading.Lock(), threading.Event()
+
+    def look_up(*_arguments: Any) -> None:
+        nonlocal most, under_way
+        with counting:
+            under_way += 1
+            most = max(most, under_way)
+            if most > LOOK_UPS:
+                too_many.set()
+        too_many.wait(0.1)
+        with counting:
+            under_way -= 1
+
+    def ask() -> None:
+        app.test_client().get("/api/stream?replay=1", buffered=False).close()
+
+    monkeypatch.setattr(parts.history, "position_before", look_up)
+    readers = [threading.Thread(target=ask) for _ in range(LOOK_UPS + 2)]
+    for one in readers:
+        one.start()
+    for one in readers:
+        one.join(PATIENCE)
+    assert most == LOOK_UPS

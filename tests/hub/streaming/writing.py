@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gevent
+from gevent import monkey
 
 from hub.broadcast import Hub, Wait
 from hub.erasing import erase
@@ -376,6 +377,30 @@ def pages_from_the_disk_are_shared_and_tried_again() -> None:
         for sock in socks:
             assert seqs(read(sock, has(2005))) == list(range(1, 2006))
         assert len(asked) <= 8
+        house.writer.close()
+        history.close()
+
+
+def pages_come_while_all_other_threads_are_busy() -> None:
+    """Others have filled gevent's own pool, and the loop cannot wait until there is room."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "e.db"
+        history = SqliteHistory(path, max_events=10_000, max_age=1e6, sync="normal", now=NOW)
+        history.append([posted()] * 10, NOW)
+        history.close()
+        history = SqliteHistory(path, max_events=10_000, max_age=1e6, sync="normal", now=NOW)
+        house = House(history)
+        gate = monkey.get_original("_thread", "allocate_lock")()
+
+        def wait() -> None:
+            with gate:
+                pass
+
+        pool = gevent.get_hub().threadpool
+        with gate:
+            busy = [pool.spawn(wait) for _ in range(pool.maxsize)]
+            assert seqs(read(house.open(position=0), has(10))) == list(range(1, 11))
+        gevent.joinall(busy)
         house.writer.close()
         history.close()
 
