@@ -66,7 +66,7 @@ def serve(parts: Services, environ: dict[str, Any]) -> answers.Plain:
 
 
 def _answer(parts: Services, environ: access.Environ) -> answers.Plain:
-    asked = query.of_stream(environ["QUERY_STRING"])
+    asked = query.of_stream(environ.get("QUERY_STRING", ""))
     grant = access.reader_of(parts, environ, asked.ticket)
     if isinstance(grant, Expired):
         return _goodbye("ticket_expired", 1000)
