@@ -66,7 +66,9 @@ class Settings:
 
 def _check_livekit(environment: Mapping[str, str]) -> None:
     missing = [name for name in LIVEKIT if not environment.get(name)]
+    model = environment.get("OPENAI_API_KEY") or environment.get("OPENAI_BASE_URL")
     if missing:
+        missing += [] if model else ["OPENAI_API_KEY (or OPENAI_BASE_URL)"]
         named = f"{missing[0]} is" if len(missing) == 1 else f"{', '.join(missing)} are"
         raise SettingError(
             f"{named} not set; set what is missing where the hub is started and start it again, or start the"
@@ -76,7 +78,7 @@ def _check_livekit(environment: Mapping[str, str]) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("ws", "wss", "http", "https") or not parts.netloc:
         raise SettingError(f"LIVEKIT_URL is {url!r}; it must look like wss://host or ws://host:7880")
-    if not environment.get("OPENAI_API_KEY") and not environment.get("OPENAI_BASE_URL"):
+    if not model:
         raise SettingError(
             "OPENAI_API_KEY is not set; set it, or OPENAI_BASE_URL for a local OpenAI-compatible server, where the"
             " hub is started, and start it again"

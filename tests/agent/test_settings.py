@@ -56,6 +56,13 @@ def test_all_that_is_missing_of_livekit_is_named_at_once() -> None:
         Settings.from_env(environment)
 
 
+def test_the_model_s_key_is_named_with_what_livekit_lacks() -> None:
+    with pytest.raises(
+        SettingError, match=r"LIVEKIT_API_SECRET, OPENAI_API_KEY \(or OPENAI_BASE_URL\) are not set"
+    ):
+        Settings.from_env({"AGENT_MODE": "livekit"})
+
+
 def test_a_local_endpoint_needs_no_openai_key() -> None:
     environment = {**COMPLETE, "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
     del environment["OPENAI_API_KEY"]

@@ -60,7 +60,7 @@ def test_start_see_the_conversation_stop(page: Page, start_hub: Callable[..., Hu
     agent = page.get_by_role("region", name="Agent")
     expect(agent.get_by_text("running", exact=True)).to_be_visible(timeout=AGENT_TIME)
     expect(agent.get_by_text("mode rehearsal")).to_be_visible()
-    expect(agent.get_by_text("LIVEKIT_API_SECRET and OPENAI_API_KEY")).to_be_visible()
+    expect(agent.get_by_text("In rehearsal mode: LIVEKIT_URL, LIVEKIT_API_KEY")).to_be_visible()
     pid = hub.agent()["pid"]
     assert pid in group(pid)
     expect(page.get_by_text("Agent is speaking")).to_be_visible(timeout=AGENT_TIME)
