@@ -45,6 +45,9 @@ Read = TypeVar("Read")
 
 DRAIN_BUDGET: Final = 8.5
 """Seconds for the agent's end and the streams' goodbyes together; what follows takes less than 1.5 s."""
+LOOK_UPS: Final = 2
+"""Replays whose beginning is looked for at the same time: a long one's takes a tenth of a second of a processor, and
+hundreds together kept whoever else reads from the disk waiting for ten."""
 AGENT_BUDGET: Final = 4.0
 """Seconds that the agent has for its last words when the server stops; then it is killed."""
 REFUSALS_TOLD_PER_SECOND: Final = 20
@@ -67,6 +70,7 @@ class Services:
         writer: who serves the streams, where the server hands them over.
         refusals: how many requests were refused, by status.
         refusals_told: which of them get a line in the audit.
+        replay_look_ups: held while a replay's beginning is looked for.
         draining: whether the server is about to stop: new streams and foreign events are refused.
 
     Raises:
@@ -97,6 +101,7 @@ class Services:
         self.writer: Writer | None = None
         self.history = open_history(settings, clock())
         self.hub = Hub(self.history, queue_size=settings.queue_size, clock=clock)
+        self.replay_look_ups = threading.Semaphore(LOOK_UPS)
         self.offload: Callable[[Callable[[], Any]], Any] = at_once
         self.rooms = RoomStates(self.hub, self.read)
         self.minter = _minter(settings)

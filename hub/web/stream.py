@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import secrets
-import threading
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -35,10 +34,6 @@ HEADERS: Final = (
     ("X-Accel-Buffering", "no"),
 )
 MAX_CURSOR: Final = 5_000
-LOOK_UPS: Final = 2
-"""Replays whose beginning is looked for at the same time: a long one's takes a tenth of a second of a processor, and
-hundreds together kept whoever else reads from the disk waiting for ten."""
-_look_ups = threading.Semaphore(LOOK_UPS)
 
 
 class TicketRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -173,7 +168,7 @@ def _start(
         intro.insert(0, parts.hub.reset_fields(found, interest))
         return parts.history.bounds.oldest - 1
     if replay:
-        with _look_ups:
+        with parts.replay_look_ups:
             before = parts.read(lambda: parts.history.position_before(head + 1, interest, replay))
         # Not below the window, should it have moved on while this was read.
         return head if before is None else max(before, parts.history.bounds.oldest - 1)

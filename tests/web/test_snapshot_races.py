@@ -11,7 +11,7 @@ import pytest
 from hub import event
 from hub.interest import EVERYTHING
 from hub.web import services_of
-from hub.web.stream import LOOK_UPS
+from hub.web.services import LOOK_UPS
 from tests.web.wire import PATIENCE
 
 if TYPE_CHECKING:
