@@ -31,6 +31,16 @@ def ask_what_fails(
     return alice, quiet
 
 
+def ask_what_is_lost_by_a_500(
+    hub: HubServer, stub: OpenAIStub, join: Join, part: str
+) -> tuple[Participant, Seen]:
+    """Ask while a model answers 500; return the person, and the event that says so once nothing is tried any more."""
+    alice, quiet = ask_what_fails(hub, stub, join, part, "500")
+    lost = hub.stream.wait("error", source=part, recoverable=False, after=quiet)
+    assert "500" in lost["message"]
+    return alice, lost
+
+
 def heard(hub: HubServer, after: Seen) -> str:
     """Return the next final words of the user."""
     return str(hub.stream.wait("transcript", role="user", is_final=True, after=after)["text"])
@@ -44,9 +54,7 @@ def answered(hub: HubServer, after: Seen) -> str:
 def test_model_that_answers_500_is_told_and_the_next_turn_works(
     hub: HubServer, stub: OpenAIStub, join: Join
 ) -> None:
-    alice, quiet = ask_what_fails(hub, stub, join, "llm", "500")
-    lost = hub.stream.wait("error", source="llm", recoverable=False, after=quiet)
-    assert "500" in lost["message"]
+    alice, lost = ask_what_is_lost_by_a_500(hub, stub, join, "llm")
     stub.heal()
     alice.say(HELLO)
     assert answered(hub, lost) == f"You said: {HELLO}"
@@ -55,9 +63,7 @@ def test_model_that_answers_500_is_told_and_the_next_turn_works(
 def test_voice_that_answers_500_is_told_and_the_next_turn_works(
     hub: HubServer, stub: OpenAIStub, join: Join
 ) -> None:
-    alice, quiet = ask_what_fails(hub, stub, join, "tts", "500")
-    lost = hub.stream.wait("error", source="tts", recoverable=False, after=quiet)
-    assert "500" in lost["message"]
+    alice, lost = ask_what_is_lost_by_a_500(hub, stub, join, "tts")
     hub.stream.wait("agent_state", state="listening", previous="thinking", after=lost)
     stub.heal()
     alice.say(HELLO)
