@@ -25,8 +25,8 @@ ROUNDS = 10
 WARM_UP = 2
 MOST_THREADS = 12
 """gevent's pool of ten, the main thread, and one to spare; the pool shrinks and grows."""
-GROWTH_KIB = 6 * 1024
-"""What ten rounds may leave for good: less than one kilobyte for a client that came and went."""
+GROWTH_KIB = 15 * 1024
+"""Half of what ten thousand clients would hold that did not go; a busy machine's threads alone may keep 7 MiB."""
 
 
 def test_nothing_stays_of_ten_rounds_of_a_thousand_clients(tmp_path: Path) -> None:
