@@ -180,7 +180,7 @@ class Hub:
             else:
                 self.counters.drops += 1
                 group.live.pop(subscriber, None)
-        self.counters.deliveries += offered * len(batch.entries)
+        self.counters.deliveries += offered * batch.count
 
     def send_all_back(self) -> list[Subscriber]:
         """Make every live subscriber read from the history again: the way out when a sweep has failed half-way."""
@@ -331,7 +331,7 @@ class Hub:
         if reached.upto >= self.history.bounds.head:
             self.audience.go_live(subscriber)
         if reached.batch is not None:
-            self.counters.deliveries += len(reached.batch.entries)
+            self.counters.deliveries += reached.batch.count
             return reached.batch.wire(chunked=subscriber.chunked)
         return Wait.EVENT if subscriber.live else Wait.TURN
 

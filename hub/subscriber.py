@@ -33,13 +33,14 @@ class Batch:
         upto: the position that a reader has reached after them.
     """
 
-    __slots__ = ("_chunked", "_plain", "entries", "first", "size", "upto")
+    __slots__ = ("_chunked", "_plain", "count", "entries", "first", "size", "upto")
 
     def __init__(self, entries: Sequence[Entry], upto: int) -> None:
         self.entries = entries
+        self.count = len(entries)
         self.first = entries[0].seq
         self.upto = upto
-        self._plain = entries[0].frame if len(entries) == 1 else b"".join([entry.frame for entry in entries])
+        self._plain = entries[0].frame if self.count == 1 else b"".join([entry.frame for entry in entries])
         self._chunked: bytes | None = None
         self.size = len(self._plain)
 
@@ -131,7 +132,7 @@ class Subscriber:
                 self._drop()
                 return False
         self.queue.put_nowait(batch)
-        self.waiting += len(batch.entries)
+        self.waiting += batch.count
         self.waiting_bytes += batch.size
         return True
 
@@ -139,10 +140,12 @@ class Subscriber:
         """Return all that waits, joined into one piece, and move the position past it; empty when nothing waits."""
         if not self.waiting:
             return b""
-        batches = self._drain()
+        # Nearly always one waits: for that no list is made.
+        batch = self.queue.get_nowait() if self.queue.qsize() == 1 and self._held is None else None
+        if batch is None:
+            batch = _merge(self._drain())
         self.waiting = self.waiting_bytes = 0
-        self.position = batches[-1].upto
-        batch = batches[0] if len(batches) == 1 else _merge(batches)
+        self.position = batch.upto
         return batch.wire(chunked=self.chunked)
 
     def wait(self, timeout: float) -> bool:
@@ -172,7 +175,7 @@ class Subscriber:
 
     def _has_room(self, batch: Batch) -> bool:
         return (
-            self.waiting + len(batch.entries) <= self._limit
+            self.waiting + batch.count <= self._limit
             and self.waiting_bytes + batch.size <= MAX_WAITING_BYTES
         )
 
@@ -192,7 +195,7 @@ class Subscriber:
     def _drop(self) -> None:
         batches = self._drain()
         # Fewer than were counted in: a thread in `wait` has one in its hands, which must be read again, too.
-        if batches and sum(len(batch.entries) for batch in batches) == self.waiting:
+        if batches and sum(batch.count for batch in batches) == self.waiting:
             # A filtered reader may have had nothing for long: what it misses begins here, not where it last read.
             self.position = max(self.position, batches[0].first - 1)
         self.waiting = self.waiting_bytes = 0
@@ -211,5 +214,7 @@ class Subscriber:
 
 
 def _merge(batches: list[Batch]) -> Batch:
+    if len(batches) == 1:
+        return batches[0]
     entries = [entry for batch in batches for entry in batch.entries]
     return Batch(without_superseded(entries), batches[-1].upto)
