@@ -175,8 +175,7 @@ class Subscriber:
 
     def _has_room(self, batch: Batch) -> bool:
         return (
-            self.waiting + batch.count <= self._limit
-            and self.waiting_bytes + batch.size <= MAX_WAITING_BYTES
+            self.waiting + batch.count <= self._limit and self.waiting_bytes + batch.size <= MAX_WAITING_BYTES
         )
 
     def _strike_out(self, newer: Batch) -> None:

@@ -49,7 +49,9 @@ CREATE TABLE IF NOT EXISTS events (
 CREATE INDEX IF NOT EXISTS events_by_event_id ON events (event_id) WHERE event_id IS NOT NULL;
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value);
 """
-_ROW = "(?,?,?,?,?,?,?,?,?,?)"
+# Python's sqlite3 looks for an adapter of each value that is None, a bool or bytes: 0.3 us each, as long as all the rest
+# of the row. So a row has 0, an int and a bytearray for them.
+_ROW = "(?,?,?,nullif(?,0),nullif(?,0),nullif(?,0),?,nullif(?,0),nullif(?,0),?)"
 _ROWS_AT_ONCE = 50
 _INSERT = f"INSERT INTO events VALUES {_ROW}"
 _INSERT_MANY = f"INSERT INTO events VALUES {','.join([_ROW] * _ROWS_AT_ONCE)}"
@@ -354,17 +356,18 @@ class SqliteHistory:
 
 
 def _row(entry: Entry, event_id: str | None) -> tuple[Any, ...]:
+    room, session_id, participant, segment = entry.room, entry.session_id, entry.participant, entry.segment
     return (
         entry.seq,
         entry.at,
         entry.type,
-        entry.room,
-        entry.session_id,
-        entry.participant,
-        entry.operator_only,
-        entry.segment,
-        event_id,
-        entry.data,
+        0 if room is None else room,
+        0 if session_id is None else session_id,
+        0 if participant is None else participant,
+        1 if entry.operator_only else 0,
+        0 if segment is None else segment,
+        0 if event_id is None else event_id,
+        bytearray(entry.data),
     )
 
 

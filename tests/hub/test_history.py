@@ -113,6 +113,23 @@ class TestContract:
         assert json.loads(read[1].data)["timestamp"] == NOW
         assert (read[0].segment, read[1].operator_only, read[1].room) == ("s", True, None)
 
+    @pytest.mark.parametrize("count", [1, 60])
+    def test_an_empty_name_a_zero_and_none_stay_apart(
+        self, opened: Callable[..., History], count: int
+    ) -> None:
+        history = opened()
+        names = ("", "0", None)
+        for name in names:
+            fields = {} if name is None else {"room": name, "session_id": name, "participant": name}
+            history.append([posted(**fields) for _ in range(count)], NOW)
+        read = history.since(0, EVERYTHING, ALL).entries
+        assert [(entry.room, entry.session_id, entry.participant) for entry in read[::count]] == [
+            (name, name, name) for name in names
+        ]
+        assert {entry.operator_only for entry in read} == {False}
+        for name in ("", "0"):
+            assert len(history.since(0, Interest(rooms=frozenset({name})), ALL).entries) == count
+
     def test_a_known_event_id_gets_its_number_again(self, opened: Callable[..., History]) -> None:
         history = opened()
         history.append([posted(event_id="a")], NOW)
