@@ -14,6 +14,7 @@ import re
 import time
 from _socket import AF_INET, AF_INET6, MSG_PEEK
 from _socket import socket as BareSocket  # noqa: N812 - the C type has a lower-case name
+from collections import deque
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -48,7 +49,12 @@ class DirectMixin:
 
     application: Any
     environ: dict[str, Any]
+    loop: Any
     socket: Any
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._accepted: deque[tuple[dict[str, Any], BareSocket]] = deque()
 
     def do_read(self) -> Any:
         """Accept connections, until one is for gevent's server; nothing where none is left or others wait."""
@@ -65,8 +71,21 @@ class DirectMixin:
             asked = _take(sock)
             if asked is None:
                 return GeventSocket(listener.family, listener.type, listener.proto, sock.detach()), address
-            gevent.spawn_raw(serve, self.application, self._stream_environ(address, *asked), sock)
+            if not self._accepted:
+                self.loop.run_callback(self._serve_accepted)
+            self._accepted.append((self._stream_environ(address, *asked), sock))
         return None
+
+    def _serve_accepted(self) -> None:
+        if self._accepted:
+            # Not one greenlet for each: Python maps memory for its frames, a third of what a new stream costs.
+            gevent.spawn_raw(self._serve_in_turn)
+            # Called when that one is done; or waits for something, and another has to go on.
+            self.loop.run_callback(self._serve_accepted)
+
+    def _serve_in_turn(self) -> None:
+        while self._accepted:
+            serve(self.application, *self._accepted.popleft())
 
     def _stream_environ(self, address: tuple[Any, ...], query: str, headers: Headers) -> dict[str, Any]:
         """Return what the application is told of a request (PEP 3333)."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gevent
+import gevent.event
 
 from flask_server import create_app
 from hub.settings import Settings
@@ -201,3 +202,26 @@ def a_crowd_lets_others_in() -> None:
         opened.append(len(house.writer))
     steps = [after - before for before, after in itertools.pairwise(opened)]
     assert max(steps) <= 2 * direct.MOST_AT_ONCE
+
+
+def who_waits_holds_up_nobody() -> None:
+    """Several are accepted at once; the first ones' answers take time, and the others are served meanwhile."""
+    house = Counted()
+    real, ready, waiting = house.server.application, gevent.event.Event(), []
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["QUERY_STRING"] == "slow":
+            waiting.append(environ)
+            ready.wait()
+        return real(environ, start_response)
+
+    house.server.application = answer
+    house.server.stop_accepting()
+    clients = [house.connect() for _ in range(10)]
+    for number, sock in enumerate(clients):
+        sock.sendall(request_bytes("GET", STREAM_PATH + ("?slow" if number % 3 == 0 else "")))
+    house.server.start_accepting()
+    until(lambda: (len(waiting), len(house.writer)) == (4, 6))
+    ready.set()
+    until(lambda: len(house.writer) == 10)
+    assert house.handled == 0
