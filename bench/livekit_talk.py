@@ -56,11 +56,13 @@ class Servers:
     Attributes:
         folder: Where logs and reports go.
         livekit: The rooms.
+        models: The model stub.
         hub: The hub, its own agent stopped.
     """
 
     folder: Path
     livekit: LiveKitServer
+    models: Program
     hub: HubServer
 
 
@@ -106,12 +108,33 @@ def servers(folder: Path) -> Iterator[Servers]:
             models = {"OPENAI_API_KEY": "any", "OPENAI_BASE_URL": base}
             with HubServer(folder, {**livekit.environment, **models}) as hub:
                 os.environ.update(models)
-                yield Servers(folder, livekit, hub)
+                yield Servers(folder, livekit, stub, hub)
     finally:
         stub.kill()
 
 
-def talk(where: Servers, kind: str, turns: int, *, page: bool) -> Talk:
+@contextlib.contextmanager
+def others_yield(where: Servers) -> Iterator[None]:
+    """Give what stands for other machines (rooms, models, and the person, who is this process) what CPU is left over.
+
+    Linux shares the CPU among sessions of processes (sched(7), "The autogroup feature"), and then `nice` orders only
+    those within one. Where there are no such groups nothing changes.
+    """
+    groups = [
+        group
+        for pid in (where.livekit.pid, where.models.pid, os.getpid())
+        if (group := Path(f"/proc/{pid}/autogroup")).exists()
+    ]
+    for group in groups:
+        group.write_text("19")
+    try:
+        yield
+    finally:
+        for group in groups:
+            group.write_text("0")
+
+
+def talk(where: Servers, kind: str, turns: int, *, page: bool = False) -> Talk:
     """Start an agent of a kind (see livekit_agent.py), and ask it.
 
     Args:
@@ -164,7 +187,9 @@ def _agent(where: Servers, kind: str, report: Path) -> Iterator[Program]:
 def _reader(port: int, heard: Path) -> Iterator[None]:
     with (
         heard.open("wb") as file,
-        subprocess.Popen([sys.executable, str(HERE / "livekit_watch.py"), str(port)], stdout=file) as reader,
+        subprocess.Popen(
+            [sys.executable, str(HERE / "livekit_watch.py"), str(port)], stdout=file, start_new_session=True
+        ) as reader,
     ):
         try:
             wait_until(lambda: heard.stat().st_size > 0, seconds=10, text="the reader is connected")

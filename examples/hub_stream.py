@@ -57,7 +57,8 @@ def follow(
         except requests.HTTPError as error:
             pause = float(error.response.headers.get("Retry-After", 5))
         except requests.RequestException as error:
-            print(f"the hub cannot be reached, trying again in {pause:.1f} s: {error}")
+            why = type(error).__name__
+            print(f"the hub at {hub} cannot be reached ({why}); trying again in {pause:.1f} s")
 
 
 def _words(answer: requests.Response) -> str:

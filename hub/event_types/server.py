@@ -63,6 +63,12 @@ class Connected(Declared, tag="connected", kw_only=True):
     ]
     server_time: Annotated[float, Meta(description="The server's clock, seconds since 1970.")]
     heartbeat: Annotated[float, Meta(description="Seconds between two heartbeats.")]
+    ignored: Opt[
+        Annotated[
+            list[str],
+            Meta(description="Parameters of the request that nothing reads: misspelt filters, perhaps."),
+        ]
+    ] = UNSET
 
     example: ClassVar = {
         "type": "connected",

@@ -21,6 +21,8 @@ MOST_VALUES: Final = 100
 """Values that one filter may have."""
 MAX_REPLAY: Final = 100_000
 FILTERS: Final = ("room", "type", "participant", "session_id")
+_OF_STREAM: Final = frozenset({*FILTERS, "ticket", "last_event_id", "snapshot", "replay"})
+_MOST_TOLD: Final = 10
 _MOST_KEPT: Final = 200
 """Characters of a query that is remembered."""
 
@@ -37,6 +39,11 @@ class StreamQuery:
         self._args = args
         self.ticket = args.get("ticket")
         self.resume = args.get("last_event_id")
+
+    @cached_property
+    def ignored(self) -> list[str]:
+        """Names of parameters that nothing reads, the first of them: misspelt filters, or a client's own."""
+        return [name[:40] for name in self._args if name not in _OF_STREAM][:_MOST_TOLD]
 
     @cached_property
     def interest(self) -> Interest:

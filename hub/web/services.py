@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import tempfile
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
     from hub.settings import Settings
     from hub.streaming.writer import Writer
+
+log = logging.getLogger("hub.server")
 
 Read = TypeVar("Read")
 
@@ -145,7 +148,10 @@ class Services:
             self.recall.stop()
         self.supervisor.close(AGENT_BUDGET)
         self.sessions.stop()
-        say_goodbye(max(0.0, min(self.settings.drain, until - time.monotonic())))
+        seconds = max(0.0, min(self.settings.drain, until - time.monotonic()))
+        if len(self.hub):
+            log.info("stopping: %d streams are told to come back, within %.0f s", len(self.hub), seconds)
+        say_goodbye(seconds)
         self.housekeeper.stop()
         self.history.close()
 

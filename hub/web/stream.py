@@ -139,13 +139,15 @@ def _open(
         as_of = cursor.show(parts.history.bounds.epoch, head)
         intro.append({"type": "snapshot", "as_of": as_of, "rooms": parts.rooms.visible(rooms, interest)})
     position = _start(parts, interest, resume, replay, head=head, intro=intro)
-    connected = {
+    connected: dict[str, Any] = {
         "type": "connected",
         "client_id": secrets.token_hex(8),
         "cursor": cursor.show(parts.history.bounds.epoch, position),
         "server_time": round(parts.clock(), 6),
         "heartbeat": parts.settings.heartbeat,
     }
+    if asked.ignored:
+        connected["ignored"] = asked.ignored
     subscriber = parts.hub.new_subscriber(interest, position, chunked=False, expires_at=expires_at)
     subscriber.intro = tuple(sse.control_frame(fields) for fields in (connected, *intro))
     return StreamBody(parts.hub, subscriber, heartbeat=parts.settings.heartbeat)

@@ -210,6 +210,12 @@ def test_sizes(client: FlaskClient) -> None:
     assert_problem(post(b"[" + b",".join([b'{"type":"a"}'] * 1001) + b"]"), 413)
 
 
+def test_an_empty_body_is_called_so(client: FlaskClient) -> None:
+    for body in (b"", b" \r\n"):
+        answer = client.post(URL, data=body, content_type="application/json")
+        assert assert_problem(answer, 400)["detail"].startswith("The body is empty")
+
+
 BAD = [
     (b"", 400),
     (b"nope", 400),

@@ -112,6 +112,14 @@ class TestFrames:
         assert first["_id"] is None
         assert first["client_id"] != open_stream(server.port).frames()[0]["client_id"]
 
+    def test_connected_names_what_nothing_reads(self, server: ServerProcess) -> None:
+        query = "?rom=a&room=a&snapshot=0&_=1732&" + "x" * 50 + "=1&rom=b"
+        first = open_stream(server.port, query).frames()[0]
+        assert first["ignored"] == ["rom", "_", "x" * 40]
+        many = "&".join(f"p{number}=1" for number in range(60))
+        assert len(open_stream(server.port, f"?{many}").frames()[0]["ignored"]) == 10
+        assert "ignored" not in open_stream(server.port, "?room=a&replay=1").frames()[0]
+
     def test_the_cursor_of_connected_is_a_last_event_id(self, server: ServerProcess) -> None:
         cursor = open_stream(server.port).frames()[0]["cursor"]
         ids = publish(server, 3)
