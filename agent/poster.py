@@ -18,12 +18,13 @@ import random
 import threading
 import time
 import uuid
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 import requests
+from requests.adapters import HTTPAdapter
 
 from agent.backlog import Backlog
 from agent.lease import Leases
@@ -186,22 +187,21 @@ class Poster:
         return delivered
 
     def _send_all(self) -> None:
-        with requests.Session() as session:
-            session.trust_env = False
-            session.headers.update(self._headers)
+        # The connection alone: what a session adds (cookies, redirects, proxies) no hub has.
+        with closing(HTTPAdapter()) as connection:
             while self._backlog.wait_for_events():
                 try:
-                    self._send_next(session)
+                    self._send_next(connection)
                 except Exception:
                     log.exception("sending events to %s failed in an unforeseen way; going on", self._url)
                     self._pause(self._pace.longest_delay)
 
-    def _send_next(self, session: requests.Session) -> None:
+    def _send_next(self, connection: HTTPAdapter) -> None:
         self._report_drops()
         batch = self._backlog.peek(self._batch_limit, MAX_BATCH_BYTES)
         if not batch:
             return
-        answer = self._attempt(session, batch)
+        answer = self._attempt(connection, batch)
         if answer.verdict is Verdict.ACCEPTED:
             self._backlog.drop(batch)
             self._batch_limit = min(self._batch_limit * 2, MAX_BATCH_EVENTS)
@@ -214,23 +214,24 @@ class Poster:
         else:
             self._wait_after(answer)
 
-    def _attempt(self, session: requests.Session, batch: list[bytes]) -> Answer:
+    def _attempt(self, connection: HTTPAdapter, batch: list[bytes]) -> Answer:
         timeouts = (self._pace.connect_timeout, self._pace.answer_timeout)
         try:
-            request = self._prepared(session, b"[" + b",".join(batch) + b"]")
-            response = session.send(request, timeout=timeouts, allow_redirects=False)
+            request = self._prepared(b"[" + b",".join(batch) + b"]")
+            response = connection.send(request, timeout=timeouts)
+            said = _decoded(response.content)
         except requests.RequestException as error:
             return Answer(Verdict.LATER, f"{type(error).__name__}: {error}")
-        verdict = judge(response.status_code, _decoded(response.content).get("field"))
+        verdict = judge(response.status_code, said.get("field"))
         if verdict is Verdict.ACCEPTED:
-            return _check_acknowledgement(response)
+            return _check_acknowledgement(response, said)
         detail = f"status {response.status_code}: {_start_of(response)}"
         return Answer(verdict, detail, retry_after(response.headers.get("Retry-After"), time.time()))
 
-    def _prepared(self, session: requests.Session, body: bytes) -> requests.PreparedRequest:
+    def _prepared(self, body: bytes) -> requests.PreparedRequest:
         # All but the body is the same each time, and takes a third of a POST's time to put together.
         if self._request is None:
-            self._request = session.prepare_request(requests.Request("POST", self._url))
+            self._request = requests.Request("POST", self._url, self._headers).prepare()
         self._request.prepare_body(body, None)
         return self._request
 
@@ -303,9 +304,9 @@ class Poster:
             log.error("%d events dropped so far; the latest because %s", dropped, self._backlog.last_drop)
 
 
-def _check_acknowledgement(response: requests.Response) -> Answer:
+def _check_acknowledgement(response: requests.Response, said: dict[str, Any]) -> Answer:
     """Believe a 2xx only from a hub: something else on its port must not swallow the conversation."""
-    if _decoded(response.content).get("status") == "ok":
+    if said.get("status") == "ok":
         return Answer(Verdict.ACCEPTED)
     return Answer(
         Verdict.LATER, f"status {response.status_code}, but not the answer of a hub: {_start_of(response)!r}"
