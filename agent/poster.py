@@ -320,5 +320,5 @@ def _start_of(response: requests.Response) -> str:
 def _decoded(block: bytes) -> dict[str, Any]:
     try:
         return msgspec.json.decode(block, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}

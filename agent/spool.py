@@ -54,7 +54,7 @@ class Header(NamedTuple):
         """Read the line; a damaged one means "from the start", because repeats do no harm."""
         try:
             fields = msgspec.json.decode(line, type=dict[str, int])
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return cls()
         return cls(max(fields.get("done", 0), HEADER_BYTES), max(fields.get("unsaved", 0), 0))
 

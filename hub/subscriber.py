@@ -139,6 +139,8 @@ class Subscriber:
     def take(self) -> bytes:
         """Return all that waits, joined into one piece, and move the position past it; empty when nothing waits."""
         if not self.waiting:
+            # What `wait` still holds was dropped with the rest: kept, `wait` would return at once, over and over.
+            self._held = None
             return b""
         # Nearly always one waits: for that no list is made.
         batch = self.queue.get_nowait() if self.queue.qsize() == 1 and self._held is None else None

@@ -176,7 +176,7 @@ def decode_claims(payload: bytes, kind: type[Claims]) -> Claims:
         return msgspec.json.decode(payload, type=kind)
     except msgspec.ValidationError as error:
         raise Unauthorized(f"The token's claims are not right: {error}.") from None
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Unauthorized("The token's claims are not valid JSON.") from None
 
 

@@ -77,9 +77,8 @@ def _answer(parts: Services, environ: access.Environ) -> answers.Plain:
     interest = access.interest_of(grant, asked.interest)
     body = _open(parts, asked, environ.get("HTTP_LAST_EVENT_ID"), interest, grant.expires_at)
     full = _full(parts, client)
-    if full is not None:
-        # Others came while its snapshot or its replay was looked up.
-        return _refused(parts, environ, full)
+    if parts.draining or full is not None:
+        return _late(parts, environ, full)
     body.subscriber.address = client.bucket
     return HEADERS, body
 
@@ -181,6 +180,14 @@ def _goodbye(reason: str, retry_ms: int) -> answers.Plain:
     """Tell a browser to come back later; any status but 200 would make it give up for good."""
     frame = goodbye(reason, retry_ms, chunked=False)
     return [*HEADERS, ("Content-Length", str(len(frame))), ("Connection", "close")], [frame]
+
+
+def _late(parts: Services, environ: dict[str, Any], full: HubError | None) -> answers.Plain:
+    """Answer where others came, or the server began to stop, while a replay was looked up."""
+    if full is None or parts.draining:
+        # Those to say goodbye to may have been listed before.
+        return _goodbye("draining", random.randint(1000, 5000))
+    return _refused(parts, environ, full)
 
 
 def _refused(parts: Services, environ: access.Environ, error: HubError) -> answers.Plain:

@@ -204,14 +204,18 @@ def test_a_hub_that_stalls_is_given_up_and_asked_again(hub: FakeHub) -> None:
     assert hub.numbers() == [0]
 
 
-def test_something_else_on_the_port_does_not_swallow_events(hub: FakeHub) -> None:
-    hub.script.extend([Reply(body=b"<html>It works!</html>", stores=False), Reply(body=b"{}", stores=False)])
+def test_something_else_on_the_port_does_not_swallow_events(
+    hub: FakeHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    bodies = (b"<html>It works!</html>", b"{}", b'{"status":"not \xff UTF-8"}')
+    hub.script.extend(Reply(body=body, stores=False) for body in bodies)
     poster = Poster(hub.url, pace=QUICK)
     poster.post({"type": "test", "n": 0})
 
     assert poster.close(DEADLINE)
     assert hub.numbers() == [0]
-    assert len(hub.requests) == 3
+    assert len(hub.requests) == 4
+    assert "unforeseen" not in caplog.text
 
 
 def test_a_refused_key_keeps_the_events_and_says_what_to_do(
@@ -514,12 +518,13 @@ def test_rubbish_in_an_old_spool_file_does_not_block_the_rest(hub: FakeHub, spoo
     events = [{"type": "test", "n": n, "event_id": str(n)} for n in range(3)]
     rows = [json.dumps(event) for event in (events[0], {"type": "rubbish", "event_id": "r"}, *events[1:])]
     rows[2:2] = ["", "\0\0\0", '{"type": "cut i']
-    (spool_dir / "1-1-old.jsonl").write_text("no header\n".rjust(64) + "\n".join(rows) + "\n")
+    block = ("no header\n".rjust(64) + "\n".join(rows) + "\n").encode() + b'{"type":"not \xff UTF-8"}\n'
+    (spool_dir / "1-1-old.jsonl").write_bytes(block)
     poster = Poster(hub.url, spool_dir=spool_dir, pace=QUICK)
 
     assert poster.close(DEADLINE)
     assert hub.numbers() == [0, 1, 2]
-    assert hub.dropped() == 3
+    assert hub.dropped() == 4
 
 
 def test_a_folder_that_cannot_be_written_is_reported_and_memory_goes_on(

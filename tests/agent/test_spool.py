@@ -54,7 +54,7 @@ def test_header_has_a_fixed_width_and_reads_back(header: Header) -> None:
     assert Header.decode(header.encode()) == header
 
 
-@pytest.mark.parametrize("damaged", [b"", b"\0" * 64, b"[]", b'{"done":"x"}', b"\xff\xfe"])
+@pytest.mark.parametrize("damaged", [b"", b"\0" * 64, b"[]", b'{"done":"x"}', b"\xff\xfe", b'{"\xff":1}'])
 def test_a_damaged_header_means_from_the_start(damaged: bytes) -> None:
     assert Header.decode(damaged) == Header(HEADER_BYTES, 0)
 

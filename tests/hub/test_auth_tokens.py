@@ -274,7 +274,16 @@ def test_a_changed_payload_is_refused_even_once_the_token_was_seen() -> None:
 
 
 @pytest.mark.parametrize(
-    "payload", [b"", b"[]", b"null", b"{", b"\xff", b'{"scope":' + b"[" * 3000 + b"]" * 3000 + b"}"]
+    "payload",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"{",
+        b"\xff",
+        b'{"scope":"\xff"}',
+        b'{"scope":' + b"[" * 3000 + b"]" * 3000 + b"}",
+    ],
 )
 def test_signed_rubbish_is_refused(payload: bytes) -> None:
     refusal(sign_bytes(payload, HUB))

@@ -197,6 +197,27 @@ def test_a_batch_that_a_thread_got_while_the_queue_was_dropped_is_read_anew_and_
     assert seqs(subscriber.take()) == [10]
 
 
+def test_what_a_thread_held_when_the_queue_was_dropped_does_not_wake_it_again_and_again() -> None:
+    subscriber = live()
+
+    class Overtaken(queue.Queue[Batch | None]):
+        def get(self, block: bool = True, timeout: float | None = None) -> Batch | None:
+            got = super().get(block, timeout)
+            if block and got is not None:
+                # In another thread, before `wait` has stored what it got.
+                subscriber.forget()
+            return got
+
+    subscriber.queue = Overtaken(9)
+    subscriber.offer(batch(entry(1)))
+    assert subscriber.wait(0)
+    # It catches up with the history, is live again, and finds nothing new.
+    subscriber.position, subscriber.live = 1, True
+    assert subscriber.take() == b""
+    # Once for the call to the history that was in the queue, then no more.
+    assert [subscriber.wait(0), subscriber.take(), subscriber.wait(0)] == [True, b"", False]
+
+
 def test_forgetting_reads_again_what_was_not_sent() -> None:
     subscriber = live(position=1)
     subscriber.offer(batch(entry(5)))

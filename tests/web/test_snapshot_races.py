@@ -73,6 +73,22 @@ def test_who_comes_while_a_replay_is_looked_up_counts_as_a_client(
     assert len(parts.hub) == 1
 
 
+def test_a_stop_that_begins_while_a_replay_is_looked_up_is_told(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = services_of(app)
+    read = parts.read
+
+    def while_a_stop_begins(function: Any) -> Any:
+        parts.draining = True
+        return read(function)
+
+    monkeypatch.setattr(parts, "read", while_a_stop_begins)
+    (only,) = frames(app, "/api/stream?replay=1", 1)
+    assert (only["type"], only["reason"]) == ("goodbye", "draining")
+    assert len(parts.hub) == 0
+
+
 def test_few_replays_are_looked_up_at_once(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = services_of(app)
     most = under_way = 0
