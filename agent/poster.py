@@ -187,7 +187,7 @@ class Poster:
         return delivered
 
     def _send_all(self) -> None:
-        # The connection alone: what a session adds (cookies, redirects, proxies) no hub has.
+        # The connection alone: a session adds cookies, hooks and redirects, which no hub has, for an eighth of the CPU.
         with closing(HTTPAdapter()) as connection:
             while self._backlog.wait_for_events():
                 try:
@@ -215,21 +215,26 @@ class Poster:
             self._wait_after(answer)
 
     def _attempt(self, connection: HTTPAdapter, batch: list[bytes]) -> Answer:
-        timeouts = (self._pace.connect_timeout, self._pace.answer_timeout)
         try:
-            request = self._prepared(b"[" + b",".join(batch) + b"]")
-            response = connection.send(request, timeout=timeouts)
-            said = _decoded(response.content)
+            response = self._send(connection, self._prepared(b"[" + b",".join(batch) + b"]"))
         except requests.RequestException as error:
             return Answer(Verdict.LATER, f"{type(error).__name__}: {error}")
+        said = _decoded(response.content)
         verdict = judge(response.status_code, said.get("field"))
         if verdict is Verdict.ACCEPTED:
             return _check_acknowledgement(response, said)
         detail = f"status {response.status_code}: {_start_of(response)}"
         return Answer(verdict, detail, retry_after(response.headers.get("Retry-After"), time.time()))
 
+    def _send(self, connection: HTTPAdapter, request: requests.PreparedRequest) -> requests.Response:
+        timeouts = (self._pace.connect_timeout, self._pace.answer_timeout)
+        response = connection.send(request, timeout=timeouts)
+        # Read here, where a connection that breaks off is expected; and so that the next request can have it.
+        _ = response.content
+        return response
+
     def _prepared(self, body: bytes) -> requests.PreparedRequest:
-        # All but the body is the same each time, and takes a third of a POST's time to put together.
+        # All but the body is the same each time, and takes a fifth of a POST's CPU to put together.
         if self._request is None:
             self._request = requests.Request("POST", self._url, self._headers).prepare()
         self._request.prepare_body(body, None)
@@ -286,16 +291,14 @@ class Poster:
             self._backlog.spill(mark)
 
     def _renew_leases(self) -> None:
-        with requests.Session() as session:
-            session.trust_env = False
-            session.headers.update(self._headers)
-            timeouts = (self._pace.connect_timeout, self._pace.answer_timeout)
+        with closing(HTTPAdapter()) as connection:
             while not self._closed.wait(self._pace.renew_leases):
                 renewal = self._leases.renewal()
                 # What keeps a renewal from arriving keeps events from arriving, and is told in the log there.
                 with suppress(requests.RequestException):
                     if renewal is not None:
-                        session.post(self._lease_url, json=renewal, timeout=timeouts, allow_redirects=False)
+                        request = requests.Request("POST", self._lease_url, self._headers, json=renewal)
+                        self._send(connection, request.prepare())
 
     def _report_drops(self) -> None:
         dropped = self._backlog.dropped

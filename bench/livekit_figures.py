@@ -181,9 +181,11 @@ def measure_round(where: Servers, turns: int, *, page: bool) -> Figures:
     _tell("asked the plain agent")
     attached = talk(where, "attached", turns)
     _tell("asked the attached agent")
-    with others_yield(where):
-        shown = talk(where, "attached", turns, page=page)
-    _tell("asked it again, with the page open")
+    shown = attached
+    if page:
+        with others_yield(where):
+            shown = talk(where, "attached", turns, page=True)
+        _tell("asked it again, with the page open")
     traced = talk(where, "traced", 2)
     held = {"memory held for bridge and poster": [traced.after["traced"] / 1e6]}
     _tell("asked all questions of all agents")

@@ -81,10 +81,12 @@ def parse_one(body: bytes, *, idempotency_key: str | None = None) -> Event:
         idempotency_key: stands for a missing `event_id`.
 
     Raises:
-        BadRequest: not JSON.
+        BadRequest: empty, or not JSON.
         InvalidEvent: JSON, but not an event.
         TooLarge: over 64 KiB.
     """
+    if not body.strip():
+        raise BadRequest("The body is empty: send an event as a JSON object, or several as an array.")
     return _keyed(_event(body, ""), idempotency_key)
 
 

@@ -142,13 +142,15 @@ class Subscriber:
             # What `wait` still holds was dropped with the rest: kept, `wait` would return at once, over and over.
             self._held = None
             return b""
-        # Nearly always one waits: for that no list is made.
-        batch = self.queue.get_nowait() if self.queue.qsize() == 1 and self._held is None else None
-        if batch is None:
+        if self._held is None and self.queue.qsize() == 1:
+            # Nearly always, and twice as quick. Something waits, so it is no wake-up's `None`.
+            batch: Any = self.queue.get_nowait()
+        else:
             batch = _merge(self._drain())
         self.waiting = self.waiting_bytes = 0
         self.position = batch.upto
-        return batch.wire(chunked=self.chunked)
+        wire: bytes = batch.wire(chunked=self.chunked)
+        return wire
 
     def wait(self, timeout: float) -> bool:
         """Block until something is offered; for readers that have a thread or greenlet of their own.
@@ -191,7 +193,7 @@ class Subscriber:
         if kept:
             batch = Batch(kept, batches[-1].upto)
             self.queue.put_nowait(batch)
-            self.waiting, self.waiting_bytes = len(kept), batch.size
+            self.waiting, self.waiting_bytes = batch.count, batch.size
 
     def _drop(self) -> None:
         batches = self._drain()

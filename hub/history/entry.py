@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -85,7 +84,7 @@ def encode(epoch: str, seq: int, event: Event, now: float) -> Entry:
         now: seconds since 1970; stands in for a missing timestamp.
     """
     event_id = b"%b-%d" % (epoch.encode("ascii"), seq)
-    stamp = b"" if event.stamped else _stamp(now)
+    stamp = b"" if event.stamped else b'"timestamp":%.6f,' % now
     frame, start = sse.event_frame(event_id, b'{"id":"%b",%b%b' % (event_id, stamp, event.body[1:]))
     kind = event.type
     hidden = event.operator_only or operator_only(kind)
@@ -101,12 +100,6 @@ def encode(epoch: str, seq: int, event: Event, now: float) -> Entry:
         frame,
         start,
     )
-
-
-@lru_cache(maxsize=1)
-def _stamp(now: float) -> bytes:
-    # All events of a batch have the same one.
-    return b'"timestamp":%.6f,' % now
 
 
 def without_superseded(entries: Sequence[Entry]) -> Sequence[Entry]:

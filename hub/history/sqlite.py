@@ -49,8 +49,8 @@ CREATE TABLE IF NOT EXISTS events (
 CREATE INDEX IF NOT EXISTS events_by_event_id ON events (event_id) WHERE event_id IS NOT NULL;
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value);
 """
-# Python's sqlite3 looks for an adapter of each value that is None, a bool or bytes: 0.3 us each, as long as all the
-# rest of the row. So a row has 0, an int and a bytearray for them.
+# Python's sqlite3 looks for an adapter of each value that is None, a bool or bytes, 0.3 us each: as much as all the
+# rest of a row costs. So None goes in as 0, a bool as an int, bytes as a bytearray.
 _ROW = "(?,?,?,nullif(?,0),nullif(?,0),nullif(?,0),?,nullif(?,0),nullif(?,0),?)"
 _ROWS_AT_ONCE = 50
 _INSERT = f"INSERT INTO events VALUES {_ROW}"

@@ -80,7 +80,7 @@ class DirectMixin:
         if self._accepted:
             # Not one greenlet for each: Python maps memory for its frames, a third of what a new stream costs.
             gevent.spawn_raw(self._serve_in_turn)
-            # Called when that one is done; or waits for something, and another has to go on.
+            # Runs once that greenlet has ended or waits for something; then another one takes over.
             self.loop.run_callback(self._serve_accepted)
 
     def _serve_in_turn(self) -> None:

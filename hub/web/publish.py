@@ -101,10 +101,7 @@ def _parse(environ: dict[str, Any], read: Callable[[], bytes]) -> tuple[list[Eve
     body = read()
     if kind == "application/x-ndjson":
         return event.parse_ndjson(body, idempotency_key=key), False
-    first = body.lstrip(b" \t\r\n")[:1]
-    if not first:
-        raise BadRequest("The body is empty: send an event as a JSON object, or several as an array.")
-    if first == b"[":
+    if body.lstrip(b" \t\r\n")[:1] == b"[":
         return event.parse_array(body, idempotency_key=key), False
     return [event.parse_one(body, idempotency_key=key)], True
 

@@ -21,8 +21,12 @@ MOST_VALUES: Final = 100
 """Values that one filter may have."""
 MAX_REPLAY: Final = 100_000
 FILTERS: Final = ("room", "type", "participant", "session_id")
-_OF_STREAM: Final = frozenset({*FILTERS, "ticket", "last_event_id", "snapshot", "replay"})
+OF_STREAM: Final = frozenset({*FILTERS, "ticket", "last_event_id", "snapshot", "replay"})
+"""All that a stream can be asked for with."""
 _MOST_TOLD: Final = 10
+"""Parameters that nothing reads and that are told so."""
+_SHOWN: Final = 40
+"""Characters of what was sent that a message repeats."""
 _MOST_KEPT: Final = 200
 """Characters of a query that is remembered."""
 
@@ -42,8 +46,8 @@ class StreamQuery:
 
     @cached_property
     def ignored(self) -> list[str]:
-        """Names of parameters that nothing reads, the first of them: misspelt filters, or a client's own."""
-        return [name[:40] for name in self._args if name not in _OF_STREAM][:_MOST_TOLD]
+        """Names of parameters that nothing reads, the first ten: misspelt filters, or a client's own."""
+        return [name[:_SHOWN] for name in self._args if name not in OF_STREAM][:_MOST_TOLD]
 
     @cached_property
     def interest(self) -> Interest:
@@ -89,7 +93,8 @@ def only(args: MultiDict[str, str], known: Collection[str]) -> None:
     for name in args:
         if name not in known:
             raise BadRequest(
-                f"{name[:40]!r} is not a parameter here; known are {', '.join(known)}.", field=name[:40]
+                f"{name[:_SHOWN]!r} is not a parameter here; known are {', '.join(known)}.",
+                field=name[:_SHOWN],
             )
 
 
@@ -120,7 +125,7 @@ def count(args: MultiDict[str, str], name: str, default: int, most: int, *, leas
     if text is None or text == "":
         return default
     if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS and int(text) >= least):
-        raise BadRequest(f"{name}={text[:40]!r}: expected a count from {least} to {most}.", field=name)
+        raise BadRequest(f"{name}={text[:_SHOWN]!r}: expected a count from {least} to {most}.", field=name)
     return min(int(text), most)
 
 
@@ -132,5 +137,5 @@ def flag(args: MultiDict[str, str], name: str) -> bool:
     """
     text = args.get(name, "")
     if text.lower() not in ("", "0", "1", "true", "false"):
-        raise BadRequest(f"{name}={text[:40]!r}: expected 1 or 0.", field=name)
+        raise BadRequest(f"{name}={text[:_SHOWN]!r}: expected 1 or 0.", field=name)
     return text.lower() in ("1", "true")

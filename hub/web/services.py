@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import secrets
 import tempfile
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
 
     from hub.settings import Settings
     from hub.streaming.writer import Writer
-
-log = logging.getLogger("hub.server")
 
 Read = TypeVar("Read")
 
@@ -148,10 +145,7 @@ class Services:
             self.recall.stop()
         self.supervisor.close(AGENT_BUDGET)
         self.sessions.stop()
-        seconds = max(0.0, min(self.settings.drain, until - time.monotonic()))
-        if len(self.hub):
-            log.info("stopping: %d streams are told to come back, within %.0f s", len(self.hub), seconds)
-        say_goodbye(seconds)
+        say_goodbye(max(0.0, min(self.settings.drain, until - time.monotonic())))
         self.housekeeper.stop()
         self.history.close()
 

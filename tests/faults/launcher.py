@@ -3,7 +3,7 @@
     python -m tests.faults.launcher [--set MODULE:NAME=JSON]... [--descriptors N] [--counts FILE] [--agent JSON]
         -- arguments of flask_server.py
 
-SIGUSR1 makes it write counts of what lives in it (greenlets, subscribers, streams) to the file, as JSON.
+SIGUSR1 makes it write counts of what lives in it (greenlets, subscribers, streams...) to the file, as JSON.
 """
 
 # ruff: noqa: E402 - monkey-patching comes first
@@ -43,7 +43,7 @@ def change(assignment: str) -> None:
 def write_counts(path: Path) -> None:
     """Count what lives, after a collection."""
     gc.collect()
-    counts = {"greenlets": 0, "Subscriber": 0, "Stream": 0, "Group": 0}
+    counts = dict.fromkeys(("greenlets", "Subscriber", "Stream", "StreamBody", "Batch", "Group"), 0)
     for one in gc.get_objects():
         kind = type(one).__name__
         if isinstance(one, gevent.Greenlet):

@@ -67,7 +67,7 @@ def test_crash_loops_under_load(tmp_path: Path) -> None:
         ]
         for crash in range(CRASHES):
             if crash % 2:
-                # The other crashes find some who are still on their way back.
+                # All are back, so each has one connection more; the other crashes find some on their way.
                 until(partial(are_back, crowd.clients, [crash // 2] * len(crowd.clients)), 60)
             let_pass(chance.uniform(0.02, 1.0))
             server.kill()

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import pytest
 
+from hub.auth import ALL_SCOPES
 from hub.errors import BadRequest
 from hub.web import query
+from hub.web.openapi import describe
+
+DOCUMENT = describe(ALL_SCOPES)
 
 
 def test_what_thousands_ask_for_is_read_once() -> None:
     assert query.of_stream("room=a&room=b") is query.of_stream("room=a&room=b")
     assert query.of_stream("room=a&room=b").interest.rooms == {"a", "b"}
+
+
+def test_what_the_description_names_is_not_ignored() -> None:
+    described = DOCUMENT["paths"]["/api/stream"]["get"]["parameters"]
+    names = {one["name"] for one in described if one["in"] == "query"}
+    assert names | {"ticket"} == query.OF_STREAM
+    assert query.of_stream("&".join(f"{name}=1" for name in names)).ignored == []
 
 
 @pytest.mark.parametrize("text", ["ticket=abc&room=a", "ticke%74=abc", f"room={'a' * 300}"])
