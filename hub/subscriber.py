@@ -139,8 +139,9 @@ class Subscriber:
     def take(self) -> bytes:
         """Return all that waits, joined into one piece, and move the position past it; empty when nothing waits."""
         if not self.waiting:
-            # What `wait` still holds was dropped with the rest: kept, `wait` would return at once, over and over.
-            self._held = None
+            if self._held is not None and self._held.first <= self.position:
+                # It was dropped with the rest, and read since: kept, `wait` would return at once, over and over.
+                self._held = None
             return b""
         if self._held is None and self.queue.qsize() == 1:
             # Nearly always, and twice as quick. Something waits, so it is no wake-up's `None`.

@@ -35,7 +35,7 @@ log = logging.getLogger("hub.server")
 MAX_REQUEST: Final = 8192
 """Bytes of the longest request that is served here."""
 MOST_AT_ONCE: Final = 16
-"""Connections that are accepted before the loop looks at other sockets."""
+"""Connections that are accepted, and streams that are begun, before others get a turn."""
 _REQUEST_LINE = re.compile(
     rb"GET " + re.escape(STREAM_PATH).encode("ascii") + rb"(?:\?([!\"$-~]*))? HTTP/1\.1\r\n"
 )
@@ -84,8 +84,10 @@ class DirectMixin:
             self.loop.run_callback(self._serve_accepted)
 
     def _serve_in_turn(self) -> None:
-        while self._accepted:
-            serve(self.application, *self._accepted.popleft())
+        for _ in range(min(MOST_AT_ONCE, len(self._accepted))):
+            # Another greenlet may have taken the rest while this one waited for something.
+            if self._accepted:
+                serve(self.application, *self._accepted.popleft())
 
     def _stream_environ(self, address: tuple[Any, ...], query: str, headers: Headers) -> dict[str, Any]:
         """Return what the application is told of a request (PEP 3333)."""

@@ -218,6 +218,24 @@ def test_what_a_thread_held_when_the_queue_was_dropped_does_not_wake_it_again_an
     assert [subscriber.wait(0), subscriber.take(), subscriber.wait(0)] == [True, b"", False]
 
 
+def test_what_a_thread_got_before_it_was_counted_is_not_lost() -> None:
+    subscriber = live(position=4)
+    early: list[bytes] = []
+
+    class Quick(queue.Queue[Batch | None]):
+        def put(self, item: Batch | None, block: bool = True, timeout: float | None = None) -> None:
+            super().put(item, block, timeout)
+            # In another thread, before `offer` has counted it in.
+            assert subscriber.wait(0)
+            early.append(subscriber.take())
+
+    subscriber.queue = Quick(9)
+    subscriber.offer(batch(entry(5)))
+    assert early == [b""]
+    assert subscriber.wait(0)
+    assert seqs(subscriber.take()) == [5]
+
+
 def test_forgetting_reads_again_what_was_not_sent() -> None:
     subscriber = live(position=1)
     subscriber.offer(batch(entry(5)))

@@ -189,15 +189,26 @@ def who_takes_no_answer_is_let_go() -> None:
 
 def a_crowd_lets_others_in() -> None:
     """Whoever asks for something else is answered while hundreds of streams wait to be accepted."""
+    let_a_crowd_in(lambda _number: STREAM_PATH)
+
+
+def a_mixed_crowd_lets_others_in() -> None:
+    """Though gevent goes on accepting after a connection that is for it."""
+    let_a_crowd_in(lambda number: STREAM_PATH if number % 10 else "/")
+
+
+def let_a_crowd_in(path_of: Callable[[int], str]) -> None:
+    """Accept hundreds at once, and see that others get their turn after a few streams each time."""
     house = Counted()
     house.server.stop_accepting()
-    crowd = [house.connect() for _ in range(300)]
-    for sock in crowd:
-        sock.sendall(request_bytes("GET", STREAM_PATH))
+    paths = [path_of(number) for number in range(300)]
+    crowd = [house.connect() for _ in paths]
+    for sock, path in zip(crowd, paths, strict=True):
+        sock.sendall(request_bytes("GET", path))
     opened: list[int] = []
     gevent.get_hub().loop.run_callback(lambda: opened.append(len(house.writer)))
     house.server.start_accepting()
-    while len(house.writer) < 300:
+    while len(house.writer) < paths.count(STREAM_PATH):
         gevent.sleep(0)
         opened.append(len(house.writer))
     steps = [after - before for before, after in itertools.pairwise(opened)]

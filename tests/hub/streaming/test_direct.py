@@ -11,7 +11,7 @@ from hub.streaming.environ import STREAM_PATH
 from tests.hub.streaming import child, directly
 from tests.web.wire import request_bytes
 
-HELPERS = {"told", "descriptors"}
+HELPERS = {"told", "descriptors", "let_a_crowd_in"}
 SCENARIOS = [
     name
     for name, function in inspect.getmembers(directly, inspect.isfunction)
