@@ -59,7 +59,10 @@ def main() -> None:
     )
     parser.add_argument("--type", action="append", help="only events of this type; may be repeated")
     parser.add_argument(
-        "--place", type=Path, default=Path("forwarded.position"), help="remembers the position"
+        "--place",
+        type=Path,
+        default=Path("forwarded.position"),
+        help="the file that remembers the position (%(default)s)",
     )
     options = parser.parse_args()
     position = options.place.read_text().strip() if options.place.exists() else None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -58,7 +59,7 @@ def follow(
             pause = float(error.response.headers.get("Retry-After", 5))
         except requests.RequestException as error:
             why = type(error).__name__
-            print(f"the hub at {hub} cannot be reached ({why}); trying again in {pause:.1f} s")
+            print(f"the hub cannot be reached at {hub} ({why}), again in {pause:.1f} s", file=sys.stderr)
 
 
 def _words(answer: requests.Response) -> str:

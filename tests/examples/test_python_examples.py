@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -113,9 +115,13 @@ def test_terminal_goes_on_when_the_hub_comes_back(hub: HubProcess, run: Run) -> 
     assert [line for line in terminal.lines if line.startswith("alice")] == ["alice: before", "alice: after"]
 
 
-@pytest.mark.parametrize("name", ["terminal.py", "forward_to_webhook.py"])
+@pytest.mark.parametrize("name", ["terminal.py", "forward_to_webhook.py", "into_database.py"])
 def test_a_refusal_is_told_in_one_line(run: Run, tmp_path: Path, name: str) -> None:
-    arguments = ["http://127.0.0.1:9/", "--place", str(tmp_path / "p")] if name.startswith("forward") else []
+    arguments = {
+        "terminal.py": [],
+        "forward_to_webhook.py": ["http://127.0.0.1:9/", "--place", str(tmp_path / "p")],
+        "into_database.py": [str(tmp_path / "t.db")],
+    }[name]
     settings = {"STREAM_HISTORY": "memory://", "STREAM_SUBSCRIBE_KEYS": "a-key-to-read"}
     closed = HubProcess(0, settings, tmp_path / "closed.log")
     try:
@@ -157,6 +163,39 @@ def test_forwarder_that_was_killed_goes_on_where_it_was(
     hub.post([say("two"), say("three")])
     run("forward_to_webhook.py", *arguments)
     assert webhook.wait_for(3) == ["one", "two", "three"]
+
+
+def rows(database: Path) -> list[tuple[Any, ...]]:
+    if not database.exists():
+        return []
+    with (
+        contextlib.closing(sqlite3.connect(database, timeout=SECONDS)) as db,
+        contextlib.suppress(sqlite3.Error),
+    ):
+        return db.execute(
+            "SELECT room, participant, text, cut_off FROM transcripts ORDER BY at, rowid"
+        ).fetchall()
+    return []  # its tables are not there yet
+
+
+def test_database_has_each_final_once_though_it_is_killed(hub: HubProcess, run: Run, tmp_path: Path) -> None:
+    database = tmp_path / "transcripts.db"
+    hub.post([say("stored before"), say("an interim", is_final=False), {"type": "test", "text": "no words"}])
+    first = run("into_database.py", str(database))
+    wait_until(lambda: len(rows(database)) == 1)
+    hub.post(say("cut", interrupted=True))
+    wait_until(lambda: len(rows(database)) == 2)
+    first.kill()
+    hub.post(say("while it was away"))
+    run("into_database.py", str(database))
+    hub.post(say("after"))
+    wait_until(lambda: len(rows(database)) == 4)
+    assert rows(database) == [
+        ("r1", "alice", "stored before", 0),
+        ("r1", "alice", "cut", 1),
+        ("r1", "alice", "while it was away", 0),
+        ("r1", "alice", "after", 0),
+    ]
 
 
 def test_forwarder_waits_for_a_hub_that_is_not_there_yet(run: Run, tmp_path: Path) -> None:
