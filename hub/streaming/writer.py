@@ -41,6 +41,8 @@ STALL: Final = 30.0
 """Seconds without progress after which a stream is closed."""
 MIN_NAP: Final = 0.002
 """Seconds: shorter naps than this cost more than they give."""
+MOST_NAP: Final = 0.1
+"""Seconds between two goodbyes, at most: a handful of streams is no crowd that has to be spread."""
 HEARTS_PER_TURN: Final = 100
 MAX_TICK: Final = 0.25
 """Seconds between two looks at the clock, at most."""
@@ -119,7 +121,7 @@ class Writer:
         """Say goodbye to all streams, spread over a time, and close them.
 
         Args:
-            seconds: until the last one; each is told to come back after 1 to 5 s.
+            seconds: until the last one, at most; each is told to come back after 1 to 5 s.
         """
         until = time.monotonic() + seconds
         # The agent's last words may have come just now: all have them before the goodbyes begin.
@@ -132,7 +134,8 @@ class Writer:
             stream = streams[left - 1]
             if not stream.closing:
                 self._say_goodbye(stream, "draining", random.randint(1000, 5000))
-            pause = (until - time.monotonic()) / left
+            # After the last one nobody is left to be spared.
+            pause = min(MOST_NAP, (until - time.monotonic()) / left) if left > 1 else 0.0
             # Thousands of tiny naps would take longer than the time there is.
             if pause > MIN_NAP or left % 50 == 0:
                 gevent.sleep(max(0.0, pause))

@@ -335,6 +335,18 @@ def a_drain_says_goodbye_to_all() -> None:
     house.writer.close()
 
 
+def a_handful_is_let_go_without_a_wait() -> None:
+    """A developer's one page does not keep the server for the whole drain time."""
+    house = House()
+    for count in (1, 3):
+        for _ in range(count):
+            house.open()
+        begun = time.monotonic()
+        house.writer.drain(PATIENCE)
+        assert time.monotonic() - begun < PATIENCE / 2
+        assert len(house.writer) == 0
+
+
 def last_words_do_not_wait_for_the_goodbyes() -> None:
     """Those that came just before a drain: all readers have them while most goodbyes are still to come."""
     house = House()
