@@ -78,7 +78,10 @@ def turn_row(state: State, turn: Turn) -> Row:
 
 
 def utterance_row(state: State, said: Utterance) -> Row:
-    """Return one line of `transcript`; `started` and `stopped` are its speech's."""
+    """Return one line of `transcript`; `started` and `stopped` are its speech's.
+
+    Whether viewers see it is no field of it: `said.operator_only`.
+    """
     speech = None if said.speech is None else state.speeches[said.speech]
     return {
         "at": said.at,

@@ -32,6 +32,8 @@ STAGES: Final = (
 """LiveKit's own figures of a turn, seconds."""
 USER: Final = "user"
 AGENT: Final = "agent"
+OPERATOR: Final = "operator"
+"""The `audience` of events that viewers do not see."""
 ABANDONED: Final = "abandoned"
 REPORT: Final = "session_report"
 """The hub's own summary of a session: about it, not part of it."""
@@ -78,7 +80,12 @@ class Turn(msgspec.Struct):
 
 
 class Utterance(msgspec.Struct):
-    """One final transcript; `speech` is the position of its talk interval in `State.speeches`, if it has one."""
+    """One final transcript.
+
+    Attributes:
+        operator_only: whether viewers do not see it.
+        speech: the position of its talk interval in `State.speeches`, if it has one.
+    """
 
     at: float
     role: str | None
@@ -86,6 +93,7 @@ class Utterance(msgspec.Struct):
     turn_id: str | None
     text: str | None
     interrupted: bool
+    operator_only: bool = False
     speech: int | None = None
 
 
@@ -114,7 +122,7 @@ class Failure(msgspec.Struct):
 
 
 class Person(msgspec.Struct):
-    """Somebody whom events of the session name."""
+    """A participant that an event of the session names, unless the event is for operators only."""
 
     identity: str
     role: str | None
@@ -206,7 +214,7 @@ class Reduction:
 
     def _note_person(self, event: Mapping[str, Any]) -> None:
         identity = text_of(event, "participant")
-        if not identity:
+        if not identity or event.get("audience") == OPERATOR:
             return
         role = text_of(event, "role")
         known = self._people.get(identity)
@@ -299,7 +307,13 @@ class Reduction:
         role, text = text_of(event, "role"), text_of(event, "text")
         turn_id = None if turn is None else turn.turn_id
         said = Utterance(
-            at, role, text_of(event, "participant"), turn_id, text, event.get("interrupted") is True
+            at,
+            role,
+            text_of(event, "participant"),
+            turn_id,
+            text,
+            interrupted=event.get("interrupted") is True,
+            operator_only=event.get("audience") == OPERATOR,
         )
         said.speech = self._speech_of(said)
         self.state.utterances.append(said)
