@@ -16,10 +16,8 @@ from streaming_hub.outlets.exports.speaker import speaker
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SHORTEST: Final = 0.5
-"""Seconds that a caption shows at least."""
 UNTIMED: Final = 2.0
-"""Seconds that one shows whose speech has no known end."""
+"""Seconds that a caption shows whose speech has no known end."""
 
 
 class Cue(msgspec.Struct, frozen=True):
@@ -40,12 +38,13 @@ def cues(detail: dict[str, Any]) -> list[Cue]:
         if not text:
             continue
         start = line["at"] if line["started"] is None else line["started"]
-        stop = line["stopped"]
-        if stop is None:
-            # A final comes at the end of what was said, if its beginning is known at all.
-            stop = line["at"] if line["at"] > start else start + UNTIMED
-        start = max(0.0, start - begin)
-        found.append(Cue(start, max(stop - begin, start + SHORTEST), speaker(line), text))
+        # Without a stop: a final comes at the end of what was said.
+        stop = line["at"] if line["stopped"] is None else line["stopped"]
+        start, stop = max(0.0, start - begin), stop - begin
+        # In whole milliseconds, as they are written: a cue has to end after it begins.
+        if round(stop * 1000) <= round(start * 1000):
+            stop = start + UNTIMED
+        found.append(Cue(start, stop, speaker(line), text))
     return sorted(found, key=lambda cue: cue.start)
 
 
