@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from hub.errors import SettingsError
+from streaming_hub.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hub.wording import not_set
+from streaming_hub.wording import not_set
 
 if TYPE_CHECKING:
     from hub.settings import Settings

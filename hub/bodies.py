@@ -7,8 +7,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from hub.errors import BadRequest, InvalidBody
-from hub.wording import listing
+from streaming_hub.errors import BadRequest, InvalidBody
+from streaming_hub.wording import listing
 
 Asked = TypeVar("Asked")
 

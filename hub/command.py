@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 from gevent.event import Event
 
-from hub import __version__, logs
 from hub.address import parse_address
 from hub.agent_mode import choose_mode
 from hub.auth import OPERATE, PUBLISH, SUBSCRIBE
-from hub.errors import SettingsError, StorageError
 from hub.serving import begin
 from hub.settings import AGENT_TABLE, TABLE, Settings, load
 from hub.streaming.server import Server, listen
 from hub.web.access import refuse_open_off_loopback
 from hub.web.services import services_of
-from hub.wording import listing, not_set
+from streaming_hub import __version__, logs
+from streaming_hub.errors import SettingsError, StorageError
+from streaming_hub.wording import listing, not_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

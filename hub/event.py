@@ -13,7 +13,12 @@ from typing import Any, Final
 
 import msgspec
 
-from hub.errors import BadRequest, HubError, InvalidEvent, TooLarge
+from streaming_hub.errors import (
+    BadRequest,
+    HubError,
+    InvalidEvent,
+    TooLarge,
+)
 
 MAX_EVENT_BYTES: Final = 64 * 1024
 MAX_BATCH_BYTES: Final = 1024 * 1024

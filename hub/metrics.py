@@ -18,8 +18,8 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from hub import __version__
 from hub.supervisor.states import State
+from streaming_hub import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

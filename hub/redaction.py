@@ -8,7 +8,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from hub import event
-from hub.errors import InvalidEvent, SettingsError, Unavailable
+from streaming_hub.errors import InvalidEvent, SettingsError, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from hub import event as events
-from hub.errors import Unavailable
 from hub.history.entry import Limit
 from hub.interest import Interest
 from hub.sessions import AGENT_STOPPED, Sessions
+from streaming_hub.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

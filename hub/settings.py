@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from hub import variables
-from hub.errors import SettingsError
 from hub.setting_values import boolean, choice, integer, listed, matching, origin, seconds, share
+from streaming_hub.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from dotenv import dotenv_values
 from dotenv.parser import Binding, parse_stream
 
-from hub.errors import SettingsError
+from streaming_hub.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

@@ -7,7 +7,7 @@
     tickets         short-lived credentials for clients that cannot send headers
     authenticator   puts them together: credential in, grant out
 
-Pure: no I/O and no clock. Time is an argument, and a refusal is a `hub.errors.HubError`. No message repeats a
+Pure: no I/O and no clock. Time is an argument, and a refusal is a `streaming_hub.errors.HubError`. No message repeats a
 credential, and a grant carries none, so both may be logged.
 """
 

@@ -18,7 +18,7 @@ from hub.auth.grant import (
 )
 from hub.auth.tokens import TokenReader
 from hub.auth.views import OPERATOR, VIEWER
-from hub.errors import Forbidden, Unauthorized
+from streaming_hub.errors import Forbidden, Unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

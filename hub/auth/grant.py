@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from hub.errors import Forbidden
+from streaming_hub.errors import Forbidden
 
 if TYPE_CHECKING:
     from hub.auth.views import View

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hub.auth.grant import ALL_SCOPES, OPERATE, PUBLISH, SUBSCRIBE
-from hub.errors import SettingsError
+from streaming_hub.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

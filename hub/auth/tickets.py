@@ -16,7 +16,7 @@ import jwt
 import msgspec
 
 from hub.auth.grant import SUBSCRIBE, Grant, require_room
-from hub.errors import Forbidden, Unauthorized
+from streaming_hub.errors import Forbidden, Unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,7 +18,7 @@ from jwt.algorithms import HMACAlgorithm
 
 from hub.auth.grant import ALL_SCOPES, OPERATE, SUBSCRIBE, Grant
 from hub.auth.views import OPERATOR, VIEWER
-from hub.errors import SettingsError, Unauthorized
+from streaming_hub.errors import SettingsError, Unauthorized
 
 if TYPE_CHECKING:
     from hub.auth.views import View

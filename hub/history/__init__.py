@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from hub.errors import SettingsError
 from hub.history.memory import MemoryHistory
 from hub.history.sqlite import SqliteHistory
+from streaming_hub.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ import fcntl
 import os
 from typing import IO, TYPE_CHECKING
 
-from hub.errors import StorageError
+from streaming_hub.errors import StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,6 @@ import sqlite3
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-from hub.errors import StorageError, Unavailable
 from hub.history.bounds import Bounds
 from hub.history.entry import Appended, Entry, Page, encode
 from hub.history.files import claim, set_aside
@@ -21,6 +20,7 @@ from hub.history.memory import new_epoch
 from hub.history.wal import Log, connect
 from hub.history.window import MOST_SCANNED, Window
 from hub.sse import event_frame
+from streaming_hub.errors import StorageError, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

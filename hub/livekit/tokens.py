@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 
 from hub import bodies
-from hub.errors import InvalidBody
+from streaming_hub.errors import InvalidBody
 
 if TYPE_CHECKING:
     from livekit.protocol.room import RoomConfiguration
@@ -69,6 +69,7 @@ class Minter:
 
     def __init__(self, api_key: str, api_secret: str, agent_name: str = "") -> None:
         from google.protobuf import json_format  # noqa: PLC0415 - costs time and memory; see the module's text
+
         from livekit import api  # noqa: PLC0415
 
         self._api: Any = api

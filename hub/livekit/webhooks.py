@@ -16,7 +16,7 @@ import msgspec
 
 from hub import event
 from hub.auth.tokens import decode_claims, signed_payload
-from hub.errors import BadRequest, InvalidBody, Unauthorized
+from streaming_hub.errors import BadRequest, InvalidBody, Unauthorized
 
 if TYPE_CHECKING:
     from hub.event import Event

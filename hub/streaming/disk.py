@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 from gevent.threadpool import ThreadPool
 
-from hub.errors import HubError
+from streaming_hub.errors import HubError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,13 +24,13 @@ from gevent import pywsgi
 
 from hub import sse
 from hub.event import MAX_BATCH_BYTES
-from hub.logs import Gate
 from hub.streaming import sockets
 from hub.streaming.body import StreamBody
 from hub.streaming.direct import DirectMixin
 from hub.streaming.environ import BODY_KEY, WRITER_KEY
 from hub.streaming.headers import Headers, response_head
 from hub.turns import NAP
+from streaming_hub.logs import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hub.logs import Gate
 from hub.supervisor.logs import LINES_KEPT, Cleaner, Tail, levelled
 from hub.supervisor.process import WITHHELD, Child, Told, exit_name, parse_told
 from hub.supervisor.report import (
@@ -29,6 +28,7 @@ from hub.supervisor.report import (
     late_sentence,
 )
 from hub.supervisor.states import ALIVE, TRANSITIONS, Past, Policy, State, after_told, judge
+from streaming_hub.logs import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -9,12 +9,18 @@ from flask import request
 from hub import audit
 from hub.address import TRACES, parse_address
 from hub.auth import ANONYMOUS, OPERATOR, SUBSCRIBE, Expired, Grant, credential_of
-from hub.errors import Forbidden, HubError, Misdirected, SettingsError, Unauthorized
 from hub.interest import Interest
 from hub.origin import host_allowed, host_needs_no_trust, operates, request_allowed
 from hub.streaming.environ import field_key
 from hub.web.limits import Action
 from hub.web.services import services
+from streaming_hub.errors import (
+    Forbidden,
+    HubError,
+    Misdirected,
+    SettingsError,
+    Unauthorized,
+)
 
 if TYPE_CHECKING:
     from flask import Flask

@@ -9,11 +9,11 @@ from flask import Blueprint, Response
 
 from hub.agent_mode import choose_mode
 from hub.auth import OPERATE, require_room
-from hub.errors import Unavailable
 from hub.supervisor import State, SupervisorClosedError
 from hub.web import access, answers
 from hub.web.limits import Action
 from hub.web.services import services
+from streaming_hub.errors import Unavailable
 
 if TYPE_CHECKING:
     from hub.supervisor import AgentStatus

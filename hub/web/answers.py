@@ -10,9 +10,10 @@ import msgspec
 from flask import Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
-from hub import bodies, errors
+from hub import bodies
 from hub.web import access
-from hub.wording import listing
+from streaming_hub import errors
+from streaming_hub.wording import listing
 
 if TYPE_CHECKING:
     from flask import Flask

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from flask_limiter import Limiter
 from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
 
-from hub.errors import TooMany
+from streaming_hub.errors import TooMany
 
 if TYPE_CHECKING:
     from flask import Flask

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from flask import Blueprint, Response
 
-from hub import __version__
 from hub.web import answers, vendor
 from hub.web.services import services
+from streaming_hub import __version__
 
 if TYPE_CHECKING:
     from hub.web.answer_types import Health

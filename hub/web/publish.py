@@ -10,11 +10,11 @@ from flask import Blueprint, Response, request
 
 from hub import event
 from hub.auth import PUBLISH, require_room
-from hub.errors import BadRequest, Unavailable, UnsupportedMedia
 from hub.streaming.environ import BODY_KEY
 from hub.web import access, answers, headers
 from hub.web.limits import Action
 from hub.web.services import services
+from streaming_hub.errors import BadRequest, Unavailable, UnsupportedMedia
 
 if TYPE_CHECKING:
     from collections.abc import Callable

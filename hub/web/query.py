@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from werkzeug.wrappers import Request
 
-from hub.errors import BadRequest
 from hub.interest import Interest
+from streaming_hub.errors import BadRequest
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -11,11 +11,11 @@ from flask import Blueprint, Response, request
 from hub import cursor
 from hub.auth import OPERATE, SUBSCRIBE, require_room
 from hub.erasing import erase
-from hub.errors import BadRequest, NotFound
 from hub.history.entry import Limit
 from hub.interest import EVERYTHING, Interest
 from hub.web import access, answers, query
 from hub.web.services import services
+from streaming_hub.errors import BadRequest, NotFound
 
 if TYPE_CHECKING:
     from hub.history.entry import Entry

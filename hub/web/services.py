@@ -24,7 +24,6 @@ from hub.latency import Latency
 from hub.livekit.recall import Recall
 from hub.livekit.service import Service
 from hub.livekit.tokens import Minter
-from hub.logs import Gate
 from hub.metrics import Metrics
 from hub.private_folder import private_folder
 from hub.redaction import Redaction
@@ -32,6 +31,7 @@ from hub.rooms import RoomStates
 from hub.session_watch import SessionWatch
 from hub.supervisor import Supervisor
 from hub.web.limits import Limits
+from streaming_hub.logs import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

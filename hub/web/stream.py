@@ -11,7 +11,6 @@ from flask import Blueprint, Response, request
 
 from hub import cursor, sse
 from hub.auth import SUBSCRIBE, Expired
-from hub.errors import BadRequest, HubError, TooMany, Unavailable
 from hub.streaming.body import StreamBody
 from hub.streaming.environ import STREAM_PATH
 from hub.streaming.frames import goodbye
@@ -19,6 +18,12 @@ from hub.web import access, answers, query
 from hub.web.headers import EVERYWHERE
 from hub.web.limits import Action
 from hub.web.services import services
+from streaming_hub.errors import (
+    BadRequest,
+    HubError,
+    TooMany,
+    Unavailable,
+)
 
 if TYPE_CHECKING:
     from hub.address import Client

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, request
 
 from hub.auth import JOIN, require_room
-from hub.errors import Forbidden, Unavailable, UnsupportedMedia
 from hub.livekit import tokens
 from hub.web import access, answers
 from hub.web.limits import Action
 from hub.web.services import services
+from streaming_hub.errors import Forbidden, Unavailable, UnsupportedMedia
 
 if TYPE_CHECKING:
     from hub.auth import Grant

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from flask import Blueprint, Response, send_file
 
-from hub.errors import NotFound
+from streaming_hub.errors import NotFound
 
 if TYPE_CHECKING:
     from hub.web.services import Services

@@ -118,7 +118,16 @@ def test_servers_killed_at_any_moment_leave_no_agent(kind):
     dice = random.Random(5)
     for _ in range(5):
         server = subprocess.Popen(
-            [sys.executable, "-m", "tests.hub.run_supervisor", kind, "hold", "grandchild", "ready", "wait"],
+            [
+                sys.executable,
+                "-m",
+                "tests.streaming_hub.run_supervisor",
+                kind,
+                "hold",
+                "grandchild",
+                "ready",
+                "wait",
+            ],
             stdout=subprocess.PIPE,
             cwd=ROOT,
         )

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.address import Client, TrustedProxies, parse_address
-from hub.errors import SettingsError
+from streaming_hub.errors import SettingsError
 
 NONE = TrustedProxies()
 LOCAL = TrustedProxies(["127.0.0.1", "10.0.0.0/8"])

@@ -6,7 +6,7 @@ from hub.audience import Audience
 from hub.history.entry import Entry, encode
 from hub.interest import EVERYTHING, Interest
 from hub.subscriber import Subscriber
-from tests.hub.making import NOW, posted
+from tests.streaming_hub.making import NOW, posted
 
 ROOM_A = Interest(rooms=frozenset({"a"}))
 ROOMS = Interest(rooms=frozenset({"a", "b"}))

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from hub import audit
-from hub.logs import JsonFormatter
+from streaming_hub.logs import JsonFormatter
 
 
 def line(caplog: pytest.LogCaptureFixture, **what: object) -> logging.LogRecord:

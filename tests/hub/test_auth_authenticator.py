@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.auth import Authenticator, Grant, credential_of
-from hub.errors import Forbidden, HubError, SettingsError, Unauthorized
+from streaming_hub.errors import (
+    Forbidden,
+    HubError,
+    SettingsError,
+    Unauthorized,
+)
 
 NOW = 1_700_000_000.0
 SECRET = "hub-secret-of-at-least-32-bytes-______"

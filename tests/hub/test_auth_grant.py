@@ -3,7 +3,7 @@
 import pytest
 
 from hub.auth import Grant, require_room
-from hub.errors import Forbidden
+from streaming_hub.errors import Forbidden
 
 
 def grant(*rooms: str, everywhere: bool = False) -> Grant:

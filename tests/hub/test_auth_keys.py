@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hub.auth import keys
 from hub.auth.grant import ALL_SCOPES
-from hub.errors import SettingsError
+from streaming_hub.errors import SettingsError
 
 RING = keys.key_ring(
     {"publish": ["pub-a", "pub-b"], "subscribe": ["sub-a"], "operate": ["op-a"]}, "from-the-hub"

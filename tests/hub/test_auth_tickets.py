@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hub.auth import Authenticator, Expired, Grant
 from hub.auth.tickets import TicketBox, signing_key
-from hub.errors import Forbidden, HubError, Unauthorized
+from streaming_hub.errors import Forbidden, HubError, Unauthorized
 
 NOW = 1_700_000_000.0
 SECRET = "hub-secret-of-at-least-32-bytes-______"

@@ -14,7 +14,7 @@ from livekit.api import AccessToken, VideoGrants
 
 from hub.auth.grant import ALL_SCOPES, Grant
 from hub.auth.tokens import MAX_TOKEN_CHARACTERS, TokenReader
-from hub.errors import HubError, SettingsError, Unauthorized
+from streaming_hub.errors import HubError, SettingsError, Unauthorized
 
 NOW = 1_700_000_000.0
 HUB = "hub-secret-of-at-least-32-bytes-______"

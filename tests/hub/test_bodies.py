@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from hub import bodies
-from hub.errors import BadRequest, InvalidBody
+from streaming_hub.errors import BadRequest, InvalidBody
 
 
 class Inner(msgspec.Struct):

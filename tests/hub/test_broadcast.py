@@ -19,11 +19,11 @@ import hub.history.sqlite as sqlite_module
 from hub import cursor
 from hub.broadcast import Hub, Wait
 from hub.erasing import erase
-from hub.errors import Unavailable
 from hub.history.entry import Entry, Limit, encode
 from hub.history.sqlite import SqliteHistory
 from hub.interest import EVERYTHING, Interest
-from tests.hub.making import (
+from streaming_hub.errors import Unavailable
+from tests.streaming_hub.making import (
     NOW,
     frames,
     hub_over,

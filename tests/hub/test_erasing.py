@@ -11,11 +11,17 @@ import pytest
 from hub import erasing
 from hub.broadcast import Hub
 from hub.erasing import PIECE, erase
-from hub.errors import Unavailable
 from hub.history.entry import Limit
 from hub.history.sqlite import SqliteHistory
 from hub.interest import EVERYTHING
-from tests.hub.making import NOW, memory, posted, pull_all, reader
+from streaming_hub.errors import Unavailable
+from tests.streaming_hub.making import (
+    NOW,
+    memory,
+    posted,
+    pull_all,
+    reader,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,9 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub import event
-from hub.errors import BadRequest, HubError, InvalidEvent, TooLarge
 from hub.history.entry import encode
-from tests.hub.making import NOW, posted
+from streaming_hub.errors import (
+    BadRequest,
+    HubError,
+    InvalidEvent,
+    TooLarge,
+)
+from tests.streaming_hub.making import NOW, posted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,14 +22,19 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from hub.errors import SettingsError, StorageError, Unavailable
 from hub.history import open_history
 from hub.history.entry import Limit
 from hub.history.memory import MemoryHistory
 from hub.history.sqlite import SqliteHistory
 from hub.interest import EVERYTHING, Interest
 from hub.settings import Settings
-from tests.hub.making import NOW, interim, posted, seqs_of
+from streaming_hub.errors import SettingsError, StorageError, Unavailable
+from tests.streaming_hub.making import (
+    NOW,
+    interim,
+    posted,
+    seqs_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -868,7 +873,9 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_acknowledged(path: Path) ->
     epoch, told = None, 0
     for lines in (1, 40, 90, 160):
         child = subprocess.Popen(
-            [sys.executable, "-m", "tests.hub.appending_process", str(path)], cwd=ROOT, stdout=subprocess.PIPE
+            [sys.executable, "-m", "tests.streaming_hub.appending_process", str(path)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
         )
         assert child.stdout is not None
         for _ in range(lines):

@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 from hub.history.entry import Limit
 from hub.history.sqlite import SqliteHistory
 from hub.interest import EVERYTHING, Interest, keys_of
-from tests.hub.making import NOW, memory, posted, seqs_of
+from tests.streaming_hub.making import (
+    NOW,
+    memory,
+    posted,
+    seqs_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ import pytest
 from livekit import api
 
 from hub import event
-from hub.errors import HubError, InvalidEvent, Unauthorized
 from hub.livekit import webhooks
+from streaming_hub.errors import HubError, InvalidEvent, Unauthorized
 from tests.hub.livekit_webhooks import KEY, NOW, SECRET, body, participant, sign
 
 JOINED = body("participant_joined", participant=participant("alice", name="Alice"))

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from hub.errors import SettingsError, Unavailable
 from hub.event import fields_of
 from hub.redaction import Redaction
-from tests.hub.making import posted
+from streaming_hub.errors import SettingsError, Unavailable
+from tests.streaming_hub.making import posted
 
-HERE = "tests.hub.test_redaction"
+HERE = "tests.streaming_hub.test_redaction"
 not_callable = "text"
 
 

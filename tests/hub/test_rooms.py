@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import hub.rooms as module
 from hub.interest import EVERYTHING, Interest
 from hub.rooms import RoomStates
-from tests.hub.making import hub_over, posted
+from tests.streaming_hub.making import hub_over, posted
 
 if TYPE_CHECKING:
     import pytest

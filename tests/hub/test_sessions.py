@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hub import event
 from hub.sessions import AFTERMATH, DEFAULT_LEASE, MAX_LIVE, MAX_REMEMBERED, Session, Sessions
-from tests.hub.making import posted
+from tests.streaming_hub.making import posted
 
 
 def started(name: str = "s1", **fields: Any) -> event.Event:

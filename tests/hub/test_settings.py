@@ -12,8 +12,8 @@ import pytest
 
 from agent.settings import SettingError
 from agent.settings import Settings as AgentSettings
-from hub.errors import SettingsError
 from hub.settings import AGENT_TABLE, TABLE, RateLimit, Settings, load, parse
+from streaming_hub.errors import SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hub import sse
 from hub.history.entry import encode
-from tests.hub.making import NOW, posted, unchunk
+from tests.streaming_hub.making import NOW, posted, unchunk
 
 values = st.dictionaries(st.text(max_size=6), st.text(max_size=30) | st.integers(-(2**53), 2**53), max_size=5)
 

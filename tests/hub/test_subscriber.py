@@ -10,7 +10,14 @@ import pytest
 from hub.history.entry import Entry, encode, without_superseded
 from hub.interest import EVERYTHING
 from hub.subscriber import MAX_WAITING_BYTES, Batch, Subscriber
-from tests.hub.making import NOW, frames, interim, posted, seqs, unchunk
+from tests.streaming_hub.making import (
+    NOW,
+    frames,
+    interim,
+    posted,
+    seqs,
+    unchunk,
+)
 
 
 def entry(seq: int, **fields: Any) -> Entry:

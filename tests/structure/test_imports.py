@@ -14,7 +14,7 @@ from tests.structure.sources import ROOT, belongs, modules, name_of, names
 if TYPE_CHECKING:
     from pathlib import Path
 
-HUB = modules("hub", "flask_server.py")
+HUB = modules("hub", "streaming_hub", "flask_server.py")
 AGENT = modules("agent")
 
 PURE = (
@@ -26,7 +26,7 @@ PURE = (
     "hub.conversation",
     "hub.counters",
     "hub.cursor",
-    "hub.errors",
+    "streaming_hub.errors",
     "hub.event",
     "hub.event_types",
     "hub.history.bounds",
@@ -44,7 +44,7 @@ PURE = (
     "hub.streaming.headers",
     "hub.supervisor.logs",
     "hub.supervisor.states",
-    "hub.wording",
+    "streaming_hub.wording",
     "agent.bridge",
     "agent.conversation",
     "agent.rehearsal.script",
@@ -92,7 +92,7 @@ def users(files: tuple[Path, ...], *packages: str, typing: bool = True) -> set[s
 
 def test_hub_and_agent_know_each_other_by_http_alone() -> None:
     assert users(HUB, "agent") == set()
-    assert users(AGENT, "hub", "flask_server") == set()
+    assert users(AGENT, "hub", "streaming_hub", "flask_server") == set()
 
 
 def test_nothing_that_ships_imports_tests_or_benchmarks() -> None:

@@ -13,7 +13,7 @@ from tests.structure.sources import ROOT, modules, name_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-SHIPPED = modules("hub", "agent", "flask_server.py")
+SHIPPED = modules("hub", "streaming_hub", "agent", "flask_server.py")
 TESTS = modules("tests")
 
 ELSEWHERE: dict[str, str] = {

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flask_server import create_app
-from hub.errors import Unavailable
 from hub.settings import Settings
 from hub.web.services import Services, services_of
+from streaming_hub.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

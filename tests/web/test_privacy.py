@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from hub.web.services import services_of
-from tests.hub.making import frames
+from tests.streaming_hub.making import frames
 from tests.web.callers import ask, hub, read, stored
 from tests.web.wire import PATIENCE, Answer, connect, open_stream, request_bytes
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hub.subscriber import Subscriber
 
 from hub.interest import EVERYTHING, Interest
-from tests.hub.making import pull_all, reader, seqs
+from tests.streaming_hub.making import pull_all, reader, seqs
 
 URL = "/api/agent/data"
 NDJSON = "application/x-ndjson"

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import jsonschema_rs
 import pytest
 
-from hub import errors
 from hub.auth import ALL_SCOPES, JOIN, OPERATE, PUBLISH
 from hub.event_types import TYPES
 from hub.web.openapi import ENDPOINTS, describe
 from hub.web.openapi.build import ERRORS, errors_of, openapi_path
 from hub.web.openapi.page import curl
 from hub.web.openapi.schemas import name_of_event
+from streaming_hub import errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

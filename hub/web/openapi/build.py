@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from hub import __version__, errors
 from hub.auth import ALL_SCOPES
 from hub.web.answer_types import Problem
 from hub.web.openapi import schemas
+from streaming_hub import __version__, errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from hub.errors import HubError
     from hub.web.openapi.endpoint import Answer, Content, Endpoint, Parameter, Schema
+    from streaming_hub.errors import HubError
 
 PROBLEM: Final = "application/problem+json"
 DESCRIPTION: Final = """Events of a voice agent's conversation: an agent posts them, pages and back ends read them as \

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from hub.errors import HubError
+    from streaming_hub.errors import HubError
 
 JSON: Final = "application/json"
 Schema = dict[str, Any]

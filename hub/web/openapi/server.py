@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from hub.auth import OPERATE
-from hub.errors import NotFound
 from hub.web.answer_types import Health
 from hub.web.openapi.endpoint import JSON, Answer, Content, Endpoint, ok
+from streaming_hub.errors import NotFound
 
 GROUP: Final = "Server"
 

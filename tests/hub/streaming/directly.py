@@ -17,8 +17,8 @@ from hub.settings import Settings
 from hub.streaming import direct, sockets
 from hub.streaming.environ import STREAM_PATH
 from hub.web.services import services_of
-from tests.hub.making import posted
 from tests.hub.streaming.serving import House, until
+from tests.streaming_hub.making import posted
 from tests.web.wire import Answer, request_bytes
 
 if TYPE_CHECKING:

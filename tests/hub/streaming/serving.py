@@ -18,7 +18,7 @@ from hub.streaming.body import StreamBody
 from hub.streaming.environ import STREAM_PATH
 from hub.streaming.server import Handler, Server, listen
 from hub.streaming.writer import Writer
-from tests.hub.making import NOW, memory, posted
+from tests.streaming_hub.making import NOW, memory, posted
 from tests.web.wire import Answer, request_bytes
 
 if TYPE_CHECKING:

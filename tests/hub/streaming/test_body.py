@@ -9,7 +9,13 @@ from hub.broadcast import Hub
 from hub.history.sqlite import SqliteHistory
 from hub.interest import EVERYTHING, Interest
 from hub.streaming.body import StreamBody
-from tests.hub.making import NOW, frames, memory, posted, seqs
+from tests.streaming_hub.making import (
+    NOW,
+    frames,
+    memory,
+    posted,
+    seqs,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hub.sse import chunk, event_frame
 from hub.streaming.takeback import cut
-from tests.hub.making import frames, unchunk
+from tests.streaming_hub.making import frames, unchunk
 
 FRAMES = [
     event_frame(b"e-%d" % number, b'{"id":"e-%d","x":"%d"}' % (number, number))[0] for number in (3, 4, 7)

@@ -14,14 +14,21 @@ from gevent import monkey
 
 from hub.broadcast import Hub, Wait
 from hub.erasing import erase
-from hub.errors import Unavailable
 from hub.history.sqlite import SqliteHistory
 from hub.history.window import MOST_SCANNED
 from hub.interest import EVERYTHING, Interest
 from hub.sse import LAST_CHUNK
 from hub.streaming import disk, sockets, writer
 from hub.streaming.writer import Writer
-from tests.hub.making import NOW, frames, memory, posted, seqs, unchunk
+from streaming_hub.errors import Unavailable
+from tests.streaming_hub.making import (
+    NOW,
+    frames,
+    memory,
+    posted,
+    seqs,
+    unchunk,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from hub import errors
+from streaming_hub import errors
 
 
 def tree() -> list[type[errors.HubError]]:

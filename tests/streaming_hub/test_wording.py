@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hub.wording import listing, not_set
+from streaming_hub.wording import listing, not_set
 
 
 @pytest.mark.parametrize(("words", "said"), [("a", "a"), ("ab", "a and b"), ("abcd", "a, b, c and d")])
