@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from streaming_hub.wording import not_set
 
 if TYPE_CHECKING:
-    from hub.settings import Settings
+    from streaming_hub.settings import Settings
 
 
 def choose_mode(settings: Settings) -> tuple[str, str]:

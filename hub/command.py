@@ -17,12 +17,17 @@ from hub.address import parse_address
 from hub.agent_mode import choose_mode
 from hub.auth import OPERATE, PUBLISH, SUBSCRIBE
 from hub.serving import begin
-from hub.settings import AGENT_TABLE, TABLE, Settings, load
 from hub.streaming.server import Server, listen
 from hub.web.access import refuse_open_off_loopback
 from hub.web.services import services_of
 from streaming_hub import __version__, logs
 from streaming_hub.errors import SettingsError, StorageError
+from streaming_hub.settings import (
+    AGENT_TABLE,
+    TABLE,
+    Settings,
+    load,
+)
 from streaming_hub.wording import listing, not_set
 
 if TYPE_CHECKING:

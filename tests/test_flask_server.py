@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from hub.settings import AGENT_TABLE, TABLE
 from streaming_hub import __version__
+from streaming_hub.settings import AGENT_TABLE, TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hub.history.bounds import Bounds
     from hub.history.entry import Appended, Entry, Limit, Page
     from hub.interest import Interest
-    from hub.settings import Settings
+    from streaming_hub.settings import Settings
 
 __all__ = ["History", "open_history"]
 

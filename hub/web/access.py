@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from hub.address import Client
-    from hub.settings import Settings
     from hub.web.services import Services
+    from streaming_hub.settings import Settings
 
 Environ = dict[str, Any]
 """A WSGI environ (PEP 3333)."""

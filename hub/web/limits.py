@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from hub.address import Client
     from hub.auth import Grant
-    from hub.settings import RateLimit, Settings
+    from streaming_hub.settings import RateLimit, Settings
 
 
 class Action(StrEnum):

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
-    from hub.settings import Settings
     from hub.streaming.writer import Writer
+    from streaming_hub.settings import Settings
 
 Read = TypeVar("Read")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hub.agent_mode import choose_mode
-from hub.settings import Settings
+from streaming_hub.settings import Settings
 
 URL = "ws://localhost:7880"
 KEYS = {"livekit_api_key": "k", "livekit_api_secret": "s"}

@@ -27,8 +27,8 @@ from hub.history.entry import Limit
 from hub.history.memory import MemoryHistory
 from hub.history.sqlite import SqliteHistory
 from hub.interest import EVERYTHING, Interest
-from hub.settings import Settings
 from streaming_hub.errors import SettingsError, StorageError, Unavailable
+from streaming_hub.settings import Settings
 from tests.streaming_hub.making import (
     NOW,
     interim,

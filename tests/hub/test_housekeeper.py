@@ -10,8 +10,8 @@ import pytest
 from flask_server import create_app
 from hub import housekeeper
 from hub.housekeeper import Housekeeper
-from hub.settings import Settings
 from hub.web import services_of
+from streaming_hub.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

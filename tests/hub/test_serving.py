@@ -18,7 +18,7 @@ def test_streams_are_capped_by_the_descriptors_there_are(hard: int, most: int) -
         import resource
         from flask_server import create_app
         from hub.serving import begin
-        from hub.settings import Settings
+        from streaming_hub.settings import Settings
         from hub.web import services_of
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(100, {hard}), {hard}))
         parts = services_of(create_app(Settings(history="memory://")))

@@ -21,7 +21,7 @@ from docs.tools import make_settings
 from flask_server import create_app
 from hub import event, event_types
 from hub.auth import VIEW_OF_TYPE
-from hub.settings import AGENT_TABLE, TABLE, Settings
+from streaming_hub.settings import AGENT_TABLE, TABLE, Settings
 from tests.structure.sources import ROOT, belongs, modules, names
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ PURE = (
     "hub.room_state",
     "hub.room_types",
     "hub.sessions",
-    "hub.setting_values",
+    "streaming_hub.settings.values",
     "hub.sse",
     "hub.streaming.frames",
     "hub.streaming.headers",
@@ -150,7 +150,7 @@ def test_the_running_server_has_not_loaded_livekit_agents() -> None:
     program = """
 import json, sys
 import flask_server
-from hub.settings import Settings
+from streaming_hub.settings import Settings
 app = flask_server.create_app(Settings(history="memory://"))
 client = app.test_client()
 for rule in app.url_map.iter_rules():

@@ -25,7 +25,7 @@ ELSEWHERE: dict[str, str] = {
     "hub.room_state": "tests/hub/test_conversation.py",  # which reads what it keeps
     "hub.room_types": "tests/web/test_web_openapi.py",  # types, held against answers
     "hub.session_watch": "tests/web/test_lease.py",
-    "hub.setting_values": "tests/hub/test_settings.py",
+    "streaming_hub.settings.values": "tests/streaming_hub/settings/test_settings.py",
     "hub.web.agent": "tests/browser/test_whole_path.py",
     "hub.web.answer_types": "tests/web/test_web_openapi.py",
     "hub.web.answers": "tests/web/test_publishing.py",  # every error is a problem

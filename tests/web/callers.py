@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import jwt
 
 from flask_server import create_app
-from hub.settings import Settings
 from hub.web.services import services_of
+from streaming_hub.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

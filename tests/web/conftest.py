@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flask_server import create_app
-from hub.settings import Settings
 from hub.web import services_of
+from streaming_hub.settings import Settings
 from tests.web.server import ServerProcess
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ import pytest
 from flask_server import create_app
 from hub.auth import OPERATE, PUBLISH, SUBSCRIBE
 from hub.origin import operates
-from hub.settings import Settings
 from hub.web.access import refuse_open_off_loopback
 from hub.web.services import services_of
 from streaming_hub.errors import SettingsError
+from streaming_hub.settings import Settings
 from tests.web.callers import (
     FAR,
     JWT_SECRET,

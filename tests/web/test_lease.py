@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flask_server import create_app
-from hub.settings import Settings
 from hub.web.services import Services, services_of
 from streaming_hub.errors import Unavailable
+from streaming_hub.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

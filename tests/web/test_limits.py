@@ -9,10 +9,10 @@ import pytest
 
 from hub.address import Client
 from hub.auth import ANONYMOUS, VIEWER, Grant
-from hub.settings import RateLimit, Settings
 from hub.web.limits import OFF_LOOPBACK, STREAMS_PER_ADDRESS, Action, Limits
 from hub.web.services import services_of
 from streaming_hub.errors import TooMany
+from streaming_hub.settings import RateLimit, Settings
 from tests.web.callers import FAR, KEYS, OPERATOR_KEY, PUBLISH_KEY, SUBSCRIBE_KEY, ask, bearer, hub, read
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flask_server import create_app
-from hub.settings import Settings
 from hub.web.services import services_of
+from streaming_hub.settings import Settings
 from tests.hub.livekit_webhooks import KEY, SECRET, body, participant, sign
 
 if TYPE_CHECKING:

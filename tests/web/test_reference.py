@@ -83,7 +83,7 @@ def test_nothing_in_a_description_becomes_markup() -> None:
 
 def test_the_description_is_made_only_when_it_is_asked_for() -> None:
     program = (
-        "import sys, flask_server; from hub.settings import Settings\n"
+        "import sys, flask_server; from streaming_hub.settings import Settings\n"
         "client = flask_server.create_app(Settings(history='memory://')).test_client()\n"
         "client.post('/api/agent/data', json={'type': 'test'})\n"
         "assert not [name for name in sys.modules if name.startswith(('hub.web.openapi', 'hub.event_types'))]\n"

@@ -9,7 +9,7 @@ import jwt
 import pytest
 
 from flask_server import create_app
-from hub.settings import Settings
+from streaming_hub.settings import Settings
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient

@@ -13,10 +13,10 @@ import gevent
 import gevent.event
 
 from flask_server import create_app
-from hub.settings import Settings
 from hub.streaming import direct, sockets
 from hub.streaming.environ import STREAM_PATH
 from hub.web.services import services_of
+from streaming_hub.settings import Settings
 from tests.hub.streaming.serving import House, until
 from tests.streaming_hub.making import posted
 from tests.web.wire import Answer, request_bytes

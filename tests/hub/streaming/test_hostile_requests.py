@@ -14,13 +14,13 @@ import pytest
 from gevent.event import Event
 
 from flask_server import create_app
-from hub.settings import Settings
 from hub.streaming import server as server_module
 from hub.streaming.headers import MAX_FIELDS, MAX_HEAD, MAX_LINE
 from hub.streaming.server import MAX_BODY, Server, listen
 from hub.streaming.writer import Writer
 from hub.web.services import services_of
 from streaming_hub.logs import Gate
+from streaming_hub.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hub.variables import doubts, read
 from streaming_hub.errors import SettingsError
+from streaming_hub.settings.variables import doubts, read
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,9 +12,18 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from hub import variables
-from hub.setting_values import boolean, choice, integer, listed, matching, origin, seconds, share
 from streaming_hub.errors import SettingsError
+from streaming_hub.settings import variables
+from streaming_hub.settings.values import (
+    boolean,
+    choice,
+    integer,
+    listed,
+    matching,
+    origin,
+    seconds,
+    share,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

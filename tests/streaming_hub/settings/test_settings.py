@@ -1,6 +1,6 @@
 """Settings: typed in one place, and a malformed one is refused by name.
 
-Covers hub.setting_values, by way of the table.
+Covers streaming_hub.settings.values, by way of the table.
 """
 
 from __future__ import annotations
@@ -12,8 +12,15 @@ import pytest
 
 from agent.settings import SettingError
 from agent.settings import Settings as AgentSettings
-from hub.settings import AGENT_TABLE, TABLE, RateLimit, Settings, load, parse
 from streaming_hub.errors import SettingsError
+from streaming_hub.settings import (
+    AGENT_TABLE,
+    TABLE,
+    RateLimit,
+    Settings,
+    load,
+    parse,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
