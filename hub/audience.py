@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from hub.interest import keys_of
+from streaming_hub.events.interest import keys_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from hub.history.entry import Entry
-    from hub.interest import Interest
     from hub.subscriber import Subscriber
+    from streaming_hub.events.interest import Interest
+    from streaming_hub.events.stored import Entry
 
 
 class Group:

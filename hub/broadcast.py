@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from hub import cursor, sse
 from hub.audience import Audience
 from hub.counters import Counters
 from hub.fetching import Fetched, Reached, SharedPages, reached_by
-from hub.history.entry import Entry, Limit, without_superseded
 from hub.latency import Latency
 from hub.subscriber import Batch, Subscriber
+from streaming_hub.events import cursor, sse
+from streaming_hub.events.stored import Entry, Limit, without_superseded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from hub.audience import Group
-    from hub.event import Event
     from hub.history import History
-    from hub.interest import Interest
+    from streaming_hub.events.interest import Interest
+    from streaming_hub.events.posted import Event
 
 SLICE: Final = 64
 """How many subscribers a sweep serves before it lets others in."""

@@ -15,7 +15,7 @@ from hub.room_state import Limits, View, string_field
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from hub.room_types import (
+    from streaming_hub.events.types.snapshot import (
         Line,
         Participant,
         RoomForViewers,

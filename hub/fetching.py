@@ -10,8 +10,8 @@ import msgspec
 from hub.subscriber import Batch
 
 if TYPE_CHECKING:
-    from hub.history.entry import Page
-    from hub.interest import Interest
+    from streaming_hub.events.interest import Interest
+    from streaming_hub.events.stored import Page
 
 SHARED_BYTES: Final = 8 * 1024 * 1024
 """How many bytes of joined pages are kept for the next reader with the same position and interest."""

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from hub import event as events
-from hub.history.entry import Limit
-from hub.interest import Interest
 from hub.sessions import AGENT_STOPPED, Sessions
 from streaming_hub.errors import Unavailable
+from streaming_hub.events import posted as events
+from streaming_hub.events.interest import Interest
+from streaming_hub.events.stored import Limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from hub.broadcast import Hub
-    from hub.event import Event
     from hub.livekit.recall import Recall
     from hub.sessions import Session
+    from streaming_hub.events.posted import Event
 
 LOOK: Final = 0.5
 """Seconds between two looks at the leases."""

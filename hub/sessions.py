@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from hub import event as events
+from streaming_hub.events import posted as events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from hub.event import Event
+    from streaming_hub.events.posted import Event
 
 MIN_LEASE: Final = 1.0
 MAX_LEASE: Final = 3600.0

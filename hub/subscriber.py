@@ -13,14 +13,14 @@ from __future__ import annotations
 import queue
 from typing import TYPE_CHECKING, Any, Final
 
-from hub.history.entry import without_superseded
-from hub.sse import chunk
+from streaming_hub.events.sse import chunk
+from streaming_hub.events.stored import without_superseded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hub.history.entry import Entry
-    from hub.interest import Interest
+    from streaming_hub.events.interest import Interest
+    from streaming_hub.events.stored import Entry
 
 MAX_WAITING_BYTES: Final = 1024 * 1024
 

@@ -24,7 +24,13 @@ from hub.auth.grant import (
     require_room,
 )
 from hub.auth.tickets import MAX_TICKET_SECONDS, Expired
-from hub.auth.views import OPERATOR, VIEW_OF_TYPE, VIEWER, View, operator_only
+from streaming_hub.events.views import (
+    OPERATOR,
+    VIEW_OF_TYPE,
+    VIEWER,
+    View,
+    operator_only,
+)
 
 __all__ = [
     "ALL_SCOPES",

@@ -17,8 +17,8 @@ from hub.auth.grant import (
     require_room,
 )
 from hub.auth.tokens import TokenReader
-from hub.auth.views import OPERATOR, VIEWER
 from streaming_hub.errors import Forbidden, Unauthorized
+from streaming_hub.events.views import OPERATOR, VIEWER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ import msgspec
 from streaming_hub.errors import Forbidden
 
 if TYPE_CHECKING:
-    from hub.auth.views import View
+    from streaming_hub.events.views import View
 
 PUBLISH: Final = "publish"
 SUBSCRIBE: Final = "subscribe"

@@ -17,11 +17,11 @@ import msgspec
 from jwt.algorithms import HMACAlgorithm
 
 from hub.auth.grant import ALL_SCOPES, OPERATE, SUBSCRIBE, Grant
-from hub.auth.views import OPERATOR, VIEWER
 from streaming_hub.errors import SettingsError, Unauthorized
+from streaming_hub.events.views import OPERATOR, VIEWER
 
 if TYPE_CHECKING:
-    from hub.auth.views import View
+    from streaming_hub.events.views import View
 
 MAX_TOKEN_CHARACTERS: Final = 8192
 MAX_DATE: Final = 1e11

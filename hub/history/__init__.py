@@ -16,10 +16,15 @@ from streaming_hub.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hub.event import Event
     from hub.history.bounds import Bounds
-    from hub.history.entry import Appended, Entry, Limit, Page
-    from hub.interest import Interest
+    from streaming_hub.events.interest import Interest
+    from streaming_hub.events.posted import Event
+    from streaming_hub.events.stored import (
+        Appended,
+        Entry,
+        Limit,
+        Page,
+    )
     from streaming_hub.settings import Settings
 
 __all__ = ["History", "open_history"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hub.cursor import Range
+from streaming_hub.events.cursor import Range
 
 
 class Bounds:

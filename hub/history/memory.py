@@ -6,15 +6,15 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from hub.history.bounds import Bounds
-from hub.history.entry import Appended, Entry, encode
 from hub.history.window import MOST_SCANNED, Window
+from streaming_hub.events.stored import Appended, Entry, encode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hub.event import Event
-    from hub.history.entry import Limit, Page
-    from hub.interest import Interest
+    from streaming_hub.events.interest import Interest
+    from streaming_hub.events.posted import Event
+    from streaming_hub.events.stored import Limit, Page
 
 MAX_BYTES: Final = 512 * 1024 * 1024
 """Bytes of frames that are kept, whatever their number: events may be large, and memory is all there is."""

@@ -14,21 +14,26 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from hub.history.bounds import Bounds
-from hub.history.entry import Appended, Entry, Page, encode
 from hub.history.files import claim, set_aside
 from hub.history.memory import new_epoch
 from hub.history.wal import Log, connect
 from hub.history.window import MOST_SCANNED, Window
-from hub.sse import event_frame
 from streaming_hub.errors import StorageError, Unavailable
+from streaming_hub.events.sse import event_frame
+from streaming_hub.events.stored import (
+    Appended,
+    Entry,
+    Page,
+    encode,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from hub.event import Event
-    from hub.history.entry import Limit
-    from hub.interest import Interest
+    from streaming_hub.events.interest import Interest
+    from streaming_hub.events.posted import Event
+    from streaming_hub.events.stored import Limit
 
 log = logging.getLogger("hub.history")
 

@@ -10,13 +10,13 @@ from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from hub.history.entry import Entry, Page
+from streaming_hub.events.stored import Entry, Page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from hub.history.entry import Limit
-    from hub.interest import Interest
+    from streaming_hub.events.interest import Interest
+    from streaming_hub.events.stored import Limit
 
 _seq = attrgetter("seq")
 _COMPACT_AT = 1024

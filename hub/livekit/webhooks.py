@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from hub import event
 from hub.auth.tokens import decode_claims, signed_payload
 from streaming_hub.errors import BadRequest, InvalidBody, Unauthorized
+from streaming_hub.events import posted
 
 if TYPE_CHECKING:
-    from hub.event import Event
+    from streaming_hub.events.posted import Event
 
 MAX_AGE: Final = 600.0
 """Seconds after which a webhook is too old: LiveKit's own retries end before, and its token lasts 5 minutes."""
@@ -145,7 +145,7 @@ def translate(webhook: Webhook) -> Event | None:
         fields["room_sid"] = webhook.room.sid
     if webhook.event.startswith("participant_"):
         fields |= _about(webhook.participant)
-    return event.make(fields)
+    return posted.make(fields)
 
 
 def _about(participant: _Participant) -> dict[str, Any]:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hub.broadcast import Hub
-    from hub.interest import Interest
     from hub.subscriber import Subscriber
+    from streaming_hub.events.interest import Interest
 
 log = logging.getLogger("hub.streaming")
 

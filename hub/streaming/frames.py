@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hub import sse
+from streaming_hub.events import sse
 
 
 def heartbeat(now: float, place: str, *, chunked: bool) -> bytes:

@@ -22,14 +22,14 @@ import gevent
 import msgspec
 from gevent import pywsgi
 
-from hub import sse
-from hub.event import MAX_BATCH_BYTES
 from hub.streaming import sockets
 from hub.streaming.body import StreamBody
 from hub.streaming.direct import DirectMixin
 from hub.streaming.environ import BODY_KEY, WRITER_KEY
 from hub.streaming.headers import Headers, response_head
 from hub.turns import NAP
+from streaming_hub.events import sse
+from streaming_hub.events.posted import MAX_BATCH_BYTES
 from streaming_hub.logs import Gate
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hub.event import MAX_BATCH_BYTES
 from hub.web import (
     access,
     agent,
@@ -25,6 +24,7 @@ from hub.web import (
 )
 from hub.web.services import EXTENSION, Services, services_of
 from hub.web.shortcut import Shortcut
+from streaming_hub.events.posted import MAX_BATCH_BYTES
 
 if TYPE_CHECKING:
     from flask import Flask

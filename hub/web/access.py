@@ -9,7 +9,6 @@ from flask import request
 from hub import audit
 from hub.address import TRACES, parse_address
 from hub.auth import ANONYMOUS, OPERATOR, SUBSCRIBE, Expired, Grant, credential_of
-from hub.interest import Interest
 from hub.origin import host_allowed, host_needs_no_trust, operates, request_allowed
 from hub.streaming.environ import field_key
 from hub.web.limits import Action
@@ -21,6 +20,7 @@ from streaming_hub.errors import (
     SettingsError,
     Unauthorized,
 )
+from streaming_hub.events.interest import Interest
 
 if TYPE_CHECKING:
     from flask import Flask

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from msgspec import Meta
 
-from hub.room_types import RoomSummary
 from hub.supervisor.states import State
+from streaming_hub.events.types.snapshot import RoomSummary
 
 Mode = Annotated[str, Meta(extra_json_schema={"enum": ["livekit", "rehearsal"]})]
 AgentState = Annotated[State, Meta(description="`running` while a session is live.")]

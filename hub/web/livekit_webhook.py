@@ -12,9 +12,9 @@ from hub.web.services import services
 from streaming_hub.errors import Unavailable, UnsupportedMedia
 
 if TYPE_CHECKING:
-    from hub.event import Event
     from hub.livekit.recall import Recall
     from hub.web.answer_types import WebhookTaken
+    from streaming_hub.events.posted import Event
 
 blueprint = Blueprint("livekit_webhook", __name__)
 

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from flask import Blueprint, Response, request
 
-from hub import event
 from hub.auth import PUBLISH, require_room
 from hub.streaming.environ import BODY_KEY
 from hub.web import access, answers, headers
 from hub.web.limits import Action
 from hub.web.services import services
 from streaming_hub.errors import BadRequest, Unavailable, UnsupportedMedia
+from streaming_hub.events import posted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hub.broadcast import Receipt
-    from hub.event import Event
     from hub.web.answer_types import BatchPublished, Published
     from hub.web.services import Services
+    from streaming_hub.events.posted import Event
 
 blueprint = Blueprint("publish", __name__)
 
@@ -100,10 +100,10 @@ def _parse(environ: dict[str, Any], read: Callable[[], bytes]) -> tuple[list[Eve
     key = _idempotency_key(environ.get("HTTP_IDEMPOTENCY_KEY"))
     body = read()
     if kind == "application/x-ndjson":
-        return event.parse_ndjson(body, idempotency_key=key), False
+        return posted.parse_ndjson(body, idempotency_key=key), False
     if body.lstrip(b" \t\r\n")[:1] == b"[":
-        return event.parse_array(body, idempotency_key=key), False
-    return [event.parse_one(body, idempotency_key=key)], True
+        return posted.parse_array(body, idempotency_key=key), False
+    return [posted.parse_one(body, idempotency_key=key)], True
 
 
 def _idempotency_key(key: str | None) -> str | None:

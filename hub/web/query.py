@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from werkzeug.wrappers import Request
 
-from hub.interest import Interest
 from streaming_hub.errors import BadRequest
+from streaming_hub.events.interest import Interest
 
 if TYPE_CHECKING:
     from collections.abc import Collection

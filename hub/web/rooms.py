@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from flask import Blueprint, Response, request
 
-from hub import cursor
 from hub.auth import OPERATE, SUBSCRIBE, require_room
 from hub.erasing import erase
-from hub.history.entry import Limit
-from hub.interest import EVERYTHING, Interest
 from hub.web import access, answers, query
 from hub.web.services import services
 from streaming_hub.errors import BadRequest, NotFound
+from streaming_hub.events import cursor
+from streaming_hub.events.interest import EVERYTHING, Interest
+from streaming_hub.events.stored import Limit
 
 if TYPE_CHECKING:
-    from hub.history.entry import Entry
     from hub.web.answer_types import Erased, EventsPage, RoomList
     from hub.web.services import Services
+    from streaming_hub.events.stored import Entry
 
 blueprint = Blueprint("rooms", __name__)
 

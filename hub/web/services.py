@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from flask import current_app
 
-from hub import event
 from hub.address import TrustedProxies
 from hub.auth import Authenticator
 from hub.broadcast import Hub
@@ -26,11 +25,12 @@ from hub.livekit.service import Service
 from hub.livekit.tokens import Minter
 from hub.metrics import Metrics
 from hub.private_folder import private_folder
-from hub.redaction import Redaction
 from hub.rooms import RoomStates
 from hub.session_watch import SessionWatch
 from hub.supervisor import Supervisor
 from hub.web.limits import Limits
+from streaming_hub.events import posted
+from streaming_hub.events.redaction import Redaction
 from streaming_hub.logs import Gate
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class Services:
         in_rooms = self.supervisor.status().mode == "livekit"
         trouble = change["reason"] is not None
         ends = self.sessions.process_changed(change["state"], in_rooms=in_rooms, trouble=trouble)
-        self.sessions.tell([event.make({"type": "agent_process", **change}), *ends])
+        self.sessions.tell([posted.make({"type": "agent_process", **change}), *ends])
 
     def publish_missing_agent(self, room: str, message: str) -> None:
         """Tell that a room did not get its agent back."""
@@ -165,7 +165,7 @@ class Services:
             "message": message,
             "recoverable": True,
         }
-        self.sessions.tell([event.make(fields)])
+        self.sessions.tell([posted.make(fields)])
 
 
 def services() -> Services:

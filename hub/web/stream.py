@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from flask import Blueprint, Response, request
 
-from hub import cursor, sse
 from hub.auth import SUBSCRIBE, Expired
 from hub.streaming.body import StreamBody
 from hub.streaming.environ import STREAM_PATH
@@ -24,12 +23,13 @@ from streaming_hub.errors import (
     TooMany,
     Unavailable,
 )
+from streaming_hub.events import cursor, sse
 
 if TYPE_CHECKING:
     from hub.address import Client
-    from hub.interest import Interest
     from hub.web.answer_types import Ticket
     from hub.web.services import Services
+    from streaming_hub.events.interest import Interest
 
 blueprint = Blueprint("stream", __name__)
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hub import event
 from hub.history.sqlite import SqliteHistory
+from streaming_hub.events import posted
 from tests.faults.crowd import Crowd
 from tests.faults.publishers import Publisher, assert_all_right, assert_all_stored
 from tests.faults.server import Server
@@ -167,7 +167,7 @@ def fill_history(path: Path, count: int) -> None:
     for start in range(0, count, 1000):
         history.append(
             [
-                event.make(
+                posted.make(
                     {
                         "type": "transcript",
                         "room": "r",

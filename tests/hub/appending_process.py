@@ -8,8 +8,8 @@ Every third append is a batch; now and then it trims and checkpoints, so that a 
 import sys
 from pathlib import Path
 
-from hub import event
 from hub.history.sqlite import SqliteHistory
+from streaming_hub.events import posted
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
         round_ += 1
         count = 7 if round_ % 3 == 0 else 1
         events = [
-            event.make({"type": "n", "n": number + k, "event_id": f"id-{number + k}"})
+            posted.make({"type": "n", "n": number + k, "event_id": f"id-{number + k}"})
             for k in range(1, count + 1)
         ]
         seqs = history.append(events, 1.0).seqs

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from hub.audience import Audience
-from hub.history.entry import Entry, encode
-from hub.interest import EVERYTHING, Interest
 from hub.subscriber import Subscriber
+from streaming_hub.events.interest import EVERYTHING, Interest
+from streaming_hub.events.stored import Entry, encode
 from tests.streaming_hub.making import NOW, posted
 
 ROOM_A = Interest(rooms=frozenset({"a"}))

@@ -16,13 +16,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 import hub.broadcast as module
 import hub.fetching as fetching
 import hub.history.sqlite as sqlite_module
-from hub import cursor
 from hub.broadcast import Hub, Wait
 from hub.erasing import erase
-from hub.history.entry import Entry, Limit, encode
 from hub.history.sqlite import SqliteHistory
-from hub.interest import EVERYTHING, Interest
 from streaming_hub.errors import Unavailable
+from streaming_hub.events import cursor
+from streaming_hub.events.interest import EVERYTHING, Interest
+from streaming_hub.events.stored import Entry, Limit, encode
 from tests.streaming_hub.making import (
     NOW,
     frames,
@@ -37,8 +37,8 @@ from tests.streaming_hub.making import (
 )
 
 if TYPE_CHECKING:
-    from hub.event import Event
     from hub.subscriber import Subscriber
+    from streaming_hub.events.posted import Event
 
 ROOM_A = Interest(rooms=frozenset("a"))
 KINDS = ["note", "usage", "interim", "interim", "final"]

@@ -23,11 +23,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from hub.history import open_history
-from hub.history.entry import Limit
 from hub.history.memory import MemoryHistory
 from hub.history.sqlite import SqliteHistory
-from hub.interest import EVERYTHING, Interest
 from streaming_hub.errors import SettingsError, StorageError, Unavailable
+from streaming_hub.events.interest import EVERYTHING, Interest
+from streaming_hub.events.stored import Limit
 from streaming_hub.settings import Settings
 from tests.streaming_hub.making import (
     NOW,

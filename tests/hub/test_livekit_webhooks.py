@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from livekit import api
 
-from hub import event
 from hub.livekit import webhooks
 from streaming_hub.errors import HubError, InvalidEvent, Unauthorized
+from streaming_hub.events import posted
 from tests.hub.livekit_webhooks import KEY, NOW, SECRET, body, participant, sign
 
 JOINED = body("participant_joined", participant=participant("alice", name="Alice"))
@@ -23,7 +23,7 @@ def verify(content: bytes, token: str | None, now: float = NOW) -> None:
 
 def fields(content: bytes) -> dict[str, Any] | None:
     made = webhooks.translate(webhooks.read(content, NOW))
-    return None if made is None else event.fields_of(made)
+    return None if made is None else posted.fields_of(made)
 
 
 def test_genuine_webhook_passes() -> None:

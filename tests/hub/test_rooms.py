@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import hub.rooms as module
-from hub.interest import EVERYTHING, Interest
 from hub.rooms import RoomStates
+from streaming_hub.events.interest import EVERYTHING, Interest
 from tests.streaming_hub.making import hub_over, posted
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from hub.history.entry import Entry, encode, without_superseded
-from hub.interest import EVERYTHING
 from hub.subscriber import MAX_WAITING_BYTES, Batch, Subscriber
+from streaming_hub.events.interest import EVERYTHING
+from streaming_hub.events.stored import Entry, encode, without_superseded
 from tests.streaming_hub.making import (
     NOW,
     frames,

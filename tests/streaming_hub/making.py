@@ -5,25 +5,25 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from hub import event
 from hub.broadcast import Hub, Wait
 from hub.history.memory import MemoryHistory
-from hub.interest import EVERYTHING
+from streaming_hub.events import posted
+from streaming_hub.events.interest import EVERYTHING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hub.event import Event
     from hub.history import History
-    from hub.interest import Interest
     from hub.subscriber import Subscriber
+    from streaming_hub.events.interest import Interest
+    from streaming_hub.events.posted import Event
 
 NOW = 1_700_000_000.0
 
 
 def posted(kind: str = "note", **fields: Any) -> Event:
     """An event as if it had been posted."""
-    return event.parse_one(json.dumps({"type": kind, **fields}).encode())
+    return posted.parse_one(json.dumps({"type": kind, **fields}).encode())
 
 
 def interim(segment: str, text: str = "", **fields: Any) -> Event:

@@ -19,8 +19,8 @@ import pytest
 
 from docs.tools import make_settings
 from flask_server import create_app
-from hub import event, event_types
 from hub.auth import VIEW_OF_TYPE
+from streaming_hub.events import posted, types
 from streaming_hub.settings import AGENT_TABLE, TABLE, Settings
 from tests.structure.sources import ROOT, belongs, modules, names
 
@@ -156,7 +156,7 @@ def _types(node: ast.AST) -> set[str]:
 
 def test_every_event_type_is_documented_and_no_other() -> None:
     documented = set(documented_events())
-    assert set(VIEW_OF_TYPE) - documented == set(), "in hub/auth/views.py, not in docs/events.md"
+    assert set(VIEW_OF_TYPE) - documented == set(), "in streaming_hub/events/views.py, not in docs/events.md"
     made = posted_by_the_project()
     assert {"transcript", "connected", "heartbeat"} <= made
     assert made - documented == set(), "made somewhere, not in docs/events.md"
@@ -172,16 +172,16 @@ def test_an_events_section_is_right(kind: str) -> None:
     for example in examples:
         fields: dict[str, Any] = json.loads(example)
         assert fields["type"] == kind
-        if kind in event_types.TYPES:
-            msgspec.convert(fields, event_types.TYPES[kind])
-        if kind not in event.CONTROL_TYPES | event.PROCESS_TYPES:
-            assert event.parse_one(example.encode()).type == kind
+        if kind in types.TYPES:
+            msgspec.convert(fields, types.TYPES[kind])
+        if kind not in posted.CONTROL_TYPES | posted.PROCESS_TYPES:
+            assert posted.parse_one(example.encode()).type == kind
 
 
-@pytest.mark.parametrize("kind", sorted(event_types.TYPES))
+@pytest.mark.parametrize("kind", sorted(types.TYPES))
 def test_every_field_of_an_event_is_told(kind: str) -> None:
     text = documented_events()[kind]
-    fields = {field["name"] for field in event_types.own_fields(event_types.TYPES[kind])}
+    fields = {field["name"] for field in types.own_fields(types.TYPES[kind])}
     assert {name for name in fields if f"`{name}`" not in text and f'"{name}"' not in text} == set()
 
 

@@ -68,9 +68,9 @@ def livekit_token(room: str, seconds: float = 3600) -> dict[str, str]:
 
 def post_talk(app: Flask) -> None:
     """Store what TALK says, past all access rules."""
-    from hub import event
+    from streaming_hub.events import posted
 
-    services_of(app).hub.publish([event.parse_one(json.dumps(one).encode()) for one in TALK])
+    services_of(app).hub.publish([posted.parse_one(json.dumps(one).encode()) for one in TALK])
 
 
 def ask(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
     from hub.broadcast import Receipt
-    from hub.event import Event
+    from streaming_hub.events.posted import Event
 
 STARTED = {"type": "session_started", "session_id": "s1", "room": "hall"}
 SPEAKS = {"type": "agent_speech_started", "session_id": "s1", "room": "hall", "participant": "agent"}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hub.broadcast import Hub
     from hub.subscriber import Subscriber
 
-from hub.interest import EVERYTHING, Interest
+from streaming_hub.events.interest import EVERYTHING, Interest
 from tests.streaming_hub.making import pull_all, reader, seqs
 
 URL = "/api/agent/data"

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from docs.tools import make_events
-from hub.event_types import TYPES
 from hub.web.openapi import ENDPOINTS
 from hub.web.openapi.build import openapi_path
 from hub.web.openapi.page import page
+from streaming_hub.events.types import TYPES
 from tests.structure.sources import ROOT
 from tests.web.test_web_openapi import DOCUMENT
 
@@ -86,7 +86,7 @@ def test_the_description_is_made_only_when_it_is_asked_for() -> None:
         "import sys, flask_server; from streaming_hub.settings import Settings\n"
         "client = flask_server.create_app(Settings(history='memory://')).test_client()\n"
         "client.post('/api/agent/data', json={'type': 'test'})\n"
-        "assert not [name for name in sys.modules if name.startswith(('hub.web.openapi', 'hub.event_types'))]\n"
+        "assert not [name for name in sys.modules if name.startswith(('hub.web.openapi', 'streaming_hub.events.types'))]\n"
         "assert client.get('/docs').status_code == 200\n"
         "assert 'hub.web.openapi.page' in sys.modules"
     )

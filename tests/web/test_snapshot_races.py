@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hub import event
-from hub.interest import EVERYTHING
 from hub.web import services_of
 from hub.web.services import LOOK_UPS
+from streaming_hub.events import posted
+from streaming_hub.events.interest import EVERYTHING
 from tests.web.wire import PATIENCE
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def test_an_event_between_snapshot_and_stream_is_sent(
     app: Flask, monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
     parts = services_of(app)
-    between = event.make({"type": "transcript", "room": "talk", "text": "between", "is_final": True})
+    between = posted.make({"type": "transcript", "room": "talk", "text": "between", "is_final": True})
     visible = parts.rooms.visible
 
     def while_another_publishes(*arguments: Any) -> Any:

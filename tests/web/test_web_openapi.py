@@ -1,6 +1,6 @@
 """The description of the API: it names every route, fits what is really sent, and holds together.
 
-Covers hub.room_types and hub.web.answer_types, by way of HTTP.
+Covers streaming_hub.events.types.snapshot and hub.web.answer_types, by way of HTTP.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import jsonschema_rs
 import pytest
 
 from hub.auth import ALL_SCOPES, JOIN, OPERATE, PUBLISH
-from hub.event_types import TYPES
 from hub.web.openapi import ENDPOINTS, describe
 from hub.web.openapi.build import ERRORS, errors_of, openapi_path
 from hub.web.openapi.page import curl
 from hub.web.openapi.schemas import name_of_event
 from streaming_hub import errors
+from streaming_hub.events.types import TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

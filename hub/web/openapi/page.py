@@ -14,13 +14,18 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
 from hub.auth import VIEW_OF_TYPE, VIEWER
-from hub.event_types import GROUPS, Stored, own_fields, summary
 from hub.web.openapi.schemas import COMMON_FIELDS, name_of_event
+from streaming_hub.events.types import (
+    GROUPS,
+    Stored,
+    own_fields,
+    summary,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from hub.event_types import Declared
+    from streaming_hub.events.types import Declared
 
 STYLE: Final = (Path(__file__).with_suffix(".css")).read_text(encoding="utf-8")
 ICON: Final = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Crect width='32' height='32' rx='8' fill='%234457d6'/%3E%3Cpath d='M9 10h14M9 16h14M9 22h9' stroke='%23fff' stroke-width='3' stroke-linecap='round'/%3E%3C/svg%3E"  # noqa: E501 - one URL

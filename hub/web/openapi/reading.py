@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from hub.auth import OPERATE, SUBSCRIBE
-from hub.room_types import RoomState
 from hub.web.answer_types import Erased, EventsPage, RoomList, Ticket
 from hub.web.openapi.endpoint import Answer, Content, Endpoint, Parameter, json, ok
 from hub.web.query import MOST_DIGITS
@@ -16,6 +15,7 @@ from streaming_hub.errors import (
     TooMany,
     Unavailable,
 )
+from streaming_hub.events.types.snapshot import RoomState
 
 STREAMING: Final = "Streaming"
 HISTORY: Final = "History and rooms"

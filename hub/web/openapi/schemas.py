@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from hub import event
-from hub.event_types import COMMON, TYPES, Stored
-from hub.event_types.conversation import SessionStarted
+from streaming_hub.events import posted
+from streaming_hub.events.types import COMMON, TYPES, Stored
+from streaming_hub.events.types.conversation import SessionStarted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,7 +48,7 @@ def components(types: Iterable[type]) -> dict[str, Schema]:
     made[EVENT_BATCH] = {
         "type": "array",
         "items": reference(POSTED_EVENT),
-        "description": f"All of them are taken, or none; {event.MAX_BATCH_EVENTS} at most (else 413).",
+        "description": f"All of them are taken, or none; {posted.MAX_BATCH_EVENTS} at most (else 413).",
     }
     return made
 
@@ -87,11 +87,11 @@ def _common_fields() -> Schema:
 
 
 def _type_field() -> dict[str, Any]:
-    return {"type": "string", "pattern": f"^{event.TYPE_PATTERN}$", "description": "What happened."}
+    return {"type": "string", "pattern": f"^{posted.TYPE_PATTERN}$", "description": "What happened."}
 
 
 def _posted_event() -> Schema:
-    reserved = sorted(event.CONTROL_TYPES | event.PROCESS_TYPES)
+    reserved = sorted(posted.CONTROL_TYPES | posted.PROCESS_TYPES)
     return {
         "type": "object",
         "title": POSTED_EVENT,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from hub.broadcast import Hub
 from hub.history.sqlite import SqliteHistory
-from hub.interest import EVERYTHING, Interest
 from hub.streaming.body import StreamBody
+from streaming_hub.events.interest import EVERYTHING, Interest
 from tests.streaming_hub.making import (
     NOW,
     frames,

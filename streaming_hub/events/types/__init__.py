@@ -6,8 +6,8 @@
     room            livekit-server's webhooks
     server          the agent process, and control events
 
-They describe and do not check: what may be posted is decided in `hub.event`, and fields that are not named here pass.
-Who sees a type is decided in `hub.auth.views`. A new type is a new class in one of these modules.
+They describe and do not check: what may be posted is decided in `streaming_hub.events.posted`, and fields that are not named here pass.
+Who sees a type is decided in `streaming_hub.events.views`. A new type is a new class in one of these modules.
 """
 
 from __future__ import annotations
@@ -17,8 +17,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from hub.event_types import conversation, figures, room, server
-from hub.event_types.base import COMMON, Declared, Stored
+from streaming_hub.events.types import (
+    conversation,
+    figures,
+    livekit,
+    server,
+)
+from streaming_hub.events.types.base import COMMON, Declared, Stored
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -28,7 +33,7 @@ __all__ = ["COMMON", "GROUPS", "TYPES", "Declared", "Stored", "own_fields", "sum
 _MODULES: Final[dict[str, ModuleType]] = {
     "Conversation": conversation,
     "Tools and figures": figures,
-    "Room": room,
+    "Room": livekit,
     "Process and control": server,
 }
 

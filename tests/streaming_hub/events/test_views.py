@@ -3,7 +3,7 @@
 import pytest
 
 from hub.auth import VIEW_OF_TYPE, operator_only
-from hub.event import CONTROL_TYPES, PROCESS_TYPES
+from streaming_hub.events.posted import CONTROL_TYPES, PROCESS_TYPES
 
 CONVERSATION = [
     "transcript",

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hub import sse
 from hub.auth import operator_only
+from streaming_hub.events import sse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hub.event import Event
+    from streaming_hub.events.posted import Event
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

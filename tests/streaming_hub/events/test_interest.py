@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hub.history.entry import Limit
 from hub.history.sqlite import SqliteHistory
-from hub.interest import EVERYTHING, Interest, keys_of
+from streaming_hub.events.interest import EVERYTHING, Interest, keys_of
+from streaming_hub.events.stored import Limit
 from tests.streaming_hub.making import (
     NOW,
     memory,

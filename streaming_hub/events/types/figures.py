@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import UNSET, Meta
 
-from hub.event_types.base import Opt, Stored
+from streaming_hub.events.types.base import Opt, Stored
 
 CallId = Annotated[str, Meta(description="What the events of one call share.")]
 

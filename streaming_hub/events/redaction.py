@@ -7,15 +7,15 @@ import logging
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from hub import event
 from streaming_hub.errors import InvalidEvent, SettingsError, Unavailable
+from streaming_hub.events import posted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hub.event import Event
+    from streaming_hub.events.posted import Event
 
-log = logging.getLogger("hub.redaction")
+log = logging.getLogger("streaming_hub.events.redaction")
 
 
 class Redaction:
@@ -47,7 +47,7 @@ class Redaction:
             Unavailable: the callable failed; the event is not stored, because it could not be redacted.
         """
         try:
-            return event.rebuild(posted, self._function(event.fields_of(posted)))
+            return posted.rebuild(posted, self._function(posted.fields_of(posted)))
         except Exception as error:  # noqa: BLE001 - the operator's code may raise anything
             _tell(error)
             raise Unavailable("The redaction hook (STREAM_REDACT) failed; nothing was stored.") from None

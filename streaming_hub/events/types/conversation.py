@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import UNSET, Meta
 
-from hub.event_types.base import Opt, Stored
+from streaming_hub.events.types.base import Opt, Stored
 
 AgentState = Annotated[
     str,

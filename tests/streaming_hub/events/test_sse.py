@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub import sse
-from hub.history.entry import encode
+from streaming_hub.events import sse
+from streaming_hub.events.stored import encode
 from tests.streaming_hub.making import NOW, posted, unchunk
 
 values = st.dictionaries(st.text(max_size=6), st.text(max_size=30) | st.integers(-(2**53), 2**53), max_size=5)

@@ -7,9 +7,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from hub import event
 from hub.auth import VIEW_OF_TYPE
-from hub.event_types import COMMON, TYPES, Stored, own_fields, summary
+from streaming_hub.events import posted
+from streaming_hub.events.types import (
+    COMMON,
+    TYPES,
+    Stored,
+    own_fields,
+    summary,
+)
 
 
 def test_every_type_of_the_views_is_described() -> None:
@@ -26,9 +32,9 @@ def test_an_example_fits_its_type(name: str) -> None:
     assert msgspec.to_builtins(fitted) == kind.example
 
 
-@pytest.mark.parametrize("name", sorted(set(TYPES) - event.CONTROL_TYPES - event.PROCESS_TYPES))
+@pytest.mark.parametrize("name", sorted(set(TYPES) - posted.CONTROL_TYPES - posted.PROCESS_TYPES))
 def test_an_example_may_be_posted(name: str) -> None:
-    assert event.parse_one(msgspec.json.encode(TYPES[name].example)).type == name
+    assert posted.parse_one(msgspec.json.encode(TYPES[name].example)).type == name
 
 
 @pytest.mark.parametrize("name", TYPES)
@@ -39,7 +45,7 @@ def test_every_field_says_what_it_is(name: str) -> None:
 
 
 def test_control_types_are_those_that_are_not_stored() -> None:
-    assert {name for name, kind in TYPES.items() if not issubclass(kind, Stored)} == event.CONTROL_TYPES
+    assert {name for name, kind in TYPES.items() if not issubclass(kind, Stored)} == posted.CONTROL_TYPES
 
 
 def test_common_fields_are_not_repeated() -> None:

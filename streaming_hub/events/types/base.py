@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from hub.event import MAX_TIMESTAMP
+from streaming_hub.events.posted import MAX_TIMESTAMP
 
 Kind = TypeVar("Kind")
 Opt: TypeAlias = Kind | UnsetType

@@ -6,9 +6,9 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import UNSET, Meta
 
-from hub.cursor import ResetReason
-from hub.event_types.base import Declared, Opt, Stored
-from hub.room_types import RoomState
+from streaming_hub.events.cursor import ResetReason
+from streaming_hub.events.types.base import Declared, Opt, Stored
+from streaming_hub.events.types.snapshot import RoomState
 
 ProcessState = Literal["starting", "ready", "running", "draining", "stopped", "failed"]
 WhyReset = Annotated[

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 if TYPE_CHECKING:
-    from hub.history.entry import Entry
+    from streaming_hub.events.stored import Entry
 
 VALUE_BYTES: Final = 150
 """Bytes that a filter's value takes, about, besides its characters."""

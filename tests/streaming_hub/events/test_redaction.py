@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from hub.event import fields_of
-from hub.redaction import Redaction
 from streaming_hub.errors import SettingsError, Unavailable
+from streaming_hub.events.posted import fields_of
+from streaming_hub.events.redaction import Redaction
 from tests.streaming_hub.making import posted
 
 HERE = "tests.streaming_hub.test_redaction"

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.cursor import MAX_SHOWN, Range, Reset, resolve, show
+from streaming_hub.events.cursor import (
+    MAX_SHOWN,
+    Range,
+    Reset,
+    resolve,
+    show,
+)
 
 STORED = Range("abc1", oldest=10, head=20)
 EMPTY = Range("abc1", oldest=21, head=20)
