@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from hub.auth import VIEW_OF_TYPE, VIEWER
 from hub.web.openapi import schemas
+from streaming_hub.access import VIEW_OF_TYPE, VIEWER
 from streaming_hub.events.types import (
     COMMON,
     GROUPS,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from hub.auth.tokens import decode_claims, signed_payload
+from streaming_hub.access.tokens import decode_claims, signed_payload
 from streaming_hub.errors import BadRequest, InvalidBody, Unauthorized
 from streaming_hub.events import posted
 

@@ -1,4 +1,4 @@
-"""Who sends a request, and whether they may: Host, Origin, credential, scope. Rules are in hub.auth and hub.origin."""
+"""Who sends a request, and whether they may: Host, Origin, credential, scope. Rules are in streaming_hub.access and streaming_hub.access.origin."""
 
 from __future__ import annotations
 
@@ -6,13 +6,25 @@ from typing import TYPE_CHECKING, Any
 
 from flask import request
 
-from hub import audit
-from hub.address import TRACES, parse_address
-from hub.auth import ANONYMOUS, OPERATOR, SUBSCRIBE, Expired, Grant, credential_of
-from hub.origin import host_allowed, host_needs_no_trust, operates, request_allowed
 from hub.streaming.environ import field_key
-from hub.web.limits import Action
 from hub.web.services import services
+from streaming_hub.access import (
+    ANONYMOUS,
+    OPERATOR,
+    SUBSCRIBE,
+    Expired,
+    Grant,
+    audit,
+    credential_of,
+)
+from streaming_hub.access.address import TRACES, parse_address
+from streaming_hub.access.limits import Action
+from streaming_hub.access.origin import (
+    host_allowed,
+    host_needs_no_trust,
+    operates,
+    request_allowed,
+)
 from streaming_hub.errors import (
     Forbidden,
     HubError,
@@ -25,8 +37,8 @@ from streaming_hub.events.interest import Interest
 if TYPE_CHECKING:
     from flask import Flask
 
-    from hub.address import Client
     from hub.web.services import Services
+    from streaming_hub.access.address import Client
     from streaming_hub.settings import Settings
 
 Environ = dict[str, Any]

@@ -8,11 +8,11 @@ import msgspec
 from flask import Blueprint, Response
 
 from hub.agent_mode import choose_mode
-from hub.auth import OPERATE, require_room
 from hub.supervisor import State, SupervisorClosedError
 from hub.web import access, answers
-from hub.web.limits import Action
 from hub.web.services import services
+from streaming_hub.access import OPERATE, require_room
+from streaming_hub.access.limits import Action
 from streaming_hub.errors import Unavailable
 
 if TYPE_CHECKING:

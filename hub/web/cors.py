@@ -1,4 +1,4 @@
-"""Which web origins may read answers, by flask-cors. What counts as listed is decided in hub.origin alone."""
+"""Which web origins may read answers, by flask-cors. What counts as listed is decided in streaming_hub.access.origin alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import Response, request
 from flask_cors import CORS
 
-from hub.origin import OPERATE_PATHS, listed_patterns
+from streaming_hub.access.origin import OPERATE_PATHS, listed_patterns
 
 if TYPE_CHECKING:
     import re

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from hub.auth import OPERATE
 from hub.web import access, answers
 from hub.web.services import services
+from streaming_hub.access import OPERATE
 
 blueprint = Blueprint("metrics", __name__)
 

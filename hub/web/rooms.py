@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from flask import Blueprint, Response, request
 
-from hub.auth import OPERATE, SUBSCRIBE, require_room
 from hub.erasing import erase
 from hub.web import access, answers, query
 from hub.web.services import services
+from streaming_hub.access import OPERATE, SUBSCRIBE, require_room
 from streaming_hub.errors import BadRequest, NotFound
 from streaming_hub.events import cursor
 from streaming_hub.events.interest import EVERYTHING, Interest

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from flask import current_app
 
-from hub.address import TrustedProxies
-from hub.auth import Authenticator
 from hub.broadcast import Hub
 from hub.history import open_history
 from hub.housekeeper import Housekeeper, at_once
@@ -28,7 +26,9 @@ from hub.private_folder import private_folder
 from hub.rooms import RoomStates
 from hub.session_watch import SessionWatch
 from hub.supervisor import Supervisor
-from hub.web.limits import Limits
+from streaming_hub.access import Authenticator
+from streaming_hub.access.address import TrustedProxies
+from streaming_hub.access.limits import Limits
 from streaming_hub.events import posted
 from streaming_hub.events.redaction import Redaction
 from streaming_hub.logs import Gate

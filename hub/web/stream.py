@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from flask import Blueprint, Response, request
 
-from hub.auth import SUBSCRIBE, Expired
 from hub.streaming.body import StreamBody
 from hub.streaming.environ import STREAM_PATH
 from hub.streaming.frames import goodbye
 from hub.web import access, answers, query
 from hub.web.headers import EVERYWHERE
-from hub.web.limits import Action
 from hub.web.services import services
+from streaming_hub.access import SUBSCRIBE, Expired
+from streaming_hub.access.limits import Action
 from streaming_hub.errors import (
     BadRequest,
     HubError,
@@ -26,9 +26,9 @@ from streaming_hub.errors import (
 from streaming_hub.events import cursor, sse
 
 if TYPE_CHECKING:
-    from hub.address import Client
     from hub.web.answer_types import Ticket
     from hub.web.services import Services
+    from streaming_hub.access.address import Client
     from streaming_hub.events.interest import Interest
 
 blueprint = Blueprint("stream", __name__)

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
 
-from hub.auth import JOIN, require_room
 from hub.livekit import tokens
 from hub.web import access, answers
-from hub.web.limits import Action
 from hub.web.services import services
+from streaming_hub.access import JOIN, require_room
+from streaming_hub.access.limits import Action
 from streaming_hub.errors import Forbidden, Unavailable, UnsupportedMedia
 
 if TYPE_CHECKING:
-    from hub.auth import Grant
     from hub.livekit.tokens import TokenRequest
     from hub.web.answer_types import Token
     from hub.web.services import Services
+    from streaming_hub.access import Grant
 
 blueprint = Blueprint("token", __name__)
 

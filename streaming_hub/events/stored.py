@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hub.auth import operator_only
+from streaming_hub.access import operator_only
 from streaming_hub.events import sse
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ HUB = modules("hub", "streaming_hub", "flask_server.py")
 AGENT = modules("agent")
 
 PURE = (
-    "hub.address",
+    "streaming_hub.access.address",
     "hub.agent_mode",
     "hub.audience",
-    "hub.auth",
+    "streaming_hub.access",
     "hub.bodies",
     "hub.conversation",
     "hub.counters",
@@ -34,7 +34,7 @@ PURE = (
     "streaming_hub.events.interest",
     "hub.latency",
     "hub.livekit.webhooks",
-    "hub.origin",
+    "streaming_hub.access.origin",
     "hub.room_state",
     "streaming_hub.events.types.snapshot",
     "hub.sessions",

@@ -12,10 +12,10 @@ from urllib.parse import unquote
 import pytest
 
 from flask_server import create_app
-from hub.auth import OPERATE, PUBLISH, SUBSCRIBE
-from hub.origin import operates
 from hub.web.access import refuse_open_off_loopback
 from hub.web.services import services_of
+from streaming_hub.access import OPERATE, PUBLISH, SUBSCRIBE
+from streaming_hub.access.origin import operates
 from streaming_hub.errors import SettingsError
 from streaming_hub.settings import Settings
 from tests.web.callers import (

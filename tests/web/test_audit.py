@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 def audit(caplog: pytest.LogCaptureFixture) -> Any:
     """The fields of all audit lines so far."""
     caplog.set_level(logging.INFO)
-    return lambda: [r.fields for r in caplog.records if r.name == "hub.audit"]  # type: ignore[attr-defined]
+    return lambda: [r.fields for r in caplog.records if r.name == "streaming_hub.access.audit"]  # type: ignore[attr-defined]
 
 
 def last(audit: Any) -> dict[str, Any]:

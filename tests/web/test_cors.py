@@ -1,4 +1,4 @@
-"""Which origins may read answers: flask-cors does what the one rule in hub.origin says."""
+"""Which origins may read answers: flask-cors does what the one rule in streaming_hub.access.origin says."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.origin import listed_patterns, origin_listed
+from streaming_hub.access.origin import listed_patterns, origin_listed
 from tests.web.callers import KEYS, SUBSCRIBE_KEY, ask, bearer, hub
 
 LISTED = ("https://app.example.com", "http://[2001:db8::1]:3000", "http://shop.example", "null")

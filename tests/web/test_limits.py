@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hub.address import Client
-from hub.auth import ANONYMOUS, VIEWER, Grant
-from hub.web.limits import OFF_LOOPBACK, STREAMS_PER_ADDRESS, Action, Limits
 from hub.web.services import services_of
+from streaming_hub.access import ANONYMOUS, VIEWER, Grant
+from streaming_hub.access.address import Client
+from streaming_hub.access.limits import (
+    OFF_LOOPBACK,
+    STREAMS_PER_ADDRESS,
+    Action,
+    Limits,
+)
 from streaming_hub.errors import TooMany
 from streaming_hub.settings import RateLimit, Settings
 from tests.web.callers import FAR, KEYS, OPERATOR_KEY, PUBLISH_KEY, SUBSCRIBE_KEY, ask, bearer, hub, read

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hub.auth import ALL_SCOPES
 from hub.web import query
 from hub.web.openapi import describe
+from streaming_hub.access import ALL_SCOPES
 from streaming_hub.errors import BadRequest
 
 DOCUMENT = describe(ALL_SCOPES)

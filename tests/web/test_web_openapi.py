@@ -13,12 +13,17 @@ from typing import TYPE_CHECKING, Any
 import jsonschema_rs
 import pytest
 
-from hub.auth import ALL_SCOPES, JOIN, OPERATE, PUBLISH
 from hub.web.openapi import ENDPOINTS, describe
 from hub.web.openapi.build import ERRORS, errors_of, openapi_path
 from hub.web.openapi.page import curl
 from hub.web.openapi.schemas import name_of_event
 from streaming_hub import errors
+from streaming_hub.access import (
+    ALL_SCOPES,
+    JOIN,
+    OPERATE,
+    PUBLISH,
+)
 from streaming_hub.events.types import TYPES
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from hub.auth import OPERATE
 from hub.web.agent import StartRequest
 from hub.web.answer_types import AgentAnswer
 from hub.web.openapi.endpoint import Endpoint, json, ok
+from streaming_hub.access import OPERATE
 from streaming_hub.errors import Unavailable
 
 GROUP: Final = "Agent"

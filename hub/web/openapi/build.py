@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from hub.auth import ALL_SCOPES
 from hub.web.answer_types import Problem
 from hub.web.openapi import schemas
 from streaming_hub import __version__, errors
+from streaming_hub.access import ALL_SCOPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

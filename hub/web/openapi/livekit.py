@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from hub.auth import JOIN
 from hub.livekit.tokens import TokenRequest
 from hub.livekit.webhooks import Webhook
 from hub.web.answer_types import Token, WebhookTaken
 from hub.web.livekit_webhook import PATH
 from hub.web.openapi.endpoint import Answer, Content, Endpoint, json, ok
+from streaming_hub.access import JOIN
 from streaming_hub.errors import (
     BadRequest,
     InvalidBody,

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
-from hub.auth import VIEW_OF_TYPE, VIEWER
 from hub.web.openapi.schemas import COMMON_FIELDS, name_of_event
+from streaming_hub.access import VIEW_OF_TYPE, VIEWER
 from streaming_hub.events.types import (
     GROUPS,
     Stored,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from hub.auth import PUBLISH
 from hub.web.answer_types import BatchPublished, Lease, Published
 from hub.web.lease import LeaseRequest
 from hub.web.openapi.endpoint import JSON, Answer, Content, Endpoint, Parameter, ok
 from hub.web.openapi.schemas import EVENT_BATCH, POSTED_EVENT
 from hub.web.publish import MAX_KEY
+from streaming_hub.access import PUBLISH
 from streaming_hub.errors import (
     BadRequest,
     InvalidEvent,

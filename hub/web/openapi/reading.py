@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from hub.auth import OPERATE, SUBSCRIBE
 from hub.web.answer_types import Erased, EventsPage, RoomList, Ticket
 from hub.web.openapi.endpoint import Answer, Content, Endpoint, Parameter, json, ok
 from hub.web.query import MOST_DIGITS
 from hub.web.stream import MAX_CURSOR, TicketRequest
+from streaming_hub.access import OPERATE, SUBSCRIBE
 from streaming_hub.errors import (
     BadRequest,
     NotFound,

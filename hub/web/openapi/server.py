@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from hub.auth import OPERATE
 from hub.web.answer_types import Health
 from hub.web.openapi.endpoint import JSON, Answer, Content, Endpoint, ok
+from streaming_hub.access import OPERATE
 from streaming_hub.errors import NotFound
 
 GROUP: Final = "Server"

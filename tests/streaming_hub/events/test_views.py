@@ -2,7 +2,7 @@
 
 import pytest
 
-from hub.auth import VIEW_OF_TYPE, operator_only
+from streaming_hub.access import VIEW_OF_TYPE, operator_only
 from streaming_hub.events.posted import CONTROL_TYPES, PROCESS_TYPES
 
 CONVERSATION = [

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hub.auth import VIEW_OF_TYPE
+from streaming_hub.access import VIEW_OF_TYPE
 from streaming_hub.events import posted
 from streaming_hub.events.types import (
     COMMON,

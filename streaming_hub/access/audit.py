@@ -1,4 +1,4 @@
-"""The audit: one log line for every start, stop, refusal and erasure, to the logger `hub.audit`.
+"""The audit: one log line for every start, stop, refusal and erasure, to the logger `streaming_hub.access.audit`.
 
 A line says who did what from where. It never holds a credential, nor a word that anybody said: whoever calls `note`
 passes names (of keys, rooms, sessions), statuses and counts.
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-log = logging.getLogger("hub.audit")
+log = logging.getLogger("streaming_hub.access.audit")
 
 MAX_VALUE: Final = 200
 """Characters of one value: names are chosen by clients."""

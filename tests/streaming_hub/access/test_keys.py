@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.auth import keys
-from hub.auth.grant import ALL_SCOPES
+from streaming_hub.access import keys
+from streaming_hub.access.grant import ALL_SCOPES
 from streaming_hub.errors import SettingsError
 
 RING = keys.key_ring(

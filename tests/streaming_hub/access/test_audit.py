@@ -7,12 +7,12 @@ import logging
 
 import pytest
 
-from hub import audit
+from streaming_hub.access import audit
 from streaming_hub.logs import JsonFormatter
 
 
 def line(caplog: pytest.LogCaptureFixture, **what: object) -> logging.LogRecord:
-    with caplog.at_level(logging.INFO, "hub.audit"):
+    with caplog.at_level(logging.INFO, "streaming_hub.access.audit"):
         audit.note("erase", "operator-key-1", "127.0.0.1", **what)
     return caplog.records[-1]
 
@@ -26,7 +26,7 @@ def test_as_json_it_is_one_object_a_line(caplog: pytest.LogCaptureFixture) -> No
     written = JsonFormatter().format(line(caplog, room="a\nb", events=12))
     assert "\n" not in written
     found = json.loads(written)
-    assert found["logger"] == "hub.audit"
+    assert found["logger"] == "streaming_hub.access.audit"
     assert {k: found[k] for k in ("action", "who", "address", "room", "events")} == {
         "action": "erase",
         "who": "operator-key-1",

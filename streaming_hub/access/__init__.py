@@ -11,8 +11,8 @@ Pure: no I/O and no clock. Time is an argument, and a refusal is a `streaming_hu
 credential, and a grant carries none, so both may be logged.
 """
 
-from hub.auth.authenticator import Authenticator, credential_of
-from hub.auth.grant import (
+from streaming_hub.access.authenticator import Authenticator, credential_of
+from streaming_hub.access.grant import (
     ALL_SCOPES,
     ANONYMOUS,
     HUB_SCOPES,
@@ -23,7 +23,7 @@ from hub.auth.grant import (
     Grant,
     require_room,
 )
-from hub.auth.tickets import MAX_TICKET_SECONDS, Expired
+from streaming_hub.access.tickets import MAX_TICKET_SECONDS, Expired
 from streaming_hub.events.views import (
     OPERATOR,
     VIEW_OF_TYPE,

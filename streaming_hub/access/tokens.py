@@ -16,7 +16,12 @@ import jwt
 import msgspec
 from jwt.algorithms import HMACAlgorithm
 
-from hub.auth.grant import ALL_SCOPES, OPERATE, SUBSCRIBE, Grant
+from streaming_hub.access.grant import (
+    ALL_SCOPES,
+    OPERATE,
+    SUBSCRIBE,
+    Grant,
+)
 from streaming_hub.errors import SettingsError, Unauthorized
 from streaming_hub.events.views import OPERATOR, VIEWER
 

@@ -21,8 +21,8 @@ from streaming_hub.errors import TooMany
 if TYPE_CHECKING:
     from flask import Flask
 
-    from hub.address import Client
-    from hub.auth import Grant
+    from streaming_hub.access import Grant
+    from streaming_hub.access.address import Client
     from streaming_hub.settings import RateLimit, Settings
 
 

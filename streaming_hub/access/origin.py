@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from hub.address import parse_address
+from streaming_hub.access.address import parse_address
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.origin import host_allowed, origin_listed, request_allowed, same_origin
+from streaming_hub.access.origin import (
+    host_allowed,
+    origin_listed,
+    request_allowed,
+    same_origin,
+)
 
 LOCAL_HOSTS = [
     "localhost",

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hub.auth.grant import ALL_SCOPES, OPERATE, PUBLISH, SUBSCRIBE
+from streaming_hub.access.grant import (
+    ALL_SCOPES,
+    OPERATE,
+    PUBLISH,
+    SUBSCRIBE,
+)
 from streaming_hub.errors import SettingsError
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hub.auth import Grant, require_room
+from streaming_hub.access import Grant, require_room
 from streaming_hub.errors import Forbidden
 
 

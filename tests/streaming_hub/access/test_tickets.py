@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.auth import Authenticator, Expired, Grant
-from hub.auth.tickets import TicketBox, signing_key
+from streaming_hub.access import Authenticator, Expired, Grant
+from streaming_hub.access.tickets import TicketBox, signing_key
 from streaming_hub.errors import Forbidden, HubError, Unauthorized
 
 NOW = 1_700_000_000.0

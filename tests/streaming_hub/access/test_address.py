@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.address import Client, TrustedProxies, parse_address
+from streaming_hub.access.address import Client, TrustedProxies, parse_address
 from streaming_hub.errors import SettingsError
 
 NONE = TrustedProxies()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import jwt
 import msgspec
 
-from hub.auth.grant import SUBSCRIBE, Grant, require_room
+from streaming_hub.access.grant import SUBSCRIBE, Grant, require_room
 from streaming_hub.errors import Forbidden, Unauthorized
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hub.auth import keys, tickets
-from hub.auth.grant import (
+from streaming_hub.access import keys, tickets
+from streaming_hub.access.grant import (
     ALL_SCOPES,
     ANONYMOUS,
     HUB_SCOPES,
@@ -16,14 +16,14 @@ from hub.auth.grant import (
     Grant,
     require_room,
 )
-from hub.auth.tokens import TokenReader
+from streaming_hub.access.tokens import TokenReader
 from streaming_hub.errors import Forbidden, Unauthorized
 from streaming_hub.events.views import OPERATOR, VIEWER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hub.auth.tickets import Expired
+    from streaming_hub.access.tickets import Expired
 
 
 class Authenticator:
@@ -36,7 +36,7 @@ class Authenticator:
         jwt_secret: of hub JWTs; closes all scopes.
         livekit_api_key: the issuer that LiveKit tokens must name; None takes any.
         livekit_api_secret: of LiveKit tokens; closes nothing.
-        ticket_secret: random bytes kept across restarts; see `hub.auth.tickets.signing_key`.
+        ticket_secret: random bytes kept across restarts; see `streaming_hub.access.tickets.signing_key`.
         agent_key: publish key of the agent process that the hub starts; closes nothing.
 
     Attributes:

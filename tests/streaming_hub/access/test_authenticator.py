@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.auth import Authenticator, Grant, credential_of
+from streaming_hub.access import Authenticator, Grant, credential_of
 from streaming_hub.errors import (
     Forbidden,
     HubError,

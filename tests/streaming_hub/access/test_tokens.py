@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from livekit.api import AccessToken, VideoGrants
 
-from hub.auth.grant import ALL_SCOPES, Grant
-from hub.auth.tokens import MAX_TOKEN_CHARACTERS, TokenReader
+from streaming_hub.access.grant import ALL_SCOPES, Grant
+from streaming_hub.access.tokens import MAX_TOKEN_CHARACTERS, TokenReader
 from streaming_hub.errors import HubError, SettingsError, Unauthorized
 
 NOW = 1_700_000_000.0
