@@ -17,9 +17,9 @@ import time
 from flask import Flask
 
 from hub.broadcast import Hub
-from hub.history.memory import MemoryHistory
 from hub.streaming.server import Server, listen
 from hub.streaming.writer import Writer
+from streaming_hub.history.memory import MemoryHistory
 
 app = Flask("empty-view", static_folder=None)
 

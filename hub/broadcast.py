@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from hub.audience import Group
-    from hub.history import History
     from streaming_hub.events.interest import Interest
     from streaming_hub.events.posted import Event
+    from streaming_hub.history import History
 
 SLICE: Final = 64
 """How many subscribers a sweep serves before it lets others in."""

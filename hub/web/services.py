@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from flask import current_app
 
 from hub.broadcast import Hub
-from hub.history import open_history
-from hub.housekeeper import Housekeeper, at_once
 from hub.latency import Latency
 from hub.livekit.recall import Recall
 from hub.livekit.service import Service
@@ -31,6 +29,8 @@ from streaming_hub.access.address import TrustedProxies
 from streaming_hub.access.limits import Limits
 from streaming_hub.events import posted
 from streaming_hub.events.redaction import Redaction
+from streaming_hub.history import open_history
+from streaming_hub.history.housekeeper import Housekeeper, at_once
 from streaming_hub.logs import Gate
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ KEPT_FOR_THE_STUCK_KIB = 8 * 1024
 STUCK = 10
 EVENTS, EVENT_BYTES = 1250, 16_000
 """20 MB."""
-LITTLE_MEMORY = {"hub.history.sqlite:RECENT_BYTES": 2_000_000}
+LITTLE_MEMORY = {"streaming_hub.history.sqlite:RECENT_BYTES": 2_000_000}
 NEVER_CLOSED = {"hub.streaming.writer:STALL": 600}
 
 
@@ -101,7 +101,7 @@ def test_who_takes_nothing_is_closed_and_can_come_back(tmp_path: Path) -> None:
 
 def test_slow_readers_get_every_final_in_order(tmp_path: Path) -> None:
     """Interims that newer ones replaced may be left out, finals never; and slow readers ask the disk, too."""
-    changes = {"hub.history.sqlite:RECENT_BYTES": 500_000} | NEVER_CLOSED
+    changes = {"streaming_hub.history.sqlite:RECENT_BYTES": 500_000} | NEVER_CLOSED
     with (
         Server(tmp_path, changes=changes, STREAM_QUEUE_SIZE="16") as server,
         Crowd(server.host, server.port) as crowd,

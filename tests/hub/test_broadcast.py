@@ -15,14 +15,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 import hub.broadcast as module
 import hub.fetching as fetching
-import hub.history.sqlite as sqlite_module
+import streaming_hub.history.sqlite as sqlite_module
 from hub.broadcast import Hub, Wait
 from hub.erasing import erase
-from hub.history.sqlite import SqliteHistory
 from streaming_hub.errors import Unavailable
 from streaming_hub.events import cursor
 from streaming_hub.events.interest import EVERYTHING, Interest
 from streaming_hub.events.stored import Entry, Limit, encode
+from streaming_hub.history.sqlite import SqliteHistory
 from tests.streaming_hub.making import (
     NOW,
     frames,
@@ -460,7 +460,7 @@ class Delivery(RuleBasedStateMachine):
         self.patched.setattr(fetching, "SHARED_BYTES", cached)
         self.patched.setattr(sqlite_module, "RECENT_BYTES", 400)
         for store in ("memory", "sqlite"):
-            self.patched.setattr(f"hub.history.{store}.MOST_SCANNED", scanned)
+            self.patched.setattr(f"streaming_hub.history.{store}.MOST_SCANNED", scanned)
         self.folder = tempfile.TemporaryDirectory()
         self.now = NOW
         path = Path(self.folder.name) / "e.db"

@@ -11,10 +11,10 @@ import pytest
 from hub import erasing
 from hub.broadcast import Hub
 from hub.erasing import PIECE, erase
-from hub.history.sqlite import SqliteHistory
 from streaming_hub.errors import Unavailable
 from streaming_hub.events.interest import EVERYTHING
 from streaming_hub.events.stored import Limit
+from streaming_hub.history.sqlite import SqliteHistory
 from tests.streaming_hub.making import (
     NOW,
     memory,

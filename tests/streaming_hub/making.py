@@ -6,17 +6,17 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from hub.broadcast import Hub, Wait
-from hub.history.memory import MemoryHistory
 from streaming_hub.events import posted
 from streaming_hub.events.interest import EVERYTHING
+from streaming_hub.history.memory import MemoryHistory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hub.history import History
     from hub.subscriber import Subscriber
     from streaming_hub.events.interest import Interest
     from streaming_hub.events.posted import Event
+    from streaming_hub.history import History
 
 NOW = 1_700_000_000.0
 

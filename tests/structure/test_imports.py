@@ -29,7 +29,7 @@ PURE = (
     "streaming_hub.errors",
     "streaming_hub.events.posted",
     "streaming_hub.events.types",
-    "hub.history.bounds",
+    "streaming_hub.history.bounds",
     "streaming_hub.events.stored",
     "streaming_hub.events.interest",
     "hub.latency",
@@ -119,7 +119,7 @@ def test_only_the_supervisor_knows_subprocess() -> None:
 
 
 def test_only_the_sqlite_history_knows_sqlite() -> None:
-    assert users(HUB, "sqlite3") == {"hub.history.sqlite", "hub.history.wal"}
+    assert users(HUB, "sqlite3") == {"streaming_hub.history.sqlite", "streaming_hub.history.wal"}
 
 
 def test_the_hub_imports_no_livekit_agents() -> None:

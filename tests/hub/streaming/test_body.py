@@ -6,9 +6,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from hub.broadcast import Hub
-from hub.history.sqlite import SqliteHistory
 from hub.streaming.body import StreamBody
 from streaming_hub.events.interest import EVERYTHING, Interest
+from streaming_hub.history.sqlite import SqliteHistory
 from tests.streaming_hub.making import (
     NOW,
     frames,

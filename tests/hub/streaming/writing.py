@@ -14,13 +14,13 @@ from gevent import monkey
 
 from hub.broadcast import Hub, Wait
 from hub.erasing import erase
-from hub.history.sqlite import SqliteHistory
-from hub.history.window import MOST_SCANNED
 from hub.streaming import disk, sockets, writer
 from hub.streaming.writer import Writer
 from streaming_hub.errors import Unavailable
 from streaming_hub.events.interest import EVERYTHING, Interest
 from streaming_hub.events.sse import LAST_CHUNK
+from streaming_hub.history.sqlite import SqliteHistory
+from streaming_hub.history.window import MOST_SCANNED
 from tests.streaming_hub.making import (
     NOW,
     frames,

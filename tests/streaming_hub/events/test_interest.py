@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hub.history.sqlite import SqliteHistory
 from streaming_hub.events.interest import EVERYTHING, Interest, keys_of
 from streaming_hub.events.stored import Limit
+from streaming_hub.history.sqlite import SqliteHistory
 from tests.streaming_hub.making import (
     NOW,
     memory,
@@ -21,7 +21,7 @@ from tests.streaming_hub.making import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hub.history.memory import MemoryHistory
+    from streaming_hub.history.memory import MemoryHistory
 
 SOME = frozenset({"a", "b"})
 choice = st.none() | st.frozensets(st.sampled_from(["a", "b", "c", "", "A", "a'; --", "usage"]), max_size=3)

@@ -13,11 +13,6 @@ import sqlite3
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-from hub.history.bounds import Bounds
-from hub.history.files import claim, set_aside
-from hub.history.memory import new_epoch
-from hub.history.wal import Log, connect
-from hub.history.window import MOST_SCANNED, Window
 from streaming_hub.errors import StorageError, Unavailable
 from streaming_hub.events.sse import event_frame
 from streaming_hub.events.stored import (
@@ -26,6 +21,11 @@ from streaming_hub.events.stored import (
     Page,
     encode,
 )
+from streaming_hub.history.bounds import Bounds
+from streaming_hub.history.files import claim, set_aside
+from streaming_hub.history.memory import new_epoch
+from streaming_hub.history.wal import Log, connect
+from streaming_hub.history.window import MOST_SCANNED, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from streaming_hub.events.posted import Event
     from streaming_hub.events.stored import Limit
 
-log = logging.getLogger("hub.history")
+log = logging.getLogger("streaming_hub.history")
 
 RECENT_BYTES: Final = 32 * 1024 * 1024
 TRIM_ROWS: Final = 300
@@ -72,7 +72,7 @@ _KNOWN = f"SELECT event_id, seq FROM events WHERE event_id IN ({_FILTER}) AND se
 
 
 class SqliteHistory:
-    """See `hub.history.History`.
+    """See `streaming_hub.history.History`.
 
     Args:
         path: the database file; made with mode 0600 in a folder of mode 0700 where they are missing.

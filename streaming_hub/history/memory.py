@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from hub.history.bounds import Bounds
-from hub.history.window import MOST_SCANNED, Window
 from streaming_hub.events.stored import Appended, Entry, encode
+from streaming_hub.history.bounds import Bounds
+from streaming_hub.history.window import MOST_SCANNED, Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ MAX_BYTES: Final = 512 * 1024 * 1024
 
 
 class MemoryHistory:
-    """See `hub.history.History`.
+    """See `streaming_hub.history.History`.
 
     Args:
         max_events: how many of the newest events are kept.

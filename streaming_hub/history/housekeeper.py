@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from hub.broadcast import Hub
 
-log = logging.getLogger("hub.history")
+log = logging.getLogger("streaming_hub.history")
 
 PAUSE: Final = 1.0
 """Seconds between two rounds when there is nothing more to forget."""

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flask_server import create_app
-from hub import housekeeper
-from hub.housekeeper import Housekeeper
 from hub.web import services_of
+from streaming_hub.history import housekeeper
+from streaming_hub.history.housekeeper import Housekeeper
 from streaming_hub.settings import Settings
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ Every third append is a batch; now and then it trims and checkpoints, so that a 
 import sys
 from pathlib import Path
 
-from hub.history.sqlite import SqliteHistory
 from streaming_hub.events import posted
+from streaming_hub.history.sqlite import SqliteHistory
 
 
 def main() -> None:

@@ -22,12 +22,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from hub.history import open_history
-from hub.history.memory import MemoryHistory
-from hub.history.sqlite import SqliteHistory
 from streaming_hub.errors import SettingsError, StorageError, Unavailable
 from streaming_hub.events.interest import EVERYTHING, Interest
 from streaming_hub.events.stored import Limit
+from streaming_hub.history import open_history
+from streaming_hub.history.memory import MemoryHistory
+from streaming_hub.history.sqlite import SqliteHistory
 from streaming_hub.settings import Settings
 from tests.streaming_hub.making import (
     NOW,
@@ -39,9 +39,9 @@ from tests.streaming_hub.making import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from hub.history import History
+    from streaming_hub.history import History
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SECRET = "the-words-that-must-be-gone"
 ALL = Limit(events=100_000, size=1 << 30)
 
@@ -269,7 +269,7 @@ class TestContract:
         self, opened: Callable[..., History], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for store in ("memory", "sqlite"):
-            monkeypatch.setattr(f"hub.history.{store}.MOST_SCANNED", 10)
+            monkeypatch.setattr(f"streaming_hub.history.{store}.MOST_SCANNED", 10)
         history = opened()
         for room in ("b" * 14) + "a" + ("b" * 10):
             fill(history, 1, room=room)
@@ -428,7 +428,7 @@ TestHistoriesAgree.settings = hypothesis_settings(max_examples=40, stateful_step
 
 
 def test_memory_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hub.history.memory.MAX_BYTES", 10_000)
+    monkeypatch.setattr("streaming_hub.history.memory.MAX_BYTES", 10_000)
     history = MemoryHistory(1000, 1e6)
     for number in range(20):
         history.append([posted(room="ab"[number % 2], event_id=f"{number}", text="x" * 2000)], NOW)
@@ -636,7 +636,7 @@ def test_an_erasure_while_the_log_is_emptied_is_not_taken_for_done(
 
     with monkeypatch.context() as patched:
         patched.setattr(
-            "hub.history.wal.connect",
+            "streaming_hub.history.wal.connect",
             lambda path: sqlite3.connect(path, isolation_level=None, factory=Interrupted),
         )
         history.checkpoint()

@@ -9,14 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from hub.history.memory import MemoryHistory
-from hub.history.sqlite import SqliteHistory
 from streaming_hub.errors import SettingsError
+from streaming_hub.history.memory import MemoryHistory
+from streaming_hub.history.sqlite import SqliteHistory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hub.history.bounds import Bounds
     from streaming_hub.events.interest import Interest
     from streaming_hub.events.posted import Event
     from streaming_hub.events.stored import (
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
         Limit,
         Page,
     )
+    from streaming_hub.history.bounds import Bounds
     from streaming_hub.settings import Settings
 
 __all__ = ["History", "open_history"]
