@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
-    from hub.broadcast import Hub
-    from hub.latency import Latency
+    from streaming_hub.stream.hub import Hub
+    from streaming_hub.stream.latency import Latency
 
 STATES: Final = tuple(state.value for state in State)
 

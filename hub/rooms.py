@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from hub.conversation import Rooms
-from hub.turns import NAP
 from streaming_hub.events.interest import EVERYTHING
 from streaming_hub.events.stored import Limit
+from streaming_hub.stream.pauses import NAP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hub.broadcast import Hub
     from streaming_hub.events.interest import Interest
     from streaming_hub.events.stored import Page
     from streaming_hub.events.types.snapshot import RoomForViewers, RoomSummary
+    from streaming_hub.stream.hub import Hub
 
 PAGE: Final = Limit(events=200, size=512 * 1024)
 MOST_ROOMS: Final = 1000

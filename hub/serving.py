@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import gevent
 
-from hub.streaming.writer import Writer
+from streaming_hub.stream.writer import Writer
 
 if TYPE_CHECKING:
     from hub.web.services import Services

@@ -24,10 +24,10 @@ from streaming_hub.events.stored import Limit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from hub.broadcast import Hub
     from hub.livekit.recall import Recall
     from hub.sessions import Session
     from streaming_hub.events.posted import Event
+    from streaming_hub.stream.hub import Hub
 
 LOOK: Final = 0.5
 """Seconds between two looks at the leases."""

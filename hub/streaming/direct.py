@@ -22,10 +22,10 @@ import gevent
 from gevent.pywsgi import format_date_time
 from gevent.socket import socket as GeventSocket  # noqa: N812 - gevent's name for it
 
-from hub.streaming import sockets
-from hub.streaming.body import StreamBody
 from hub.streaming.environ import BODY_KEY, STREAM_PATH, WRITER_KEY
 from hub.streaming.headers import Headers, response_head
+from streaming_hub.stream import sockets
+from streaming_hub.stream.body import StreamBody
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,6 +1,6 @@
 """gevent's WSGI server, with the handover of streams and with limits on what a request may cost.
 
-Most streams are served before a handler is made for them (`hub.streaming.direct`). The socket of any other leaves the
+Most streams are served before a handler is made for them (`streaming_hub.stream.direct`). The socket of any other leaves the
 server once the application has answered: the handler gives the head to the writer, lets go of the descriptor, and
 ends. Its greenlet, environ and buffers are freed.
 
@@ -22,20 +22,20 @@ import gevent
 import msgspec
 from gevent import pywsgi
 
-from hub.streaming import sockets
-from hub.streaming.body import StreamBody
 from hub.streaming.direct import DirectMixin
 from hub.streaming.environ import BODY_KEY, WRITER_KEY
 from hub.streaming.headers import Headers, response_head
-from hub.turns import NAP
 from streaming_hub.events import sse
 from streaming_hub.events.posted import MAX_BATCH_BYTES
 from streaming_hub.logs import Gate
+from streaming_hub.stream import sockets
+from streaming_hub.stream.body import StreamBody
+from streaming_hub.stream.pauses import NAP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hub.streaming.writer import Writer
+    from streaming_hub.stream.writer import Writer
 
 log = logging.getLogger("hub.server")
 

@@ -19,10 +19,10 @@ from streaming_hub.events import posted
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hub.broadcast import Receipt
     from hub.web.answer_types import BatchPublished, Published
     from hub.web.services import Services
     from streaming_hub.events.posted import Event
+    from streaming_hub.stream.hub import Receipt
 
 blueprint = Blueprint("publish", __name__)
 

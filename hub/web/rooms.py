@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from flask import Blueprint, Response, request
 
-from hub.erasing import erase
 from hub.web import access, answers, query
 from hub.web.services import services
 from streaming_hub.access import OPERATE, SUBSCRIBE, require_room
@@ -16,6 +15,7 @@ from streaming_hub.errors import BadRequest, NotFound
 from streaming_hub.events import cursor
 from streaming_hub.events.interest import EVERYTHING, Interest
 from streaming_hub.events.stored import Limit
+from streaming_hub.stream.erasing import erase
 
 if TYPE_CHECKING:
     from hub.web.answer_types import Erased, EventsPage, RoomList

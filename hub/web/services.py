@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from flask import current_app
 
-from hub.broadcast import Hub
-from hub.latency import Latency
 from hub.livekit.recall import Recall
 from hub.livekit.service import Service
 from hub.livekit.tokens import Minter
@@ -32,14 +30,16 @@ from streaming_hub.events.redaction import Redaction
 from streaming_hub.history import open_history
 from streaming_hub.history.housekeeper import Housekeeper, at_once
 from streaming_hub.logs import Gate
+from streaming_hub.stream.hub import Hub
+from streaming_hub.stream.latency import Latency
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from flask import Flask
 
-    from hub.streaming.writer import Writer
     from streaming_hub.settings import Settings
+    from streaming_hub.stream.writer import Writer
 
 Read = TypeVar("Read")
 

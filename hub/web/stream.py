@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from flask import Blueprint, Response, request
 
-from hub.streaming.body import StreamBody
 from hub.streaming.environ import STREAM_PATH
-from hub.streaming.frames import goodbye
 from hub.web import access, answers, query
 from hub.web.headers import EVERYWHERE
 from hub.web.services import services
@@ -24,6 +22,8 @@ from streaming_hub.errors import (
     Unavailable,
 )
 from streaming_hub.events import cursor, sse
+from streaming_hub.stream.body import StreamBody
+from streaming_hub.stream.frames import goodbye
 
 if TYPE_CHECKING:
     from hub.web.answer_types import Ticket

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hub.broadcast import Hub
+    from streaming_hub.stream.hub import Hub
 
 log = logging.getLogger("streaming_hub.history")
 

@@ -22,7 +22,7 @@ STUCK = 10
 EVENTS, EVENT_BYTES = 1250, 16_000
 """20 MB."""
 LITTLE_MEMORY = {"streaming_hub.history.sqlite:RECENT_BYTES": 2_000_000}
-NEVER_CLOSED = {"hub.streaming.writer:STALL": 600}
+NEVER_CLOSED = {"streaming_hub.stream.writer:STALL": 600}
 
 
 def p99(clients: list[Client]) -> float:
@@ -79,7 +79,7 @@ def test_stuck_readers_cost_the_others_nothing(tmp_path: Path, window: int) -> N
 
 
 def test_who_takes_nothing_is_closed_and_can_come_back(tmp_path: Path) -> None:
-    changes = LITTLE_MEMORY | {"hub.streaming.writer:STALL": 1.5}
+    changes = LITTLE_MEMORY | {"streaming_hub.stream.writer:STALL": 1.5}
     with Server(tmp_path, changes=changes) as server, Crowd(server.host, server.port) as crowd:
         (stuck,) = crowd.add(name="stuck", speed=0, window=SMALL_WINDOW)
         (quick,) = crowd.add(name="quick")

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from hub.broadcast import Hub, Wait
 from streaming_hub.events import posted
 from streaming_hub.events.interest import EVERYTHING
 from streaming_hub.history.memory import MemoryHistory
+from streaming_hub.stream.hub import Hub, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hub.subscriber import Subscriber
     from streaming_hub.events.interest import Interest
     from streaming_hub.events.posted import Event
     from streaming_hub.history import History
+    from streaming_hub.stream.subscriber import Subscriber
 
 NOW = 1_700_000_000.0
 

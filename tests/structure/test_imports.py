@@ -20,11 +20,11 @@ AGENT = modules("agent")
 PURE = (
     "streaming_hub.access.address",
     "hub.agent_mode",
-    "hub.audience",
+    "streaming_hub.stream.audience",
     "streaming_hub.access",
     "hub.bodies",
     "hub.conversation",
-    "hub.counters",
+    "streaming_hub.stream.counters",
     "streaming_hub.events.cursor",
     "streaming_hub.errors",
     "streaming_hub.events.posted",
@@ -32,7 +32,7 @@ PURE = (
     "streaming_hub.history.bounds",
     "streaming_hub.events.stored",
     "streaming_hub.events.interest",
-    "hub.latency",
+    "streaming_hub.stream.latency",
     "hub.livekit.webhooks",
     "streaming_hub.access.origin",
     "hub.room_state",
@@ -40,8 +40,8 @@ PURE = (
     "hub.sessions",
     "streaming_hub.settings.values",
     "streaming_hub.events.sse",
-    "hub.streaming.frames",
-    "hub.streaming.headers",
+    "streaming_hub.stream.frames",
+    "streaming_hub.stream.headers",
     "hub.supervisor.logs",
     "hub.supervisor.states",
     "streaming_hub.wording",
@@ -109,7 +109,7 @@ def test_only_the_web_room_and_the_entry_point_import_flask() -> None:
 def test_only_streaming_knows_sockets_and_the_agents_control_line() -> None:
     # The supervisor's one socket is its end of the pair that leads to the agent process.
     found = users(HUB, "socket", "_socket", "socketserver", "ssl", "selectors", typing=False)
-    assert {name for name in found if not belongs(name, "hub.streaming")} == {"hub.supervisor.process"}
+    assert {name for name in found if not belongs(name, "streaming_hub.stream")} == {"hub.supervisor.process"}
 
 
 def test_only_the_supervisor_knows_subprocess() -> None:

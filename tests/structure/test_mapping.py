@@ -20,8 +20,8 @@ ELSEWHERE: dict[str, str] = {
     "agent.session": "tests/agent/test_rooms.py",  # where it is held against the stub of the models
     "agent.worker": "tests/agent/test_service.py",  # which starts it as the hub does
     "hub.command": "tests/test_flask_server.py",
-    "hub.counters": "tests/web/test_metrics.py",  # where they are read
-    "hub.fetching": "tests/hub/test_broadcast.py",  # which it was a part of
+    "streaming_hub.stream.counters": "tests/web/test_metrics.py",  # where they are read
+    "streaming_hub.stream.pages": "tests/streaming_hub/stream/test_hub.py",  # which it was a part of
     "hub.room_state": "tests/hub/test_conversation.py",  # which reads what it keeps
     "streaming_hub.events.types.snapshot": "tests/web/test_web_openapi.py",  # types, held against answers
     "hub.session_watch": "tests/web/test_lease.py",
@@ -40,8 +40,8 @@ ELSEWHERE: dict[str, str] = {
 """Modules without a test file of their own -> the file that tests them."""
 
 NOTHING_TO_TEST: dict[str, str] = {
-    "hub.streaming.environ": "two names",
-    "hub.turns": "one number",
+    "streaming_hub.stream.environ": "two names",
+    "streaming_hub.stream.pauses": "one number",
 }
 """Modules without any code of their own -> what they are."""
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from flask.testing import FlaskClient
 
-    from hub.broadcast import Receipt
     from streaming_hub.events.posted import Event
+    from streaming_hub.stream.hub import Receipt
 
 STARTED = {"type": "session_started", "session_id": "s1", "room": "hall"}
 SPEAKS = {"type": "agent_speech_started", "session_id": "s1", "room": "hall", "participant": "agent"}

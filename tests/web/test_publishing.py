@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
     from werkzeug.test import TestResponse
 
-    from hub.broadcast import Hub
-    from hub.subscriber import Subscriber
+    from streaming_hub.stream.hub import Hub
+    from streaming_hub.stream.subscriber import Subscriber
 
 from streaming_hub.events.interest import EVERYTHING, Interest
 from tests.streaming_hub.making import pull_all, reader, seqs

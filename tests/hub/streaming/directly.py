@@ -13,10 +13,11 @@ import gevent
 import gevent.event
 
 from flask_server import create_app
-from hub.streaming import direct, sockets
+from hub.streaming import direct
 from hub.streaming.environ import STREAM_PATH
 from hub.web.services import services_of
 from streaming_hub.settings import Settings
+from streaming_hub.stream import sockets
 from tests.hub.streaming.serving import House, until
 from tests.streaming_hub.making import posted
 from tests.web.wire import Answer, request_bytes
@@ -24,7 +25,7 @@ from tests.web.wire import Answer, request_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from hub.broadcast import Hub
+    from streaming_hub.stream.hub import Hub
 
 ASKED = (
     (request_bytes("GET", STREAM_PATH), 1),

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
-from hub.broadcast import Hub
 from hub.streaming import server as module
-from hub.streaming.body import StreamBody
 from hub.streaming.environ import STREAM_PATH
 from hub.streaming.server import Handler, Server, listen
-from hub.streaming.writer import Writer
 from streaming_hub.events.interest import EVERYTHING
+from streaming_hub.stream.body import StreamBody
+from streaming_hub.stream.hub import Hub
+from streaming_hub.stream.writer import Writer
 from tests.streaming_hub.making import NOW, memory, posted
 from tests.web.wire import Answer, request_bytes
 

@@ -8,7 +8,8 @@ import pytest
 
 from hub.streaming import direct
 from hub.streaming.environ import STREAM_PATH
-from tests.hub.streaming import child, directly
+from tests.hub.streaming import directly
+from tests.streaming_hub.stream import child
 from tests.web.wire import request_bytes
 
 HELPERS = {"told", "descriptors", "let_a_crowd_in"}

@@ -17,10 +17,10 @@ from flask_server import create_app
 from hub.streaming import server as server_module
 from hub.streaming.headers import MAX_FIELDS, MAX_HEAD, MAX_LINE
 from hub.streaming.server import MAX_BODY, Server, listen
-from hub.streaming.writer import Writer
 from hub.web.services import services_of
 from streaming_hub.logs import Gate
 from streaming_hub.settings import Settings
+from streaming_hub.stream.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

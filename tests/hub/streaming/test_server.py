@@ -6,7 +6,8 @@ import inspect
 
 import pytest
 
-from tests.hub.streaming import child, serving
+from tests.hub.streaming import serving
+from tests.streaming_hub.stream import child
 
 HELPERS = {"until", "handlers"}
 SCENARIOS = [

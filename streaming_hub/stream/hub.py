@@ -3,7 +3,7 @@
     publish -> history.append -> (the answer) -> sweep: choose subscribers, join once, enqueue
 
 A sweep takes what is pending and offers it to everyone who may see it, a slice of subscribers at a time, so that
-whoever drives it (hub.streaming) can let other work in between. Knows no sockets; the clock is an argument.
+whoever drives it (streaming_hub.stream) can let other work in between. Knows no sockets; the clock is an argument.
 """
 
 from __future__ import annotations
@@ -15,21 +15,26 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from hub.audience import Audience
-from hub.counters import Counters
-from hub.fetching import Fetched, Reached, SharedPages, reached_by
-from hub.latency import Latency
-from hub.subscriber import Batch, Subscriber
 from streaming_hub.events import cursor, sse
 from streaming_hub.events.stored import Entry, Limit, without_superseded
+from streaming_hub.stream.audience import Audience
+from streaming_hub.stream.counters import Counters
+from streaming_hub.stream.latency import Latency
+from streaming_hub.stream.pages import (
+    Fetched,
+    Reached,
+    SharedPages,
+    reached_by,
+)
+from streaming_hub.stream.subscriber import Batch, Subscriber
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from hub.audience import Group
     from streaming_hub.events.interest import Interest
     from streaming_hub.events.posted import Event
     from streaming_hub.history import History
+    from streaming_hub.stream.audience import Group
 
 SLICE: Final = 64
 """How many subscribers a sweep serves before it lets others in."""

@@ -9,15 +9,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from hub.broadcast import Wait
-from hub.streaming.frames import goodbye, heartbeat
-from hub.turns import NAP
+from streaming_hub.stream.frames import goodbye, heartbeat
+from streaming_hub.stream.hub import Wait
+from streaming_hub.stream.pauses import NAP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hub.broadcast import Hub
-    from hub.subscriber import Subscriber
+    from streaming_hub.stream.hub import Hub
+    from streaming_hub.stream.subscriber import Subscriber
 
 
 class StreamBody:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from hub.turns import NAP
+from streaming_hub.stream.pauses import NAP
 
 if TYPE_CHECKING:
-    from hub.broadcast import Hub
+    from streaming_hub.stream.hub import Hub
 
 PIECE: Final = 1000
 """Sequence numbers that are looked through at a time: a few milliseconds in which all else waits."""

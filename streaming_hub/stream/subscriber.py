@@ -71,7 +71,7 @@ class Subscriber:
         live: its state.
         intro: control frames that go out before anything else.
         address: what its streams are counted by.
-        stream: the open socket's record in hub.streaming, where there is one.
+        stream: the open socket's record in streaming_hub.stream, where there is one.
     """
 
     __slots__ = (

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hub.audience import Audience
-from hub.subscriber import Subscriber
 from streaming_hub.events.interest import EVERYTHING, Interest
 from streaming_hub.events.stored import Entry, encode
+from streaming_hub.stream.audience import Audience
+from streaming_hub.stream.subscriber import Subscriber
 from tests.streaming_hub.making import NOW, posted
 
 ROOM_A = Interest(rooms=frozenset({"a"}))

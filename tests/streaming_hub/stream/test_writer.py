@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 
-from tests.hub.streaming import child, writing
+from tests.streaming_hub.stream import child, writing
 
 HELPERS = {"until", "read", "read_more", "rest", "has", "has_id"}
 SCENARIOS = [

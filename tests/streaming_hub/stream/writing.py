@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import gevent
 from gevent import monkey
 
-from hub.broadcast import Hub, Wait
-from hub.erasing import erase
-from hub.streaming import disk, sockets, writer
-from hub.streaming.writer import Writer
 from streaming_hub.errors import Unavailable
 from streaming_hub.events.interest import EVERYTHING, Interest
 from streaming_hub.events.sse import LAST_CHUNK
 from streaming_hub.history.sqlite import SqliteHistory
 from streaming_hub.history.window import MOST_SCANNED
+from streaming_hub.stream import disk, sockets, writer
+from streaming_hub.stream.erasing import erase
+from streaming_hub.stream.hub import Hub, Wait
+from streaming_hub.stream.writer import Writer
 from tests.streaming_hub.making import (
     NOW,
     frames,

@@ -9,7 +9,7 @@ import msgspec
 if TYPE_CHECKING:
     from _socket import socket as BareSocket  # noqa: N812 - the C type has a lower-case name
 
-    from hub.subscriber import Subscriber
+    from streaming_hub.stream.subscriber import Subscriber
 
 
 class Stream:

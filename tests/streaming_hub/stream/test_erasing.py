@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hub import erasing
-from hub.broadcast import Hub
-from hub.erasing import PIECE, erase
 from streaming_hub.errors import Unavailable
 from streaming_hub.events.interest import EVERYTHING
 from streaming_hub.events.stored import Limit
 from streaming_hub.history.sqlite import SqliteHistory
+from streaming_hub.stream import erasing
+from streaming_hub.stream.erasing import PIECE, erase
+from streaming_hub.stream.hub import Hub
 from tests.streaming_hub.making import (
     NOW,
     memory,

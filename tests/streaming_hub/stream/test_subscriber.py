@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from hub.subscriber import MAX_WAITING_BYTES, Batch, Subscriber
 from streaming_hub.events.interest import EVERYTHING
 from streaming_hub.events.stored import Entry, encode, without_superseded
+from streaming_hub.stream.subscriber import MAX_WAITING_BYTES, Batch, Subscriber
 from tests.streaming_hub.making import (
     NOW,
     frames,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hub.streaming import sockets
 from hub.streaming.server import listen
+from streaming_hub.stream import sockets
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,11 +17,11 @@ from streaming_hub.errors import HubError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hub.broadcast import Hub
-    from hub.subscriber import Subscriber
     from streaming_hub.events.interest import Interest
+    from streaming_hub.stream.hub import Hub
+    from streaming_hub.stream.subscriber import Subscriber
 
-log = logging.getLogger("hub.streaming")
+log = logging.getLogger("streaming_hub.stream")
 
 AT_ONCE: Final = 3
 """Reads under way at the same time; each has a thread."""

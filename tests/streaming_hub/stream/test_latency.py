@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hub.latency import BOUNDS, Latency
+from streaming_hub.stream.latency import BOUNDS, Latency
 
 
 def test_buckets_count_all_that_is_as_short_or_shorter() -> None:

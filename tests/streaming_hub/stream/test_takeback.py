@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.streaming.takeback import cut
 from streaming_hub.events.sse import chunk, event_frame
+from streaming_hub.stream.takeback import cut
 from tests.streaming_hub.making import frames, unchunk
 
 FRAMES = [

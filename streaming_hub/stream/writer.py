@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING, Final
 
 import gevent
 
-from hub.broadcast import Wait
-from hub.streaming import sockets
-from hub.streaming.disk import DiskReader
-from hub.streaming.frames import goodbye, heartbeat
-from hub.streaming.stream import Stats, Stream
-from hub.streaming.takeback import cut
-from hub.turns import NAP
+from streaming_hub.stream import sockets
+from streaming_hub.stream.disk import DiskReader
+from streaming_hub.stream.frames import goodbye, heartbeat
+from streaming_hub.stream.hub import Wait
+from streaming_hub.stream.open_stream import Stats, Stream
+from streaming_hub.stream.pauses import NAP
+from streaming_hub.stream.takeback import cut
 
 if TYPE_CHECKING:
     from _socket import socket as BareSocket  # noqa: N812 - the C type has a lower-case name
 
-    from hub.broadcast import Hub
-    from hub.subscriber import Subscriber
+    from streaming_hub.stream.hub import Hub
+    from streaming_hub.stream.subscriber import Subscriber
 
-log = logging.getLogger("hub.streaming")
+log = logging.getLogger("streaming_hub.stream")
 
 TURN: Final = 0.002
 """Seconds of sending after which the loop gets a turn."""

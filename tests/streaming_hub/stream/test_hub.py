@@ -13,16 +13,16 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-import hub.broadcast as module
-import hub.fetching as fetching
 import streaming_hub.history.sqlite as sqlite_module
-from hub.broadcast import Hub, Wait
-from hub.erasing import erase
+import streaming_hub.stream.hub as module
+import streaming_hub.stream.pages as fetching
 from streaming_hub.errors import Unavailable
 from streaming_hub.events import cursor
 from streaming_hub.events.interest import EVERYTHING, Interest
 from streaming_hub.events.stored import Entry, Limit, encode
 from streaming_hub.history.sqlite import SqliteHistory
+from streaming_hub.stream.erasing import erase
+from streaming_hub.stream.hub import Hub, Wait
 from tests.streaming_hub.making import (
     NOW,
     frames,
@@ -37,8 +37,8 @@ from tests.streaming_hub.making import (
 )
 
 if TYPE_CHECKING:
-    from hub.subscriber import Subscriber
     from streaming_hub.events.posted import Event
+    from streaming_hub.stream.subscriber import Subscriber
 
 ROOM_A = Interest(rooms=frozenset("a"))
 KINDS = ["note", "usage", "interim", "interim", "final"]

@@ -10,9 +10,9 @@ from streaming_hub.events.interest import keys_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from hub.subscriber import Subscriber
     from streaming_hub.events.interest import Interest
     from streaming_hub.events.stored import Entry
+    from streaming_hub.stream.subscriber import Subscriber
 
 
 class Group:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from hub.subscriber import Batch
+from streaming_hub.stream.subscriber import Batch
 
 if TYPE_CHECKING:
     from streaming_hub.events.interest import Interest

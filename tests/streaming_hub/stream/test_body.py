@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from hub.broadcast import Hub
-from hub.streaming.body import StreamBody
 from streaming_hub.events.interest import EVERYTHING, Interest
 from streaming_hub.history.sqlite import SqliteHistory
+from streaming_hub.stream.body import StreamBody
+from streaming_hub.stream.hub import Hub
 from tests.streaming_hub.making import (
     NOW,
     frames,
