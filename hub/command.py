@@ -14,14 +14,14 @@ import gevent
 from gevent.event import Event
 
 from hub.agent_mode import choose_mode
-from hub.serving import begin
-from hub.streaming.server import Server, listen
 from hub.web.access import refuse_open_off_loopback
 from hub.web.services import services_of
 from streaming_hub import __version__, logs
 from streaming_hub.access import OPERATE, PUBLISH, SUBSCRIBE
 from streaming_hub.access.address import parse_address
 from streaming_hub.errors import SettingsError, StorageError
+from streaming_hub.server.server import Server, listen
+from streaming_hub.server.serving import begin
 from streaming_hub.settings import (
     AGENT_TABLE,
     TABLE,

@@ -18,13 +18,13 @@ import gevent
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIHandler, PyWSGIServer
 
-from hub.serving import begin
-from hub.streaming.environ import WRITER_KEY
-from hub.streaming.server import BoundedMixin, HandoverMixin
 from hub.web.access import refuse_open_off_loopback
 from hub.web.services import services_of
 from streaming_hub import logs
 from streaming_hub.errors import SettingsError
+from streaming_hub.server.environ import WRITER_KEY
+from streaming_hub.server.server import BoundedMixin, HandoverMixin
+from streaming_hub.server.serving import begin
 
 if TYPE_CHECKING:
     from hub.web.services import Services

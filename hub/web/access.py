@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from flask import request
 
-from hub.streaming.environ import field_key
 from hub.web.services import services
 from streaming_hub.access import (
     ANONYMOUS,
@@ -33,6 +32,7 @@ from streaming_hub.errors import (
     Unauthorized,
 )
 from streaming_hub.events.interest import Interest
+from streaming_hub.server.environ import field_key
 
 if TYPE_CHECKING:
     from flask import Flask

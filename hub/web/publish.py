@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from flask import Blueprint, Response, request
 
-from hub.streaming.environ import BODY_KEY
 from hub.web import access, answers, headers
 from hub.web.services import services
 from streaming_hub.access import PUBLISH, require_room
 from streaming_hub.access.limits import Action
 from streaming_hub.errors import BadRequest, Unavailable, UnsupportedMedia
 from streaming_hub.events import posted
+from streaming_hub.server.environ import BODY_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from hub.streaming.environ import BODY_KEY, STREAM_PATH
 from hub.web import access, answers, publish, stream
+from streaming_hub.server.environ import BODY_KEY, STREAM_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from flask import Blueprint, Response, request
 
-from hub.streaming.environ import STREAM_PATH
 from hub.web import access, answers, query
 from hub.web.headers import EVERYWHERE
 from hub.web.services import services
@@ -22,6 +21,7 @@ from streaming_hub.errors import (
     Unavailable,
 )
 from streaming_hub.events import cursor, sse
+from streaming_hub.server.environ import STREAM_PATH
 from streaming_hub.stream.body import StreamBody
 from streaming_hub.stream.frames import goodbye
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import requests
 
-from tests.web.wire import PATIENCE
+from tests.streaming_hub.server.wire import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 OWN = ("STREAM_", "LIVEKIT_", "OPENAI_", "AGENT_")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.web.wire import PATIENCE
+from tests.streaming_hub.server.wire import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

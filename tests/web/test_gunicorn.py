@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.web.wire import open_stream
+from tests.streaming_hub.server.wire import open_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable

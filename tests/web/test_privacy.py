@@ -12,8 +12,14 @@ import requests
 
 from hub.web.services import services_of
 from tests.streaming_hub.making import frames
+from tests.streaming_hub.server.wire import (
+    PATIENCE,
+    Answer,
+    connect,
+    open_stream,
+    request_bytes,
+)
 from tests.web.callers import ask, hub, read, stored
-from tests.web.wire import PATIENCE, Answer, connect, open_stream, request_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.web.wire import Answer, ask, connect, open_stream, request_bytes
+from tests.streaming_hub.server.wire import (
+    Answer,
+    ask,
+    connect,
+    open_stream,
+    request_bytes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

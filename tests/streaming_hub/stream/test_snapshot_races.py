@@ -12,7 +12,7 @@ from hub.web import services_of
 from hub.web.services import LOOK_UPS
 from streaming_hub.events import posted
 from streaming_hub.events.interest import EVERYTHING
-from tests.web.wire import PATIENCE
+from tests.streaming_hub.server.wire import PATIENCE
 
 if TYPE_CHECKING:
     from flask import Flask

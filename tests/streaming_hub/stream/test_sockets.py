@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hub.streaming.server import listen
+from streaming_hub.server.server import listen
 from streaming_hub.stream import sockets
 
 if TYPE_CHECKING:

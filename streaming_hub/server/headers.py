@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from hub.streaming.environ import field_key
+from streaming_hub.server.environ import field_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

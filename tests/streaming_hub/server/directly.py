@@ -13,14 +13,14 @@ import gevent
 import gevent.event
 
 from flask_server import create_app
-from hub.streaming import direct
-from hub.streaming.environ import STREAM_PATH
 from hub.web.services import services_of
+from streaming_hub.server import direct
+from streaming_hub.server.environ import STREAM_PATH
 from streaming_hub.settings import Settings
 from streaming_hub.stream import sockets
-from tests.hub.streaming.serving import House, until
 from tests.streaming_hub.making import posted
-from tests.web.wire import Answer, request_bytes
+from tests.streaming_hub.server.running import House, until
+from tests.streaming_hub.server.wire import Answer, request_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

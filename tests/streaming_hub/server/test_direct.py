@@ -6,11 +6,11 @@ import inspect
 
 import pytest
 
-from hub.streaming import direct
-from hub.streaming.environ import STREAM_PATH
-from tests.hub.streaming import directly
+from streaming_hub.server import direct
+from streaming_hub.server.environ import STREAM_PATH
+from tests.streaming_hub.server import directly
+from tests.streaming_hub.server.wire import request_bytes
 from tests.streaming_hub.stream import child
-from tests.web.wire import request_bytes
 
 HELPERS = {"told", "descriptors", "let_a_crowd_in"}
 SCENARIOS = [

@@ -6,14 +6,14 @@ import inspect
 
 import pytest
 
-from tests.hub.streaming import serving
+from tests.streaming_hub.server import running
 from tests.streaming_hub.stream import child
 
 HELPERS = {"until", "handlers"}
 SCENARIOS = [
     name
-    for name, function in inspect.getmembers(serving, inspect.isfunction)
-    if function.__module__ == serving.__name__ and name not in HELPERS
+    for name, function in inspect.getmembers(running, inspect.isfunction)
+    if function.__module__ == running.__name__ and name not in HELPERS
 ]
 
 

@@ -14,8 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.streaming_hub.server.wire import (
+    PATIENCE,
+    Answer,
+    ask,
+    connect,
+    open_stream,
+    request_bytes,
+)
 from tests.web.server import ROOT
-from tests.web.wire import PATIENCE, Answer, ask, connect, open_stream, request_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

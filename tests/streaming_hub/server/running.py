@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
-from hub.streaming import server as module
-from hub.streaming.environ import STREAM_PATH
-from hub.streaming.server import Handler, Server, listen
 from streaming_hub.events.interest import EVERYTHING
+from streaming_hub.server import server as module
+from streaming_hub.server.environ import STREAM_PATH
+from streaming_hub.server.server import Handler, Server, listen
 from streaming_hub.stream.body import StreamBody
 from streaming_hub.stream.hub import Hub
 from streaming_hub.stream.writer import Writer
 from tests.streaming_hub.making import NOW, memory, posted
-from tests.web.wire import Answer, request_bytes
+from tests.streaming_hub.server.wire import Answer, request_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

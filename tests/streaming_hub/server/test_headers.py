@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import timeit
 
-from hub.streaming.headers import MAX_LINE, Headers
+from streaming_hub.server.headers import MAX_LINE, Headers
 
 
 def seconds_for(filling: bytes) -> float:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from tests.web.wire import PATIENCE, open_stream
+from tests.streaming_hub.server.wire import PATIENCE, open_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What serving begins with: hub.serving."""
+"""What serving begins with: streaming_hub.server.serving."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_streams_are_capped_by_the_descriptors_there_are(hard: int, most: int) -
         monkey.patch_all()
         import resource
         from flask_server import create_app
-        from hub.serving import begin
+        from streaming_hub.server.serving import begin
         from streaming_hub.settings import Settings
         from hub.web import services_of
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(100, {hard}), {hard}))

@@ -22,12 +22,12 @@ import gevent
 import msgspec
 from gevent import pywsgi
 
-from hub.streaming.direct import DirectMixin
-from hub.streaming.environ import BODY_KEY, WRITER_KEY
-from hub.streaming.headers import Headers, response_head
 from streaming_hub.events import sse
 from streaming_hub.events.posted import MAX_BATCH_BYTES
 from streaming_hub.logs import Gate
+from streaming_hub.server.direct import DirectMixin
+from streaming_hub.server.environ import BODY_KEY, WRITER_KEY
+from streaming_hub.server.headers import Headers, response_head
 from streaming_hub.stream import sockets
 from streaming_hub.stream.body import StreamBody
 from streaming_hub.stream.pauses import NAP

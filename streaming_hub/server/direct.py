@@ -22,8 +22,8 @@ import gevent
 from gevent.pywsgi import format_date_time
 from gevent.socket import socket as GeventSocket  # noqa: N812 - gevent's name for it
 
-from hub.streaming.environ import BODY_KEY, STREAM_PATH, WRITER_KEY
-from hub.streaming.headers import Headers, response_head
+from streaming_hub.server.environ import BODY_KEY, STREAM_PATH, WRITER_KEY
+from streaming_hub.server.headers import Headers, response_head
 from streaming_hub.stream import sockets
 from streaming_hub.stream.body import StreamBody
 
