@@ -19,7 +19,6 @@ from hub.livekit.service import Service
 from hub.livekit.tokens import Minter
 from hub.metrics import Metrics
 from hub.private_folder import private_folder
-from hub.rooms import RoomStates
 from hub.session_watch import SessionWatch
 from hub.supervisor import Supervisor
 from streaming_hub.access import Authenticator
@@ -30,6 +29,7 @@ from streaming_hub.events.redaction import Redaction
 from streaming_hub.history import open_history
 from streaming_hub.history.housekeeper import Housekeeper, at_once
 from streaming_hub.logs import Gate
+from streaming_hub.rooms.current import RoomStates
 from streaming_hub.stream.hub import Hub
 from streaming_hub.stream.latency import Latency
 

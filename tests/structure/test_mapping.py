@@ -22,7 +22,7 @@ ELSEWHERE: dict[str, str] = {
     "hub.command": "tests/test_flask_server.py",
     "streaming_hub.stream.counters": "tests/web/test_metrics.py",  # where they are read
     "streaming_hub.stream.pages": "tests/streaming_hub/stream/test_hub.py",  # which it was a part of
-    "hub.room_state": "tests/hub/test_conversation.py",  # which reads what it keeps
+    "streaming_hub.rooms.facts": "tests/streaming_hub/rooms/test_state.py",  # which reads what it keeps
     "streaming_hub.events.types.snapshot": "tests/web/test_web_openapi.py",  # types, held against answers
     "hub.session_watch": "tests/web/test_lease.py",
     "streaming_hub.settings.values": "tests/streaming_hub/settings/test_settings.py",

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.conversation import Rooms
-from hub.room_state import HANDLERS, Limits
+from streaming_hub.rooms.facts import HANDLERS, Limits
+from streaming_hub.rooms.state import Rooms
 
 TINY = Limits(segments=2, order=3, people=2, sessions=2, tools=1)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import hub.rooms as module
-from hub.rooms import RoomStates
+import streaming_hub.rooms.current as module
 from streaming_hub.events.interest import EVERYTHING, Interest
+from streaming_hub.rooms.current import RoomStates
 from tests.streaming_hub.making import hub_over, posted
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from heapq import nlargest
 from typing import TYPE_CHECKING, Any
 
-from hub.room_state import Limits, View, string_field
+from streaming_hub.rooms.facts import Limits, View, string_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

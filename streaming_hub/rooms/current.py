@@ -1,4 +1,4 @@
-"""The rooms' present state, kept up to date from the history when somebody asks. The reducer is hub.conversation."""
+"""The rooms' present state, kept up to date from the history when somebody asks. The reducer is streaming_hub.rooms.state."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from hub.conversation import Rooms
 from streaming_hub.events.interest import EVERYTHING
 from streaming_hub.events.stored import Limit
+from streaming_hub.rooms.state import Rooms
 from streaming_hub.stream.pauses import NAP
 
 if TYPE_CHECKING:
