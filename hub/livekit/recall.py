@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from hub.livekit.service import ServiceError
+from streaming_hub.livekit.server_api import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
-    from hub.livekit.service import Present, Service
+    from streaming_hub.livekit.server_api import Present, Service
 
-log = logging.getLogger("hub.livekit")
+log = logging.getLogger("streaming_hub.livekit")
 
 MAX_ROOMS: Final = 1000
 ATTEMPTS: Final = 5

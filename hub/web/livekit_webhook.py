@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from flask import Blueprint, Response, request
 
-from hub.livekit import webhooks
 from hub.web import access, answers
 from hub.web.services import services
 from streaming_hub.errors import Unavailable, UnsupportedMedia
+from streaming_hub.livekit import webhooks
 
 if TYPE_CHECKING:
     from hub.livekit.recall import Recall

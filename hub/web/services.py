@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from flask import current_app
 
 from hub.livekit.recall import Recall
-from hub.livekit.service import Service
-from hub.livekit.tokens import Minter
 from hub.metrics import Metrics
 from hub.private_folder import private_folder
 from hub.session_watch import SessionWatch
@@ -28,6 +26,8 @@ from streaming_hub.events import posted
 from streaming_hub.events.redaction import Redaction
 from streaming_hub.history import open_history
 from streaming_hub.history.housekeeper import Housekeeper, at_once
+from streaming_hub.livekit.server_api import Service
+from streaming_hub.livekit.tokens import Minter
 from streaming_hub.logs import Gate
 from streaming_hub.rooms.current import RoomStates
 from streaming_hub.stream.hub import Hub

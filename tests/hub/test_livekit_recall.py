@@ -11,8 +11,13 @@ import jwt
 import pytest
 
 from hub.livekit.recall import ATTEMPTS, SENDINGS, Pace, Recall, needs_agent
-from hub.livekit.service import Open, Present, Service, ServiceError
-from hub.livekit.tokens import Minter
+from streaming_hub.livekit.server_api import (
+    Open,
+    Present,
+    Service,
+    ServiceError,
+)
+from streaming_hub.livekit.tokens import Minter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

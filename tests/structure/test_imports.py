@@ -33,7 +33,7 @@ PURE = (
     "streaming_hub.events.stored",
     "streaming_hub.events.interest",
     "streaming_hub.stream.latency",
-    "hub.livekit.webhooks",
+    "streaming_hub.livekit.webhooks",
     "streaming_hub.access.origin",
     "streaming_hub.rooms.facts",
     "streaming_hub.events.types.snapshot",
@@ -129,7 +129,7 @@ def test_the_hub_imports_no_livekit_agents() -> None:
 def test_http_requests_are_made_in_few_places() -> None:
     clients = ("requests", "httpx", "aiohttp", "urllib3", "urllib.request", "http.client")
     assert users(AGENT, *clients) == {"agent.poster"}
-    assert users(HUB, *clients) == {"hub.livekit.service"}
+    assert users(HUB, *clients) == {"streaming_hub.livekit.server_api"}
 
 
 @pytest.mark.parametrize("module", PURE)

@@ -10,7 +10,13 @@ import pytest
 from flask_server import create_app
 from hub.web.services import services_of
 from streaming_hub.settings import Settings
-from tests.hub.livekit_webhooks import KEY, SECRET, body, participant, sign
+from tests.streaming_hub.livekit.signed import (
+    KEY,
+    SECRET,
+    body,
+    participant,
+    sign,
+)
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from hub.livekit.tokens import TokenRequest
-from hub.livekit.webhooks import Webhook
 from hub.web.answer_types import Token, WebhookTaken
 from hub.web.livekit_webhook import PATH
 from hub.web.openapi.endpoint import Answer, Content, Endpoint, json, ok
@@ -18,6 +16,8 @@ from streaming_hub.errors import (
     Unavailable,
     UnsupportedMedia,
 )
+from streaming_hub.livekit.tokens import TokenRequest
+from streaming_hub.livekit.webhooks import Webhook
 
 GROUP: Final = "LiveKit"
 

@@ -1,4 +1,4 @@
-"""Event types made from livekit-server's own webhooks. Fields as hub/livekit/webhooks.py makes them."""
+"""Event types made from livekit-server's own webhooks. Fields as streaming_hub/livekit/webhooks.py makes them."""
 
 from __future__ import annotations
 

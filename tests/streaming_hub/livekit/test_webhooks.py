@@ -9,10 +9,17 @@ from typing import Any
 import pytest
 from livekit import api
 
-from hub.livekit import webhooks
 from streaming_hub.errors import HubError, InvalidEvent, Unauthorized
 from streaming_hub.events import posted
-from tests.hub.livekit_webhooks import KEY, NOW, SECRET, body, participant, sign
+from streaming_hub.livekit import webhooks
+from tests.streaming_hub.livekit.signed import (
+    KEY,
+    NOW,
+    SECRET,
+    body,
+    participant,
+    sign,
+)
 
 JOINED = body("participant_joined", participant=participant("alice", name="Alice"))
 

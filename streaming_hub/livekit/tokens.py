@@ -69,7 +69,6 @@ class Minter:
 
     def __init__(self, api_key: str, api_secret: str, agent_name: str = "") -> None:
         from google.protobuf import json_format  # noqa: PLC0415 - costs time and memory; see the module's text
-
         from livekit import api  # noqa: PLC0415
 
         self._api: Any = api
