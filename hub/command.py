@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 from gevent.event import Event
 
-from hub.agent_mode import choose_mode
 from hub.web.access import refuse_open_off_loopback
 from hub.web.services import services_of
 from streaming_hub import __version__, logs
 from streaming_hub.access import OPERATE, PUBLISH, SUBSCRIBE
 from streaming_hub.access.address import parse_address
+from streaming_hub.agents.mode import choose_mode
 from streaming_hub.errors import SettingsError, StorageError
 from streaming_hub.server.server import Server, listen
 from streaming_hub.server.serving import begin

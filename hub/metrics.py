@@ -18,8 +18,8 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from hub.supervisor.states import State
 from streaming_hub import __version__
+from streaming_hub.agents.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

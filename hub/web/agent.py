@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 from flask import Blueprint, Response
 
-from hub.agent_mode import choose_mode
-from hub.supervisor import State, SupervisorClosedError
 from hub.web import access, answers
 from hub.web.services import services
 from streaming_hub.access import OPERATE, require_room
 from streaming_hub.access.limits import Action
+from streaming_hub.agents import State, SupervisorClosedError
+from streaming_hub.agents.mode import choose_mode
 from streaming_hub.errors import Unavailable
 
 if TYPE_CHECKING:
-    from hub.supervisor import AgentStatus
     from hub.web.answer_types import AgentAnswer
+    from streaming_hub.agents import AgentStatus
 
 blueprint = Blueprint("agent", __name__)
 

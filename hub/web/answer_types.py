@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from msgspec import Meta
 
-from hub.supervisor.states import State
+from streaming_hub.agents.states import State
 from streaming_hub.events.types.snapshot import RoomSummary
 
 Mode = Annotated[str, Meta(extra_json_schema={"enum": ["livekit", "rehearsal"]})]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 from flask import Blueprint, Response
 
-from hub.sessions import DEFAULT_LEASE, MAX_LEASE, MIN_LEASE
 from hub.web import access, answers
 from hub.web.services import services
 from streaming_hub.access import PUBLISH, require_room
+from streaming_hub.agents.leases import DEFAULT_LEASE, MAX_LEASE, MIN_LEASE
 
 if TYPE_CHECKING:
     from hub.web.answer_types import Lease

@@ -12,8 +12,8 @@ from streaming_hub.errors import Unavailable, UnsupportedMedia
 from streaming_hub.livekit import webhooks
 
 if TYPE_CHECKING:
-    from hub.livekit.recall import Recall
     from hub.web.answer_types import WebhookTaken
+    from streaming_hub.agents.recall import Recall
     from streaming_hub.events.posted import Event
 
 blueprint = Blueprint("livekit_webhook", __name__)

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from flask import current_app
 
-from hub.livekit.recall import Recall
 from hub.metrics import Metrics
-from hub.private_folder import private_folder
-from hub.session_watch import SessionWatch
-from hub.supervisor import Supervisor
 from streaming_hub.access import Authenticator
 from streaming_hub.access.address import TrustedProxies
 from streaming_hub.access.limits import Limits
+from streaming_hub.agents import Supervisor
+from streaming_hub.agents.recall import Recall
+from streaming_hub.agents.session_watch import SessionWatch
+from streaming_hub.agents.spool_folder import private_folder
 from streaming_hub.events import posted
 from streaming_hub.events.redaction import Redaction
 from streaming_hub.history import open_history

@@ -11,9 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from hub.supervisor import Policy, State
-from hub.supervisor.states import TRANSITIONS
-from tests.hub.agents import Watched, bytes_written, is_alive, open_descriptors, until
+from streaming_hub.agents import Policy, State
+from streaming_hub.agents.states import TRANSITIONS
+from tests.streaming_hub.agents.watched import (
+    Watched,
+    bytes_written,
+    is_alive,
+    open_descriptors,
+    until,
+)
 
 pytestmark = pytest.mark.faults
 

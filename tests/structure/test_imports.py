@@ -19,7 +19,7 @@ AGENT = modules("agent")
 
 PURE = (
     "streaming_hub.access.address",
-    "hub.agent_mode",
+    "streaming_hub.agents.mode",
     "streaming_hub.stream.audience",
     "streaming_hub.access",
     "hub.bodies",
@@ -37,13 +37,13 @@ PURE = (
     "streaming_hub.access.origin",
     "streaming_hub.rooms.facts",
     "streaming_hub.events.types.snapshot",
-    "hub.sessions",
+    "streaming_hub.agents.leases",
     "streaming_hub.settings.values",
     "streaming_hub.events.sse",
     "streaming_hub.stream.frames",
     "streaming_hub.stream.headers",
-    "hub.supervisor.logs",
-    "hub.supervisor.states",
+    "streaming_hub.agents.output",
+    "streaming_hub.agents.states",
     "streaming_hub.wording",
     "agent.bridge",
     "agent.conversation",
@@ -109,12 +109,14 @@ def test_only_the_web_room_and_the_entry_point_import_flask() -> None:
 def test_only_streaming_knows_sockets_and_the_agents_control_line() -> None:
     # The supervisor's one socket is its end of the pair that leads to the agent process.
     found = users(HUB, "socket", "_socket", "socketserver", "ssl", "selectors", typing=False)
-    assert {name for name in found if not belongs(name, "streaming_hub.stream")} == {"hub.supervisor.process"}
+    assert {name for name in found if not belongs(name, "streaming_hub.stream")} == {
+        "streaming_hub.agents.process"
+    }
 
 
 def test_only_the_supervisor_knows_subprocess() -> None:
     found = users(HUB, "subprocess", "multiprocessing", "pty")
-    assert {name for name in found if not belongs(name, "hub.supervisor")} == set()
+    assert {name for name in found if not belongs(name, "streaming_hub.agents")} == set()
     assert found
 
 

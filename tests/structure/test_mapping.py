@@ -24,7 +24,7 @@ ELSEWHERE: dict[str, str] = {
     "streaming_hub.stream.pages": "tests/streaming_hub/stream/test_hub.py",  # which it was a part of
     "streaming_hub.rooms.facts": "tests/streaming_hub/rooms/test_state.py",  # which reads what it keeps
     "streaming_hub.events.types.snapshot": "tests/web/test_web_openapi.py",  # types, held against answers
-    "hub.session_watch": "tests/web/test_lease.py",
+    "streaming_hub.agents.session_watch": "tests/web/test_lease.py",
     "streaming_hub.settings.values": "tests/streaming_hub/settings/test_settings.py",
     "hub.web.agent": "tests/browser/test_whole_path.py",
     "hub.web.answer_types": "tests/web/test_web_openapi.py",

@@ -137,7 +137,7 @@ def test_states_that_cannot_be_stored_are_told_in_order_with_what_ended(
 def test_what_waits_to_be_told_is_bounded_and_is_erased_with_its_session(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("hub.session_watch.MAX_UNTOLD", 3)
+    monkeypatch.setattr("streaming_hub.agents.session_watch.MAX_UNTOLD", 3)
     app = client()
     parts = services_of(app.application)
     post(app, STARTED, key=parts.agent_key)

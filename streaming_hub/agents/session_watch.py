@@ -1,4 +1,4 @@
-"""Ends the sessions that cannot end themselves. The rules are in hub.sessions; here are the clock and the lock.
+"""Ends the sessions that cannot end themselves. The rules are in streaming_hub.agents.leases; here are the clock and the lock.
 
 What the hub has to say by itself is kept here while the history cannot write (a full disk), and told at a later look:
 nobody else would send it again.
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from hub.sessions import AGENT_STOPPED, Sessions
+from streaming_hub.agents.leases import AGENT_STOPPED, Sessions
 from streaming_hub.errors import Unavailable
 from streaming_hub.events import posted as events
 from streaming_hub.events.interest import Interest
@@ -24,8 +24,8 @@ from streaming_hub.events.stored import Limit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from hub.livekit.recall import Recall
-    from hub.sessions import Session
+    from streaming_hub.agents.leases import Session
+    from streaming_hub.agents.recall import Recall
     from streaming_hub.events.posted import Event
     from streaming_hub.stream.hub import Hub
 
@@ -38,7 +38,7 @@ MAX_UNTOLD: Final = 1_000
 """Events of the hub's own that wait for a history that cannot write; of more the oldest are lost."""
 HERE: Final = frozenset({"ready", "running"})
 
-log = logging.getLogger("hub.sessions")
+log = logging.getLogger("streaming_hub.agents.leases")
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -96,7 +96,7 @@ class SessionWatch:
         """Take in a state of the agent process.
 
         Args:
-            state: see hub.supervisor.states.
+            state: see streaming_hub.agents.states.
             in_rooms: whether it works in LiveKit's rooms; not in rehearsal.
             trouble: whether it gets no new rooms for now, though it runs.
 

@@ -8,9 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.supervisor.logs import LINE_LIMIT, Cleaner, Splitter, Tail, levelled
-from hub.supervisor.process import exit_name, parse_told
-from hub.supervisor.states import ALIVE, TRANSITIONS, Past, Policy, State, after_told, judge
+from streaming_hub.agents.output import (
+    LINE_LIMIT,
+    Cleaner,
+    Splitter,
+    Tail,
+    levelled,
+)
+from streaming_hub.agents.process import exit_name, parse_told
+from streaming_hub.agents.states import (
+    ALIVE,
+    TRANSITIONS,
+    Past,
+    Policy,
+    State,
+    after_told,
+    judge,
+)
 
 POLICY = Policy(first_delay=1.0, max_delay=10.0, quick=60.0, limit=4)
 

@@ -17,9 +17,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hub.supervisor.logs import LINES_KEPT, Cleaner, Tail, levelled
-from hub.supervisor.process import WITHHELD, Child, Told, exit_name, parse_told
-from hub.supervisor.report import (
+from streaming_hub.agents.output import (
+    LINES_KEPT,
+    Cleaner,
+    Tail,
+    levelled,
+)
+from streaming_hub.agents.process import (
+    WITHHELD,
+    Child,
+    Told,
+    exit_name,
+    parse_told,
+)
+from streaming_hub.agents.report import (
     AgentStatus,
     Outbox,
     Started,
@@ -27,7 +38,15 @@ from hub.supervisor.report import (
     given_up_sentence,
     late_sentence,
 )
-from hub.supervisor.states import ALIVE, TRANSITIONS, Past, Policy, State, after_told, judge
+from streaming_hub.agents.states import (
+    ALIVE,
+    TRANSITIONS,
+    Past,
+    Policy,
+    State,
+    after_told,
+    judge,
+)
 from streaming_hub.logs import Gate
 
 if TYPE_CHECKING:

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import pytest
 
-from hub.livekit.recall import ATTEMPTS, SENDINGS, Pace, Recall, needs_agent
+from streaming_hub.agents.recall import (
+    ATTEMPTS,
+    SENDINGS,
+    Pace,
+    Recall,
+    needs_agent,
+)
 from streaming_hub.livekit.server_api import (
     Open,
     Present,

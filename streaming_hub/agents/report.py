@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hub.supervisor.states import Policy, State
+    from streaming_hub.agents.states import Policy, State
 
 logger = logging.getLogger(__name__)
 

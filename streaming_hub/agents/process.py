@@ -20,8 +20,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hub.supervisor.logs import Splitter
-from hub.supervisor.states import State
+from streaming_hub.agents.output import Splitter
+from streaming_hub.agents.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.sessions import AFTERMATH, DEFAULT_LEASE, MAX_LIVE, MAX_REMEMBERED, Session, Sessions
+from streaming_hub.agents.leases import (
+    AFTERMATH,
+    DEFAULT_LEASE,
+    MAX_LIVE,
+    MAX_REMEMBERED,
+    Session,
+    Sessions,
+)
 from streaming_hub.events import posted
 from tests.streaming_hub.making import posted
 

@@ -3,8 +3,8 @@
 `states` and `logs` are pure, `process` is one child, `report` is what is told, `watch` ties them together.
 """
 
-from hub.supervisor.report import AgentStatus, Started
-from hub.supervisor.states import Policy, State
-from hub.supervisor.watch import Supervisor, SupervisorClosedError
+from streaming_hub.agents.report import AgentStatus, Started
+from streaming_hub.agents.states import Policy, State
+from streaming_hub.agents.supervisor import Supervisor, SupervisorClosedError
 
 __all__ = ["AgentStatus", "Policy", "Started", "State", "Supervisor", "SupervisorClosedError"]

@@ -11,10 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from hub.supervisor import Policy, State, SupervisorClosedError
-from tests.hub.agents import QUICK, Watched, bytes_written, is_alive, open_descriptors, until
+from streaming_hub.agents import Policy, State, SupervisorClosedError
+from tests.streaming_hub.agents.watched import (
+    QUICK,
+    Watched,
+    bytes_written,
+    is_alive,
+    open_descriptors,
+    until,
+)
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PATIENT = Policy(start_timeout=20.0, first_delay=300.0, max_delay=300.0)
 """A policy whose restarts come after any test has ended."""
 

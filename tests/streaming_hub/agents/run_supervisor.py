@@ -17,8 +17,8 @@ import threading
 import time
 from dataclasses import asdict
 
-from hub.supervisor import Policy
-from tests.hub.agents import Watched, until
+from streaming_hub.agents import Policy
+from tests.streaming_hub.agents.watched import Watched, until
 
 
 class Ticker:

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from hub.supervisor import Policy, Supervisor
+from streaming_hub.agents import Policy, Supervisor
 
 FAKE = str(Path(__file__).with_name("fake_agent.py"))
 QUICK = Policy(start_timeout=20.0, failed_grace=0.2, first_delay=0.02, max_delay=0.1, limit=3)

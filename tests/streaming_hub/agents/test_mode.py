@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hub.agent_mode import choose_mode
+from streaming_hub.agents.mode import choose_mode
 from streaming_hub.settings import Settings
 
 URL = "ws://localhost:7880"
