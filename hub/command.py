@@ -14,7 +14,6 @@ import gevent
 from gevent.event import Event
 
 from hub.web.access import refuse_open_off_loopback
-from hub.web.services import services_of
 from streaming_hub import __version__, logs
 from streaming_hub.access import OPERATE, PUBLISH, SUBSCRIBE
 from streaming_hub.access.address import parse_address
@@ -22,6 +21,7 @@ from streaming_hub.agents.mode import choose_mode
 from streaming_hub.errors import SettingsError, StorageError
 from streaming_hub.server.server import Server, listen
 from streaming_hub.server.serving import begin
+from streaming_hub.services import services_of
 from streaming_hub.settings import (
     AGENT_TABLE,
     TABLE,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
-    from hub.web.services import Services
+    from streaming_hub.services import Services
 
 log = logging.getLogger("hub")
 

@@ -22,9 +22,9 @@ from hub.web import (
     token,
     vendor,
 )
-from hub.web.services import EXTENSION, Services, services_of
 from hub.web.shortcut import Shortcut
 from streaming_hub.events.posted import MAX_BATCH_BYTES
+from streaming_hub.services import EXTENSION, Services, services_of
 
 if TYPE_CHECKING:
     from flask import Flask

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from flask import request
 
-from hub.web.services import services
 from streaming_hub.access import (
     ANONYMOUS,
     OPERATOR,
@@ -33,12 +32,13 @@ from streaming_hub.errors import (
 )
 from streaming_hub.events.interest import Interest
 from streaming_hub.server.environ import field_key
+from streaming_hub.services import services
 
 if TYPE_CHECKING:
     from flask import Flask
 
-    from hub.web.services import Services
     from streaming_hub.access.address import Client
+    from streaming_hub.services import Services
     from streaming_hub.settings import Settings
 
 Environ = dict[str, Any]

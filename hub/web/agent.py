@@ -8,12 +8,12 @@ import msgspec
 from flask import Blueprint, Response
 
 from hub.web import access, answers
-from hub.web.services import services
 from streaming_hub.access import OPERATE, require_room
 from streaming_hub.access.limits import Action
 from streaming_hub.agents import State, SupervisorClosedError
 from streaming_hub.agents.mode import choose_mode
 from streaming_hub.errors import Unavailable
+from streaming_hub.services import services
 
 if TYPE_CHECKING:
     from hub.web.answer_types import AgentAnswer

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
-    from hub.web.services import Services
+    from streaming_hub.services import Services
 
 ALLOW_HEADERS: Final = [
     "authorization",

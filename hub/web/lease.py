@@ -8,9 +8,9 @@ import msgspec
 from flask import Blueprint, Response
 
 from hub.web import access, answers
-from hub.web.services import services
 from streaming_hub.access import PUBLISH, require_room
 from streaming_hub.agents.leases import DEFAULT_LEASE, MAX_LEASE, MIN_LEASE
+from streaming_hub.services import services
 
 if TYPE_CHECKING:
     from hub.web.answer_types import Lease

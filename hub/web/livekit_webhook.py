@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 from flask import Blueprint, Response, request
 
 from hub.web import access, answers
-from hub.web.services import services
 from streaming_hub.errors import Unavailable, UnsupportedMedia
 from streaming_hub.livekit import webhooks
+from streaming_hub.services import services
 
 if TYPE_CHECKING:
     from hub.web.answer_types import WebhookTaken

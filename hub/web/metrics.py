@@ -5,8 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from hub.web import access, answers
-from hub.web.services import services
 from streaming_hub.access import OPERATE
+from streaming_hub.services import services
 
 blueprint = Blueprint("metrics", __name__)
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from flask import Blueprint, Response
 
 from hub.web import answers, vendor
-from hub.web.services import services
 from streaming_hub import __version__
+from streaming_hub.services import services
 
 if TYPE_CHECKING:
     from hub.web.answer_types import Health

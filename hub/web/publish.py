@@ -9,19 +9,19 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from hub.web import access, answers, headers
-from hub.web.services import services
 from streaming_hub.access import PUBLISH, require_room
 from streaming_hub.access.limits import Action
 from streaming_hub.errors import BadRequest, Unavailable, UnsupportedMedia
 from streaming_hub.events import posted
 from streaming_hub.server.environ import BODY_KEY
+from streaming_hub.services import services
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hub.web.answer_types import BatchPublished, Published
-    from hub.web.services import Services
     from streaming_hub.events.posted import Event
+    from streaming_hub.services import Services
     from streaming_hub.stream.hub import Receipt
 
 blueprint = Blueprint("publish", __name__)

@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, Response
 
 from hub.web import answers
-from hub.web.services import services
+from streaming_hub.services import services
 
 blueprint = Blueprint("reference", __name__)
 

@@ -9,18 +9,18 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from hub.web import access, answers, query
-from hub.web.services import services
 from streaming_hub.access import OPERATE, SUBSCRIBE, require_room
 from streaming_hub.errors import BadRequest, NotFound
 from streaming_hub.events import cursor
 from streaming_hub.events.interest import EVERYTHING, Interest
 from streaming_hub.events.stored import Limit
+from streaming_hub.services import services
 from streaming_hub.stream.erasing import erase
 
 if TYPE_CHECKING:
     from hub.web.answer_types import Erased, EventsPage, RoomList
-    from hub.web.services import Services
     from streaming_hub.events.stored import Entry
+    from streaming_hub.services import Services
 
 blueprint = Blueprint("rooms", __name__)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from wsgiref.types import StartResponse, WSGIApplication
 
-    from hub.web.services import Services
+    from streaming_hub.services import Services
 
     Serve = Callable[[Services, dict[str, Any]], answers.Plain]
 

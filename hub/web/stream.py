@@ -11,7 +11,6 @@ from flask import Blueprint, Response, request
 
 from hub.web import access, answers, query
 from hub.web.headers import EVERYWHERE
-from hub.web.services import services
 from streaming_hub.access import SUBSCRIBE, Expired
 from streaming_hub.access.limits import Action
 from streaming_hub.errors import (
@@ -22,14 +21,15 @@ from streaming_hub.errors import (
 )
 from streaming_hub.events import cursor, sse
 from streaming_hub.server.environ import STREAM_PATH
+from streaming_hub.services import services
 from streaming_hub.stream.body import StreamBody
 from streaming_hub.stream.frames import goodbye
 
 if TYPE_CHECKING:
     from hub.web.answer_types import Ticket
-    from hub.web.services import Services
     from streaming_hub.access.address import Client
     from streaming_hub.events.interest import Interest
+    from streaming_hub.services import Services
 
 blueprint = Blueprint("stream", __name__)
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, request
 
 from hub.web import access, answers
-from hub.web.services import services
 from streaming_hub.access import JOIN, require_room
 from streaming_hub.access.limits import Action
 from streaming_hub.errors import Forbidden, Unavailable, UnsupportedMedia
 from streaming_hub.livekit import tokens
+from streaming_hub.services import services
 
 if TYPE_CHECKING:
     from hub.web.answer_types import Token
-    from hub.web.services import Services
     from streaming_hub.access import Grant
     from streaming_hub.livekit.tokens import TokenRequest
+    from streaming_hub.services import Services
 
 blueprint = Blueprint("token", __name__)
 

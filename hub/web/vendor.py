@@ -11,7 +11,7 @@ from flask import Blueprint, Response, send_file
 from streaming_hub.errors import NotFound
 
 if TYPE_CHECKING:
-    from hub.web.services import Services
+    from streaming_hub.services import Services
 
 blueprint = Blueprint("vendor", __name__)
 

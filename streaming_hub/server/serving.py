@@ -11,7 +11,7 @@ import gevent
 from streaming_hub.stream.writer import Writer
 
 if TYPE_CHECKING:
-    from hub.web.services import Services
+    from streaming_hub.services import Services
 
 SPARE_DESCRIPTORS: Final = 200
 """What is kept from streams for requests, files and the agent."""

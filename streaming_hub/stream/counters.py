@@ -1,4 +1,4 @@
-"""What the hub has done since its start, counted. Pure; hub.metrics shows it to Prometheus."""
+"""What the hub has done since its start, counted. Pure; streaming_hub.metrics shows it to Prometheus."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ ELSEWHERE: dict[str, str] = {
     "hub.web.pages": "tests/web/test_access.py",
     "hub.web.publish": "tests/web/test_publishing.py",
     "hub.web.query": "tests/web/test_reading.py",
-    "hub.web.services": "tests/web/test_access.py",  # which builds it in every shape
+    "streaming_hub.services": "tests/web/test_access.py",  # which builds it in every shape
     "hub.web.shortcut": "tests/web/test_guide.py",  # under the hub's own server, where it is in use
     "hub.web.vendor": "tests/livekit/test_talk.py",
 }

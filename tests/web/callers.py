@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 
 from flask_server import create_app
-from hub.web.services import services_of
+from streaming_hub.services import services_of
 from streaming_hub.settings import Settings
 
 if TYPE_CHECKING:

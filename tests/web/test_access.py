@@ -13,10 +13,10 @@ import pytest
 
 from flask_server import create_app
 from hub.web.access import refuse_open_off_loopback
-from hub.web.services import services_of
 from streaming_hub.access import OPERATE, PUBLISH, SUBSCRIBE
 from streaming_hub.access.origin import operates
 from streaming_hub.errors import SettingsError
+from streaming_hub.services import services_of
 from streaming_hub.settings import Settings
 from tests.web.callers import (
     FAR,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flask_server import create_app
-from hub.web.services import REFUSALS_TOLD_PER_SECOND, services_of
 from streaming_hub.logs import Gate
+from streaming_hub.services import REFUSALS_TOLD_PER_SECOND, services_of
 from streaming_hub.settings import RateLimit, Settings
 from tests.web.callers import (
     FAR,

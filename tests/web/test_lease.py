@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flask_server import create_app
-from hub.web.services import Services, services_of
 from streaming_hub.errors import Unavailable
+from streaming_hub.services import Services, services_of
 from streaming_hub.settings import Settings
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hub.web.services import services_of
 from streaming_hub.access import ANONYMOUS, VIEWER, Grant
 from streaming_hub.access.address import Client
 from streaming_hub.access.limits import (
@@ -17,6 +16,7 @@ from streaming_hub.access.limits import (
     Limits,
 )
 from streaming_hub.errors import TooMany
+from streaming_hub.services import services_of
 from streaming_hub.settings import RateLimit, Settings
 from tests.web.callers import FAR, KEYS, OPERATOR_KEY, PUBLISH_KEY, SUBSCRIBE_KEY, ask, bearer, hub, read
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flask_server import create_app
-from hub.web.services import services_of
+from streaming_hub.services import services_of
 from streaming_hub.settings import Settings
 from tests.streaming_hub.livekit.signed import (
     KEY,

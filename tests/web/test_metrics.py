@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from hub.web.services import services_of
+from streaming_hub.services import services_of
 from streaming_hub.stream.counters import MAX_TYPES, OTHER_TYPES
 from streaming_hub.stream.writer import Stats
 from tests.web.callers import ask, hub, read

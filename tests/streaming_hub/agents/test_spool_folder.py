@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hub.web.services import Services, agent_environ
 from streaming_hub.agents.spool_folder import private_folder
+from streaming_hub.services import Services, agent_environ
 from streaming_hub.settings import Settings
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ import gevent
 import gevent.event
 
 from flask_server import create_app
-from hub.web.services import services_of
 from streaming_hub.server import direct
 from streaming_hub.server.environ import STREAM_PATH
+from streaming_hub.services import services_of
 from streaming_hub.settings import Settings
 from streaming_hub.stream import sockets
 from tests.streaming_hub.making import posted

@@ -14,11 +14,11 @@ import pytest
 from gevent.event import Event
 
 from flask_server import create_app
-from hub.web.services import services_of
 from streaming_hub.logs import Gate
 from streaming_hub.server import server as server_module
 from streaming_hub.server.headers import MAX_FIELDS, MAX_HEAD, MAX_LINE
 from streaming_hub.server.server import MAX_BODY, Server, listen
+from streaming_hub.services import services_of
 from streaming_hub.settings import Settings
 from streaming_hub.stream.writer import Writer
 

@@ -33,7 +33,7 @@ STATES: Final = tuple(state.value for state in State)
 
 
 class Sources(Protocol):
-    """Where the figures are read: hub.web.services.Services."""
+    """Where the figures are read: streaming_hub.services.Services."""
 
     hub: Hub
     publishing: Latency

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from flask import current_app
 
-from hub.metrics import Metrics
 from streaming_hub.access import Authenticator
 from streaming_hub.access.address import TrustedProxies
 from streaming_hub.access.limits import Limits
@@ -29,6 +28,7 @@ from streaming_hub.history.housekeeper import Housekeeper, at_once
 from streaming_hub.livekit.server_api import Service
 from streaming_hub.livekit.tokens import Minter
 from streaming_hub.logs import Gate
+from streaming_hub.metrics import Metrics
 from streaming_hub.rooms.current import RoomStates
 from streaming_hub.stream.hub import Hub
 from streaming_hub.stream.latency import Latency
