@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from hub import command, web
+from hub import command
 from streaming_hub import settings as hub_settings
+from streaming_hub import web
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

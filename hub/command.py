@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 from gevent.event import Event
 
-from hub.web.access import refuse_open_off_loopback
 from streaming_hub import __version__, logs
 from streaming_hub.access import OPERATE, PUBLISH, SUBSCRIBE
 from streaming_hub.access.address import parse_address
@@ -28,6 +27,7 @@ from streaming_hub.settings import (
     Settings,
     load,
 )
+from streaming_hub.web.callers import refuse_open_off_loopback
 from streaming_hub.wording import listing, not_set
 
 if TYPE_CHECKING:

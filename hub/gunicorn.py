@@ -18,13 +18,13 @@ import gevent
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIHandler, PyWSGIServer
 
-from hub.web.access import refuse_open_off_loopback
 from streaming_hub import logs
 from streaming_hub.errors import SettingsError
 from streaming_hub.server.environ import WRITER_KEY
 from streaming_hub.server.server import BoundedMixin, HandoverMixin
 from streaming_hub.server.serving import begin
 from streaming_hub.services import services_of
+from streaming_hub.web.callers import refuse_open_off_loopback
 
 if TYPE_CHECKING:
     from streaming_hub.services import Services

@@ -16,7 +16,7 @@
     SettingsError               a setting is malformed: the server does not start
     StorageError                the history cannot be opened: the server does not start
 
-Views raise these; one error handler in hub.web turns them into problem+json. Nothing else builds error JSON.
+Views raise these; one error handler in streaming_hub.web turns them into problem+json. Nothing else builds error JSON.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
-from hub import bodies
 from streaming_hub.errors import InvalidBody
+from streaming_hub.web import bodies
 
 if TYPE_CHECKING:
     from livekit.protocol.room import RoomConfiguration

@@ -22,7 +22,7 @@ PURE = (
     "streaming_hub.agents.mode",
     "streaming_hub.stream.audience",
     "streaming_hub.access",
-    "hub.bodies",
+    "streaming_hub.web.bodies",
     "streaming_hub.rooms.state",
     "streaming_hub.stream.counters",
     "streaming_hub.events.cursor",
@@ -102,8 +102,8 @@ def test_nothing_that_ships_imports_tests_or_benchmarks() -> None:
 def test_only_the_web_room_and_the_entry_point_import_flask() -> None:
     # hub.command names the Flask class in its types; it calls nothing of it.
     found = users(HUB, "flask", "flask_cors", "flask_limiter", "werkzeug", typing=False)
-    assert {name for name in found if not belongs(name, "hub.web", "flask_server")} == set()
-    assert "hub.web.stream" in found
+    assert {name for name in found if not belongs(name, "streaming_hub.web", "flask_server")} == set()
+    assert "streaming_hub.web.api.stream" in found
 
 
 def test_only_streaming_knows_sockets_and_the_agents_control_line() -> None:
@@ -166,7 +166,7 @@ print(json.dumps(sorted(sys.modules)))
     )
     assert ran.returncode == 0, ran.stderr
     loaded = json.loads(ran.stdout.splitlines()[-1])
-    assert "hub.web.stream" in loaded
+    assert "streaming_hub.web.api.stream" in loaded
     heavy = [
         name
         for name in loaded

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flask_server import create_app
-from hub.web import services_of
 from streaming_hub.history import housekeeper
 from streaming_hub.history.housekeeper import Housekeeper
 from streaming_hub.settings import Settings
+from streaming_hub.web import services_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

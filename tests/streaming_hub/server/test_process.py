@@ -22,13 +22,13 @@ from tests.streaming_hub.server.wire import (
     open_stream,
     request_bytes,
 )
-from tests.web.server import ROOT
+from tests.streaming_hub.web.server import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.web.server import ServerProcess
+    from tests.streaming_hub.web.server import ServerProcess
 
 POST = "/api/agent/data"
 EVENT = b'{"type":"note"}'
