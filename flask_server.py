@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from hub import command
+from streaming_hub import command, web
 from streaming_hub import settings as hub_settings
-from streaming_hub import web
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -65,7 +65,7 @@ def test_every_setting_is_documented() -> None:
 def test_every_variable_in_the_code_is_documented() -> None:
     text = read(DOCS / "settings.md")
     used = set()
-    for path in modules("hub", "streaming_hub", "agent"):
+    for path in modules("streaming_hub", "agent"):
         for node in ast.walk(ast.parse(read(path))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 used |= set(re.findall(r"\b(?:STREAM|AGENT|LIVEKIT|OPENAI)_[A-Z]+(?:_[A-Z]+)*\b", node.value))
@@ -127,7 +127,7 @@ def documented_events() -> dict[str, str]:
 def posted_by_the_project() -> set[str]:
     """Every event type that hub or agent makes: what stands where a type does."""
     found: set[str] = set()
-    for path in modules("hub", "streaming_hub", "agent"):
+    for path in modules("streaming_hub", "agent"):
         if path.parent.name == "openapi":  # where a `type` is one of JSON Schema's
             continue
         for node in ast.walk(ast.parse(read(path))):
@@ -209,7 +209,7 @@ def test_every_file_that_a_document_names_exists() -> None:
     made_later = {"data/events.db", "examples/own_agent/"}
     for document in documents():
         for name in re.findall(
-            r"`((?:hub|streaming_hub|agent|tests|docs|bench|examples)/[\w./-]+)`", read(document)
+            r"`((?:streaming_hub|agent|tests|docs|bench|examples)/[\w./-]+)`", read(document)
         ):
             path = ROOT / name
             exists = path.exists() or path.with_suffix(".py").exists()

@@ -14,7 +14,7 @@ from tests.structure.sources import ROOT, belongs, modules, name_of, names
 if TYPE_CHECKING:
     from pathlib import Path
 
-HUB = modules("hub", "streaming_hub", "flask_server.py")
+HUB = modules("streaming_hub", "flask_server.py")
 AGENT = modules("agent")
 
 PURE = (
@@ -92,7 +92,7 @@ def users(files: tuple[Path, ...], *packages: str, typing: bool = True) -> set[s
 
 def test_hub_and_agent_know_each_other_by_http_alone() -> None:
     assert users(HUB, "agent") == set()
-    assert users(AGENT, "hub", "streaming_hub", "flask_server") == set()
+    assert users(AGENT, "streaming_hub", "flask_server") == set()
 
 
 def test_nothing_that_ships_imports_tests_or_benchmarks() -> None:
@@ -100,7 +100,7 @@ def test_nothing_that_ships_imports_tests_or_benchmarks() -> None:
 
 
 def test_only_the_web_room_and_the_entry_point_import_flask() -> None:
-    # hub.command names the Flask class in its types; it calls nothing of it.
+    # streaming_hub.command names the Flask class in its types; it calls nothing of it.
     found = users(HUB, "flask", "flask_cors", "flask_limiter", "werkzeug", typing=False)
     assert {name for name in found if not belongs(name, "streaming_hub.web", "flask_server")} == set()
     assert "streaming_hub.web.api.stream" in found
@@ -158,7 +158,7 @@ client = app.test_client()
 for rule in app.url_map.iter_rules():
     if "GET" in rule.methods and not rule.arguments and rule.rule != "/api/stream":
         client.get(rule.rule)
-import hub.command
+import streaming_hub.command
 print(json.dumps(sorted(sys.modules)))
 """
     ran = subprocess.run(

@@ -13,13 +13,13 @@ from tests.structure.sources import ROOT, modules, name_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-SHIPPED = modules("hub", "streaming_hub", "agent", "flask_server.py")
+SHIPPED = modules("streaming_hub", "agent", "flask_server.py")
 TESTS = modules("tests")
 
 ELSEWHERE: dict[str, str] = {
     "agent.session": "tests/agent/test_rooms.py",  # where it is held against the stub of the models
     "agent.worker": "tests/agent/test_service.py",  # which starts it as the hub does
-    "hub.command": "tests/test_flask_server.py",
+    "streaming_hub.command": "tests/test_flask_server.py",
     "streaming_hub.stream.counters": "tests/streaming_hub/web/api/test_metrics.py",  # where they are read
     "streaming_hub.stream.pages": "tests/streaming_hub/stream/test_hub.py",  # which it was a part of
     "streaming_hub.rooms.facts": "tests/streaming_hub/rooms/test_state.py",  # which reads what it keeps

@@ -47,7 +47,7 @@ def running(**settings: str) -> Iterator[str]:
 
 if __name__ == "__main__":
     from flask_server import create_app
-    from hub import command
+    from streaming_hub import command
     from tests.streaming_hub.agents.watched import command as fake_agent
 
     sys.exit(command.run(lambda settings: create_app(settings, agent_command=fake_agent("drain")), None))

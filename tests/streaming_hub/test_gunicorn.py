@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.streaming_hub.web.server import ServerProcess
 
 COMMAND = [
-    *(sys.executable, "-m", "gunicorn", "-k", "hub.gunicorn.Worker", "-b", "127.0.0.1:0"),
+    *(sys.executable, "-m", "gunicorn", "-k", "streaming_hub.gunicorn.Worker", "-b", "127.0.0.1:0"),
     "flask_server:create_app()",
 ]
 
