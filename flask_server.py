@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from hub import command, web
-from hub import settings as hub_settings
+from streaming_hub import command, web
+from streaming_hub import settings as hub_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hub.settings import Settings
+    from streaming_hub.settings import Settings
 
 
 def create_app(settings: Settings | None = None, *, agent_command: Sequence[str] | None = None) -> Flask:
