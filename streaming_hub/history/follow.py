@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from streaming_hub.events.interest import EVERYTHING
-from streaming_hub.history.page import Limit
+from streaming_hub.events.stored import Limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from streaming_hub.events.stored import Entry
     from streaming_hub.history import History
-    from streaming_hub.history.page import Page
+    from streaming_hub.events.stored import Page
 
 PAGE: Final = Limit(events=1000, size=512 * 1024)
 
