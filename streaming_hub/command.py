@@ -89,6 +89,8 @@ def serve(app: Flask, settings: Settings) -> None:
     writer = begin(parts, f"http://{_reachable(host)}:{port}")
     server = Server(listener, app, writer)
     server.start()
+    if parts.archive is not None:
+        log.info("%s", parts.archive.description)
     _greet(parts)
     ended.wait()
     log.info("%s", _farewell(parts))

@@ -1,4 +1,4 @@
-"""The command as a user starts it: what it prints, what it refuses, how it ends. Covers streaming_hub.command as well."""
+"""The command as a user starts it: what it prints, refuses, and how it ends. Covers streaming_hub.command as well."""
 
 from __future__ import annotations
 

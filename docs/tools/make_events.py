@@ -1,4 +1,4 @@
-"""Write what is made of streaming_hub/events/types: docs/events.schema.json, and the tables at the end of docs/events.md.
+"""Write what is made of the event types: docs/events.schema.json, and the tables at the end of docs/events.md.
 
 `uv run python -m docs.tools.make_events`. The tables stand between two marks; the text around them is written by
 hand. A test says when they are not current.

@@ -1,4 +1,4 @@
-"""Ends the sessions that cannot end themselves. The rules are in streaming_hub.agents.leases; here are the clock and the lock.
+"""Ends the sessions that cannot end themselves. `leases` has the rules; here are the clock and the lock.
 
 What the hub has to say by itself is kept here while the history cannot write (a full disk), and told at a later look:
 nobody else would send it again.
@@ -91,6 +91,11 @@ class SessionWatch:
             over = [name for name, room in sessions if not self._table.renew(name, room, lease, now)]
         self._look_after_leases()
         return over
+
+    def answered_for(self) -> list[tuple[str, str | None]]:
+        """Return the sessions, id and room, whose life somebody answers for."""
+        with self._lock:
+            return self._table.answered_for
 
     def process_changed(self, state: str, *, in_rooms: bool, trouble: bool = False) -> list[Event]:
         """Take in a state of the agent process.

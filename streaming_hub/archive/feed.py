@@ -7,10 +7,12 @@ publishes the reports that are due. It reads the history like any subscriber, so
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from streaming_hub.archive.process import ArchiveProcess
 from streaming_hub.archive.wire import Refusal
@@ -49,8 +51,12 @@ REPORTS: Final = 20
 """Reports that are published at a time."""
 REPORT_RETRY: Final = 1.0
 
-OK: Final = "ok"
-AWAY: Final = "away"
+CATCH_UP: Final = 0.5
+"""Seconds at the end in which what was published last is still archived."""
+DEFAULT_FILE: Final = "archive.db"
+"""Beside the history's file."""
+
+State = Literal["ok", "away"]
 
 
 class Archive:
@@ -85,10 +91,12 @@ class Archive:
         answered_for: Callable[[], Iterable[tuple[str, str | None]]],
         clock: Callable[[], float],
     ) -> None:
-        self.state = AWAY
+        self.state: State = "away"
         self.skipped = 0
         self.written = 0
         self.restarts = 0
+        self.url = url
+        self.max_age = max_age
         self._config = {"url": url, "max_age": max_age, "recordings": recordings}
         self._history = history
         self._lock = lock
@@ -112,6 +120,14 @@ class Archive:
         return 0 if self._follower is None else self._follower.behind
 
     @property
+    def description(self) -> str:
+        """One sentence for the log: where sessions are kept, and for how long."""
+        # The password of a database never reaches the log.
+        where = re.sub(r"(?<=://)([^/@:]*):[^@]*@", r"\1:***@", self.url)
+        days = f"{self.max_age / 86_400:g} days after their end" if self.max_age else "for good"
+        return f"archive: sessions are kept in {where.removeprefix('sqlite:///')} {days}"
+
+    @property
     def pid(self) -> int | None:
         """The archive's process, where it runs."""
         return None if self._process is None or self._process.gone else self._process.pid
@@ -128,11 +144,14 @@ class Archive:
             self._thread.start()
 
     def stop(self, timeout: float = 1.0) -> None:
-        """End the process, after what it has begun.
+        """Archive what was published last, and end the process.
 
         Args:
-            timeout: seconds.
+            timeout: seconds for the process's end.
         """
+        until = time.monotonic() + CATCH_UP
+        while self.state == "ok" and self.behind and time.monotonic() < until:
+            time.sleep(0.01)
         self._stop.set()
         process = self._process
         if process is not None:
@@ -177,7 +196,7 @@ class Archive:
             Refusal: the archive is away; nothing, or not all, was erased.
         """
         process = self._process
-        if process is None or process.gone or self.state == AWAY:
+        if process is None or process.gone or self.state != "ok":
             raise Refusal("away", self._trouble or "The archive is being started.")
         wanted = {
             "session_id": session_id,
@@ -211,7 +230,7 @@ class Archive:
             return
         if text != self._trouble:
             log.warning("archive: %s The hub goes on, and the archive catches up later.", text)
-        self.state, self._trouble = AWAY, text
+        self.state, self._trouble = "away", text
 
     def _open(self) -> None:
         """Bring the process up, and stand where its database stands."""
@@ -229,7 +248,7 @@ class Archive:
         self._follower = Follower(self._history, position[1], read=self._read, lock=self._lock)
         if self._trouble:
             log.warning("archive: back, %d events behind", self._follower.behind)
-        self.state, self._trouble = OK, ""
+        self.state, self._trouble = "ok", ""
         self._reports_at = 0.0
 
     def _step(self) -> bool:
@@ -290,8 +309,16 @@ class Archive:
         self._reports_at = now if len(due) == REPORTS else None
 
 
-def age_of(max_age: float | None, history_age: float | None, default: float) -> float:
-    """Return how long ended sessions are kept, in seconds: as set, else as the history if that is set, else a default."""
-    if max_age is not None:
-        return max_age
-    return default if history_age is None else history_age
+def url_of(archive: str | None, history: str) -> str | None:
+    """Return where the archive is kept; None where it is off.
+
+    Args:
+        archive: STREAM_ARCHIVE.
+        history: STREAM_HISTORY; a history on disk has its archive beside it unless told otherwise.
+    """
+    if archive == "off":
+        return None
+    if archive is not None:
+        return archive
+    kind, _, path = history.partition(":///")
+    return f"sqlite:///{Path(path).with_name(DEFAULT_FILE)}" if kind == "sqlite" else None

@@ -8,7 +8,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from streaming_hub.errors import InvalidEvent, SettingsError, Unavailable
-from streaming_hub.events import posted
+from streaming_hub.events.posted import fields_of, rebuild
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,14 +40,14 @@ class Redaction:
         if not callable(self._function):
             raise SettingsError(f"STREAM_REDACT={path!r}: {name} cannot be called.")
 
-    def __call__(self, posted: Event) -> Event:
+    def __call__(self, event: Event) -> Event:
         """Return the event as it may be stored.
 
         Raises:
             Unavailable: the callable failed; the event is not stored, because it could not be redacted.
         """
         try:
-            return posted.rebuild(posted, self._function(posted.fields_of(posted)))
+            return rebuild(event, self._function(fields_of(event)))
         except Exception as error:  # noqa: BLE001 - the operator's code may raise anything
             _tell(error)
             raise Unavailable("The redaction hook (STREAM_REDACT) failed; nothing was stored.") from None

@@ -8,26 +8,21 @@ Its asyncio client is not used.
 from __future__ import annotations
 
 import datetime
-import re
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
 from streaming_hub.errors import InvalidBody
-from streaming_hub.web import bodies
 
 if TYPE_CHECKING:
     from livekit.protocol.room import RoomConfiguration
 
-MAX_BODY_BYTES: Final = 64 * 1024
 PARTICIPANT_SECONDS: Final = 900.0
 """How long a token opens the door; LiveKit renews it for who is inside."""
 SERVICE_SECONDS: Final = 60.0
 """How long a token of the hub's own is good for."""
 
 Name = Annotated[str, msgspec.Meta(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
-
-_CAPITAL = re.compile(r"(?<=[a-z])([A-Z])")
 
 
 class TokenRequest(msgspec.Struct, frozen=True):
@@ -39,23 +34,6 @@ class TokenRequest(msgspec.Struct, frozen=True):
     participant_metadata: str | None = None
     participant_attributes: dict[str, str] | None = None
     room_config: dict[str, Any] | None = None
-
-
-def parse_request(body: bytes) -> TokenRequest:
-    """Read a request; LiveKit's clients write snake_case, others may write camelCase. Unknown fields are passed over.
-
-    Raises:
-        BadRequest: not JSON.
-        InvalidBody: a field is of the wrong type; names it.
-    """
-    if not body.strip():
-        return TokenRequest()
-    fields = bodies.read(body, dict[str, Any])
-    plain = {_CAPITAL.sub(r"_\1", name).lower(): value for name, value in fields.items()}
-    try:
-        return msgspec.convert(plain, TokenRequest)
-    except msgspec.ValidationError as error:
-        raise bodies.refusal(error, TokenRequest) from error
 
 
 class Minter:

@@ -1,4 +1,4 @@
-"""The rooms' present state, kept up to date from the history when somebody asks. The reducer is streaming_hub.rooms.state."""
+"""The rooms' present state, brought up to date from the history on request; `state` has the reducer."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """gevent's WSGI server, with the handover of streams and with limits on what a request may cost.
 
-Most streams are served before a handler is made for them (`streaming_hub.stream.direct`). The socket of any other leaves the
+Most streams are served before a handler is made for them (`direct`). The socket of any other leaves the
 server once the application has answered: the handler gives the head to the writer, lets go of the descriptor, and
 ends. Its greenlet, environ and buffers are freed.
 
@@ -207,6 +207,8 @@ class BoundedMixin:
         if self._authority is not None:
             environ["HTTP_HOST"] = self._authority
         environ.pop("HTTP_TRANSFER_ENCODING", None)
+        # As it was sent: in PATH_INFO a `%2F` has become a slash.
+        environ["REQUEST_URI"] = self.path
         environ["wsgi.input"] = io.BytesIO(body)
         environ["wsgi.input_terminated"] = True
         # Nothing is left for pywsgi to discard.

@@ -1,4 +1,4 @@
-"""A histogram of durations that costs less than a microsecond to feed. Pure; streaming_hub.metrics shows it to Prometheus."""
+"""A histogram of durations that costs under a microsecond to feed. Pure; `metrics` shows it to Prometheus."""
 
 from __future__ import annotations
 

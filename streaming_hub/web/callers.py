@@ -1,4 +1,4 @@
-"""Who sends a request, and whether they may: Host, Origin, credential, scope. Rules are in streaming_hub.access and streaming_hub.access.origin."""
+"""Who sends a request, and whether they may: Host, Origin, credential, scope. `streaming_hub.access` has the rules."""
 
 from __future__ import annotations
 

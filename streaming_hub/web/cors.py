@@ -1,4 +1,4 @@
-"""Which web origins may read answers, by flask-cors. What counts as listed is decided in streaming_hub.access.origin alone."""
+"""Which web origins may read answers, by flask-cors. `streaming_hub.access.origin` decides what is listed."""
 
 from __future__ import annotations
 

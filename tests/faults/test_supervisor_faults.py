@@ -127,7 +127,7 @@ def test_servers_killed_at_any_moment_leave_no_agent(kind):
             [
                 sys.executable,
                 "-m",
-                "tests.streaming_hub.run_supervisor",
+                "tests.streaming_hub.agents.run_supervisor",
                 kind,
                 "hold",
                 "grandchild",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from streaming_hub.events import posted
 from streaming_hub.events.interest import EVERYTHING
+from streaming_hub.events.posted import parse_one
 from streaming_hub.history.memory import MemoryHistory
 from streaming_hub.stream.hub import Hub, Wait
 
@@ -23,7 +23,7 @@ NOW = 1_700_000_000.0
 
 def posted(kind: str = "note", **fields: Any) -> Event:
     """An event as if it had been posted."""
-    return posted.parse_one(json.dumps({"type": kind, **fields}).encode())
+    return parse_one(json.dumps({"type": kind, **fields}).encode())
 
 
 def interim(segment: str, text: str = "", **fields: Any) -> Event:

@@ -41,7 +41,7 @@ PURE = (
     "streaming_hub.settings.values",
     "streaming_hub.events.sse",
     "streaming_hub.stream.frames",
-    "streaming_hub.stream.headers",
+    "streaming_hub.server.headers",
     "streaming_hub.agents.output",
     "streaming_hub.agents.states",
     "streaming_hub.wording",

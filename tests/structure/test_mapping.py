@@ -23,7 +23,7 @@ ELSEWHERE: dict[str, str] = {
     "streaming_hub.stream.counters": "tests/streaming_hub/web/api/test_metrics.py",  # where they are read
     "streaming_hub.stream.pages": "tests/streaming_hub/stream/test_hub.py",  # which it was a part of
     "streaming_hub.rooms.facts": "tests/streaming_hub/rooms/test_state.py",  # which reads what it keeps
-    "streaming_hub.events.types.snapshot": "tests/streaming_hub/web/openapi/test_document.py",  # types, held against answers
+    "streaming_hub.events.types.snapshot": "tests/streaming_hub/web/openapi/test_document.py",
     "streaming_hub.agents.session_watch": "tests/streaming_hub/web/api/test_leases.py",
     "streaming_hub.settings.values": "tests/streaming_hub/settings/test_settings.py",
     "streaming_hub.web.api.agent": "tests/browser/test_whole_path.py",
@@ -34,13 +34,13 @@ ELSEWHERE: dict[str, str] = {
     "streaming_hub.web.api.publish": "tests/streaming_hub/web/api/test_publish.py",
     "streaming_hub.web.query": "tests/streaming_hub/web/api/test_rooms.py",
     "streaming_hub.services": "tests/streaming_hub/web/test_callers.py",  # which builds it in every shape
-    "streaming_hub.web.shortcut": "tests/streaming_hub/web/test_guide.py",  # under the hub's own server, where it is in use
+    "streaming_hub.web.shortcut": "tests/streaming_hub/web/test_guide.py",
     "streaming_hub.web.console.vendor": "tests/livekit/test_talk.py",
 }
 """Modules without a test file of their own -> the file that tests them."""
 
 NOTHING_TO_TEST: dict[str, str] = {
-    "streaming_hub.stream.environ": "two names",
+    "streaming_hub.server.environ": "two names",
     "streaming_hub.stream.pauses": "one number",
 }
 """Modules without any code of their own -> what they are."""

@@ -6,7 +6,7 @@
     room            livekit-server's webhooks
     server          the agent process, and control events
 
-They describe and do not check: what may be posted is decided in `streaming_hub.events.posted`, and fields that are not named here pass.
+They describe and do not check: `streaming_hub.events.posted` decides what may be posted, and unknown fields pass.
 Who sees a type is decided in `streaming_hub.events.views`. A new type is a new class in one of these modules.
 """
 

@@ -1,4 +1,4 @@
-"""What is told of a room's present state, as types: `streaming_hub.rooms.state` makes it, /openapi.json describes it. Pure."""
+"""A room's present state, as types: `streaming_hub.rooms.state` makes it, /openapi.json describes it. Pure."""
 
 from __future__ import annotations
 

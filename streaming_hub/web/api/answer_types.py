@@ -152,6 +152,10 @@ class Health(TypedDict):
     status: Literal["ok", "draining"]
     version: str
     clients: Annotated[int, Meta(description="Open streams.")]
+    archive: Annotated[
+        Literal["ok", "away", "off"],
+        Meta(description="`away` while its database cannot be written; the hub does all else meanwhile."),
+    ]
     uptime: Annotated[float, Meta(description="Seconds since the start.")]
 
 

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import re
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from flask import Blueprint, Response, request
 
 from streaming_hub.access import JOIN, require_room
 from streaming_hub.access.limits import Action
 from streaming_hub.errors import Forbidden, Unavailable, UnsupportedMedia
 from streaming_hub.livekit import tokens
+from streaming_hub.livekit.tokens import TokenRequest
 from streaming_hub.services import services
-from streaming_hub.web import answers, callers
+from streaming_hub.web import answers, bodies, callers
 
 if TYPE_CHECKING:
     from streaming_hub.access import Grant
-    from streaming_hub.livekit.tokens import TokenRequest
     from streaming_hub.services import Services
     from streaming_hub.web.api.answer_types import Token
 
 blueprint = Blueprint("token", __name__)
+
+MAX_BODY_BYTES: Final = 64 * 1024
+_CAPITAL = re.compile(r"(?<=[a-z])([A-Z])")
 
 
 @blueprint.post("/api/token")
@@ -46,11 +51,28 @@ def token() -> Response:
 
 
 def _read() -> TokenRequest:
-    request.max_content_length = tokens.MAX_BODY_BYTES
+    request.max_content_length = MAX_BODY_BYTES
     body = request.get_data(cache=False)
     if body.strip() and request.mimetype != "application/json":
         raise UnsupportedMedia(f"Content-Type {request.mimetype!r}: expected application/json, or no body.")
-    return tokens.parse_request(body)
+    return parse_request(body)
+
+
+def parse_request(body: bytes) -> TokenRequest:
+    """Read a request; LiveKit's clients write snake_case, others may write camelCase. Unknown fields are passed over.
+
+    Raises:
+        BadRequest: not JSON.
+        InvalidBody: a field is of the wrong type; names it.
+    """
+    if not body.strip():
+        return TokenRequest()
+    fields = bodies.read(body, dict[str, Any])
+    plain = {_CAPITAL.sub(r"_\1", name).lower(): value for name, value in fields.items()}
+    try:
+        return msgspec.convert(plain, TokenRequest)
+    except msgspec.ValidationError as error:
+        raise bodies.refusal(error, TokenRequest) from error
 
 
 def _room(grant: Grant, asked: TokenRequest) -> str:

@@ -16,24 +16,24 @@ from streaming_hub.agents.leases import (
     Session,
     Sessions,
 )
-from streaming_hub.events import posted
+from streaming_hub.events import posted as events
 from tests.streaming_hub.making import posted
 
 
-def started(name: str = "s1", **fields: Any) -> posted.Event:
+def started(name: str = "s1", **fields: Any) -> events.Event:
     return posted("session_started", session_id=name, room="hall", **fields)
 
 
-def said(name: str = "s1") -> posted.Event:
+def said(name: str = "s1") -> events.Event:
     return posted("transcript", session_id=name, room="hall", text="hello")
 
 
-def ended(name: str = "s1", reason: str = "user_initiated") -> posted.Event:
+def ended(name: str = "s1", reason: str = "user_initiated") -> events.Event:
     return posted("session_ended", session_id=name, room="hall", reason=reason)
 
 
 def told(sessions: list[Session]) -> list[dict[str, Any]]:
-    return [posted.fields_of(session.end()) for session in sessions]
+    return [events.fields_of(session.end()) for session in sessions]
 
 
 def test_sessions_of_the_dead_process_end_and_others_go_on() -> None:
@@ -185,7 +185,7 @@ def test_erased_sessions_are_not_told_again() -> None:
 
 def test_rebuilding_ends_the_supervised_and_waits_for_the_leased() -> None:
     stored = [
-        posted.fields_of(one)
+        events.fields_of(one)
         for one in (
             started("done", lease=15, supervised=True),
             ended("done"),
@@ -203,7 +203,7 @@ def test_rebuilding_ends_the_supervised_and_waits_for_the_leased() -> None:
 def test_rebuilding_remembers_who_is_dead() -> None:
     table = Sessions()
     lost, away = ended("lost", reason="worker_lost"), ended("away", reason="lease_expired")
-    assert table.rebuild([posted.fields_of(lost), posted.fields_of(away)], 0) == []
+    assert table.rebuild([events.fields_of(lost), events.fields_of(away)], 0) == []
     for name in ("lost", "away"):
         table.take(said(name), 0, supervised=False)
     assert [one.session_id for one in table.expired(AFTERMATH)] == ["lost"]

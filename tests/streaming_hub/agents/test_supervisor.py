@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[3]
 PATIENT = Policy(start_timeout=20.0, first_delay=300.0, max_delay=300.0)
 """A policy whose restarts come after any test has ended."""
 
-LITTLE_SERVER = [sys.executable, "-m", "tests.streaming_hub.run_supervisor"]
+LITTLE_SERVER = [sys.executable, "-m", "tests.streaming_hub.agents.run_supervisor"]
 
 
 def last(changes, state):

@@ -16,7 +16,7 @@ from streaming_hub.errors import (
     InvalidEvent,
     TooLarge,
 )
-from streaming_hub.events import posted
+from streaming_hub.events import posted as events
 from streaming_hub.events.stored import encode
 from tests.streaming_hub.making import NOW, posted
 
@@ -68,20 +68,20 @@ INVALID = [
 @pytest.mark.parametrize("body", NOT_JSON)
 def test_what_is_not_json_is_a_bad_request(body: bytes) -> None:
     with pytest.raises(BadRequest):
-        posted.parse_one(body)
+        events.parse_one(body)
 
 
 @pytest.mark.parametrize("body", INVALID, ids=lambda body: body[:30].decode())
 def test_json_that_is_no_event_is_invalid(body: bytes) -> None:
     with pytest.raises(InvalidEvent):
-        posted.parse_one(body)
+        events.parse_one(body)
 
 
 @pytest.mark.parametrize("digits", [308, 309, 310])
 def test_integers_reach_as_far_as_doubles_do(digits: int) -> None:
     largest = 10 ** (digits - 1)
     if digits <= 309:
-        assert posted.fields_of(posted(x=largest))["x"] == largest
+        assert events.fields_of(posted(x=largest))["x"] == largest
     else:
         with pytest.raises(InvalidEvent, match="310 digits"):
             posted(x=[{"y": largest}])
@@ -95,7 +95,7 @@ def test_long_digits_in_a_string_are_only_text() -> None:
     "kind",
     [
         *(None, 1, True, [], {}, "", "1a", "_a", "a b", "a\n", "\na", "ä", "a/b", "a" * 65),
-        *sorted(posted.CONTROL_TYPES | posted.PROCESS_TYPES),
+        *sorted(events.CONTROL_TYPES | events.PROCESS_TYPES),
     ],
 )
 def test_a_type_that_may_not_be_posted_is_named(kind: Any) -> None:
@@ -118,7 +118,7 @@ def test_a_type_that_may_not_be_posted_is_named(kind: Any) -> None:
 )
 def test_a_refusal_says_what_was_found_in_the_words_of_json(body: bytes, said: str) -> None:
     with pytest.raises(InvalidEvent) as caught:
-        posted.parse_one(body)
+        events.parse_one(body)
     assert caught.value.detail.startswith(said)
 
 
@@ -128,9 +128,9 @@ def test_a_type_of_ones_own_is_taken(kind: str) -> None:
 
 
 def test_only_the_server_makes_process_events() -> None:
-    assert posted.make({"type": "agent_process", "state": "ready"}).type == "agent_process"
+    assert events.make({"type": "agent_process", "state": "ready"}).type == "agent_process"
     with pytest.raises(InvalidEvent):
-        posted.make({"type": "heartbeat"})
+        events.make({"type": "heartbeat"})
 
 
 @pytest.mark.parametrize("name", ["room", "session_id", "participant", "role", "turn_id", "event_id"])
@@ -166,14 +166,14 @@ def test_a_timestamp_in_range_stays_as_posted(value: float) -> None:
 def test_a_posted_id_is_refused_with_a_word_about_event_id(name: str, value: Any) -> None:
     body = b'{"type":"a","%b":%b}' % (name.encode(), json.dumps(value).encode())
     with pytest.raises(InvalidEvent, match="event_id") as caught:
-        posted.parse_one(body)
+        events.parse_one(body)
     assert caught.value.extra["field"] == "id"
 
 
 def test_of_duplicate_keys_the_last_counts() -> None:
-    assert posted.parse_one(b'{"type":"heartbeat","type":"a","room":1,"room":"x"}').room == "x"
+    assert events.parse_one(b'{"type":"heartbeat","type":"a","room":1,"room":"x"}').room == "x"
     with pytest.raises(InvalidEvent):
-        posted.parse_one(b'{"type":"a","type":"heartbeat"}')
+        events.parse_one(b'{"type":"a","type":"heartbeat"}')
 
 
 @pytest.mark.parametrize(("levels", "good"), [(31, True), (32, False), (5000, False), (30_000, False)])
@@ -182,17 +182,17 @@ def test_nesting_ends_at_32_levels(levels: int, good: bool, pair: tuple[bytes, b
     levels = min(levels, 9000) if pair[0] != b"[" else levels
     body = b'{"type":"a","x":' + pair[0] * levels + b"1" + pair[1] * levels + b"}"
     if good:
-        posted.parse_one(body)
+        events.parse_one(body)
     else:
         with pytest.raises(InvalidEvent, match="32"):
-            posted.parse_one(body)
+            events.parse_one(body)
 
 
 def test_unclosed_brackets_are_an_error_like_any_other() -> None:
     with pytest.raises((BadRequest, InvalidEvent)):
-        posted.parse_one(b"[" * 60_000)
+        events.parse_one(b"[" * 60_000)
     with pytest.raises((BadRequest, InvalidEvent)):
-        posted.parse_array(b"[" * 1_000_000)
+        events.parse_array(b"[" * 1_000_000)
 
 
 def test_brackets_within_strings_are_no_levels() -> None:
@@ -204,20 +204,20 @@ def test_the_size_counts_bytes_as_posted() -> None:
     fits = head + "é".encode() * ((65_536 - len(head) - 2) // 2)
     fits += b"a" * (65_536 - len(fits) - 2) + b'"}'
     assert len(fits) == 65_536
-    assert posted.parse_one(fits).body == fits
+    assert events.parse_one(fits).body == fits
     with pytest.raises(TooLarge, match="65537"):
-        posted.parse_one(fits + b" ")
+        events.parse_one(fits + b" ")
 
 
 def test_a_batch_has_at_most_a_thousand_events_and_a_mebibyte() -> None:
     one = b'{"type":"a"}'
-    assert len(posted.parse_array(b"[" + b",".join([one] * 1000) + b"]")) == 1000
-    assert len(posted.parse_ndjson(b"\n".join([one] * 1000))) == 1000
+    assert len(events.parse_array(b"[" + b",".join([one] * 1000) + b"]")) == 1000
+    assert len(events.parse_ndjson(b"\n".join([one] * 1000))) == 1000
     with pytest.raises(TooLarge, match="1001"):
-        posted.parse_array(b"[" + b",".join([one] * 1001) + b"]")
+        events.parse_array(b"[" + b",".join([one] * 1001) + b"]")
     with pytest.raises(TooLarge, match="1001"):
-        posted.parse_ndjson(b"\n".join([one] * 1001))
-    for parse in (posted.parse_array, posted.parse_ndjson):
+        events.parse_ndjson(b"\n".join([one] * 1001))
+    for parse in (events.parse_array, events.parse_ndjson):
         with pytest.raises(TooLarge, match="1048577"):
             parse(b" " * 1_048_577)
 
@@ -238,13 +238,13 @@ TOO_DEEP = b'{"type":"g","x":' + b"[" * 40 + b"]" * 40 + b"}"
 
 @given(st.lists(st.sampled_from([*GOOD * 3, *INVALID, TOO_DEEP]), max_size=5))
 def test_an_array_is_read_as_its_events_are_one_by_one(parts: list[bytes]) -> None:
-    def one_by_one() -> list[posted.Event]:
-        return [posted.parse_one(part) for part in parts]
+    def one_by_one() -> list[events.Event]:
+        return [events.parse_one(part) for part in parts]
 
-    def as_array() -> list[posted.Event]:
-        return posted.parse_array(b"[" + b" , ".join(parts) + b"]")
+    def as_array() -> list[events.Event]:
+        return events.parse_array(b"[" + b" , ".join(parts) + b"]")
 
-    def outcome(read: Callable[[], list[posted.Event]]) -> object:
+    def outcome(read: Callable[[], list[events.Event]]) -> object:
         try:
             return read()
         except HubError as error:
@@ -256,39 +256,39 @@ def test_an_array_is_read_as_its_events_are_one_by_one(parts: list[bytes]) -> No
 def test_a_deep_event_beside_shallow_values_is_refused() -> None:
     deep = b'{"type":"a","x":' + b"[" * 900 + b"]" * 900 + b"}"
     with pytest.raises(InvalidEvent, match="32"):
-        posted.parse_array(b"[" + b",".join([deep, *[b"1"] * 999]) + b"]")
+        events.parse_array(b"[" + b",".join([deep, *[b"1"] * 999]) + b"]")
 
 
 def test_an_error_in_a_batch_names_its_place() -> None:
     with pytest.raises(InvalidEvent) as caught:
-        posted.parse_array(b'[{"type":"a"},{"type":"b","room":7}]')
+        events.parse_array(b'[{"type":"a"},{"type":"b","room":7}]')
     assert caught.value.extra["field"] == "[1].room"
     assert "[1]" in caught.value.detail
     with pytest.raises(BadRequest, match=r"\[1\]"):
-        posted.parse_ndjson(b'{"type":"a"}\nnope\n')
+        events.parse_ndjson(b'{"type":"a"}\nnope\n')
     with pytest.raises(TooLarge, match=r"\[1\]"):
-        posted.parse_array(b'[{"type":"a"},{"type":"b","x":"' + b"x" * 65_536 + b'"}]')
+        events.parse_array(b'[{"type":"a"},{"type":"b","x":"' + b"x" * 65_536 + b'"}]')
     with pytest.raises(InvalidEvent, match=r"\[0\]"):
-        posted.parse_array(b"[[]]")
+        events.parse_array(b"[[]]")
 
 
 @pytest.mark.parametrize("body", [b"[", b"[1,]", b'{"type":"a"}', b"[] []", b"[\xff]", b"null"])
 def test_what_is_no_array_is_a_bad_request(body: bytes) -> None:
     with pytest.raises(HubError) as caught:
-        posted.parse_array(body)
+        events.parse_array(body)
     assert caught.value.status in (400, 422)
 
 
 def test_ndjson_skips_blank_lines_and_takes_crlf() -> None:
-    events = posted.parse_ndjson(b'\n{"type":"a"}\r\n\r\n  \n{"type":"b"}')
+    events = events.parse_ndjson(b'\n{"type":"a"}\r\n\r\n  \n{"type":"b"}')
     assert [one.type for one in events] == ["a", "b"]
-    assert posted.parse_ndjson(b"") == []
-    assert posted.parse_array(b" [ ] ") == []
+    assert events.parse_ndjson(b"") == []
+    assert events.parse_array(b" [ ] ") == []
 
 
 def test_line_breaks_between_tokens_do_not_reach_the_stream() -> None:
     body = b'\r\n {\r\n"type"\n:\r"a",\n"text":"x\\r\\ny"\n}\n'
-    taken = posted.parse_one(body)
+    taken = events.parse_one(body)
     assert b"\n" not in taken.body
     assert b"\r" not in taken.body
     assert json.loads(taken.body) == {"type": "a", "text": "x\r\ny"}
@@ -296,14 +296,14 @@ def test_line_breaks_between_tokens_do_not_reach_the_stream() -> None:
 
 def test_numbers_and_unknown_fields_travel_as_they_were_written() -> None:
     text = '{"type":"a","big":12345678901234567890123,"exact":0.10000000000000000001,"o":[null,1E5],"é":"\\u00e9"}'
-    data = encode("e", 1, posted.parse_one(text.encode()), NOW).data.decode()
+    data = encode("e", 1, events.parse_one(text.encode()), NOW).data.decode()
     assert data.endswith(text[1:])
 
 
 def test_an_idempotency_key_stands_in_for_a_missing_event_id() -> None:
-    assert posted.parse_one(b'{"type":"a"}', idempotency_key="k").event_id == "k"
-    assert posted.parse_one(b'{"type":"a","event_id":"own"}', idempotency_key="k").event_id == "own"
-    first, second, own = posted.parse_array(
+    assert events.parse_one(b'{"type":"a"}', idempotency_key="k").event_id == "k"
+    assert events.parse_one(b'{"type":"a","event_id":"own"}', idempotency_key="k").event_id == "own"
+    first, second, own = events.parse_array(
         b'[{"type":"a"},{"type":"a"},{"type":"a","event_id":"own"}]', idempotency_key="k"
     )
     assert len({first.event_id, second.event_id, "k"}) == 3
@@ -325,17 +325,17 @@ def test_an_idempotency_key_stands_in_for_a_missing_event_id() -> None:
 def test_only_an_interim_with_a_segment_can_be_superseded(
     fields: dict[str, Any], segment: str | None
 ) -> None:
-    assert posted.parse_one(json.dumps(fields).encode()).segment == segment
+    assert events.parse_one(json.dumps(fields).encode()).segment == segment
 
 
 def test_a_redacted_event_is_checked_anew_and_keeps_its_event_id() -> None:
     taken = posted("transcript", text="secret", event_id="1", room="r")
-    changed = posted.rebuild(taken, {"type": "transcript", "text": "***"})
+    changed = events.rebuild(taken, {"type": "transcript", "text": "***"})
     assert (changed.event_id, changed.room) == ("1", None)
-    assert posted.fields_of(changed) == {"type": "transcript", "text": "***"}
+    assert events.fields_of(changed) == {"type": "transcript", "text": "***"}
     for wrong in (None, [], "x", {"type": "heartbeat"}, {"text": "x"}, {"type": "a", "id": "x"}):
         with pytest.raises(InvalidEvent):
-            posted.rebuild(taken, wrong)
+            events.rebuild(taken, wrong)
 
 
 json_values = st.recursive(
@@ -350,7 +350,7 @@ def test_whatever_is_posted_comes_out_as_it_went_in_or_is_refused(
     fields: dict[str, Any], ascii_only: bool
 ) -> None:
     body = json.dumps({**fields, "type": "a"}, ensure_ascii=ascii_only, indent=1).encode("utf-8")
-    taken = _parsed(posted.parse_one, body)
+    taken = _parsed(events.parse_one, body)
     if isinstance(taken, HubError):
         assert taken.status in (400, 413, 422)
         return
@@ -365,7 +365,7 @@ def test_whatever_is_posted_comes_out_as_it_went_in_or_is_refused(
 
 @given(st.binary(max_size=300) | st.text(max_size=200).map(lambda text: ('{"type":"a","x":' + text).encode()))
 def test_no_bytes_break_the_parser(body: bytes) -> None:
-    for parse in (posted.parse_one, posted.parse_array, posted.parse_ndjson):
+    for parse in (events.parse_one, events.parse_array, events.parse_ndjson):
         found = _parsed(parse, body)
         assert not isinstance(found, HubError) or found.status in (400, 413, 422)
 
@@ -384,7 +384,7 @@ def test_an_unterminated_string_of_quotes_is_refused_in_linear_time() -> None:
         begin = time.perf_counter()
         for _ in range(5):
             with pytest.raises(HubError):
-                posted.parse_one(body)
+                events.parse_one(body)
         return time.perf_counter() - begin
 
     assert min(cost(31_000) for _ in range(3)) < 40 * min(cost(3_100) for _ in range(3))

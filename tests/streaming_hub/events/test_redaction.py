@@ -12,7 +12,7 @@ from streaming_hub.events.posted import fields_of
 from streaming_hub.events.redaction import Redaction
 from tests.streaming_hub.making import posted
 
-HERE = "tests.streaming_hub.test_redaction"
+HERE = "tests.streaming_hub.events.test_redaction"
 not_callable = "text"
 
 

@@ -873,7 +873,7 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_acknowledged(path: Path) ->
     epoch, told = None, 0
     for lines in (1, 40, 90, 160):
         child = subprocess.Popen(
-            [sys.executable, "-m", "tests.streaming_hub.appending_process", str(path)],
+            [sys.executable, "-m", "tests.streaming_hub.history.appending_process", str(path)],
             cwd=ROOT,
             stdout=subprocess.PIPE,
         )

@@ -23,7 +23,7 @@ WHOLE = request_bytes("GET", f"{STREAM_PATH}?room=a", Accept="text/event-stream"
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_direct(scenario: str) -> None:
-    child.run("tests.streaming_hub.streaming.directly", scenario)
+    child.run("tests.streaming_hub.server.directly", scenario)
 
 
 def test_all_scenarios_are_there() -> None:

@@ -19,7 +19,7 @@ SCENARIOS = [
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_server(scenario: str) -> None:
-    child.run("tests.streaming_hub.streaming.serving", scenario)
+    child.run("tests.streaming_hub.server.running", scenario)
 
 
 def test_all_scenarios_are_there() -> None:

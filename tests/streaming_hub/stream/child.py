@@ -1,6 +1,6 @@
 """Runs one function in a Python of its own that monkey-patches first, as the server does.
 
-python -m tests.streaming_hub.streaming.child MODULE FUNCTION
+python -m tests.streaming_hub.stream.child MODULE FUNCTION
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SECONDS = 60
 def run(module: str, function: str) -> None:
     """Run it, and fail with what it said where it failed."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.streaming_hub.streaming.child", module, function],
+        [sys.executable, "-m", "tests.streaming_hub.stream.child", module, function],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -18,7 +18,7 @@ SCENARIOS = [
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_writer(scenario: str) -> None:
-    child.run("tests.streaming_hub.streaming.writing", scenario)
+    child.run("tests.streaming_hub.stream.writing", scenario)
 
 
 def test_all_scenarios_are_there() -> None:

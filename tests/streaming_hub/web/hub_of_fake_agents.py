@@ -1,4 +1,7 @@
-"""The real server with an agent that only says that it is ready: `python -m tests.streaming_hub.web.hub_of_fake_agents --port 0`."""
+"""The real server with an agent that only reports ready.
+
+python -m tests.streaming_hub.web.hub_of_fake_agents --port 0
+"""
 
 from __future__ import annotations
 
