@@ -1,7 +1,7 @@
 """The description of the HTTP API: what `/openapi.json` answers and `/docs` shows.
 
     endpoint                                        the words: Endpoint, Parameter, Content, Answer
-    publishing, reading, agents, livekit, server    the tables: one entry an endpoint
+    publishing, reading, archive, agents, livekit, server    the tables: one entry an endpoint
     schemas                                         JSON Schemas, made from the code's own types
     build                                           tables -> OpenAPI 3.1
     page                                            OpenAPI -> HTML
@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from streaming_hub.web.openapi import (
     agents,
+    archive,
     livekit,
     publishing,
     reading,
@@ -25,6 +26,7 @@ from streaming_hub.web.openapi.document import document
 
 ENDPOINTS: Final = (
     *reading.ENDPOINTS,
+    *archive.ENDPOINTS,
     *publishing.ENDPOINTS,
     *agents.ENDPOINTS,
     *livekit.ENDPOINTS,

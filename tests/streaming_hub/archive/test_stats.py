@@ -14,7 +14,7 @@ from streaming_hub.archive.figures import percentiles
 from streaming_hub.archive.removal import Wanted
 from streaming_hub.archive.stats import Asked
 from streaming_hub.archive.store import Store
-from tests.archive.calls import START, Line, archived, call, expected, send, some_calls
+from tests.streaming_hub.archive.calls import START, Line, archived, call, expected, send, some_calls
 
 NOW = START + 30 * 86_400
 DAY = {"since": START, "until": START + 86_400}

@@ -11,7 +11,7 @@ import pytest
 from streaming_hub.archive import queries, spoken, views, words
 from streaming_hub.archive.database import Database
 from streaming_hub.archive.queries import Search
-from tests.archive.calls import START, WORDS, Line, archived, expected, some_calls
+from tests.streaming_hub.archive.calls import START, WORDS, Line, archived, expected, some_calls
 
 LINE = some_calls(11, 40, live=6)
 SESSIONS = [expected(LINE, *key) for key in LINE.keys()]

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from streaming_hub.archive import database as databases
 from streaming_hub.archive import tables
 from streaming_hub.archive.database import REVISION, Away, Database
-from tests.archive.calls import archived, some_calls
+from tests.streaming_hub.archive.calls import archived, some_calls
 
 
 def schema(database: Database) -> dict[str, object]:

@@ -10,7 +10,7 @@ import pytest
 from streaming_hub.archive import figures, words
 from streaming_hub.archive.reduce import Reduction
 
-FOLDER = Path(__file__).parent.parent / "vectors" / "figures"
+FOLDER = Path(__file__).parents[2] / "vectors" / "figures"
 VECTORS = {path.stem: json.loads(path.read_text()) for path in FOLDER.glob("*.json")}
 SESSIONS = {name: vector for name, vector in VECTORS.items() if name != "words-only"}
 

@@ -13,8 +13,8 @@ from streaming_hub.archive.database import Database
 from streaming_hub.archive.queries import Search
 from streaming_hub.archive.removal import Wanted
 from streaming_hub.archive.store import Page, Store
-from tests.archive.calls import EPOCH, START, Line, archived, call, expected, send, some_calls
-from tests.archive.test_store import found
+from tests.streaming_hub.archive.calls import EPOCH, START, Line, archived, call, expected, send, some_calls
+from tests.streaming_hub.archive.test_store import found
 
 SECRET = "xylophone"
 

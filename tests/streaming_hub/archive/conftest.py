@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from streaming_hub.archive.database import Database
-from tests.archive import postgres
+from tests.streaming_hub.archive import postgres
 
 _numbers = itertools.count()
 

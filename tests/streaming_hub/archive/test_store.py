@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from streaming_hub.archive import queries, tables
 from streaming_hub.archive.database import Database
 from streaming_hub.archive.store import Behind, Page, Position, Store, raw_events
-from tests.archive.calls import EPOCH, START, Line, archived, call, expected, send, some_calls
+from tests.streaming_hub.archive.calls import EPOCH, START, Line, archived, call, expected, send, some_calls
 
 ONLY_ARCHIVED = ("recorded", "incomplete", "missing_events")
 
