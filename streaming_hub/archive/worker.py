@@ -27,6 +27,7 @@ from streaming_hub.archive.database import Away, Database
 from streaming_hub.archive.removal import Wanted
 from streaming_hub.archive.store import Behind, Page, Store, raw_events, seq_of
 from streaming_hub.archive.wire import ANSWER, BEGUN, LOG, REFUSED, Refusal
+from streaming_hub.events.views import operator_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,6 @@ CHORE_SECONDS: Final = 5.0
 IDLE_SECONDS: Final = 0.2
 NICE: Final = 5
 """The streams come first where both want the same processor."""
-EVENTS_BYTES: Final = 4 * 1024 * 1024
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -98,9 +98,9 @@ class Worker:
                     self._to_write.put(message)
                 else:
                     readers.submit(self._answer, message, self._reading)
-        except OSError:
-            # The hub is gone: what it asked for last may be finished, and nobody waits for it.
-            pass
+        except OSError as error:
+            # The hub is gone: what it asked for last is finished, and nobody waits for it.
+            print(f"archive: the hub is gone ({error})", file=sys.stderr)
         finally:
             self._to_write.put(None)
             readers.shutdown(cancel_futures=True)
@@ -216,7 +216,10 @@ class Worker:
         with self._database.reading() as connection:
             row = _chosen(connection, arguments)
             parts = raw_events(connection, row.id)
-        return {"room": row.room, "first": row.first_id, "last": row.last_id, "parts": parts}
+        recorded = bool(parts)
+        if not arguments["operator"]:
+            parts = [seen for part in parts if (seen := _for_viewers(part))]
+        return {"recorded": recorded, "room": row.room, "first": row.first_id, "last": row.last_id, "parts": parts}
 
     def _stats(self, arguments: Any) -> Any:
         operator = arguments.pop("operator")
@@ -272,6 +275,26 @@ def _shown(found: dict[str, Any], *, operator: bool) -> dict[str, Any]:
     for line in shown["transcript"]:
         del line["operator_only"]
     return shown
+
+
+class _Seen(msgspec.Struct):
+    """What decides who sees an event."""
+
+    type: str
+    audience: Any = None
+
+
+_decode_seen = msgspec.json.Decoder(_Seen).decode
+
+
+def _for_viewers(lines: bytes) -> bytes:
+    """Return raw events without those that only operators see."""
+    kept: list[bytes] = []
+    for line in lines.splitlines(keepends=True):
+        seen = _decode_seen(line)
+        if not operator_only(seen.type, seen.audience):
+            kept.append(line)
+    return b"".join(kept)
 
 
 def _plain(value: Any) -> Any:

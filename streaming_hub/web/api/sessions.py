@@ -83,7 +83,7 @@ def session_events(session_id: str) -> Response:
     arguments = chosen(session_id)
     found = archived.ask("events", arguments, session=session_id)
     parts: list[bytes] | Iterator[bytes] = found["parts"]
-    if not found["parts"]:
+    if not found["recorded"]:
         parts = _from_history(services(), session_id, found, operator=arguments["operator"])
     return Response(parts, headers=answers.NOT_CACHED, content_type="application/x-ndjson")
 
