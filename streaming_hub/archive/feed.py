@@ -168,7 +168,13 @@ class Archive:
         process = self._process
         if process is None or process.gone:
             raise Refusal("away", self._trouble or "The archive is being started.")
-        return process.ask(what, arguments, within=within)
+        try:
+            return process.ask(what, arguments, within=within)
+        except Refusal as refusal:
+            if refusal.name == "away" and self._trouble:
+                # What the feed met says more than that nothing is open.
+                raise Refusal("away", self._trouble) from refusal
+            raise
 
     @contextmanager
     def erasing(self) -> Iterator[None]:
