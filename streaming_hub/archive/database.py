@@ -132,7 +132,9 @@ class Database:
         with self._connected() as connection:
             version = connection.execute(sa.select(_VERSION.c.version_num)).scalar()
         if version != REVISION:
-            raise Away(f"{self.shown} has changed: its schema is {version}, this version of the hub needs {REVISION}.")
+            raise Away(
+                f"{self.shown} has changed: its schema is {version}, this version of the hub needs {REVISION}."
+            )
 
     def away(self, error: Exception) -> Away:
         """Turn a driver's error into one sentence."""
@@ -140,7 +142,7 @@ class Database:
         text = " ".join(str(cause).split())[:300].rstrip(".")
         if isinstance(error, ImportError):
             return Away(
-                f"{self.shown} needs a package that is not installed ({text}): install livekit-streaming-hub[postgres]."
+                f"{self.shown} needs a package that is missing ({text}): install livekit-streaming-hub[postgres]."
             )
         return Away(f"{self.shown} cannot be used: {text}.")
 
@@ -194,13 +196,13 @@ class Database:
             present = {*sa.inspect(connection).get_table_names()} & {*tables.metadata.tables}
             if present:
                 raise Away(
-                    f"{self.shown} has tables that are not the archive's ({', '.join(sorted(present))}): choose another "
-                    "database with STREAM_ARCHIVE."
+                    f"{self.shown} has tables that are not the archive's ({', '.join(sorted(present))}): choose "
+                    "another database with STREAM_ARCHIVE."
                 )
             create_all(connection)
 
     def _migrate(self, engine: Engine, version: str) -> None:
-        from streaming_hub.archive.migrations import migrate
+        from streaming_hub.archive.migrations import migrate  # noqa: PLC0415 - loads Alembic, which is seldom needed
 
         if not migrate(engine, version):
             raise Away(

@@ -14,6 +14,7 @@ from streaming_hub.archive import spoken
 from streaming_hub.archive.store import ROWID_BITS
 from streaming_hub.archive.tables import (
     PERCENTILES,
+    in_rooms,
     room_key,
     session_errors,
     session_participants,
@@ -186,19 +187,17 @@ def _conditions(
     if search.allowed is not None:
         conditions += [columns.room.in_(search.allowed)]
     if search.room:
-        named = [room for room in search.room if room]
-        rooms = columns.room.in_(named)
-        conditions.append(rooms if len(named) == len(search.room) else sa.or_(rooms, columns.room.is_(None)))
+        conditions.append(in_rooms(search.room))
     if search.participant:
         people = session_participants.c
-        conditions.append(columns.id.in_(sa.select(people.session).where(people.identity.in_(search.participant))))
+        conditions.append(
+            columns.id.in_(sa.select(people.session).where(people.identity.in_(search.participant)))
+        )
     for column, wanted in ((columns.agent, search.agent), (columns.reason, search.reason)):
         if wanted:
             conditions.append(column.in_(wanted))
-    if set(search.state) == {"live"}:
-        conditions.append(columns.ended.is_(None))
-    if set(search.state) == {"ended"}:
-        conditions.append(columns.ended.is_not(None))
+    if len(set(search.state)) == 1:
+        conditions.append(columns.ended.is_(None) if "live" in search.state else columns.ended.is_not(None))
     if search.since is not None:
         conditions.append(columns.started >= search.since)
     if search.until is not None:
@@ -235,16 +234,16 @@ def _matching(connection: Connection, phrases: list[list[str]], *, operator: boo
         asked = spoken.for_sqlite(phrases)
     else:
         text = "SELECT session FROM archive_words WHERE words @@ CAST(:asked AS tsquery)"
-        hidden = " AND (session, position) NOT IN (SELECT session, position FROM utterances WHERE operator_only)"
+        hidden = (
+            " AND (session, position) NOT IN (SELECT session, position FROM utterances WHERE operator_only)"
+        )
         asked = spoken.for_postgresql(phrases)
     chosen = sa.text(text if operator else text + hidden).bindparams(asked=asked)
     found = chosen.columns(sa.column("session", sa.BigInteger)).subquery()
     return sa.select(found.c.session)
 
 
-def _matches(
-    connection: Connection, row: int, phrases: list[list[str]], *, operator: bool
-) -> list[Fields]:
+def _matches(connection: Connection, row: int, phrases: list[list[str]], *, operator: bool) -> list[Fields]:
     """Return the first utterances of a session that match."""
     said = utterances.c
     chosen = sa.select(said.text, said.role, said.at, said.turn_id).where(said.session == row)
@@ -271,7 +270,9 @@ def _matches(
 
 def _people(connection: Connection, rows: Iterable[int]) -> dict[int, list[Fields]]:
     table = session_participants
-    chosen = sa.select(table).where(table.c.session.in_(list(rows))).order_by(table.c.session, table.c.position)
+    chosen = (
+        sa.select(table).where(table.c.session.in_(list(rows))).order_by(table.c.session, table.c.position)
+    )
     found: dict[int, list[Fields]] = {}
     for one in connection.execute(chosen):
         found.setdefault(one.session, []).append({"identity": one.identity, "role": one.role})

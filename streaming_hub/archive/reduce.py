@@ -333,7 +333,9 @@ class Reduction:
         speeches = self.state.speeches
         for index in range(len(speeches) - 1, max(len(speeches) - 1 - _LOOK_BACK, -1), -1):
             speech = speeches[index]
-            same_voice = None in (speech.participant, said.participant) or speech.participant == said.participant
+            same_voice = (
+                None in (speech.participant, said.participant) or speech.participant == said.participant
+            )
             if speech.role == said.role and speech.turn_id == said.turn_id and same_voice:
                 if speech.told:
                     return None

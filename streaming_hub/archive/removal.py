@@ -81,7 +81,9 @@ def expire(database: Database, before: float, forget_erased: float) -> list[Key]
     old = old.where(sessions.c.ended < before).order_by(sessions.c.ended).limit(STEP)
     with database.reading() as connection:
         rows = connection.execute(old).all()
-        stale = connection.execute(sa.select(erased.c.key).where(erased.c.at < forget_erased).limit(1)).first()
+        stale = connection.execute(
+            sa.select(erased.c.key).where(erased.c.at < forget_erased).limit(1)
+        ).first()
     if not rows and stale is None:
         return []
     with database.writing() as connection:
@@ -108,7 +110,7 @@ def merge_words(database: Database) -> bool:
         )
         after: int = connection.exec_driver_sql(changes).scalar_one()
     # Less than two changes: nothing was merged (the FTS5 documentation, "The 'merge' Command").
-    return after - before >= 2
+    return bool(after - before >= 2)
 
 
 def _chosen(wanted: Wanted) -> sa.Select[Any]:
@@ -142,9 +144,7 @@ def _remove(connection: Connection, rows: Sequence[tuple[int, float]]) -> None:
 
 def _forget_words(connection: Connection, ids: list[int]) -> None:
     if connection.dialect.name != "sqlite":
-        connection.execute(
-            sa.text("DELETE FROM archive_words WHERE session = ANY(:ids)"), {"ids": ids}
-        )
+        connection.execute(sa.text("DELETE FROM archive_words WHERE session = ANY(:ids)"), {"ids": ids})
         return
     said = sa.select(utterances.c.session, utterances.c.position, utterances.c.text).where(
         utterances.c.session.in_(ids),

@@ -53,9 +53,7 @@ def prefix(phrase: list[str]) -> bool:
 def for_sqlite(phrases: list[list[str]]) -> str:
     """Write a query for FTS5."""
     # Quoted, nothing is an operator; no token holds a quote.
-    return " AND ".join(
-        f'"{" ".join(phrase)}"{" *" if prefix(phrase) else ""}' for phrase in phrases
-    )
+    return " AND ".join(f'"{" ".join(phrase)}"{" *" if prefix(phrase) else ""}' for phrase in phrases)
 
 
 def for_postgresql(phrases: list[list[str]]) -> str:

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from streaming_hub.archive.figures import percentiles
-from streaming_hub.archive.tables import sessions, stats, turns
+from streaming_hub.archive.tables import in_rooms, sessions, stats, turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -123,9 +123,7 @@ def _computed(connection: Connection, asked: Asked, first: int, end: int) -> dic
     if asked.allowed is not None:
         conditions.append(sessions.c.room.in_(asked.allowed))
     if asked.room:
-        named = [room for room in asked.room if room]
-        rooms = sessions.c.room.in_(named)
-        conditions.append(rooms if len(named) == len(asked.room) else sa.or_(rooms, sessions.c.room.is_(None)))
+        conditions.append(in_rooms(asked.room))
     if asked.agent:
         conditions.append(sessions.c.agent.in_(asked.agent))
     found: dict[int, Fields] = {}
@@ -181,7 +179,11 @@ def _stretches(starts: Iterable[int], size: int) -> list[tuple[int, int]]:
 
 def _scope(asked: Asked) -> str:
     """Return what tells the stored results of one set of filters from those of another."""
-    filters = [sorted(asked.room), sorted(asked.agent), None if asked.allowed is None else sorted(asked.allowed)]
+    filters = [
+        sorted(asked.room),
+        sorted(asked.agent),
+        None if asked.allowed is None else sorted(asked.allowed),
+    ]
     return hashlib.sha256(_encode(filters)).hexdigest()
 
 

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from streaming_hub.archive import figures, spoken
-from streaming_hub.archive.reduce import REPORT, Reduction, State, text_of
+from streaming_hub.archive.reduce import REPORT, Reduction, State, Turn, Utterance, text_of
 from streaming_hub.archive.tables import (
     PERCENTILES,
     erased,
@@ -38,7 +38,7 @@ from streaming_hub.archive.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -62,15 +62,26 @@ Key = tuple[str, str | None]
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_state = msgspec.msgpack.Decoder(State).decode
 _encode_state = msgspec.msgpack.Encoder().encode
-_COUNTED_ROWS: Final = {
-    turns: ("turns", lambda state, one: figures.turn_row(state, one)),
-    utterances: (
-        "utterances",
-        lambda state, one: figures.utterance_row(state, one) | {"operator_only": one.operator_only},
-    ),
-    tool_calls: ("tools", lambda _state, one: figures.tool_row(one)),
-    session_errors: ("errors", lambda _state, one: figures.error_row(one)),
+
+
+def _utterance(state: State, said: Utterance) -> dict[str, Any]:
+    return figures.utterance_row(state, said) | {"operator_only": said.operator_only}
+
+
+def _turn(state: State, turn: Turn) -> dict[str, Any]:
+    row = figures.turn_row(state, turn)
+    # Known by `tool_calls.turn_id`, and by `position`.
+    del row["tools"], row["index"]
+    return row
+
+
+_COUNTED_ROWS: Final[dict[sa.Table, tuple[str, Callable[[State, Any], dict[str, Any]]]]] = {
+    turns: ("turns", _turn),
+    utterances: ("utterances", _utterance),
+    tool_calls: ("tools", lambda _state, tool: figures.tool_row(tool)),
+    session_errors: ("errors", lambda _state, error: figures.error_row(error)),
 }
+"""Table -> the list of a `State` that fills it, and how one of it becomes a row."""
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -177,7 +188,7 @@ class Store:
             with self._database.writing() as connection:
                 position = _position(connection)
                 if position != Position(page.epoch, page.after):
-                    raise Behind(position)
+                    raise Behind(position)  # noqa: TRY301 - what follows belongs to the same transaction
                 if page.skipped:
                     _note_missing(connection, page.skipped)
                 touched = self._take_in(connection, page)
@@ -323,7 +334,7 @@ class Store:
                 things = getattr(state, name)
                 for place in getattr(changes, name):
                     row = row_of(state, things[place])
-                    rows[table].append({"session": kept.id, "position": place, **_own_columns(table, row)})
+                    rows[table].append({"session": kept.id, "position": place, **row})
             said += [
                 (kept.id, place, text)
                 for place in sorted(changes.utterances)
@@ -440,13 +451,6 @@ def _session_row(state: State) -> dict[str, Any]:
     for name in ("latency", "heard_latency"):
         values = row.pop(name) or {}
         row |= {f"{name}_{part}": values.get(part) for part in PERCENTILES}
-    return row
-
-
-def _own_columns(table: sa.Table, row: dict[str, Any]) -> dict[str, Any]:
-    if table is turns:
-        # Known by `tool_calls.turn_id`, and by `position`.
-        del row["tools"], row["index"]
     return row
 
 

@@ -10,10 +10,13 @@ Beside these there is `archive_words`, the search index: an FTS5 table in SQLite
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 metadata = sa.MetaData()
 
@@ -27,9 +30,7 @@ PERCENTILES: Final = ("count", "p50", "p90", "p95", "p99", "max")
 
 
 def _percentile_columns(name: str) -> list[sa.Column[float]]:
-    return [
-        sa.Column(f"{name}_{part}", sa.Integer if part == "count" else sa.Double) for part in PERCENTILES
-    ]
+    return [sa.Column(f"{name}_{part}", sa.Integer if part == "count" else sa.Double) for part in PERCENTILES]
 
 
 sessions = sa.Table(
@@ -215,6 +216,13 @@ stats = sa.Table(
     sa.Column("scope", Text, primary_key=True),
     sa.Column("data", sa.LargeBinary, nullable=False),
 )
+
+def in_rooms(rooms: Sequence[str]) -> sa.ColumnElement[bool]:
+    """Say that a session is in one of these rooms; an empty name stands for those without a room."""
+    named = [room for room in rooms if room]
+    inside = sessions.c.room.in_(named)
+    return inside if len(named) == len(rooms) else sa.or_(inside, sessions.c.room.is_(None))
+
 
 encode_json = msgspec.json.Encoder().encode
 

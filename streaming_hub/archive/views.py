@@ -1,4 +1,4 @@
-"""What viewers see of a session: the conversation and how long they waited, not tools, errors, usage and stages. Pure."""
+"""What viewers see of a session: the conversation and the waiting, not tools, errors, usage and stages. Pure."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ class Worker:
             answer = [number, REFUSED, ["away", str(error), None]]
         except Refusal as error:
             answer = [number, REFUSED, [error.name, error.text, error.extra]]
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
             self._log("error", f"{what} failed: {error!r}")
             answer = [number, REFUSED, ["failed", f"The archive failed ({type(error).__name__}).", None]]
         self._send(answer)
@@ -165,7 +165,7 @@ class Worker:
             raise Refusal("behind", str(error)) from error
         except Away:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
             self._log("warning", f"a page of events is written one by one: {error!r}")
             return self._one_by_one(page)
 
@@ -179,8 +179,10 @@ class Worker:
                 ended = self._store.write(single) or ended
             except (Away, Behind):
                 raise
-            except Exception as error:
-                self._log("error", f"event {page.epoch}-{seq} could not be archived, and is left out: {error!r}")
+            except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
+                self._log(
+                    "error", f"event {page.epoch}-{seq} could not be archived, and is left out: {error!r}"
+                )
                 self._store.write(msgspec.structs.replace(single, lines=[]))
             after = seq
         rest = msgspec.structs.replace(page, after=after, lines=[])
@@ -219,7 +221,13 @@ class Worker:
         recorded = bool(parts)
         if not arguments["operator"]:
             parts = [seen for part in parts if (seen := _for_viewers(part))]
-        return {"recorded": recorded, "room": row.room, "first": row.first_id, "last": row.last_id, "parts": parts}
+        return {
+            "recorded": recorded,
+            "room": row.room,
+            "first": row.first_id,
+            "last": row.last_id,
+            "parts": parts,
+        }
 
     def _stats(self, arguments: Any) -> Any:
         operator = arguments.pop("operator")
@@ -238,7 +246,7 @@ class Worker:
         except Away:
             # The next page tells it, and opens the database anew.
             self._next_chore = time.monotonic() + CHORE_SECONDS
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
             self._next_chore = time.monotonic() + CHORE_SECONDS
             self._log("error", f"old sessions could not be removed: {error!r}")
 

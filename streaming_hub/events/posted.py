@@ -264,9 +264,9 @@ def _from_fields(fields: dict[str, Any], body: bytes, where: str, *, own: bool =
         # Nearly all are printable, and then no closer look is needed.
         if type(value) is not str or not value.isprintable():
             _check_string(where, name, value)
-    name = get("event_id")
-    if name is not None and not own and name.startswith(OWN_EVENT_IDS):
-        raise _wrong(where, "event_id", name, f"the hub alone gives ids that begin with {OWN_EVENT_IDS}")
+    event_id = get("event_id")
+    if event_id is not None and not own and event_id.startswith(OWN_EVENT_IDS):
+        raise _wrong(where, "event_id", event_id, f"the hub alone gives ids that begin with {OWN_EVENT_IDS}")
     stamp = get("timestamp", msgspec.UNSET)
     stamped = stamp is not msgspec.UNSET
     if stamped and not (type(stamp) is float and 0 <= stamp < MAX_TIMESTAMP):

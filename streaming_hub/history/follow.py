@@ -7,6 +7,7 @@ how many numbers it skipped.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -18,9 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from streaming_hub.events.stored import Entry
+    from streaming_hub.events.stored import Entry, Page
     from streaming_hub.history import History
-    from streaming_hub.events.stored import Page
 
 PAGE: Final = Limit(events=1000, size=512 * 1024)
 
@@ -86,7 +86,7 @@ class Follower:
                 page = self._history.recent(after, EVERYTHING, self._limit)
             if page is None:
                 erasures = bounds.erasures
-                page = self._read(lambda after=after: self._history.since(after, EVERYTHING, self._limit))
+                page = self._read(partial(self._history.since, after, EVERYTHING, self._limit))
                 if erasures != bounds.erasures or after < bounds.oldest - 1:
                     # Something of it may be erased by now, or something before it gone: read again.
                     continue

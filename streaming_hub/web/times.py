@@ -48,7 +48,8 @@ def moment(name: str, text: str) -> float:
         if 0 <= at < MOST:
             return at
     raise BadRequest(
-        f"{name}={text[:_SHOWN]!r}: expected seconds since 1970, or a time like 2026-11-28T14:00:00Z.", field=name
+        f"{name}={text[:_SHOWN]!r}: expected seconds since 1970, or a time like 2026-11-28T14:00:00Z.",
+        field=name,
     )
 
 
@@ -67,14 +68,15 @@ def read_cursor(text: str, kinds: Any) -> Any:
     Raises:
         BadRequest: it was not made here.
     """
-    try:
-        if len(text) > MAX_CURSOR:
-            raise ValueError(text)
-        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        return msgspec.json.decode(data, type=kinds)
-    except (ValueError, binascii.Error, msgspec.MsgspecError) as error:
-        raise BadRequest(
-            f"cursor={text[:_SHOWN]!r}: not a cursor of this list. Send the `next` of the page before, with the same "
-            "sort, or none to begin anew.",
-            field="cursor",
-        ) from error
+    problem: Exception | None = None
+    if len(text) <= MAX_CURSOR:
+        try:
+            data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            return msgspec.json.decode(data, type=kinds)
+        except (ValueError, binascii.Error, msgspec.MsgspecError) as error:
+            problem = error
+    raise BadRequest(
+        f"cursor={text[:_SHOWN]!r}: not a cursor of this list. Send the `next` of the page before, with the same "
+        "sort, or none to begin anew.",
+        field="cursor",
+    ) from problem

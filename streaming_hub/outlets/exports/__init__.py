@@ -1,7 +1,7 @@
 """A session as a file. Pure: what `GET /api/sessions/ID` answers goes in, bytes come out.
 
-    captions    WebVTT and SubRip
-    documents   Markdown, plain text, CSV, JSON
+captions    WebVTT and SubRip
+documents   Markdown, plain text, CSV, JSON
 """
 
 from __future__ import annotations

@@ -149,7 +149,9 @@ def _protocol(detail: Fields, look: type[_Markdown | _Plain]) -> Iterator[str]:
 
 
 def _facts(session: Fields) -> Iterator[tuple[str, object]]:
-    people = [one["identity"] + (f" ({one['role']})" if one["role"] else "") for one in session["participants"]]
+    people = [
+        one["identity"] + (f" ({one['role']})" if one["role"] else "") for one in session["participants"]
+    ]
     yield "Room", session["room"]
     yield "Agent", session["agent"]
     yield "Started", _time(session["started"])

@@ -145,6 +145,7 @@ class WebhookTaken(TypedDict):
     duplicate: NotRequired[Annotated[bool, Meta(description="`true` where LiveKit had sent it before.")]]
     event: NotRequired[Annotated[str, Meta(description="Of an ignored one: LiveKit's name of it.")]]
 
+
 class Percentiles(TypedDict):
     """Values of one kind, in seconds; percentiles by nearest rank."""
 
@@ -185,7 +186,9 @@ class ArchivedSession(TypedDict):
     reason: str | None
     participants: list[Person]
     turns: int
-    first_response: Annotated[float | None, Meta(description="Seconds from its start to the agent's first sound.")]
+    first_response: Annotated[
+        float | None, Meta(description="Seconds from its start to the agent's first sound.")
+    ]
     user_talk: float
     agent_talk: float
     overlap: float
@@ -204,7 +207,9 @@ class ArchivedSession(TypedDict):
     usage: Annotated[list[Any] | None, Meta(description="The newest `model_usage`. Operators only.")]
     missing_events: Annotated[
         int | None,
-        Meta(description="Numbers that were skipped while it was live: an upper bound; null where it is not known."),
+        Meta(
+            description="Numbers that were skipped while it was live: an upper bound; null where it is not known."
+        ),
     ]
     incomplete: bool
     recorded: Annotated[bool, Meta(description="Whether its raw events are kept with it.")]

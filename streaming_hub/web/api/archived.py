@@ -31,7 +31,9 @@ def archive() -> Archive:
     """
     found = services().archive
     if found is None:
-        raise NotFound("There is no archive: set STREAM_ARCHIVE to keep sessions (a history in memory has none by itself).")
+        raise NotFound(
+            "There is no archive: set STREAM_ARCHIVE to keep sessions (a history in memory has none by itself)."
+        )
     return found
 
 

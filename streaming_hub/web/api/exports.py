@@ -44,4 +44,8 @@ def file_name(session_id: str, extension: str) -> str:
     short = f"{NAME}-{plain or 'unnamed'}.{extension}"
     full = re.sub(r'[\\/:*?"<>|\x00-\x1f\x7f]+', "_", session_id)[:_MOST_OF_ID]
     exact = f"{NAME}-{full}.{extension}"
-    return f'filename="{short}"' if exact == short else f"filename=\"{short}\"; filename*=UTF-8''{quote(exact, safe='')}"
+    return (
+        f'filename="{short}"'
+        if exact == short
+        else f"filename=\"{short}\"; filename*=UTF-8''{quote(exact, safe='')}"
+    )

@@ -96,9 +96,7 @@ def erase_session(session_id: str) -> Response:
         for room in _rooms_of(parts, session_id, head):
             require_room(grant, room)
     with _archive_without(parts, session_id=session_id, rooms=grant.rooms):
-        return _erased(
-            parts, erase(parts.hub, session_id=session_id, upto=head), session_id=session_id
-        )
+        return _erased(parts, erase(parts.hub, session_id=session_id, upto=head), session_id=session_id)
 
 
 @contextmanager

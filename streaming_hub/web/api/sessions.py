@@ -152,7 +152,8 @@ def _sort_of(args: MultiDict[str, str]) -> str:
     sort = args.get("sort") or "-started"
     if sort.removeprefix("-") not in SORTS:
         raise BadRequest(
-            f"sort={sort[:40]!r}: expected one of {', '.join(SORTS)}; `-` in front for descending.", field="sort"
+            f"sort={sort[:40]!r}: expected one of {', '.join(SORTS)}; `-` in front for descending.",
+            field="sort",
         )
     return sort
 
@@ -180,7 +181,7 @@ def _place(text: str, sort: str) -> dict[str, Any]:
     made_for, value, session_id, row = times.read_cursor(text, _Cursor)
     if made_for != sort or "\0" in session_id or not 0 <= row < 1 << 62:
         raise BadRequest(
-            f"cursor: it belongs to a list with sort={made_for[:40]!r}. Send the same sort, or no cursor to begin anew.",
+            f"cursor: it belongs to a list with sort={made_for[:40]!r}. Send the same sort, or no cursor to begin.",
             field="cursor",
         )
     return {"value": value, "session_id": session_id, "row": row}

@@ -25,7 +25,11 @@ _TIME: Final = {
 }
 _FLAG: Final = {"type": "string", "enum": ["1", "0", "true", "false", ""]}
 _ROOM: Final = Parameter(
-    "room", "query", _TEXT, "Chooses where the id exists in several rooms; empty: the one without a room.", "support-7"
+    "room",
+    "query",
+    _TEXT,
+    "Chooses where the id exists in several rooms; empty: the one without a room.",
+    "support-7",
 )
 _SESSION_ID: Final = Parameter(
     "session_id",
@@ -99,7 +103,11 @@ ENDPOINTS: Final = (
             _many("participant", "Sessions with this identity."),
             _many("agent", "Sessions of this agent."),
             _many("reason", "Sessions that ended for this reason."),
-            _many("state", "`live` or `ended`.", {"type": "array", "items": {"enum": list(STATES)}, "maxItems": 100}),
+            _many(
+                "state",
+                "`live` or `ended`.",
+                {"type": "array", "items": {"enum": list(STATES)}, "maxItems": 100},
+            ),
             _FROM,
             _TO,
             Parameter(
@@ -120,14 +128,22 @@ ENDPOINTS: Final = (
             Parameter(
                 "limit",
                 "query",
-                {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 10**MOST_DIGITS - 1}, {"enum": [""]}]},
+                {
+                    "anyOf": [
+                        {"type": "integer", "minimum": 1, "maximum": 10**MOST_DIGITS - 1},
+                        {"enum": [""]},
+                    ]
+                },
                 f"How many at most: 50, up to {MAX_LIMIT}.",
             ),
             Parameter(
                 "cursor", "query", {"type": "string", "maxLength": MAX_CURSOR}, "`next` of the page before."
             ),
             Parameter(
-                "latency_over", "query", {"type": "number", "minimum": 0}, "Operators: p95 of `latency` above it, seconds."
+                "latency_over",
+                "query",
+                {"type": "number", "minimum": 0},
+                "Operators: p95 of `latency` above it, seconds.",
             ),
             Parameter("failed_tools", "query", _FLAG, "Operators: only those with failed tool calls."),
             Parameter("errors", "query", _FLAG, "Operators: only those with errors."),
@@ -153,8 +169,8 @@ ENDPOINTS: Final = (
         path="/api/sessions/<path:session_id>/events",
         group=GROUP,
         summary="A session's events as they were",
-        text="Every event, interims included, as the stream sent it, oldest first; one a line. 410 where recordings are "
-        "off and the history has forgotten them.",
+        text="Every event, interims included, as the stream sent it, oldest first; one a line. 410 where recordings "
+        "are off and the history has forgotten them.",
         scope=SUBSCRIBE,
         parameters=(_SESSION_ID, _ROOM),
         answers=(
@@ -165,7 +181,9 @@ ENDPOINTS: Final = (
                     Content(
                         "application/x-ndjson",
                         ({"type": "string"},),
-                        {"Example": '{"id":"4fdd2f42-12","type":"session_started","timestamp":1795429986.66}\n'},
+                        {
+                            "Example": '{"id":"4fdd2f42-12","type":"session_started","timestamp":1795429986.66}\n'
+                        },
                     ),
                 ),
             ),
@@ -182,7 +200,9 @@ ENDPOINTS: Final = (
         parameters=(
             _SESSION_ID,
             _ROOM,
-            Parameter("format", "query", {"enum": [*FORMATS, ""]}, "Which kind of file; `json` by default.", "vtt"),
+            Parameter(
+                "format", "query", {"enum": [*FORMATS, ""]}, "Which kind of file; `json` by default.", "vtt"
+            ),
         ),
         answers=(
             Answer(
@@ -205,8 +225,8 @@ ENDPOINTS: Final = (
         path="/api/stats",
         group=GROUP,
         summary="Figures by time",
-        text="By the time at which sessions began, in UTC; empty buckets included. Without `from`, the last 60 minutes, "
-        "24 hours or 30 days.",
+        text="By the time at which sessions began, in UTC; empty buckets included. Without `from`, the last 60 "
+        "minutes, 24 hours or 30 days.",
         scope=SUBSCRIBE,
         parameters=(
             _FROM,

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from streaming_hub.archive import figures
-from streaming_hub.archive.database import Database
 from streaming_hub.archive.reduce import Reduction
 from streaming_hub.archive.store import Page, Store
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from streaming_hub.archive.database import Database
+
 EPOCH = "epoch"
 START = 1_795_392_000.0  # 2026-11-23, 00:00 UTC
-WORDS = ("hello", "what's", "the", "time", "in", "Straße", "3.50", "naïve", "yes", "no", "東京都", "明日は雨", "สวัสดี", "don't")
+WORDS = (
+    "hello",
+    "what's",
+    "the",
+    "time",
+    "in",
+    "Straße",
+    "3.50",
+    "naïve",
+    "yes",
+    "no",
+    "東京都",
+    "明日は雨",
+    "สวัสดี",
+    "don't",
+)
 
 
 class Line:
@@ -33,10 +51,14 @@ class Line:
         return [one for one in self.events if (one.get("session_id"), one.get("room")) == (session_id, room)]
 
     def keys(self) -> list[tuple[str, str | None]]:
-        return list({(one["session_id"], one.get("room")): None for one in self.events if "session_id" in one})
+        return list(
+            {(one["session_id"], one.get("room")): None for one in self.events if "session_id" in one}
+        )
 
 
-def call(line: Line, rng: random.Random, session_id: str, room: str | None, at: float, *, turns: int, ends: bool) -> None:
+def call(
+    line: Line, rng: random.Random, session_id: str, room: str | None, at: float, *, turns: int, ends: bool
+) -> None:
     """Add one call's events."""
     common: dict[str, Any] = {"session_id": session_id} | ({} if room is None else {"room": room})
     line.add("session_started", at, agent_name=rng.choice(["helper", "sales"]), **common)
@@ -52,14 +74,18 @@ def call(line: Line, rng: random.Random, session_id: str, room: str | None, at: 
         said = " ".join(rng.choices(WORDS, k=rng.randint(1, 8)))
         line.add("transcript", at, text=said, segment_id=f"s{number}", **user)
         if rng.random() < 0.2:
-            line.add("tool_call_started", at, call_id=f"{number}", name="look_up", arguments={"q": said}, **turn)
+            line.add(
+                "tool_call_started", at, call_id=f"{number}", name="look_up", arguments={"q": said}, **turn
+            )
             if rng.random() < 0.8:
                 status = rng.choice(["done", "done", "error"])
                 line.add("tool_call_finished", at, call_id=f"{number}", status=status, output="x", **turn)
         at += rng.random()
         line.add("agent_speech_started", at, **agent)
         at += rng.random() * 2
-        line.add("transcript", at, text=" ".join(rng.choices(WORDS, k=4)), interrupted=rng.random() < 0.1, **agent)
+        line.add(
+            "transcript", at, text=" ".join(rng.choices(WORDS, k=4)), interrupted=rng.random() < 0.1, **agent
+        )
         if rng.random() < 0.9:
             line.add("turn_metrics", at, e2e_latency=round(rng.random() * 3, 3), llm_node_ttft=0.2, **agent)
         line.add("agent_speech_finished", at, **agent)
@@ -68,7 +94,12 @@ def call(line: Line, rng: random.Random, session_id: str, room: str | None, at: 
         if rng.random() < 0.05:
             line.add("error", at, source="llm", message="overloaded", recoverable=True, **turn)
     if ends:
-        line.add("session_ended", at + 0.5, reason=rng.choice(["user_initiated", "participant_disconnected"]), **common)
+        line.add(
+            "session_ended",
+            at + 0.5,
+            reason=rng.choice(["user_initiated", "participant_disconnected"]),
+            **common,
+        )
 
 
 def some_calls(seed: int, count: int = 12, *, live: int = 3) -> Line:
@@ -93,7 +124,9 @@ def some_calls(seed: int, count: int = 12, *, live: int = 3) -> Line:
     return line
 
 
-def archived(database: Database, line: Line, *, recordings: bool = True, sizes: Iterable[int] | None = None) -> Store:
+def archived(
+    database: Database, line: Line, *, recordings: bool = True, sizes: Iterable[int] | None = None
+) -> Store:
     """Write events into an empty archive, in pages of these sizes (or in one)."""
     store = Store(database, recordings=recordings)
     store.begin_epoch(EPOCH, 0)

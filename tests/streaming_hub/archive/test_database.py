@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import stat
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
@@ -14,6 +14,9 @@ from streaming_hub.archive import database as databases
 from streaming_hub.archive import tables
 from streaming_hub.archive.database import REVISION, Away, Database
 from tests.streaming_hub.archive.calls import archived, some_calls
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def schema(database: Database) -> dict[str, object]:
@@ -99,7 +102,9 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         Database(f"sqlite:///{tmp_path}/file/archive.db").open()
 
 
-def test_a_locked_file_is_away_for_writing_and_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_locked_file_is_away_for_writing_and_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(databases, "BUSY_SECONDS", 0.05)
     database = Database(f"sqlite:///{tmp_path}/archive.db")
     database.open()

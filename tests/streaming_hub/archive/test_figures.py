@@ -97,7 +97,9 @@ def test_heard_latency_is_from_the_last_stop_before_the_first_sound(steps: list,
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=200), st.sampled_from(figures.PERCENTS))
 def test_nearest_rank_is_the_smallest_value_that_covers_the_share(values: list[float], percent: int) -> None:
     found = figures.nearest_rank(sorted(values), percent)
-    covered = [value for value in values if sum(one <= value for one in values) * 100 >= percent * len(values)]
+    covered = [
+        value for value in values if sum(one <= value for one in values) * 100 >= percent * len(values)
+    ]
     assert found == min(covered)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 from typing import Any
@@ -14,7 +15,7 @@ from streaming_hub.archive.queries import Search
 from tests.streaming_hub.archive.calls import START, WORDS, Line, archived, expected, some_calls
 
 LINE = some_calls(11, 40, live=6)
-SESSIONS = [expected(LINE, *key) for key in LINE.keys()]
+SESSIONS = [expected(LINE, *key) for key in LINE]
 
 
 def value(session: dict[str, Any], sort: str) -> float | None:
@@ -70,10 +71,8 @@ def names(found: list[dict[str, Any]]) -> list[tuple[str, str | None]]:
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> list[Database]:
     urls = [f"sqlite:///{tmp_path_factory.mktemp('queries')}/archive.db"]
-    try:
+    with contextlib.suppress(pytest.skip.Exception):
         urls.append(request.getfixturevalue("postgres_server").new_database("queries"))
-    except pytest.skip.Exception:
-        pass
     databases = [Database(one) for one in urls]
     for one in databases:
         one.open()
@@ -136,7 +135,9 @@ def test_the_searches_find_something_and_leave_something_out() -> None:
 @pytest.mark.parametrize("sort", sorted(queries.SORTS))
 @pytest.mark.parametrize("descending", [True, False])
 @pytest.mark.parametrize("limit", [1, 7, 200])
-def test_pages_join_into_the_sorted_list(both: list[Database], sort: str, descending: bool, limit: int) -> None:
+def test_pages_join_into_the_sorted_list(
+    both: list[Database], sort: str, descending: bool, limit: int
+) -> None:
     wanted = slowly(Search(sort=sort, descending=descending))
     for database in both:
         got: list[dict[str, Any]] = []
@@ -156,12 +157,20 @@ def test_pages_join_into_the_sorted_list(both: list[Database], sort: str, descen
 def test_matches_show_the_first_three_utterances(database: Database) -> None:
     line = Line()
     for number in range(5):
-        line.add("transcript", START + number, text=f"Hello {number}", role="user", session_id="s", turn_id=f"t{number}")
+        line.add(
+            "transcript",
+            START + number,
+            text=f"Hello {number}",
+            role="user",
+            session_id="s",
+            turn_id=f"t{number}",
+        )
     line.add("transcript", START, text="other", role="user", session_id="s")
     archived(database, line)
     (session,) = find(database, Search(q="hello"))
     assert session["matches"] == [
-        {"text": f"Hello {number}", "role": "user", "at": START + number, "turn_id": f"t{number}"} for number in range(3)
+        {"text": f"Hello {number}", "role": "user", "at": START + number, "turn_id": f"t{number}"}
+        for number in range(3)
     ]
 
 
@@ -179,7 +188,16 @@ def test_viewers_find_nothing_that_only_operators_see(database: Database) -> Non
     line = Line()
     for audience in ({}, {"audience": "operator"}):
         text = "secret plan" if audience else "open plan"
-        line.add("transcript", START, text=text, role="user", participant="boss" if audience else "alice", turn_id="t", session_id="s", **audience)
+        line.add(
+            "transcript",
+            START,
+            text=text,
+            role="user",
+            participant="boss" if audience else "alice",
+            turn_id="t",
+            session_id="s",
+            **audience,
+        )
     archived(database, line)
     assert names(find(database, Search(q="secret"))) == [("s", None)]
     assert find(database, Search(q="secret", operator=False)) == []
@@ -210,5 +228,3 @@ def test_any_text_and_any_query(both: list[Database]) -> None:
         query = "".join(rng.choices(characters, k=rng.randint(1, 8)))
         results = [names(find(database, Search(q=query))) for database in both]
         assert all(one == results[0] for one in results), query
-
-

@@ -25,7 +25,7 @@ def slowly(line: Line, asked: Asked) -> list[dict[str, Any]]:
     for start in stats.starts(asked):
         end = start + stats.SIZES[asked.bucket]
         chosen = []
-        for key in line.keys():
+        for key in line:
             detail = expected(line, *key)
             session = detail["session"]
             if (
@@ -119,7 +119,7 @@ def test_a_change_is_seen_in_stored_results(database: Database, what: str) -> No
     else:
         # Its calls that never ended now count as failed.
         assert store.abandon(START + 1, [])
-        for key in line.keys():
+        for key in line:
             if expected(line, *key)["session"]["ended"] is None:
                 newest = max(one["timestamp"] for one in line.of(*key))
                 common = {"session_id": key[0]} | ({"room": key[1]} if key[1] else {})
@@ -129,7 +129,9 @@ def test_a_change_is_seen_in_stored_results(database: Database, what: str) -> No
         assert stats.buckets(database, asked, NOW) == slowly(line, asked)
 
 
-def test_a_change_while_a_result_is_worked_out_is_not_lost(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_while_a_result_is_worked_out_is_not_lost(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     line = some_calls(5, 10)
     store = archived(database, line)
     before = len(line.events)

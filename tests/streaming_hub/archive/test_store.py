@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
 
 from streaming_hub.archive import queries, tables
-from streaming_hub.archive.database import Database
 from streaming_hub.archive.store import Behind, Page, Position, Store, raw_events
 from tests.streaming_hub.archive.calls import EPOCH, START, Line, archived, call, expected, send, some_calls
+
+if TYPE_CHECKING:
+    from streaming_hub.archive.database import Database
 
 ONLY_ARCHIVED = ("recorded", "incomplete", "missing_events")
 
@@ -28,7 +30,7 @@ def found(database: Database, session_id: str, room: str | None) -> dict[str, An
 
 
 def assert_archived(database: Database, line: Line) -> None:
-    for session_id, room in line.keys():
+    for session_id, room in line:
         assert found(database, session_id, room) == expected(line, session_id, room)
 
 
@@ -63,7 +65,9 @@ def test_a_page_counts_once(database: Database) -> None:
     assert_archived(database, line)
 
 
-def test_a_page_that_fails_half_way_leaves_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_that_fails_half_way_leaves_nothing(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     line = some_calls(2)
     store = Store(database, recordings=True)
     store.begin_epoch(EPOCH, 0)
@@ -114,7 +118,7 @@ def test_the_recording_is_every_event_as_it_was(database: Database) -> None:
     archived(database, line, sizes=[7] * 200)
     import msgspec
 
-    for session_id, room in line.keys():
+    for session_id, room in line:
         with database.reading() as connection:
             row = next(one for one in queries.rows_of(connection, session_id, None) if one.room == room)
             raw = b"".join(raw_events(connection, row.id))
@@ -158,7 +162,7 @@ def test_another_history_leaves_the_number_open(database: Database) -> None:
 def test_a_session_that_nobody_ends_is_abandoned(database: Database) -> None:
     line = some_calls(9, live=3)
     store = archived(database, line)
-    live = [key for key in line.keys() if expected(line, *key)["session"]["ended"] is None]
+    live = [key for key in line if expected(line, *key)["session"]["ended"] is None]
     assert len(live) == 3
     assert store.abandon(START, []) is False
     assert store.abandon(START + 1, live[:1]) is True
@@ -171,7 +175,13 @@ def test_a_session_that_nobody_ends_is_abandoned(database: Database) -> None:
             assert (session["ended"], session["reason"]) == (newest, "abandoned")
     # It has died without a word, and its last words come late.
     before = len(line.events)
-    line.add("session_ended", START + 9e5, reason="late", session_id=live[1][0], **({"room": live[1][1]} if live[1][1] else {}))
+    line.add(
+        "session_ended",
+        START + 9e5,
+        reason="late",
+        session_id=live[1][0],
+        **({"room": live[1][1]} if live[1][1] else {}),
+    )
     send(Store(database, recordings=True), line, [10], after=before)
     assert found(database, *live[1])["session"]["reason"] == "abandoned"
 

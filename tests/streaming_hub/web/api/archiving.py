@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.streaming_hub.server.wire import PATIENCE
-from tests.streaming_hub.web.server import ServerProcess
+
+if TYPE_CHECKING:
+    from tests.streaming_hub.web.server import ServerProcess
 
 START = 1_795_430_000.0
 OPERATOR = {"X-API-Key": "operator-key"}
@@ -18,7 +20,9 @@ KEYS = {
 }
 
 
-def call(session_id: str, room: str | None = "support-7", at: float = START, *, ends: bool = True) -> list[dict[str, Any]]:
+def call(
+    session_id: str, room: str | None = "support-7", at: float = START, *, ends: bool = True
+) -> list[dict[str, Any]]:
     """Return a short call: a greeting, a question, its answer with a failed tool and an error."""
     common: dict[str, Any] = {"session_id": session_id} | ({} if room is None else {"room": room})
     user = {"role": "user", "participant": "alice", "turn_id": f"{session_id}.t1", **common}

@@ -1,11 +1,10 @@
-"""Sessions over HTTP, at a real server with its archive's process: what operators and viewers get, and what is refused."""
+"""Sessions over HTTP, at a real server with its archive's process: what each view gets, and what is refused."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import jwt
@@ -28,13 +27,18 @@ from tests.streaming_hub.web.api.archiving import (
 )
 from tests.streaming_hub.web.server import ServerProcess
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 SECRET = "s" * 40
 SLASHED = "job/1 é%2F"
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    server = ServerProcess(tmp_path_factory.mktemp("sessions"), STREAM_JWT_SECRET=SECRET, **KEYS).wait_until_up()
+    server = ServerProcess(
+        tmp_path_factory.mktemp("sessions"), STREAM_JWT_SECRET=SECRET, **KEYS
+    ).wait_until_up()
     post(server, call("one"))
     post(server, call("two", at=START + 100))
     post(server, call("two", "other-room", at=START + 200))
@@ -113,7 +117,12 @@ def test_filters(server: ServerProcess, asked: str, wanted: list[str]) -> None:
 def test_matches_are_shown(server: ServerProcess) -> None:
     (session,) = get(server, "/api/sessions?q=roomless")["sessions"]
     assert session["matches"] == [
-        {"text": "What time is it in Paris, roomless?", "role": "user", "at": START + 303, "turn_id": "roomless.t1"}
+        {
+            "text": "What time is it in Paris, roomless?",
+            "role": "user",
+            "at": START + 303,
+            "turn_id": "roomless.t1",
+        }
     ]
     assert "matches" not in get(server, "/api/sessions?room=")["sessions"][0]
 
@@ -195,10 +204,14 @@ def test_viewers_see_the_conversation_only(server: ServerProcess) -> None:
     assert (seen["tools"], seen["errors"]) == ([], [])
     assert seen["transcript"] == full["transcript"]
     (turn,), (whole,) = seen["turns"], full["turns"]
-    assert whole["e2e_latency"] == 1.25 and turn["e2e_latency"] is None
+    assert whole["e2e_latency"] == 1.25
+    assert turn["e2e_latency"] is None
     assert turn["heard_latency"] == whole["heard_latency"] == 1.5
     assert get(server, "/api/sessions?room=", **VIEWER)["sessions"][0]["usage"] is None
-    types = {json.loads(line)["type"] for line in server.get("/api/sessions/one/events", **VIEWER).text.splitlines()}
+    types = {
+        json.loads(line)["type"]
+        for line in server.get("/api/sessions/one/events", **VIEWER).text.splitlines()
+    }
     assert types == {
         "session_started",
         "user_speech_started",
@@ -210,7 +223,9 @@ def test_viewers_see_the_conversation_only(server: ServerProcess) -> None:
     }
 
 
-@pytest.mark.parametrize("asked", ["latency_over=1", "failed_tools=1", "errors=1", "sort=latency", "sort=-errors"])
+@pytest.mark.parametrize(
+    "asked", ["latency_over=1", "failed_tools=1", "errors=1", "sort=latency", "sort=-errors"]
+)
 def test_viewers_may_not_ask_for_what_they_do_not_see(server: ServerProcess, asked: str) -> None:
     get(server, f"/api/sessions?{asked}", 403, **VIEWER)
 

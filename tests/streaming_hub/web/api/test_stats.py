@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jwt
 import pytest
 
 from tests.streaming_hub.web.api.archiving import KEYS, OPERATOR, START, VIEWER, call, post, wait_for
 from tests.streaming_hub.web.server import ServerProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SECRET = "s" * 40
 HOUR = 3600
@@ -76,7 +78,15 @@ def test_filters_and_the_callers_rooms(server: ServerProcess) -> None:
 
 def test_viewers_see_no_figures_of_operators(server: ServerProcess) -> None:
     (bucket,) = get(server, f"from={START - HOUR}&to={START + 3 * HOUR}&bucket=day", **VIEWER)["buckets"]
-    hidden = ("latency", "transcription_delay", "llm_node_ttft", "tts_node_ttfb", "tool_calls", "tool_failures", "errors")
+    hidden = (
+        "latency",
+        "transcription_delay",
+        "llm_node_ttft",
+        "tts_node_ttfb",
+        "tool_calls",
+        "tool_failures",
+        "errors",
+    )
     assert all(bucket[name] is None for name in hidden)
     assert bucket["heard_latency"]["count"] == 4
 
@@ -113,8 +123,16 @@ def test_what_callers_are_told_about_themselves(server: ServerProcess) -> None:
         "view": "operator",
         "rooms": None,
     }
-    assert server.get("/api/me", **VIEWER).json() == {"scopes": ["subscribe"], "view": "viewer", "rooms": None}
+    assert server.get("/api/me", **VIEWER).json() == {
+        "scopes": ["subscribe"],
+        "view": "viewer",
+        "rooms": None,
+    }
     claims = {"exp": time.time() + 60, "scope": "subscribe", "rooms": ["b", "a"], "view": "operator"}
     headers = {"Authorization": "Bearer " + jwt.encode(claims, SECRET, "HS256")}
-    assert server.get("/api/me", **headers).json() == {"scopes": ["subscribe"], "view": "operator", "rooms": ["a", "b"]}
+    assert server.get("/api/me", **headers).json() == {
+        "scopes": ["subscribe"],
+        "view": "operator",
+        "rooms": ["a", "b"],
+    }
     assert server.get("/api/me").status_code == 401
