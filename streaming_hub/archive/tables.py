@@ -217,6 +217,7 @@ stats = sa.Table(
     sa.Column("data", sa.LargeBinary, nullable=False),
 )
 
+
 def in_rooms(rooms: Sequence[str]) -> sa.ColumnElement[bool]:
     """Say that a session is in one of these rooms; an empty name stands for those without a room."""
     named = [room for room in rooms if room]

@@ -1,4 +1,11 @@
-"""Databases that are missing, older, newer, somebody else's, locked, full, moved, corrupt."""
+"""Databases that are missing, older, newer, somebody else's, locked, full, moved, corrupt.
+
+Covers
+
+    streaming_hub.archive.migrations.env
+    streaming_hub.archive.migrations.versions.0001_baseline
+    streaming_hub.archive.migrations.versions.0002_stored_statistics
+"""
 
 from __future__ import annotations
 

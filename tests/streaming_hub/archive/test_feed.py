@@ -1,4 +1,11 @@
-"""The archive beside a running hub: it catches up, survives kills, and tells what it missed. Real processes."""
+"""The archive beside a running hub: it catches up, survives kills, and tells what it missed. Real processes.
+
+Covers
+
+    streaming_hub.archive.process
+    streaming_hub.archive.wire
+    streaming_hub.archive.worker
+"""
 
 from __future__ import annotations
 

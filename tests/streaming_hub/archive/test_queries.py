@@ -1,4 +1,10 @@
-"""Lists, filters, sorting, pages and search, against a slow version that looks at every session."""
+"""Lists, filters, sorting, pages and search, against a slow version that looks at every session.
+
+Covers
+
+    streaming_hub.archive.spoken
+    streaming_hub.archive.views
+"""
 
 from __future__ import annotations
 

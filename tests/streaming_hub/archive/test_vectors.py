@@ -1,4 +1,9 @@
-"""The golden vectors: events in, session out. The JavaScript twin runs against the same files."""
+"""The golden vectors: events in, session out. The JavaScript twin runs against the same files.
+
+Covers
+
+    streaming_hub.archive.words
+"""
 
 from __future__ import annotations
 

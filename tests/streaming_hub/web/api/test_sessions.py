@@ -1,4 +1,10 @@
-"""Sessions over HTTP, at a real server with its archive's process: what each view gets, and what is refused."""
+"""Sessions over HTTP, at a real server with its archive's process: what each view gets, and what is refused.
+
+Covers
+
+    streaming_hub.web.api.archived
+    streaming_hub.web.paths
+"""
 
 from __future__ import annotations
 
