@@ -50,7 +50,7 @@ class Line:
     def of(self, session_id: str, room: str | None) -> list[dict[str, Any]]:
         return [one for one in self.events if (one.get("session_id"), one.get("room")) == (session_id, room)]
 
-    def keys(self) -> list[tuple[str, str | None]]:
+    def sessions(self) -> list[tuple[str, str | None]]:
         return list(
             {(one["session_id"], one.get("room")): None for one in self.events if "session_id" in one}
         )

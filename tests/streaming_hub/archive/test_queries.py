@@ -21,7 +21,7 @@ from streaming_hub.archive.queries import Search
 from tests.streaming_hub.archive.calls import START, WORDS, Line, archived, expected, some_calls
 
 LINE = some_calls(11, 40, live=6)
-SESSIONS = [expected(LINE, *key) for key in LINE]
+SESSIONS = [expected(LINE, *key) for key in LINE.sessions()]
 
 
 def value(session: dict[str, Any], sort: str) -> float | None:

@@ -21,7 +21,7 @@ SECRET = "xylophone"
 
 def with_secret(seed: int, **options: int) -> Line:
     line = some_calls(seed, **options)
-    for session_id, room in line:
+    for session_id, room in line.sessions():
         common = {"session_id": session_id} | ({"room": room} if room else {})
         line.add(
             "transcript",
@@ -62,12 +62,12 @@ def merge(database: Database) -> None:
 def test_an_erased_session_is_gone_and_the_others_are_not(database: Database) -> None:
     line = with_secret(1)
     store = archived(database, line, sizes=[20] * 100)
-    session_id, room = line.keys()[2]
+    session_id, room = line.sessions()[2]
     keys = removal.erase(database, Wanted(session_id=session_id), START)
     store.drop(keys)
     assert keys == [(session_id, room)]
     assert session_id not in find(database, SECRET)
-    others = [key for key in line if key != (session_id, room)]
+    others = [key for key in line.sessions() if key != (session_id, room)]
     assert sorted(find(database, SECRET)) == sorted(key[0] for key in others)
     for key in others:
         assert found(database, *key) == expected(line, *key)
@@ -77,7 +77,7 @@ def test_an_erased_session_is_gone_and_the_others_are_not(database: Database) ->
 def test_nothing_of_what_was_erased_is_left(database: Database, recordings: bool) -> None:
     line = with_secret(2, live=4)
     store = archived(database, line, recordings=recordings, sizes=[20] * 100)
-    for session_id, room in line:
+    for session_id, room in line.sessions():
         wanted = Wanted(room=room) if room else Wanted(session_id=session_id)
         store.drop(removal.erase(database, wanted, START))
     assert rows_of_all_tables(database) == 0
@@ -103,7 +103,7 @@ def test_the_secret_would_be_found_in_the_files(tmp_path: Path) -> None:
 def test_late_events_of_an_erased_session_are_dropped(database: Database) -> None:
     line = with_secret(3)
     store = archived(database, line)
-    key = line.keys()[0]
+    key = line.sessions()[0]
     store.drop(removal.erase(database, Wanted(session_id=key[0], known=[key, ("unread", "r")]), START))
     before = len(line.events)
     common = {"session_id": key[0]} | ({"room": key[1]} if key[1] else {})
@@ -144,13 +144,13 @@ def test_more_sessions_than_one_step_takes(database: Database) -> None:
 def test_sessions_expire_by_their_end_and_live_ones_do_not(database: Database) -> None:
     line = with_secret(4, live=3)
     archived(database, line)
-    ends = {key: expected(line, *key)["session"]["ended"] for key in line}
+    ends = {key: expected(line, *key)["session"]["ended"] for key in line.sessions()}
     middle = sorted(end for end in ends.values() if end is not None)[4]
     gone: list = []
     while step := removal.expire(database, middle, 0.0):
         gone += step
     assert set(gone) == {key for key, end in ends.items() if end is not None and end < middle}
-    assert set(find(database, SECRET)) == {key[0] for key in line if key not in gone}
+    assert set(find(database, SECRET)) == {key[0] for key in line.sessions() if key not in gone}
 
 
 def test_old_erasures_are_forgotten_with_the_archives_age(database: Database) -> None:

@@ -25,7 +25,7 @@ def slowly(line: Line, asked: Asked) -> list[dict[str, Any]]:
     for start in stats.starts(asked):
         end = start + stats.SIZES[asked.bucket]
         chosen = []
-        for key in line:
+        for key in line.sessions():
             detail = expected(line, *key)
             session = detail["session"]
             if (
@@ -103,7 +103,7 @@ def test_a_change_is_seen_in_stored_results(database: Database, what: str) -> No
     for bucket in ("hour", "day"):
         stats.buckets(database, Asked(**DAY, bucket=bucket), NOW)
     if what == "late":
-        key = line.keys()[0]
+        key = line.sessions()[0]
         before = len(line.events)
         common = {"session_id": key[0]} | ({"room": key[1]} if key[1] else {})
         line.add("interruption", START + 8000, **common)
@@ -119,7 +119,7 @@ def test_a_change_is_seen_in_stored_results(database: Database, what: str) -> No
     else:
         # Its calls that never ended now count as failed.
         assert store.abandon(START + 1, [])
-        for key in line:
+        for key in line.sessions():
             if expected(line, *key)["session"]["ended"] is None:
                 newest = max(one["timestamp"] for one in line.of(*key))
                 common = {"session_id": key[0]} | ({"room": key[1]} if key[1] else {})

@@ -30,7 +30,7 @@ def found(database: Database, session_id: str, room: str | None) -> dict[str, An
 
 
 def assert_archived(database: Database, line: Line) -> None:
-    for session_id, room in line:
+    for session_id, room in line.sessions():
         assert found(database, session_id, room) == expected(line, session_id, room)
 
 
@@ -53,7 +53,7 @@ def test_any_pages_give_the_same_rows(database: Database, seed: int, recordings:
             # A process that was killed and started again.
             store = Store(database, recordings=recordings)
     assert_archived(database, line)
-    assert count(database, tables.sessions) == len(line.keys())
+    assert count(database, tables.sessions) == len(line.sessions())
 
 
 def test_a_page_counts_once(database: Database) -> None:
@@ -118,7 +118,7 @@ def test_the_recording_is_every_event_as_it_was(database: Database) -> None:
     archived(database, line, sizes=[7] * 200)
     import msgspec
 
-    for session_id, room in line:
+    for session_id, room in line.sessions():
         with database.reading() as connection:
             row = next(one for one in queries.rows_of(connection, session_id, None) if one.room == room)
             raw = b"".join(raw_events(connection, row.id))
@@ -162,7 +162,7 @@ def test_another_history_leaves_the_number_open(database: Database) -> None:
 def test_a_session_that_nobody_ends_is_abandoned(database: Database) -> None:
     line = some_calls(9, live=3)
     store = archived(database, line)
-    live = [key for key in line if expected(line, *key)["session"]["ended"] is None]
+    live = [key for key in line.sessions() if expected(line, *key)["session"]["ended"] is None]
     assert len(live) == 3
     assert store.abandon(START, []) is False
     assert store.abandon(START + 1, live[:1]) is True
