@@ -55,6 +55,12 @@ ENDPOINTS = [
     ("GET", "/api/agent/status", OPERATE),
     ("GET", "/metrics", OPERATE),
     ("DELETE", "/api/sessions/s", OPERATE),
+    ("GET", "/api/sessions", SUBSCRIBE),
+    ("GET", "/api/sessions/s", SUBSCRIBE),
+    ("GET", "/api/sessions/s/events", SUBSCRIBE),
+    ("GET", "/api/sessions/s/export", SUBSCRIBE),
+    ("GET", "/api/stats", SUBSCRIBE),
+    ("GET", "/api/me", SUBSCRIBE),
     ("DELETE", "/api/rooms/a/events", OPERATE),
     ("POST", "/api/token", "join"),
 ]
