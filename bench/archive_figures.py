@@ -1,7 +1,7 @@
-"""What the archive costs and how quick it is: `uv run python -m bench.archive_figures [--sessions N] [--part NAME]`.
+"""What the archive costs and how quick it is: `uv run python -m bench.archive_figures [--part NAME]`.
 
-    scale      lists, filters, search, one session, statistics over many sessions (SQLite), asked of the archive's process
-    keep-up    events as fast as the archive has to follow, and bursts; how far it falls behind a real server
+    scale      lists, filters, search, one session, statistics over many sessions (SQLite)
+    keep-up    events as fast as the archive has to follow, and bursts: how far it falls behind
     publish    paired runs with the archive on and off, alternating: how long publishing takes, how late events arrive
 
 Prints one line of JSON for each figure. Run it on a quiet machine: whatever else runs is in the figures.
@@ -10,6 +10,7 @@ Prints one line of JSON for each figure. Run it on a quiet machine: whatever els
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import random
 import signal
@@ -38,6 +39,7 @@ MONTH: Final = 30 * 86_400
 TURNS: Final = 10
 WORDS: Final = [f"word{number}" for number in range(5000)]
 _encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
 
 
 def tell(name: str, **figures: Any) -> None:
@@ -89,7 +91,13 @@ def fill(path: Path, sessions: int) -> None:
             lines = []
     took = time.perf_counter() - began
     database.close()
-    tell("fill", sessions=sessions, events=seq, per_second=round(seq / took), megabytes=path.stat().st_size >> 20)
+    tell(
+        "fill",
+        sessions=sessions,
+        events=seq,
+        per_second=round(seq / took),
+        megabytes=path.stat().st_size >> 20,
+    )
 
 
 def scale(sessions: int) -> None:
@@ -101,7 +109,12 @@ def scale(sessions: int) -> None:
         rng = random.Random(2)
 
         def session() -> dict[str, Any]:
-            return {"session_id": f"s{rng.randrange(sessions):06}", "room": None, "allowed": None, "operator": True}
+            return {
+                "session_id": f"s{rng.randrange(sessions):06}",
+                "room": None,
+                "allowed": None,
+                "operator": True,
+            }
 
         def hours(count: int, first: int) -> dict[str, Any]:
             return {"since": first, "until": first + count * 3600, "bucket": "hour", "operator": True}
@@ -120,7 +133,11 @@ def scale(sessions: int) -> None:
                 lambda: {"room": [f"room-{rng.randrange(500)}"], "since": START + rng.random() * MONTH},
                 50,
             ),
-            "filter by participant": ("sessions", lambda: {"participant": [f"user-{rng.randrange(3000)}"]}, 50),
+            "filter by participant": (
+                "sessions",
+                lambda: {"participant": [f"user-{rng.randrange(3000)}"]},
+                50,
+            ),
             "search, any word": ("sessions", lambda: {"q": WORDS[int(5000 * rng.random() ** 3)]}, 100),
             "search, the commonest word": ("sessions", lambda: {"q": WORDS[0]}, 20),
             "search, two words": ("sessions", lambda: {"q": " ".join(rng.sample(WORDS[:500], 2))}, 50),
@@ -136,7 +153,9 @@ def scale(sessions: int) -> None:
                 began = time.perf_counter()
                 process.ask(what, ready)
                 took.append((time.perf_counter() - began) * 1000)
-            tell(name, p50_ms=round(quantile(took, 0.5), 1), p95_ms=round(quantile(took, 0.95), 1), times=times)
+            tell(
+                name, p50_ms=round(quantile(took, 0.5), 1), p95_ms=round(quantile(took, 0.95), 1), times=times
+            )
         tell("memory of the archive's process", megabytes=round(resident(process.pid) / 1024))
         process.close()
 
@@ -217,7 +236,10 @@ def post(hub: Hub, rate: float, seconds: float, batch: int) -> list[float]:
 
 def keep_up() -> None:
     """Measure how far the archive falls behind."""
-    for name, rate, seconds in (("5,000 events/s for 20 s", 5000, 20), ("60,000 events at 20,000/s", 20_000, 3)):
+    for name, rate, seconds in (
+        ("5,000 events/s for 20 s", 5000, 20),
+        ("60,000 events at 20,000/s", 20_000, 3),
+    ):
         hub = Hub("")
         seen: list[float] = []
         over = threading.Event()
@@ -241,15 +263,22 @@ def keep_up() -> None:
 
 
 def arrivals(hub: Hub, late: list[float], over: threading.Event) -> None:
-    """Read the stream, and note how late events arrive, ms."""
-    with requests.get(f"{hub.url}/api/stream", stream=True, timeout=60) as answer:
-        for line in answer.iter_lines(chunk_size=1):
-            if line.startswith(b"data:"):
-                event = json.loads(line[5:])
-                if "id" in event:
-                    late.append((time.time() - event["timestamp"]) * 1000)
-            if over.is_set():
-                return
+    """Read transcripts from the stream, and note how late they arrive, ms."""
+    client = http.client.HTTPConnection(hub.url.removeprefix("http://"), timeout=60)
+    client.request("GET", "/api/stream?type=transcript")
+    answer, rest = client.getresponse(), b""
+    while not over.is_set():
+        data = answer.read1(65_536)
+        now = time.time()
+        if not data:
+            return
+        *lines, rest = (rest + data).split(b"\n")
+        late += [
+            (now - _decode(line[5:])["timestamp"]) * 1000
+            for line in lines
+            if line.startswith(b"data:") and b'"type":"transcript"' in line
+        ]
+    client.close()
 
 
 def publish(pairs: int) -> None:
@@ -287,13 +316,20 @@ def publish(pairs: int) -> None:
             off_ms=[round(one, 3) for one in values["off"]],
             median_ratio=round(statistics.median(ratios), 3),
         )
-    tell("memory of the hub, MB", **{state: [round(one / 1024, 1) for one in memory[state]] for state in memory})
+    tell(
+        "memory of the hub, MB",
+        **{state: [round(one / 1024, 1) for one in memory[state]] for state in memory},
+    )
 
 
 def main() -> None:
     """Run the parts that are asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sessions", type=int, default=50_000, help="sessions of the part `scale`, of 20 utterances each")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--sessions", type=int, default=50_000, help="sessions of `scale`, of 20 utterances each"
+    )
     parser.add_argument("--pairs", type=int, default=5, help="pairs of runs of the part `publish`")
     parser.add_argument("--part", choices=("scale", "keep-up", "publish"), action="append")
     options = parser.parse_args()
