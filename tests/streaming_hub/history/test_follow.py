@@ -1,4 +1,4 @@
-"""A follower reads everything once, in order, and says what the history no longer had. `streaming_hub.history.follow`."""
+"""A follower reads everything once, in order, and says what the history no longer had."""
 
 from __future__ import annotations
 
