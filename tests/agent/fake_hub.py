@@ -43,6 +43,12 @@ class Request:
     at: float
 
 
+def refusal(status: int, detail: str = "No.", **more: object) -> Reply:
+    """The hub's own refusal, as its problem documents are."""
+    document = {"type": "about:blank", "title": "Refused", "status": status, "detail": detail, **more}
+    return Reply(status, json.dumps(document).encode(), {"Content-Type": "application/problem+json"})
+
+
 class _Server(ThreadingHTTPServer):
     allow_reuse_address = True
     daemon_threads = True
@@ -61,7 +67,8 @@ class FakeHub:
         self.script: deque[Reply] = deque()
         self.default = Reply()
         self.refuses: Callable[[dict[str, Any]], bool] = lambda _: False
-        self.refusal = Reply(422, b'{"title":"not a valid event"}')
+        self.refuses_batch: Callable[[list[dict[str, Any]]], bool] = lambda _: False
+        self.refusal = refusal(422, "not a valid event")
         self._ids: set[str] = set()
         self._lock = threading.Lock()
         self._server: _Server | None = None
@@ -130,14 +137,14 @@ class FakeHub:
         try:
             events = json.loads(body)
         except ValueError:
-            self._write(handler, Reply(400, b'{"title":"not JSON"}'))
+            self._write(handler, refusal(400, "not JSON"))
             return
         with self._lock:
             self.requests.append(Request(events, dict(handler.headers), len(body), time.monotonic()))
             reply = self.script.popleft() if self.script else self.default
         if reply.hold:
             reply.hold.wait(DEADLINE)
-        if reply.status == 200 and any(self.refuses(event) for event in events):
+        if reply.status == 200 and (self.refuses_batch(events) or any(map(self.refuses, events))):
             reply = self.refusal
         if reply.stores or (reply.stores is None and reply.status == 200):
             self._store(events)
