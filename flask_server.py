@@ -6,6 +6,14 @@
 from __future__ import annotations
 
 if __name__ == "__main__":
+    import sys
+
+    try:
+        import hub  # noqa: F401 - says where it does not run, in words of its own
+    except ImportError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
     # Before anything else is imported, or modules would keep the blocking originals.
     from gevent import monkey
 
