@@ -17,13 +17,17 @@ def heartbeat(now: float, place: str, *, chunked: bool) -> bytes:
     return sse.chunk(frame) if chunked else frame
 
 
-def goodbye(reason: str, retry_ms: int, *, chunked: bool) -> bytes:
+def goodbye(reason: str, retry_ms: int, *, chunked: bool, whole: bool = True) -> bytes:
     """Return the last frame of a stream, and the end of its body.
 
     Args:
         reason: why it ends.
         retry_ms: milliseconds after which a browser comes back.
         chunked: whether the body goes out in chunks.
+        whole: whether the body ends as HTTP says. Where it does not, the close of the connection is an error to the
+            reader: pages that read by `fetch` (fetch-event-source, for one) reconnect only then.
     """
     frame = sse.control_frame({"type": "goodbye", "reason": reason, "retry_ms": retry_ms}, retry_ms=retry_ms)
-    return sse.chunk(frame) + sse.LAST_CHUNK if chunked else frame
+    if not chunked:
+        return frame
+    return sse.chunk(frame) + (sse.LAST_CHUNK if whole else b"")

@@ -277,6 +277,8 @@ class Writer:
     def _take_back(self, subscriber: Subscriber) -> int | None:
         """Drop what a slow client's socket has not taken, as far as frames allow; else close it: it resumes."""
         stream = subscriber.stream
+        if stream is not None and subscriber.intro:
+            self._close(stream)  # what waits tells of the rooms as they were
         if stream is None or not stream.blocked or not isinstance(stream.out, memoryview):
             return None
         data = bytes(stream.out.obj)
@@ -343,12 +345,9 @@ class Writer:
         stream.blocked = True
 
     def _say_goodbye(self, stream: Stream, reason: str, retry_ms: int) -> None:
-        stream.closing = True
-        rest = (
-            bytes(stream.out)
-            + stream.subscriber.take()
-            + goodbye(reason, retry_ms, chunked=stream.subscriber.chunked)
-        )
+        stream.closing, subscriber = True, stream.subscriber
+        last = goodbye(reason, retry_ms, chunked=subscriber.chunked, whole=not subscriber.in_page)
+        rest = bytes(stream.out) + subscriber.take() + last
         # A view, as of all that a socket has not taken: an erasure meanwhile closes the stream.
         stream.out = memoryview(rest)
         if not stream.blocked:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import secrets
+import time
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -12,15 +14,19 @@ from flask import Blueprint, Response, request
 from hub import cursor, sse
 from hub.auth import SUBSCRIBE, Expired
 from hub.errors import BadRequest, HubError, TooMany, Unavailable
+from hub.snapshot import snapshots
 from hub.streaming.body import StreamBody
 from hub.streaming.environ import STREAM_PATH
 from hub.streaming.frames import goodbye
+from hub.turns import NAP
 from hub.web import access, answers, query
 from hub.web.headers import EVERYWHERE
 from hub.web.limits import Action
 from hub.web.services import services
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hub.address import Client
     from hub.interest import Interest
     from hub.web.answer_types import Ticket
@@ -29,7 +35,7 @@ if TYPE_CHECKING:
 blueprint = Blueprint("stream", __name__)
 
 HEADERS: Final = (
-    ("Content-Type", "text/event-stream"),
+    ("Content-Type", "text/event-stream; charset=utf-8"),
     ("Cache-Control", "no-store, no-transform"),
     ("X-Accel-Buffering", "no"),
 )
@@ -64,12 +70,12 @@ def _answer(parts: Services, environ: access.Environ) -> answers.Plain:
     asked = query.of_stream(environ.get("QUERY_STRING", ""))
     grant = access.reader_of(parts, environ, asked.ticket)
     if isinstance(grant, Expired):
-        return _goodbye("ticket_expired", 1000)
+        return _goodbye(environ, "ticket_expired", 1000)
     if environ["REQUEST_METHOD"] == "HEAD":
         # No body is known in advance, so that no Content-Length is told.
         return HEADERS, iter(())
     if parts.draining:
-        return _goodbye("draining", random.randint(1000, 5000))
+        return _goodbye(environ, "draining", random.randint(1000, 5000))
     client = access.client_of(parts, environ)
     refused = _refusal(parts, client)
     if refused is not None:
@@ -80,6 +86,7 @@ def _answer(parts: Services, environ: access.Environ) -> answers.Plain:
     if parts.draining or full is not None:
         return _late(parts, environ, full)
     body.subscriber.address = client.bucket
+    body.subscriber.in_page = _in_page(environ)
     return HEADERS, body
 
 
@@ -136,7 +143,7 @@ def _open(
         # The stream goes on where the snapshot stands, whatever other threads publish meanwhile.
         rooms, head = parts.rooms.current()
         as_of = cursor.show(parts.history.bounds.epoch, head)
-        intro.append({"type": "snapshot", "as_of": as_of, "rooms": parts.rooms.visible(rooms, interest)})
+        intro += snapshots(as_of, parts.rooms.visible(rooms, interest))
     position = _start(parts, interest, resume, replay, head=head, intro=intro)
     connected: dict[str, Any] = {
         "type": "connected",
@@ -148,8 +155,19 @@ def _open(
     if asked.ignored:
         connected["ignored"] = asked.ignored
     subscriber = parts.hub.new_subscriber(interest, position, chunked=False, expires_at=expires_at)
-    subscriber.intro = tuple(sse.control_frame(fields) for fields in (connected, *intro))
+    if asked.warnings:
+        connected["warnings"] = asked.warnings
+    subscriber.intro = deque(_pieces([connected, *intro]))
     return StreamBody(parts.hub, subscriber, heartbeat=parts.settings.heartbeat)
+
+
+def _pieces(intro: list[dict[str, Any]]) -> Iterator[bytes]:
+    """Yield what is sent at once: all up to the first snapshot, then each further one."""
+    first = [fields for fields in intro if fields.get("part", 1) == 1]
+    yield b"".join(map(sse.control_frame, first))
+    for fields in intro[len(first) :]:
+        yield sse.control_frame(fields)
+        time.sleep(NAP)
 
 
 def _start(
@@ -176,17 +194,24 @@ def _start(
     return head
 
 
-def _goodbye(reason: str, retry_ms: int) -> answers.Plain:
+def _in_page(environ: access.Environ) -> bool:
+    """Say whether a page in a browser asks: EventSource or fetch. Of other programs, Node's fetch says the same."""
+    return "HTTP_SEC_FETCH_MODE" in environ
+
+
+def _goodbye(environ: access.Environ, reason: str, retry_ms: int) -> answers.Plain:
     """Tell a browser to come back later; any status but 200 would make it give up for good."""
     frame = goodbye(reason, retry_ms, chunked=False)
-    return [*HEADERS, ("Content-Length", str(len(frame))), ("Connection", "close")], [frame]
+    # One byte more than there is: to a page the end is an error, as that of an open stream (`frames.goodbye`).
+    length = len(frame) + _in_page(environ)
+    return [*HEADERS, ("Content-Length", str(length)), ("Connection", "close")], [frame]
 
 
 def _late(parts: Services, environ: dict[str, Any], full: HubError | None) -> answers.Plain:
     """Answer where others came, or the server began to stop, while a replay was looked up."""
     if full is None or parts.draining:
         # Those to say goodbye to may have been listed before.
-        return _goodbye("draining", random.randint(1000, 5000))
+        return _goodbye(environ, "draining", random.randint(1000, 5000))
     return _refused(parts, environ, full)
 
 
@@ -194,4 +219,4 @@ def _refused(parts: Services, environ: access.Environ, error: HubError) -> answe
     if "text/event-stream" not in environ.get("HTTP_ACCEPT", ""):
         raise error
     access.note_refusal_of(parts, environ, error, STREAM_PATH)
-    return _goodbye("too_many_clients", random.randint(10_000, 120_000))
+    return _goodbye(environ, "too_many_clients", random.randint(10_000, 120_000))

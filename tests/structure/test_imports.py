@@ -128,7 +128,7 @@ def test_the_hub_imports_no_livekit_agents() -> None:
 
 def test_http_requests_are_made_in_few_places() -> None:
     clients = ("requests", "httpx", "aiohttp", "urllib3", "urllib.request", "http.client")
-    assert users(AGENT, *clients) == {"agent.poster"}
+    assert users(AGENT, *clients) == {"agent.poster", "agent.route"}
     assert users(HUB, *clients) == {"hub.livekit.service"}
 
 

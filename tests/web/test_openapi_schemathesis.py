@@ -112,7 +112,7 @@ def test_the_stream_keeps_to_its_description(description: Any) -> None:
         # It does not end: only its beginning is read.
         with requests.request(**case.as_transport_kwargs(), stream=True, timeout=20) as answer:
             assert answer.status_code == 200, answer.text
-            assert answer.headers["Content-Type"] == "text/event-stream"
+            assert answer.headers["Content-Type"] == "text/event-stream; charset=utf-8"
             assert next(answer.iter_lines()).startswith(b"data: {")
 
     open_one()

@@ -54,7 +54,7 @@ class TestHead:
         answer = open_stream(server.port)
         assert answer.version == "HTTP/1.1"
         assert answer.chunked
-        assert answer.headers["content-type"] == "text/event-stream"
+        assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert answer.headers["cache-control"] == "no-store, no-transform"
         assert answer.headers["x-accel-buffering"] == "no"
         assert "content-length" not in answer.headers
@@ -72,7 +72,7 @@ class TestHead:
     def test_head_answers_at_once_with_the_streams_headers(self, server: ServerProcess, version: str) -> None:
         answer = ask(server.port, request_bytes("HEAD", "/api/stream", version=version, Connection="close"))
         assert answer.status == 200
-        assert answer.headers["content-type"] == "text/event-stream"
+        assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert answer.headers["cache-control"] == "no-store, no-transform"
         assert answer.headers.get("content-length", "") != "0"
         answer.chunked = False
