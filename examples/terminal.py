@@ -65,6 +65,8 @@ def main() -> None:
     parser.add_argument("--room", action="append", help="only this room; may be repeated")
     parser.add_argument("--replay", type=int, default=0, help="the last so many events first")
     options = parser.parse_args()
+    # What this terminal's encoding lacks is no reason to stop.
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     screen = Screen()
     for received in follow(
         options.hub, key=os.environ.get("STREAM_KEY"), room=options.room, replay=options.replay

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from hub import sse
+
+LAST_LOOK: Final = 0.25
+"""Seconds between the last frame and an end that is an error to a page: browsers throw away what comes with that."""
 
 
 def heartbeat(now: float, place: str, *, chunked: bool) -> bytes:

@@ -18,7 +18,7 @@ import gevent
 from hub.broadcast import Wait
 from hub.streaming import sockets
 from hub.streaming.disk import DiskReader
-from hub.streaming.frames import goodbye, heartbeat
+from hub.streaming.frames import LAST_LOOK, goodbye, heartbeat
 from hub.streaming.stream import Stats, Stream
 from hub.streaming.takeback import cut
 from hub.turns import NAP
@@ -223,7 +223,7 @@ class Writer:
             data = stream.out
             if not data:
                 if stream.closing:
-                    self._close(stream)
+                    self._end(stream)
                     return
                 pulled = self._hub.pull(subscriber)
                 if pulled is Wait.EVENT:
@@ -344,10 +344,17 @@ class Writer:
         stream.subscriber.stream = None
         stream.blocked = True
 
+    def _end(self, stream: Stream) -> None:
+        if stream.subscriber.in_page:
+            self._hub.unsubscribe(stream.subscriber)
+            gevent.spawn_later(LAST_LOOK, self._close, stream)
+        else:
+            self._close(stream)
+
     def _say_goodbye(self, stream: Stream, reason: str, retry_ms: int) -> None:
         stream.closing, subscriber = True, stream.subscriber
-        last = goodbye(reason, retry_ms, chunked=subscriber.chunked, whole=not subscriber.in_page)
-        rest = bytes(stream.out) + subscriber.take() + last
+        rest = bytes(stream.out) + subscriber.take()
+        rest += goodbye(reason, retry_ms, chunked=subscriber.chunked, whole=not subscriber.in_page)
         # A view, as of all that a socket has not taken: an erasure meanwhile closes the stream.
         stream.out = memoryview(rest)
         if not stream.blocked:

@@ -17,7 +17,7 @@ from hub.errors import BadRequest, HubError, TooMany, Unavailable
 from hub.snapshot import snapshots
 from hub.streaming.body import StreamBody
 from hub.streaming.environ import STREAM_PATH
-from hub.streaming.frames import goodbye
+from hub.streaming.frames import LAST_LOOK, goodbye
 from hub.turns import NAP
 from hub.web import access, answers, query
 from hub.web.headers import EVERYWHERE
@@ -202,9 +202,15 @@ def _in_page(environ: access.Environ) -> bool:
 def _goodbye(environ: access.Environ, reason: str, retry_ms: int) -> answers.Plain:
     """Tell a browser to come back later; any status but 200 would make it give up for good."""
     frame = goodbye(reason, retry_ms, chunked=False)
+    if not _in_page(environ):
+        return [*HEADERS, ("Content-Length", str(len(frame))), ("Connection", "close")], [frame]
     # One byte more than there is: to a page the end is an error, as that of an open stream (`frames.goodbye`).
-    length = len(frame) + _in_page(environ)
-    return [*HEADERS, ("Content-Length", str(length)), ("Connection", "close")], [frame]
+    return [*HEADERS, ("Content-Length", str(len(frame) + 1)), ("Connection", "close")], _and_wait(frame)
+
+
+def _and_wait(frame: bytes) -> Iterator[bytes]:
+    yield frame
+    time.sleep(LAST_LOOK)
 
 
 def _late(parts: Services, environ: dict[str, Any], full: HubError | None) -> answers.Plain:
