@@ -39,7 +39,7 @@ def route_to(url: str) -> Route:
     with requests.Session() as session:
         found = session.merge_environment_settings(url, {}, None, None, None)
     verify = found["verify"]
-    if verify is True:
+    if not isinstance(verify, str):
         verify = os.environ.get("SSL_CERT_FILE") or True
     return Route({} if is_loopback(url) else dict(found["proxies"]), verify)
 

@@ -306,7 +306,7 @@ class Spool:
 
 def _open(path: Path, mode: str) -> FileIO:
     """Open a file without a buffer; a new one for its owner alone."""
-    opened = open(path, mode, buffering=0, opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: PTH123, SIM115
+    opened = open(path, mode, buffering=0, opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: SIM115
     return cast("FileIO", opened)
 
 

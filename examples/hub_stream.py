@@ -84,7 +84,10 @@ def _check(answer: requests.Response) -> None:
         Refused: the hub itself refuses, with a problem document of its own.
         Away: it has no room now, or something else answers: a proxy whose hub restarts, another server on its port.
     """
-    status, kind = answer.status_code, answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    status, kind = (
+        answer.status_code,
+        answer.headers.get("Content-Type", "").partition(";")[0].strip().lower(),
+    )
     if status == 200 and kind == "text/event-stream":
         return
     pause = _retry_after(answer.headers.get("Retry-After"))

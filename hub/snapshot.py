@@ -29,7 +29,8 @@ def snapshots(as_of: str, states: Iterable[Mapping[str, Any]]) -> Iterator[dict[
         as_of: the position that the states stand at.
         states: each as `GET /api/rooms/NAME` tells it.
     """
-    part, rooms, size = 1, [], 0
+    part, size = 1, 0
+    rooms: list[msgspec.Raw] = []
     for state in states:
         data = _fitting(state)
         if rooms and size + len(data) + 1 > MOST_BYTES:

@@ -8,14 +8,14 @@ from msgspec import UNSET, Meta
 
 from hub.cursor import ResetReason
 from hub.event_types.base import Declared, Opt, Stored
-from hub.room_types import RoomState
+from hub.room_types import SnapshotRoom
 
 ProcessState = Literal["starting", "ready", "running", "draining", "stopped", "failed"]
 WhyReset = Annotated[
     ResetReason,
     Meta(description="`expired`: not stored any more; `foreign`: of another history; `future`; `malformed`."),
 ]
-RoomStates = Annotated[list[RoomState], Meta(description="As `GET /api/rooms/NAME` tells it.")]
+RoomStates = Annotated[list[SnapshotRoom], Meta(description="As `GET /api/rooms/NAME` tells it.")]
 
 
 class AgentProcess(Stored, tag="agent_process", kw_only=True):
@@ -72,7 +72,9 @@ class Connected(Declared, tag="connected", kw_only=True):
     warnings: Opt[
         Annotated[
             list[str],
-            Meta(description="Sentences about filters whose values look like mistakes: they match nothing, perhaps."),
+            Meta(
+                description="Sentences about filters whose values look like mistakes: they match nothing, perhaps."
+            ),
         ]
     ] = UNSET
 

@@ -144,7 +144,9 @@ def _doubt(name: str, value: str, *, plus: bool) -> str:
     if plus and " " in value:
         return f"{shown}: a + in a URL means a space; where a + was meant, send %2B."
     if "," in value:
-        return f"{shown} is one value, with a comma in it; for several, repeat the parameter: {name}=a&{name}=b."
+        return (
+            f"{shown} is one value, with a comma in it; for several, repeat the parameter: {name}=a&{name}=b."
+        )
     if name == "type" and not _TYPE.fullmatch(value):
         return f"{shown} is not the name of a type, which has letters, digits and _ . : - only: it matches nothing."
     if value != value.strip():

@@ -43,7 +43,9 @@ def test_a_proxy_is_taken_but_for_hosts_that_are_left_out(monkeypatch: pytest.Mo
     assert PROXY not in route_to(ELSEWHERE).proxies.values()
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "api.localhost", "127.0.0.1", "127.8.8.8", "[::1]"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST", "api.localhost", "127.0.0.1", "127.8.8.8", "[::1]"]
+)
 def test_loopback_never_goes_through_a_proxy(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setenv("HTTP_PROXY", PROXY)
     assert route_to(f"http://{host}:5000/api/agent/data").proxies == {}

@@ -42,8 +42,6 @@ def spool(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.Mo
     return Spool.create(tmp_path / "spool", started=1)
 
 
-
-
 @pytest.fixture
 def small_disk() -> Iterator[int]:
     """A limit of this process: no file may grow over so many bytes, the kernel answers EFBIG in mid-write."""
@@ -54,7 +52,9 @@ def small_disk() -> Iterator[int]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.parametrize("header", [Header(), Header(12_345, 67), Header(10**12, 10**9), Header(64, 1, 10**11)])
+@pytest.mark.parametrize(
+    "header", [Header(), Header(12_345, 67), Header(10**12, 10**9), Header(64, 1, 10**11)]
+)
 def test_header_has_a_fixed_width_and_reads_back(header: Header) -> None:
     assert len(header.encode()) == HEADER_BYTES
     assert Header.decode(header.encode()) == header

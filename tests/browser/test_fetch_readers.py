@@ -1,4 +1,4 @@
-"""Readers of the stream after the hub's goodbye: in a page fetch-event-source and EventSource, outside curl and requests.
+"""Readers after the hub's goodbye: in a page fetch-event-source and EventSource, outside curl and requests.
 
 fetch-event-source reads by `fetch`, takes a body that ends as HTTP says for the end of its work, and reconnects after
 any other end. Programs outside a page take that other end for an error. Each gets the end that it goes on after.
@@ -47,7 +47,16 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("npm is not on PATH (Debian: apt-get install npm)")
-    command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder), LIBRARY]
+    command = [
+        npm,
+        "install",
+        "--no-audit",
+        "--no-fund",
+        "--ignore-scripts",
+        "--prefix",
+        str(folder),
+        LIBRARY,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     if done.returncode:
         pytest.skip(f"npm cannot install {LIBRARY}: {done.stderr[-300:]}")

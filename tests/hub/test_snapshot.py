@@ -85,7 +85,9 @@ def test_a_room_that_is_too_large_is_cut_and_says_so(letter: str) -> None:
     assert len(cut["agent_state"]) + left["agent_state"] == 60_000
     assert "participants" not in left
     if letter == "x":
-        assert len(json.dumps(cut, separators=(",", ":"))) > MOST_BYTES / 2, "much of the room there is stays unused"
+        assert len(json.dumps(cut, separators=(",", ":"))) > MOST_BYTES / 2, (
+            "much of the room there is stays unused"
+        )
 
 
 def test_an_entry_that_is_too_large_alone_is_left_out() -> None:

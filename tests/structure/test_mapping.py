@@ -22,6 +22,7 @@ ELSEWHERE: dict[str, str] = {
     "hub.command": "tests/test_flask_server.py",
     "hub.counters": "tests/web/test_metrics.py",  # where they are read
     "hub.fetching": "tests/hub/test_broadcast.py",  # which it was a part of
+    "agent.file_lock": "tests/agent/test_spool.py",  # which runs with either lock
     "hub.room_state": "tests/hub/test_conversation.py",  # which reads what it keeps
     "hub.room_types": "tests/web/test_web_openapi.py",  # types, held against answers
     "hub.session_watch": "tests/web/test_lease.py",
@@ -45,7 +46,7 @@ NOTHING_TO_TEST: dict[str, str] = {
 }
 """Modules without any code of their own -> what they are."""
 
-MOST_LINES = 400
+MOST_LINES = 600
 
 
 def candidates(module: str) -> set[str]:
