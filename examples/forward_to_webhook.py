@@ -1,8 +1,8 @@
 """Forward events to a webhook, without a gap: `uv run examples/forward_to_webhook.py http://localhost:9000/hook`.
 
 An event counts as forwarded when the webhook itself has answered 2xx (a redirect is no such answer); then the position
-is written to a file, and the next run goes on from there. So each event arrives at least once: after a crash the last one
-may come twice, with the same `Idempotency-Key`.
+is written to a file, and the next run goes on from there. So each event arrives at least once: after a crash the last
+one may come twice, with the same `Idempotency-Key`.
 """
 
 from __future__ import annotations

@@ -26,9 +26,12 @@ def one_line(data: bytes) -> bytes:
     Args:
         data: JSON as UTF-8, without CR and LF.
     """
-    # Text in Latin letters alone is told apart in nanoseconds; other text is searched three times faster than by the
-    # pattern, which is left to what has one.
-    if data.isascii() or not (b"\xc2\x85" in data or b"\xe2\x80\xa8" in data or b"\xe2\x80\xa9" in data):
+    # A single byte is looked for in nanoseconds, three of them in half a microsecond: most events need only the former.
+    if data.isascii() or not (
+        (0xA8 in data and b"\xe2\x80\xa8" in data)
+        or (0xA9 in data and b"\xe2\x80\xa9" in data)
+        or (0x85 in data and b"\xc2\x85" in data)
+    ):
         return data
     return _ANY_LINE_END.sub(lambda found: _LINE_ENDS[found[0]], data)
 
