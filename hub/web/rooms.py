@@ -150,4 +150,7 @@ def _page(parts: Services, entries: list[Entry], *, next_after: int, more: bool)
         "previous": cursor.show(epoch, entries[0].seq) if entries else None,
         "more": more,
     }
+    mistaken = query.warnings(request.args, request.query_string.decode("latin-1"))
+    if mistaken:
+        body["warnings"] = mistaken
     return answers.json(body)

@@ -8,6 +8,7 @@ from hub.auth import ALL_SCOPES
 from hub.errors import BadRequest
 from hub.web import query
 from hub.web.openapi import describe
+from tests.web.callers import ask, hub
 
 DOCUMENT = describe(ALL_SCOPES)
 
@@ -73,3 +74,9 @@ def test_a_part_is_refused_when_it_is_looked_at() -> None:
     for _ in range(2):
         with pytest.raises(BadRequest, match="replay='x'"):
             _ = asked.replay
+
+
+def test_a_page_of_stored_events_tells_mistaken_filters_too() -> None:
+    found = ask(hub(), "GET", "/api/events?room=a+b&type=x").get_json()
+    assert [sentence[:12] for sentence in found["warnings"]] == ["room='a b': "]
+    assert "warnings" not in ask(hub(), "GET", "/api/events?room=a%20b").get_json()
