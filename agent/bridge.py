@@ -8,10 +8,12 @@ sends.
 
 from __future__ import annotations
 
+import ast
 import json
 from typing import TYPE_CHECKING, Any
 
-from agent.conversation import Conversation, Event, ToolCall, Turn
+from agent.conversation import Conversation, Event, Segment, ToolCall, Turn
+from agent.data import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,8 +66,9 @@ def user_state_changed(memory: Conversation, ev: lk.UserStateChangedEvent) -> li
 def agent_state_changed(memory: Conversation, ev: lk.AgentStateChangedEvent) -> list[Event]:
     """`agent_state`, and out of it the start, the end and the interruption of the agent's speech."""
     turn = memory.settle_reply() if ev.new_state in ("thinking", "speaking") else None
+    question = [] if turn is None else _end_of_question(memory, turn, ev.created_at)
     state = {"state": ev.new_state, "previous": ev.old_state, "role": "agent", "participant": memory.agent}
-    events = [memory.event("agent_state", ev.created_at, turn or memory.speech_turn, **state)]
+    events = [*question, memory.event("agent_state", ev.created_at, turn or memory.speech_turn, **state)]
     if ev.new_state == "speaking" and not memory.speaking:
         return events + _start_speech(memory, ev.created_at)
     if memory.speaking and ev.new_state != "speaking":
@@ -78,7 +81,7 @@ def agent_state_changed(memory: Conversation, ev: lk.AgentStateChangedEvent) -> 
 def _start_speech(memory: Conversation, at: float) -> list[Event]:
     resumed = memory.speech_turn is memory.reply_turn
     events = [] if resumed else close_segment(memory, at)
-    memory.speech_turn = memory.reply_turn
+    memory.speech_turn, memory.tool_turn = memory.reply_turn, None
     memory.speaking, memory.words_welcome = True, True
     memory.speech_cut = memory.interrupted_at = None
     return [*events, memory.event("agent_speech_started", at, memory.speech_turn, **_agent(memory))]
@@ -142,19 +145,61 @@ def close_segment(memory: Conversation, at: float) -> list[Event]:
 
 
 def user_input_transcribed(memory: Conversation, ev: lk.UserInputTranscribedEvent) -> list[Event]:
-    """The user's words: interims and their final share a segment."""
-    segment = memory.user_segment
+    """The user's words: interims and their final share a segment, and so do all finals of one `item_id`."""
+    heard, said = memory.heard, ev.transcript.strip()
+    segment = heard.find(ev.item_id, ev.transcript)
+    if not said and (segment is None or segment is not heard.open or not ev.is_final):
+        return []  # a realtime model's sign that the user is silent, or noise
+    events = []
     if segment is None:
-        if not ev.transcript.strip():
-            return []
-        segment = memory.user_segment = memory.new_segment(memory.turn_of_user())
+        if heard.open is not None:  # of another item, whose transcription has failed
+            events = _close_user_segment(memory, ev.created_at)
+        segment = memory.new_segment(memory.turn_of_words(is_final=ev.is_final))
+    elif (
+        segment is heard.open
+        and segment.item_id is None
+        and (segment.turn.committed or segment.turn.answered)
+    ):
+        segment.turn = memory.turn_of_words(is_final=ev.is_final)  # the user has gone on after the turn's end
+    if ev.item_id is not None:
+        segment.item_id = ev.item_id
+        heard.remember(ev.item_id, segment)
+    if not ev.is_final and heard.overtaken(segment, ev.transcript):
+        return events
+    return events + _user_words(memory, segment, ev)
+
+
+def _user_words(memory: Conversation, segment: Segment, ev: lk.UserInputTranscribedEvent) -> list[Event]:
     segment.text = ev.transcript
+    if ev.is_final:
+        segment.final = True
+        memory.heard.finish(segment)
+    else:
+        segment.final, memory.heard.open, memory.heard.unconfirmed = False, segment, None
+        if segment in memory.heard.pending:
+            memory.heard.pending.remove(segment)
     fields = {} if ev.language is None else {"language": str(ev.language)}
     if ev.speaker_id is not None:
         fields["speaker_id"] = ev.speaker_id
-    if ev.is_final:
-        memory.user_segment, segment.turn.heard = None, True
     return [memory.transcript(segment, ev.created_at, role="user", is_final=ev.is_final, **fields)]
+
+
+def _close_user_segment(memory: Conversation, at: float) -> list[Event]:
+    """Give words whose final does not come their final: what was heard last."""
+    segment = memory.heard.open
+    if segment is None:
+        return []
+    memory.heard.close(segment)
+    segment.final = True
+    return [memory.transcript(segment, at, role="user", is_final=True)]
+
+
+def _end_of_question(memory: Conversation, turn: Turn, at: float) -> list[Event]:
+    """Close the words of a turn that is answered although LiveKit has not committed it: a realtime model's."""
+    segment = memory.heard.open
+    if segment is None or segment.turn is not turn or turn.committed:
+        return []
+    return _close_user_segment(memory, at)
 
 
 def conversation_item_added(memory: Conversation, ev: lk.ConversationItemAddedEvent) -> list[Event]:
@@ -179,17 +224,48 @@ def _handoff(memory: Conversation, item: llm.AgentHandoff, at: float) -> list[Ev
 
 
 def _user_message(memory: Conversation, item: llm.ChatMessage, at: float) -> list[Event]:
-    turn = memory.turn_of_user()
+    turn, segment = _said_by_message(memory, item)
     events = []
-    if not turn.heard and (text := item.text_content):
-        # typed text, or a realtime model: no final transcript came before the message
-        segment = memory.user_segment or memory.new_segment(turn)
-        segment.text, memory.user_segment = text, None
+    if segment is not None:
+        segment.final = True
         events = [memory.transcript(segment, at, role="user", is_final=True)]
     turn.committed = True
     metrics = dict(item.metrics)
     fields = {"role": "user", "participant": memory.user, **metrics}
     return events + ([memory.event("turn_metrics", at, turn, **fields)] if metrics else [])
+
+
+def _said_by_message(memory: Conversation, item: llm.ChatMessage) -> tuple[Turn, Segment | None]:
+    """Return a user message's turn, and the segment with the words that have not been sent for it, if any.
+
+    LiveKit gives `transcript_confidence` to what was spoken, and the transcript's `item_id` as the message's id
+    where the model has one.
+    """
+    heard, text = memory.heard, item.text_content or ""
+    if (known := heard.by_id.get(item.id)) is not None:
+        heard.settle(known)
+        if known.final and text in ("", known.text):
+            return known.turn, None
+        known.text = text or known.text
+        heard.finish(known)
+        heard.settle(known)
+        return known.turn, known
+    if not text.strip():
+        return memory.turn_of_user(), None
+    if (claimed := heard.claim(text)) is not None:
+        return claimed.turn, None
+    if item.transcript_confidence is None:
+        turn = memory.turn_of_typing()
+    else:
+        if (finished := heard.claim_open(text)) is not None:
+            return finished.turn, finished
+        if (rewritten := heard.claim_rewritten()) is not None:
+            return rewritten.turn, None
+        turn = memory.turn_of_words(is_final=True)
+    segment = memory.new_segment(turn)
+    segment.text = text
+    heard.remember(item.id, segment)
+    return turn, segment
 
 
 def _agent_message(memory: Conversation, item: llm.ChatMessage, at: float) -> list[Event]:
@@ -228,21 +304,27 @@ def tool_execution_updated(memory: Conversation, ev: lk.ToolExecutionUpdatedEven
 def _tool_started(memory: Conversation, update: lk.ToolCallStarted, at: float) -> list[Event]:
     call = update.function_call
     turn = memory.settle_reply()
+    question = _end_of_question(memory, turn, at)
     memory.remember_call(call.call_id, ToolCall(call.name, turn, at))
     fields = {"call_id": call.call_id, "name": call.name, "arguments": _arguments(call.arguments)}
-    return [memory.event("tool_call_started", at, turn, **fields)]
+    return [*question, memory.event("tool_call_started", at, turn, **fields)]
 
 
 def _tool_updated(memory: Conversation, update: lk.ToolCallUpdated, at: float) -> list[Event]:
     call = memory.tools.get(update.call_id)
-    fields = {"call_id": update.call_id, "message": update.message, "silent": update.silent}
+    fields = {"call_id": update.call_id, "message": _data(update.message), "silent": update.silent}
     return [memory.event("tool_call_updated", at, call.turn if call else memory.reply_turn, **fields)]
 
 
 def _tool_finished(memory: Conversation, update: lk.ToolCallEnded, at: float) -> list[Event]:
     call = memory.tools.get(update.call_id)
-    fields: dict[str, Any] = {"call_id": update.call_id, "status": update.status, "output": update.message}
+    result, memory.result = memory.result, None
+    output = update.message if result is None else result.output
+    fields: dict[str, Any] = {"call_id": update.call_id, "status": update.status, "output": plain(output)}
+    if result is not None and result.handoff is not None:
+        fields["handoff"] = result.handoff
     if call is not None:
+        memory.tool_turn = call.turn
         fields |= {"name": call.name, "duration": round(max(at - call.started_at, 0.0), 6)}
     return [memory.event("tool_call_finished", at, call.turn if call else memory.reply_turn, **fields)]
 
@@ -259,14 +341,28 @@ def _tool_reply(memory: Conversation, update: lk.ToolReplyUpdated, _at: float) -
 
 def _arguments(text: str) -> Any:
     """Parse a call's JSON arguments; a model's malformed ones stay as the text it wrote."""
-
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is not JSON")
-
     try:
-        return json.loads(text, parse_constant=refuse)
-    except ValueError:
+        return plain(json.loads(text, parse_constant=_refuse))
+    except (ValueError, RecursionError):
         return text
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _data(text: str) -> Any:
+    """Read a progress message that LiveKit has made with `str()` out of a dict or list; other text stays."""
+    if not text.startswith(("{", "[", "(")):
+        return text
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        try:
+            return plain(ast.literal_eval(text))
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return text
+    return text
 
 
 def session_usage_updated(memory: Conversation, ev: lk.SessionUsageUpdatedEvent) -> list[Event]:
@@ -312,8 +408,9 @@ def close(memory: Conversation, ev: lk.CloseEvent) -> list[Event]:
     if memory.speaking:
         events = _finish_speech(memory, at, "listening", closing=True)
     events += close_segment(memory, at)
+    events += _close_user_segment(memory, at)
     memory.ended = True
-    reason = ev.reason.value
+    reason = str(getattr(ev.reason, "value", ev.reason))
     # an error is the cause whatever else is known; every other close reason may hide the real one
     fields: dict[str, Any] = {"reason": reason if reason == "error" else memory.end_reason or reason}
     if ev.error is not None:

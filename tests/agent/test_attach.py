@@ -13,7 +13,8 @@ from livekit.agents.voice import io, room_io
 
 from agent import attach as shell
 from agent import bridge
-from agent.attach import Attachment, _Ending, announce_end, ask_for_end, attach
+from agent.attach import Attachment, attach
+from agent.ending import _Ending, announce_end, ask_for_end
 from agent.rehearsal.models import ScriptedLLM
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Session(rtc.EventEmitter[str]):
 @pytest.fixture(autouse=True)
 def running(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process whose end nobody has announced."""
-    monkeypatch.setattr("agent.attach._ending", _Ending())
+    monkeypatch.setattr("agent.ending._ending", _Ending())
 
 
 @pytest.fixture
