@@ -21,12 +21,13 @@ from typing import Any
 
 MAX_LEVELS = 24
 """Levels of nesting that are kept; the hub takes 32 for a whole event."""
-MAX_VALUES = 20_000
+MAX_VALUES = 10_000
 """Values of one event that are converted, so that a large object graph does not stall the session."""
 
 CIRCULAR = "[circular]"
 TOO_DEEP = "[nested too deeply]"
 TOO_MANY = "[too many values]"
+MORE = "[{} more]"
 
 _LARGEST_INT = 2**63
 _UNREADABLE = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RuntimeError, OSError)
@@ -110,7 +111,7 @@ class _Plainer:
         found = []
         for value in values:
             if self._left < 0:
-                found.append(TOO_MANY)
+                found.append(MORE.format(len(values) - len(found)))
                 break
             found.append(self.plain(value, level + 1))
         return found
@@ -119,7 +120,7 @@ class _Plainer:
         found: dict[str, Any] = {}
         for key, value in fields.items():
             if self._left < 0:
-                found[_unused(TOO_MANY, found)] = None
+                found[_unused(MORE.format(len(fields) - len(found)), found)] = None
                 break
             found[_unused(self._key(key, level), found)] = self.plain(value, level + 1)
         return found

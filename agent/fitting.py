@@ -15,7 +15,7 @@ import msgspec
 from agent.data import complete, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable
 
     from agent.conversation import Event
 
@@ -24,10 +24,12 @@ MAX_BYTES = 64 * 1024 - 512
 ELLIPSIS = "…"
 
 _SMALL = 256
+_LONG_NAME = 1024
+_KEPT = frozenset({"type", "timestamp", "truncated"})
 _LINE_FIELDS = ("room", "session_id", "participant", "role", "turn_id", "event_id")
 """Fields that the hub takes without CR, LF and NUL only."""
 _NAMES = frozenset({"type", "timestamp", "segment_id", "call_id", "truncated", *_LINE_FIELDS})
-"""Fields that tell what the event is about: cut last."""
+"""Fields that tell what the event is about: whole unless they are absurdly long."""
 _BREAKS = re.compile("[\r\n\0]")
 
 _encode = msgspec.json.Encoder().encode
@@ -49,32 +51,36 @@ def fit(event: Event) -> Event:
         if isinstance(value, str) and _BREAKS.search(value):
             fitted[name] = _BREAKS.sub("\N{REPLACEMENT CHARACTER}", value)
     if len(_encode(fitted)) > MAX_BYTES:
-        _shorten(fitted, fitted.keys() - _NAMES)
-        if len(_encode(fitted)) > MAX_BYTES:
-            _shorten(fitted, fitted.keys() - {"type", "timestamp", "truncated"})
+        fitted = {cut_text(name, _SMALL): value for name, value in fitted.items()}
+        fitted = _shortened(fitted, [name for name in fitted if _may_be_cut(name, fitted[name])])
     return fitted
 
 
-def _shorten(event: Event, names: Collection[str]) -> None:
-    """Cut the longest of the named fields until the event fits, or none is left to cut."""
-    whole = {name: _length(event[name]) for name in names}
-    cut: dict[str, int] = dict(event.get("truncated") or {}) if _is_ours(event) else {}
-    waiting = sorted(names, key=lambda name: len(_encode(event[name])), reverse=True)
-    for place, name in enumerate(waiting):
-        event["truncated"] = {**cut, name: whole[name]}
-        size = len(_encode(event[name]))
-        over = len(_encode(event)) - MAX_BYTES
-        if over <= 0:
-            event["truncated"] = cut
+def _may_be_cut(name: str, value: Any) -> bool:
+    return name not in _NAMES or (name not in _KEPT and len(_encode(value)) > _LONG_NAME)
+
+
+def _shortened(event: Event, names: list[str]) -> Event:
+    """Cut the longest of the named fields, each to the same size, so that the event fits if that is possible."""
+    told = dict(event["truncated"]) if _is_ours(event) else {}
+    sizes = {name: len(_encode(event[name])) for name in names}
+    room = MAX_BYTES - len(_encode({**event, "truncated": told})) + sum(sizes.values())
+    cut: dict[str, int] = {}
+    while True:
+        limit = _share(list(sizes.values()), room - len(_encode(cut)))
+        long = [name for name in names if sizes[name] > limit]
+        if cut.keys() >= set(long):
             break
-        # long fields of about the same length share what there is
-        rivals = [size, *(len(_encode(event[other])) for other in waiting[place + 1 :])]
-        event[name] = _cut(event[name], max(size - over, _share(rivals, sum(rivals) - over), _SMALL))
-        if _length(event[name]) < whole[name]:
-            cut[name] = whole[name]
-    event["truncated"] = cut
-    if not cut:
-        del event["truncated"]
+        cut |= {name: told.get(name, _length(event[name])) for name in long}
+    parts = {name: _cut(event[name], limit) for name in long}
+    whole = {**event, **parts, "truncated": told | {name: cut[name] for name in long}}
+    while len(_encode(whole)) > MAX_BYTES and len(long) > 1:  # too many fields: leave out the last ones
+        left_out, long = long[len(long) // 2 :], long[: len(long) // 2]
+        gone = sum(sizes[name] for name in left_out) + whole["truncated"].get(ELLIPSIS, 0)
+        kept = {name: length for name, length in whole["truncated"].items() if name not in left_out}
+        whole = {name: value for name, value in whole.items() if name not in left_out}
+        whole["truncated"] = kept | {ELLIPSIS: gone}
+    return whole
 
 
 def _is_ours(event: Event) -> bool:
@@ -103,19 +109,38 @@ def _cut(value: Any, size: int) -> Any:
         return value
     if isinstance(value, str):
         return cut_text(value, size)
-    longest = size
-    while longest > _SMALL:  # first shorten the texts in it, then leave out the last of many parts
-        shorter = _with_texts_of(value, longest)
-        if len(_encode(shorter)) <= size:
-            return shorter
-        longest //= 2
-    parts = size
-    while parts > 1:
-        fewer = _with_parts(_with_texts_of(value, _SMALL), parts)
-        if len(_encode(fewer)) <= size:
-            return fewer
-        parts //= 2
+    # first shorten the texts in it, then leave out the last of many parts
+    short = _with_texts_of(value, _SMALL)
+    if len(_encode(short)) <= size:
+        return _largest(lambda longest: _with_texts_of(value, longest), short, size, size)
+    few = _with_parts(short, 1)
+    if len(_encode(few)) <= size:
+        return _largest(lambda parts: _with_parts(short, parts), few, _widest(short), size)
     return cut_text(json.dumps(value, ensure_ascii=False), size)
+
+
+def _largest(make: Callable[[int], Any], best: Any, high: int, size: int) -> Any:
+    """Return what `make` makes of a number up to `high` so that its JSON has at most `size` bytes, and most of them.
+
+    Every step goes through the whole value, so it ends once 7/8 of the size are used.
+    """
+    low = 1
+    while low <= high and len(_encode(best)) < size * 7 // 8:
+        middle = (low + high) // 2
+        made = make(middle)
+        if len(_encode(made)) <= size:
+            best, low = made, middle + 1
+        else:
+            high = middle - 1
+    return best
+
+
+def _widest(value: Any) -> int:
+    """Return how many parts the list or object with the most of them has."""
+    if not isinstance(value, list | dict):
+        return 0
+    parts = value.values() if isinstance(value, dict) else value
+    return max([len(value), *(_widest(part) for part in parts)])
 
 
 def _with_texts_of(value: Any, size: int) -> Any:
@@ -145,17 +170,21 @@ def cut_text(text: str, size: int) -> str:
     """
     if len(_encode(text)) <= size:
         return text
-    low, high = 0, min(len(text), size)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if len(_encode(text[:middle] + ELLIPSIS)) <= size:
-            low = middle
-        else:
-            high = middle - 1
-    end = low
+    start = _decoded_start(_encode(text)[1 : max(1, size - 1 - len(ELLIPSIS.encode()))])
+    low = end = len(start)
     while end > 0 and end > low - 32 and (_continues(text[end]) or text[end - 1] == "\N{ZERO WIDTH JOINER}"):
         end -= 1
     return complete(text[:end]) + ELLIPSIS
+
+
+def _decoded_start(block: bytes) -> str:
+    """Decode the start of a JSON string without its quotes, up to the last whole character and escape."""
+    for end in range(len(block), max(len(block) - 8, 0), -1):
+        try:
+            return msgspec.json.decode(b'"' + block[:end] + b'"', type=str)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue
+    return ""
 
 
 def _continues(character: str) -> bool:
