@@ -130,10 +130,12 @@ class Attachment:
             self._memory.user = self._identify() or self._memory.user
             if participant.identity == self._memory.user:
                 self.ending(why_left(participant.disconnect_reason))
+                self._memory.disconnect_reason = livekit_name(participant.disconnect_reason)
 
         def came(participant: rtc.RemoteParticipant) -> None:
             if participant.identity == self._memory.user:
                 self.ending(None)
+                self._memory.disconnect_reason = None
 
         def reconnecting() -> None:
             told = "the connection to the room is lost; LiveKit tries to get it back"
@@ -144,6 +146,7 @@ class Attachment:
             # an agent that loses the room loses its user too, often for no reason given
             if known is None or (cause == ROOM_DISCONNECTED and known in _LOST):
                 self.ending(cause)
+                self._memory.disconnect_reason = livekit_name(reason)
 
         room.on("participant_disconnected", left)
         room.on("participant_connected", came)

@@ -56,6 +56,7 @@ def user_state_changed(memory: Conversation, ev: lk.UserStateChangedEvent) -> li
     events = [memory.event("user_state", at, turn, **state)]
     if ev.new_state == "speaking":
         memory.user_speaking = turn
+        events = _unfinished_words(memory, at) + events
         events.append(memory.event("user_speech_started", at, turn, started_at=at, **fields))
     elif turn is not None:
         memory.user_speaking = None
@@ -80,7 +81,8 @@ def agent_state_changed(memory: Conversation, ev: lk.AgentStateChangedEvent) -> 
 
 def _start_speech(memory: Conversation, at: float) -> list[Event]:
     resumed = memory.speech_turn is memory.reply_turn
-    events = [] if resumed else close_segment(memory, at)
+    events = [] if resumed or memory.words_early else close_segment(memory, at)
+    memory.words_early = False
     memory.speech_turn, memory.tool_turn = memory.reply_turn, None
     memory.speaking, memory.words_welcome = True, True
     memory.speech_cut = memory.interrupted_at = None
@@ -124,14 +126,21 @@ def agent_words(memory: Conversation, text: str, at: float) -> list[Event]:
     segment = memory.speech_segment
     if memory.ended or not text or (segment is None and not memory.words_welcome):
         return []
+    before: list[Event] = []
+    if segment is not None and memory.new_speech and not memory.speaking:  # left over from another speech
+        before, segment = close_segment(memory, at), None
     if segment is None:
-        segment = memory.new_segment(_turn_spoken(memory))
-        memory.speech_segment = segment
+        turn = _turn_spoken(memory)
+        before += _end_of_question(memory, turn, at)
+        segment = memory.speech_segment = memory.new_segment(turn)
+        memory.words_early = not memory.speaking
     segment.text += text
-    return [memory.transcript(segment, at, role="agent", is_final=False)]
+    return [*before, memory.transcript(segment, at, role="agent", is_final=False)]
 
 
 def _turn_spoken(memory: Conversation) -> Turn:
+    if memory.new_speech and not memory.speaking:  # without a voice, words come before the state changes
+        return memory.settle_reply()
     turn = memory.speech_turn if memory.speaking else memory.reply_turn
     return turn or memory.speech_turn or memory.settle_reply()
 
@@ -192,6 +201,14 @@ def _close_user_segment(memory: Conversation, at: float) -> list[Event]:
     memory.heard.close(segment)
     segment.final = True
     return [memory.transcript(segment, at, role="user", is_final=True)]
+
+
+def _unfinished_words(memory: Conversation, at: float) -> list[Event]:
+    """Close words of a turn that is over, once the user begins to speak anew."""
+    segment = memory.heard.open
+    if segment is None or not (segment.turn.committed or segment.turn.answered):
+        return []
+    return _close_user_segment(memory, at)
 
 
 def _end_of_question(memory: Conversation, turn: Turn, at: float) -> list[Event]:
@@ -413,6 +430,8 @@ def close(memory: Conversation, ev: lk.CloseEvent) -> list[Event]:
     reason = str(getattr(ev.reason, "value", ev.reason))
     # an error is the cause whatever else is known; every other close reason may hide the real one
     fields: dict[str, Any] = {"reason": reason if reason == "error" else memory.end_reason or reason}
+    if memory.disconnect_reason is not None:
+        fields["disconnect_reason"] = memory.disconnect_reason
     if ev.error is not None:
         fields |= {"source": ev.error.type.removesuffix("_error"), "message": repr(ev.error.error)}
     return [*events, memory.event("session_ended", at, **fields)]

@@ -99,6 +99,7 @@ class Conversation:
     started: bool = False
     ended: bool = False
     end_reason: str | None = None
+    disconnect_reason: str | None = None
     last_timestamp: float = 0.0
 
     user_turn: Turn | None = None
@@ -118,6 +119,7 @@ class Conversation:
     speech_cut: bool | None = None
     interrupted_at: float | None = None
     words_welcome: bool = False
+    words_early: bool = False
 
     tools: dict[str, ToolCall] = field(default_factory=dict)
     result: Result | None = None

@@ -88,9 +88,7 @@ class Talk:
 
     async def said(self, text: str) -> None:
         """Wait until a final transcript has this text."""
-        await self.until(
-            lambda: any(e["text"] == text and e["is_final"] for e in self.of_type("transcript"))
-        )
+        await self.until(lambda: any(e["text"] == text and e["is_final"] for e in self.of_type("transcript")))
 
     async def quiet(self) -> None:
         """Wait until the agent listens."""
@@ -110,6 +108,7 @@ async def pipeline(*answers: Any, agent: Agent | None = None, **options: Any) ->
     session.input.audio = Microphone()
     session.output.audio = Speaker()
     talk = Talk(session)
+    session.output.transcription = talk.stream.words
     await session.start(agent or Agent(instructions="be brief"))
     return talk
 
@@ -119,6 +118,7 @@ async def realtime(agent: Agent | None = None) -> tuple[Talk, ScriptedRealtime]:
     model = ScriptedRealtime()
     session: AgentSession[Any] = AgentSession(llm=model)
     talk = Talk(session)
+    session.output.transcription = talk.stream.words
     await session.start(agent or Agent(instructions="be brief"))
     return talk, model
 

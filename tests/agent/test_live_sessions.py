@@ -264,7 +264,9 @@ def test_a_session_that_is_started_again_is_streamed_as_another_one() -> None:
         ("S1-2", "session_ended"),
     ]
     assert done.lines() == [("user", "one"), ("agent", "First."), ("user", "two"), ("agent", "Second.")]
-    assert {event["turn_id"].partition(".")[0] for event in done.events[-5:] if "turn_id" in event} == {"S1-2"}
+    assert {event["turn_id"].partition(".")[0] for event in done.events[-5:] if "turn_id" in event} == {
+        "S1-2"
+    }
 
 
 def test_halves_of_a_character_in_two_deltas_are_joined() -> None:

@@ -125,9 +125,7 @@ class ShortTTS(tts.TTS[Any]):
     """Speech synthesis: 20 ms of silence for each sentence."""
 
     def __init__(self) -> None:
-        super().__init__(
-            capabilities=tts.TTSCapabilities(streaming=False), sample_rate=RATE, num_channels=1
-        )
+        super().__init__(capabilities=tts.TTSCapabilities(streaming=False), sample_rate=RATE, num_channels=1)
 
     def synthesize(
         self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
@@ -137,9 +135,7 @@ class ShortTTS(tts.TTS[Any]):
 
 class _ShortStream(tts.ChunkedStream):
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
-        output_emitter.initialize(
-            request_id="short", sample_rate=RATE, num_channels=1, mime_type="audio/pcm"
-        )
+        output_emitter.initialize(request_id="short", sample_rate=RATE, num_channels=1, mime_type="audio/pcm")
         output_emitter.push(SILENCE)
         output_emitter.flush()
 
