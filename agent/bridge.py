@@ -127,8 +127,12 @@ def agent_words(memory: Conversation, text: str, at: float) -> list[Event]:
     if memory.ended or not text or (segment is None and not memory.words_welcome):
         return []
     before: list[Event] = []
-    if segment is not None and memory.new_speech and not memory.speaking:  # left over from another speech
-        before, segment = close_segment(memory, at), None
+    if (
+        segment is not None
+        and not memory.speaking
+        and (memory.new_speech or segment.turn is not memory.reply_turn)
+    ):
+        before, segment = close_segment(memory, at), None  # it is another speech's
     if segment is None:
         turn = _turn_spoken(memory)
         before += _end_of_question(memory, turn, at)
