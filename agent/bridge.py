@@ -12,7 +12,8 @@ import ast
 import json
 from typing import TYPE_CHECKING, Any
 
-from agent.conversation import Conversation, Event, Segment, ToolCall, Turn
+from agent import user_words
+from agent.conversation import Conversation, Event, ToolCall, Turn
 from agent.data import plain
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def user_state_changed(memory: Conversation, ev: lk.UserStateChangedEvent) -> li
     events = [memory.event("user_state", at, turn, **state)]
     if ev.new_state == "speaking":
         memory.user_speaking = turn
-        events = _unfinished_words(memory, at) + events
+        events = user_words.close_unfinished(memory, at) + events
         events.append(memory.event("user_speech_started", at, turn, started_at=at, **fields))
     elif turn is not None:
         memory.user_speaking = None
@@ -67,7 +68,7 @@ def user_state_changed(memory: Conversation, ev: lk.UserStateChangedEvent) -> li
 def agent_state_changed(memory: Conversation, ev: lk.AgentStateChangedEvent) -> list[Event]:
     """`agent_state`, and out of it the start, the end and the interruption of the agent's speech."""
     turn = memory.settle_reply() if ev.new_state in ("thinking", "speaking") else None
-    question = [] if turn is None else _end_of_question(memory, turn, ev.created_at)
+    question = [] if turn is None else user_words.close_answered(memory, turn, ev.created_at)
     state = {"state": ev.new_state, "previous": ev.old_state, "role": "agent", "participant": memory.agent}
     events = [*question, memory.event("agent_state", ev.created_at, turn or memory.speech_turn, **state)]
     if ev.new_state == "speaking" and not memory.speaking:
@@ -135,7 +136,7 @@ def agent_words(memory: Conversation, text: str, at: float) -> list[Event]:
         before, segment = close_segment(memory, at), None  # it is another speech's
     if segment is None:
         turn = _turn_spoken(memory)
-        before += _end_of_question(memory, turn, at)
+        before += user_words.close_answered(memory, turn, at)
         segment = memory.speech_segment = memory.new_segment(turn)
         memory.words_early = not memory.speaking
     segment.text += text
@@ -157,72 +158,6 @@ def close_segment(memory: Conversation, at: float) -> list[Event]:
     return [memory.transcript(segment, at, role="agent", is_final=True, interrupted=bool(memory.speech_cut))]
 
 
-def user_input_transcribed(memory: Conversation, ev: lk.UserInputTranscribedEvent) -> list[Event]:
-    """The user's words: interims and their final share a segment, and so do all finals of one `item_id`."""
-    heard, said = memory.heard, ev.transcript.strip()
-    segment = heard.find(ev.item_id, ev.transcript)
-    if not said and (segment is None or segment is not heard.open or not ev.is_final):
-        return []  # a realtime model's sign that the user is silent, or noise
-    events = []
-    if segment is None:
-        if heard.open is not None:  # of another item, whose transcription has failed
-            events = _close_user_segment(memory, ev.created_at)
-        segment = memory.new_segment(memory.turn_of_words(is_final=ev.is_final))
-    elif (
-        segment is heard.open
-        and segment.item_id is None
-        and (segment.turn.committed or segment.turn.answered)
-    ):
-        segment.turn = memory.turn_of_words(is_final=ev.is_final)  # the user has gone on after the turn's end
-    if ev.item_id is not None:
-        segment.item_id = ev.item_id
-        heard.remember(ev.item_id, segment)
-    if not ev.is_final and heard.overtaken(segment, ev.transcript):
-        return events
-    return events + _user_words(memory, segment, ev)
-
-
-def _user_words(memory: Conversation, segment: Segment, ev: lk.UserInputTranscribedEvent) -> list[Event]:
-    segment.text = ev.transcript
-    if ev.is_final:
-        segment.final = True
-        memory.heard.finish(segment)
-    else:
-        segment.final, memory.heard.open, memory.heard.unconfirmed = False, segment, None
-        if segment in memory.heard.pending:
-            memory.heard.pending.remove(segment)
-    fields = {} if ev.language is None else {"language": str(ev.language)}
-    if ev.speaker_id is not None:
-        fields["speaker_id"] = ev.speaker_id
-    return [memory.transcript(segment, ev.created_at, role="user", is_final=ev.is_final, **fields)]
-
-
-def _close_user_segment(memory: Conversation, at: float) -> list[Event]:
-    """Give words whose final does not come their final: what was heard last."""
-    segment = memory.heard.open
-    if segment is None:
-        return []
-    memory.heard.close(segment)
-    segment.final = True
-    return [memory.transcript(segment, at, role="user", is_final=True)]
-
-
-def _unfinished_words(memory: Conversation, at: float) -> list[Event]:
-    """Close words of a turn that is over, once the user begins to speak anew."""
-    segment = memory.heard.open
-    if segment is None or not (segment.turn.committed or segment.turn.answered):
-        return []
-    return _close_user_segment(memory, at)
-
-
-def _end_of_question(memory: Conversation, turn: Turn, at: float) -> list[Event]:
-    """Close the words of a turn that is answered although LiveKit has not committed it: a realtime model's."""
-    segment = memory.heard.open
-    if segment is None or segment.turn is not turn or turn.committed:
-        return []
-    return _close_user_segment(memory, at)
-
-
 def conversation_item_added(memory: Conversation, ev: lk.ConversationItemAddedEvent) -> list[Event]:
     """A committed message: the agent's final words, a typed user message, a turn's metrics, or a handoff."""
     item: Any = ev.item
@@ -231,7 +166,7 @@ def conversation_item_added(memory: Conversation, ev: lk.ConversationItemAddedEv
     if item.type != "message":
         return []
     if item.role == "user":
-        return _user_message(memory, item, ev.created_at)
+        return user_words.message(memory, item, ev.created_at)
     if item.role == "assistant":
         return _agent_message(memory, item, ev.created_at)
     return []
@@ -242,51 +177,6 @@ def _handoff(memory: Conversation, item: llm.AgentHandoff, at: float) -> list[Ev
         return []
     names = {"old_agent": item.old_agent_id, "new_agent": item.new_agent_id}
     return [memory.event("handoff", at, memory.reply_turn, **names)]
-
-
-def _user_message(memory: Conversation, item: llm.ChatMessage, at: float) -> list[Event]:
-    turn, segment = _said_by_message(memory, item)
-    events = []
-    if segment is not None:
-        segment.final = True
-        events = [memory.transcript(segment, at, role="user", is_final=True)]
-    turn.committed = True
-    metrics = dict(item.metrics)
-    fields = {"role": "user", "participant": memory.user, **metrics}
-    return events + ([memory.event("turn_metrics", at, turn, **fields)] if metrics else [])
-
-
-def _said_by_message(memory: Conversation, item: llm.ChatMessage) -> tuple[Turn, Segment | None]:
-    """Return a user message's turn, and the segment with the words that have not been sent for it, if any.
-
-    LiveKit gives `transcript_confidence` to what was spoken, and the transcript's `item_id` as the message's id
-    where the model has one.
-    """
-    heard, text = memory.heard, item.text_content or ""
-    if (known := heard.by_id.get(item.id)) is not None:
-        heard.settle(known)
-        if known.final and text in ("", known.text):
-            return known.turn, None
-        known.text = text or known.text
-        heard.finish(known)
-        heard.settle(known)
-        return known.turn, known
-    if not text.strip():
-        return memory.turn_of_user(), None
-    if (claimed := heard.claim(text)) is not None:
-        return claimed.turn, None
-    if item.transcript_confidence is None:
-        turn = memory.turn_of_typing()
-    else:
-        if (finished := heard.claim_open(text)) is not None:
-            return finished.turn, finished
-        if (rewritten := heard.claim_rewritten()) is not None:
-            return rewritten.turn, None
-        turn = memory.turn_of_words(is_final=True)
-    segment = memory.new_segment(turn)
-    segment.text = text
-    heard.remember(item.id, segment)
-    return turn, segment
 
 
 def _agent_message(memory: Conversation, item: llm.ChatMessage, at: float) -> list[Event]:
@@ -325,7 +215,7 @@ def tool_execution_updated(memory: Conversation, ev: lk.ToolExecutionUpdatedEven
 def _tool_started(memory: Conversation, update: lk.ToolCallStarted, at: float) -> list[Event]:
     call = update.function_call
     turn = memory.settle_reply()
-    question = _end_of_question(memory, turn, at)
+    question = user_words.close_answered(memory, turn, at)
     memory.remember_call(call.call_id, ToolCall(call.name, turn, at))
     fields = {"call_id": call.call_id, "name": call.name, "arguments": _arguments(call.arguments)}
     return [*question, memory.event("tool_call_started", at, turn, **fields)]
@@ -429,7 +319,7 @@ def close(memory: Conversation, ev: lk.CloseEvent) -> list[Event]:
     if memory.speaking:
         events = _finish_speech(memory, at, "listening", closing=True)
     events += close_segment(memory, at)
-    events += _close_user_segment(memory, at)
+    events += user_words.close_open(memory, at)
     memory.ended = True
     reason = str(getattr(ev.reason, "value", ev.reason))
     # an error is the cause whatever else is known; every other close reason may hide the real one
@@ -451,7 +341,7 @@ TOOL_TABLE: dict[str, Callable[[Conversation, Any, float], list[Event]]] = {
 TABLE: dict[str, Translate] = {
     "user_state_changed": user_state_changed,
     "agent_state_changed": agent_state_changed,
-    "user_input_transcribed": user_input_transcribed,
+    "user_input_transcribed": user_words.transcribed,
     "user_transcription_timeout": user_transcription_timeout,
     "conversation_item_added": conversation_item_added,
     "speech_created": speech_created,

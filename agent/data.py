@@ -15,6 +15,7 @@ import json
 import math
 import os
 import uuid
+from collections import deque
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
@@ -65,7 +66,7 @@ class _Plainer:
         self._left = MAX_VALUES
         self._open: set[int] = set()
 
-    def plain(self, value: Any, level: int) -> Any:
+    def plain(self, value: Any, level: int) -> Any:  # noqa: PLR0911  # the quick ones, each with its check
         self._left -= 1
         kind = type(value)
         if kind is str:
@@ -93,22 +94,19 @@ class _Plainer:
     def _convert(self, value: Any, level: int) -> Any:
         if isinstance(value, enum.Enum):
             return self.plain(value.value, level)
-        scalar = _scalar(value)
-        if scalar is not None:
+        if (scalar := _scalar(value)) is not None:
             return scalar
-        fields = _fields(value)
-        if fields is not None:
+        if (fields := _fields(value)) is not None:
             return self._object(fields, level)
         if isinstance(value, AbstractSet):
             return sorted(self._array(value, level), key=lambda item: json.dumps(item, sort_keys=True))
-        if isinstance(value, Sequence) or type(value).__name__ == "deque":
+        if isinstance(value, Sequence | deque):
             return self._array(value, level)
-        if hasattr(value, "dtype") and callable(getattr(value, "tolist", None)):  # NumPy and its kin
-            return self.plain(value.tolist(), level)
-        return self._other(value, level)
+        numeric = hasattr(value, "dtype") and callable(getattr(value, "tolist", None))  # NumPy and its kin
+        return self.plain(value.tolist(), level) if numeric else self._other(value, level)
 
     def _array(self, values: Any, level: int) -> list[Any]:
-        found = []
+        found: list[Any] = []
         for value in values:
             if self._left < 0:
                 found.append(MORE.format(len(values) - len(found)))
@@ -137,7 +135,7 @@ class _Plainer:
             return {"error": kind.__name__, "message": repair(str(value))}
         if isinstance(value, type) or callable(value):
             return _name_only(value)
-        if kind.__str__ is not object.__str__:
+        if getattr(kind, "__str__", None) is not object.__str__:
             return repair(str(value))
         attributes = {
             name: getattr(value, name)
@@ -169,26 +167,22 @@ def _scalar(value: Any) -> Any:  # noqa: PLR0911  # one line for each kind
     return None
 
 
-def _fields(value: Any) -> Mapping[Any, Any] | None:
+def _fields(value: Any) -> Mapping[Any, Any] | None:  # one for each kind of class
     """Return the declared fields of a value that has some."""
-    if isinstance(value, type):
-        return None
-    if isinstance(value, Mapping):
-        return value
     kind = type(value)
+    if isinstance(value, Mapping | type):
+        return value if isinstance(value, Mapping) else None
     if dataclasses.is_dataclass(value):
         return {item.name: getattr(value, item.name) for item in dataclasses.fields(value) if item.repr}
-    if isinstance(model := getattr(kind, "model_fields", None), dict):
-        names = [name for name, item in model.items() if item.repr and not item.exclude]
-        shown = {name: getattr(value, name) for name in names}
+    model = getattr(kind, "model_fields", None)
+    if isinstance(model, dict):
+        shown = {name: getattr(value, name) for name, item in model.items() if item.repr and not item.exclude}
         return shown | (getattr(value, "model_extra", None) or {})
     for declared in ("__struct_fields__", "_fields"):
         if isinstance(names := getattr(kind, declared, None), tuple):
             return {name: getattr(value, name) for name in names}
-    attributes = getattr(kind, "__attrs_attrs__", None)
-    if attributes is not None:
-        return {item.name: getattr(value, item.name) for item in attributes if item.repr}
-    return None
+    attributes: Any = getattr(kind, "__attrs_attrs__", None)
+    return attributes and {item.name: getattr(value, item.name) for item in attributes if item.repr}
 
 
 def _slots(kind: type) -> list[str]:

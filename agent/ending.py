@@ -38,7 +38,7 @@ def livekit_name(reason: int | None) -> str:
         reason: A value of `rtc.DisconnectReason`, also one newer than the installed SDK; None: not given.
     """
     try:
-        return Reason.Name(reason or Reason.UNKNOWN_REASON).lower()
+        return Reason.Name(reason or Reason.UNKNOWN_REASON).lower()  # type: ignore[arg-type]  # also a newer one
     except ValueError:
         return f"disconnect_reason_{reason}"
 

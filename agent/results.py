@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from livekit.agents.voice import events as lk
 
 MAX_CALLS = 256
+SEVERAL_AGENTS = "the tool returned more than one agent"
+"""What LiveKit's model is told then; nobody takes over."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,8 @@ def split(value: Any) -> Returned | None:
         if agents:
             rest = [item for item in value if not isinstance(item, Agent)]
             handoff, value = agents[0].id, rest[0] if len(rest) == 1 else rest or None
-            if len(agents) > 1:  # LiveKit refuses that
-                return None
+            if len(agents) > 1:
+                return Returned(SEVERAL_AGENTS)
     if isinstance(value, llm.ToolResult):
         value = value.output
     return Returned(value, handoff)

@@ -73,13 +73,14 @@ callbacks = Callbacks()
 def attach_measured(session: AgentSession[None], ctx: JobContext) -> Attachment:
     """Attach as a user does, with a stopwatch around each callback."""
     from agent.attach import attach  # noqa: PLC0415  # `plain` must not have it: `main` imports it
+    from agent.words import SpokenWords  # noqa: PLC0415
 
     subscribe = session.on
     # only `attach` calls it while it is replaced, and only to subscribe
     session.on = lambda name, callback: subscribe(name, callbacks.timed(callback))  # type: ignore[assignment,method-assign,misc]
     attachment = attach(session, ctx, redact=callbacks.stamp)
     session.on = subscribe  # type: ignore[method-assign]
-    attachment.words = words.SpokenWords(callbacks.timed(attachment.words._on_words))
+    attachment.words = SpokenWords(callbacks.timed(attachment.words._on_words))
     return attachment
 
 

@@ -1,4 +1,7 @@
-"""attach(): what it listens to, what it lets through, and that it never disturbs the session."""
+"""attach(): what it listens to, what it lets through, and that it never disturbs the session.
+
+Covers agent/words.py: where the tap for words stands in LiveKit's chain.
+"""
 
 from __future__ import annotations
 

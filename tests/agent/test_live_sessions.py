@@ -1,4 +1,7 @@
-"""What a real AgentSession with scripted models sends in the moments that are easily told wrong."""
+"""What a real AgentSession with scripted models sends in the moments that are easily told wrong.
+
+Covers agent/heard.py and agent/user_words.py.
+"""
 
 from __future__ import annotations
 
@@ -232,6 +235,20 @@ class TestRealtimeWords:
 
         done = asyncio.run(talk())
         assert [e["text"] for e in done.of_type("transcript")] == ["Good mor", "Good morning."]
+
+    def test_an_empty_final_leaves_the_words_that_were_heard(self) -> None:
+        async def talk() -> Any:
+            session, model = await realtime()
+            model.now.hear("item_1", "Please cancel my")
+            model.now.hear("item_1", "", final=True)
+            model.now.answer("Which order?")
+            await session.said("Which order?")
+            await session.session.aclose()
+            return session
+
+        done = asyncio.run(talk())
+        assert done.lines() == [("user", "Please cancel my"), ("agent", "Which order?")]
+        assert done.open_segments() == set()
 
     def test_open_words_are_final_when_the_session_ends(self) -> None:
         async def talk() -> Any:

@@ -117,6 +117,13 @@ def test_an_agent_that_a_tool_returns_is_a_handoff(make: Any, told: Any) -> None
     assert "Agent" not in json.dumps(finished)
 
 
+def test_two_agents_are_no_handoff() -> None:
+    done = asyncio.run(tool_talk((Clerk(), Clerk())))
+    (finished,) = done.of_type("tool_call_finished")
+    assert finished["output"] == "the tool returned more than one agent"
+    assert (done.of_type("handoff"), finished.get("handoff")) == ([], None)
+
+
 def test_progress_is_data_and_the_result_that_follows_it_too() -> None:
     async def work(context: RunContext[Any]) -> Any:
         await context.update({"stage": 1, "left": ["a"]})
