@@ -106,11 +106,11 @@ class Heard:
         segment = self.open
         if segment is None:
             return None
-        words, known = text.split(), _words(segment.text)
+        words = text.split()
         for start in range(len(self.pending) + 1):
             before = [word for one in self.pending[start:] for word in _words(one.text)]
             rest = " ".join(words[len(before) :])
-            if _words(" ".join(words[: len(before)])) == before and _words(rest)[: len(known)] == known:
+            if _words(" ".join(words[: len(before)])) == before and _begins_with(rest, segment.text):
                 self.pending.clear()
                 self.open, segment.text, segment.final = None, rest, True
                 return segment
@@ -126,5 +126,5 @@ def _words(text: str) -> list[str]:
 
 
 def _begins_with(text: str, beginning: str) -> bool:
-    words, first = _words(text), _words(beginning)
-    return bool(first) and words[: len(first)] == first
+    first = " ".join(_words(beginning))
+    return bool(first) and " ".join(_words(text)).startswith(first)
