@@ -526,6 +526,16 @@ class TestTurns:
         answer = only(session.agent("speaking", 2.2), "agent_speech_started")
         assert answer["turn_id"] == started["turn_id"]
 
+    def test_a_realtime_model_that_tells_a_tools_result_stays_in_the_turn(self, session: Session) -> None:
+        session.heard("How is the weather?", 1.0, final=True, item_id="i1")
+        session.message("user", "How is the weather?", 1.0, id="i1", transcript_confidence=1.0)
+        session.speech(1.1, user_initiated=False)
+        call = llm.FunctionCall(call_id="c1", name="weather", arguments="{}")
+        asked = only(session.tool(lk.ToolCallStarted(function_call=call), 1.2), "tool_call_started")
+        session.tool(lk.ToolCallEnded(id="c1", call_id="c1", message="sunny", status="done"), 1.3)
+        session.speech(1.4, user_initiated=False)
+        assert only(session.agent("speaking", 1.5), "agent_speech_started")["turn_id"] == asked["turn_id"]
+
     def test_turn_and_segment_ids_begin_with_the_session(self, session: Session) -> None:
         session.ask("Hello", 1.0)
         for event in session.of_type("transcript"):
