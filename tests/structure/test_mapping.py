@@ -17,7 +17,10 @@ SHIPPED = modules("hub", "agent", "flask_server.py")
 TESTS = modules("tests")
 
 ELSEWHERE: dict[str, str] = {
+    "agent.heard": "tests/agent/test_live_sessions.py",
     "agent.session": "tests/agent/test_rooms.py",  # where it is held against the stub of the models
+    "agent.user_words": "tests/agent/test_live_sessions.py",
+    "agent.words": "tests/agent/test_attach.py",  # where it stands in LiveKit's chain
     "agent.worker": "tests/agent/test_service.py",  # which starts it as the hub does
     "hub.command": "tests/test_flask_server.py",
     "hub.counters": "tests/web/test_metrics.py",  # where they are read
