@@ -6,6 +6,11 @@
 from __future__ import annotations
 
 if __name__ == "__main__":
+    from hub import signals
+
+    # What follows takes a second, in which process 1 of a container would be deaf.
+    signals.end_at_once()
+
     # Before anything else is imported, or modules would keep the blocking originals.
     from gevent import monkey
 

@@ -16,7 +16,8 @@ from hub.interest import EVERYTHING
 from hub.streaming import server as module
 from hub.streaming.body import StreamBody
 from hub.streaming.environ import STREAM_PATH
-from hub.streaming.server import Handler, Server, listen
+from hub.streaming.listening import listen
+from hub.streaming.server import Handler, Server
 from hub.streaming.writer import Writer
 from tests.hub.making import NOW, memory, posted
 from tests.web.wire import Answer, request_bytes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hub.streaming import sockets
-from hub.streaming.server import listen
+from hub.streaming.listening import listen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
