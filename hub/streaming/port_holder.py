@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import shutil
+import struct
 import subprocess
 from typing import TYPE_CHECKING, Final
 
@@ -66,8 +67,8 @@ def _inodes(folder: Path, host: str, port: int) -> Iterator[str]:
 
 
 def _address(text: str) -> str:
-    """Read an address of /proc/net: hexadecimal, each 32 bits in the machine's (little-endian) order."""
-    raw = b"".join(bytes.fromhex(text[place : place + 8])[::-1] for place in range(0, len(text), 8))
+    """Read an address of /proc/net: hexadecimal, each 32 bits in the machine's own order of bytes."""
+    raw = b"".join(struct.pack("=I", int(text[place : place + 8], 16)) for place in range(0, len(text), 8))
     return str(ipaddress.ip_address(raw))
 
 

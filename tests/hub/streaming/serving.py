@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
+from hub import portability
 from hub.broadcast import Hub
 from hub.interest import EVERYTHING
 from hub.streaming import server as module
@@ -171,7 +172,8 @@ def small_answers_do_not_wait() -> None:
     (stream,) = house.writer._streams.values()
     assert stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     assert stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-    assert stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) >= 30_000
+    if not portability.FORCED and not portability.MACOS:
+        assert stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) >= 30_000
 
 
 def who_sends_nonsense_and_leaves_is_no_error() -> None:

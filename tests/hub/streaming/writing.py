@@ -427,7 +427,7 @@ def who_leaves_while_it_waits_for_its_turn_is_gone() -> None:
     (stayed, left) = house.hub.subscribers()
     assert left.position == 2 * MOST_SCANNED
     one.close()
-    house.writer._on_ready()
+    house.writer._hang_up(left.stream)
     assert house.hub.subscribers() == [stayed]
     gevent.sleep(0.05)
     assert [list(group.live) for group in house.hub.audience.groups()] == [[stayed]]
