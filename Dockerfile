@@ -27,7 +27,7 @@ USER hub
 VOLUME /data
 EXPOSE 5000
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --start-interval=1s \
+HEALTHCHECK --interval=5s --timeout=5s --start-period=10s \
     CMD ["python", "-c", "import http.client, os; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['STREAM_PORT']), timeout=4); c.request('GET', '/api/health'); raise SystemExit(c.getresponse().status != 200)"]
 # As process 1: the hub answers signals and waits for orphans itself.
 CMD ["python", "flask_server.py"]

@@ -22,6 +22,7 @@ from hub.sse import LAST_CHUNK
 from hub.streaming import disk, sockets, writer
 from hub.streaming.writer import Writer
 from tests.hub.making import NOW, frames, memory, posted, seqs, unchunk
+from tests.processes import open_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -462,7 +463,7 @@ def nothing_is_left_of_readers_that_came_and_went() -> None:
             until(lambda: len(house.writer) == 0)
         gc.collect()
         greenlets = sum(isinstance(one, gevent.Greenlet) for one in gc.get_objects())
-        return len(list(Path("/proc/self/fd").iterdir())), greenlets
+        return open_files(), greenlets
 
     house = House()
     before = rounds()
