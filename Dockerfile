@@ -3,6 +3,7 @@
 ARG BASE=python:3.13-slim
 
 FROM ${BASE} AS build
+# The second form is for a BASE made from Debian's own Python.
 RUN pip install --no-cache-dir --root-user-action=ignore uv || pip install --no-cache-dir --break-system-packages uv
 WORKDIR /app
 ENV UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never

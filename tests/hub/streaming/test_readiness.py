@@ -21,4 +21,4 @@ def test_readiness(scenario: str) -> None:
 
 
 def test_all_scenarios_are_there() -> None:
-    assert len(SCENARIOS) == 5
+    assert len(SCENARIOS) == 6

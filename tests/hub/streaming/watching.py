@@ -114,3 +114,16 @@ def one_that_is_gone_is_not_told() -> None:
             watched.start(serve)
             gevent.sleep(0.05)
             assert sorted(calls) == sorted(ours.fileno() for ours, _ in pairs)
+
+
+def a_number_that_is_another_socket_s_by_now_tells_nothing_old() -> None:
+    """What was ready when a socket was let go says nothing about the next one of its number."""
+    for watched in both():
+        with closing(watched):
+            ours, theirs = socket.socketpair()
+            watched.register(ours.fileno())
+            watched.start(lambda: None)
+            theirs.send(b"x")
+            gevent.sleep(0.02)
+            watched.unregister(ours.fileno())
+            assert list(watched.poll()) == []
