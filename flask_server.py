@@ -9,10 +9,13 @@ if __name__ == "__main__":
     import sys
 
     try:
-        import hub  # noqa: F401 - says where it does not run, in words of its own
-    except ImportError as error:
+        from hub import signals
+    except ImportError as error:  # hub/__init__ names the systems it runs on
         print(error, file=sys.stderr)
         sys.exit(2)
+
+    # What follows takes a second, in which process 1 of a container would be deaf.
+    signals.end_at_once()
 
     # Before anything else is imported, or modules would keep the blocking originals.
     from gevent import monkey

@@ -18,7 +18,8 @@ from flask import Flask
 
 from hub.broadcast import Hub
 from hub.history.memory import MemoryHistory
-from hub.streaming.server import Server, listen
+from hub.streaming.listening import listen
+from hub.streaming.server import Server
 from hub.streaming.writer import Writer
 
 app = Flask("empty-view", static_folder=None)

@@ -20,7 +20,7 @@ from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIHandler, PyWSGISe
 
 from hub import logs
 from hub.errors import SettingsError
-from hub.serving import begin
+from hub.serving import begin, url_of
 from hub.streaming.environ import WRITER_KEY
 from hub.streaming.server import BoundedMixin, HandoverMixin
 from hub.web.access import refuse_open_off_loopback
@@ -55,16 +55,16 @@ class Worker(GeventPyWSGIWorker):
         for doubt in parts.settings.doubts:
             self.log.warning("%s", doubt)
         # A Unix socket's address is a path, which no other machine reaches.
-        reachable = [name[:2] for sock in self.sockets if isinstance(name := sock.getsockname(), tuple)]
+        reachable = [sock for sock in self.sockets if isinstance(sock.getsockname(), tuple)]
         try:
-            for host, _ in reachable:
-                refuse_open_off_loopback(parts.settings, host)
+            for sock in reachable:
+                refuse_open_off_loopback(parts.settings, sock.getsockname()[0])
         except SettingsError as error:
             self.log.error("%s", error)  # noqa: TRY400 - the sentence says it all
             parts.stop()
             sys.exit(Arbiter.APP_LOAD_ERROR)
         self._draining = False
-        self._writer = begin(parts, f"http://{reachable[0][0]}:{reachable[0][1]}" if reachable else None)
+        self._writer = begin(parts, url_of(reachable[0]) if reachable else None)
         self.server_class = self._make_server
         super().run()
 

@@ -35,7 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         doubts: sentences about variables that look like settings and are none, to be logged at the start.
     """
 
-    host: str = "127.0.0.1"
+    host: str | None = None
     port: int = 5000
     history: str = "sqlite:///data/events.db"
     history_max_events: int = 100_000
@@ -187,7 +187,13 @@ def _rate(text: str) -> RateLimit:
 _URL = matching(r"(?:wss?|https?)://[^\s/]+\S*")
 
 TABLE: Final[tuple[Setting, ...]] = (
-    Setting("STREAM_HOST", "host", matching(r"\S+"), "a host name or address", "Where the server listens."),
+    Setting(
+        "STREAM_HOST",
+        "host",
+        matching(r"\S+"),
+        "a host name or address",
+        "Where the server listens. Unset: on 127.0.0.1 and, where there is IPv6, on ::1.",
+    ),
     Setting("STREAM_PORT", "port", integer(0, 65535), "a port, 0 to 65535", "Its port; 0 takes a free one."),
     Setting(
         "STREAM_HISTORY",

@@ -248,6 +248,8 @@ class SqliteHistory:
             for pragma in (
                 "journal_mode=WAL",
                 f"synchronous={self._sync}",
+                # macOS's fsync leaves bytes in the drive's cache; elsewhere this changes nothing.
+                f"fullfsync={'ON' if self._sync == 'full' else 'OFF'}",
                 "wal_autocheckpoint=0",
                 "secure_delete=ON",
             ):

@@ -1,6 +1,5 @@
 """What the supervisor's tests share: a supervisor of fake agents, and waiting with a deadline."""
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -60,22 +59,6 @@ def until(condition, seconds=15.0, what=lambda: "the condition"):
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what()}"
         time.sleep(0.005)
-
-
-def is_alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    status = Path(f"/proc/{pid}/stat")
-    try:
-        return status.read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def open_descriptors():
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def bytes_written(pid):

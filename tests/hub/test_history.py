@@ -907,5 +907,6 @@ def test_settings_choose_the_store(tmp_path: Path) -> None:
 def test_the_promise_about_power_cuts_is_a_setting(tmp_path: Path, sync: str, level: int) -> None:
     history = SqliteHistory(tmp_path / "x.db", max_events=10, max_age=10, sync=sync, now=NOW)
     assert history._db.execute("PRAGMA synchronous").fetchone()[0] == level
+    assert history._db.execute("PRAGMA fullfsync").fetchone()[0] == (sync == "full")
     assert history._db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
     history.close()

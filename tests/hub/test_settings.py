@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULTS = {
-    "STREAM_HOST": "127.0.0.1",
+    "STREAM_HOST": None,
     "STREAM_PORT": 5000,
     "STREAM_HISTORY": "sqlite:///data/events.db",
     "STREAM_HISTORY_MAX_EVENTS": 100_000,

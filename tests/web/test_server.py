@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import signal
 import socket
 import statistics
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.processes import memory_of
 from tests.web.server import ROOT
 from tests.web.wire import PATIENCE, Answer, ask, connect, open_stream, request_bytes
 
@@ -241,7 +241,7 @@ class TestSlowClients:
         slow = Answer(stuck)
         slow.until(bool)
         quick = open_stream(server.port, "?type=mark")
-        before = memory_of(server)
+        before = memory_of(server.process.pid)
         ids: list[str] = []
         for _ in range(50):
             batch = [{"type": "big", "x": "y" * 20_000} for _ in range(10)]
@@ -249,7 +249,7 @@ class TestSlowClients:
             newest = ids[-1]
             quick.until(lambda found, newest=newest: any(frame.get("id") == newest for frame in found))
         # 10 MB are stored, and not stored a second time for the one that is stuck.
-        assert memory_of(server) - before < 80_000_000
+        assert memory_of(server.process.pid) - before < 80_000_000
         expected = b"".join(b"id: %b\n" % one.encode() for one in ids)
         raw = drained(slow, b'"id":"%b"' % ids[-1].encode())
         told = b"".join(
@@ -294,12 +294,6 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (260, 260))
 sys.argv[0] = {str(ROOT / "flask_server.py")!r}
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-
-
-def memory_of(server: ServerProcess) -> int:
-    """Resident bytes of the server."""
-    with open(f"/proc/{server.process.pid}/statm") as file:  # noqa: PTH123 - proc files are read at once
-        return int(file.read().split()[1]) * resource.getpagesize()
 
 
 class TestRestarts:

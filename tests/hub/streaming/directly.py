@@ -6,7 +6,6 @@ import itertools
 import socket
 import struct
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -19,6 +18,7 @@ from hub.streaming.environ import STREAM_PATH
 from hub.web.services import services_of
 from tests.hub.making import posted
 from tests.hub.streaming.serving import House, until
+from tests.processes import open_files
 from tests.web.wire import Answer, request_bytes
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def told(answer: Answer, events: int) -> tuple[Any, ...]:
 
 def descriptors() -> int:
     """How many are open here."""
-    return len(list(Path("/proc/self/fd").iterdir()))
+    return open_files()
 
 
 def both_ways_say_the_same() -> None:

@@ -18,7 +18,8 @@ from hub.logs import Gate
 from hub.settings import Settings
 from hub.streaming import server as server_module
 from hub.streaming.headers import MAX_FIELDS, MAX_HEAD, MAX_LINE
-from hub.streaming.server import MAX_BODY, Server, listen
+from hub.streaming.listening import listen
+from hub.streaming.server import MAX_BODY, Server
 from hub.streaming.writer import Writer
 from hub.web.services import services_of
 

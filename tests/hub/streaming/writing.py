@@ -22,6 +22,7 @@ from hub.sse import LAST_CHUNK
 from hub.streaming import disk, sockets, writer
 from hub.streaming.writer import Writer
 from tests.hub.making import NOW, frames, memory, posted, seqs, unchunk
+from tests.processes import open_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -427,7 +428,7 @@ def who_leaves_while_it_waits_for_its_turn_is_gone() -> None:
     (stayed, left) = house.hub.subscribers()
     assert left.position == 2 * MOST_SCANNED
     one.close()
-    house.writer._on_ready()
+    house.writer._hang_up(left.stream)
     assert house.hub.subscribers() == [stayed]
     gevent.sleep(0.05)
     assert [list(group.live) for group in house.hub.audience.groups()] == [[stayed]]
@@ -462,7 +463,7 @@ def nothing_is_left_of_readers_that_came_and_went() -> None:
             until(lambda: len(house.writer) == 0)
         gc.collect()
         greenlets = sum(isinstance(one, gevent.Greenlet) for one in gc.get_objects())
-        return len(list(Path("/proc/self/fd").iterdir())), greenlets
+        return open_files(), greenlets
 
     house = House()
     before = rounds()
