@@ -419,7 +419,7 @@ class HistoriesAgree(RuleBasedStateMachine):
 
 
 TestHistoriesAgree = HistoriesAgree.TestCase
-TestHistoriesAgree.settings = hypothesis_settings(max_examples=40, stateful_step_count=25)
+TestHistoriesAgree.settings = hypothesis_settings(stateful_step_count=25)
 
 
 def test_memory_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
