@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from hub.errors import SettingsError, StorageError, Unavailable
-from hub.history import open_history
+from hub.history import open_history, sqlite
 from hub.history.entry import Limit
 from hub.history.memory import MemoryHistory
 from hub.history.sqlite import SqliteHistory
@@ -353,6 +353,10 @@ class HistoriesAgree(RuleBasedStateMachine):
 
     @initialize()
     def open_both(self) -> None:
+        self.patched = pytest.MonkeyPatch()
+        # Appends remove rows too, as they do once a file holds far too many.
+        self.patched.setattr(sqlite, "MOST_ROWS_WAITING", 3)
+        self.patched.setattr(sqlite, "TRIM_ROWS", 2)
         self.folder = tempfile.TemporaryDirectory()
         self.now = NOW
         self.path = Path(self.folder.name) / "events.db"
@@ -416,6 +420,7 @@ class HistoriesAgree(RuleBasedStateMachine):
         if hasattr(self, "disk"):
             self.disk.close()
             self.folder.cleanup()
+            self.patched.undo()
 
 
 TestHistoriesAgree = HistoriesAgree.TestCase
@@ -707,6 +712,42 @@ def test_the_file_does_not_grow_for_ever(path: Path) -> None:
     history.close()
     assert sizes[-1] <= sizes[1] * 1.1, sizes
     assert len(rows(path)) <= 200
+
+
+@pytest.mark.parametrize("batch", [1, 7, 1000])
+def test_without_any_trim_the_file_holds_no_more_than_its_bound(
+    path: Path, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "MOST_ROWS_WAITING", 2000)
+    history = on_disk(path, max_events=200)
+    most = 0
+    while history.bounds.head < 6000:
+        history.append([posted() for _ in range(batch)], NOW)
+        most = max(most, history._db.execute("SELECT count(*) FROM events").fetchone()[0])
+    assert most == 200 + 2000
+    assert history.bounds.oldest == history.bounds.head - 199
+    assert len(history.since(0, EVERYTHING, Limit(10_000)).entries) == 200
+    history.close()
+
+
+def test_a_window_that_was_made_smaller_is_reached_in_small_steps(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "MOST_ROWS_WAITING", 1000)
+    history = on_disk(path, max_events=20_000)
+    for _ in range(20):
+        history.append([posted() for _ in range(1000)], NOW)
+    history.close()
+    history = on_disk(path, max_events=100)
+    held = 20_000
+    for batch in itertools.cycle([1, 200]):
+        history.append([posted() for _ in range(batch)], NOW)
+        now_held = history._db.execute("SELECT count(*) FROM events").fetchone()[0]
+        assert 0 < held + batch - now_held <= max(300, 2 * batch)
+        held = now_held
+        if held <= 100 + 1000:
+            break
+    history.close()
 
 
 def test_one_trim_is_a_small_step(path: Path) -> None:
