@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.on_page import conversation, lines, logged, say
+from tests.browser.on_page import conversation, logged, say
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -26,7 +26,7 @@ SCRIPTS = [
     ("two  spaces,\n   a new line\tand a tab", "ltr"),
     ("zero\u200bwidth\u2060 and soft\u00adhyphen", "ltr"),
     ("שלום, table for 2?", "rtl"),
-    ("می\u200cخواهم رزرو کنم\u200f!", "rtl"),
+    ("می\u200cخواهم رزرو کنم\u200f!", "rtl"),  # noqa: RUF001 - Persian
     ("\u202eoverridden\u202c", "ltr"),
 ]
 

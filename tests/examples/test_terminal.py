@@ -34,7 +34,7 @@ SCRIPTS = [
     "Cafe\u0301 a\u0308o\u0308u\u0308",
     f"see you {FAMILY} \u2764\ufe0f \U0001f1ef\U0001f1f5",
     "שלום, אפשר להזמין שולחן?",
-    "مرحبا، می\u200cخواهم رزرو کنم\u200f",
+    "مرحبا، می\u200cخواهم رزرو کنم\u200f",  # noqa: RUF001 - Arabic and Persian
 ]
 
 
