@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _ACTED_ON: Final = re.compile(
     "[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-"""Controls but the tab, line separators, bidi overrides and lone surrogates: a terminal obeys them, or cannot print them."""
+"""Controls but the tab, line separators, bidi overrides, lone surrogates: a terminal obeys or cannot print them."""
 
 
 class TextFormatter(logging.Formatter):
