@@ -23,7 +23,7 @@ class Bounds:
         self.head = head
         self.oldest = oldest
         self.erased = erased
-        self._max_events = max_events
+        self.max_events = max_events
 
     def range(self) -> Range:
         """Return what cursors are held against."""
@@ -31,7 +31,7 @@ class Bounds:
 
     def floor(self) -> int:
         """Return the lowest sequence number that the count allows to keep."""
-        return self.head - self._max_events + 1
+        return self.head - self.max_events + 1
 
     def note_erased(self, seqs: list[int]) -> None:
         """Widen the erased range by these sequence numbers."""

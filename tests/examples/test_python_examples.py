@@ -106,8 +106,8 @@ def test_terminal_shows_the_chosen_room_and_obeys_no_escapes(hub: HubProcess, ru
     hub.post(say("elsewhere", room="r2"))
     hub.post(say("here\u001b[2J\u0007"))
     terminal = run("terminal.py", "--replay", "10", "--room", "r1")
-    assert terminal.wait_for("here") == "alice: here [2J "
-    assert terminal.lines == ["alice: here [2J "]
+    assert terminal.wait_for("here") == r"alice: here\x1b[2J\x07"
+    assert terminal.lines == [r"alice: here\x1b[2J\x07"]
 
 
 def test_terminal_goes_on_when_the_hub_comes_back(hub: HubProcess, run: Run) -> None:

@@ -14,6 +14,7 @@ import pytest
 from hub.supervisor import Policy, State
 from hub.supervisor.states import TRANSITIONS
 from tests.hub.agents import Watched, bytes_written, until
+from tests.pace import allowed
 from tests.processes import is_running, open_files
 
 pytestmark = pytest.mark.faults
@@ -101,7 +102,7 @@ def test_with_the_usual_times_a_deaf_agent_is_gone_within_ten_seconds():
         grandchild = int(agent.until_logged("grandchild").split()[1])
         begun = time.monotonic()
         assert agent.supervisor.stop().state == "stopped"
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < allowed(10)
         assert not is_running(pid)
         until(lambda: not is_running(grandchild))
 
@@ -110,8 +111,10 @@ def test_with_the_usual_times_a_crash_is_told_within_three_seconds_and_mended():
     with Watched("ready", "wait", policy=Policy()) as agent:
         pid = agent.start("rehearsal", wait=15).status.pid
         subprocess.run(["kill", "-KILL", str(pid)], check=True)
-        until(lambda: "failed" in agent.states(), 3)
-        until(lambda: agent.states()[-1] == "ready", 10)
+        killed = time.monotonic()
+        until(lambda: "failed" in agent.states(), 60)
+        assert time.monotonic() - killed < allowed(3)
+        until(lambda: agent.states()[-1] == "ready", 60)
 
 
 @pytest.mark.parametrize("kind", ["threads", "gevent"])

@@ -40,7 +40,7 @@ class Watched:
     def states(self):
         return [change["state"] for change in list(self.changes)]
 
-    def until_state(self, state, seconds=15.0):
+    def until_state(self, state, seconds=60.0):
         # The status has it a moment before the change is told.
         until(
             lambda: self.status().state == state and self.states()[-1:] == [state],
@@ -49,12 +49,12 @@ class Watched:
         )
         return self.status()
 
-    def until_logged(self, text, seconds=15.0):
+    def until_logged(self, text, seconds=60.0):
         until(lambda: any(text in line for line in self.status().log), seconds, what=self.supervisor.status)
         return next(line for line in self.status().log if text in line)
 
 
-def until(condition, seconds=15.0, what=lambda: "the condition"):
+def until(condition, seconds=60.0, what=lambda: "the condition"):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what()}"

@@ -13,6 +13,7 @@ import pytest
 
 from hub.supervisor import Policy, State, SupervisorClosedError
 from tests.hub.agents import QUICK, Watched, bytes_written, until
+from tests.pace import allowed
 from tests.processes import is_running, needs_proc, open_files
 
 ROOT = Path(__file__).parents[2]
@@ -242,10 +243,10 @@ def test_a_child_that_says_it_failed_and_stays_is_ended():
 
 
 def test_a_child_that_never_gets_ready_is_ended_with_a_sentence():
-    with Watched("log:waiting for the network", "deaf", "wait", policy=Policy(start_timeout=0.5)) as agent:
+    with Watched("log:waiting for the network", "deaf", "wait", policy=Policy(start_timeout=3)) as agent:
         status = agent.start("livekit", wait=15).status
         assert status.state == "failed"
-        assert "did not say that it is ready within 0.5 s" in status.last_error
+        assert "did not say that it is ready within 3 s" in status.last_error
         assert agent.states() == ["starting", "failed"]
 
 
@@ -477,7 +478,7 @@ def test_the_gevent_loop_never_stands_still():
     )
     longest = json.loads(answer.stdout.splitlines()[-1])["longest"]
     # Anything that blocks the loop does so for the second or more that the child is silent.
-    assert longest < 0.8
+    assert longest < allowed(0.8)
 
 
 @pytest.mark.faults

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 SECRET = "a-secret-of-livekit-that-is-long-enough"
 OFTEN = settings(
-    max_examples=25,
-    derandomize=True,
-    database=None,
+    max_examples=settings.default.max_examples // 4,
     suppress_health_check=list(HealthCheck),
 )
 EVENTS = [
