@@ -254,13 +254,13 @@ export function viewOf(room, epoch, n) {
     const at = before();
     put(view, 'session', keyOf(id), at, null, SESSIONS);
     if (started !== null) put(view, 'started', keyOf(id), at, started, SESSIONS);
-    if (ended !== undefined) put(view, 'ended', keyOf(id), n, [ended, reason ?? null], SESSIONS);
+    if (ended !== undefined) put(view, 'ended', keyOf(id), before(), [ended, reason ?? null], SESSIONS);
   }
   for (const call of room.tools ?? []) {
     const key = keyOf(call.session_id, call.call_id);
     const { name, arguments: given, turn_id, started: timestamp, status, output, duration, finished } = call;
     const running = status === 'running' && finished === null;
-    put(view, 'tool', key, running ? n : before(), { name, arguments: given, turn_id, timestamp }, TOOLS);
+    put(view, 'tool', key, before(), { name, arguments: given, turn_id, timestamp }, TOOLS);
     if (!running) put(view, 'tool_end', key, n, { status, output, duration, timestamp: finished }, TOOLS);
   }
   for (const { identity, role } of room.participants) {
