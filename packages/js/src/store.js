@@ -38,6 +38,7 @@ export function createStore(snapshot) {
   /** @type {(HubEvent | Gap)[]} */
   let unreduced = [];
   let isCurrent = true;
+  let isNotified = true;
   let lastCall = -Infinity;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
@@ -52,7 +53,7 @@ export function createStore(snapshot) {
   const notify = () => {
     clearTimeout(timer);
     timer = undefined;
-    lastCall = performance.now();
+    isNotified = true;
     for (const subscriber of [...subscribers]) {
       try {
         subscriber.notify();
@@ -63,6 +64,22 @@ export function createStore(snapshot) {
         });
       }
     }
+    lastCall = performance.now();
+  };
+
+  /** Notify of what has changed, now or when the last notification is old enough. */
+  const flush = () => {
+    if (isNotified || timer !== undefined || !subscribers.size) return;
+    const wait = lastCall + INTERVAL - performance.now();
+    if (wait <= 0) {
+      notify();
+      return;
+    }
+    timer = setTimeout(() => {
+      // Timers may fire a little early.
+      timer = undefined;
+      flush();
+    }, Math.ceil(wait));
   };
 
   return {
@@ -94,7 +111,7 @@ export function createStore(snapshot) {
 
     /** @param {HubEvent | Gap} event */
     reduce(event) {
-      isCurrent = false;
+      isCurrent = isNotified = false;
       unreduced.push(event);
       if (unreduced.length >= NEWEST) fold();
     },
@@ -107,7 +124,7 @@ export function createStore(snapshot) {
       if (!next.error) delete next.error;
       if (Object.keys({ ...next, ...state }).every((name) => Reflect.get(next, name) === Reflect.get(state, name))) return;
       state = next;
-      isCurrent = false;
+      isCurrent = isNotified = false;
     },
 
     /**
@@ -118,7 +135,7 @@ export function createStore(snapshot) {
     setStatus(status) {
       if (status === state.status) return;
       state = { ...state, status };
-      isCurrent = false;
+      isCurrent = isNotified = false;
       notify();
     },
 
@@ -126,12 +143,6 @@ export function createStore(snapshot) {
       return state.status;
     },
 
-    /** Notify of what has changed, now or when the last notification is old enough. */
-    flush() {
-      if (isCurrent || timer !== undefined || !subscribers.size) return;
-      const wait = lastCall + INTERVAL - performance.now();
-      if (wait <= 0) notify();
-      else timer = setTimeout(notify, wait);
-    },
+    flush,
   };
 }
