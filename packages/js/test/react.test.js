@@ -6,12 +6,21 @@ import { until } from './kit/hub.js';
 import { Server, connected, event, stream } from './kit/server.js';
 
 const { window } = new JSDOM('<!doctype html><div id="root"></div>', { url: 'http://localhost/' });
-Object.assign(globalThis, { window, IS_REACT_ACT_ENVIRONMENT: true });
+for (const [name, value] of Object.entries({ window, document: window.document, navigator: window.navigator })) {
+  // Newer versions of Node have a navigator that cannot be assigned.
+  Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+}
 const React = await import('react');
 const { createRoot, hydrateRoot } = await import('react-dom/client');
 const { renderToString } = await import('react-dom/server');
-const { act, createElement, StrictMode } = React;
+const { createElement, StrictMode } = React;
 const { useConversation, useStream } = await import('../src/react.js');
+
+/** Do something and let React finish what follows from it. */
+async function act(fn) {
+  await fn();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+}
 
 let server;
 /** Open responses. */
@@ -26,7 +35,6 @@ before(async () => {
 after(() => server.stop());
 
 async function mount(Component, props, { strict = true } = {}) {
-  globalThis.document = window.document;
   streams = new Set();
   server.requests.length = 0;
   const root = createRoot(window.document.getElementById('root'));
@@ -38,13 +46,9 @@ async function mount(Component, props, { strict = true } = {}) {
   return { render, unmount: () => act(async () => root.unmount()) };
 }
 
-const settled = (probe, what) =>
-  until(async () => {
-    await act(async () => new Promise((resolve) => setTimeout(resolve, 5)));
-    return probe();
-  }, what);
+const settled = until;
 
-const rest = () => act(async () => new Promise((resolve) => setTimeout(resolve, 60)));
+const rest = () => new Promise((resolve) => setTimeout(resolve, 60));
 const seen = [];
 function Page({ options }) {
   const snapshot = useStream(options);
