@@ -98,36 +98,24 @@ export function reduceAll(state, events) {
 /**
  * @param {string} room
  * @param {View} view
- * @param {RoomState | undefined} last
+ * @param {RoomState} [last] Its transcript is returned again where nothing in it has changed.
  * @returns {RoomState}
  */
 function describe(room, view, last) {
-  const reading = read(view);
-  const transcript = reading.transcript(last?.transcript);
-  /** @type {RoomState} */
-  const state = {
-    room,
-    last_seq: view.seq,
-    updated: view.updated,
-    participants: reading.participants(),
-    agent_state: reading.state('agent_state'),
-    speaking: reading.speaking(),
-    user_state: reading.state('user_state'),
-    turn: reading.turn(transcript),
-    transcript,
-    sessions: reading.sessions(),
-  };
-  if (!view.viewer) state.tools = reading.tools();
-  return state;
-}
-
-/** @param {View} view */
-function read(view) {
-  /** @param {string} name */
+  /**
+   * @param {string} name
+   * @returns {Map<string, { n: number, value: any }>} Oldest first.
+   */
   const family = (name) => new Map((view.families[name] ?? []).map(([key, n, value]) => [key, { n, value }]));
   const ended = family('ended');
   const members = family('member');
-  const finished = family('finished').get('')?.n ?? 0;
+  const roles = family('role');
+  const started = family('started');
+  const voices = family('voice');
+  const calls = family('tool');
+  const ends = family('tool_end');
+  const segments = family('segment');
+  const finished = at(family('finished'), '');
 
   /**
    * Whether the session (or all of them, or the room) has ended after `n`.
@@ -135,135 +123,120 @@ function read(view) {
    * @param {string | null} session
    * @param {number} n
    */
-  const isOver = (session, n) =>
-    n < Math.max(finished, ended.get(keyOf(session))?.n ?? 0, ended.get(keyOf(null))?.n ?? 0);
+  const isOver = (session, n) => n < Math.max(finished, at(ended, keyOf(session)), at(ended, keyOf(null)));
+
+  const present = [...members].filter(([, { n, value }]) => value && n > finished);
+  const mentioned = [...family('mention')].filter(([key, { n, value }]) => !members.has(key) && !isOver(value, n));
+  const participants = [...present, ...mentioned].map(([key]) => ({
+    identity: /** @type {string} */ (JSON.parse(key)[0]),
+    role: roles.get(key)?.value ?? null,
+  }));
+
+  const speaking = [...voices].flatMap(([key, { n, value: speaks }]) => {
+    /** @type {[string, string | null, string | null]} */
+    const [role, session, who] = JSON.parse(key);
+    // An end that names nobody ends the speech of everybody in that role.
+    const hushed = [keyOf(role, session, null), keyOf(role, null, null)].some(
+      (all) => at(voices, all) > n && !voices.get(all)?.value,
+    );
+    const left = at(members, keyOf(who)) > n && !members.get(keyOf(who))?.value;
+    return speaks && !hushed && !left && !isOver(session, n) ? [who ?? role] : [];
+  });
+
+  /**
+   * The newest state of a session that has not ended.
+   *
+   * @param {string} name
+   * @returns {string | null}
+   */
+  const state = (name) =>
+    [...family(name)].filter(([key, { n }]) => !isOver(JSON.parse(key)[0], n)).at(-1)?.[1].value ?? null;
+
+  const began = new Map([...segments].map(([key, { n }]) => [key, n]));
+  const [numbers, keys] = view.order;
+  for (let index = keys.length; index--; ) {
+    const key = keys[index] ?? '';
+    if (began.has(key)) began.set(key, numbers[index] ?? 0);
+  }
+  /** @type {Line[]} */
+  let transcript = [...began].sort((one, other) => one[1] - other[1]).map(([key]) => segments.get(key)?.value);
+  const lines = last?.transcript;
+  if (lines?.length === transcript.length && lines.every((line, index) => line === transcript[index])) transcript = lines;
+
+  let turn = null;
+  for (const { n, value } of family('turn').values()) {
+    /** @type {[string | null, string]} */
+    const [session_id, turn_id] = value;
+    /** @param {string} role */
+    const words = (role) =>
+      transcript
+        .filter((line) => line.session_id === session_id && line.turn_id === turn_id && line.role === role)
+        .map((line) => line.text)
+        .join(' ');
+    if (n > at(family('turn_end'), keyOf(session_id, turn_id)) && !isOver(session_id, n)) {
+      turn = { turn_id, session_id, user: words('user'), agent: words('agent') };
+    }
+  }
+
+  const sessions = [...family('session')].map(([key, { n }]) => {
+    /** @type {import('./types.js').Session} */
+    const session = { session_id: JSON.parse(key)[0], started: started.get(key)?.value ?? null };
+    if (at(ended, key) > at(started, key)) [session.ended, session.reason] = ended.get(key)?.value;
+    return { n: at(started, key) || n, is: session };
+  });
+
+  const tools = [...new Set([...calls.keys(), ...ends.keys()])].map((key) => {
+    /** @type {[string | null, string]} */
+    const [session_id, call_id] = JSON.parse(key);
+    const n = at(calls, key);
+    const call = calls.get(key)?.value ?? {};
+    const end = at(ends, key) > n ? ends.get(key)?.value : null;
+    // What the start says counts, be it null.
+    const both = { ...end, ...call };
+    const tool = {
+      session_id,
+      call_id,
+      turn_id: both.turn_id ?? null,
+      name: both.name ?? null,
+      arguments: call.arguments ?? null,
+      started: call.timestamp ?? null,
+      status: end ? (end.status ?? null) : isOver(session_id, n) ? 'unfinished' : 'running',
+      output: end?.output ?? null,
+      duration: end?.duration ?? null,
+      finished: end?.timestamp ?? null,
+    };
+    return { n: n || at(ends, key), is: tool };
+  });
 
   return {
-    participants() {
-      const roles = family('role');
-      /** @type {string[]} */
-      const present = [];
-      for (const [key, { n, value: here }] of members) {
-        if (here && n > finished) present.push(key);
-      }
-      for (const [key, { n, value: session }] of family('mention')) {
-        if (!members.has(key) && !isOver(session, n)) present.push(key);
-      }
-      const people = present.map((key) => ({
-        identity: /** @type {string} */ (JSON.parse(key)[0]),
-        role: /** @type {string | null} */ (roles.get(key)?.value ?? null),
-      }));
-      return people.sort((one, other) => byCodePoint(one.identity, other.identity));
-    },
-
-    speaking() {
-      const voices = family('voice');
-      /** @type {Set<string>} */
-      const speaking = new Set();
-      for (const [key, { n, value: speaks }] of voices) {
-        /** @type {[string, string | null, string | null]} */
-        const [role, session, who] = JSON.parse(key);
-        // An end that names nobody ends the speech of everybody in that role.
-        const hushed = [keyOf(role, session, null), keyOf(role, null, null)].some((all) => {
-          const end = voices.get(all);
-          return end && !end.value && end.n > n;
-        });
-        const stay = members.get(keyOf(who));
-        const left = stay && !stay.value && n < stay.n;
-        if (speaks && !hushed && !isOver(session, n) && !left) speaking.add(who ?? role);
-      }
-      return [...speaking];
-    },
-
-    /**
-     * @param {string} name
-     * @returns {string | null}
-     */
-    state(name) {
-      const told = [...family(name)].filter(([key, { n }]) => !isOver(JSON.parse(key)[0], n));
-      return told.at(-1)?.[1].value ?? null;
-    },
-
-    /**
-     * The last lines, in the order in which they began.
-     *
-     * @param {Line[] | undefined} last Returned again where nothing has changed.
-     * @returns {Line[]}
-     */
-    transcript(last) {
-      const segments = family('segment');
-      const began = new Map([...segments].map(([key, { n }]) => [key, n]));
-      const [numbers, keys] = view.order;
-      for (let index = keys.length - 1; index >= 0; index--) {
-        const key = /** @type {string} */ (keys[index]);
-        if (began.has(key)) began.set(key, /** @type {number} */ (numbers[index]));
-      }
-      const order = [...began].sort((one, other) => one[1] - other[1]);
-      const lines = order.map(([key]) => segments.get(key)?.value);
-      return last?.length === lines.length && lines.every((line, at) => line === last[at]) ? last : lines;
-    },
-
-    /** @param {Line[]} transcript */
-    turn(transcript) {
-      const open = family('turn').get('');
-      if (!open) return null;
-      /** @type {[string | null, string]} */
-      const [session, turn] = open.value;
-      const end = family('turn_end').get(keyOf(session, turn))?.n ?? 0;
-      if (open.n <= end || isOver(session, open.n)) return null;
-      /** @param {string} role */
-      const words = (role) =>
-        transcript
-          .filter((line) => line.session_id === session && line.turn_id === turn && line.role === role)
-          .map((line) => line.text)
-          .join(' ');
-      return { turn_id: turn, session_id: session, user: words('user'), agent: words('agent') };
-    },
-
-    sessions() {
-      const started = family('started');
-      const found = [...family('session')].map(([key, { n }]) => {
-        const start = started.get(key);
-        /** @type {import('./types.js').Session} */
-        const session = { session_id: JSON.parse(key)[0], started: start?.value ?? null };
-        const end = ended.get(key);
-        if (end && end.n > (start?.n ?? 0)) [session.ended, session.reason] = end.value;
-        return { began: start?.n ?? n, session };
-      });
-      return found.sort((one, other) => one.began - other.began).map(({ session }) => session);
-    },
-
-    tools() {
-      const calls = family('tool');
-      const ends = family('tool_end');
-      const found = [...new Set([...calls.keys(), ...ends.keys()])].map((key) => {
-        /** @type {[string | null, string]} */
-        const [session, call_id] = JSON.parse(key);
-        const began = calls.get(key)?.n ?? 0;
-        const over = ends.get(key)?.n ?? 0;
-        const call = calls.get(key)?.value ?? {};
-        const end = over > began ? ends.get(key)?.value : {};
-        /** @param {string} field */
-        const first = (field) => (Object.hasOwn(call, field) ? call : end)[field] ?? null;
-        const open = isOver(session, began) ? 'unfinished' : 'running';
-        const known = {
-          session_id: session,
-          call_id,
-          turn_id: first('turn_id'),
-          name: first('name'),
-          arguments: call.arguments ?? null,
-          started: call.timestamp ?? null,
-          status: over > began ? (end.status ?? null) : open,
-          output: end.output ?? null,
-          duration: end.duration ?? null,
-          finished: end.timestamp ?? null,
-        };
-        return { began: began || over, known };
-      });
-      return found.sort((one, other) => one.began - other.began).map(({ known }) => known);
-    },
+    room,
+    last_seq: view.seq,
+    updated: view.updated,
+    participants: participants.sort((one, other) => byCodePoint(one.identity, other.identity)),
+    agent_state: state('agent_state'),
+    speaking: [...new Set(speaking)],
+    user_state: state('user_state'),
+    turn,
+    transcript,
+    sessions: inOrder(sessions),
+    ...(!view.viewer && { tools: inOrder(tools) }),
   };
 }
+
+/**
+ * Where a key's newest event stands; 0 where there is none.
+ *
+ * @param {Map<string, { n: number, value: any }>} family
+ * @param {string} key
+ */
+const at = (family, key) => family.get(key)?.n ?? 0;
+
+/**
+ * @template T
+ * @param {{ n: number, is: T }[]} found
+ * @returns {T[]}
+ */
+const inOrder = (found) => found.sort((one, other) => one.n - other.n).map(({ is }) => is);
 
 /**
  * Compare as Python does, not by UTF-16 units.

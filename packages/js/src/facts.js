@@ -29,11 +29,20 @@
  * @property {Readonly<Record<string, View>>} rooms
  */
 
-const SEGMENTS = 50;
+/** Entries kept of a family, where it is not 20 as for what is kept by session. */
+const SIZES = /** @type {Record<string, number>} */ ({
+  segment: 50,
+  tool: 10,
+  tool_end: 10,
+  mention: 200,
+  role: 200,
+  member: 200,
+  voice: 200,
+  turn: 1,
+  finished: 1,
+});
+/** Transcript events whose place is remembered. */
 const ORDER = 1000;
-const PEOPLE = 200;
-const SESSIONS = 20;
-const TOOLS = 10;
 
 /**
  * The field if it is a string that is not empty: events may carry any value in any field.
@@ -44,15 +53,8 @@ const TOOLS = 10;
  */
 export const textOf = (event, field) => {
   const value = event[field];
-  return typeof value === 'string' && value !== '' ? value : null;
+  return typeof value === 'string' && value ? value : null;
 };
-
-/**
- * @param {HubEvent} event
- * @param {string} field
- * @returns {number | null}
- */
-const numberOf = (event, field) => (typeof event[field] === 'number' ? event[field] : null);
 
 /**
  * A family's key.
@@ -61,144 +63,29 @@ const numberOf = (event, field) => (typeof event[field] === 'number' ? event[fie
  */
 export const keyOf = (...parts) => JSON.stringify(parts);
 
-/** @returns {View} */
-const newView = () => ({ epoch: '', seq: 0, updated: null, viewer: false, order: [[], []], families: {} });
-
 /**
  * Copy a view as far as `apply` changes it: families are replaced, never changed.
  *
- * @param {View | undefined} view
+ * @param {View} [view]
  * @returns {View}
  */
-export const copyView = (view) => (view ? { ...view, families: { ...view.families } } : newView());
+export const copyView = (view) => ({
+  ...(view ?? { epoch: '', seq: 0, updated: null, viewer: false, order: [[], []] }),
+  families: { ...view?.families },
+});
 
 /**
  * @param {View} view
  * @param {string} family
  * @param {string} key
  * @param {number} n
- * @param {any} value
- * @param {number} size
+ * @param {any} [value]
  */
-const put = (view, family, key, n, value, size) => {
-  const kept = (view.families[family] ?? []).filter((fact) => fact[0] !== key);
-  kept.push([key, n, value]);
-  if (kept.length > size) kept.shift();
-  view.families[family] = kept;
+const put = ({ families }, family, key, n, value = null) => {
+  /** @type {Fact[]} */
+  const kept = [...(families[family] ?? []).filter((fact) => fact[0] !== key), [key, n, value]];
+  families[family] = kept.slice(-(SIZES[family] ?? 20));
 };
-
-/**
- * @typedef {object} Taken One event with the fields that most rules need.
- * @property {View} view
- * @property {HubEvent} event
- * @property {number} n
- * @property {string | null} session
- * @property {string | null} who
- * @property {string | null} role
- */
-
-/**
- * @param {Taken} taken
- * @param {boolean} ends
- */
-const takeTurn = ({ view, event, n, session }, ends) => {
-  const turn = textOf(event, 'turn_id');
-  if (turn === null) return;
-  if (ends) put(view, 'turn_end', keyOf(session, turn), n, null, SESSIONS);
-  else put(view, 'turn', '', n, [session, turn], 1);
-};
-
-/** @param {Taken} taken */
-const takeTranscript = (taken) => {
-  const { view, event, n, session, who, role } = taken;
-  const segment = textOf(event, 'segment_id');
-  const key = segment === null ? keyOf(n) : keyOf(session, who, segment);
-  const line = {
-    segment_id: segment,
-    role,
-    participant: who,
-    text: textOf(event, 'text') ?? '',
-    is_final: event.is_final !== false,
-    interrupted: event.interrupted === true,
-    turn_id: textOf(event, 'turn_id'),
-    session_id: session,
-    timestamp: numberOf(event, 'timestamp'),
-  };
-  put(view, 'segment', key, n, line, SEGMENTS);
-  const [numbers, keys] = view.order;
-  const from = numbers.length < ORDER ? 0 : 1;
-  view.order = [[...numbers.slice(from), n], [...keys.slice(from), key]];
-  takeTurn(taken, role === 'agent' && line.is_final);
-};
-
-/**
- * @param {'agent' | 'user'} role
- * @param {boolean} speaks
- * @returns {(taken: Taken) => void}
- */
-const speech = (role, speaks) => (taken) => {
-  const { view, n, session, who } = taken;
-  unguess(view, 'voice', ({ 0: of, 2: by }) => of === role && (who === null || by === who));
-  put(view, 'voice', keyOf(role, session, who), n, speaks, PEOPLE);
-  takeTurn(taken, role === 'agent' && !speaks);
-};
-
-/**
- * @param {'agent_state' | 'user_state'} family
- * @returns {(taken: Taken) => void}
- */
-const state = (family) => ({ view, event, n, session }) => {
-  unguess(view, family, () => true);
-  put(view, family, keyOf(session), n, textOf(event, 'state'), SESSIONS);
-};
-
-/**
- * @param {boolean} joined
- * @returns {(taken: Taken) => void}
- */
-const member = (joined) => ({ view, n, who }) => {
-  if (who !== null) put(view, 'member', keyOf(who), n, joined, PEOPLE);
-};
-
-/**
- * @param {'tool' | 'tool_end'} family
- * @param {...string} fields
- * @returns {(taken: Taken) => void}
- */
-const tool = (family, ...fields) => ({ view, event, n, session }) => {
-  view.viewer = false;
-  const call = textOf(event, 'call_id');
-  if (call === null) return;
-  const known = fields.filter((field) => Object.hasOwn(event, field));
-  put(view, family, keyOf(session, call), n, Object.fromEntries(known.map((field) => [field, event[field]])), TOOLS);
-};
-
-/** @type {Map<string, (taken: Taken) => void>} */
-const RULES = new Map([
-  ['transcript', takeTranscript],
-  ['agent_speech_started', speech('agent', true)],
-  ['agent_speech_finished', speech('agent', false)],
-  ['user_speech_started', speech('user', true)],
-  ['user_speech_finished', speech('user', false)],
-  ['agent_state', state('agent_state')],
-  ['user_state', state('user_state')],
-  [
-    'session_started',
-    ({ view, event, n, session }) => {
-      if (session !== null) put(view, 'started', keyOf(session), n, numberOf(event, 'timestamp'), SESSIONS);
-    },
-  ],
-  [
-    'session_ended',
-    ({ view, event, n, session }) =>
-      put(view, 'ended', keyOf(session), n, [numberOf(event, 'timestamp'), textOf(event, 'reason')], SESSIONS),
-  ],
-  ['participant_joined', member(true)],
-  ['participant_left', member(false)],
-  ['room_finished', ({ view, n }) => put(view, 'finished', '', n, null, 1)],
-  ['tool_call_started', tool('tool', 'name', 'arguments', 'turn_id', 'timestamp')],
-  ['tool_call_finished', tool('tool_end', 'name', 'turn_id', 'status', 'output', 'duration', 'timestamp')],
-]);
 
 /**
  * Take in one event.
@@ -208,103 +95,152 @@ const RULES = new Map([
  * @param {number} n
  */
 export function apply(view, event, n) {
-  view.updated = numberOf(event, 'timestamp') ?? view.updated;
-  const type = textOf(event, 'type') ?? '';
-  const session = textOf(event, 'session_id');
-  const who = textOf(event, 'participant');
+  /** @param {string} field */
+  const text = (field) => textOf(event, field);
+  /** @param {string} field */
+  const number = (field) => (typeof event[field] === 'number' ? event[field] : null);
+  const type = text('type') ?? '';
+  const session = text('session_id');
+  const who = text('participant');
+  const [, voice, what] = /^(agent|user)_(speech_started|speech_finished|state)$/.exec(type) ?? [];
   // Whose voice or state it is, where the event does not say so itself.
-  const role = textOf(event, 'role') ?? /^(agent|user)_(?:speech_(?:started|finished)|state)$/.exec(type)?.[1] ?? null;
-  if (session !== null) put(view, 'session', keyOf(session), n, null, SESSIONS);
-  if (who !== null && type !== 'participant_joined' && type !== 'participant_left') {
-    put(view, 'mention', keyOf(who), n, session, PEOPLE);
+  const role = text('role') ?? voice ?? null;
+  const call = text('call_id');
+
+  /**
+   * @param {string} family
+   * @param {string} key
+   * @param {any} [value]
+   */
+  const note = (family, key, value) => put(view, family, key, n, value);
+
+  /** @param {unknown} ends */
+  const noteTurn = (ends) => {
+    const turn = text('turn_id');
+    if (turn === null) return;
+    if (ends) note('turn_end', keyOf(session, turn));
+    else note('turn', '', [session, turn]);
+  };
+
+  /**
+   * @param {string} family
+   * @param {string[]} fields
+   */
+  const noteTool = (family, fields) => {
+    view.viewer = false;
+    const known = fields.filter((field) => Object.hasOwn(event, field)).map((field) => [field, event[field]]);
+    if (call !== null) note(family, keyOf(session, call), Object.fromEntries(known));
+  };
+
+  view.updated = number('timestamp') ?? view.updated;
+  if (session !== null) note('session', keyOf(session));
+  if (who !== null) {
+    if (type === 'participant_joined' || type === 'participant_left') note('member', keyOf(who), type.endsWith('joined'));
+    else note('mention', keyOf(who), session);
+    if (role !== null) note('role', keyOf(who), role);
   }
-  if (who !== null && role !== null) put(view, 'role', keyOf(who), n, role, PEOPLE);
-  RULES.get(type)?.({ view, event, n, session, who, role });
+  if (type === 'transcript') {
+    const segment = text('segment_id');
+    const key = segment === null ? keyOf(n) : keyOf(session, who, segment);
+    const is_final = event.is_final !== false;
+    note('segment', key, {
+      segment_id: segment,
+      role,
+      participant: who,
+      text: text('text') ?? '',
+      is_final,
+      interrupted: event.interrupted === true,
+      turn_id: text('turn_id'),
+      session_id: session,
+      timestamp: number('timestamp'),
+    });
+    const [numbers, keys] = view.order;
+    view.order = [[...numbers, n].slice(-ORDER), [...keys, key].slice(-ORDER)];
+    noteTurn(role === 'agent' && is_final);
+  } else if (what === 'state') {
+    forgetGuesses(view, type);
+    note(type, keyOf(session), text('state'));
+  } else if (voice) {
+    const speaks = what === 'speech_started';
+    forgetGuesses(view, 'voice', voice, who);
+    note('voice', keyOf(voice, session, who), speaks);
+    noteTurn(voice === 'agent' && !speaks);
+  } else if (type === 'session_started') {
+    if (session !== null) note('started', keyOf(session), number('timestamp'));
+  } else if (type === 'session_ended') note('ended', keyOf(session), [number('timestamp'), text('reason')]);
+  else if (type === 'room_finished') note('finished', '');
+  else if (type === 'tool_call_started') noteTool('tool', ['name', 'arguments', 'turn_id', 'timestamp']);
+  else if (type === 'tool_call_finished') {
+    noteTool('tool_end', ['name', 'turn_id', 'status', 'output', 'duration', 'timestamp']);
+  }
 }
 
 /**
  * Facts that give a room's state again, to go on from a snapshot.
  *
  * A state does not say in which session somebody speaks or which one an agent's state belongs to. These are taken to
- * be of the open session, and yield to the first event that knows better (`unguess`).
+ * be of the open session, and yield to the first event that knows better (`forgetGuesses`).
  *
  * @param {RoomState} room
  * @param {string} epoch
- * @param {number} n Orders the facts; those before it are older than all that is open.
+ * @param {number} n All facts are put shortly before it.
  * @returns {View}
  */
 export function viewOf(room, epoch, n) {
-  const view = newView();
-  view.epoch = epoch;
-  view.seq = room.last_seq;
-  view.updated = room.updated;
-  view.viewer = !room.tools;
-  let earlier = n - 1;
-  const before = () => (earlier += 1 / 1024);
-  const open = room.sessions.filter((session) => session.ended === undefined).at(-1);
-  const session = room.turn ? room.turn.session_id : (open?.session_id ?? null);
+  const view = { ...copyView(), epoch, seq: room.last_seq, updated: room.updated, viewer: !room.tools };
+  let at = n - 1;
+  /**
+   * @param {string} family
+   * @param {string} key
+   * @param {any} [value]
+   */
+  const note = (family, key, value) => put(view, family, key, (at += 1 / 4096), value);
+  const open = room.sessions.filter(({ ended }) => ended === undefined).at(-1);
+  const session = (room.turn ?? open)?.session_id ?? null;
   for (const line of room.transcript) {
-    const at = before();
-    const key = line.segment_id === null ? keyOf(at) : keyOf(line.session_id, line.participant, line.segment_id);
-    put(view, 'segment', key, at, line, SEGMENTS);
+    const { segment_id, session_id, participant } = line;
+    const key = segment_id === null ? keyOf(at) : keyOf(session_id, participant, segment_id);
+    note('segment', key, line);
     view.order[0].push(at);
     view.order[1].push(key);
   }
-  for (const { session_id: id, started, ended, reason } of room.sessions) {
-    const at = before();
-    put(view, 'session', keyOf(id), at, null, SESSIONS);
-    if (started !== null) put(view, 'started', keyOf(id), at, started, SESSIONS);
-    if (ended !== undefined) put(view, 'ended', keyOf(id), before(), [ended, reason ?? null], SESSIONS);
+  for (const { session_id, started, ended, reason } of room.sessions) {
+    const key = keyOf(session_id);
+    note('session', key);
+    if (started !== null) note('started', key, started);
+    if (ended !== undefined) note('ended', key, [ended, reason]);
   }
-  for (const call of room.tools ?? []) {
-    const key = keyOf(call.session_id, call.call_id);
-    const { name, arguments: given, turn_id, started: timestamp, status, output, duration, finished } = call;
-    const running = status === 'running' && finished === null;
-    put(view, 'tool', key, before(), { name, arguments: given, turn_id, timestamp }, TOOLS);
-    if (!running) put(view, 'tool_end', key, n, { status, output, duration, timestamp: finished }, TOOLS);
+  for (const { session_id, call_id, started, finished, ...rest } of room.tools ?? []) {
+    const key = keyOf(session_id, call_id);
+    note('tool', key, { ...rest, timestamp: started });
+    if (rest.status !== 'running' || finished !== null) note('tool_end', key, { ...rest, timestamp: finished });
   }
   for (const { identity, role } of room.participants) {
-    put(view, 'mention', keyOf(identity), n, session, PEOPLE);
-    if (role !== null) put(view, 'role', keyOf(identity), n, role, PEOPLE);
+    note('mention', keyOf(identity), session);
+    if (role !== null) note('role', keyOf(identity), role);
   }
   for (const voice of room.speaking) {
     const person = room.participants.find(({ identity }) => identity === voice);
-    const role = person?.role ?? (voice === 'agent' ? 'agent' : 'user');
-    const named = person || (voice !== 'agent' && voice !== 'user') ? voice : null;
-    guess(view, 'voice', keyOf(role, session, named), n, true, PEOPLE);
+    const isRole = !person && /^(agent|user)$/.test(voice);
+    note('voice', keyOf(isRole ? voice : (person?.role ?? 'user'), session, isRole ? null : voice), true);
   }
-  for (const family of /** @type {const} */ (['agent_state', 'user_state'])) {
-    if (room[family] !== null) guess(view, family, keyOf(session), n, room[family], SESSIONS);
-  }
-  if (room.turn) put(view, 'turn', '', n, [room.turn.session_id, room.turn.turn_id], 1);
+  if (room.agent_state !== null) note('agent_state', keyOf(session), room.agent_state);
+  if (room.user_state !== null) note('user_state', keyOf(session), room.user_state);
+  if (room.turn) note('turn', '', [session, room.turn.turn_id]);
   return view;
 }
 
 /**
- * @param {View} view
- * @param {string} family
- * @param {string} key
- * @param {number} n
- * @param {any} value
- * @param {number} size
- */
-const guess = (view, family, key, n, value, size) => {
-  put(view, family, key, n, value, size);
-  put(view, 'guess', keyOf(family, key), n, null, 2 * PEOPLE);
-};
-
-/**
- * Drop a family's guessed facts that a newer event replaces, whatever session it names.
+ * Forget a family's facts from a snapshot, whose place (`n`) is a fraction, that a newer event replaces.
  *
  * @param {View} view
  * @param {string} family
- * @param {(parts: any[]) => boolean} isReplaced Judges a fact by the parts of its key.
+ * @param {string} [role] Of voices, those in this role only ...
+ * @param {string | null} [who] ... and, where it is a name, of this person.
  */
-const unguess = (view, family, isReplaced) => {
-  for (const [guessed] of view.families.guess ?? []) {
-    const [of, key] = JSON.parse(guessed);
-    if (of !== family || !isReplaced(JSON.parse(key))) continue;
-    view.families[family] = (view.families[family] ?? []).filter((fact) => fact[0] !== key);
-    view.families.guess = (view.families.guess ?? []).filter((fact) => fact[0] !== guessed);
-  }
+const forgetGuesses = ({ families }, family, role, who) => {
+  families[family] = (families[family] ?? []).filter(([key, n]) => {
+    const [of, , by] = JSON.parse(key);
+    return Number.isInteger(n) || (role && (of !== role || (who !== null && by !== who)));
+  });
 };

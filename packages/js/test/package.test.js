@@ -92,10 +92,10 @@ async function sizeOf(...entries) {
   return gzipSync(outputFiles[0].contents, { level: 9 }).length;
 }
 
-test('the core stays within 6 KiB minified and gzipped, and the hooks add at most 2', async (context) => {
+test('the core stays within 8 KiB minified and gzipped, and the hooks add at most 2', async (context) => {
   const core = await sizeOf('index');
   const hooks = (await sizeOf('index', 'react')) - core;
   context.diagnostic(`core ${core} bytes, hooks ${hooks} more`);
-  assert.ok(core <= 6 * 1024, `core: ${core} bytes`);
+  assert.ok(core <= 8 * 1024, `core: ${core} bytes`);
   assert.ok(hooks <= 2 * 1024, `hooks: ${hooks} bytes`);
 });
