@@ -1,4 +1,4 @@
-"""`tests/vectors/conversation`: events in, rooms out. The hub's reducer passes them here, the npm package's in its tests."""
+"""`tests/vectors/conversation`: events in, rooms out. The hub's reducer passes them; so does the npm package's."""
 
 from __future__ import annotations
 

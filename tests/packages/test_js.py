@@ -66,4 +66,3 @@ def test_the_lock_file_names_no_registry() -> None:
     text = (PACKAGE / "package-lock.json").read_text(encoding="utf-8")
     assert '"resolved"' not in text
     assert "localhost" not in text
-

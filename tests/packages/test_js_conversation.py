@@ -58,7 +58,9 @@ RELATED = st.fixed_dictionaries(
     },
 )
 HOSTILE = st.builds(
-    lambda related, wild: {**related, **wild}, RELATED, st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=6)
+    lambda related, wild: {**related, **wild},
+    RELATED,
+    st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=6),
 )
 LONG = st.lists(
     st.builds(
@@ -123,7 +125,12 @@ def test_the_order_of_lines_survives_more_transcripts_than_are_remembered(
 ) -> None:
     events = numbered(
         [
-            {"type": "transcript", "room": "r", "segment_id": f"g{number % 60 if number % 7 else 0}", "text": str(number)}
+            {
+                "type": "transcript",
+                "room": "r",
+                "segment_id": f"g{number % 60 if number % 7 else 0}",
+                "text": str(number),
+            }
             for number in range(1300)
         ]
     )

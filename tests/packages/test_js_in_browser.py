@@ -30,7 +30,14 @@ window.said = () => {
   return { status, missed, position, numbers: events.map((event) => event.n), error: error && String(error) };
 };
 </script>"""
-CONNECTED = {"type": "connected", "client_id": "c", "cursor": "e-0", "head": "e-0", "server_time": 1, "heartbeat": 15}
+CONNECTED = {
+    "type": "connected",
+    "client_id": "c",
+    "cursor": "e-0",
+    "head": "e-0",
+    "server_time": 1,
+    "heartbeat": 15,
+}
 
 
 class Site(ThreadingHTTPServer):
@@ -59,7 +66,8 @@ class Handler(BaseHTTPRequestHandler):
             self.server.asked.append((self.command, path, self.headers["Authorization"]))
             self._stream(path)
 
-    do_HEAD = do_GET
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
     def do_OPTIONS(self) -> None:
         self.server.asked.append((self.command, self.path, None))
