@@ -71,6 +71,12 @@ export function createStream(options = {}, random = Math.random) {
   /** Connections in a row that came to nothing. */
   let failures = 0;
   let isGapOpen = false;
+  /** Of the present connection: when the last byte came, the silence that ends it (both ms), ... */
+  let heard = 0;
+  let silence = 0;
+  /** ... whether it waits for the reader, and whether it has brought anything. */
+  let isHeldBack = false;
+  let hasWorked = false;
   /** Looks after the present connection or pause; called at once when the machine may have slept. */
   let wake = () => {};
   /** Ends the present connection or pause. */
@@ -98,19 +104,21 @@ export function createStream(options = {}, random = Math.random) {
   async function connect() {
     const gone = new AbortController();
     const opened = Date.now();
-    const life = { heard: opened, silence: SILENCE * HEARTBEAT * 1000, isPaused: false, progress: false };
+    heard = opened;
+    silence = SILENCE * HEARTBEAT * 1000;
+    isHeldBack = hasWorked = false;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let timer;
     wake = () => {
       clearTimeout(timer);
       const now = Date.now();
       // Clocks are set back, too.
-      if (life.isPaused || now < life.heard) life.heard = now;
-      if (now - life.heard > life.silence) {
-        gone.abort(new Error(`The stream was silent for ${life.silence / 1000} s.`));
+      if (isHeldBack || now < heard) heard = now;
+      if (now - heard > silence) {
+        gone.abort(new Error(`The stream was silent for ${silence / 1000} s.`));
       } else {
         // Often, as a sleeping machine's timers stand still.
-        timer = setTimeout(wake, Math.min(1000, life.silence / 4));
+        timer = setTimeout(wake, Math.min(1000, silence / 4));
       }
     };
     interrupt = () => gone.abort(new Error('The stream was closed.'));
@@ -126,13 +134,13 @@ export function createStream(options = {}, random = Math.random) {
         throw await failureOf(response, target, moved);
       }
       least = 0;
-      return { error: await read(response.body.getReader(), life), wait };
+      return { error: await read(response.body.getReader()), wait };
     } catch (error) {
       return { error: gone.signal.aborted ? gone.signal.reason : asError(error), wait };
     } finally {
       clearTimeout(timer);
       gone.abort();
-      if (life.progress || Date.now() - opened > WORKED) failures = 0;
+      if (hasWorked || Date.now() - opened > WORKED) failures = 0;
     }
   }
 
@@ -169,10 +177,9 @@ export function createStream(options = {}, random = Math.random) {
    * Take a stream's bytes until it ends.
    *
    * @param {ReadableStreamDefaultReader<Uint8Array>} reader
-   * @param {{ heard: number, silence: number, isPaused: boolean, progress: boolean }} life
    * @returns {Promise<Error>} Why it ended.
    */
-  async function read(reader, life) {
+  async function read(reader) {
     /** @type {Error | undefined} */
     let ending;
     /** @type {string | undefined} */
@@ -191,7 +198,7 @@ export function createStream(options = {}, random = Math.random) {
         if (ending || isClosed || type !== 'message') return;
         const event = eventOf(data);
         if (event.type === 'connected') {
-          if (event.heartbeat > 0) life.silence = SILENCE * event.heartbeat * 1000;
+          if (event.heartbeat > 0) silence = SILENCE * event.heartbeat * 1000;
           wake();
           cursor = String(event.cursor);
           head = event.head;
@@ -226,7 +233,7 @@ export function createStream(options = {}, random = Math.random) {
           inbox.push(gap, resume || null);
           return;
         }
-        life.progress = true;
+        hasWorked = true;
         wantsSnapshot = false;
         cursor = null;
         if (id) resume = id;
@@ -244,16 +251,16 @@ export function createStream(options = {}, random = Math.random) {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return new Error('The stream ended.');
-      life.heard = Date.now();
+      heard = Date.now();
       parse(value);
       store.flush();
       if (ending) return ending;
       const room = inbox.room();
       if (room) {
-        life.isPaused = true;
+        isHeldBack = true;
         await room;
-        life.isPaused = false;
-        life.heard = Date.now();
+        isHeldBack = false;
+        heard = Date.now();
       }
     }
   }
