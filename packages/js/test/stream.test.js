@@ -477,10 +477,25 @@ test('leaving the loop closes the stream', async () => {
 
 test('a stream that is closed at once never connects', async () => {
   const server = await serve((_, response) => stream(response, connected('e-0')));
-  openStream({ url: server.url }).close();
+  let asked = 0;
+  openStream({ url: server.url, key: () => String(++asked) }).close();
   const kept = open({ url: server.url });
   await until(() => status(kept) === 'live');
   assert.equal(server.requests.length, 1);
+  assert.equal(asked, 0);
+});
+
+test('the connection is closed after a goodbye and after damaged bytes, even if the server leaves it open', async () => {
+  const server = await serve((_, response, nth) => {
+    if (nth === 1) stream(response, connected('e-0'), frame({ type: 'goodbye', reason: 'draining', retry_ms: 1 }));
+    else if (nth === 2) stream(response, 'data: not json\n\n');
+    else stream(response, connected('e-0', { head: 'e-0' }));
+  });
+  const opened = open({ url: server.url });
+  await server.request(3);
+  await until(() => server.closed === 2, 'two closed connections');
+  await until(() => status(opened) === 'live');
+  assert.equal(server.closed, 2);
 });
 
 test('a slow reader holds the server back, and misses nothing', async () => {
