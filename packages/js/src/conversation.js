@@ -70,7 +70,6 @@ export function reduceAll(state, events) {
       const name = textOf(event, 'room');
       const [epoch, seq] = parseId(event.id) ?? [facts.epoch, facts.head + 1];
       const view = changed.get(name ?? '') ?? (name === null ? undefined : facts.rooms[name]);
-      if (epoch === facts.epoch && seq <= facts.as_of) continue;
       if (view && epoch === view.epoch && seq <= view.seq) continue;
       const renewed = epoch === facts.epoch ? facts : { ...facts, as_of: 0, head: 0 };
       facts = { ...renewed, epoch, head: Math.max(renewed.head, seq), n: facts.n + 1 };

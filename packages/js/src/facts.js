@@ -24,7 +24,7 @@
  * @typedef {object} Facts
  * @property {string} epoch The history that the numbers belong to.
  * @property {number} head The highest sequence number seen.
- * @property {number} as_of Where the newest snapshot stands; it includes all events up to there.
+ * @property {number} as_of Where the newest snapshot stands.
  * @property {number} n Counts what has been taken in.
  * @property {Readonly<Record<string, View>>} rooms
  */
