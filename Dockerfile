@@ -17,7 +17,7 @@ RUN useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin hub 
 WORKDIR /app
 COPY --from=build /app/.venv .venv
 COPY flask_server.py stream-test.html pyproject.toml ./
-COPY hub hub
+COPY streaming_hub streaming_hub
 COPY agent agent
 ENV PATH=/app/.venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \

@@ -9,8 +9,8 @@ if __name__ == "__main__":
     import sys
 
     try:
-        from hub import signals
-    except ImportError as error:  # hub/__init__ names the systems it runs on
+        from streaming_hub import signals
+    except ImportError as error:  # streaming_hub/__init__ names the systems it runs on
         print(error, file=sys.stderr)
         sys.exit(2)
 
@@ -27,13 +27,13 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from hub import command, web
-from hub import settings as hub_settings
+from streaming_hub import command, web
+from streaming_hub import settings as hub_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hub.settings import Settings
+    from streaming_hub.settings import Settings
 
 
 def create_app(settings: Settings | None = None, *, agent_command: Sequence[str] | None = None) -> Flask:

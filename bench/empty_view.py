@@ -16,11 +16,11 @@ import time
 
 from flask import Flask
 
-from hub.broadcast import Hub
-from hub.history.memory import MemoryHistory
-from hub.streaming.listening import listen
-from hub.streaming.server import Server
-from hub.streaming.writer import Writer
+from streaming_hub.history.memory import MemoryHistory
+from streaming_hub.server.listening import listen
+from streaming_hub.server.server import Server
+from streaming_hub.stream.hub import Hub
+from streaming_hub.stream.writer import Writer
 
 app = Flask("empty-view", static_folder=None)
 

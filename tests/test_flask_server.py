@@ -1,4 +1,4 @@
-"""The command as a user starts it: what it prints, what it refuses, how it ends. Covers hub.command as well."""
+"""The command as a user starts it: what it prints, refuses, and how it ends. Covers streaming_hub.command as well."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from hub import __version__
-from hub.settings import AGENT_TABLE, TABLE
-from tests.hub.streaming.test_listening import has_ipv6
+from streaming_hub import __version__
+from streaming_hub.settings import AGENT_TABLE, TABLE
+from tests.streaming_hub.server.test_listening import has_ipv6
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

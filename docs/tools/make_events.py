@@ -1,4 +1,4 @@
-"""Write what is made of hub/event_types: docs/events.schema.json, and the tables at the end of docs/events.md.
+"""Write what is made of the event types: docs/events.schema.json, and the tables at the end of docs/events.md.
 
 `uv run python -m docs.tools.make_events`. The tables stand between two marks; the text around them is written by
 hand. A test says when they are not current.
@@ -10,9 +10,15 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from hub.auth import VIEW_OF_TYPE, VIEWER
-from hub.event_types import COMMON, GROUPS, TYPES, Stored, own_fields
-from hub.web.openapi import schemas
+from streaming_hub.access import VIEW_OF_TYPE, VIEWER
+from streaming_hub.events.types import (
+    COMMON,
+    GROUPS,
+    TYPES,
+    Stored,
+    own_fields,
+)
+from streaming_hub.web.openapi import schemas
 
 FOLDER: Final = Path(__file__).resolve().parents[1]
 DOCUMENT: Final = FOLDER / "events.md"

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from agent.data import CIRCULAR, MAX_LEVELS, MAX_VALUES, TOO_DEEP, complete, plain, repair
 from agent.fitting import MAX_BYTES, fit
-from hub.event import parse_one
+from streaming_hub.events.posted import parse_one
 
 surrogate_text = st.text(st.characters(codec=None, exclude_categories=()) | st.sampled_from("\ud83d\ude00a"))
 values = st.recursive(

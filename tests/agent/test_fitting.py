@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent.data import plain
 from agent.fitting import MAX_BYTES, cut_text, fit
-from hub.event import MAX_EVENT_BYTES, parse_one
+from streaming_hub.events.posted import MAX_EVENT_BYTES, parse_one
 
 
 def test_an_event_that_fits_is_not_changed() -> None:

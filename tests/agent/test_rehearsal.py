@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent.rehearsal import script
-from hub.event_types import TYPES
+from streaming_hub.events.types import TYPES
 
 if TYPE_CHECKING:
     from tests.agent.rehearsals import Recorded

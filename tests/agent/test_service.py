@@ -23,7 +23,7 @@ from agent.service import (
     _told_load,
 )
 from agent.settings import Settings
-from hub.web.services import AGENT_BUDGET
+from streaming_hub.services import AGENT_BUDGET
 from tests.agent.receiver import Receiver
 from tests.agent.worker_process import WorkerProcess
 

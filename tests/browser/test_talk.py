@@ -10,7 +10,7 @@ import pytest
 import requests
 from playwright.sync_api import expect
 
-from hub.web.vendor import CLIENT, HOW_TO_GET
+from streaming_hub.web.console.vendor import CLIENT, HOW_TO_GET
 from tests.browser.hub_process import ROOT
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from pathlib import Path
 import gevent
 
 import flask_server
-from hub import command
+from streaming_hub import command
 
 
 def change(assignment: str) -> None:

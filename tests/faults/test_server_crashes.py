@@ -171,7 +171,7 @@ def test_a_thousand_clients_come_back_at_once_and_miss_nothing(tmp_path: Path, s
 
 def test_a_thousand_clients_that_are_cut_off_resume_from_the_file(tmp_path: Path) -> None:
     """The server lives on, and what they missed is more than its memory holds."""
-    changes = {"hub.history.sqlite:RECENT_BYTES": 20_000}
+    changes = {"streaming_hub.history.sqlite:RECENT_BYTES": 20_000}
     with (
         Server(tmp_path, changes=changes) as server,
         Crowd(server.host, server.port) as crowd,

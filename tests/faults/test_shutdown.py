@@ -20,7 +20,7 @@ from tests.pace import allowed
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
 STREAMS = 200
-FAKE_AGENT = str(ROOT / "tests" / "hub" / "fake_agent.py")
+FAKE_AGENT = str(ROOT / "tests" / "streaming_hub" / "agents" / "fake_agent.py")
 
 
 def members(group: int) -> list[int]:

@@ -22,8 +22,8 @@ KEPT_FOR_THE_STUCK_KIB = 8 * 1024
 STUCK = 10
 EVENTS, EVENT_BYTES = 1250, 16_000
 """20 MB."""
-LITTLE_MEMORY = {"hub.history.sqlite:RECENT_BYTES": 2_000_000}
-NEVER_CLOSED = {"hub.streaming.writer:STALL": 600}
+LITTLE_MEMORY = {"streaming_hub.history.sqlite:RECENT_BYTES": 2_000_000}
+NEVER_CLOSED = {"streaming_hub.stream.writer:STALL": 600}
 
 
 def p99(clients: list[Client]) -> float:
@@ -82,7 +82,7 @@ def test_stuck_readers_cost_the_others_nothing(tmp_path: Path, window: int) -> N
 
 
 def test_who_takes_nothing_is_closed_and_can_come_back(tmp_path: Path) -> None:
-    changes = LITTLE_MEMORY | {"hub.streaming.writer:STALL": 1.5}
+    changes = LITTLE_MEMORY | {"streaming_hub.stream.writer:STALL": 1.5}
     with Server(tmp_path, changes=changes) as server, Crowd(server.host, server.port) as crowd:
         (stuck,) = crowd.add(name="stuck", speed=0, window=SMALL_WINDOW)
         (quick,) = crowd.add(name="quick")
@@ -104,7 +104,7 @@ def test_who_takes_nothing_is_closed_and_can_come_back(tmp_path: Path) -> None:
 
 def test_slow_readers_get_every_final_in_order(tmp_path: Path) -> None:
     """Interims that newer ones replaced may be left out, finals never; and slow readers ask the disk, too."""
-    changes = {"hub.history.sqlite:RECENT_BYTES": 500_000} | NEVER_CLOSED
+    changes = {"streaming_hub.history.sqlite:RECENT_BYTES": 500_000} | NEVER_CLOSED
     with (
         Server(tmp_path, changes=changes, STREAM_QUEUE_SIZE="16") as server,
         Crowd(server.host, server.port) as crowd,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hub import event
-from hub.history.sqlite import MOST_ROWS_WAITING, SqliteHistory
+from streaming_hub.events import posted
+from streaming_hub.history.sqlite import MOST_ROWS_WAITING, SqliteHistory
 from tests.faults.crowd import Crowd
 from tests.faults.publishers import Publisher, assert_all_right, assert_all_stored
 from tests.faults.server import Server
@@ -169,7 +169,7 @@ def fill_history(path: Path, count: int) -> None:
     for start in range(0, count, 1000):
         history.append(
             [
-                event.make(
+                posted.make(
                     {
                         "type": "transcript",
                         "room": "r",
@@ -219,7 +219,7 @@ def test_a_hundred_thousand_stored_events_open_in_under_a_second(tmp_path: Path)
 
 def test_retention_keeps_up_with_fast_publishing(tmp_path: Path) -> None:
     kept = 2000
-    changes = {"hub.history.wal:LARGE_BYTES": 4_000_000}
+    changes = {"streaming_hub.history.wal:LARGE_BYTES": 4_000_000}
     with (
         Server(tmp_path, changes=changes, STREAM_HISTORY_MAX_EVENTS=str(kept)) as server,
         Crowd(server.host, server.port) as crowd,

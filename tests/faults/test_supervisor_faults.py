@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from hub.supervisor import Policy, State
-from hub.supervisor.states import TRANSITIONS
-from tests.hub.agents import Watched, bytes_written, until
+from streaming_hub.agents import Policy, State
+from streaming_hub.agents.states import TRANSITIONS
 from tests.pace import allowed
 from tests.processes import is_running, open_files
+from tests.streaming_hub.agents.watched import Watched, bytes_written, until
 
 pytestmark = pytest.mark.faults
 
@@ -122,7 +122,16 @@ def test_servers_killed_at_any_moment_leave_no_agent(kind):
     dice = random.Random(5)
     for _ in range(5):
         server = subprocess.Popen(
-            [sys.executable, "-m", "tests.hub.run_supervisor", kind, "hold", "grandchild", "ready", "wait"],
+            [
+                sys.executable,
+                "-m",
+                "tests.streaming_hub.agents.run_supervisor",
+                kind,
+                "hold",
+                "grandchild",
+                "ready",
+                "wait",
+            ],
             stdout=subprocess.PIPE,
             cwd=ROOT,
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hub.web.vendor import CLIENT
+from streaming_hub.web.console.vendor import CLIENT
 from tests.livekit.test_conversation import HELLO
 from tests.livekit.waiting import wait_until
 

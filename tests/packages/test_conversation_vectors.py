@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hub.conversation import Rooms
+from streaming_hub.rooms.state import Rooms
 from tests.packages.node import VECTORS
 
 FILES = sorted((VECTORS / "conversation").glob("*.json"))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hub.room_state import HANDLERS
+from streaming_hub.rooms.facts import HANDLERS
 from tests.packages.node import PACKAGE, node
 from tests.packages.test_conversation_vectors import reduced
 

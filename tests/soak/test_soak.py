@@ -32,7 +32,7 @@ PAUSES = (0.5, 6.0)
 """Seconds between two faults, from and to."""
 GROWTH_KIB = 40 * 1024
 """What memory may grow after the first tenth: its window of recent events fills, up to 32 MB."""
-FAKE_AGENT = str(ROOT / "tests" / "hub" / "fake_agent.py")
+FAKE_AGENT = str(ROOT / "tests" / "streaming_hub" / "agents" / "fake_agent.py")
 
 
 class Soak:

@@ -19,9 +19,9 @@ import pytest
 
 from docs.tools import make_settings
 from flask_server import create_app
-from hub import event, event_types
-from hub.auth import VIEW_OF_TYPE
-from hub.settings import AGENT_TABLE, TABLE, Settings
+from streaming_hub.access import VIEW_OF_TYPE
+from streaming_hub.events import posted, types
+from streaming_hub.settings import AGENT_TABLE, TABLE, Settings
 from tests.structure.sources import ROOT, belongs, modules, names
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def test_every_setting_is_documented() -> None:
 def test_every_variable_in_the_code_is_documented() -> None:
     text = read(DOCS / "settings.md")
     used = set()
-    for path in modules("hub", "agent"):
+    for path in modules("streaming_hub", "agent"):
         for node in ast.walk(ast.parse(read(path))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 used |= set(re.findall(r"\b(?:STREAM|AGENT|LIVEKIT|OPENAI)_[A-Z]+(?:_[A-Z]+)*\b", node.value))
@@ -127,7 +127,7 @@ def documented_events() -> dict[str, str]:
 def posted_by_the_project() -> set[str]:
     """Every event type that hub or agent makes: what stands where a type does."""
     found: set[str] = set()
-    for path in modules("hub", "agent"):
+    for path in modules("streaming_hub", "agent"):
         if path.parent.name == "openapi":  # where a `type` is one of JSON Schema's
             continue
         for node in ast.walk(ast.parse(read(path))):
@@ -156,7 +156,7 @@ def _types(node: ast.AST) -> set[str]:
 
 def test_every_event_type_is_documented_and_no_other() -> None:
     documented = set(documented_events())
-    assert set(VIEW_OF_TYPE) - documented == set(), "in hub/auth/views.py, not in docs/events.md"
+    assert set(VIEW_OF_TYPE) - documented == set(), "in streaming_hub/events/views.py, not in docs/events.md"
     made = posted_by_the_project()
     assert {"transcript", "connected", "heartbeat"} <= made
     assert made - documented == set(), "made somewhere, not in docs/events.md"
@@ -172,16 +172,16 @@ def test_an_events_section_is_right(kind: str) -> None:
     for example in examples:
         fields: dict[str, Any] = json.loads(example)
         assert fields["type"] == kind
-        if kind in event_types.TYPES:
-            msgspec.convert(fields, event_types.TYPES[kind])
-        if kind not in event.CONTROL_TYPES | event.PROCESS_TYPES:
-            assert event.parse_one(example.encode()).type == kind
+        if kind in types.TYPES:
+            msgspec.convert(fields, types.TYPES[kind])
+        if kind not in posted.CONTROL_TYPES | posted.PROCESS_TYPES:
+            assert posted.parse_one(example.encode()).type == kind
 
 
-@pytest.mark.parametrize("kind", sorted(event_types.TYPES))
+@pytest.mark.parametrize("kind", sorted(types.TYPES))
 def test_every_field_of_an_event_is_told(kind: str) -> None:
     text = documented_events()[kind]
-    fields = {field["name"] for field in event_types.own_fields(event_types.TYPES[kind])}
+    fields = {field["name"] for field in types.own_fields(types.TYPES[kind])}
     assert {name for name in fields if f"`{name}`" not in text and f'"{name}"' not in text} == set()
 
 
@@ -208,7 +208,9 @@ def test_every_test_that_a_document_names_exists() -> None:
 def test_every_file_that_a_document_names_exists() -> None:
     made_later = {"data/events.db", "examples/own_agent/"}
     for document in documents():
-        for name in re.findall(r"`((?:hub|agent|tests|docs|bench|examples)/[\w./-]+)`", read(document)):
+        for name in re.findall(
+            r"`((?:streaming_hub|agent|tests|docs|bench|examples)/[\w./-]+)`", read(document)
+        ):
             path = ROOT / name
             exists = path.exists() or path.with_suffix(".py").exists()
             assert exists or name in made_later, f"{document.name} names {name}"

@@ -14,37 +14,37 @@ from tests.structure.sources import ROOT, belongs, modules, name_of, names
 if TYPE_CHECKING:
     from pathlib import Path
 
-HUB = modules("hub", "flask_server.py")
+HUB = modules("streaming_hub", "flask_server.py")
 AGENT = modules("agent")
 
 PURE = (
-    "hub.address",
-    "hub.agent_mode",
-    "hub.audience",
-    "hub.auth",
-    "hub.bodies",
-    "hub.conversation",
-    "hub.counters",
-    "hub.cursor",
-    "hub.errors",
-    "hub.event",
-    "hub.event_types",
-    "hub.history.bounds",
-    "hub.history.entry",
-    "hub.interest",
-    "hub.latency",
-    "hub.livekit.webhooks",
-    "hub.origin",
-    "hub.room_state",
-    "hub.room_types",
-    "hub.sessions",
-    "hub.setting_values",
-    "hub.sse",
-    "hub.streaming.frames",
-    "hub.streaming.headers",
-    "hub.supervisor.logs",
-    "hub.supervisor.states",
-    "hub.wording",
+    "streaming_hub.access.address",
+    "streaming_hub.agents.mode",
+    "streaming_hub.stream.audience",
+    "streaming_hub.access",
+    "streaming_hub.web.bodies",
+    "streaming_hub.rooms.state",
+    "streaming_hub.stream.counters",
+    "streaming_hub.events.cursor",
+    "streaming_hub.errors",
+    "streaming_hub.events.posted",
+    "streaming_hub.events.types",
+    "streaming_hub.history.bounds",
+    "streaming_hub.events.stored",
+    "streaming_hub.events.interest",
+    "streaming_hub.stream.latency",
+    "streaming_hub.livekit.webhooks",
+    "streaming_hub.access.origin",
+    "streaming_hub.rooms.facts",
+    "streaming_hub.events.types.snapshot",
+    "streaming_hub.agents.leases",
+    "streaming_hub.settings.values",
+    "streaming_hub.events.sse",
+    "streaming_hub.stream.frames",
+    "streaming_hub.server.headers",
+    "streaming_hub.agents.output",
+    "streaming_hub.agents.states",
+    "streaming_hub.wording",
     "agent.bridge",
     "agent.conversation",
     "agent.rehearsal.script",
@@ -92,7 +92,7 @@ def users(files: tuple[Path, ...], *packages: str, typing: bool = True) -> set[s
 
 def test_hub_and_agent_know_each_other_by_http_alone() -> None:
     assert users(HUB, "agent") == set()
-    assert users(AGENT, "hub", "flask_server") == set()
+    assert users(AGENT, "streaming_hub", "flask_server") == set()
 
 
 def test_nothing_that_ships_imports_tests_or_benchmarks() -> None:
@@ -100,27 +100,31 @@ def test_nothing_that_ships_imports_tests_or_benchmarks() -> None:
 
 
 def test_only_the_web_room_and_the_entry_point_import_flask() -> None:
-    # hub.command names the Flask class in its types; it calls nothing of it.
+    # streaming_hub.command names the Flask class in its types; it calls nothing of it.
     found = users(HUB, "flask", "flask_cors", "flask_limiter", "werkzeug", typing=False)
-    assert {name for name in found if not belongs(name, "hub.web", "flask_server")} == set()
-    assert "hub.web.stream" in found
+    assert {name for name in found if not belongs(name, "streaming_hub.web", "flask_server")} == set()
+    assert "streaming_hub.web.api.stream" in found
 
 
 def test_only_streaming_knows_sockets_and_the_agents_control_line() -> None:
     # The supervisor's one socket is its end of the pair that leads to the agent process.
     found = users(HUB, "socket", "_socket", "socketserver", "ssl", "selectors", typing=False)
-    assert {name for name in found if not belongs(name, "hub.streaming")} == {"hub.supervisor.process"}
+    assert {name for name in found if not belongs(name, "streaming_hub.stream")} == {
+        "streaming_hub.agents.process"
+    }
 
 
 def test_only_the_supervisor_knows_subprocess() -> None:
     # And what asks `lsof` for the name of a program, where the server cannot start.
     found = users(HUB, "subprocess", "multiprocessing", "pty")
-    assert {name for name in found if not belongs(name, "hub.supervisor")} == {"hub.streaming.port_holder"}
+    assert {name for name in found if not belongs(name, "streaming_hub.agents")} == {
+        "streaming_hub.server.port_holder"
+    }
     assert len(found) > 1
 
 
 def test_only_the_sqlite_history_knows_sqlite() -> None:
-    assert users(HUB, "sqlite3") == {"hub.history.sqlite", "hub.history.wal"}
+    assert users(HUB, "sqlite3") == {"streaming_hub.history.sqlite", "streaming_hub.history.wal"}
 
 
 def test_the_hub_imports_no_livekit_agents() -> None:
@@ -130,7 +134,7 @@ def test_the_hub_imports_no_livekit_agents() -> None:
 def test_http_requests_are_made_in_few_places() -> None:
     clients = ("requests", "httpx", "aiohttp", "urllib3", "urllib.request", "http.client")
     assert users(AGENT, *clients) == {"agent.poster", "agent.route"}
-    assert users(HUB, *clients) == {"hub.livekit.service"}
+    assert users(HUB, *clients) == {"streaming_hub.livekit.server_api"}
 
 
 @pytest.mark.parametrize("module", PURE)
@@ -151,13 +155,13 @@ def test_the_running_server_has_not_loaded_livekit_agents() -> None:
     program = """
 import json, sys
 import flask_server
-from hub.settings import Settings
+from streaming_hub.settings import Settings
 app = flask_server.create_app(Settings(history="memory://"))
 client = app.test_client()
 for rule in app.url_map.iter_rules():
     if "GET" in rule.methods and not rule.arguments and rule.rule != "/api/stream":
         client.get(rule.rule)
-import hub.command
+import streaming_hub.command
 print(json.dumps(sorted(sys.modules)))
 """
     ran = subprocess.run(
@@ -165,7 +169,7 @@ print(json.dumps(sorted(sys.modules)))
     )
     assert ran.returncode == 0, ran.stderr
     loaded = json.loads(ran.stdout.splitlines()[-1])
-    assert "hub.web.stream" in loaded
+    assert "streaming_hub.web.api.stream" in loaded
     heavy = [
         name
         for name in loaded

@@ -13,7 +13,7 @@ from tests.structure.sources import ROOT, modules, name_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-SHIPPED = modules("hub", "agent", "flask_server.py")
+SHIPPED = modules("streaming_hub", "agent", "flask_server.py")
 TESTS = modules("tests")
 
 ELSEWHERE: dict[str, str] = {
@@ -22,30 +22,30 @@ ELSEWHERE: dict[str, str] = {
     "agent.user_words": "tests/agent/test_live_sessions.py",
     "agent.words": "tests/agent/test_attach.py",  # where it stands in LiveKit's chain
     "agent.worker": "tests/agent/test_service.py",  # which starts it as the hub does
-    "hub.command": "tests/test_flask_server.py",
-    "hub.counters": "tests/web/test_metrics.py",  # where they are read
-    "hub.fetching": "tests/hub/test_broadcast.py",  # which it was a part of
+    "streaming_hub.command": "tests/test_flask_server.py",
+    "streaming_hub.stream.counters": "tests/streaming_hub/web/api/test_metrics.py",  # where they are read
+    "streaming_hub.stream.pages": "tests/streaming_hub/stream/test_hub.py",  # which it was a part of
     "agent.file_lock": "tests/agent/test_spool.py",  # which runs with either lock
-    "hub.room_state": "tests/hub/test_conversation.py",  # which reads what it keeps
-    "hub.room_types": "tests/web/test_web_openapi.py",  # types, held against answers
-    "hub.session_watch": "tests/web/test_lease.py",
-    "hub.setting_values": "tests/hub/test_settings.py",
-    "hub.web.agent": "tests/browser/test_whole_path.py",
-    "hub.web.answer_types": "tests/web/test_web_openapi.py",
-    "hub.web.answers": "tests/web/test_publishing.py",  # every error is a problem
-    "hub.web.headers": "tests/web/test_access.py",
-    "hub.web.pages": "tests/web/test_access.py",
-    "hub.web.publish": "tests/web/test_publishing.py",
-    "hub.web.query": "tests/web/test_reading.py",
-    "hub.web.services": "tests/web/test_access.py",  # which builds it in every shape
-    "hub.web.shortcut": "tests/web/test_guide.py",  # under the hub's own server, where it is in use
-    "hub.web.vendor": "tests/livekit/test_talk.py",
+    "streaming_hub.rooms.facts": "tests/streaming_hub/rooms/test_state.py",  # which reads what it keeps
+    "streaming_hub.events.types.snapshot": "tests/streaming_hub/web/openapi/test_document.py",
+    "streaming_hub.agents.session_watch": "tests/streaming_hub/web/api/test_leases.py",
+    "streaming_hub.settings.values": "tests/streaming_hub/settings/test_settings.py",
+    "streaming_hub.web.api.agent": "tests/browser/test_whole_path.py",
+    "streaming_hub.web.api.answer_types": "tests/streaming_hub/web/openapi/test_document.py",
+    "streaming_hub.web.answers": "tests/streaming_hub/web/api/test_publish.py",  # every error is a problem
+    "streaming_hub.web.headers": "tests/streaming_hub/web/test_callers.py",
+    "streaming_hub.web.console.live": "tests/streaming_hub/web/test_callers.py",
+    "streaming_hub.web.api.publish": "tests/streaming_hub/web/api/test_publish.py",
+    "streaming_hub.web.query": "tests/streaming_hub/web/api/test_rooms.py",
+    "streaming_hub.services": "tests/streaming_hub/web/test_callers.py",  # which builds it in every shape
+    "streaming_hub.web.shortcut": "tests/streaming_hub/web/test_guide.py",
+    "streaming_hub.web.console.vendor": "tests/livekit/test_talk.py",
 }
 """Modules without a test file of their own -> the file that tests them."""
 
 NOTHING_TO_TEST: dict[str, str] = {
-    "hub.streaming.environ": "two names",
-    "hub.turns": "one number",
+    "streaming_hub.server.environ": "two names",
+    "streaming_hub.stream.pauses": "one number",
 }
 """Modules without any code of their own -> what they are."""
 

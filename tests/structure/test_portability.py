@@ -1,4 +1,4 @@
-"""What only Linux has is asked for in one place (hub.portability), so that the switch hides all of it."""
+"""What only Linux has is asked for in one place (streaming_hub.portability), so that the switch hides all of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SHIPPED = modules("hub", "flask_server.py", "agent", "examples")
+SHIPPED = modules("streaming_hub", "flask_server.py", "agent", "examples")
 
 LINUX_ONLY = {
     "select": r"epoll|EPOLL\w*",
@@ -33,9 +33,12 @@ FORBIDDEN = {"prctl", "inotify", "pyinotify", "sdnotify"}
 LINUX_PATH = re.compile(r"^(/proc|/sys|/dev/shm)(/|$)|^\0.")
 """What strings begin with that are paths of Linux, or abstract sockets."""
 ALLOWED = {
-    ("hub/portability.py", "/proc"),
+    ("streaming_hub/portability.py", "/proc"),
     # The type is only made where the system has it.
-    *(("hub/streaming/readiness.py", f"select.EPOLL{name}") for name in ("IN", "OUT", "RDHUP", "HUP", "ERR")),
+    *(
+        ("streaming_hub/stream/readiness.py", f"select.EPOLL{name}")
+        for name in ("IN", "OUT", "RDHUP", "HUP", "ERR")
+    ),
 }
 
 

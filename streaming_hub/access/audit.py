@@ -1,0 +1,47 @@
+"""The audit: one log line for every start, stop, refusal and erasure, to the logger `streaming_hub.access.audit`.
+
+A line says who did what from where. It never holds a credential, nor a word that anybody said: whoever calls `note`
+passes names (of keys, rooms, sessions), statuses and counts.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+import msgspec
+
+log = logging.getLogger("streaming_hub.access.audit")
+
+MAX_VALUE: Final = 200
+"""Characters of one value: names are chosen by clients."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+def note(action: str, who: str, address: str, **what: Any) -> None:
+    """Write one line.
+
+    Args:
+        action: `start`, `stop`, `erase` or `refuse`.
+        who: a grant's `who`: the name of a key, a token's identity, or `anonymous`.
+        address: of the client, as far as proxies can be believed.
+        **what: names, statuses and counts; None is left out.
+    """
+    fields = {"action": action, "who": who, "address": address, **what}
+    shown = {name: _short(value) for name, value in fields.items() if value is not None}
+    text = " ".join(f"{name}={_quoted(value)}" for name, value in shown.items())
+    log.info("%s", text, extra={"fields": shown})
+
+
+def _short(value: Any) -> Any:
+    return value[:MAX_VALUE] if isinstance(value, str) else value
+
+
+def _quoted(value: Any) -> str:
+    """Write a value so that nothing in it can pass for a field or a line of its own."""
+    text = _encode(value).decode("utf-8")
+    plain = (
+        isinstance(value, str) and value.isascii() and value.isprintable() and not set(value) & set(' "\\=')
+    )
+    return value if plain and value else text

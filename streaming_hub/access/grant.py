@@ -1,0 +1,70 @@
+"""What a caller may do: a frozen value that holds no secret, and the check of its rooms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from streaming_hub.errors import Forbidden
+
+if TYPE_CHECKING:
+    from streaming_hub.events.views import View
+
+PUBLISH: Final = "publish"
+SUBSCRIBE: Final = "subscribe"
+OPERATE: Final = "operate"
+JOIN: Final = "join"
+"""Only for `/api/token`: a page's back end may let it fetch LiveKit tokens without running the hub."""
+
+HUB_SCOPES: Final = frozenset({PUBLISH, SUBSCRIBE, OPERATE})
+ALL_SCOPES: Final = HUB_SCOPES | {JOIN}
+
+ANONYMOUS: Final = "anonymous"
+"""`who` of a caller without a credential. No key, token or ticket yields this name."""
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """What one caller may do.
+
+    Attributes:
+        who: for limits and the audit: `publish-key-1`, `jwt:alice`, `livekit:bob`, `ticket:...`, `anonymous`.
+        scopes: what it may do, open scopes included.
+        rooms: the only rooms it may touch; None is all, and events without a room.
+        view: what it sees of them.
+        expires_at: seconds since 1970 when its credential ends, or None.
+    """
+
+    who: str
+    scopes: frozenset[str]
+    rooms: frozenset[str] | None
+    view: View
+    expires_at: float | None
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether no credential was given."""
+        return self.who == ANONYMOUS
+
+    def allows_room(self, room: str | None) -> bool:
+        """Say whether it may touch a room; None stands for what belongs to no room."""
+        return self.rooms is None or room in self.rooms
+
+
+def require_room(grant: Grant, room: str | None) -> None:
+    """Check the room of something that is posted, read or erased.
+
+    Args:
+        grant: of the caller.
+        room: None for an event without a room, which only a credential for all rooms may publish.
+
+    Raises:
+        Forbidden: the credential is for other rooms.
+    """
+    if grant.allows_room(room):
+        return
+    if room is None:
+        raise Forbidden(
+            "This credential is for certain rooms only: name one of them in `room`.", field="room"
+        )
+    raise Forbidden(f"This credential is not for the room {room[:100]!r}.", field="room")

@@ -1,0 +1,87 @@
+"""The keys of the settings: digested once, compared in constant time."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from streaming_hub.access.grant import (
+    ALL_SCOPES,
+    OPERATE,
+    PUBLISH,
+    SUBSCRIBE,
+)
+from streaming_hub.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class Key(msgspec.Struct, frozen=True):
+    """One key, without the key itself.
+
+    Attributes:
+        digest: its SHA-256; all digests have one length, so comparing them tells nothing about the key's.
+        name: what the audit calls it; a key that stands in several settings has their names joined by `+`.
+        scopes: what it allows.
+    """
+
+    digest: bytes
+    name: str
+    scopes: frozenset[str]
+
+
+def key_ring(keys_of_scope: Mapping[str, Sequence[str]], agent_key: str | None = None) -> tuple[Key, ...]:
+    """Digest the keys of all settings.
+
+    Args:
+        keys_of_scope: the keys of `publish`, `subscribe` and `operate`. Operator keys may do everything.
+        agent_key: the key the hub made up for the agent process that it starts.
+
+    Raises:
+        SettingsError: an empty key, which every caller without one would hold.
+    """
+    scopes = {PUBLISH: frozenset({PUBLISH}), SUBSCRIBE: frozenset({SUBSCRIBE}), OPERATE: ALL_SCOPES}
+    labels = {PUBLISH: "publish", SUBSCRIBE: "subscribe", OPERATE: "operator"}
+    ring: dict[bytes, Key] = {}
+    for scope, keys in keys_of_scope.items():
+        for number, text in enumerate(keys, start=1):
+            if not text:
+                raise SettingsError(f"STREAM_{labels[scope].upper()}_KEYS holds an empty key: remove it.")
+            _add(ring, text, f"{labels[scope]}-key-{number}", scopes[scope])
+    if agent_key:
+        _add(ring, agent_key, "agent-key", scopes[PUBLISH])
+    return tuple(ring.values())
+
+
+def find(ring: tuple[Key, ...], credential: str) -> Key | None:
+    """Return the key that a credential is, or None; the time does not depend on which one, if any."""
+    found = None
+    for candidate in _digests(credential):
+        for key in ring:
+            if hmac.compare_digest(key.digest, candidate):
+                found = key
+    return found
+
+
+def _add(ring: dict[bytes, Key], text: str, name: str, scopes: frozenset[str]) -> None:
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    known = ring.get(digest)
+    if known is not None:
+        name, scopes = f"{known.name}+{name}", known.scopes | scopes
+    ring[digest] = Key(digest, name, scopes)
+
+
+def _digests(credential: str) -> list[bytes]:
+    """Digest a header's value as each of the byte strings its sender may have meant.
+
+    WSGI hands headers over as Latin-1: a sender of UTF-8 (curl) shows up as mojibake, a sender of Latin-1
+    (requests) as the text itself.
+    """
+    readings = [credential.encode("utf-8", "surrogatepass")]
+    if not credential.isascii() and max(credential) <= "\xff":
+        readings.append(credential.encode("latin-1"))
+    return [hashlib.sha256(reading).digest() for reading in readings]

@@ -1,0 +1,105 @@
+"""How often a credential or an address may do something, by flask-limiter with its counts in memory.
+
+flask-limiter sets store and strategy up with the application; its decorators are not used, because what is
+counted depends on the grant, which is known only inside the view, and because nothing is counted on loopback.
+The limiter is asked only where a limit applies. On loopback none does, unless STREAM_RATE_LIMIT says so: then
+publishing costs nothing more.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from enum import StrEnum, auto
+from typing import TYPE_CHECKING, Final
+
+from flask_limiter import Limiter
+from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
+
+from streaming_hub.errors import TooMany
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from streaming_hub.access import Grant
+    from streaming_hub.access.address import Client
+    from streaming_hub.settings import RateLimit, Settings
+
+
+class Action(StrEnum):
+    """What is counted."""
+
+    PUBLISH = auto()
+    START = auto()
+    TOKEN = auto()
+    TICKET = auto()
+    CONNECT = auto()
+    WRONG_CREDENTIAL = auto()
+
+
+OFF_LOOPBACK: Final[dict[Action, RateLimitItem]] = {
+    Action.PUBLISH: RateLimitItemPerSecond(100),
+    Action.START: RateLimitItemPerMinute(30),
+    Action.TOKEN: RateLimitItemPerMinute(120),
+    Action.TICKET: RateLimitItemPerMinute(600),
+    Action.CONNECT: RateLimitItemPerMinute(600),
+    Action.WRONG_CREDENTIAL: RateLimitItemPerMinute(60),
+}
+"""What a client that is not on this machine may do. Whole offices reconnect from one address, back ends ask for many
+tickets: so these stop floods, not use."""
+STREAMS_PER_ADDRESS: Final = 100
+"""Open streams of one address off loopback, unless STREAM_MAX_CLIENTS_PER_ADDRESS says otherwise."""
+
+
+class Limits:
+    """Counts what clients do.
+
+    Args:
+        settings: `rate_limit` for publishing, anywhere; `max_clients_per_address`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._everywhere: dict[Action, RateLimitItem] = (
+            {Action.PUBLISH: _item(settings.rate_limit)} if settings.rate_limit else {}
+        )
+        self._streams = settings.max_clients_per_address
+        # The key is given at each call; nothing is limited by route.
+        self._limiter = Limiter(lambda: "", storage_uri="memory://", strategy="fixed-window")
+
+    def init_app(self, app: Flask) -> None:
+        """Set the limiter up; an application has one."""
+        self._limiter.init_app(app)
+
+    def check(self, action: Action, client: Client, grant: Grant | None = None) -> None:
+        """Count an action against its limit, by credential, or by address where there is none.
+
+        Raises:
+            TooMany: the limit is reached; says when to come back.
+        """
+        if client.loopback and not self._everywhere:
+            return
+        item = self._everywhere.get(action)
+        if item is None:
+            if client.loopback:
+                return
+            item = OFF_LOOPBACK[action]
+        by_address = grant is None or grant.anonymous
+        bucket = f"address {client.bucket}" if by_address or grant is None else grant.who
+        strategy = self._limiter.limiter
+        if not strategy.hit(item, action, bucket):
+            left = strategy.get_window_stats(item, action, bucket).reset_time - time.time()
+            raise TooMany(
+                f"More than {item} by this {'address' if by_address else 'credential'} ({action}): come back later.",
+                retry_after=max(1, math.ceil(left)),
+            )
+
+    def streams_of_one(self, client: Client) -> int | None:
+        """Return how many streams a client's address may hold open; None for any number."""
+        if self._streams is None and not client.loopback:
+            return STREAMS_PER_ADDRESS
+        return self._streams
+
+
+def _item(rate: RateLimit) -> RateLimitItem:
+    kind = RateLimitItemPerSecond if rate.seconds == 1 else RateLimitItemPerMinute
+    return kind(rate.count)

@@ -1,0 +1,140 @@
+"""Tickets: short-lived credentials that open streams, for clients that cannot send headers (EventSource).
+
+A ticket is a JWS with a type and audience of its own, signed by a key that signs nothing else: no ticket
+passes as a token, no token as a ticket. The key depends on every secret of the settings, so that a ticket
+ends with the credential it was made with when the settings change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from typing import TYPE_CHECKING, Final, Literal
+
+import jwt
+import msgspec
+
+from streaming_hub.access.grant import SUBSCRIBE, Grant, require_room
+from streaming_hub.errors import Forbidden, Unauthorized
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_TICKET_SECONDS: Final = 600
+MAX_TICKET_CHARACTERS: Final = 4096
+"""It travels in a URL, and servers and proxies take about 8,000 characters of one."""
+
+_ALGORITHM: Final = "HS256"
+_TYPE: Final = "stream-ticket+jwt"
+_AUDIENCE: Final = "/api/stream"
+_jws = jwt.PyJWS(algorithms=[_ALGORITHM])
+
+
+class Expired(msgspec.Struct, frozen=True):
+    """A correctly signed ticket that is over: its stream is told so instead of refused.
+
+    Attributes:
+        who: whom it was made for.
+    """
+
+    who: str
+
+
+class _Claims(msgspec.Struct, forbid_unknown_fields=True):
+    aud: str
+    exp: float
+    who: str
+    rooms: frozenset[str] | None
+    view: Literal["viewer", "operator"]
+    until: float | None
+
+
+class TicketBox:
+    """Makes and opens tickets.
+
+    Args:
+        signing_key: of this hub's tickets alone (see `signing_key`).
+    """
+
+    def __init__(self, signing_key: str) -> None:
+        self._key = signing_key
+
+    def mint(self, grant: Grant, room: str | None, now: float, ttl: float) -> tuple[str, int]:
+        """Make a ticket that allows no more, and lasts no longer, than the caller's own credential.
+
+        Args:
+            grant: of the caller.
+            room: narrows the ticket to one room; None leaves all of the caller's.
+            now: seconds since 1970.
+            ttl: seconds; at most 600 are given.
+
+        Returns:
+            The ticket, and the whole seconds it lasts.
+
+        Raises:
+            Forbidden: not the caller's room, or too many rooms for a URL.
+            Unauthorized: the caller's credential has expired.
+        """
+        if room is not None:
+            require_room(grant, room)
+        expires_at = now + min(ttl, MAX_TICKET_SECONDS)
+        if grant.expires_at is not None:
+            expires_at = min(expires_at, grant.expires_at)
+        if expires_at <= now:
+            raise Unauthorized("The credential has expired: get a new one.")
+        rooms = grant.rooms if room is None else frozenset({room})
+        claims = _Claims(_AUDIENCE, expires_at, f"ticket:{grant.who}", rooms, grant.view, grant.expires_at)
+        ticket = _jws.encode(msgspec.json.encode(claims), self._key, _ALGORITHM, headers={"typ": _TYPE})
+        if len(ticket) > MAX_TICKET_CHARACTERS:
+            raise Forbidden(
+                'The credential has more rooms than a ticket can hold: ask for one by {"room": NAME}.'
+            )
+        return ticket, int(expires_at - now)
+
+    def open(self, ticket: str, now: float) -> Grant | Expired:
+        """Read a ticket.
+
+        Returns:
+            What it allows: to subscribe, until the credential it was made with expires (a stream may outlive
+            the ticket that opened it); or `Expired`.
+
+        Raises:
+            Unauthorized: not a ticket of this hub.
+        """
+        claims = self._claims(ticket)
+        if now >= claims.exp:
+            return Expired(claims.who)
+        return Grant(claims.who, frozenset({SUBSCRIBE}), claims.rooms, claims.view, claims.until)
+
+    def _claims(self, ticket: str) -> _Claims:
+        wrong = Unauthorized(
+            "The ticket is not one of this hub's: get a new one from POST /api/stream/ticket."
+        )
+        if len(ticket) > MAX_TICKET_CHARACTERS or not ticket.isascii():
+            raise wrong
+        try:
+            opened = _jws.decode_complete(ticket, self._key, algorithms=[_ALGORITHM])
+            claims = msgspec.json.decode(opened["payload"], type=_Claims)
+        except (jwt.InvalidTokenError, msgspec.DecodeError):
+            raise wrong from None
+        if opened["header"].get("typ") != _TYPE or claims.aud != _AUDIENCE:
+            raise wrong
+        return claims
+
+
+def signing_key(setting_secrets: Sequence[Sequence[str]], ticket_secret: bytes | None = None) -> str:
+    """Derive the key that signs tickets.
+
+    Args:
+        setting_secrets: the keys and secrets of the settings, one list a setting.
+        ticket_secret: random bytes that outlive a restart. Without them the key comes from the settings'
+            secrets alone, slowly (70 ms): whoever holds a ticket could otherwise guess at weak keys by the
+            million. With nothing set either, it is random, and tickets end with the process.
+    """
+    configured = msgspec.json.encode([sorted(group) for group in setting_secrets])
+    if ticket_secret is None and not any(setting_secrets):
+        ticket_secret = secrets.token_bytes(32)
+    if ticket_secret is None:
+        ticket_secret = hashlib.scrypt(configured, salt=_TYPE.encode(), n=2**14, r=8, p=1, dklen=32)
+    return hmac.new(ticket_secret, _TYPE.encode() + configured, hashlib.sha256).hexdigest()

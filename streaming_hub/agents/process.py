@@ -1,0 +1,205 @@
+"""One child process: started, listened to, waited for, killed with its group. Only here is subprocess used.
+
+It works the same with plain threads and under gevent's monkey-patching, so all that may wait goes through
+module attributes that gevent replaces (`threading`, `subprocess`, `select.poll`, `time.sleep`). The log pipe
+is made here instead of by Popen: gevent's Popen closes such a pipe twice when the command cannot be executed,
+the second time when its number may already belong to somebody's socket.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from streaming_hub.agents.output import Splitter
+from streaming_hub.agents.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    Lines = Callable[[list[bytes]], None]
+
+CONTROL_FD = "AGENT_CONTROL_FD"
+"""The environment variable that tells the child the number of its end of the control socket."""
+
+WITHHELD = frozenset(
+    {
+        "STREAM_PUBLISH_KEYS",
+        "STREAM_SUBSCRIBE_KEYS",
+        "STREAM_OPERATOR_KEYS",
+        "STREAM_JWT_SECRET",
+        CONTROL_FD,
+    }
+)
+"""The hub's own secrets: the agent gets a publish key of its own and has no use for these."""
+
+CHUNK = 16_384
+"""Bytes read at a time."""
+
+FLOOD_PAUSE = 0.005
+"""Seconds to wait after a full chunk: a child that floods its log waits, the hub does not."""
+
+LOOK = 500
+"""Milliseconds between two looks at whether the child has gone while somebody else holds its pipes."""
+
+MOST_SESSIONS = 1_000_000
+"""Live sessions that are believed."""
+
+LEFTOVER_CHUNKS = 64
+"""What is still read from the pipes after the child's end, in chunks."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """One message of the child on the control socket; `reason`: why it failed, or gets no new rooms for now."""
+
+    state: State
+    sessions: int = 0
+    reason: str = ""
+
+
+def parse_told(line: bytes) -> Told:
+    """Reads one line of the control socket; a number of sessions that cannot be right counts as none.
+
+    Raises:
+        ValueError: the line is not a JSON object with a state that a child may tell.
+    """
+    message = json.loads(line)
+    state = message.get("state") if isinstance(message, dict) else None
+    if state not in ("ready", "running", "failed", "draining"):
+        raise ValueError('it must be an object whose "state" is ready, running, failed or draining')
+    sessions, reason = message.get("sessions"), message.get("reason")
+    # True is an int, too; and what no machine can hold would be told to pages and to Prometheus.
+    count = sessions if type(sessions) is int and 0 < sessions <= MOST_SESSIONS else 0
+    return Told(State(state), count, reason if isinstance(reason, str) else "")
+
+
+def exit_name(code: int) -> int | str:
+    """Popen's return code as people read it: the exit code, or the name of the signal that ended it."""
+    if code >= 0:
+        return code
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
+
+
+class Child:
+    """A running child in a session of its own, with a log pipe and a control socket.
+
+    Args:
+        command: the program and its arguments.
+        environ: the child's whole environment; `AGENT_CONTROL_FD` is added.
+        cwd: the folder it runs in.
+
+    Raises:
+        OSError: the command cannot be executed, or the system has no descriptors or processes left.
+    """
+
+    def __init__(self, command: Sequence[str], environ: Mapping[str, str], cwd: Path) -> None:
+        self._control, theirs = socket.socketpair()
+        self._log, log_end = os.pipe()
+        try:
+            # gevent's sockets do not block, and that flag would travel with the descriptor into the child.
+            os.set_blocking(theirs.fileno(), True)
+            self._process = subprocess.Popen(  # noqa: S603 - the command is the server's own, never a request's
+                list(command),
+                cwd=cwd,
+                env={**environ, CONTROL_FD: str(theirs.fileno())},
+                stdin=subprocess.DEVNULL,
+                stdout=log_end,
+                stderr=log_end,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        except BaseException:
+            self._close()
+            raise
+        finally:
+            theirs.close()
+            os.close(log_end)
+        self.pid: int = self._process.pid
+        self._ended = False
+        self._listener: threading.Thread | None = None
+
+    def listen(self, on_lines: Lines, on_told: Lines) -> None:
+        """Starts the thread that reads the log pipe and the control socket, line by line, until both end."""
+        arguments = (on_lines, on_told)
+        self._listener = threading.Thread(
+            target=self._listen, args=arguments, name=f"agent-{self.pid}-pipes", daemon=True
+        )
+        self._listener.start()
+
+    def terminate(self) -> None:
+        """Asks the child to drain (SIGTERM, to it alone: it ends its own children)."""
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Ends the child and everything in its group (SIGKILL)."""
+        if not self._ended:
+            self._kill_group()
+
+    def wait(self) -> int:
+        """Waits for the child's end and what it still had to say, and kills what is left of its group.
+
+        To be called by one thread only: Popen.wait holds a lock meanwhile.
+        """
+        code: int = self._process.wait()
+        self._kill_group()
+        self._ended = True
+        if self._listener is not None:
+            self._listener.join()
+        else:
+            self._close()
+        return code
+
+    def _kill_group(self) -> None:
+        # The group's number stays taken while it has members. Once it is empty there is nobody to find; macOS
+        # answers EPERM for a group of zombies.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def _listen(self, on_lines: Lines, on_told: Lines) -> None:
+        control = self._control.fileno()
+        sinks = {self._log: (Splitter(), on_lines), control: (Splitter(), on_told)}
+        poll = select.poll()
+        for descriptor in sinks:
+            poll.register(descriptor, select.POLLIN)
+        leftover = LEFTOVER_CHUNKS
+        while sinks and leftover:
+            ready = poll.poll(LOOK)
+            if self._ended:
+                leftover = leftover - 1 if ready else 0
+            for descriptor, _ in ready:
+                data = _read(descriptor)
+                splitter, sink = sinks[descriptor]
+                sink(splitter.feed(data) if data else list(filter(None, [splitter.flush()])))
+                if not data:
+                    poll.unregister(descriptor)
+                    del sinks[descriptor]
+                if len(data) == CHUNK:
+                    time.sleep(FLOOD_PAUSE)
+        self._close()
+
+    def _close(self) -> None:
+        self._control.close()
+        os.close(self._log)
+
+
+def _read(descriptor: int) -> bytes:
+    """What is there to read; empty at the end, of which a broken connection is one kind."""
+    try:
+        return os.read(descriptor, CHUNK)
+    except ConnectionError:
+        return b""

@@ -1,0 +1,271 @@
+"""Which rooms get the agent sent: livekit-server sends a worker to no room that is open already.
+
+So the rooms in which the agent process was when it ended, those for which a token was made or that people have
+entered, and those that were opened while it took none, are looked at as soon as the agent is there: where there are
+people and no agent, one is sent. One thread, while there is something to look at; livekit-server by way of `service`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from streaming_hub.livekit.server_api import ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from streaming_hub.livekit.server_api import Present, Service
+
+log = logging.getLogger("streaming_hub.livekit")
+
+MAX_ROOMS: Final = 1000
+ATTEMPTS: Final = 5
+"""Looks at a room where nobody is yet, or at a server that does not answer."""
+SENDINGS: Final = 3
+"""Agents sent to a room before it is told that none comes: LiveKit says yes, and drops the job of a busy worker."""
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """Times in seconds.
+
+    Attributes:
+        settle: from the agent's readiness, or a token, to the first look.
+        again: between two looks at a room.
+        arrival: from sending an agent to the look whether it came.
+    """
+
+    settle: float = 1.0
+    again: float = 3.0
+    arrival: float = 8.0
+
+
+class Noted(msgspec.Struct):
+    """A room to look at.
+
+    Attributes:
+        lost_at: when it lost its agent, seconds since 1970; None where it had none.
+        due: when to look, on the monotonic clock.
+        bare: whether people were seen there without an agent. LiveKit may just be sending one by itself, which
+            takes half a second: so a room that had no agent is looked at twice.
+        vain: looks that told nothing.
+        sent: how often an agent was sent.
+    """
+
+    lost_at: float | None
+    due: float
+    bare: bool = False
+    vain: int = 0
+    sent: int = 0
+
+
+def needs_agent(people: Iterable[Present], lost_at: float | None) -> bool:
+    """Say whether an agent should be sent to a room.
+
+    Args:
+        people: who is there. The participant of a killed agent stays for about 20 s.
+        lost_at: when the room lost its agent, seconds since 1970; None where it had none.
+    """
+    present = list(people)
+    alive = any(one.agent and (lost_at is None or one.joined_at >= lost_at) for one in present)
+    return not alive and any(not one.agent for one in present)
+
+
+class Recall:
+    """Remembers rooms that may be without an agent, and sends it there when it can.
+
+    Args:
+        service: livekit-server.
+        agent_name: AGENT_NAME; empty for the worker without a name.
+        on_failure: called with the room and a sentence when an agent could not be sent.
+        clock: seconds since 1970.
+        pace: how long to wait.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        agent_name: str,
+        on_failure: Callable[[str, str], None],
+        *,
+        clock: Callable[[], float] = time.time,
+        pace: Pace | None = None,
+    ) -> None:
+        self._service = service
+        self._agent_name = agent_name
+        self._on_failure = on_failure
+        self._clock = clock
+        self._pace = pace or Pace()
+        self._rooms: OrderedDict[str, Noted] = OrderedDict()
+        self._lock = threading.Lock()
+        self._changed = threading.Event()
+        self._none_since: float | None = None
+        self._passed_over: tuple[float, Collection[str]] | None = None
+        self._agent_is_here = False
+        self._stopped = False
+        self._thread: threading.Thread | None = None
+
+    def lost(self, room: str) -> None:
+        """Note that a room has just lost its agent."""
+        self._note(room, self._clock())
+
+    def entered(self, room: str) -> None:
+        """Note that somebody is about to enter a room, or has."""
+        with self._lock:
+            known = room in self._rooms
+        if not known:
+            self._note(room, None)
+
+    def heard_of(self, room: str) -> None:
+        """Note that somebody has entered a room, by LiveKit's word; it is ours where agents come without a name."""
+        if not self._agent_name:
+            self.entered(room)
+
+    def closed(self, room: str) -> None:
+        """Note that a room is no more."""
+        with self._lock:
+            self._rooms.pop(room, None)
+
+    def agent_ready(self) -> None:
+        """Begin to look after the noted rooms; nothing where that goes on already."""
+        with self._lock:
+            if self._agent_is_here:
+                return
+            self._agent_is_here = True
+            for noted in self._rooms.values():
+                noted.due = time.monotonic() + self._pace.settle
+            self._look_after()
+
+    def agent_gone(self) -> None:
+        """Send nobody until the agent is ready again."""
+        with self._lock:
+            self._agent_is_here = False
+            self._none_since = self._passed_over = None
+
+    def takes_none(self) -> None:
+        """Note that the agent takes no rooms for now: livekit-server passes it over without a word."""
+        with self._lock:
+            if self._none_since is None:
+                self._none_since = self._clock()
+
+    def takes_rooms(self, served: Collection[str]) -> None:
+        """Look at the rooms that were opened while the agent took none, if ever it did; not where it has a name.
+
+        Args:
+            served: rooms in which it has a session: it may just be coming back to them.
+        """
+        with self._lock:
+            if self._none_since is not None and not self._agent_name:
+                self._passed_over = (self._none_since, served)
+                self._look_after()
+            self._none_since = None
+
+    def stop(self) -> None:
+        """Send no more agents."""
+        self._stopped = True
+        self._changed.set()
+
+    def _note(self, room: str, lost_at: float | None) -> None:
+        with self._lock:
+            self._rooms[room] = Noted(lost_at, time.monotonic() + self._pace.settle)
+            if len(self._rooms) > MAX_ROOMS:
+                self._rooms.popitem(last=False)
+            self._look_after()
+
+    def _look_after(self) -> None:
+        if self._thread is None and self._has_work():
+            self._thread = threading.Thread(target=self._run, name="agent-recall", daemon=True)
+            self._thread.start()
+        self._changed.set()
+
+    def _has_work(self) -> bool:
+        some = bool(self._rooms) or self._passed_over is not None
+        return some and self._agent_is_here and not self._stopped
+
+    def _run(self) -> None:
+        while self._goes_on():
+            with self._lock:
+                passed_over, self._passed_over = self._passed_over, None
+            if passed_over is not None:
+                self._note_passed_over(*passed_over)
+            self._look_or_wait()
+
+    def _goes_on(self) -> bool:
+        with self._lock:
+            if self._has_work():
+                return True
+            self._thread = None
+            return False
+
+    def _look_or_wait(self) -> None:
+        with self._lock:
+            if not self._rooms:
+                return
+            room, noted = min(self._rooms.items(), key=lambda pair: pair[1].due)
+        wait = noted.due - time.monotonic()
+        if wait > 0:
+            self._changed.wait(wait)
+            self._changed.clear()
+            return
+        try:
+            self._look(room, noted)
+        except Exception:
+            log.exception("a look at the room %r failed in an unforeseen way; going on", room)
+            noted.due = time.monotonic() + self._pace.again
+
+    def _note_passed_over(self, since: float, served: Collection[str]) -> None:
+        try:
+            found = self._service.opened()
+        except ServiceError as error:
+            log.warning("rooms that were opened while the agent took none get none: %s", error)
+            return
+        except Exception:
+            log.exception("the open rooms could not be read in an unforeseen way; going on")
+            return
+        for room in found:
+            # livekit-server's clock may tell whole seconds
+            if room.created_at >= math.floor(since) and room.name not in served:
+                self.entered(room.name)
+
+    def _look(self, room: str, noted: Noted) -> None:
+        pause = self._pace.again
+        try:
+            people = self._service.present(room)
+            if not people:
+                self._in_vain(room, noted, "")
+            elif not needs_agent(people, noted.lost_at):
+                self._done(room, noted)
+            elif not noted.bare and noted.lost_at is None:
+                noted.bare = True
+            elif noted.sent < SENDINGS:
+                noted.sent += 1
+                pause = self._pace.arrival
+                self._service.dispatch(room, self._agent_name)
+                log.info("the agent was sent to the room %r", room)
+            else:
+                self._give_up(room, noted, f"LiveKit was asked {SENDINGS} times, and no agent came")
+        except ServiceError as error:
+            self._in_vain(room, noted, str(error))
+        noted.due = time.monotonic() + pause
+
+    def _in_vain(self, room: str, noted: Noted, failure: str) -> None:
+        noted.vain += 1
+        if noted.vain >= ATTEMPTS:
+            self._give_up(room, noted, failure)
+
+    def _give_up(self, room: str, noted: Noted, failure: str) -> None:
+        self._done(room, noted)
+        if failure:
+            log.warning("the agent could not be sent to the room %r: %s", room, failure)
+            self._on_failure(room, f"the agent could not be sent to the room: {failure}")
+
+    def _done(self, room: str, noted: Noted) -> None:
+        with self._lock:
+            if self._rooms.get(room) is noted:
+                del self._rooms[room]

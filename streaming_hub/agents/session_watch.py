@@ -1,0 +1,199 @@
+"""Ends the sessions that cannot end themselves. `leases` has the rules; here are the clock and the lock.
+
+What the hub has to say by itself is kept here while the history cannot write (a full disk), and told at a later look:
+nobody else would send it again.
+
+Publishes to the hub, and tells `Recall` which rooms have lost their agent.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from streaming_hub.agents.leases import AGENT_STOPPED, Sessions
+from streaming_hub.errors import Unavailable
+from streaming_hub.events import posted as events
+from streaming_hub.events.interest import Interest
+from streaming_hub.events.stored import Limit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from streaming_hub.agents.leases import Session
+    from streaming_hub.agents.recall import Recall
+    from streaming_hub.events.posted import Event
+    from streaming_hub.stream.hub import Hub
+
+LOOK: Final = 0.5
+"""Seconds between two looks at the leases."""
+LIFE: Final = Interest(types=frozenset({"session_started", "session_ended"}))
+GONE: Final = frozenset({"failed", "stopped"})
+"""States of the agent process in which none of its sessions lives."""
+MAX_UNTOLD: Final = 1_000
+"""Events of the hub's own that wait for a history that cannot write; of more the oldest are lost."""
+HERE: Final = frozenset({"ready", "running"})
+
+log = logging.getLogger("streaming_hub.agents.leases")
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class SessionWatch:
+    """Watches the sessions that somebody answers for.
+
+    Args:
+        hub: where ends are published, and whose history tells of an earlier run.
+        recall: brings the agent back to its rooms; None where LiveKit is not configured.
+        clock: seconds that only rise.
+    """
+
+    def __init__(self, hub: Hub, recall: Recall | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._hub = hub
+        self._recall = recall
+        self._clock = clock
+        self._table = Sessions()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._telling = threading.Lock()
+        self._untold: list[Event] = []
+        ended = self._table.rebuild(self._stored(), clock())
+        self.tell([session.end() for session in ended])
+        self._look_after_leases()
+
+    def saw(self, published: Sequence[Event], *, supervised: bool) -> None:
+        """Take in events that were published.
+
+        Args:
+            published: in their order.
+            supervised: whether the agent process that the hub started sent them.
+        """
+        for event in published:
+            # Most publishers have no sessions, and must not pay for a lock.
+            if event.session_id is None:
+                continue
+            with self._lock:
+                ended = self._table.take(event, self._clock(), supervised=supervised)
+            if ended is not None and ended.supervised:
+                self._note_stopped(ended, event)
+            if self._thread is None:
+                self._look_after_leases()
+
+    def renew(self, sessions: Sequence[tuple[str, str | None]], lease: float) -> list[str]:
+        """Renew the leases of sessions (id and room); return the ids that count as ended."""
+        with self._lock:
+            now = self._clock()
+            over = [name for name, room in sessions if not self._table.renew(name, room, lease, now)]
+        self._look_after_leases()
+        return over
+
+    def process_changed(self, state: str, *, in_rooms: bool, trouble: bool = False) -> list[Event]:
+        """Take in a state of the agent process.
+
+        Args:
+            state: see streaming_hub.agents.states.
+            in_rooms: whether it works in LiveKit's rooms; not in rehearsal.
+            trouble: whether it gets no new rooms for now, though it runs.
+
+        Returns:
+            The ends of the sessions that went with it.
+        """
+        if state in HERE and in_rooms and self._recall is not None:
+            self._recall.agent_ready()
+            if trouble:
+                self._recall.takes_none()
+            else:
+                with self._lock:
+                    served = self._table.rooms
+                self._recall.takes_rooms(served)
+        if state not in GONE:
+            return []
+        if self._recall is not None:
+            self._recall.agent_gone()
+        with self._lock:
+            lost = self._table.worker_lost()
+        for session in lost:
+            self._note_lost(session)
+        return [session.end() for session in lost]
+
+    def tell(self, told: Sequence[Event]) -> None:
+        """Publish events of the hub's own, in order; those that cannot be stored now are tried again at each look."""
+        with self._telling:
+            waiting = [*self._untold, *told]
+            if not waiting:
+                return
+            try:
+                self._hub.publish(waiting)
+                self._untold = []
+            except Unavailable as error:
+                self._keep(waiting, error.detail)
+        self._look_after_leases()
+
+    def _keep(self, waiting: list[Event], why: str) -> None:
+        if len(waiting) > len(self._untold):
+            log.error("%d events of the hub's own wait to be told: %s", len(waiting), why)
+        if len(waiting) > MAX_UNTOLD:
+            log.error("%d of them are lost", len(waiting) - MAX_UNTOLD)
+        self._untold = waiting[-MAX_UNTOLD:]
+
+    def forget(self, *, room: str | None = None, session_id: str | None = None) -> None:
+        """Forget what was erased."""
+        with self._lock:
+            self._table.forget(room=room, session_id=session_id)
+        with self._telling:
+            self._untold = [
+                event
+                for event in self._untold
+                if (session_id is None or event.session_id != session_id)
+                and (room is None or event.room != room)
+            ]
+
+    def stop(self) -> None:
+        """End the looks, after a last try to tell what waits."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        self.tell([])
+
+    def _note_stopped(self, session: Session, end: Event) -> None:
+        if events.fields_of(end).get("reason") == AGENT_STOPPED:
+            self._note_lost(session)
+
+    def _note_lost(self, session: Session) -> None:
+        if self._recall is not None and session.room is not None:
+            self._recall.lost(session.room)
+
+    def _look_after_leases(self) -> None:
+        with self._lock:
+            if self._thread is None and (self._table.waiting or self._untold):
+                self._thread = threading.Thread(target=self._run, name="session-leases", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.wait(LOOK):
+            try:
+                self._look()
+            except Exception:
+                log.exception("a look at the sessions' leases failed in an unforeseen way; going on")
+
+    def _look(self) -> None:
+        with self._lock:
+            expired = self._table.expired(self._clock())
+        for session in expired:
+            # A job's process of its own has died, and the worker lives.
+            if session.supervised:
+                self._note_lost(session)
+        self.tell([session.end() for session in expired])
+
+    def _stored(self) -> Iterator[dict[str, Any]]:
+        history = self._hub.history
+        after = history.bounds.oldest - 1
+        while after < history.bounds.head:
+            page = history.since(after, LIFE, Limit())
+            yield from (_decode(entry.data) for entry in page.entries)
+            after = page.upto

@@ -1,0 +1,110 @@
+"""A stored event and its encoded frame. Pure; encoding happens here, once per event."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from streaming_hub.access import operator_only
+from streaming_hub.events import sse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streaming_hub.events.posted import Event
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """A stored event.
+
+    Attributes:
+        seq: its place in the history, from 1.
+        at: when it was appended, seconds since 1970.
+        frame: the SSE frame.
+        start: where in the frame its JSON begins; `data` is that.
+        segment: the segment of an interim transcript, which a newer interim replaces; else None.
+    """
+
+    seq: int
+    at: float
+    type: str
+    room: str | None
+    session_id: str | None
+    participant: str | None
+    operator_only: bool
+    segment: str | None
+    frame: bytes
+    start: int
+
+    @property
+    def data(self) -> bytes:
+        """The event as JSON, with `id` and `timestamp`."""
+        return self.frame[self.start : -2]
+
+    @property
+    def segment_key(self) -> tuple[str | None, ...]:
+        """What two interims share when the newer one replaces the older one."""
+        return (self.room, self.session_id, self.participant, self.segment, str(self.operator_only))
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Entries in order, and the position that a reader has reached after them."""
+
+    entries: list[Entry]
+    upto: int
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """The answer of `append`: a seq for each posted event, the entries that are new, how many were known."""
+
+    seqs: list[int]
+    new: list[Entry]
+
+    @property
+    def duplicates(self) -> int:
+        """How many of the posted events were stored before."""
+        return len(self.seqs) - len(self.new)
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """How much one page holds at most; it always holds at least one entry when there is one."""
+
+    events: int = 512
+    size: int = 128 * 1024
+
+
+def encode(epoch: str, seq: int, event: Event, now: float) -> Entry:
+    """Give an event its id and its frame.
+
+    Args:
+        epoch: the history's epoch.
+        seq: the event's place.
+        event: what was posted.
+        now: seconds since 1970; stands in for a missing timestamp.
+    """
+    event_id = b"%b-%d" % (epoch.encode("ascii"), seq)
+    stamp = b"" if event.stamped else b'"timestamp":%.6f,' % now
+    frame, start = sse.event_frame(event_id, b'{"id":"%b",%b%b' % (event_id, stamp, event.body[1:]))
+    kind = event.type
+    hidden = event.operator_only or operator_only(kind)
+    return Entry(
+        seq,
+        now,
+        kind,
+        event.room,
+        event.session_id,
+        event.participant,
+        hidden,
+        event.segment,
+        frame,
+        start,
+    )
+
+
+def without_superseded(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Strike out each interim that a newer interim of its segment, further on in the sequence, has replaced."""
+    if not any(entry.segment for entry in entries):
+        return entries
+    newest = {entry.segment_key: entry.seq for entry in entries if entry.segment}
+    return [entry for entry in entries if not entry.segment or newest[entry.segment_key] == entry.seq]

@@ -1,0 +1,85 @@
+"""The fields that every event may have, and what an event type declares. Pure.
+
+Fields that may be missing default to `UNSET`: they are then absent from the JSON and not required by the schema.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from streaming_hub.events.posted import MAX_TIMESTAMP
+
+Kind = TypeVar("Kind")
+Opt: TypeAlias = Kind | UnsetType
+"""A field that may be missing."""
+
+Text = Annotated[str, Meta(pattern=r"^[^\r\n\x00]*$")]
+"""A string that may stand in a name: no CR, LF, NUL."""
+
+
+class Declared(Struct, tag_field="type", kw_only=True):
+    """One event type.
+
+    Attributes:
+        example: an event of this type as a reader gets it, without `id`.
+    """
+
+    example: ClassVar[dict[str, Any]] = {}
+
+
+class Stored(Declared, kw_only=True):
+    """An event that the hub keeps: it may be read again, and has an id."""
+
+    id: Opt[
+        Annotated[
+            str, Meta(description="`<epoch>-<seq>`, given by the hub.", extra_json_schema={"readOnly": True})
+        ]
+    ] = UNSET
+    timestamp: Opt[
+        Annotated[
+            float,
+            Meta(
+                ge=0,
+                lt=MAX_TIMESTAMP,
+                description="When it happened, seconds since 1970; the time of arrival where it was not posted.",
+            ),
+        ]
+    ] = UNSET
+    room: Opt[Annotated[Text, Meta(description="The LiveKit room.")]] = UNSET
+    session_id: Opt[Annotated[Text, Meta(description="One run of an agent in a room.")]] = UNSET
+    participant: Opt[Annotated[Text, Meta(description="The identity of whom the event is about.")]] = UNSET
+    role: Opt[
+        Annotated[
+            Text, Meta(description="Who that is: `user`, `agent` or `system`.", examples=["user", "agent"])
+        ]
+    ] = UNSET
+    turn_id: Opt[
+        Annotated[
+            Text,
+            Meta(description="One utterance of the user and its answer; a greeting is a turn of its own."),
+        ]
+    ] = UNSET
+    event_id: Opt[
+        Annotated[
+            Text, Meta(description="The sender's own name for the event (a UUID): makes a retry harmless.")
+        ]
+    ] = UNSET
+    audience: Opt[
+        Annotated[Any, Meta(description="`operator`: viewers do not get this event.", examples=["operator"])]
+    ] = UNSET
+    truncated: Opt[
+        Annotated[
+            Any,
+            Meta(
+                description="Set by `attach` where an event would be over 64 KiB: each field that was cut, and the "
+                "bytes it had (UTF-8 of a text, else of its JSON).",
+                examples=[{"output": 126000}],
+            ),
+        ]
+    ] = UNSET
+
+
+COMMON: tuple[str, ...] = Stored.__struct_fields__
+"""Fields that every stored event may have, beside its `type`."""

@@ -1,0 +1,255 @@
+"""Event types of the conversation itself: words, voices, states. Fields and units as agent/bridge.py sends them."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from msgspec import UNSET, Meta
+
+from streaming_hub.events.types.base import Opt, Stored
+
+AgentState = Annotated[
+    str,
+    Meta(
+        description="`initializing`, `idle`, `listening`, `thinking` or `speaking`.",
+        examples=["listening", "thinking", "speaking"],
+    ),
+]
+UserState = Annotated[
+    str,
+    Meta(
+        description="`speaking`, `listening`, or `away` (silent for long).",
+        examples=["speaking", "listening"],
+    ),
+]
+
+AGENT = {
+    "room": "rehearsal",
+    "session_id": "d74c",
+    "turn_id": "d74c.t3",
+    "role": "agent",
+    "participant": "agent",
+}
+USER = {**AGENT, "role": "user", "participant": "user"}
+
+
+class Transcript(Stored, tag="transcript", kw_only=True):
+    """What somebody says. Interims of one `segment_id` each hold all words so far; the final one ends the segment."""
+
+    text: Annotated[str, Meta(description="The words.")]
+    is_final: Opt[
+        Annotated[bool, Meta(description="`false` while it is said; final where the field is missing.")]
+    ] = UNSET
+    segment_id: Opt[Annotated[str, Meta(description="What interims and their final share.")]] = UNSET
+    interrupted: Opt[Annotated[bool, Meta(description="On the agent's finals: whether it was cut off.")]] = (
+        UNSET
+    )
+    interrupted_at: Opt[Annotated[float, Meta(description="Time of the cut, seconds since 1970.")]] = UNSET
+    language: Opt[Annotated[str, Meta(description="As the speech recognition tells it.")]] = UNSET
+    speaker_id: Opt[Annotated[str, Meta(description="As the speech recognition tells it.")]] = UNSET
+
+    example: ClassVar = {
+        "type": "transcript",
+        "timestamp": 1795429993.485,
+        **USER,
+        "text": "Hello! What time is it in Paris?",
+        "is_final": True,
+        "segment_id": "d74c.s4",
+    }
+
+
+class AgentSpeechStarted(Stored, tag="agent_speech_started", kw_only=True):
+    """The agent's voice begins."""
+
+    example: ClassVar = {"type": "agent_speech_started", "timestamp": 1795429987.125, **AGENT}
+
+
+class AgentSpeechFinished(Stored, tag="agent_speech_finished", kw_only=True):
+    """The agent is silent again."""
+
+    interrupted: Opt[Annotated[bool, Meta(description="Whether the user cut in.")]] = UNSET
+
+    example: ClassVar = {
+        "type": "agent_speech_finished",
+        "timestamp": 1795429990.276,
+        **AGENT,
+        "interrupted": False,
+    }
+
+
+class UserSpeechStarted(Stored, tag="user_speech_started", kw_only=True):
+    """The user's voice was noticed."""
+
+    started_at: Opt[Annotated[float, Meta(description="Time of its first sound, seconds since 1970.")]] = (
+        UNSET
+    )
+
+    example: ClassVar = {
+        "type": "user_speech_started",
+        "timestamp": 1795429990.699,
+        **USER,
+        "started_at": 1795429990.699,
+    }
+
+
+class UserSpeechFinished(Stored, tag="user_speech_finished", kw_only=True):
+    """The user is silent."""
+
+    stopped_at: Opt[Annotated[float, Meta(description="Time of the last sound, seconds since 1970.")]] = UNSET
+
+    example: ClassVar = {
+        "type": "user_speech_finished",
+        "timestamp": 1795429993.485,
+        **USER,
+        "stopped_at": 1795429992.913,
+    }
+
+
+class Interruption(Stored, tag="interruption", kw_only=True):
+    """The user cut the agent off."""
+
+    interrupted_at: Opt[Annotated[float, Meta(description="When it stopped, seconds since 1970.")]] = UNSET
+
+    example: ClassVar = {
+        "type": "interruption",
+        "timestamp": 1795430003.644,
+        **AGENT,
+        "interrupted_at": 1795430003.644,
+    }
+
+
+class AgentFalseInterruption(Stored, tag="agent_false_interruption", kw_only=True):
+    """The noise that made the agent pause was no interruption."""
+
+    resumed: Opt[Annotated[bool, Meta(description="Whether it went on by itself.")]] = UNSET
+
+    example: ClassVar = {
+        "type": "agent_false_interruption",
+        "timestamp": 1795430003.9,
+        "room": "support-7",
+        "resumed": True,
+    }
+
+
+class UserTranscriptionTimeout(Stored, tag="user_transcription_timeout", kw_only=True):
+    """There was speech, and no words came for it."""
+
+    speech_duration: Opt[Annotated[float | None, Meta(description="How long it was, seconds.")]] = UNSET
+    started_at: Opt[Annotated[float | None, Meta(description="When it began, seconds since 1970.")]] = UNSET
+
+    example: ClassVar = {
+        "type": "user_transcription_timeout",
+        "timestamp": 1795430009.1,
+        "room": "support-7",
+        "speech_duration": 1.8,
+        "started_at": 1795430002.2,
+    }
+
+
+class AgentStateChanged(Stored, tag="agent_state", kw_only=True):
+    """What the agent does now."""
+
+    state: AgentState
+    previous: Opt[AgentState] = UNSET
+
+    example: ClassVar = {
+        "type": "agent_state",
+        "timestamp": 1795429986.695,
+        **AGENT,
+        "state": "listening",
+        "previous": "initializing",
+    }
+
+
+class UserStateChanged(Stored, tag="user_state", kw_only=True):
+    """What the user does now."""
+
+    state: UserState
+    previous: Opt[UserState] = UNSET
+
+    example: ClassVar = {
+        "type": "user_state",
+        "timestamp": 1795429990.699,
+        **USER,
+        "state": "speaking",
+        "previous": "listening",
+    }
+
+
+class Handoff(Stored, tag="handoff", kw_only=True):
+    """Another agent takes over within the session."""
+
+    old_agent: Annotated[str, Meta(description="Who spoke so far.")]
+    new_agent: Annotated[str, Meta(description="Who speaks from now on.")]
+
+    example: ClassVar = {
+        "type": "handoff",
+        "timestamp": 1795430100.2,
+        "room": "support-7",
+        "old_agent": "greeter",
+        "new_agent": "billing",
+    }
+
+
+class AgentReady(Stored, tag="agent_ready", kw_only=True):
+    """The agent can take a conversation."""
+
+    message: Opt[Annotated[str, Meta(description="A sentence for people.")]] = UNSET
+
+    example: ClassVar = {
+        "type": "agent_ready",
+        "message": "Voice agent is ready and listening",
+        "timestamp": 1795429986.487,
+    }
+
+
+class SessionStarted(Stored, tag="session_started", kw_only=True):
+    """A session begins; the first event with its `session_id`."""
+
+    lease: Opt[
+        Annotated[float, Meta(description="Seconds in which its agent promises to say again that it lives.")]
+    ] = UNSET
+    supervised: Opt[
+        Annotated[bool, Meta(description="Whether the hub started that agent and sees its end by itself.")]
+    ] = UNSET
+
+    example: ClassVar = {
+        "type": "session_started",
+        "timestamp": 1795429986.66,
+        "room": "rehearsal",
+        "session_id": "d74c",
+    }
+
+
+class SessionEnded(Stored, tag="session_ended", kw_only=True):
+    """The session is over; nothing with its `session_id` follows."""
+
+    reason: Opt[
+        Annotated[
+            str,
+            Meta(
+                description="Such as `participant_disconnected`, `room_disconnected`, `agent_stopped`, "
+                "`conversation_over`, `worker_lost`, `lease_expired`, `error`, or LiveKit's own word for it.",
+                examples=["participant_disconnected", "agent_stopped", "error"],
+            ),
+        ]
+    ] = UNSET
+    disconnect_reason: Opt[
+        Annotated[
+            str,
+            Meta(
+                description="LiveKit's own reason for the end of the user's or the agent's connection.",
+                examples=["client_initiated", "connection_timeout"],
+            ),
+        ]
+    ] = UNSET
+    source: Opt[Annotated[str, Meta(description="With an error: which part failed.")]] = UNSET
+    message: Opt[Annotated[str, Meta(description="With an error: what it said.")]] = UNSET
+
+    example: ClassVar = {
+        "type": "session_ended",
+        "timestamp": 1795430014.03,
+        "room": "rehearsal",
+        "session_id": "d74c",
+        "reason": "conversation_over",
+    }

@@ -1,0 +1,196 @@
+"""Event types that only operators see: tools, latencies, usage, errors. Fields as agent/bridge.py sends them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from msgspec import UNSET, Meta
+
+from streaming_hub.events.types.base import Opt, Stored
+
+CallId = Annotated[str, Meta(description="What the events of one call share.")]
+
+_CALL = {"room": "rehearsal", "session_id": "d74c", "turn_id": "d74c.t3", "call_id": "call_a99c25baafb8"}
+
+
+class ToolCallStarted(Stored, tag="tool_call_started", kw_only=True):
+    """The model calls a function."""
+
+    call_id: CallId
+    name: Annotated[str, Meta(description="The function's name.")]
+    arguments: Annotated[Any, Meta(description="An object, or the model's own text where that is not JSON.")]
+
+    example: ClassVar = {
+        "type": "tool_call_started",
+        "timestamp": 1795429993.747,
+        **_CALL,
+        "name": "current_time",
+        "arguments": {"time_zone": "Europe/Paris"},
+    }
+
+
+class ToolCallUpdated(Stored, tag="tool_call_updated", kw_only=True):
+    """A long call tells how far it is."""
+
+    call_id: CallId
+    message: Annotated[Any, Meta(description="What it tells.")]
+    silent: Opt[Annotated[bool, Meta(description="Whether the agent keeps it to itself.")]] = UNSET
+
+    example: ClassVar = {
+        "type": "tool_call_updated",
+        "timestamp": 1795429995.1,
+        **_CALL,
+        "message": "still searching",
+        "silent": False,
+    }
+
+
+class ToolCallFinished(Stored, tag="tool_call_finished", kw_only=True):
+    """A function's answer, or why there is none."""
+
+    call_id: CallId
+    status: Annotated[Literal["done", "error", "cancelled"], Meta(description="How it ended.")]
+    name: Opt[Annotated[str, Meta(description="The function's name.")]] = UNSET
+    output: Opt[Annotated[Any, Meta(description="What it returned, as JSON, or the error's text.")]] = UNSET
+    handoff: Opt[Annotated[str, Meta(description="The agent that it hands the conversation over to.")]] = (
+        UNSET
+    )
+    duration: Opt[Annotated[float, Meta(description="How long it took, seconds.")]] = UNSET
+
+    example: ClassVar = {
+        "type": "tool_call_finished",
+        "timestamp": 1795429993.754,
+        **_CALL,
+        "name": "current_time",
+        "status": "done",
+        "output": "Monday, 23 November 2026, 11:33",
+        "duration": 0.0075,
+    }
+
+
+class TurnMetrics(Stored, tag="turn_metrics", kw_only=True):
+    """How long the parts of a turn took, by LiveKit's own names; only what was measured is there.
+
+    One event tells the user's part (`role`: `user`), one the agent's.
+    """
+
+    e2e_latency: Opt[
+        Annotated[
+            float, Meta(description="Seconds from the end of the user's speech to the agent's first sound.")
+        ]
+    ] = UNSET
+    transcription_delay: Opt[
+        Annotated[float, Meta(description="Seconds from the end of speech to the final transcript.")]
+    ] = UNSET
+    end_of_turn_delay: Opt[
+        Annotated[
+            float, Meta(description="Seconds from the end of speech to the decision that the turn is over.")
+        ]
+    ] = UNSET
+    on_user_turn_completed_delay: Opt[
+        Annotated[float, Meta(description="Seconds spent in the agent's own hook of that name.")]
+    ] = UNSET
+    llm_node_ttft: Opt[Annotated[float, Meta(description="Seconds to the language model's first token.")]] = (
+        UNSET
+    )
+    llm_node_ttfs: Opt[Annotated[float, Meta(description="Seconds to its first sentence.")]] = UNSET
+    llm_node_tps: Opt[Annotated[float, Meta(description="Its speed, tokens per second.")]] = UNSET
+    tts_node_ttfb: Opt[Annotated[float, Meta(description="Seconds to the first byte of speech.")]] = UNSET
+    playback_latency: Opt[Annotated[float, Meta(description="Seconds from there to the first sound.")]] = (
+        UNSET
+    )
+    started_speaking_at: Opt[
+        Annotated[float, Meta(description="When the speech that this is about began, seconds since 1970.")]
+    ] = UNSET
+    stopped_speaking_at: Opt[Annotated[float, Meta(description="When it ended, seconds since 1970.")]] = UNSET
+    interrupted_at: Opt[
+        Annotated[float, Meta(description="When it was cut off, if it was, seconds since 1970.")]
+    ] = UNSET
+    stt_metadata: Opt[Annotated[Any, Meta(description="Name and provider of the speech recognition.")]] = (
+        UNSET
+    )
+    llm_metadata: Opt[Annotated[Any, Meta(description="Name and provider of the language model.")]] = UNSET
+    tts_metadata: Opt[Annotated[Any, Meta(description="Name and provider of the speech synthesis.")]] = UNSET
+    segment_id: Opt[Annotated[str, Meta(description="On the agent's: the transcript it belongs to.")]] = UNSET
+
+    example: ClassVar = {
+        "type": "turn_metrics",
+        "timestamp": 1795429997.255,
+        "room": "rehearsal",
+        "session_id": "d74c",
+        "turn_id": "d74c.t3",
+        "role": "agent",
+        "participant": "agent",
+        "segment_id": "d74c.s5",
+        "e2e_latency": 1.42,
+        "llm_node_ttft": 0.151,
+        "tts_node_ttfb": 0.124,
+        "playback_latency": 0.00005,
+    }
+
+
+class Usage(Stored, tag="usage", kw_only=True):
+    """What the models have used in the session so far; sent when it has changed."""
+
+    model_usage: Annotated[
+        list[dict[str, Any]],
+        Meta(
+            description="One entry for each model, in LiveKit's own words: tokens, characters, seconds of audio."
+        ),
+    ]
+
+    example: ClassVar = {
+        "type": "usage",
+        "timestamp": 1795429987.106,
+        "room": "rehearsal",
+        "session_id": "d74c",
+        "model_usage": [
+            {
+                "type": "llm_usage",
+                "provider": "openai",
+                "model": "gpt-4.1-mini",
+                "input_tokens": 48,
+                "output_tokens": 12,
+            }
+        ],
+    }
+
+
+class Error(Stored, tag="error", kw_only=True):
+    """Something failed."""
+
+    source: Annotated[
+        str,
+        Meta(
+            description="Which part: `llm`, `stt`, `tts`, `realtime_model`, `room`, `worker`, `dispatch` or another.",
+            examples=["llm", "stt", "tts", "worker"],
+        ),
+    ]
+    message: Annotated[str, Meta(description="What it said.")]
+    recoverable: Annotated[bool, Meta(description="Whether it is tried again.")]
+    label: Opt[Annotated[str, Meta(description="Which plugin.")]] = UNSET
+
+    example: ClassVar = {
+        "type": "error",
+        "timestamp": 1795430020.3,
+        "room": "support-7",
+        "session_id": "b1f0",
+        "source": "llm",
+        "label": "livekit.plugins.openai.llm.LLM",
+        "message": "APIStatusError('the model is overloaded')",
+        "recoverable": True,
+    }
+
+
+class EventsDropped(Stored, tag="events_dropped", kw_only=True):
+    """The agent's side could not keep so many events. It stands where they would have stood."""
+
+    count: Annotated[int, Meta(ge=1, description="How many.")]
+    reason: Opt[Annotated[str, Meta(description="Why.")]] = UNSET
+
+    example: ClassVar = {
+        "type": "events_dropped",
+        "timestamp": 1795430300.0,
+        "count": 12,
+        "reason": "the spool is full",
+    }

@@ -1,0 +1,79 @@
+"""Event types made from livekit-server's own webhooks. Fields as streaming_hub/livekit/webhooks.py makes them."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from msgspec import UNSET, Meta
+
+from streaming_hub.events.types.base import Opt, Stored
+
+
+class OfRoom(Stored, kw_only=True):
+    """What all of them tell."""
+
+    created_at: Opt[
+        Annotated[int, Meta(ge=0, description="When LiveKit made the webhook, whole seconds since 1970.")]
+    ] = UNSET
+    room_sid: Opt[Annotated[str, Meta(description="LiveKit's id of the room.")]] = UNSET
+
+
+class OfParticipant(OfRoom, kw_only=True):
+    """What is told of a participant."""
+
+    name: Opt[Annotated[str, Meta(description="The name to show.")]] = UNSET
+    participant_sid: Opt[Annotated[str, Meta(description="LiveKit's id of the participant.")]] = UNSET
+    kind: Opt[
+        Annotated[
+            str,
+            Meta(
+                description="LiveKit's kind: `standard`, `agent`, `sip`, `egress`...",
+                examples=["standard", "agent"],
+            ),
+        ]
+    ] = UNSET
+    reason: Opt[Annotated[str, Meta(description="Why they left, in LiveKit's words.")]] = UNSET
+
+
+class RoomStarted(OfRoom, tag="room_started", kw_only=True):
+    """The room is open."""
+
+    example: ClassVar = {
+        "type": "room_started",
+        "timestamp": 1795429980.2,
+        "room": "support-7",
+        "created_at": 1795429980,
+    }
+
+
+class ParticipantJoined(OfParticipant, tag="participant_joined", kw_only=True):
+    """Somebody came in."""
+
+    example: ClassVar = {
+        "type": "participant_joined",
+        "timestamp": 1795429981.1,
+        "room": "support-7",
+        "participant": "alice",
+        "kind": "standard",
+        "role": "user",
+    }
+
+
+class ParticipantLeft(OfParticipant, tag="participant_left", kw_only=True):
+    """Somebody went."""
+
+    example: ClassVar = {
+        "type": "participant_left",
+        "timestamp": 1795430300.4,
+        "room": "support-7",
+        "participant": "alice",
+        "kind": "standard",
+        "role": "user",
+        "reason": "client_initiated",
+    }
+
+
+class RoomFinished(OfRoom, tag="room_finished", kw_only=True):
+    """The room is closed."""
+
+    example: ClassVar = {"type": "room_finished", "timestamp": 1795430320.1, "room": "support-7"}

@@ -1,0 +1,159 @@
+"""Event types that the server alone makes: the agent process (stored), and control events (never stored)."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import UNSET, Meta
+
+from streaming_hub.events.cursor import ResetReason
+from streaming_hub.events.types.base import Declared, Opt, Stored
+from streaming_hub.events.types.snapshot import SnapshotRoom
+
+ProcessState = Literal["starting", "ready", "running", "draining", "stopped", "failed"]
+WhyReset = Annotated[
+    ResetReason,
+    Meta(description="`expired`: not stored any more; `foreign`: of another history; `future`; `malformed`."),
+]
+RoomStates = Annotated[list[SnapshotRoom], Meta(description="As `GET /api/rooms/NAME` tells it.")]
+
+
+class AgentProcess(Stored, tag="agent_process", kw_only=True):
+    """What the agent process does."""
+
+    state: Annotated[ProcessState, Meta(description="`running` while a session is live.")]
+    pid: Annotated[int | None, Meta(description="The process; null where there is none.")]
+    exit: Annotated[
+        int | str | None,
+        Meta(description="Its exit code, or the name of the signal that ended it; else null."),
+    ]
+    reason: Annotated[
+        str | None,
+        Meta(
+            description="One sentence: why it failed; with `ready` and `running` why new rooms get no agent for now; "
+            "else null."
+        ),
+    ]
+    log: Opt[
+        Annotated[list[str], Meta(description="With `failed`: its last log lines, without secrets.")]
+    ] = UNSET
+    restart_in: Opt[
+        Annotated[
+            float | None,
+            Meta(description="With `failed`: seconds until it is started again; null if it is not."),
+        ]
+    ] = UNSET
+
+    example: ClassVar = {
+        "type": "agent_process",
+        "timestamp": 1795429982.975,
+        "state": "ready",
+        "pid": 29191,
+        "exit": None,
+        "reason": None,
+    }
+
+
+class Connected(Declared, tag="connected", kw_only=True):
+    """The first event of every stream."""
+
+    client_id: Annotated[str, Meta(description="A name for this stream, made up by the server.")]
+    cursor: Annotated[
+        str, Meta(description="The position after which the stream goes on; a valid `Last-Event-ID`.")
+    ]
+    server_time: Annotated[float, Meta(description="The server's clock, seconds since 1970.")]
+    heartbeat: Annotated[float, Meta(description="Seconds between two heartbeats.")]
+    ignored: Opt[
+        Annotated[
+            list[str],
+            Meta(description="Parameters of the request that nothing reads: misspelt filters, perhaps."),
+        ]
+    ] = UNSET
+    warnings: Opt[
+        Annotated[
+            list[str],
+            Meta(
+                description="Sentences about filters whose values look like mistakes: they match nothing, perhaps."
+            ),
+        ]
+    ] = UNSET
+
+    example: ClassVar = {
+        "type": "connected",
+        "client_id": "baa8a9e5618bf077",
+        "cursor": "4fdd2f42-0",
+        "server_time": 1795429982.45,
+        "heartbeat": 15.0,
+    }
+
+
+class Heartbeat(Declared, tag="heartbeat", kw_only=True):
+    """Says that the stream lives. Its `id:` line is the stream's own position."""
+
+    timestamp: Annotated[float, Meta(description="The server's clock, seconds since 1970.")]
+
+    example: ClassVar = {"type": "heartbeat", "timestamp": 1795429997.48}
+
+
+class Snapshot(Declared, tag="snapshot", kw_only=True):
+    """The present state of the rooms, asked for with `snapshot=1`; several events where one would be too long."""
+
+    as_of: Annotated[str, Meta(description="The position that it is the state at.")]
+    part: Annotated[int, Meta(ge=1, description="Which of them it is.")]
+    more: Annotated[bool, Meta(description="Whether another part follows, with other rooms.")]
+    rooms: RoomStates
+
+    example: ClassVar = {
+        "type": "snapshot",
+        "as_of": "4fdd2f42-484",
+        "part": 1,
+        "more": False,
+        "rooms": [
+            {
+                "room": "rehearsal",
+                "last_seq": 484,
+                "updated": 1795430083.31,
+                "participants": [{"identity": "user", "role": "user"}],
+                "agent_state": "listening",
+                "speaking": [],
+                "user_state": "listening",
+                "turn": None,
+                "transcript": [],
+                "sessions": [{"session_id": "d74c", "started": 1795429986.66}],
+            }
+        ],
+    }
+
+
+class StreamReset(Declared, tag="stream_reset", kw_only=True):
+    """The stream cannot go on where it was asked to, or had to skip something. What is still stored follows."""
+
+    reason: WhyReset
+    requested: Annotated[str, Meta(description="The cursor as it was sent, shortened.")]
+    oldest: Annotated[str | None, Meta(description="The first stored id; null where nothing is stored.")]
+    missed: Annotated[
+        int | None, Meta(description="How many events are missed; null where it cannot be known.")
+    ]
+
+    example: ClassVar = {
+        "type": "stream_reset",
+        "reason": "expired",
+        "requested": "4fdd2f42-17",
+        "oldest": "4fdd2f42-31",
+        "missed": 13,
+    }
+
+
+class Goodbye(Declared, tag="goodbye", kw_only=True):
+    """The last event of a stream that the server ends."""
+
+    reason: Annotated[
+        str,
+        Meta(
+            description="`draining`, `too_many_clients`, `ticket_expired` or `credential_expired`.",
+            examples=["draining", "ticket_expired"],
+        ),
+    ]
+    retry_ms: Annotated[int, Meta(ge=0, description="When to come back, milliseconds.")]
+
+    example: ClassVar = {"type": "goodbye", "reason": "draining", "retry_ms": 3120}

@@ -1,0 +1,128 @@
+"""Where events are kept: one interface, several stores. `open_history` chooses by the setting.
+
+A history gives out sequence numbers, remembers `event_id`s for as long as it stores their events, and forgets by
+count and age. Nothing here knows clients or sockets. Time is an argument.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from streaming_hub.errors import SettingsError
+from streaming_hub.history.memory import MemoryHistory
+from streaming_hub.history.sqlite import SqliteHistory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streaming_hub.events.interest import Interest
+    from streaming_hub.events.posted import Event
+    from streaming_hub.events.stored import (
+        Appended,
+        Entry,
+        Limit,
+        Page,
+    )
+    from streaming_hub.history.bounds import Bounds
+    from streaming_hub.settings import Settings
+
+__all__ = ["History", "open_history"]
+
+
+class History(Protocol):
+    """The interface of every store.
+
+    `append`, `recent`, `trim`, `erase` and `close` belong to one thread; `since`, `before`,
+    `position_before` and `checkpoint` may wait for a disk and may be called from any.
+    """
+
+    bounds: Bounds
+    on_disk: bool
+    """Whether `since`, `before` and `position_before` may wait for a disk."""
+
+    @property
+    def first_row(self) -> int:
+        """The lowest sequence number that is held, be it one that has expired and only waits to be removed."""
+
+    def append(self, events: Sequence[Event], now: float) -> Appended:
+        """Store the events that are new, all or none; they are durable when this returns.
+
+        Raises:
+            Unavailable: the store cannot be written to; nothing was stored.
+        """
+
+    def recent(self, after: int, interest: Interest, limit: Limit) -> Page | None:
+        """Return what follows a position, from memory; None when the disk must be asked.
+
+        It looks at so many events only: a page may be empty and yet end below the head.
+        """
+
+    def since(self, after: int, interest: Interest, limit: Limit) -> Page:
+        """Return what follows a position."""
+
+    def before(self, seq: int, interest: Interest, limit: Limit) -> list[Entry]:
+        """Return the last matching entries below a sequence number, in order."""
+
+    def position_before(self, seq: int, interest: Interest, count: int) -> int | None:
+        """Return the position after which the last matching events below a sequence number come.
+
+        Args:
+            seq: the sequence number.
+            interest: what matches.
+            count: how many events, at least 1; where there are fewer it is the position before the first.
+
+        Returns:
+            None where nothing matches.
+        """
+
+    def erase(self, *, span: tuple[int, int], room: str | None = None, session_id: str | None = None) -> int:
+        """Remove a room's or a session's events; return how many there were.
+
+        They are in no file any more after the next `checkpoint` that no reader holds up.
+
+        Args:
+            span: between these sequence numbers, both included; it takes time by their distance.
+            room: whose events.
+            session_id: or this session's.
+
+        Raises:
+            Unavailable: the store cannot be written to; nothing was removed.
+        """
+
+    def trim(self, now: float) -> bool:
+        """Forget a little of what is over count or age; return whether there is more to forget."""
+
+    def checkpoint(self) -> None:
+        """Do the store's own housekeeping."""
+
+    def close(self) -> None:
+        """Release files; the history cannot be used afterwards."""
+
+
+def open_history(settings: Settings, now: float) -> History:
+    """Open the history that the settings name.
+
+    Args:
+        settings: `history`, `history_max_events`, `history_max_age`, `history_sync`.
+        now: seconds since 1970.
+
+    Raises:
+        SettingsError: a kind of store that this version does not have.
+        StorageError: the store cannot be opened.
+    """
+    kind, _, rest = settings.history.partition("://")
+    if kind == "memory":
+        return MemoryHistory(settings.history_max_events, settings.history_max_age)
+    if kind == "sqlite":
+        return SqliteHistory(
+            Path(rest.removeprefix("/")),
+            max_events=settings.history_max_events,
+            max_age=settings.history_max_age,
+            sync=settings.history_sync,
+            now=now,
+        )
+    raise SettingsError(
+        f"STREAM_HISTORY={settings.history!r}: this version keeps events in sqlite:///PATH or memory://; "
+        "several processes on one Redis are not there yet."
+    )

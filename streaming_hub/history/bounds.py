@@ -1,0 +1,50 @@
+"""Which sequence numbers a history still has, and which it may forget. Pure: no I/O, time is an argument."""
+
+from __future__ import annotations
+
+from streaming_hub.events.cursor import Range
+
+
+class Bounds:
+    """Epoch, head and oldest of one history, and the range in which events were erased.
+
+    Args:
+        epoch: the history's name, `[A-Za-z0-9]`.
+        head: the last sequence number that was given out; 0 in a new history.
+        oldest: the first stored one; head + 1 when nothing is stored.
+        max_events: how many sequence numbers back from the head are kept.
+        erased: lowest and highest sequence number that was ever erased, or None.
+    """
+
+    def __init__(
+        self, epoch: str, *, head: int, oldest: int, max_events: int, erased: tuple[int, int] | None = None
+    ) -> None:
+        self.epoch = epoch
+        self.head = head
+        self.oldest = oldest
+        self.erased = erased
+        self.max_events = max_events
+
+    def range(self) -> Range:
+        """Return what cursors are held against."""
+        return Range(self.epoch, self.oldest, self.head)
+
+    def floor(self) -> int:
+        """Return the lowest sequence number that the count allows to keep."""
+        return self.head - self.max_events + 1
+
+    def note_erased(self, seqs: list[int]) -> None:
+        """Widen the erased range by these sequence numbers."""
+        if seqs:
+            low, high = self.erased or (seqs[0], seqs[0])
+            self.erased = (min(low, *seqs), max(high, *seqs))
+
+    def gaps_from(self, seq: int) -> bool:
+        """Tell whether erased events may lie at or above this sequence number."""
+        return self.erased is not None and self.erased[1] >= seq
+
+    def missed(self, position: int) -> int | None:
+        """Return how many events a reader at `position` can no longer get; None when some were erased."""
+        if self.erased is not None and self.erased[0] < self.oldest and self.erased[1] > position:
+            return None
+        return max(0, self.oldest - 1 - position)

@@ -1,0 +1,89 @@
+"""What has to be done now and then: forget old events in small steps, and let the store tidy up."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streaming_hub.stream.hub import Hub
+
+log = logging.getLogger("streaming_hub.history")
+
+PAUSE: Final = 1.0
+"""Seconds between two rounds when there is nothing more to forget."""
+STEP_PAUSE: Final = 0.02
+"""Seconds between two small steps of one round, in which others may publish."""
+SHORTEST_PAUSE: Final = STEP_PAUSE / 16
+STEPS: Final = 50
+"""Steps of one round, at most. Who publishes as fast as this forgets must not keep it from the store's own needs."""
+
+
+class Housekeeper:
+    """A thread (a greenlet under gevent) that looks after the history.
+
+    Args:
+        hub: whose history it is.
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._offload: Callable[[Callable[[], None]], Any] = at_once
+
+    def start(self, offload: Callable[[Callable[[], None]], Any] | None = None) -> None:
+        """Begin; a second call does nothing.
+
+        Args:
+            offload: runs a function that waits for the disk, off the thread that serves requests.
+        """
+        if self._thread is not None:
+            return
+        self._offload = offload or at_once
+        self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout: float = 1.0) -> None:
+        """End, and wait until the round that is under way has ended.
+
+        Args:
+            timeout: seconds; a disk that takes longer is not waited for.
+        """
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        pause, step_pause = PAUSE, STEP_PAUSE
+        while not self._stop.wait(pause):
+            more = False
+            try:
+                more = self._forget_a_round(step_pause)
+                self._offload(self._hub.history.checkpoint)
+            except Exception:
+                log.exception("the history could not be looked after; the next round tries again")
+            # More comes in than is forgotten: faster, until all is done.
+            step_pause = max(step_pause / 2, SHORTEST_PAUSE) if more else STEP_PAUSE
+            pause = step_pause if more else PAUSE
+
+    def _forget_a_round(self, pause: float) -> bool:
+        """Go so many steps; tell whether there is more to forget."""
+        for _ in range(STEPS):
+            if not self._forget_a_little():
+                return False
+            if self._stop.wait(pause):
+                return False
+        return True
+
+    def _forget_a_little(self) -> bool:
+        with self._hub.lock:
+            return self._hub.history.trim(self._hub.clock())
+
+
+def at_once(function: Callable[[], Any]) -> Any:
+    """Run a function here and now, where there is nobody to wait for the disk instead."""
+    return function()

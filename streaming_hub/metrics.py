@@ -1,0 +1,187 @@
+"""What the hub tells Prometheus. Everything is read when it is asked for: counting costs nothing but the counts.
+
+Names and units follow Prometheus's conventions; docs/metrics.md lists them all, and a test keeps the two equal.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    StateSetMetricFamily,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from streaming_hub import __version__
+from streaming_hub.agents.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from prometheus_client.metrics_core import Metric
+
+    from streaming_hub.stream.hub import Hub
+    from streaming_hub.stream.latency import Latency
+
+STATES: Final = tuple(state.value for state in State)
+
+
+class Sources(Protocol):
+    """Where the figures are read: streaming_hub.services.Services."""
+
+    hub: Hub
+    publishing: Latency
+    max_clients: int
+    draining: bool
+
+    @property
+    def refusals(self) -> Mapping[int, int]:
+        """Return how many requests were refused, by status."""
+
+    @property
+    def writer(self) -> Any:
+        """Return who sends to the streams' sockets and has `stats`, or None."""
+
+    @property
+    def supervisor(self) -> Any:
+        """Return who runs the agent process and has a `status`."""
+
+
+class HubCollector(Collector):
+    """Reads one hub's figures.
+
+    Args:
+        sources: the hub's services.
+    """
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+
+    def describe(self) -> Iterable[Metric]:
+        """Name the metrics without reading them."""
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield every metric with its present values."""
+        sources = self._sources
+        yield InfoMetricFamily("hub_build", "The hub's version.", {"version": __version__})
+        yield from _clients(sources)
+        yield from _events(sources.hub)
+        yield _by_label("hub_refusals", "Requests that were refused.", "status", sources.refusals)
+        yield _histogram(
+            "hub_publish_duration_seconds",
+            "From an accepted publishing request to its answer, without the network.",
+            sources.publishing,
+        )
+        yield _histogram(
+            "hub_delivery_duration_seconds",
+            "From storing an event until every client that keeps up was sent it; one observation for each sweep.",
+            sources.hub.delivery,
+        )
+        yield from _history(sources.hub)
+        yield from _agent(sources.supervisor)
+        yield _gauge("hub_draining", "1 while the server is about to stop.", int(sources.draining))
+
+
+class Metrics:
+    """The hub's metrics and those of its process.
+
+    Args:
+        sources: the hub's services.
+    """
+
+    def __init__(self, sources: Sources) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(HubCollector(sources))
+        ProcessCollector(registry=self._registry)
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """Return the metrics as text, and its content type.
+
+        Args:
+            accept: the request's Accept header: OpenMetrics, or Prometheus's older format.
+        """
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+
+def _clients(sources: Sources) -> Iterable[Metric]:
+    subscribers = sources.hub.subscribers()
+    yield _gauge("hub_clients", "Open streams.", len(subscribers))
+    yield _gauge("hub_clients_limit", "How many streams may be open.", sources.max_clients)
+    yield _gauge(
+        "hub_clients_behind",
+        "Open streams that read from the history, because they start or because they are slow.",
+        sum(not subscriber.live for subscriber in subscribers),
+    )
+    yield _gauge(
+        "hub_queue_events", "Events that wait for clients, all queues.", sum(s.waiting for s in subscribers)
+    )
+    yield _gauge(
+        "hub_queue_bytes",
+        "Bytes that wait for clients, all queues.",
+        sum(s.waiting_bytes for s in subscribers),
+    )
+    stats = sources.writer.stats if sources.writer is not None else None
+    ends = {"hung_up": stats.hung_up, "stalled": stats.stalled} if stats is not None else {}
+    yield _counter(
+        "hub_streams_opened", "Streams that were opened.", stats.opened if stats is not None else 0
+    )
+    yield _by_label(
+        "hub_streams_ended", "Streams whose client left, or took nothing for too long.", "reason", ends
+    )
+
+
+def _events(hub: Hub) -> Iterable[Metric]:
+    counters = hub.counters
+    yield _by_label("hub_events", "Events that were stored.", "type", counters.events)
+    yield _counter(
+        "hub_events_duplicate", "Events that were posted again and not stored again.", counters.duplicates
+    )
+    yield _counter("hub_deliveries", "Events that were handed to clients.", counters.deliveries)
+    yield _counter(
+        "hub_queue_drops",
+        "Full queues that were dropped; their clients go on from the history.",
+        counters.drops,
+    )
+    yield _counter("hub_stream_resets", "Cursors that could not be honoured.", counters.resets)
+
+
+def _history(hub: Hub) -> Iterable[Metric]:
+    bounds = hub.history.bounds
+    yield _gauge("hub_history_head", "The last sequence number that was given out.", bounds.head)
+    yield _gauge("hub_history_oldest", "The first sequence number that is stored.", bounds.oldest)
+
+
+def _agent(agent: Any) -> Iterable[Metric]:
+    status = agent.status()
+    states = {state: state == status.state.value for state in STATES}
+    yield StateSetMetricFamily("hub_agent_state", "The state of the agent process.", states)
+    yield _gauge("hub_agent_sessions", "Sessions that the agent process has told of.", status.sessions)
+    yield _gauge("hub_agent_restarts", "Automatic restarts since an operator started it.", status.restarts)
+    yield _gauge("hub_agent_uptime_seconds", "Age of the agent process; 0 when there is none.", status.uptime)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value)
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(name, text, value)
+
+
+def _by_label(name: str, text: str, label: str, values: Mapping[Any, float]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for key, value in sorted(values.items()):
+        family.add_metric([str(key)], value)
+    return family
+
+
+def _histogram(name: str, text: str, latency: Latency) -> Metric:
+    return HistogramMetricFamily(name, text, buckets=latency.buckets(), sum_value=latency.total)

@@ -1,0 +1,238 @@
+"""What the views work with, put together once per application. The only place where the parts meet."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+import threading
+import time
+from collections import Counter
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+from flask import current_app
+
+from streaming_hub.access import Authenticator
+from streaming_hub.access.address import TrustedProxies
+from streaming_hub.access.limits import Limits
+from streaming_hub.agents import Supervisor
+from streaming_hub.agents.recall import Recall
+from streaming_hub.agents.session_watch import SessionWatch
+from streaming_hub.agents.spool_folder import private_folder
+from streaming_hub.events import posted
+from streaming_hub.events.redaction import Redaction
+from streaming_hub.history import open_history
+from streaming_hub.history.housekeeper import Housekeeper, at_once
+from streaming_hub.livekit.server_api import Service
+from streaming_hub.livekit.tokens import Minter
+from streaming_hub.logs import Gate
+from streaming_hub.metrics import Metrics
+from streaming_hub.rooms.current import RoomStates
+from streaming_hub.stream.hub import Hub
+from streaming_hub.stream.latency import Latency
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from flask import Flask
+
+    from streaming_hub.settings import Settings
+    from streaming_hub.stream.writer import Writer
+
+Read = TypeVar("Read")
+
+DRAIN_BUDGET: Final = 8.5
+"""Seconds for the agent's end and the streams' goodbyes together; what follows takes less than 1.5 s."""
+LOOK_UPS: Final = 2
+"""Replays whose beginning is looked for at the same time: a long one's takes a tenth of a second of a processor, and
+hundreds together kept whoever else reads from the disk waiting for ten."""
+AGENT_BUDGET: Final = 4.0
+"""Seconds that the agent has for its last words when the server stops; then it is killed."""
+REFUSALS_TOLD_PER_SECOND: Final = 20
+"""Lines that the audit gets of refused requests: anybody can send those, and a flood must not fill a disk."""
+EXTENSION = "streaming-hub"
+
+
+class Services:
+    """The parts of one hub.
+
+    Args:
+        settings: what the operator chose.
+        clock: seconds since 1970.
+        agent_command: what runs as the agent; the project's own worker by default.
+
+    Attributes:
+        url: where the agent process reaches the server; set when the port is known.
+        max_clients: how many streams may be open; the descriptors may allow fewer than the setting.
+        publishing: how long accepted publishing requests took, without the network.
+        writer: who serves the streams, where the server hands them over.
+        refusals: how many requests were refused, by status.
+        refusals_told: which of them get a line in the audit.
+        replay_look_ups: held while a replay's beginning is looked for.
+        draining: whether the server is about to stop: new streams and foreign events are refused.
+
+    Raises:
+        SettingsError, StorageError: the server cannot start.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.time,
+        agent_command: Sequence[str] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.started_at = clock()
+        self.url = f"http://127.0.0.1:{settings.port}"
+        self.draining = False
+        self.agent_key = secrets.token_urlsafe(24)
+        self.authenticator = _authenticator(settings, self.agent_key)
+        self.redact = Redaction(settings.redact) if settings.redact else None
+        self.max_clients = settings.max_clients
+        self.proxies = TrustedProxies(settings.trusted_proxies)
+        self.limits = Limits(settings)
+        self.refusals: Counter[int] = Counter()
+        self.refusals_told = Gate(REFUSALS_TOLD_PER_SECOND, time.monotonic)
+        self.publishing = Latency()
+        self.writer: Writer | None = None
+        self.history = open_history(settings, clock())
+        self.hub = Hub(self.history, queue_size=settings.queue_size, clock=clock)
+        self.replay_look_ups = threading.Semaphore(LOOK_UPS)
+        self.offload: Callable[[Callable[[], Any]], Any] = at_once
+        self.rooms = RoomStates(self.hub, self.read)
+        self.minter = _minter(settings)
+        self.recall = _recall(self)
+        self.sessions = SessionWatch(self.hub, self.recall)
+        self.supervisor = _supervisor(self, agent_command)
+        self.housekeeper = Housekeeper(self.hub)
+        self.metrics = Metrics(self)
+        self._stopped = threading.Event()
+
+    @cached_property
+    def spool_folder(self) -> Path:
+        """Where the agent process keeps what it cannot deliver at once."""
+        return _spool_folder(self.settings)
+
+    def start(self, offload: Callable[[Callable[[], Any]], Any]) -> None:
+        """Begin what goes on beside the requests.
+
+        Args:
+            offload: runs a function that may wait for the disk off the thread that serves requests, and waits for it.
+        """
+        self.offload = offload
+        self.housekeeper.start(offload)
+
+    def read(self, function: Callable[[], Read]) -> Read:
+        """Read from the history, off the serving thread where that may wait for a disk."""
+        return cast("Read", self.offload(function)) if self.history.on_disk else function()
+
+    def stop(self, say_goodbye: Callable[[float], None] = lambda _seconds: None) -> None:
+        """End in order, within 10 s: the agent with its last words, then the streams, then the history.
+
+        Args:
+            say_goodbye: ends the open streams, spread over so many seconds.
+        """
+        if self._stopped.is_set():
+            return
+        self._stopped.set()
+        self.draining = True
+        until = time.monotonic() + DRAIN_BUDGET
+        if self.recall is not None:
+            self.recall.stop()
+        self.supervisor.close(AGENT_BUDGET)
+        self.sessions.stop()
+        say_goodbye(max(0.0, min(self.settings.drain, until - time.monotonic())))
+        self.housekeeper.stop()
+        self.history.close()
+
+    def publish_process_state(self, change: dict[str, Any]) -> None:
+        """Tell a change of the agent process on the stream, and the end of the sessions that went with it."""
+        in_rooms = self.supervisor.status().mode == "livekit"
+        trouble = change["reason"] is not None
+        ends = self.sessions.process_changed(change["state"], in_rooms=in_rooms, trouble=trouble)
+        self.sessions.tell([posted.make({"type": "agent_process", **change}), *ends])
+
+    def publish_missing_agent(self, room: str, message: str) -> None:
+        """Tell that a room did not get its agent back."""
+        fields = {
+            "type": "error",
+            "source": "dispatch",
+            "room": room,
+            "message": message,
+            "recoverable": True,
+        }
+        self.sessions.tell([posted.make(fields)])
+
+
+def services() -> Services:
+    """Return the services of the application that serves this request."""
+    return cast("Services", current_app.extensions[EXTENSION])
+
+
+def services_of(app: Flask) -> Services:
+    """Return an application's services."""
+    return cast("Services", app.extensions[EXTENSION])
+
+
+def _authenticator(settings: Settings, agent_key: str) -> Authenticator:
+    return Authenticator(
+        publish_keys=settings.publish_keys,
+        subscribe_keys=settings.subscribe_keys,
+        operator_keys=settings.operator_keys,
+        jwt_secret=settings.jwt_secret,
+        livekit_api_key=settings.livekit_api_key,
+        livekit_api_secret=settings.livekit_api_secret,
+        agent_key=agent_key,
+    )
+
+
+def _minter(settings: Settings) -> Minter | None:
+    if not (settings.livekit_url and settings.livekit_api_key and settings.livekit_api_secret):
+        return None
+    return Minter(settings.livekit_api_key, settings.livekit_api_secret, settings.agent.get("AGENT_NAME", ""))
+
+
+def _recall(parts: Services) -> Recall | None:
+    settings, minter = parts.settings, parts.minter
+    if minter is None or settings.livekit_url is None:
+        return None
+    service = Service(settings.livekit_url, minter)
+    return Recall(service, minter.agent_name, parts.publish_missing_agent, clock=parts.clock)
+
+
+def _supervisor(parts: Services, command: Sequence[str] | None) -> Supervisor:
+    given = {} if command is None else {"command": tuple(command)}
+    return Supervisor(
+        **given,  # type: ignore[arg-type] # one keyword, or none
+        environ=lambda _mode, _room: agent_environ(parts),
+        on_state=parts.publish_process_state,
+    )
+
+
+def agent_environ(parts: Services) -> dict[str, str]:
+    """Return what the agent process needs to know: the hub's address, a key of its own, and its settings."""
+    settings = parts.settings
+    known = {
+        "STREAM_URL": parts.url,
+        "STREAM_PUBLISH_KEY": parts.agent_key,
+        "AGENT_SPOOL_DIR": str(parts.spool_folder),
+        "AGENT_SUPERVISED": "1",
+        "LIVEKIT_URL": settings.livekit_url,
+        "LIVEKIT_API_KEY": settings.livekit_api_key,
+        "LIVEKIT_API_SECRET": settings.livekit_api_secret,
+        "OPENAI_API_KEY": settings.openai_api_key,
+        "OPENAI_BASE_URL": settings.openai_base_url,
+        **settings.agent,
+    }
+    return {name: value for name, value in known.items() if value}
+
+
+def _spool_folder(settings: Settings) -> Path:
+    kind, _, path = settings.history.partition(":///")
+    if kind == "sqlite":
+        return Path(path).absolute().parent / "spool"
+    return private_folder(Path(tempfile.gettempdir()) / f"streaming-hub-spool-{os.getuid()}")

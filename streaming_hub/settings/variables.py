@@ -1,0 +1,160 @@
+"""The variables that settings are read from, the process's own, `.env.local` and `.env`; and names that nothing reads.
+
+Reads files and the environment only in `read`. What stands in the files is never repeated in a message: it may be a
+key. A value is taken as it stands there: what dotenv would change on the way is told (`Remark`), but for the quotes
+around a value in a file and the escapes within them, which belong to how such a file is written.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+import os
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from dotenv.parser import Binding, parse_stream
+
+from streaming_hub.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+    from pathlib import Path
+
+FILES: Final = (".env", ".env.local")
+"""Later ones win."""
+PREFIXES: Final = ("STREAM_", "AGENT_")
+"""Names that begin so are ours."""
+SHARED: Final = ("LIVEKIT_", "OPENAI_")
+"""Names that begin so are read by libraries of these makers, too: most that are unknown here are theirs."""
+SIMILAR: Final = 0.75
+MISSPELT: Final = 0.83
+"""How alike two names are, from 0 to 1, for one to be offered in place of the other; for one to pass for the other.
+Names that those libraries read stay below the second; `test_names_of_other_libraries_are_no_concern` has them."""
+
+_OPEN_QUOTE: Final = re.compile(
+    r"""\s*(?:export\s+)?[^=\s]+[^\S\n]*=[^\S\n]*(["'])(?:\\.|(?!\1).)*(?:\n|\Z)"""
+)
+
+
+_NAME: Final = r"\s*(?:export\s+)?[^=\s]+[^\S\n]*=[^\S\n]*"
+_COMMENT: Final = re.compile(rf"""{_NAME}(?!["'])([^\r\n]*?\S[^\S\r\n]+\#[^\r\n]*)""")
+_EXPANDED: Final = re.compile(r"\$\{[^}]*\}")
+
+
+class Remark(NamedTuple):
+    """What is odd about how a value is written in a file.
+
+    Attributes:
+        place: the file, and the line.
+        whole: the value with what looks like a comment behind it; None where nothing does.
+        expands: whether it has a `${NAME}`, which other programs replace.
+    """
+
+    place: str
+    whole: str | None
+    expands: bool
+
+
+class Variables(NamedTuple):
+    """What is set, and how.
+
+    Attributes:
+        values: every variable.
+        remarks: by name, about values that are in force and come from a file.
+    """
+
+    values: dict[str, str]
+    remarks: dict[str, Remark]
+
+
+def read(folder: Path, environ: Mapping[str, str] | None = None) -> Variables:
+    """Return all variables: the files' ones, and over them the environment's.
+
+    Args:
+        folder: where the files lie.
+        environ: the process's own by default.
+
+    Raises:
+        SettingsError: a file cannot be read; names the file, and the line where one is malformed.
+    """
+    values: dict[str, str] = {}
+    remarks: dict[str, Remark] = {}
+    for name in FILES:
+        path = folder / name
+        if path.is_file() or path.is_fifo():  # a pipe is how some keepers of secrets hand them out
+            found = _of_file(path)
+            remarks = {
+                key: value for key, value in remarks.items() if key not in found.values
+            } | found.remarks
+            values.update(found.values)
+    # An empty variable counts as not set: it does not hide what a file says.
+    own = os.environ if environ is None else environ
+    set_here = {name: value for name, value in own.items() if value.strip()}
+    return Variables(
+        values | set_here, {name: remark for name, remark in remarks.items() if name not in set_here}
+    )
+
+
+def doubts(values: Mapping[str, str], known: Collection[str]) -> tuple[str, ...]:
+    """Return a sentence for each variable that looks like a setting and is none.
+
+    Args:
+        values: what is set.
+        known: the names that something reads.
+    """
+    given = {name for name, text in values.items() if text.strip()}
+    found = []
+    for name in sorted(given.difference(known)):
+        ours = name.startswith(PREFIXES)
+        if ours:
+            near = _nearest(name, known, SIMILAR)
+        elif name.startswith(SHARED):
+            # Whoever has set the right name, too, has not misspelt it.
+            near = _nearest(name, set(known) - given, MISSPELT)
+        else:
+            near = []
+        if ours or near:
+            meant = f"Did you mean {near[0]}?" if near else "See `flask_server.py --help`."
+            found.append(f"{name} is not a setting that is known here. {meant}")
+    return tuple(found)
+
+
+def _nearest(name: str, known: Iterable[str], cutoff: float) -> list[str]:
+    return difflib.get_close_matches(name, sorted(known), n=1, cutoff=cutoff)
+
+
+def _of_file(path: Path) -> Variables:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise SettingsError(f"{path.name}: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path.name}: it is not UTF-8; save it so.") from error
+    found = Variables({}, {})
+    for binding in parse_stream(io.StringIO(text)):
+        if binding.error or (binding.key is not None and binding.value is None):
+            raise SettingsError(f"{path.name}, line {_line(binding)}: {_wrong(binding)}")
+        if binding.key is None or binding.value is None:
+            continue
+        found.values[binding.key] = binding.value
+        commented = _COMMENT.match(binding.original.string)
+        expands = _EXPANDED.search(binding.value) is not None
+        found.remarks.pop(binding.key, None)
+        if commented or expands:
+            place = f"{path.name}, line {_line(binding)}"
+            found.remarks[binding.key] = Remark(place, commented[1].strip() if commented else None, expands)
+    return found
+
+
+def _wrong(binding: Binding) -> str:
+    quoted = _OPEN_QUOTE.match(binding.original.string)
+    if quoted:
+        return f"the value begins with a quote ({quoted[1]}) that is not closed."
+    return "expected NAME=value, or a comment."
+
+
+def _line(binding: Binding) -> int:
+    """Return the line where it begins; the parser counts the empty lines before it in."""
+    text = binding.original.string
+    return binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")

@@ -1,0 +1,65 @@
+"""The HTTP side: blueprints over the hub. Besides flask_server.py the only place that imports flask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streaming_hub.events.posted import MAX_BATCH_BYTES
+from streaming_hub.services import EXTENSION, Services, services_of
+from streaming_hub.web import (
+    answers,
+    callers,
+    cors,
+    headers,
+    names,
+)
+from streaming_hub.web.api import (
+    agent,
+    leases,
+    livekit_webhook,
+    metrics,
+    publish,
+    rooms,
+    stream,
+    token,
+)
+from streaming_hub.web.console import live, vendor
+from streaming_hub.web.openapi import reference
+from streaming_hub.web.shortcut import Shortcut
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+__all__ = ["Services", "init_app", "services_of"]
+
+
+def init_app(app: Flask, parts: Services) -> None:
+    """Give an application the hub's endpoints."""
+    app.extensions[EXTENSION] = parts
+    # A path with `//` is not found, rather than redirected by an HTML page.
+    app.url_map.merge_slashes = False
+    # The server leaves a larger body unread: without this, views would take it for an empty one.
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BATCH_BYTES
+    names.init_app(app)
+    answers.init_app(app)
+    callers.init_app(app)
+    cors.init_app(app, parts)
+    headers.init_app(app)
+    parts.limits.init_app(app)
+    # The project's own servers have begun it before the first request; any other WSGI server begins it with one.
+    app.before_request(parts.housekeeper.start)
+    for module in (
+        stream,
+        publish,
+        leases,
+        agent,
+        rooms,
+        token,
+        livekit_webhook,
+        metrics,
+        reference,
+        vendor,
+        live,
+    ):
+        app.register_blueprint(module.blueprint)
+    app.wsgi_app = Shortcut(app.wsgi_app, parts)  # type: ignore[method-assign] # how Flask takes middleware

@@ -1,0 +1,120 @@
+"""`/api/agent/start`, `stop`, `status`: the agent process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+from flask import Blueprint, Response
+
+from streaming_hub.access import OPERATE, require_room
+from streaming_hub.access.limits import Action
+from streaming_hub.agents import State, SupervisorClosedError
+from streaming_hub.agents.mode import choose_mode
+from streaming_hub.errors import Unavailable
+from streaming_hub.services import services
+from streaming_hub.web import answers, callers
+
+if TYPE_CHECKING:
+    from streaming_hub.agents import AgentStatus
+    from streaming_hub.web.api.answer_types import AgentAnswer
+
+blueprint = Blueprint("agent", __name__)
+
+MAX_WAIT = 60
+
+
+class StartRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """The optional body of a start.
+
+    Attributes:
+        mode: `auto` takes `livekit` where it is configured, else `rehearsal`.
+        room: the room of the rehearsal; in `livekit` mode the agent serves every room, whatever is named here.
+        wait: seconds to wait until the agent is ready or has failed.
+    """
+
+    mode: Literal["auto", "livekit", "rehearsal"] = "auto"
+    room: Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=r"^[^\r\n\x00]+$")] | None = None
+    wait: Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT)] = 0.0
+
+
+@blueprint.post("/api/agent/start")
+def start() -> Response:
+    """Start the agent, unless it runs."""
+    grant = callers.require(OPERATE)
+    callers.limit(Action.START, grant)
+    parts = services()
+    asked = answers.body(StartRequest)
+    # An agent without a room of its own serves all of them.
+    require_room(grant, asked.room)
+    chosen, why = choose_mode(parts.settings) if asked.mode == "auto" else (asked.mode, "It was asked for.")
+    if parts.draining:
+        raise Unavailable("The server is stopping: no agent is started any more.")
+    try:
+        started = parts.supervisor.start(chosen, asked.room, asked.wait)
+    except SupervisorClosedError as error:
+        raise Unavailable(f"{error}.") from error
+    found = started.status
+    require_room(grant, found.room)
+    callers.note(
+        "start", mode=found.mode, room=found.room, pid=found.pid, already_running=started.already_running
+    )
+    body = _describe(found, why)
+    if found.state is State.FAILED:
+        body["log"] = found.log
+    if started.already_running:
+        body["already_running"] = True
+        body["why"] = _why_not_so(found, chosen, asked.room) or why
+    return answers.json(body)
+
+
+@blueprint.post("/api/agent/stop")
+def stop() -> Response:
+    """Let the agent say its last words, then end it."""
+    grant = callers.require(OPERATE)
+    supervisor = services().supervisor
+    running = supervisor.status()
+    require_room(grant, running.room)
+    callers.note("stop", mode=running.mode, room=running.room, pid=running.pid)
+    return answers.json(_describe(supervisor.stop(), None))
+
+
+@blueprint.get("/api/agent/status")
+def status() -> Response:
+    """Tell the agent's state, and in which mode it would start."""
+    grant = callers.require(OPERATE)
+    parts = services()
+    found = parts.supervisor.status()
+    body = _describe(found, None)
+    # Its log may tell of other rooms.
+    body["log"] = found.log if grant.allows_room(found.room) else []
+    mode, why = choose_mode(parts.settings)
+    body["auto"] = {"mode": mode, "why": why}
+    return answers.json(body)
+
+
+def _why_not_so(found: AgentStatus, mode: str, room: str | None) -> str | None:
+    """Say that the agent which runs is not the one that was asked for, and what to do; None where it is."""
+    if found.mode != mode:
+        return f"It runs in {found.mode} mode already: stop it to start it in {mode} mode."
+    if mode == "rehearsal" and room is not None and room != found.room:
+        return f"It rehearses in another room already: stop it to start it in {room}."
+    return None
+
+
+def _describe(found: AgentStatus, why: str | None) -> AgentAnswer:
+    body: AgentAnswer = {
+        "status": found.state,
+        "state": found.state,
+        "pid": found.pid,
+        "mode": found.mode,
+        "room": found.room,
+        "uptime": found.uptime,
+        "restarts": found.restarts,
+        "sessions": found.sessions,
+        "last_error": found.last_error,
+        "trouble": found.trouble,
+    }
+    if why is not None:
+        body["why"] = why
+    return body

@@ -1,0 +1,53 @@
+"""`POST /api/agent/lease`: agents that the hub did not start say that their sessions still live."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+from flask import Blueprint, Response
+
+from streaming_hub.access import PUBLISH, require_room
+from streaming_hub.agents.leases import DEFAULT_LEASE, MAX_LEASE, MIN_LEASE
+from streaming_hub.services import services
+from streaming_hub.web import answers, callers
+
+if TYPE_CHECKING:
+    from streaming_hub.web.api.answer_types import Lease
+
+blueprint = Blueprint("lease", __name__)
+
+MAX_SESSIONS: Final = 1000
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=1024, pattern=r"^[^\r\n\x00]+$")]
+
+
+class Held(msgspec.Struct):
+    """One living session, and the room it is in."""
+
+    session_id: Name
+    room: Name | None = None
+
+
+class LeaseRequest(msgspec.Struct):
+    """The body.
+
+    Attributes:
+        sessions: those that live.
+        lease: seconds until they count as dead unless this is sent again.
+    """
+
+    sessions: Annotated[list[Held], msgspec.Meta(max_length=MAX_SESSIONS)] = []
+    lease: Annotated[float, msgspec.Meta(ge=MIN_LEASE, le=MAX_LEASE)] = DEFAULT_LEASE
+
+
+@blueprint.post("/api/agent/lease")
+def renew() -> Response:
+    """Renew leases; answers which of the sessions have ended already."""
+    grant = callers.require(PUBLISH)
+    asked = answers.body(LeaseRequest)
+    if grant.rooms is not None:
+        for held in asked.sessions:
+            require_room(grant, held.room)
+    over = services().sessions.renew([(held.session_id, held.room) for held in asked.sessions], asked.lease)
+    body: Lease = {"status": "ok", "ended": over}
+    return answers.json(body)

@@ -1,0 +1,68 @@
+"""`POST /api/livekit/webhook`: livekit-server tells what happens in its rooms. Its signature is its credential."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from flask import Blueprint, Response, request
+
+from streaming_hub.errors import Unavailable, UnsupportedMedia
+from streaming_hub.livekit import webhooks
+from streaming_hub.services import services
+from streaming_hub.web import answers, callers
+
+if TYPE_CHECKING:
+    from streaming_hub.agents.recall import Recall
+    from streaming_hub.events.posted import Event
+    from streaming_hub.web.api.answer_types import WebhookTaken
+
+blueprint = Blueprint("livekit_webhook", __name__)
+
+PATH: Final = callers.WEBHOOK_PATH
+MAX_BODY_BYTES: Final = 1024 * 1024
+KINDS: Final = frozenset({"application/webhook+json", "application/json"})
+
+
+@blueprint.post(PATH)
+def webhook() -> Response:
+    """Store what a webhook tells of rooms and participants; others are answered and passed over."""
+    parts = services()
+    settings = parts.settings
+    if not settings.livekit_api_key or not settings.livekit_api_secret:
+        raise Unavailable(
+            "LiveKit is not configured: set LIVEKIT_API_KEY and LIVEKIT_API_SECRET, which sign its webhooks.",
+            retry_after=60,
+        )
+    if parts.draining:
+        raise Unavailable("The server is stopping; send it again to the next one.", retry_after=2)
+    if request.mimetype not in KINDS:
+        raise UnsupportedMedia(f"Content-Type {request.mimetype!r}: expected application/webhook+json.")
+    request.max_content_length = MAX_BODY_BYTES
+    body = request.get_data(cache=False)
+    webhooks.verify(
+        body,
+        request.headers.get("Authorization"),
+        api_key=settings.livekit_api_key,
+        api_secret=settings.livekit_api_secret,
+        now=parts.clock(),
+    )
+    told = webhooks.read(body, parts.clock())
+    event = webhooks.translate(told)
+    if event is None:
+        ignored: WebhookTaken = {"status": "ignored", "event": told.event}
+        return answers.json(ignored)
+    if parts.recall is not None:
+        _note(parts.recall, event)
+    receipt = parts.hub.publish([parts.redact(event) if parts.redact else event])
+    answer: WebhookTaken = {"status": "ok", "id": receipt.ids[0]}
+    if receipt.duplicates:
+        answer["duplicate"] = True
+    return answers.json(answer)
+
+
+def _note(recall: Recall, event: Event) -> None:
+    room = event.room or ""
+    if event.type == "participant_joined" and event.role == "user":
+        recall.heard_of(room)
+    elif event.type == "room_finished":
+        recall.closed(room)

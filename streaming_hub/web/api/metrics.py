@@ -1,0 +1,19 @@
+"""`GET /metrics`: figures for Prometheus."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+
+from streaming_hub.access import OPERATE
+from streaming_hub.services import services
+from streaming_hub.web import answers, callers
+
+blueprint = Blueprint("metrics", __name__)
+
+
+@blueprint.get("/metrics")
+def metrics() -> Response:
+    """Answer all metrics in the format that is asked for."""
+    callers.require(OPERATE)
+    body, content_type = services().metrics.render(request.headers.get("Accept", ""))
+    return Response(body, headers=answers.NOT_CACHED, content_type=content_type)

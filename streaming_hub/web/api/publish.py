@@ -1,0 +1,114 @@
+"""`POST /api/agent/data`: an agent's events come in."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from streaming_hub.access import PUBLISH, require_room
+from streaming_hub.access.limits import Action
+from streaming_hub.errors import BadRequest, Unavailable, UnsupportedMedia
+from streaming_hub.events import posted
+from streaming_hub.server.environ import BODY_KEY
+from streaming_hub.services import services
+from streaming_hub.web import answers, callers, headers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streaming_hub.events.posted import Event
+    from streaming_hub.services import Services
+    from streaming_hub.stream.hub import Receipt
+    from streaming_hub.web.api.answer_types import BatchPublished, Published
+
+blueprint = Blueprint("publish", __name__)
+
+PATH: Final = "/api/agent/data"
+AGENT: Final = "agent-key"
+MAX_KEY: Final = 255
+
+_HEADERS: Final = (
+    ("Content-Type", "application/json"),
+    ("Vary", "Origin"),
+    *answers.NOT_CACHED.items(),
+    *headers.EVERYWHERE.items(),
+)
+_encode = msgspec.json.Encoder().encode
+
+
+@blueprint.post(PATH)
+def publish() -> Response:
+    """Store one event or a batch, and hand it on; answered before anything is sent."""
+    answers.raise_met(request.environ)
+    return answers.encoded(_take(services(), request.environ, lambda: request.get_data(cache=False)))
+
+
+def serve(parts: Services, environ: dict[str, Any]) -> answers.Plain:
+    """Do as `publish`, for a request whose body was read already.
+
+    Raises:
+        HubError: it was refused as a whole; nothing was stored.
+    """
+    answer = _take(parts, environ, lambda: environ[BODY_KEY])
+    return (*_HEADERS, ("Content-Length", str(len(answer)))), [answer]
+
+
+def _take(parts: Services, environ: dict[str, Any], read: Callable[[], bytes]) -> bytes:
+    started = time.perf_counter()
+    grant = callers.require_of(parts, environ, PUBLISH)
+    parts.limits.check(Action.PUBLISH, callers.client_of(parts, environ), grant)
+    if parts.draining and grant.who != AGENT:
+        raise Unavailable("The server is stopping; send it again to the next one.", retry_after=2)
+    events, single = _parse(environ, read)
+    if grant.rooms is not None:
+        for one in events:
+            require_room(grant, one.room)
+    if parts.redact:
+        events = [parts.redact(one) for one in events]
+    receipt = parts.hub.publish(events)
+    parts.sessions.saw(events, supervised=grant.who == AGENT)
+    answer = _describe(receipt, single=single)
+    parts.publishing.observe(time.perf_counter() - started)
+    return answer
+
+
+def _describe(receipt: Receipt, *, single: bool) -> bytes:
+    notified = receipt.clients_notified
+    if not single:
+        batch: BatchPublished = {
+            "status": "ok",
+            "ids": receipt.ids,
+            "duplicates": receipt.duplicates,
+            "clients_notified": notified,
+        }
+        return _encode(batch)
+    one: Published = {"status": "ok", "id": receipt.ids[0], "clients_notified": notified}
+    if receipt.duplicates:
+        one["duplicate"] = True
+    return _encode(one)
+
+
+def _parse(environ: dict[str, Any], read: Callable[[], bytes]) -> tuple[list[Event], bool]:
+    kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    if kind not in ("application/json", "application/x-ndjson"):
+        raise UnsupportedMedia(f"Content-Type {kind!r}: expected application/json or application/x-ndjson.")
+    if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
+        raise UnsupportedMedia("Content-Encoding: bodies are taken as they are, not compressed.")
+    key = _idempotency_key(environ.get("HTTP_IDEMPOTENCY_KEY"))
+    body = read()
+    if kind == "application/x-ndjson":
+        return posted.parse_ndjson(body, idempotency_key=key), False
+    if body.lstrip(b" \t\r\n")[:1] == b"[":
+        return posted.parse_array(body, idempotency_key=key), False
+    return [posted.parse_one(body, idempotency_key=key)], True
+
+
+def _idempotency_key(key: str | None) -> str | None:
+    if key is None:
+        return None
+    if not key or len(key) > MAX_KEY or not key.isprintable():
+        raise BadRequest(f"Idempotency-Key: expected 1 to {MAX_KEY} printable characters.")
+    return key

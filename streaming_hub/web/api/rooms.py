@@ -1,0 +1,156 @@
+"""Reading what is stored: `/api/events`, `/api/rooms`; and erasing it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from streaming_hub.access import OPERATE, SUBSCRIBE, require_room
+from streaming_hub.errors import BadRequest, NotFound
+from streaming_hub.events import cursor
+from streaming_hub.events.interest import EVERYTHING, Interest
+from streaming_hub.events.stored import Limit
+from streaming_hub.services import services
+from streaming_hub.stream.erasing import erase
+from streaming_hub.web import answers, callers, query
+
+if TYPE_CHECKING:
+    from streaming_hub.events.stored import Entry
+    from streaming_hub.services import Services
+    from streaming_hub.web.api.answer_types import Erased, EventsPage, RoomList
+
+blueprint = Blueprint("rooms", __name__)
+
+DEFAULT_LIMIT: Final = 100
+MAX_LIMIT: Final = 1000
+PAGE_BYTES: Final = 1024 * 1024
+PARAMETERS: Final = (*query.FILTERS, "after", "before", "last", "limit")
+
+
+@blueprint.get("/api/events")
+def events() -> Response:
+    """Answer a page of stored events, oldest first."""
+    parts, args = services(), request.args
+    grant = callers.require(SUBSCRIBE)
+    query.only(args, PARAMETERS)
+    interest = callers.interest_of(grant, query.filters(args))
+    limit = query.count(args, "limit", DEFAULT_LIMIT, MAX_LIMIT, least=1)
+    limit = min(limit, query.count(args, "last", limit, MAX_LIMIT, least=1))
+    after, before, last = _position(parts, "after"), _position(parts, "before"), "last" in args
+    if (after is not None) + (before is not None) + last > 1:
+        raise BadRequest("after, before and last exclude each other: send one of them.")
+    if after is None and before is None and not last:
+        after = parts.history.bounds.oldest - 1
+    if after is not None:
+        return _forward(parts, interest, after, limit)
+    return _backward(parts, interest, parts.history.bounds.head + 1 if before is None else before, limit)
+
+
+@blueprint.get("/api/rooms")
+def rooms() -> Response:
+    """Answer all rooms with stored events."""
+    parts = services()
+    interest = callers.interest_of(callers.require(SUBSCRIBE), EVERYTHING)
+    states, _ = parts.rooms.current()
+    body: RoomList = {"rooms": parts.rooms.summaries(states, interest)}
+    return answers.json(body)
+
+
+@blueprint.get("/api/rooms/<path:name>")
+def room(name: str) -> Response:
+    """Answer one room's present state."""
+    parts = services()
+    interest = callers.interest_of(callers.require(SUBSCRIBE), EVERYTHING)
+    states, _ = parts.rooms.current()
+    state = parts.rooms.describe(states, name, interest)
+    if state is None:
+        raise NotFound(f"The room {name[:100]!r} has no stored events.")
+    return answers.json(state)
+
+
+@blueprint.delete("/api/rooms/<path:name>/events")
+def erase_room(name: str) -> Response:
+    """Erase a room's events for good."""
+    callers.require(OPERATE, room=name)
+    parts = services()
+    return _erased(parts, erase(parts.hub, room=name), room=name)
+
+
+@blueprint.delete("/api/sessions/<path:session_id>")
+def erase_session(session_id: str) -> Response:
+    """Erase a session's events for good."""
+    grant = callers.require(OPERATE)
+    parts = services()
+    # What comes after the look at its rooms is not erased.
+    head = parts.history.bounds.head
+    if grant.rooms is not None:
+        for room in _rooms_of(parts, session_id, head):
+            require_room(grant, room)
+    return _erased(parts, erase(parts.hub, session_id=session_id, upto=head), session_id=session_id)
+
+
+def _rooms_of(parts: Services, session_id: str, head: int) -> set[str | None]:
+    """Return every room in which a session has events up to a position; None stands for those in no room."""
+    found: set[str | None] = set()
+    interest = Interest(sessions=frozenset({session_id}))
+    position = parts.history.bounds.oldest - 1
+    while position < head:
+        page = parts.read(partial(parts.history.since, position, interest, Limit(MAX_LIMIT, PAGE_BYTES)))
+        found.update(entry.room for entry in page.entries)
+        position = page.upto
+    return found
+
+
+def _erased(
+    parts: Services, count: int, *, room: str | None = None, session_id: str | None = None
+) -> Response:
+    callers.note("erase", room=room, session_id=session_id, events=count)
+    parts.rooms.forget()
+    parts.sessions.forget(room=room, session_id=session_id)
+    # The store's log, too, is rid of them before this is answered.
+    parts.offload(parts.history.checkpoint)
+    body: Erased = {"status": "ok", "erased": count}
+    return answers.json(body)
+
+
+def _position(parts: Services, name: str) -> int | None:
+    text = request.args.get(name)
+    if not text:
+        return None
+    found = cursor.resolve(text, parts.history.bounds.range())
+    if isinstance(found, int):
+        return found
+    # A page of history is asked for again, not streamed: what has expired is simply not there any more.
+    if found.reason == "expired":
+        return parts.history.bounds.oldest - 1
+    raise BadRequest(
+        f"{name}={found.requested!r}: {found.reason}; it is not a cursor of this history.", field=name
+    )
+
+
+def _forward(parts: Services, interest: Interest, after: int, limit: int) -> Response:
+    page = parts.read(lambda: parts.history.since(after, interest, Limit(limit, PAGE_BYTES)))
+    return _page(parts, page.entries, next_after=page.upto, more=page.upto < parts.history.bounds.head)
+
+
+def _backward(parts: Services, interest: Interest, before: int, limit: int) -> Response:
+    entries = parts.read(lambda: parts.history.before(before, interest, Limit(limit, PAGE_BYTES)))
+    upto = entries[-1].seq if entries else max(before, parts.history.bounds.oldest) - 1
+    return _page(parts, entries, next_after=upto, more=False)
+
+
+def _page(parts: Services, entries: list[Entry], *, next_after: int, more: bool) -> Response:
+    epoch = parts.history.bounds.epoch
+    body: EventsPage = {
+        "events": [msgspec.Raw(entry.data) for entry in entries],
+        "next": cursor.show(epoch, next_after),
+        "previous": cursor.show(epoch, entries[0].seq) if entries else None,
+        "more": more,
+    }
+    mistaken = query.warnings(request.args, request.query_string.decode("latin-1"))
+    if mistaken:
+        body["warnings"] = mistaken
+    return answers.json(body)

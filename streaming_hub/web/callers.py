@@ -1,0 +1,243 @@
+"""Who sends a request, and whether they may: Host, Origin, credential, scope. `streaming_hub.access` has the rules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flask import request
+
+from streaming_hub.access import (
+    ANONYMOUS,
+    OPERATOR,
+    SUBSCRIBE,
+    Expired,
+    Grant,
+    audit,
+    credential_of,
+)
+from streaming_hub.access.address import TRACES, parse_address
+from streaming_hub.access.limits import Action
+from streaming_hub.access.origin import (
+    host_allowed,
+    host_needs_no_trust,
+    operates,
+    request_allowed,
+)
+from streaming_hub.errors import (
+    Forbidden,
+    HubError,
+    Misdirected,
+    SettingsError,
+    Unauthorized,
+)
+from streaming_hub.events.interest import Interest
+from streaming_hub.server.environ import field_key
+from streaming_hub.services import services
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from streaming_hub.access.address import Client
+    from streaming_hub.services import Services
+    from streaming_hub.settings import Settings
+
+Environ = dict[str, Any]
+"""A WSGI environ (PEP 3333)."""
+
+_CLIENT = "hub.client"
+_WHO = "hub.who"
+_TRACES = tuple(map(field_key, TRACES))
+AUDITED = frozenset({401, 403, 421, 429})
+"""Refusals that are about who asks and how often; others are mistakes."""
+WEBHOOK_PATH = "/api/livekit/webhook"
+"""Its signature is its credential, and livekit-server may know this machine by any name."""
+
+
+def init_app(app: Flask) -> None:
+    """Check Host and Origin of every request."""
+    app.before_request(lambda: check_browser_rules(services(), request.environ))
+
+
+def check_browser_rules(parts: Services, environ: Environ) -> None:
+    """Refuse what another site's page may have sent.
+
+    Raises:
+        Misdirected: the Host is not this machine's while a scope is open (DNS rebinding).
+        Forbidden: a page of an origin that is not listed would change something.
+    """
+    host = environ.get("HTTP_HOST")
+    signed = environ["PATH_INFO"] == WEBHOOK_PATH
+    if not signed and not host_allowed(host, any_open=parts.authenticator.any_open):
+        _check_foreign_host(parts.settings, host or "")
+    origin = environ.get("HTTP_ORIGIN")
+    if not request_allowed(
+        environ["REQUEST_METHOD"],
+        origin,
+        environ.get("HTTP_SEC_FETCH_SITE"),
+        host,
+        parts.settings.cors_origins,
+        all_open=parts.authenticator.all_open,
+        operate=operates(environ["PATH_INFO"]),
+    ):
+        raise Forbidden(f"The origin {(origin or '')[:100]!r} is not listed in STREAM_CORS_ORIGINS.")
+
+
+def _check_foreign_host(settings: Settings, host: str) -> None:
+    if not settings.allow_open:
+        raise Misdirected(
+            f"Host {host[:100]!r} is not this server's: while a scope is open it answers to localhost, 127.0.0.1 and "
+            "[::1]."
+        )
+    if not host_needs_no_trust(host, settings.cors_origins):
+        raise Misdirected(
+            f"Host {host[:100]!r} may be another site's name for this server: use its address, or list the origin "
+            "that has this name in STREAM_CORS_ORIGINS."
+        )
+
+
+def client_of(parts: Services, environ: Environ) -> Client:
+    """Return who sent a request, as far as proxies can be believed."""
+    found: Client | None = environ.get(_CLIENT)
+    if found is None:
+        headers = [
+            (name[5:].replace("_", "-"), str(environ[name])) for name in environ if name.startswith(_TRACES)
+        ]
+        found = environ[_CLIENT] = parts.proxies.client(environ.get("REMOTE_ADDR"), headers)
+    return found
+
+
+def require_of(parts: Services, environ: Environ, scope: str, room: str | None = None) -> Grant:
+    """Return a sender's grant, when it holds a scope.
+
+    Raises:
+        Unauthorized: no credential, or one that is not known.
+        Forbidden: the scope or the room is not the credential's.
+    """
+    client = client_of(parts, environ)
+    try:
+        credential = credential_of(environ.get("HTTP_AUTHORIZATION"), environ.get("HTTP_X_API_KEY"))
+        open_access = parts.settings.allow_open or client.loopback
+        grant = parts.authenticator.authenticate(credential, parts.clock(), open_access=open_access)
+    except Unauthorized:
+        # Ends floods, and shows them in the audit. It does not end guessing: the next guess is looked at, too, for
+        # whoever has the right key may sit behind the same address. Only a key's length keeps it from being found.
+        parts.limits.check(Action.WRONG_CREDENTIAL, client)
+        raise
+    environ[_WHO] = grant.who
+    parts.authenticator.require(grant, scope, room)
+    return grant
+
+
+def reader_of(parts: Services, environ: Environ, ticket: str | None) -> Grant | Expired:
+    """Return what a sender may read: by its ticket where it has one, else as `require_of` tells.
+
+    Raises:
+        Unauthorized: not a ticket of this hub, or no credential.
+        Forbidden: the credential is not one to read with.
+    """
+    if ticket is None:
+        return require_of(parts, environ, SUBSCRIBE)
+    try:
+        found = parts.authenticator.open_ticket(ticket, parts.clock())
+    except Unauthorized:
+        parts.limits.check(Action.WRONG_CREDENTIAL, client_of(parts, environ))
+        raise
+    environ[_WHO] = found.who
+    return found
+
+
+def require(scope: str, room: str | None = None) -> Grant:
+    """Do as `require_of` for the request that Flask serves now."""
+    return require_of(services(), request.environ, scope, room)
+
+
+def limit(action: Action, grant: Grant | None = None) -> None:
+    """Count what the sender of this request does.
+
+    Args:
+        action: what it is.
+        grant: counted by; the address where there is none.
+
+    Raises:
+        TooMany: the limit is reached.
+    """
+    parts = services()
+    parts.limits.check(action, client_of(parts, request.environ), grant)
+
+
+def note_of(parts: Services, environ: Environ, action: str, **what: Any) -> None:
+    """Write what a sender does to the audit."""
+    audit.note(action, environ.get(_WHO, ANONYMOUS), client_of(parts, environ).address, **what)
+
+
+def note(action: str, **what: Any) -> None:
+    """Do as `note_of` for the request that Flask serves now."""
+    note_of(services(), request.environ, action, **what)
+
+
+def note_refusal_of(parts: Services, environ: Environ, error: HubError, route: str | None) -> None:
+    """Count a refusal, and write it to the audit where it is about who asks; of a flood, so many lines a second.
+
+    Args:
+        parts: the hub's services.
+        environ: the request's.
+        error: what its sender is told.
+        route: the path as the route has it: what was sent in its place may be a secret that is in the wrong one.
+    """
+    parts.refusals[error.status] += 1
+    if error.status not in AUDITED:
+        return
+    passes, left_out = parts.refusals_told.admit()
+    if passes:
+        scope = error.extra.get("scope")
+        what = {"status": error.status, "route": route, "scope": scope, "left_out": left_out or None}
+        note_of(parts, environ, "refuse", **what)
+
+
+def note_refusal(error: HubError) -> None:
+    """Do as `note_refusal_of` for the request that Flask serves now."""
+    rule = request.url_rule
+    note_refusal_of(services(), request.environ, error, None if rule is None else rule.rule)
+
+
+def interest_of(grant: Grant, query: Interest) -> Interest:
+    """Narrow what a reader asks for to what its grant shows."""
+    return Interest(
+        rooms=query.rooms,
+        types=query.types,
+        participants=query.participants,
+        sessions=query.sessions,
+        allowed_rooms=grant.rooms,
+        operator=grant.view == OPERATOR,
+    )
+
+
+def refuse_open_off_loopback(settings: Settings, host: str) -> None:
+    """Refuse to start where other machines could reach an open scope.
+
+    Args:
+        settings: the keys.
+        host: where the server listens.
+
+    Raises:
+        SettingsError: names the settings that are missing.
+    """
+    if settings.allow_open or is_loopback(host) or settings.jwt_secret:
+        return
+    keys = {
+        "STREAM_PUBLISH_KEYS": settings.publish_keys,
+        "STREAM_SUBSCRIBE_KEYS": settings.subscribe_keys,
+        "STREAM_OPERATOR_KEYS": settings.operator_keys,
+    }
+    missing = [name for name, held in keys.items() if not held]
+    if missing:
+        raise SettingsError(
+            f"The address {host} can be reached from other machines, and {', '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} not set. Set keys, or STREAM_ALLOW_OPEN=1 to let everybody in."
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address is this machine only."""
+    address = parse_address(host)
+    return address.is_loopback if address is not None else host.lower() == "localhost"

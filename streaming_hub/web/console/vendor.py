@@ -1,0 +1,46 @@
+"""livekit-client for the page's Talk: from an npm package that the user installs, never part of this repository."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from flask import Blueprint, Response, send_file
+
+from streaming_hub.errors import NotFound
+
+if TYPE_CHECKING:
+    from streaming_hub.services import Services
+
+blueprint = Blueprint("vendor", __name__)
+
+CLIENT: Final = (
+    Path(__file__).resolve().parents[3] / "node_modules" / "livekit-client" / "dist" / "livekit-client.umd.js"
+)
+HOW_TO_GET: Final = "npm install --no-save livekit-client"
+_PLACE: Final = b'<meta name="referrer"'
+
+
+@blueprint.get("/vendor/livekit-client.js")
+def livekit_client() -> Response:
+    """Serve the installed package's script."""
+    if not CLIENT.is_file():
+        raise NotFound(f"livekit-client is not installed: run `{HOW_TO_GET}` in the project's folder.")
+    # Asked for again each time (304 where it is the same): an update of the package shows at once.
+    return send_file(CLIENT, mimetype="text/javascript", conditional=True, max_age=0)
+
+
+def with_talk(page: bytes, parts: Services, nonce: str) -> bytes:
+    """Tell the page whether it can talk, and with which nonce it may load the script.
+
+    Args:
+        page: the live page.
+        parts: whose settings count.
+        nonce: of this answer's Content-Security-Policy.
+    """
+    missing = [] if parts.minter is not None else ["livekit"]
+    if not CLIENT.is_file():
+        missing.append("client")
+    told = f'<meta name="talk" content="{" ".join(missing)}" data-nonce="{html.escape(nonce)}">\n'
+    return page.replace(_PLACE, told.encode() + _PLACE, 1)

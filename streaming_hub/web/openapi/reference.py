@@ -1,0 +1,51 @@
+"""`/openapi.json` and `/docs`: the API, described. Made when it is first asked for."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from typing import Any
+
+from flask import Blueprint, Response
+
+from streaming_hub.services import services
+from streaming_hub.web import answers
+
+blueprint = Blueprint("reference", __name__)
+
+Scopes = frozenset[str]
+
+
+@blueprint.get("/openapi.json")
+def openapi() -> Response:
+    """Answer the API's description for programs."""
+    return answers.json(_document(services().authenticator.open_scopes))
+
+
+@blueprint.get("/docs")
+def docs() -> Response:
+    """Answer the API's description for people: one page that loads nothing and runs nothing."""
+    parts = services()
+    html, policy = _page(parts.authenticator.open_scopes, parts.url)
+    headers = {"Content-Security-Policy": policy, "Cache-Control": "no-cache"}
+    return Response(html, mimetype="text/html", headers=headers)
+
+
+@cache
+def _document(open_scopes: Scopes) -> dict[str, Any]:
+    from streaming_hub.web import openapi  # noqa: PLC0415 - building it takes time and memory that most servers never need
+
+    return openapi.describe(open_scopes)
+
+
+@cache
+def _page(open_scopes: Scopes, base_url: str) -> tuple[str, str]:
+    from streaming_hub.web.openapi import page  # noqa: PLC0415 - as above
+
+    digest = base64.b64encode(hashlib.sha256(page.STYLE.encode()).digest()).decode("ascii")
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    )
+    return page.page(_document(open_scopes), base_url), policy

@@ -1,0 +1,180 @@
+"""What the query string of a reading endpoint asks for."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property, lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from werkzeug.wrappers import Request
+
+from streaming_hub.errors import BadRequest
+from streaming_hub.events.interest import Interest
+from streaming_hub.events.posted import TYPE_PATTERN
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from werkzeug.datastructures import MultiDict
+
+MOST_DIGITS: Final = 9
+"""Longer counts are taken for mistakes."""
+MOST_VALUES: Final = 100
+"""Values that one filter may have."""
+MAX_REPLAY: Final = 100_000
+FILTERS: Final = ("room", "type", "participant", "session_id")
+OF_STREAM: Final = frozenset({*FILTERS, "ticket", "last_event_id", "snapshot", "replay"})
+"""All that a stream can be asked for with."""
+_MOST_TOLD: Final = 10
+"""Parameters that nothing reads, and values that look like mistakes, that are told so."""
+_SHOWN: Final = 40
+"""Characters of what was sent that a message repeats."""
+_TYPE: Final = re.compile(TYPE_PATTERN)
+_MOST_KEPT: Final = 200
+"""Characters of a query that is remembered."""
+
+
+class StreamQuery:
+    """What a stream is asked for with; each part is read, and refused, when it is looked at.
+
+    Attributes:
+        ticket: the credential in it, or None.
+        resume: `last_event_id`, or None.
+    """
+
+    def __init__(self, args: MultiDict[str, str], text: str = "") -> None:
+        self._args = args
+        self._text = text
+        self.ticket = args.get("ticket")
+        self.resume = args.get("last_event_id")
+
+    @cached_property
+    def ignored(self) -> list[str]:
+        """Names of parameters that nothing reads, the first ten: misspelt filters, or a client's own."""
+        return [name[:_SHOWN] for name in self._args if name not in OF_STREAM][:_MOST_TOLD]
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        """A sentence for each filter value that looks like a mistake, the first ten."""
+        return warnings(self._args, self._text)
+
+    @cached_property
+    def interest(self) -> Interest:
+        """The filters; raises as `filters`."""
+        return filters(self._args)
+
+    @cached_property
+    def snapshot(self) -> bool:
+        """Whether the rooms' state comes first; raises as `flag`."""
+        return flag(self._args, "snapshot")
+
+    @cached_property
+    def replay(self) -> int:
+        """How many earlier events come first; raises as `count`."""
+        return count(self._args, "replay", 0, MAX_REPLAY)
+
+
+def of_stream(text: str) -> StreamQuery:
+    """Read the query string of a stream: thousands of pages ask with the same one.
+
+    Args:
+        text: as in the environ (PEP 3333).
+    """
+    # A ticket is a secret, and no two pages have the same; encoded, its name may look different.
+    if len(text) > _MOST_KEPT or "ticket" in text or "%" in text:
+        return _read(text)
+    return _remembered(text)
+
+
+def _read(text: str) -> StreamQuery:
+    return StreamQuery(Request({"QUERY_STRING": text}).args, text)
+
+
+_remembered = lru_cache(maxsize=512)(_read)
+
+
+def only(args: MultiDict[str, str], known: Collection[str]) -> None:
+    """Refuse a parameter that nothing reads: a misspelt filter would answer with everything.
+
+    Raises:
+        BadRequest: there is one; names it and those that are known.
+    """
+    for name in args:
+        if name not in known:
+            raise BadRequest(
+                f"{name[:_SHOWN]!r} is not a parameter here; known are {', '.join(known)}.",
+                field=name[:_SHOWN],
+            )
+
+
+def filters(args: MultiDict[str, str]) -> Interest:
+    """Read the filters; each key may be repeated.
+
+    Raises:
+        BadRequest: a key has more than `MOST_VALUES` values.
+    """
+    for name in FILTERS:
+        given = len(args.getlist(name))
+        if given > MOST_VALUES:
+            raise BadRequest(
+                f"{name} is given {given} times; at most {MOST_VALUES} are taken: open several streams.",
+                field=name,
+            )
+    room, kind, participant, session = (frozenset(args.getlist(name)) or None for name in FILTERS)
+    return Interest(rooms=room, types=kind, participants=participant, sessions=session)
+
+
+def warnings(args: MultiDict[str, str], text: str) -> list[str]:
+    """Return a sentence for each filter value that looks like a mistake, the first ten.
+
+    Args:
+        args: the parameters.
+        text: the query string that they were read from.
+    """
+    given = ((name, value) for name in FILTERS for value in args.getlist(name))
+    found = (_doubt(name, value, plus="+" in text) for name, value in given)
+    return list(islice((sentence for sentence in found if sentence), _MOST_TOLD))
+
+
+def _doubt(name: str, value: str, *, plus: bool) -> str:
+    shown = f"{name}={value[:_SHOWN]!r}"
+    if not value.strip():
+        return f"{shown} is empty: it matches no event, or those that have an empty {name}."
+    if plus and " " in value:
+        return f"{shown}: a + in a URL means a space; where a + was meant, send %2B."
+    if "," in value:
+        return (
+            f"{shown} is one value, with a comma in it; for several, repeat the parameter: {name}=a&{name}=b."
+        )
+    if name == "type" and not _TYPE.fullmatch(value):
+        return f"{shown} is not the name of a type, which has letters, digits and _ . : - only: it matches nothing."
+    if value != value.strip():
+        return f"{shown} has a space at one end: it matches only where the event has it, too."
+    return ""
+
+
+def count(args: MultiDict[str, str], name: str, default: int, most: int, *, least: int = 0) -> int:
+    """Read a count; more than `most` counts as `most`.
+
+    Raises:
+        BadRequest: not a count.
+    """
+    text = args.get(name)
+    if text is None or text == "":
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS and int(text) >= least):
+        raise BadRequest(f"{name}={text[:_SHOWN]!r}: expected a count from {least} to {most}.", field=name)
+    return min(int(text), most)
+
+
+def flag(args: MultiDict[str, str], name: str) -> bool:
+    """Read a flag: 1 or true.
+
+    Raises:
+        BadRequest: something else.
+    """
+    text = args.get(name, "")
+    if text.lower() not in ("", "0", "1", "true", "false"):
+        raise BadRequest(f"{name}={text[:_SHOWN]!r}: expected 1 or 0.", field=name)
+    return text.lower() in ("1", "true")

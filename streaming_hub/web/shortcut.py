@@ -1,0 +1,54 @@
+"""A shorter way for the two requests that come by the thousand: an agent's events, and pages that open a stream.
+
+Flask's routing and its request context cost more than storing an event or opening a stream. Where the hub's own server
+has read the request within its limits, and no browser of another origin waits for CORS headers, these two are served
+without them, by the same functions that Flask's views call. Every other request, and every error, goes through Flask.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from streaming_hub.server.environ import BODY_KEY, STREAM_PATH
+from streaming_hub.web import answers, callers
+from streaming_hub.web.api import publish, stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from wsgiref.types import StartResponse, WSGIApplication
+
+    from streaming_hub.services import Services
+
+    Serve = Callable[[Services, dict[str, Any]], answers.Plain]
+
+ROUTES: Final[dict[tuple[str, str], Serve]] = {
+    ("POST", publish.PATH): publish.serve,
+    ("GET", STREAM_PATH): stream.serve,
+}
+
+
+class Shortcut:
+    """WSGI middleware in front of Flask.
+
+    Args:
+        application: Flask's own WSGI application.
+        parts: the hub's services.
+    """
+
+    def __init__(self, application: WSGIApplication, parts: Services) -> None:
+        self._application = application
+        self._parts = parts
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        serve = ROUTES.get((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
+        if serve is not None and BODY_KEY in environ and "HTTP_ORIGIN" not in environ:
+            try:
+                callers.check_browser_rules(self._parts, environ)
+                headers, body = serve(self._parts, environ)
+            except Exception as error:  # noqa: BLE001 - not swallowed: Flask's view raises it anew
+                environ[answers.ERROR_KEY] = error
+            else:
+                start_response("200 OK", list(headers))
+                return body
+        return self._application(environ, start_response)

@@ -1,0 +1,66 @@
+"""The hub in two shapes: Flask's test client over a history in memory, and the real server process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from flask_server import create_app
+from streaming_hub.settings import Settings
+from streaming_hub.web import services_of
+from tests.streaming_hub.web.server import ServerProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from flask import Flask
+    from flask.testing import FlaskClient
+
+
+@pytest.fixture
+def make_app() -> Iterator[Callable[..., Flask]]:
+    """Builds applications with settings of the test's own."""
+    made: list[Flask] = []
+
+    def build(**settings: Any) -> Flask:
+        app = create_app(Settings(**{"history": "memory://", **settings}))
+        made.append(app)
+        return app
+
+    yield build
+    for app in made:
+        services_of(app).stop()
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """An application as it is without any setting, but for its history in memory."""
+    return make_app()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A client of it."""
+    return app.test_client()
+
+
+@pytest.fixture(scope="module")
+def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., ServerProcess]]:
+    """Starts real servers, each in a folder of its own."""
+    started: list[ServerProcess] = []
+
+    def start(*, folder: Any = None, command: list[str] | None = None, **settings: str) -> ServerProcess:
+        place = folder or tmp_path_factory.mktemp("server")
+        started.append(ServerProcess(place, command, **{"STREAM_HEARTBEAT": "0.5", **settings}))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.end()
+
+
+@pytest.fixture(scope="module")
+def hub_server(start_server: Callable[..., ServerProcess]) -> ServerProcess:
+    """A real server that the tests of a module share."""
+    return start_server().wait_until_up()

@@ -1,0 +1,105 @@
+"""Small makers of events, histories and hubs for the core's tests."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from streaming_hub.events.interest import EVERYTHING
+from streaming_hub.events.posted import parse_one
+from streaming_hub.history.memory import MemoryHistory
+from streaming_hub.stream.hub import Hub, Wait
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from streaming_hub.events.interest import Interest
+    from streaming_hub.events.posted import Event
+    from streaming_hub.history import History
+    from streaming_hub.stream.subscriber import Subscriber
+
+NOW = 1_700_000_000.0
+
+
+def posted(kind: str = "note", **fields: Any) -> Event:
+    """An event as if it had been posted."""
+    return parse_one(json.dumps({"type": kind, **fields}).encode())
+
+
+def interim(segment: str, text: str = "", **fields: Any) -> Event:
+    """An interim transcript."""
+    return posted("transcript", is_final=False, segment_id=segment, text=text, **fields)
+
+
+def memory(max_events: int = 1000, max_age: float = 1e6) -> MemoryHistory:
+    """A history in memory."""
+    return MemoryHistory(max_events, max_age)
+
+
+def hub_over(history: History | None = None, queue_size: int = 256) -> Hub:
+    """A hub whose clock stands still and whose deliveries wait for `deliver_pending`."""
+    hub = Hub(history or memory(), queue_size=queue_size, clock=lambda: NOW)
+    hub.schedule = lambda: None
+    return hub
+
+
+def reader(
+    hub: Hub, position: int | None = None, interest: Interest = EVERYTHING, *, chunked: bool = False
+) -> Subscriber:
+    """A subscribed reader; it goes on after the head by default."""
+    start = hub.history.bounds.head if position is None else position
+    subscriber = hub.new_subscriber(interest, start, chunked=chunked, expires_at=None)
+    hub.subscribe(subscriber)
+    return subscriber
+
+
+def pull_all(hub: Hub, subscriber: Subscriber) -> bytes:
+    """Everything that a reader whose socket always has room is sent now."""
+    sent = b""
+    while (pulled := hub.pull(subscriber)) is not Wait.EVENT:
+        if pulled is Wait.DISK:
+            place = subscriber.position
+            hub.keep(subscriber.interest, place, hub.fetch(subscriber.interest, place))
+        elif isinstance(pulled, bytes):
+            sent += pulled
+    return sent
+
+
+def frames(body: bytes) -> list[dict[str, Any]]:
+    """Decode SSE frames strictly as this server writes them; `_id` is the id line, `_retry` the retry line."""
+    found: list[dict[str, Any]] = []
+    assert body == b"" or body.endswith(b"\n\n"), body[-100:]
+    for block in body.split(b"\n\n")[:-1]:
+        lines = dict(line.split(b": ", 1) for line in block.split(b"\n"))
+        assert set(lines) <= {b"id", b"data", b"retry"}, lines
+        fields = json.loads(lines[b"data"])
+        fields["_id"] = lines[b"id"].decode() if b"id" in lines else None
+        if b"retry" in lines:
+            fields["_retry"] = int(lines[b"retry"])
+        found.append(fields)
+    return found
+
+
+def seqs(body: bytes) -> list[int]:
+    """Sequence numbers of the stored events in a body."""
+    return [int(frame["id"].split("-")[1]) for frame in frames(body) if "id" in frame]
+
+
+def seqs_of(entries: Iterable[Any]) -> list[int]:
+    """Sequence numbers of entries."""
+    return [entry.seq for entry in entries]
+
+
+def unchunk(data: bytes) -> tuple[bytes, bool]:
+    """Decode a chunked body strictly; the flag tells whether its last chunk is there."""
+    body = b""
+    while data:
+        size, _, rest = data.partition(b"\r\n")
+        length = int(size, 16)
+        if length == 0:
+            assert rest == b"\r\n", rest
+            return body, True
+        assert rest[length : length + 2] == b"\r\n", data[:80]
+        body += rest[:length]
+        data = rest[length + 2 :]
+    return body, False

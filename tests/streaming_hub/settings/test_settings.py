@@ -1,0 +1,248 @@
+"""Settings: typed in one place, and a malformed one is refused by name.
+
+Covers streaming_hub.settings.values, by way of the table.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from agent.settings import SettingError
+from agent.settings import Settings as AgentSettings
+from streaming_hub.errors import SettingsError
+from streaming_hub.settings import (
+    AGENT_TABLE,
+    TABLE,
+    RateLimit,
+    Settings,
+    load,
+    parse,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEFAULTS = {
+    "STREAM_HOST": None,
+    "STREAM_PORT": 5000,
+    "STREAM_HISTORY": "sqlite:///data/events.db",
+    "STREAM_HISTORY_MAX_EVENTS": 100_000,
+    "STREAM_HISTORY_MAX_AGE": 86_400,
+    "STREAM_HEARTBEAT": 15,
+    "STREAM_QUEUE_SIZE": 256,
+    "STREAM_MAX_CLIENTS": 10_000,
+}
+NAMED_IN_THE_DESIGN = [
+    *DEFAULTS,
+    *("STREAM_CORS_ORIGINS", "STREAM_PUBLISH_KEYS", "STREAM_SUBSCRIBE_KEYS", "STREAM_OPERATOR_KEYS"),
+    *(
+        "STREAM_JWT_SECRET",
+        "STREAM_RATE_LIMIT",
+        "STREAM_TRUSTED_PROXIES",
+        "STREAM_ALLOW_OPEN",
+        "STREAM_REDACT",
+    ),
+    *("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
+]
+
+
+def field_of(name: str) -> str:
+    """The field that a variable sets."""
+    return next(row.field for row in TABLE if row.name == name)
+
+
+@pytest.mark.parametrize("name", NAMED_IN_THE_DESIGN)
+def test_each_setting_of_the_design_is_there(name: str) -> None:
+    value = getattr(Settings(), field_of(name))
+    assert value == DEFAULTS.get(name, value)
+
+
+def test_each_row_has_a_field_of_its_own_and_says_what_it_means() -> None:
+    fields = {field.name for field in msgspec.structs.fields(Settings)} - {"agent", "doubts"}
+    assert {row.field for row in TABLE} == fields
+    assert len({row.name for row in TABLE}) == len(TABLE)
+    assert all(row.meaning.endswith(".") and row.expects for row in TABLE)
+    assert all(meaning.endswith(".") for meaning in AGENT_TABLE.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("STREAM_PORT", "0", 0),
+        ("STREAM_PORT", " 65535 ", 65535),
+        ("STREAM_HISTORY", "memory://", "memory://"),
+        ("STREAM_HISTORY", "sqlite:////var/lib/x.db", "sqlite:////var/lib/x.db"),
+        ("STREAM_HISTORY_MAX_AGE", "1.5", 1.5),
+        ("STREAM_HISTORY_SYNC", "FULL", "full"),
+        ("STREAM_QUEUE_SIZE", "16", 16),
+        ("STREAM_HISTORY_MAX_EVENTS", "100", 100),
+        ("STREAM_PUBLISH_KEYS", "a, b,,c ", ("a", "b", "c")),
+        ("STREAM_CORS_ORIGINS", "https://App.example.com,null", ("https://app.example.com", "null")),
+        ("STREAM_RATE_LIMIT", "5/minute", RateLimit(5, 60)),
+        ("STREAM_RATE_LIMIT", "100 / second", RateLimit(100, 1)),
+        ("STREAM_ALLOW_OPEN", "yes", True),
+        ("STREAM_ALLOW_OPEN", "0", False),
+        ("STREAM_REDACT", "pack.age:function", "pack.age:function"),
+        ("STREAM_LOG_FORMAT", "json", "json"),
+        ("LIVEKIT_URL", "wss://x.livekit.cloud", "wss://x.livekit.cloud"),
+        ("OPENAI_BASE_URL", "http://localhost:8000/v1", "http://localhost:8000/v1"),
+    ],
+)
+def test_a_value_is_read_into_its_type(name: str, text: str, value: Any) -> None:
+    assert getattr(parse({name: text}), field_of(name)) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *(("STREAM_PORT", text) for text in ("x", "-1", "65536", "1.5", "0x10", "5000;")),
+        *(
+            ("STREAM_HISTORY", text)
+            for text in ("events.db", "sqlite://", "sqlite:///", "postgres://x", "memory")
+        ),
+        *(("STREAM_HISTORY_MAX_EVENTS", text) for text in ("0", "-5", "ten", "1e5")),
+        *(("STREAM_HISTORY_MAX_AGE", text) for text in ("0", "-1", "nan", "inf", "24h")),
+        *(("STREAM_HEARTBEAT", text) for text in ("0", "nan", "-15", "fast", "1e9")),
+        *(("STREAM_QUEUE_SIZE", text) for text in ("0", "many")),
+        *(("STREAM_MAX_CLIENTS", text) for text in ("0", "-1")),
+        *(
+            ("STREAM_CORS_ORIGINS", text)
+            for text in ("*", "example.com", "https://x/path", "https://*.x.com", "ftp://x")
+        ),
+        *(
+            ("STREAM_RATE_LIMIT", text)
+            for text in ("5", "0/second", "5/hour", "-5/second", "5/s", "x/minute")
+        ),
+        *(("STREAM_ALLOW_OPEN", text) for text in ("maybe", "2")),
+        *(("STREAM_REDACT", text) for text in ("module", "module:", ":name", "a b:c", "module:name()")),
+        *(("STREAM_HISTORY_SYNC", text) for text in ("off", "extra")),
+        ("STREAM_LOG_FORMAT", "xml"),
+        ("LIVEKIT_URL", "localhost:7880"),
+        ("OPENAI_BASE_URL", "not a url"),
+        ("STREAM_HOST", "two words"),
+    ],
+)
+def test_a_malformed_value_is_refused_by_name(name: str, text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse({name: text})
+    assert str(caught.value).startswith(f"{name}={text!r}: expected ")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("AGENT_EXECUTOR", "foo"),
+        ("AGENT_EXECUTOR", "Thread"),
+        ("AGENT_LOAD_THRESHOLD", "70%"),
+        ("AGENT_LOAD_THRESHOLD", "0"),
+        ("AGENT_LOAD_THRESHOLD", "nan"),
+        ("AGENT_SPEECH_TIMEOUT", "soon"),
+    ],
+)
+def test_what_the_agent_would_refuse_is_refused_at_once(name: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name}={text!r}: expected "):
+        parse({name: text})
+    with pytest.raises(SettingError, match=f"^{name} is {text!r}"):
+        AgentSettings.from_env({name: text})
+
+
+def test_what_the_agent_takes_is_taken() -> None:
+    values = {"AGENT_EXECUTOR": "process", "AGENT_LOAD_THRESHOLD": "0.8"}
+    assert parse({**values, "AGENT_VOICE": " "}).agent == values
+    AgentSettings.from_env(values)
+
+
+def test_a_misspelt_name_is_told_with_the_one_that_was_meant() -> None:
+    doubts = parse({"STREAM_SUBSCRIBE_KEY": "a-secret-key", "STREAM_PORT": "1", "AGENT_VOICE": "ash"}).doubts
+    assert doubts == (
+        "STREAM_SUBSCRIBE_KEY is not a setting that is known here. Did you mean STREAM_SUBSCRIBE_KEYS?",
+    )
+
+
+def test_what_agents_and_examples_read_is_no_misspelling() -> None:
+    names = ("STREAM_URL", "STREAM_PUBLISH_KEY", "STREAM_KEY", "AGENT_ROOM")
+    assert parse(dict.fromkeys(names, "x")).doubts == ()
+
+
+def test_a_secret_is_never_repeated() -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse({"STREAM_JWT_SECRET": "too-short-secret"})
+    assert "STREAM_JWT_SECRET" in str(caught.value)
+    assert "too-short" not in str(caught.value)
+
+
+def test_an_empty_value_counts_as_not_set() -> None:
+    assert parse({row.name: " " for row in TABLE}) == Settings()
+
+
+def test_the_environment_wins_over_env_local_over_env(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("STREAM_PORT=1\nSTREAM_HEARTBEAT=1\nSTREAM_QUEUE_SIZE=1\nAGENT_VOICE=x\n")
+    (tmp_path / ".env.local").write_text('STREAM_PORT=2\nSTREAM_HEARTBEAT="2"\n')
+    found = load({"STREAM_PORT": "3"}, tmp_path)
+    assert (found.port, found.heartbeat, found.queue_size, found.agent) == (3, 2.0, 1, {"AGENT_VOICE": "x"})
+    assert load({"STREAM_PORT": "3"}, tmp_path, port=4).port == 4
+
+
+@pytest.mark.parametrize("quote", ['"', "'"])
+@pytest.mark.parametrize(
+    "name",
+    ["STREAM_PORT", "STREAM_PUBLISH_KEYS", "STREAM_JWT_SECRET", "OPENAI_API_KEY", "AGENT_INSTRUCTIONS"],
+)
+def test_quotes_that_docker_passes_on_are_refused_by_name_and_not_shown(name: str, quote: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name}: there are quotes around its value") as caught:
+        parse({name: f"{quote}hunter2{'x' * 40}{quote}"})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_quote_at_one_end_is_a_part_of_the_value() -> None:
+    assert parse({"OPENAI_API_KEY": '"abc', "LIVEKIT_API_KEY": "it's"}).openai_api_key == '"abc'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "STREAM_PUBLISH_KEYS=a,hunter2 # ours",
+        "STREAM_JWT_SECRET=0123456789012345678901234567890123 #hunter2",
+        "OPENAI_API_KEY=sk-hunter2 # of work",
+        "AGENT_INSTRUCTIONS=Take hunter2's order #5 politely.",
+    ],
+)
+def test_what_may_be_a_comment_or_a_part_of_the_value_is_refused(tmp_path: Path, line: str) -> None:
+    (tmp_path / ".env").write_text(f"# first\n{line}\n")
+    with pytest.raises(SettingsError, match=r"^\.env, line 2: what follows # in [A-Z_]+ may be") as caught:
+        load({}, tmp_path)
+    assert "hunter2" not in str(caught.value)
+    name = line.partition("=")[0]
+    load({name: "x" * 40}, tmp_path)  # the environment's own is in force
+
+
+def test_what_can_only_be_a_comment_is_one(tmp_path: Path) -> None:
+    text = "STREAM_PORT=81 # ours\nSTREAM_CORS_ORIGINS=https://a.example # ours\nOTHER=a # b\n"
+    (tmp_path / ".env").write_text(text + 'OPENAI_API_KEY="a # b" # c\nLIVEKIT_API_SECRET=a#b\n')
+    settings = load({}, tmp_path)
+    assert (settings.port, settings.cors_origins) == (81, ("https://a.example",))
+    assert (settings.openai_api_key, settings.livekit_api_secret) == ("a # b", "a#b")
+    assert settings.doubts == ()
+
+
+def test_what_other_programs_expand_is_taken_as_written_and_told(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("SECRET=hunter2\nLIVEKIT_API_SECRET=${SECRET}\nOTHER=${SECRET}\n")
+    settings = load({"SECRET": "hunter3"}, tmp_path)
+    assert settings.livekit_api_secret == "${SECRET}"
+    (doubt,) = settings.doubts
+    assert doubt.startswith(".env, line 2: LIVEKIT_API_SECRET has a ${...}")
+
+
+def test_each_instance_has_an_agent_dict_of_its_own() -> None:
+    one, other = Settings(), Settings()
+    one.agent["x"] = "y"
+    assert other.agent == {}
+
+
+def test_an_empty_variable_does_not_hide_what_a_file_says(tmp_path: Path) -> None:
+    (tmp_path / ".env.local").write_text("STREAM_SUBSCRIBE_KEYS=a-key-of-the-file\n")
+    settings = load(environ={"STREAM_SUBSCRIBE_KEYS": ""}, folder=tmp_path)
+    assert settings.subscribe_keys == ("a-key-of-the-file",)
