@@ -29,6 +29,7 @@ from flask import Flask
 
 from streaming_hub import command, web
 from streaming_hub import settings as hub_settings
+from streaming_hub.services import Services
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,7 @@ def create_app(settings: Settings | None = None, *, agent_command: Sequence[str]
         SettingsError, StorageError: the server cannot start; the message says what to change.
     """
     app = Flask("streaming-hub", static_folder=None)
-    parts = web.Services(settings or hub_settings.load(), agent_command=agent_command)
+    parts = Services(settings or hub_settings.load(), agent_command=agent_command)
     web.init_app(app, parts)
     return app
 

@@ -21,7 +21,6 @@ from streaming_hub.errors import SettingsError, StorageError
 from streaming_hub.server.listening import LOOPBACK, listen_at, why_not
 from streaming_hub.server.server import Server
 from streaming_hub.server.serving import begin, url_of
-from streaming_hub.services import services_of
 from streaming_hub.settings import (
     AGENT_TABLE,
     TABLE,
@@ -29,6 +28,7 @@ from streaming_hub.settings import (
     load,
 )
 from streaming_hub.web.callers import refuse_open_off_loopback
+from streaming_hub.web.current import services_of
 from streaming_hub.wording import listing, not_set
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 
 PROGRAM = """
 import select
-from hub import portability
+from streaming_hub import portability
 print(portability.FORCED, portability.extra(select, "poll") is not None, portability.proc())
 """
 

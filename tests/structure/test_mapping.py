@@ -40,6 +40,23 @@ ELSEWHERE: dict[str, str] = {
     "streaming_hub.services": "tests/streaming_hub/web/test_callers.py",  # which builds it in every shape
     "streaming_hub.web.shortcut": "tests/streaming_hub/web/test_guide.py",
     "streaming_hub.web.console.vendor": "tests/livekit/test_talk.py",
+    "streaming_hub.agents.output": "tests/streaming_hub/agents/test_states.py",
+    "streaming_hub.agents.report": "tests/streaming_hub/agents/test_supervisor.py",
+    "streaming_hub.events.stored": "tests/streaming_hub/history/test_history.py",
+    **{
+        f"streaming_hub.web.openapi.{name}": "tests/streaming_hub/web/openapi/test_document.py"
+        for name in (
+            "agents",
+            "describe",
+            "endpoint",
+            "livekit",
+            "page",
+            "publishing",
+            "reading",
+            "schemas",
+            "server",
+        )
+    },
 }
 """Modules without a test file of their own -> the file that tests them."""
 

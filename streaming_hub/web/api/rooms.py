@@ -13,9 +13,9 @@ from streaming_hub.errors import BadRequest, NotFound
 from streaming_hub.events import cursor
 from streaming_hub.events.interest import EVERYTHING, Interest
 from streaming_hub.events.stored import Limit
-from streaming_hub.services import services
 from streaming_hub.stream.erasing import erase
 from streaming_hub.web import answers, callers, query
+from streaming_hub.web.current import services
 
 if TYPE_CHECKING:
     from streaming_hub.events.stored import Entry

@@ -22,11 +22,11 @@ from streaming_hub.errors import (
 from streaming_hub.events import cursor, sse
 from streaming_hub.rooms.snapshot import snapshots
 from streaming_hub.server.environ import STREAM_PATH
-from streaming_hub.services import services
 from streaming_hub.stream.body import StreamBody
 from streaming_hub.stream.frames import LAST_LOOK, goodbye
 from streaming_hub.stream.pauses import NAP
 from streaming_hub.web import answers, callers, query
+from streaming_hub.web.current import services
 from streaming_hub.web.headers import EVERYWHERE
 
 if TYPE_CHECKING:

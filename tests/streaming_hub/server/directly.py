@@ -14,9 +14,9 @@ import gevent.event
 from flask_server import create_app
 from streaming_hub.server import direct
 from streaming_hub.server.environ import STREAM_PATH
-from streaming_hub.services import services_of
 from streaming_hub.settings import Settings
 from streaming_hub.stream import sockets
+from streaming_hub.web.current import services_of
 from tests.processes import open_files
 from tests.streaming_hub.making import posted
 from tests.streaming_hub.server.running import House, until

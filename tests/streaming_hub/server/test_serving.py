@@ -23,7 +23,7 @@ def test_streams_are_capped_by_the_descriptors_there_are(hard: int, most: int) -
         from flask_server import create_app
         from streaming_hub.server.serving import begin
         from streaming_hub.settings import Settings
-        from streaming_hub.web import services_of
+        from streaming_hub.web.current import services_of
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(100, {hard}), {hard}))
         parts = services_of(create_app(Settings(history="memory://")))
         writer = begin(parts, "http://127.0.0.1:1")

@@ -11,7 +11,7 @@ import pytest
 from streaming_hub.events import posted
 from streaming_hub.events.interest import EVERYTHING
 from streaming_hub.services import LOOK_UPS
-from streaming_hub.web import services_of
+from streaming_hub.web.current import services_of
 from tests.streaming_hub.server.wire import PATIENCE
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ export class Hub {
   /** @param {Record<string, string>} settings Environment variables. */
   static async start(settings = {}, port = 0) {
     const hub = new Hub();
-    streaming_hub.settings = settings;
+    hub.settings = settings;
     hub.folder = await mkdtemp(join(tmpdir(), 'hub-'));
     hub.port = port || (await freePort());
     hub.url = `http://127.0.0.1:${hub.port}`;

@@ -10,8 +10,9 @@ import pytest
 
 from flask_server import create_app
 from streaming_hub.errors import Unavailable
-from streaming_hub.services import Services, services_of
+from streaming_hub.services import Services
 from streaming_hub.settings import Settings
+from streaming_hub.web.current import services_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
