@@ -37,7 +37,7 @@ ELSEWHERE: dict[str, str] = {
     "streaming_hub.web.console.live": "tests/streaming_hub/web/test_callers.py",
     "streaming_hub.web.api.publish": "tests/streaming_hub/web/api/test_publish.py",
     "streaming_hub.web.query": "tests/streaming_hub/web/api/test_rooms.py",
-    "streaming_hub.services": "tests/streaming_hub/web/test_callers.py",  # which builds it in every shape
+    "streaming_hub.services": "tests/streaming_hub/agents/test_spool_folder.py"
     "streaming_hub.web.shortcut": "tests/streaming_hub/web/test_guide.py",
     "streaming_hub.web.console.vendor": "tests/livekit/test_talk.py",
     "streaming_hub.agents.output": "tests/streaming_hub/agents/test_states.py",

@@ -1,4 +1,7 @@
-"""The supervisor with real child processes; the last tests run all of it again under gevent."""
+"""The supervisor with real child processes; the last tests run all of it again under gevent.
+
+Covers streaming_hub.agents.report, too.
+"""
 
 import json
 import logging

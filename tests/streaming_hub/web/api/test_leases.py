@@ -10,7 +10,6 @@ import pytest
 
 from flask_server import create_app
 from streaming_hub.errors import Unavailable
-from streaming_hub.services import Services
 from streaming_hub.settings import Settings
 from streaming_hub.web.current import services_of
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
     from streaming_hub.events.posted import Event
+    from streaming_hub.services import Services
     from streaming_hub.stream.hub import Receipt
 
 STARTED = {"type": "session_started", "session_id": "s1", "room": "hall"}

@@ -10,7 +10,7 @@ import schemathesis
 from hypothesis import HealthCheck, assume, given, settings
 from schemathesis import GenerationMode
 
-from streaming_hub.web.openapi import ENDPOINTS
+from streaming_hub.web.openapi.describe import ENDPOINTS
 from streaming_hub.web.openapi.document import openapi_path
 from tests.streaming_hub.web.hub_of_fake_agents import running
 
