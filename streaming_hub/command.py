@@ -92,6 +92,8 @@ def serve(app: Flask, settings: Settings) -> None:
     servers = [Server(listener, app, writer) for listener in listeners]
     for server in servers:
         server.start()
+    if parts.archive is not None:
+        log.info("%s", parts.archive.description)
     _greet(parts)
     ended.wait()
     log.info("%s", _farewell(parts))

@@ -6,6 +6,7 @@
       Forbidden             403 the credential lacks something
       NotFound              404
       Conflict              409
+      Gone                  410 it was there, and is not kept any more
       TooLarge              413 an event, a batch or a body is over its limit
       UnsupportedMedia      415
       Misdirected           421 a Host that is not this server's
@@ -86,6 +87,13 @@ class Conflict(HubError):
 
     status = 409
     title = "Conflict"
+
+
+class Gone(HubError):
+    """It was there, and is not kept any more."""
+
+    status = 410
+    title = "Gone"
 
 
 class TooLarge(HubError):

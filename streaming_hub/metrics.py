@@ -49,6 +49,10 @@ class Sources(Protocol):
         """Return who sends to the streams' sockets and has `stats`, or None."""
 
     @property
+    def archive(self) -> Any:
+        """Return the archive, or None where it is off."""
+
+    @property
     def supervisor(self) -> Any:
         """Return who runs the agent process and has a `status`."""
 
@@ -85,6 +89,8 @@ class HubCollector(Collector):
             sources.hub.delivery,
         )
         yield from _history(sources.hub)
+        if sources.archive is not None:
+            yield from _archive(sources.archive)
         yield from _agent(sources.supervisor)
         yield _gauge("hub_draining", "1 while the server is about to stop.", int(sources.draining))
 
@@ -157,6 +163,22 @@ def _history(hub: Hub) -> Iterable[Metric]:
     bounds = hub.history.bounds
     yield _gauge("hub_history_head", "The last sequence number that was given out.", bounds.head)
     yield _gauge("hub_history_oldest", "The first sequence number that is stored.", bounds.oldest)
+
+
+def _archive(archive: Any) -> Iterable[Metric]:
+    yield _gauge(
+        "hub_archive_up", "1 while the archive's database can be written.", int(archive.state == "ok")
+    )
+    yield _gauge("hub_archive_behind", "Events that wait to be archived.", archive.behind)
+    yield _counter("hub_archive_events", "Events that were archived since the start.", archive.written)
+    yield _counter(
+        "hub_archive_events_missed",
+        "Events that the history no longer had when they were to be archived.",
+        archive.skipped,
+    )
+    yield _counter(
+        "hub_archive_restarts", "How often the archive's process had to be started again.", archive.restarts
+    )
 
 
 def _agent(agent: Any) -> Iterable[Metric]:

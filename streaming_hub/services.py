@@ -19,6 +19,7 @@ from streaming_hub.agents import Supervisor
 from streaming_hub.agents.recall import Recall
 from streaming_hub.agents.session_watch import SessionWatch
 from streaming_hub.agents.spool_folder import private_folder
+from streaming_hub.archive.feed import Archive, url_of
 from streaming_hub.events import posted
 from streaming_hub.events.redaction import Redaction
 from streaming_hub.history import open_history
@@ -103,6 +104,7 @@ class Services:
         self.recall = _recall(self)
         self.sessions = SessionWatch(self.hub, self.recall)
         self.supervisor = _supervisor(self, agent_command)
+        self.archive = _archive(self)
         self.housekeeper = Housekeeper(self.hub)
         self.metrics = Metrics(self)
         self._stopped = threading.Event()
@@ -120,6 +122,8 @@ class Services:
         """
         self.offload = offload
         self.housekeeper.start(offload)
+        if self.archive is not None:
+            self.archive.start(self.read)
 
     def read(self, function: Callable[[], Read]) -> Read:
         """Read from the history, off the serving thread where that may wait for a disk."""
@@ -142,6 +146,8 @@ class Services:
         self.sessions.stop()
         say_goodbye(max(0.0, min(self.settings.drain, until - time.monotonic())))
         self.housekeeper.stop()
+        if self.archive is not None:
+            self.archive.stop()
         self.history.close()
 
     def publish_process_state(self, change: dict[str, Any]) -> None:
@@ -179,6 +185,23 @@ def _minter(settings: Settings) -> Minter | None:
     if not (settings.livekit_url and settings.livekit_api_key and settings.livekit_api_secret):
         return None
     return Minter(settings.livekit_api_key, settings.livekit_api_secret, settings.agent.get("AGENT_NAME", ""))
+
+
+def _archive(parts: Services) -> Archive | None:
+    settings = parts.settings
+    url = url_of(settings.archive, settings.history)
+    if url is None:
+        return None
+    return Archive(
+        url,
+        max_age=settings.archive_max_age,
+        recordings=settings.archive_recordings,
+        history=parts.history,
+        lock=parts.hub.lock,
+        publish=parts.hub.publish,
+        answered_for=parts.sessions.answered_for,
+        clock=parts.clock,
+    )
 
 
 def _recall(parts: Services) -> Recall | None:

@@ -135,6 +135,11 @@ class Sessions:
         """The rooms of the living sessions."""
         return frozenset(session.room for session in self._live.values() if session.room is not None)
 
+    @property
+    def answered_for(self) -> list[Key]:
+        """The living sessions, id and room: they hold a lease, or the hub's own agent runs them."""
+        return list(self._live)
+
     def worker_lost(self) -> list[Session]:
         """End all sessions of the agent process that is gone; return them."""
         return self._end(lambda session: session.supervised, WORKER_LOST)

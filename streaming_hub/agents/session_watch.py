@@ -92,6 +92,11 @@ class SessionWatch:
         self._look_after_leases()
         return over
 
+    def answered_for(self) -> list[tuple[str, str | None]]:
+        """Return the sessions, id and room, whose life somebody answers for."""
+        with self._lock:
+            return self._table.answered_for
+
     def process_changed(self, state: str, *, in_rooms: bool, trouble: bool = False) -> list[Event]:
         """Take in a state of the agent process.
 

@@ -28,13 +28,16 @@ MAX_TIMESTAMP: Final = 1e11
 
 CONTROL_TYPES: Final = frozenset({"connected", "heartbeat", "snapshot", "stream_reset", "goodbye"})
 """Made by the server alone and never stored."""
-PROCESS_TYPES: Final = frozenset({"agent_process"})
+PROCESS_TYPES: Final = frozenset({"agent_process", "session_report"})
 """Made by the server alone, and stored."""
 
 MAX_TYPE: Final = 64
 """Characters of a type's name."""
 TYPE_PATTERN: Final = rf"[A-Za-z][A-Za-z0-9_.:-]{{0,{MAX_TYPE - 1}}}"
 """What the name of a type looks like."""
+
+OWN_EVENT_IDS: Final = "report:"
+"""How the `event_id`s begin that the hub alone gives: of its own reports, each of which exists once."""
 
 _TYPE = re.compile(TYPE_PATTERN)
 _STRING_FIELDS: Final = frozenset({"room", "session_id", "participant", "role", "turn_id", "event_id"})
@@ -194,6 +197,8 @@ def _keyed_each(events: list[Event], key: str | None) -> list[Event]:
 def _keyed(event: Event, key: str | None) -> Event:
     if key is None or event.event_id is not None:
         return event
+    if key.startswith(OWN_EVENT_IDS):
+        raise _wrong("", "Idempotency-Key", key, f"the hub alone gives ids that begin with {OWN_EVENT_IDS}")
     return msgspec.structs.replace(event, event_id=key)
 
 
@@ -259,6 +264,9 @@ def _from_fields(fields: dict[str, Any], body: bytes, where: str, *, own: bool =
         # Nearly all are printable, and then no closer look is needed.
         if type(value) is not str or not value.isprintable():
             _check_string(where, name, value)
+    event_id = get("event_id")
+    if event_id is not None and not own and event_id.startswith(OWN_EVENT_IDS):
+        raise _wrong(where, "event_id", event_id, f"the hub alone gives ids that begin with {OWN_EVENT_IDS}")
     stamp = get("timestamp", msgspec.UNSET)
     stamped = stamp is not msgspec.UNSET
     if stamped and not (type(stamp) is float and 0 <= stamp < MAX_TIMESTAMP):

@@ -44,6 +44,7 @@ VIEW_OF_TYPE: Final[dict[str, View]] = {
     "error": OPERATOR,
     "events_dropped": OPERATOR,
     "agent_process": OPERATOR,
+    "session_report": OPERATOR,
 }
 """The lowest view that sees a type. A type that is not here is the operator's own and goes to viewers."""
 

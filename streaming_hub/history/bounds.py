@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
+from typing import Final
+
 from streaming_hub.events.cursor import Range
+
+MOST_GAPS: Final = 10_000
+"""Ranges of erased numbers that are remembered, so that readers of the history do not count them as missed."""
 
 
 class Bounds:
@@ -14,6 +20,9 @@ class Bounds:
         oldest: the first stored one; head + 1 when nothing is stored.
         max_events: how many sequence numbers back from the head are kept.
         erased: lowest and highest sequence number that was ever erased, or None.
+
+    Attributes:
+        erasures: how often something was erased since the start.
     """
 
     def __init__(
@@ -23,6 +32,8 @@ class Bounds:
         self.head = head
         self.oldest = oldest
         self.erased = erased
+        self.erasures = 0
+        self._gone: deque[tuple[int, int]] = deque(maxlen=MOST_GAPS)
         self.max_events = max_events
 
     def range(self) -> Range:
@@ -36,8 +47,22 @@ class Bounds:
     def note_erased(self, seqs: list[int]) -> None:
         """Widen the erased range by these sequence numbers."""
         if seqs:
+            self.erasures += 1
+            self._note_gone(seqs)
             low, high = self.erased or (seqs[0], seqs[0])
             self.erased = (min(low, *seqs), max(high, *seqs))
+
+    def erased_between(self, first: int, last: int) -> int:
+        """Return how many numbers from `first` to `last` were erased; those of an earlier start are not known."""
+        return sum(max(0, min(high, last) - max(low, first) + 1) for low, high in self._gone)
+
+    def _note_gone(self, seqs: list[int]) -> None:
+        """Remember erased numbers, in ascending order, as ranges."""
+        for seq in sorted(seqs):
+            if self._gone and self._gone[-1][1] == seq - 1:
+                self._gone[-1] = (self._gone[-1][0], seq)
+            else:
+                self._gone.append((seq, seq))
 
     def gaps_from(self, seq: int) -> bool:
         """Tell whether erased events may lie at or above this sequence number."""

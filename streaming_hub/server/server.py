@@ -206,6 +206,8 @@ class BoundedMixin:
         if self._authority is not None:
             environ["HTTP_HOST"] = self._authority
         environ.pop("HTTP_TRANSFER_ENCODING", None)
+        # As it was sent: in PATH_INFO a `%2F` has become a slash.
+        environ["REQUEST_URI"] = self.path
         environ["wsgi.input"] = io.BytesIO(body)
         environ["wsgi.input_terminated"] = True
         # Nothing is left for pywsgi to discard.

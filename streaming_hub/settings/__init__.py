@@ -50,6 +50,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     history_max_events: int = 100_000
     history_max_age: float = 86_400.0
     history_sync: Literal["normal", "full"] = "normal"
+    archive: str | None = None
+    archive_max_age: float = 2_592_000.0
+    archive_recordings: bool = True
     heartbeat: float = 15.0
     queue_size: int = 256
     max_clients: int = 10_000
@@ -121,6 +124,9 @@ def parse(values: Mapping[str, str], **overrides: Any) -> Settings:
     known = {*(setting.name for setting in TABLE), *AGENT_TABLE, *READ_ELSEWHERE}
     fields["doubts"] = variables.doubts(values, known)
     fields.update(overrides)
+    if "history_max_age" in fields:
+        # Whoever says how long events are kept means it for all that is kept of them.
+        fields.setdefault("archive_max_age", fields["history_max_age"])
     return Settings(**fields)
 
 
@@ -193,6 +199,12 @@ def _rate(text: str) -> RateLimit:
     return RateLimit(int(match[1]), 1 if match[2] == "second" else 60)
 
 
+def _archive(text: str) -> str:
+    if text.lower() == "off":
+        return "off"
+    return matching(r"sqlite:///[^\s?].*|postgresql\+psycopg://\S+")(text)
+
+
 _URL = matching(r"(?:wss?|https?)://[^\s/]+\S*")
 
 TABLE: Final[tuple[Setting, ...]] = (
@@ -231,6 +243,30 @@ TABLE: Final[tuple[Setting, ...]] = (
         choice("normal", "full"),
         "normal or full",
         "What an acknowledged event survives: `normal` a crash of the process, `full` a power cut as well (slower).",
+    ),
+    Setting(
+        "STREAM_ARCHIVE",
+        "archive",
+        _archive,
+        "sqlite:///PATH, postgresql+psycopg://USER@HOST/DATABASE or off",
+        "Where sessions are kept for looking back (an SQLAlchemy URL). Unset: archive.db beside the history's file; "
+        "off for a history in memory.",
+        secret=True,
+    ),
+    Setting(
+        "STREAM_ARCHIVE_MAX_AGE",
+        "archive_max_age",
+        seconds(0, 1e9),
+        "seconds, 0 or more",
+        "How long a session is kept after its end, in seconds; 0 keeps everything. Unset: as STREAM_HISTORY_MAX_AGE if "
+        "that is set.",
+    ),
+    Setting(
+        "STREAM_ARCHIVE_RECORDINGS",
+        "archive_recordings",
+        boolean,
+        "on or off",
+        "Whether the raw events of sessions that have ended are kept with them.",
     ),
     Setting(
         "STREAM_HEARTBEAT",

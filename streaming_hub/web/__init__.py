@@ -14,11 +14,14 @@ from streaming_hub.web import (
 )
 from streaming_hub.web.api import (
     agent,
+    exports,
     leases,
     livekit_webhook,
     metrics,
     publish,
     rooms,
+    sessions,
+    stats,
     stream,
     token,
 )
@@ -56,6 +59,9 @@ def init_app(app: Flask, parts: Services) -> None:
         leases,
         agent,
         rooms,
+        exports,
+        sessions,
+        stats,
         token,
         livekit_webhook,
         metrics,

@@ -29,6 +29,14 @@ PURE = (
     "streaming_hub.web.bodies",
     "streaming_hub.rooms.state",
     "streaming_hub.stream.counters",
+    "streaming_hub.archive.figures",
+    "streaming_hub.archive.reduce",
+    "streaming_hub.archive.spoken",
+    "streaming_hub.archive.views",
+    "streaming_hub.archive.words",
+    "streaming_hub.outlets.exports",
+    "streaming_hub.web.paths",
+    "streaming_hub.web.times",
     "streaming_hub.events.cursor",
     "streaming_hub.errors",
     "streaming_hub.events.posted",
@@ -115,8 +123,11 @@ def test_only_the_web_room_and_the_entry_point_import_flask() -> None:
 def test_only_streaming_knows_sockets_and_the_agents_control_line() -> None:
     # The supervisor's one socket is its end of the pair that leads to the agent process.
     found = users(HUB, "socket", "_socket", "socketserver", "ssl", "selectors", typing=False)
+    # The archive's process has a pair of its own.
     assert {name for name in found if not belongs(name, "streaming_hub.stream", "streaming_hub.server")} == {
-        "streaming_hub.agents.process"
+        "streaming_hub.agents.process",
+        "streaming_hub.archive.process",
+        "streaming_hub.archive.worker",
     }
 
 
@@ -124,13 +135,20 @@ def test_only_the_supervisor_knows_subprocess() -> None:
     # And what asks `lsof` for the name of a program, where the server cannot start.
     found = users(HUB, "subprocess", "multiprocessing", "pty")
     assert {name for name in found if not belongs(name, "streaming_hub.agents")} == {
-        "streaming_hub.server.port_holder"
+        "streaming_hub.archive.process",
+        "streaming_hub.server.port_holder",
     }
     assert len(found) > 1
 
 
 def test_only_the_sqlite_history_knows_sqlite() -> None:
     assert users(HUB, "sqlite3") == {"streaming_hub.history.sqlite", "streaming_hub.history.wal"}
+
+
+def test_only_the_archives_process_knows_sql() -> None:
+    found = users(HUB, "sqlalchemy", "alembic", typing=False)
+    assert {name for name in found if not belongs(name, "streaming_hub.archive")} == set()
+    assert "streaming_hub.archive.feed" not in found
 
 
 def test_the_hub_imports_no_livekit_agents() -> None:
@@ -179,6 +197,15 @@ print(json.dumps(sorted(sys.modules)))
     heavy = [
         name
         for name in loaded
-        if belongs(name, "livekit.agents", "livekit.plugins", "livekit.rtc", "numpy", "agent")
+        if belongs(
+            name,
+            "livekit.agents",
+            "livekit.plugins",
+            "livekit.rtc",
+            "numpy",
+            "agent",
+            "sqlalchemy",
+            "alembic",
+        )
     ]
     assert heavy == []

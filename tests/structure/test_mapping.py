@@ -37,7 +37,7 @@ ELSEWHERE: dict[str, str] = {
     "streaming_hub.web.console.live": "tests/streaming_hub/web/test_callers.py",
     "streaming_hub.web.api.publish": "tests/streaming_hub/web/api/test_publish.py",
     "streaming_hub.web.query": "tests/streaming_hub/web/api/test_rooms.py",
-    "streaming_hub.services": "tests/streaming_hub/agents/test_spool_folder.py"
+    "streaming_hub.services": "tests/streaming_hub/agents/test_spool_folder.py",
     "streaming_hub.web.shortcut": "tests/streaming_hub/web/test_guide.py",
     "streaming_hub.web.console.vendor": "tests/livekit/test_talk.py",
     "streaming_hub.agents.output": "tests/streaming_hub/agents/test_states.py",
@@ -47,6 +47,7 @@ ELSEWHERE: dict[str, str] = {
         f"streaming_hub.web.openapi.{name}": "tests/streaming_hub/web/openapi/test_document.py"
         for name in (
             "agents",
+            "archive",
             "describe",
             "endpoint",
             "livekit",
@@ -57,6 +58,23 @@ ELSEWHERE: dict[str, str] = {
             "server",
         )
     },
+    "streaming_hub.archive.process": "tests/streaming_hub/archive/test_feed.py",
+    "streaming_hub.archive.worker": "tests/streaming_hub/archive/test_feed.py",
+    "streaming_hub.archive.wire": "tests/streaming_hub/archive/test_feed.py",
+    "streaming_hub.archive.reduce": "tests/streaming_hub/archive/test_vectors.py",
+    "streaming_hub.archive.words": "tests/streaming_hub/archive/test_vectors.py",
+    "streaming_hub.archive.spoken": "tests/streaming_hub/archive/test_queries.py",
+    "streaming_hub.archive.views": "tests/streaming_hub/archive/test_queries.py",
+    "streaming_hub.archive.tables": "tests/streaming_hub/archive/test_schema.py",
+    "streaming_hub.archive.migrations": "tests/streaming_hub/archive/test_database.py",
+    "streaming_hub.archive.migrations.env": "tests/streaming_hub/archive/test_database.py",
+    "streaming_hub.archive.migrations.versions.0001_baseline": "tests/streaming_hub/archive/test_database.py",
+    "streaming_hub.archive.migrations.versions.0002_stored_statistics": "tests/streaming_hub/archive/test_database.py",
+    "streaming_hub.outlets.exports.captions": "tests/streaming_hub/outlets/test_exports.py",
+    "streaming_hub.outlets.exports.documents": "tests/streaming_hub/outlets/test_exports.py",
+    "streaming_hub.outlets.exports.speaker": "tests/streaming_hub/outlets/test_exports.py",
+    "streaming_hub.web.api.archived": "tests/streaming_hub/web/api/test_sessions.py",
+    "streaming_hub.web.paths": "tests/streaming_hub/web/api/test_sessions.py",
 }
 """Modules without a test file of their own -> the file that tests them."""
 

@@ -194,3 +194,65 @@ class EventsDropped(Stored, tag="events_dropped", kw_only=True):
         "count": 12,
         "reason": "the spool is full",
     }
+
+
+class SessionReport(Stored, tag="session_report", kw_only=True):
+    """A session has ended: its figures and what was said. Made by the hub alone, once."""
+
+    session: Annotated[
+        dict[str, Any], Meta(description="The session, as `GET /api/sessions/ID` answers it to operators.")
+    ]
+    transcript: Annotated[
+        list[dict[str, Any]], Meta(description="Its final transcripts; 48 KiB of JSON at most.")
+    ]
+    truncated: Opt[Annotated[bool, Meta(description="`true` where the transcript had more.")]] = UNSET
+
+    example: ClassVar = {
+        "type": "session_report",
+        "timestamp": 1795430091.2,
+        "event_id": "report:support-7:d74c",
+        "room": "support-7",
+        "session_id": "d74c",
+        "session": {
+            "session_id": "d74c",
+            "room": "support-7",
+            "agent": None,
+            "state": "ended",
+            "started": 1795429986.66,
+            "ended": 1795430090.1,
+            "duration": 103.44,
+            "reason": "participant_disconnected",
+            "participants": [{"identity": "alice", "role": "user"}],
+            "turns": 1,
+            "first_response": 0.465,
+            "user_talk": 2.2,
+            "agent_talk": 3.1,
+            "overlap": 0.0,
+            "silence": 98.14,
+            "user_words": 7,
+            "agent_words": 9,
+            "interruptions": 0,
+            "false_interruptions": 0,
+            "tool_calls": 1,
+            "tool_failures": 0,
+            "errors": 0,
+            "latency": {"count": 1, "p50": 1.42, "p90": 1.42, "p95": 1.42, "p99": 1.42, "max": 1.42},
+            "heard_latency": {"count": 1, "p50": 1.5, "p90": 1.5, "p95": 1.5, "p99": 1.5, "max": 1.5},
+            "usage": None,
+            "missing_events": 0,
+            "incomplete": False,
+            "recorded": True,
+        },
+        "transcript": [
+            {
+                "at": 1795429993.485,
+                "role": "user",
+                "participant": "alice",
+                "turn_id": "d74c.t3",
+                "text": "Hello! What time is it in Paris?",
+                "interrupted": False,
+                "started": 1795429990.699,
+                "stopped": 1795429992.913,
+            }
+        ],
+    }

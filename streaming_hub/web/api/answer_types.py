@@ -149,12 +149,195 @@ class WebhookTaken(TypedDict):
     event: NotRequired[Annotated[str, Meta(description="Of an ignored one: LiveKit's name of it.")]]
 
 
+class Percentiles(TypedDict):
+    """Values of one kind, in seconds; percentiles by nearest rank."""
+
+    count: int
+    p50: float
+    p90: float
+    p95: float
+    p99: float
+    max: float
+
+
+class Person(TypedDict):
+    """A participant of a session."""
+
+    identity: str
+    role: str | None
+
+
+class Match(TypedDict):
+    """An utterance that a search found."""
+
+    text: str
+    role: str | None
+    at: float
+    turn_id: str | None
+
+
+class ArchivedSession(TypedDict):
+    """One session and its figures; docs/archive.md has their formulas. Absent is null. Times are seconds since 1970."""
+
+    session_id: str
+    room: str | None
+    agent: Annotated[str | None, Meta(description="`agent_name` of its `session_started`.")]
+    state: Literal["live", "ended"]
+    started: float
+    ended: float | None
+    duration: Annotated[float, Meta(description="Seconds; of a live one up to its newest event.")]
+    reason: str | None
+    participants: list[Person]
+    turns: int
+    first_response: Annotated[
+        float | None, Meta(description="Seconds from its start to the agent's first sound.")
+    ]
+    user_talk: float
+    agent_talk: float
+    overlap: float
+    silence: float
+    user_words: int
+    agent_words: int
+    interruptions: int
+    false_interruptions: int
+    tool_calls: Annotated[int | None, Meta(description="Operators only.")]
+    tool_failures: Annotated[int | None, Meta(description="Operators only.")]
+    errors: Annotated[int | None, Meta(description="Operators only.")]
+    latency: Annotated[Percentiles | None, Meta(description="LiveKit's `e2e_latency`. Operators only.")]
+    heard_latency: Annotated[
+        Percentiles | None, Meta(description="From the end of the user's speech to the agent's first sound.")
+    ]
+    usage: Annotated[list[Any] | None, Meta(description="The newest `model_usage`. Operators only.")]
+    missing_events: Annotated[
+        int | None,
+        Meta(
+            description="Numbers that were skipped while it was live: an upper bound; null where it is not known."
+        ),
+    ]
+    incomplete: bool
+    recorded: Annotated[bool, Meta(description="Whether its raw events are kept with it.")]
+    matches: NotRequired[Annotated[list[Match], Meta(description="With `q`: the first three utterances.")]]
+
+
+class ArchivedTurn(TypedDict):
+    """One turn of a session. The latencies are LiveKit's, in seconds, but for `heard_latency`."""
+
+    turn_id: str
+    index: int
+    started: float
+    user_text: str | None
+    agent_text: str | None
+    user_started: float | None
+    user_stopped: float | None
+    agent_started: float | None
+    agent_stopped: float | None
+    interrupted: bool
+    heard_latency: float | None
+    e2e_latency: float | None
+    transcription_delay: float | None
+    end_of_turn_delay: float | None
+    llm_node_ttft: float | None
+    tts_node_ttfb: float | None
+    playback_latency: float | None
+    tools: Annotated[list[str | None], Meta(description="Ids of the calls of this turn.")]
+
+
+class ArchivedLine(TypedDict):
+    """A final transcript; `started` and `stopped` are of its speech."""
+
+    at: float
+    role: str | None
+    participant: str | None
+    turn_id: str | None
+    text: str | None
+    interrupted: bool
+    started: float | None
+    stopped: float | None
+
+
+class ArchivedTool(TypedDict):
+    """A tool call; `status` is null while it has not finished."""
+
+    call_id: str | None
+    turn_id: str | None
+    name: str | None
+    arguments: Any
+    output: Any
+    status: str | None
+    started: float | None
+    duration: float | None
+
+
+class ArchivedError(TypedDict):
+    """An `error` event."""
+
+    at: float
+    turn_id: str | None
+    source: str | None
+    message: str | None
+    recoverable: bool | None
+
+
+class SessionList(TypedDict):
+    """A page of sessions."""
+
+    sessions: list[ArchivedSession]
+    next: Annotated[str | None, Meta(description="`cursor` of the next page; null on the last one.")]
+
+
+class SessionDetail(TypedDict):
+    """Everything that is known of a session. For viewers, `tools` and `errors` are empty."""
+
+    session: ArchivedSession
+    turns: list[ArchivedTurn]
+    transcript: list[ArchivedLine]
+    tools: list[ArchivedTool]
+    errors: list[ArchivedError]
+
+
+class Bucket(TypedDict):
+    """Figures of the sessions that began in one stretch of time; latencies over all their turns."""
+
+    start: Annotated[int, Meta(description="Seconds since 1970, UTC.")]
+    sessions: int
+    minutes: float
+    turns: int
+    heard_latency: Percentiles | None
+    latency: Percentiles | None
+    transcription_delay: Percentiles | None
+    end_of_turn_delay: Percentiles | None
+    llm_node_ttft: Percentiles | None
+    tts_node_ttfb: Percentiles | None
+    interruptions: int
+    tool_calls: int | None
+    tool_failures: int | None
+    errors: int | None
+
+
+class Statistics(TypedDict):
+    """Buckets in order, empty ones included."""
+
+    buckets: list[Bucket]
+
+
+class Me(TypedDict):
+    """What the caller may do and see."""
+
+    scopes: list[Annotated[str, Meta(extra_json_schema={"enum": ["operate", "publish", "subscribe"]})]]
+    view: Literal["viewer", "operator"]
+    rooms: Annotated[list[str] | None, Meta(description="The only rooms; null for all.")]
+
+
 class Health(TypedDict):
     """How the server is."""
 
     status: Literal["ok", "draining"]
     version: str
     clients: Annotated[int, Meta(description="Open streams.")]
+    archive: Annotated[
+        Literal["ok", "away", "off"],
+        Meta(description="`away` while its database cannot be written; the hub does all else meanwhile."),
+    ]
     uptime: Annotated[float, Meta(description="Seconds since the start.")]
 
 

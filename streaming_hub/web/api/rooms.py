@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -9,15 +10,19 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from streaming_hub.access import OPERATE, SUBSCRIBE, require_room
+from streaming_hub.archive.wire import Refusal
 from streaming_hub.errors import BadRequest, NotFound
 from streaming_hub.events import cursor
 from streaming_hub.events.interest import EVERYTHING, Interest
 from streaming_hub.events.stored import Limit
 from streaming_hub.stream.erasing import erase
 from streaming_hub.web import answers, callers, query
+from streaming_hub.web.api import archived
 from streaming_hub.web.current import services
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from streaming_hub.events.stored import Entry
     from streaming_hub.services import Services
     from streaming_hub.web.api.answer_types import Erased, EventsPage, RoomList
@@ -76,12 +81,13 @@ def erase_room(name: str) -> Response:
     """Erase a room's events for good."""
     callers.require(OPERATE, room=name)
     parts = services()
-    return _erased(parts, erase(parts.hub, room=name), room=name)
+    with _archive_without(parts, room=name):
+        return _erased(parts, erase(parts.hub, room=name), room=name)
 
 
 @blueprint.delete("/api/sessions/<path:session_id>")
 def erase_session(session_id: str) -> Response:
-    """Erase a session's events for good."""
+    """Erase a session's events for good, in every room that the caller may erase."""
     grant = callers.require(OPERATE)
     parts = services()
     # What comes after the look at its rooms is not erased.
@@ -89,19 +95,63 @@ def erase_session(session_id: str) -> Response:
     if grant.rooms is not None:
         for room in _rooms_of(parts, session_id, head):
             require_room(grant, room)
-    return _erased(parts, erase(parts.hub, session_id=session_id, upto=head), session_id=session_id)
+    with _archive_without(parts, session_id=session_id, rooms=grant.rooms):
+        return _erased(parts, erase(parts.hub, session_id=session_id, upto=head), session_id=session_id)
+
+
+@contextmanager
+def _archive_without(
+    parts: Services,
+    *,
+    room: str | None = None,
+    session_id: str | None = None,
+    rooms: Iterable[str] | None = None,
+) -> Iterator[None]:
+    """Take a room or a session out of the archive, and keep its report from being published meanwhile.
+
+    First out of the archive: what it still reads of the history is then kept out of it.
+
+    Raises:
+        Unavailable: the archive is away. Nothing was erased: it would stay there for good.
+    """
+    if parts.archive is None:
+        yield
+        return
+    with parts.archive.erasing():
+        interest = Interest(
+            rooms=None if room is None else frozenset({room}),
+            sessions=None if session_id is None else frozenset({session_id}),
+        )
+        try:
+            parts.archive.erase(
+                session_id=session_id, rooms=rooms, room=room, known=_stored_sessions(parts, interest)
+            )
+        except Refusal as refusal:
+            raise archived.problem_of(refusal) from refusal
+        yield
+
+
+def _stored_sessions(parts: Services, interest: Interest) -> set[tuple[str, str | None]]:
+    """Return the sessions, id and room, of which the history has events."""
+    return {
+        (entry.session_id, entry.room)
+        for entry in _stored(parts, interest, parts.history.bounds.head)
+        if entry.session_id is not None
+    }
 
 
 def _rooms_of(parts: Services, session_id: str, head: int) -> set[str | None]:
     """Return every room in which a session has events up to a position; None stands for those in no room."""
-    found: set[str | None] = set()
-    interest = Interest(sessions=frozenset({session_id}))
+    return {entry.room for entry in _stored(parts, Interest(sessions=frozenset({session_id})), head)}
+
+
+def _stored(parts: Services, interest: Interest, head: int) -> Iterator[Entry]:
+    """Yield what is stored up to a position."""
     position = parts.history.bounds.oldest - 1
     while position < head:
         page = parts.read(partial(parts.history.since, position, interest, Limit(MAX_LIMIT, PAGE_BYTES)))
-        found.update(entry.room for entry in page.entries)
+        yield from page.entries
         position = page.upto
-    return found
 
 
 def _erased(

@@ -48,6 +48,7 @@ def health() -> Response:
         "status": "draining" if parts.draining else "ok",
         "version": __version__,
         "clients": len(parts.hub),
+        "archive": "off" if parts.archive is None else parts.archive.state,
         "uptime": round(parts.clock() - parts.started_at, 3),
     }
     return answers.json(body, 503 if parts.draining else 200)

@@ -1,7 +1,7 @@
 """The description of the HTTP API: what `/openapi.json` answers and `/docs` shows.
 
     endpoint                                        the words: Endpoint, Parameter, Content, Answer
-    publishing, reading, agents, livekit, server    the tables: one entry an endpoint
+    publishing, reading, archive, agents, livekit, server    the tables: one entry an endpoint
     schemas                                         JSON Schemas, made from the code's own types
     document                                        tables -> OpenAPI 3.1
     page                                            OpenAPI -> HTML

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from streaming_hub.web.openapi import (
     agents,
+    archive,
     livekit,
     publishing,
     reading,
@@ -15,6 +16,7 @@ from streaming_hub.web.openapi.document import document
 
 ENDPOINTS: Final = (
     *reading.ENDPOINTS,
+    *archive.ENDPOINTS,
     *publishing.ENDPOINTS,
     *agents.ENDPOINTS,
     *livekit.ENDPOINTS,

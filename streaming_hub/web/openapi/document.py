@@ -66,6 +66,15 @@ ERRORS: Final[dict[type[HubError], tuple[str, str]]] = {
         "There is no such thing; no name is empty.",
         "The room 'support-7' has no stored events.",
     ),
+    errors.Conflict: (
+        "The state does not allow it, or it is not clear what is meant.",
+        "There is a session 'd74c' in several rooms: choose one with ?room= ('support-7', 'support-8').",
+    ),
+    errors.Gone: (
+        "It was there, and is not kept any more.",
+        "The events of the session 'd74c' are not kept any more: STREAM_ARCHIVE_RECORDINGS is off, and the history has "
+        "forgotten them.",
+    ),
     errors.TooLarge: (
         "It has too many bytes or events.",
         "The event has 70000 bytes; at most 65536 are taken.",

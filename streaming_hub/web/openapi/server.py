@@ -17,7 +17,7 @@ from streaming_hub.web.openapi.endpoint import (
 
 GROUP: Final = "Server"
 
-_HEALTH: Final = {"status": "ok", "version": "0.1.0", "clients": 3, "uptime": 127.4}
+_HEALTH: Final = {"status": "ok", "version": "0.1.0", "clients": 3, "archive": "ok", "uptime": 127.4}
 _METRICS: Final = "# TYPE hub_clients gauge\nhub_clients 3.0\n"
 
 

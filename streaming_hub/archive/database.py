@@ -1,0 +1,248 @@
+"""The connection to the archive's database: SQLite or PostgreSQL, made when it is missing, migrated when it is older.
+
+Only the archive's own process imports this. Alembic is loaded only where there is something to migrate.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+
+from streaming_hub.archive import tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy.engine import Connection, Engine
+
+REVISION: Final = "0002"
+"""The newest migration."""
+BUSY_SECONDS: Final = 1.0
+"""How long SQLite waits for another program that has the file locked."""
+CONNECT_SECONDS: Final = 2
+STATEMENT_SECONDS: Final = 60
+"""How long PostgreSQL works on one statement, and how long this side waits for a peer that says nothing."""
+
+_VERSION = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32)))
+_SEARCH = {
+    # The tokens are made before (`spoken`): FTS5 only has to split them at spaces.
+    "sqlite": (
+        "CREATE VIRTUAL TABLE archive_words USING fts5(words, content='', "
+        """tokenize="ascii tokenchars '_.,'''")""",
+    ),
+    "postgresql": (
+        "CREATE TABLE archive_words (session BIGINT, position INTEGER, words TSVECTOR NOT NULL, "
+        "PRIMARY KEY (session, position))",
+        "CREATE INDEX archive_words_by_word ON archive_words USING gin (words)",
+    ),
+}
+
+
+class Away(Exception):
+    """The database cannot be used now. The message is one sentence that says why and what to do."""
+
+
+class Database:
+    """One database.
+
+    Args:
+        url: an SQLAlchemy URL, `sqlite:///PATH` or `postgresql+psycopg://...`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.sqlite = self.url.get_backend_name() == "sqlite"
+        self.shown = self.url.render_as_string(hide_password=True)
+        self._engine: Engine | None = None
+        self._file: tuple[int, int] | None = None
+
+    @property
+    def path(self) -> Path:
+        """The SQLite file."""
+        return Path(self.url.database or "")
+
+    def open(self) -> None:
+        """Connect; make the tables, or migrate those of an older version.
+
+        Raises:
+            Away: it cannot be reached, is of a newer version, or is no database.
+        """
+        self.close()
+        try:
+            engine = self._engine = self._make_engine()
+            with engine.connect() as connection:
+                version = _version(connection)
+            if version is None:
+                self._create(engine)
+            elif version != REVISION:
+                self._migrate(engine, version)
+            self._file = self._identity()
+        except Away:
+            self.close()
+            raise
+        except (sa.exc.SQLAlchemyError, OSError, ImportError) as error:
+            self.close()
+            raise self.away(error) from error
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.dispose()
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Give a connection in a transaction that sees one state of the database.
+
+        Raises:
+            Away: it cannot be used now.
+        """
+        with self._connected() as connection, connection.begin():
+            if not self.sqlite:
+                connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+            yield connection
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Give a connection in a transaction that is committed at the end.
+
+        Raises:
+            Away: it cannot be used now; nothing was written.
+        """
+        if self.sqlite and self._file != self._identity():
+            self.close()
+            raise Away(f"{self.path} was moved or replaced; it is opened anew.")
+        with self._connected() as connection:
+            if self.sqlite:
+                connection.info["immediate"] = True
+            with connection.begin():
+                yield connection
+
+    def check(self) -> None:
+        """Ask for something that only a working database knows.
+
+        Raises:
+            Away: it does not answer, or is not what it was.
+        """
+        with self._connected() as connection:
+            version = connection.execute(sa.select(_VERSION.c.version_num)).scalar()
+        if version != REVISION:
+            raise Away(
+                f"{self.shown} has changed: its schema is {version}, this version of the hub needs {REVISION}."
+            )
+
+    def away(self, error: Exception) -> Away:
+        """Turn a driver's error into one sentence."""
+        cause = getattr(error, "orig", None) or error
+        text = " ".join(str(cause).split())[:300].rstrip(".")
+        if isinstance(error, ImportError):
+            return Away(
+                f"{self.shown} needs a package that is missing ({text}): install livekit-streaming-hub[postgres]."
+            )
+        return Away(f"{self.shown} cannot be used: {text}.")
+
+    def empty_log(self) -> None:
+        """Empty SQLite's write-ahead log, which still holds what was erased."""
+        if not self.sqlite:
+            return
+        with self._connected() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        if self._engine is None:
+            raise Away(f"{self.shown} is not open yet.")
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except (sa.exc.DataError, sa.exc.IntegrityError):
+            # About what is written, not about the database.
+            raise
+        except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
+            raise self.away(error) from error
+
+    def _identity(self) -> tuple[int, int] | None:
+        if not self.sqlite:
+            return None
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _make_engine(self) -> Engine:
+        options: dict[str, Any] = {"json_serializer": tables.to_json, "json_deserializer": tables.from_json}
+        if self.sqlite:
+            private_file(self.path)
+            engine = sa.create_engine(self.url, connect_args={"timeout": BUSY_SECONDS}, **options)
+            sa.event.listen(engine, "connect", _set_up_sqlite)
+            sa.event.listen(engine, "begin", _begin_sqlite)
+            return engine
+        connect = {
+            "connect_timeout": CONNECT_SECONDS,
+            "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c timezone=UTC",
+            "tcp_user_timeout": STATEMENT_SECONDS * 1000,
+            "application_name": "streaming-hub-archive",
+        }
+        return sa.create_engine(self.url, connect_args=connect, pool_pre_ping=True, **options)
+
+    def _create(self, engine: Engine) -> None:
+        with engine.begin() as connection:
+            present = {*sa.inspect(connection).get_table_names()} & {*tables.metadata.tables}
+            if present:
+                raise Away(
+                    f"{self.shown} has tables that are not the archive's ({', '.join(sorted(present))}): choose "
+                    "another database with STREAM_ARCHIVE."
+                )
+            create_all(connection)
+
+    def _migrate(self, engine: Engine, version: str) -> None:
+        from streaming_hub.archive.migrations import migrate  # noqa: PLC0415 - loads Alembic, which is seldom needed
+
+        if not migrate(engine, version):
+            raise Away(
+                f"{self.shown} was written by a newer version of the hub (its schema is {version}, this one knows "
+                f"{REVISION}): update the hub, or choose another database with STREAM_ARCHIVE."
+            )
+
+
+def create_all(connection: Connection) -> None:
+    """Make every table of the newest version in an empty database."""
+    tables.metadata.create_all(connection)
+    for statement in _SEARCH[connection.dialect.name]:
+        connection.exec_driver_sql(statement)
+    _VERSION.metadata.create_all(connection)
+    connection.execute(_VERSION.insert().values(version_num=REVISION))
+
+
+def private_file(path: Path) -> None:
+    """Make a file that its owner alone may read, in a folder of the same kind where that is missing.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def _version(connection: Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(sa.select(_VERSION.c.version_num)).scalar()
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    # Transactions are begun below: by itself the driver would begin them late, and reads would see several states.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON", "cache_size=-16000"):
+        connection.execute(f"PRAGMA {pragma}").fetchall()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    immediate = connection.info.pop("immediate", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

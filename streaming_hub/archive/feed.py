@@ -1,0 +1,330 @@
+"""The archive as the rest of the hub knows it: fed from the history, asked by the web, ended with the hub.
+
+One thread (a greenlet under gevent) keeps the archive's process running, sends it one page after the other, and
+publishes the reports that are due. It reads the history like any subscriber, so nobody who publishes waits for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from streaming_hub.archive.process import ArchiveProcess
+from streaming_hub.archive.wire import Refusal
+from streaming_hub.errors import Unavailable
+from streaming_hub.events import posted
+from streaming_hub.history.follow import Follower
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from streaming_hub.events.posted import Event
+    from streaming_hub.events.stored import Page
+    from streaming_hub.history import History
+    from streaming_hub.history.follow import Followed
+
+log = logging.getLogger("hub.archive")
+
+POLL: Final = 0.2
+"""Seconds between two looks at whether there is something new."""
+FIRST_PAUSE: Final = 0.25
+LONGEST_PAUSE: Final = 5.0
+"""Seconds until the database is tried again."""
+PING: Final = 1.0
+"""Seconds between two looks at the database while there is nothing to write."""
+CHORES: Final = 30.0
+"""Seconds between two looks for sessions that nobody ended."""
+ABANDONED_AFTER: Final = 24 * 3600.0
+"""Seconds without an event after which a session that nobody answers for has ended."""
+OPEN_SECONDS: Final = 600.0
+"""How long making or migrating the tables may take."""
+WRITE_SECONDS: Final = 20.0
+"""How long writing may take; then the process is started anew."""
+ERASE_SECONDS: Final = 300.0
+REPORTS: Final = 20
+"""Reports that are published at a time."""
+REPORT_RETRY: Final = 1.0
+
+CATCH_UP: Final = 0.5
+"""Seconds at the end in which what was published last is still archived."""
+DEFAULT_FILE: Final = "archive.db"
+"""Beside the history's file."""
+
+State = Literal["ok", "away"]
+
+
+class Archive:
+    """See the module.
+
+    Args:
+        url: an SQLAlchemy URL.
+        max_age: seconds that a session is kept after its end; 0 for good.
+        recordings: whether raw events are kept.
+        history: what is archived.
+        lock: guards the history against whoever publishes.
+        publish: publishes events of the hub's own.
+        answered_for: the sessions, id and room, that hold a lease or that the hub's own agent runs.
+        clock: seconds since 1970.
+
+    Attributes:
+        state: `ok`, or `away` while the database cannot be written.
+        skipped: how many events the history no longer had when they were to be archived.
+        written: how many events were archived by this process.
+        restarts: how often the archive's process had to be started again.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        max_age: float,
+        recordings: bool,
+        history: History,
+        lock: AbstractContextManager[object],
+        publish: Callable[[Sequence[Event]], object],
+        answered_for: Callable[[], Iterable[tuple[str, str | None]]],
+        clock: Callable[[], float],
+    ) -> None:
+        self.state: State = "away"
+        self.skipped = 0
+        self.written = 0
+        self.restarts = 0
+        self.url = url
+        self.max_age = max_age
+        self._config = {"url": url, "max_age": max_age, "recordings": recordings}
+        self._history = history
+        self._lock = lock
+        self._publish = publish
+        self._answered_for = answered_for
+        self._clock = clock
+        self._read: Callable[[Callable[[], Page]], Page] = lambda function: function()
+        self._process: ArchiveProcess | None = None
+        self._follower: Follower | None = None
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._erasing = threading.RLock()
+        self._trouble = ""
+        self._reports_at: float | None = None
+        self._chores_at = 0.0
+        self._pinged_at = 0.0
+
+    @property
+    def behind(self) -> int:
+        """How many events wait to be archived; 0 before the database was reached for the first time."""
+        return 0 if self._follower is None else self._follower.behind
+
+    @property
+    def description(self) -> str:
+        """One sentence for the log: where sessions are kept, and for how long."""
+        # The password of a database never reaches the log.
+        where = re.sub(r"(?<=://)([^/@:]*):[^@]*@", r"\1:***@", self.url)
+        days = f"{self.max_age / 86_400:g} days after their end" if self.max_age else "for good"
+        return f"archive: sessions are kept in {where.removeprefix('sqlite:///')} {days}"
+
+    @property
+    def pid(self) -> int | None:
+        """The archive's process, where it runs."""
+        return None if self._process is None or self._process.gone else self._process.pid
+
+    def start(self, read: Callable[[Callable[[], Page]], Page]) -> None:
+        """Begin; a second call does nothing.
+
+        Args:
+            read: calls a function that may wait for the disk.
+        """
+        if self._thread is None:
+            self._read = read
+            self._thread = threading.Thread(target=self._run, name="archive", daemon=True)
+            self._thread.start()
+
+    def stop(self, timeout: float = 1.0) -> None:
+        """Archive what was published last, and end the process.
+
+        Args:
+            timeout: seconds for the process's end.
+        """
+        until = time.monotonic() + CATCH_UP
+        while self.state == "ok" and self.behind and time.monotonic() < until:
+            time.sleep(0.01)
+        self._stop.set()
+        process = self._process
+        if process is not None:
+            process.close(timeout)
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def ask(self, what: str, arguments: Any, *, within: float = 30.0) -> Any:
+        """Ask the archive.
+
+        Raises:
+            Refusal: it says no, or is away.
+        """
+        process = self._process
+        if process is None or process.gone:
+            raise Refusal("away", self._trouble or "The archive is being started.")
+        try:
+            return process.ask(what, arguments, within=within)
+        except Refusal as refusal:
+            if refusal.name == "away" and self._trouble:
+                # What the feed met says more than that nothing is open.
+                raise Refusal("away", self._trouble) from refusal
+            raise
+
+    @contextmanager
+    def erasing(self) -> Iterator[None]:
+        """Keep reports from being published while something is erased."""
+        with self._erasing:
+            yield
+
+    def erase(
+        self,
+        *,
+        session_id: str | None = None,
+        rooms: Iterable[str] | None = None,
+        room: str | None = None,
+        known: Iterable[tuple[str, str | None]] = (),
+    ) -> None:
+        """Erase a session or a room, and keep out what comes late.
+
+        Args:
+            session_id: the session's.
+            rooms: those that the caller may erase in; None for all.
+            room: or everything in this room.
+            known: sessions that are meant, whether the archive has read them or not.
+
+        Raises:
+            Refusal: the archive is away; nothing, or not all, was erased.
+        """
+        process = self._process
+        if process is None or process.gone or self.state != "ok":
+            raise Refusal("away", self._trouble or "The archive is being started.")
+        wanted = {
+            "session_id": session_id,
+            "rooms": None if rooms is None else list(rooms),
+            "room": room,
+            "known": [list(key) for key in known],
+        }
+        process.ask("erase", wanted, begin=WRITE_SECONDS, within=ERASE_SECONDS)
+
+    def _run(self) -> None:
+        pause = FIRST_PAUSE
+        while not self._stop.is_set():
+            try:
+                self._open()
+                pause = FIRST_PAUSE
+                while not self._stop.is_set():
+                    if not self._step():
+                        self._stop.wait(POLL)
+            except Refusal as error:
+                self._failed(error.text)
+            except OSError as error:
+                self._failed(f"its process cannot be started: {error}")
+            except Exception:
+                log.exception("the archive's feed failed; it goes on from its position")
+                self._failed("its feed failed")
+            self._stop.wait(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _failed(self, text: str) -> None:
+        if self._stop.is_set():
+            return
+        if text != self._trouble:
+            log.warning("archive: %s The hub goes on, and the archive catches up later.", text)
+        self.state, self._trouble = "away", text
+
+    def _open(self) -> None:
+        """Bring the process up, and stand where its database stands."""
+        process = self._process
+        if process is None or process.gone:
+            if process is not None:
+                process.close(0.0)
+                self.restarts += 1
+            process = self._process = ArchiveProcess(self._config)
+        position = process.ask("open", None, begin=OPEN_SECONDS, within=OPEN_SECONDS)
+        bounds = self._history.bounds
+        if position is None or position[0] != bounds.epoch or position[1] > bounds.head:
+            position = [bounds.epoch, bounds.oldest - 1]
+            self._write("begin", position)
+        self._follower = Follower(self._history, position[1], read=self._read, lock=self._lock)
+        if self._trouble:
+            log.warning("archive: back, %d events behind", self._follower.behind)
+        self.state, self._trouble = "ok", ""
+        self._reports_at = 0.0
+
+    def _step(self) -> bool:
+        """Archive a page, or do what else is due; return whether there may be more."""
+        assert self._follower is not None  # noqa: S101 - `_open` has made it
+        page = self._follower.next()
+        if page is not None:
+            message = self._page(page)
+            if self._write("page", message):
+                self._reports_at = 0.0
+            self.skipped += page.skipped
+            self.written += len(message["lines"])
+        now = time.monotonic()
+        if now >= self._chores_at:
+            self._chores_at = now + CHORES
+            before = self._clock() - ABANDONED_AFTER
+            if self._write("abandon", [before, [list(key) for key in self._answered_for()]]):
+                self._reports_at = 0.0
+            self._pinged_at = now
+        if self._reports_at is not None and now >= self._reports_at:
+            self._publish_reports(now)
+        if page is None and now >= self._pinged_at + PING:
+            self._write("ping", None)
+            self._pinged_at = now
+        return page is not None
+
+    def _write(self, what: str, arguments: Any) -> Any:
+        assert self._process is not None  # noqa: S101 - `_open` has made it
+        try:
+            return self._process.ask(what, arguments, begin=WRITE_SECONDS, within=WRITE_SECONDS)
+        except Refusal as error:
+            if error.name == "silent":
+                self._process.close(0.0)
+            raise
+
+    def _page(self, page: Followed) -> dict[str, Any]:
+        lines = [entry.data for entry in page.entries if entry.session_id is not None]
+        return {
+            "epoch": self._history.bounds.epoch,
+            "after": page.after,
+            "upto": page.upto,
+            "at": page.entries[-1].at if page.entries else self._clock(),
+            "lines": lines,
+            "skipped": page.skipped,
+        }
+
+    def _publish_reports(self, now: float) -> None:
+        """Publish what is due. It counts as published once the archive has read it in the history."""
+        with self._erasing:
+            due = self._write("reports", REPORTS)
+            try:
+                for fields in due:
+                    self._publish([posted.make(fields)])
+            except Unavailable as error:
+                log.warning("a session's report could not be published, and is tried again: %s", error)
+                self._reports_at = now + REPORT_RETRY
+                return
+        self._reports_at = now if len(due) == REPORTS else None
+
+
+def url_of(archive: str | None, history: str) -> str | None:
+    """Return where the archive is kept; None where it is off.
+
+    Args:
+        archive: STREAM_ARCHIVE.
+        history: STREAM_HISTORY; a history on disk has its archive beside it unless told otherwise.
+    """
+    if archive == "off":
+        return None
+    if archive is not None:
+        return archive
+    kind, _, path = history.partition(":///")
+    return f"sqlite:///{Path(path).with_name(DEFAULT_FILE)}" if kind == "sqlite" else None

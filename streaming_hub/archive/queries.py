@@ -1,0 +1,295 @@
+"""What is asked of the archive: lists, one session, its raw events, reports that are due. Reads only.
+
+Rows become the objects of the API here, for the operator; `views` takes away what viewers do not see.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import sqlalchemy as sa
+
+from streaming_hub.archive import spoken
+from streaming_hub.archive.store import ROWID_BITS
+from streaming_hub.archive.tables import (
+    PERCENTILES,
+    in_rooms,
+    room_key,
+    session_errors,
+    session_participants,
+    sessions,
+    tool_calls,
+    turns,
+    utterances,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy.engine import Connection, Row
+
+Fields = dict[str, Any]
+
+MOST_MATCHES: Final = 3
+"""Utterances that a session of a search shows."""
+SORTS: Final = {
+    "started": sessions.c.started,
+    "duration": sessions.c.duration,
+    "heard_latency": sessions.c.heard_latency_p95,
+    "latency": sessions.c.latency_p95,
+    "interruptions": sessions.c.interruptions,
+    "errors": sessions.c.errors,
+}
+"""What lists can be sorted by."""
+_PLAIN: Final = (
+    "first_response",
+    "user_talk",
+    "agent_talk",
+    "overlap",
+    "silence",
+    "user_words",
+    "agent_words",
+    "interruptions",
+    "false_interruptions",
+    "tool_calls",
+    "tool_failures",
+    "errors",
+)
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a list goes on: the last session of the page before."""
+
+    value: float | None
+    session_id: str
+    row: int
+
+
+class Search(msgspec.Struct, frozen=True, kw_only=True):
+    """What a list holds.
+
+    Attributes:
+        allowed: the rooms that the caller may see; None for all.
+        state: `live`, `ended` or both.
+        since, until: of the start, seconds since 1970; `until` is not included.
+        sort: one of `SORTS`.
+        after: where to go on.
+        operator: whether utterances count that only operators see.
+    """
+
+    allowed: list[str] | None = None
+    room: list[str] = []
+    participant: list[str] = []
+    agent: list[str] = []
+    reason: list[str] = []
+    state: list[str] = []
+    since: float | None = None
+    until: float | None = None
+    q: str | None = None
+    latency_over: float | None = None
+    failed_tools: bool = False
+    errors: bool = False
+    sort: str = "started"
+    descending: bool = True
+    limit: int = 50
+    after: Place | None = None
+    operator: bool = True
+
+
+def find(connection: Connection, search: Search) -> tuple[list[Fields], Place | None]:
+    """Return a page of sessions, and where the next one begins."""
+    phrases = spoken.asked(search.q) if search.q else []
+    if search.q and not phrases:
+        # Punctuation alone is in no utterance's words.
+        return [], None
+    column = SORTS[search.sort]
+    narrow = sa.select(sessions.c.id).where(*_conditions(connection, search, phrases))
+    if search.after is not None:
+        narrow = narrow.where(_beyond(column, search.after, descending=search.descending))
+    direction = column.desc() if search.descending else column.asc()
+    order: tuple[Any, ...] = (direction, sessions.c.session_id.asc(), sessions.c.id.asc())
+    if column.nullable:
+        order = (direction.nulls_last(), *order[1:])
+    ids = list(connection.execute(narrow.order_by(*order).limit(search.limit + 1)).scalars())
+    more, ids = len(ids) > search.limit, ids[: search.limit]
+    rows = {row.id: row for row in connection.execute(sa.select(sessions).where(sessions.c.id.in_(ids)))}
+    chosen = [rows[one] for one in ids]
+    people = _people(connection, ids)
+    found = [session_fields(row, people.get(row.id, [])) for row in chosen]
+    if phrases:
+        for row, fields in zip(chosen, found, strict=True):
+            fields["matches"] = _matches(connection, row.id, phrases, operator=search.operator)
+    if not more:
+        return found, None
+    last = chosen[-1]
+    return found, Place(getattr(last, column.name), last.session_id, last.id)
+
+
+def rows_of(connection: Connection, session_id: str, allowed: Sequence[str] | None) -> list[Row[Any]]:
+    """Return the sessions of this id in the rooms that the caller may see, by room."""
+    chosen = sa.select(sessions).where(sessions.c.session_id == session_id)
+    if allowed is not None:
+        chosen = chosen.where(room_key.in_(allowed), sessions.c.room.is_not(None))
+    return list(connection.execute(chosen.order_by(room_key)))
+
+
+def detail(connection: Connection, row: Row[Any]) -> Fields:
+    """Return all that is known of a session, as `GET /api/sessions/ID` answers it."""
+    calls = _of(connection, tool_calls, row.id)
+    by_turn: dict[str | None, list[str | None]] = {}
+    for call in calls:
+        by_turn.setdefault(call["turn_id"], []).append(call["call_id"])
+    lines = _of(connection, turns, row.id)
+    return {
+        "session": session_fields(row, _people(connection, [row.id]).get(row.id, [])),
+        "turns": [_turn(place, turn, by_turn.get(turn["turn_id"], [])) for place, turn in enumerate(lines)],
+        "transcript": _of(connection, utterances, row.id),
+        "tools": calls,
+        "errors": _of(connection, session_errors, row.id),
+    }
+
+
+def due_reports(connection: Connection, most: int) -> list[Row[Any]]:
+    """Return sessions that have ended and whose report the archive has not seen in the history."""
+    chosen = sa.select(sessions).where(sessions.c.ended.is_not(None), sessions.c.reported.is_(sa.false()))
+    return list(connection.execute(chosen.order_by(sessions.c.id).limit(most)))
+
+
+def session_fields(row: Row[Any], people: list[Fields]) -> Fields:
+    """Return the `session` object of a row."""
+    return {
+        "session_id": row.session_id,
+        "room": row.room,
+        "agent": row.agent,
+        "state": "live" if row.ended is None else "ended",
+        "started": row.started,
+        "ended": row.ended,
+        "duration": row.duration,
+        "reason": row.reason,
+        "participants": people,
+        "turns": row.turns,
+        **{name: getattr(row, name) for name in _PLAIN},
+        "latency": _percentiles(row, "latency"),
+        "heard_latency": _percentiles(row, "heard_latency"),
+        "usage": row.usage,
+        "missing_events": row.missing_events,
+        "incomplete": row.incomplete,
+        "recorded": row.recorded,
+    }
+
+
+def _conditions(
+    connection: Connection, search: Search, phrases: list[list[str]]
+) -> list[sa.ColumnElement[bool]]:
+    columns = sessions.c
+    conditions: list[sa.ColumnElement[bool]] = []
+    if search.allowed is not None:
+        conditions += [columns.room.in_(search.allowed)]
+    if search.room:
+        conditions.append(in_rooms(search.room))
+    if search.participant:
+        people = session_participants.c
+        conditions.append(
+            columns.id.in_(sa.select(people.session).where(people.identity.in_(search.participant)))
+        )
+    for column, wanted in ((columns.agent, search.agent), (columns.reason, search.reason)):
+        if wanted:
+            conditions.append(column.in_(wanted))
+    if len(set(search.state)) == 1:
+        conditions.append(columns.ended.is_(None) if "live" in search.state else columns.ended.is_not(None))
+    if search.since is not None:
+        conditions.append(columns.started >= search.since)
+    if search.until is not None:
+        conditions.append(columns.started < search.until)
+    if search.latency_over is not None:
+        conditions.append(columns.latency_p95 > search.latency_over)
+    if search.failed_tools:
+        conditions.append(columns.tool_failures > 0)
+    if search.errors:
+        conditions.append(columns.errors > 0)
+    if phrases:
+        conditions.append(columns.id.in_(_matching(connection, phrases, operator=search.operator)))
+    return conditions
+
+
+def _beyond(column: sa.Column[Any], place: Place, *, descending: bool) -> sa.ColumnElement[bool]:
+    """Say what comes after a place; absent values come last either way."""
+    tie = sa.or_(
+        sessions.c.session_id > place.session_id,
+        sa.and_(sessions.c.session_id == place.session_id, sessions.c.id > place.row),
+    )
+    if place.value is None:
+        return sa.and_(column.is_(None), tie)
+    further = column < place.value if descending else column > place.value
+    beyond = sa.or_(further, sa.and_(column == place.value, tie))
+    return sa.or_(beyond, column.is_(None)) if column.nullable else beyond
+
+
+def _matching(connection: Connection, phrases: list[list[str]], *, operator: bool) -> sa.Select[Any]:
+    """Select the ids of the sessions with an utterance that matches."""
+    if connection.dialect.name == "sqlite":
+        text = f"SELECT rowid >> {ROWID_BITS} AS session FROM archive_words WHERE archive_words MATCH :asked"
+        hidden = f" AND rowid NOT IN (SELECT session << {ROWID_BITS} | position FROM utterances WHERE operator_only)"
+        asked = spoken.for_sqlite(phrases)
+    else:
+        text = "SELECT session FROM archive_words WHERE words @@ CAST(:asked AS tsquery)"
+        hidden = (
+            " AND (session, position) NOT IN (SELECT session, position FROM utterances WHERE operator_only)"
+        )
+        asked = spoken.for_postgresql(phrases)
+    chosen = sa.text(text if operator else text + hidden).bindparams(asked=asked)
+    found = chosen.columns(sa.column("session", sa.BigInteger)).subquery()
+    return sa.select(found.c.session)
+
+
+def _matches(connection: Connection, row: int, phrases: list[list[str]], *, operator: bool) -> list[Fields]:
+    """Return the first utterances of a session that match."""
+    said = utterances.c
+    chosen = sa.select(said.text, said.role, said.at, said.turn_id).where(said.session == row)
+    if connection.dialect.name == "sqlite":
+        text = (
+            f"SELECT rowid & {(1 << ROWID_BITS) - 1} AS position FROM archive_words "
+            "WHERE archive_words MATCH :asked AND rowid BETWEEN :first AND :last"
+        )
+        asked = sa.text(text).bindparams(
+            asked=spoken.for_sqlite(phrases),
+            first=row << ROWID_BITS,
+            last=((row + 1) << ROWID_BITS) - 1,
+        )
+    else:
+        text = "SELECT position FROM archive_words WHERE session = :row AND words @@ CAST(:asked AS tsquery)"
+        asked = sa.text(text).bindparams(row=row, asked=spoken.for_postgresql(phrases))
+    found = asked.columns(sa.column("position", sa.Integer)).subquery()
+    chosen = chosen.where(said.position.in_(sa.select(found.c.position)))
+    if not operator:
+        chosen = chosen.where(said.operator_only.is_(sa.false()))
+    chosen = chosen.order_by(said.position).limit(MOST_MATCHES)
+    return [dict(one._mapping) for one in connection.execute(chosen)]
+
+
+def _people(connection: Connection, rows: Iterable[int]) -> dict[int, list[Fields]]:
+    table = session_participants
+    chosen = (
+        sa.select(table).where(table.c.session.in_(list(rows))).order_by(table.c.session, table.c.position)
+    )
+    found: dict[int, list[Fields]] = {}
+    for one in connection.execute(chosen):
+        found.setdefault(one.session, []).append({"identity": one.identity, "role": one.role})
+    return found
+
+
+def _of(connection: Connection, table: sa.Table, row: int) -> list[Fields]:
+    columns = [column for column in table.c if column.name not in ("session", "position")]
+    chosen = sa.select(*columns).where(table.c.session == row).order_by(table.c.position)
+    return [dict(one._mapping) for one in connection.execute(chosen)]
+
+
+def _turn(place: int, turn: Fields, calls: list[str | None]) -> Fields:
+    return {"turn_id": turn.pop("turn_id"), "index": place, **turn, "tools": calls}
+
+
+def _percentiles(row: Row[Any], name: str) -> Fields | None:
+    if not getattr(row, f"{name}_count"):
+        return None
+    return {part: getattr(row, f"{name}_{part}") for part in PERCENTILES}

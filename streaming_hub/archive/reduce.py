@@ -1,0 +1,471 @@
+"""From a session's events, in order, to what is known of the session: its turns, words, tools and errors. Pure.
+
+    events, oldest first -> Reduction.take -> State -> figures.summary, figures.turn_row ...
+
+`State` holds everything that later events may still change; it can be stored and loaded again. What does not fit (a
+text that is a list, a time that is a string) counts as absent: events carry any value in any field.
+
+A JavaScript twin of this module and of `figures` passes the same tests/vectors/figures.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+
+from streaming_hub.archive import words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_TIME: Final = 1e11
+"""Times are seconds since 1970, below this, as in posted timestamps."""
+STAGES: Final = (
+    "e2e_latency",
+    "transcription_delay",
+    "end_of_turn_delay",
+    "llm_node_ttft",
+    "tts_node_ttfb",
+    "playback_latency",
+)
+"""LiveKit's own figures of a turn, seconds."""
+USER: Final = "user"
+AGENT: Final = "agent"
+OPERATOR: Final = "operator"
+"""The `audience` of events that viewers do not see."""
+ABANDONED: Final = "abandoned"
+REPORT: Final = "session_report"
+"""The hub's own summary of a session: about it, not part of it."""
+
+Record = TypeVar("Record", bound=msgspec.Struct)
+
+
+class Speech(msgspec.Struct):
+    """One talk interval of one voice; `stopped` is None while it is open, `told` once a transcript belongs to it."""
+
+    role: str
+    participant: str | None
+    turn_id: str | None
+    started: float
+    stopped: float | None = None
+    told: bool = False
+
+
+class Turn(msgspec.Struct):
+    """One turn. Times are seconds since 1970; the stages are LiveKit's, in seconds.
+
+    Attributes:
+        user_stops: when the user's speech stopped, each time.
+        tools: positions in `State.tools`.
+    """
+
+    turn_id: str
+    index: int
+    started: float
+    user_text: str | None = None
+    agent_text: str | None = None
+    user_started: float | None = None
+    user_stops: list[float] = []
+    agent_started: float | None = None
+    agent_stopped: float | None = None
+    interrupted: bool = False
+    e2e_latency: float | None = None
+    transcription_delay: float | None = None
+    end_of_turn_delay: float | None = None
+    llm_node_ttft: float | None = None
+    tts_node_ttfb: float | None = None
+    playback_latency: float | None = None
+    tools: list[int] = []
+
+
+class Utterance(msgspec.Struct):
+    """One final transcript.
+
+    Attributes:
+        operator_only: whether viewers do not see it.
+        speech: the position of its talk interval in `State.speeches`, if it has one.
+    """
+
+    at: float
+    role: str | None
+    participant: str | None
+    turn_id: str | None
+    text: str | None
+    interrupted: bool
+    operator_only: bool = False
+    speech: int | None = None
+
+
+class Tool(msgspec.Struct):
+    """One tool call; `ended` once it has finished."""
+
+    call_id: str | None
+    turn_id: str | None
+    name: str | None = None
+    arguments: Any = None
+    output: Any = None
+    status: str | None = None
+    started: float | None = None
+    duration: float | None = None
+    ended: bool = False
+
+
+class Failure(msgspec.Struct):
+    """One `error` event."""
+
+    at: float
+    turn_id: str | None
+    source: str | None
+    message: str | None
+    recoverable: bool | None
+
+
+class Person(msgspec.Struct):
+    """A participant that an event of the session names, unless the event is for operators only."""
+
+    identity: str
+    role: str | None
+
+
+class State(msgspec.Struct):
+    """All that is known of one session.
+
+    Attributes:
+        started: time of its first event; `newest`: the latest time of any.
+        open: positions in `speeches` of those that have not stopped.
+    """
+
+    session_id: str
+    room: str | None
+    started: float
+    newest: float
+    ended: float | None = None
+    reason: str | None = None
+    agent: str | None = None
+    participants: list[Person] = []
+    turns: list[Turn] = []
+    utterances: list[Utterance] = []
+    tools: list[Tool] = []
+    errors: list[Failure] = []
+    speeches: list[Speech] = []
+    open: list[int] = []
+    first_agent_speech: float | None = None
+    user_words: int = 0
+    agent_words: int = 0
+    interruptions: int = 0
+    false_interruptions: int = 0
+    usage: list[Any] | None = None
+
+
+class Changes(msgspec.Struct):
+    """Positions in the lists of a `State` whose rows are to be written."""
+
+    turns: set[int] = set()
+    utterances: set[int] = set()
+    tools: set[int] = set()
+    errors: set[int] = set()
+
+
+class Reduction:
+    """A session that takes in events.
+
+    Args:
+        state: where it begins.
+
+    Attributes:
+        state: what is known.
+        changes: what `take` has changed since they were last cleared.
+    """
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.changes = Changes()
+        self._turns = {turn.turn_id: turn for turn in state.turns}
+        self._tools = {tool.call_id: index for index, tool in enumerate(state.tools) if tool.call_id}
+        self._people = {person.identity: person for person in state.participants}
+
+    @classmethod
+    def of(cls, event: Mapping[str, Any]) -> Reduction:
+        """Begin with a session's first event, which is still to be taken in."""
+        at = time_of(event, "timestamp") or 0.0
+        return cls(State(text_of(event, "session_id") or "", text_of(event, "room"), at, at))
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        """Take in the next event of the session."""
+        kind = event.get("type")
+        if kind == REPORT:
+            return
+        state = self.state
+        at = time_of(event, "timestamp")
+        if at is None:
+            at = state.newest
+        state.newest = max(state.newest, at)
+        self._note_person(event)
+        turn = self._turn_of(event, at)
+        handler = _HANDLERS.get(kind) if isinstance(kind, str) else None
+        if handler is not None:
+            handler(self, event, at, turn)
+
+    def abandon(self) -> None:
+        """End a session that nobody ended."""
+        if self.state.ended is None:
+            self.state.ended, self.state.reason = self.state.newest, ABANDONED
+
+    def _note_person(self, event: Mapping[str, Any]) -> None:
+        identity = text_of(event, "participant")
+        if not identity or event.get("audience") == OPERATOR:
+            return
+        role = text_of(event, "role")
+        known = self._people.get(identity)
+        if known is None:
+            self._people[identity] = person = Person(identity, role)
+            self.state.participants.append(person)
+        elif known.role is None:
+            known.role = role
+
+    def _turn_of(self, event: Mapping[str, Any], at: float) -> Turn | None:
+        turn_id = text_of(event, "turn_id")
+        if not turn_id:
+            return None
+        turn = self._turns.get(turn_id)
+        if turn is None:
+            turn = self._turns[turn_id] = Turn(turn_id, len(self.state.turns), at)
+            self.state.turns.append(turn)
+            self.changes.turns.add(turn.index)
+        return turn
+
+    def _touch(self, turn: Turn | None) -> None:
+        if turn is not None:
+            self.changes.turns.add(turn.index)
+
+    def _started(self, event: Mapping[str, Any], _at: float, _turn: Turn | None) -> None:
+        if self.state.agent is None:
+            self.state.agent = text_of(event, "agent_name")
+
+    def _ended(self, event: Mapping[str, Any], at: float, _turn: Turn | None) -> None:
+        if self.state.ended is None:
+            self.state.ended, self.state.reason = at, text_of(event, "reason")
+
+    def _user_started(self, event: Mapping[str, Any], at: float, turn: Turn | None) -> None:
+        at = self._open_speech(USER, event, at, turn)
+        if turn is not None:
+            turn.user_started = at if turn.user_started is None else min(turn.user_started, at)
+
+    def _agent_started(self, event: Mapping[str, Any], at: float, turn: Turn | None) -> None:
+        at = self._open_speech(AGENT, event, at, turn)
+        first = self.state.first_agent_speech
+        self.state.first_agent_speech = at if first is None else min(first, at)
+        if turn is not None:
+            turn.agent_started = at if turn.agent_started is None else min(turn.agent_started, at)
+
+    def _user_stopped(self, event: Mapping[str, Any], at: float, turn: Turn | None) -> None:
+        at = self._close_speech(USER, event, at)
+        if turn is not None:
+            turn.user_stops.append(at)
+            self._touch(turn)
+
+    def _agent_stopped(self, event: Mapping[str, Any], at: float, turn: Turn | None) -> None:
+        at = self._close_speech(AGENT, event, at)
+        if turn is not None:
+            turn.agent_stopped = at if turn.agent_stopped is None else max(turn.agent_stopped, at)
+            turn.interrupted = turn.interrupted or event.get("interrupted") is True
+            self._touch(turn)
+
+    def _open_speech(self, role: str, event: Mapping[str, Any], at: float, turn: Turn | None) -> float:
+        at = _or(time_of(event, "started_at"), at)
+        self._touch(turn)
+        participant = text_of(event, "participant")
+        if self._find_open(role, participant) is None:
+            turn_id = None if turn is None else turn.turn_id
+            self.state.speeches.append(Speech(role, participant, turn_id, at))
+            self.state.open.append(len(self.state.speeches) - 1)
+        return at
+
+    def _close_speech(self, role: str, event: Mapping[str, Any], at: float) -> float:
+        at = _or(time_of(event, "stopped_at"), at)
+        index = self._find_open(role, text_of(event, "participant"))
+        if index is not None:
+            self.state.open.remove(index)
+            self.state.speeches[index].stopped = at
+            for place in range(len(self.state.utterances) - 1, -1, -1):
+                if self.state.utterances[place].speech == index:
+                    self.changes.utterances.add(place)
+                    break
+        return at
+
+    def _find_open(self, role: str, participant: str | None) -> int | None:
+        for index in self.state.open:
+            speech = self.state.speeches[index]
+            if speech.role == role and speech.participant == participant:
+                return index
+        return None
+
+    def _transcript(self, event: Mapping[str, Any], at: float, turn: Turn | None) -> None:
+        if event.get("is_final", True) is False:
+            return
+        role, text = text_of(event, "role"), text_of(event, "text")
+        turn_id = None if turn is None else turn.turn_id
+        said = Utterance(
+            at,
+            role,
+            text_of(event, "participant"),
+            turn_id,
+            text,
+            interrupted=event.get("interrupted") is True,
+            operator_only=event.get("audience") == OPERATOR,
+        )
+        said.speech = self._speech_of(said)
+        self.state.utterances.append(said)
+        self.changes.utterances.add(len(self.state.utterances) - 1)
+        count = words.count(text) if text else 0
+        if role == USER:
+            self.state.user_words += count
+        elif role == AGENT:
+            self.state.agent_words += count
+        if turn is not None:
+            self._add_text(turn, role, text)
+            turn.interrupted = turn.interrupted or (role == AGENT and said.interrupted)
+            self._touch(turn)
+
+    def _speech_of(self, said: Utterance) -> int | None:
+        """Return the latest speech of the same voice and turn, unless a transcript before this one told it."""
+        speeches = self.state.speeches
+        for index in range(len(speeches) - 1, max(len(speeches) - 1 - _LOOK_BACK, -1), -1):
+            speech = speeches[index]
+            same_voice = (
+                None in (speech.participant, said.participant) or speech.participant == said.participant
+            )
+            if speech.role == said.role and speech.turn_id == said.turn_id and same_voice:
+                if speech.told:
+                    return None
+                speech.told = True
+                return index
+        return None
+
+    @staticmethod
+    def _add_text(turn: Turn, role: str | None, text: str | None) -> None:
+        if text is None:
+            return
+        if role == USER:
+            turn.user_text = text if turn.user_text is None else f"{turn.user_text} {text}"
+        elif role == AGENT:
+            turn.agent_text = text if turn.agent_text is None else f"{turn.agent_text} {text}"
+
+    def _interruption(self, _event: Mapping[str, Any], _at: float, turn: Turn | None) -> None:
+        self.state.interruptions += 1
+        if turn is not None:
+            turn.interrupted = True
+            self._touch(turn)
+
+    def _false_interruption(self, _event: Mapping[str, Any], _at: float, _turn: Turn | None) -> None:
+        self.state.false_interruptions += 1
+
+    def _tool_started(self, event: Mapping[str, Any], at: float, turn: Turn | None) -> None:
+        tool = self._tool(event, turn)
+        tool.started = at if tool.started is None else tool.started
+        tool.arguments = event.get("arguments")
+
+    def _tool_finished(self, event: Mapping[str, Any], at: float, turn: Turn | None) -> None:
+        tool = self._tool(event, turn)
+        tool.ended = True
+        tool.status, tool.output = text_of(event, "status"), event.get("output")
+        tool.duration = number_of(event, "duration")
+        if tool.duration is None and tool.started is not None:
+            tool.duration = rounded(max(0.0, at - tool.started))
+
+    def _tool(self, event: Mapping[str, Any], turn: Turn | None) -> Tool:
+        call_id = text_of(event, "call_id")
+        index = self._tools.get(call_id) if call_id else None
+        if index is None:
+            index = len(self.state.tools)
+            self.state.tools.append(Tool(call_id, None if turn is None else turn.turn_id))
+            if call_id:
+                self._tools[call_id] = index
+            if turn is not None:
+                turn.tools.append(index)
+                self._touch(turn)
+        self.changes.tools.add(index)
+        tool = self.state.tools[index]
+        tool.name = text_of(event, "name") if tool.name is None else tool.name
+        return tool
+
+    def _metrics(self, event: Mapping[str, Any], _at: float, turn: Turn | None) -> None:
+        if turn is None:
+            return
+        for name in STAGES:
+            # Once a turn: an answer after a tool call brings figures of its own, and the user waited for the first.
+            if getattr(turn, name) is None:
+                setattr(turn, name, number_of(event, name))
+        self._touch(turn)
+
+    def _usage(self, event: Mapping[str, Any], _at: float, _turn: Turn | None) -> None:
+        usage = event.get("model_usage")
+        if isinstance(usage, list):
+            self.state.usage = usage
+
+    def _error(self, event: Mapping[str, Any], at: float, turn: Turn | None) -> None:
+        recoverable = event.get("recoverable")
+        self.state.errors.append(
+            Failure(
+                at,
+                None if turn is None else turn.turn_id,
+                text_of(event, "source"),
+                text_of(event, "message"),
+                recoverable if isinstance(recoverable, bool) else None,
+            )
+        )
+        self.changes.errors.add(len(self.state.errors) - 1)
+
+
+_LOOK_BACK: Final = 50
+"""Talk intervals that are looked at for the one a transcript belongs to."""
+
+_HANDLERS: Final = {
+    "session_started": Reduction._started,
+    "session_ended": Reduction._ended,
+    "user_speech_started": Reduction._user_started,
+    "user_speech_finished": Reduction._user_stopped,
+    "agent_speech_started": Reduction._agent_started,
+    "agent_speech_finished": Reduction._agent_stopped,
+    "transcript": Reduction._transcript,
+    "interruption": Reduction._interruption,
+    "agent_false_interruption": Reduction._false_interruption,
+    "tool_call_started": Reduction._tool_started,
+    "tool_call_finished": Reduction._tool_finished,
+    "turn_metrics": Reduction._metrics,
+    "usage": Reduction._usage,
+    "error": Reduction._error,
+}
+
+
+def text_of(event: Mapping[str, Any], field: str) -> str | None:
+    """Return a field that is a string without NUL, which PostgreSQL cannot hold; else None."""
+    value = event.get(field)
+    return value if isinstance(value, str) and "\0" not in value else None
+
+
+def number_of(event: Mapping[str, Any], field: str) -> float | None:
+    """Return a field that is a number below `MAX_TIME` either way; else None."""
+    value = event.get(field)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -MAX_TIME < value < MAX_TIME:
+        return None
+    return value
+
+
+def time_of(event: Mapping[str, Any], field: str) -> float | None:
+    """Return a field that is seconds since 1970; else None."""
+    value = number_of(event, field)
+    return value if value is not None and value >= 0 else None
+
+
+def rounded(seconds: float) -> float:
+    """Return seconds in whole microseconds: what a double adds beyond them is noise.
+
+    The arithmetic is the same in JavaScript, so both give the same double.
+    """
+    return (seconds * 1e6 + 0.5) // 1 / 1e6
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value

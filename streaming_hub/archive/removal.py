@@ -1,0 +1,163 @@
+"""Takes sessions out of the archive: erased on request, or older than the archive's age. In small steps.
+
+SQLite overwrites what it deletes (`secure_delete`), but FTS5 only notes that an entry is gone until it merges its
+segments: `merge_words` does that, a little at a time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from streaming_hub.archive import spoken
+from streaming_hub.archive.store import MOST_UTTERANCES, ROWID_BITS, forget_stats, mark
+from streaming_hub.archive.tables import OF_SESSION, erased, room_key, sessions, states, utterances
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy.engine import Connection
+
+    from streaming_hub.archive.database import Database
+    from streaming_hub.archive.store import Key
+
+STEP: Final = 50
+"""Sessions that one transaction removes."""
+MERGE_PAGES: Final = 500
+"""Pages of the search index that one step of merging works on: some milliseconds."""
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What is to be erased.
+
+    Attributes:
+        session_id: this session, in every room of `rooms`.
+        rooms: the rooms that the caller may erase in; None for all.
+        room: or everything of this room.
+        known: sessions (id and room) to be kept out even where the archive has not read them yet.
+    """
+
+    session_id: str | None = None
+    rooms: list[str] | None = None
+    room: str | None = None
+    known: list[tuple[str, str | None]] = []
+
+
+def erase(database: Database, wanted: Wanted, now: float) -> list[Key]:
+    """Remove sessions, and keep them out: late events of theirs are dropped.
+
+    Returns:
+        The sessions that were meant: those that had rows, and the known ones.
+
+    Raises:
+        Away: the database cannot be used; what was removed until then stays removed.
+    """
+    keys = {(session_id, room or None) for session_id, room in wanted.known}
+    with database.writing() as connection:
+        _keep_out(connection, keys, now)
+    while True:
+        with database.writing() as connection:
+            rows = connection.execute(_chosen(wanted).limit(STEP)).all()
+            found = {(row.session_id, row.room) for row in rows}
+            _keep_out(connection, found, now)
+            _remove(connection, [(row.id, row.started) for row in rows])
+        keys |= found
+        if len(rows) < STEP:
+            return list(keys)
+
+
+def expire(database: Database, before: float, forget_erased: float) -> list[Key]:
+    """Remove some of the sessions that ended before a time; return them, none once all are gone.
+
+    Args:
+        database: where.
+        before: seconds since 1970.
+        forget_erased: erasures before this need not be known any more.
+    """
+    old = sa.select(sessions.c.id, sessions.c.started, sessions.c.session_id, sessions.c.room)
+    old = old.where(sessions.c.ended < before).order_by(sessions.c.ended).limit(STEP)
+    with database.reading() as connection:
+        rows = connection.execute(old).all()
+        stale = connection.execute(
+            sa.select(erased.c.key).where(erased.c.at < forget_erased).limit(1)
+        ).first()
+    if not rows and stale is None:
+        return []
+    with database.writing() as connection:
+        _remove(connection, [(row.id, row.started) for row in rows])
+        connection.execute(sa.delete(erased).where(erased.c.at < forget_erased))
+    return [(row.session_id, row.room) for row in rows]
+
+
+def merge_words(database: Database) -> bool:
+    """Go one step in overwriting what the search index still holds of removed sessions.
+
+    Returns:
+        Whether there is more to do.
+    """
+    if not database.sqlite:
+        # Gone with the rows; VACUUM overwrites it (docs/privacy.md).
+        return False
+    with database.writing() as connection:
+        changes = "SELECT total_changes()"
+        before = connection.exec_driver_sql(changes).scalar_one()
+        # Negative: merges what lies in one segment, too, so that the end of it is a single segment without leftovers.
+        connection.exec_driver_sql(
+            f"INSERT INTO archive_words (archive_words, rank) VALUES ('merge', -{MERGE_PAGES})"
+        )
+        after: int = connection.exec_driver_sql(changes).scalar_one()
+    # Less than two changes: nothing was merged (the FTS5 documentation, "The 'merge' Command").
+    return bool(after - before >= 2)
+
+
+def _chosen(wanted: Wanted) -> sa.Select[Any]:
+    chosen = sa.select(sessions.c.id, sessions.c.started, sessions.c.session_id, sessions.c.room)
+    if wanted.room is not None:
+        return chosen.where(sessions.c.room == wanted.room)
+    chosen = chosen.where(sessions.c.session_id == wanted.session_id)
+    return chosen if wanted.rooms is None else chosen.where(room_key.in_(wanted.rooms))
+
+
+def _keep_out(connection: Connection, keys: Iterable[Key], now: float) -> None:
+    rows = [{"key": mark(key), "at": now} for key in keys]
+    if rows:
+        insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(erased)
+        connection.execute(
+            insert.on_conflict_do_update(index_elements=["key"], set_={"at": insert.excluded["at"]}), rows
+        )
+
+
+def _remove(connection: Connection, rows: Sequence[tuple[int, float]]) -> None:
+    ids = [row for row, _ in rows]
+    if not ids:
+        return
+    _forget_words(connection, ids)
+    for table in OF_SESSION:
+        connection.execute(sa.delete(table).where(table.c.session.in_(ids)))
+    connection.execute(sa.delete(states).where(states.c.session.in_(ids)))
+    connection.execute(sa.delete(sessions).where(sessions.c.id.in_(ids)))
+    forget_stats(connection, {started for _, started in rows})
+
+
+def _forget_words(connection: Connection, ids: list[int]) -> None:
+    if connection.dialect.name != "sqlite":
+        connection.execute(sa.text("DELETE FROM archive_words WHERE session = ANY(:ids)"), {"ids": ids})
+        return
+    said = sa.select(utterances.c.session, utterances.c.position, utterances.c.text).where(
+        utterances.c.session.in_(ids),
+        utterances.c.text.is_not(None),
+        utterances.c.text != "",
+        utterances.c.position < MOST_UTTERANCES,
+    )
+    # The index has no copy of what it indexed: it is told again what to take out.
+    rows = [
+        (row << ROWID_BITS | place, " ".join(spoken.tokens(text)))
+        for row, place, text in connection.execute(said)
+    ]
+    if rows:
+        connection.exec_driver_sql(
+            "INSERT INTO archive_words (archive_words, rowid, words) VALUES ('delete', ?, ?)", rows
+        )

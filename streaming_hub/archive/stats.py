@@ -1,0 +1,232 @@
+"""Statistics by time of start: sessions, minutes, latencies over all turns, interruptions, tools, errors.
+
+The rows of a range are read once and put into buckets here, since percentiles by nearest rank need all values. What a
+closed hour or day gave is stored: every change to a session drops the stored results of the hour and the day in which
+it began, in the same transaction (`store.forget_stats`). So that no change is missed between reading and storing, a
+mark is stored first and replaced by the result afterwards, if it is still there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from streaming_hub.archive.figures import percentiles
+from streaming_hub.archive.tables import in_rooms, sessions, stats, turns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy.engine import Connection
+
+    from streaming_hub.archive.database import Database
+
+Fields = dict[str, Any]
+
+SIZES: Final = {"minute": 60, "hour": 3600, "day": 86_400}
+"""Seconds of a bucket; all begin at whole multiples since 1970, UTC."""
+MOST_BUCKETS: Final = 10_000
+STORED: Final = frozenset({"hour", "day"})
+MARK: Final = b"?"
+"""What stands in place of a result that is being worked out."""
+MOST_STORED: Final = 100_000
+"""Stored results; of more the oldest buckets are dropped."""
+LATENCIES: Final = {
+    "heard_latency": turns.c.heard_latency,
+    "latency": turns.c.e2e_latency,
+    "transcription_delay": turns.c.transcription_delay,
+    "end_of_turn_delay": turns.c.end_of_turn_delay,
+    "llm_node_ttft": turns.c.llm_node_ttft,
+    "tts_node_ttfb": turns.c.tts_node_ttfb,
+}
+_SUMS: Final = {
+    "turns": sessions.c.turns,
+    "interruptions": sessions.c.interruptions,
+    "tool_calls": sessions.c.tool_calls,
+    "tool_failures": sessions.c.tool_failures,
+    "errors": sessions.c.errors,
+}
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """Which statistics.
+
+    Attributes:
+        allowed: the rooms that the caller may see; None for all.
+        since, until: seconds since 1970; `until` is not included. Sessions outside count in no bucket.
+        bucket: one of `SIZES`.
+    """
+
+    since: float
+    until: float
+    bucket: str = "hour"
+    room: list[str] = []
+    agent: list[str] = []
+    allowed: list[str] | None = None
+
+
+def starts(asked: Asked) -> list[int]:
+    """Return when the buckets begin, seconds since 1970."""
+    size = SIZES[asked.bucket]
+    first = int(asked.since // size * size)
+    return list(range(first, max(first, int(-(-asked.until // size) * size)), size))
+
+
+def buckets(database: Database, asked: Asked, now: float) -> list[Fields]:
+    """Return every bucket of the range, empty ones included, and store what may be.
+
+    Args:
+        database: where.
+        asked: which ones.
+        now: seconds since 1970; a bucket is closed once it is over.
+    """
+    size = SIZES[asked.bucket]
+    wanted = starts(asked)
+    # A bucket that the range cuts is not the whole one that is stored.
+    whole = [
+        start
+        for start in wanted
+        if asked.bucket in STORED and start >= asked.since and start + size <= min(asked.until, now)
+    ]
+    scope = _scope(asked)
+    with database.reading() as connection:
+        known = _stored(connection, asked.bucket, scope, whole) if whole else {}
+    keep = [start for start in whole if start not in known]
+    mark = MARK + secrets.token_bytes(8)
+    if keep:
+        _mark(database, asked.bucket, scope, keep, mark)
+    with database.reading() as connection:
+        missing = [start for start in wanted if start not in known]
+        fresh: dict[int, Fields] = {}
+        for first, last in _stretches(missing, size):
+            fresh |= _computed(connection, asked, first, last + size)
+    found = known | {start: fresh.get(start) or _empty(start) for start in missing}
+    if keep:
+        _keep(database, asked.bucket, scope, {start: found[start] for start in keep}, mark)
+    return [found[start] for start in wanted]
+
+
+def _computed(connection: Connection, asked: Asked, first: int, end: int) -> dict[int, Fields]:
+    """Work out the buckets between two times; those without a session are left out."""
+    size = SIZES[asked.bucket]
+    conditions = [
+        sessions.c.started >= max(first, asked.since),
+        sessions.c.started < min(end, asked.until),
+    ]
+    if asked.allowed is not None:
+        conditions.append(sessions.c.room.in_(asked.allowed))
+    if asked.room:
+        conditions.append(in_rooms(asked.room))
+    if asked.agent:
+        conditions.append(sessions.c.agent.in_(asked.agent))
+    found: dict[int, Fields] = {}
+    start_of: dict[int, int] = {}
+    columns = (sessions.c.id, sessions.c.started, sessions.c.duration, *_SUMS.values())
+    for row, started, duration, *sums in connection.execute(sa.select(*columns).where(*conditions)):
+        start = start_of[row] = int(started // size * size)
+        fields = found.get(start)
+        if fields is None:
+            fields = found[start] = _empty(start)
+        fields["sessions"] += 1
+        fields["minutes"] += duration / 60
+        for name, value in zip(_SUMS, sums, strict=True):
+            fields[name] += value
+    values: dict[int, list[list[float]]] = {start: [[] for _ in LATENCIES] for start in found}
+    timed = sa.select(turns.c.session, *LATENCIES.values()).join(sessions, sessions.c.id == turns.c.session)
+    for row, *latencies in connection.execute(timed.where(*conditions)):
+        lists = values[start_of[row]]
+        for place, latency in enumerate(latencies):
+            if latency is not None:
+                lists[place].append(latency)
+    for start, lists in values.items():
+        found[start]["minutes"] = round(found[start]["minutes"], 6)
+        for name, one in zip(LATENCIES, lists, strict=True):
+            found[start][name] = percentiles(one)
+    return found
+
+
+def _empty(start: int) -> Fields:
+    return {
+        "start": start,
+        "sessions": 0,
+        "minutes": 0.0,
+        "turns": 0,
+        **dict.fromkeys(LATENCIES),
+        "interruptions": 0,
+        "tool_calls": 0,
+        "tool_failures": 0,
+        "errors": 0,
+    }
+
+
+def _stretches(starts: Iterable[int], size: int) -> list[tuple[int, int]]:
+    """Return the first and last of each run of buckets that follow one another."""
+    found: list[tuple[int, int]] = []
+    for start in starts:
+        if found and found[-1][1] + size == start:
+            found[-1] = (found[-1][0], start)
+        else:
+            found.append((start, start))
+    return found
+
+
+def _scope(asked: Asked) -> str:
+    """Return what tells the stored results of one set of filters from those of another."""
+    filters = [
+        sorted(asked.room),
+        sorted(asked.agent),
+        None if asked.allowed is None else sorted(asked.allowed),
+    ]
+    return hashlib.sha256(_encode(filters)).hexdigest()
+
+
+def _stored(connection: Connection, bucket: str, scope: str, whole: list[int]) -> dict[int, Fields]:
+    chosen = sa.select(stats.c.start, stats.c.data).where(
+        stats.c.bucket == bucket, stats.c.scope == scope, stats.c.start.between(whole[0], whole[-1])
+    )
+    wanted = set(whole)
+    return {
+        start: _decode(data)
+        for start, data in connection.execute(chosen)
+        if start in wanted and data[:1] != MARK
+    }
+
+
+def _mark(database: Database, bucket: str, scope: str, starts: list[int], mark: bytes) -> None:
+    insert = (sqlite if database.sqlite else postgresql).insert(stats)
+    rows = [{"bucket": bucket, "start": start, "scope": scope, "data": mark} for start in starts]
+    with database.writing() as connection:
+        connection.execute(
+            insert.on_conflict_do_update(
+                index_elements=["bucket", "start", "scope"], set_={"data": insert.excluded["data"]}
+            ),
+            rows,
+        )
+        count = connection.execute(sa.select(sa.func.count()).select_from(stats)).scalar_one()
+        if count > MOST_STORED:
+            oldest = sa.select(stats.c.start).order_by(stats.c.start).offset(count - MOST_STORED).limit(1)
+            connection.execute(sa.delete(stats).where(stats.c.start < oldest.scalar_subquery()))
+
+
+def _keep(database: Database, bucket: str, scope: str, found: dict[int, Fields], mark: bytes) -> None:
+    update = (
+        sa.update(stats)
+        .where(
+            stats.c.bucket == bucket,
+            stats.c.scope == scope,
+            stats.c.start == sa.bindparam("first"),
+            stats.c.data == mark,
+        )
+        .values(data=sa.bindparam("result"))
+    )
+    with database.writing() as connection:
+        connection.execute(
+            update, [{"first": start, "result": _encode(fields)} for start, fields in found.items()]
+        )

@@ -1,0 +1,545 @@
+"""Writes pages of events into the archive: rows and position in one transaction, so each event counts exactly once.
+
+    page -> by session -> Reduction.take -> changed rows, raw events, position -> commit
+
+A session's reduction stays in memory between pages. It can be dropped at any time: a live session's raw events are in
+`archive_live_events` and are taken in again; a session that has ended is read from its recording, or, where recordings
+are off, from its stored state. What the reduction says is only believed once its transaction was committed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from streaming_hub.archive import figures, spoken
+from streaming_hub.archive.reduce import REPORT, Reduction, State, Turn, Utterance, text_of
+from streaming_hub.archive.tables import (
+    PERCENTILES,
+    erased,
+    live_events,
+    positions,
+    recordings,
+    room_key,
+    session_errors,
+    session_participants,
+    sessions,
+    states,
+    stats,
+    tool_calls,
+    turns,
+    utterances,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from sqlalchemy.engine import Connection
+
+    from streaming_hub.archive.database import Database
+
+READER: Final = "archive"
+CACHED: Final = 5_000
+"""Sessions whose reduction stays in memory."""
+LIVE_LEVEL: Final = 1
+RECORDING_LEVEL: Final = 6
+"""Levels of zlib: raw events of live sessions are compressed again at the end."""
+HOUR: Final = 3600
+DAY: Final = 86_400
+ROWID_BITS: Final = 20
+"""In SQLite the search index knows an utterance as `session << 20 | position`."""
+MOST_UTTERANCES: Final = 1 << ROWID_BITS
+
+Key = tuple[str, str | None]
+"""A session's id and its room."""
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_state = msgspec.msgpack.Decoder(State).decode
+_encode_state = msgspec.msgpack.Encoder().encode
+
+
+def _utterance(state: State, said: Utterance) -> dict[str, Any]:
+    return figures.utterance_row(state, said) | {"operator_only": said.operator_only}
+
+
+def _turn(state: State, turn: Turn) -> dict[str, Any]:
+    row = figures.turn_row(state, turn)
+    # Known by `tool_calls.turn_id`, and by `position`.
+    del row["tools"], row["index"]
+    return row
+
+
+_COUNTED_ROWS: Final[dict[sa.Table, tuple[str, Callable[[State, Any], dict[str, Any]]]]] = {
+    turns: ("turns", _turn),
+    utterances: ("utterances", _utterance),
+    tool_calls: ("tools", lambda _state, tool: figures.tool_row(tool)),
+    session_errors: ("errors", lambda _state, error: figures.error_row(error)),
+}
+"""Table -> the list of a `State` that fills it, and how one of it becomes a row."""
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Events as the hub's feed sends them.
+
+    Attributes:
+        epoch: the history's name.
+        after: the position that the archive must stand at.
+        upto: the position after it.
+        at: when the newest of the events was stored, seconds since 1970.
+        lines: the events that name a session, as JSON, in order.
+        skipped: numbers before the first event that the history no longer had.
+    """
+
+    epoch: str
+    after: int
+    upto: int
+    at: float
+    lines: list[bytes]
+    skipped: int = 0
+
+
+class Position(msgspec.Struct, frozen=True):
+    """How far the archive has read."""
+
+    epoch: str
+    seq: int
+
+
+class Behind(Exception):
+    """A page does not follow the archive's position; `position` is where it stands."""
+
+    def __init__(self, position: Position | None) -> None:
+        super().__init__("the page does not follow the archive's position")
+        self.position = position
+
+
+class _Kept:
+    """One session between pages.
+
+    Attributes:
+        id: `sessions.id`.
+        ended: whether its row says so.
+        indexed: how many utterances the search index has.
+        stated: whether its state is stored, and so must be kept up to date.
+        people: the participants that are written.
+        lines: raw events that are to be written.
+    """
+
+    __slots__ = ("ended", "id", "indexed", "lines", "people", "reduction", "stated")
+
+    def __init__(self, row: int, reduction: Reduction, *, ended: bool, indexed: int = 0) -> None:
+        self.id = row
+        self.reduction = reduction
+        self.ended = ended
+        self.indexed = indexed
+        self.stated = False
+        self.people: list[tuple[str, str | None]] = []
+        self.lines: list[bytes] = []
+
+
+class Store:
+    """Writes the archive; one thread at a time.
+
+    Args:
+        database: where to.
+        recordings: whether the raw events of ended sessions are kept.
+    """
+
+    def __init__(self, database: Database, *, recordings: bool) -> None:
+        self._database = database
+        self._recordings = recordings
+        self._kept: OrderedDict[Key, _Kept] = OrderedDict()
+        self._insert = sqlite.insert if database.sqlite else postgresql.insert
+
+    def forget(self) -> None:
+        """Drop what is in memory: the database has been opened anew."""
+        self._kept.clear()
+
+    def position(self) -> Position | None:
+        """Return how far the archive has read; None where it has read nothing yet."""
+        with self._database.reading() as connection:
+            return _position(connection)
+
+    def begin_epoch(self, epoch: str, seq: int) -> None:
+        """Go on in another history: sessions that are live now may lack any number of events."""
+        with self._database.writing() as connection:
+            live = sessions.c.ended.is_(None)
+            connection.execute(sa.update(sessions).where(live).values(incomplete=True, missing_events=None))
+            self._move(connection, None, Position(epoch, seq))
+
+    def write(self, page: Page) -> bool:
+        """Take in a page.
+
+        Returns:
+            Whether a session has ended with it.
+
+        Raises:
+            Behind: the page does not follow the archive's position; nothing was written.
+            Away: the database cannot be used; nothing was written.
+        """
+        touched: list[_Kept] = []
+        try:
+            with self._database.writing() as connection:
+                position = _position(connection)
+                if position != Position(page.epoch, page.after):
+                    raise Behind(position)  # noqa: TRY301 - what follows belongs to the same transaction
+                if page.skipped:
+                    _note_missing(connection, page.skipped)
+                touched = self._take_in(connection, page)
+                ended = self._write(connection, touched, page.at)
+                self._move(connection, position, Position(page.epoch, page.upto))
+        except BaseException:
+            # Their reductions are ahead of what is stored.
+            self._kept.clear()
+            raise
+        for kept in touched:
+            kept.lines = []
+        while len(self._kept) > CACHED:
+            self._kept.popitem(last=False)
+        return ended
+
+    def abandon(self, before: float, answered_for: Iterable[Key]) -> bool:
+        """End live sessions that nothing was heard of and that nobody answers for.
+
+        Args:
+            before: when their last event came, at the latest.
+            answered_for: sessions that hold a lease, or that the hub's own agent runs.
+
+        Returns:
+            Whether there were any.
+        """
+        excepted = set(answered_for)
+        columns = (sessions.c.session_id, sessions.c.room)
+        silent = sa.select(*columns).where(sessions.c.ended.is_(None), sessions.c.touched < before).limit(500)
+        with self._database.reading() as connection:
+            found = [key for row in connection.execute(silent) if (key := (row[0], row[1])) not in excepted]
+        for key in found:
+            try:
+                with self._database.writing() as connection:
+                    kept = self._load(connection, key)
+                    if kept is not None and not kept.ended:
+                        kept.reduction.abandon()
+                        self._write(connection, [kept], None)
+            except BaseException:
+                self._kept.clear()
+                raise
+        return bool(found)
+
+    def drop(self, keys: Iterable[Key]) -> None:
+        """Forget the reductions of sessions that are gone from the database."""
+        for key in keys:
+            self._kept.pop(key, None)
+
+    def _take_in(self, connection: Connection, page: Page) -> list[_Kept]:
+        events = [(line, _decode(line)) for line in page.lines]
+        keys = {key for _, event in events if (key := key_of(event)) is not None}
+        gone = _erased(connection, keys - self._kept.keys())
+        touched: dict[Key, _Kept] = {}
+        for line, event in events:
+            key = key_of(event)
+            if key is None or key in gone:
+                continue
+            if event.get("type") == REPORT:
+                _note_reported(connection, key)
+                continue
+            kept = touched.get(key)
+            if kept is None:
+                kept = self._load(connection, key) or self._begin(connection, key, event)
+                touched[key] = kept
+            kept.reduction.take(event)
+            kept.lines.append(line)
+        return list(touched.values())
+
+    def _load(self, connection: Connection, key: Key) -> _Kept | None:
+        kept = self._kept.get(key)
+        if kept is not None:
+            self._kept.move_to_end(key)
+            return kept
+        row = connection.execute(
+            sa.select(sessions.c.id, sessions.c.ended, sessions.c.reason).where(_is(key))
+        ).first()
+        if row is None:
+            return None
+        reduction, stated = _reduction(connection, row.id)
+        state = reduction.state
+        if row.ended is not None:
+            # Where nobody ended it, its events do not say so, or say so later.
+            state.ended, state.reason = row.ended, row.reason
+        reduction.changes = type(reduction.changes)()
+        kept = _Kept(row.id, reduction, ended=row.ended is not None, indexed=len(state.utterances))
+        kept.stated = stated
+        self._kept[key] = kept
+        return kept
+
+    def _begin(self, connection: Connection, key: Key, event: Mapping[str, Any]) -> _Kept:
+        reduction = Reduction.of(event)
+        values = {
+            **_session_row(reduction.state),
+            "incomplete": False,
+            "recorded": False,
+            "missing_events": 0,
+            "reported": False,
+            "first_id": event["id"],
+            "last_id": event["id"],
+            "touched": 0.0,
+        }
+        insert = sa.insert(sessions).values(values).returning(sessions.c.id)
+        kept = _Kept(connection.execute(insert).scalar_one(), reduction, ended=False)
+        self._kept[key] = kept
+        return kept
+
+    def _write(self, connection: Connection, touched: Sequence[_Kept], at: float | None) -> bool:
+        ended = False
+        updates: list[dict[str, Any]] = []
+        raw: list[dict[str, Any]] = []
+        for kept in touched:
+            state = kept.reduction.state
+            row = {"row": kept.id, **_session_row(state)}
+            if at is not None:
+                row |= {"touched": at, "last_id": _decode(kept.lines[-1])["id"]}
+                raw.append({"session": kept.id, "events": len(kept.lines), "lines": kept.lines})
+            updates.append(row)
+        self._write_rows(connection, touched)
+        self._write_people(connection, touched)
+        if updates:
+            # All rows of one call have the same columns.
+            names = [name for name in updates[0] if name != "row"]
+            update = sa.update(sessions).where(sessions.c.id == sa.bindparam("row"))
+            connection.execute(update.values({name: sa.bindparam(name) for name in names}), updates)
+            forget_stats(connection, {row["started"] for row in updates})
+        late = {kept.id for kept in touched if kept.ended}
+        _add_parts(connection, live_events, [one for one in raw if one["session"] not in late], LIVE_LEVEL)
+        if self._recordings:
+            _add_parts(
+                connection, recordings, [one for one in raw if one["session"] in late], RECORDING_LEVEL
+            )
+        for kept in touched:
+            if kept.reduction.state.ended is not None:
+                ended = ended or not kept.ended
+                self._finish(connection, kept)
+        return ended
+
+    def _write_rows(self, connection: Connection, touched: Sequence[_Kept]) -> None:
+        said: list[tuple[int, int, str]] = []
+        rows: dict[sa.Table, list[dict[str, Any]]] = {table: [] for table in _COUNTED_ROWS}
+        for kept in touched:
+            state, changes = kept.reduction.state, kept.reduction.changes
+            for table, (name, row_of) in _COUNTED_ROWS.items():
+                things = getattr(state, name)
+                for place in getattr(changes, name):
+                    row = row_of(state, things[place])
+                    rows[table].append({"session": kept.id, "position": place, **row})
+            said += [
+                (kept.id, place, text)
+                for place in sorted(changes.utterances)
+                if kept.indexed <= place < MOST_UTTERANCES and (text := state.utterances[place].text)
+            ]
+            kept.indexed = len(state.utterances)
+            kept.reduction.changes = type(changes)()
+        for table, values in rows.items():
+            self._upsert(connection, table, values)
+        index_words(connection, said)
+
+    def _write_people(self, connection: Connection, touched: Sequence[_Kept]) -> None:
+        rows: list[dict[str, Any]] = []
+        for kept in touched:
+            people = [(person.identity, person.role) for person in kept.reduction.state.participants]
+            if people != kept.people:
+                kept.people = people
+                rows += [
+                    {"session": kept.id, "position": place, "identity": identity, "role": role}
+                    for place, (identity, role) in enumerate(people)
+                ]
+        self._upsert(connection, session_participants, rows)
+
+    def _upsert(self, connection: Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+        if not rows:
+            return
+        insert = self._insert(table)
+        keys = ["session", "position"]
+        given = {name: insert.excluded[name] for name in rows[0] if name not in keys}
+        connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=given), rows)
+
+    def _finish(self, connection: Connection, kept: _Kept) -> None:
+        """Turn the raw events of a session that has just ended into its recording, or keep its state instead."""
+        if not kept.ended:
+            raw = b"".join(_parts(connection, live_events, kept.id))
+            if self._recordings and raw:
+                _add_parts(connection, recordings, [_part(kept.id, raw.splitlines())], RECORDING_LEVEL)
+                connection.execute(sa.update(sessions).where(sessions.c.id == kept.id).values(recorded=True))
+            connection.execute(sa.delete(live_events).where(live_events.c.session == kept.id))
+            kept.ended = True
+        if not self._recordings or kept.stated:
+            state = zlib.compress(_encode_state(kept.reduction.state))
+            insert = self._insert(states)
+            connection.execute(
+                insert.on_conflict_do_update(
+                    index_elements=["session"], set_={"data": insert.excluded["data"]}
+                ),
+                {"session": kept.id, "data": state},
+            )
+
+    def _move(self, connection: Connection, before: Position | None, after: Position) -> None:
+        values = {"reader": READER, "epoch": after.epoch, "seq": after.seq}
+        if before is None:
+            insert = self._insert(positions)
+            given = {"epoch": insert.excluded["epoch"], "seq": insert.excluded["seq"]}
+            connection.execute(insert.on_conflict_do_update(index_elements=["reader"], set_=given), values)
+            return
+        moved = connection.execute(
+            sa.update(positions)
+            .where(
+                positions.c.reader == READER,
+                positions.c.epoch == before.epoch,
+                positions.c.seq == before.seq,
+            )
+            .values(values)
+        )
+        if moved.rowcount != 1:
+            # Another hub writes into the same archive.
+            raise Behind(None)
+
+
+def key_of(event: Mapping[str, Any]) -> Key | None:
+    """Return what identifies an event's session; None where it belongs to none."""
+    session_id = text_of(event, "session_id")
+    if not session_id:
+        return None
+    return session_id, text_of(event, "room") or None
+
+
+def seq_of(line: bytes) -> int:
+    """Return the number of an event, from its id."""
+    return int(_decode(line)["id"].rpartition("-")[2])
+
+
+def mark(key: Key) -> str:
+    """Return the hash by which an erased session stays known."""
+    session_id, room = key
+    return hashlib.sha256(f"{room or ''}\0{session_id}".encode()).hexdigest()
+
+
+def index_words(connection: Connection, said: Sequence[tuple[int, int, str]]) -> None:
+    """Add utterances (session, position, text) to the search index."""
+    if not said:
+        return
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(
+            "INSERT INTO archive_words (rowid, words) VALUES (?, ?)",
+            [(row << ROWID_BITS | place, " ".join(spoken.tokens(text))) for row, place, text in said],
+        )
+        return
+    statement = sa.text("INSERT INTO archive_words VALUES (:session, :position, CAST(:words AS tsvector))")
+    connection.execute(
+        statement,
+        [
+            {"session": row, "position": place, "words": spoken.vector(spoken.tokens(text))}
+            for row, place, text in said
+        ],
+    )
+
+
+def _session_row(state: State) -> dict[str, Any]:
+    row = figures.summary(state)
+    del row["participants"], row["state"]
+    for name in ("latency", "heard_latency"):
+        values = row.pop(name) or {}
+        row |= {f"{name}_{part}": values.get(part) for part in PERCENTILES}
+    return row
+
+
+def _is(key: Key) -> sa.ColumnElement[bool]:
+    session_id, room = key
+    return sa.and_(sessions.c.session_id == session_id, room_key == (room or ""))
+
+
+def _position(connection: Connection) -> Position | None:
+    row = connection.execute(
+        sa.select(positions.c.epoch, positions.c.seq).where(positions.c.reader == READER)
+    ).first()
+    return None if row is None else Position(row.epoch, row.seq)
+
+
+def _note_missing(connection: Connection, skipped: int) -> None:
+    more = sessions.c.missing_events + skipped
+    live = sessions.c.ended.is_(None)
+    connection.execute(sa.update(sessions).where(live).values(incomplete=True, missing_events=more))
+
+
+def _note_reported(connection: Connection, key: Key) -> None:
+    connection.execute(sa.update(sessions).where(_is(key)).values(reported=True))
+
+
+def _erased(connection: Connection, keys: Iterable[Key]) -> set[Key]:
+    """Return which of these sessions were erased: their late events are dropped."""
+    marks = {mark(key): key for key in keys}
+    found: set[Key] = set()
+    names = list(marks)
+    for start in range(0, len(names), 500):
+        part = names[start : start + 500]
+        rows = connection.execute(sa.select(erased.c.key).where(erased.c.key.in_(part)))
+        found.update(marks[row[0]] for row in rows)
+    return found
+
+
+def forget_stats(connection: Connection, starts: Iterable[float]) -> None:
+    """Drop the stored statistics of the hours and days in which these sessions began."""
+    buckets = {int(start // size * size) for start in starts for size in (HOUR, DAY)}
+    connection.execute(sa.delete(stats).where(stats.c.start.in_(buckets)))
+
+
+def _part(row: int, lines: list[bytes]) -> dict[str, Any]:
+    return {"session": row, "events": len(lines), "lines": lines}
+
+
+def _add_parts(connection: Connection, table: sa.Table, parts: list[dict[str, Any]], level: int) -> None:
+    """Append raw events to what a table has of their sessions."""
+    if not parts:
+        return
+    place = (
+        sa.select(sa.func.coalesce(sa.func.max(table.c.position) + 1, 0))
+        .where(table.c.session == sa.bindparam("row"))
+        .scalar_subquery()
+    )
+    insert = sa.insert(table).values(
+        session=sa.bindparam("row"), position=place, events=sa.bindparam("count"), data=sa.bindparam("raw")
+    )
+    rows = [
+        {
+            "row": part["session"],
+            "count": part["events"],
+            "raw": zlib.compress(b"".join(line + b"\n" for line in part["lines"]), level),
+        }
+        for part in parts
+    ]
+    connection.execute(insert, rows)
+
+
+def _parts(connection: Connection, table: sa.Table, row: int) -> Iterable[bytes]:
+    found = connection.execute(
+        sa.select(table.c.data).where(table.c.session == row).order_by(table.c.position)
+    )
+    return [zlib.decompress(part[0]) for part in found]
+
+
+def raw_events(connection: Connection, row: int) -> list[bytes]:
+    """Return all that the archive has of a session's raw events: NDJSON, in order."""
+    return [*_parts(connection, recordings, row), *_parts(connection, live_events, row)]
+
+
+def _reduction(connection: Connection, row: int) -> tuple[Reduction, bool]:
+    """Rebuild a session's reduction from what is stored of it; tell whether that was its state."""
+    stored = connection.execute(sa.select(states.c.data).where(states.c.session == row)).scalar()
+    if stored is not None:
+        return Reduction(_decode_state(zlib.decompress(stored))), True
+    events = [_decode(line) for part in raw_events(connection, row) for line in part.splitlines()]
+    reduction = Reduction.of(events[0])
+    for event in events:
+        reduction.take(event)
+    return reduction, False

@@ -1,0 +1,236 @@
+"""The archive's tables. docs/archive.md describes them column by column, and a test keeps the two equal.
+
+People query these with their own tools: whatever changes here needs a migration (`migrations/versions`). Times are
+seconds since 1970, durations seconds, absent values NULL. Tables whose name begins with `archive_` are the hub's own
+bookkeeping and may change without notice.
+
+Beside these there is `archive_words`, the search index: an FTS5 table in SQLite, a column of tsvectors in PostgreSQL
+(`database.create`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+metadata = sa.MetaData()
+
+BigId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+"""SQLite gives out ids by itself only for a column of exactly this type."""
+Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+"""Compared by code points in both databases, so that both sort alike."""
+Json = sa.JSON(none_as_null=True)
+
+PERCENTILES: Final = ("count", "p50", "p90", "p95", "p99", "max")
+
+
+def _percentile_columns(name: str) -> list[sa.Column[float]]:
+    return [sa.Column(f"{name}_{part}", sa.Integer if part == "count" else sa.Double) for part in PERCENTILES]
+
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("id", BigId, primary_key=True),
+    sa.Column("session_id", Text, nullable=False),
+    sa.Column("room", Text),
+    sa.Column("agent", Text),
+    sa.Column("started", sa.Double, nullable=False),
+    sa.Column("ended", sa.Double),
+    sa.Column("duration", sa.Double, nullable=False),
+    sa.Column("reason", Text),
+    sa.Column("turns", sa.Integer, nullable=False),
+    sa.Column("first_response", sa.Double),
+    sa.Column("user_talk", sa.Double, nullable=False),
+    sa.Column("agent_talk", sa.Double, nullable=False),
+    sa.Column("overlap", sa.Double, nullable=False),
+    sa.Column("silence", sa.Double, nullable=False),
+    sa.Column("user_words", sa.Integer, nullable=False),
+    sa.Column("agent_words", sa.Integer, nullable=False),
+    sa.Column("interruptions", sa.Integer, nullable=False),
+    sa.Column("false_interruptions", sa.Integer, nullable=False),
+    sa.Column("tool_calls", sa.Integer, nullable=False),
+    sa.Column("tool_failures", sa.Integer, nullable=False),
+    sa.Column("errors", sa.Integer, nullable=False),
+    *_percentile_columns("latency"),
+    *_percentile_columns("heard_latency"),
+    sa.Column("usage", Json),
+    sa.Column("missing_events", sa.Integer),
+    sa.Column("incomplete", sa.Boolean, nullable=False),
+    sa.Column("recorded", sa.Boolean, nullable=False),
+    sa.Column("first_id", Text, nullable=False),
+    sa.Column("last_id", Text, nullable=False),
+    sa.Column("touched", sa.Double, nullable=False),
+    sa.Column("reported", sa.Boolean, nullable=False),
+)
+room_key: sa.ColumnElement[str] = sa.func.coalesce(sessions.c.room, sa.literal_column("''"))
+"""A session's room, empty where it has none."""
+sa.Index("sessions_by_key", sessions.c.session_id, room_key, unique=True)
+sa.Index("sessions_by_started", sessions.c.started, sessions.c.session_id)
+sa.Index("sessions_by_room", sessions.c.room, sessions.c.started)
+sa.Index("sessions_by_agent", sessions.c.agent, sessions.c.started)
+sa.Index("sessions_by_ended", sessions.c.ended)
+sa.Index("sessions_by_duration", sessions.c.duration)
+sa.Index("sessions_by_latency", sessions.c.latency_p95)
+sa.Index("sessions_by_heard_latency", sessions.c.heard_latency_p95)
+sa.Index("sessions_by_interruptions", sessions.c.interruptions)
+sa.Index("sessions_by_errors", sessions.c.errors)
+
+
+def _of_session() -> list[sa.Column[int]]:
+    """Make the key of a row that belongs to a session: its `sessions.id`, and its place, from 0."""
+    return [
+        sa.Column("session", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    ]
+
+
+session_participants = sa.Table(
+    "session_participants",
+    metadata,
+    *_of_session(),
+    sa.Column("identity", Text, nullable=False),
+    sa.Column("role", Text),
+    sa.Index("session_participants_by_identity", "identity"),
+)
+turns = sa.Table(
+    "turns",
+    metadata,
+    *_of_session(),
+    sa.Column("turn_id", Text, nullable=False),
+    sa.Column("started", sa.Double, nullable=False),
+    sa.Column("user_text", Text),
+    sa.Column("agent_text", Text),
+    sa.Column("user_started", sa.Double),
+    sa.Column("user_stopped", sa.Double),
+    sa.Column("agent_started", sa.Double),
+    sa.Column("agent_stopped", sa.Double),
+    sa.Column("interrupted", sa.Boolean, nullable=False),
+    sa.Column("heard_latency", sa.Double),
+    sa.Column("e2e_latency", sa.Double),
+    sa.Column("transcription_delay", sa.Double),
+    sa.Column("end_of_turn_delay", sa.Double),
+    sa.Column("llm_node_ttft", sa.Double),
+    sa.Column("tts_node_ttfb", sa.Double),
+    sa.Column("playback_latency", sa.Double),
+)
+utterances = sa.Table(
+    "utterances",
+    metadata,
+    *_of_session(),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("role", Text),
+    sa.Column("participant", Text),
+    sa.Column("turn_id", Text),
+    sa.Column("text", Text),
+    sa.Column("interrupted", sa.Boolean, nullable=False),
+    sa.Column("started", sa.Double),
+    sa.Column("stopped", sa.Double),
+    sa.Column("operator_only", sa.Boolean, nullable=False),
+)
+sa.Index(
+    "utterances_for_operators",
+    utterances.c.session,
+    utterances.c.position,
+    sqlite_where=utterances.c.operator_only,
+    postgresql_where=utterances.c.operator_only,
+)
+tool_calls = sa.Table(
+    "tool_calls",
+    metadata,
+    *_of_session(),
+    sa.Column("call_id", Text),
+    sa.Column("turn_id", Text),
+    sa.Column("name", Text),
+    sa.Column("arguments", Json),
+    sa.Column("output", Json),
+    sa.Column("status", Text),
+    sa.Column("started", sa.Double),
+    sa.Column("duration", sa.Double),
+)
+session_errors = sa.Table(
+    "session_errors",
+    metadata,
+    *_of_session(),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("turn_id", Text),
+    sa.Column("source", Text),
+    sa.Column("message", Text),
+    sa.Column("recoverable", sa.Boolean),
+)
+recordings = sa.Table(
+    "recordings",
+    metadata,
+    *_of_session(),
+    sa.Column("events", sa.Integer, nullable=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+)
+
+live_events = sa.Table(
+    "archive_live_events",
+    metadata,
+    *_of_session(),
+    sa.Column("events", sa.Integer, nullable=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+)
+states = sa.Table(
+    "archive_states",
+    metadata,
+    sa.Column("session", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+)
+positions = sa.Table(
+    "archive_position",
+    metadata,
+    sa.Column("reader", Text, primary_key=True),
+    sa.Column("epoch", Text, nullable=False),
+    sa.Column("seq", sa.BigInteger, nullable=False),
+)
+erased = sa.Table(
+    "archive_erased",
+    metadata,
+    sa.Column("key", Text, primary_key=True),
+    sa.Column("at", sa.Double, nullable=False),
+)
+OF_SESSION: Final = (
+    session_participants,
+    turns,
+    utterances,
+    tool_calls,
+    session_errors,
+    recordings,
+    live_events,
+)
+"""Tables whose rows belong to a session and go with it, by `session` and `position`."""
+
+stats = sa.Table(
+    "archive_stats",
+    metadata,
+    sa.Column("bucket", Text, primary_key=True),
+    sa.Column("start", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("scope", Text, primary_key=True),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+)
+
+
+def in_rooms(rooms: Sequence[str]) -> sa.ColumnElement[bool]:
+    """Say that a session is in one of these rooms; an empty name stands for those without a room."""
+    named = [room for room in rooms if room]
+    inside = sessions.c.room.in_(named)
+    return inside if len(named) == len(rooms) else sa.or_(inside, sessions.c.room.is_(None))
+
+
+encode_json = msgspec.json.Encoder().encode
+
+
+def to_json(value: object) -> str:
+    """Write a value for a JSON column."""
+    return encode_json(value).decode()
+
+
+from_json = msgspec.json.Decoder().decode

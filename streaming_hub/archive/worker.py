@@ -1,0 +1,327 @@
+"""The archive's own process: the only one that knows the database. Run by `process`, as a module.
+
+    main thread    reads what the hub asks
+    writer         pages, erasures, chores: one after the other, in the order in which they were asked for
+    readers        queries, side by side with the writer and each other
+
+It ends when the hub's end of the socket closes, however the hub ended. Reducing events and putting rows together is
+work for a processor; in the hub's process, which has one thread for all its streams, it would hold them up.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from streaming_hub.archive import queries, removal, reports, stats, views, wire
+from streaming_hub.archive.database import Away, Database
+from streaming_hub.archive.removal import Wanted
+from streaming_hub.archive.store import Behind, Page, Store, raw_events, seq_of
+from streaming_hub.archive.wire import ANSWER, BEGUN, LOG, REFUSED, Refusal
+from streaming_hub.events.views import operator_only
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+READERS: Final = 4
+CHORE_SECONDS: Final = 5.0
+"""Seconds between two looks at what has expired."""
+IDLE_SECONDS: Final = 0.2
+NICE: Final = 5
+"""The streams come first where both want the same processor."""
+
+
+class Config(msgspec.Struct, frozen=True):
+    """What the hub tells at the start.
+
+    Attributes:
+        url: an SQLAlchemy URL.
+        max_age: seconds that an ended session is kept; 0 for good.
+        recordings: whether raw events of ended sessions are kept.
+    """
+
+    url: str
+    max_age: float
+    recordings: bool
+
+
+class Worker:
+    """Answers the hub.
+
+    Args:
+        sock: the hub's line.
+        config: what it told.
+    """
+
+    def __init__(self, sock: socket.socket, config: Config) -> None:
+        self._sock = sock
+        self._config = config
+        self._database = Database(config.url)
+        self._store = Store(self._database, recordings=config.recordings)
+        self._sending = threading.Lock()
+        self._to_write: queue.SimpleQueue[list[Any] | None] = queue.SimpleQueue()
+        self._merging = False
+        self._next_chore = 0.0
+        self._writing: dict[str, Callable[[Any], Any]] = {
+            "open": self._open,
+            "begin": self._begin,
+            "page": self._page,
+            "abandon": self._abandon,
+            "erase": self._erase,
+            "reports": self._reports,
+            "ping": lambda _arguments: self._database.check(),
+        }
+        self._reading: dict[str, Callable[[Any], Any]] = {
+            "sessions": self._sessions,
+            "session": self._session,
+            "events": self._events,
+            "stats": self._stats,
+        }
+
+    def serve(self) -> None:
+        """Answer until the hub hangs up."""
+        writer = threading.Thread(target=self._write, name="writer")
+        writer.start()
+        readers = ThreadPoolExecutor(READERS, "reader")
+        try:
+            while (message := wire.receive(self._sock)) is not None:
+                if message[1] in self._writing:
+                    self._to_write.put(message)
+                else:
+                    readers.submit(self._answer, message, self._reading)
+        except OSError as error:
+            # The hub is gone: what it asked for last is finished, and nobody waits for it.
+            print(f"archive: the hub is gone ({error})", file=sys.stderr)
+        finally:
+            self._to_write.put(None)
+            readers.shutdown(cancel_futures=True)
+            writer.join()
+            self._database.close()
+
+    def _write(self) -> None:
+        while True:
+            try:
+                message = self._to_write.get(timeout=IDLE_SECONDS)
+            except queue.Empty:
+                self._do_chores()
+                continue
+            if message is None:
+                return
+            self._answer(message, self._writing)
+            self._do_chores()
+
+    def _answer(self, message: list[Any], table: dict[str, Callable[[Any], Any]]) -> None:
+        number, what, arguments = message
+        try:
+            if table is self._reading:
+                self._database.check()
+            self._send([number, BEGUN, None])
+            answer = [number, ANSWER, table[what](arguments)]
+        except Away as error:
+            answer = [number, REFUSED, ["away", str(error), None]]
+        except Refusal as error:
+            answer = [number, REFUSED, [error.name, error.text, error.extra]]
+        except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
+            self._log("error", f"{what} failed: {error!r}")
+            answer = [number, REFUSED, ["failed", f"The archive failed ({type(error).__name__}).", None]]
+        self._send(answer)
+
+    def _send(self, message: list[Any]) -> None:
+        try:
+            with self._sending:
+                wire.send(self._sock, message)
+        except OSError:
+            # The reader of the line notices it, too, and ends everything.
+            return
+
+    def _log(self, level: str, text: str) -> None:
+        self._send([0, LOG, [level, text]])
+
+    def _open(self, _arguments: Any) -> Any:
+        self._store.forget()
+        self._database.open()
+        position = self._store.position()
+        self._merging = True
+        return None if position is None else [position.epoch, position.seq]
+
+    def _begin(self, arguments: Any) -> Any:
+        epoch, seq = arguments
+        self._store.begin_epoch(epoch, seq)
+
+    def _page(self, arguments: Any) -> Any:
+        page = msgspec.convert(arguments, Page)
+        try:
+            return self._store.write(page)
+        except Behind as error:
+            raise Refusal("behind", str(error)) from error
+        except Away:
+            raise
+        except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
+            self._log("warning", f"a page of events is written one by one: {error!r}")
+            return self._one_by_one(page)
+
+    def _one_by_one(self, page: Page) -> bool:
+        """Write a page without the events that cannot be: whatever they are, they must not stop the archive."""
+        after, ended = page.after, False
+        for line in page.lines:
+            seq = seq_of(line)
+            single = msgspec.structs.replace(page, after=after, upto=seq, lines=[line], skipped=0)
+            try:
+                ended = self._store.write(single) or ended
+            except (Away, Behind):
+                raise
+            except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
+                self._log(
+                    "error", f"event {page.epoch}-{seq} could not be archived, and is left out: {error!r}"
+                )
+                self._store.write(msgspec.structs.replace(single, lines=[]))
+            after = seq
+        rest = msgspec.structs.replace(page, after=after, lines=[])
+        return self._store.write(rest) or ended
+
+    def _abandon(self, arguments: Any) -> Any:
+        before, answered_for = arguments
+        return self._store.abandon(before, [(session_id, room) for session_id, room in answered_for])
+
+    def _erase(self, arguments: Any) -> Any:
+        keys = removal.erase(self._database, msgspec.convert(arguments, Wanted), time.time())
+        self._store.drop(keys)
+        self._database.empty_log()
+        self._merging = True
+        return [list(key) for key in keys]
+
+    def _reports(self, most: Any) -> Any:
+        with self._database.reading() as connection:
+            return [reports.event_of(connection, row) for row in queries.due_reports(connection, most)]
+
+    def _sessions(self, arguments: Any) -> Any:
+        search = msgspec.convert(arguments, queries.Search)
+        with self._database.reading() as connection:
+            found, place = queries.find(connection, search)
+        return [_json(found if search.operator else views.of_sessions(found)), _plain(place)]
+
+    def _session(self, arguments: Any) -> Any:
+        with self._database.reading() as connection:
+            found = queries.detail(connection, _chosen(connection, arguments))
+        return _json(_shown(found, operator=arguments["operator"]))
+
+    def _events(self, arguments: Any) -> Any:
+        with self._database.reading() as connection:
+            row = _chosen(connection, arguments)
+            parts = raw_events(connection, row.id)
+        recorded = bool(parts)
+        if not arguments["operator"]:
+            parts = [seen for part in parts if (seen := _for_viewers(part))]
+        return {
+            "recorded": recorded,
+            "room": row.room,
+            "first": row.first_id,
+            "last": row.last_id,
+            "parts": parts,
+        }
+
+    def _stats(self, arguments: Any) -> Any:
+        operator = arguments.pop("operator")
+        found = stats.buckets(self._database, msgspec.convert(arguments, stats.Asked), time.time())
+        return _json({"buckets": found if operator else [views.of_bucket(one) for one in found]})
+
+    def _do_chores(self) -> None:
+        try:
+            if time.monotonic() >= self._next_chore:
+                if not self._expire():
+                    self._next_chore = time.monotonic() + CHORE_SECONDS
+            elif self._merging:
+                self._merging = removal.merge_words(self._database)
+                if not self._merging:
+                    self._database.empty_log()
+        except Away:
+            # The next page tells it, and opens the database anew.
+            self._next_chore = time.monotonic() + CHORE_SECONDS
+        except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
+            self._next_chore = time.monotonic() + CHORE_SECONDS
+            self._log("error", f"old sessions could not be removed: {error!r}")
+
+    def _expire(self) -> bool:
+        """Remove some of what has expired; return whether there may be more."""
+        if not self._config.max_age:
+            return False
+        before = time.time() - self._config.max_age
+        keys = removal.expire(self._database, before, before)
+        self._store.drop(keys)
+        self._merging = self._merging or bool(keys)
+        return bool(keys)
+
+
+def _chosen(connection: Any, arguments: dict[str, Any]) -> Any:
+    """Return the row of the session that is asked for.
+
+    Raises:
+        Refusal: there is none, or the id exists in several rooms and none was named.
+    """
+    session_id, room = arguments["session_id"], arguments["room"]
+    rows = queries.rows_of(connection, session_id, arguments["allowed"])
+    if room is not None:
+        rows = [row for row in rows if (row.room or "") == room]
+    if not rows:
+        raise Refusal("missing", "")
+    if len(rows) > 1:
+        raise Refusal("ambiguous", "", [row.room for row in rows])
+    return rows[0]
+
+
+def _shown(found: dict[str, Any], *, operator: bool) -> dict[str, Any]:
+    shown = found if operator else views.of_detail(found)
+    for line in shown["transcript"]:
+        del line["operator_only"]
+    return shown
+
+
+class _Seen(msgspec.Struct):
+    """What decides who sees an event."""
+
+    type: str
+    audience: Any = None
+
+
+_decode_seen = msgspec.json.Decoder(_Seen).decode
+
+
+def _for_viewers(lines: bytes) -> bytes:
+    """Return raw events without those that only operators see."""
+    kept: list[bytes] = []
+    for line in lines.splitlines(keepends=True):
+        seen = _decode_seen(line)
+        if not operator_only(seen.type, seen.audience):
+            kept.append(line)
+    return b"".join(kept)
+
+
+def _plain(value: Any) -> Any:
+    return msgspec.to_builtins(value)
+
+
+_json = msgspec.json.Encoder().encode
+
+
+def main(descriptor: int) -> None:
+    """Serve the hub at the other end of a socket until it hangs up."""
+    # The hub tells when to end; the terminal's signals and those for the hub's group are the hub's.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(NICE)
+    sock = socket.socket(fileno=descriptor)
+    first = wire.receive(sock)
+    if first is not None:
+        Worker(sock, msgspec.convert(first[2], Config)).serve()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

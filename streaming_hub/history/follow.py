@@ -1,0 +1,97 @@
+"""A reader of the whole history that keeps its own place: the archive, and whatever passes events on.
+
+It reads like any subscriber, a page at a time: from memory where memory reaches back far enough, else from the disk,
+off the loop. Nothing waits for it. Where the history has moved on in the meantime, it goes on at what is left and says
+how many numbers it skipped.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from streaming_hub.events.interest import EVERYTHING
+from streaming_hub.events.stored import Limit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from streaming_hub.events.stored import Entry, Page
+    from streaming_hub.history import History
+
+PAGE: Final = Limit(events=1000, size=512 * 1024)
+
+
+class Followed(msgspec.Struct, frozen=True):
+    """A page of a follower.
+
+    Attributes:
+        after: the position that it follows.
+        upto: the position after it.
+        entries: what is stored in between, in order.
+        skipped: how many numbers above `after` the history no longer had, without those that were erased. An upper
+            bound: numbers that were erased before this process started count as skipped.
+    """
+
+    after: int
+    upto: int
+    entries: list[Entry]
+    skipped: int = 0
+
+
+class Follower:
+    """Reads on from a position. One thread at a time.
+
+    Args:
+        history: what is read.
+        position: the sequence number after which it goes on.
+        read: calls a function that may wait for the disk.
+        lock: guards the history against whoever publishes.
+        limit: how much one page holds.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        position: int,
+        *,
+        read: Callable[[Callable[[], Page]], Page],
+        lock: AbstractContextManager[object],
+        limit: Limit = PAGE,
+    ) -> None:
+        self.position = position
+        self._history = history
+        self._read = read
+        self._lock = lock
+        self._limit = limit
+
+    @property
+    def behind(self) -> int:
+        """How many numbers there are above the position."""
+        return max(0, self._history.bounds.head - self.position)
+
+    def next(self) -> Followed | None:
+        """Return the next page and move on; None at the head."""
+        while self.behind:
+            bounds = self._history.bounds
+            skipped, after = 0, self.position
+            if after < bounds.oldest - 1:
+                skipped = bounds.oldest - 1 - after - bounds.erased_between(after + 1, bounds.oldest - 1)
+                self.position = bounds.oldest - 1
+                return Followed(after, self.position, [], max(0, skipped))
+            with self._lock:
+                page = self._history.recent(after, EVERYTHING, self._limit)
+            if page is None:
+                erasures = bounds.erasures
+                page = self._read(partial(self._history.since, after, EVERYTHING, self._limit))
+                if erasures != bounds.erasures or after < bounds.oldest - 1:
+                    # Something of it may be erased by now, or something before it gone: read again.
+                    continue
+            if page.upto <= after:
+                return None
+            self.position = page.upto
+            return Followed(after, page.upto, page.entries)
+        return None

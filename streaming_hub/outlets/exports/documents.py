@@ -1,0 +1,198 @@
+"""A session as a document: Markdown, plain text, a table of its turns, JSON. Pure."""
+
+from __future__ import annotations
+
+import csv as writer_of_csv
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from streaming_hub.outlets.exports.speaker import speaker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Fields = dict[str, Any]
+
+TURN_COLUMNS: Final = (
+    "index",
+    "turn_id",
+    "started",
+    "user_text",
+    "agent_text",
+    "user_started",
+    "user_stopped",
+    "agent_started",
+    "agent_stopped",
+    "interrupted",
+    "heard_latency",
+    "e2e_latency",
+    "transcription_delay",
+    "end_of_turn_delay",
+    "llm_node_ttft",
+    "tts_node_ttfb",
+    "playback_latency",
+    "tools",
+)
+"""Columns of the CSV: a turn's fields."""
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+"""What spreadsheets take for the beginning of a formula."""
+FIGURES: Final = (
+    ("duration", "Duration"),
+    ("turns", "Turns"),
+    ("first_response", "First response"),
+    ("user_talk", "User talk"),
+    ("agent_talk", "Agent talk"),
+    ("overlap", "Overlap"),
+    ("silence", "Silence"),
+    ("user_words", "User words"),
+    ("agent_words", "Agent words"),
+    ("interruptions", "Interruptions"),
+    ("false_interruptions", "False interruptions"),
+    ("tool_calls", "Tool calls"),
+    ("tool_failures", "Tool failures"),
+    ("errors", "Errors"),
+)
+SECONDS: Final = frozenset({"duration", "first_response", "user_talk", "agent_talk", "overlap", "silence"})
+LATENCIES: Final = (("heard_latency", "Heard latency"), ("latency", "End to end latency"))
+_MEANS_SOMETHING: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&:@])")
+_encode = msgspec.json.Encoder().encode
+
+
+def json(detail: Fields) -> str:
+    """Write what `GET /api/sessions/ID` answers."""
+    return _encode(detail).decode()
+
+
+def csv(detail: Fields) -> str:
+    """Write one row a turn (RFC 4180). Cells that a spreadsheet would take for a formula begin with `'`."""
+    lines = _Lines()
+    writer = writer_of_csv.writer(lines)
+    writer.writerow(TURN_COLUMNS)
+    for turn in detail["turns"]:
+        writer.writerow([_cell(turn[name]) for name in TURN_COLUMNS])
+    return "".join(lines.written)
+
+
+def markdown(detail: Fields) -> str:
+    """Write a protocol in Markdown."""
+    return "\n".join(_protocol(detail, _Markdown)) + "\n"
+
+
+def text(detail: Fields) -> str:
+    """Write a protocol in plain text."""
+    return "\n".join(_protocol(detail, _Plain)) + "\n"
+
+
+class _Lines:
+    """What the csv module writes into."""
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+
+    def write(self, line: str) -> None:
+        self.written.append(line)
+
+
+class _Markdown:
+    """How a protocol looks in Markdown."""
+
+    escape: Callable[[str], str] = staticmethod(lambda words: _MEANS_SOMETHING.sub(r"\\\1", words))
+    title = "# {}"
+    section = "\n## {}\n"
+    fact = "- {}: {}"
+    line = "- {} **{}**: {}"
+
+
+class _Plain:
+    """How a protocol looks in plain text."""
+
+    escape: Callable[[str], str] = staticmethod(lambda words: words)
+    title = "{}"
+    section = "\n{}\n"
+    fact = "{}: {}"
+    line = "{}  {}: {}"
+
+
+def _protocol(detail: Fields, look: type[_Markdown | _Plain]) -> Iterator[str]:
+    session = detail["session"]
+
+    def shown(value: object) -> str:
+        # A line break would begin a line of its own, which may mean something else.
+        return look.escape(" ".join(str(value).split()))
+
+    yield look.title.format(f"Session {shown(session['session_id'])}")
+    yield ""
+    yield from (look.fact.format(name, shown(value)) for name, value in _facts(session) if value is not None)
+    yield look.section.format("Figures")
+    yield from (look.fact.format(name, shown(value)) for name, value in _figures(session))
+    yield look.section.format("Transcript")
+    for line in detail["transcript"]:
+        at = line["at"] if line["started"] is None else line["started"]
+        said = "(no text)" if line["text"] is None else line["text"]
+        cut = " (interrupted)" if line["interrupted"] else ""
+        clock = shown(_clock(at - session["started"]))
+        yield look.line.format(clock, shown(speaker(line)), shown(said) + look.escape(cut))
+    if detail["tools"]:
+        yield look.section.format("Tools")
+        for tool in detail["tools"]:
+            what = f"{tool['name']} ({tool['status'] or 'not finished'})"
+            called = _encode({"arguments": tool["arguments"], "output": tool["output"]}).decode()
+            yield look.fact.format(shown(what), shown(called))
+    if detail["errors"]:
+        yield look.section.format("Errors")
+        for error in detail["errors"]:
+            clock = shown(_clock(error["at"] - session["started"]))
+            yield look.line.format(clock, shown(error["source"] or "unknown"), shown(error["message"] or ""))
+
+
+def _facts(session: Fields) -> Iterator[tuple[str, object]]:
+    people = [
+        one["identity"] + (f" ({one['role']})" if one["role"] else "") for one in session["participants"]
+    ]
+    yield "Room", session["room"]
+    yield "Agent", session["agent"]
+    yield "Started", _time(session["started"])
+    yield "Ended", None if session["ended"] is None else _time(session["ended"])
+    yield "Reason", session["reason"]
+    yield "Participants", ", ".join(people) or None
+    yield "Incomplete", f"{session['missing_events']} events" if session.get("incomplete") else None
+
+
+def _figures(session: Fields) -> Iterator[tuple[str, object]]:
+    for field, name in FIGURES:
+        value = session[field]
+        if value is not None:
+            yield name, f"{value:.3f} s" if field in SECONDS else value
+    for field, name in LATENCIES:
+        values = session[field]
+        if values is not None:
+            parts = [f"{part} {values[part]:.3f} s" for part in ("p50", "p95", "max")]
+            yield name, f"{', '.join(parts)} ({values['count']} turns)"
+
+
+def _cell(value: object) -> object:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        value = " ".join(str(one) for one in value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    shown = str(value)
+    return f"'{shown}" if shown.startswith(FORMULA) else shown
+
+
+def _clock(seconds: float) -> str:
+    minutes, second = divmod(max(0, int(seconds)), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}"
+
+
+def _time(at: float) -> str:
+    try:
+        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, ValueError, OSError):
+        # Up to 1e11 may be posted: the year 5138, which some platforms cannot name.
+        return f"{at:.3f}"

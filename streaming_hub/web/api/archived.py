@@ -1,0 +1,128 @@
+"""What the endpoints over the archive share: asking it, and turning its refusals into HTTP's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from streaming_hub.access import OPERATOR
+from streaming_hub.archive.wire import Refusal
+from streaming_hub.errors import BadRequest, Conflict, Forbidden, HubError, NotFound, Unavailable
+from streaming_hub.web.current import services
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from werkzeug.datastructures import MultiDict
+
+    from streaming_hub.access import Grant
+    from streaming_hub.archive.feed import Archive
+
+MOST_VALUES: Final = 100
+MOST_CHARACTERS: Final = 1000
+_SHOWN: Final = 40
+RETRY: Final = 2
+
+
+def archive() -> Archive:
+    """Return the archive.
+
+    Raises:
+        NotFound: it is off.
+    """
+    found = services().archive
+    if found is None:
+        raise NotFound(
+            "There is no archive: set STREAM_ARCHIVE to keep sessions (a history in memory has none by itself)."
+        )
+    return found
+
+
+def ask(what: str, arguments: dict[str, Any], *, session: str = "") -> Any:
+    """Ask the archive.
+
+    Args:
+        what: the question.
+        arguments: what belongs to it.
+        session: the session that is asked for, for messages.
+
+    Raises:
+        NotFound: no such session, or no archive.
+        Conflict: the id exists in several rooms.
+        Unavailable: the database is away.
+    """
+    try:
+        return archive().ask(what, arguments)
+    except Refusal as refusal:
+        raise problem_of(refusal, session) from refusal
+
+
+def problem_of(refusal: Refusal, session: str = "") -> HubError:
+    """Return the error that tells of a refusal."""
+    shown = session[:100]
+    if refusal.name == "missing":
+        return NotFound(f"There is no session {shown!r} in the archive.")
+    if refusal.name == "ambiguous":
+        rooms = ", ".join(repr(room or "")[:60] for room in refusal.extra[:10])
+        return Conflict(f"There is a session {shown!r} in several rooms: choose one with ?room= ({rooms}).")
+    return Unavailable(f"The archive is away: {refusal.text}", retry_after=RETRY)
+
+
+def sees_all(grant: Grant) -> bool:
+    """Tell whether a caller has the operator's view."""
+    return grant.view == OPERATOR
+
+
+def rooms_of(grant: Grant) -> list[str] | None:
+    """Return the only rooms that a caller may see; None for all."""
+    return None if grant.rooms is None else sorted(grant.rooms)
+
+
+def texts(args: MultiDict[str, str], name: str) -> list[str]:
+    """Read the values of a filter that may be repeated.
+
+    Raises:
+        BadRequest: too many, too long, or with NUL.
+    """
+    values = args.getlist(name)
+    if len(values) > MOST_VALUES:
+        raise BadRequest(f"{name} is given {len(values)} times; at most {MOST_VALUES} are taken.", field=name)
+    for value in values:
+        check(name, value, MOST_CHARACTERS)
+    return values
+
+
+def check(name: str, value: str, most: int) -> None:
+    """Refuse a value that is too long, or holds what no stored text can.
+
+    Raises:
+        BadRequest: it is.
+    """
+    if len(value) > most:
+        raise BadRequest(f"{name} has {len(value)} characters; at most {most} are taken.", field=name)
+    if "\0" in value:
+        raise BadRequest(f"{name}={value[:_SHOWN]!r}: no text has a NUL.", field=name)
+
+
+def room_asked(args: MultiDict[str, str]) -> str | None:
+    """Read `room`, which chooses between sessions of one id; empty is the session without a room.
+
+    Raises:
+        BadRequest: it cannot be a room.
+    """
+    room = args.get("room")
+    if room is not None:
+        check("room", room, MOST_CHARACTERS)
+    return room
+
+
+def only_operators(grant: Grant, asked: Iterable[str], kind: str, hidden: Collection[str]) -> None:
+    """Refuse what would tell a viewer what viewers do not see.
+
+    Raises:
+        Forbidden: a viewer asks for it.
+    """
+    if sees_all(grant):
+        return
+    for name in asked:
+        if name in hidden:
+            raise Forbidden(f"{name}: this {kind} needs the operator's view.", field=name)

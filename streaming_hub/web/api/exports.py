@@ -1,0 +1,51 @@
+"""A session as a file to download."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from streaming_hub.errors import BadRequest
+from streaming_hub.outlets.exports import FORMATS
+from streaming_hub.web import answers, paths
+from streaming_hub.web.api import archived, sessions
+from streaming_hub.web.current import services
+
+blueprint = Blueprint("exports", __name__)
+
+NAME: Final = "session"
+_MOST_OF_ID: Final = 80
+_decode = msgspec.json.Decoder().decode
+
+
+@blueprint.get("/api/sessions/<path:session_id>/export")
+def export(session_id: str) -> Response:
+    """Answer a session in one of several formats."""
+    if not paths.ends_with(request.environ, "export"):
+        return sessions.session(f"{session_id}/export")
+    arguments = sessions.chosen(session_id, "format")
+    name = request.args.get("format") or "json"
+    if name not in FORMATS:
+        raise BadRequest(f"format={name[:40]!r}: expected one of {', '.join(FORMATS)}.", field="format")
+    found = archived.ask("session", arguments, session=session_id)
+    form = FORMATS[name]
+    text = services().offload(lambda: form.write(_decode(found)))
+    disposition = {"Content-Disposition": f"attachment; {file_name(session_id, name)}"}
+    return Response(text, headers=answers.NOT_CACHED | disposition, content_type=form.media)
+
+
+def file_name(session_id: str, extension: str) -> str:
+    """Return the parameters that name the file (RFC 6266): in ASCII, and as it is where that differs."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", session_id)[:_MOST_OF_ID].strip("._-")
+    short = f"{NAME}-{plain or 'unnamed'}.{extension}"
+    full = re.sub(r'[\\/:*?"<>|\x00-\x1f\x7f]+', "_", session_id)[:_MOST_OF_ID]
+    exact = f"{NAME}-{full}.{extension}"
+    return (
+        f'filename="{short}"'
+        if exact == short
+        else f"filename=\"{short}\"; filename*=UTF-8''{quote(exact, safe='')}"
+    )

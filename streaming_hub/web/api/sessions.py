@@ -1,0 +1,222 @@
+"""Sessions of the archive: the list, one of them, its raw events."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from streaming_hub.access import SUBSCRIBE
+from streaming_hub.archive.reduce import REPORT
+from streaming_hub.archive.views import OPERATOR_SORTS
+from streaming_hub.errors import BadRequest, Gone
+from streaming_hub.events.interest import Interest
+from streaming_hub.events.stored import Limit
+from streaming_hub.web import answers, callers, paths, query, times
+from streaming_hub.web.api import archived
+from streaming_hub.web.current import services
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from werkzeug.datastructures import MultiDict
+
+    from streaming_hub.access import Grant
+    from streaming_hub.events.stored import Entry
+    from streaming_hub.services import Services
+
+blueprint = Blueprint("sessions", __name__)
+
+DEFAULT_LIMIT: Final = 50
+MAX_LIMIT: Final = 200
+MAX_QUERY: Final = 200
+"""Characters of `q`."""
+STATES: Final = ("live", "ended")
+SORTS: Final = ("started", "duration", "heard_latency", "latency", "interruptions", "errors")
+LISTS: Final = ("room", "participant", "agent", "reason")
+OPERATOR_FILTERS: Final = frozenset({"latency_over", "failed_tools", "errors"})
+PARAMETERS: Final = (
+    *LISTS,
+    "state",
+    "from",
+    "to",
+    "q",
+    "sort",
+    "limit",
+    "cursor",
+    "latency_over",
+    "failed_tools",
+    "errors",
+)
+PAGE: Final = Limit(1000, 1024 * 1024)
+_Cursor = tuple[str, float | None, str, int]
+
+
+@blueprint.get("/api/sessions")
+def sessions() -> Response:
+    """Answer a page of sessions."""
+    grant, args = callers.require(SUBSCRIBE), request.args
+    archived.archive()
+    query.only(args, PARAMETERS)
+    search = search_of(grant, args)
+    found, place = archived.ask("sessions", search)
+    body: dict[str, Any] = {"sessions": msgspec.Raw(found), "next": None}
+    if place is not None:
+        values = [_sort_of(args), place["value"], place["session_id"], place["row"]]
+        body["next"] = times.make_cursor(values)
+    return answers.json(body)
+
+
+@blueprint.get("/api/sessions/<path:session_id>")
+def session(session_id: str) -> Response:
+    """Answer everything that is known of a session."""
+    return answers.encoded(detail_of(session_id))
+
+
+@blueprint.get("/api/sessions/<path:session_id>/events")
+def session_events(session_id: str) -> Response:
+    """Answer every event of a session as it was on the stream."""
+    if not paths.ends_with(request.environ, "events"):
+        return session(f"{session_id}/events")
+    arguments = chosen(session_id)
+    found = archived.ask("events", arguments, session=session_id)
+    parts: list[bytes] | Iterator[bytes] = found["parts"]
+    if not found["recorded"]:
+        parts = _from_history(services(), session_id, found, operator=arguments["operator"])
+    return Response(parts, headers=answers.NOT_CACHED, content_type="application/x-ndjson")
+
+
+def detail_of(session_id: str) -> bytes:
+    """Return what `GET /api/sessions/ID` answers the caller of this request, as JSON."""
+    found: bytes = archived.ask("session", chosen(session_id), session=session_id)
+    return found
+
+
+def chosen(session_id: str, *also: str) -> dict[str, Any]:
+    """Return what the archive needs to choose a session for the caller of this request.
+
+    Args:
+        session_id: the session's.
+        also: parameters beside `room` that the endpoint reads.
+    """
+    grant = callers.require(SUBSCRIBE)
+    archived.archive()
+    query.only(request.args, ("room", *also))
+    archived.check("session_id", session_id, archived.MOST_CHARACTERS)
+    return {
+        "session_id": session_id,
+        "room": archived.room_asked(request.args),
+        "allowed": archived.rooms_of(grant),
+        "operator": archived.sees_all(grant),
+    }
+
+
+def search_of(grant: Grant, args: MultiDict[str, str]) -> dict[str, Any]:
+    """Read the query of a list.
+
+    Raises:
+        BadRequest: a value cannot be read; names it.
+        Forbidden: a viewer asks for what viewers do not see.
+    """
+    sort = _sort_of(args)
+    plain = sort.removeprefix("-")
+    archived.only_operators(grant, args, "filter", OPERATOR_FILTERS)
+    archived.only_operators(grant, [plain], "sort", OPERATOR_SORTS)
+    search: dict[str, Any] = {
+        **{name: archived.texts(args, name) for name in LISTS},
+        "state": _states(args),
+        "allowed": archived.rooms_of(grant),
+        "operator": archived.sees_all(grant),
+        "sort": plain,
+        "descending": sort.startswith("-"),
+        "limit": query.count(args, "limit", DEFAULT_LIMIT, MAX_LIMIT, least=1),
+        "failed_tools": query.flag(args, "failed_tools"),
+        "errors": query.flag(args, "errors"),
+    }
+    for name, field in (("from", "since"), ("to", "until")):
+        if args.get(name):
+            search[field] = times.moment(name, args[name])
+    if args.get("q"):
+        archived.check("q", args["q"], MAX_QUERY)
+        search["q"] = args["q"]
+    if args.get("latency_over"):
+        search["latency_over"] = _seconds(args, "latency_over")
+    if args.get("cursor"):
+        search["after"] = _place(args["cursor"], sort)
+    return search
+
+
+def _sort_of(args: MultiDict[str, str]) -> str:
+    sort = args.get("sort") or "-started"
+    if sort.removeprefix("-") not in SORTS:
+        raise BadRequest(
+            f"sort={sort[:40]!r}: expected one of {', '.join(SORTS)}; `-` in front for descending.",
+            field="sort",
+        )
+    return sort
+
+
+def _states(args: MultiDict[str, str]) -> list[str]:
+    states = archived.texts(args, "state")
+    for state in states:
+        if state not in STATES:
+            raise BadRequest(f"state={state[:40]!r}: expected live or ended.", field="state")
+    return states
+
+
+def _seconds(args: MultiDict[str, str], name: str) -> float:
+    try:
+        number = float(args[name])
+    except ValueError:
+        number = -1.0
+    # NaN is not between any two numbers.
+    if not 0 <= number < times.MOST or not args[name].isascii():
+        raise BadRequest(f"{name}={args[name][:40]!r}: expected seconds, 0 or more.", field=name)
+    return number
+
+
+def _place(text: str, sort: str) -> dict[str, Any]:
+    made_for, value, session_id, row = times.read_cursor(text, _Cursor)
+    if made_for != sort or "\0" in session_id or not 0 <= row < 1 << 62:
+        raise BadRequest(
+            f"cursor: it belongs to a list with sort={made_for[:40]!r}. Send the same sort, or no cursor to begin.",
+            field="cursor",
+        )
+    return {"value": value, "session_id": session_id, "row": row}
+
+
+def _from_history(
+    parts: Services, session_id: str, found: dict[str, Any], *, operator: bool
+) -> Iterator[bytes]:
+    """Read a session's events from the history, where the archive keeps none.
+
+    Raises:
+        Gone: the history has forgotten some of them.
+    """
+    bounds = parts.history.bounds
+    epoch, _, first = found["first"].rpartition("-")
+    last = int(found["last"].rpartition("-")[2])
+    if epoch != bounds.epoch or int(first) < bounds.oldest:
+        raise Gone(
+            f"The events of the session {session_id[:100]!r} are not kept any more: STREAM_ARCHIVE_RECORDINGS is off, "
+            "and the history has forgotten them."
+        )
+    interest = Interest(sessions=frozenset({session_id}), operator=operator)
+    room = found["room"]
+
+    def pages() -> Iterator[bytes]:
+        position = int(first) - 1
+        while position < last:
+            page = parts.read(partial(parts.history.since, position, interest, PAGE))
+            if page.upto <= position:
+                return
+            position = page.upto
+            yield b"".join(entry.data + b"\n" for entry in page.entries if _belongs(entry, room))
+
+    return pages()
+
+
+def _belongs(entry: Entry, room: str | None) -> bool:
+    return entry.type != REPORT and (entry.room or None) == room

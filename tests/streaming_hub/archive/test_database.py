@@ -1,0 +1,169 @@
+"""Databases that are missing, older, newer, somebody else's, locked, full, moved, corrupt.
+
+Covers
+
+    streaming_hub.archive.migrations.env
+    streaming_hub.archive.migrations.versions.0001_baseline
+    streaming_hub.archive.migrations.versions.0002_stored_statistics
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+
+from streaming_hub.archive import database as databases
+from streaming_hub.archive import tables
+from streaming_hub.archive.database import REVISION, Away, Database
+from tests.streaming_hub.archive.calls import archived, some_calls
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def schema(database: Database) -> dict[str, object]:
+    with database.reading() as connection:
+        look = sa.inspect(connection)
+        return {
+            name: (
+                [(one["name"], str(one["type"]), one["nullable"]) for one in look.get_columns(name)],
+                sorted(str(one["name"]) for one in look.get_indexes(name)),
+                look.get_pk_constraint(name)["constrained_columns"],
+            )
+            for name in sorted(look.get_table_names())
+            if not name.startswith("archive_words")
+        }
+
+
+def execute(database: Database, *statements: str) -> None:
+    with database.writing() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+def test_the_file_is_the_owners_alone(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/data/archive.db")
+    database.open()
+    archived(database, some_calls(1))
+    for path in (tmp_path / "data").iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
+    database.close()
+
+
+def test_an_older_version_is_migrated_with_what_it_holds(url: str) -> None:
+    database = Database(url)
+    database.open()
+    new = schema(database)
+    archived(database, some_calls(2))
+    execute(database, "DROP TABLE archive_stats", "UPDATE alembic_version SET version_num = '0001'")
+    database.open()
+    assert schema(database) == new
+    with database.reading() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(tables.sessions)).scalar_one() == 12
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one() == REVISION
+    database.close()
+
+
+def test_the_newest_migration_is_the_version_that_new_databases_have() -> None:
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", "streaming_hub.archive:migrations")
+    assert ScriptDirectory.from_config(config).get_heads() == [REVISION]
+
+
+def test_a_newer_version_is_left_alone(database: Database) -> None:
+    execute(database, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(Away, match="newer version"):
+        database.open()
+    with pytest.raises(Away):
+        database.check()
+
+
+def test_somebody_elses_database_is_left_alone(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "archive.db")) as other:
+        other.execute("CREATE TABLE sessions (mine)")
+    database = Database(f"sqlite:///{tmp_path}/archive.db")
+    with pytest.raises(Away, match=r"not the archive's \(sessions\)"):
+        database.open()
+
+
+def test_what_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "archive.db").write_bytes(b"not a database at all" * 100)
+    database = Database(f"sqlite:///{tmp_path}/archive.db")
+    with pytest.raises(Away, match="not a database"):
+        database.open()
+    assert (tmp_path / "archive.db").read_bytes().startswith(b"not a database")
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Away, match="file"):
+        Database(f"sqlite:///{tmp_path}/file/archive.db").open()
+
+
+def test_a_locked_file_is_away_for_writing_and_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(databases, "BUSY_SECONDS", 0.05)
+    database = Database(f"sqlite:///{tmp_path}/archive.db")
+    database.open()
+    with contextlib.closing(sqlite3.connect(tmp_path / "archive.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Away, match="locked"):
+            archived(database, some_calls(3))
+        database.check()
+        other.execute("ROLLBACK")
+    archived(database, some_calls(3))
+    database.close()
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/archive.db")
+    database.open()
+    line = some_calls(4, 40)
+    with database._connected() as connection:
+        # Kept by the pool's connection, which the writer gets again.
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages + 2}").fetchall()
+    with pytest.raises(Away, match="full"):
+        archived(database, line)
+    database.open()
+    archived(database, line)
+    database.close()
+
+
+def test_a_file_that_was_moved_is_opened_anew(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/archive.db")
+    database.open()
+    archived(database, some_calls(5))
+    (tmp_path / "archive.db").rename(tmp_path / "elsewhere.db")
+    with pytest.raises(Away, match="moved"), database.writing():
+        pass
+    database.open()
+    archived(database, some_calls(5))
+    assert (tmp_path / "archive.db").exists()
+    database.close()
+
+
+def test_passwords_are_not_shown() -> None:
+    database = Database("postgresql+psycopg://hub:secret-word@127.0.0.1:1/none")
+    with pytest.raises(Away) as raised:
+        database.open()
+    assert "secret-word" not in str(raised.value)
+    assert "127.0.0.1" in str(raised.value)
+
+
+def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(Away, match=r"livekit-streaming-hub\[postgres\]"):
+        Database("postgresql+psycopg://hub@127.0.0.1:1/none").open()

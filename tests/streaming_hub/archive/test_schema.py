@@ -1,0 +1,105 @@
+"""docs/archive.md and the dashboards, held against the tables: every column is described, every query runs.
+
+Covers
+
+    streaming_hub.archive.tables
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streaming_hub.archive import tables
+from streaming_hub.metrics import HubCollector
+from tests.streaming_hub.archive.calls import START, archived, some_calls
+from tests.structure.sources import ROOT
+
+if TYPE_CHECKING:
+    from streaming_hub.archive.database import Database
+
+DOCUMENT = (ROOT / "docs" / "archive.md").read_text(encoding="utf-8")
+PUBLIC = [table for table in tables.metadata.sorted_tables if not table.name.startswith("archive_")]
+QUERIES = re.findall(
+    r"```sql\n(SELECT.*?)```", DOCUMENT.partition("## Ready-made queries")[2].partition("\n## ")[0], re.DOTALL
+)
+DASHBOARD = json.loads((ROOT / "docs" / "dashboards" / "grafana-postgres.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("table", PUBLIC, ids=lambda table: table.name)
+def test_every_column_is_described_and_no_other(table: object) -> None:
+    name, columns = table.name, {column.name for column in table.c}  # type: ignore[attr-defined]
+    section = DOCUMENT.partition(f"\n### {name}\n")[2].partition("\n##")[0]
+    rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    described = [column for row in rows for column in re.findall(r"`(\w+)`", row)]
+    assert sorted(described) == sorted(columns)
+
+
+def test_every_public_table_may_be_read_by_the_reader_role() -> None:
+    granted = re.search(r"GRANT SELECT ON (.*?) TO", DOCUMENT)
+    assert granted is not None
+    # Raw events may hold what the other tables leave out.
+    assert set(granted[1].split(", ")) == {table.name for table in PUBLIC} - {"recordings"}
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_the_queries_run_and_find_something(database: Database, query: str) -> None:
+    line = some_calls(3, 20, live=0)
+    ago = time.time() - START - 86_400
+    for event in line.events:
+        event["timestamp"] += ago
+        for name in ("started_at", "stopped_at"):
+            if name in event:
+                event[name] += ago
+        if event["type"] == "session_ended" and event["session_id"] == "s3":
+            event["reason"] = "error"
+    archived(database, line)
+    if not database.sqlite:
+        query = query.replace("unixepoch()", "extract(epoch from now())")
+    with database.reading() as connection:
+        assert connection.exec_driver_sql(query.replace("%", "%%")).all()
+
+
+def test_there_are_queries() -> None:
+    assert len(QUERIES) == 5
+
+
+def test_the_dashboards_queries_run(postgres_server: object) -> None:
+    from streaming_hub.archive.database import Database
+
+    database = Database(postgres_server.new_database("dashboard"))  # type: ignore[attr-defined]
+    database.open()
+    archived(database, some_calls(3, 20, live=0))
+    filled = 0
+    for panel in DASHBOARD["panels"]:
+        for target in panel["targets"]:
+            sql = target["rawSql"].replace("$__unixEpochFrom()", "0").replace("$__unixEpochTo()", "1e11")
+            with database.reading() as connection:
+                filled += bool(connection.exec_driver_sql(sql).all())
+    assert filled == len(DASHBOARD["panels"]) == 8
+    database.close()
+
+
+def test_the_metrics_dashboard_asks_for_metrics_that_there_are() -> None:
+    from flask_server import create_app
+    from streaming_hub.settings import Settings
+    from streaming_hub.web.current import services_of
+
+    dashboard = json.loads(
+        (ROOT / "docs" / "dashboards" / "grafana-metrics.json").read_text(encoding="utf-8")
+    )
+    asked = set(
+        re.findall(r"hub_\w+", " ".join(t["expr"] for p in dashboard["panels"] for t in p["targets"]))
+    )
+    parts = services_of(create_app(Settings(history="memory://", archive="sqlite:///unused.db")))
+    there = {
+        name
+        for metric in HubCollector(parts).collect()
+        for name in (metric.name, f"{metric.name}_total", f"{metric.name}_bucket")
+    }
+    assert asked - there == set()
+    parts.stop()

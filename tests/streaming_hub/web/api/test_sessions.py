@@ -1,0 +1,310 @@
+"""Sessions over HTTP, at a real server with its archive's process: what each view gets, and what is refused.
+
+Covers
+
+    streaming_hub.web.api.archived
+    streaming_hub.web.paths
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import jwt
+import pytest
+import requests
+
+from streaming_hub.archive import figures
+from streaming_hub.archive.reduce import Reduction
+from tests.streaming_hub.web.api.archiving import (
+    KEYS,
+    OPERATOR,
+    START,
+    VIEWER,
+    call,
+    eventually,
+    ids,
+    post,
+    reports,
+    wait_for,
+)
+from tests.streaming_hub.web.server import ServerProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SECRET = "s" * 40
+SLASHED = "job/1 é%2F"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    server = ServerProcess(
+        tmp_path_factory.mktemp("sessions"), STREAM_JWT_SECRET=SECRET, **KEYS
+    ).wait_until_up()
+    post(server, call("one"))
+    post(server, call("two", at=START + 100))
+    post(server, call("two", "other-room", at=START + 200))
+    post(server, call("roomless", None, at=START + 300))
+    post(server, call(SLASHED, at=START + 400))
+    post(server, call("x/events", at=START + 500))
+    post(server, call("live", at=START + 600, ends=False))
+    wait_for(server, "live", ended=False)
+    yield server
+    server.end()
+
+
+def get(server: ServerProcess, path: str, status: int = 200, **headers: str) -> Any:
+    answer = server.get(path, **(headers or OPERATOR))
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+def token(**claims: Any) -> dict[str, str]:
+    return {"Authorization": "Bearer " + jwt.encode({"exp": time.time() + 600, **claims}, SECRET, "HS256")}
+
+
+def test_a_session_is_what_the_figures_say(server: ServerProcess) -> None:
+    reduction = Reduction.of(call("one")[0])
+    for event in call("one"):
+        reduction.take(event)
+    wanted = figures.detail(reduction.state)
+    wanted["session"] |= {"missing_events": 0, "incomplete": False, "recorded": True}
+    assert get(server, "/api/sessions/one") == json.loads(json.dumps(wanted))
+
+
+def test_the_newest_comes_first_and_pages_join(server: ServerProcess) -> None:
+    order = ["live", "x/events", SLASHED, "roomless", "two", "two", "one"]
+    assert ids(server.get("/api/sessions", **OPERATOR)) == order
+    got: list[str] = []
+    cursor = ""
+    while cursor is not None:
+        page = get(server, f"/api/sessions?limit=3&cursor={cursor}")
+        got += [one["session_id"] for one in page["sessions"]]
+        cursor = page["next"]
+    assert got == order
+
+
+def test_a_limit_over_the_most_counts_as_the_most(server: ServerProcess) -> None:
+    assert len(ids(server.get("/api/sessions?limit=9999", **OPERATOR))) == 7
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        ("room=other-room", ["two"]),
+        ("room=", ["roomless"]),
+        ("room=other-room&room=", ["roomless", "two"]),
+        ("state=live", ["live"]),
+        ("participant=alice&agent=helper&state=ended&room=other-room", ["two"]),
+        ("participant=nobody", []),
+        ("reason=participant_disconnected&room=", ["roomless"]),
+        (f"from={START}&to={START + 100}", ["one"]),
+        ("from=2026-11-23T10:33:20Z&to=2026-11-23T11:35:00%2B01:00", ["one"]),
+        ("from=2026-11-23T10:33:20Z&to=2026-11-23T11:35:00+01:00", ["one"]),
+        ("q=paris%20ROOMLESS", ["roomless"]),
+        ("q=%22half%20past%22&room=", ["roomless"]),
+        ("q=time+OR+nothing", []),
+        ("q=one", ["one"]),
+        ("sort=started&limit=1", ["one"]),
+        ("latency_over=1.2&room=", ["roomless"]),
+        ("latency_over=1.3", []),
+        ("failed_tools=1&errors=1&room=", ["roomless"]),
+        ("sort=-errors&room=", ["roomless"]),
+    ],
+)
+def test_filters(server: ServerProcess, asked: str, wanted: list[str]) -> None:
+    assert ids(server.get(f"/api/sessions?{asked}", **OPERATOR)) == wanted
+
+
+def test_matches_are_shown(server: ServerProcess) -> None:
+    (session,) = get(server, "/api/sessions?q=roomless")["sessions"]
+    assert session["matches"] == [
+        {
+            "text": "What time is it in Paris, roomless?",
+            "role": "user",
+            "at": START + 303,
+            "turn_id": "roomless.t1",
+        }
+    ]
+    assert "matches" not in get(server, "/api/sessions?room=")["sessions"][0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ("frm=1", "frm"),
+        ("session_id=one", "session_id"),
+        ("from=yesterday", "from"),
+        ("from=-1", "from"),
+        ("to=nan", "to"),
+        ("to=2026-13-01T00:00:00Z", "to"),
+        ("to=2026-11-28T00:00:00", "to"),
+        ("from=99999999999999999999", "from"),
+        ("state=gone", "state"),
+        ("sort=room", "sort"),
+        ("sort=--started", "sort"),
+        ("limit=0", "limit"),
+        ("limit=many", "limit"),
+        ("cursor=abc", "cursor"),
+        ("cursor=" + "A" * 3000, "cursor"),
+        ("cursor=WyItc3RhcnRlZCIsIngiLCJzIiwxXQ", "cursor"),
+        ("q=" + "x" * 201, "q"),
+        ("q=%00", "q"),
+        ("room=%00", "room"),
+        ("participant=" + "x" * 1001, "participant"),
+        ("&".join(["agent=x"] * 101), "agent"),
+        ("latency_over=fast", "latency_over"),
+        ("latency_over=-1", "latency_over"),
+        ("latency_over=nan", "latency_over"),
+        ("failed_tools=maybe", "failed_tools"),
+    ],
+)
+def test_bad_queries_are_400_and_named(server: ServerProcess, asked: str, field: str) -> None:
+    problem = get(server, f"/api/sessions?{asked}", 400)
+    assert problem["field"] == field
+    assert field in problem["detail"]
+
+
+def test_a_cursor_belongs_to_its_sort(server: ServerProcess) -> None:
+    cursor = get(server, "/api/sessions?limit=1&sort=duration")["next"]
+    assert get(server, f"/api/sessions?cursor={cursor}", 400)["field"] == "cursor"
+
+
+def test_one_id_in_several_rooms(server: ServerProcess) -> None:
+    problem = get(server, "/api/sessions/two", 409)
+    assert "other-room" in problem["detail"]
+    assert get(server, "/api/sessions/two?room=other-room")["session"]["room"] == "other-room"
+    get(server, "/api/sessions/two?room=", 404)
+    assert get(server, "/api/sessions/roomless?room=")["session"]["room"] is None
+    get(server, "/api/sessions/two/events?room=nowhere", 404)
+
+
+def test_ids_are_percent_encoded_in_paths(server: ServerProcess) -> None:
+    encoded = quote(SLASHED, safe="")
+    assert get(server, f"/api/sessions/{encoded}")["session"]["session_id"] == SLASHED
+    lines = server.get(f"/api/sessions/{encoded}/events", **OPERATOR).text.splitlines()
+    assert len(lines) == len(call(SLASHED))
+    assert get(server, "/api/sessions/x%2Fevents")["session"]["session_id"] == "x/events"
+    assert len(server.get("/api/sessions/x%2Fevents/events", **OPERATOR).text.splitlines()) == 14
+    get(server, "/api/sessions/x/events", 404)
+
+
+def test_the_events_are_as_the_stream_sent_them(server: ServerProcess) -> None:
+    answer = server.get("/api/sessions/one/events", **OPERATOR)
+    assert answer.headers["Content-Type"] == "application/x-ndjson"
+    stored = get(server, "/api/events?session_id=one")["events"]
+    assert [json.loads(line) for line in answer.text.splitlines()] == [
+        one for one in stored if one["type"] != "session_report"
+    ]
+
+
+def test_viewers_see_the_conversation_only(server: ServerProcess) -> None:
+    full, seen = get(server, "/api/sessions/one"), get(server, "/api/sessions/one", **VIEWER)
+    hidden = ("latency", "tool_calls", "tool_failures", "errors", "usage")
+    assert all(full["session"][name] is not None for name in hidden)
+    assert seen["session"] == full["session"] | dict.fromkeys(hidden)
+    assert (seen["tools"], seen["errors"]) == ([], [])
+    assert seen["transcript"] == full["transcript"]
+    (turn,), (whole,) = seen["turns"], full["turns"]
+    assert whole["e2e_latency"] == 1.25
+    assert turn["e2e_latency"] is None
+    assert turn["heard_latency"] == whole["heard_latency"] == 1.5
+    assert get(server, "/api/sessions?room=", **VIEWER)["sessions"][0]["usage"] is None
+    types = {
+        json.loads(line)["type"]
+        for line in server.get("/api/sessions/one/events", **VIEWER).text.splitlines()
+    }
+    assert types == {
+        "session_started",
+        "user_speech_started",
+        "user_speech_finished",
+        "transcript",
+        "agent_speech_started",
+        "agent_speech_finished",
+        "session_ended",
+    }
+
+
+@pytest.mark.parametrize(
+    "asked", ["latency_over=1", "failed_tools=1", "errors=1", "sort=latency", "sort=-errors"]
+)
+def test_viewers_may_not_ask_for_what_they_do_not_see(server: ServerProcess, asked: str) -> None:
+    get(server, f"/api/sessions?{asked}", 403, **VIEWER)
+
+
+def test_a_credential_for_rooms_sees_its_rooms(server: ServerProcess) -> None:
+    headers = token(scope="subscribe", rooms=["other-room"])
+    assert ids(server.get("/api/sessions", **headers)) == ["two"]
+    assert get(server, "/api/sessions/two", **headers)["session"]["room"] == "other-room"
+    get(server, "/api/sessions/one", 404, **headers)
+    get(server, "/api/sessions/roomless", 404, **headers)
+    assert ids(server.get("/api/sessions?room=support-7", **headers)) == []
+    assert ids(server.get("/api/sessions?q=paris", **headers)) == ["two"]
+
+
+def test_credentials_are_asked_for(server: ServerProcess) -> None:
+    for path in ("", "/one", "/one/events", "/one/export"):
+        assert requests.get(f"{server.url}/api/sessions{path}", timeout=10).status_code == 401
+        assert server.get(f"/api/sessions{path}", **{"X-API-Key": "publish-key"}).status_code == 403
+
+
+def test_there_is_one_report_of_each_session_that_ended(server: ServerProcess) -> None:
+    found = eventually(lambda: reports(server), lambda found: len(found) >= 6)
+    assert sorted(one["event_id"] for one in found) == sorted(
+        f"report:{quote(room, safe='')}:{quote(session_id, safe='')}"
+        for session_id, room in [
+            ("one", "support-7"),
+            ("two", "support-7"),
+            ("two", "other-room"),
+            ("roomless", ""),
+            (SLASHED, "support-7"),
+            ("x/events", "support-7"),
+        ]
+    )
+    (report,) = [one for one in found if one["session_id"] == "one"]
+    detail = get(server, "/api/sessions/one")
+    assert (report["session"], report["transcript"]) == (detail["session"], detail["transcript"])
+    assert "truncated" not in report
+    assert get(server, "/api/events?type=session_report", **VIEWER)["events"] == []
+
+
+@pytest.mark.parametrize(
+    "event",
+    [{"type": "session_report"}, {"type": "mine", "event_id": "report:support-7:one"}],
+)
+def test_reports_cannot_be_posted(server: ServerProcess, event: dict[str, str]) -> None:
+    assert server.post(event, **{"X-API-Key": "publish-key"}).status_code == 422
+    assert server.post([event], **{"X-API-Key": "publish-key"}).status_code == 422
+
+
+def test_nor_can_an_idempotency_key_take_a_reports_place(server: ServerProcess) -> None:
+    headers = {"X-API-Key": "publish-key", "Idempotency-Key": "report:support-7:soon"}
+    assert server.post({"type": "mine"}, **headers).status_code == 422
+
+
+def test_the_start_is_logged_with_file_and_age(server: ServerProcess) -> None:
+    assert "archive.db 30 days after their end" in server.log
+
+
+def test_health_and_metrics_tell_of_it(server: ServerProcess) -> None:
+    assert get(server, "/api/health")["archive"] == "ok"
+    metrics = server.get("/metrics", **OPERATOR).text
+    assert "hub_archive_up 1.0" in metrics
+    eventually(lambda: "hub_archive_behind 0.0" in server.get("/metrics", **OPERATOR).text, True)
+
+
+def test_without_an_archive_there_is_nothing(tmp_path: Any) -> None:
+    server = ServerProcess(tmp_path, STREAM_HISTORY="memory://").wait_until_up()
+    try:
+        post(server, call("one"))
+        for path in ("/api/sessions", "/api/sessions/one", "/api/sessions/one/events", "/api/stats"):
+            problem = get(server, path, 404)
+            assert "STREAM_ARCHIVE" in problem["detail"]
+        assert get(server, "/api/health")["archive"] == "off"
+        assert requests.delete(f"{server.url}/api/sessions/one", timeout=10).json()["erased"] == 14
+    finally:
+        server.end()

@@ -1,0 +1,138 @@
+"""Statistics over HTTP, and what callers are told about themselves."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import jwt
+import pytest
+
+from tests.streaming_hub.web.api.archiving import KEYS, OPERATOR, START, VIEWER, call, post, wait_for
+from tests.streaming_hub.web.server import ServerProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SECRET = "s" * 40
+HOUR = 3600
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    server = ServerProcess(tmp_path_factory.mktemp("stats"), STREAM_JWT_SECRET=SECRET, **KEYS).wait_until_up()
+    for number in range(4):
+        post(server, call(f"s{number}", f"room-{number % 2}", at=START + number * 1000))
+    wait_for(server, "s0", "s1", "s2", "s3")
+    yield server
+    server.end()
+
+
+def get(server: ServerProcess, asked: str, status: int = 200, **headers: str) -> Any:
+    answer = server.get(f"/api/stats?{asked}", **(headers or OPERATOR))
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+def test_buckets_by_time_of_start_with_the_empty_ones(server: ServerProcess) -> None:
+    first = int(START // HOUR * HOUR)
+    found = get(server, f"from={first}&to={first + 3 * HOUR}")["buckets"]
+    assert [one["start"] for one in found] == [first, first + HOUR, first + 2 * HOUR]
+    assert [one["sessions"] for one in found] == [2, 2, 0]
+    assert found[0] == {
+        "start": first,
+        "sessions": 2,
+        "minutes": pytest.approx(16 / 60, abs=1e-6),
+        "turns": 2,
+        "heard_latency": {"count": 2, "p50": 1.5, "p90": 1.5, "p95": 1.5, "p99": 1.5, "max": 1.5},
+        "latency": {"count": 2, "p50": 1.25, "p90": 1.25, "p95": 1.25, "p99": 1.25, "max": 1.25},
+        "transcription_delay": None,
+        "end_of_turn_delay": None,
+        "llm_node_ttft": None,
+        "tts_node_ttfb": None,
+        "interruptions": 0,
+        "tool_calls": 2,
+        "tool_failures": 2,
+        "errors": 2,
+    }
+    assert found[2]["minutes"] == 0
+
+
+@pytest.mark.parametrize(("bucket", "count"), [("minute", 120), ("hour", 2), ("day", 1), ("", 2)])
+def test_sizes(server: ServerProcess, bucket: str, count: int) -> None:
+    first = int(START // HOUR * HOUR)
+    found = get(server, f"from={first}&to={first + 2 * HOUR}&bucket={bucket}")["buckets"]
+    assert len(found) == count
+    assert sum(one["sessions"] for one in found) == 4
+
+
+def test_filters_and_the_callers_rooms(server: ServerProcess) -> None:
+    asked = f"from={START - HOUR}&to={START + 3 * HOUR}&bucket=day"
+    assert get(server, asked + "&room=room-1&agent=helper")["buckets"][0]["sessions"] == 2
+    assert get(server, asked + "&agent=other")["buckets"][0]["sessions"] == 0
+    claims = {"exp": time.time() + 60, "scope": "subscribe", "rooms": ["room-0"]}
+    headers = {"Authorization": "Bearer " + jwt.encode(claims, SECRET, "HS256")}
+    assert get(server, asked, **headers)["buckets"][0]["sessions"] == 2
+    assert get(server, asked)["buckets"][0]["sessions"] == 4
+
+
+def test_viewers_see_no_figures_of_operators(server: ServerProcess) -> None:
+    (bucket,) = get(server, f"from={START - HOUR}&to={START + 3 * HOUR}&bucket=day", **VIEWER)["buckets"]
+    hidden = (
+        "latency",
+        "transcription_delay",
+        "llm_node_ttft",
+        "tts_node_ttfb",
+        "tool_calls",
+        "tool_failures",
+        "errors",
+    )
+    assert all(bucket[name] is None for name in hidden)
+    assert bucket["heard_latency"]["count"] == 4
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ("bucket=week", "bucket"),
+        ("from=x", "from"),
+        ("to=x", "to"),
+        ("by=room", "by"),
+        ("room=%00", "room"),
+        ("from=0&bucket=minute", "bucket"),
+        (f"from=0&to={10_001 * HOUR}", "bucket"),
+    ],
+)
+def test_bad_queries_are_400_and_named(server: ServerProcess, asked: str, field: str) -> None:
+    assert get(server, asked, 400)["field"] == field
+
+
+def test_the_most_buckets(server: ServerProcess) -> None:
+    assert len(get(server, f"from=0&to={10_000 * HOUR}")["buckets"]) == 10_000
+
+
+def test_without_times_it_is_the_last_day(server: ServerProcess) -> None:
+    found = get(server, "")["buckets"]
+    assert len(found) == 24
+    assert found[-1]["start"] <= time.time() < found[-1]["start"] + HOUR + 5
+
+
+def test_what_callers_are_told_about_themselves(server: ServerProcess) -> None:
+    assert server.get("/api/me", **OPERATOR).json() == {
+        "scopes": ["operate", "publish", "subscribe"],
+        "view": "operator",
+        "rooms": None,
+    }
+    assert server.get("/api/me", **VIEWER).json() == {
+        "scopes": ["subscribe"],
+        "view": "viewer",
+        "rooms": None,
+    }
+    claims = {"exp": time.time() + 60, "scope": "subscribe", "rooms": ["b", "a"], "view": "operator"}
+    headers = {"Authorization": "Bearer " + jwt.encode(claims, SECRET, "HS256")}
+    assert server.get("/api/me", **headers).json() == {
+        "scopes": ["subscribe"],
+        "view": "operator",
+        "rooms": ["a", "b"],
+    }
+    assert server.get("/api/me").status_code == 401
