@@ -6,6 +6,17 @@
 from __future__ import annotations
 
 if __name__ == "__main__":
+    import sys
+
+    try:
+        from streaming_hub import signals
+    except ImportError as error:  # streaming_hub/__init__ names the systems it runs on
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+    # What follows takes a second, in which process 1 of a container would be deaf.
+    signals.end_at_once()
+
     # Before anything else is imported, or modules would keep the blocking originals.
     from gevent import monkey
 
@@ -18,6 +29,7 @@ from flask import Flask
 
 from streaming_hub import command, web
 from streaming_hub import settings as hub_settings
+from streaming_hub.services import Services
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +48,7 @@ def create_app(settings: Settings | None = None, *, agent_command: Sequence[str]
         SettingsError, StorageError: the server cannot start; the message says what to change.
     """
     app = Flask("streaming-hub", static_folder=None)
-    parts = web.Services(settings or hub_settings.load(), agent_command=agent_command)
+    parts = Services(settings or hub_settings.load(), agent_command=agent_command)
     web.init_app(app, parts)
     return app
 

@@ -14,37 +14,28 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any, Protocol
 
-from livekit import rtc
 from livekit.agents import AgentSession, JobContext, get_job_context
-from livekit.agents.voice import io, room_io
+from livekit.agents.voice import room_io
 
 from agent import bridge
 from agent.conversation import Conversation, Event
+from agent.ending import PARTICIPANT_LOST, ROOM_DISCONNECTED, known_end, livekit_name, why_closed, why_left
+from agent.fitting import fit
 from agent.poster import Poster
+from agent.results import Results
+from agent.words import SpokenWords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
+
+    from livekit import rtc
 
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 3.0
 
-PARTICIPANT_LOST = "participant_lost"
-
-WHY_LEFT: dict[rtc.DisconnectReason.ValueType | None, str] = {
-    rtc.DisconnectReason.CLIENT_INITIATED: "participant_disconnected",
-    rtc.DisconnectReason.PARTICIPANT_REMOVED: "participant_removed",
-    rtc.DisconnectReason.ROOM_DELETED: "room_deleted",
-}
-"""Why the session ends when its user is gone, by LiveKit's reason; for any other `participant_lost`."""
-
-WHY_CLOSED = {
-    # LiveKit closes a room by itself once nobody but agents has been there for a while
-    rtc.DisconnectReason.ROOM_CLOSED: "participant_disconnected",
-    rtc.DisconnectReason.ROOM_DELETED: "room_deleted",
-    rtc.DisconnectReason.PARTICIPANT_REMOVED: "agent_removed",
-}
-"""Why it ends when the agent is out of the room; for any other `room_disconnected`."""
+_LOST = {PARTICIPANT_LOST, livekit_name(None)}
+"""Causes given for a user that an agent without its room cannot see."""
 
 
 class Sink(Protocol):
@@ -82,64 +73,6 @@ def shared_poster() -> Sink:
     return _shared.get()
 
 
-class _Ending:
-    """Whom to ask why the sessions of this process are about to end."""
-
-    def __init__(self) -> None:
-        self.ask: Callable[[], str | None] = lambda: None
-
-
-_ending = _Ending()
-
-
-def announce_end(reason: str) -> None:
-    """Give the sessions of this process the reason for their `session_ended`: it is about to end.
-
-    It holds for sessions that are attached afterwards, too: a job may just be starting.
-
-    Args:
-        reason: For example `agent_stopped`.
-    """
-    ask_for_end(lambda: reason)
-
-
-def ask_for_end(reason: Callable[[], str | None]) -> None:
-    """Have the sessions of this process ask why they end, where another process knows.
-
-    Args:
-        reason: Asked at every event; gives what `announce_end` takes, or None while nothing is known.
-    """
-    _ending.ask = reason
-
-
-class SpokenWords(io.TextOutput):
-    """The text output at the end of LiveKit's chain, where words arrive as they are spoken.
-
-    Args:
-        on_words: Called with each word; must not block.
-        next_in_chain: The text output that was there before, if any.
-    """
-
-    def __init__(self, on_words: Callable[[str], None], next_in_chain: io.TextOutput | None = None) -> None:
-        super().__init__(label="SpokenWords", next_in_chain=next_in_chain)
-        self._on_words = on_words
-
-    def before(self, next_in_chain: io.TextOutput | None) -> SpokenWords:
-        """Give an output for the same words that passes them on to another one."""
-        return SpokenWords(self._on_words, next_in_chain)
-
-    async def capture_text(self, text: str) -> None:
-        """Take the next word."""
-        self._on_words(str(text))
-        if self.next_in_chain is not None:
-            await self.next_in_chain.capture_text(text)
-
-    def flush(self) -> None:
-        """Pass the end of a segment on; LiveKit calls it more than once, so it marks nothing here."""
-        if self.next_in_chain is not None:
-            self.next_in_chain.flush()
-
-
 class Attachment:
     """What `attach` gives back.
 
@@ -147,22 +80,39 @@ class Attachment:
         words: The text output for the agent's words. `attach` puts it in place for sessions that are started
             with a room; with audio outputs of your own, pass it to your `TranscriptSynchronizer` as
             `next_in_chain_text`.
-        session_id: The session's id in all its events.
     """
 
     def __init__(self, memory: Conversation, poster: Sink, choose: Callable[[Event], Event | None]) -> None:
         self.words = SpokenWords(self._on_words)
-        self.session_id = memory.session_id
         self._memory = memory
+        self._name, self._runs = memory.session_id, 1
+        self._results = Results()
         self._poster = poster
         self._choose = choose
         self._identify: Callable[[], str | None] = lambda: None
+
+    @property
+    def session_id(self) -> str:
+        """The session's id in its events; a session that is started again has a new one."""
+        return self._memory.session_id
 
     def listen(self, session: AgentSession[Any]) -> None:
         """Subscribe to every event in the bridge's table."""
         self._identify = lambda: _linked_identity(session)
         for name in bridge.TABLE:
-            session.on(name, self._callback(name))  # type: ignore[arg-type]  # the table's keys are the names
+            callback = self._callback(session, name)
+            session.on(name, callback)  # type: ignore[arg-type]  # the table's keys are the names
+
+    def begin_again(self) -> None:
+        """Stream what follows as another session if this one has ended: `session.start` was called again.
+
+        The new session's id is the first one with `-2`, `-3`... at its end.
+        """
+        old = self._memory
+        if old.ended:
+            self._runs += 1
+            name = f"{self._name}-{self._runs}"
+            self._memory = Conversation(name, old.room, user=old.user, agent=old.agent)
 
     def ending(self, reason: str | None) -> None:
         """Say why the session is about to end, where LiveKit's close reason would not tell.
@@ -176,25 +126,27 @@ class Attachment:
         """Note why a room's session ends: LiveKit closes it as `user_initiated` for a lost room as well."""
 
         def left(participant: rtc.RemoteParticipant) -> None:
-            # who leaves before anything has happened is not known from an event
+            # a user who leaves before anything has happened is not known from an event
             self._memory.user = self._identify() or self._memory.user
             if participant.identity == self._memory.user:
-                self.ending(WHY_LEFT.get(participant.disconnect_reason, PARTICIPANT_LOST))
+                self.ending(why_left(participant.disconnect_reason))
+                self._memory.disconnect_reason = livekit_name(participant.disconnect_reason)
 
         def came(participant: rtc.RemoteParticipant) -> None:
             if participant.identity == self._memory.user:
                 self.ending(None)
+                self._memory.disconnect_reason = None
 
         def reconnecting() -> None:
             told = "the connection to the room is lost; LiveKit tries to get it back"
             self.post("error", source="room", message=told, recoverable=True)
 
         def lost(reason: rtc.DisconnectReason.ValueType) -> None:
-            known = self._memory.end_reason
-            if reason in WHY_CLOSED:
-                self.ending(known or WHY_CLOSED[reason])
-            elif known in (None, PARTICIPANT_LOST):  # an agent that loses the room loses everybody in it
-                self.ending("room_disconnected")
+            known, cause = self._memory.end_reason, why_closed(reason)
+            # an agent that loses the room loses its user too, often for no reason given
+            if known is None or (cause == ROOM_DISCONNECTED and known in _LOST):
+                self.ending(cause)
+                self._memory.disconnect_reason = livekit_name(reason)
 
         room.on("participant_disconnected", left)
         room.on("participant_connected", came)
@@ -221,11 +173,15 @@ class Attachment:
         """
         return self._poster.flush(timeout)
 
-    def _callback(self, name: str) -> Callable[[Any], None]:
+    def _callback(self, session: AgentSession[Any], name: str) -> Callable[[Any], None]:
         def callback(payload: Any) -> None:
             try:
+                if name == "agent_state_changed" and payload.old_state == "initializing":
+                    self.begin_again()
                 self._memory.user = self._identify() or self._memory.user
-                self._memory.end_reason = _ending.ask() or self._memory.end_reason
+                self._memory.end_reason = known_end() or self._memory.end_reason
+                if name == "tool_execution_updated":
+                    self._memory.result = self._results.note(session, payload.update)
                 self._send(bridge.translate(self._memory, name, payload))
             except Exception:
                 logger.exception("could not stream the session event %s", name)
@@ -248,7 +204,7 @@ class Attachment:
                     "events_dropped", event["timestamp"], count=1, reason="an event could not be redacted"
                 )
             if chosen is not None:
-                self._poster.post(chosen)
+                self._poster.post(fit(chosen))
 
 
 def attach(
@@ -287,8 +243,7 @@ def attach(
     choose = _chooser(types, redact, interims=interims)
     attachment = Attachment(memory, poster or shared_poster(), choose)
     attachment.listen(session)
-    if interims:
-        _tap_room_words(session, attachment)
+    _wrap_start(session, attachment, tap=interims)
     if job is not None:
         job.add_shutdown_callback(_flusher(attachment))
         if not job.is_fake_job():
@@ -323,17 +278,19 @@ def _linked_identity(session: AgentSession[Any]) -> str | None:
     return participant.identity if participant is not None else None
 
 
-def _tap_room_words(session: AgentSession[Any], attachment: Attachment) -> None:
+def _wrap_start(session: AgentSession[Any], attachment: Attachment, *, tap: bool) -> None:
     # Behind the room's synchronizer is the only place where words come paced with the audio, and it can be
-    # set only through the options of `start`. Wrapping `start` keeps this one line for the user.
+    # set only through the options of `start`. Wrapping `start` keeps this one line for the user, and shows
+    # that a session begins again before its first event.
     start = session.start
 
-    async def start_with_words(agent: Any, **options: Any) -> Any:
-        if options.get("room") is not None:
+    async def start_streamed(agent: Any, *rest: Any, **options: Any) -> Any:
+        attachment.begin_again()
+        if tap and options.get("room") is not None:
             options = _with_words(options, attachment)
-        return await start(agent, **options)
+        return await start(agent, *rest, **options)
 
-    session.start = start_with_words  # type: ignore[method-assign]  # same parameters, passed through
+    session.start = start_streamed  # type: ignore[method-assign]  # same parameters, passed through
 
 
 def _with_words(options: dict[str, Any], attachment: Attachment) -> dict[str, Any]:

@@ -296,7 +296,8 @@ class Backlog:
                 _report_unreadable(path, error)
                 continue
             if spool is not None and spool.empty:
-                spool.close()
+                with suppress(OSError):  # one that cannot be removed does no harm
+                    spool.close()
             elif spool is not None:
                 log.info("sending the events that an earlier process left in %s (%d bytes)", path, spool.size)
                 adopted.append(spool)

@@ -8,10 +8,13 @@ sends.
 
 from __future__ import annotations
 
+import ast
 import json
 from typing import TYPE_CHECKING, Any
 
+from agent import user_words
 from agent.conversation import Conversation, Event, ToolCall, Turn
+from agent.data import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +57,7 @@ def user_state_changed(memory: Conversation, ev: lk.UserStateChangedEvent) -> li
     events = [memory.event("user_state", at, turn, **state)]
     if ev.new_state == "speaking":
         memory.user_speaking = turn
+        events = user_words.close_unfinished(memory, at) + events
         events.append(memory.event("user_speech_started", at, turn, started_at=at, **fields))
     elif turn is not None:
         memory.user_speaking = None
@@ -64,8 +68,9 @@ def user_state_changed(memory: Conversation, ev: lk.UserStateChangedEvent) -> li
 def agent_state_changed(memory: Conversation, ev: lk.AgentStateChangedEvent) -> list[Event]:
     """`agent_state`, and out of it the start, the end and the interruption of the agent's speech."""
     turn = memory.settle_reply() if ev.new_state in ("thinking", "speaking") else None
+    question = [] if turn is None else user_words.close_answered(memory, turn, ev.created_at)
     state = {"state": ev.new_state, "previous": ev.old_state, "role": "agent", "participant": memory.agent}
-    events = [memory.event("agent_state", ev.created_at, turn or memory.speech_turn, **state)]
+    events = [*question, memory.event("agent_state", ev.created_at, turn or memory.speech_turn, **state)]
     if ev.new_state == "speaking" and not memory.speaking:
         return events + _start_speech(memory, ev.created_at)
     if memory.speaking and ev.new_state != "speaking":
@@ -77,8 +82,9 @@ def agent_state_changed(memory: Conversation, ev: lk.AgentStateChangedEvent) -> 
 
 def _start_speech(memory: Conversation, at: float) -> list[Event]:
     resumed = memory.speech_turn is memory.reply_turn
-    events = [] if resumed else close_segment(memory, at)
-    memory.speech_turn = memory.reply_turn
+    events = [] if resumed or memory.words_early else close_segment(memory, at)
+    memory.words_early = False
+    memory.speech_turn, memory.tool_turn = memory.reply_turn, None
     memory.speaking, memory.words_welcome = True, True
     memory.speech_cut = memory.interrupted_at = None
     return [*events, memory.event("agent_speech_started", at, memory.speech_turn, **_agent(memory))]
@@ -121,14 +127,25 @@ def agent_words(memory: Conversation, text: str, at: float) -> list[Event]:
     segment = memory.speech_segment
     if memory.ended or not text or (segment is None and not memory.words_welcome):
         return []
+    before: list[Event] = []
+    if (
+        segment is not None
+        and not memory.speaking
+        and (memory.new_speech or segment.turn is not memory.reply_turn)
+    ):
+        before, segment = close_segment(memory, at), None  # it is another speech's
     if segment is None:
-        segment = memory.new_segment(_turn_spoken(memory))
-        memory.speech_segment = segment
+        turn = _turn_spoken(memory)
+        before += user_words.close_answered(memory, turn, at)
+        segment = memory.speech_segment = memory.new_segment(turn)
+        memory.words_early = not memory.speaking
     segment.text += text
-    return [memory.transcript(segment, at, role="agent", is_final=False)]
+    return [*before, memory.transcript(segment, at, role="agent", is_final=False)]
 
 
 def _turn_spoken(memory: Conversation) -> Turn:
+    if memory.new_speech and not memory.speaking:  # without a voice, words come before the state changes
+        return memory.settle_reply()
     turn = memory.speech_turn if memory.speaking else memory.reply_turn
     return turn or memory.speech_turn or memory.settle_reply()
 
@@ -141,22 +158,6 @@ def close_segment(memory: Conversation, at: float) -> list[Event]:
     return [memory.transcript(segment, at, role="agent", is_final=True, interrupted=bool(memory.speech_cut))]
 
 
-def user_input_transcribed(memory: Conversation, ev: lk.UserInputTranscribedEvent) -> list[Event]:
-    """The user's words: interims and their final share a segment."""
-    segment = memory.user_segment
-    if segment is None:
-        if not ev.transcript.strip():
-            return []
-        segment = memory.user_segment = memory.new_segment(memory.turn_of_user())
-    segment.text = ev.transcript
-    fields = {} if ev.language is None else {"language": str(ev.language)}
-    if ev.speaker_id is not None:
-        fields["speaker_id"] = ev.speaker_id
-    if ev.is_final:
-        memory.user_segment, segment.turn.heard = None, True
-    return [memory.transcript(segment, ev.created_at, role="user", is_final=ev.is_final, **fields)]
-
-
 def conversation_item_added(memory: Conversation, ev: lk.ConversationItemAddedEvent) -> list[Event]:
     """A committed message: the agent's final words, a typed user message, a turn's metrics, or a handoff."""
     item: Any = ev.item
@@ -165,7 +166,7 @@ def conversation_item_added(memory: Conversation, ev: lk.ConversationItemAddedEv
     if item.type != "message":
         return []
     if item.role == "user":
-        return _user_message(memory, item, ev.created_at)
+        return user_words.message(memory, item, ev.created_at)
     if item.role == "assistant":
         return _agent_message(memory, item, ev.created_at)
     return []
@@ -176,20 +177,6 @@ def _handoff(memory: Conversation, item: llm.AgentHandoff, at: float) -> list[Ev
         return []
     names = {"old_agent": item.old_agent_id, "new_agent": item.new_agent_id}
     return [memory.event("handoff", at, memory.reply_turn, **names)]
-
-
-def _user_message(memory: Conversation, item: llm.ChatMessage, at: float) -> list[Event]:
-    turn = memory.turn_of_user()
-    events = []
-    if not turn.heard and (text := item.text_content):
-        # typed text, or a realtime model: no final transcript came before the message
-        segment = memory.user_segment or memory.new_segment(turn)
-        segment.text, memory.user_segment = text, None
-        events = [memory.transcript(segment, at, role="user", is_final=True)]
-    turn.committed = True
-    metrics = dict(item.metrics)
-    fields = {"role": "user", "participant": memory.user, **metrics}
-    return events + ([memory.event("turn_metrics", at, turn, **fields)] if metrics else [])
 
 
 def _agent_message(memory: Conversation, item: llm.ChatMessage, at: float) -> list[Event]:
@@ -228,21 +215,27 @@ def tool_execution_updated(memory: Conversation, ev: lk.ToolExecutionUpdatedEven
 def _tool_started(memory: Conversation, update: lk.ToolCallStarted, at: float) -> list[Event]:
     call = update.function_call
     turn = memory.settle_reply()
+    question = user_words.close_answered(memory, turn, at)
     memory.remember_call(call.call_id, ToolCall(call.name, turn, at))
     fields = {"call_id": call.call_id, "name": call.name, "arguments": _arguments(call.arguments)}
-    return [memory.event("tool_call_started", at, turn, **fields)]
+    return [*question, memory.event("tool_call_started", at, turn, **fields)]
 
 
 def _tool_updated(memory: Conversation, update: lk.ToolCallUpdated, at: float) -> list[Event]:
     call = memory.tools.get(update.call_id)
-    fields = {"call_id": update.call_id, "message": update.message, "silent": update.silent}
+    fields = {"call_id": update.call_id, "message": _data(update.message), "silent": update.silent}
     return [memory.event("tool_call_updated", at, call.turn if call else memory.reply_turn, **fields)]
 
 
 def _tool_finished(memory: Conversation, update: lk.ToolCallEnded, at: float) -> list[Event]:
     call = memory.tools.get(update.call_id)
-    fields: dict[str, Any] = {"call_id": update.call_id, "status": update.status, "output": update.message}
+    result, memory.result = memory.result, None
+    output = update.message if result is None else result.output
+    fields: dict[str, Any] = {"call_id": update.call_id, "status": update.status, "output": plain(output)}
+    if result is not None and result.handoff is not None:
+        fields["handoff"] = result.handoff
     if call is not None:
+        memory.tool_turn = call.turn
         fields |= {"name": call.name, "duration": round(max(at - call.started_at, 0.0), 6)}
     return [memory.event("tool_call_finished", at, call.turn if call else memory.reply_turn, **fields)]
 
@@ -259,14 +252,28 @@ def _tool_reply(memory: Conversation, update: lk.ToolReplyUpdated, _at: float) -
 
 def _arguments(text: str) -> Any:
     """Parse a call's JSON arguments; a model's malformed ones stay as the text it wrote."""
-
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is not JSON")
-
     try:
-        return json.loads(text, parse_constant=refuse)
-    except ValueError:
+        return plain(json.loads(text, parse_constant=_refuse))
+    except (ValueError, RecursionError):
         return text
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _data(text: str) -> Any:
+    """Read a progress message that LiveKit has made with `str()` out of a dict or list; other text stays."""
+    if not text.startswith(("{", "[", "(")):
+        return text
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        try:
+            return plain(ast.literal_eval(text))
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return text
+    return text
 
 
 def session_usage_updated(memory: Conversation, ev: lk.SessionUsageUpdatedEvent) -> list[Event]:
@@ -312,10 +319,13 @@ def close(memory: Conversation, ev: lk.CloseEvent) -> list[Event]:
     if memory.speaking:
         events = _finish_speech(memory, at, "listening", closing=True)
     events += close_segment(memory, at)
+    events += user_words.close_open(memory, at)
     memory.ended = True
-    reason = ev.reason.value
+    reason = str(getattr(ev.reason, "value", ev.reason))
     # an error is the cause whatever else is known; every other close reason may hide the real one
     fields: dict[str, Any] = {"reason": reason if reason == "error" else memory.end_reason or reason}
+    if memory.disconnect_reason is not None:
+        fields["disconnect_reason"] = memory.disconnect_reason
     if ev.error is not None:
         fields |= {"source": ev.error.type.removesuffix("_error"), "message": repr(ev.error.error)}
     return [*events, memory.event("session_ended", at, **fields)]
@@ -331,7 +341,7 @@ TOOL_TABLE: dict[str, Callable[[Conversation, Any, float], list[Event]]] = {
 TABLE: dict[str, Translate] = {
     "user_state_changed": user_state_changed,
     "agent_state_changed": agent_state_changed,
-    "user_input_transcribed": user_input_transcribed,
+    "user_input_transcribed": user_words.transcribed,
     "user_transcription_timeout": user_transcription_timeout,
     "conversation_item_added": conversation_item_added,
     "speech_created": speech_created,

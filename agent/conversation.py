@@ -7,11 +7,15 @@ events always give the same ids and times. `agent.bridge` is its only user.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
+
+from agent.data import complete, repair
+from agent.heard import Heard
 
 Event = dict[str, Any]
 
 CALLS_REMEMBERED = 256
+TURNS_WITHOUT_WORDS = 8
 
 
 @dataclass
@@ -20,24 +24,34 @@ class Turn:
 
     Attributes:
         id: The turn's name, unique across sessions.
-        heard: A final transcript of the user's words was sent.
+        worded: Words of the user were sent for it.
         committed: LiveKit has added the user's message, so later words start the next turn.
         answered: The agent has begun to work on its answer.
     """
 
     id: str
-    heard: bool = False
+    worded: bool = False
     committed: bool = False
     answered: bool = False
 
 
 @dataclass
 class Segment:
-    """A piece of speech whose interim transcripts and final share one id."""
+    """A piece of speech whose interim transcripts and final share one id.
+
+    Attributes:
+        id: The segment's name, unique across sessions.
+        turn: The turn it belongs to.
+        text: Its words so far.
+        item_id: LiveKit's id of the input it transcribes, where the model gives one.
+        final: Its final was sent.
+    """
 
     id: str
     turn: Turn
     text: str = ""
+    item_id: str | None = None
+    final: bool = False
 
 
 @dataclass
@@ -49,6 +63,21 @@ class ToolCall:
     started_at: float
 
 
+class Result(Protocol):
+    """What a tool returned.
+
+    Attributes:
+        output: Any value.
+        handoff: The id of the agent that it hands over to, if it does.
+    """
+
+    @property
+    def output(self) -> Any: ...  # noqa: D102
+
+    @property
+    def handoff(self) -> str | None: ...  # noqa: D102
+
+
 @dataclass
 class Conversation:
     """One session's memory.
@@ -58,6 +87,8 @@ class Conversation:
         room: The LiveKit room.
         user: The user's identity in the room.
         agent: The agent's identity in the room.
+
+    `result` is set by the shell before the end of a tool call that has one.
     """
 
     session_id: str
@@ -68,16 +99,19 @@ class Conversation:
     started: bool = False
     ended: bool = False
     end_reason: str | None = None
+    disconnect_reason: str | None = None
     last_timestamp: float = 0.0
 
     user_turn: Turn | None = None
-    user_segment: Segment | None = None
     user_speaking: Turn | None = None
+    heard: Heard = field(default_factory=Heard)
+    wordless: list[Turn] = field(default_factory=list)
 
     reply_turn: Turn | None = None
     new_speech: bool = False
     speech_answers_user: bool = False
     deferred_reply: Turn | None = None
+    tool_turn: Turn | None = None
 
     speech_turn: Turn | None = None
     speaking: bool = False
@@ -85,8 +119,10 @@ class Conversation:
     speech_cut: bool | None = None
     interrupted_at: float | None = None
     words_welcome: bool = False
+    words_early: bool = False
 
     tools: dict[str, ToolCall] = field(default_factory=dict)
+    result: Result | None = None
     last_usage: list[dict[str, Any]] = field(default_factory=list)
     _count: int = 0
 
@@ -119,7 +155,7 @@ class Conversation:
             segment.turn,
             role=role,
             participant=self.user if role == "user" else self.agent,
-            text=segment.text,
+            text=repair(segment.text if is_final else complete(segment.text)),
             is_final=is_final,
             segment_id=segment.id,
             **fields,
@@ -144,7 +180,40 @@ class Conversation:
         turn = self.user_turn
         if turn is None or turn.committed or turn.answered:
             turn = self.user_turn = self.new_turn()
+            self._expect_words(turn)
         return turn
+
+    def turn_of_words(self, *, is_final: bool) -> Turn:
+        """Return the turn of words that begin a new segment.
+
+        A realtime model answers before its transcript of the question is there: words that come late belong to
+        the turn that still has none. While the user speaks again, a final belongs to the turn before.
+        """
+        waiting = self.wordless
+        turn = waiting[-1] if waiting else self.turn_of_user()
+        answered = [one for one in waiting if one.answered]
+        if is_final and answered and self.user_speaking is turn and not turn.answered:
+            turn = answered[-1]
+        turn.worded = True
+        if turn in waiting:  # once a final is there, the transcripts of what was said before have failed
+            place = waiting.index(turn)
+            del waiting[0 if is_final else place : place + 1]
+        return turn
+
+    def turn_of_typing(self) -> Turn:
+        """Return the turn of a message that was not spoken: one without words of another."""
+        turn = self.user_turn
+        if turn is not None and turn.worded and not turn.committed:
+            self.user_turn = None
+        turn = self.turn_of_user()
+        turn.worded = True
+        if turn in self.wordless:
+            self.wordless.remove(turn)
+        return turn
+
+    def _expect_words(self, turn: Turn) -> None:
+        self.wordless.append(turn)
+        del self.wordless[:-TURNS_WITHOUT_WORDS]
 
     def settle_reply(self) -> Turn:
         """Decide which turn the agent works on now, and give it.
@@ -157,10 +226,20 @@ class Conversation:
         if pending is not None and not pending.answered and (pending.committed or self.speech_answers_user):
             self.reply_turn = pending
         elif self.new_speech or self.reply_turn is None:
-            self.reply_turn = self.deferred_reply or self.new_turn()
+            self.reply_turn = self.deferred_reply or self._turn_of_new_speech()
         self.reply_turn.answered = True
         self.new_speech, self.speech_answers_user, self.deferred_reply = False, False, None
         return self.reply_turn
+
+    def _turn_of_new_speech(self) -> Turn:
+        if (
+            self.speech_answers_user and self.tool_turn is not None
+        ):  # a realtime model tells what a tool returned
+            return self.tool_turn
+        turn = self.new_turn()
+        if self.speech_answers_user:  # to words that are still to come
+            self._expect_words(turn)
+        return turn
 
     def remember_call(self, call_id: str, call: ToolCall) -> None:
         """Remember a tool call, and forget the oldest of too many."""

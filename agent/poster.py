@@ -28,7 +28,8 @@ from requests.adapters import HTTPAdapter
 
 from agent.backlog import Backlog
 from agent.lease import Leases
-from agent.retry import Answer, Pace, Verdict, backoff, judge, retry_after
+from agent.retry import ABOUT_THE_BODY, Answer, Pace, Verdict, backoff, is_from_hub, judge, retry_after
+from agent.route import route_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,6 +103,7 @@ class Poster:
         self._headers = {"Content-Type": "application/json"} | (
             {"Authorization": f"Bearer {key}"} if key else {}
         )
+        self._route = route_to(self._url)
         self._request: requests.PreparedRequest | None = None
         self._pace = pace or Pace()
         self._chance = chance
@@ -129,12 +131,12 @@ class Poster:
         """Make a poster from STREAM_URL, STREAM_PUBLISH_KEY, AGENT_SPOOL_DIR and (set by the hub) AGENT_SUPERVISED.
 
         Raises:
-            ValueError: STREAM_URL is not a URL of HTTP.
+            ValueError: STREAM_URL is not a URL of HTTP, or one of the variables has quotes around its value.
         """
-        folder = os.environ.get("AGENT_SPOOL_DIR")
+        folder = _variable("AGENT_SPOOL_DIR")
         return cls(
-            os.environ.get("STREAM_URL") or DEFAULT_URL,
-            os.environ.get("STREAM_PUBLISH_KEY") or None,
+            _variable("STREAM_URL") or DEFAULT_URL,
+            _variable("STREAM_PUBLISH_KEY"),
             spool_dir=Path(folder) if folder else None,
             supervised=bool(os.environ.get("AGENT_SUPERVISED")),
         )
@@ -188,6 +190,7 @@ class Poster:
 
     def _send_all(self) -> None:
         # The connection alone: a session adds cookies, hooks and redirects, which no hub has, for an eighth of the CPU.
+        # What it would read from the environment is in `_route`.
         with closing(HTTPAdapter()) as connection:
             while self._backlog.wait_for_events():
                 try:
@@ -212,23 +215,27 @@ class Poster:
         elif answer.verdict is Verdict.BAD:
             self._narrow_down(batch, answer.detail)
         else:
+            if answer.smaller:
+                # Nothing is dropped on a stranger's word; but what it lets pass need not wait for the rest.
+                self._batch_limit = max(1, len(batch) // 2)
             self._wait_after(answer)
 
     def _attempt(self, connection: HTTPAdapter, batch: list[bytes]) -> Answer:
         try:
             response = self._send(connection, self._prepared(b"[" + b",".join(batch) + b"]"))
-        except requests.RequestException as error:
+        except OSError as error:  # requests' own errors, and a bundle of certificates that is not there
             return Answer(Verdict.LATER, f"{type(error).__name__}: {error}")
+        status, headers = response.status_code, response.headers
         said = _decoded(response.content)
-        verdict = judge(response.status_code, said.get("field"))
-        if verdict is Verdict.ACCEPTED:
-            return _check_acknowledgement(response, said)
-        detail = f"status {response.status_code}: {_start_of(response)}"
-        return Answer(verdict, detail, retry_after(response.headers.get("Retry-After"), time.time()))
+        wait = retry_after(headers.get("Retry-After"), time.time())
+        if not is_from_hub(status, headers.get("Content-Type", ""), said):
+            return Answer(Verdict.LATER, _stranger(response), wait, smaller=status in ABOUT_THE_BODY)
+        return Answer(judge(status, said.get("field")), f"status {status}: {_start_of(response)}", wait)
 
     def _send(self, connection: HTTPAdapter, request: requests.PreparedRequest) -> requests.Response:
         timeouts = (self._pace.connect_timeout, self._pace.answer_timeout)
-        response = connection.send(request, timeout=timeouts)
+        proxies, verify = self._route
+        response = connection.send(request, timeout=timeouts, verify=verify, proxies=proxies)
         # Read here, where a connection that breaks off is expected; and so that the next request can have it.
         _ = response.content
         return response
@@ -269,9 +276,7 @@ class Poster:
         elif self._trouble != (trouble := answer.detail.partition(":")[0]):
             self._trouble = trouble
             log.warning(
-                "the hub at %s does not take events (%s); keeping them and trying again",
-                self._url,
-                answer.detail,
+                "no events are taken at %s (%s); keeping them and trying again", self._url, answer.detail
             )
         self._failures += 1
         self._pause(max(delay, answer.retry_after))
@@ -295,7 +300,7 @@ class Poster:
             while not self._closed.wait(self._pace.renew_leases):
                 renewal = self._leases.renewal()
                 # What keeps a renewal from arriving keeps events from arriving, and is told in the log there.
-                with suppress(requests.RequestException):
+                with suppress(OSError):
                     if renewal is not None:
                         request = requests.Request("POST", self._lease_url, self._headers, json=renewal)
                         self._send(connection, request.prepare())
@@ -307,12 +312,24 @@ class Poster:
             log.error("%d events dropped so far; the latest because %s", dropped, self._backlog.last_drop)
 
 
-def _check_acknowledgement(response: requests.Response, said: dict[str, Any]) -> Answer:
-    """Believe a 2xx only from a hub: something else on its port must not swallow the conversation."""
-    if said.get("status") == "ok":
-        return Answer(Verdict.ACCEPTED)
-    return Answer(
-        Verdict.LATER, f"status {response.status_code}, but not the answer of a hub: {_start_of(response)!r}"
+def _variable(name: str) -> str | None:
+    """Return an environment variable, None where it is unset or empty; refuse quotes, which no such value has."""
+    value = os.environ.get(name) or None
+    if value is not None and len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        raise ValueError(
+            f"{name} has quotes around its value; write it without them (`docker --env-file` passes them on)"
+        )
+    return value
+
+
+def _stranger(response: requests.Response) -> str:
+    """Describe an answer that is not the hub's: by what it says of itself, the user may know where it comes from."""
+    server, location = response.headers.get("Server"), response.headers.get("Location")
+    by = f" from {server[:100]!r}" if server else ""
+    to = f", a redirect to {location[:200]!r}" if location else ""
+    return (
+        f"status {response.status_code}{by}{to}, which is not the answer of a hub;"
+        f" something else is at STREAM_URL or in between: {_start_of(response)!r}"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import email.utils
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Verdict(Enum):
@@ -22,13 +22,15 @@ class Answer(NamedTuple):
 
     Attributes:
         verdict: What to do with the batch.
-        detail: The reason in words, for the log.
-        retry_after: How long the hub asks to wait, in seconds.
+        detail: The reason in words, for the log; what stands before its first colon tells one trouble from another.
+        retry_after: How long to wait at least, in seconds, where the answer asks for it.
+        smaller: Whether a smaller batch may pass where this one did not.
     """
 
     verdict: Verdict
     detail: str = ""
     retry_after: float = 0.0
+    smaller: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,9 @@ class Pace:
 
 
 LONGEST_RETRY_AFTER = 600.0
+PROBLEM_TYPE = "application/problem+json"
+ABOUT_THE_BODY = frozenset({400, 403, 413, 422})
+"""Statuses by which a filter between us and the hub refuses a body, for its size or for what one event says."""
 
 
 def backoff(attempt: int, chance: float, *, first: float, longest: float) -> float:
@@ -82,11 +87,34 @@ def retry_after(header: str | None, now: float) -> float:
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
 
 
-def judge(status: int, field: object = None) -> Verdict:
-    """Say what an answer means for a batch.
+def is_from_hub(status: int, content_type: str, said: dict[str, Any]) -> bool:
+    """Say whether the hub itself gave an answer, and not a proxy in the way or another server on its port.
 
-    Only answers that speak about the events themselves are BAD; any other refusal (a wrong path, a proxy in
-    the way, a hub that drains) may be over later, and the events are kept.
+    The hub accepts with a JSON object whose `status` is `ok`, and refuses with a problem document (RFC 9457) that has
+    no type of its own and no `instance`, unlike those of gateways that answer in the same format.
+
+    Args:
+        status: The HTTP status.
+        content_type: The Content-Type header, empty without one.
+        said: The body's JSON object; empty where it is none.
+    """
+    if 200 <= status < 300:
+        return said.get("status") == "ok"
+    return (
+        content_type.partition(";")[0].strip().lower() == PROBLEM_TYPE
+        and said.get("type") == "about:blank"
+        and said.get("status") == status
+        and isinstance(said.get("title"), str)
+        and isinstance(said.get("detail"), str)
+        and "instance" not in said
+    )
+
+
+def judge(status: int, field: object = None) -> Verdict:
+    """Say what the hub's own answer means for a batch.
+
+    Only answers that speak about the events themselves are BAD; any other refusal (a wrong path, a hub that
+    drains) may be over later, and the events are kept.
 
     Args:
         status: The HTTP status.

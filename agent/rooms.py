@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 from livekit.plugins import silero
 
 from agent.assistant import Assistant
-from agent.attach import ask_for_end, attach
+from agent.attach import attach
+from agent.ending import ask_for_end
 from agent.session import make_session
 
 if TYPE_CHECKING:

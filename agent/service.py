@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from livekit.agents import AgentServer, JobExecutorType, WorkerOptions
 
-from agent.attach import announce_end, shared_poster
+from agent.attach import shared_poster
 from agent.connection import ConnectionWatch
+from agent.ending import announce_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

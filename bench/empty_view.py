@@ -17,7 +17,8 @@ import time
 from flask import Flask
 
 from streaming_hub.history.memory import MemoryHistory
-from streaming_hub.server.server import Server, listen
+from streaming_hub.server.listening import listen
+from streaming_hub.server.server import Server
 from streaming_hub.stream.hub import Hub
 from streaming_hub.stream.writer import Writer
 

@@ -72,7 +72,8 @@ callbacks = Callbacks()
 
 def attach_measured(session: AgentSession[None], ctx: JobContext) -> Attachment:
     """Attach as a user does, with a stopwatch around each callback."""
-    from agent.attach import SpokenWords, attach  # noqa: PLC0415  # `plain` must not have it: `main` imports it
+    from agent.attach import attach  # noqa: PLC0415  # `plain` must not have it: `main` imports it
+    from agent.words import SpokenWords  # noqa: PLC0415
 
     subscribe = session.on
     # only `attach` calls it while it is replaced, and only to subscribe

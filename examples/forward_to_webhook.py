@@ -1,13 +1,14 @@
 """Forward events to a webhook, without a gap: `uv run examples/forward_to_webhook.py http://localhost:9000/hook`.
 
-An event counts as forwarded when the webhook has answered 2xx; then the position is written to a file, and the next
-run goes on from there. So each event arrives at least once: after a crash the last one may come twice, with the same
-`Idempotency-Key`.
+An event counts as forwarded when the webhook itself has answered 2xx (a redirect is no such answer); then the position
+is written to a file, and the next run goes on from there. So each event arrives at least once: after a crash the last
+one may come twice, with the same `Idempotency-Key`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -27,14 +28,19 @@ def deliver(webhook: requests.Session, url: str, event: dict[str, Any]) -> None:
     pause = 0.5
     while True:
         try:
-            headers = {"Idempotency-Key": str(event.get("id") or event["requested"])}
-            answer = webhook.post(url, json=event, headers=headers, timeout=10)
-            if answer.ok:
+            name = str(event.get("id") or event.get("requested"))
+            headers = {"Idempotency-Key": name, "Content-Type": "application/json"}
+            # A redirect would turn the POST into a GET without its body.
+            answer = webhook.post(
+                url, data=json.dumps(event), headers=headers, timeout=10, allow_redirects=False
+            )
+            if 200 <= answer.status_code < 300:
                 return
             if answer.status_code in (400, 410, 422):
                 print(f"the webhook refused {event.get('id')}: {answer.status_code}")
                 return
-            reason = str(answer.status_code)
+            to = answer.headers.get("Location")
+            reason = f"{answer.status_code}{f', a redirect to {to}' if to else ''}"
         except requests.RequestException as error:
             reason = str(error)
         print(f"the webhook did not take {event.get('id')}, again in {pause:g} s: {reason}")

@@ -1,6 +1,6 @@
 """The live transcript in a terminal: `uv run examples/terminal.py [--room NAME]`.
 
-Words show while they are spoken; what was cut off is marked. Ctrl-C ends it.
+Words show while they are spoken; a line that was cut off is marked. Ctrl-C ends it. Needs requests and wcwidth.
 """
 
 from __future__ import annotations
@@ -9,15 +9,26 @@ import argparse
 import os
 import shutil
 import sys
+import unicodedata
 from typing import Any
 
 from hub_stream import Refused, follow
+from wcwidth import iter_graphemes, wcswidth
 
 ERASE_LINE = "\r\x1b[2K"
+WRAP_OFF, WRAP_ON = "\x1b[?7l", "\x1b[?7h"
+INDENT = "    "
+REORDER = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Bidi embeddings, overrides and isolates: they can rearrange the rest of the line, the speaker's name included."""
+ACTED_ON = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Unicode categories a terminal acts on or cannot print: controls, surrogates, line and paragraph separators."""
 
 
 class Screen:
-    """Shows one event after the other; an interim line is rewritten in place."""
+    """Shows events one by one; an interim is rewritten in place.
+
+    An interim takes one row of the screen, whatever it holds, so that erasing that row erases all of it.
+    """
 
     def __init__(self) -> None:
         self._moving = sys.stdout.isatty()
@@ -31,18 +42,20 @@ class Screen:
             self._line(f"--- {event['missed'] if event['missed'] is not None else 'some'} events were missed")
         elif event["type"] in ("session_started", "session_ended", "agent_ready"):
             self._line(
-                f"--- {event['type'].replace('_', ' ')} {_safe(str(event.get('reason', '')))}".rstrip()
+                f"--- {event['type'].replace('_', ' ')} {visible(str(event.get('reason', '')))}".rstrip()
             )
 
     def _transcript(self, event: dict[str, Any]) -> None:
-        who = event.get("participant") or event.get("role") or "?"
-        text = _safe(f"{who}: {event.get('text', '')}")
+        who = visible(str(event.get("participant") or event.get("role") or "?"))
+        lines = [visible(line) for line in str(event.get("text", "")).replace("\r\n", "\n").split("\n")]
         if event.get("is_final", True):
-            self._line(text + (" [cut off]" if event.get("interrupted") else ""))
+            # Indented, so that no text looks like a line of another speaker.
+            text = f"\n{INDENT}".join(lines)
+            self._line(f"{who}: {text}" + (" [cut off]" if event.get("interrupted") else ""))
         elif self._moving:
-            # The end of a long line is what is new.
-            width = shutil.get_terminal_size().columns - 1
-            print(ERASE_LINE + (text if len(text) <= width else "…" + text[1 - width :]), end="", flush=True)
+            text = tail(f"{who}: {' '.join(lines)}", shutil.get_terminal_size().columns - 1)
+            # Some terminals draw a cluster wider than Unicode says: even then the row must not wrap.
+            print(f"{ERASE_LINE}{WRAP_OFF}{text}{WRAP_ON}", end="", flush=True)
             self._open = True
 
     def _line(self, text: str) -> None:
@@ -50,9 +63,30 @@ class Screen:
         self._open = False
 
 
-def _safe(text: str) -> str:
-    """Replace what a terminal would obey: people's words are text and nothing else."""
-    return "".join(character if character.isprintable() else " " for character in text)
+def visible(text: str) -> str:
+    r"""Write what a terminal would act on as an escape such as `\x1b`; leave every other character as it is.
+
+    Joiners, combining marks and direction marks stay: many scripts, and emoji, need them.
+    """
+    return "".join(
+        character.encode("unicode_escape").decode("ascii")
+        if character in REORDER or unicodedata.category(character) in ACTED_ON
+        else character
+        for character in text
+    )
+
+
+def tail(text: str, cells: int) -> str:
+    """Cut the front off a text that is wider than this many cells: the end of an interim is what is new."""
+    if wcswidth(text) <= cells:
+        return text
+    room, kept = cells - 1, []
+    for cluster in reversed(list(iter_graphemes(text))):
+        room -= wcswidth(cluster)
+        if room < 0:
+            break
+        kept.append(cluster)
+    return "…" + "".join(reversed(kept))
 
 
 def main() -> None:
@@ -63,8 +97,10 @@ def main() -> None:
         help="its address; STREAM_URL by default",
     )
     parser.add_argument("--room", action="append", help="only this room; may be repeated")
-    parser.add_argument("--replay", type=int, default=0, help="the last so many events first")
+    parser.add_argument("--replay", type=int, default=0, help="how many past events to show first")
     options = parser.parse_args()
+    # Where the locale's encoding lacks a character, show its escape instead of ending.
+    sys.stdout.reconfigure(errors="backslashreplace")
     screen = Screen()
     for received in follow(
         options.hub, key=os.environ.get("STREAM_KEY"), room=options.room, replay=options.replay

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import textwrap
@@ -13,14 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 from gevent.event import Event
 
-from streaming_hub import __version__, logs
+from streaming_hub import __version__, logs, signals
 from streaming_hub.access import OPERATE, PUBLISH, SUBSCRIBE
-from streaming_hub.access.address import parse_address
 from streaming_hub.agents.mode import choose_mode
 from streaming_hub.errors import SettingsError, StorageError
-from streaming_hub.server.server import Server, listen
-from streaming_hub.server.serving import begin
-from streaming_hub.services import services_of
+from streaming_hub.server.listening import LOOPBACK, listen_at, why_not
+from streaming_hub.server.server import Server
+from streaming_hub.server.serving import begin, url_of
 from streaming_hub.settings import (
     AGENT_TABLE,
     TABLE,
@@ -28,6 +28,7 @@ from streaming_hub.settings import (
     load,
 )
 from streaming_hub.web.callers import refuse_open_off_loopback
+from streaming_hub.web.current import services_of
 from streaming_hub.wording import listing, not_set
 
 if TYPE_CHECKING:
@@ -60,15 +61,14 @@ def run(create_app: Callable[[Settings], Flask], arguments: Sequence[str] | None
         logs.configure(settings.log_format)
         for doubt in settings.doubts:
             log.warning("%s", doubt)
-        refuse_open_off_loopback(settings, settings.host)
+        refuse_open_off_loopback(settings, settings.host or LOOPBACK[0])
         app = create_app(settings)
         serve(app, settings)
-    except (SettingsError, StorageError) as error:
+    except SettingsError as error:
         return _complain(str(error))
-    except OSError as error:
-        return _complain(
-            f"{settings.host}:{settings.port}: {error.strerror}. Choose another with --port or --host."
-        )
+    except StorageError as error:
+        # A second server on the same folder meets both: each is worth knowing before the next try.
+        return _complain(" ".join(filter(None, (str(error), why_not(settings.host, settings.port)))))
     return 0
 
 
@@ -76,26 +76,30 @@ def serve(app: Flask, settings: Settings) -> None:
     """Serve an application until SIGTERM or SIGINT, then drain.
 
     Raises:
-        OSError: the address cannot be used.
+        SettingsError: the address cannot be used.
     """
     parts = services_of(app)
     try:
-        listener = listen(settings.host, settings.port)
-    except OSError:
+        listeners = listen_at(settings.host, settings.port)
+    except SettingsError:
         parts.stop()
         raise
     ended = _watch_signals()
-    host, port = listener.getsockname()[:2]
-    writer = begin(parts, f"http://{_reachable(host)}:{port}")
-    server = Server(listener, app, writer)
-    server.start()
+    if os.getpid() == 1:
+        # Orphans of the agent become process 1's children: libev then waits for all that end.
+        gevent.get_hub().loop.install_sigchld()
+    writer = begin(parts, url_of(listeners[0]))
+    servers = [Server(listener, app, writer) for listener in listeners]
+    for server in servers:
+        server.start()
     if parts.archive is not None:
         log.info("%s", parts.archive.description)
     _greet(parts)
     ended.wait()
     log.info("%s", _farewell(parts))
     parts.stop(writer.drain)
-    server.stop(timeout=1)
+    for server in servers:
+        server.stop(timeout=1)
     writer.close()
 
 
@@ -112,10 +116,9 @@ def _watch_signals() -> Event:
             log.warning("a second signal: ending at once")
             logging.shutdown()
             # Children notice by their control socket.
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.raise_signal(signal.SIGTERM)
+            signals.die_of(signal.SIGTERM)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in signals.ENDING:
         gevent.signal_handler(number, on_signal)
     return ended
 
@@ -156,13 +159,6 @@ def _keys_needed(parts: Services) -> str:
     return f"are not needed for {listing([doing for doing, _ in free])} {whom}: {unset}"
 
 
-def _reachable(host: str) -> str:
-    address = parse_address(host)
-    if address is not None and address.is_unspecified:
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host
-
-
 def _complain(sentence: str) -> int:
     print(f"flask_server.py: {sentence}", file=sys.stderr)
     return 2
@@ -175,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_settings_text(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--host", help="where to listen (STREAM_HOST, 127.0.0.1)")
+    parser.add_argument("--host", help="where to listen (STREAM_HOST; 127.0.0.1 and ::1)")
     parser.add_argument("--port", type=_port, help="its port, 0 for a free one (STREAM_PORT, 5000)")
     parser.add_argument("--version", action="version", version=__version__)
     return parser

@@ -22,9 +22,9 @@ from streaming_hub import logs
 from streaming_hub.errors import SettingsError
 from streaming_hub.server.environ import WRITER_KEY
 from streaming_hub.server.server import BoundedMixin, HandoverMixin
-from streaming_hub.server.serving import begin
-from streaming_hub.services import services_of
+from streaming_hub.server.serving import begin, url_of
 from streaming_hub.web.callers import refuse_open_off_loopback
+from streaming_hub.web.current import services_of
 
 if TYPE_CHECKING:
     from streaming_hub.services import Services
@@ -55,16 +55,16 @@ class Worker(GeventPyWSGIWorker):
         for doubt in parts.settings.doubts:
             self.log.warning("%s", doubt)
         # A Unix socket's address is a path, which no other machine reaches.
-        reachable = [name[:2] for sock in self.sockets if isinstance(name := sock.getsockname(), tuple)]
+        reachable = [sock for sock in self.sockets if isinstance(sock.getsockname(), tuple)]
         try:
-            for host, _ in reachable:
-                refuse_open_off_loopback(parts.settings, host)
+            for sock in reachable:
+                refuse_open_off_loopback(parts.settings, sock.getsockname()[0])
         except SettingsError as error:
             self.log.error("%s", error)  # noqa: TRY400 - the sentence says it all
             parts.stop()
             sys.exit(Arbiter.APP_LOAD_ERROR)
         self._draining = False
-        self._writer = begin(parts, f"http://{reachable[0][0]}:{reachable[0][1]}" if reachable else None)
+        self._writer = begin(parts, url_of(reachable[0]) if reachable else None)
         self.server_class = self._make_server
         super().run()
 

@@ -166,7 +166,9 @@ def _history(hub: Hub) -> Iterable[Metric]:
 
 
 def _archive(archive: Any) -> Iterable[Metric]:
-    yield _gauge("hub_archive_up", "1 while the archive's database can be written.", int(archive.state == "ok"))
+    yield _gauge(
+        "hub_archive_up", "1 while the archive's database can be written.", int(archive.state == "ok")
+    )
     yield _gauge("hub_archive_behind", "Events that wait to be archived.", archive.behind)
     yield _counter("hub_archive_events", "Events that were archived since the start.", archive.written)
     yield _counter(

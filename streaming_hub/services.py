@@ -12,8 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from flask import current_app
-
 from streaming_hub.access import Authenticator
 from streaming_hub.access.address import TrustedProxies
 from streaming_hub.access.limits import Limits
@@ -37,8 +35,6 @@ from streaming_hub.stream.latency import Latency
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from flask import Flask
-
     from streaming_hub.settings import Settings
     from streaming_hub.stream.writer import Writer
 
@@ -53,7 +49,6 @@ AGENT_BUDGET: Final = 4.0
 """Seconds that the agent has for its last words when the server stops; then it is killed."""
 REFUSALS_TOLD_PER_SECOND: Final = 20
 """Lines that the audit gets of refused requests: anybody can send those, and a flood must not fill a disk."""
-EXTENSION = "streaming-hub"
 
 
 class Services:
@@ -176,16 +171,6 @@ class Services:
             "recoverable": True,
         }
         self.sessions.tell([posted.make(fields)])
-
-
-def services() -> Services:
-    """Return the services of the application that serves this request."""
-    return cast("Services", current_app.extensions[EXTENSION])
-
-
-def services_of(app: Flask) -> Services:
-    """Return an application's services."""
-    return cast("Services", app.extensions[EXTENSION])
 
 
 def _authenticator(settings: Settings, agent_key: str) -> Authenticator:

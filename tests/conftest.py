@@ -1,4 +1,4 @@
-"""Rules for all tests: how many at once, their order, and what must not be skipped where it is said to be there.
+"""Rules for all tests: how many run at once, their order, how properties are searched, and what must not be skipped.
 
 `HUB_TESTS_REQUIRE=chromium,nginx` turns a skip whose reason names one of these programs into a failure, so that a
 run that counts (.ci/run) cannot pass because something was not installed.
@@ -11,8 +11,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import hypothesis
 import pytest
+from hypothesis import settings
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.detection import is_hypothesis_test
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -24,11 +26,33 @@ LONGEST = {
     HERE / "browser/test_whole_path.py",
 }
 REQUIRE = "HUB_TESTS_REQUIRE"
+SEARCH = "search"
+SEARCH_TIMEOUT = 1800
+"""Seconds for one property test of `-m search`, in place of pytest's own timeout."""
+
+# The default run tries the same examples every time, on every machine. `-m search` looks for new ones and keeps what
+# failed in .hypothesis/, to be tried first the next time. No deadline: a busy machine is no failure.
+settings.register_profile("fixed", deadline=None, derandomize=True, database=None)
+settings.register_profile(SEARCH, deadline=None, max_examples=2000, print_blob=True)
 
 
-# A machine that is busy for a moment is no failure.
-hypothesis.settings.register_profile("hub", deadline=None)
-hypothesis.settings.load_profile("hub")
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose how property tests draw their examples, before the test modules read the settings."""
+    searching = config.option.markexpr == SEARCH
+    settings.load_profile(SEARCH if searching else "fixed")
+    if not searching:
+        # Hypothesis also draws constants it finds in the modules loaded so far. Which ones are loaded depends on what
+        # else runs in this process, so even a fixed seed would give other examples. There is no setting for it.
+        nothing = providers.Constants()
+        providers._get_local_constants = lambda: nothing
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the property tests, so that `-m search` runs them alone."""
+    if isinstance(item, pytest.Function) and is_hypothesis_test(item.obj):
+        item.add_marker(SEARCH)
+        if item.config.option.markexpr == SEARCH:
+            item.add_marker(pytest.mark.timeout(SEARCH_TIMEOUT))
 
 
 def required_program(reason: str, required: str) -> str | None:
@@ -49,7 +73,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
     Named files, and tests that load the machine themselves, run one after the other.
     """
-    shared = {*config.getini("addopts"), "page"}
+    shared = {*config.getini("addopts"), "page", SEARCH}
     alone = config.option.file_or_dir or config.option.markexpr not in shared
     return 0 if alone else (os.cpu_count() or 1) + 1
 

@@ -17,6 +17,7 @@ import requests
 
 from streaming_hub import __version__
 from streaming_hub.settings import AGENT_TABLE, TABLE
+from tests.streaming_hub.server.test_listening import has_ipv6
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -211,15 +212,51 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
         port = str(taken.getsockname()[1])
         ran = run(tmp_path, "--port", port)
     assert ran.returncode == 2
-    assert f"127.0.0.1:{port}" in ran.stderr
+    assert f"127.0.0.1:{port} is taken by " in ran.stderr
     assert "--port" in ran.stderr
 
 
-def test_a_second_server_on_one_file(tmp_path: Path, start: Callable[..., Running]) -> None:
-    start()
-    ran = run(tmp_path, "--port", "0")
+def test_a_second_server_in_one_folder_is_told_of_file_and_port(
+    tmp_path: Path, start: Callable[..., Running]
+) -> None:
+    server = start()
+    port = server.url.rpartition(":")[2]
+    ran = run(tmp_path, "--port", port)
     assert ran.returncode == 2
-    assert "another server" in ran.stderr
+    assert "another server has this history open" in ran.stderr
+    assert f"127.0.0.1:{port} is taken by " in ran.stderr
+    assert "--port" in ran.stderr
+    with_another_port = run(tmp_path, "--port", "0")
+    assert "another server has this history open" in with_another_port.stderr
+    assert "taken by" not in with_another_port.stderr
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="needs ::1")
+def test_both_loopback_addresses_are_served(start: Callable[..., Running]) -> None:
+    server = start()
+    other = server.url.replace("127.0.0.1", "[::1]")
+    for url in (server.url, other, server.url.replace("127.0.0.1", "localhost")):
+        assert requests.get(f"{url}/api/health", timeout=SECONDS).ok
+    # Open to this machine, whichever of its addresses is used; and one hub behind both.
+    posted = requests.post(f"{other}/api/agent/data", json={"type": "note"}, timeout=SECONDS)
+    assert posted.ok
+    with requests.get(f"{other}/api/stream?replay=1", stream=True, timeout=SECONDS) as stream:
+        assert b'"note"' in next(line for line in stream.iter_lines() if b'"note"' in line)
+    assert requests.get(f"{server.url}/api/events", timeout=SECONDS).json()["events"][0]["type"] == "note"
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="needs ::1")
+def test_a_taken_ipv6_address_is_a_warning(tmp_path: Path) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        port = taken.getsockname()[1]
+        server = Running(tmp_path, "--port", str(port))
+        try:
+            assert server.url == f"http://127.0.0.1:{port}"
+            assert f"[::1]:{port} is taken by " in server.output()
+            assert requests.get(f"{server.url}/api/health", timeout=SECONDS).ok
+        finally:
+            server.process.kill()
+            server.process.wait(SECONDS)
 
 
 def test_settings_come_from_files_and_the_environment_wins(

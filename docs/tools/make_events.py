@@ -10,7 +10,6 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from streaming_hub.access import VIEW_OF_TYPE, VIEWER
 from streaming_hub.events.types import (
     COMMON,
     GROUPS,
@@ -18,6 +17,7 @@ from streaming_hub.events.types import (
     Stored,
     own_fields,
 )
+from streaming_hub.events.views import VIEW_OF_TYPE, VIEWER
 from streaming_hub.web.openapi import schemas
 
 FOLDER: Final = Path(__file__).resolve().parents[1]

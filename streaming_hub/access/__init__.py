@@ -24,13 +24,6 @@ from streaming_hub.access.grant import (
     require_room,
 )
 from streaming_hub.access.tickets import MAX_TICKET_SECONDS, Expired
-from streaming_hub.events.views import (
-    OPERATOR,
-    VIEW_OF_TYPE,
-    VIEWER,
-    View,
-    operator_only,
-)
 
 __all__ = [
     "ALL_SCOPES",
@@ -39,16 +32,11 @@ __all__ = [
     "JOIN",
     "MAX_TICKET_SECONDS",
     "OPERATE",
-    "OPERATOR",
     "PUBLISH",
     "SUBSCRIBE",
-    "VIEWER",
-    "VIEW_OF_TYPE",
     "Authenticator",
     "Expired",
     "Grant",
-    "View",
     "credential_of",
-    "operator_only",
     "require_room",
 ]

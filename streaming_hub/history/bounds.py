@@ -34,7 +34,7 @@ class Bounds:
         self.erased = erased
         self.erasures = 0
         self._gone: deque[tuple[int, int]] = deque(maxlen=MOST_GAPS)
-        self._max_events = max_events
+        self.max_events = max_events
 
     def range(self) -> Range:
         """Return what cursors are held against."""
@@ -42,7 +42,7 @@ class Bounds:
 
     def floor(self) -> int:
         """Return the lowest sequence number that the count allows to keep."""
-        return self.head - self._max_events + 1
+        return self.head - self.max_events + 1
 
     def note_erased(self, seqs: list[int]) -> None:
         """Widen the erased range by these sequence numbers."""

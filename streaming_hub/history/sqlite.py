@@ -43,6 +43,8 @@ TRIM_ROWS: Final = 300
 MOST_TRIM_ROWS: Final = 1200
 FAR_BEHIND_ROWS: Final = 3000
 """From so many rows on that wait to be removed the steps are larger, so that who publishes fast does not get ahead."""
+MOST_ROWS_WAITING: Final = 10_000
+"""Rows above the window that the file may hold. The append that would exceed it deletes old rows itself."""
 BUSY_SECONDS: Final = 0.25
 """How long an append waits for another writer. The loop stands still meanwhile: better refuse, and be asked again."""
 _IN_CHUNK: Final = 500
@@ -123,10 +125,12 @@ class SqliteHistory:
                     if event.event_id is not None:
                         known[event.event_id] = seq
                 seqs.append(seq)
-            self._insert(rows)
+            below = self._overdue(head, len(rows))
+            self._insert(rows, below)
         except sqlite3.Error as error:
             raise _cannot_write(self._path, error) from error
         self.bounds.head = head
+        self.first_row = below
         self._take_in(new)
         return Appended(seqs, new)
 
@@ -253,6 +257,8 @@ class SqliteHistory:
             for pragma in (
                 "journal_mode=WAL",
                 f"synchronous={self._sync}",
+                # macOS's fsync leaves bytes in the drive's cache; elsewhere this changes nothing.
+                f"fullfsync={'ON' if self._sync == 'full' else 'OFF'}",
                 "wal_autocheckpoint=0",
                 "secure_delete=ON",
             ):
@@ -291,13 +297,28 @@ class SqliteHistory:
             known.update(self._db.execute(sql, (*part, self.bounds.oldest)))
         return known
 
-    def _insert(self, rows: list[tuple[Any, ...]]) -> None:
-        if len(rows) == 1:
+    def _overdue(self, head: int, new: int) -> int:
+        """Return the first row to keep when `new` rows are appended, up to `head`.
+
+        Below it lie only rows that no reader can reach. Where the file holds far more than it may (a window that was
+        made smaller), every append removes twice what it adds, so that none takes long.
+        """
+        over = head - self.first_row + 1 - self.bounds.max_events - MOST_ROWS_WAITING
+        if over <= 0 or not new:
+            return self.first_row
+        rows = max(min(over, 2 * new), TRIM_ROWS)
+        return max(self.first_row, min(self.first_row + rows, self.bounds.oldest))
+
+    def _insert(self, rows: list[tuple[Any, ...]], below: int) -> None:
+        overdue = below > self.first_row
+        if len(rows) == 1 and not overdue:
             self._db.execute(_INSERT, rows[0])
         elif rows:
             # A statement for many rows takes a fifth less than as many for one.
             whole = len(rows) - len(rows) % _ROWS_AT_ONCE
             with self._transaction():
+                if overdue:
+                    self._db.execute("DELETE FROM events WHERE seq < ?", (below,))
                 for start in range(0, whole, _ROWS_AT_ONCE):
                     values = chain.from_iterable(rows[start : start + _ROWS_AT_ONCE])
                     self._db.execute(_INSERT_MANY, tuple(values))

@@ -15,7 +15,7 @@ from streaming_hub.rooms.state import Rooms
 from streaming_hub.stream.pauses import NAP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from streaming_hub.events.interest import Interest
     from streaming_hub.events.stored import Page
@@ -23,14 +23,8 @@ if TYPE_CHECKING:
     from streaming_hub.stream.hub import Hub
 
 PAGE: Final = Limit(events=200, size=512 * 1024)
-MOST_ROOMS: Final = 1000
-"""Rooms in one snapshot."""
-
-MOST_BYTES: Final = 1024 * 1024
-"""Bytes of JSON that a snapshot holds; a single room may be larger."""
 ROOMS_PER_TURN: Final = 20
 
-_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -67,27 +61,14 @@ class RoomStates:
             self._rooms.prune(history.bounds.oldest)
             return self._rooms, self._position
 
-    def visible(self, rooms: Rooms, interest: Interest) -> list[RoomForViewers]:
-        """Return the state of the rooms that a reader may see, the newest event's room first.
-
-        Those it names or is confined to; where it is free to see any, the newest `MOST_ROOMS` at most.
-        So many as `MOST_BYTES` hold, and one at least.
-        """
+    def visible(self, rooms: Rooms, interest: Interest) -> Iterator[RoomForViewers]:
+        """Yield the state of each room that a reader may see, the newest event's room first."""
         keys = interest.room_keys()
-        names = rooms.names(viewer=not interest.operator)[:MOST_ROOMS] if keys is None else keys
-        found: list[RoomForViewers] = []
-        size = 0
-        for count, name in enumerate(names, 1):
-            state = self.describe(rooms, name, interest)
-            if state is not None:
-                size += len(_encode(state))
-                if found and size > MOST_BYTES:
-                    break
-                found.append(state)
-            if count % ROOMS_PER_TURN == 0:
-                # States may grow newer meanwhile; a reader that applies an event twice is where it was.
-                time.sleep(NAP)
-        return sorted(found, key=itemgetter("last_seq"), reverse=True)
+        if keys is None:
+            yield from self._describe_each(rooms, rooms.names(viewer=not interest.operator), interest)
+        else:
+            found = self._describe_each(rooms, keys, interest)
+            yield from sorted(found, key=itemgetter("last_seq"), reverse=True)
 
     def describe(self, rooms: Rooms, name: str, interest: Interest) -> RoomForViewers | None:
         """Return one room's state as a reader sees it; None where it sees nothing of it."""
@@ -95,6 +76,17 @@ class RoomStates:
         if keys is not None and name not in keys:
             return None
         return rooms.describe(name, viewer=not interest.operator)
+
+    def _describe_each(
+        self, rooms: Rooms, names: Iterable[str], interest: Interest
+    ) -> Iterator[RoomForViewers]:
+        for count, name in enumerate(names, 1):
+            state = self.describe(rooms, name, interest)
+            if state is not None:
+                yield state
+            if count % ROOMS_PER_TURN == 0:
+                # States may grow newer meanwhile; a reader that applies an event twice is where it was.
+                time.sleep(NAP)
 
     def summaries(self, rooms: Rooms, interest: Interest) -> list[RoomSummary]:
         """Return a line for every room that a reader may see."""

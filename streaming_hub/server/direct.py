@@ -156,19 +156,23 @@ def serve(application: Any, environ: dict[str, Any], sock: BareSocket) -> None:
 
 
 def _send_whole(sock: BareSocket, status: str, headers: list[tuple[str, str]], body: Iterable[bytes]) -> None:
+    close = getattr(body, "close", lambda: None)
+    known = [pair for pair in headers if pair[0].lower() != "connection"]
+    client = GeventSocket(sock.family, sock.type, sock.proto, sock.detach())
     try:
-        data = b"".join(body)
+        if all(name.lower() != "content-length" for name, _ in known):
+            body = [b"".join(body)]
+            known.append(("Content-Length", str(len(body[0]))))
+        data = _head(status, tuple(known), int(time.time()))
+        with client, gevent.Timeout(sockets.ANSWER_TIMEOUT, exception=False):
+            for piece in body:
+                client.sendall(data + piece)
+                data = b""
+    except OSError as error:
+        log.debug("a client did not wait for its answer: %s", error)
     finally:
         # As PEP 3333 wants it: Flask ends its request there.
-        getattr(body, "close", lambda: None)()
-    known = [pair for pair in headers if pair[0].lower() not in ("content-length", "connection")]
-    head = _head(status, (*known, ("Content-Length", str(len(data)))), int(time.time()))
-    client = GeventSocket(sock.family, sock.type, sock.proto, sock.detach())
-    with client, gevent.Timeout(sockets.ANSWER_TIMEOUT, exception=False):
-        try:
-            client.sendall(head + data)
-        except OSError as error:
-            log.debug("a client did not wait for its answer: %s", error)
+        close()
 
 
 @lru_cache(maxsize=16)

@@ -53,7 +53,6 @@ SHORTEST_WAIT: Final = 0.00005
 LINGER_BYTES: Final = 4 * 1024 * 1024
 LINGER_SECONDS: Final = 2.0
 """How much of an unread body is thrown away before the connection is closed, so that the answer is not lost."""
-BACKLOG: Final = 4096
 _ABSOLUTE = re.compile(r"https?://([^/?]+)", re.IGNORECASE)
 _unreadable = Gate(1, time.monotonic)
 """Lets one line a second into the log: whoever sends nonsense must not fill it."""
@@ -301,10 +300,10 @@ class Handler(HandoverMixin, BoundedMixin, pywsgi.WSGIHandler):
 
 
 class Server(DirectMixin, pywsgi.WSGIServer):
-    """A WSGI server for one application and one writer.
+    """A WSGI server for one application, one writer and one address.
 
     Args:
-        listener: a bound, listening socket, or (host, port).
+        listener: a bound, listening socket.
         application: the WSGI application.
         writer: who serves the streams.
     """
@@ -312,7 +311,9 @@ class Server(DirectMixin, pywsgi.WSGIServer):
     handler_class = Handler
 
     def __init__(self, listener: Any, application: Any, writer: Writer) -> None:
-        super().__init__(listener, application, log=None, error_log=log, environ={WRITER_KEY: writer})
+        # gevent would ask for the address's name, for which macOS may take seconds.
+        environ = {WRITER_KEY: writer, "SERVER_NAME": str(listener.getsockname()[0])}
+        super().__init__(listener, application, log=None, error_log=log, environ=environ)
         self._told_full = 0.0
 
     def do_read(self) -> Any:
@@ -335,32 +336,6 @@ class Server(DirectMixin, pywsgi.WSGIServer):
         self.stop_accepting()
         self._timer = self.loop.timer(0.2)
         self._timer.start(self._start_accepting_if_started)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket.
-
-    Args:
-        host: a name or address.
-        port: 0 takes a free one.
-
-    Raises:
-        OSError: the address cannot be used.
-    """
-    family, kind, proto, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    sock = socket.socket(family, kind, proto)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Accepted sockets inherit it; without, small answers wait up to 44 ms.
-        sockets.tune(sock)
-        sock.bind(address)
-        sock.listen(BACKLOG)
-    except OSError:
-        sock.close()
-        raise
-    return sock
 
 
 def problem_response(status: str, detail: str) -> bytes:

@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Final
 
 import gevent
 
+from streaming_hub.access.address import parse_address
 from streaming_hub.stream.writer import Writer
 
 if TYPE_CHECKING:
+    import socket
+
     from streaming_hub.services import Services
 
 SPARE_DESCRIPTORS: Final = 200
 """What is kept from streams for requests, files and the agent."""
+MOST_DESCRIPTORS: Final = 1_048_576
+"""What is asked for where the hard limit is unlimited."""
 
 
 def begin(parts: Services, url: str | None) -> Writer:
@@ -39,10 +44,25 @@ def begin(parts: Services, url: str | None) -> Writer:
     return writer
 
 
+def url_of(listener: socket.socket) -> str:
+    """Return the URL at which this machine reaches a listening socket of TCP."""
+    host, port = listener.getsockname()[:2]
+    address = parse_address(host)
+    if address is not None and address.is_unspecified:
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def raise_descriptor_limit() -> int:
-    """Raise the soft limit of open files to the hard one; return it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard == resource.RLIM_INFINITY:
-        hard = 1_048_576
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
+    """Raise the soft limit of open files as far as the system allows; return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else hard
+    # macOS says that there is no hard limit, and refuses what is above one of the kernel's (kern.maxfilesperproc).
+    while soft != resource.RLIM_INFINITY and wanted > soft:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (OSError, ValueError):
+            wanted //= 2
+        else:
+            return wanted
+    return MOST_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft

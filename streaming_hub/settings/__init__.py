@@ -44,7 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         doubts: sentences about variables that look like settings and are none, to be logged at the start.
     """
 
-    host: str = "127.0.0.1"
+    host: str | None = None
     port: int = 5000
     history: str = "sqlite:///data/events.db"
     history_max_events: int = 100_000
@@ -103,7 +103,10 @@ def load(
     Raises:
         SettingsError: a value, or a line of a file, is malformed; names the variable, or file and line.
     """
-    return parse(variables.read(folder or Path.cwd(), environ), **overrides)
+    values, remarks = variables.read(folder or Path.cwd(), environ)
+    settings = parse(values, **overrides)
+    doubts = [doubt for name, remark in remarks.items() if (doubt := _weigh(name, remark))]
+    return msgspec.structs.replace(settings, doubts=(*settings.doubts, *doubts)) if doubts else settings
 
 
 def parse(values: Mapping[str, str], **overrides: Any) -> Settings:
@@ -127,18 +130,61 @@ def parse(values: Mapping[str, str], **overrides: Any) -> Settings:
     return Settings(**fields)
 
 
+def _weigh(name: str, remark: variables.Remark) -> str:
+    """Return what to tell about how a value of ours is written, empty where there is nothing.
+
+    Raises:
+        SettingsError: what is behind a ` #` may be a comment or a part of the value.
+    """
+    setting = BY_NAME.get(name)
+    if setting is None and name not in AGENT_TABLE:
+        return ""
+    if remark.whole is not None and (setting is None or _readable(setting, remark.whole)):
+        raise SettingsError(
+            f"{remark.place}: what follows # in {name} may be a comment or a part of the value; put the value"
+            " in quotes, and a comment on a line of its own."
+        )
+    if remark.expands:
+        return f"{remark.place}: {name} has a ${{...}}, which is not replaced here: the value is taken as written."
+    return ""
+
+
+def _readable(setting: Setting, text: str) -> bool:
+    try:
+        setting.read(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _agents(values: Mapping[str, str]) -> dict[str, str]:
     """Return what the agent process gets, checked, but as it is."""
     found = {
         name: text for name, text in sorted(values.items()) if name.startswith("AGENT_") and text.strip()
     }
+    for name in AGENT_TABLE.keys() & found.keys():
+        _refuse_quotes(name, found[name])
     for setting in AGENT_CHECKS:
         if setting.name in found:
             _read(setting, found[setting.name])
     return found
 
 
+def _refuse_quotes(name: str, text: str) -> None:
+    """Refuse quotes around a value: `docker --env-file` passes them on, and a key with quotes opens nothing.
+
+    Raises:
+        SettingsError: there are some.
+    """
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        raise SettingsError(
+            f"{name}: there are quotes around its value; write it without them (`docker --env-file` passes them on)."
+        )
+
+
 def _read(setting: Setting, text: str) -> Any:
+    _refuse_quotes(setting.name, text)
     try:
         return setting.read(text)
     except ValueError as error:
@@ -162,7 +208,13 @@ def _archive(text: str) -> str:
 _URL = matching(r"(?:wss?|https?)://[^\s/]+\S*")
 
 TABLE: Final[tuple[Setting, ...]] = (
-    Setting("STREAM_HOST", "host", matching(r"\S+"), "a host name or address", "Where the server listens."),
+    Setting(
+        "STREAM_HOST",
+        "host",
+        matching(r"\S+"),
+        "a host name or address",
+        "Where the server listens. Unset: on 127.0.0.1 and, where there is IPv6, on ::1.",
+    ),
     Setting("STREAM_PORT", "port", integer(0, 65535), "a port, 0 to 65535", "Its port; 0 takes a free one."),
     Setting(
         "STREAM_HISTORY",
@@ -364,6 +416,8 @@ AGENT_CHECKS: Final = tuple(
     )
 )
 """Of these, what the agent process would refuse: told when the hub starts, not when the agent does."""
+
+BY_NAME: Final = {setting.name: setting for setting in (*TABLE, *AGENT_CHECKS)}
 
 READ_ELSEWHERE: Final = (
     "STREAM_URL",

@@ -1,7 +1,8 @@
 """The variables that settings are read from, the process's own, `.env.local` and `.env`; and names that nothing reads.
 
 Reads files and the environment only in `read`. What stands in the files is never repeated in a message: it may be a
-key.
+key. A value is taken as it stands there: what dotenv would change on the way is told (`Remark`), but for the quotes
+around a value in a file and the escapes within them, which belong to how such a file is written.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ import difflib
 import io
 import os
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from dotenv import dotenv_values
 from dotenv.parser import Binding, parse_stream
 
 from streaming_hub.errors import SettingsError
@@ -37,7 +37,38 @@ _OPEN_QUOTE: Final = re.compile(
 )
 
 
-def read(folder: Path, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+_NAME: Final = r"\s*(?:export\s+)?[^=\s]+[^\S\n]*=[^\S\n]*"
+_COMMENT: Final = re.compile(rf"""{_NAME}(?!["'])([^\r\n]*?\S[^\S\r\n]+\#[^\r\n]*)""")
+_EXPANDED: Final = re.compile(r"\$\{[^}]*\}")
+
+
+class Remark(NamedTuple):
+    """What is odd about how a value is written in a file.
+
+    Attributes:
+        place: the file, and the line.
+        whole: the value with what looks like a comment behind it; None where nothing does.
+        expands: whether it has a `${NAME}`, which other programs replace.
+    """
+
+    place: str
+    whole: str | None
+    expands: bool
+
+
+class Variables(NamedTuple):
+    """What is set, and how.
+
+    Attributes:
+        values: every variable.
+        remarks: by name, about values that are in force and come from a file.
+    """
+
+    values: dict[str, str]
+    remarks: dict[str, Remark]
+
+
+def read(folder: Path, environ: Mapping[str, str] | None = None) -> Variables:
     """Return all variables: the files' ones, and over them the environment's.
 
     Args:
@@ -48,14 +79,21 @@ def read(folder: Path, environ: Mapping[str, str] | None = None) -> dict[str, st
         SettingsError: a file cannot be read; names the file, and the line where one is malformed.
     """
     values: dict[str, str] = {}
+    remarks: dict[str, Remark] = {}
     for name in FILES:
         path = folder / name
         if path.is_file() or path.is_fifo():  # a pipe is how some keepers of secrets hand them out
-            values.update(_of_file(path))
+            found = _of_file(path)
+            remarks = {
+                key: value for key, value in remarks.items() if key not in found.values
+            } | found.remarks
+            values.update(found.values)
     # An empty variable counts as not set: it does not hide what a file says.
     own = os.environ if environ is None else environ
-    values.update({name: value for name, value in own.items() if value.strip()})
-    return values
+    set_here = {name: value for name, value in own.items() if value.strip()}
+    return Variables(
+        values | set_here, {name: remark for name, remark in remarks.items() if name not in set_here}
+    )
 
 
 def doubts(values: Mapping[str, str], known: Collection[str]) -> tuple[str, ...]:
@@ -86,19 +124,27 @@ def _nearest(name: str, known: Iterable[str], cutoff: float) -> list[str]:
     return difflib.get_close_matches(name, sorted(known), n=1, cutoff=cutoff)
 
 
-def _of_file(path: Path) -> dict[str, str]:
+def _of_file(path: Path) -> Variables:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise SettingsError(f"{path.name}: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path.name}: it is not UTF-8; save it so.") from error
+    found = Variables({}, {})
     for binding in parse_stream(io.StringIO(text)):
         if binding.error or (binding.key is not None and binding.value is None):
             raise SettingsError(f"{path.name}, line {_line(binding)}: {_wrong(binding)}")
-    return {
-        name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value is not None
-    }
+        if binding.key is None or binding.value is None:
+            continue
+        found.values[binding.key] = binding.value
+        commented = _COMMENT.match(binding.original.string)
+        expands = _EXPANDED.search(binding.value) is not None
+        found.remarks.pop(binding.key, None)
+        if commented or expands:
+            place = f"{path.name}, line {_line(binding)}"
+            found.remarks[binding.key] = Remark(place, commented[1].strip() if commented else None, expands)
+    return found
 
 
 def _wrong(binding: Binding) -> str:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from streaming_hub.events import sse
+
+LAST_LOOK: Final = 0.25
+"""Seconds between the last frame and an end that is an error to a page: browsers throw away what comes with that."""
 
 
 def heartbeat(now: float, place: str, *, chunked: bool) -> bytes:
@@ -17,13 +22,17 @@ def heartbeat(now: float, place: str, *, chunked: bool) -> bytes:
     return sse.chunk(frame) if chunked else frame
 
 
-def goodbye(reason: str, retry_ms: int, *, chunked: bool) -> bytes:
+def goodbye(reason: str, retry_ms: int, *, chunked: bool, whole: bool = True) -> bytes:
     """Return the last frame of a stream, and the end of its body.
 
     Args:
         reason: why it ends.
         retry_ms: milliseconds after which a browser comes back.
         chunked: whether the body goes out in chunks.
+        whole: whether the body ends as HTTP says. Where it does not, the close of the connection is an error to the
+            reader: pages that read by `fetch` (fetch-event-source, for one) reconnect only then.
     """
     frame = sse.control_frame({"type": "goodbye", "reason": reason, "retry_ms": retry_ms}, retry_ms=retry_ms)
-    return sse.chunk(frame) + sse.LAST_CHUNK if chunked else frame
+    if not chunked:
+        return frame
+    return sse.chunk(frame) + (sse.LAST_CHUNK if whole else b"")

@@ -208,8 +208,7 @@ class Hub:
         One path for replay, for catching up after its queue was dropped, and for live events.
         """
         if subscriber.intro:
-            intro = b"".join(subscriber.intro)
-            subscriber.intro = ()
+            intro = subscriber.intro.popleft()
             return sse.chunk(intro) if subscriber.chunked else intro
         if subscriber.live:
             return subscriber.take() or Wait.EVENT

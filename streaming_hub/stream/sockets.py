@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import _socket  # the C type: no gevent watcher and no Python wrapper, 200 bytes less per client
-import select
-from typing import Any, Final
+import logging
+from typing import Final
 
-from gevent import monkey
+from streaming_hub import portability
+
+log = logging.getLogger("streaming_hub.stream")
 
 KEEP_IDLE, KEEP_INTERVAL, KEEP_COUNT = 20, 10, 3
 """Seconds of silence before a probe, seconds between probes, probes without an answer until the peer counts as gone."""
@@ -17,14 +19,8 @@ ANSWER_TIMEOUT: Final = 30.0
 NOT_SENT_BYTES: Final = 128 * 1024
 """How much the kernel keeps for a client that does not take it. Left alone it keeps up to 4 MB, and says that there is
 room only when a third is free: a slow reader would seem to make no progress for minutes."""
-
-
-def epoll_type() -> Any:
-    """Return the real `select.epoll`, also after monkey-patching; None where the system has none."""
-    try:
-        return monkey.get_original("select", "epoll")
-    except AttributeError:
-        return None
+_MACOS_DROP_TIME: Final = 0x80
+"""TCP_RXT_CONNDROPTIME, in seconds: macOS's limit of unacknowledged bytes. Python has no name for it."""
 
 
 def bare(descriptor: int) -> _socket.socket:
@@ -35,31 +31,38 @@ def bare(descriptor: int) -> _socket.socket:
 
 
 def tune(sock: _socket.socket) -> None:
-    """Set what a stream needs: no delay, keep-alive on. Accepted sockets have it from the one that listens."""
+    """Set what a stream needs: no delay, keep-alive, a limit for unacknowledged bytes, little kept by the kernel."""
     if sock.family not in (_socket.AF_INET, _socket.AF_INET6) or _is_tuned(sock):
         return
-    sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
-    sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_KEEPALIVE, 1)
-    for name, value in (
-        ("TCP_KEEPIDLE", KEEP_IDLE),
-        ("TCP_KEEPINTVL", KEEP_INTERVAL),
-        ("TCP_KEEPCNT", KEEP_COUNT),
-        ("TCP_USER_TIMEOUT", USER_TIMEOUT_MS),
-        ("TCP_NOTSENT_LOWAT", NOT_SENT_BYTES),
-    ):
-        # macOS has another name for the first and lacks some of the others.
-        option = getattr(_socket, name, None)
-        if option is not None:
+    try:
+        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_KEEPALIVE, 1)
+        for option, value in OPTIONS:
             sock.setsockopt(_socket.IPPROTO_TCP, option, value)
+    except OSError as error:
+        # macOS answers EINVAL for a peer that has reset the connection; the first send reports it.
+        log.debug("a client left before its stream began: %s", error)
+
+
+def _options() -> tuple[tuple[int, int], ...]:
+    """Return options of TCP with their values, as far as the system has them. The last one marks a tuned socket."""
+    extra = portability.extra
+    wanted = (
+        (_socket.TCP_NODELAY, 1),
+        # macOS has other names for the idle time and for the limit of unacknowledged bytes (tcp.h).
+        (extra(_socket, "TCP_KEEPIDLE") or getattr(_socket, "TCP_KEEPALIVE", None), KEEP_IDLE),
+        (getattr(_socket, "TCP_KEEPINTVL", None), KEEP_INTERVAL),
+        (getattr(_socket, "TCP_KEEPCNT", None), KEEP_COUNT),
+        (extra(_socket, "TCP_USER_TIMEOUT"), USER_TIMEOUT_MS),
+        (_MACOS_DROP_TIME if portability.MACOS else None, USER_TIMEOUT_MS // 1000),
+        (getattr(_socket, "TCP_NOTSENT_LOWAT", None), NOT_SENT_BYTES),
+    )
+    return tuple((option, value) for option, value in wanted if option is not None)
+
+
+OPTIONS: Final = _options()
 
 
 def _is_tuned(sock: _socket.socket) -> bool:
-    option = getattr(_socket, "TCP_USER_TIMEOUT", None)
-    return option is not None and sock.getsockopt(_socket.IPPROTO_TCP, option) == USER_TIMEOUT_MS
-
-
-READ = getattr(select, "EPOLLIN", 1) | getattr(select, "EPOLLRDHUP", 0x2000)
-WRITE = getattr(select, "EPOLLOUT", 4)
-HANG_UP = (
-    getattr(select, "EPOLLHUP", 0x10) | getattr(select, "EPOLLERR", 8) | getattr(select, "EPOLLRDHUP", 0x2000)
-)
+    """Tell whether a socket has inherited the options from the one that listens."""
+    option, value = OPTIONS[-1]
+    return sock.getsockopt(_socket.IPPROTO_TCP, option) == value

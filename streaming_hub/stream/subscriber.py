@@ -11,6 +11,7 @@ Knows no sockets and no clock.
 from __future__ import annotations
 
 import queue
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from streaming_hub.events.sse import chunk
@@ -69,8 +70,9 @@ class Subscriber:
 
     Attributes:
         live: its state.
-        intro: control frames that go out before anything else.
+        intro: pieces of control frames that go out before anything else.
         address: what its streams are counted by.
+        in_page: whether a page in a browser reads it; see `frames.goodbye`.
         stream: the open socket's record in streaming_hub.stream, where there is one.
     """
 
@@ -81,6 +83,7 @@ class Subscriber:
         "address",
         "chunked",
         "expires_at",
+        "in_page",
         "interest",
         "intro",
         "live",
@@ -105,9 +108,10 @@ class Subscriber:
         # Each batch has at least one event, and one place is for `wake`: so a full queue is never met.
         self.queue: queue.Queue[Batch | None] = queue.Queue(queue_size + 1)
         self.live = False
-        self.intro: tuple[bytes, ...] = ()
+        self.intro: deque[bytes] = deque()
         self.stream: Any = None
         self.address = ""
+        self.in_page = False
         self.chunked = chunked
         self.expires_at = expires_at
         self.waiting = 0

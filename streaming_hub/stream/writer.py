@@ -1,7 +1,7 @@
 """One writer for all sockets, on gevent's loop.
 
 The hub enqueues; the writer alone sends. It joins all that waits for a client into one `send`, keeps what the socket
-did not take, and goes on when epoll says that there is room. Fan-out runs in slices: after `TURN` seconds it lets the
+did not take, and continues when there is room (`readiness`). Fan-out runs in slices: after `TURN` seconds it lets the
 loop serve requests before it goes on. Runs on the loop's thread only.
 """
 
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 import gevent
 
-from streaming_hub.stream import sockets
+from streaming_hub.stream import readiness, sockets
 from streaming_hub.stream.disk import DiskReader
-from streaming_hub.stream.frames import goodbye, heartbeat
+from streaming_hub.stream.frames import LAST_LOOK, goodbye, heartbeat
 from streaming_hub.stream.hub import Wait
 from streaming_hub.stream.open_stream import Stats, Stream
 from streaming_hub.stream.pauses import NAP
@@ -69,8 +69,7 @@ class Writer:
         self._next_bucket = 0
         self._disk = DiskReader(hub, self._resume)
         self._loop = gevent.get_hub().loop
-        self._epoll = sockets.epoll_type()()
-        self._watcher = self._loop.io(self._epoll.fileno(), 1)
+        self._readiness = readiness.make()
         self._again = self._loop.timer(0)
         # It repeats, because libev restarts a timer that does not with what was left of it: nothing.
         self._rest = self._loop.timer(REST, REST)
@@ -81,7 +80,7 @@ class Writer:
         """Begin to watch sockets and the clock, and let the hub call for delivery."""
         self._hub.schedule = self._schedule
         self._hub.take_back = self._take_back
-        self._watcher.start(self._on_ready)
+        self._readiness.start(self._on_ready)
         self._ticker = gevent.spawn(self._tick_forever)
 
     def __len__(self) -> int:
@@ -98,7 +97,7 @@ class Writer:
         sockets.tune(socket)
         stream = Stream(socket, subscriber, head)
         try:
-            self._epoll.register(stream.descriptor, sockets.READ)
+            self._readiness.register(stream.descriptor)
         except OSError:
             socket.close()
             raise
@@ -151,10 +150,10 @@ class Writer:
             self._ticker.kill()
         for stream in list(self._streams.values()):
             self._close(stream)
-        for watcher in (self._watcher, self._again, self._rest):
+        for watcher in (self._again, self._rest):
             watcher.stop()
             watcher.close()
-        self._epoll.close()
+        self._readiness.close()
 
     def _schedule(self) -> None:
         if self._scheduled:
@@ -223,7 +222,7 @@ class Writer:
             data = stream.out
             if not data:
                 if stream.closing:
-                    self._close(stream)
+                    self._end(stream)
                     return
                 pulled = self._hub.pull(subscriber)
                 if pulled is Wait.EVENT:
@@ -272,11 +271,13 @@ class Writer:
         if not stream.blocked:
             stream.blocked = True
             self._blocked[stream] = None
-            self._epoll.modify(stream.descriptor, sockets.READ | sockets.WRITE)
+            self._readiness.want_write(stream.descriptor, wanted=True)
 
     def _take_back(self, subscriber: Subscriber) -> int | None:
         """Drop what a slow client's socket has not taken, as far as frames allow; else close it: it resumes."""
         stream = subscriber.stream
+        if stream is not None and subscriber.intro:
+            self._close(stream)  # what waits tells of the rooms as they were
         if stream is None or not stream.blocked or not isinstance(stream.out, memoryview):
             return None
         data = bytes(stream.out.obj)
@@ -290,12 +291,12 @@ class Writer:
     def _unblock(self, stream: Stream) -> None:
         stream.blocked = False
         self._blocked.pop(stream, None)
-        self._epoll.modify(stream.descriptor, sockets.READ)
+        self._readiness.want_write(stream.descriptor, wanted=False)
         self._send(stream)
 
     def _on_ready(self) -> None:
         until = time.monotonic() + TURN
-        for descriptor, event in self._epoll.poll(0, 1024):
+        for descriptor, event in self._readiness.poll():
             stream = self._streams.get(descriptor)
             if stream is None:
                 continue
@@ -310,9 +311,9 @@ class Writer:
                 return
 
     def _look_at(self, stream: Stream, event: int) -> None:
-        if event & sockets.HANG_UP or (event & sockets.READ and not self._still_there(stream)):
+        if event & readiness.HANG_UP or (event & readiness.READ and not self._still_there(stream)):
             self._hang_up(stream)
-        elif event & sockets.WRITE:
+        elif event & readiness.WRITE:
             self._unblock(stream)
 
     def _still_there(self, stream: Stream) -> bool:
@@ -336,19 +337,23 @@ class Writer:
         self._blocked.pop(stream, None)
         self._expiring.pop(stream, None)
         self._buckets[stream.bucket].pop(stream, None)
-        self._epoll.unregister(stream.descriptor)
+        self._readiness.unregister(stream.descriptor)
         stream.socket.close()
         # Whoever still holds the record must find nothing to send to.
         stream.subscriber.stream = None
         stream.blocked = True
 
+    def _end(self, stream: Stream) -> None:
+        if stream.subscriber.in_page:
+            self._hub.unsubscribe(stream.subscriber)
+            gevent.spawn_later(LAST_LOOK, self._close, stream)
+        else:
+            self._close(stream)
+
     def _say_goodbye(self, stream: Stream, reason: str, retry_ms: int) -> None:
-        stream.closing = True
-        rest = (
-            bytes(stream.out)
-            + stream.subscriber.take()
-            + goodbye(reason, retry_ms, chunked=stream.subscriber.chunked)
-        )
+        stream.closing, subscriber = True, stream.subscriber
+        rest = bytes(stream.out) + subscriber.take()
+        rest += goodbye(reason, retry_ms, chunked=subscriber.chunked, whole=not subscriber.in_page)
         # A view, as of all that a socket has not taken: an erasure meanwhile closes the stream.
         stream.out = memoryview(rest)
         if not stream.blocked:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streaming_hub.events.posted import MAX_BATCH_BYTES
-from streaming_hub.services import EXTENSION, Services, services_of
 from streaming_hub.web import (
     answers,
     callers,
@@ -27,13 +26,16 @@ from streaming_hub.web.api import (
     token,
 )
 from streaming_hub.web.console import live, vendor
+from streaming_hub.web.current import EXTENSION
 from streaming_hub.web.openapi import reference
 from streaming_hub.web.shortcut import Shortcut
 
 if TYPE_CHECKING:
     from flask import Flask
 
-__all__ = ["Services", "init_app", "services_of"]
+    from streaming_hub.services import Services
+
+__all__ = ["init_app"]
 
 
 def init_app(app: Flask, parts: Services) -> None:

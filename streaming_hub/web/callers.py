@@ -8,7 +8,6 @@ from flask import request
 
 from streaming_hub.access import (
     ANONYMOUS,
-    OPERATOR,
     SUBSCRIBE,
     Expired,
     Grant,
@@ -31,8 +30,9 @@ from streaming_hub.errors import (
     Unauthorized,
 )
 from streaming_hub.events.interest import Interest
+from streaming_hub.events.views import OPERATOR
 from streaming_hub.server.environ import field_key
-from streaming_hub.services import services
+from streaming_hub.web.current import services
 
 if TYPE_CHECKING:
     from flask import Flask

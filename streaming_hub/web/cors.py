@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import Response, request
 from flask_cors import CORS
 
-from streaming_hub.access.origin import OPERATE_PATHS, listed_patterns
+from streaming_hub.access.origin import NULL_ORIGIN, OPERATE_PATHS, listed_patterns
 
 if TYPE_CHECKING:
     import re
@@ -18,12 +18,20 @@ if TYPE_CHECKING:
 
 ALLOW_HEADERS: Final = [
     "authorization",
+    "baggage",
     "cache-control",
     "content-type",
     "idempotency-key",
     "last-event-id",
+    "pragma",
+    "sentry-trace",
+    "traceparent",
+    "tracestate",
     "x-api-key",
+    "x-request-id",
+    "x-requested-with",
 ]
+"""What the hub reads, and what libraries in pages add by themselves: to requests for tracing and against caches."""
 EXPOSE_HEADERS: Final = ["retry-after", "www-authenticate"]
 
 
@@ -34,6 +42,8 @@ def init_app(app: Flask, parts: Services) -> None:
         "expose_headers": EXPOSE_HEADERS,
         "methods": ["GET", "HEAD", "POST", "DELETE", "OPTIONS"],
         "vary_header": True,
+        # The default is any local page; with a proxy's cookies come only those that the operator named.
+        "supports_credentials": parts.settings.cors_origins is not None,
         "max_age": 600,
     }
     by_path: dict[str | re.Pattern[str], dict[str, Any]] = {
@@ -47,6 +57,9 @@ def init_app(app: Flask, parts: Services) -> None:
         # Only browsers send an Origin; others would pay for a look at the rules.
         if "HTTP_ORIGIN" in request.environ:
             answer = mark(answer)  # type: ignore[assignment] # Flask allows async hooks; flask-cors has none
+            if request.environ["HTTP_ORIGIN"] == NULL_ORIGIN:
+                # A page from disk, but any site's sandboxed frame, too: never with the cookies of a proxy in between.
+                answer.headers.pop("Access-Control-Allow-Credentials", None)
         # Also where the origin is not listed: a cache must not hand that answer to another origin.
         answer.headers["Vary"] = "Origin"
         return answer

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property, lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from werkzeug.wrappers import Request
 
 from streaming_hub.errors import BadRequest
 from streaming_hub.events.interest import Interest
+from streaming_hub.events.posted import TYPE_PATTERN
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -24,9 +27,10 @@ FILTERS: Final = ("room", "type", "participant", "session_id")
 OF_STREAM: Final = frozenset({*FILTERS, "ticket", "last_event_id", "snapshot", "replay"})
 """All that a stream can be asked for with."""
 _MOST_TOLD: Final = 10
-"""Parameters that nothing reads and that are told so."""
+"""Parameters that nothing reads, and values that look like mistakes, that are told so."""
 _SHOWN: Final = 40
 """Characters of what was sent that a message repeats."""
+_TYPE: Final = re.compile(TYPE_PATTERN)
 _MOST_KEPT: Final = 200
 """Characters of a query that is remembered."""
 
@@ -39,8 +43,9 @@ class StreamQuery:
         resume: `last_event_id`, or None.
     """
 
-    def __init__(self, args: MultiDict[str, str]) -> None:
+    def __init__(self, args: MultiDict[str, str], text: str = "") -> None:
         self._args = args
+        self._text = text
         self.ticket = args.get("ticket")
         self.resume = args.get("last_event_id")
 
@@ -48,6 +53,11 @@ class StreamQuery:
     def ignored(self) -> list[str]:
         """Names of parameters that nothing reads, the first ten: misspelt filters, or a client's own."""
         return [name[:_SHOWN] for name in self._args if name not in OF_STREAM][:_MOST_TOLD]
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        """A sentence for each filter value that looks like a mistake, the first ten."""
+        return warnings(self._args, self._text)
 
     @cached_property
     def interest(self) -> Interest:
@@ -78,7 +88,7 @@ def of_stream(text: str) -> StreamQuery:
 
 
 def _read(text: str) -> StreamQuery:
-    return StreamQuery(Request({"QUERY_STRING": text}).args)
+    return StreamQuery(Request({"QUERY_STRING": text}).args, text)
 
 
 _remembered = lru_cache(maxsize=512)(_read)
@@ -113,6 +123,35 @@ def filters(args: MultiDict[str, str]) -> Interest:
             )
     room, kind, participant, session = (frozenset(args.getlist(name)) or None for name in FILTERS)
     return Interest(rooms=room, types=kind, participants=participant, sessions=session)
+
+
+def warnings(args: MultiDict[str, str], text: str) -> list[str]:
+    """Return a sentence for each filter value that looks like a mistake, the first ten.
+
+    Args:
+        args: the parameters.
+        text: the query string that they were read from.
+    """
+    given = ((name, value) for name in FILTERS for value in args.getlist(name))
+    found = (_doubt(name, value, plus="+" in text) for name, value in given)
+    return list(islice((sentence for sentence in found if sentence), _MOST_TOLD))
+
+
+def _doubt(name: str, value: str, *, plus: bool) -> str:
+    shown = f"{name}={value[:_SHOWN]!r}"
+    if not value.strip():
+        return f"{shown} is empty: it matches no event, or those that have an empty {name}."
+    if plus and " " in value:
+        return f"{shown}: a + in a URL means a space; where a + was meant, send %2B."
+    if "," in value:
+        return (
+            f"{shown} is one value, with a comma in it; for several, repeat the parameter: {name}=a&{name}=b."
+        )
+    if name == "type" and not _TYPE.fullmatch(value):
+        return f"{shown} is not the name of a type, which has letters, digits and _ . : - only: it matches nothing."
+    if value != value.strip():
+        return f"{shown} has a space at one end: it matches only where the event has it, too."
+    return ""
 
 
 def count(args: MultiDict[str, str], name: str, default: int, most: int, *, least: int = 0) -> int:

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
 DEADLINE = 20.0
@@ -43,6 +44,12 @@ class Request:
     at: float
 
 
+def refusal(status: int, detail: str = "No.", **more: object) -> Reply:
+    """The hub's own refusal, as its problem documents are."""
+    document = {"type": "about:blank", "title": "Refused", "status": status, "detail": detail, **more}
+    return Reply(status, json.dumps(document).encode(), {"Content-Type": "application/problem+json"})
+
+
 class _Server(ThreadingHTTPServer):
     allow_reuse_address = True
     daemon_threads = True
@@ -61,7 +68,8 @@ class FakeHub:
         self.script: deque[Reply] = deque()
         self.default = Reply()
         self.refuses: Callable[[dict[str, Any]], bool] = lambda _: False
-        self.refusal = Reply(422, b'{"title":"not a valid event"}')
+        self.refuses_batch: Callable[[list[dict[str, Any]]], bool] = lambda _: False
+        self.refusal = refusal(422, "not a valid event")
         self._ids: set[str] = set()
         self._lock = threading.Lock()
         self._server: _Server | None = None
@@ -70,6 +78,7 @@ class FakeHub:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
+        self.tls: ssl.SSLContext | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -101,6 +110,8 @@ class FakeHub:
                 pass
 
         self._server = _Server(("127.0.0.1", self.port), Handler)
+        if self.tls is not None:
+            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def stop(self) -> None:
@@ -130,14 +141,14 @@ class FakeHub:
         try:
             events = json.loads(body)
         except ValueError:
-            self._write(handler, Reply(400, b'{"title":"not JSON"}'))
+            self._write(handler, refusal(400, "not JSON"))
             return
         with self._lock:
             self.requests.append(Request(events, dict(handler.headers), len(body), time.monotonic()))
             reply = self.script.popleft() if self.script else self.default
         if reply.hold:
             reply.hold.wait(DEADLINE)
-        if reply.status == 200 and any(self.refuses(event) for event in events):
+        if reply.status == 200 and (self.refuses_batch(events) or any(map(self.refuses, events))):
             reply = self.refusal
         if reply.stores or (reply.stores is None and reply.status == 200):
             self._store(events)

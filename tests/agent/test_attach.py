@@ -1,4 +1,7 @@
-"""attach(): what it listens to, what it lets through, and that it never disturbs the session."""
+"""attach(): what it listens to, what it lets through, and that it never disturbs the session.
+
+Covers agent/words.py: where the tap for words stands in LiveKit's chain.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from livekit.agents.voice import io, room_io
 
 from agent import attach as shell
 from agent import bridge
-from agent.attach import Attachment, _Ending, announce_end, ask_for_end, attach
+from agent.attach import Attachment, attach
+from agent.ending import _Ending, announce_end, ask_for_end
 from agent.rehearsal.models import ScriptedLLM
 
 if TYPE_CHECKING:
@@ -61,7 +65,7 @@ class Session(rtc.EventEmitter[str]):
 @pytest.fixture(autouse=True)
 def running(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process whose end nobody has announced."""
-    monkeypatch.setattr("agent.attach._ending", _Ending())
+    monkeypatch.setattr("agent.ending._ending", _Ending())
 
 
 @pytest.fixture
@@ -290,10 +294,63 @@ class TestWhyItEnded:
         attach(session, poster=poster).watch(room)  # type: ignore[arg-type]
         return room
 
-    def test_a_lost_room(self, session: Any, poster: Recorder, room: Any) -> None:
-        room.emit("disconnected", rtc.DisconnectReason.SERVER_SHUTDOWN)
+    @pytest.mark.parametrize(
+        "reason",
+        [
+            rtc.DisconnectReason.UNKNOWN_REASON,
+            rtc.DisconnectReason.STATE_MISMATCH,
+            rtc.DisconnectReason.CONNECTION_TIMEOUT,
+            rtc.DisconnectReason.SIGNAL_CLOSE,
+        ],
+    )
+    def test_a_lost_room(self, session: Any, poster: Recorder, room: Any, reason: Any) -> None:
+        room.emit("disconnected", reason)
         close(session)
         assert poster.events[-1]["reason"] == "room_disconnected"
+        assert poster.events[-1]["disconnect_reason"] == rtc.DisconnectReason.Name(reason).lower()
+
+    def test_an_agent_that_leaves_by_itself(self, session: Any, poster: Recorder, room: Any) -> None:
+        room.emit("disconnected", rtc.DisconnectReason.CLIENT_INITIATED)
+        close(session, lk.CloseReason.JOB_SHUTDOWN)
+        assert poster.events[-1]["reason"] == "job_shutdown"
+
+    @pytest.mark.parametrize("reason", sorted(rtc.DisconnectReason.values()))
+    def test_every_reason_of_a_user_is_told_as_it_is(
+        self, session: Any, poster: Recorder, room: Any, reason: Any
+    ) -> None:
+        name = rtc.DisconnectReason.Name(reason).lower()
+        known = {
+            "client_initiated": "participant_disconnected",
+            **dict.fromkeys(("state_mismatch", "connection_timeout", "signal_close"), "participant_lost"),
+            "participant_removed": "participant_removed",
+        }
+        room.emit("participant_disconnected", Participant("user", reason))
+        close(session)
+        assert poster.events[-1]["reason"] == known.get(name, name)
+        assert poster.events[-1]["disconnect_reason"] == name
+
+    @pytest.mark.parametrize("reason", sorted(rtc.DisconnectReason.values()))
+    def test_every_reason_of_the_agent_is_told_as_it_is(
+        self, session: Any, poster: Recorder, room: Any, reason: Any
+    ) -> None:
+        name = rtc.DisconnectReason.Name(reason).lower()
+        known = {
+            "client_initiated": "user_initiated",  # LiveKit's own close reason
+            "room_closed": "participant_disconnected",
+            "participant_removed": "agent_removed",
+            **dict.fromkeys(
+                ("unknown_reason", "state_mismatch", "connection_timeout", "signal_close"),
+                "room_disconnected",
+            ),
+        }
+        room.emit("disconnected", reason)
+        close(session)
+        assert poster.events[-1]["reason"] == known.get(name, name)
+
+    def test_a_reason_that_is_newer_than_the_sdk(self, session: Any, poster: Recorder, room: Any) -> None:
+        room.emit("participant_disconnected", Participant("user", 99))
+        close(session)
+        assert poster.events[-1]["reason"] == "disconnect_reason_99"
 
     def test_a_room_that_livekit_closed_because_nobody_was_there(
         self, session: Any, poster: Recorder, room: Any

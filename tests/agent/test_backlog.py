@@ -117,7 +117,7 @@ class Line(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-Line.TestCase.settings = settings(max_examples=200, stateful_step_count=40)
+Line.TestCase.settings = settings(max_examples=2 * settings.default.max_examples, stateful_step_count=40)
 TestLine = Line.TestCase
 
 

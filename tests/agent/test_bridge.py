@@ -320,6 +320,31 @@ class TestUserWords:
         session.ask("What time is it?", 1.0)
         assert len([event for event in session.of_type("transcript") if event["is_final"]]) == 1
 
+    def test_words_that_only_an_interim_told_are_final_with_their_message(self, session: Session) -> None:
+        session.heard("Is there", 1.0, final=True)
+        session.heard("park", 1.5)
+        final = only(
+            session.message("user", "Is there parking?", 2.0, transcript_confidence=0.9), "transcript"
+        )
+        assert (final["text"], final["is_final"]) == ("parking?", True)
+        assert final["segment_id"] == session.of_type("transcript")[1]["segment_id"]
+
+    def test_words_of_another_item_close_those_before(self, session: Session) -> None:
+        session.heard("Please cancel my", 1.0, item_id="i1")
+        events = session.heard("The one", 2.0, item_id="i2")
+        assert [(e["text"], e["is_final"]) for e in events] == [
+            ("Please cancel my", True),
+            ("The one", False),
+        ]
+        assert events[0]["segment_id"] != events[1]["segment_id"]
+
+    def test_a_realtime_models_answer_closes_the_question_first(self, session: Session) -> None:
+        session.heard("Please cancel my", 1.0, item_id="i1")
+        session.speech(1.5, user_initiated=False)
+        events = session.agent("speaking", 2.0)
+        assert (events[0]["type"], events[0]["is_final"]) == ("transcript", True)
+        assert events[0]["turn_id"] == events[1]["turn_id"]
+
     def test_speech_without_words(self, session: Session) -> None:
         event = lk.UserTranscriptionTimeoutEvent(
             speech_duration=1.5, vad_speech_started_at=2.0, created_at=6.0
@@ -500,6 +525,16 @@ class TestTurns:
         session.speech(2.1, user_initiated=False)
         answer = only(session.agent("speaking", 2.2), "agent_speech_started")
         assert answer["turn_id"] == started["turn_id"]
+
+    def test_a_realtime_model_that_tells_a_tools_result_stays_in_the_turn(self, session: Session) -> None:
+        session.heard("How is the weather?", 1.0, final=True, item_id="i1")
+        session.message("user", "How is the weather?", 1.0, id="i1", transcript_confidence=1.0)
+        session.speech(1.1, user_initiated=False)
+        call = llm.FunctionCall(call_id="c1", name="weather", arguments="{}")
+        asked = only(session.tool(lk.ToolCallStarted(function_call=call), 1.2), "tool_call_started")
+        session.tool(lk.ToolCallEnded(id="c1", call_id="c1", message="sunny", status="done"), 1.3)
+        session.speech(1.4, user_initiated=False)
+        assert only(session.agent("speaking", 1.5), "agent_speech_started")["turn_id"] == asked["turn_id"]
 
     def test_turn_and_segment_ids_begin_with_the_session(self, session: Session) -> None:
         session.ask("Hello", 1.0)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from agent.control import CONTROL_FD, Control
+from tests.processes import is_running
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -98,14 +99,6 @@ def test_a_hub_that_is_gone_disturbs_nothing(
     control.tell("running", sessions=1)
     assert control.refuse("set the key") == 1, "the reason is still told, in the log"
     assert capsys.readouterr().err == "agent: set the key\n"
-
-
-def is_running(pid: int) -> bool:
-    """A zombie counts as gone: where nothing reaps orphans it stays in the table for ever."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 @pytest.mark.parametrize("reads", [True, False])

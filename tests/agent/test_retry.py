@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.retry import LONGEST_RETRY_AFTER, Verdict, backoff, judge, retry_after
+from agent.retry import LONGEST_RETRY_AFTER, Verdict, backoff, is_from_hub, judge, retry_after
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,32 @@ def test_refusal_of_a_room_is_about_the_event_and_not_about_the_key() -> None:
     assert judge(403, "room") is Verdict.BAD
     assert judge(403, None) is Verdict.KEY_REFUSED
     assert judge(401, "room") is Verdict.KEY_REFUSED
+
+
+PROBLEM = {"type": "about:blank", "title": "Too large", "status": 413, "detail": "Send less."}
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "said", "hubs"),
+    [
+        (200, "application/json", {"status": "ok"}, True),
+        (200, "text/html", {}, False),
+        (204, "", {}, False),
+        (200, "application/json", {"status": "accepted"}, False),
+        (413, "application/problem+json", PROBLEM, True),
+        (413, "Application/Problem+JSON; charset=utf-8", PROBLEM | {"field": "[3].text"}, True),
+        (413, "application/json", PROBLEM, False),
+        (400, "application/problem+json", PROBLEM, False),
+        (413, "application/problem+json", PROBLEM | {"instance": "/api/agent/data"}, False),
+        (413, "application/problem+json", PROBLEM | {"type": "https://proxy.example/413"}, False),
+        (413, "application/problem+json", PROBLEM | {"detail": None}, False),
+        (413, "application/problem+json", {}, False),
+    ],
+)
+def test_only_the_hubs_own_answers_count_as_its_own(
+    status: int, content_type: str, said: dict[str, object], hubs: bool
+) -> None:
+    assert is_from_hub(status, content_type, said) is hubs
 
 
 def test_backoff_doubles_up_to_the_longest() -> None:

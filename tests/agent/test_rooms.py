@@ -16,7 +16,8 @@ from openai import AsyncClient
 
 from agent import rooms
 from agent.assistant import Assistant
-from agent.attach import _Ending, announce_end, attach
+from agent.attach import attach
+from agent.ending import _Ending, announce_end
 from agent.poster import Poster
 from agent.rehearsal.script import Line
 from agent.rehearsal.sound import MICROPHONE_RATE, Microphone, Speaker, split
@@ -68,7 +69,7 @@ class Events:
 @pytest.fixture(autouse=True)
 def running(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process whose end nobody has announced."""
-    monkeypatch.setattr("agent.attach._ending", _Ending())
+    monkeypatch.setattr("agent.ending._ending", _Ending())
 
 
 @pytest.fixture

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import resource
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.spool import HEADER_BYTES, Header, Spool, fit
+import agent.file_lock
+import agent.spool
+from agent.spool import HEADER_BYTES, SUFFIX, Header, Spool, fit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 ROOM_ENOUGH = 1 << 30
 
@@ -33,8 +34,11 @@ def adopt(path: Path) -> Spool:
     return spool
 
 
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
+@pytest.fixture(params=["flock", "database"])
+def spool(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Spool:
+    """A spool with either kind of lock."""
+    if request.param == "database":
+        monkeypatch.setattr(agent.file_lock, "fcntl", None)
     return Spool.create(tmp_path / "spool", started=1)
 
 
@@ -48,7 +52,9 @@ def small_disk() -> Iterator[int]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.parametrize("header", [Header(), Header(12_345, 67), Header(10**12, 10**9)])
+@pytest.mark.parametrize(
+    "header", [Header(), Header(12_345, 67), Header(10**12, 10**9), Header(64, 1, 10**11)]
+)
 def test_header_has_a_fixed_width_and_reads_back(header: Header) -> None:
     assert len(header.encode()) == HEADER_BYTES
     assert Header.decode(header.encode()) == header
@@ -155,37 +161,85 @@ def test_a_living_owner_keeps_its_file(spool: Spool) -> None:
 def test_a_file_that_was_replaced_while_it_was_taken_over_is_left_alone(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its owner copied it, or drained and removed it, between our opening and our locking it."""
+    """Its owner drained and removed it between our opening and our locking it."""
     spool.append(lines(1), ROOM_ENOUGH)
     spool.close()
-    lock = fcntl.flock
+    lock = agent.spool.lock
 
-    def replace_and_lock(descriptor: int, operation: int) -> None:
-        spool.path.with_suffix(".other").write_bytes(b"")
-        spool.path.with_suffix(".other").rename(spool.path)
-        lock(descriptor, operation)
+    def replace_and_lock(file: Any, path: Path) -> Any:
+        path.with_suffix(".other").write_bytes(b"")
+        path.with_suffix(".other").rename(path)
+        return lock(file, path)
 
-    monkeypatch.setattr(fcntl, "flock", replace_and_lock)
+    monkeypatch.setattr(agent.spool, "lock", replace_and_lock)
     assert Spool.adopt(spool.path, lost_record) is None
 
 
 def test_a_file_that_was_taken_before_we_locked_it_is_made_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock = fcntl.flock
+    lock = agent.spool.lock
     taken: list[Path] = []
 
-    def take_the_first(descriptor: int, operation: int) -> None:
+    def take_the_first(file: Any, path: Path) -> Any:
         if not taken:
-            taken.extend(tmp_path.iterdir())
-            taken[0].unlink()
-        lock(descriptor, operation)
+            taken.append(path)
+            path.unlink()
+        return lock(file, path)
 
-    monkeypatch.setattr(fcntl, "flock", take_the_first)
-    spool = Spool.create(tmp_path, started=1)
+    monkeypatch.setattr(agent.spool, "lock", take_the_first)
+    another = Spool.create(spool.path.parent, started=2)
 
-    assert spool.path.exists()
-    assert [spool.path] != taken
+    assert another.path.exists()
+    assert [another.path] != taken
+
+
+@pytest.mark.parametrize("waiting", [1, 200, 100_000], ids=lambda count: f"{count} lines")
+def test_a_kill_in_the_middle_of_making_room_loses_and_repeats_nothing(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waiting: int
+) -> None:
+    delivered = 2 * waiting + 10
+    spool.append(lines(*range(delivered + waiting)), ROOM_ENOUGH)
+    spool.drop(lines(*range(delivered)))
+    expected = lines(*range(delivered, delivered + waiting), 999_999)
+    found: list[bytes] = []
+    write = agent.spool._write_at
+
+    def write_and_look(*arguments: Any) -> None:
+        write(*arguments)
+        found.append(spool.path.read_bytes())
+
+    monkeypatch.setattr(agent.spool, "_write_at", write_and_look)
+    assert spool.append(lines(999_999), spool.size) == 1
+    monkeypatch.undo()
+    assert len(found) >= 4, "a copy, the header before and after the cut, the new line"
+    for number, state in enumerate(found):
+        copy = tmp_path / f"{number}{SUFFIX}"
+        copy.write_bytes(state)
+        again = adopt(copy)
+        assert again.peek(ROOM_ENOUGH, ROOM_ENOUGH) == expected[: waiting + (number == len(found) - 1)]
+        again.append(lines(7), ROOM_ENOUGH)
+        again.close()
+        assert adopt(copy).peek(ROOM_ENOUGH, ROOM_ENOUGH)[-1] == lines(7)[0]
+
+
+def test_where_no_open_file_can_be_removed_a_drained_one_goes_all_the_same(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows."""
+    spool.append(lines(1), ROOM_ENOUGH)
+    spool.drop(lines(1))
+    unlink = Path.unlink
+
+    def refuse_an_open_one(path: Path, *, missing_ok: bool = False) -> None:
+        if path == spool.path and not spool._file.closed:
+            raise PermissionError(13, "it is open in another process")
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse_an_open_one)
+    spool.close()
+
+    assert list(spool.path.parent.iterdir()) == []
 
 
 def test_a_vanished_file_is_nobodys(tmp_path: Path) -> None:
@@ -197,7 +251,7 @@ def test_an_empty_file_is_removed_at_the_end(spool: Spool) -> None:
     spool.drop(lines(1))
     spool.close()
 
-    assert not spool.path.exists()
+    assert list(spool.path.parent.iterdir()) == []
 
 
 def test_events_without_room_are_told_once_by_the_next_owner(spool: Spool) -> None:

@@ -63,7 +63,7 @@ class WorkerProcess:
         self._log.seek(0)
         return self._log.read().decode(errors="replace")
 
-    def wait_for_state(self, state: str, *, times: int = 1, seconds: float = 20.0) -> dict[str, Any]:
+    def wait_for_state(self, state: str, *, times: int = 1, seconds: float = 60.0) -> dict[str, Any]:
         """Wait until the child has said a state so many times, and give the whole first message."""
 
         def found() -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 
 PAGE = Path(__file__).parents[2] / "stream-test.html"
 CLOSE = object()
+PROBLEM = "application/problem+json"
 
 
 @dataclass
@@ -137,6 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_HEAD(self) -> None:
         self.send_response(self.owner.stream_status)
+        self.send_header("Content-Type", "text/event-stream" if self.owner.stream_status == 200 else PROBLEM)
         self.end_headers()
 
     def do_OPTIONS(self) -> None:

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.on_page import conversation, lines, logged, said, say
+from tests.pace import allowed
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -288,4 +289,4 @@ def test_transcript_and_log_stay_bounded_under_a_flood(page: Page, live: Opened)
     assert page.get_by_role("listbox", name="Event log").locator("li").count() == 500
     assert page.get_by_label("Room", exact=True).locator("option").count() <= 151
     assert page.evaluate("document.querySelectorAll('*').length") < 8000
-    assert took < 12, f"3,000 events took {took:.1f} s"
+    assert took < allowed(12), f"3,000 events took {took:.1f} s"

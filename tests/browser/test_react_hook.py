@@ -32,8 +32,12 @@ export function useState(initial) {
     if (!(cell in cells)) cells[cell] = initial;
     return [cells[cell], (change) => { cells[cell] = typeof change === 'function' ? change(cells[cell]) : change; }];
 }
-export function useEffect(effect) {
-    if (!effects.length) effects.push(effect());
+let known;
+export function useEffect(effect, needs) {
+    if (known && known.every((value, index) => value === needs[index])) return;
+    known = needs;
+    effects.splice(0).forEach((undo) => undo());
+    effects.push(effect());
 }
 export function render(hook) { next = 0; return hook(); }
 export function unmount() { effects.splice(0).forEach((undo) => undo()); }
@@ -43,7 +47,8 @@ PAGE = """<!doctype html><title>hook</title><link rel="icon" href="data:,">
 <script type="module">
 import { render, unmount } from 'react';
 import { useAgentStream } from '/useAgentStream.js';
-window.hook = () => render(() => useAgentStream(HUB));
+window.url = HUB;
+window.hook = () => render(() => useAgentStream(window.url));
 window.unmount = unmount;
 window.hook();
 </script>"""
@@ -62,6 +67,19 @@ def site() -> Iterator[Callable[[str], str]]:
 
     class Handler(SimpleHTTPRequestHandler):
         def do_GET(self) -> None:
+            if self.path.startswith("/stream"):
+                self.send_response(302)
+                self.send_header("Location", files["hub"][1] + self.path.removeprefix("/stream"))
+                self.end_headers()
+                return
+            if self.path.startswith("/away"):
+                files["away"] = ("", files.get("away", ("", ""))[1] + "x")
+                first = len(files["away"][1]) == 1
+                self.send_response(502 if first else 200)
+                self.send_header("Content-Type", "text/html" if first else "text/event-stream")
+                self.end_headers()
+                self.wfile.write(b'id: e-1\ndata: {"type":"test","n":7}\n\n')
+                return
             kind, text = files[self.path]
             self.send_response(200)
             self.send_header("Content-Type", kind)
@@ -75,6 +93,7 @@ def site() -> Iterator[Callable[[str], str]]:
         Thread(target=server.serve_forever, daemon=True).start()
 
         def address(hub_url: str) -> str:
+            files["hub"] = ("", f"{hub_url}/api/stream")
             files["/"] = ("text/html", PAGE.replace("HUB", f"'{hub_url}/api/stream'"))
             return f"http://127.0.0.1:{server.server_address[1]}/"
 
@@ -125,3 +144,29 @@ def test_it_stays_bounded(
     hub.post([{"type": "test", "n": n} for n in range(700)])
     page.wait_for_function("hook().events.at(-1)?.n === 699")
     assert len(events(page)) == 500
+
+
+def test_the_url_may_be_relative_and_another_one_begins_anew(
+    page: Page, start_hub: Callable[..., HubProcess], site: Callable[[str], str]
+) -> None:
+    hub = start_hub()
+    page.goto(site(hub.url))
+    page.wait_for_function("hook().isConnected")
+    hub.post({"type": "test", "room": "a", "n": 1})
+    page.wait_for_function("hook().events.length === 1")
+    page.evaluate("window.url = '/stream?room=b'; hook()")
+    assert events(page) == []
+    page.wait_for_function("hook().isConnected")
+    hub.post([{"type": "test", "room": "a", "n": 2}, {"type": "test", "room": "b", "n": 3}])
+    page.wait_for_function("hook().events.length === 1")
+    assert [event["n"] for event in events(page)] == [3]
+
+
+def test_a_proxys_page_while_the_hub_restarts_does_not_end_it(
+    page: Page, start_hub: Callable[..., HubProcess], site: Callable[[str], str]
+) -> None:
+    hub = start_hub()
+    page.goto(site(hub.url))
+    page.wait_for_function("hook().isConnected")
+    page.evaluate("window.url = '/away'; hook()")
+    page.wait_for_function("hook().events.some((event) => event.n === 7)")

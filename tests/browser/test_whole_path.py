@@ -40,7 +40,7 @@ def group(leader: int) -> list[int]:
     return found
 
 
-def wait_until(done: Callable[[], bool], what: str, seconds: float = 20) -> None:
+def wait_until(done: Callable[[], bool], what: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -21,6 +25,10 @@ SERVER = """
 import { createServer } from 'node:http';
 import handler from './agent-proxy.mjs';
 const server = createServer((req, res) => handler(req, res));
+const held = new Set();
+server.on('connection', (socket) => held.add(socket));
+const report = () => console.log(`holds ${[...held].reduce((sum, socket) => sum + socket.writableLength, 0)}`);
+setInterval(report, 300);
 server.listen(0, '127.0.0.1', () => console.log(`listening on ${server.address().port}`));
 """
 
@@ -38,6 +46,7 @@ def route(tmp_path: Path) -> Iterator[Callable[..., str]]:
         (tmp_path / "server.mjs").write_text(SERVER)
         program = Program([node, str(tmp_path / "server.mjs")], STREAM_URL=hub_url, **environment)
         started.append(program)
+        serve.program = program  # type: ignore[attr-defined]
         return f"http://127.0.0.1:{program.wait_for('listening on').rsplit(' ', 1)[1]}/api/agent-proxy"
 
     yield serve
@@ -94,6 +103,54 @@ def test_a_browser_that_leaves_closes_the_hubs_stream(hub: HubProcess, route: Ca
     deadline = time.monotonic() + SECONDS
     while clients(hub):
         assert time.monotonic() < deadline, "the stream is still open"
+
+
+def test_a_browser_that_takes_nothing_fills_no_memory(hub: HubProcess, route: Callable[..., str]) -> None:
+    url = urlsplit(route(hub.url))
+    with socket.create_connection((url.hostname or "", url.port or 0), timeout=30) as browser:
+        browser.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        browser.sendall(f"GET {url.path} HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n".encode())
+        assert browser.recv(1)
+        before = sent_through(route)
+        for _ in range(60):
+            hub.post([{"type": "test", "text": "x" * 60_000}] * 16)
+        grown = sent_through(route) - before
+    assert grown < 30_000_000, f"{grown} bytes of 58 million wait in Node"
+
+
+def sent_through(route: Any) -> int:
+    """Bytes that Node holds for its clients, from its own account, once that stays the same."""
+    lines = route.program.lines
+    seen = -1
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        time.sleep(0.7)
+        held = int([line for line in lines if line.startswith("holds ")][-1].split()[1])
+        if held == seen:
+            break
+        seen = held
+    return seen
+
+
+@pytest.mark.parametrize("status", [502, 504, 403, 200])
+def test_what_is_not_the_hub_does_not_end_a_browser(route: Callable[..., str], status: int) -> None:
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"hi")
+
+        def log_request(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        answer = requests.get(route(f"http://127.0.0.1:{proxy.server_address[1]}"), timeout=30)
+        proxy.shutdown()
+    assert answer.status_code == 200
+    assert answer.text.startswith("retry: 3000\ndata: ")
 
 
 def clients(hub: HubProcess) -> int:

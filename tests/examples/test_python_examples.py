@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 from tests.browser.hub_process import SECONDS, HubProcess, free_port
 
@@ -44,6 +45,8 @@ class Webhook(ThreadingHTTPServer):
         self.events: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.refusals = 0
+        self.refusal: tuple[int, dict[str, str]] = (503, {})
+        self.gets = 0
         self.changed = threading.Condition()
         self.url = f"http://127.0.0.1:{self.server_address[1]}/hook"
 
@@ -60,13 +63,21 @@ class WebhookHandler(BaseHTTPRequestHandler):
         hook: Any = self.server
         event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with hook.changed:
-            status = 503 if hook.refusals else 200
+            status, headers = hook.refusal if hook.refusals else (200, {})
             hook.refusals = max(0, hook.refusals - 1)
             if status == 200:
                 hook.events.append(event)
                 hook.keys.append(self.headers["Idempotency-Key"])
             hook.changed.notify_all()
         self.send_response(status)
+        for name, value in {"Content-Length": "0", **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        hook: Any = self.server
+        hook.gets += 1
+        self.send_response(200)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -95,8 +106,8 @@ def test_terminal_shows_the_chosen_room_and_obeys_no_escapes(hub: HubProcess, ru
     hub.post(say("elsewhere", room="r2"))
     hub.post(say("here\u001b[2J\u0007"))
     terminal = run("terminal.py", "--replay", "10", "--room", "r1")
-    assert terminal.wait_for("here") == "alice: here [2J "
-    assert terminal.lines == ["alice: here [2J "]
+    assert terminal.wait_for("here") == r"alice: here\x1b[2J\x07"
+    assert terminal.lines == [r"alice: here\x1b[2J\x07"]
 
 
 def test_terminal_goes_on_when_the_hub_comes_back(hub: HubProcess, run: Run) -> None:
@@ -165,6 +176,108 @@ def test_forwarder_that_was_killed_goes_on_where_it_was(
     assert webhook.wait_for(3) == ["one", "two", "three"]
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 304])
+def test_forwarder_follows_no_redirect_and_loses_nothing_to_one(
+    hub: HubProcess, run: Run, webhook: Webhook, tmp_path: Path, status: int
+) -> None:
+    webhook.refusals, webhook.refusal = 1, (status, {"Location": "/elsewhere"})
+    place = tmp_path / "position"
+    forwarder = run("forward_to_webhook.py", webhook.url, "--place", str(place), "--type", "transcript")
+    wait_until_exists(place)
+    before = place.read_text()
+    receipt = hub.post(say("one"))
+    assert "/elsewhere" in forwarder.wait_for(f"again in 0.5 s: {status}")
+    assert place.read_text() == before
+    assert webhook.wait_for(1) == ["one"]
+    assert webhook.gets == 0
+    wait_until(lambda: place.read_text() == receipt["id"])
+
+
+class Gateway(ThreadingHTTPServer):
+    """What answers in the hub's place: twice with a page of its own, then with the hub's stream."""
+
+    daemon_threads = True
+
+    def __init__(self, hub: str, status: int, headers: dict[str, str], body: bytes) -> None:
+        super().__init__(("127.0.0.1", 0), GatewayHandler)
+        self.hub, self.status, self.headers, self.body = hub, status, headers, body
+        self.left = 2
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class GatewayHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        gateway: Any = self.server
+        gateway.left -= 1
+        if gateway.left >= 0:
+            self.send_response(gateway.status)
+            for name, value in gateway.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(gateway.body)))
+            self.end_headers()
+            self.wfile.write(gateway.body)
+            return
+        with requests.get(gateway.hub + self.path, headers=self.headers, stream=True, timeout=30) as answer:
+            self.send_response(answer.status_code)
+            self.send_header("Content-Type", answer.headers["Content-Type"])
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            with contextlib.suppress(requests.RequestException, OSError):
+                for piece in answer.iter_content(None):
+                    self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+
+    def log_request(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body"),
+    [
+        (502, {"Content-Type": "text/html", "Retry-After": "0"}, b"<html>Bad gateway</html>"),
+        (504, {"Content-Type": "text/html", "Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, b""),
+        (403, {"Retry-After": "0"}, b""),
+        (404, {"Content-Type": "application/json", "Retry-After": "0"}, b'{"detail":"no such route"}'),
+        (200, {"Content-Type": "text/html", "Retry-After": "0"}, b"<html>Log in to this network</html>"),
+    ],
+)
+def test_readers_outlast_what_answers_in_the_hubs_place(
+    hub: HubProcess, run: Run, status: int, headers: dict[str, str], body: bytes
+) -> None:
+    hub.post(say("stored"))
+    with Gateway(hub.url, status, headers, body) as gateway:
+        threading.Thread(target=gateway.serve_forever, daemon=True).start()
+        terminal = run("terminal.py", "--replay", "10", "--hub", gateway.url)
+        assert f"{status} from " in terminal.wait_for("which is no hub's answer (Server: BaseHTTP/")
+        terminal.wait_for("alice: stored")
+        gateway.shutdown()
+
+
+def test_an_event_that_is_cut_off_is_read_again(run: Run) -> None:
+    frame = b'id: e-1\ndata: {"type":"transcript","participant":"alice","text":"whole"}\n\n'
+    headers = {"Content-Type": "text/event-stream", "Retry-After": "0"}
+
+    class Cut(BaseHTTPRequestHandler):
+        asked = 0
+
+        def do_GET(self) -> None:
+            Cut.asked += 1
+            self.send_response(200)
+            self.send_header("Content-Type", headers["Content-Type"])
+            self.end_headers()
+            self.wfile.write(frame[:-20] if Cut.asked == 1 else frame)
+
+        def log_request(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Cut) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        terminal = run("terminal.py", "--hub", f"http://127.0.0.1:{server.server_address[1]}")
+        terminal.wait_for("alice: whole")
+        server.shutdown()
+
+
 def rows(database: Path) -> list[tuple[Any, ...]]:
     if not database.exists():
         return []
@@ -196,6 +309,46 @@ def test_database_has_each_final_once_though_it_is_killed(hub: HubProcess, run: 
         ("r1", "alice", "while it was away", 0),
         ("r1", "alice", "after", 0),
     ]
+
+
+ODD: list[Any] = [["Good morning."], {"a": 1}, 10**30, True, None, 1.5, "nul \0 in it", "\u2028"]
+
+
+def test_odd_fields_stop_no_example(hub: HubProcess, run: Run, webhook: Webhook, tmp_path: Path) -> None:
+    hub.post([{"type": "transcript", "room": "r1", "participant": "alice", "text": text} for text in ODD])
+    hub.post([say("interim", is_final=[0]), say("cut", interrupted="no"), {"type": "error", "reason": [1]}])
+    hub.post({"type": "session_ended", "reason": {"a": 1}})
+    hub.post(say("after"))
+    database = tmp_path / "transcripts.db"
+    run("into_database.py", str(database))
+    run("terminal.py", "--replay", "100", PYTHONIOENCODING="ascii").wait_for("alice: after")
+    wait_until(lambda: bool(rows(database)) and rows(database)[-1][2] == "after")
+    texts = [row[2] for row in rows(database)]
+    assert texts[: len(ODD)] == ['["Good morning."]', '{"a": 1}', str(10**30), "1", None, "1.5", *ODD[6:]]
+    place = tmp_path / "position"
+    place.write_text(hub.post(say("first"))["id"])
+    run("forward_to_webhook.py", webhook.url, "--place", str(place))
+    hub.post([{"type": "transcript", "text": text} for text in ODD])
+    webhook.wait_for(len(ODD))
+    assert [event["text"] for event in webhook.events] == ODD
+
+
+def test_a_database_that_another_program_has_locked_is_waited_for(
+    hub: HubProcess, run: Run, tmp_path: Path
+) -> None:
+    database = tmp_path / "transcripts.db"
+    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        into = run("into_database.py", str(database))
+        hub.post(say("early"))
+        into.wait_for("locked by another program")
+        other.execute("COMMIT")
+        wait_until(lambda: len(rows(database)) == 1)
+        other.execute("BEGIN EXCLUSIVE")
+        hub.post(say("late"))
+        wait_until(lambda: len([line for line in into.lines if "locked by" in line]) == 2)
+        other.execute("COMMIT")
+    wait_until(lambda: [row[2] for row in rows(database)] == ["early", "late"])
 
 
 def test_forwarder_waits_for_a_hub_that_is_not_there_yet(run: Run, tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ class Checker:
         last_id: what an EventSource would send as Last-Event-ID.
         position: how far the client is.
         start: where its first connection began.
+        skipped: the numbers that were left out between two events, unless the client sees everything.
     """
 
     def __init__(self, name: str, *, whole: bool = True) -> None:
@@ -66,6 +67,7 @@ class Checker:
         self.received = 0
         self.numbers: dict[str, int] = {}
         self.missed = 0
+        self.skipped: list[int] = []
         self.resets: list[str] = []
         self.goodbyes: list[tuple[str, int]] = []
         self.heartbeats = 0
@@ -170,6 +172,8 @@ class Checker:
         epoch, seq = split(frame.id)
         if epoch != self.epoch or seq <= self.position or (self._whole and seq != self.position + 1):
             self._complain(f"{frame.id} after {self.epoch}-{self.position}")
+        if not self._whole:
+            self.skipped += range(self.position + 1, seq)
         self.position = seq
         self.last_id = frame.id
         self.received += 1

@@ -77,14 +77,14 @@ def test_hang_ups_are_noticed_without_a_publish_or_a_heartbeat(tmp_path: Path) -
         assert server.clients() == 201
         assert server.descriptors() >= alone + 200
         crowd.leave(leaving)
-        until(lambda: server.clients() == 1 and server.descriptors() <= alone, 2, what=server.clients)
+        until(lambda: server.clients() == 1 and server.descriptors() <= alone, what=server.clients)
         assert server.metric('hub_streams_ended_total{reason="hung_up"}') == 200
         # Half a hang-up is one, too: the client sends its end, and goes on listening.
         half = socket.create_connection((server.host, server.port))
         half.sendall(b"GET /api/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         until(lambda: server.clients() == 2)
         half.shutdown(socket.SHUT_WR)
-        until(lambda: server.clients() == 1, 2)
+        until(lambda: server.clients() == 1)
         half.close()
 
 

@@ -15,6 +15,7 @@ from tests.faults.crowd import Crowd
 from tests.faults.publishers import Publisher, assert_all_right
 from tests.faults.server import ROOT, Server
 from tests.faults.waiting import let_pass, until
+from tests.pace import allowed
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
@@ -44,6 +45,19 @@ def start_talking(server: Server) -> int:
     return pid
 
 
+def superseded(stored: list[dict[str, Any]]) -> set[int]:
+    """Return the numbers of the interims that a newer one of their segment replaced: they may be left out."""
+    found, replaced = set(), set()
+    for event in reversed(stored):
+        names = ("room", "session_id", "participant", "segment_id", "audience")
+        segment = tuple(event.get(name) for name in names)
+        if event["type"] == "transcript" and event.get("is_final") is False:
+            if segment in replaced:
+                found.add(int(event["id"].rpartition("-")[2]))
+            replaced.add(segment)
+    return found
+
+
 def kinds(server: Server) -> list[str]:
     return [event["type"] for event in server.stored()]
 
@@ -55,13 +69,13 @@ def test_a_signal_drains_agent_streams_and_history(tmp_path: Path, number: int) 
         Crowd(server.host, server.port) as crowd,
         Publisher(server, "other", pause=0.02) as publisher,
     ):
-        streams = crowd.add(STREAMS, resumes=False)
+        streams = crowd.add(STREAMS, resumes=False, whole=False)
         crowd.until_open()
         agent = start_talking(server)
         begun = time.monotonic()
         code, seconds = server.stop(number)
         assert code in (0, 143)
-        assert seconds < 10
+        assert seconds < allowed(10)
         until(lambda: all(client.socket is None for client in streams))
 
         assert crowd.errors() == []
@@ -89,6 +103,8 @@ def test_a_signal_drains_agent_streams_and_history(tmp_path: Path, number: int) 
         # Every stream had all of it: the goodbye comes after the last word.
         last = int(told[-1]["id"].rpartition("-")[2])
         assert {client.checker.position for client in streams} == {last}
+        for client in streams:
+            assert set(client.checker.skipped) <= superseded(stored)
         publisher.stop()
         assert_all_right([publisher], crowd.errors())
 
@@ -101,7 +117,7 @@ def test_a_signal_that_comes_twice_is_one_signal(tmp_path: Path) -> None:
         os.kill(server.pid, signal.SIGINT)
         code, seconds = server.stop(signal.SIGINT)
         assert code in (0, 143)
-        assert 1 < seconds < 10
+        assert 1 < seconds < allowed(10)
         until(lambda: all(client.socket is None for client in streams))
         assert crowd.errors() == []
         assert {client.ended_well for client in streams} == {1}
@@ -117,18 +133,19 @@ def test_a_second_signal_later_ends_at_once_and_leaves_no_agent(tmp_path: Path) 
         os.kill(server.pid, signal.SIGTERM)
         let_pass(1.3)
         code, seconds = server.stop(signal.SIGTERM)
-        assert seconds < 2
+        assert seconds < allowed(2)
         assert code in (0, 143, -signal.SIGTERM)
         until(lambda: members(agent) == [])
 
 
 def test_a_killed_agent_is_told_at_once_and_comes_back(tmp_path: Path) -> None:
     with Server(tmp_path) as server, Crowd(server.host, server.port) as crowd:
-        (reader,) = crowd.add()
+        (reader,) = crowd.add(whole=False)
         crowd.until_open()
         agent = start_talking(server)
         os.kill(agent, signal.SIGKILL)
-        until(lambda: "failed" in states(server), 3, what=lambda: states(server))
+        killed = time.time()
+        until(lambda: "failed" in states(server), 60, what=lambda: states(server))
         until(lambda: states(server)[-1] in ("ready", "running") and "failed" in states(server), 30)
         until(lambda: kinds(server).count("agent_ready") == 2)
         again = server.json("GET", "/api/agent/status")
@@ -136,12 +153,17 @@ def test_a_killed_agent_is_told_at_once_and_comes_back(tmp_path: Path) -> None:
         assert again["restarts"] == 1
         assert members(agent) == []
         told = [event for event in server.stored() if event["type"] == "agent_process"]
-        assert "SIGKILL" in str(next(event for event in told if event["state"] == "failed"))
+        failed = next(event for event in told if event["state"] == "failed")
+        assert "SIGKILL" in str(failed)
+        # By the hub's own time of the event, not by when this test came to look.
+        assert failed["timestamp"] - killed < allowed(3)
         server.json("POST", "/api/agent/stop")
         assert members(again["pid"]) == []
         crowd.until_at(int(server.metric("hub_history_head")))
         assert crowd.errors() == []
-        assert reader.checker.received == len(server.stored())
+        stored = server.stored()
+        assert set(reader.checker.skipped) <= superseded(stored)
+        assert reader.checker.received + len(reader.checker.skipped) == len(stored)
 
 
 def states(server: Server) -> list[Any]:

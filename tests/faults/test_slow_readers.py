@@ -11,6 +11,7 @@ from tests.faults.crowd import Client, Crowd
 from tests.faults.publishers import Line, Publisher, assert_all_right
 from tests.faults.server import Server
 from tests.faults.waiting import let_pass, until
+from tests.pace import allowed
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
@@ -58,23 +59,25 @@ def test_stuck_readers_cost_the_others_nothing(tmp_path: Path, window: int) -> N
         stuck = crowd.add(STUCK, name="stuck", speed=0, window=SMALL_WINDOW)
         until(lambda: server.clients() == STUCK)
         beside, memory_beside = publish_20_megabytes(server, crowd, "beside")
+        again, _ = publish_20_megabytes(server, crowd, "beside again")
         assert server.metric("hub_clients_behind") == STUCK
 
-        # Compared with themselves, on a machine that does other things, too.
-        assert beside < 2 * alone + 0.02, f"p99 {beside * 1000:.1f} ms, alone {alone * 1000:.1f} ms"
+        # What the stuck ones cost, they cost each time; what else the machine does, it does now and then.
+        beside = min(beside, again)
+        assert beside < 2 * alone + allowed(0.02), f"p99 {beside * 1000:.1f} ms, alone {alone * 1000:.1f} ms"
         assert memory_beside - memory_alone < KEPT_FOR_THE_STUCK_KIB
 
         for client in stuck:
             crowd.set_speed(client, None)
-        crowd.until_at(3 * EVENTS, stuck)
+        crowd.until_at(4 * EVENTS, stuck)
         assert crowd.errors() == []
         for client in stuck:
             assert client.connections == 1
-            if window > 3 * EVENTS:
-                assert (client.checker.resets, client.checker.received) == ([], EVENTS)
+            if window > 4 * EVENTS:
+                assert (client.checker.resets, client.checker.received) == ([], 2 * EVENTS)
             else:
                 assert set(client.checker.resets) == {"expired"}
-                assert client.checker.received + client.checker.missed == EVENTS
+                assert client.checker.received + client.checker.missed == 2 * EVENTS
                 assert client.checker.received >= window
 
 

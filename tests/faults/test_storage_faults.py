@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 import subprocess
 import time
 from typing import TYPE_CHECKING
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streaming_hub.events import posted
-from streaming_hub.history.sqlite import SqliteHistory
+from streaming_hub.history.sqlite import MOST_ROWS_WAITING, SqliteHistory
 from tests.faults.crowd import Crowd
 from tests.faults.publishers import Publisher, assert_all_right, assert_all_stored
 from tests.faults.server import Server
 from tests.faults.test_server_crashes import assert_whole
 from tests.faults.waiting import until
+from tests.pace import allowed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -207,12 +209,12 @@ def test_a_hundred_thousand_stored_events_open_in_under_a_second(tmp_path: Path)
     full = Server(tmp_path / "full")
     full.database.parent.mkdir()
     fill_history(full.database, STORED)
-    assert seconds_to_open(full.database) < 1.0
+    assert seconds_to_open(full.database) < allowed(1.0)
     with full:
         started = seconds_to_start(full)
         assert len(full.json("GET", "/api/events?limit=1000")["events"]) == 1000
         assert full.metric("hub_history_head") == STORED
-    assert started - without < 1.0
+    assert started - without < allowed(1.0)
 
 
 def test_retention_keeps_up_with_fast_publishing(tmp_path: Path) -> None:
@@ -226,29 +228,33 @@ def test_retention_keeps_up_with_fast_publishing(tmp_path: Path) -> None:
     ):
         crowd.add(2)
         crowd.until_open()
-        early = largest_until(server, batch, 80_000)
-        late = largest_until(server, batch, 240_000)
+        most = most_rows_until(server, batch, 150_000)
         batch.stop()
         single.stop()
         assert_all_right([batch, single], [])
         crowd.until_at(max(batch.head, single.head))
         assert crowd.errors() == []
-        # 160,000 events are 110 MB. What waits for the housekeeper at that speed has its place; more is not taken.
-        assert late < 1.3 * early + 10_000_000, (early, late)
+        # However fast the machine is: an append removes what would be too much.
+        assert kept <= most <= kept + MOST_ROWS_WAITING
+        # 150,000 events are over 100 MB. Pages are used again, so the file is as large as its rows at most ever were.
+        assert server.database.stat().st_size < (kept + MOST_ROWS_WAITING) * 2000
         assert server.metric("hub_history_oldest") == server.metric("hub_history_head") - kept + 1
+        until(lambda: rows_on_disk(server) == kept, 60)
 
 
-def largest_until(server: Server, publisher: Publisher, count: int) -> int:
-    """Return the most bytes that its files took until so many events were published."""
-    sizes = [0]
+def most_rows_until(server: Server, publisher: Publisher, count: int) -> int:
+    """Return the most rows that its file was seen with until this many events were published."""
+    seen = [0]
 
     def enough() -> bool:
-        sizes.append(size_on_disk(server))
+        seen.append(rows_on_disk(server))
         return len(publisher.ids) >= count
 
     until(enough, 100)
-    return max(sizes)
+    return max(seen)
 
 
-def size_on_disk(server: Server) -> int:
-    return sum(path.stat().st_size for path in server.database.parent.iterdir() if path.is_file())
+def rows_on_disk(server: Server) -> int:
+    with contextlib.closing(sqlite3.connect(server.database)) as db:
+        count: int = db.execute("SELECT count(*) FROM events").fetchone()[0]
+    return count

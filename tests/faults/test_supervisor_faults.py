@@ -13,13 +13,9 @@ import pytest
 
 from streaming_hub.agents import Policy, State
 from streaming_hub.agents.states import TRANSITIONS
-from tests.streaming_hub.agents.watched import (
-    Watched,
-    bytes_written,
-    is_alive,
-    open_descriptors,
-    until,
-)
+from tests.pace import allowed
+from tests.processes import is_running, open_files
+from tests.streaming_hub.agents.watched import Watched, bytes_written, until
 
 pytestmark = pytest.mark.faults
 
@@ -32,7 +28,7 @@ def processes_of(changes):
 
 
 def until_gone(pids):
-    until(lambda: not any(map(is_alive, pids)))
+    until(lambda: not any(map(is_running, pids)))
 
 
 def assert_one_at_a_time(changes):
@@ -73,7 +69,7 @@ def test_a_storm_of_starts_and_stops_never_makes_two_processes(steps):
         assert assert_one_at_a_time(agent.changes) is State.STOPPED
         pids = processes_of(agent.changes)
         assert len(pids) > 3
-        assert not [pid for pid in pids if is_alive(pid)]
+        assert not [pid for pid in pids if is_running(pid)]
         until(lambda: not [t for t in threading.enumerate() if t.name.startswith("agent-")])
 
 
@@ -81,12 +77,12 @@ def test_a_hundred_crashes_leave_nothing_behind():
     with Watched("grandchild", "ready", "kill", policy=FAST) as agent:
         agent.start("rehearsal")
         until(lambda: agent.states().count("failed") >= 3)
-        before = open_descriptors()
+        before = open_files()
         until(lambda: agent.states().count("failed") >= 100, 90)
         assert agent.status().restarts >= 99
         agent.stop()
-        until(lambda: open_descriptors() <= before, what=open_descriptors)
-        until(lambda: not [pid for pid in processes_of(agent.changes) if is_alive(pid)])
+        until(lambda: open_files() <= before, what=open_files)
+        until(lambda: not [pid for pid in processes_of(agent.changes) if is_running(pid)])
         assert_one_at_a_time(agent.changes)
 
 
@@ -106,17 +102,19 @@ def test_with_the_usual_times_a_deaf_agent_is_gone_within_ten_seconds():
         grandchild = int(agent.until_logged("grandchild").split()[1])
         begun = time.monotonic()
         assert agent.supervisor.stop().state == "stopped"
-        assert time.monotonic() - begun < 10
-        assert not is_alive(pid)
-        until(lambda: not is_alive(grandchild))
+        assert time.monotonic() - begun < allowed(10)
+        assert not is_running(pid)
+        until(lambda: not is_running(grandchild))
 
 
 def test_with_the_usual_times_a_crash_is_told_within_three_seconds_and_mended():
     with Watched("ready", "wait", policy=Policy()) as agent:
         pid = agent.start("rehearsal", wait=15).status.pid
         subprocess.run(["kill", "-KILL", str(pid)], check=True)
-        until(lambda: "failed" in agent.states(), 3)
-        until(lambda: agent.states()[-1] == "ready", 10)
+        killed = time.monotonic()
+        until(lambda: "failed" in agent.states(), 60)
+        assert time.monotonic() - killed < allowed(3)
+        until(lambda: agent.states()[-1] == "ready", 60)
 
 
 @pytest.mark.parametrize("kind", ["threads", "gevent"])

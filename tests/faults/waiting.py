@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def until(
-    condition: Callable[[], object], seconds: float = 15.0, what: Callable[[], object] = lambda: ""
+    condition: Callable[[], object], seconds: float = 60.0, what: Callable[[], object] = lambda: ""
 ) -> None:
     """Wait until the condition holds.
 

@@ -36,7 +36,7 @@ def test_rooms_survive_a_restart_of_the_server(livekit_server: LiveKitServer, jo
     wait_until(lambda: len(bob.pcm) > RATE, seconds=15, text="bob hears alice's microphone")
     livekit_server.kill()
     livekit_server.start()
-    wait_until(lambda: len(alice.pcm) > 0, seconds=5, text="alice heard bob")
+    wait_until(lambda: len(alice.pcm) > 0, seconds=30, text="alice heard bob")
     before = len(bob.heard.all())
     wait_until(
         lambda: bool(alice.say("Hello there.")) and len(bob.heard.all()) > before,

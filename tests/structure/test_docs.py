@@ -19,8 +19,8 @@ import pytest
 
 from docs.tools import make_settings
 from flask_server import create_app
-from streaming_hub.access import VIEW_OF_TYPE
 from streaming_hub.events import posted, types
+from streaming_hub.events.views import VIEW_OF_TYPE
 from streaming_hub.settings import AGENT_TABLE, TABLE, Settings
 from tests.structure.sources import ROOT, belongs, modules, names
 

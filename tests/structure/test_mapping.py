@@ -17,11 +17,15 @@ SHIPPED = modules("streaming_hub", "agent", "flask_server.py")
 TESTS = modules("tests")
 
 ELSEWHERE: dict[str, str] = {
+    "agent.heard": "tests/agent/test_live_sessions.py",
     "agent.session": "tests/agent/test_rooms.py",  # where it is held against the stub of the models
+    "agent.user_words": "tests/agent/test_live_sessions.py",
+    "agent.words": "tests/agent/test_attach.py",  # where it stands in LiveKit's chain
     "agent.worker": "tests/agent/test_service.py",  # which starts it as the hub does
     "streaming_hub.command": "tests/test_flask_server.py",
     "streaming_hub.stream.counters": "tests/streaming_hub/web/api/test_metrics.py",  # where they are read
     "streaming_hub.stream.pages": "tests/streaming_hub/stream/test_hub.py",  # which it was a part of
+    "agent.file_lock": "tests/agent/test_spool.py",  # which runs with either lock
     "streaming_hub.rooms.facts": "tests/streaming_hub/rooms/test_state.py",  # which reads what it keeps
     "streaming_hub.events.types.snapshot": "tests/streaming_hub/web/openapi/test_document.py",
     "streaming_hub.agents.session_watch": "tests/streaming_hub/web/api/test_leases.py",
@@ -33,9 +37,27 @@ ELSEWHERE: dict[str, str] = {
     "streaming_hub.web.console.live": "tests/streaming_hub/web/test_callers.py",
     "streaming_hub.web.api.publish": "tests/streaming_hub/web/api/test_publish.py",
     "streaming_hub.web.query": "tests/streaming_hub/web/api/test_rooms.py",
-    "streaming_hub.services": "tests/streaming_hub/web/test_callers.py",  # which builds it in every shape
+    "streaming_hub.services": "tests/streaming_hub/agents/test_spool_folder.py",
     "streaming_hub.web.shortcut": "tests/streaming_hub/web/test_guide.py",
     "streaming_hub.web.console.vendor": "tests/livekit/test_talk.py",
+    "streaming_hub.agents.output": "tests/streaming_hub/agents/test_states.py",
+    "streaming_hub.agents.report": "tests/streaming_hub/agents/test_supervisor.py",
+    "streaming_hub.events.stored": "tests/streaming_hub/history/test_history.py",
+    **{
+        f"streaming_hub.web.openapi.{name}": "tests/streaming_hub/web/openapi/test_document.py"
+        for name in (
+            "agents",
+            "archive",
+            "describe",
+            "endpoint",
+            "livekit",
+            "page",
+            "publishing",
+            "reading",
+            "schemas",
+            "server",
+        )
+    },
     "streaming_hub.archive.process": "tests/streaming_hub/archive/test_feed.py",
     "streaming_hub.archive.worker": "tests/streaming_hub/archive/test_feed.py",
     "streaming_hub.archive.wire": "tests/streaming_hub/archive/test_feed.py",
@@ -53,7 +75,6 @@ ELSEWHERE: dict[str, str] = {
     "streaming_hub.outlets.exports.speaker": "tests/streaming_hub/outlets/test_exports.py",
     "streaming_hub.web.api.archived": "tests/streaming_hub/web/api/test_sessions.py",
     "streaming_hub.web.paths": "tests/streaming_hub/web/api/test_sessions.py",
-    "streaming_hub.web.openapi.archive": "tests/streaming_hub/web/openapi/test_document.py",
 }
 """Modules without a test file of their own -> the file that tests them."""
 
@@ -63,7 +84,7 @@ NOTHING_TO_TEST: dict[str, str] = {
 }
 """Modules without any code of their own -> what they are."""
 
-MOST_LINES = 400
+MOST_LINES = 600
 
 
 def candidates(module: str) -> set[str]:

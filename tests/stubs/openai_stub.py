@@ -78,8 +78,8 @@ class OpenAIStub:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        if not self._started.wait(10):
-            raise TimeoutError("the OpenAI stub did not start within 10 s")
+        if not self._started.wait(30):
+            raise TimeoutError("the OpenAI stub did not start within 30 s")
         if self._failure is not None:
             raise self._failure
         return self

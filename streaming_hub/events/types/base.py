@@ -69,6 +69,16 @@ class Stored(Declared, kw_only=True):
     audience: Opt[
         Annotated[Any, Meta(description="`operator`: viewers do not get this event.", examples=["operator"])]
     ] = UNSET
+    truncated: Opt[
+        Annotated[
+            Any,
+            Meta(
+                description="Set by `attach` where an event would be over 64 KiB: each field that was cut, and the "
+                "bytes it had (UTF-8 of a text, else of its JSON).",
+                examples=[{"output": 126000}],
+            ),
+        ]
+    ] = UNSET
 
 
 COMMON: tuple[str, ...] = Stored.__struct_fields__

@@ -234,6 +234,15 @@ class SessionEnded(Stored, tag="session_ended", kw_only=True):
             ),
         ]
     ] = UNSET
+    disconnect_reason: Opt[
+        Annotated[
+            str,
+            Meta(
+                description="LiveKit's own reason for the end of the user's or the agent's connection.",
+                examples=["client_initiated", "connection_timeout"],
+            ),
+        ]
+    ] = UNSET
     source: Opt[Annotated[str, Meta(description="With an error: which part failed.")]] = UNSET
     message: Opt[Annotated[str, Meta(description="With an error: what it said.")]] = UNSET
 

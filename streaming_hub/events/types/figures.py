@@ -51,7 +51,10 @@ class ToolCallFinished(Stored, tag="tool_call_finished", kw_only=True):
     call_id: CallId
     status: Annotated[Literal["done", "error", "cancelled"], Meta(description="How it ended.")]
     name: Opt[Annotated[str, Meta(description="The function's name.")]] = UNSET
-    output: Opt[Annotated[Any, Meta(description="What it returned, or the error.")]] = UNSET
+    output: Opt[Annotated[Any, Meta(description="What it returned, as JSON, or the error's text.")]] = UNSET
+    handoff: Opt[Annotated[str, Meta(description="The agent that it hands the conversation over to.")]] = (
+        UNSET
+    )
     duration: Opt[Annotated[float, Meta(description="How long it took, seconds.")]] = UNSET
 
     example: ClassVar = {

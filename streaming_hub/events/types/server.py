@@ -8,14 +8,14 @@ from msgspec import UNSET, Meta
 
 from streaming_hub.events.cursor import ResetReason
 from streaming_hub.events.types.base import Declared, Opt, Stored
-from streaming_hub.events.types.snapshot import RoomState
+from streaming_hub.events.types.snapshot import SnapshotRoom
 
 ProcessState = Literal["starting", "ready", "running", "draining", "stopped", "failed"]
 WhyReset = Annotated[
     ResetReason,
     Meta(description="`expired`: not stored any more; `foreign`: of another history; `future`; `malformed`."),
 ]
-RoomStates = Annotated[list[RoomState], Meta(description="As `GET /api/rooms/NAME` tells it.")]
+RoomStates = Annotated[list[SnapshotRoom], Meta(description="As `GET /api/rooms/NAME` tells it.")]
 
 
 class AgentProcess(Stored, tag="agent_process", kw_only=True):
@@ -69,6 +69,14 @@ class Connected(Declared, tag="connected", kw_only=True):
             Meta(description="Parameters of the request that nothing reads: misspelt filters, perhaps."),
         ]
     ] = UNSET
+    warnings: Opt[
+        Annotated[
+            list[str],
+            Meta(
+                description="Sentences about filters whose values look like mistakes: they match nothing, perhaps."
+            ),
+        ]
+    ] = UNSET
 
     example: ClassVar = {
         "type": "connected",
@@ -88,14 +96,18 @@ class Heartbeat(Declared, tag="heartbeat", kw_only=True):
 
 
 class Snapshot(Declared, tag="snapshot", kw_only=True):
-    """The present state of the rooms, asked for with `snapshot=1`."""
+    """The present state of the rooms, asked for with `snapshot=1`; several events where one would be too long."""
 
     as_of: Annotated[str, Meta(description="The position that it is the state at.")]
+    part: Annotated[int, Meta(ge=1, description="Which of them it is.")]
+    more: Annotated[bool, Meta(description="Whether another part follows, with other rooms.")]
     rooms: RoomStates
 
     example: ClassVar = {
         "type": "snapshot",
         "as_of": "4fdd2f42-484",
+        "part": 1,
+        "more": False,
         "rooms": [
             {
                 "room": "rehearsal",

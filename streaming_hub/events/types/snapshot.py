@@ -89,3 +89,17 @@ class RoomState(RoomForViewers):
     """A room's present state, as far as it follows from the stored events."""
 
     tools: NotRequired[Annotated[list[ToolCall], Meta(description="The last tool calls; operators only.")]]
+
+
+class SnapshotRoom(RoomState):
+    """A room's state in a `snapshot`."""
+
+    left_out: NotRequired[
+        Annotated[
+            dict[str, int],
+            Meta(
+                description="Of a room that is too large for one event: how many of the oldest entries of a list, or "
+                "characters of a text, are missing. `GET /api/rooms/NAME` has them."
+            ),
+        ]
+    ]

@@ -12,8 +12,8 @@ from streaming_hub.access.limits import Action
 from streaming_hub.agents import State, SupervisorClosedError
 from streaming_hub.agents.mode import choose_mode
 from streaming_hub.errors import Unavailable
-from streaming_hub.services import services
 from streaming_hub.web import answers, callers
+from streaming_hub.web.current import services
 
 if TYPE_CHECKING:
     from streaming_hub.agents import AgentStatus

@@ -108,6 +108,9 @@ class EventsPage(TypedDict):
         str | None, Meta(description="Send it as `before` for the page before; null where none is.")
     ]
     more: Annotated[bool, Meta(description="Whether there is more after `next`.")]
+    warnings: NotRequired[
+        Annotated[list[str], Meta(description="Sentences about filters whose values look like mistakes.")]
+    ]
 
 
 class RoomList(TypedDict):

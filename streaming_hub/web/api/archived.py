@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from streaming_hub.access import OPERATOR
 from streaming_hub.archive.wire import Refusal
 from streaming_hub.errors import BadRequest, Conflict, Forbidden, HubError, NotFound, Unavailable
-from streaming_hub.services import services
+from streaming_hub.events.views import OPERATOR
+from streaming_hub.web.current import services
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

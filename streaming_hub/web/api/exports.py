@@ -11,9 +11,9 @@ from flask import Blueprint, Response, request
 
 from streaming_hub.errors import BadRequest
 from streaming_hub.outlets.exports import FORMATS
-from streaming_hub.services import services
 from streaming_hub.web import answers, paths
 from streaming_hub.web.api import archived, sessions
+from streaming_hub.web.current import services
 
 blueprint = Blueprint("exports", __name__)
 

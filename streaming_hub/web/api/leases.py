@@ -9,8 +9,8 @@ from flask import Blueprint, Response
 
 from streaming_hub.access import PUBLISH, require_room
 from streaming_hub.agents.leases import DEFAULT_LEASE, MAX_LEASE, MIN_LEASE
-from streaming_hub.services import services
 from streaming_hub.web import answers, callers
+from streaming_hub.web.current import services
 
 if TYPE_CHECKING:
     from streaming_hub.web.api.answer_types import Lease

@@ -8,8 +8,8 @@ from flask import Blueprint, Response, request
 
 from streaming_hub.errors import Unavailable, UnsupportedMedia
 from streaming_hub.livekit import webhooks
-from streaming_hub.services import services
 from streaming_hub.web import answers, callers
+from streaming_hub.web.current import services
 
 if TYPE_CHECKING:
     from streaming_hub.agents.recall import Recall

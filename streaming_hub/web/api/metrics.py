@@ -5,8 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from streaming_hub.access import OPERATE
-from streaming_hub.services import services
 from streaming_hub.web import answers, callers
+from streaming_hub.web.current import services
 
 blueprint = Blueprint("metrics", __name__)
 

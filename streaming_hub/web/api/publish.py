@@ -13,8 +13,8 @@ from streaming_hub.access.limits import Action
 from streaming_hub.errors import BadRequest, Unavailable, UnsupportedMedia
 from streaming_hub.events import posted
 from streaming_hub.server.environ import BODY_KEY
-from streaming_hub.services import services
 from streaming_hub.web import answers, callers, headers
+from streaming_hub.web.current import services
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,10 +15,10 @@ from streaming_hub.errors import BadRequest, NotFound
 from streaming_hub.events import cursor
 from streaming_hub.events.interest import EVERYTHING, Interest
 from streaming_hub.events.stored import Limit
-from streaming_hub.services import services
 from streaming_hub.stream.erasing import erase
 from streaming_hub.web import answers, callers, query
 from streaming_hub.web.api import archived
+from streaming_hub.web.current import services
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -224,4 +224,7 @@ def _page(parts: Services, entries: list[Entry], *, next_after: int, more: bool)
         "previous": cursor.show(epoch, entries[0].seq) if entries else None,
         "more": more,
     }
+    mistaken = query.warnings(request.args, request.query_string.decode("latin-1"))
+    if mistaken:
+        body["warnings"] = mistaken
     return answers.json(body)

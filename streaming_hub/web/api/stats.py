@@ -8,9 +8,9 @@ from flask import Blueprint, Response, request
 
 from streaming_hub.access import HUB_SCOPES, SUBSCRIBE
 from streaming_hub.errors import BadRequest
-from streaming_hub.services import services
 from streaming_hub.web import answers, callers, query, times
 from streaming_hub.web.api import archived
+from streaming_hub.web.current import services
 
 if TYPE_CHECKING:
     from werkzeug.datastructures import MultiDict

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import secrets
+import time
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -18,14 +20,18 @@ from streaming_hub.errors import (
     Unavailable,
 )
 from streaming_hub.events import cursor, sse
+from streaming_hub.rooms.snapshot import snapshots
 from streaming_hub.server.environ import STREAM_PATH
-from streaming_hub.services import services
 from streaming_hub.stream.body import StreamBody
-from streaming_hub.stream.frames import goodbye
+from streaming_hub.stream.frames import LAST_LOOK, goodbye
+from streaming_hub.stream.pauses import NAP
 from streaming_hub.web import answers, callers, query
+from streaming_hub.web.current import services
 from streaming_hub.web.headers import EVERYWHERE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from streaming_hub.access.address import Client
     from streaming_hub.events.interest import Interest
     from streaming_hub.services import Services
@@ -34,7 +40,7 @@ if TYPE_CHECKING:
 blueprint = Blueprint("stream", __name__)
 
 HEADERS: Final = (
-    ("Content-Type", "text/event-stream"),
+    ("Content-Type", "text/event-stream; charset=utf-8"),
     ("Cache-Control", "no-store, no-transform"),
     ("X-Accel-Buffering", "no"),
 )
@@ -69,12 +75,12 @@ def _answer(parts: Services, environ: callers.Environ) -> answers.Plain:
     asked = query.of_stream(environ.get("QUERY_STRING", ""))
     grant = callers.reader_of(parts, environ, asked.ticket)
     if isinstance(grant, Expired):
-        return _goodbye("ticket_expired", 1000)
+        return _goodbye(environ, "ticket_expired", 1000)
     if environ["REQUEST_METHOD"] == "HEAD":
         # No body is known in advance, so that no Content-Length is told.
         return HEADERS, iter(())
     if parts.draining:
-        return _goodbye("draining", random.randint(1000, 5000))
+        return _goodbye(environ, "draining", random.randint(1000, 5000))
     client = callers.client_of(parts, environ)
     refused = _refusal(parts, client)
     if refused is not None:
@@ -85,6 +91,7 @@ def _answer(parts: Services, environ: callers.Environ) -> answers.Plain:
     if parts.draining or full is not None:
         return _late(parts, environ, full)
     body.subscriber.address = client.bucket
+    body.subscriber.in_page = _in_page(environ)
     return HEADERS, body
 
 
@@ -141,7 +148,7 @@ def _open(
         # The stream goes on where the snapshot stands, whatever other threads publish meanwhile.
         rooms, head = parts.rooms.current()
         as_of = cursor.show(parts.history.bounds.epoch, head)
-        intro.append({"type": "snapshot", "as_of": as_of, "rooms": parts.rooms.visible(rooms, interest)})
+        intro += snapshots(as_of, parts.rooms.visible(rooms, interest))
     position = _start(parts, interest, resume, replay, head=head, intro=intro)
     connected: dict[str, Any] = {
         "type": "connected",
@@ -153,8 +160,19 @@ def _open(
     if asked.ignored:
         connected["ignored"] = asked.ignored
     subscriber = parts.hub.new_subscriber(interest, position, chunked=False, expires_at=expires_at)
-    subscriber.intro = tuple(sse.control_frame(fields) for fields in (connected, *intro))
+    if asked.warnings:
+        connected["warnings"] = asked.warnings
+    subscriber.intro = deque(_pieces([connected, *intro]))
     return StreamBody(parts.hub, subscriber, heartbeat=parts.settings.heartbeat)
+
+
+def _pieces(intro: list[dict[str, Any]]) -> Iterator[bytes]:
+    """Yield what is sent at once: all up to the first snapshot, then each further one."""
+    first = [fields for fields in intro if fields.get("part", 1) == 1]
+    yield b"".join(map(sse.control_frame, first))
+    for fields in intro[len(first) :]:
+        yield sse.control_frame(fields)
+        time.sleep(NAP)
 
 
 def _start(
@@ -181,17 +199,30 @@ def _start(
     return head
 
 
-def _goodbye(reason: str, retry_ms: int) -> answers.Plain:
+def _in_page(environ: callers.Environ) -> bool:
+    """Say whether a page in a browser asks: EventSource or fetch. Of other programs, Node's fetch says the same."""
+    return "HTTP_SEC_FETCH_MODE" in environ
+
+
+def _goodbye(environ: callers.Environ, reason: str, retry_ms: int) -> answers.Plain:
     """Tell a browser to come back later; any status but 200 would make it give up for good."""
     frame = goodbye(reason, retry_ms, chunked=False)
-    return [*HEADERS, ("Content-Length", str(len(frame))), ("Connection", "close")], [frame]
+    if not _in_page(environ):
+        return [*HEADERS, ("Content-Length", str(len(frame))), ("Connection", "close")], [frame]
+    # One byte more than there is: to a page the end is an error, as that of an open stream (`frames.goodbye`).
+    return [*HEADERS, ("Content-Length", str(len(frame) + 1)), ("Connection", "close")], _and_wait(frame)
+
+
+def _and_wait(frame: bytes) -> Iterator[bytes]:
+    yield frame
+    time.sleep(LAST_LOOK)
 
 
 def _late(parts: Services, environ: dict[str, Any], full: HubError | None) -> answers.Plain:
     """Answer where others came, or the server began to stop, while a replay was looked up."""
     if full is None or parts.draining:
         # Those to say goodbye to may have been listed before.
-        return _goodbye("draining", random.randint(1000, 5000))
+        return _goodbye(environ, "draining", random.randint(1000, 5000))
     return _refused(parts, environ, full)
 
 
@@ -199,4 +230,4 @@ def _refused(parts: Services, environ: callers.Environ, error: HubError) -> answ
     if "text/event-stream" not in environ.get("HTTP_ACCEPT", ""):
         raise error
     callers.note_refusal_of(parts, environ, error, STREAM_PATH)
-    return _goodbye("too_many_clients", random.randint(10_000, 120_000))
+    return _goodbye(environ, "too_many_clients", random.randint(10_000, 120_000))

@@ -14,8 +14,8 @@ from streaming_hub.access.limits import Action
 from streaming_hub.errors import Forbidden, Unavailable, UnsupportedMedia
 from streaming_hub.livekit import tokens
 from streaming_hub.livekit.tokens import TokenRequest
-from streaming_hub.services import services
 from streaming_hub.web import answers, bodies, callers
+from streaming_hub.web.current import services
 
 if TYPE_CHECKING:
     from streaming_hub.access import Grant

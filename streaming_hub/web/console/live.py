@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 from flask import Blueprint, Response
 
 from streaming_hub import __version__
-from streaming_hub.services import services
 from streaming_hub.web import answers
 from streaming_hub.web.console import vendor
+from streaming_hub.web.current import services
 
 if TYPE_CHECKING:
     from streaming_hub.web.api.answer_types import Health

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
-from streaming_hub.access import VIEW_OF_TYPE, VIEWER
 from streaming_hub.events.types import (
     GROUPS,
     Stored,
     own_fields,
     summary,
 )
+from streaming_hub.events.views import VIEW_OF_TYPE, VIEWER
 from streaming_hub.web.openapi.schemas import COMMON_FIELDS, name_of_event
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from streaming_hub.services import services
 from streaming_hub.web import answers
+from streaming_hub.web.current import services
 
 blueprint = Blueprint("reference", __name__)
 
@@ -34,9 +34,11 @@ def docs() -> Response:
 
 @cache
 def _document(open_scopes: Scopes) -> dict[str, Any]:
-    from streaming_hub.web import openapi  # noqa: PLC0415 - building it takes time and memory that most servers never need
+    from streaming_hub.web.openapi.describe import (  # noqa: PLC0415 - takes time and memory that most servers never need
+        describe,
+    )
 
-    return openapi.describe(open_scopes)
+    return describe(open_scopes)
 
 
 @cache

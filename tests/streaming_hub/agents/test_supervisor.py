@@ -1,4 +1,7 @@
-"""The supervisor with real child processes; the last tests run all of it again under gevent."""
+"""The supervisor with real child processes; the last tests run all of it again under gevent.
+
+Covers streaming_hub.agents.report, too.
+"""
 
 import json
 import logging
@@ -12,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from streaming_hub.agents import Policy, State, SupervisorClosedError
+from tests.pace import allowed
+from tests.processes import is_running, needs_proc, open_files
 from tests.streaming_hub.agents.watched import (
     QUICK,
     Watched,
     bytes_written,
-    is_alive,
-    open_descriptors,
     until,
 )
 
@@ -47,10 +50,10 @@ def test_start_ready_running_stop_are_told_in_order():
         assert started.status.state in ("running", "ready")
         agent.until_state("ready")
         pid = agent.status().pid
-        assert is_alive(pid)
+        assert is_running(pid)
         assert (agent.status().mode, agent.status().room) == ("rehearsal", "kitchen")
         assert agent.stop().state == "stopped"
-        assert not is_alive(pid)
+        assert not is_running(pid)
         assert agent.status().pid is None
         assert agent.status().log[-1] == "drained"
     assert agent.states() == ["starting", "running", "ready", "draining", "stopped"]
@@ -244,14 +247,14 @@ def test_a_child_that_says_it_failed_and_stays_is_ended():
         started = agent.start("livekit", wait=15).status
         assert (started.state, started.last_error) == ("failed", "no network")
         assert last(agent.changes, "failed")["exit"] == "SIGKILL"
-        until(lambda: not is_alive(int(started.log[-1].split()[1])))
+        until(lambda: not is_running(int(started.log[-1].split()[1])))
 
 
 def test_a_child_that_never_gets_ready_is_ended_with_a_sentence():
-    with Watched("log:waiting for the network", "deaf", "wait", policy=Policy(start_timeout=0.5)) as agent:
+    with Watched("log:waiting for the network", "deaf", "wait", policy=Policy(start_timeout=3)) as agent:
         status = agent.start("livekit", wait=15).status
         assert status.state == "failed"
-        assert "did not say that it is ready within 0.5 s" in status.last_error
+        assert "did not say that it is ready within 3 s" in status.last_error
         assert agent.states() == ["starting", "failed"]
 
 
@@ -311,14 +314,14 @@ def test_a_grandchild_goes_with_a_crash_and_with_a_stop(end):
         if end == "kill":
             agent.until_state("failed")
         agent.stop()
-        until(lambda: not is_alive(grandchild))
+        until(lambda: not is_running(grandchild))
 
 
 def test_a_child_deaf_to_sigterm_is_killed():
     with Watched("deaf", "grandchild", "ready", "wait") as agent:
         pid = agent.start("rehearsal", wait=15).status.pid
         assert agent.stop(timeout=0.2).state == "stopped"
-        assert not is_alive(pid)
+        assert not is_running(pid)
         stopped = last(agent.changes, "stopped")
         assert stopped["exit"] == "SIGKILL"
         assert "did not end within 0.2 s" in stopped["reason"]
@@ -329,7 +332,7 @@ def test_a_stop_while_starting():
     with Watched("wait") as agent:
         pid = agent.start("rehearsal").status.pid
         assert agent.stop().state == "stopped"
-        assert not is_alive(pid)
+        assert not is_running(pid)
         assert agent.states() == ["starting", "draining", "stopped"]
 
 
@@ -362,7 +365,7 @@ def test_a_start_while_draining_waits_until_the_old_one_is_gone():
         agent.until_state("draining")
         started = agent.start("livekit", wait=15)
         stopping.join(15)
-        assert not is_alive(old)
+        assert not is_running(old)
         assert (started.already_running, started.status.state) == (False, "ready")
         assert started.status.pid != old
         assert agent.states() == ["starting", "ready", "draining", "stopped", "starting", "ready"]
@@ -385,7 +388,7 @@ def test_after_close_nothing_is_started():
     with Watched("ready", "wait") as agent:
         pid = agent.start("rehearsal", wait=15).status.pid
         agent.close()
-        assert not is_alive(pid)
+        assert not is_running(pid)
         with pytest.raises(SupervisorClosedError, match="shutting down"):
             agent.start("rehearsal")
 
@@ -416,7 +419,7 @@ def test_a_child_that_never_stops_writing_can_be_stopped():
     with Watched("ready", "endless") as agent:
         pid = agent.start("rehearsal", wait=15).status.pid
         assert agent.stop().state == "stopped"
-        assert not is_alive(pid)
+        assert not is_running(pid)
 
 
 def test_a_process_that_left_the_group_and_holds_the_log_does_not_hold_the_supervisor():
@@ -441,16 +444,16 @@ def test_no_descriptor_is_left_behind():
             agent.start("rehearsal", wait=15)
 
     lap("ready", "wait")
-    before = open_descriptors()
+    before = open_files()
     for _ in range(3):
         lap("ready", "wait")
         lap("exit:0")
         lap(argv=["/nonexistent/agent"])
-    until(lambda: open_descriptors() <= before, what=open_descriptors)
+    until(lambda: open_files() <= before, what=open_files)
 
 
 @pytest.mark.parametrize("kind", ["threads", "gevent"])
-@pytest.mark.parametrize("unread", [False, True])
+@pytest.mark.parametrize("unread", [False, pytest.param(True, marks=needs_proc)])
 def test_the_agent_and_its_children_die_with_a_killed_server(kind, unread):
     server = subprocess.Popen(
         [*LITTLE_SERVER, kind, "hold", "grandchild", "ready", "chatter" if unread else "wait"],
@@ -460,7 +463,7 @@ def test_the_agent_and_its_children_die_with_a_killed_server(kind, unread):
     try:
         status = json.loads(server.stdout.readline())
         pids = [status["pid"], int(status["log"][0].split()[1])]
-        assert all(map(is_alive, pids))
+        assert all(map(is_running, pids))
         if unread:
             # Words that the server never reads turn its end of the connection into a reset.
             server.send_signal(signal.SIGSTOP)
@@ -470,7 +473,7 @@ def test_the_agent_and_its_children_die_with_a_killed_server(kind, unread):
         server.kill()
         server.wait(15)
         server.stdout.close()
-    until(lambda: not any(map(is_alive, pids)))
+    until(lambda: not any(map(is_running, pids)))
 
 
 def test_the_gevent_loop_never_stands_still():
@@ -483,7 +486,7 @@ def test_the_gevent_loop_never_stands_still():
     )
     longest = json.loads(answer.stdout.splitlines()[-1])["longest"]
     # Anything that blocks the loop does so for the second or more that the child is silent.
-    assert longest < 0.8
+    assert longest < allowed(0.8)
 
 
 @pytest.mark.faults

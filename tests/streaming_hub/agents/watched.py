@@ -1,6 +1,5 @@
 """What the supervisor's tests share: a supervisor of fake agents, and waiting with a deadline."""
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -41,7 +40,7 @@ class Watched:
     def states(self):
         return [change["state"] for change in list(self.changes)]
 
-    def until_state(self, state, seconds=15.0):
+    def until_state(self, state, seconds=60.0):
         # The status has it a moment before the change is told.
         until(
             lambda: self.status().state == state and self.states()[-1:] == [state],
@@ -50,32 +49,16 @@ class Watched:
         )
         return self.status()
 
-    def until_logged(self, text, seconds=15.0):
+    def until_logged(self, text, seconds=60.0):
         until(lambda: any(text in line for line in self.status().log), seconds, what=self.supervisor.status)
         return next(line for line in self.status().log if text in line)
 
 
-def until(condition, seconds=15.0, what=lambda: "the condition"):
+def until(condition, seconds=60.0, what=lambda: "the condition"):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what()}"
         time.sleep(0.005)
-
-
-def is_alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    status = Path(f"/proc/{pid}/stat")
-    try:
-        return status.read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def open_descriptors():
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def bytes_written(pid):

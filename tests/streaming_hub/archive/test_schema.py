@@ -86,8 +86,8 @@ def test_the_dashboards_queries_run(postgres_server: object) -> None:
 
 def test_the_metrics_dashboard_asks_for_metrics_that_there_are() -> None:
     from flask_server import create_app
-    from streaming_hub.services import services_of
     from streaming_hub.settings import Settings
+    from streaming_hub.web.current import services_of
 
     dashboard = json.loads(
         (ROOT / "docs" / "dashboards" / "grafana-metrics.json").read_text(encoding="utf-8")

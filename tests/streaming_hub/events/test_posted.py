@@ -280,8 +280,8 @@ def test_what_is_no_array_is_a_bad_request(body: bytes) -> None:
 
 
 def test_ndjson_skips_blank_lines_and_takes_crlf() -> None:
-    events = events.parse_ndjson(b'\n{"type":"a"}\r\n\r\n  \n{"type":"b"}')
-    assert [one.type for one in events] == ["a", "b"]
+    read = events.parse_ndjson(b'\n{"type":"a"}\r\n\r\n  \n{"type":"b"}')
+    assert [one.type for one in read] == ["a", "b"]
     assert events.parse_ndjson(b"") == []
     assert events.parse_array(b" [ ] ") == []
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streaming_hub.errors import HubError
 from streaming_hub.events import sse
+from streaming_hub.events.posted import parse_one
 from streaming_hub.events.stored import encode
 from tests.streaming_hub.making import NOW, posted, unchunk
 
@@ -50,6 +53,24 @@ def test_a_control_event_has_no_id_unless_it_is_given_one() -> None:
     assert (
         sse.control_frame({"type": "goodbye"}, retry_ms=1500) == b'retry: 1500\ndata: {"type":"goodbye"}\n\n'
     )
+
+
+@pytest.mark.parametrize("place", ["value", "key", "number beside it"])
+def test_no_program_sees_a_line_end_within_an_event(place: str) -> None:
+    text = "a\u2028b\u2029c\u0085d\u2027\u0084 \\\u2028"
+    fields = {"type": "test", "text": text} if place != "key" else {"type": "test", text: 1}
+    body = json.dumps(fields, ensure_ascii=False).encode()
+    for frame in (sse.event_frame(b"e-1", body)[0], sse.control_frame(fields)):
+        assert frame.decode().splitlines() == frame.decode().removesuffix("\n").split("\n")
+        assert json.loads(frame[frame.index(b"data: ") + 6 :]) == fields
+
+
+def test_what_else_ends_lines_cannot_stand_in_json_as_it_is() -> None:
+    for code in (0x0B, 0x0C, 0x1C, 0x1D, 0x1E):
+        with pytest.raises(HubError):
+            parse_one(b'{"type":"test","text":"a%cb"}' % code)
+        with pytest.raises(HubError):
+            parse_one(b'{"type":"test",%c"text":"ab"}' % code)
 
 
 def test_a_chunk_tells_its_length_in_bytes() -> None:

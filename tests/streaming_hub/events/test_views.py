@@ -2,8 +2,8 @@
 
 import pytest
 
-from streaming_hub.access import VIEW_OF_TYPE, operator_only
 from streaming_hub.events.posted import CONTROL_TYPES, PROCESS_TYPES
+from streaming_hub.events.views import VIEW_OF_TYPE, operator_only
 
 CONVERSATION = [
     "transcript",

@@ -11,7 +11,7 @@ from flask_server import create_app
 from streaming_hub.history import housekeeper
 from streaming_hub.history.housekeeper import Housekeeper
 from streaming_hub.settings import Settings
-from streaming_hub.web import services_of
+from streaming_hub.web.current import services_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import streaming_hub.rooms.current as module
 from streaming_hub.events.interest import EVERYTHING, Interest
 from streaming_hub.rooms.current import RoomStates
 from tests.streaming_hub.making import hub_over, posted
@@ -26,11 +25,9 @@ def visible(states: RoomStates, interest: Interest) -> list[str]:
     return [state["room"] for state in states.visible(rooms, interest)]
 
 
-def test_a_snapshot_has_the_newest_rooms_first_and_so_many_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_ROOMS", 3)
+def test_a_snapshot_has_all_rooms_the_newest_first() -> None:
     states = states_of("a", "b", "c", "d", "e", "a")
-    assert visible(states, EVERYTHING) == ["a", "e", "d"]
-    # Who names rooms gets them, however old.
+    assert visible(states, EVERYTHING) == ["a", "e", "d", "c", "b"]
     assert visible(states, Interest(rooms=frozenset("bc"))) == ["c", "b"]
     assert visible(states, Interest(rooms=frozenset("bx"), allowed_rooms=frozenset("abc"))) == ["b"]
     assert visible(states, Interest(allowed_rooms=frozenset())) == []

@@ -283,7 +283,11 @@ def test_viewers_see_no_tools_and_nothing_of_operators_events():
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
     max_leaves=3,
 )
@@ -360,7 +364,7 @@ def live(story, limits, first=1):
     return rooms
 
 
-@settings(max_examples=400)
+@settings(max_examples=4 * settings.default.max_examples)
 @given(story=STORIES, oldest=st.integers(1, 32), limits=st.sampled_from([TINY, Limits()]))
 def test_living_through_everything_equals_reducing_the_stored_window(story, oldest, limits):
     lived, window = live(story, limits), live(story, limits, first=oldest)
@@ -368,7 +372,7 @@ def test_living_through_everything_equals_reducing_the_stored_window(story, olde
     assert everything(lived) == everything(window)
 
 
-@settings(max_examples=200)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(story=STORIES, keep=st.integers(0, 10))
 def test_the_same_holds_while_events_expire_one_by_one_and_it_is_read_in_between(story, keep):
     rooms = Rooms(TINY)
@@ -379,7 +383,7 @@ def test_the_same_holds_while_events_expire_one_by_one_and_it_is_read_in_between
     assert everything(rooms) == everything(live(story, TINY, first=len(story) - keep + 1))
 
 
-@settings(max_examples=200)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(story=STORIES)
 def test_what_viewers_see_is_what_it_would_be_without_the_operators_events(story):
     rooms, public = Rooms(TINY), Rooms(TINY)
@@ -390,13 +394,12 @@ def test_what_viewers_see_is_what_it_would_be_without_the_operators_events(story
     assert everything(rooms)[True] == everything(public)[True]
 
 
-@settings(max_examples=120)
 @given(story=st.lists(st.tuples(EVENTS, HOSTILE), max_size=8))
 def test_no_value_in_any_field_raises_and_all_that_is_told_is_json(story):
     rooms = Rooms(TINY)
     for seq, (event, hostile) in enumerate(story, 1):
         rooms.apply(seq, {**event, **hostile, "room": "r"})
-    json.dumps(everything(rooms))
+    json.dumps(everything(rooms), allow_nan=False)
     rooms.apply(len(story) + 1, {"type": [], "room": {}, "session_id": [1]})
 
 

@@ -6,7 +6,6 @@ import itertools
 import socket
 import struct
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -15,9 +14,10 @@ import gevent.event
 from flask_server import create_app
 from streaming_hub.server import direct
 from streaming_hub.server.environ import STREAM_PATH
-from streaming_hub.services import services_of
 from streaming_hub.settings import Settings
 from streaming_hub.stream import sockets
+from streaming_hub.web.current import services_of
+from tests.processes import open_files
 from tests.streaming_hub.making import posted
 from tests.streaming_hub.server.running import House, until
 from tests.streaming_hub.server.wire import Answer, request_bytes
@@ -89,7 +89,7 @@ def told(answer: Answer, events: int) -> tuple[Any, ...]:
 
 def descriptors() -> int:
     """How many are open here."""
-    return len(list(Path("/proc/self/fd").iterdir()))
+    return open_files()
 
 
 def both_ways_say_the_same() -> None:

@@ -17,10 +17,11 @@ from flask_server import create_app
 from streaming_hub.logs import Gate
 from streaming_hub.server import server as server_module
 from streaming_hub.server.headers import MAX_FIELDS, MAX_HEAD, MAX_LINE
-from streaming_hub.server.server import MAX_BODY, Server, listen
-from streaming_hub.services import services_of
+from streaming_hub.server.listening import listen
+from streaming_hub.server.server import MAX_BODY, Server
 from streaming_hub.settings import Settings
 from streaming_hub.stream.writer import Writer
+from streaming_hub.web.current import services_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -129,6 +129,6 @@ def open_stream(port: int, query: str = "", *, version: str = "1.1", **headers: 
     """Open a stream and wait until the server has counted it in."""
     answer = ask(port, request_bytes("GET", f"/api/stream{query}", version=version, **headers))
     assert answer.status == 200, answer.rest()
-    if answer.headers["content-type"] == "text/event-stream":
+    if answer.headers["content-type"] == "text/event-stream; charset=utf-8":
         answer.until(bool)
     return answer

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULTS = {
-    "STREAM_HOST": "127.0.0.1",
+    "STREAM_HOST": None,
     "STREAM_PORT": 5000,
     "STREAM_HISTORY": "sqlite:///data/events.db",
     "STREAM_HISTORY_MAX_EVENTS": 100_000,
@@ -184,6 +184,56 @@ def test_the_environment_wins_over_env_local_over_env(tmp_path: Path) -> None:
     found = load({"STREAM_PORT": "3"}, tmp_path)
     assert (found.port, found.heartbeat, found.queue_size, found.agent) == (3, 2.0, 1, {"AGENT_VOICE": "x"})
     assert load({"STREAM_PORT": "3"}, tmp_path, port=4).port == 4
+
+
+@pytest.mark.parametrize("quote", ['"', "'"])
+@pytest.mark.parametrize(
+    "name",
+    ["STREAM_PORT", "STREAM_PUBLISH_KEYS", "STREAM_JWT_SECRET", "OPENAI_API_KEY", "AGENT_INSTRUCTIONS"],
+)
+def test_quotes_that_docker_passes_on_are_refused_by_name_and_not_shown(name: str, quote: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name}: there are quotes around its value") as caught:
+        parse({name: f"{quote}hunter2{'x' * 40}{quote}"})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_quote_at_one_end_is_a_part_of_the_value() -> None:
+    assert parse({"OPENAI_API_KEY": '"abc', "LIVEKIT_API_KEY": "it's"}).openai_api_key == '"abc'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "STREAM_PUBLISH_KEYS=a,hunter2 # ours",
+        "STREAM_JWT_SECRET=0123456789012345678901234567890123 #hunter2",
+        "OPENAI_API_KEY=sk-hunter2 # of work",
+        "AGENT_INSTRUCTIONS=Take hunter2's order #5 politely.",
+    ],
+)
+def test_what_may_be_a_comment_or_a_part_of_the_value_is_refused(tmp_path: Path, line: str) -> None:
+    (tmp_path / ".env").write_text(f"# first\n{line}\n")
+    with pytest.raises(SettingsError, match=r"^\.env, line 2: what follows # in [A-Z_]+ may be") as caught:
+        load({}, tmp_path)
+    assert "hunter2" not in str(caught.value)
+    name = line.partition("=")[0]
+    load({name: "x" * 40}, tmp_path)  # the environment's own is in force
+
+
+def test_what_can_only_be_a_comment_is_one(tmp_path: Path) -> None:
+    text = "STREAM_PORT=81 # ours\nSTREAM_CORS_ORIGINS=https://a.example # ours\nOTHER=a # b\n"
+    (tmp_path / ".env").write_text(text + 'OPENAI_API_KEY="a # b" # c\nLIVEKIT_API_SECRET=a#b\n')
+    settings = load({}, tmp_path)
+    assert (settings.port, settings.cors_origins) == (81, ("https://a.example",))
+    assert (settings.openai_api_key, settings.livekit_api_secret) == ("a # b", "a#b")
+    assert settings.doubts == ()
+
+
+def test_what_other_programs_expand_is_taken_as_written_and_told(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("SECRET=hunter2\nLIVEKIT_API_SECRET=${SECRET}\nOTHER=${SECRET}\n")
+    settings = load({"SECRET": "hunter3"}, tmp_path)
+    assert settings.livekit_api_secret == "${SECRET}"
+    (doubt,) = settings.doubts
+    assert doubt.startswith(".env, line 2: LIVEKIT_API_SECRET has a ${...}")
 
 
 def test_each_instance_has_an_agent_dict_of_its_own() -> None:

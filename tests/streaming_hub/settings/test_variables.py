@@ -24,12 +24,12 @@ KNOWN = {
 def test_the_environment_wins_over_env_local_over_env(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("A=1\nB=1\nC=1\n")
     (tmp_path / ".env.local").write_text("export A=2\nB='2' # why\n")
-    assert read(tmp_path, {"A": "3", "B": " "}) == {"A": "3", "B": "2", "C": "1"}
+    assert read(tmp_path, {"A": "3", "B": " "}) == ({"A": "3", "B": "2", "C": "1"}, {})
 
 
 def test_a_file_as_windows_writes_it(tmp_path: Path) -> None:
     (tmp_path / ".env.local").write_bytes("STREAM_PORT=1\r\nB=ü\r\n".encode("utf-8-sig"))
-    assert read(tmp_path, {}) == {"STREAM_PORT": "1", "B": "ü"}
+    assert read(tmp_path, {}) == ({"STREAM_PORT": "1", "B": "ü"}, {})
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,34 @@ def test_a_quote_that_is_not_closed_is_told(tmp_path: Path, text: str, line: int
 
 def test_a_quoted_value_may_go_over_lines(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text('A="one\ntwo"\nB=2\n')
-    assert read(tmp_path, {}) == {"A": "one\ntwo", "B": "2"}
+    assert read(tmp_path, {}).values == {"A": "one\ntwo", "B": "2"}
+
+
+def test_what_dotenv_would_change_is_taken_as_written_and_noted(tmp_path: Path) -> None:
+    text = "A=1\n\nB=${A}/x\nC='${A}'\nD=$A\nE=p${A:-2}#q\nexport F = a b\t# why\nG='a # b' # c\nH=#x\nI=\n"
+    (tmp_path / ".env").write_text(text + 'J="a\\"b # c"\nK=1 # gone\n')
+    (tmp_path / ".env.local").write_text("K=2\nL=3 # hidden\n")
+    values, remarks = read(tmp_path, {"L": "4"})
+    assert values == {
+        "A": "1",
+        "B": "${A}/x",
+        "C": "${A}",
+        "D": "$A",
+        "E": "p${A:-2}#q",
+        "F": "a b",
+        "G": "a # b",
+        "H": "#x",
+        "I": "",
+        "J": 'a"b # c',
+        "K": "2",
+        "L": "4",
+    }
+    assert remarks == {
+        "B": (".env, line 3", None, True),
+        "C": (".env, line 4", None, True),
+        "E": (".env, line 6", None, True),
+        "F": (".env, line 7", "a b\t# why", False),
+    }
 
 
 def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:

@@ -663,4 +663,4 @@ class Delivery(RuleBasedStateMachine):
 
 
 TestDelivery = Delivery.TestCase
-TestDelivery.settings = hypothesis_settings(max_examples=100, stateful_step_count=40)
+TestDelivery.settings = hypothesis_settings(stateful_step_count=40)

@@ -60,7 +60,7 @@ class TestHead:
         answer = open_stream(server.port)
         assert answer.version == "HTTP/1.1"
         assert answer.chunked
-        assert answer.headers["content-type"] == "text/event-stream"
+        assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert answer.headers["cache-control"] == "no-store, no-transform"
         assert answer.headers["x-accel-buffering"] == "no"
         assert "content-length" not in answer.headers
@@ -78,7 +78,7 @@ class TestHead:
     def test_head_answers_at_once_with_the_streams_headers(self, server: ServerProcess, version: str) -> None:
         answer = ask(server.port, request_bytes("HEAD", "/api/stream", version=version, Connection="close"))
         assert answer.status == 200
-        assert answer.headers["content-type"] == "text/event-stream"
+        assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert answer.headers["cache-control"] == "no-store, no-transform"
         assert answer.headers.get("content-length", "") != "0"
         answer.chunked = False
@@ -322,6 +322,33 @@ class TestSnapshot:
         assert "hello" in json.dumps(found[1]["rooms"])
         assert [room["room"] for room in found[1]["rooms"]] == ["talk"]
         assert found[1]["_id"] is None
+
+    def test_many_rooms_come_in_several_events_before_any_other(
+        self, start_server: Callable[..., ServerProcess]
+    ) -> None:
+        server = start_server(STREAM_HISTORY="memory://").wait_until_up()
+        rooms = [f"many-{number}" for number in range(120)]
+        for room in rooms:
+            line = {"type": "transcript", "room": room, "role": "user", "is_final": True, "text": "x" * 200}
+            server.post([{**line, "segment_id": f"s{number}"} for number in range(50)])
+        query = "&".join(f"room={room}" for room in rooms[:99])
+        answer = open_stream(server.port, f"?snapshot=1&{query}")
+        server.post({"type": "note", "room": "many-0"})
+        found = answer.until_type("note")
+        found = [frame for frame in found if frame["type"] != "heartbeat"]
+        parts = found[1:-1]
+        assert [frame["type"] for frame in found] == ["connected", *["snapshot"] * len(parts), "note"]
+        assert [part["part"] for part in parts] == list(range(1, len(parts) + 1))
+        assert [part["more"] for part in parts] == [True] * (len(parts) - 1) + [False]
+        assert len(parts) > 3
+        assert {part["as_of"] for part in parts} == {found[0]["cursor"]}
+        assert [room["room"] for part in parts for room in part["rooms"]] == rooms[98::-1]
+        assert all(len(room["transcript"]) == 50 for part in parts for room in part["rooms"])
+
+    def test_mistaken_filters_are_told(self, server: ServerProcess) -> None:
+        first = open_stream(server.port, "?room=a+b&type=x,y").frames()[0]
+        assert [sentence[:5] for sentence in first["warnings"]] == ["room=", "type="]
+        assert "warnings" not in open_stream(server.port, "?room=a").frames()[0]
 
     def test_a_reset_comes_before_it(self, server: ServerProcess) -> None:
         publish(server, 1)

@@ -11,7 +11,7 @@ import pytest
 from streaming_hub.events import posted
 from streaming_hub.events.interest import EVERYTHING
 from streaming_hub.services import LOOK_UPS
-from streaming_hub.web import services_of
+from streaming_hub.web.current import services_of
 from tests.streaming_hub.server.wire import PATIENCE
 
 if TYPE_CHECKING:
@@ -92,15 +92,18 @@ def test_a_stop_that_begins_while_a_replay_is_looked_up_is_told(
 def test_few_replays_are_looked_up_at_once(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = services_of(app)
     most = under_way = 0
-    counting, too_many = threading.Lock(), threading.Event()
+    counting, all_in, too_many = threading.Lock(), threading.Event(), threading.Event()
 
     def look_up(*_arguments: Any) -> None:
         nonlocal most, under_way
         with counting:
             under_way += 1
             most = max(most, under_way)
+            if most == LOOK_UPS:
+                all_in.set()
             if most > LOOK_UPS:
                 too_many.set()
+        all_in.wait(PATIENCE)
         too_many.wait(0.1)
         with counting:
             under_way -= 1

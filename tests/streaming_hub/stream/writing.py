@@ -21,6 +21,7 @@ from streaming_hub.stream import disk, sockets, writer
 from streaming_hub.stream.erasing import erase
 from streaming_hub.stream.hub import Hub, Wait
 from streaming_hub.stream.writer import Writer
+from tests.processes import open_files
 from tests.streaming_hub.making import (
     NOW,
     frames,
@@ -434,7 +435,7 @@ def who_leaves_while_it_waits_for_its_turn_is_gone() -> None:
     (stayed, left) = house.hub.subscribers()
     assert left.position == 2 * MOST_SCANNED
     one.close()
-    house.writer._on_ready()
+    house.writer._hang_up(left.stream)
     assert house.hub.subscribers() == [stayed]
     gevent.sleep(0.05)
     assert [list(group.live) for group in house.hub.audience.groups()] == [[stayed]]
@@ -469,7 +470,7 @@ def nothing_is_left_of_readers_that_came_and_went() -> None:
             until(lambda: len(house.writer) == 0)
         gc.collect()
         greenlets = sum(isinstance(one, gevent.Greenlet) for one in gc.get_objects())
-        return len(list(Path("/proc/self/fd").iterdir())), greenlets
+        return open_files(), greenlets
 
     house = House()
     before = rounds()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import jwt
 
 from flask_server import create_app
-from streaming_hub.services import services_of
 from streaming_hub.settings import Settings
+from streaming_hub.web.current import services_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,9 @@ import pytest
 
 from flask_server import create_app
 from streaming_hub.logs import Gate
-from streaming_hub.services import REFUSALS_TOLD_PER_SECOND, services_of
+from streaming_hub.services import REFUSALS_TOLD_PER_SECOND
 from streaming_hub.settings import RateLimit, Settings
+from streaming_hub.web.current import services_of
 from tests.streaming_hub.web.calling import (
     FAR,
     JWT_SECRET,

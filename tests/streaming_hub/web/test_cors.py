@@ -87,11 +87,18 @@ def test_a_page_from_disk_reads_while_all_is_open_and_never_operates(cors_origin
         assert allowed({"cors_origins": cors_origins}, "null", path) is None
 
 
+SENT = (
+    *("authorization", "last-event-id", "cache-control", "x-api-key", "idempotency-key", "content-type"),
+    *("traceparent", "tracestate", "baggage", "sentry-trace", "x-requested-with", "x-request-id", "pragma"),
+)
+"""What clients send, and what tracing and request libraries add by themselves."""
+
+
 def preflight(path: str, origin: str, method: str, **settings: Any) -> Any:
     headers = {
         "Origin": origin,
         "Access-Control-Request-Method": method,
-        "Access-Control-Request-Headers": "authorization,last-event-id,cache-control,x-api-key,idempotency-key",
+        "Access-Control-Request-Headers": ",".join(SENT),
     }
     return ask(hub(**settings), "OPTIONS", path, headers=headers)
 
@@ -111,11 +118,27 @@ def test_a_preflight_needs_no_credential_and_allows_what_clients_send(path: str,
     assert answer.headers["Access-Control-Allow-Origin"] == "http://localhost:3000"
     assert method in answer.headers["Access-Control-Allow-Methods"]
     granted = answer.headers["Access-Control-Allow-Headers"].replace(" ", "").split(",")
-    assert set(granted) == {"authorization", "last-event-id", "cache-control", "x-api-key", "idempotency-key"}
+    assert set(granted) == set(SENT)
     assert "Access-Control-Allow-Credentials" not in answer.headers
     refused = preflight(path, "https://evil.example", method)
     assert "Access-Control-Allow-Methods" not in refused.headers
     assert refused.headers["Vary"] == "Origin"
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_only_an_origin_that_is_listed_by_name_may_send_credentials(path: str) -> None:
+    def credentials(origin: str, **settings: Any) -> str | None:
+        with ask(hub(**settings), "GET", path, headers={"Origin": origin}) as answer:
+            found: str | None = answer.headers.get("Access-Control-Allow-Credentials")
+            assert found is None or answer.headers["Access-Control-Allow-Origin"] == origin
+            return found
+
+    assert credentials("https://app.example.com", cors_origins=LISTED) == "true"
+    assert credentials("null", cors_origins=LISTED) is None
+    assert credentials("https://evil.example", cors_origins=LISTED) is None
+    assert credentials("http://localhost:3000") is None
+    answer = preflight(path, "https://app.example.com", "GET", cors_origins=LISTED)
+    assert answer.headers["Access-Control-Allow-Credentials"] == "true"
 
 
 def test_a_page_from_disk_gets_no_leave_to_erase() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streaming_hub.access import ANONYMOUS, VIEWER, Grant
+from streaming_hub.access import ANONYMOUS, Grant
 from streaming_hub.access.address import Client
 from streaming_hub.access.limits import (
     OFF_LOOPBACK,
@@ -16,8 +16,9 @@ from streaming_hub.access.limits import (
     Limits,
 )
 from streaming_hub.errors import TooMany
-from streaming_hub.services import services_of
+from streaming_hub.events.views import VIEWER
 from streaming_hub.settings import RateLimit, Settings
+from streaming_hub.web.current import services_of
 from tests.streaming_hub.web.calling import (
     FAR,
     KEYS,

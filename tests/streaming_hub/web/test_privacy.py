@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from streaming_hub.services import services_of
+from streaming_hub.web.current import services_of
 from tests.streaming_hub.making import frames
 from tests.streaming_hub.server.wire import (
     PATIENCE,

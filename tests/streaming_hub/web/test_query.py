@@ -7,7 +7,8 @@ import pytest
 from streaming_hub.access import ALL_SCOPES
 from streaming_hub.errors import BadRequest
 from streaming_hub.web import query
-from streaming_hub.web.openapi import describe
+from streaming_hub.web.openapi.describe import describe
+from tests.streaming_hub.web.calling import ask, hub
 
 DOCUMENT = describe(ALL_SCOPES)
 
@@ -15,6 +16,44 @@ DOCUMENT = describe(ALL_SCOPES)
 def test_what_thousands_ask_for_is_read_once() -> None:
     assert query.of_stream("room=a&room=b") is query.of_stream("room=a&room=b")
     assert query.of_stream("room=a&room=b").interest.rooms == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("room=call-_+15551234567", "room='call-_ 15551234567': a + in a URL means a space"),
+        ("type=a,b", "type='a,b' is one value, with a comma in it"),
+        ("room=a%2Cb", "room='a,b' is one value"),
+        ("participant=", "participant='' is empty"),
+        ("type=error%20", "type='error ' is not the name of a type"),
+        ("type=%22error%22", "is not the name of a type"),
+        ("session_id=%20s", "has a space at one end"),
+        ("ticket=t&room=a+b", "room='a b': a + in a URL"),
+    ],
+)
+def test_a_filter_that_looks_like_a_mistake_is_told(text: str, part: str) -> None:
+    (sentence,) = query.of_stream(text).warnings
+    assert part in sentence
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "room=call-_%2B15551234567",
+        "room=two%20words",
+        "type=a&type=b",
+        "type=x.y:z-1",
+        "last_event_id=a+b",
+        "q=,",
+    ],
+)
+def test_a_filter_that_may_be_meant_is_not(text: str) -> None:
+    assert query.of_stream(text).warnings == []
+
+
+def test_ten_mistakes_are_told_at_most() -> None:
+    assert len(query.of_stream("&".join(["type=a,b"] * 30)).warnings) == 10
 
 
 def test_what_the_description_names_is_not_ignored() -> None:
@@ -35,3 +74,9 @@ def test_a_part_is_refused_when_it_is_looked_at() -> None:
     for _ in range(2):
         with pytest.raises(BadRequest, match="replay='x'"):
             _ = asked.replay
+
+
+def test_a_page_of_stored_events_tells_mistaken_filters_too() -> None:
+    found = ask(hub(), "GET", "/api/events?room=a+b&type=x").get_json()
+    assert [sentence[:12] for sentence in found["warnings"]] == ["room='a b': "]
+    assert "warnings" not in ask(hub(), "GET", "/api/events?room=a%20b").get_json()

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from streaming_hub.access import VIEW_OF_TYPE
 from streaming_hub.events import posted
 from streaming_hub.events.types import (
     COMMON,
@@ -16,6 +15,7 @@ from streaming_hub.events.types import (
     own_fields,
     summary,
 )
+from streaming_hub.events.views import VIEW_OF_TYPE
 
 
 def test_every_type_of_the_views_is_described() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from flask_server import create_app
 from streaming_hub.errors import Unavailable
-from streaming_hub.services import Services, services_of
 from streaming_hub.settings import Settings
+from streaming_hub.web.current import services_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
     from streaming_hub.events.posted import Event
+    from streaming_hub.services import Services
     from streaming_hub.stream.hub import Receipt
 
 STARTED = {"type": "session_started", "session_id": "s1", "room": "hall"}

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flask_server import create_app
-from streaming_hub.services import services_of
 from streaming_hub.settings import Settings
+from streaming_hub.web.current import services_of
 from tests.streaming_hub.livekit.signed import (
     KEY,
     SECRET,

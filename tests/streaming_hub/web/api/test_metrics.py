@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from streaming_hub.services import services_of
 from streaming_hub.stream.counters import MAX_TYPES, OTHER_TYPES
 from streaming_hub.stream.writer import Stats
+from streaming_hub.web.current import services_of
 from tests.streaming_hub.web.calling import ask, hub, read
 
 if TYPE_CHECKING:

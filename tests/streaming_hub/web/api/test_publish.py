@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streaming_hub.web import services_of
+from streaming_hub.web.current import services_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

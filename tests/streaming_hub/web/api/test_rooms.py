@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streaming_hub.web import services_of
+from streaming_hub.web.current import services_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -221,7 +221,7 @@ def test_the_test_clients_stream_is_the_same_body(client: FlaskClient) -> None:
     """Where no socket can be had, a generator serves the same frames."""
     ids = post(client, {}, {})
     answer = client.get(f"/api/stream?last_event_id={ids[0]}", buffered=False)
-    assert answer.headers["Content-Type"] == "text/event-stream"
+    assert answer.headers["Content-Type"] == "text/event-stream; charset=utf-8"
     iterator = iter(answer.response)
     assert b'"type":"connected"' in next(iterator)
     assert next(iterator).startswith(f"id: {ids[1]}\ndata: ".encode())

@@ -1,6 +1,16 @@
 """The description of the API: it names every route, fits what is really sent, and holds together.
 
 Covers streaming_hub.events.types.snapshot and streaming_hub.web.api.answer_types, by way of HTTP.
+
+Covers streaming_hub.web.openapi.agents, .describe, .endpoint, .livekit, .publishing, .reading and .server:
+`streaming_hub.web.openapi.agents`
+`streaming_hub.web.openapi.archive`
+`streaming_hub.web.openapi.describe`
+`streaming_hub.web.openapi.endpoint`
+`streaming_hub.web.openapi.livekit`
+`streaming_hub.web.openapi.publishing`
+`streaming_hub.web.openapi.reading`
+`streaming_hub.web.openapi.server`.
 """
 
 from __future__ import annotations
@@ -21,7 +31,7 @@ from streaming_hub.access import (
     PUBLISH,
 )
 from streaming_hub.events.types import TYPES
-from streaming_hub.web.openapi import ENDPOINTS, describe
+from streaming_hub.web.openapi.describe import ENDPOINTS, describe
 from streaming_hub.web.openapi.document import ERRORS, errors_of, openapi_path
 from streaming_hub.web.openapi.page import curl
 from streaming_hub.web.openapi.schemas import name_of_event

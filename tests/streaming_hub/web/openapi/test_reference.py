@@ -15,7 +15,7 @@ import pytest
 
 from docs.tools import make_events
 from streaming_hub.events.types import TYPES
-from streaming_hub.web.openapi import ENDPOINTS
+from streaming_hub.web.openapi.describe import ENDPOINTS
 from streaming_hub.web.openapi.document import openapi_path
 from streaming_hub.web.openapi.page import page
 from tests.streaming_hub.web.openapi.test_document import DOCUMENT

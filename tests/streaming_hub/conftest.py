@@ -8,7 +8,7 @@ import pytest
 
 from flask_server import create_app
 from streaming_hub.settings import Settings
-from streaming_hub.web import services_of
+from streaming_hub.web.current import services_of
 from tests.streaming_hub.web.server import ServerProcess
 
 if TYPE_CHECKING:

@@ -1,0 +1,90 @@
+"""Why a session ends: LiveKit's reasons in words, and what this process knows about its own end. No I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from livekit import rtc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Reason = rtc.DisconnectReason
+
+PARTICIPANT_LOST = "participant_lost"
+ROOM_DISCONNECTED = "room_disconnected"
+
+_BROKEN = frozenset({Reason.STATE_MISMATCH, Reason.CONNECTION_TIMEOUT, Reason.SIGNAL_CLOSE})
+"""Reasons that mean a broken connection."""
+
+_LEFT = {
+    Reason.CLIENT_INITIATED: "participant_disconnected",
+    **dict.fromkeys(_BROKEN, PARTICIPANT_LOST),
+}
+_CLOSED = {
+    # LiveKit closes a room by itself after its last participant has left
+    Reason.ROOM_CLOSED: "participant_disconnected",
+    Reason.PARTICIPANT_REMOVED: "agent_removed",
+    # the SDK gives no reason for a room that it could not reach again
+    Reason.UNKNOWN_REASON: ROOM_DISCONNECTED,
+    **dict.fromkeys(_BROKEN, ROOM_DISCONNECTED),
+}
+
+
+def livekit_name(reason: int | None) -> str:
+    """Return LiveKit's name of a disconnect reason in lower case, such as `user_rejected`.
+
+    Args:
+        reason: A value of `rtc.DisconnectReason`, also one newer than the installed SDK; None: not given.
+    """
+    try:
+        return Reason.Name(reason or Reason.UNKNOWN_REASON).lower()  # type: ignore[arg-type]  # also a newer one
+    except ValueError:
+        return f"disconnect_reason_{reason}"
+
+
+def why_left(reason: int | None) -> str:
+    """Return why a session ends after its user left the room: a word of ours, or LiveKit's own."""
+    return _LEFT.get(reason or Reason.UNKNOWN_REASON) or livekit_name(reason)  # type: ignore[call-overload]
+
+
+def why_closed(reason: int | None) -> str | None:
+    """Return why a session ends after the agent left the room; None if the agent left by itself."""
+    if reason == Reason.CLIENT_INITIATED:
+        return None
+    return _CLOSED.get(reason or Reason.UNKNOWN_REASON) or livekit_name(reason)  # type: ignore[call-overload]
+
+
+class _Ending:
+    """Whom to ask why the sessions of this process are about to end."""
+
+    def __init__(self) -> None:
+        self.ask: Callable[[], str | None] = lambda: None
+
+
+_ending = _Ending()
+
+
+def announce_end(reason: str) -> None:
+    """Give the sessions of this process the reason for their `session_ended`: it is about to end.
+
+    It holds for sessions that are attached afterwards, too: a job may just be starting.
+
+    Args:
+        reason: For example `agent_stopped`.
+    """
+    ask_for_end(lambda: reason)
+
+
+def ask_for_end(reason: Callable[[], str | None]) -> None:
+    """Have the sessions of this process ask why they end, where another process knows.
+
+    Args:
+        reason: Asked at every event; returns what `announce_end` takes, or None while nothing is known.
+    """
+    _ending.ask = reason
+
+
+def known_end() -> str | None:
+    """Return the reason announced for this process's sessions, if there is one."""
+    return _ending.ask()

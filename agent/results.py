@@ -1,0 +1,93 @@
+"""What a tool returned: LiveKit's tool events carry only its `str()`.
+
+Touches one private name of livekit-agents (1.8.9), the table of running tools; where a later version lacks it,
+the text of LiveKit's own event is used. A test fails when that name goes. No I/O.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from livekit.agents import Agent, llm
+from livekit.agents.voice import tool_executor
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from livekit.agents import AgentSession
+    from livekit.agents.voice import events as lk
+
+MAX_CALLS = 256
+SEVERAL_AGENTS = "the tool returned more than one agent"
+"""What LiveKit's model is told then; nobody takes over."""
+
+
+@dataclass(frozen=True)
+class Returned:
+    """A finished tool call's result.
+
+    Attributes:
+        output: What the tool returned, without an agent to hand over to.
+        handoff: The id of that agent, if there is one.
+    """
+
+    output: Any
+    handoff: str | None = None
+
+
+class Results:
+    """The results of one session's tool calls, by call id."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, asyncio.Task[Any]] = {}
+
+    def note(self, session: AgentSession[Any], update: Any) -> Returned | None:
+        """Follow a tool's lifecycle.
+
+        Args:
+            session: The session that the tool runs in.
+            update: The `update` of a `ToolExecutionUpdatedEvent`.
+
+        Returns:
+            The result with a call's end; None before, for a call that failed, or where it is not known.
+        """
+        if update.type == "tool_call_started":
+            self._start(session, update)
+        elif update.type == "tool_call_ended":
+            return self._end(update)
+        return None
+
+    def _start(self, session: AgentSession[Any], update: lk.ToolCallStarted) -> None:
+        call_id = update.function_call.call_id
+        tasks = getattr(tool_executor, "_RunningTasks", {}).get(session, {})
+        task = getattr(tasks.get(call_id), "exe_task", None)
+        if task is not None:
+            while len(self._running) >= MAX_CALLS:
+                del self._running[next(iter(self._running))]
+            self._running[call_id] = task
+
+    def _end(self, update: lk.ToolCallEnded) -> Returned | None:
+        task = self._running.pop(update.call_id, None)
+        if task is None or update.status != "done" or not task.done() or task.cancelled() or task.exception():
+            return None
+        return split(task.result())
+
+
+def split(value: Any) -> Returned | None:
+    """Separate what a tool returned from the agent it hands over to, as LiveKit does; None for a failure."""
+    if isinstance(value, BaseException):
+        return None
+    if isinstance(value, Agent):
+        return Returned(None, value.id)
+    handoff = None
+    if isinstance(value, tuple | list | set | frozenset):
+        agents = [item for item in value if isinstance(item, Agent)]
+        if agents:
+            rest = [item for item in value if not isinstance(item, Agent)]
+            handoff, value = agents[0].id, rest[0] if len(rest) == 1 else rest or None
+            if len(agents) > 1:
+                return Returned(SEVERAL_AGENTS)
+    if isinstance(value, llm.ToolResult):
+        value = value.output
+    return Returned(value, handoff)

@@ -1,0 +1,55 @@
+"""The way to the hub: which proxy and which certificate authorities, as users of `requests` set them.
+
+Reads the environment (on Windows and macOS also the system's proxy settings) when it is called. The poster calls it
+once: a session would read it again for every POST, for an eighth of the POST's CPU.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import requests
+
+
+class Route(NamedTuple):
+    """What a request is sent with.
+
+    Attributes:
+        proxies: Proxy URLs by scheme, as `requests` takes them; empty for a direct connection.
+        verify: Path of a file or folder with certificate authorities; True: those of `certifi`.
+    """
+
+    proxies: dict[str, str]
+    verify: bool | str
+
+
+def route_to(url: str) -> Route:
+    """Return the proxies and certificate authorities for a URL.
+
+    HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE mean what they mean to
+    `requests`; SSL_CERT_FILE, which OpenSSL and httpx read, is used where neither bundle is set. A loopback
+    address is never asked of a proxy: there it would be another machine.
+
+    Args:
+        url: Where requests go.
+    """
+    with requests.Session() as session:
+        found = session.merge_environment_settings(url, {}, None, None, None)
+    verify = found["verify"]
+    if not isinstance(verify, str):
+        verify = os.environ.get("SSL_CERT_FILE") or True
+    return Route({} if is_loopback(url) else dict(found["proxies"]), verify)
+
+
+def is_loopback(url: str) -> bool:
+    """Say whether a URL's host is this machine: `localhost`, a name below it, or a loopback address."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False

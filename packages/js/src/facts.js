@@ -1,0 +1,246 @@
+/**
+ * What is kept of the rooms' events, so that their present state can be read at any time.
+ *
+ * The twin of the hub's own room state, fact for fact: for each key of a family the newest event's value, and the
+ * places of the last transcript events, which give the order of the lines. Plain JSON throughout, so a conversation
+ * can be stored, sent and cloned. Facts are ordered by arrival (`n`), which also holds across a new history's numbers.
+ *
+ * @module
+ */
+
+/** @typedef {import('./types.js').HubEvent} HubEvent */
+/** @typedef {import('./types.js').RoomState} RoomState */
+/** @typedef {[key: string, n: number, value: any]} Fact */
+/**
+ * @typedef {object} View What is known of one room.
+ * @property {string} epoch The history that `seq` belongs to.
+ * @property {number} seq Sequence number of its newest event.
+ * @property {number | null} updated That event's timestamp.
+ * @property {boolean} viewer Whether tools are hidden from this reader.
+ * @property {[n: number[], key: string[]]} order Transcript events, oldest first.
+ * @property {Record<string, Fact[]>} families Oldest first.
+ */
+/**
+ * @typedef {object} Facts
+ * @property {string} epoch The history that the numbers belong to.
+ * @property {number} head The highest sequence number seen.
+ * @property {number} as_of Where the newest snapshot stands.
+ * @property {number} n Counts what has been taken in.
+ * @property {Readonly<Record<string, View>>} rooms
+ */
+
+/** Entries kept of a family, where it is not 20 as for what is kept by session. */
+const SIZES = /** @type {Record<string, number>} */ ({
+  segment: 50,
+  tool: 10,
+  tool_end: 10,
+  mention: 200,
+  role: 200,
+  member: 200,
+  voice: 200,
+  turn: 1,
+  finished: 1,
+});
+/** Transcript events whose place is remembered. */
+const ORDER = 1000;
+
+/**
+ * The field if it is a string that is not empty: events may carry any value in any field.
+ *
+ * @param {HubEvent} event
+ * @param {string} field
+ * @returns {string | null}
+ */
+export const textOf = (event, field) => {
+  const value = event[field];
+  return typeof value === 'string' && value ? value : null;
+};
+
+/**
+ * A family's key.
+ *
+ * @param {...(string | number | null)} parts
+ */
+export const keyOf = (...parts) => JSON.stringify(parts);
+
+/**
+ * Copy a view as far as `apply` changes it: families are replaced, never changed.
+ *
+ * @param {View} [view]
+ * @returns {View}
+ */
+export const copyView = (view) => ({
+  ...(view ?? { epoch: '', seq: 0, updated: null, viewer: false, order: [[], []] }),
+  families: { ...view?.families },
+});
+
+/**
+ * @param {View} view
+ * @param {string} family
+ * @param {string} key
+ * @param {number} n
+ * @param {any} [value]
+ */
+const put = ({ families }, family, key, n, value = null) => {
+  /** @type {Fact[]} */
+  const kept = [...(families[family] ?? []).filter((fact) => fact[0] !== key), [key, n, value]];
+  families[family] = kept.slice(-(SIZES[family] ?? 20));
+};
+
+/**
+ * Take in one event.
+ *
+ * @param {View} view A copy that may be changed.
+ * @param {HubEvent} event
+ * @param {number} n
+ */
+export function apply(view, event, n) {
+  /** @param {string} field */
+  const text = (field) => textOf(event, field);
+  /** @param {string} field */
+  const number = (field) => (typeof event[field] === 'number' ? event[field] : null);
+  const type = text('type') ?? '';
+  const session = text('session_id');
+  const who = text('participant');
+  const [, voice, what] = /^(agent|user)_(speech_started|speech_finished|state)$/.exec(type) ?? [];
+  // Whose voice or state it is, where the event does not say so itself.
+  const role = text('role') ?? voice ?? null;
+  const call = text('call_id');
+
+  /**
+   * @param {string} family
+   * @param {string} key
+   * @param {any} [value]
+   */
+  const note = (family, key, value) => put(view, family, key, n, value);
+
+  /** @param {unknown} ends */
+  const noteTurn = (ends) => {
+    const turn = text('turn_id');
+    if (turn === null) return;
+    if (ends) note('turn_end', keyOf(session, turn));
+    else note('turn', '', [session, turn]);
+  };
+
+  /**
+   * @param {string} family
+   * @param {string[]} fields
+   */
+  const noteTool = (family, fields) => {
+    view.viewer = false;
+    const known = fields.filter((field) => Object.hasOwn(event, field)).map((field) => [field, event[field]]);
+    if (call !== null) note(family, keyOf(session, call), Object.fromEntries(known));
+  };
+
+  view.updated = number('timestamp') ?? view.updated;
+  if (session !== null) note('session', keyOf(session));
+  if (who !== null) {
+    if (type === 'participant_joined' || type === 'participant_left') note('member', keyOf(who), type.endsWith('joined'));
+    else note('mention', keyOf(who), session);
+    if (role !== null) note('role', keyOf(who), role);
+  }
+  if (type === 'transcript') {
+    const segment = text('segment_id');
+    const key = segment === null ? keyOf(n) : keyOf(session, who, segment);
+    const is_final = event.is_final !== false;
+    note('segment', key, {
+      segment_id: segment,
+      role,
+      participant: who,
+      text: text('text') ?? '',
+      is_final,
+      interrupted: event.interrupted === true,
+      turn_id: text('turn_id'),
+      session_id: session,
+      timestamp: number('timestamp'),
+    });
+    const [numbers, keys] = view.order;
+    view.order = [[...numbers, n].slice(-ORDER), [...keys, key].slice(-ORDER)];
+    noteTurn(role === 'agent' && is_final);
+  } else if (what === 'state') {
+    forgetGuesses(view, type);
+    note(type, keyOf(session), text('state'));
+  } else if (voice) {
+    const speaks = what === 'speech_started';
+    forgetGuesses(view, 'voice', voice, who);
+    note('voice', keyOf(voice, session, who), speaks);
+    noteTurn(voice === 'agent' && !speaks);
+  } else if (type === 'session_started') {
+    if (session !== null) note('started', keyOf(session), number('timestamp'));
+  } else if (type === 'session_ended') note('ended', keyOf(session), [number('timestamp'), text('reason')]);
+  else if (type === 'room_finished') note('finished', '');
+  else if (type === 'tool_call_started') noteTool('tool', ['name', 'arguments', 'turn_id', 'timestamp']);
+  else if (type === 'tool_call_finished') {
+    noteTool('tool_end', ['name', 'turn_id', 'status', 'output', 'duration', 'timestamp']);
+  }
+}
+
+/**
+ * Facts that give a room's state again, to go on from a snapshot.
+ *
+ * A state does not say in which session somebody speaks or which one an agent's state belongs to. These are taken to
+ * be of the open session, and yield to the first event that knows better (`forgetGuesses`).
+ *
+ * @param {RoomState} room
+ * @param {string} epoch
+ * @param {number} n All facts are put shortly before it.
+ * @returns {View}
+ */
+export function viewOf(room, epoch, n) {
+  const view = { ...copyView(), epoch, seq: room.last_seq, updated: room.updated, viewer: !room.tools };
+  let at = n - 1;
+  /**
+   * @param {string} family
+   * @param {string} key
+   * @param {any} [value]
+   */
+  const note = (family, key, value) => put(view, family, key, (at += 1 / 4096), value);
+  const open = room.sessions.filter(({ ended }) => ended === undefined).at(-1);
+  const session = (room.turn ?? open)?.session_id ?? null;
+  for (const line of room.transcript) {
+    const { segment_id, session_id, participant } = line;
+    const key = segment_id === null ? keyOf(at) : keyOf(session_id, participant, segment_id);
+    note('segment', key, line);
+    view.order[0].push(at);
+    view.order[1].push(key);
+  }
+  for (const { session_id, started, ended, reason } of room.sessions) {
+    const key = keyOf(session_id);
+    note('session', key);
+    if (started !== null) note('started', key, started);
+    if (ended !== undefined) note('ended', key, [ended, reason]);
+  }
+  for (const { session_id, call_id, started, finished, ...rest } of room.tools ?? []) {
+    const key = keyOf(session_id, call_id);
+    note('tool', key, { ...rest, timestamp: started });
+    if (rest.status !== 'running' || finished !== null) note('tool_end', key, { ...rest, timestamp: finished });
+  }
+  for (const { identity, role } of room.participants) {
+    note('mention', keyOf(identity), session);
+    if (role !== null) note('role', keyOf(identity), role);
+  }
+  for (const voice of room.speaking) {
+    const person = room.participants.find(({ identity }) => identity === voice);
+    const isRole = !person && /^(agent|user)$/.test(voice);
+    note('voice', keyOf(isRole ? voice : (person?.role ?? 'user'), session, isRole ? null : voice), true);
+  }
+  if (room.agent_state !== null) note('agent_state', keyOf(session), room.agent_state);
+  if (room.user_state !== null) note('user_state', keyOf(session), room.user_state);
+  if (room.turn) note('turn', '', [session, room.turn.turn_id]);
+  return view;
+}
+
+/**
+ * Forget a family's facts from a snapshot, whose place (`n`) is a fraction, that a newer event replaces.
+ *
+ * @param {View} view
+ * @param {string} family
+ * @param {string} [role] Of voices, those in this role only ...
+ * @param {string | null} [who] ... and, where it is a name, of this person.
+ */
+const forgetGuesses = ({ families }, family, role, who) => {
+  families[family] = (families[family] ?? []).filter(([key, n]) => {
+    const [of, , by] = JSON.parse(key);
+    return Number.isInteger(n) || (role && (of !== role || (who !== null && by !== who)));
+  });
+};

@@ -1,0 +1,31 @@
+/**
+ * What a stream hands out beside events, and what ends it.
+ *
+ * @module
+ */
+
+/** Stands where events are missing. */
+export class Gap {
+  /**
+   * @param {number | null} missed How many; null where that cannot be known.
+   * @param {string} reason The hub's word, such as `expired`; `not_read` where this client dropped them itself.
+   */
+  constructor(missed, reason) {
+    this.missed = missed;
+    this.reason = reason;
+  }
+}
+
+/** The server does not want this client; trying again would not help. */
+export class Refused extends Error {
+  /**
+   * @param {number} status HTTP's.
+   * @param {string} detail A sentence for people.
+   */
+  constructor(status, detail) {
+    super(detail);
+    this.name = 'Refused';
+    this.status = status;
+    this.detail = detail;
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * What was received and not yet handed out: the iteration's side of a stream.
+ *
+ * @module
+ */
+
+import { Gap } from './gap.js';
+
+/** Items that may wait for a reader; then no more bytes are read. */
+const MOST_WAITING = 500;
+
+/** @typedef {import('./types.js').HubEvent} HubEvent */
+/** @typedef {{ item: HubEvent | Gap, position: string | null }} Waiting */
+
+/**
+ * Items wait for the iteration, which takes all that came since the stream was opened. While nothing iterates,
+ * only the newest are kept, and an iteration that begins later gets a Gap with the number of the others.
+ *
+ * @param {(position: string | null) => void} onHandedOut Called with the position after each item.
+ * @param {() => void} onReturn Called when the reader leaves its loop.
+ */
+export function createInbox(onHandedOut, onReturn) {
+  /** @type {Waiting[]} */
+  let queue = [];
+  let dropped = 0;
+  let isRead = false;
+  let isOver = false;
+  /** @type {Error | undefined} */
+  let failure;
+  /** @type {{ resolve: (result: IteratorResult<HubEvent | Gap, undefined>) => void, reject: (error: Error) => void }[]} */
+  let readers = [];
+  /** @type {() => void} */
+  let onRoom = () => {};
+
+  /**
+   * @param {Waiting} waiting
+   * @returns {IteratorYieldResult<HubEvent | Gap>}
+   */
+  const handOut = ({ item, position }) => {
+    onHandedOut(position);
+    return { done: false, value: item };
+  };
+
+  return {
+    /**
+     * @param {HubEvent | Gap} item
+     * @param {string | null} position
+     */
+    push(item, position) {
+      const reader = readers.shift();
+      if (reader) {
+        reader.resolve(handOut({ item, position }));
+        return;
+      }
+      queue.push({ item, position });
+      if (isRead) return;
+      onHandedOut(position);
+      if (queue.length > MOST_WAITING) {
+        const first = queue.shift();
+        dropped += first?.item instanceof Gap ? 0 : 1;
+      }
+    },
+
+    /**
+     * Move the position on without an item, as soon as all before is handed out.
+     *
+     * @param {string} position
+     */
+    move(position) {
+      const last = queue.at(-1);
+      if (last) last.position = position;
+      if (!last || !isRead) onHandedOut(position);
+    },
+
+    /**
+     * Wait until the reader has taken enough.
+     *
+     * @returns {Promise<void> | undefined} Nothing where there is no need to wait.
+     */
+    room() {
+      if (!isRead || isOver || queue.length < MOST_WAITING) return undefined;
+      return new Promise((resolve) => (onRoom = resolve));
+    },
+
+    /**
+     * Without an error what waits is dropped; with one it is handed out before the error.
+     *
+     * @param {Error} [error]
+     */
+    end(error) {
+      if (isOver) return;
+      isOver = true;
+      failure = error;
+      if (!error) queue = [];
+      for (const { resolve, reject } of readers) error ? reject(error) : resolve({ done: true, value: undefined });
+      readers = [];
+      onRoom();
+    },
+
+    /** @returns {AsyncIterableIterator<HubEvent | Gap, undefined>} */
+    iterate() {
+      isRead = true;
+      return {
+        next() {
+          if (dropped) {
+            const item = new Gap(dropped, 'not_read');
+            dropped = 0;
+            return Promise.resolve({ done: false, value: item });
+          }
+          const first = queue.shift();
+          if (queue.length <= MOST_WAITING / 2) onRoom();
+          if (first) return Promise.resolve(handOut(first));
+          if (failure) return Promise.reject(failure);
+          if (isOver) return Promise.resolve({ done: true, value: undefined });
+          return new Promise((resolve, reject) => readers.push({ resolve, reject }));
+        },
+        return() {
+          onReturn();
+          return Promise.resolve({ done: true, value: undefined });
+        },
+        [Symbol.asyncIterator]() {
+          return this;
+        },
+      };
+    },
+  };
+}

@@ -1,0 +1,19 @@
+/**
+ * Reads the events of a LiveKit streaming hub: a stream that reconnects and resumes, and the conversation in it.
+ *
+ * @module
+ */
+
+export { emptyConversation, reduceConversation } from './conversation.js';
+export { Gap, Refused } from './gap.js';
+export { openStream } from './stream.js';
+export { InvalidWebhook, verifyWebhook } from './webhook.js';
+
+/** @typedef {import('./types.js').Conversation} Conversation */
+/** @typedef {import('./types.js').HubEvent} HubEvent */
+/** @typedef {import('./types.js').RoomState} RoomState */
+/** @typedef {import('./types.js').Snapshot} Snapshot */
+/** @typedef {import('./types.js').Status} Status */
+/** @typedef {import('./stream.js').Stream} Stream */
+/** @typedef {import('./types.js').StreamOptions} StreamOptions */
+/** @typedef {import('./webhook.js').WebhookMessage} WebhookMessage */

@@ -1,0 +1,77 @@
+/**
+ * Server-sent events from bytes (WHATWG HTML, "Interpreting an event stream").
+ *
+ * Written by hand because the core has no dependencies. Knows nothing of the hub.
+ *
+ * @module
+ */
+
+/** Characters of one line; the hub's lines stay far below. */
+const LONGEST_LINE = 16 * 1024 * 1024;
+
+/**
+ * @typedef {object} Message
+ * @property {string} type `message` where the stream does not say.
+ * @property {string} data
+ * @property {string} id The last event id so far.
+ */
+
+/**
+ * Make a parser for one connection.
+ *
+ * An event that the stream's end cuts off is never reported: nothing more has to be called at the end.
+ *
+ * @param {(message: Message) => void} onMessage
+ * @param {(milliseconds: number) => void} onRetry Called for each valid `retry:` line.
+ * @returns {(bytes: Uint8Array) => void} Feeds the next bytes. Throws a RangeError at a line over 16 Mi characters.
+ */
+export function createParser(onMessage, onRetry) {
+  const decoder = new TextDecoder(); // removes the byte order mark
+  const lineEnd = /[\r\n]/g;
+  let rest = '';
+  let afterCarriageReturn = false;
+  let id = '';
+  let type = '';
+  /** @type {string[]} */
+  let data = [];
+
+  /** @param {string} line */
+  const take = (line) => {
+    if (line === '') {
+      if (data.length) onMessage({ type: type || 'message', data: data.join('\n'), id });
+      data = [];
+      type = '';
+      return;
+    }
+    const colon = line.indexOf(':');
+    if (colon === 0) return;
+    const field = colon < 0 ? line : line.slice(0, colon);
+    const value = colon < 0 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1);
+    if (field === 'data') data.push(value);
+    else if (field === 'event') type = value;
+    else if (field === 'id' && !value.includes('\0')) id = value;
+    else if (field === 'retry' && /^[0-9]+$/.test(value)) onRetry(Number(value));
+  };
+
+  return (bytes) => {
+    let text = decoder.decode(bytes, { stream: true });
+    if (text === '') return;
+    if (afterCarriageReturn && text[0] === '\n') text = text.slice(1);
+    afterCarriageReturn = false;
+    lineEnd.lastIndex = rest.length;
+    text = rest + text;
+    let start = 0;
+    for (let found = lineEnd.exec(text); found; found = lineEnd.exec(text)) {
+      const at = found.index;
+      const line = text.slice(start, at);
+      start = at + 1;
+      if (text[at] === '\r') {
+        if (start === text.length) afterCarriageReturn = true;
+        else if (text[start] === '\n') lineEnd.lastIndex = ++start;
+      }
+      take(line);
+    }
+    rest = text.slice(start);
+    if (rest.length > LONGEST_LINE) throw new RangeError('The stream sent a line of over 16 MiB.');
+  };
+}

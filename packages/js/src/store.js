@@ -1,0 +1,148 @@
+/**
+ * A stream's state as one object for a user interface, and whom to notify of changes.
+ *
+ * @module
+ */
+
+import { emptyConversation, reduceAll } from './conversation.js';
+
+const NEWEST = 500;
+/** Between notifications, in ms. */
+const INTERVAL = 50;
+
+/** @typedef {import('./types.js').HubEvent} HubEvent */
+/** @typedef {import('./types.js').Snapshot} Snapshot */
+/** @typedef {import('./gap.js').Gap} Gap */
+
+/**
+ * The state of a stream that is not connected yet.
+ *
+ * @param {string | null} [since]
+ * @returns {Snapshot}
+ */
+export const initialSnapshot = (since) => ({
+  status: 'connecting',
+  missed: 0,
+  position: since || null,
+  events: [],
+  conversation: emptyConversation(),
+});
+
+/** @param {Snapshot} snapshot */
+export function createStore(snapshot) {
+  /** @type {Set<{ notify: () => void }>} */
+  const subscribers = new Set();
+  let { events, conversation, ...state } = snapshot;
+  /** @type {HubEvent[]} */
+  let newEvents = [];
+  /** @type {(HubEvent | Gap)[]} */
+  let unreduced = [];
+  let isCurrent = true;
+  let isNotified = true;
+  let lastCall = -Infinity;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+
+  const fold = () => {
+    if (unreduced.length) conversation = reduceAll(conversation, unreduced);
+    if (newEvents.length) events = [...events, ...newEvents].slice(-NEWEST);
+    unreduced = [];
+    newEvents = [];
+  };
+
+  const notify = () => {
+    clearTimeout(timer);
+    timer = undefined;
+    isNotified = true;
+    for (const subscriber of [...subscribers]) {
+      try {
+        subscriber.notify();
+      } catch (error) {
+        // A subscriber's own fault is reported as one and must not end the stream.
+        setTimeout(() => {
+          throw error;
+        });
+      }
+    }
+    lastCall = performance.now();
+  };
+
+  /** Notify of what has changed, now or when the last notification is old enough. */
+  const flush = () => {
+    if (isNotified || timer !== undefined || !subscribers.size) return;
+    const wait = lastCall + INTERVAL - performance.now();
+    if (wait <= 0) {
+      notify();
+      return;
+    }
+    timer = setTimeout(() => {
+      // Timers may fire a little early.
+      timer = undefined;
+      flush();
+    }, Math.ceil(wait));
+  };
+
+  return {
+    /** @returns {Snapshot} The same object until something changes. */
+    getSnapshot() {
+      if (!isCurrent) {
+        fold();
+        snapshot = { ...state, events, conversation };
+        isCurrent = true;
+      }
+      return snapshot;
+    },
+
+    /**
+     * @param {() => void} fn
+     * @returns {() => void} Unsubscribes.
+     */
+    subscribe(fn) {
+      const subscriber = { notify: () => fn() };
+      subscribers.add(subscriber);
+      return () => void subscribers.delete(subscriber);
+    },
+
+    /** @param {HubEvent} event */
+    add(event) {
+      newEvents.push(event);
+      this.reduce(event);
+    },
+
+    /** @param {HubEvent | Gap} event */
+    reduce(event) {
+      isCurrent = isNotified = false;
+      unreduced.push(event);
+      if (unreduced.length >= NEWEST) fold();
+    },
+
+    /**
+     * @param {Partial<Pick<Snapshot, 'missed' | 'position' | 'error'>>} changes `error: undefined` takes it away.
+     */
+    set(changes) {
+      const next = { ...state, ...changes };
+      if (!next.error) delete next.error;
+      if (Object.keys({ ...next, ...state }).every((name) => Reflect.get(next, name) === Reflect.get(state, name))) return;
+      state = next;
+      isCurrent = isNotified = false;
+    },
+
+    /**
+     * Change the status; a change is notified at once.
+     *
+     * @param {Snapshot['status']} status
+     */
+    setStatus(status) {
+      if (status === state.status) return;
+      state = { ...state, status };
+      isCurrent = isNotified = false;
+      notify();
+    },
+
+    get status() {
+      return state.status;
+    },
+
+    flush,
+  };
+}

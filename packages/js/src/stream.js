@@ -1,0 +1,381 @@
+/**
+ * A stream that stays: it reconnects and resumes by itself until it is closed or refused.
+ *
+ * Follows docs/http.md and docs/events.md of the hub. `run` is the one loop; all state of a stream lies in `createStream`.
+ *
+ * @module
+ */
+
+import { addFilters, streamUrl } from './address.js';
+import { Gap, Refused } from './gap.js';
+import { before, hasReached } from './ids.js';
+import { createInbox } from './inbox.js';
+import { failureOf, isStream, request, retryAfter } from './request.js';
+import { createParser } from './sse.js';
+import { createStore, initialSnapshot } from './store.js';
+
+/** @typedef {import('./types.js').HubEvent} HubEvent */
+/** @typedef {import('./types.js').Secret} Secret */
+/** @typedef {import('./types.js').Snapshot} Snapshot */
+/** @typedef {import('./types.js').StreamOptions} StreamOptions */
+
+/**
+ * @typedef {object} Stream
+ * @property {() => AsyncIterableIterator<HubEvent | Gap, undefined>} [Symbol.asyncIterator] Leaving the loop closes the stream.
+ * @property {(fn: () => void) => () => void} subscribe Calls `fn` after changes, at most once per 50 ms (a changed
+ *   `status` at once). Returns the unsubscribe.
+ * @property {() => Snapshot} getSnapshot
+ * @property {() => void} close
+ */
+
+/** ms. The first pause before reconnecting is half of FIRST_PAUSE to all of it; it doubles up to LONGEST_PAUSE. */
+const FIRST_PAUSE = 1_000;
+const LONGEST_PAUSE = 30_000;
+/** ms; the longest wait that a server may ask for. */
+const LONGEST_WAIT = 24 * 3600 * 1000;
+/** Heartbeats without a byte; then the connection counts as dead. */
+const SILENCE = 2.5;
+/** s, until the hub says. */
+const HEARTBEAT = 15;
+/** ms; a connection that lived this long worked, even if nothing came. */
+const WORKED = 10_000;
+
+/**
+ * Open a stream of the hub's events.
+ *
+ * @param {StreamOptions} [options]
+ * @returns {Stream & AsyncIterable<HubEvent | Gap>}
+ * @throws {TypeError} The URL cannot be used.
+ */
+export const openStream = (options) => createStream(options);
+
+/**
+ * @param {StreamOptions} [options]
+ * @param {() => number} [random] From 0 to below 1.
+ * @returns {Stream & AsyncIterable<HubEvent | Gap>}
+ */
+export function createStream(options = {}, random = Math.random) {
+  const url = streamUrl(options.url);
+  const store = createStore(initialSnapshot(options.since));
+  const inbox = createInbox(
+    (position) => store.set({ position: position ?? store.getSnapshot().position }),
+    () => close(),
+  );
+  let isClosed = false;
+  /** Where the next connection resumes: the newest id received. */
+  let resume = options.since || '';
+  /** Whether the rooms' state, asked for, has not all come yet. */
+  let wantsSnapshot = options.snapshot === true;
+  /** ms: the least wait that the last stream asked for. */
+  let least = 0;
+  /** Connections in a row that came to nothing. */
+  let failures = 0;
+  let isGapOpen = false;
+  /** Of the present connection: when the last byte came, the silence that ends it (both ms), ... */
+  let heard = 0;
+  let silence = 0;
+  /** ... whether it waits for the reader, and whether it has brought anything. */
+  let isHeldBack = false;
+  let hasWorked = false;
+  /** Looks after the present connection or pause; called at once when the machine may have slept. */
+  let wake = () => {};
+  /** Ends the present connection or pause. */
+  let interrupt = () => {};
+
+  async function run() {
+    // A stream that is closed at once, as under React's StrictMode, never connects.
+    await undefined;
+    while (!isClosed) {
+      const { error, wait } = await connect();
+      if (isClosed) return;
+      if (error instanceof Refused) return finish('refused', error);
+      store.set({ error });
+      store.setStatus('connecting');
+      store.flush();
+      await pause(wait);
+    }
+  }
+
+  /**
+   * Connect once and take all that comes.
+   *
+   * @returns {Promise<{ error: Error, wait: number }>} Why it ended, and the least wait in ms that its answer asked for.
+   */
+  async function connect() {
+    const gone = new AbortController();
+    const opened = Date.now();
+    heard = opened;
+    silence = SILENCE * HEARTBEAT * 1000;
+    isHeldBack = hasWorked = false;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let timer;
+    wake = () => {
+      clearTimeout(timer);
+      const now = Date.now();
+      // Clocks are set back, too.
+      if (isHeldBack || now < heard) heard = now;
+      if (now - heard > silence) {
+        gone.abort(new Error(`The stream was silent for ${silence / 1000} s.`));
+      } else {
+        // Often, as a sleeping machine's timers stand still.
+        timer = setTimeout(wake, Math.min(1000, silence / 4));
+      }
+    };
+    interrupt = () => gone.abort(new Error('The stream was closed.'));
+    wake();
+    let wait = 0;
+    try {
+      const secrets = Promise.all([ask(options.key), ask(options.ticket)]);
+      const [key, ticket] = await unlessAborted(secrets, gone.signal);
+      const target = targetOf(ticket);
+      const { response, moved } = await unlessAborted(request(target, headersOf(key, target), gone.signal), gone.signal);
+      if (!isStream(response) || !response.body) {
+        wait = retryAfter(response.headers, Date.now());
+        throw await failureOf(response, target, moved);
+      }
+      least = 0;
+      return { error: await read(response.body.getReader()), wait };
+    } catch (error) {
+      return { error: gone.signal.aborted ? gone.signal.reason : asError(error), wait };
+    } finally {
+      clearTimeout(timer);
+      gone.abort();
+      if (hasWorked || Date.now() - opened > WORKED) failures = 0;
+    }
+  }
+
+  /**
+   * @param {string | null | undefined} ticket
+   */
+  function targetOf(ticket) {
+    const target = new URL(url);
+    const { searchParams } = target;
+    addFilters(target, options);
+    if (ticket) searchParams.set('ticket', ticket);
+    if (resume) searchParams.set('last_event_id', resume);
+    else if (options.replay) searchParams.set('replay', String(options.replay));
+    if (wantsSnapshot) searchParams.set('snapshot', '1');
+    return target;
+  }
+
+  /**
+   * @param {string | null | undefined} key
+   * @param {URL} target
+   */
+  function headersOf(key, target) {
+    // Pages may not set Accept-Encoding; there it is ignored.
+    /** @type {Record<string, string>} */
+    const headers = { Accept: 'text/event-stream', 'Accept-Encoding': 'identity' };
+    if (key) headers.Authorization = `Bearer ${key}`;
+    // To another origin the header would need a permission that the query does not.
+    const isForeign = globalThis.document && target.origin !== globalThis.location?.origin;
+    if (resume && !isForeign) headers['Last-Event-ID'] = resume;
+    return headers;
+  }
+
+  /**
+   * Take a stream's bytes until it ends.
+   *
+   * @param {ReadableStreamDefaultReader<Uint8Array>} reader
+   * @returns {Promise<Error>} Why it ended.
+   */
+  async function read(reader) {
+    /** @type {Error | undefined} */
+    let ending;
+    /** @type {string | undefined} */
+    let head;
+    /** The position before the next event, where the hub has said so. @type {string | null} */
+    let cursor = null;
+
+    /** @param {string} id */
+    const reached = (id) => {
+      if (hasReached(id, head)) isGapOpen = false;
+      store.setStatus(isGapOpen ? 'gap' : hasReached(id, head) ? 'live' : 'catching-up');
+    };
+
+    const parse = createParser(
+      ({ type, data, id }) => {
+        if (ending || isClosed || type !== 'message') return;
+        const event = eventOf(data);
+        if (event.type === 'connected') {
+          if (event.heartbeat > 0) silence = SILENCE * event.heartbeat * 1000;
+          wake();
+          cursor = String(event.cursor);
+          head = event.head;
+          store.set({ error: undefined });
+          if (!resume) {
+            // With a cursor asked for, a reset may follow: then what was asked for has to be asked for again.
+            resume = cursor;
+            inbox.move(cursor);
+          }
+          reached(cursor);
+          return;
+        }
+        if (event.type === 'goodbye') {
+          least = Math.max(least, Number(event.retry_ms) || 0);
+          ending = farewell(event.reason);
+          return;
+        }
+        if (event.type === 'snapshot') {
+          store.reduce(event);
+          inbox.push(event, resume || null);
+          return;
+        }
+        if (event.type === 'stream_reset') {
+          const gap = new Gap(event.missed ?? null, event.reason);
+          resume = cursor ?? before(event.oldest) ?? resume;
+          cursor = null;
+          isGapOpen = true;
+          const { missed } = store.getSnapshot();
+          store.set({ missed: missed === null || gap.missed === null ? null : missed + gap.missed });
+          store.reduce(gap);
+          store.setStatus('gap');
+          inbox.push(gap, resume || null);
+          return;
+        }
+        hasWorked = true;
+        wantsSnapshot = false;
+        cursor = null;
+        if (id) resume = id;
+        if (event.type === 'heartbeat') {
+          if (id) inbox.move(id);
+        } else {
+          store.add(event);
+          inbox.push(event, resume || null);
+        }
+        reached(resume);
+      },
+      (milliseconds) => (least = milliseconds),
+    );
+
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return new Error('The stream ended.');
+      heard = Date.now();
+      parse(value);
+      store.flush();
+      if (ending) return ending;
+      const room = inbox.room();
+      if (room) {
+        isHeldBack = true;
+        await room;
+        isHeldBack = false;
+        heard = Date.now();
+      }
+    }
+  }
+
+  /**
+   * @param {string} reason
+   * @returns {Error}
+   */
+  function farewell(reason) {
+    if (reason === 'ticket_expired' && typeof options.ticket === 'string') {
+      return new Refused(401, 'The ticket has expired: pass `ticket` as a function that gets a new one.');
+    }
+    return new Error(`The hub ended the stream: ${reason}.`);
+  }
+
+  /**
+   * Wait before the next connection: longer after each failure, at random, and never less than the server asked for.
+   *
+   * @param {number} wait ms, asked for by the last answer.
+   */
+  async function pause(wait) {
+    const floor = Math.min(Math.max(wait, least), LONGEST_WAIT);
+    const half = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** failures++) / 2;
+    const began = Date.now();
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let timer;
+    await new Promise((resolve) => {
+      interrupt = () => resolve(undefined);
+      wake = () => {
+        clearTimeout(timer);
+        timer = setTimeout(resolve, began + floor - Date.now());
+      };
+      timer = setTimeout(resolve, Math.max(floor, half) + random() * half);
+    });
+    clearTimeout(timer);
+  }
+
+  /**
+   * @param {'refused' | 'closed'} status
+   * @param {Refused} [error]
+   */
+  function finish(status, error) {
+    isClosed = true;
+    interrupt();
+    inbox.end(error);
+    options.signal?.removeEventListener('abort', close);
+    for (const [target, type] of wakers()) target.removeEventListener(type, onWake);
+    store.set({ error });
+    store.setStatus(status);
+  }
+
+  function close() {
+    if (!isClosed) finish('closed');
+  }
+
+  const onWake = () => wake();
+  for (const [target, type] of wakers()) target.addEventListener(type, onWake);
+  options.signal?.addEventListener('abort', close);
+  if (options.signal?.aborted) close();
+  void run();
+
+  return {
+    [Symbol.asyncIterator]: inbox.iterate,
+    subscribe: store.subscribe,
+    getSnapshot: store.getSnapshot,
+    close,
+  };
+}
+
+/**
+ * What says that the machine may have slept or changed networks.
+ *
+ * @returns {[EventTarget, string][]}
+ */
+function wakers() {
+  /** @type {[EventTarget, string][]} */
+  const found = [];
+  if (globalThis.document) found.push([globalThis.document, 'visibilitychange']);
+  if (typeof globalThis.addEventListener === 'function') found.push([globalThis, 'online'], [globalThis, 'pageshow']);
+  return found;
+}
+
+/**
+ * @param {Secret | null | undefined} secret
+ */
+const ask = async (secret) => (typeof secret === 'function' ? secret() : secret);
+
+/**
+ * @template T
+ * @param {Promise<T>} promise
+ * @param {AbortSignal} signal
+ * @returns {Promise<T>}
+ */
+function unlessAborted(promise, signal) {
+  return new Promise((resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    promise.then(resolve, reject);
+  });
+}
+
+/**
+ * @param {string} data
+ * @returns {HubEvent}
+ * @throws {Error} It is not an event: the bytes were damaged, or the stream is not a hub's.
+ */
+function eventOf(data) {
+  let event;
+  try {
+    event = JSON.parse(data);
+  } catch {
+    event = null;
+  }
+  if (typeof event?.type === 'string') return event;
+  throw new Error(`The stream sent what is not an event: ${data.slice(0, 80)}`);
+}
+
+/** @param {unknown} error */
+const asError = (error) => (error instanceof Error ? error : new Error(String(error)));

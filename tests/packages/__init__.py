@@ -1,0 +1,1 @@
+"""The client packages, as their users get them."""

@@ -1,0 +1,47 @@
+"""Node and the npm package under test."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browser.hub_process import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PACKAGE = ROOT / "packages/js"
+VECTORS = ROOT / "tests/vectors"
+
+
+def node() -> str:
+    """Return the path of Node; skip the test where there is none."""
+    found = shutil.which("node")
+    if found is None:
+        pytest.skip("nodejs is not on PATH (Debian: apt-get install nodejs)")
+    return found
+
+
+def npm(*arguments: str, cwd: Path) -> str:
+    """Run npm and return what it printed; skip the test where there is none.
+
+    Raises:
+        AssertionError: it failed; the message is its output.
+    """
+    found = shutil.which("npm")
+    if found is None:
+        pytest.skip("npm is not on PATH (Debian: apt-get install npm)")
+    ran = subprocess.run(
+        [found, *arguments, "--no-audit", "--no-fund"],
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=280,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout

@@ -1,0 +1,143 @@
+"""Signals that end the server: while it starts, twice, and as process 1 of a container."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.streaming_hub.server.wire import PATIENCE, open_stream
+from tests.streaming_hub.web.server import ROOT, ServerProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.streaming_hub.server.wire import Answer
+
+COMMAND = [sys.executable, str(ROOT / "flask_server.py"), "--port", "0"]
+AS_FIRST = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+"""Makes what follows process 1 of a namespace of its own."""
+
+
+def can_be_first() -> bool:
+    if shutil.which("unshare") is None or shutil.which("nsenter") is None:
+        return False
+    return subprocess.run([*AS_FIRST, "true"], capture_output=True, check=False).returncode == 0
+
+
+needs_namespaces = pytest.mark.skipif(not can_be_first(), reason="needs unshare and the right to use it")
+needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+
+
+def child_of(pid: int) -> int | None:
+    """The first child of a process."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(children[0]) if children else None
+
+
+def hears(pid: int | None, number: int) -> bool:
+    """Whether a process has a handler for a signal (proc_pid_status, SigCgt)."""
+    if pid is None:
+        return False
+    fields = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return bool(int(fields["SigCgt"], 16) >> (number - 1) & 1)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
+    """Start the server by a command; end it."""
+    started: list[ServerProcess] = []
+
+    def begin(command: list[str], **settings: str) -> ServerProcess:
+        started.append(ServerProcess(tmp_path, command, STREAM_HISTORY="memory://", **settings))
+        return started[-1]
+
+    yield begin
+    for server in started:
+        server.end()
+
+
+@needs_proc
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_it_starts_ends_it_in_silence(
+    start: Callable[..., ServerProcess], number: signal.Signals
+) -> None:
+    server = start(COMMAND)
+    # SIGTERM is the one that Python itself leaves alone.
+    until(lambda: hears(server.process.pid, signal.SIGTERM))
+    server.signal(number)
+    began = time.monotonic()
+    assert server.wait() == -number
+    assert time.monotonic() - began < 5
+    assert server.log == ""
+
+
+@needs_namespaces
+class TestProcessOne:
+    """The kernel keeps process 1 from what signals do by default."""
+
+    def first(self, server: ServerProcess) -> int:
+        """Its process id, seen from here."""
+        until(lambda: child_of(server.process.pid))
+        found = child_of(server.process.pid)
+        assert found is not None
+        return found
+
+    def test_a_signal_while_it_starts_ends_it(self, start: Callable[..., ServerProcess]) -> None:
+        server = start([*AS_FIRST, *COMMAND])
+        first = self.first(server)
+        until(lambda: hears(first, signal.SIGTERM))
+        os.kill(first, signal.SIGTERM)
+        assert server.wait() in (143, -signal.SIGTERM)
+        assert "Live page" not in server.log
+
+    def test_one_signal_drains(self, start: Callable[..., ServerProcess]) -> None:
+        server = start([*AS_FIRST, *COMMAND], STREAM_DRAIN="0.2").wait_until_up()
+        answer = open_stream(server.port)
+        os.kill(self.first(server), signal.SIGTERM)
+        assert answer.until_type("goodbye")[-1]["reason"] == "draining"
+        assert server.wait() == 0
+
+    def test_a_second_signal_ends_it_at_once(self, start: Callable[..., ServerProcess]) -> None:
+        server = start([*AS_FIRST, *COMMAND], STREAM_DRAIN="8").wait_until_up()
+        streams = [open_stream(server.port) for _ in range(60)]
+        first = self.first(server)
+        os.kill(first, signal.SIGTERM)
+        server.wait_for_line("stopping")
+        time.sleep(1.2)  # sooner it would count as the same one
+        os.kill(first, signal.SIGTERM)
+        assert server.wait() in (143, -signal.SIGTERM)
+        server.wait_for_line("a second signal")
+        # The others were still to come: 60 goodbyes take 6 s.
+        ends = [any(frame["type"] == "goodbye" for frame in told(stream)) for stream in streams]
+        assert not all(ends)
+
+    def test_orphans_do_not_stay_as_zombies(self, start: Callable[..., ServerProcess]) -> None:
+        server = start([*AS_FIRST, *COMMAND]).wait_until_up()
+        first = self.first(server)
+        orphans = "for i in 1 2 3; do (sleep 0.3 & echo $!); done"
+        entered = ["nsenter", "--target", str(first), "--pid", "--mount", "sh", "-c", orphans]
+        subprocess.run(entered, check=True, timeout=PATIENCE, stdout=subprocess.DEVNULL)
+        until(lambda: child_of(first) is not None)
+        until(lambda: child_of(first) is None)
+        assert server.get("/api/health").ok
+
+
+def told(stream: Answer) -> list[dict[str, Any]]:
+    """All that a stream was sent."""
+    stream.rest()
+    return stream.frames()
