@@ -244,13 +244,17 @@ class Worker:
 
     def _do_chores(self) -> None:
         try:
-            if time.monotonic() >= self._next_chore:
+            now = time.monotonic()
+            if now >= self._next_chore:
                 if not self._expire():
-                    self._next_chore = time.monotonic() + CHORE_SECONDS
-            elif self._merge_at is not None and time.monotonic() >= self._merge_at:
-                if not removal.merge_words(self._database):
-                    self._merge_at, self._merged_at = None, time.monotonic()
-                    self._database.empty_log()
+                    self._next_chore = now + CHORE_SECONDS
+            elif (
+                self._merge_at is not None
+                and now >= self._merge_at
+                and not removal.merge_words(self._database)
+            ):
+                self._merge_at, self._merged_at = None, time.monotonic()
+                self._database.empty_log()
         except Away:
             # The next page tells it, and opens the database anew.
             self._next_chore = time.monotonic() + CHORE_SECONDS

@@ -145,9 +145,7 @@ def _archive_without(
             rooms=None if room is None else frozenset({room}),
             sessions=None if session_id is None else frozenset({session_id}),
         )
-        known = {
-            key for key in _stored_sessions(parts, interest) if rooms is None or (key[1] or "") in rooms
-        }
+        known = {key for key in _stored_sessions(parts, interest) if rooms is None or (key[1] or "") in rooms}
         try:
             parts.archive.erase(session_id=session_id, rooms=rooms, room=room, known=known)
         except Refusal as refusal:
