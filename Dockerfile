@@ -1,5 +1,5 @@
 # The hub with the agent process that it starts. Build: docker build -t streaming-hub .
-# Run: see compose.yaml, and docs/deployment.md.
+# Run: see compose.yaml, and docs/guides/deployment.md.
 ARG BASE=python:3.13-slim
 
 FROM ${BASE} AS build

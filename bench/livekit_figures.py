@@ -2,10 +2,10 @@
 
 Run: uv run bench/livekit_figures.py [--rounds N] [--turns N] [--no-page] [--json FILE]
 
-Needs livekit-server on PATH (docs/development.md says how to get it), espeak-ng, and Chromium for the page. A round
+Needs livekit-server on PATH (docs/guides/development.md says how to get it), espeak-ng, and Chromium for the page. A round
 takes about seven minutes: the hub starts the agent three times; then the same questions are asked of an agent without
 `attach`, of one with it, of that again while the page is open, and of one whose allocations are followed. How each
-figure is taken is in docs/performance.md. The exit code is 1 where a goal was missed.
+figure is taken is in docs/explanation/performance.md. The exit code is 1 where a goal was missed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Write what is made of the event types: docs/events.schema.json, and the tables at the end of docs/events.md.
+"""Write what is made of the event types: docs/reference/events.schema.json, and the tables at the end of docs/reference/events.md.
 
 `uv run python -m docs.tools.make_events`. The tables stand between two marks; the text around them is written by
 hand. A test says when they are not current.
@@ -21,8 +21,8 @@ from streaming_hub.events.views import VIEW_OF_TYPE, VIEWER
 from streaming_hub.web.openapi import schemas
 
 FOLDER: Final = Path(__file__).resolve().parents[1]
-DOCUMENT: Final = FOLDER / "events.md"
-SCHEMA: Final = FOLDER / "events.schema.json"
+DOCUMENT: Final = FOLDER / "reference" / "events.md"
+SCHEMA: Final = FOLDER / "reference" / "events.schema.json"
 BEGIN: Final = "<!-- generated: made by docs/tools/make_events.py -->"
 END: Final = "<!-- end -->"
 

@@ -1,6 +1,6 @@
 """Every setting, typed, in one place: read from the environment, `.env.local` and `.env` (in that order).
 
-Reads files and the environment only in `load`; `parse` is pure. `flask_server.py --help` and docs/settings.md
+Reads files and the environment only in `load`; `parse` is pure. `flask_server.py --help` and docs/reference/settings.md
 are made from the table below.
 """
 

@@ -56,14 +56,14 @@ def without_code(text: str) -> str:
 
 
 def test_every_setting_is_documented() -> None:
-    text = read(DOCS / "settings.md")
+    text = read(DOCS / "reference" / "settings.md")
     known = {setting.name for setting in TABLE} | set(AGENT_TABLE)
     missing = {name for name in known if f"| `{name}` |" not in text}
     assert missing == set()
 
 
 def test_every_variable_in_the_code_is_documented() -> None:
-    text = read(DOCS / "settings.md")
+    text = read(DOCS / "reference" / "settings.md")
     used = set()
     for path in modules("streaming_hub", "agent"):
         for node in ast.walk(ast.parse(read(path))):
@@ -101,7 +101,7 @@ def endpoints() -> set[str]:
 
 
 def documented_endpoints() -> set[str]:
-    return set(re.findall(r"`((?:GET|POST|PUT|DELETE|PATCH) /[^`\s?]*)`", read(DOCS / "http.md")))
+    return set(re.findall(r"`((?:GET|POST|PUT|DELETE|PATCH) /[^`\s?]*)`", read(DOCS / "reference" / "http.md")))
 
 
 def test_every_endpoint_is_documented() -> None:
@@ -116,8 +116,8 @@ def test_every_documented_endpoint_exists() -> None:
 
 
 def documented_events() -> dict[str, str]:
-    """Type -> its section of docs/events.md."""
-    parts = re.split(r"^### `([^`]+)`\n", read(DOCS / "events.md"), flags=re.MULTILINE)
+    """Type -> its section of docs/reference/events.md."""
+    parts = re.split(r"^### `([^`]+)`\n", read(DOCS / "reference" / "events.md"), flags=re.MULTILINE)
     return {
         kind: re.split(r"^## ", text, flags=re.MULTILINE)[0]
         for kind, text in zip(parts[1::2], parts[2::2], strict=True)
@@ -156,11 +156,11 @@ def _types(node: ast.AST) -> set[str]:
 
 def test_every_event_type_is_documented_and_no_other() -> None:
     documented = set(documented_events())
-    assert set(VIEW_OF_TYPE) - documented == set(), "in streaming_hub/events/views.py, not in docs/events.md"
+    assert set(VIEW_OF_TYPE) - documented == set(), "in streaming_hub/events/views.py, not in docs/reference/events.md"
     made = posted_by_the_project()
     assert {"transcript", "connected", "heartbeat"} <= made
-    assert made - documented == set(), "made somewhere, not in docs/events.md"
-    assert documented - made - set(VIEW_OF_TYPE) == set(), "in docs/events.md, made nowhere"
+    assert made - documented == set(), "made somewhere, not in docs/reference/events.md"
+    assert documented - made - set(VIEW_OF_TYPE) == set(), "in docs/reference/events.md, made nowhere"
 
 
 @pytest.mark.parametrize("kind", sorted(documented_events()))
@@ -186,7 +186,7 @@ def test_every_field_of_an_event_is_told(kind: str) -> None:
 
 
 def test_the_examples_of_http_are_json() -> None:
-    for example in re.findall(r"```json\n(.*?)```", read(DOCS / "http.md"), flags=re.DOTALL):
+    for example in re.findall(r"```json\n(.*?)```", read(DOCS / "reference" / "http.md"), flags=re.DOTALL):
         json.loads(example)
 
 
@@ -225,7 +225,7 @@ def test_the_files_to_copy_for_an_agent_of_ones_own_are_all() -> None:
             needed.add(module)
             waiting += [name for name in names(path, typing=False) if belongs(name, "agent")]
     named = re.findall(
-        r"`(\w+)\.py`", read(DOCS / "own-agent.md").partition("copy")[2].partition("They need")[0]
+        r"`(\w+)\.py`", read(DOCS / "guides" / "own-agent.md").partition("copy")[2].partition("They need")[0]
     )
     assert {f"agent.{name}" for name in named} == needed
 
@@ -305,5 +305,8 @@ def test_every_link_leads_somewhere(document: Path) -> None:
 
 def test_every_document_is_linked_from_the_readme() -> None:
     readme = read(ROOT / "README.md")
-    missing = [path.name for path in DOCS.glob("*.md") if f"docs/{path.name}" not in readme]
+    shelves = ("guides", "reference", "explanation")
+    paths = [path.relative_to(ROOT).as_posix() for shelf in shelves for path in (DOCS / shelf).glob("*.md")]
+    assert len(paths) > 10
+    missing = [path for path in paths if f"({path})" not in readme]
     assert missing == []
