@@ -101,7 +101,9 @@ def endpoints() -> set[str]:
 
 
 def documented_endpoints() -> set[str]:
-    return set(re.findall(r"`((?:GET|POST|PUT|DELETE|PATCH) /[^`\s?]*)`", read(DOCS / "reference" / "http.md")))
+    return set(
+        re.findall(r"`((?:GET|POST|PUT|DELETE|PATCH) /[^`\s?]*)`", read(DOCS / "reference" / "http.md"))
+    )
 
 
 def test_every_endpoint_is_documented() -> None:
@@ -156,7 +158,9 @@ def _types(node: ast.AST) -> set[str]:
 
 def test_every_event_type_is_documented_and_no_other() -> None:
     documented = set(documented_events())
-    assert set(VIEW_OF_TYPE) - documented == set(), "in streaming_hub/events/views.py, not in docs/reference/events.md"
+    assert set(VIEW_OF_TYPE) - documented == set(), (
+        "in streaming_hub/events/views.py, not in docs/reference/events.md"
+    )
     made = posted_by_the_project()
     assert {"transcript", "connected", "heartbeat"} <= made
     assert made - documented == set(), "made somewhere, not in docs/reference/events.md"
