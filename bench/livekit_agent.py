@@ -165,7 +165,7 @@ def main() -> None:
     if kind == "traced":
         tracemalloc.start(FRAMES)
     if kind != "plain":
-        importlib.import_module("agent.attach")  # here, where nobody waits for it
+        importlib.import_module("agent.attach")  # here, where nothing waits for it
     asyncio.run(serve(kind, Path(report)))
 
 

@@ -126,7 +126,8 @@ def _watch_signals() -> Event:
 def _farewell(parts: Services) -> str:
     agent = "stopping the agent, then " if parts.supervisor.status().pid is not None else ""
     streams = len(parts.hub)
-    return f"shutting down: {agent}closing {streams} open stream{'' if streams == 1 else 's'}. Signal again to exit at once"
+    opened = f"{streams} open stream{'' if streams == 1 else 's'}"
+    return f"shutting down: {agent}closing {opened}. Signal again to exit at once"
 
 
 def _greet(parts: Services) -> None:

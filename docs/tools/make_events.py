@@ -1,7 +1,7 @@
-"""Write what is made of the event types: docs/reference/events.schema.json, and the tables at the end of docs/reference/events.md.
+"""Generate docs/reference/events.schema.json and the tables in docs/reference/events.md from the event types.
 
 `uv run python -m docs.tools.make_events`. The tables stand between two marks; the text around them is written by
-hand. A test says when they are not current.
+hand. A test fails if they are out of date.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Write the tables of docs/reference/settings.md from streaming_hub/settings.py: `uv run python -m docs.tools.make_settings`.
+"""Generate the tables of docs/reference/settings.md from streaming_hub/settings.
 
-The tables stand between two marks; the text around them is written by hand. A test says when they are not current.
+Run `uv run python -m docs.tools.make_settings`. The tables stand between two marks; the text around them is written
+by hand. A test fails if they are out of date.
 """
 
 from __future__ import annotations

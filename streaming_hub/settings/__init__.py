@@ -316,7 +316,7 @@ TABLE: Final[tuple[Setting, ...]] = (
         "cors_origins",
         listed(origin),
         "origins like https://app.example.com, separated by commas",
-        "Web origins that may use the hub. Unset: localhost and, while the hub is open, `null` (a page opened from disk).",
+        "Web origins that may use the hub. Unset: localhost and, while the hub is open, `null` (a page from disk).",
     ),
     Setting(
         "STREAM_PUBLISH_KEYS",
@@ -390,7 +390,7 @@ TABLE: Final[tuple[Setting, ...]] = (
         "openai_base_url",
         _URL,
         "a URL like http://localhost:8000/v1",
-        "OpenAI-compatible endpoint to use instead of OpenAI's, such as local models.",
+        "OpenAI-compatible endpoint to use instead of OpenAI's, such as a local one.",
     ),
 )
 
@@ -405,8 +405,8 @@ AGENT_TABLE: Final[dict[str, str]] = {
     "AGENT_NAME": "LiveKit agent name for explicit dispatch. If unset, the agent joins every new room.",
     "AGENT_REHEARSAL_AUDIO": "Folder with recordings to play instead of the built-in ones (16 kHz, mono, 16 bit; "
     "same file names).",
-    "AGENT_SPEECH_TIMEOUT": "Seconds to wait for the next byte from speech recognition or synthesis (default 10) before "
-    "reporting an `error` and retrying.",
+    "AGENT_SPEECH_TIMEOUT": "Seconds to wait for the next byte from speech recognition or synthesis (default 10) "
+    "before reporting an `error` and retrying.",
     "AGENT_STT_MODEL": "Name of the speech recognition model.",
     "AGENT_STT_REALTIME": "`1` uses OpenAI's realtime websocket for speech recognition; words appear while they are "
     "spoken, not only at the end of an utterance.",

@@ -1,4 +1,4 @@
-"""Who may import whom (docs/explanation/architecture.md, "Rooms of the house")."""
+"""Who may import whom (docs/explanation/architecture.md, "Modules")."""
 
 from __future__ import annotations
 
