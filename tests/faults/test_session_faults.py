@@ -1,4 +1,4 @@
-"""Sessions whose process or hub is killed: nobody is shown as speaking for ever."""
+"""Sessions whose process or hub is killed: no participant is shown as speaking indefinitely."""
 
 from __future__ import annotations
 
