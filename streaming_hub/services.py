@@ -105,7 +105,7 @@ class Services:
         self.sessions = SessionWatch(self.hub, self.recall)
         self.supervisor = _supervisor(self, agent_command)
         self.archive = _archive(self)
-        self.housekeeper = Housekeeper(self.hub)
+        self.housekeeper = Housekeeper(self.history, self.hub.lock, clock)
         self.metrics = Metrics(self)
         self._stopped = threading.Event()
 

@@ -50,7 +50,6 @@ def init_app(app: Flask, parts: Services) -> None:
     callers.init_app(app)
     cors.init_app(app, parts)
     headers.init_app(app)
-    parts.limits.init_app(app)
     # The project's own servers have begun it before the first request; any other WSGI server begins it with one.
     app.before_request(parts.housekeeper.start)
     for module in (
