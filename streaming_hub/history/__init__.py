@@ -1,7 +1,7 @@
-"""Where events are kept: one interface, several stores. `open_history` chooses by the setting.
+"""Where events are kept: one interface, several stores; `open_history` chooses by the setting.
 
-A history gives out sequence numbers, remembers `event_id`s for as long as it stores their events, and forgets by
-count and age. Nothing here knows clients or sockets. Time is an argument.
+A history numbers events, remembers `event_id`s while it stores their events, and forgets by count and age.
+Touches files and SQLite; knows no clients and no sockets. Time is an argument.
 """
 
 from __future__ import annotations

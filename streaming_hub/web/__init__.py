@@ -1,4 +1,7 @@
-"""The HTTP side: blueprints over the hub. Besides flask_server.py the only place that imports flask."""
+"""The HTTP side: views over the hub's services, what they share, and the pages that the hub serves.
+
+Besides flask_server.py the only folder that imports Flask. Holds no rules: those are in the folders below.
+"""
 
 from __future__ import annotations
 

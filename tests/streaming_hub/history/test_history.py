@@ -1,4 +1,7 @@
-"""One contract for every history, then what only a file can get wrong."""
+"""One contract for every history, then what only a file can get wrong.
+
+Covers streaming_hub.history.bounds, streaming_hub.history.files and streaming_hub.history.window, too.
+"""
 
 from __future__ import annotations
 
