@@ -121,7 +121,11 @@ class Services:
             offload: runs a function that may wait for the disk off the thread that serves requests, and waits for it.
         """
         self.offload = offload
-        self.housekeeper.start(offload)
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin the housekeeping and the archive; a second call does nothing."""
+        self.housekeeper.start(self.offload)
         if self.archive is not None:
             self.archive.start(self.read)
 

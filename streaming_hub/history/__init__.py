@@ -84,7 +84,7 @@ class History(Protocol):
         Args:
             span: between these sequence numbers, both included; it takes time by their distance.
             room: whose events.
-            session_id: or this session's.
+            session_id: or this session's; with both, this session's in that room (empty: in none).
 
         Raises:
             Unavailable: the store cannot be written to; nothing was removed.

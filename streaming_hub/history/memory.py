@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from streaming_hub.events.stored import Appended, Entry, encode
 from streaming_hub.history.bounds import Bounds
-from streaming_hub.history.window import MOST_SCANNED, Window
+from streaming_hub.history.window import MOST_SCANNED, Window, belongs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,10 +78,7 @@ class MemoryHistory:
     def erase(self, *, span: tuple[int, int], room: str | None = None, session_id: str | None = None) -> int:
         """Remove a room's or a session's events."""
         removed = self._window.remove(
-            lambda entry: (
-                (room is not None and entry.room == room)
-                or (session_id is not None and entry.session_id == session_id)
-            ),
+            lambda entry: belongs(entry, room, session_id),
             span,
         )
         for seq in removed:

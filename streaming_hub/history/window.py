@@ -24,6 +24,13 @@ MOST_SCANNED: Final = 5_000
 """Entries that are looked at for one page of what is recent; all else waits meanwhile."""
 
 
+def belongs(entry: Entry, room: str | None, session_id: str | None) -> bool:
+    """Tell whether an entry is a room's, a session's, or a session's in a room (empty: in none)."""
+    if session_id is None:
+        return entry.room == room
+    return entry.session_id == session_id and (room is None or (entry.room or "") == room)
+
+
 class Window:
     """A run of entries that is complete above `start`.
 

@@ -54,7 +54,7 @@ def init_app(app: Flask, parts: Services) -> None:
     cors.init_app(app, parts)
     headers.init_app(app)
     # The project's own servers have begun it before the first request; any other WSGI server begins it with one.
-    app.before_request(parts.housekeeper.start)
+    app.before_request(parts.begin)
     for module in (
         stream,
         publish,

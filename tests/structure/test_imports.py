@@ -218,8 +218,7 @@ def test_only_the_supervisor_knows_subprocess() -> None:
     # And what asks `lsof` for the name of a program, where the server cannot start.
     found = users(HUB, "subprocess", "multiprocessing", "pty")
     assert {name for name in found if not belongs(name, "streaming_hub.agents")} == {
-        "streaming_hub.archive.process",
-        "streaming_hub.server.port_holder",
+        "streaming_hub.server.port_holder"
     }
     assert len(found) > 1
 
