@@ -76,10 +76,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/archive/test_vectors.py",
         "the same vectors for every reducer",
     ),
-    "streaming_hub.archive.worker": (
-        "tests/streaming_hub/archive/test_feed.py",
-        "the process that the feed starts",
-    ),
     "streaming_hub.events.stored": (
         "tests/streaming_hub/history/test_history.py",
         "what every store gives back",
@@ -95,10 +91,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "streaming_hub.history.files": (
         "tests/streaming_hub/history/test_history.py",
         "one contract for all stores",
-    ),
-    "streaming_hub.history.follow": (
-        "tests/streaming_hub/archive/test_feed.py",
-        "followed by the archive, across restarts",
     ),
     "streaming_hub.history.memory": (
         "tests/streaming_hub/history/test_history.py",
