@@ -19,7 +19,7 @@ from streaming_hub.agents.leases import AGENT_STOPPED, Sessions
 from streaming_hub.errors import Unavailable
 from streaming_hub.events import posted as events
 from streaming_hub.events.interest import Interest
-from streaming_hub.events.stored import Limit
+from streaming_hub.history.page import Limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

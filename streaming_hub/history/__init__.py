@@ -18,13 +18,9 @@ if TYPE_CHECKING:
 
     from streaming_hub.events.interest import Interest
     from streaming_hub.events.posted import Event
-    from streaming_hub.events.stored import (
-        Appended,
-        Entry,
-        Limit,
-        Page,
-    )
+    from streaming_hub.events.stored import Entry
     from streaming_hub.history.bounds import Bounds
+    from streaming_hub.history.page import Appended, Limit, Page
     from streaming_hub.settings import Settings
 
 __all__ = ["History", "open_history"]

@@ -121,6 +121,18 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "one session in every format",
     ),
     "streaming_hub.rooms.facts": ("tests/streaming_hub/rooms/test_state.py", "keeps what state reads"),
+    "streaming_hub.history.page": (
+        "tests/streaming_hub/history/test_history.py",
+        "one contract for all stores",
+    ),
+    "streaming_hub.server.bounds": (
+        "tests/streaming_hub/server/test_hostile_requests.py",
+        "limits hold against real clients",
+    ),
+    "streaming_hub.server.handover": (
+        "tests/streaming_hub/server/running.py",
+        "needs patched sockets (test_server)",
+    ),
     "streaming_hub.settings.values": (
         "tests/streaming_hub/settings/test_settings.py",
         "seen in each setting",
