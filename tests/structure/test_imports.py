@@ -25,7 +25,7 @@ FLOORS = (
     ("history",),
     ("livekit", "archive", "stream"),
     ("agents", "outlets", "rooms"),
-    ("metrics",),
+    ("intake", "metrics"),
     ("services",),
     ("server",),
     ("web",),

@@ -31,7 +31,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "held against what an HTTP client reads",
     ),
     "streaming_hub.services": (
-        "tests/streaming_hub/agents/test_spool_folder.py",
+        "tests/streaming_hub/agents/test_environ.py",
         "puts parts together; each has tests of its own",
     ),
     "streaming_hub.agents.output": (

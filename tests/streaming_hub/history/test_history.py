@@ -1,6 +1,7 @@
 """One contract for every history, then what only a file can get wrong.
 
-Covers streaming_hub.events.stored, streaming_hub.history.bounds, streaming_hub.history.files and streaming_hub.history.window, too.
+Covers streaming_hub.events.stored, and streaming_hub.history.bounds, streaming_hub.history.files and
+streaming_hub.history.window, too.
 """
 
 from __future__ import annotations
