@@ -30,8 +30,8 @@ from streaming_hub.stream.hub import Hub
 from streaming_hub.stream.latency import Latency
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from streaming_hub.settings import Settings
     from streaming_hub.stream.writer import Writer
