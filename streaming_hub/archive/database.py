@@ -27,6 +27,9 @@ BUSY_SECONDS: Final = 1.0
 CONNECT_SECONDS: Final = 2
 STATEMENT_SECONDS: Final = 60
 """How long PostgreSQL works on one statement, and how long this side waits for a peer that says nothing."""
+PROGRAM_LIMIT: Final = "54"
+"""PostgreSQL's class of errors about a value that is too long, of an index for example. Its driver counts them among
+those of the connection."""
 
 _VERSION = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32)))
 _SEARCH = {
@@ -164,6 +167,8 @@ class Database:
             # About what is written, not about the database.
             raise
         except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
+            if str(getattr(getattr(error, "orig", None), "sqlstate", None) or "").startswith(PROGRAM_LIMIT):
+                raise
             raise self.away(error) from error
 
     def _identity(self) -> tuple[int, int] | None:
