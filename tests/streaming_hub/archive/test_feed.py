@@ -244,6 +244,15 @@ def test_what_is_not_read_yet_is_erased_too(start: Any) -> None:
     eventually(lambda: names(server), ["later"])
 
 
+def test_erasing_waits_for_a_process_that_is_being_started(start: Any) -> None:
+    server = start()
+    # Just started, and started again after a kill.
+    for _ in range(4):
+        answer = requests.delete(f"{server.url}/api/sessions/none", timeout=20)
+        assert answer.status_code == 200, answer.text
+        os.kill(archive_pid(server), signal.SIGKILL)
+
+
 def test_without_recordings_the_events_are_read_from_the_history_while_it_has_them(start: Any) -> None:
     server = start(STREAM_ARCHIVE_RECORDINGS="off", STREAM_HISTORY_MAX_EVENTS="60")
     post(server, call("one"))
