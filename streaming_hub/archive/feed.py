@@ -249,7 +249,13 @@ class Archive:
         pause = FIRST_PAUSE
         while not self._stop.is_set():
             try:
-                self._open()
+                try:
+                    self._open()
+                    self._next_page()
+                    self._works()
+                finally:
+                    # Also where the database is away: that is known then, and nobody has to wait for it.
+                    self._up.set()
                 pause = FIRST_PAUSE
                 while not self._stop.is_set():
                     if not self._step():
@@ -284,37 +290,23 @@ class Archive:
                 self.restarts += 1
             self._up.clear()
             process = self._process = ArchiveProcess(self._config)
-        try:
-            self._stand(process)
-        finally:
-            # Also where the database is away: that is known then, and nobody has to wait for it.
-            self._up.set()
-
-    def _stand(self, process: ArchiveProcess) -> None:
         position = process.ask("open", None, begin=OPEN_SECONDS, within=OPEN_SECONDS)
         bounds = self._history.bounds
         if position is None or position[0] != bounds.epoch or position[1] > bounds.head:
             position = [bounds.epoch, bounds.oldest - 1]
             self._write("begin", position)
         self._follower = Follower(self._history, position[1], read=self._read, lock=self._lock)
-        if self._trouble:
-            log.warning("archive: back, %d events behind", self._follower.behind)
-        self.state, self._trouble = "ok", ""
         self._reports_at = 0.0
+
+    def _works(self) -> None:
+        """Take note that the database takes what is written: a full one opens all the same."""
+        if self._trouble:
+            log.warning("archive: back, %d events behind", self.behind)
+        self.state, self._trouble = "ok", ""
 
     def _step(self) -> bool:
         """Archive a page, or do what else is due; return whether there may be more."""
-        assert self._follower is not None  # noqa: S101 - `_open` has made it
-        assert self._process is not None  # noqa: S101 - and this
-        if self._process.gone:
-            raise Refusal(ENDED, "The archive's process has ended; it is started again.")
-        page = self._follower.next()
-        if page is not None:
-            message = self._page(page)
-            if self._write("page", message):
-                self._reports_at = 0.0
-            self.skipped += page.skipped
-            self.written += len(message["lines"])
+        found = self._next_page()
         now = time.monotonic()
         if now >= self._chores_at:
             self._chores_at = now + CHORES
@@ -323,11 +315,28 @@ class Archive:
                 self._reports_at = 0.0
             self._pinged_at = now
         if self._reports_at is not None and now >= self._reports_at:
-            self._publish_reports(now)
-        if page is None and now >= self._pinged_at + PING:
+            # They are in the history now, and count once the archive has read them there.
+            found = self._publish_reports(now) or found
+        if not found and now >= self._pinged_at + PING:
             self._write("ping", None)
             self._pinged_at = now
-        return page is not None
+        return found
+
+    def _next_page(self) -> bool:
+        """Archive what comes next; return whether there was anything."""
+        assert self._follower is not None  # noqa: S101 - `_open` has made it
+        assert self._process is not None  # noqa: S101 - and this
+        if self._process.gone:
+            raise Refusal(ENDED, "The archive's process has ended; it is started again.")
+        page = self._follower.next()
+        if page is None:
+            return False
+        message = self._page(page)
+        if self._write("page", message):
+            self._reports_at = 0.0
+        self.skipped += page.skipped
+        self.written += len(message["lines"])
+        return True
 
     def _write(self, what: str, arguments: Any) -> Any:
         assert self._process is not None  # noqa: S101 - `_open` has made it
@@ -349,8 +358,8 @@ class Archive:
             "skipped": page.skipped,
         }
 
-    def _publish_reports(self, now: float) -> None:
-        """Publish what is due. It counts as published once the archive has read it in the history."""
+    def _publish_reports(self, now: float) -> bool:
+        """Publish what is due; return whether there was anything."""
         with self._erasing:
             due = self._write("reports", REPORTS)
             try:
@@ -359,8 +368,9 @@ class Archive:
             except Unavailable as error:
                 log.warning("a session's report could not be published, and is tried again: %s", error)
                 self._reports_at = now + REPORT_RETRY
-                return
+                return False
         self._reports_at = now if len(due) == REPORTS else None
+        return bool(due)
 
 
 def url_of(archive: str | None, history: str) -> str | None:
