@@ -37,7 +37,10 @@ CLAIM_SECONDS: Final = 2.0
 """How long opening waits for the process of a hub that has just ended."""
 _CLAIM_KEY: Final = 0x5354524541
 """Names the advisory lock that one hub's archive holds in PostgreSQL."""
-_CLAIM_KEEPALIVE: Final = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 -c tcp_user_timeout=25000"
+_CLAIM_KEEPALIVE: Final = " ".join(
+    f"-c tcp_{name}"
+    for name in ("keepalives_idle=10", "keepalives_interval=5", "keepalives_count=3", "user_timeout=25000")
+)
 """PostgreSQL notices within half a minute that a machine is gone, and gives its lock to another."""
 
 _VERSION = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32)))
