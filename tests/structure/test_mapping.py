@@ -38,6 +38,7 @@ ELSEWHERE: dict[str, str] = {
     "streaming_hub.web.api.publish": "tests/streaming_hub/web/api/test_publish.py",
     "streaming_hub.web.query": "tests/streaming_hub/web/api/test_rooms.py",
     "streaming_hub.services": "tests/streaming_hub/agents/test_spool_folder.py",
+    "streaming_hub.web.declared": "tests/streaming_hub/web/test_endpoint.py",
     "streaming_hub.web.shortcut": "tests/streaming_hub/web/test_guide.py",
     "streaming_hub.web.console.vendor": "tests/livekit/test_talk.py",
     "streaming_hub.agents.output": "tests/streaming_hub/agents/test_states.py",
