@@ -1,4 +1,4 @@
-"""`streaming_hub.web.endpoint` and `streaming_hub.web.declared`: the route, the scope and what `null` may not reach come from one declaration."""
+"""What one declaration beside a view does. Covers streaming_hub.web.endpoint and streaming_hub.web.declared."""
 
 from __future__ import annotations
 
