@@ -6,7 +6,6 @@
     document                                        tables -> OpenAPI 3.1
     page                                            OpenAPI -> HTML
 
-A new endpoint is one entry in a table; its scope comes from its view (`streaming_hub.web.declared`), and a test compares
-the tables with the application's routes. Nothing here is imported
-before somebody asks for the description.
+A new endpoint is one entry in a table. Its scope comes from its view (`streaming_hub.web.declared`); a test compares
+the tables with the application's routes. Nothing here is imported before somebody asks for the description.
 """
