@@ -158,6 +158,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/web/api/test_sessions.py",
         "names in the paths of sessions",
     ),
+    "streaming_hub.web.declared": ("tests/streaming_hub/web/test_endpoint.py", "what `@endpoint` declares"),
     "streaming_hub.web.shortcut": ("tests/streaming_hub/web/test_guide.py", "seen by clients of both ways"),
     "streaming_hub.web.api.agent": ("tests/browser/test_whole_path.py", "starts a real agent"),
     "streaming_hub.web.api.answer_types": (

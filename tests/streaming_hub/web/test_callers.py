@@ -13,9 +13,9 @@ import pytest
 
 from flask_server import create_app
 from streaming_hub.access import OPERATE, PUBLISH, SUBSCRIBE
-from streaming_hub.access.origin import operates
 from streaming_hub.settings import Settings
 from streaming_hub.web.current import services_of
+from streaming_hub.web.declared import operates
 from tests.streaming_hub.web.calling import (
     FAR,
     JWT_SECRET,
