@@ -13,19 +13,19 @@ from tests.structure.sources import ROOT, modules, name_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-SHIPPED = modules("streaming_hub", "agent", "flask_server.py")
+SHIPPED = modules("streaming_hub", "agent", "flask_server.py", "packages/python/src")
 TESTS = modules("tests")
 
 ELSEWHERE: dict[str, str] = {
-    "agent.heard": "tests/agent/test_live_sessions.py",
+    "streaming_hub_client.heard": "tests/packages/python/test_live_sessions.py",
     "agent.session": "tests/agent/test_rooms.py",  # where it is held against the stub of the models
-    "agent.user_words": "tests/agent/test_live_sessions.py",
-    "agent.words": "tests/agent/test_attach.py",  # where it stands in LiveKit's chain
+    "streaming_hub_client.user_words": "tests/packages/python/test_live_sessions.py",
+    "streaming_hub_client.words": "tests/packages/python/test_attachment.py",  # where it stands in LiveKit's chain
     "agent.worker": "tests/agent/test_service.py",  # which starts it as the hub does
     "streaming_hub.command": "tests/test_flask_server.py",
     "streaming_hub.stream.counters": "tests/streaming_hub/web/api/test_metrics.py",  # where they are read
     "streaming_hub.stream.pages": "tests/streaming_hub/stream/test_hub.py",  # which it was a part of
-    "agent.file_lock": "tests/agent/test_spool.py",  # which runs with either lock
+    "streaming_hub_client.file_lock": "tests/packages/python/test_spool.py",  # which runs with either lock
     "streaming_hub.rooms.facts": "tests/streaming_hub/rooms/test_state.py",  # which reads what it keeps
     "streaming_hub.events.types.snapshot": "tests/streaming_hub/web/openapi/test_document.py",
     "streaming_hub.agents.session_watch": "tests/streaming_hub/web/api/test_leases.py",

@@ -1,0 +1,34 @@
+"""The client of a LiveKit streaming hub. Knows the hub by HTTP alone, and imports nothing of it.
+
+What needs an extra is loaded when it is first asked for: `attach` the extra `livekit`, `afollow` the extra `async`,
+`verify_webhook` the extra `webhooks`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from streaming_hub_client.attachment import attach
+
+__all__ = ["attach"]
+
+_LATER = {"attach": ("streaming_hub_client.attachment", "livekit")}
+"""What needs an extra: name -> its module, the extra."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, extra = _LATER[name]
+    try:
+        found = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == __name__:
+            raise
+        raise ModuleNotFoundError(
+            f"{name} needs {error.name}: install livekit-streaming-hub-client[{extra}]", name=error.name
+        ) from error
+    globals()[name] = found
+    return found
