@@ -1,7 +1,7 @@
 """The client of a LiveKit streaming hub. Knows the hub by HTTP alone, and imports nothing of it.
 
-What needs an extra is loaded when it is first asked for: `attach` the extra `livekit`, `afollow` the extra `async`,
-`verify_webhook` the extra `webhooks`.
+What needs an extra is loaded when it is first asked for: `attach` the extra `livekit`, `verify_webhook`
+the extra `webhooks`.
 """
 
 from __future__ import annotations
@@ -9,12 +9,21 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from streaming_hub_client.follow import follow
+from streaming_hub_client.publish import publish
+from streaming_hub_client.stream import Gap, Refused
+
 if TYPE_CHECKING:
     from streaming_hub_client.attachment import attach
+    from streaming_hub_client.webhook import InvalidWebhook, verify_webhook
 
-__all__ = ["attach"]
+__all__ = ["Gap", "InvalidWebhook", "Refused", "attach", "follow", "publish", "verify_webhook"]
 
-_LATER = {"attach": ("streaming_hub_client.attachment", "livekit")}
+_LATER = {
+    "attach": ("streaming_hub_client.attachment", "livekit"),
+    "verify_webhook": ("streaming_hub_client.webhook", "webhooks"),
+    "InvalidWebhook": ("streaming_hub_client.webhook", "webhooks"),
+}
 """What needs an extra: name -> its module, the extra."""
 
 
