@@ -62,6 +62,8 @@ PURE = (
     "streaming_hub_client.conversation",
     "agent.rehearsal.script",
     "streaming_hub_client.retry",
+    "streaming_hub_client.sse",
+    "streaming_hub_client.stream",
 )
 """Modules, or packages with all in them, that compute and nothing else: time and chance are arguments."""
 
@@ -159,7 +161,9 @@ def test_the_hub_imports_no_livekit_agents() -> None:
 def test_http_requests_are_made_in_few_places() -> None:
     clients = ("requests", "httpx", "aiohttp", "urllib3", "urllib.request", "http.client")
     assert users(AGENT, *clients) == set()
-    assert users(CLIENT, *clients) == {"streaming_hub_client.poster", "streaming_hub_client.route"}
+    assert users(CLIENT, *clients) == {
+        f"streaming_hub_client.{name}" for name in ("follow", "poster", "publish", "route")
+    }
     assert users(HUB, *clients) == {"streaming_hub.livekit.server_api"}
 
 
