@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from streaming_hub.events.posted import Event
-    from streaming_hub.events.stored import Page
     from streaming_hub.history import History
     from streaming_hub.history.follow import Followed
+    from streaming_hub.history.page import Page
 
 log = logging.getLogger("hub.archive")
 

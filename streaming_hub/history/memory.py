@@ -5,8 +5,9 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from streaming_hub.events.stored import Appended, Entry, encode
+from streaming_hub.events.stored import Entry, encode
 from streaming_hub.history.bounds import Bounds
+from streaming_hub.history.page import Appended
 from streaming_hub.history.window import MOST_SCANNED, Window, belongs
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from streaming_hub.events.interest import Interest
     from streaming_hub.events.posted import Event
-    from streaming_hub.events.stored import Limit, Page
+    from streaming_hub.history.page import Limit, Page
 
 MAX_BYTES: Final = 512 * 1024 * 1024
 """Bytes of frames that are kept, whatever their number: events may be large, and memory is all there is."""

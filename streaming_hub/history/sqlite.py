@@ -15,15 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from streaming_hub.errors import StorageError, Unavailable
 from streaming_hub.events.sse import event_frame
-from streaming_hub.events.stored import (
-    Appended,
-    Entry,
-    Page,
-    encode,
-)
+from streaming_hub.events.stored import Entry, encode
 from streaming_hub.history.bounds import Bounds
 from streaming_hub.history.files import claim, set_aside
 from streaming_hub.history.memory import new_epoch
+from streaming_hub.history.page import Appended, Page
 from streaming_hub.history.wal import Log, connect
 from streaming_hub.history.window import MOST_SCANNED, Window, belongs
 
@@ -33,7 +29,7 @@ if TYPE_CHECKING:
 
     from streaming_hub.events.interest import Interest
     from streaming_hub.events.posted import Event
-    from streaming_hub.events.stored import Limit
+    from streaming_hub.history.page import Limit
 
 log = logging.getLogger("streaming_hub.history")
 

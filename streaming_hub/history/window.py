@@ -10,13 +10,14 @@ from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from streaming_hub.events.stored import Entry, Page
+from streaming_hub.history.page import Page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from streaming_hub.events.interest import Interest
-    from streaming_hub.events.stored import Limit
+    from streaming_hub.events.stored import Entry
+    from streaming_hub.history.page import Limit
 
 _seq = attrgetter("seq")
 _COMPACT_AT = 1024

@@ -14,7 +14,7 @@ from streaming_hub.archive.wire import Refusal
 from streaming_hub.errors import BadRequest, NotFound
 from streaming_hub.events import cursor
 from streaming_hub.events.interest import EVERYTHING, Interest
-from streaming_hub.events.stored import Limit
+from streaming_hub.history.page import Limit
 from streaming_hub.stream.erasing import erase
 from streaming_hub.web import answers, callers, query
 from streaming_hub.web.api import archived

@@ -5,6 +5,8 @@ Covers
     streaming_hub.archive.process
     streaming_hub.archive.wire
     streaming_hub.archive.worker
+
+Covers streaming_hub.history.follow, too.
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streaming_hub.events import posted
-from streaming_hub.events.stored import Limit
 from streaming_hub.history.follow import Follower
 from streaming_hub.history.memory import MemoryHistory
+from streaming_hub.history.page import Limit
 from streaming_hub.history.sqlite import SqliteHistory
 
 if TYPE_CHECKING:

@@ -1,4 +1,7 @@
-"""What Prometheus is told, and that docs/metrics.md tells the same."""
+"""What Prometheus is told, and that docs/metrics.md tells the same.
+
+Covers streaming_hub.metrics, too.
+"""
 
 from __future__ import annotations
 
