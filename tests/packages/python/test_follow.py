@@ -1,4 +1,7 @@
-"""`follow` and `publish` against a real hub, also through a proxy that cuts connections off."""
+"""`follow` and `publish` against a real hub, also through a proxy that cuts connections off.
+
+Covers streaming_hub_client.publish.
+"""
 
 from __future__ import annotations
 
