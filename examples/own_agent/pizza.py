@@ -10,8 +10,7 @@ and STREAM_PUBLISH_KEY for the hub.
 
 from livekit.agents import Agent, AgentServer, AgentSession, JobContext
 from livekit.plugins import openai, silero
-
-from agent.attach import attach
+from streaming_hub_client import attach
 
 server = AgentServer(host="127.0.0.1", port=0)
 

@@ -23,7 +23,7 @@ from flask_server import create_app
 from streaming_hub.events import posted, types
 from streaming_hub.events.views import VIEW_OF_TYPE
 from streaming_hub.settings import AGENT_TABLE, TABLE, Settings
-from tests.structure.sources import ROOT, belongs, modules, names
+from tests.structure.sources import ROOT, modules
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -219,20 +219,6 @@ def test_every_file_that_a_document_names_exists() -> None:
             path = ROOT / name
             exists = path.exists() or path.with_suffix(".py").exists()
             assert exists or name in made_later, f"{document.name} names {name}"
-
-
-def test_the_files_to_copy_for_an_agent_of_ones_own_are_all() -> None:
-    needed, waiting = set(), ["agent.attach"]
-    while waiting:
-        module = waiting.pop()
-        path = ROOT / f"{module.replace('.', '/')}.py"
-        if path.is_file() and module not in needed:
-            needed.add(module)
-            waiting += [name for name in names(path, typing=False) if belongs(name, "agent")]
-    named = re.findall(
-        r"`(\w+)\.py`", read(DOCS / "guides" / "own-agent.md").partition("copy")[2].partition("They need")[0]
-    )
-    assert {f"agent.{name}" for name in named} == needed
 
 
 # Commands

@@ -430,7 +430,13 @@ def test_all_ways_of_reading_show_the_same_view(
 
 def test_rooms_with_nothing_for_viewers_are_not_listed_to_them() -> None:
     app = hub(**KEYS)
-    ask(app, "POST", "/api/agent/data", headers=bearer(PUBLISH_KEY), json={"type": "usage", "room": "secret"})
+    ask(
+        app,
+        "POST",
+        "/api/agent/data",
+        headers=bearer(PUBLISH_KEY),
+        json={"type": "usage", "room": "secret"},
+    )
     assert ask(app, "GET", "/api/rooms", headers=bearer(SUBSCRIBE_KEY)).json["rooms"] == []
     assert ask(app, "GET", "/api/rooms/secret", headers=bearer(SUBSCRIBE_KEY)).status_code == 404
     assert len(ask(app, "GET", "/api/rooms", headers=bearer(OPERATOR_KEY)).json["rooms"]) == 1
