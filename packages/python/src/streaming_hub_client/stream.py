@@ -1,6 +1,7 @@
 """What a stream of the hub means: positions, gaps, pauses, silence, refusals. Pure: time and chance are arguments.
 
-`follow` is its shell: it connects, hands the bytes to `Stream.receive`, and waits as `Stream.pause` says. The rules are in the hub's docs/reference/http.md and docs/reference/events.md, and packages/js follows the same ones.
+`follow` is its shell: it connects, hands the bytes to `Stream.receive`, and waits as long as `Stream.pause` says. The
+rules are in the hub's docs/reference/http.md and docs/reference/events.md; packages/js follows the same ones.
 """
 
 from __future__ import annotations
