@@ -27,4 +27,4 @@ async def entrypoint(ctx: JobContext) -> None:
     )
     attach(session, ctx)  # the one line
     await session.start(agent=Agent(instructions="You take orders for pizza. Be brief."), room=ctx.room)
-    session.generate_reply(instructions="Ask what it may be.")
+    session.generate_reply(instructions="Ask for the order.")
