@@ -27,7 +27,7 @@ from streaming_hub.archive.database import Away, Database
 from streaming_hub.archive.removal import Wanted
 from streaming_hub.archive.store import Behind, Page, Store, raw_events, seq_of
 from streaming_hub.archive.wire import ANSWER, BEGUN, LOG, REFUSED, Refusal
-from streaming_hub.events.views import operator_only
+from streaming_hub.events.types import operator_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable
