@@ -25,7 +25,7 @@ def example(beginning: str) -> str:
 
 def test_the_event_type() -> None:
     place: dict[str, Any] = dict(vars(conversation))
-    exec(example("class "), place)  # noqa: S102 - the example of a document in this repository
+    exec(example("class "), place)
     kind = place["OverlappingSpeech"]
     assert kind.view == "viewer"
     assert summary(kind)
@@ -35,7 +35,7 @@ def test_the_event_type() -> None:
 
 def test_the_row_of_the_bridge() -> None:
     place: dict[str, Any] = dict(vars(bridge))
-    exec(example("def overlapping_speech"), place)  # noqa: S102 - the example of a document in this repository
+    exec(example("def overlapping_speech"), place)
     memory = Conversation("S1", "room-1", user="alice", agent="bot")
     payload = inference.OverlappingSpeechEvent(is_interruption=True, created_at=6.0)
     (event,) = place["overlapping_speech"](memory, payload)
