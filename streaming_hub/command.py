@@ -1,4 +1,4 @@
-"""The command `flask_server.py`: its options, its start, the signals that end it. Serves with gevent."""
+"""The `flask_server.py` command: options, start-up and shutdown on signals. Serves with gevent."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("hub")
 
 SAME_SIGNAL: Final = 1.0
-"""Seconds within which a repeated signal is the same one: `uv run` and the terminal both send it."""
+"""Seconds within which a repeated signal counts as one: `uv run` and the terminal both send it."""
 
 
 def run(create_app: Callable[[Settings], Flask], arguments: Sequence[str] | None) -> int:
@@ -65,10 +65,10 @@ def run(create_app: Callable[[Settings], Flask], arguments: Sequence[str] | None
         app = create_app(settings)
         serve(app, settings)
     except SettingsError as error:
-        return _complain(str(error))
+        return _fail(str(error))
     except StorageError as error:
-        # A second server on the same folder meets both: each is worth knowing before the next try.
-        return _complain(" ".join(filter(None, (str(error), why_not(settings.host, settings.port)))))
+        # A second server on the same folder runs into both problems; report both at once.
+        return _fail(" ".join(filter(None, (str(error), why_not(settings.host, settings.port)))))
     return 0
 
 
@@ -86,7 +86,7 @@ def serve(app: Flask, settings: Settings) -> None:
         raise
     ended = _watch_signals()
     if os.getpid() == 1:
-        # Orphans of the agent become process 1's children: libev then waits for all that end.
+        # Process 1 inherits the agent's orphans: let libev reap them.
         gevent.get_hub().loop.install_sigchld()
     writer = begin(parts, url_of(listeners[0]))
     servers = [Server(listener, app, writer) for listener in listeners]
@@ -113,9 +113,9 @@ def _watch_signals() -> Event:
             first.append(now)
             ended.set()
         elif now - first[0] > SAME_SIGNAL:
-            log.warning("a second signal: ending at once")
+            log.warning("second signal: exiting at once")
             logging.shutdown()
-            # Children notice by their control socket.
+            # Child processes notice through their control socket.
             signals.die_of(signal.SIGTERM)
 
     for number in signals.ENDING:
@@ -124,20 +124,21 @@ def _watch_signals() -> Event:
 
 
 def _farewell(parts: Services) -> str:
-    agent = "the agent, then " if parts.supervisor.status().pid is not None else ""
+    agent = "stopping the agent, then " if parts.supervisor.status().pid is not None else ""
     streams = len(parts.hub)
-    return f"stopping: ending {agent}{streams} open stream{'' if streams == 1 else 's'}. Again to end at once"
+    opened = f"{streams} open stream{'' if streams == 1 else 's'}"
+    return f"shutting down: {agent}closing {opened}. Signal again to exit at once"
 
 
 def _greet(parts: Services) -> None:
     mode, why = choose_mode(parts.settings)
     key = ""
     if OPERATE not in parts.authenticator.open_scopes:
-        key = ' -H "X-API-Key: KEY"\n              with one of STREAM_OPERATOR_KEYS, or a token of the scope operate'
+        key = ' -H "X-API-Key: KEY"\n              KEY: one of STREAM_OPERATOR_KEYS, or a token with the operate scope'
     print(
         f"\n  Live page   {parts.url}/\n"
         f"  Next        curl -X POST {parts.url}/api/agent/start{key}\n"
-        f"  The agent   will run in {mode} mode: {why}\n"
+        f"  Agent       will run in {mode} mode: {why}\n"
         f"  Keys        {_keys_needed(parts)}\n",
         flush=True,
     )
@@ -151,28 +152,30 @@ def _keys_needed(parts: Services) -> str:
     }
     free = [name for scope, name in names.items() if scope in parts.authenticator.open_scopes]
     if not free:
-        return "are needed for publishing, reading and operating"
-    whom = "by whoever reaches the server" if parts.settings.allow_open else "on this machine"
+        return "required for publishing, reading and operating"
+    where = "from any machine" if parts.settings.allow_open else "on this machine"
     if len(free) == len(names):
-        return f"are not needed {whom}: none is set"
+        return f"not required {where}: none is set"
     unset = not_set([setting for _, setting in free])
-    return f"are not needed for {listing([doing for doing, _ in free])} {whom}: {unset}"
+    return f"not required for {listing([doing for doing, _ in free])} {where}: {unset}"
 
 
-def _complain(sentence: str) -> int:
-    print(f"flask_server.py: {sentence}", file=sys.stderr)
+def _fail(message: str) -> int:
+    print(f"flask_server.py: {message}", file=sys.stderr)
     return 2
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="flask_server.py",
-        description="Streams what happens in a LiveKit voice agent's conversation to pages, terminals and back ends.",
+        description="Stream a LiveKit voice agent's conversations to web pages, terminals and back ends.",
         epilog=_settings_text(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--host", help="where to listen (STREAM_HOST; 127.0.0.1 and ::1)")
-    parser.add_argument("--port", type=_port, help="its port, 0 for a free one (STREAM_PORT, 5000)")
+    parser.add_argument("--host", help="address to listen on (STREAM_HOST; default 127.0.0.1 and ::1)")
+    parser.add_argument(
+        "--port", type=_port, help="port to listen on, 0 for any free port (STREAM_PORT; default 5000)"
+    )
     parser.add_argument("--version", action="version", version=__version__)
     return parser
 
@@ -186,7 +189,7 @@ def _port(text: str) -> int:
 
 def _settings_text() -> str:
     defaults: Any = Settings()
-    lines = ["Settings come from the environment, .env.local and .env, in that order:", ""]
+    lines = ["Settings are read from the environment, .env.local and .env; the first one found wins:", ""]
     for setting in TABLE:
         default = getattr(defaults, setting.field)
         shown = "" if default in (None, (), False) else f" ({default})"

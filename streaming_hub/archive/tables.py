@@ -1,4 +1,4 @@
-"""The archive's tables. docs/archive.md describes them column by column, and a test keeps the two equal.
+"""The archive's tables. docs/reference/archive.md describes them column by column, and a test keeps the two equal.
 
 People query these with their own tools: whatever changes here needs a migration (`migrations/versions`). Times are
 seconds since 1970, durations seconds, absent values NULL. Tables whose name begins with `archive_` are the hub's own

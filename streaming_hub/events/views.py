@@ -1,6 +1,6 @@
 """Which type of event belongs to which view: one table and one function.
 
-The live stream, replay, snapshot, `/api/events` and `/api/rooms` all ask `operator_only`, so that nobody can
+The live stream, replay, snapshot, `/api/events` and `/api/rooms` all ask `operator_only`, so that no caller can
 read in the history what was withheld on the stream.
 """
 

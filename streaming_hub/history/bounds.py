@@ -65,7 +65,7 @@ class Bounds:
                 self._gone.append((seq, seq))
 
     def gaps_from(self, seq: int) -> bool:
-        """Tell whether erased events may lie at or above this sequence number."""
+        """Return whether erased events may lie at or above this sequence number."""
         return self.erased is not None and self.erased[1] >= seq
 
     def missed(self, position: int) -> int | None:

@@ -38,7 +38,7 @@ TRIM_ROWS: Final = 300
 """Rows of one small step: half a millisecond."""
 MOST_TRIM_ROWS: Final = 1200
 FAR_BEHIND_ROWS: Final = 3000
-"""From so many rows on that wait to be removed the steps are larger, so that who publishes fast does not get ahead."""
+"""With this many rows pending, delete in larger batches, so that removal keeps up with fast publishing."""
 MOST_ROWS_WAITING: Final = 10_000
 """Rows above the window that the file may hold. The append that would exceed it deletes old rows itself."""
 BUSY_SECONDS: Final = 0.25
@@ -394,7 +394,7 @@ def _row(entry: Entry, event_id: str | None) -> tuple[Any, ...]:
 
 
 def _of(room: str | None, session_id: str | None) -> tuple[str, list[str]]:
-    """Return the condition for what `belongs` tells, and its values."""
+    """Return the SQL condition equivalent to `belongs`, and its values."""
     if session_id is None:
         return "room = ?", [room or ""]
     if room is None:

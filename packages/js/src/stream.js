@@ -1,7 +1,7 @@
 /**
  * A stream that stays: it reconnects and resumes by itself until it is closed or refused.
  *
- * Follows docs/http.md and docs/events.md of the hub. `run` is the one loop; all state of a stream lies in `createStream`.
+ * Follows docs/reference/http.md and docs/reference/events.md of the hub. `run` is the one loop; all state of a stream lies in `createStream`.
  *
  * @module
  */

@@ -1,4 +1,4 @@
-"""Event types of the conversation itself: words, voices, states. Fields and units as agent/bridge.py sends them."""
+"""Event types of the conversation itself: words, voices, states. Fields and units as the client sends them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Event types that only operators see: tools, latencies, usage, errors. Fields as agent/bridge.py sends them."""
+"""Event types that only operators see: tools, latencies, usage, errors. Fields as the client sends them."""
 
 from __future__ import annotations
 

@@ -129,11 +129,10 @@ def _protocol(detail: Fields, look: type[_Markdown | _Plain]) -> Iterator[str]:
     yield look.section.format("Figures")
     yield from (look.fact.format(name, shown(value)) for name, value in _figures(session))
     yield look.section.format("Transcript")
-    for line in detail["transcript"]:
-        at = line["at"] if line["started"] is None else line["started"]
+    for line in sorted(detail["transcript"], key=_begun):
         said = "(no text)" if line["text"] is None else line["text"]
         cut = " (interrupted)" if line["interrupted"] else ""
-        clock = shown(_clock(at - session["started"]))
+        clock = shown(_clock(_begun(line) - session["started"]))
         yield look.line.format(clock, shown(speaker(line)), shown(said) + look.escape(cut))
     if detail["tools"]:
         yield look.section.format("Tools")
@@ -146,6 +145,11 @@ def _protocol(detail: Fields, look: type[_Markdown | _Plain]) -> Iterator[str]:
         for error in detail["errors"]:
             clock = shown(_clock(error["at"] - session["started"]))
             yield look.line.format(clock, shown(error["source"] or "unknown"), shown(error["message"] or ""))
+
+
+def _begun(line: Fields) -> float:
+    """Return when an utterance began, seconds since 1970: its final may come after those of later ones."""
+    return float(line["at"] if line["started"] is None else line["started"])
 
 
 def _facts(session: Fields) -> Iterator[tuple[str, object]]:

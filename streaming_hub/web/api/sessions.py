@@ -17,6 +17,7 @@ from streaming_hub.history.page import Limit
 from streaming_hub.web import answers, callers, paths, query, times
 from streaming_hub.web.api import archived
 from streaming_hub.web.current import services
+from streaming_hub.web.endpoint import endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,10 +55,10 @@ PAGE: Final = Limit(1000, 1024 * 1024)
 _Cursor = tuple[str, float | None, str, int]
 
 
-@blueprint.get("/api/sessions")
+@endpoint(blueprint, "GET", "/api/sessions", scope=SUBSCRIBE)
 def sessions() -> Response:
     """Answer a page of sessions."""
-    grant, args = callers.require(SUBSCRIBE), request.args
+    grant, args = callers.grant(), request.args
     archived.archive()
     query.only(args, PARAMETERS)
     search = search_of(grant, args)
@@ -69,13 +70,13 @@ def sessions() -> Response:
     return answers.json(body)
 
 
-@blueprint.get("/api/sessions/<path:session_id>")
+@endpoint(blueprint, "GET", "/api/sessions/<path:session_id>", scope=SUBSCRIBE)
 def session(session_id: str) -> Response:
     """Answer everything that is known of a session."""
     return answers.encoded(detail_of(session_id))
 
 
-@blueprint.get("/api/sessions/<path:session_id>/events")
+@endpoint(blueprint, "GET", "/api/sessions/<path:session_id>/events", scope=SUBSCRIBE)
 def session_events(session_id: str) -> Response:
     """Answer every event of a session as it was on the stream."""
     if not paths.ends_with(request.environ, "events"):
@@ -101,7 +102,7 @@ def chosen(session_id: str, *also: str) -> dict[str, Any]:
         session_id: the session's.
         also: parameters beside `room` that the endpoint reads.
     """
-    grant = callers.require(SUBSCRIBE)
+    grant = callers.grant()
     archived.archive()
     query.only(request.args, ("room", *also))
     archived.check("session_id", session_id, archived.MOST_CHARACTERS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from streaming_hub.access import OPERATE
 from streaming_hub.errors import NotFound
 from streaming_hub.web.api.answer_types import Health
 from streaming_hub.web.openapi.endpoint import (
@@ -47,7 +46,6 @@ ENDPOINTS: Final = (
         group=GROUP,
         summary="Figures for Prometheus",
         text="In Prometheus's text format, or in OpenMetrics where `Accept` asks for it.",
-        scope=OPERATE,
         answers=(
             Answer(
                 200,

@@ -181,6 +181,26 @@ def test_a_locked_database_holds_nothing_up_and_is_caught_up_with(start: Any, tm
     assert server.log.count("archive: sqlite") == 1
 
 
+def test_a_database_that_opens_and_takes_nothing_is_away_and_told_once(start: Any, tmp_path: Path) -> None:
+    server = start()
+    post(server, call("before"))
+    eventually(lambda: names(server), ["before"])
+    # As when the disk is full: reading works, and every write fails.
+    other = sqlite3.connect(tmp_path / "data" / "archive.db", isolation_level=None, timeout=10)
+    other.execute(
+        "CREATE TRIGGER full BEFORE INSERT ON utterances BEGIN SELECT 1 FROM json_each('{') WHERE 1; END"
+    )
+    post(server, call("meanwhile", at=START + 1))
+    eventually(lambda: server.get("/api/health").json()["archive"], "away")
+    for _ in range(30):
+        assert server.get("/api/health").json()["archive"] == "away"
+        time.sleep(0.1)
+    other.execute("DROP TRIGGER full")
+    eventually(lambda: names(server), ["before", "meanwhile"])
+    eventually(lambda: server.get("/api/health").json()["archive"], "ok")
+    assert server.log.count("archive: back") == 1
+
+
 def test_what_the_history_forgot_meanwhile_is_told(start: Any, tmp_path: Path) -> None:
     server = start(STREAM_HISTORY_MAX_EVENTS="100")
     post(server, call("live", ends=False))
@@ -244,6 +264,15 @@ def test_what_is_not_read_yet_is_erased_too(start: Any) -> None:
     post(server, call("unread")[-4:])
     post(server, call("later", at=START + 4))
     eventually(lambda: names(server), ["later"])
+
+
+def test_erasing_waits_for_a_process_that_is_being_started(start: Any) -> None:
+    server = start()
+    # Just started, and started again after a kill.
+    for _ in range(4):
+        answer = requests.delete(f"{server.url}/api/sessions/none", timeout=20)
+        assert answer.status_code == 200, answer.text
+        os.kill(archive_pid(server), signal.SIGKILL)
 
 
 def test_without_recordings_the_events_are_read_from_the_history_while_it_has_them(start: Any) -> None:
@@ -350,6 +379,27 @@ def children(pid: int) -> list[int]:
         except OSError:
             continue
     return found
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_two_hubs_do_not_share_an_archive(start: Any, tmp_path: Path, request: Any, kind: str) -> None:
+    url = f"sqlite:///{tmp_path}/shared.db"
+    if kind == "postgresql":
+        url = request.getfixturevalue("own_postgres").new_database("shared")
+    first = start(STREAM_ARCHIVE=url)
+    post(first, call("one"))
+    eventually(lambda: names(first), ["one"])
+    second = start(STREAM_ARCHIVE=url, STREAM_HISTORY=f"sqlite:///{tmp_path}/other/events.db")
+    post(second, call("two", at=START + 1))
+    eventually(lambda: "Another hub" in second.get("/api/sessions").json().get("detail", ""), True)
+    assert second.get("/api/health").json()["archive"] == "away"
+    before = sessions(first)
+    post(first, call("three", at=START + 2))
+    eventually(lambda: names(first), ["one", "three"])
+    assert sessions(first)[:1] == before
+    # The one that waits takes over once the other has ended.
+    first.end()
+    eventually(lambda: names(second), ["one", "two", "three"], 30)
 
 
 def test_two_folders_do_not_mix(start: Any, tmp_path: Path) -> None:

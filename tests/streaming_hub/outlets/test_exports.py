@@ -13,13 +13,16 @@ import csv
 import html
 import io
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from streaming_hub.archive import figures
 from streaming_hub.archive.reduce import Reduction
 from streaming_hub.outlets.exports import FORMATS, captions, documents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 START = 1_795_430_000.0
 NASTY = [
@@ -166,6 +169,16 @@ def test_a_session_in_which_nothing_was_said(form: str) -> None:
     empty["session"] |= {"incomplete": True, "missing_events": 3, "started": 99_999_999_999.0}
     # SubRip has no head: a file without cues is empty.
     assert bool(FORMATS[form].write(empty)) is (form != "srt")
+
+
+@pytest.mark.parametrize("write", [documents.markdown, documents.text])
+def test_a_protocol_has_its_lines_in_the_order_in_which_they_began(
+    write: Callable[[dict[str, Any]], str],
+) -> None:
+    # The fixture's utterances were published last first.
+    written = write(detail(["spoken last", "spoken second", "spoken first"]))
+    places = [written.index(f"spoken {which}") for which in ("first", "second", "last")]
+    assert places == sorted(places)
 
 
 def test_lines_without_text_are_no_captions() -> None:

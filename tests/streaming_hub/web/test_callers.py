@@ -13,9 +13,9 @@ import pytest
 
 from flask_server import create_app
 from streaming_hub.access import OPERATE, PUBLISH, SUBSCRIBE
-from streaming_hub.access.origin import operates
 from streaming_hub.settings import Settings
 from streaming_hub.web.current import services_of
+from streaming_hub.web.declared import operates
 from tests.streaming_hub.web.calling import (
     FAR,
     JWT_SECRET,
@@ -433,7 +433,13 @@ def test_all_ways_of_reading_show_the_same_view(
 
 def test_rooms_with_nothing_for_viewers_are_not_listed_to_them() -> None:
     app = hub(**KEYS)
-    ask(app, "POST", "/api/agent/data", headers=bearer(PUBLISH_KEY), json={"type": "usage", "room": "secret"})
+    ask(
+        app,
+        "POST",
+        "/api/agent/data",
+        headers=bearer(PUBLISH_KEY),
+        json={"type": "usage", "room": "secret"},
+    )
     assert ask(app, "GET", "/api/rooms", headers=bearer(SUBSCRIBE_KEY)).json["rooms"] == []
     assert ask(app, "GET", "/api/rooms/secret", headers=bearer(SUBSCRIBE_KEY)).status_code == 404
     assert len(ask(app, "GET", "/api/rooms", headers=bearer(OPERATOR_KEY)).json["rooms"]) == 1
