@@ -55,7 +55,6 @@ PURE = (
     "streaming_hub.outlets.exports",
     "streaming_hub.web.paths",
     "streaming_hub.web.times",
-    "streaming_hub.demo.calls",
     "streaming_hub.demo.scenes",
     "streaming_hub.events.cursor",
     "streaming_hub.errors",

@@ -67,10 +67,7 @@ def is_gone(pid: int) -> bool:
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         try:
-            if (
-                "(Z" in Path(f"/proc/{pid}/stat").read_text()
-                or ") Z" in Path(f"/proc/{pid}/stat").read_text()
-            ):
+            if ") Z " in Path(f"/proc/{pid}/stat").read_text():
                 return True
         except OSError:
             return True

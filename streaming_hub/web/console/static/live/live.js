@@ -46,7 +46,7 @@ begin((me) => {
     const begun = performance.now();
     const at = now();
     const { conversation, status } = stream.getSnapshot();
-    const rows = rowsOf(conversation.rooms, calls, at);
+    const rows = rowsOf(conversation.rooms, calls, at, views.size <= ROOMY);
     const shown = new Set(rows.map(({ key }) => key));
     calls.keep((room, session) => shown.has(JSON.stringify([room, session])));
     const arranged = arrange(rows, order.value, filter.value);

@@ -34,7 +34,8 @@ export function createRow({ room, session }) {
   const state = make('span', { class: 'state' });
   const speaker = make('b', { class: 'speaker', ...text });
   const said = make('span', { class: 'said', ...text });
-  const words = make('p', { class: 'words' }, make('span', {}, speaker, said));
+  const earlier = make('span', { class: 'earlier', hidden: true });
+  const words = make('p', { class: 'words' }, earlier, make('span', {}, speaker, said));
   const within = makeSvg('path', { class: 'within' });
   const above = makeSvg('path', { class: 'above' });
   const chart = makeSvg('svg', { class: 'spark', role: 'img', viewBox: `0 0 ${WIDTH} ${HEIGHT}` }, within, above);
@@ -75,6 +76,19 @@ export function createRow({ room, session }) {
     });
   };
 
+  /** @param {Row['earlier']} lines */
+  const showEarlier = (lines) => {
+    earlier.hidden = !lines.length;
+    while (earlier.children.length > lines.length) earlier.lastElementChild?.remove();
+    lines.forEach(({ role, participant, text: before }, index) => {
+      const shown = earlier.children[index] ?? earlier.appendChild(make('span', {}, make('b', { class: 'speaker', ...text }), make('span', { class: 'said', ...text })));
+      setAttribute(shown, 'data-role', role);
+      const [name, spoken] = shown.children;
+      if (name) setText(name, participant ?? role ?? '');
+      if (spoken) setText(spoken, endOf(before));
+    });
+  };
+
   /** @param {readonly number[]} latencies */
   const showLatencies = (latencies) => {
     if (shownLatencies && latencies.join() === shownLatencies.join()) return;
@@ -103,6 +117,7 @@ export function createRow({ room, session }) {
       setAttribute(state, 'data-state', row.state);
       setText(speaker, line?.participant ?? line?.role ?? '');
       setText(said, line ? endOf(line.text) : '');
+      showEarlier(row.earlier);
       setAttribute(words, 'data-role', line?.role);
       setAttribute(words, 'data-now', line !== null && !line.is_final);
       showLatencies(row.latencies);

@@ -24,11 +24,14 @@ import { LIMITS, LOST, troubles } from './trouble.js';
  * @property {number | null} ended
  * @property {State} state
  * @property {Line | null} line The newest words.
+ * @property {readonly Line[]} earlier What was said before, oldest first; only where it was asked for.
  * @property {readonly number[]} latencies
  * @property {number} interruptions
  * @property {Trouble[]} troubles
  */
 
+/** Lines before the newest one that a roomy wall shows. */
+const EARLIER = 3;
 /** Seconds without an event after which a session counts as abandoned. */
 const ABANDONED = 24 * 3600;
 /** Ends that stay on the wall for a while. */
@@ -38,14 +41,19 @@ const LINGERING = [...LOST, 'error'];
  * @param {Readonly<Record<string, RoomState>>} rooms
  * @param {Calls} calls
  * @param {number} now The hub's time.
+ * @param {boolean} [isRoomy] Whether there is room for earlier lines.
  * @returns {Row[]}
  */
-export function rowsOf(rooms, calls, now) {
+export function rowsOf(rooms, calls, now, isRoomy = false) {
   /** @type {Row[]} */
   const rows = [];
   for (const room of Object.values(rooms)) {
     room.sessions.forEach((session, index) => {
-      if (isShown(room, session, calls, now)) rows.push(rowOf(room, session, room.sessions[index - 1], calls, now));
+      if (isShown(room, session, calls, now)) {
+        const row = rowOf(room, session, room.sessions[index - 1], calls, now);
+        if (isRoomy) row.earlier = earlierLines(room, session.session_id);
+        rows.push(row);
+      }
     });
   }
   return rows;
@@ -95,6 +103,7 @@ function rowOf(room, session, previous, calls, now) {
     ended,
     state,
     line,
+    earlier: [],
     latencies,
     interruptions: call.interruptionCount,
     troubles: troubles(
@@ -113,6 +122,13 @@ function rowOf(room, session, previous, calls, now) {
     ),
   };
 }
+
+/**
+ * @param {RoomState} room
+ * @param {string} session
+ */
+const earlierLines = ({ transcript }, session) =>
+  transcript.filter(({ session_id }) => session_id === session).slice(-1 - EARLIER, -1);
 
 /**
  * What happens in a room now.

@@ -74,7 +74,7 @@ export const RULES = [
     name: 'Thinking',
     tone: 'warn',
     when: `The agent has been thinking for over ${LIMITS.thinking} s`,
-    until: 'it stops thinking',
+    until: 'the agent stops thinking',
     find: ({ thinkingSince, ended }, now) =>
       ended === null && thinkingSince !== null && now - thinkingSince > LIMITS.thinking
         ? { since: thinkingSince, text: '' }
@@ -83,8 +83,8 @@ export const RULES = [
   {
     name: 'Silence',
     tone: 'warn',
-    when: `Nobody has spoken for over ${LIMITS.silence} s`,
-    until: 'somebody speaks',
+    when: `There has been no voice and no word for over ${LIMITS.silence} s`,
+    until: 'a voice or a word',
     find: ({ quietSince, ended }, now) =>
       ended === null && quietSince !== null && now - quietSince > LIMITS.silence ? { since: quietSince, text: '' } : null,
   },
@@ -92,7 +92,7 @@ export const RULES = [
     name: 'High latency',
     tone: 'warn',
     when: `The 95th percentile of the heard latency of the last ${LIMITS.turns} turns is over ${LIMITS.latency} s`,
-    until: 'it is not any more',
+    until: `it falls to ${LIMITS.latency} s or less`,
     find: ({ latencies }, now) => {
       const p95 = percentiles(latencies)?.p95 ?? 0;
       return p95 > LIMITS.latency ? { since: now, text: `p95 ${p95.toFixed(2)} s` } : null;
