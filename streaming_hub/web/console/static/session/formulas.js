@@ -4,6 +4,8 @@
  * @module
  */
 
+import { NONE, count, duration, seconds } from '../format.js';
+
 /** @typedef {'seconds' | 'count' | 'percentiles'} Unit */
 /** @typedef {{ field: string, unit: Unit, formula: string, operator?: boolean }} Figure `operator`: hidden from viewers. */
 
@@ -55,34 +57,16 @@ const HIDDEN = [...FIGURES.filter(({ operator }) => operator).map(({ field }) =>
 export const asViewer = (session) => ({ ...session, ...Object.fromEntries(HIDDEN.map((field) => [field, null])) });
 
 /**
- * A duration of a conversation: tenths and hundredths matter below a minute.
- *
- * @param {unknown} value
- * @returns {string} `–` where it is not known.
- */
-export function formatSeconds(value) {
-  if (typeof value !== 'number') return '–';
-  if (value < 0.0095) return value > 0 ? `${(value * 1000).toFixed(1)} ms` : '0 s';
-  if (value < 0.9995) return `${Math.round(value * 1000)} ms`;
-  if (value < 59.95) return `${value.toFixed(value < 9.995 ? 2 : 1)} s`;
-  const whole = Math.round(value);
-  const [hours, minutes, seconds] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
-  return hours ? `${hours} h ${minutes} min` : `${minutes} min ${seconds} s`;
-}
-
-/**
  * A figure's value in words.
  *
  * @param {Figure} figure
  * @param {Record<string, any>} session
- * @param {(count: number) => string} [count] How numbers are written.
- * @returns {string}
  */
-export function formatFigure({ field, unit }, session, count = String) {
-  const value = session[field];
-  if (value === null || value === undefined) return '–';
+export function formatFigure({ field, unit }, session) {
+  const value = session[field] ?? null;
+  if (value === null) return NONE;
   if (unit === 'count') return count(value);
-  if (unit === 'seconds') return formatSeconds(value);
-  const ranks = ['p50', 'p90', 'p95', 'p99', 'max'].map((rank) => `${rank} ${formatSeconds(value[rank])}`);
+  if (unit === 'seconds') return value < 60 ? seconds(value) : `${duration(value)} (${seconds(value)})`;
+  const ranks = ['p50', 'p90', 'p95', 'p99', 'max'].map((rank) => `${rank} ${seconds(value[rank])}`);
   return `${ranks.join(' · ')} (${count(value.count)} ${value.count === 1 ? 'turn' : 'turns'})`;
 }

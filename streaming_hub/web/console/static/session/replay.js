@@ -6,6 +6,8 @@
  * @module
  */
 
+import { duration } from '../format.js';
+
 /**
  * @typedef {object} Clock
  * @property {number} position Where it stood at `since`.
@@ -116,17 +118,13 @@ export function parseHash(hash) {
 export const formatHash = (position) => `#t=${Math.round(position * 10) / 10}`;
 
 /**
- * A position as people read it: `1:23`, `1:02:03`; with tenths `1:23.4`.
+ * A position to the tenth of a second: `1:23.4`.
  *
- * @param {number} seconds
- * @param {boolean} [tenths]
+ * @param {number} position
  */
-export function formatPosition(seconds, tenths = false) {
-  const units = Math.floor(Math.max(0, seconds) * (tenths ? 10 : 1) + 1e-6);
-  const whole = tenths ? Math.floor(units / 10) : units;
-  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
-  const last = String(whole % 60).padStart(2, '0') + (tenths ? `.${units % 10}` : '');
-  return hours ? `${hours}:${String(minutes).padStart(2, '0')}:${last}` : `${minutes}:${last}`;
+export function formatTenths(position) {
+  const tenths = Math.floor(Math.max(0, position) * 10 + 1e-6);
+  return `${duration(Math.floor(tenths / 10))}.${tenths % 10}`;
 }
 
 /**

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import * as clock from '../../../../../streaming_hub/web/console/static/session/clock.js';
+import * as clock from '../../../../../streaming_hub/web/console/static/session/replay.js';
 
 const plain = { shiftKey: false, ctrlKey: false, metaKey: false, altKey: false };
 
@@ -52,10 +52,8 @@ test('the address has the position', () => {
 });
 
 test('positions are written for eyes and for ears', () => {
-  assert.deepEqual([0, 9.94, 83.2, 3599.99, 3725].map((seconds) => clock.formatPosition(seconds)),
-    ['0:00', '0:09', '1:23', '59:59', '1:02:05']);
-  assert.equal(clock.formatPosition(83.25, true), '1:23.2');
-  assert.equal(clock.formatPosition(83.2, true), '1:23.2', 'a tenth is not lost to binary fractions');
+  assert.deepEqual([0, 9.94, 83.25, 3599.99, 3725].map(clock.formatTenths), ['0:00.0', '0:09.9', '1:23.2', '59:59.9', '1:02:05.0']);
+  assert.equal(clock.formatTenths(83.2), '1:23.2', 'a tenth is not lost to binary fractions');
   assert.equal(clock.speakPosition(3661), '1 hour 1 minute 1 second');
   assert.equal(clock.speakPosition(0.4), '0 seconds');
 });
