@@ -6,9 +6,9 @@
 
 /** @typedef {{ from: number, to: number }} View Seconds from the session's start. */
 
-/** Seconds: what is shown at first at most, so that words can be read ... */
-const FIRST = 90;
-/** ... and the least that can be zoomed to. */
+/** px a second at first, so that words can be read; sessions up to twice that long are shown whole. */
+const FIRST = 20;
+/** Seconds: the least that can be zoomed to. */
 const LEAST = 2;
 /** Between ticks, in seconds. */
 const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400];
@@ -22,10 +22,12 @@ const MARGIN = 0.1;
  *
  * @param {number} end
  * @param {number} position
+ * @param {number} width px
  * @returns {View}
  */
-export function firstView(end, position) {
-  const span = Math.max(LEAST, end <= FIRST * 2 ? end : FIRST);
+export function firstView(end, position, width) {
+  const readable = Math.max(LEAST, width / FIRST);
+  const span = Math.max(LEAST, end <= readable * 2 ? end : readable);
   return fit({ from: position - span * MARGIN, to: position - span * MARGIN + span }, end);
 }
 

@@ -61,12 +61,13 @@ export const asViewer = (session) => ({ ...session, ...Object.fromEntries(HIDDEN
  *
  * @param {Figure} figure
  * @param {Record<string, any>} session
+ * @returns {string[]} One part, or one for each percentile.
  */
 export function formatFigure({ field, unit }, session) {
   const value = session[field] ?? null;
-  if (value === null) return NONE;
-  if (unit === 'count') return count(value);
-  if (unit === 'seconds') return value < 60 ? seconds(value) : `${duration(value)} (${seconds(value)})`;
+  if (value === null) return [NONE];
+  if (unit === 'count') return [count(value)];
+  if (unit === 'seconds') return [value < 60 ? seconds(value) : `${duration(value)} (${seconds(value)})`];
   const ranks = ['p50', 'p90', 'p95', 'p99', 'max'].map((rank) => `${rank} ${seconds(value[rank])}`);
-  return `${ranks.join(' · ')} (${count(value.count)} ${value.count === 1 ? 'turn' : 'turns'})`;
+  return [...ranks, `${count(value.count)} ${value.count === 1 ? 'turn' : 'turns'}`];
 }

@@ -81,7 +81,8 @@ export class Lanes {
    */
   move(position, end, following) {
     [this.#position, this.#end, this.#following] = [position, end, following];
-    this.#view = keepInView(this.#view ?? firstView(end, position), position, end, following);
+    this.#width ||= this.parts.lanes.clientWidth;
+    this.#view = keepInView(this.#view ?? firstView(end, position, this.#width), position, end, following);
     this.draw();
   }
 

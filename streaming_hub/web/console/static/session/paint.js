@@ -41,7 +41,7 @@ const FILLS = /** @type {Record<string, string>} */ ({
   end: 'muted',
 });
 /** px; narrower spans have no words. */
-const READABLE = 36;
+const READABLE = 44;
 
 /**
  * The colours of the page's present scheme.
@@ -88,7 +88,7 @@ export function paintLanes(canvas, width, palette, { layout, view, end, position
   context.fillStyle = color('line');
   for (const tick of ticks) context.fillRect(Math.round(x(tick)), 0, 1, layout.height);
   context.fillStyle = color('muted');
-  for (const tick of ticks) context.fillText(step < 1 ? formatTenths(tick) : duration(tick), Math.round(x(tick)) + 5, 10);
+  for (const tick of ticks) if (x(tick) < width - 30) context.fillText(step < 1 ? formatTenths(tick) : duration(tick), Math.round(x(tick)) + 5, 10);
   context.fillStyle = color('line');
   context.fillRect(0, RULER, width, 1);
   if (x(end) < width) {
@@ -204,19 +204,20 @@ function paintMark(context, color, span, at, row, height) {
  * @param {string} text
  * @param {number} left
  * @param {number} y
- * @param {number} right Words are cut here.
+ * @param {number} right Words that reach beyond are cut.
  */
 function paintText(context, fill, text, left, y, right) {
-  context.save();
-  if (right !== Infinity) {
-    context.beginPath();
-    context.rect(left, y - 12, Math.max(0, right - left), 24);
-    context.clip();
+  // Longer texts are never seen, and measuring them costs time.
+  let shown = text.slice(0, 300);
+  const wide = context.measureText(shown).width;
+  const room = right - left;
+  if (wide > room) {
+    const kept = Math.floor((shown.length * (room - 10)) / wide);
+    if (kept < 3) return;
+    shown = `${shown.slice(0, kept).replace(/[\ud800-\udbff]$/, '').trimEnd()}…`;
   }
   context.fillStyle = fill;
-  // Longer texts are never seen, and cost time.
-  context.fillText(text.slice(0, 300), left, y);
-  context.restore();
+  context.fillText(shown, left, y);
 }
 
 /**

@@ -14,7 +14,6 @@ import * as replay from './replay.js';
  * @property {number} end
  * @property {boolean} isReplay Whether the reader has set the clock; else there is no "later" yet.
  * @property {boolean} isFollowing Whether it stays at a live session's end.
- * @property {boolean} isPlaying
  */
 
 /** ms after the last of several seeks, until the address has the position. */
@@ -120,9 +119,9 @@ export class Player {
       this.#clock = replay.pause(this.#clock, now, end);
       this.#writeHash();
     }
-    const { playing: isPlaying, following: isFollowing } = this.#clock;
+    const { following: isFollowing } = this.#clock;
     this.#show(position, end);
-    this.onMove({ position, end, isReplay: this.#isReplay, isFollowing, isPlaying });
+    this.onMove({ position, end, isReplay: this.#isReplay, isFollowing });
     this.#queue();
   }
 

@@ -99,18 +99,24 @@ export class Rows {
    * @param {number} place
    */
   reveal(place) {
-    const { scroller, list } = this.parts;
-    const isVirtual = this.#items.length > WHOLE;
-    const element = isVirtual ? null : list.children[place];
-    let [top, height] = [this.#offsets.top(place), this.#offsets.top(place + 1) - this.#offsets.top(place)];
-    if (element instanceof HTMLElement) {
-      top = element.getBoundingClientRect().top - scroller.getBoundingClientRect().top + scroller.scrollTop;
-      height = element.offsetHeight;
+    const item = this.#items[place];
+    const { scroller } = this.parts;
+    // Rows on the way get their true heights only once they are there.
+    for (let round = 0; round < 4; round++) {
+      const element = item === undefined ? undefined : this.#elements.get(item);
+      const { scrollTop, clientHeight } = scroller;
+      let top = this.#offsets.top(place);
+      let height = this.#offsets.top(place + 1) - top;
+      if (element) {
+        height = element.offsetHeight;
+        top = element.getBoundingClientRect().top - scroller.getBoundingClientRect().top - scroller.clientTop + scrollTop;
+      }
+      const margin = Math.min(48, clientHeight / 8);
+      if (top - margin >= scrollTop && top + height + margin <= scrollTop + clientHeight && element) return;
+      const wanted = Math.max(0, top - clientHeight / 3);
+      scroller.scrollTop = wanted;
+      if (element && Math.abs(scroller.scrollTop - scrollTop) < 1) return;
+      this.place();
     }
-    const { scrollTop, clientHeight } = scroller;
-    const margin = Math.min(48, clientHeight / 8);
-    if (top - margin >= scrollTop && top + height + margin <= scrollTop + clientHeight) return;
-    scroller.scrollTop = Math.max(0, top - clientHeight / 3);
-    this.place();
   }
 }

@@ -39,10 +39,10 @@ let refreshed = -Infinity;
 const transcript = new Transcript();
 const tables = new Tables();
 const player = new Player(
-  ({ position, end, isReplay, isFollowing, isPlaying }) => {
+  ({ position, end, isReplay, isFollowing }) => {
     lanes.move(position, end, isFollowing);
-    transcript.move(position, isReplay, isPlaying || isFollowing || isReplay);
-    tables.move(position, isReplay || isFollowing, isPlaying || isFollowing);
+    transcript.move(position, isReplay, isReplay || isFollowing);
+    tables.move(position, isReplay || isFollowing);
     if (model.timeline.revision !== shown && performance.now() - refreshed > REFRESH) refresh();
   },
   (command, position) => {
@@ -203,8 +203,8 @@ function refresh() {
   setText(state, session.state === 'live' ? (isFile ? 'Not ended' : 'Live') : `Ended${session.reason ? `: ${session.reason}` : ''}`);
   setAttribute(state, 'data-tone', isLive ? 'ok' : /^(worker_lost|lease_expired|error)$/.test(session.reason ?? '') ? 'bad' : '');
   const people = session.participants.map((/** @type {any} */ one) => one.identity).join(', ');
-  byId('facts').replaceChildren(...fact('Session', session.session_id, 'mono'), ...fact('Started', `${dateTime(session.started)} ${zone(session.started)}`),
-    ...fact('Duration', duration(session.duration)), ...fact('Agent', session.agent ?? NONE), ...fact('Participants', people || NONE));
+  byId('facts').replaceChildren(fact('Session', session.session_id, 'mono'), fact('Started', `${dateTime(session.started)} ${zone(session.started)}`),
+    fact('Duration', duration(session.duration)), fact('Agent', session.agent ?? NONE), fact('Participants', people || NONE));
   tables.show(detail, model.isViewer);
 }
 
@@ -213,7 +213,7 @@ function refresh() {
  * @param {string} value
  * @param {string} [kind]
  */
-const fact = (name, value, kind = '') => [make('dt', {}, name), make('dd', { class: kind }, value)];
+const fact = (name, value, kind = '') => make('div', {}, make('dt', {}, name), make('dd', { class: kind }, value));
 
 /**
  * Let the reader choose one of several sessions.

@@ -38,8 +38,9 @@ export class Tables {
       make: makeTurn,
       update: (element, { turn }, place) => this.#update(element, turn, place),
     }));
-    byId('legend').replaceChildren(...STAGES.map(({ label }, stage) =>
-      make('li', {}, make('i', { class: `stage-${stage + 1}`, 'aria-hidden': 'true' }), label)));
+    const entries = [...STAGES.map(({ label }, stage) => [`stage-${stage + 1}`, label]), ['heard', 'Heard']];
+    byId('legend').replaceChildren(...entries.map(([name, label]) =>
+      make('li', {}, make('i', { class: name ?? '', 'aria-hidden': 'true' }), label ?? '')));
   }
 
   /**
@@ -73,7 +74,11 @@ export class Tables {
       recoverable === null ? '–' : recoverable ? 'yes' : 'no',
     ]));
     const figures = FIGURES.filter(({ operator }) => !(operator && isViewer));
-    fill('figures', '', figures.map((figure) => [make('code', {}, figure.field), formatFigure(figure, session), figure.formula]));
+    fill('figures', '', figures.map((figure) => [
+      make('code', {}, figure.field),
+      make('span', { class: 'values' }, ...formatFigure(figure, session).flatMap((part, index) => [index ? ' · ' : '', make('span', {}, part)])),
+      figure.formula,
+    ]));
     const usage = Array.isArray(session.usage) ? session.usage : [];
     fill('usage', 'usage-empty', usage.map(({ type, provider, model, ...amounts }) => [
       [provider, model].filter(Boolean).join(' · ') || '–', String(type ?? '–').replace(/_usage$/, ''),
@@ -90,14 +95,13 @@ export class Tables {
   /**
    * @param {number} position
    * @param {boolean} isShown Whether there is a turn at the clock.
-   * @param {boolean} isMoving
    */
-  move(position, isShown, isMoving) {
+  move(position, isShown) {
     const current = isShown ? upperBound(this.#turns, position + this.#started, ({ started }) => started) - 1 : -1;
     if (current === this.#current) return;
     this.#current = current;
     this.#rows.place();
-    if (isMoving && current >= 0) this.#rows.reveal(current);
+    if (current >= 0) this.#rows.reveal(current);
   }
 
   /**

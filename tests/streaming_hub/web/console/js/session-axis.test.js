@@ -4,10 +4,11 @@ import { test } from 'node:test';
 import { firstView, fit, keepInView, pan, scaleOf, ticksOf, zoom } from '../../../../../streaming_hub/web/console/static/session/axis.js';
 
 test('a short session is shown whole, of a long one the part at the clock', () => {
-  assert.deepEqual(firstView(100, 50), { from: 0, to: 100 });
-  assert.deepEqual(firstView(3600, 1000), { from: 991, to: 1081 });
-  assert.deepEqual(firstView(3600, 3600), { from: 3510, to: 3600 });
-  assert.deepEqual(firstView(0, 0), { from: 0, to: 2 });
+  assert.deepEqual(firstView(100, 50, 1200), { from: 0, to: 100 });
+  assert.deepEqual(firstView(3600, 1000, 1200), { from: 994, to: 1054 });
+  assert.deepEqual(firstView(3600, 3600, 1200), { from: 3540, to: 3600 });
+  assert.deepEqual(firstView(0, 0, 1200), { from: 0, to: 2 });
+  assert.deepEqual(firstView(3600, 0, 240), { from: 0, to: 12 }, 'words are as readable on a narrow screen');
 });
 
 test('zooming keeps the time under the pointer, and stays within the session', () => {

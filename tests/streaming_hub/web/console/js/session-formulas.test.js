@@ -22,16 +22,16 @@ test('viewers are told nothing, not 0', () => {
   assert.equal(seen.usage, null);
   assert.equal(seen.latency, null);
   assert.deepEqual(seen.heard_latency, session.heard_latency);
-  assert.equal(formatFigure(FIGURES.find(({ field }) => field === 'tool_calls'), seen), '–');
+  assert.equal(formatFigure(FIGURES.find(({ field }) => field === 'tool_calls'), seen)[0], '–');
 });
 
 test('a long duration is read at a glance, and exact', () => {
   const figure = FIGURES.find(({ field }) => field === 'duration');
-  assert.equal(formatFigure(figure, { duration: 3725.5 }), '1:02:05 (3,725.50 s)');
-  assert.equal(formatFigure(figure, { duration: 0.25 }), '0.25 s');
+  assert.equal(formatFigure(figure, { duration: 3725.5 })[0], '1:02:05 (3,725.50 s)');
+  assert.equal(formatFigure(figure, { duration: 0.25 })[0], '0.25 s');
 });
 
 test('percentiles say of how many turns they are', () => {
   const figure = FIGURES.find(({ field }) => field === 'heard_latency');
-  assert.equal(formatFigure(figure, session), 'p50 1.50 s · p90 1.50 s · p95 1.50 s · p99 1.50 s · max 1.50 s (1 turn)');
+  assert.deepEqual(formatFigure(figure, session), ['p50 1.50 s', 'p90 1.50 s', 'p95 1.50 s', 'p99 1.50 s', 'max 1.50 s', '1 turn']);
 });
