@@ -10,10 +10,10 @@ import re
 from typing import Final
 
 _COMMENT: Final = re.compile(r"^[ \t]*(?:/\*(?:(?!\*/).)*\*/|//[^\n]*)[ \t]*$", re.DOTALL | re.MULTILINE)
-"""A comment that has its lines for itself. No literal of the console's spans lines, so none can hold one: see the tests."""
+"""A comment that has its lines for itself. No literal spans lines (a test), so none can hold one."""
 _INDENTATION: Final = re.compile(r"^[ \t]+", re.MULTILINE)
 
 
 def compact(source: str) -> str:
-    """Return a module or a style sheet without its indentation and the comments that have their lines for themselves."""
+    """Return a module or a style sheet without indentation and comments that have their lines for themselves."""
     return _INDENTATION.sub("", _COMMENT.sub(lambda found: "\n" * found[0].count("\n"), source))

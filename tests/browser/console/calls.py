@@ -16,7 +16,12 @@ QUESTIONS: Final = (
 
 
 def call(
-    session_id: str = "d74c", room: str | None = "support-7", *, turns: int = 4, start: float = START, ended: bool = True
+    session_id: str = "d74c",
+    room: str | None = "support-7",
+    *,
+    turns: int = 4,
+    start: float = START,
+    ended: bool = True,
 ) -> list[dict[str, Any]]:
     """Return the events of a call: a greeting, then questions and answers of ten seconds each.
 
@@ -33,13 +38,23 @@ def call(
 
     def add(at: float, kind: str, **fields: Any) -> None:
         where = {} if room is None else {"room": room}
-        events.append({"type": kind, "timestamp": round(start + at, 3), "session_id": session_id, **where, **fields})
+        events.append(
+            {"type": kind, "timestamp": round(start + at, 3), "session_id": session_id, **where, **fields}
+        )
 
     user = {"role": "user", "participant": "alice"}
     agent = {"role": "agent", "participant": "agent"}
     add(0, "session_started", agent_name="reception")
     add(0.4, "agent_speech_started", turn_id="t0", **agent)
-    add(2.6, "transcript", text="Hello, how can I help?", is_final=True, segment_id="a0", turn_id="t0", **agent)
+    add(
+        2.6,
+        "transcript",
+        text="Hello, how can I help?",
+        is_final=True,
+        segment_id="a0",
+        turn_id="t0",
+        **agent,
+    )
     add(2.7, "agent_speech_finished", turn_id="t0", **agent)
     for turn in range(1, turns + 1):
         at, here = (turn - 1) * 10 + 4.0, {"turn_id": f"t{turn}"}
@@ -49,7 +64,15 @@ def call(
         add(at, "user_speech_started", **here, **user)
         for count in range(1, len(words)):
             said = " ".join(words[:count])
-            add(at + 0.3 * count, "transcript", text=said, is_final=False, segment_id=f"u{turn}", **here, **user)
+            add(
+                at + 0.3 * count,
+                "transcript",
+                text=said,
+                is_final=False,
+                segment_id=f"u{turn}",
+                **here,
+                **user,
+            )
         add(at + 2.4, "user_speech_finished", stopped_at=round(start + at + 2.2, 3), **here, **user)
         add(at + 2.5, "transcript", text=question, is_final=True, segment_id=f"u{turn}", **here, **user)
         add(at + 2.6, "agent_state", state="thinking", previous="listening")
@@ -57,7 +80,15 @@ def call(
         if turn == 2:
             called = {"call_id": "c1", "name": "find_parking"}
             add(at + 2.7, "tool_call_started", arguments={"cars": 2, "near": "entrance"}, **called, **here)
-            add(at + 2.9, "tool_call_finished", status="error", output="timeout", duration=0.2, **called, **here)
+            add(
+                at + 2.9,
+                "tool_call_finished",
+                status="error",
+                output="timeout",
+                duration=0.2,
+                **called,
+                **here,
+            )
         if turn == 3:
             add(at + 2.8, "error", source="llm", message="the model is overloaded", recoverable=True, **here)
         spoke = at + 3.4 + slow
@@ -76,7 +107,16 @@ def call(
         cut = turn == 3
         if cut:
             add(at + 7.0, "interruption", **here)
-        add(at + 7.5, "transcript", text=answer, is_final=True, segment_id=f"a{turn}", interrupted=cut, **here, **agent)
+        add(
+            at + 7.5,
+            "transcript",
+            text=answer,
+            is_final=True,
+            segment_id=f"a{turn}",
+            interrupted=cut,
+            **here,
+            **agent,
+        )
         add(at + 7.6, "agent_speech_finished", interrupted=cut, **here, **agent)
         add(at + 7.6, "agent_state", state="listening", previous="speaking")
     end = turns * 10 + 4.0
