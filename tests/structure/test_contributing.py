@@ -42,13 +42,15 @@ def declared_here() -> Iterator[None]:
 @pytest.mark.usefixtures("declared_here")
 def test_the_endpoint() -> None:
     place: dict[str, Any] = {"__name__": "clients"}
-    exec(example('"""`GET /api/clients`'), place)
+    # Under another name, so that trying the example in the project itself does not clash with it here.
+    source = example('"""`GET /api/clients`').replace("/api/clients", "/api/example")
+    exec(source.replace('Blueprint("clients"', 'Blueprint("example"'), place)
     app = create_app(Settings(history="memory://", subscribe_keys=("s-key",), operator_keys=("o-key",)))
     app.register_blueprint(place["blueprint"])
     client = app.test_client()
-    assert client.get("/api/clients").status_code == 401
-    assert client.get("/api/clients", headers={"X-API-Key": "s-key"}).get_json() == {"clients": 0}
-    about = declared.declaration_of("GET", "/api/clients").about
+    assert client.get("/api/example").status_code == 401
+    assert client.get("/api/example", headers={"X-API-Key": "s-key"}).get_json() == {"clients": 0}
+    about = declared.declaration_of("GET", "/api/example").about
     assert about is not None
     (content,) = about().answers[0].contents
     assert msgspec.convert(content.examples["Example"], content.types[0]) == {"clients": 3}
