@@ -33,7 +33,7 @@ from streaming_hub.web.api import (
     stream,
     token,
 )
-from streaming_hub.web.console import live, vendor
+from streaming_hub.web.console import live, pages, vendor
 from streaming_hub.web.current import EXTENSION
 from streaming_hub.web.openapi import reference
 from streaming_hub.web.shortcut import Shortcut
@@ -64,6 +64,7 @@ MODULES: Final = (
     reference,
     vendor,
     live,
+    pages,
 )
 """Those that have endpoints, in the order in which `/docs` lists them."""
 
