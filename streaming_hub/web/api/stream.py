@@ -151,16 +151,21 @@ def _open(
         as_of = cursor.show(parts.history.bounds.epoch, head)
         intro += snapshots(as_of, parts.rooms.visible(rooms, interest))
     position = _start(parts, interest, resume, replay, head=head, intro=intro)
+    bounds = parts.history.bounds
+    newest = bounds.head
     connected: dict[str, Any] = {
         "type": "connected",
         "client_id": secrets.token_hex(8),
-        "cursor": cursor.show(parts.history.bounds.epoch, position),
+        "cursor": cursor.show(bounds.epoch, position),
+        "head": cursor.show(bounds.epoch, newest),
         "server_time": round(parts.clock(), 6),
         "heartbeat": parts.settings.heartbeat,
     }
     if asked.ignored:
         connected["ignored"] = asked.ignored
     subscriber = parts.hub.new_subscriber(interest, position, chunked=False, expires_at=expires_at)
+    is_reset = any(fields["type"] == "stream_reset" for fields in intro)
+    subscriber.owed_heartbeat = position < newest or is_reset
     if asked.warnings:
         connected["warnings"] = asked.warnings
     subscriber.intro = deque(_pieces([connected, *intro]))

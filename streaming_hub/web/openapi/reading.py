@@ -86,7 +86,7 @@ _SUMMARY: Final = {
     "speaking": [],
 }
 _SSE: Final = """data: {"type":"connected","client_id":"baa8a9e5618bf077","cursor":"4fdd2f42-11",\
-"server_time":1795429982.45,"heartbeat":15.0}
+"head":"4fdd2f42-12","server_time":1795429982.45,"heartbeat":15.0}
 
 id: 4fdd2f42-12
 data: {"id":"4fdd2f42-12","type":"transcript","timestamp":1795429993.485,"room":"support-7","text":"Hello!"}
