@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from tests.faults.waiting import until
+from tests.kit.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

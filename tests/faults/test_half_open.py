@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.server import Server
-from tests.faults.waiting import until
+from tests.kit.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

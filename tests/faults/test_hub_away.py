@@ -14,7 +14,7 @@ import pytest
 
 from tests.faults.crowd import Crowd
 from tests.faults.server import OWN_SETTINGS, ROOT, Server
-from tests.faults.waiting import let_pass, until
+from tests.kit.wait import let_pass, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,7 @@ import requests
 from streaming_hub_client.leases import LEASE_SECONDS
 
 from tests.faults.server import ROOT, Server
-from tests.faults.waiting import until
-from tests.pace import allowed
+from tests.kit.wait import allowed, until
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Self
 import requests
 from livekit import api
 
-from tests.livekit.waiting import Growing, wait_until
+from tests.kit.wait import until
+from tests.livekit.waiting import Growing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -142,7 +143,7 @@ class LiveKitServer(Program):
         if program is None:
             raise FileNotFoundError("livekit-server is not on PATH")
         self.launch([program, "--config", str(self._config)])
-        wait_until(self._answers, seconds=15, text="livekit-server answers")
+        until(self._answers, seconds=15, what="livekit-server answers")
 
     def _answers(self) -> bool:
         if not self.alive():
@@ -202,7 +203,7 @@ class HubServer(Program):
         command = [sys.executable, str(ROOT / "flask_server.py"), "--port", str(self.port)]
         self.launch(command, self._environment, self.log.parent)
         try:
-            wait_until(self._answers, seconds=30, text="the hub answers")
+            until(self._answers, seconds=30, what="the hub answers")
             self.stream.open()
         except BaseException:
             self.kill()

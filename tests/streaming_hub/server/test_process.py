@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.pace import allowed
+from tests.kit.wait import allowed
 from tests.processes import memory_of
 from tests.streaming_hub.server.wire import (
     PATIENCE,

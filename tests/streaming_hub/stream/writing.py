@@ -24,6 +24,7 @@ from streaming_hub.stream import disk, sockets, writer
 from streaming_hub.stream.erasing import erase
 from streaming_hub.stream.hub import Hub, Wait
 from streaming_hub.stream.writer import Writer
+from tests.kit import wait
 from tests.processes import open_files
 from tests.streaming_hub.making import (
     NOW,
@@ -78,10 +79,7 @@ class House:
 
 def until(condition: Callable[[], object]) -> None:
     """Let the loop run until a condition holds."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        gevent.sleep(0.005)
+    wait.until(condition, PATIENCE, sleep=gevent.sleep)
 
 
 def read(sock: socket.socket, enough: Callable[[bytes], object], size: int = 65_536) -> bytes:
