@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.browser.hub_process import SECONDS, HubProcess
+from tests.kit.process import SECONDS, HubProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,7 +105,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., HubProcess]]:
 
     def begin(port: int = 0, **settings: str) -> HubProcess:
         history = f"sqlite:///{tmp_path / 'events.db'}"
-        hub = HubProcess(port, {"STREAM_HISTORY": history, **settings}, tmp_path / f"hub{len(started)}.log")
+        hub = HubProcess(port, {"STREAM_HISTORY": history, **settings}, tmp_path)
         started.append(hub)
         hub.wait_until_healthy()
         return hub

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page, Route
 
-    from tests.browser.hub_process import HubProcess
+    from tests.kit.process import HubProcess
 
 AGENT_TIME = 40_000
 """The longest wait for a real agent process, milliseconds."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.browser.hub_process import ROOT, SECONDS, HubProcess, free_port
+from tests.kit.process import ROOT, SECONDS, HubProcess, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ def documented_server(port: int, hub_port: int) -> str:
 
 @pytest.fixture
 def keyed_hub(tmp_path: Path) -> Iterator[HubProcess]:
-    running = HubProcess(0, {"STREAM_HISTORY": "memory://", **KEYS}, tmp_path / "hub.log")
+    running = HubProcess(0, {"STREAM_HISTORY": "memory://", **KEYS}, tmp_path)
     running.wait_until_healthy()
     yield running
     running.kill()

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.browser.hub_process import SECONDS, HubProcess, free_port
+from tests.kit.process import SECONDS, HubProcess, free_port
 from tests.kit.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.examples.conftest import Program
+    from tests.kit.process import Program
 
     Run = Callable[..., Program]
 
@@ -115,9 +115,9 @@ def test_terminal_goes_on_when_the_hub_comes_back(hub: HubProcess, run: Run) -> 
     terminal = run("terminal.py", "--replay", "10")
     hub.post(say("before"))
     terminal.wait_for("before")
-    settings = {"STREAM_HISTORY": f"sqlite:///{hub._log.parent / 'events.db'}"}
+    settings = {"STREAM_HISTORY": f"sqlite:///{hub.folder / 'events.db'}"}
     hub.kill()
-    again = HubProcess(hub.port, settings, hub._log)
+    again = HubProcess(hub.port, settings, hub.folder)
     try:
         again.wait_until_healthy()
         again.post(say("after"))
@@ -135,7 +135,7 @@ def test_a_refusal_is_told_in_one_line(run: Run, tmp_path: Path, name: str) -> N
         "into_database.py": [str(tmp_path / "t.db")],
     }[name]
     settings = {"STREAM_HISTORY": "memory://", "STREAM_SUBSCRIBE_KEYS": "a-key-to-read"}
-    closed = HubProcess(0, settings, tmp_path / "closed.log")
+    closed = HubProcess(0, settings, tmp_path)
     try:
         closed.wait_until_healthy()
         program = run(name, *arguments, "--hub", closed.url, STREAM_KEY="another-key")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.server import Server
+from tests.kit.process import Server
 from tests.kit.wait import until
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.crowd import Client, Crowd
 from tests.faults.publishers import Line, Publisher, assert_all_right
-from tests.faults.server import Server
+from tests.kit.process import Server
 from tests.kit.wait import allowed, let_pass, until
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]

@@ -13,8 +13,8 @@ import pytest
 
 from streaming_hub.agents import Policy, State
 from streaming_hub.agents.states import TRANSITIONS
+from tests.kit.process import is_running, open_files
 from tests.kit.wait import allowed, until
-from tests.processes import is_running, open_files
 from tests.streaming_hub.agents.watched import Watched, bytes_written
 
 pytestmark = pytest.mark.faults

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 import requests
 from livekit import api
 
+from tests.kit.process import environ
 from tests.kit.wait import until
 from tests.livekit.waiting import Growing
 
@@ -191,13 +192,12 @@ class HubServer(Program):
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.stream = EventStream(self.url)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
         usual = {
             "STREAM_HISTORY": f"sqlite:///{folder / 'events.db'}",
             "STREAM_HEARTBEAT": "2",
             "STREAM_DRAIN": "0",
         }
-        self._environment = {**kept, **usual, **environment}
+        self._environment = environ(**{**usual, **environment})
 
     def __enter__(self) -> Self:
         command = [sys.executable, str(ROOT / "flask_server.py"), "--port", str(self.port)]
@@ -248,9 +248,6 @@ class HubServer(Program):
         """Return livekit-server's address and a token, as LiveKit's own token sources ask for it."""
         answer = self.post("/api/token", {"room_name": room, "participant_identity": identity})
         return answer["server_url"], answer["participant_token"]
-
-
-_OURS = ("STREAM_", "LIVEKIT_", "OPENAI_", "AGENT_")
 
 
 class Seen:

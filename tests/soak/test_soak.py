@@ -19,7 +19,7 @@ import pytest
 
 from tests.faults.crowd import Client, Crowd
 from tests.faults.publishers import Line, Publisher
-from tests.faults.server import ROOT, Server
+from tests.kit.process import ROOT, Server
 from tests.kit.wait import allowed, let_pass, until
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "3600"))

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.kit.process import ROOT, ServerProcess
 from tests.kit.wait import until
 from tests.streaming_hub.server.wire import PATIENCE, open_stream
-from tests.streaming_hub.web.server import ROOT, ServerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from streaming_hub_client import Gap, Refused, follow, publish
 
-from tests.browser.hub_process import HubProcess
+from tests.kit.process import HubProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ class CuttingProxy:
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     folder: Path = tmp_path_factory.mktemp("hub")
     settings = {"STREAM_HISTORY": f"sqlite:///{folder / 'events.db'}", "STREAM_HEARTBEAT": "0.5"}
-    running = HubProcess(0, settings, folder / "hub.log")
+    running = HubProcess(0, settings, folder)
     running.wait_until_healthy()
     yield running
     running.kill()

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from tests.browser.hub_process import ROOT
+from tests.kit.process import ROOT
 from tests.packages.python.fake_hub import DEADLINE, FakeHub
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from streaming_hub.agents import Policy, State, SupervisorClosedError
+from tests.kit.process import is_running, needs_proc, open_files
 from tests.kit.wait import allowed, until
-from tests.processes import is_running, needs_proc, open_files
 from tests.streaming_hub.agents.watched import (
     QUICK,
     Watched,

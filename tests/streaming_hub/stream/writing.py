@@ -25,7 +25,7 @@ from streaming_hub.stream.erasing import erase
 from streaming_hub.stream.hub import Hub, Wait
 from streaming_hub.stream.writer import Writer
 from tests.kit import wait
-from tests.processes import open_files
+from tests.kit.process import open_files
 from tests.streaming_hub.making import (
     NOW,
     frames,

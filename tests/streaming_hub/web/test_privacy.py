@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.streaming_hub.web.server import ServerProcess
+    from tests.kit.process import ServerProcess
 
 WORD = "marmalade"
 PAD = "x" * 3000

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from streaming_hub import resources
-from tests.browser.hub_process import ROOT
+from tests.kit.process import ROOT
 from tests.packages.node import PACKAGE, node, npm
 
 HERE = Path(__file__).parent
