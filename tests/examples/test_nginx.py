@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 import requests
 
 from tests.kit.process import ROOT, SECONDS, HubProcess, free_port
+from tests.kit.sse import of_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,7 +95,7 @@ def test_events_pass_one_by_one(proxy: str) -> None:
         f"{proxy}/api/stream", headers=bearer("STREAM_SUBSCRIBE_KEYS"), stream=True, timeout=SECONDS
     ) as stream:
         assert stream.headers["Content-Type"].startswith("text/event-stream")
-        events = (json.loads(line[6:]) for line in stream.iter_lines() if line.startswith(b"data: "))
+        events = of_lines(stream.iter_lines())
         assert next(events)["type"] == "connected"
         for n in range(3):
             posted = requests.post(

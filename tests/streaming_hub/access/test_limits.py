@@ -19,6 +19,7 @@ from streaming_hub.errors import TooMany
 from streaming_hub.events.views import VIEWER
 from streaming_hub.settings import RateLimit, Settings
 from streaming_hub.web.current import services_of
+from tests.kit.sse import read
 from tests.streaming_hub.web.calling import (
     FAR,
     KEYS,
@@ -28,7 +29,6 @@ from tests.streaming_hub.web.calling import (
     ask,
     bearer,
     hub,
-    read,
 )
 
 if TYPE_CHECKING:

@@ -26,14 +26,8 @@ from streaming_hub.stream.hub import Hub, Wait
 from streaming_hub.stream.writer import Writer
 from tests.kit import wait
 from tests.kit.process import open_files
-from tests.streaming_hub.making import (
-    NOW,
-    frames,
-    memory,
-    posted,
-    seqs,
-    unchunk,
-)
+from tests.kit.sse import frames, seqs, unchunk
+from tests.streaming_hub.making import NOW, memory, posted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,6 +17,7 @@ from streaming_hub.settings import Settings
 from streaming_hub.web.console.pages import PAGES
 from streaming_hub.web.current import services_of
 from streaming_hub.web.declared import operates
+from tests.kit.sse import read
 from tests.streaming_hub.web.calling import (
     FAR,
     JWT_SECRET,
@@ -31,7 +32,6 @@ from tests.streaming_hub.web.calling import (
     hub,
     livekit_token,
     post_talk,
-    read,
     stored,
     token,
 )

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from streaming_hub.web.current import services_of
-from tests.streaming_hub.making import frames
+from tests.kit.sse import frames, read
 from tests.streaming_hub.server.wire import (
     PATIENCE,
     Answer,
@@ -19,12 +19,7 @@ from tests.streaming_hub.server.wire import (
     open_stream,
     request_bytes,
 )
-from tests.streaming_hub.web.calling import (
-    ask,
-    hub,
-    read,
-    stored,
-)
+from tests.streaming_hub.web.calling import ask, hub, stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
