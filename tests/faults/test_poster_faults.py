@@ -16,8 +16,8 @@ import pytest
 from streaming_hub_client.poster import Poster
 from streaming_hub_client.retry import Pace
 
+from tests.kit.fake_hub import FakeHub, Reply
 from tests.kit.wait import until
-from tests.packages.python.fake_hub import FakeHub, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

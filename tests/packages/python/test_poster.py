@@ -20,8 +20,8 @@ from streaming_hub_client.poster import (
 )
 from streaming_hub_client.retry import Pace
 
+from tests.kit.fake_hub import DEADLINE, FakeHub, Reply, refusal
 from tests.kit.wait import until
-from tests.packages.python.fake_hub import DEADLINE, FakeHub, Reply, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

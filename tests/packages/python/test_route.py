@@ -13,8 +13,8 @@ import pytest
 from streaming_hub_client.poster import Poster
 from streaming_hub_client.route import is_loopback, route_to
 
+from tests.kit.fake_hub import DEADLINE, FakeHub
 from tests.kit.wait import until
-from tests.packages.python.fake_hub import DEADLINE, FakeHub
 from tests.packages.python.test_poster import QUICK
 
 if TYPE_CHECKING:
