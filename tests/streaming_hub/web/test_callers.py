@@ -17,8 +17,7 @@ from streaming_hub.settings import Settings
 from streaming_hub.web.console.pages import PAGES
 from streaming_hub.web.current import services_of
 from streaming_hub.web.declared import operates
-from tests.kit.sse import read
-from tests.streaming_hub.web.calling import (
+from tests.kit.callers import (
     FAR,
     JWT_SECRET,
     KEYS,
@@ -35,6 +34,7 @@ from tests.streaming_hub.web.calling import (
     stored,
     token,
 )
+from tests.kit.sse import read
 
 if TYPE_CHECKING:
     from flask import Flask

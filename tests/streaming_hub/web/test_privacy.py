@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from streaming_hub.web.current import services_of
+from tests.kit.callers import ask, hub, stored
 from tests.kit.sse import frames, read
 from tests.streaming_hub.server.wire import (
     PATIENCE,
@@ -19,7 +20,6 @@ from tests.streaming_hub.server.wire import (
     open_stream,
     request_bytes,
 )
-from tests.streaming_hub.web.calling import ask, hub, stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
