@@ -6,18 +6,18 @@ modules ask the API, with the reader's key.
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
-from flask import Blueprint, Response, make_response, render_template, send_from_directory
+from flask import Blueprint, Response, make_response, render_template, request
+from werkzeug.security import safe_join
 
 from streaming_hub import resources
 from streaming_hub.errors import NotFound
+from streaming_hub.web.console.compact import compact
 from streaming_hub.web.current import services
 from streaming_hub.web.endpoint import endpoint
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 blueprint = Blueprint("console", __name__, template_folder=str(resources.console("templates")))
 
@@ -40,7 +40,10 @@ class Page(NamedTuple):
     operators: bool = False
 
 
-PAGES: Final = (Page("/console/", "live.html", "The console: live sessions", "Live"),)
+PAGES: Final = (
+    Page("/console/", "live.html", "The console: live sessions", "Live"),
+    Page("/console/sessions/<path:session_id>", "session.html", "The console: one session"),
+)
 """In the order of the navigation."""
 
 POLICY: Final = (
@@ -87,9 +90,20 @@ def client_module(name: str) -> Response:
 
 def _file(folder: Path, name: str) -> Response:
     mimetype = next((known for suffix, known in TYPES.items() if name.endswith(suffix)), None)
-    if mimetype is None or not (folder / name).is_file():
+    found = safe_join(str(folder), name)
+    path = folder if found is None else Path(found)
+    if mimetype is None or not path.is_file():
         raise NotFound(f"The console has no file {name[:80]!r}.")
+    answer = Response(sent(path, path.stat().st_mtime_ns), mimetype=mimetype)
+    answer.add_etag()
     # Asked for again each time (304 where it is the same): all modules of a page are of one version.
-    answer = send_from_directory(folder, name, mimetype=mimetype, max_age=0)
     answer.headers["Cache-Control"] = "no-cache"
+    answer.make_conditional(request)
     return answer
+
+
+@lru_cache(maxsize=200)
+def sent(path: Path, _changed: int = 0) -> bytes:
+    """Return a file as browsers get it."""
+    text = path.read_text(encoding="utf-8")
+    return (compact(text) if path.suffix in (".js", ".css") else text).encode()
