@@ -6,12 +6,11 @@ import base64
 import hashlib
 import re
 import secrets
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from flask import Blueprint, Response
 
-from streaming_hub import __version__
+from streaming_hub import __version__, resources
 from streaming_hub.web import answers
 from streaming_hub.web.console import vendor
 from streaming_hub.web.current import services
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 blueprint = Blueprint("pages", __name__)
 
-PAGE: Final = Path(__file__).resolve().parents[3] / "stream-test.html"
+PAGE: Final = resources.live_page()
 
 
 @endpoint(blueprint, "GET", "/")
