@@ -1,4 +1,4 @@
-"""The command `streaming-hub`, also as `python -m streaming_hub`; `flask_server.py` in the project's folder is the same.
+"""The command `streaming-hub`, and `python -m streaming_hub`. `flask_server.py` does the same in a checkout.
 
 Nothing but `signals` is imported before gevent has patched the standard library.
 """

@@ -1,4 +1,4 @@
-"""The `streaming-hub` command, also as `flask_server.py`: options, start-up and shutdown on signals. Serves with gevent."""
+"""The command `streaming-hub`, or `flask_server.py`: options, start-up, shutdown on signals. Serves with gevent."""
 
 from __future__ import annotations
 
@@ -43,13 +43,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hub")
 
+PROGRAM: Final = "streaming-hub"
 SAME_SIGNAL: Final = 1.0
 """Seconds within which a repeated signal counts as one: `uv run` and the terminal both send it."""
 
 MOST_DEMO_CALLS: Final = 1000
 
 
-def run(create_app: Callable[[Settings], Flask], arguments: Sequence[str] | None, program: str) -> int:
+def run(
+    create_app: Callable[[Settings], Flask], arguments: Sequence[str] | None, program: str = PROGRAM
+) -> int:
     """Start the server and serve until a signal ends it.
 
     Args:

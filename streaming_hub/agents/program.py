@@ -1,18 +1,19 @@
-"""How the agent's programs are started, and whether what they need is installed. Looks for modules; imports none of them."""
+"""How the agent's programs are started, and whether what they need is installed. Imports nothing of it."""
 
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, distribution
 from typing import Final
 
 from streaming_hub import resources
 
 NEEDED: Final = (
-    "streaming_hub_client",
-    "livekit.agents",
-    "livekit.plugins.openai",
-    "livekit.plugins.silero",
+    "livekit-agents",
+    "livekit-plugins-openai",
+    "livekit-plugins-silero",
+    "livekit-streaming-hub-client",
+    "numpy",
 )
 """What the extra `agent` brings."""
 
@@ -27,7 +28,7 @@ def command(module: str = "worker") -> tuple[str, ...]:
 
 def what_is_missing() -> str | None:
     """Return a sentence that says how to install what the agent needs; None where nothing is missing."""
-    missing = [name for name in (resources.agent_package(), *NEEDED) if not _is_installed(name)]
+    missing = [name for name in NEEDED if not _is_installed(name)]
     if not missing:
         return None
     return (
@@ -38,6 +39,7 @@ def what_is_missing() -> str | None:
 
 def _is_installed(name: str) -> bool:
     try:
-        return find_spec(name) is not None
-    except ModuleNotFoundError:  # a parent of it is missing
+        distribution(name)
+    except PackageNotFoundError:
         return False
+    return True
