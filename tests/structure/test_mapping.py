@@ -190,6 +190,21 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/web/api/test_sessions.py",
         "what the archive's endpoints share",
     ),
+    "streaming_hub.web.about": (
+        "tests/streaming_hub/web/openapi/test_document.py",
+        "words that become the document",
+    ),
+    "streaming_hub.web.parameters": (
+        "tests/streaming_hub/web/openapi/test_document.py",
+        "words that become the document",
+    ),
+    "streaming_hub.web.api.erasing": (
+        "tests/streaming_hub/web/api/test_rooms.py",
+        "erases what is read there",
+    ),
+    "streaming_hub.web.api.events": ("tests/streaming_hub/web/api/test_rooms.py", "each kind of history"),
+    "streaming_hub.web.api.health": ("tests/streaming_hub/web/api/test_rooms.py", "one answer"),
+    "streaming_hub.web.api.me": ("tests/streaming_hub/web/api/test_stats.py", "by the same callers"),
     "streaming_hub.web.api.stream": (
         "tests/streaming_hub/stream/test_on_the_socket.py",
         "needs a real socket",
