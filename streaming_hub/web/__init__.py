@@ -27,6 +27,7 @@ from streaming_hub.web.api import (
     stats,
     stream,
     token,
+    uploads,
 )
 from streaming_hub.web.console import live, vendor
 from streaming_hub.web.current import EXTENSION
@@ -66,6 +67,7 @@ def init_app(app: Flask, parts: Services) -> None:
         stats,
         token,
         livekit_webhook,
+        uploads,
         metrics,
         reference,
         vendor,

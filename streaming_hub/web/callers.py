@@ -29,6 +29,7 @@ from streaming_hub.errors import (
 )
 from streaming_hub.events.interest import Interest
 from streaming_hub.events.views import OPERATOR
+from streaming_hub.livekit.uploads import PREFIX as UPLOADS
 from streaming_hub.server.environ import field_key
 from streaming_hub.web.current import services
 from streaming_hub.web.declared import operates
@@ -50,7 +51,7 @@ _TRACES = tuple(map(field_key, TRACES))
 AUDITED = frozenset({401, 403, 421, 429})
 """Refusals that are about who asks and how often; others are mistakes."""
 WEBHOOK_PATH = "/api/livekit/webhook"
-"""Its signature is its credential, and livekit-server may know this machine by any name."""
+"""Its signature is its credential, and livekit-server may know this machine by any name; so may agents that upload."""
 
 
 def init_app(app: Flask) -> None:
@@ -66,7 +67,8 @@ def check_browser_rules(parts: Services, environ: Environ) -> None:
         Forbidden: a page of an origin that is not listed would change something.
     """
     host = environ.get("HTTP_HOST")
-    signed = environ["PATH_INFO"] == WEBHOOK_PATH
+    path = environ["PATH_INFO"]
+    signed = path == WEBHOOK_PATH or path.startswith(UPLOADS)
     if not signed and not host_allowed(host, any_open=parts.authenticator.any_open):
         _check_foreign_host(parts.settings, host or "")
     origin = environ.get("HTTP_ORIGIN")

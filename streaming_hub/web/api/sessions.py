@@ -90,6 +90,32 @@ def session_events(session_id: str) -> Response:
     return Response(parts, headers=answers.NOT_CACHED, content_type="application/x-ndjson")
 
 
+@endpoint(blueprint, "GET", "/api/sessions/<path:session_id>/trace", scope=SUBSCRIBE)
+def session_trace(session_id: str) -> Response:
+    """Answer the stages of a session's turns, from what its agent uploaded."""
+    if not paths.ends_with(request.environ, "trace"):
+        return session(f"{session_id}/trace")
+    archived.for_operators(callers.grant(), "The trace")
+    return answers.encoded(archived.ask("trace", chosen(session_id), session=session_id))
+
+
+@endpoint(blueprint, "GET", "/api/sessions/<path:session_id>/logs", scope=SUBSCRIBE)
+def session_logs(session_id: str) -> Response:
+    """Answer a page of the agent's log lines."""
+    if not paths.ends_with(request.environ, "logs"):
+        return session(f"{session_id}/logs")
+    archived.for_operators(callers.grant(), "The log")
+    arguments = chosen(session_id, "limit", "cursor")
+    cursor = request.args.get("cursor")
+    arguments |= {
+        "limit": query.count(request.args, "limit", DEFAULT_LIMIT, MAX_LIMIT, least=1),
+        "after": times.read_cursor(cursor, tuple[float, int]) if cursor else (-1.0, -1),
+    }
+    lines, dropped, last = archived.ask("logs", arguments, session=session_id)
+    following = None if last is None else times.make_cursor(last)
+    return answers.json({"lines": msgspec.Raw(lines), "next": following, "dropped": dropped})
+
+
 def detail_of(session_id: str) -> bytes:
     """Return what `GET /api/sessions/ID` answers the caller of this request, as JSON."""
     found: bytes = archived.ask("session", chosen(session_id), session=session_id)

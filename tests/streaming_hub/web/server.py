@@ -32,6 +32,7 @@ class ServerProcess:
     def __init__(self, folder: Path, command: list[str] | None = None, **settings: str) -> None:
         environ = {k: v for k, v in os.environ.items() if not k.startswith(OWN)}
         environ.update({"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **settings})
+        self.folder = folder
         self.process = subprocess.Popen(
             command or [sys.executable, str(ROOT / "flask_server.py"), "--port", "0"],
             cwd=folder,
