@@ -81,4 +81,4 @@ def send_all(url: str, version: str = VERSION, kinds: tuple[str, ...] = ()) -> N
     for one in uploads(version):
         if not kinds or one.kind in kinds:
             answer = send(url, one)
-            assert (answer.status_code, answer.content) == (200, b""), answer.text
+            assert (answer.status_code, answer.content) in ((200, b""), (200, b"{}")), answer.text

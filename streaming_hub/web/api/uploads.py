@@ -16,10 +16,14 @@ from streaming_hub.archive.uploads.spool import Head
 from streaming_hub.errors import BadRequest, HubError, TooLarge, Unauthorized, UnsupportedMedia
 from streaming_hub.livekit import uploads as tokens
 from streaming_hub.web import answers
+from streaming_hub.web.about import JSON, LIVEKIT, About, Answer, Content, json
+from streaming_hub.web.api.answer_types import UploadsOff
 from streaming_hub.web.current import services
 from streaming_hub.web.endpoint import endpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streaming_hub.archive.uploads.spool import Part
     from streaming_hub.services import Services
 
@@ -32,25 +36,89 @@ MULTIPART: Final = "multipart/form-data"
 _BOUNDARY: Final = re.compile(r'boundary="?([0-9A-Za-z\'()+_,./:=? -]{1,70})"?', re.ASCII)
 
 
-@endpoint(blueprint, "POST", "/observability/traces/otlp/v0", signed=True)
+def _about(summary: str, *media: str) -> Callable[[], About]:
+    binary = {"type": "string", "format": "binary"}
+    taken = [Content(one, (binary,), {"Example": ""}) for one in media if one == OTLP[0]]
+    taken += [Content(JSON, ({"type": "object"},), {"Example": {}})]
+    return lambda: About(
+        group=LIVEKIT,
+        summary=summary,
+        text="For LiveKit's agents, in place of Agent Insights. The JWT in `Authorization` is checked "
+        "with LIVEKIT_API_SECRET. The upload is on the disk when the answer is there.",
+        body=tuple(Content(one, (binary,), {"Example": ""}) for one in media),
+        body_required=True,
+        answers=(
+            Answer(200, "It was taken.", tuple(taken)),
+            Answer(
+                401,
+                "The token is wrong; or uploads are off, and these words make the SDK stop sending them.",
+                (
+                    json(UploadsOff, {"msg": tokens.DISABLED}),
+                    Content(PROBLEM, ("Problem",), {"Example": _REFUSED}),
+                ),
+            ),
+        ),
+    )
+
+
+OTLP: Final = ("application/x-protobuf", "application/json")
+PROBLEM: Final = "application/problem+json"
+_REFUSED: Final = {
+    "type": "about:blank",
+    "title": "Unauthorized",
+    "status": 401,
+    "detail": "The upload's token is not signed with this hub's LIVEKIT_API_SECRET.",
+}
+ERRORS: Final = (BadRequest, Unauthorized, TooLarge, UnsupportedMedia)
+
+
+@endpoint(
+    blueprint,
+    "POST",
+    "/observability/traces/otlp/v0",
+    signed=True,
+    errors=ERRORS,
+    about=_about("An agent's spans", *OTLP),
+)
 def traces() -> Response:
     """Take spans."""
     return _take("traces")
 
 
-@endpoint(blueprint, "POST", "/observability/logs/otlp/v0", signed=True)
+@endpoint(
+    blueprint,
+    "POST",
+    "/observability/logs/otlp/v0",
+    signed=True,
+    errors=ERRORS,
+    about=_about("An agent's log", *OTLP),
+)
 def logs() -> Response:
     """Take log lines and reports."""
     return _take("logs")
 
 
-@endpoint(blueprint, "POST", "/observability/metrics/otlp/v0", signed=True)
+@endpoint(
+    blueprint,
+    "POST",
+    "/observability/metrics/otlp/v0",
+    signed=True,
+    errors=ERRORS,
+    about=_about("An agent's figures", *OTLP),
+)
 def metrics() -> Response:
     """Take figures."""
     return _take("metrics")
 
 
-@endpoint(blueprint, "POST", "/observability/recordings/v0", signed=True)
+@endpoint(
+    blueprint,
+    "POST",
+    "/observability/recordings/v0",
+    signed=True,
+    errors=ERRORS,
+    about=_about("An agent's recording of a call", MULTIPART),
+)
 def recordings() -> Response:
     """Take a recording: the chat history, and the audio where there is some."""
     return _take("recordings")
@@ -77,7 +145,10 @@ def _take(kind: str) -> Response:
         spool.count(kind, _OUTCOMES.get(type(error), "undecodable"))
         raise
     spool.count(kind, outcome)
-    return Response(b"{}" if head.content_type == "application/json" else b"", content_type=head.content_type)
+    if head.content_type == OTLP[0]:
+        # The empty answer of the protocol.
+        return Response(b"", content_type=head.content_type)
+    return answers.json({})
 
 
 _OUTCOMES: Final = {Unauthorized: "refused", TooLarge: "too_large"}

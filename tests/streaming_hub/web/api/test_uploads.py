@@ -3,6 +3,7 @@
 Covers
 
     streaming_hub.archive.uploads.taking
+    streaming_hub.web.api.telemetry
     streaming_hub.web.api.uploads
 """
 
