@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from tests.kit.process import ServerProcess
 from tests.streaming_hub.archive.test_feed import archive_pid
 from tests.streaming_hub.web.api.archiving import KEYS, OPERATOR, VIEWER, eventually, post, wait_for
-from tests.streaming_hub.web.server import ServerProcess
 from tests.uploads import replay
 
 if TYPE_CHECKING:
@@ -34,10 +34,16 @@ SESSION = replay.attached()[0]["session_id"]
 SETTINGS = {**KEYS, **replay.PROJECT}
 
 
+def started(folder: Path, **settings: str) -> ServerProcess:
+    server = ServerProcess(folder, **SETTINGS | settings).wait_until_up()
+    server.folder = folder
+    return server
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A hub that got a call from `attach`, and what its agent uploaded."""
-    server = ServerProcess(tmp_path_factory.mktemp("uploads"), **SETTINGS).wait_until_up()
+    server = started(tmp_path_factory.mktemp("uploads"))
     replay.send_all(server.url)
     post(server, replay.attached())
     wait_for(server, SESSION)
@@ -136,7 +142,7 @@ def fresh(tmp_path: Path) -> Iterator[Any]:
     servers: list[ServerProcess] = []
 
     def begin(**settings: str) -> ServerProcess:
-        servers.append(ServerProcess(tmp_path, **SETTINGS | settings).wait_until_up())
+        servers.append(started(tmp_path, **settings))
         return servers[-1]
 
     yield begin
