@@ -90,6 +90,11 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/archive/test_vectors.py",
         "the same vectors for every reducer",
     ),
+    "streaming_hub.demo.__main__": (
+        "tests/streaming_hub/demo/test_process.py",
+        "posts as a process of its own",
+    ),
+    "streaming_hub.demo.scenes": ("tests/streaming_hub/demo/test_calls.py", "data that calls are made of"),
     "streaming_hub.events.stored": (
         "tests/streaming_hub/history/test_history.py",
         "what every store gives back",
