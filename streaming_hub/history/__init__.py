@@ -36,6 +36,12 @@ class History(Protocol):
     bounds: Bounds
     on_disk: bool
     """Whether `since`, `before` and `position_before` may wait for a disk."""
+    shared: bool
+    """Whether other nodes store in it, too. Then calls wait for the network and take no lock of the hub's."""
+
+    @property
+    def away(self) -> str | None:
+        """Return why it cannot be read or written at the moment; None where it can."""
 
     @property
     def first_row(self) -> int:

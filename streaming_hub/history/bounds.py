@@ -23,6 +23,7 @@ class Bounds:
 
     Attributes:
         erasures: how often something was erased since the start.
+        carried: earlier epochs, and the number up to which their events survived a loss.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Bounds:
         self.oldest = oldest
         self.erased = erased
         self.erasures = 0
+        self.carried: dict[str, int] = {}
         self._gone: deque[tuple[int, int]] = deque(maxlen=MOST_GAPS)
         self.max_events = max_events
 
