@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import re
 import secrets
 import threading
 import time
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from streaming_hub.settings import Settings
+    from streaming_hub.history.redis.store import RedisHistory
+    from streaming_hub.nodes import Nodes
+    from streaming_hub.settings import RateLimit, Settings
     from streaming_hub.stream.writer import Writer
 
 Read = TypeVar("Read")
@@ -93,7 +97,8 @@ class Services:
         self.refusals_told = Gate(REFUSALS_TOLD_PER_SECOND, time.monotonic)
         self.publishing = Latency()
         self.writer: Writer | None = None
-        self.history = open_history(settings, clock())
+        self.node = settings.node or _new_node()
+        self.history = open_history(settings, clock(), self.node)
         self.hub = Hub(self.history, queue_size=settings.queue_size, clock=clock)
         self.replay_look_ups = threading.Semaphore(LOOK_UPS)
         self.offload: Callable[[Callable[[], Any]], Any] = at_once
@@ -104,7 +109,8 @@ class Services:
         self.sessions = self.intake.sessions
         self.supervisor = _supervisor(self, agent_command)
         self.archive = _archive(self)
-        self.housekeeper = Housekeeper(self.history, self.hub.lock, clock)
+        self.housekeeper = Housekeeper(self.history, self.hub.storing, clock)
+        self.nodes = _nodes(self)
         self.metrics = Metrics(self)
         self._stopped = threading.Event()
 
@@ -128,13 +134,24 @@ class Services:
 
     def begin(self) -> None:
         """Begin the housekeeping and the archive; a second call does nothing."""
-        self.housekeeper.start(self.offload)
+        self.housekeeper.start(self.read)
+        if self.nodes is not None:
+            self.nodes.start()
         if self.archive is not None:
             self.archive.start(self.read)
 
     def read(self, function: Callable[[], Read]) -> Read:
         """Read from the history, off the serving thread where that may wait for a disk."""
         return cast("Read", self.offload(function)) if self.history.on_disk else function()
+
+    def reach_head(self) -> None:
+        """Wait until what any node has acknowledged by now can be read here.
+
+        Raises:
+            Unavailable: the history is away.
+        """
+        if self.nodes is not None:
+            self.nodes.reach_head()
 
     def stop(self, say_goodbye: Callable[[float], None] = lambda _seconds: None) -> None:
         """End in order, within 10 s: the agent with its last words, then the streams, then the history.
@@ -155,6 +172,8 @@ class Services:
         self.housekeeper.stop()
         if self.archive is not None:
             self.archive.stop()
+        if self.nodes is not None:
+            self.nodes.stop()
         self.history.close()
 
     def publish_process_state(self, change: dict[str, Any]) -> None:
@@ -209,6 +228,36 @@ def _archive(parts: Services) -> Archive | None:
         answered_for=parts.sessions.answered_for,
         clock=parts.clock,
     )
+
+
+def _new_node() -> str:
+    """Return a name for this process that no other has, and that says which machine it is on."""
+    host = re.sub(r"[^A-Za-z0-9_.-]", "-", platform.node())[:40]
+    return f"{host or 'node'}-{secrets.token_hex(3)}"
+
+
+def _nodes(parts: Services) -> Nodes | None:
+    if not parts.history.shared:
+        return None
+    # Only then is redis-py needed.
+    from streaming_hub.nodes import Nodes  # noqa: PLC0415
+
+    settings = parts.settings
+    return Nodes(
+        parts.hub,
+        cast("RedisHistory", parts.history),
+        parts.rooms,
+        parts.sessions,
+        config=(
+            f"STREAM_HISTORY_MAX_EVENTS={settings.history_max_events} "
+            f"STREAM_HISTORY_MAX_AGE={settings.history_max_age:g} STREAM_RATE_LIMIT={_shown(settings.rate_limit)}"
+        ),
+        node=parts.node,
+    )
+
+
+def _shown(rate: RateLimit | None) -> str:
+    return "unset" if rate is None else f"{rate.count}/{rate.seconds}s"
 
 
 def _recall(parts: Services) -> Recall | None:

@@ -57,7 +57,15 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it, with the data that lie there."""
-        arguments = [needs_redis(), "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.path)]
+        arguments = [
+            needs_redis(),
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--unixsocket",
+            str(self.path),
+        ]
         arguments += ["--dir", str(self.folder), "--daemonize", "no", "--loglevel", "warning"]
         for name, value in self.options.items():
             arguments += [f"--{name.replace('_', '-')}", value]
@@ -79,7 +87,9 @@ class RedisServer:
             sock.settimeout(10)
             sock.connect(str(self.path))
             parts = [str(part).encode() for part in command]
-            sock.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(one), one) for one in parts))
+            sock.sendall(
+                b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(one), one) for one in parts)
+            )
             with sock.makefile("rb") as reader:
                 return _reply(reader)
 

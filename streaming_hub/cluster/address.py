@@ -63,4 +63,6 @@ class Address:
 
 
 def _unreadable(why: str) -> SettingsError:
-    return SettingsError(f"STREAM_HISTORY: the URL of the Redis server is not usable: {why}. Expected {EXPECTED}.")
+    return SettingsError(
+        f"STREAM_HISTORY: the URL of the Redis server is not usable: {why}. Expected {EXPECTED}."
+    )

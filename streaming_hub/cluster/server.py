@@ -4,6 +4,8 @@ redis-py's `Connection` does the protocol; its client and pools are left out bec
 rules of their own. Here a call is answered within `ANSWER_SECONDS` or fails, and only the history's follower looks for
 a server that is away: everything else fails at once meanwhile. Plain sockets, so gevent's monkey-patching makes every
 wait cooperative. A connection belongs to the thread that made it: under gevent nothing here may run in its threadpool.
+
+Importing this without redis-py raises SettingsError.
 """
 
 from __future__ import annotations
@@ -21,9 +23,13 @@ from streaming_hub.errors import SettingsError, StorageError, Unavailable
 try:
     import redis
     from redis.backoff import NoBackoff
+    from redis.exceptions import ResponseError
     from redis.retry import Retry
-except ImportError:  # the extra is not installed: `Server` says so
-    redis = None  # type: ignore[assignment]
+except ImportError as missing:
+    raise SettingsError(
+        "STREAM_HISTORY names a Redis server, which needs the extra `redis`: `uv sync --extra redis`, or install "
+        "livekit-streaming-hub[redis]."
+    ) from missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,10 +41,6 @@ OLDEST_VERSION: Final = (7, 0)
 MOST_CALLS: Final = 64
 """Calls of one node under way at the same time; each has a connection."""
 RETRY_AFTER: Final = 2
-LACKING: Final = (
-    "STREAM_HISTORY names a Redis server, which needs the extra `redis`: "
-    "`uv sync --extra redis`, or install livekit-streaming-hub[redis]."
-)
 _REFUSING: Final = ("NOREPLICAS", "MISCONF", "MASTERDOWN", "BUSY")
 """Codes of a server that is there and cannot write now."""
 
@@ -103,7 +105,7 @@ class Line:
             self.close()
             raise
         for answer in answers:
-            if isinstance(answer, redis.ResponseError):
+            if isinstance(answer, ResponseError):
                 raise _refused(answer)
         return answers
 
@@ -123,7 +125,7 @@ class Line:
 def _answer(connection: Any) -> Any:
     try:
         return connection.read_response()
-    except redis.ResponseError as error:
+    except ResponseError as error:
         return error
 
 
@@ -139,13 +141,11 @@ class Server:
         away: why the server counts as away, or None. Set by whoever follows it (`note_away`, `note_back`).
 
     Raises:
-        SettingsError: the URL cannot be used, or redis-py is not installed.
+        SettingsError: the URL cannot be used.
     """
 
     def __init__(self, url: str, prefix: str) -> None:
         address = Address(url)
-        if redis is None:
-            raise SettingsError(LACKING)
         self.shown = address.shown
         self.away: str | None = None
         self._tag = f"{{{prefix}}}:"
@@ -189,7 +189,7 @@ class Server:
         except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
             connection.disconnect()
             raise Away(_why(error)) from error
-        except redis.ResponseError as error:
+        except ResponseError as error:
             connection.disconnect()
             raise self._unusable(error) from error
         except StorageError:
@@ -268,7 +268,9 @@ class Server:
         version = _version(info.get("redis_version", ""))
         if version < OLDEST_VERSION:
             found = info.get("redis_version", "an unknown version")
-            raise StorageError(f"{self.shown} runs Redis {found}: version 7.0 or later, or Valkey, is needed.")
+            raise StorageError(
+                f"{self.shown} runs Redis {found}: version 7.0 or later, or Valkey, is needed."
+            )
         if info.get("cluster_enabled") == "1" or info.get("redis_mode") == "cluster":
             raise StorageError(
                 f"{self.shown} is a node of a Redis Cluster, which is not supported: use a single server or one with "
@@ -317,13 +319,14 @@ class Script:
 def unavailable(why: str) -> Unavailable:
     """Return the error that a request is answered with."""
     return Unavailable(
-        f"Redis is away: {why}. Send it again later; an event_id makes that harmless.", retry_after=RETRY_AFTER
+        f"Redis is away: {why}. Send it again later; an event_id makes that harmless.",
+        retry_after=RETRY_AFTER,
     )
 
 
-def _refused(error: Any) -> Exception:
+def _refused(error: ResponseError) -> Exception:
     if isinstance(error, redis.exceptions.NoScriptError):
-        return error  # type: ignore[no-any-return]
+        return error
     text = str(error)
     if isinstance(error, redis.exceptions.OutOfMemoryError) or "OOM" in text:
         return Refusing("it is out of memory")
@@ -331,7 +334,7 @@ def _refused(error: Any) -> Exception:
         return Away("it is read-only")
     if any(name in text for name in _REFUSING):
         return Refusing(text.rstrip("."))
-    return error  # type: ignore[no-any-return]
+    return error
 
 
 def _why(error: BaseException) -> str:

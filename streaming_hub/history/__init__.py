@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from streaming_hub.errors import SettingsError
 from streaming_hub.history.memory import MemoryHistory
 from streaming_hub.history.sqlite import SqliteHistory
 
@@ -102,15 +101,16 @@ class History(Protocol):
         """Release files; the history cannot be used afterwards."""
 
 
-def open_history(settings: Settings, now: float) -> History:
-    """Open the history that the settings name.
+def open_history(settings: Settings, now: float, node: str) -> History:
+    """Open the history that the settings name; a Redis server that is away is waited for.
 
     Args:
-        settings: `history`, `history_max_events`, `history_max_age`, `history_sync`.
+        settings: `history`, `redis_prefix`, `history_max_events`, `history_max_age`, `history_sync`.
         now: seconds since 1970.
+        node: this node's name.
 
     Raises:
-        SettingsError: a kind of store that this version does not have.
+        SettingsError: the setting cannot be used.
         StorageError: the store cannot be opened.
     """
     kind, _, rest = settings.history.partition("://")
@@ -124,7 +124,14 @@ def open_history(settings: Settings, now: float) -> History:
             sync=settings.history_sync,
             now=now,
         )
-    raise SettingsError(
-        f"STREAM_HISTORY={settings.history!r}: supported are sqlite:///PATH and memory://; "
-        "Redis is not supported yet."
+    # Only then is redis-py needed.
+    from streaming_hub.cluster.server import Server  # noqa: PLC0415
+    from streaming_hub.history.redis import RedisHistory  # noqa: PLC0415
+
+    return RedisHistory(
+        Server(settings.history, settings.redis_prefix),
+        max_events=settings.history_max_events,
+        max_age=settings.history_max_age,
+        node=node,
+        sync=settings.history_sync == "full",
     )

@@ -40,7 +40,7 @@ class Bounds:
 
     def range(self) -> Range:
         """Return what cursors are held against."""
-        return Range(self.epoch, self.oldest, self.head)
+        return Range(self.epoch, self.oldest, self.head, self.carried)
 
     def floor(self) -> int:
         """Return the lowest sequence number that the count allows to keep."""

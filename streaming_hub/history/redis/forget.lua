@@ -1,9 +1,10 @@
 -- Remove events: those below a number, because they are too old or too many, or those that are listed, because they are
 -- erased. The head never moves back.
 --
--- KEYS: meta (hash), log (stream), ids (sorted set)
--- ARGV: run, epoch, below (0 for none), then the numbers to erase
--- Answer: {"ok", head, oldest, erased low, erased high, number erased, ...}, or {"unsettled"}
+-- KEYS: meta (hash), log (stream), ids (sorted set), notes (stream)
+-- ARGV: run, epoch, below (0 for none), a note for the other nodes ("" for none), how many notes are kept, then the
+--       numbers to erase
+-- Answer: {"ok", head, oldest, erased low, erased high, the note's number, number erased, ...}, or {"unsettled"}
 local meta = redis.call('HMGET', KEYS[1], 'run', 'epoch', 'head', 'oldest', 'erased_low', 'erased_high')
 if meta[1] ~= ARGV[1] or meta[2] ~= ARGV[2] then
   return { 'unsettled' }
@@ -11,7 +12,7 @@ end
 local head, oldest = tonumber(meta[3]), tonumber(meta[4])
 local low, high = tonumber(meta[5] or nil), tonumber(meta[6] or nil)
 local erased = {}
-for place = 4, #ARGV do
+for place = 6, #ARGV do
   local number = ARGV[place]
   if redis.call('XDEL', KEYS[2], number .. '-0') == 1 then
     redis.call('ZREMRANGEBYSCORE', KEYS[3], number, number)
@@ -34,4 +35,9 @@ if floor > oldest or #erased > 0 then
     redis.call('HSET', KEYS[1], 'erased_low', string.format('%.0f', low), 'erased_high', string.format('%.0f', high))
   end
 end
-return { 'ok', head, oldest, low and string.format('%.0f', low) or false, high and string.format('%.0f', high) or false, unpack(erased) }
+local note = 0
+if ARGV[4] ~= '' then
+  note = redis.call('HINCRBY', KEYS[1], 'notes', 1)
+  redis.call('XADD', KEYS[4], 'MAXLEN', '=', ARGV[5], string.format('%.0f-0', note), 'n', ARGV[4])
+end
+return { 'ok', head, oldest, low and string.format('%.0f', low) or false, high and string.format('%.0f', high) or false, note, unpack(erased) }

@@ -13,13 +13,15 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from redis.exceptions import ResponseError
+
 from streaming_hub.cluster.server import Away, Refusing, Script, Server, unavailable
 from streaming_hub.errors import StorageError, Unavailable
 from streaming_hub.events.stored import Entry, encode
 from streaming_hub.history.bounds import Bounds
 from streaming_hub.history.memory import new_epoch
 from streaming_hub.history.page import Appended, Page
-from streaming_hub.history.redis import wire
+from streaming_hub.history.redis import notes, wire
 from streaming_hub.history.window import MOST_SCANNED, Window, belongs
 
 if TYPE_CHECKING:
@@ -66,6 +68,9 @@ class RedisHistory:
         following: whether a follower brings what is stored.
         lock: guards what is in memory; the hub puts its own here.
         peers: the nodes that are there, as far as this one knows.
+        refusing: why the server refuses to write, though it can be read; or None.
+        era: how often an epoch has begun.
+        last_note: the number of the note by which the other nodes hear of the last erasure.
 
     Raises:
         StorageError: the server cannot be used, or is still away.
@@ -92,12 +97,14 @@ class RedisHistory:
         self.peers: frozenset[str] = frozenset()
         self.refusing: str | None = None
         self.era = 0
+        self.last_note = 0
         self._max_events = max_events
         self._max_age = max_age
         self._sync = sync
         self._patience = patience
         self._meta, self._log = server.key("meta"), server.key("log")
-        self._ids, self._reports = server.key("ids"), server.key("reports")
+        self._ids, self._notes, self._reports = server.key("ids"), server.key("notes"), server.key("reports")
+        self._rewrite = False
         self.bounds = Bounds("", head=0, oldest=1, max_events=max_events)
         self._window = Window(start=0, max_bytes=RECENT_BYTES)
         line = self._first_line(time.monotonic() + wait)
@@ -129,7 +136,9 @@ class RedisHistory:
         answer = self._write(_APPEND, epoch, arguments, wait_for_replica=self._sync)
         numbers = answer[5:]
         new = [
-            encode(epoch, number, event, now) for number, event in zip(numbers, events, strict=True) if number > 0
+            encode(epoch, number, event, now)
+            for number, event in zip(numbers, events, strict=True)
+            if number > 0
         ]
         if not self.following:
             self.catch_up()
@@ -198,8 +207,11 @@ class RedisHistory:
         ]
         if not numbers:
             return 0
-        answer = self._write(_FORGET, self.bounds.epoch, [0, *numbers])
-        removed = sorted(map(int, answer[5:]))
+        note = notes.encode(notes.Erased(numbers, room, session_id))
+        answer = self._write(_FORGET, self.bounds.epoch, [0, note, notes.KEPT, *numbers])
+        removed = sorted(map(int, answer[6:]))
+        self.last_note = int(answer[5])
+        self._rewrite = True
         with self.lock:
             self.forget(removed)
             self._note(answer)
@@ -212,11 +224,16 @@ class RedisHistory:
             self._window.remove(lambda entry: entry.seq in gone, (min(gone), max(gone)))
             self.bounds.note_erased(sorted(gone))
 
+    def distrust(self) -> None:
+        """Forget what is in memory, with `lock` held: some of it may be erased."""
+        self.bounds.erasures += 1
+        self._window = Window(start=self.bounds.head, max_bytes=RECENT_BYTES)
+
     def trim(self, now: float) -> bool:
         """Forget what is too old; any node may do it."""
         try:
             below = self._first_to_keep(now - self._max_age)
-            answer = self._write(_FORGET, self.bounds.epoch, [below])
+            answer = self._write(_FORGET, self.bounds.epoch, [below, "", notes.KEPT])
         except Unavailable:
             # The follower reports it, once.
             return False
@@ -225,7 +242,20 @@ class RedisHistory:
         return False
 
     def checkpoint(self) -> None:
-        """Nothing to do: the server keeps house."""
+        """Have the server write its append-only file anew where something was erased: the old one still has it."""
+        if not self._rewrite:
+            return
+        with self.server.line() as line:
+            if b"aof_enabled:1" in line.call("INFO", "persistence"):
+                try:
+                    line.call("BGREWRITEAOF")
+                except ResponseError as error:
+                    # One is under way, or may not be asked for: later, or by whoever may.
+                    log.warning(
+                        "%s: its append-only file still holds what was erased: %s", self.server.shown, error
+                    )
+                    return
+        self._rewrite = False
 
     def close(self) -> None:
         """Hang up."""
@@ -371,7 +401,9 @@ class RedisHistory:
                 line = self.server.connect()
             except Away as error:
                 if time.monotonic() >= until:
-                    raise StorageError(f"{self.server.shown} is away: {error}. Start it, or correct STREAM_HISTORY.") from error
+                    raise StorageError(
+                        f"{self.server.shown} is away: {error}. Start it, or correct STREAM_HISTORY."
+                    ) from error
                 if not told:
                     told = True
                     log.warning("%s is away: %s; waiting for it", self.server.shown, error)
@@ -391,7 +423,9 @@ class RedisHistory:
         try:
             with self.server.line() as line:
                 answer: list[Any] = script.run(
-                    line, [self._meta, self._log, self._ids], [line.identity.run, epoch, *arguments]
+                    line,
+                    [self._meta, self._log, self._ids, self._notes],
+                    [line.identity.run, epoch, *arguments],
                 )
                 if answer[0] == b"ok" and wait_for_replica:
                     self._wait_for_replica(line)
@@ -414,8 +448,8 @@ class RedisHistory:
         answer = line.calls([("HINCRBY", self._meta, "syncs", 1), wait])[1]
         if (answer[1] if isinstance(answer, list) else answer) < 1:
             raise Unavailable(
-                f"No replica of Redis had the event within {SYNC_SECONDS:g} s (STREAM_HISTORY_SYNC=full). It is stored; "
-                "send it again with its event_id to make sure.",
+                f"No replica of Redis had the event within {SYNC_SECONDS:g} s (STREAM_HISTORY_SYNC=full). It is "
+                "stored; send it again with its event_id to make sure.",
                 retry_after=2,
             )
 
@@ -449,7 +483,7 @@ class RedisHistory:
         """Yield pages of the server's entries up to a number; it ends where the window has moved past it."""
         count = first
         while after < upto:
-            meta, found = self._page(after, count, upto=upto)
+            found = self._page(after, count, upto=upto)
             if found:
                 yield found
             if len(found) < count:
@@ -462,22 +496,20 @@ class RedisHistory:
         count = FIRST_READ
         upto = min(below - 1, self.bounds.head)
         while upto >= self.bounds.oldest:
-            _, found = self._page(self.bounds.oldest - 1, count, upto=upto, backwards=True)
+            found = self._page(self.bounds.oldest - 1, count, upto=upto, backwards=True)
             yield from found
             if len(found) < count:
                 return
             upto = found[-1].seq - 1
             count = _next_count(found, limit)
 
-    def _page(
-        self, after: int, count: int, *, upto: int, backwards: bool = False
-    ) -> tuple[Meta, list[Entry]]:
+    def _page(self, after: int, count: int, *, upto: int, backwards: bool = False) -> list[Entry]:
         with self.server.line() as line:
             meta, found = self.read(line, after, count, upto=upto, backwards=backwards)
         with self.lock:
             # A reader below it is told what it missed, before it gets this page.
             self._advance(min(meta.oldest, self.bounds.head + 1))
-        return meta, found
+        return found
 
 
 _LAST: Final = 18446744073709551615

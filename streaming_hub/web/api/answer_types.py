@@ -338,6 +338,12 @@ class Health(TypedDict):
         Literal["ok", "away", "off"],
         Meta(description="`away` while its database cannot be written; the hub does all else meanwhile."),
     ]
+    history: Annotated[
+        Literal["ok", "away"],
+        Meta(description="`away` while Redis cannot be reached or written; streams stay open meanwhile."),
+    ]
+    node: Annotated[str, Meta(description="The process that answers; a new name at each start.")]
+    reason: NotRequired[Annotated[str, Meta(description="Why the history is away.")]]
     uptime: Annotated[float, Meta(description="Seconds since the start.")]
 
 

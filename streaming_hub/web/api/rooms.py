@@ -46,6 +46,7 @@ def events() -> Response:
     interest = callers.interest_of(grant, query.filters(args))
     limit = query.count(args, "limit", DEFAULT_LIMIT, MAX_LIMIT, least=1)
     limit = min(limit, query.count(args, "last", limit, MAX_LIMIT, least=1))
+    parts.reach_head()
     after, before, last = _position(parts, "after"), _position(parts, "before"), "last" in args
     if (after is not None) + (before is not None) + last > 1:
         raise BadRequest("after, before and last exclude each other: send one of them.")
@@ -61,6 +62,7 @@ def rooms() -> Response:
     """Answer all rooms with stored events."""
     parts = services()
     interest = callers.interest_of(callers.grant(), EVERYTHING)
+    parts.reach_head()
     states, _ = parts.rooms.current()
     body: RoomList = {"rooms": parts.rooms.summaries(states, interest)}
     return answers.json(body)
@@ -71,6 +73,7 @@ def room(name: str) -> Response:
     """Answer one room's present state."""
     parts = services()
     interest = callers.interest_of(callers.grant(), EVERYTHING)
+    parts.reach_head()
     states, _ = parts.rooms.current()
     state = parts.rooms.describe(states, name, interest)
     if state is None:
@@ -83,6 +86,7 @@ def erase_room(name: str) -> Response:
     """Erase a room's events for good."""
     require_room(callers.grant(), name)
     parts = services()
+    parts.reach_head()
     with _archive_without(parts, room=name):
         return _erased(parts, erase(parts.hub, room=name), room=name)
 
@@ -183,8 +187,10 @@ def _erased(
     callers.note("erase", room=room, session_id=session_id, events=count)
     parts.rooms.forget()
     parts.sessions.forget(room=room, session_id=session_id)
-    # The store's log, too, is rid of them before this is answered.
-    parts.offload(parts.history.checkpoint)
+    # The store's log, too, and the other nodes are rid of them before this is answered.
+    parts.read(parts.history.checkpoint)
+    if parts.nodes is not None:
+        parts.nodes.wait_until_erased()
     body: Erased = {"status": "ok", "erased": count}
     return answers.json(body)
 

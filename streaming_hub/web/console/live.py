@@ -50,8 +50,12 @@ def health() -> Response:
         "version": __version__,
         "clients": len(parts.hub),
         "archive": "off" if parts.archive is None else parts.archive.state,
+        "history": "ok" if parts.history.away is None else "away",
+        "node": parts.node,
         "uptime": round(parts.clock() - parts.started_at, 3),
     }
+    if parts.history.away is not None:
+        body["reason"] = parts.history.away
     return answers.json(body, 503 if parts.draining else 200)
 
 

@@ -16,7 +16,15 @@ from streaming_hub.web.openapi.endpoint import (
 
 GROUP: Final = "Server"
 
-_HEALTH: Final = {"status": "ok", "version": "0.1.0", "clients": 3, "archive": "ok", "uptime": 127.4}
+_HEALTH: Final = {
+    "status": "ok",
+    "version": "0.1.0",
+    "clients": 3,
+    "archive": "ok",
+    "history": "ok",
+    "node": "hub-1-9f3c1a",
+    "uptime": 127.4,
+}
 _METRICS: Final = "# TYPE hub_clients gauge\nhub_clients 3.0\n"
 
 

@@ -65,7 +65,12 @@ def erase(history: History, **what: str) -> int:
 
 
 def in_redis(
-    server: RedisServer, prefix: str = "hub", *, max_events: int = 1000, max_age: float = 1e6, node: str = "one"
+    server: RedisServer,
+    prefix: str = "hub",
+    *,
+    max_events: int = 1000,
+    max_age: float = 1e6,
+    node: str = "one",
 ) -> RedisHistory:
     """A history in Redis, of a node that serves nobody."""
     return RedisHistory(Server(server.url, prefix), max_events=max_events, max_age=max_age, node=node, wait=0)
@@ -87,7 +92,9 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
     def build(max_events: int = 1000, max_age: float = 1e6) -> History:
         if request.param == "redis":
             server = request.getfixturevalue("redis_server")
-            made.append(in_redis(server, str(tmp_path) + str(len(made)), max_events=max_events, max_age=max_age))
+            made.append(
+                in_redis(server, str(tmp_path) + str(len(made)), max_events=max_events, max_age=max_age)
+            )
         elif request.param == "memory":
             made.append(MemoryHistory(max_events, max_age))
         else:
