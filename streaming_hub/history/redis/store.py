@@ -13,6 +13,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from redis.exceptions import ResponseError
 
 from streaming_hub.cluster.server import Away, Refusing, Script, Server, unavailable
@@ -368,16 +369,19 @@ class RedisHistory:
     def read(
         self, line: Line, after: int, count: int, *, upto: int | None = None, backwards: bool = False
     ) -> tuple[Meta, list[Entry]]:
-        """Read entries above a number (below `upto + 1`), and what the server said at that moment.
+        """Read entries above a number (below `upto + 1`), and what the server says of the history.
+
+        Not by MULTI, which a server without memory refuses. Asked before and after instead: `head` is from before the
+        entries were read, all else from after it.
 
         Raises:
             Away: the server is away, or has another history than this node knows.
         """
         low, high = f"({max(after, 0)}-{_LAST}", "+" if upto is None else f"{max(upto, 0)}-{_LAST}"
         span = ("XREVRANGE", self._log, high, low) if backwards else ("XRANGE", self._log, low, high)
-        answer = line.calls([("MULTI",), self.ask_meta(), (*span, "COUNT", count), ("EXEC",)])[-1]
-        meta = self.known(line, answer[0])
-        return meta, wire.entries(meta.epoch, answer[1])
+        before, found, behind = line.calls([self.ask_meta(), (*span, "COUNT", count), self.ask_meta()])
+        head, meta = self.known(line, before).head, self.known(line, behind)
+        return msgspec.structs.replace(meta, head=head), wire.entries(meta.epoch, found)
 
     def ask_meta(self) -> tuple[Any, ...]:
         """Return the command that asks for what `known` reads."""
