@@ -276,7 +276,7 @@ def heartbeat_of(server: Running) -> Any:
     return float(found[1])
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it_and_says_goodbye(start: Callable[..., Running], number: signal.Signals) -> None:
     server = start(STREAM_DRAIN="0.2")
     with requests.get(f"{server.url}/api/stream", stream=True, timeout=SECONDS) as stream:

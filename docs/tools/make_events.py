@@ -17,7 +17,6 @@ from streaming_hub.events.types import (
     Stored,
     own_fields,
 )
-from streaming_hub.events.views import VIEW_OF_TYPE, VIEWER
 from streaming_hub.web.openapi import schemas
 
 FOLDER: Final = Path(__file__).resolve().parents[1]
@@ -35,8 +34,7 @@ def tables() -> str:
     parts = [f"Every stored event may have:\n\n{head}\n{rows}"]
     for title, types in GROUPS.items():
         lines = [
-            f"| `{name}` | {VIEW_OF_TYPE.get(name, VIEWER)} | {'yes' if issubclass(kind, Stored) else 'no'} | "
-            f"{_fields(kind)} |"
+            f"| `{name}` | {kind.view} | {'yes' if issubclass(kind, Stored) else 'no'} | {_fields(kind)} |"
             for name, kind in types.items()
         ]
         parts.append(

@@ -51,6 +51,8 @@ READ_START_SECONDS: Final = 1.3
 """How long an erasure, or a question, waits for a process that is being started."""
 LEAST_BEGIN_SECONDS: Final = 0.5
 """How long the database has at least to answer a question that waited for the process."""
+ERASE_BEGIN_SECONDS: Final = 3.0
+"""How long an erasure waits for what the process is writing; then the caller is told to try again."""
 ERASE_SECONDS: Final = 300.0
 REPORTS: Final = 20
 """Reports that are published at a time."""
@@ -223,7 +225,7 @@ class Archive:
             if self.state != "ok":
                 raise Refusal("away", self._trouble)
             try:
-                process.ask("erase", wanted, begin=WRITE_SECONDS, within=ERASE_SECONDS)
+                process.ask("erase", wanted, begin=ERASE_BEGIN_SECONDS, within=ERASE_SECONDS)
             except Refusal as refusal:
                 # Whatever it had erased stays erased; the rest is asked for again.
                 if refusal.name != ENDED:

@@ -19,17 +19,13 @@ from streaming_hub.errors import (
     InvalidEvent,
     TooLarge,
 )
+from streaming_hub.events.types import CONTROL_TYPES, PROCESS_TYPES
+from streaming_hub.events.types.base import MAX_TIMESTAMP
 
 MAX_EVENT_BYTES: Final = 64 * 1024
 MAX_BATCH_BYTES: Final = 1024 * 1024
 MAX_BATCH_EVENTS: Final = 1000
 MAX_DEPTH: Final = 32
-MAX_TIMESTAMP: Final = 1e11
-
-CONTROL_TYPES: Final = frozenset({"connected", "heartbeat", "snapshot", "stream_reset", "goodbye"})
-"""Made by the server alone and never stored."""
-PROCESS_TYPES: Final = frozenset({"agent_process", "session_report"})
-"""Made by the server alone, and stored."""
 
 MAX_TYPE: Final = 64
 """Characters of a type's name."""

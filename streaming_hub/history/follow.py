@@ -34,7 +34,7 @@ class Followed(msgspec.Struct, frozen=True):
         upto: the position after it.
         entries: what is stored in between, in order.
         skipped: how many numbers above `after` the history no longer had, without those that were erased. An upper
-            bound: numbers that were erased before this process started count as skipped.
+            bound: only the newest `bounds.MOST_GAPS` ranges of erased numbers are known.
     """
 
     after: int

@@ -57,12 +57,12 @@ class Arrivals:
         if entries:
             self.saw(entries)
 
-    def new_epoch(self, meta: Meta) -> None:
+    def new_epoch(self, meta: Meta, gone: Sequence[tuple[int, int]]) -> None:
         """Begin where the server stands, and tell every stream."""
         hub, history = self._hub, self._history
         with hub.lock:
             lost = history.bounds.epoch
-            survived = history.adopt(meta)
+            survived = history.adopt(meta, gone)
             if survived is not None:
                 hub.begin_epoch(lost, survived)
         self.lost()

@@ -21,7 +21,6 @@ import pytest
 from docs.tools import make_settings
 from flask_server import create_app
 from streaming_hub.events import posted, types
-from streaming_hub.events.views import VIEW_OF_TYPE
 from streaming_hub.settings import AGENT_TABLE, TABLE, Settings
 from tests.structure.sources import ROOT, modules
 
@@ -128,9 +127,9 @@ def documented_events() -> dict[str, str]:
 
 
 def posted_by_the_project() -> set[str]:
-    """Every event type that hub or agent makes: what stands where a type does."""
+    """Every event type that hub, agent or client makes: what stands where a type does."""
     found: set[str] = set()
-    for path in modules("streaming_hub", "agent"):
+    for path in modules("streaming_hub", "agent", "packages/python/src"):
         if path.parent.name == "openapi":  # where a `type` is one of JSON Schema's
             continue
         for node in ast.walk(ast.parse(read(path))):
@@ -159,27 +158,26 @@ def _types(node: ast.AST) -> set[str]:
 
 def test_every_event_type_is_documented_and_no_other() -> None:
     documented = set(documented_events())
-    assert set(VIEW_OF_TYPE) - documented == set(), (
-        "in streaming_hub/events/views.py, not in docs/reference/events.md"
+    assert set(types.TYPES) - documented == set(), (
+        "in streaming_hub/events/types, without a section in docs/reference/events.md"
     )
     made = posted_by_the_project()
     assert {"transcript", "connected", "heartbeat"} <= made
     assert made - documented == set(), "made somewhere, not in docs/reference/events.md"
-    assert documented - made - set(VIEW_OF_TYPE) == set(), "in docs/reference/events.md, made nowhere"
+    assert documented - made - set(types.TYPES) == set(), "in docs/reference/events.md, made nowhere"
 
 
 @pytest.mark.parametrize("kind", sorted(documented_events()))
 def test_an_events_section_is_right(kind: str) -> None:
     text = documented_events()[kind]
-    assert text.strip().startswith(f"Seen by: {VIEW_OF_TYPE.get(kind, 'viewer')}.")
+    assert text.strip().startswith(f"Seen by: {types.TYPES[kind].view}.")
     examples = re.findall(r"```json\n(.*?)```", text, flags=re.DOTALL)
     assert examples, "an example is missing"
     for example in examples:
         fields: dict[str, Any] = json.loads(example)
         assert fields["type"] == kind
-        if kind in types.TYPES:
-            msgspec.convert(fields, types.TYPES[kind])
-        if kind not in posted.CONTROL_TYPES | posted.PROCESS_TYPES:
+        msgspec.convert(fields, types.TYPES[kind])
+        if kind not in types.CONTROL_TYPES | types.PROCESS_TYPES:
             assert posted.parse_one(example.encode()).type == kind
 
 

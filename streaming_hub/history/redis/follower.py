@@ -53,8 +53,13 @@ class Listener(Protocol):
     def arrived(self, entries: Sequence[Entry], meta: Meta) -> None:
         """Take in what follows the head; no entries means that all up to `meta.head` are erased."""
 
-    def new_epoch(self, meta: Meta) -> None:
-        """Take note that the history lost events, or that another node began an epoch."""
+    def new_epoch(self, meta: Meta, gone: Sequence[tuple[int, int]]) -> None:
+        """Take note that the history lost events, or that another node began an epoch.
+
+        Args:
+            meta: where it stands now.
+            gone: the ranges of erased numbers.
+        """
 
     def back(self) -> None:
         """Take note that the server is back after it was away."""
@@ -204,7 +209,7 @@ class Follower:
                 meta.epoch,
                 meta.head,
             )
-            self._listener.new_epoch(meta)
+            self._listener.new_epoch(meta, history.gone(line))
             self._note_at = None
         if self._note_at is None:
             last = line.call("HGET", self._key("meta"), "notes")

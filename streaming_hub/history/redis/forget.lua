@@ -1,9 +1,9 @@
 -- Remove events: those below a number, because they are too old or too many, or those that are listed, because they are
 -- erased. The head never moves back.
 --
--- KEYS: meta (hash), log (stream), ids (sorted set), notes (stream)
--- ARGV: run, epoch, below (0 for none), a note for the other nodes ("" for none), how many notes are kept, then the
---       numbers to erase
+-- KEYS: meta (hash), log (stream), ids (sorted set), notes (stream), gone (list: ranges of erased numbers)
+-- ARGV: run, epoch, below (0 for none), a note for the other nodes ("" for none), how many notes are kept, how many
+--       ranges are kept, then the numbers to erase, ascending
 -- Answer: {"ok", head, oldest, erased low, erased high, the note's number, number erased, ...}, or {"unsettled"}
 local meta = redis.call('HMGET', KEYS[1], 'run', 'epoch', 'head', 'oldest', 'erased_low', 'erased_high')
 if meta[1] ~= ARGV[1] or meta[2] ~= ARGV[2] then
@@ -12,14 +12,29 @@ end
 local head, oldest = tonumber(meta[3]), tonumber(meta[4])
 local low, high = tonumber(meta[5] or nil), tonumber(meta[6] or nil)
 local erased = {}
-for place = 6, #ARGV do
+local first, last
+local function keep_range()
+  if first then
+    redis.call('RPUSH', KEYS[5], string.format('%.0f %.0f', first, last))
+  end
+end
+for place = 7, #ARGV do
   local number = ARGV[place]
   if redis.call('XDEL', KEYS[2], number .. '-0') == 1 then
     redis.call('ZREMRANGEBYSCORE', KEYS[3], number, number)
     erased[#erased + 1] = number
     number = tonumber(number)
     low, high = math.min(low or number, number), math.max(high or number, number)
+    if number ~= (last or -1) + 1 then
+      keep_range()
+      first = number
+    end
+    last = number
   end
+end
+if first then
+  keep_range()
+  redis.call('LTRIM', KEYS[5], -tonumber(ARGV[6]), -1)
 end
 local floor = math.max(oldest, tonumber(ARGV[3]))
 if floor > oldest or #erased > 0 then

@@ -19,7 +19,7 @@ from redis.exceptions import ResponseError
 from streaming_hub.cluster.server import Away, Refusing, Script, Server, unavailable
 from streaming_hub.errors import StorageError, Unavailable
 from streaming_hub.events.stored import Entry, encode
-from streaming_hub.history.bounds import Bounds
+from streaming_hub.history.bounds import MOST_GAPS, Bounds
 from streaming_hub.history.memory import new_epoch
 from streaming_hub.history.page import Appended, Page
 from streaming_hub.history.redis import notes, wire
@@ -105,12 +105,13 @@ class RedisHistory:
         self._patience = patience
         self._meta, self._log = server.key("meta"), server.key("log")
         self._ids, self._notes, self._reports = server.key("ids"), server.key("notes"), server.key("reports")
+        self._gone = server.key("gone")
         self._rewrite = False
         self.bounds = Bounds("", head=0, oldest=1, max_events=max_events)
         self._window = Window(start=0, max_bytes=RECENT_BYTES)
         line = self._first_line(time.monotonic() + wait)
         try:
-            self.adopt(self.settle(line))
+            self.adopt(self.settle(line), self.gone(line))
         except Away as error:
             raise StorageError(f"{server.shown} is away: {error}.") from error
         finally:
@@ -209,7 +210,7 @@ class RedisHistory:
         if not numbers:
             return 0
         note = notes.encode(notes.Erased(numbers, room, session_id))
-        answer = self._write(_FORGET, self.bounds.epoch, [0, note, notes.KEPT, *numbers])
+        answer = self._write(_FORGET, self.bounds.epoch, [0, note, notes.KEPT, MOST_GAPS, *numbers])
         removed = sorted(map(int, answer[6:]))
         self.last_note = int(answer[5])
         self._rewrite = True
@@ -234,7 +235,7 @@ class RedisHistory:
         """Forget what is too old; any node may do it."""
         try:
             below = self._first_to_keep(now - self._max_age)
-            answer = self._write(_FORGET, self.bounds.epoch, [below, "", notes.KEPT])
+            answer = self._write(_FORGET, self.bounds.epoch, [below, "", notes.KEPT, MOST_GAPS])
         except Unavailable:
             # The follower reports it, once.
             return False
@@ -300,8 +301,17 @@ class RedisHistory:
             time.sleep(pause)
             pause = min(pause * 2, 0.1)
 
-    def adopt(self, meta: Meta) -> int | None:
+    def gone(self, line: Line) -> list[tuple[int, int]]:
+        """Read the ranges of erased numbers."""
+        pairs = (pair.split() for pair in line.call("LRANGE", self._gone, 0, -1))
+        return [(int(first), int(last)) for first, last in pairs]
+
+    def adopt(self, meta: Meta, gone: Sequence[tuple[int, int]]) -> int | None:
         """Stand where the server stands, with `lock` held.
+
+        Args:
+            meta: where it stands.
+            gone: the ranges of erased numbers.
 
         Returns:
             The last number that survived of what this node knew, where the epoch is another one; None where it is not.
@@ -312,7 +322,12 @@ class RedisHistory:
             self.note(meta)
             return None
         self.bounds = Bounds(
-            meta.epoch, head=meta.head, oldest=meta.oldest, max_events=self._max_events, erased=meta.erased
+            meta.epoch,
+            head=meta.head,
+            oldest=meta.oldest,
+            max_events=self._max_events,
+            erased=meta.erased,
+            gone=gone,
         )
         self.bounds.carried = meta.carried
         self._window = Window(start=meta.head, max_bytes=RECENT_BYTES)
@@ -428,7 +443,7 @@ class RedisHistory:
             with self.server.line() as line:
                 answer: list[Any] = script.run(
                     line,
-                    [self._meta, self._log, self._ids, self._notes],
+                    [self._meta, self._log, self._ids, self._notes, self._gone],
                     [line.identity.run, epoch, *arguments],
                 )
                 if answer[0] == b"ok" and wait_for_replica:

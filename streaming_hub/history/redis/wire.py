@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from streaming_hub.events.stored import Entry, framed, stamped
-from streaming_hub.events.views import operator_only
+from streaming_hub.events.types import operator_only
 
 if TYPE_CHECKING:
     from streaming_hub.events.posted import Event

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from werkzeug.datastructures import MultiDict
 
     from streaming_hub.access import Grant
+    from streaming_hub.archive.feed import Archive
     from streaming_hub.events.stored import Entry
     from streaming_hub.services import Services
 
@@ -82,8 +83,8 @@ def session_events(session_id: str) -> Response:
     if not paths.ends_with(request.environ, "events"):
         return session(f"{session_id}/events")
     arguments = chosen(session_id)
-    found = archived.ask("events", arguments, session=session_id)
-    parts: list[bytes] | Iterator[bytes] = found["parts"]
+    found = archived.ask("events", arguments | {"after": 0}, session=session_id)
+    parts = _from_archive(archived.archive(), arguments, found)
     if not found["recorded"]:
         parts = _from_history(services(), session_id, found, operator=arguments["operator"])
     return Response(parts, headers=answers.NOT_CACHED, content_type="application/x-ndjson")
@@ -186,6 +187,20 @@ def _place(text: str, sort: str) -> dict[str, Any]:
             field="cursor",
         )
     return {"value": value, "session_id": session_id, "row": row}
+
+
+def _from_archive(archive: Archive, arguments: dict[str, Any], found: dict[str, Any]) -> Iterator[bytes]:
+    """Read a session's events page by page, the first of which is given.
+
+    Raises:
+        Refusal: the session was erased meanwhile, or the archive is away; the answer ends in the middle.
+    """
+    # Of this very session, even if another of its id begins in another room.
+    arguments |= {"room": found["room"] or ""}
+    while found["upto"] is not None:
+        if found["lines"]:
+            yield found["lines"]
+        found = archive.ask("events", arguments | {"after": found["upto"]})
 
 
 def _from_history(

@@ -1006,14 +1006,24 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_acknowledged(path: Path) ->
         history.close()
 
 
-def test_settings_choose_the_store(tmp_path: Path) -> None:
-    assert isinstance(open_history(Settings(history="memory://"), NOW), MemoryHistory)
-    history = open_history(Settings(history=f"sqlite:///{tmp_path}/x.db"), NOW)
+def test_settings_choose_the_store(tmp_path: Path, redis_server: RedisServer) -> None:
+    assert isinstance(open_history(Settings(history="memory://"), NOW, "n"), MemoryHistory)
+    history = open_history(Settings(history=f"sqlite:///{tmp_path}/x.db"), NOW, "n")
     assert isinstance(history, SqliteHistory)
     assert (tmp_path / "x.db").exists()
     history.close()
-    with pytest.raises(SettingsError, match="redis"):
-        open_history(Settings(history="redis://localhost"), NOW)
+    shared = open_history(Settings(history=redis_server.url, redis_prefix="chosen"), NOW, "n")
+    assert isinstance(shared, RedisHistory)
+    assert redis_server.call("EXISTS", "{chosen}:meta") == 1
+    shared.close()
+
+
+def test_redis_without_its_package_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith(("redis", "streaming_hub.cluster.server"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(SettingsError, match="extra `redis`"):
+        open_history(Settings(history="redis://localhost"), NOW, "n")
 
 
 @pytest.mark.parametrize(("sync", "level"), [("normal", 1), ("full", 2)])

@@ -153,8 +153,37 @@ def test_markdown_escapes_what_means_something() -> None:
     said = [line for line in lines if "**alice**" in line]
     assert len(said) == len(NASTY)
     assert r"\# heading" in text
-    assert r"\[link\]\(javascript\:x\) \`code\` \*bold\* \| cell" in text
+    assert r"\[link\](javascript:x) \`code\` \*bold\* \| cell" in text
     assert r"\<b\>\&amp;\</b\>" in text
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        ("Well - that's 3.5 (or so)!", "Well - that's 3.5 (or so)!"),
+        ("mail me: a.b@c.org & co", "mail me: a.b@c.org & co"),
+        ("the call_id of snake_case", "the call_id of snake_case"),
+        ("_stressed_", r"\_stressed\_"),
+        ("1. first", r"1\. first"),
+        ("2024 was", "2024 was"),
+        ("- item", r"\- item"),
+        ("&copy; &#169; R&D", r"\&copy; \&#169; R&D"),
+        ("~~gone~~", r"\~\~gone\~\~"),
+    ],
+)
+def test_markdown_leaves_plain_words_as_they_are(said: str, written: str) -> None:
+    assert f"**alice**: {written}\n" in documents.markdown(detail([said]))
+
+
+def test_csv_names_the_tools_of_a_turn() -> None:
+    whole = detail(["one", "two"])
+    whole["tools"] = [
+        {"turn_id": "t0", "call_id": "call_1", "name": "clock"},
+        {"turn_id": "t0", "call_id": "call_2", "name": "weather"},
+        {"turn_id": None, "call_id": "call_3", "name": "elsewhere"},
+    ]
+    rows = list(csv.DictReader(io.StringIO(documents.csv(whole), newline="")))
+    assert [row["tools"] for row in rows] == ["clock, weather", ""]
 
 
 def test_text_is_readable() -> None:
