@@ -10,7 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from streaming_hub.cluster.ownership import Ownership, RedisLeases
+from streaming_hub.cluster.ownership import MARGIN, TTL, Ownership, RedisLeases
 from streaming_hub.errors import Unavailable
 from streaming_hub.events.posted import Event
 from streaming_hub.history.redis import notes
@@ -18,11 +18,11 @@ from streaming_hub.history.redis.follower import Follower
 from streaming_hub.stream.shared import Arrivals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from streaming_hub.agents.session_watch import SessionWatch
     from streaming_hub.events.stored import Entry
-    from streaming_hub.history.redis.notes import Erased, Renewed
+    from streaming_hub.history.redis.notes import Erased, Note, Renewed, Wanted
     from streaming_hub.history.redis.store import RedisHistory
     from streaming_hub.rooms.current import RoomStates
     from streaming_hub.stream.hub import Hub
@@ -31,7 +31,8 @@ log = logging.getLogger("streaming_hub.nodes")
 
 REACH_SECONDS: Final = 3.0
 RENEW: Final = 1.0
-"""Seconds between two looks at the leases."""
+URGENT: Final = 0.1
+"""Seconds between two looks at the leases; shorter while this node waits for one."""
 
 
 class Nodes:
@@ -66,32 +67,54 @@ class Nodes:
         self._arrivals.returned = sessions.give_time
         self._arrivals.erased = self._erased
         self._arrivals.renewed = self._renewed
+        self._arrivals.wanted = self._wanted
         self._follower = Follower(history, self._arrivals, config)
         self.leases = RedisLeases(history.server)
+        self._owned: dict[str, Ownership] = {}
         self.chores = self.ownership("chores")
-        self.on_lost: list[Callable[[], None]] = []
         self._stop = threading.Event()
+        self._urgent: float | None = None
         self._thread: threading.Thread | None = None
         sessions.share(
             owner=lambda: self.chores.held(time.monotonic()),
             renewed=lambda renewed, lease: self._tell(notes.Renewed(node, list(renewed), lease)),
         )
 
-    def ownership(self, name: str) -> Ownership:
-        """Return this node's side of a lease."""
-        return Ownership(self.leases, name, self.node)
+    def ownership(
+        self, name: str, ttl: float = TTL, margin: float = MARGIN, *, wanted: bool = True
+    ) -> Ownership:
+        """Return this node's side of a lease, which is renewed from now on; arguments as of `Ownership`."""
+        self._owned[name] = Ownership(self.leases, name, self.node, ttl, margin=margin, wanted=wanted)
+        return self._owned[name]
+
+    def alone(self) -> bool:
+        """Return whether no other node is there, as far as this one can know."""
+        try:
+            names = self._history.server.call("ZRANGE", self._history.server.key("nodes"), 0, -1)
+        except Unavailable:
+            return not self._history.peers - {self.node}
+        return not {name.decode() for name in names} - {self.node}
+
+    def claim(self, name: str) -> None:
+        """Ask whoever owns a lease to leave it to this node."""
+        self._urgent = time.monotonic() + 2 * RENEW
+        self._tell(notes.Wanted(name, self.node))
 
     def start(self) -> None:
         """Begin to follow; a second call does nothing."""
         if self._thread is None:
             self._follower.start()
+            for one in self._owned.values():
+                one.look(time.monotonic())
             self._thread = threading.Thread(target=self._hold, name="leases", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
         """Give back what this node owns, and leave the hub."""
         self._stop.set()
-        self.chores.release()
+        for one in self._owned.values():
+            one.wanted = False
+            one.release()
         self._follower.stop()
 
     def reach_head(self) -> None:
@@ -114,14 +137,22 @@ class Nodes:
 
     def _hold(self) -> None:
         while not self._stop.is_set():
-            self.chores.hold(time.monotonic())
-            self._stop.wait(RENEW)
+            for one in list(self._owned.values()):
+                one.look(time.monotonic())
+            self._stop.wait(RENEW if self._urgent is None else URGENT)
+            if self._urgent is not None and time.monotonic() > self._urgent:
+                self._urgent = None
 
-    def _tell(self, note: Renewed) -> None:
+    def _wanted(self, note: Wanted) -> None:
+        one = self._owned.get(note.name)
+        if one is not None and note.node != self.node and one.held(time.monotonic()):
+            one.yield_to_others(time.monotonic())
+
+    def _tell(self, note: Note) -> None:
         try:
             self._follower.tell(note)
         except Unavailable as error:
-            log.info("a renewal did not reach the other nodes: %s", error.detail)
+            log.info("a note did not reach the other nodes: %s", error.detail)
 
     def _saw(self, entries: Sequence[Entry]) -> None:
         self._sessions.arrived([event_of(entry) for entry in entries if entry.session_id is not None])
@@ -129,8 +160,6 @@ class Nodes:
     def _lost(self) -> None:
         self._rooms.forget()
         self._sessions.give_time()
-        for call in self.on_lost:
-            call()
 
     def _erased(self, note: Erased) -> None:
         self._rooms.forget()

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from streaming_hub.access import Authenticator
 from streaming_hub.access.address import TrustedProxies
 from streaming_hub.access.limits import Limits
-from streaming_hub.agents import Supervisor
+from streaming_hub.agents import Supervisor, hub_agent
 from streaming_hub.agents.environ import agent_environ, spool_folder
+from streaming_hub.agents.hub_agent import HubAgent
 from streaming_hub.agents.recall import Recall
 from streaming_hub.archive.feed import Archive, url_of
+from streaming_hub.cluster.secret import shared_secret
 from streaming_hub.events import posted
 from streaming_hub.events.redaction import Redaction
 from streaming_hub.history import open_history
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from streaming_hub.cluster.server import Server
     from streaming_hub.history.redis.store import RedisHistory
     from streaming_hub.nodes import Nodes
     from streaming_hub.settings import RateLimit, Settings
@@ -88,17 +91,18 @@ class Services:
         self.url = f"http://127.0.0.1:{settings.port}"
         self.draining = False
         self.agent_key = secrets.token_urlsafe(24)
-        self.authenticator = _authenticator(settings, self.agent_key)
         redact = Redaction(settings.redact) if settings.redact else None
         self.max_clients = settings.max_clients
         self.proxies = TrustedProxies(settings.trusted_proxies)
-        self.limits = Limits(settings)
         self.refusals: Counter[int] = Counter()
         self.refusals_told = Gate(REFUSALS_TOLD_PER_SECOND, time.monotonic)
         self.publishing = Latency()
         self.writer: Writer | None = None
         self.node = settings.node or _new_node()
         self.history = open_history(settings, clock(), self.node)
+        server = cast("RedisHistory", self.history).server if self.history.shared else None
+        self.limits = Limits(settings, server)
+        self.authenticator = _authenticator(settings, self.agent_key, server)
         self.hub = Hub(self.history, queue_size=settings.queue_size, clock=clock)
         self.replay_look_ups = threading.Semaphore(LOOK_UPS)
         self.offload: Callable[[Callable[[], Any]], Any] = at_once
@@ -108,6 +112,7 @@ class Services:
         self.intake = Intake(self.hub, redact, self.recall)
         self.sessions = self.intake.sessions
         self.supervisor = _supervisor(self, agent_command)
+        self.agent: Supervisor | HubAgent = self.supervisor
         self.archive = _archive(self)
         self.housekeeper = Housekeeper(self.history, self.hub.storing, clock)
         self.nodes = _nodes(self)
@@ -137,6 +142,8 @@ class Services:
         self.housekeeper.start(self.read)
         if self.nodes is not None:
             self.nodes.start()
+        if isinstance(self.agent, HubAgent):
+            self.agent.begin()
         if self.archive is not None:
             self.archive.start(self.read)
 
@@ -166,7 +173,7 @@ class Services:
         until = time.monotonic() + DRAIN_BUDGET
         if self.recall is not None:
             self.recall.stop()
-        self.supervisor.close(AGENT_BUDGET)
+        self.agent.close(AGENT_BUDGET)
         self.sessions.stop()
         say_goodbye(max(0.0, min(self.settings.drain, until - time.monotonic())))
         self.housekeeper.stop()
@@ -182,6 +189,12 @@ class Services:
         trouble = change["reason"] is not None
         ends = self.sessions.process_changed(change["state"], in_rooms=in_rooms, trouble=trouble)
         self.sessions.tell([posted.make({"type": "agent_process", **change}), *ends])
+        if isinstance(self.agent, HubAgent):
+            self.agent.changed()
+
+    def end_lost_sessions(self) -> None:
+        """Tell the end of the sessions whose agent process went with its node."""
+        self.sessions.tell(self.sessions.process_changed("failed", in_rooms=False))
 
     def publish_missing_agent(self, room: str, message: str) -> None:
         """Tell that a room did not get its agent back."""
@@ -195,7 +208,7 @@ class Services:
         self.sessions.tell([posted.make(fields)])
 
 
-def _authenticator(settings: Settings, agent_key: str) -> Authenticator:
+def _authenticator(settings: Settings, agent_key: str, server: Server | None) -> Authenticator:
     return Authenticator(
         publish_keys=settings.publish_keys,
         subscribe_keys=settings.subscribe_keys,
@@ -204,6 +217,8 @@ def _authenticator(settings: Settings, agent_key: str) -> Authenticator:
         livekit_api_key=settings.livekit_api_key,
         livekit_api_secret=settings.livekit_api_secret,
         agent_key=agent_key,
+        # A ticket that one node has made opens a stream on every node.
+        ticket_secret=None if server is None else shared_secret(server),
     )
 
 
@@ -243,7 +258,7 @@ def _nodes(parts: Services) -> Nodes | None:
     from streaming_hub.nodes import Nodes  # noqa: PLC0415
 
     settings = parts.settings
-    return Nodes(
+    nodes = Nodes(
         parts.hub,
         cast("RedisHistory", parts.history),
         parts.rooms,
@@ -254,6 +269,19 @@ def _nodes(parts: Services) -> Nodes | None:
         ),
         node=parts.node,
     )
+    if parts.archive is not None:
+        writes = nodes.ownership("archive")
+        parts.archive.share(owner=lambda: writes.held(time.monotonic()), claim=lambda: nodes.claim("archive"))
+    cluster = cast("RedisHistory", parts.history).server
+    parts.agent = HubAgent(
+        parts.supervisor,
+        nodes.ownership("agent", hub_agent.TTL, hub_agent.MARGIN, wanted=False),
+        cluster,
+        node=parts.node,
+        others=lambda: not nodes.alone(),
+        taken_over=parts.end_lost_sessions,
+    )
+    return nodes
 
 
 def _shown(rate: RateLimit | None) -> str:

@@ -18,6 +18,9 @@ TTL: Final = 8.0
 MARGIN: Final = 1.5
 """Seconds before its end in which the owner counts it as lost."""
 
+REST: Final = 3.0
+"""Seconds in which a node that gave a lease away leaves it to others."""
+
 
 class Leases(Protocol):
     """Where leases are kept."""
@@ -121,18 +124,44 @@ class Ownership:
         name: the lease's.
         node: this node.
         ttl: seconds.
+        margin: seconds before its end in which this node counts it as lost.
+
+    Attributes:
+        wanted: whether this node takes it whenever it is free; see `look`.
     """
 
-    def __init__(self, leases: Leases, name: str, node: str, ttl: float = TTL) -> None:
+    def __init__(
+        self,
+        leases: Leases,
+        name: str,
+        node: str,
+        ttl: float = TTL,
+        *,
+        margin: float = MARGIN,
+        wanted: bool = True,
+    ) -> None:
         self.name = name
+        self.wanted = wanted
+        self._rest_until = float("-inf")
         self._leases = leases
         self._node = node
         self._ttl = ttl
+        self._margin = margin
         self._until = float("-inf")
 
     def held(self, now: float) -> bool:
         """Return whether this node is the owner, as far as it can know."""
         return now < self._until
+
+    def look(self, now: float) -> None:
+        """Take or renew it where it is wanted; to be called every second or so."""
+        if self.wanted and now >= self._rest_until:
+            self.hold(now)
+
+    def yield_to_others(self, now: float) -> None:
+        """Give it back, and let others have it for a while."""
+        self._rest_until = now + REST
+        self.release()
 
     def hold(self, now: float) -> bool:
         """Take or renew the lease; return whether this node is the owner.
@@ -144,7 +173,7 @@ class Ownership:
         except Unavailable:
             return self.held(now)
         # From the moment before the request: the store's own count began later.
-        self._until = now + self._ttl - min(MARGIN, self._ttl / 4) if got else float("-inf")
+        self._until = now + self._ttl - self._margin if got else float("-inf")
         return got
 
     def owner(self, now: float) -> str | None:

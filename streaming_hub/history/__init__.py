@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from streaming_hub.history.page import Appended, Limit, Page
     from streaming_hub.settings import Settings
 
-__all__ = ["History", "open_history"]
+__all__ = ["History", "open_history", "shared"]
 
 
 class History(Protocol):
@@ -99,6 +99,11 @@ class History(Protocol):
 
     def close(self) -> None:
         """Release files; the history cannot be used afterwards."""
+
+
+def shared(history: str) -> bool:
+    """Return whether several nodes can be one hub with this setting (STREAM_HISTORY)."""
+    return history.partition("://")[0] in ("redis", "rediss", "unix")
 
 
 def open_history(settings: Settings, now: float, node: str) -> History:

@@ -194,7 +194,8 @@ def _read(setting: Setting, text: str) -> Any:
     try:
         return setting.read(text)
     except ValueError as error:
-        shown = "(not shown)" if setting.secret else repr(text)
+        # A URL may hold a password.
+        shown = "(not shown)" if setting.secret or "@" in text else repr(text)
         raise SettingsError(f"{setting.name}={shown}: expected {setting.expects}.") from error
 
 
@@ -235,7 +236,6 @@ TABLE: Final[tuple[Setting, ...]] = (
         "sqlite:///PATH, memory://, redis://[USER:PASSWORD@]HOST:PORT/DB, rediss://... or unix:///PATH?db=N",
         "Where events are stored. `memory://` holds at most the newest 512 MB and loses them when the process ends. "
         "A Redis or Valkey server (7.0 or later) lets several nodes be one hub.",
-        secret=True,
     ),
     Setting(
         "STREAM_REDIS_PREFIX",

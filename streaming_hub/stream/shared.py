@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from streaming_hub.events.stored import Entry
-    from streaming_hub.history.redis.notes import Erased, Note, Renewed
+    from streaming_hub.history.redis.notes import Erased, Note, Renewed, Wanted
     from streaming_hub.history.redis.store import RedisHistory
     from streaming_hub.history.redis.wire import Meta
     from streaming_hub.stream.hub import Hub
@@ -30,7 +30,7 @@ class Arrivals:
         saw: called with what arrived, after it was handed on.
         lost: called when another epoch has begun.
         returned: called when a server that was away is back.
-        erased, renewed: called with what another node told.
+        erased, renewed, wanted: called with what another node told.
     """
 
     def __init__(self, hub: Hub, history: RedisHistory) -> None:
@@ -42,6 +42,7 @@ class Arrivals:
         self.returned: Callable[[], None] = lambda: None
         self.erased: Callable[[Erased], None] = lambda _note: None
         self.renewed: Callable[[Renewed], None] = lambda _note: None
+        self.wanted: Callable[[Wanted], None] = lambda _note: None
 
     def arrived(self, entries: Sequence[Entry], meta: Meta) -> None:
         """Take in what follows the head and hand it on."""
@@ -78,8 +79,10 @@ class Arrivals:
                 self._history.forget(note.numbers)
             self._hub.forget_erased()
             self.erased(note)
-        else:
+        elif isinstance(note, notes.Renewed):
             self.renewed(note)
+        else:
+            self.wanted(note)
 
     def notes_missed(self) -> None:
         """Read everything anew: any of it may be erased."""

@@ -153,8 +153,7 @@ def test_a_server_that_hangs_is_noticed_without_traffic_and_new_streams_open(tmp
         beats = [client.checker.heartbeats for client in crowd.clients]
         until(
             lambda: all(
-                client.checker.heartbeats > count
-                for client, count in zip(crowd.clients, beats, strict=False)
+                client.checker.heartbeats > count for client, count in zip(crowd.clients, beats, strict=False)
             ),
             20,
         )
@@ -326,7 +325,11 @@ def test_a_lagging_replica_is_promoted(tmp_path: Path) -> None:
         name.targets = [replica.port]
         name.cut()
         for crowd in crowds:
-            until(lambda crowd=crowd: all(c.checker.resets == ["history_lost"] for c in crowd.clients), 20, what=a.log)
+            until(
+                lambda crowd=crowd: all(c.checker.resets == ["history_lost"] for c in crowd.clients),
+                20,
+                what=a.log,
+            )
         until_ok(a, b)
         told = a.json("POST", "/api/agent/data", {"type": "x", "p": "q", "n": 0})["id"]
         assert int(told.split("-")[1]) == 6

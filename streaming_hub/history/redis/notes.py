@@ -37,7 +37,19 @@ class Renewed(msgspec.Struct, frozen=True, tag="renewed"):
     lease: float
 
 
-Note = Erased | Renewed
+class Wanted(msgspec.Struct, frozen=True, tag="wanted"):
+    """A node asks whoever owns a lease to leave it to this node.
+
+    Attributes:
+        name: the lease's.
+        node: who asks.
+    """
+
+    name: str
+    node: str
+
+
+Note = Erased | Renewed | Wanted
 
 encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder(Note).decode

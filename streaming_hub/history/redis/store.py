@@ -3,6 +3,11 @@
 What is stored reaches `bounds` and memory by the follower alone, in the order of the numbers, whichever node stored it;
 `append` only returns numbers. Until `following` is set, `append` reads on by itself: a node that serves nobody.
 
+Keys, all with the hash tag `{PREFIX}`: `meta` (hash), `log` (stream of events), `ids` (sorted set of event_ids by
+number), `gone` (list of ranges of erased numbers), `notes` (stream of what nodes tell each other), `nodes`, `configs`,
+`acts` and `reports` (who is there, with which settings, what they have acted on and seen), `lease:*`, `agent`,
+`secret`, `limit:*`. Only commands that Redis 7.0 has.
+
 Threads: calls to the server hold no lock; `lock` guards what is in memory and is held for moments.
 """
 

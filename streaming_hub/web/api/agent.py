@@ -52,7 +52,7 @@ def start() -> Response:
     if parts.draining:
         raise Unavailable("The server is stopping: no agent is started any more.")
     try:
-        started = parts.supervisor.start(chosen, asked.room, asked.wait)
+        started = parts.agent.start(chosen, asked.room, asked.wait)
     except SupervisorClosedError as error:
         raise Unavailable(f"{error}.") from error
     found = started.status
@@ -73,11 +73,11 @@ def start() -> Response:
 def stop() -> Response:
     """Let the agent say its last words, then end it."""
     grant = callers.grant()
-    supervisor = services().supervisor
-    running = supervisor.status()
+    agent = services().agent
+    running = agent.status()
     require_room(grant, running.room)
     callers.note("stop", mode=running.mode, room=running.room, pid=running.pid)
-    return answers.json(_describe(supervisor.stop(), None))
+    return answers.json(_describe(agent.stop(), None))
 
 
 @endpoint(blueprint, "GET", "/api/agent/status", scope=OPERATE)
@@ -85,7 +85,7 @@ def status() -> Response:
     """Tell the agent's state, and in which mode it would start."""
     grant = callers.grant()
     parts = services()
-    found = parts.supervisor.status()
+    found = parts.agent.status()
     body = _describe(found, None)
     # Its log may tell of other rooms.
     body["log"] = found.log if grant.allows_room(found.room) else []
@@ -115,6 +115,7 @@ def _describe(found: AgentStatus, why: str | None) -> AgentAnswer:
         "sessions": found.sessions,
         "last_error": found.last_error,
         "trouble": found.trouble,
+        "node": found.node or (services().node if found.pid is not None else None),
     }
     if why is not None:
         body["why"] = why

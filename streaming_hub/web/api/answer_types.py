@@ -72,6 +72,7 @@ class AgentAnswer(TypedDict):
     trouble: Annotated[
         str | None, Meta(description="Why it gets no new rooms for now, though it runs; null where it does.")
     ]
+    node: Annotated[str | None, Meta(description="The process that runs it; null where none does.")]
     log: NotRequired[
         Annotated[
             list[str],

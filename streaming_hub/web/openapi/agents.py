@@ -22,6 +22,7 @@ _RUNNING: Final = {
     "sessions": 1,
     "last_error": None,
     "trouble": None,
+    "node": "hub-1-9f3c1a",
 }
 _STOPPED: Final = {
     **_RUNNING,
