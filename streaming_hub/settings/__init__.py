@@ -41,6 +41,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         agent: variables passed to the agent process unchanged.
+        demo: number of simulated calls; only `--demo` sets it.
         doubts: warnings to log at start, such as variables that look like misspelt settings.
     """
 
@@ -74,6 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     openai_api_key: str | None = None
     openai_base_url: str | None = None
     agent: dict[str, str] = {}  # msgspec copies the default for each instance
+    demo: int = 0
     doubts: tuple[str, ...] = ()
 
 

@@ -40,6 +40,10 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/web/api/test_metrics.py",
         "held against what an HTTP client reads",
     ),
+    "streaming_hub.resources": (
+        "tests/streaming_hub/web/console/test_pages.py",
+        "the files that pages load",
+    ),
     "streaming_hub.services": (
         "tests/streaming_hub/agents/test_environ.py",
         "puts parts together; each has tests of its own",
