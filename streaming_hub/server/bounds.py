@@ -69,6 +69,12 @@ def give_way(since: float) -> float:
     return time.monotonic()
 
 
+_LONG_LINE: Final = (
+    f"The request line, with its query, has {pywsgi.MAX_REQUEST_LINE} bytes or more, which is more than is taken: "
+    "send fewer or shorter parameters."
+)
+
+
 class BoundedMixin:
     """Limits of time and size for a pywsgi handler: a request is read whole before the application is called."""
 
@@ -128,6 +134,8 @@ class BoundedMixin:
             return None
         finally:
             self._reading.close()
+        if isinstance(answer, tuple) and answer[0] == "414":
+            answer = ("414", problem_response("414 URI Too Long", _LONG_LINE))
         if self._unread and self.socket is not None:
             self._throw_away_rest()
         return answer

@@ -9,7 +9,7 @@ from streaming_hub.events.types.figures import SessionReport
 from streaming_hub.outlets.exports import FORMATS
 from streaming_hub.web.api.answer_types import Me, SessionDetail, SessionList, Statistics
 from streaming_hub.web.api.archived import MOST_CHARACTERS
-from streaming_hub.web.api.sessions import MAX_LIMIT, MAX_QUERY, SORTS, STATES
+from streaming_hub.web.api.sessions import MAX_LIMIT, MAX_QUERY, MAX_SKIP, SORTS, STATES
 from streaming_hub.web.api.stats import MOST_BUCKETS, SIZES
 from streaming_hub.web.openapi.endpoint import Answer, Content, Endpoint, Parameter, ok
 from streaming_hub.web.query import MOST_DIGITS
@@ -135,6 +135,18 @@ ENDPOINTS: Final = (
             ),
             Parameter("cursor", "query", {"type": "string"}, "`next` of the page before."),
             Parameter(
+                "skip",
+                "query",
+                {
+                    "anyOf": [
+                        {"type": "integer", "minimum": 0, "maximum": MAX_SKIP},
+                        {"enum": [""]},
+                    ]
+                },
+                "How many to leave out before the page, counted from the cursor where there is one: to jump.",
+            ),
+            Parameter("total", "query", _FLAG, "1: the answer also has `total`, how many there are in all pages."),
+            Parameter(
                 "latency_over",
                 "query",
                 {"type": "number", "minimum": 0},
@@ -217,8 +229,8 @@ ENDPOINTS: Final = (
         path="/api/stats",
         group=GROUP,
         summary="Figures by time",
-        text="By the time at which sessions began, in UTC; empty buckets included. Without `from`, the last 60 "
-        "minutes, 24 hours or 30 days.",
+        text="By the time at which sessions began, in UTC; empty buckets included. Without `from`, "
+        f"from the first session on, but at most the last {MOST_BUCKETS} buckets; without `to`, up to now.",
         parameters=(
             _FROM,
             _TO,
