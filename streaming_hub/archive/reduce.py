@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from streaming_hub.archive import words
-from streaming_hub.events.views import operator_only
+from streaming_hub.events.types import operator_only
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -26,16 +26,17 @@ def test_a_good_one_is_returned_with_any_of_the_secrets() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "sent", "secret"),
+    ("body", "age", "secret"),
     [
-        (BODY + " ", headers(), SECRET),
-        (BODY, headers(), OTHER),
-        (BODY, headers(400), SECRET),
-        (BODY, headers(-400), SECRET),
-        (BODY, {}, SECRET),
-        (BODY, headers(), []),
+        (BODY + " ", 0, SECRET),
+        (BODY, 0, OTHER),
+        (BODY, 400, SECRET),
+        (BODY, -400, SECRET),
+        (BODY, None, SECRET),
+        (BODY, 0, []),
     ],
 )
-def test_what_must_not_be_trusted(body: str, sent: dict[str, str], secret: str | list[str]) -> None:
+def test_what_must_not_be_trusted(body: str, age: float | None, secret: str | list[str]) -> None:
+    sent = {} if age is None else headers(age)
     with pytest.raises(InvalidWebhook):
         verify_webhook(body, sent, secret)
