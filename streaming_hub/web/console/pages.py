@@ -40,7 +40,10 @@ class Page(NamedTuple):
     operators: bool = False
 
 
-PAGES: Final = (Page("/console/", "live.html", "The console: live sessions", "Live"),)
+PAGES: Final = (
+    Page("/console/", "live.html", "The console: live sessions", "Live"),
+    Page("/console/sessions", "sessions.html", "The console: live and past sessions", "Sessions"),
+)
 """In the order of the navigation."""
 
 POLICY: Final = (
