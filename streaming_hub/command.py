@@ -7,8 +7,10 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import textwrap
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -18,6 +20,7 @@ from streaming_hub import __version__, logs, signals
 from streaming_hub.access import OPERATE, PUBLISH, SUBSCRIBE
 from streaming_hub.access.exposure import refuse_open_off_loopback
 from streaming_hub.agents.mode import choose_mode
+from streaming_hub.demo.process import DemoProcess
 from streaming_hub.errors import SettingsError, StorageError
 from streaming_hub.server.listening import LOOPBACK, listen_at, why_not
 from streaming_hub.server.server import Server
@@ -43,6 +46,8 @@ log = logging.getLogger("hub")
 SAME_SIGNAL: Final = 1.0
 """Seconds within which a repeated signal counts as one: `uv run` and the terminal both send it."""
 
+MOST_DEMO_CALLS: Final = 1000
+
 
 def run(create_app: Callable[[Settings], Flask], arguments: Sequence[str] | None) -> int:
     """Start the server and serve until a signal ends it.
@@ -57,19 +62,33 @@ def run(create_app: Callable[[Settings], Flask], arguments: Sequence[str] | None
     options = _parser().parse_args(arguments)
     given = {name: value for name in ("host", "port") if (value := getattr(options, name)) is not None}
     try:
-        settings = load(**given)
-        logs.configure(settings.log_format)
-        for doubt in settings.doubts:
-            log.warning("%s", doubt)
-        refuse_open_off_loopback(settings, settings.host or LOOPBACK[0])
-        app = create_app(settings)
-        serve(app, settings)
+        with ExitStack() as until_end:
+            if options.demo:
+                folder = until_end.enter_context(tempfile.TemporaryDirectory(prefix="streaming-hub-demo-"))
+                given |= _demo_settings(options.demo, folder)
+            settings = load(**given)
+            logs.configure(settings.log_format)
+            for doubt in settings.doubts:
+                log.warning("%s", doubt)
+            refuse_open_off_loopback(settings, settings.host or LOOPBACK[0])
+            app = create_app(settings)
+            serve(app, settings)
     except SettingsError as error:
         return _fail(str(error))
     except StorageError as error:
         # A second server on the same folder runs into both problems; report both at once.
         return _fail(" ".join(filter(None, (str(error), why_not(settings.host, settings.port)))))
     return 0
+
+
+def _demo_settings(count: int, folder: str) -> dict[str, Any]:
+    """Return the settings of a demo: nothing of it outlasts the hub, and nothing of the operator's is touched."""
+    return {
+        "demo": count,
+        "history": "memory://",
+        "history_max_events": 20_000,
+        "archive": f"sqlite:///{folder}/archive.db",
+    }
 
 
 def serve(app: Flask, settings: Settings) -> None:
@@ -95,8 +114,11 @@ def serve(app: Flask, settings: Settings) -> None:
     if parts.archive is not None:
         log.info("%s", parts.archive.description)
     _greet(parts)
+    demo = DemoProcess(parts.url, parts.agent_key, settings.demo) if settings.demo else None
     ended.wait()
     log.info("%s", _farewell(parts))
+    if demo is not None:
+        demo.stop()
     parts.stop(writer.drain)
     for server in servers:
         server.stop(timeout=1)
@@ -137,6 +159,7 @@ def _greet(parts: Services) -> None:
         key = ' -H "X-API-Key: KEY"\n              KEY: one of STREAM_OPERATOR_KEYS, or a token with the operate scope'
     print(
         f"\n  Live page   {parts.url}/\n"
+        f"  Console     {parts.url}/console/\n"
         f"  Next        curl -X POST {parts.url}/api/agent/start{key}\n"
         f"  Agent       will run in {mode} mode: {why}\n"
         f"  Keys        {_keys_needed(parts)}\n",
@@ -176,6 +199,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--port", type=_port, help="port to listen on, 0 for any free port (STREAM_PORT; default 5000)"
     )
+    parser.add_argument(
+        "--demo",
+        type=_calls,
+        metavar="N",
+        help="show N simulated calls: history in memory, a temporary archive, no webhooks",
+    )
     parser.add_argument("--version", action="version", version=__version__)
     return parser
 
@@ -185,6 +214,13 @@ def _port(text: str) -> int:
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError(f"{text}: expected a port, 0 to 65535")
     return port
+
+
+def _calls(text: str) -> int:
+    count = int(text)
+    if not 1 <= count <= MOST_DEMO_CALLS:
+        raise argparse.ArgumentTypeError(f"{text}: expected a number of calls, 1 to {MOST_DEMO_CALLS}")
+    return count
 
 
 def _settings_text() -> str:

@@ -20,3 +20,8 @@ def console(folder: str) -> Path:
 def js_client() -> Path:
     """Return the folder of the JavaScript client's modules, which the console loads."""
     return _PACKAGE.parent / "packages" / "js" / "src"
+
+
+def import_path() -> str:
+    """Return the folder from which a child process imports `streaming_hub`."""
+    return str(_PACKAGE.parent)

@@ -21,7 +21,7 @@ CLIENT = modules("packages/python/src")
 
 FLOORS = (
     ("streaming_hub", "errors", "logs", "portability", "resources", "signals", "wording"),
-    ("settings", "events"),
+    ("settings", "events", "demo"),
     ("access",),
     ("history",),
     ("livekit", "archive", "stream"),
@@ -55,6 +55,7 @@ PURE = (
     "streaming_hub.outlets.exports",
     "streaming_hub.web.paths",
     "streaming_hub.web.times",
+    "streaming_hub.demo.scenes",
     "streaming_hub.events.cursor",
     "streaming_hub.errors",
     "streaming_hub.events.posted",
@@ -219,10 +220,11 @@ def test_only_streaming_knows_sockets_and_the_agents_control_line() -> None:
 
 
 def test_only_the_supervisor_knows_subprocess() -> None:
-    # And what asks `lsof` for the name of a program, where the server cannot start.
+    # And what asks `lsof` for the name of a program, where the server cannot start, and the demo.
     found = users(HUB, "subprocess", "multiprocessing", "pty")
     assert {name for name in found if not belongs(name, "streaming_hub.agents")} == {
-        "streaming_hub.server.port_holder"
+        "streaming_hub.demo.process",
+        "streaming_hub.server.port_holder",
     }
     assert len(found) > 1
 
@@ -247,7 +249,8 @@ def test_http_requests_are_made_in_few_places() -> None:
     assert users(CLIENT, *clients) == {
         f"streaming_hub_client.{name}" for name in ("follow", "poster", "publish", "route")
     }
-    assert users(HUB, *clients) == {"streaming_hub.livekit.server_api"}
+    # The demo's own process posts like any other client.
+    assert users(HUB, *clients) == {"streaming_hub.livekit.server_api", "streaming_hub.demo.__main__"}
 
 
 @pytest.mark.parametrize("module", PURE)

@@ -90,6 +90,11 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/archive/test_vectors.py",
         "the same vectors for every reducer",
     ),
+    "streaming_hub.demo.__main__": (
+        "tests/streaming_hub/demo/test_process.py",
+        "posts as a process of its own",
+    ),
+    "streaming_hub.demo.scenes": ("tests/streaming_hub/demo/test_calls.py", "data that calls are made of"),
     "streaming_hub.events.stored": (
         "tests/streaming_hub/history/test_history.py",
         "what every store gives back",
@@ -183,6 +188,21 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/web/api/test_sessions.py",
         "what the archive's endpoints share",
     ),
+    "streaming_hub.web.about": (
+        "tests/streaming_hub/web/openapi/test_document.py",
+        "words that become the document",
+    ),
+    "streaming_hub.web.parameters": (
+        "tests/streaming_hub/web/openapi/test_document.py",
+        "words that become the document",
+    ),
+    "streaming_hub.web.api.erasing": (
+        "tests/streaming_hub/web/api/test_rooms.py",
+        "erases what is read there",
+    ),
+    "streaming_hub.web.api.events": ("tests/streaming_hub/web/api/test_rooms.py", "each kind of history"),
+    "streaming_hub.web.api.health": ("tests/streaming_hub/web/api/test_rooms.py", "one answer"),
+    "streaming_hub.web.api.me": ("tests/streaming_hub/web/api/test_stats.py", "by the same callers"),
     "streaming_hub.web.api.stream": (
         "tests/streaming_hub/stream/test_on_the_socket.py",
         "needs a real socket",

@@ -6,18 +6,25 @@ modules ask the API, with the reader's key.
 
 from __future__ import annotations
 
-from functools import partial
+import re
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from flask import Blueprint, Response, make_response, render_template, send_from_directory
+from flask import Blueprint, Response, make_response, render_template, request
+from werkzeug.security import safe_join
 
 from streaming_hub import resources
 from streaming_hub.errors import NotFound
+from streaming_hub.web import parameters
+from streaming_hub.web.about import SERVER, About, Answer, text
+from streaming_hub.web.about import page as about_page
+from streaming_hub.web.console.compact import compact
 from streaming_hub.web.current import services
 from streaming_hub.web.endpoint import endpoint
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from streaming_hub.web.about import Parameter
 
 blueprint = Blueprint("console", __name__, template_folder=str(resources.console("templates")))
 
@@ -43,6 +50,7 @@ class Page(NamedTuple):
 PAGES: Final = (
     Page("/console/", "live.html", "The console: live sessions", "Live"),
     Page("/console/sessions", "sessions.html", "The console: live and past sessions", "Sessions"),
+    Page("/console/sessions/<path:session_id>", "session.html", "The console: one session"),
 )
 """In the order of the navigation."""
 
@@ -66,6 +74,26 @@ def show(page: Page, **_names: str) -> Response:
     return answer
 
 
+def _named(name: str, example: str) -> Parameter:
+    return parameters.name(name, "As it is called.", example)
+
+
+def _about(page: Page) -> About:
+    return about_page(
+        page.summary, *(_named(name, "d74c") for name in re.findall(r"<path:(\w+)>", page.path))
+    )
+
+
+def _about_files(summary: str) -> About:
+    file = text("text/javascript", "export const one = 1;")
+    return About(
+        group=SERVER,
+        summary=summary,
+        parameters=(_named("name", "index.js"),),
+        answers=(Answer(200, "The file; style sheets as `text/css`, pictures as `image/svg+xml`.", (file,)),),
+    )
+
+
 def _view(page: Page) -> Any:
     view = partial(show, page)
     view.__doc__ = f"Serve {page.template}."
@@ -73,16 +101,28 @@ def _view(page: Page) -> Any:
 
 
 for _page in PAGES:
-    endpoint(blueprint, "GET", _page.path)(_view(_page))
+    endpoint(blueprint, "GET", _page.path, about=partial(_about, _page))(_view(_page))
 
 
-@endpoint(blueprint, "GET", "/console/static/<path:name>")
+@endpoint(
+    blueprint,
+    "GET",
+    "/console/static/<path:name>",
+    errors=(NotFound,),
+    about=lambda: _about_files("The console's modules and styles"),
+)
 def static_file(name: str) -> Response:
     """Serve a module or a style sheet of the console."""
     return _file(resources.console("static"), name)
 
 
-@endpoint(blueprint, "GET", "/console/client/<path:name>")
+@endpoint(
+    blueprint,
+    "GET",
+    "/console/client/<path:name>",
+    errors=(NotFound,),
+    about=lambda: _about_files("The JavaScript client's modules, as the console loads them"),
+)
 def client_module(name: str) -> Response:
     """Serve a module of the JavaScript client."""
     return _file(resources.js_client(), name)
@@ -90,9 +130,20 @@ def client_module(name: str) -> Response:
 
 def _file(folder: Path, name: str) -> Response:
     mimetype = next((known for suffix, known in TYPES.items() if name.endswith(suffix)), None)
-    if mimetype is None or not (folder / name).is_file():
+    found = safe_join(str(folder), name)
+    path = folder if found is None else Path(found)
+    if mimetype is None or not path.is_file():
         raise NotFound(f"The console has no file {name[:80]!r}.")
+    answer = Response(sent(path, path.stat().st_mtime_ns), mimetype=mimetype)
+    answer.add_etag()
     # Asked for again each time (304 where it is the same): all modules of a page are of one version.
-    answer = send_from_directory(folder, name, mimetype=mimetype, max_age=0)
     answer.headers["Cache-Control"] = "no-cache"
+    answer.make_conditional(request)
     return answer
+
+
+@lru_cache(maxsize=200)
+def sent(path: Path, _changed: int = 0) -> bytes:
+    """Return a file as browsers get it."""
+    text = path.read_text(encoding="utf-8")
+    return (compact(text) if path.suffix in (".js", ".css") else text).encode()

@@ -15,11 +15,13 @@ export class Problem extends Error {
   /**
    * @param {number} status HTTP's; 0 where the hub did not answer.
    * @param {string} detail
+   * @param {Record<string, any> | null} [body] The whole answer, where it is the hub's own.
    */
-  constructor(status, detail) {
+  constructor(status, detail, body = null) {
     super(detail);
     this.name = 'Problem';
     this.status = status;
+    this.body = body;
   }
 }
 
@@ -61,7 +63,7 @@ export async function ask(path, { method = 'GET', body, signal } = {}) {
     throw new Problem(0, 'The hub does not answer.');
   }
   if (response.ok) return response;
-  throw new Problem(response.status, await sentenceOf(response));
+  throw await problemOf(response);
 }
 
 /**
@@ -84,13 +86,14 @@ export const sessionPath = (room, session) =>
   `/console/sessions/${encodeURIComponent(session)}?room=${encodeURIComponent(room)}`;
 
 /** @param {Response} response */
-async function sentenceOf(response) {
+async function problemOf(response) {
+  const { status, statusText } = response;
   const text = await response.text().catch(() => '');
   try {
-    const { detail } = JSON.parse(text);
-    if (typeof detail === 'string') return detail;
+    const body = JSON.parse(text);
+    if (typeof body.detail === 'string') return new Problem(status, body.detail, body);
   } catch {
     // Not the hub's own answer: a proxy's, perhaps.
   }
-  return `The hub answered ${response.status} ${response.statusText}`.trim() + '.';
+  return new Problem(status, `The hub answered ${status} ${statusText}`.trim() + '.');
 }
