@@ -115,7 +115,9 @@ def find(connection: Connection, search: Search) -> tuple[list[Fields], Place | 
     order: tuple[Any, ...] = (direction, sessions.c.session_id.asc(), sessions.c.id.asc())
     if column.nullable:
         order = (direction.nulls_last(), *order[1:])
-    ids = list(connection.execute(narrow.order_by(*order).offset(search.skip).limit(search.limit + 1)).scalars())
+    ids = list(
+        connection.execute(narrow.order_by(*order).offset(search.skip).limit(search.limit + 1)).scalars()
+    )
     more, ids = len(ids) > search.limit, ids[: search.limit]
     rows = {row.id: row for row in connection.execute(sa.select(sessions).where(sessions.c.id.in_(ids)))}
     chosen = [rows[one] for one in ids]

@@ -93,7 +93,9 @@ def buckets(database: Database, asked: Asked, now: float) -> list[Fields]:
     if asked.from_first:
         with database.reading() as connection:
             first = connection.execute(
-                sa.select(sa.func.min(sessions.c.started)).where(*_conditions(asked, asked.since, asked.until))
+                sa.select(sa.func.min(sessions.c.started)).where(
+                    *_conditions(asked, asked.since, asked.until)
+                )
             ).scalar_one()
         if first is None:
             return []

@@ -106,7 +106,10 @@ def _about_list() -> About:
                 "How many to leave out before the page, counted from the cursor where there is one: to jump.",
             ),
             Parameter(
-                "total", "query", parameters.FLAG, "1: the answer also has `total`, how many are in all pages."
+                "total",
+                "query",
+                parameters.FLAG,
+                "1: the answer also has `total`, how many are in all pages.",
             ),
             Parameter(
                 "latency_over",

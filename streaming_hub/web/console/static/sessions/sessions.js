@@ -21,6 +21,8 @@ import { SessionList } from './list.js';
 const SORT = '-started';
 /** ms between looks at what has changed. */
 const REFRESH = 5000;
+/** ms without scrolling until the place is kept. */
+const SETTLED = 200;
 /** Values that a field suggests. */
 const SUGGESTIONS = 50;
 
@@ -48,6 +50,8 @@ begin(({ view }) => {
   /** @type {AbortController | null} */
   let exporting = null;
   let isRefreshing = false;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let placeTimer;
 
   byId('table').dataset['view'] = view;
   makeHead();
@@ -76,6 +80,7 @@ begin(({ view }) => {
   }
   byId('export-stop').addEventListener('click', () => exporting?.abort());
   scroller.addEventListener('keydown', onKey);
+  scroller.addEventListener('click', keepPlace);
   setInterval(() => void refresh(), REFRESH);
   document.addEventListener('visibilitychange', () => void refresh());
   void open();
@@ -149,14 +154,20 @@ begin(({ view }) => {
    */
   function onWindow(first, end) {
     list.look(first, end);
+    clearTimeout(placeTimer);
+    placeTimer = setTimeout(keepPlace, SETTLED);
     if (list.total) setText(byId('shown'), `${count(first + 1)} – ${count(end)} of ${count(list.total)}`);
     else setText(byId('shown'), '');
+  }
+
+  /** Keep where the reader is, for when they come back to this page. */
+  function keepPlace() {
+    if (list.total !== null) history.replaceState({ first: rows.first }, '');
   }
 
   async function refresh() {
     if (document.visibilityState !== 'visible' || list.total === null || isRefreshing) return;
     isRefreshing = true;
-    history.replaceState({ first: rows.first }, '');
     try {
       const isAtTop = rows.first === 0;
       const total = await list.refresh(isAtTop);
