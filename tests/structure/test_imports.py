@@ -31,6 +31,7 @@ FLOORS = (
     ("server",),
     ("web",),
     ("command", "gunicorn"),  # find the hub's services by way of the application (web.current)
+    ("__main__",),
     ("flask_server",),
 )
 """The hub's folders and single modules, lowest first. Imports, those for types too, go to lower floors alone."""
@@ -191,6 +192,11 @@ if TYPE_CHECKING:
     assert upward(siblings) == ["streaming_hub.archive.feed -> streaming_hub.stream.hub"]
 
 
+def test_one_module_derives_paths_from_where_a_source_file_lies() -> None:
+    using = {name_of(path) for path in HUB + AGENT if "__file__" in path.read_text(encoding="utf-8")}
+    assert using == {"streaming_hub.resources"}
+
+
 def test_hub_and_agent_know_each_other_by_http_alone() -> None:
     assert users(HUB, "agent") == set()
     assert users(AGENT + CLIENT, "streaming_hub", "flask_server") == set()
@@ -247,7 +253,7 @@ def test_http_requests_are_made_in_few_places() -> None:
     clients = ("requests", "httpx", "aiohttp", "urllib3", "urllib.request", "http.client")
     assert users(AGENT, *clients) == set()
     assert users(CLIENT, *clients) == {
-        f"streaming_hub_client.{name}" for name in ("follow", "poster", "publish", "route")
+        f"streaming_hub_client.{name}" for name in ("connections", "poster", "publish", "route")
     }
     # The demo's own process posts like any other client.
     assert users(HUB, *clients) == {"streaming_hub.livekit.server_api", "streaming_hub.demo.__main__"}

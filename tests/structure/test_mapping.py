@@ -18,6 +18,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/packages/python/test_bridge.py",
         "the bridge's memory, seen in its events",
     ),
+    "streaming_hub_client.connections": ("tests/packages/python/test_follow.py", "connects what is followed"),
     "streaming_hub_client.publish": ("tests/packages/python/test_follow.py", "publishes what is followed"),
     "streaming_hub_client.file_lock": ("tests/packages/python/test_spool.py", "runs with either lock"),
     "streaming_hub_client.heard": (
@@ -35,6 +36,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "needs LiveKit's chain of outputs",
     ),
     "agent.worker": ("tests/agent/test_service.py", "is started as the hub starts it"),
+    "streaming_hub.__main__": ("tests/test_flask_server.py", "the program as it is called"),
     "streaming_hub.command": ("tests/test_flask_server.py", "the program as it is called"),
     "streaming_hub.metrics": (
         "tests/streaming_hub/web/api/test_metrics.py",

@@ -66,7 +66,7 @@ def serve(parts: Services, environ: dict[str, Any]) -> answers.Plain:
 
 def _about() -> About:
     example = """data: {"type":"connected","client_id":"baa8a9e5618bf077","cursor":"4fdd2f42-11",\
-"server_time":1795429982.45,"heartbeat":15.0}
+"head":"4fdd2f42-12","server_time":1795429982.45,"heartbeat":15.0}
 
 id: 4fdd2f42-12
 data: {"id":"4fdd2f42-12","type":"transcript","timestamp":1795429993.485,"room":"support-7","text":"Hello!"}
@@ -207,16 +207,21 @@ def _open(
         as_of = cursor.show(parts.history.bounds.epoch, head)
         intro += snapshots(as_of, parts.rooms.visible(rooms, interest))
     position = _start(parts, interest, resume, replay, head=head, intro=intro)
+    bounds = parts.history.bounds
+    newest = bounds.head
     connected: dict[str, Any] = {
         "type": "connected",
         "client_id": secrets.token_hex(8),
-        "cursor": cursor.show(parts.history.bounds.epoch, position),
+        "cursor": cursor.show(bounds.epoch, position),
+        "head": cursor.show(bounds.epoch, newest),
         "server_time": round(parts.clock(), 6),
         "heartbeat": parts.settings.heartbeat,
     }
     if asked.ignored:
         connected["ignored"] = asked.ignored
     subscriber = parts.hub.new_subscriber(interest, position, chunked=False, expires_at=expires_at)
+    is_reset = any(fields["type"] == "stream_reset" for fields in intro)
+    subscriber.owed_heartbeat = position < newest or is_reset
     if asked.warnings:
         connected["warnings"] = asked.warnings
     subscriber.intro = deque(_pieces([connected, *intro]))

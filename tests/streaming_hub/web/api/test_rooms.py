@@ -226,6 +226,9 @@ def test_the_test_clients_stream_is_the_same_body(client: FlaskClient) -> None:
     iterator = iter(answer.response)
     assert b'"type":"connected"' in next(iterator)
     assert next(iterator).startswith(f"id: {ids[1]}\ndata: ".encode())
+    heart = next(iterator)
+    assert heart.startswith(f"id: {ids[1]}\n".encode())
+    assert b'"heartbeat"' in heart
     later = post(client, {})
     assert next(iterator).startswith(f"id: {later[0]}\n".encode())
     answer.close()
