@@ -146,4 +146,6 @@ def _file(folder: Path, name: str) -> Response:
 def sent(path: Path, _changed: int = 0) -> bytes:
     """Return a file as browsers get it."""
     text = path.read_text(encoding="utf-8")
-    return (compact(text) if path.suffix in (".js", ".css") else text).encode()
+    if path.suffix in (".js", ".css"):
+        text = compact(text, is_style=path.suffix == ".css")
+    return text.encode()
