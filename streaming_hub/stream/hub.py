@@ -20,6 +20,7 @@ from streaming_hub.events.stored import Entry, without_superseded
 from streaming_hub.history.page import Limit
 from streaming_hub.stream.audience import Audience
 from streaming_hub.stream.counters import Counters
+from streaming_hub.stream.frames import heartbeat
 from streaming_hub.stream.latency import Latency
 from streaming_hub.stream.pages import (
     Fetched,
@@ -212,6 +213,8 @@ class Hub:
             intro = subscriber.intro.popleft()
             return sse.chunk(intro) if subscriber.chunked else intro
         if subscriber.live:
+            if subscriber.owed_heartbeat:
+                return self._owed_heartbeat(subscriber)
             return subscriber.take() or Wait.EVENT
         if subscriber.position < self.history.bounds.oldest - 1:
             return self._skip(subscriber)
@@ -309,7 +312,12 @@ class Hub:
         reset = cursor.Reset("expired", cursor.show(bounds.epoch, subscriber.position), subscriber.position)
         frame = sse.control_frame(self.reset_fields(reset, subscriber.interest))
         subscriber.position = bounds.oldest - 1
+        subscriber.owed_heartbeat = True
         return sse.chunk(frame) if subscriber.chunked else frame
+
+    def _owed_heartbeat(self, subscriber: Subscriber) -> bytes:
+        subscriber.owed_heartbeat = False
+        return heartbeat(self.clock(), self.place(subscriber), chunked=subscriber.chunked)
 
     def reset_fields(self, reset: cursor.Reset, interest: Interest) -> dict[str, object]:
         """Return the `stream_reset` event for a position that cannot be honoured."""
@@ -328,7 +336,7 @@ class Hub:
     def _catch_up(self, subscriber: Subscriber) -> bytes | Wait:
         if subscriber.position >= self.history.bounds.head:
             self.audience.go_live(subscriber)
-            return Wait.EVENT
+            return self._owed_heartbeat(subscriber) if subscriber.owed_heartbeat else Wait.EVENT
         reached = self._shared.get(subscriber.interest, subscriber.position) or self._recent(subscriber)
         if reached is None:
             return Wait.DISK
@@ -338,7 +346,9 @@ class Hub:
         if reached.batch is not None:
             self.counters.deliveries += reached.batch.count
             return reached.batch.wire(chunked=subscriber.chunked)
-        return Wait.EVENT if subscriber.live else Wait.TURN
+        if not subscriber.live:
+            return Wait.TURN
+        return self._owed_heartbeat(subscriber) if subscriber.owed_heartbeat else Wait.EVENT
 
     def _recent(self, subscriber: Subscriber) -> Reached | None:
         page = self.history.recent(subscriber.position, subscriber.interest, PAGE)

@@ -236,7 +236,7 @@ class Writer:
             stream.out = b""
             if not self._push(stream, data):
                 return
-            if subscriber.live and not subscriber.waiting and not stream.closing:
+            if subscriber.live and not (subscriber.waiting or subscriber.owed_heartbeat or stream.closing):
                 return
         self._requeue(stream)
 

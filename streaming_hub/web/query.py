@@ -23,6 +23,8 @@ MOST_DIGITS: Final = 9
 MOST_VALUES: Final = 100
 """Values that one filter may have."""
 MAX_REPLAY: Final = 100_000
+MAX_CURSOR: Final = 5_000
+"""Characters of a cursor that a stream resumes at."""
 FILTERS: Final = ("room", "type", "participant", "session_id")
 OF_STREAM: Final = frozenset({*FILTERS, "ticket", "last_event_id", "snapshot", "replay"})
 """All that a stream can be asked for with."""

@@ -247,7 +247,7 @@ def test_http_requests_are_made_in_few_places() -> None:
     clients = ("requests", "httpx", "aiohttp", "urllib3", "urllib.request", "http.client")
     assert users(AGENT, *clients) == set()
     assert users(CLIENT, *clients) == {
-        f"streaming_hub_client.{name}" for name in ("follow", "poster", "publish", "route")
+        f"streaming_hub_client.{name}" for name in ("connections", "poster", "publish", "route")
     }
     # The demo's own process posts like any other client.
     assert users(HUB, *clients) == {"streaming_hub.livekit.server_api", "streaming_hub.demo.__main__"}

@@ -18,6 +18,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/packages/python/test_bridge.py",
         "the bridge's memory, seen in its events",
     ),
+    "streaming_hub_client.connections": ("tests/packages/python/test_follow.py", "connects what is followed"),
     "streaming_hub_client.publish": ("tests/packages/python/test_follow.py", "publishes what is followed"),
     "streaming_hub_client.file_lock": ("tests/packages/python/test_spool.py", "runs with either lock"),
     "streaming_hub_client.heard": (
@@ -188,6 +189,21 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/web/api/test_sessions.py",
         "what the archive's endpoints share",
     ),
+    "streaming_hub.web.about": (
+        "tests/streaming_hub/web/openapi/test_document.py",
+        "words that become the document",
+    ),
+    "streaming_hub.web.parameters": (
+        "tests/streaming_hub/web/openapi/test_document.py",
+        "words that become the document",
+    ),
+    "streaming_hub.web.api.erasing": (
+        "tests/streaming_hub/web/api/test_rooms.py",
+        "erases what is read there",
+    ),
+    "streaming_hub.web.api.events": ("tests/streaming_hub/web/api/test_rooms.py", "each kind of history"),
+    "streaming_hub.web.api.health": ("tests/streaming_hub/web/api/test_rooms.py", "one answer"),
+    "streaming_hub.web.api.me": ("tests/streaming_hub/web/api/test_stats.py", "by the same callers"),
     "streaming_hub.web.api.stream": (
         "tests/streaming_hub/stream/test_on_the_socket.py",
         "needs a real socket",

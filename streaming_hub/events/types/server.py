@@ -64,6 +64,13 @@ class Connected(Control, tag="connected", kw_only=True):
     cursor: Annotated[
         str, Meta(description="The position after which the stream goes on; a valid `Last-Event-ID`.")
     ]
+    head: Annotated[
+        str,
+        Meta(
+            description="The newest id at that moment: a stream whose position has reached it has caught up, "
+            "which a heartbeat confirms."
+        ),
+    ]
     server_time: Annotated[float, Meta(description="The server's clock, seconds since 1970.")]
     heartbeat: Annotated[float, Meta(description="Seconds between two heartbeats.")]
     ignored: Opt[
@@ -86,6 +93,7 @@ class Connected(Control, tag="connected", kw_only=True):
         "type": "connected",
         "client_id": "baa8a9e5618bf077",
         "cursor": "4fdd2f42-0",
+        "head": "4fdd2f42-484",
         "server_time": 1795429982.45,
         "heartbeat": 15.0,
     }

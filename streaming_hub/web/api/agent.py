@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 from flask import Blueprint, Response
@@ -13,12 +13,13 @@ from streaming_hub.agents import State, SupervisorClosedError
 from streaming_hub.agents.mode import choose_mode
 from streaming_hub.errors import Unavailable
 from streaming_hub.web import answers, callers
+from streaming_hub.web.about import AGENT, About, json, ok
+from streaming_hub.web.api.answer_types import AgentAnswer
 from streaming_hub.web.current import services
 from streaming_hub.web.endpoint import endpoint
 
 if TYPE_CHECKING:
     from streaming_hub.agents import AgentStatus
-    from streaming_hub.web.api.answer_types import AgentAnswer
 
 blueprint = Blueprint("agent", __name__)
 
@@ -39,7 +40,44 @@ class StartRequest(msgspec.Struct, forbid_unknown_fields=True):
     wait: Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT)] = 0.0
 
 
-@endpoint(blueprint, "POST", "/api/agent/start", scope=OPERATE)
+def _example(**changes: Any) -> dict[str, Any]:
+    running = {
+        "status": "running",
+        "state": "running",
+        "pid": 29191,
+        "mode": "rehearsal",
+        "room": None,
+        "uptime": 12.5,
+        "restarts": 0,
+        "sessions": 1,
+        "last_error": None,
+        "trouble": None,
+    }
+    return running | changes
+
+
+_WHY: Final = "LIVEKIT_URL is not set."
+
+
+@endpoint(
+    blueprint,
+    "POST",
+    "/api/agent/start",
+    scope=OPERATE,
+    errors=(Unavailable,),
+    about=lambda: About(
+        group=AGENT,
+        summary="Start the agent",
+        text="`auto` takes `livekit` where LIVEKIT_URL and a model key are set, else `rehearsal`: the same agent on "
+        "recorded speech and scripted models. A second start answers the running one.",
+        body=(json(StartRequest, {"mode": "rehearsal", "wait": 10}),),
+        answers=ok(
+            AgentAnswer,
+            _example(status="starting", state="starting", sessions=0, why=_WHY),
+            "It starts, or ran already.",
+        ),
+    ),
+)
 def start() -> Response:
     """Start the agent, unless it runs."""
     grant = callers.grant()
@@ -69,7 +107,22 @@ def start() -> Response:
     return answers.json(body)
 
 
-@endpoint(blueprint, "POST", "/api/agent/stop", scope=OPERATE)
+@endpoint(
+    blueprint,
+    "POST",
+    "/api/agent/stop",
+    scope=OPERATE,
+    about=lambda: About(
+        group=AGENT,
+        summary="Stop the agent",
+        text="It ends its sessions and posts its last events, within 10 seconds. No body is needed.",
+        answers=ok(
+            AgentAnswer,
+            _example(status="stopped", state="stopped", pid=None, uptime=0.0, sessions=0),
+            "There is no agent now.",
+        ),
+    ),
+)
 def stop() -> Response:
     """Let the agent say its last words, then end it."""
     grant = callers.grant()
@@ -80,7 +133,21 @@ def stop() -> Response:
     return answers.json(_describe(supervisor.stop(), None))
 
 
-@endpoint(blueprint, "GET", "/api/agent/status", scope=OPERATE)
+@endpoint(
+    blueprint,
+    "GET",
+    "/api/agent/status",
+    scope=OPERATE,
+    about=lambda: About(
+        group=AGENT,
+        summary="The agent's state",
+        answers=ok(
+            AgentAnswer,
+            _example(log=["INFO livekit.agents: starting worker"], auto={"mode": "rehearsal", "why": _WHY}),
+            "Its state.",
+        ),
+    ),
+)
 def status() -> Response:
     """Tell the agent's state, and in which mode it would start."""
     grant = callers.grant()

@@ -1,4 +1,4 @@
-"""Statistics of the archive by time, and what a caller may see at all."""
+"""`GET /api/stats`: statistics of the archive by time."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flask import Blueprint, Response, request
 
-from streaming_hub.access import HUB_SCOPES, SUBSCRIBE
-from streaming_hub.errors import BadRequest
-from streaming_hub.web import answers, callers, query, times
+from streaming_hub.access import SUBSCRIBE
+from streaming_hub.errors import BadRequest, NotFound, Unavailable
+from streaming_hub.web import answers, callers, parameters, query, times
+from streaming_hub.web.about import ARCHIVE, About, Parameter, ok
 from streaming_hub.web.api import archived
+from streaming_hub.web.api.answer_types import Statistics
 from streaming_hub.web.current import services
 from streaming_hub.web.endpoint import endpoint
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from werkzeug.datastructures import MultiDict
 
     from streaming_hub.access import Grant
-    from streaming_hub.web.api.answer_types import Me
 
 blueprint = Blueprint("stats", __name__)
 
@@ -29,7 +30,53 @@ DEFAULT_BUCKETS: Final = {"minute": 60, "hour": 24, "day": 30}
 MOST_BUCKETS: Final = 10_000
 
 
-@endpoint(blueprint, "GET", "/api/stats", scope=SUBSCRIBE)
+def _about() -> About:
+    percentiles = {"count": 1, "p50": 1.5, "p90": 1.5, "p95": 1.5, "p99": 1.5, "max": 1.5}
+    bucket = {
+        "start": 1795428000,
+        "sessions": 1,
+        "minutes": 1.724,
+        "turns": 1,
+        "heard_latency": percentiles,
+        "latency": percentiles,
+        "transcription_delay": None,
+        "end_of_turn_delay": None,
+        "llm_node_ttft": None,
+        "tts_node_ttfb": None,
+        "interruptions": 0,
+        "tool_calls": 1,
+        "tool_failures": 0,
+        "errors": 0,
+    }
+    return About(
+        group=ARCHIVE,
+        summary="Figures by time",
+        text="By the time at which sessions began, in UTC; empty buckets included. Without `from`, the last 60 "
+        "minutes, 24 hours or 30 days.",
+        parameters=(
+            *archived.PERIOD,
+            Parameter(
+                "bucket",
+                "query",
+                parameters.choice(*SIZES),
+                f"How long a bucket is; `hour` by default. At most {MOST_BUCKETS} buckets.",
+                "hour",
+            ),
+            archived.many("room", "Sessions in this room; empty: those without a room."),
+            archived.many("agent", "Sessions of this agent."),
+        ),
+        answers=ok(Statistics, {"buckets": [bucket]}),
+    )
+
+
+@endpoint(
+    blueprint,
+    "GET",
+    "/api/stats",
+    scope=SUBSCRIBE,
+    errors=(BadRequest, NotFound, Unavailable),
+    about=_about,
+)
 def stats() -> Response:
     """Answer figures by time of start."""
     grant = callers.grant()
@@ -37,19 +84,6 @@ def stats() -> Response:
     query.only(request.args, PARAMETERS)
     found: bytes = archived.ask("stats", asked_of(grant, request.args, services().clock()))
     return answers.encoded(found)
-
-
-@endpoint(blueprint, "GET", "/api/me", scope=SUBSCRIBE)
-def me() -> Response:
-    """Answer what the caller may do and see."""
-    grant = callers.grant()
-    query.only(request.args, ())
-    body: Me = {
-        "scopes": sorted(grant.scopes & HUB_SCOPES),
-        "view": grant.view,
-        "rooms": archived.rooms_of(grant),
-    }
-    return answers.json(body)
 
 
 def asked_of(grant: Grant, args: MultiDict[str, str], now: float) -> dict[str, Any]:

@@ -25,7 +25,9 @@ from streaming_hub.server.environ import STREAM_PATH
 from streaming_hub.stream.body import StreamBody
 from streaming_hub.stream.frames import LAST_LOOK, goodbye
 from streaming_hub.stream.pauses import NAP
-from streaming_hub.web import answers, callers, query
+from streaming_hub.web import answers, callers, parameters, query
+from streaming_hub.web.about import STREAMING, About, Answer, Parameter, json, ok, text
+from streaming_hub.web.api.answer_types import Ticket
 from streaming_hub.web.current import services
 from streaming_hub.web.endpoint import endpoint
 from streaming_hub.web.headers import EVERYWHERE
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
     from streaming_hub.access.address import Client
     from streaming_hub.events.interest import Interest
     from streaming_hub.services import Services
-    from streaming_hub.web.api.answer_types import Ticket
 
 blueprint = Blueprint("stream", __name__)
 
@@ -45,7 +46,6 @@ HEADERS: Final = (
     ("Cache-Control", "no-store, no-transform"),
     ("X-Accel-Buffering", "no"),
 )
-MAX_CURSOR: Final = 5_000
 
 
 class TicketRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -64,7 +64,51 @@ def serve(parts: Services, environ: dict[str, Any]) -> answers.Plain:
     return [*headers, ("Vary", "Origin"), *EVERYWHERE.items()], body
 
 
-@endpoint(blueprint, "GET", STREAM_PATH, scope=SUBSCRIBE, serve=serve)
+def _about() -> About:
+    example = """data: {"type":"connected","client_id":"baa8a9e5618bf077","cursor":"4fdd2f42-11",\
+"head":"4fdd2f42-12","server_time":1795429982.45,"heartbeat":15.0}
+
+id: 4fdd2f42-12
+data: {"id":"4fdd2f42-12","type":"transcript","timestamp":1795429993.485,"room":"support-7","text":"Hello!"}
+
+"""
+    return About(
+        group=STREAMING,
+        summary="Events as they happen",
+        head="The stream's headers, at once",
+        text="Server-Sent Events, each a default `message` with JSON in one `data:` line; the types are listed under "
+        "Events. The first is `connected`. It does not end by itself: the server says `goodbye` first. A browser "
+        "gets 200 and `goodbye` where others get 503 or 429, since any other status ends an EventSource for good; so "
+        "does an expired ticket.",
+        ticket=True,
+        parameters=(
+            *parameters.FILTERS,
+            Parameter(
+                "last_event_id",
+                "query",
+                parameters.CURSOR,
+                "Go on after this id, where the header cannot be set. One that cannot be honoured gets a "
+                "`stream_reset`.",
+            ),
+            Parameter("replay", "query", parameters.count(0), "The last so many matching events first.", 20),
+            Parameter("snapshot", "query", parameters.FLAG, "The present state of the rooms first.", "1"),
+            Parameter(
+                "Last-Event-ID", "header", parameters.CURSOR, "As `last_event_id`, which it wins over."
+            ),
+        ),
+        answers=(Answer(200, "The stream.", (text("text/event-stream", example),)),),
+    )
+
+
+@endpoint(
+    blueprint,
+    "GET",
+    STREAM_PATH,
+    scope=SUBSCRIBE,
+    serve=serve,
+    errors=(BadRequest, TooMany, Unavailable),
+    about=_about,
+)
 def stream() -> Response:
     """Open a stream."""
     answers.raise_met(request.environ)
@@ -96,15 +140,27 @@ def _answer(parts: Services, environ: callers.Environ) -> answers.Plain:
     return HEADERS, body
 
 
-@endpoint(blueprint, "POST", "/api/stream/ticket", scope=SUBSCRIBE)
+@endpoint(
+    blueprint,
+    "POST",
+    "/api/stream/ticket",
+    scope=SUBSCRIBE,
+    about=lambda: About(
+        group=STREAMING,
+        summary="A credential that may stand in a URL",
+        text="For EventSource, which cannot send headers. It opens streams only; `room` narrows it to one room.",
+        body=(json(TicketRequest, {"room": "support-7"}),),
+        answers=ok(Ticket, {"ticket": "eyJ2IjoxfQ.c2lnbmF0dXJl", "expires_in": 600}),
+    ),
+)
 def ticket() -> Response:
     """Answer a short-lived credential that may stand in a URL."""
     parts = services()
     grant = callers.grant()
     callers.limit(Action.TICKET, grant)
     asked = answers.body(TicketRequest)
-    text, expires_in = parts.authenticator.mint_ticket(grant, asked.room, parts.clock())
-    body: Ticket = {"ticket": text, "expires_in": expires_in}
+    minted, expires_in = parts.authenticator.mint_ticket(grant, asked.room, parts.clock())
+    body: Ticket = {"ticket": minted, "expires_in": expires_in}
     return answers.json(body)
 
 
@@ -141,8 +197,8 @@ def _open(
 ) -> StreamBody:
     wants_snapshot, replay = asked.snapshot, asked.replay
     resume = last_event_id or asked.resume
-    if resume and len(resume) > MAX_CURSOR:
-        raise BadRequest(f"last_event_id has {len(resume)} characters; at most {MAX_CURSOR} are taken.")
+    if resume and len(resume) > query.MAX_CURSOR:
+        raise BadRequest(f"last_event_id has {len(resume)} characters; at most {query.MAX_CURSOR} are taken.")
     intro: list[dict[str, Any]] = []
     head = parts.history.bounds.head
     if wants_snapshot:
@@ -151,16 +207,21 @@ def _open(
         as_of = cursor.show(parts.history.bounds.epoch, head)
         intro += snapshots(as_of, parts.rooms.visible(rooms, interest))
     position = _start(parts, interest, resume, replay, head=head, intro=intro)
+    bounds = parts.history.bounds
+    newest = bounds.head
     connected: dict[str, Any] = {
         "type": "connected",
         "client_id": secrets.token_hex(8),
-        "cursor": cursor.show(parts.history.bounds.epoch, position),
+        "cursor": cursor.show(bounds.epoch, position),
+        "head": cursor.show(bounds.epoch, newest),
         "server_time": round(parts.clock(), 6),
         "heartbeat": parts.settings.heartbeat,
     }
     if asked.ignored:
         connected["ignored"] = asked.ignored
     subscriber = parts.hub.new_subscriber(interest, position, chunked=False, expires_at=expires_at)
+    is_reset = any(fields["type"] == "stream_reset" for fields in intro)
+    subscriber.owed_heartbeat = position < newest or is_reset
     if asked.warnings:
         connected["warnings"] = asked.warnings
     subscriber.intro = deque(_pieces([connected, *intro]))

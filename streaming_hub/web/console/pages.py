@@ -6,18 +6,25 @@ modules ask the API, with the reader's key.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from flask import Blueprint, Response, make_response, render_template, request
 from werkzeug.security import safe_join
 
 from streaming_hub import resources
 from streaming_hub.errors import NotFound
+from streaming_hub.web import parameters
+from streaming_hub.web.about import SERVER, About, Answer, text
+from streaming_hub.web.about import page as about_page
 from streaming_hub.web.console.compact import compact
 from streaming_hub.web.current import services
 from streaming_hub.web.endpoint import endpoint
+
+if TYPE_CHECKING:
+    from streaming_hub.web.about import Parameter
 
 blueprint = Blueprint("console", __name__, template_folder=str(resources.console("templates")))
 
@@ -66,6 +73,26 @@ def show(page: Page, **_names: str) -> Response:
     return answer
 
 
+def _named(name: str, example: str) -> Parameter:
+    return parameters.name(name, "As it is called.", example)
+
+
+def _about(page: Page) -> About:
+    return about_page(
+        page.summary, *(_named(name, "d74c") for name in re.findall(r"<path:(\w+)>", page.path))
+    )
+
+
+def _about_files(summary: str) -> About:
+    file = text("text/javascript", "export const one = 1;")
+    return About(
+        group=SERVER,
+        summary=summary,
+        parameters=(_named("name", "index.js"),),
+        answers=(Answer(200, "The file; style sheets as `text/css`, pictures as `image/svg+xml`.", (file,)),),
+    )
+
+
 def _view(page: Page) -> Any:
     view = partial(show, page)
     view.__doc__ = f"Serve {page.template}."
@@ -73,16 +100,28 @@ def _view(page: Page) -> Any:
 
 
 for _page in PAGES:
-    endpoint(blueprint, "GET", _page.path)(_view(_page))
+    endpoint(blueprint, "GET", _page.path, about=partial(_about, _page))(_view(_page))
 
 
-@endpoint(blueprint, "GET", "/console/static/<path:name>")
+@endpoint(
+    blueprint,
+    "GET",
+    "/console/static/<path:name>",
+    errors=(NotFound,),
+    about=lambda: _about_files("The console's modules and styles"),
+)
 def static_file(name: str) -> Response:
     """Serve a module or a style sheet of the console."""
     return _file(resources.console("static"), name)
 
 
-@endpoint(blueprint, "GET", "/console/client/<path:name>")
+@endpoint(
+    blueprint,
+    "GET",
+    "/console/client/<path:name>",
+    errors=(NotFound,),
+    about=lambda: _about_files("The JavaScript client's modules, as the console loads them"),
+)
 def client_module(name: str) -> Response:
     """Serve a module of the JavaScript client."""
     return _file(resources.js_client(), name)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from flask import Blueprint, Response, send_file
 
 from streaming_hub.errors import NotFound
+from streaming_hub.web.about import SERVER, About, Answer, text
 from streaming_hub.web.endpoint import endpoint
 
 if TYPE_CHECKING:
@@ -23,7 +24,18 @@ HOW_TO_GET: Final = "npm install --no-save livekit-client"
 _PLACE: Final = b'<meta name="referrer"'
 
 
-@endpoint(blueprint, "GET", "/vendor/livekit-client.js")
+@endpoint(
+    blueprint,
+    "GET",
+    "/vendor/livekit-client.js",
+    errors=(NotFound,),
+    about=lambda: About(
+        group=SERVER,
+        summary="LiveKit's client, for the live page's Talk",
+        text="From the npm package that the operator has installed.",
+        answers=(Answer(200, "The script.", (text("text/javascript", "/* livekit-client */"),)),),
+    ),
+)
 def livekit_client() -> Response:
     """Serve the installed package's script."""
     if not CLIENT.is_file():

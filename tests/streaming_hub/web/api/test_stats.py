@@ -1,4 +1,4 @@
-"""Statistics over HTTP, and what callers are told about themselves."""
+"""Statistics over HTTP, and what callers may do and see (streaming_hub.web.api.me)."""
 
 from __future__ import annotations
 

@@ -2,15 +2,7 @@
 
 Covers streaming_hub.events.types.snapshot and streaming_hub.web.api.answer_types, by way of HTTP.
 
-Covers streaming_hub.web.openapi.agents, .describe, .endpoint, .livekit, .publishing, .reading and .server:
-`streaming_hub.web.openapi.agents`
-`streaming_hub.web.openapi.archive`
-`streaming_hub.web.openapi.describe`
-`streaming_hub.web.openapi.endpoint`
-`streaming_hub.web.openapi.livekit`
-`streaming_hub.web.openapi.publishing`
-`streaming_hub.web.openapi.reading`
-`streaming_hub.web.openapi.server`.
+Covers streaming_hub.web.about and streaming_hub.web.parameters, which the views describe their endpoints with.
 """
 
 from __future__ import annotations
@@ -100,7 +92,7 @@ def test_every_route_is_described_and_no_other(app: Flask) -> None:
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     described = {(one.method, one.path) for one in ENDPOINTS if one.method != "HEAD"}
-    assert routes - described == set(), "an endpoint is one entry in a table of streaming_hub/web/openapi"
+    assert routes - described == set(), "give its @endpoint an `about`"
     assert described - routes == set()
 
 

@@ -17,7 +17,7 @@ from tests.streaming_hub.web.hub_of_fake_agents import running
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from streaming_hub.web.openapi.endpoint import Endpoint
+    from streaming_hub.web.openapi.document import Endpoint
 
 SECRET = "a-secret-of-livekit-that-is-long-enough"
 OFTEN = settings(

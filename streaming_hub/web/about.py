@@ -1,15 +1,27 @@
-"""What is said of one endpoint: the words in which the tables beside this module are written."""
+"""What a view says about its endpoint: the words that `/openapi.json` and `/docs` are made from.
+
+`@endpoint(..., about=...)` takes a function that returns an `About`. It is called only when a client asks for the
+description, so descriptions cost nothing at start.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-if TYPE_CHECKING:
-    from streaming_hub.errors import HubError
+STREAMING: Final = "Streaming"
+HISTORY: Final = "History and rooms"
+ARCHIVE: Final = "Archive"
+PUBLISHING: Final = "Publishing"
+AGENT: Final = "Agent"
+LIVEKIT: Final = "LiveKit"
+SERVER: Final = "Server"
+GROUPS: Final = (STREAMING, HISTORY, ARCHIVE, PUBLISHING, AGENT, LIVEKIT, SERVER)
+"""The headings, in order."""
 
 JSON: Final = "application/json"
+HTML: Final = "text/html"
 Schema = dict[str, Any]
 """A JSON Schema (2020-12), for what no Python type describes."""
 
@@ -47,7 +59,7 @@ class Content(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """One way in which it goes well, or is refused without being an error.
+    """One way in which a request succeeds, or is refused without being an error.
 
     Attributes:
         status: HTTP's.
@@ -57,41 +69,33 @@ class Answer(Struct, frozen=True):
 
     status: int
     text: str
-    contents: tuple[Content, ...]
+    contents: tuple[Content, ...] = ()
 
 
-class Endpoint(Struct, frozen=True, kw_only=True):
-    """One method of one path.
+class About(Struct, frozen=True, kw_only=True):
+    """The description of one endpoint, beside what its declaration says.
 
     Attributes:
-        method: in capitals; a GET stands for its HEAD, too, unless that has an entry of its own.
-        path: as Flask's route has it.
-        group: the heading it stands under.
+        group: one of `GROUPS`.
         summary: a few words.
         text: what else to know.
-        scope: what the caller needs; None where nobody is asked. Left out in the tables: the view declares it.
+        head: the summary of its HEAD, where that is worth an entry of its own.
         ticket: whether a ticket will do.
-        signed: whether LiveKit's signature is the credential; declared by the view, too.
         parameters: of query, path and headers.
         body: what may be sent; empty where no body is read.
         body_required: whether it must be.
         answers: how it goes well.
-        errors: what is refused beside what follows from scope, method and body.
     """
 
-    method: Literal["GET", "HEAD", "POST", "DELETE"]
-    path: str
     group: str
     summary: str
     text: str = ""
-    scope: str | None = None
+    head: str = ""
     ticket: bool = False
-    signed: bool = False
     parameters: tuple[Parameter, ...] = ()
     body: tuple[Content, ...] = ()
     body_required: bool = False
     answers: tuple[Answer, ...]
-    errors: tuple[type[HubError], ...] = ()
 
 
 def json(kind: type | str, example: Any, title: str = "Example") -> Content:
@@ -99,6 +103,17 @@ def json(kind: type | str, example: Any, title: str = "Example") -> Content:
     return Content(JSON, (kind,), {title: example})
 
 
+def text(media: str, example: str) -> Content:
+    """Describe a body of text with one example."""
+    return Content(media, ({"type": "string"},), {"Example": example})
+
+
 def ok(kind: type | str, example: Any, text: str = "It went well.") -> tuple[Answer, ...]:
     """Describe the only answer of an endpoint: 200 with JSON."""
     return (Answer(200, text, (json(kind, example),)),)
+
+
+def page(summary: str, *parameters: Parameter) -> About:
+    """Describe an HTML page."""
+    answers = (Answer(200, "The page.", (text(HTML, "<!doctype html>"),)),)
+    return About(group=SERVER, summary=summary, parameters=parameters, answers=answers)
