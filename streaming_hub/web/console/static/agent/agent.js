@@ -107,7 +107,6 @@ function showFacts(all) {
 function showLog(lines) {
   const { isSame, added } = newLines(shownLog, lines);
   shownLog = lines;
-  byId('log-empty').hidden = lines.length > 0;
   if (isSame && !added.length) return;
   const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < AT_END;
   if (!isSame) log.replaceChildren();
