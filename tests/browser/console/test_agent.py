@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.console import axe
 from tests.browser.console.on_console import KEYS, connection, enter_key, entries
 
 if TYPE_CHECKING:
@@ -65,3 +66,21 @@ def test_the_page_is_for_operators(page: Page, start_hub: Callable[..., HubProce
     enter_key(page, "operator-key")
     expect(page.get_by_role("status", name="Agent")).to_have_text("Stopped")
     assert "Agent" in entries(page)
+
+
+@pytest.mark.npm
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(
+    page: Page, start_hub: Callable[..., HubProcess], scheme: Literal["light", "dark"]
+) -> None:
+    page.emulate_media(color_scheme=scheme)
+    hub = start_hub()
+    page.goto(f"{hub.url}/console/agent")
+    page.get_by_label("Mode").select_option("LiveKit")
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator("#problem, #refusal").filter(visible=True).first).to_be_visible(timeout=START)
+    for width in (1400, 360):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert axe.serious(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width

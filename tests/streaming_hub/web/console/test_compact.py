@@ -11,7 +11,8 @@ import pytest
 
 from streaming_hub import resources
 from streaming_hub.web.console.compact import compact
-from tests.packages.node import node
+from tests.packages.node import PACKAGE, node, npm
+from tests.streaming_hub.web.console.test_modules import client_modules
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,3 +65,38 @@ def test_literals_stay(path: Path) -> None:
     sent = compact(path.read_text(encoding="utf-8"), ".js")
     for literal in re.findall(r"'[^'\\\n]*'", source):
         assert literal in sent
+
+
+@pytest.mark.npm
+@pytest.mark.timeout(300)
+def test_what_is_sent_is_the_same_program() -> None:
+    """Held against a minifier that parses: rjsmin does not, and takes a template within a template for code."""
+    if not (PACKAGE / "node_modules/esbuild").exists():
+        npm("ci", cwd=PACKAGE)
+    script = """
+        import { transform } from 'esbuild';
+        for await (const chunk of process.stdin.setEncoding('utf8')) globalThis.text = (globalThis.text ?? '') + chunk;
+        const options = { minifyWhitespace: true, legalComments: 'none' };
+        const different = [];
+        for (const [name, source, sent] of JSON.parse(globalThis.text)) {
+          const [one, other] = await Promise.all([transform(source, options), transform(sent, options)]);
+          if (one.code !== other.code) different.push(name);
+        }
+        console.log(JSON.stringify(different));
+    """
+    loaded = [
+        *resources.console("static").rglob("*.js"),
+        *(resources.js_client() / name for name in client_modules()),
+    ]
+    sources = [(path.name, path.read_text(encoding="utf-8")) for path in loaded]
+    ran = subprocess.run(
+        [node(), "--input-type=module", "-e", script],
+        cwd=PACKAGE,
+        input=json.dumps([(name, source, compact(source, ".js")) for name, source in sources]),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=100,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout) == []
