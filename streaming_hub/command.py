@@ -90,7 +90,6 @@ def _demo_settings(count: int, folder: str) -> dict[str, Any]:
     return {
         "demo": count,
         "history": "memory://",
-        "history_max_events": 20_000,
         "archive": f"sqlite:///{folder}/archive.db",
     }
 

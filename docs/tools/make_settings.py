@@ -18,7 +18,7 @@ END: Final = "<!-- end -->"
 GROUPS: Final = (
     ("Server", ("STREAM_HOST", "STREAM_PORT", "STREAM_DRAIN", "STREAM_LOG_FORMAT", "STREAM_TRUSTED_PROXIES")),
     ("History", ("STREAM_HISTORY", "STREAM_REDACT")),
-    ("Archive", ("STREAM_ARCHIVE",)),
+    ("Archive", ("STREAM_ARCHIVE", "STREAM_OBSERVABILITY")),
     ("Streams", ("STREAM_HEARTBEAT", "STREAM_QUEUE_SIZE", "STREAM_MAX_CLIENTS")),
     ("Access and limits", ("STREAM_",)),
     ("LiveKit and models", ("LIVEKIT_", "OPENAI_")),
@@ -29,6 +29,7 @@ DEFAULTS: Final = {
     "max_clients_per_address": "none on loopback, 100 elsewhere",
     "rate_limit": "none on loopback, 100/second elsewhere",
     "archive": "`archive.db` beside the history, off for `memory://`",
+    "observability": "on where LIVEKIT_API_SECRET and an archive are set",
     "cors_origins": "localhost, and `null` while open",
 }
 """What an unset value means where the code decides it later."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import requests
 from livekit.agents import AgentServer
 
-from tests.browser.hub_process import ROOT, HubProcess
+from tests.kit.process import ROOT, HubProcess
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -33,7 +33,7 @@ from streaming_hub.history.memory import MemoryHistory
 from streaming_hub.history.page import Limit
 from streaming_hub.history.sqlite import SqliteHistory
 from streaming_hub.settings import Settings
-from tests.pace import allowed
+from tests.kit.wait import allowed
 from tests.streaming_hub.making import (
     NOW,
     interim,
