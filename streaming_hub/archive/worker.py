@@ -84,8 +84,11 @@ class Worker:
         self._merge_at: float | None = None
         self._merged_at = -MERGE_SECONDS
         self._next_chore = 0.0
+        self._guest = False
+        """Whether another node writes: then this process only reads."""
         self._writing: dict[str, Callable[[Any], Any]] = {
             "open": self._open,
+            "look": self._look,
             "begin": self._begin,
             "page": self._page,
             "abandon": self._abandon,
@@ -164,12 +167,18 @@ class Worker:
 
     def _open(self, _arguments: Any) -> Any:
         self._store.forget()
+        self._guest = False
         self._database.open()
         position = self._store.position()
         if removal.erased_since(self._database, time.time() - KEPT_IN_MIND):
             # Whoever erased it may have been killed before the index was rid of it.
             self._merge_soon(MERGE_SECONDS)
         return None if position is None else [position.epoch, position.seq]
+
+    def _look(self, _arguments: Any) -> None:
+        self._store.forget()
+        self._guest = True
+        self._database.open(claim=False)
 
     def _begin(self, arguments: Any) -> Any:
         epoch, seq = arguments
@@ -245,7 +254,8 @@ class Worker:
         search = msgspec.convert(arguments, queries.Search)
         with self._database.reading() as connection:
             found, place = queries.find(connection, search)
-        return [_json(found if search.operator else views.of_sessions(found)), _plain(place)]
+            total = queries.count(connection, search) if search.total else None
+        return [_json(found if search.operator else views.of_sessions(found)), _plain(place), total]
 
     def _session(self, arguments: Any) -> Any:
         with self._database.reading() as connection:
@@ -272,6 +282,8 @@ class Worker:
         return _json({"buckets": found if operator else [views.of_bucket(one) for one in found]})
 
     def _do_chores(self) -> None:
+        if self._guest:
+            return
         try:
             now = time.monotonic()
             if now >= self._next_chore:

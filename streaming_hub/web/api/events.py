@@ -72,10 +72,11 @@ def events() -> Response:
     """Answer a page of stored events, oldest first."""
     parts, args = services(), request.args
     grant = callers.grant()
-    query.only(args, PARAMETERS)
+    query.only(args, PARAMETERS, query.FILTERS)
     interest = callers.interest_of(grant, query.filters(args))
     limit = query.count(args, "limit", DEFAULT_LIMIT, MAX_LIMIT, least=1)
     limit = min(limit, query.count(args, "last", limit, MAX_LIMIT, least=1))
+    parts.reach_head()
     after, before, last = _position(parts, "after"), _position(parts, "before"), "last" in args
     if (after is not None) + (before is not None) + last > 1:
         raise BadRequest("after, before and last exclude each other: send one of them.")
