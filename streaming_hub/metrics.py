@@ -40,6 +40,7 @@ class Sources(Protocol):
     publishing: Latency
     max_clients: int
     draining: bool
+    node: str
 
     @property
     def refusals(self) -> Mapping[int, int]:
@@ -79,7 +80,11 @@ class HubCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """Yield every metric with its present values."""
         sources = self._sources
-        yield InfoMetricFamily("hub_build", "The hub's version.", {"version": __version__})
+        yield InfoMetricFamily(
+            "hub_build", "The hub's version and this node.", {"node": sources.node, "version": __version__}
+        )
+        away = sources.hub.history.away
+        yield _gauge("hub_history_up", "1 while the history can be read and written.", int(away is None))
         yield from _clients(sources)
         yield from _events(sources.hub)
         yield _by_label("hub_refusals", "Requests that were refused.", "status", sources.refusals)

@@ -84,8 +84,11 @@ class Worker:
         self._merge_at: float | None = None
         self._merged_at = -MERGE_SECONDS
         self._next_chore = 0.0
+        self._guest = False
+        """Whether another node writes: then this process only reads."""
         self._writing: dict[str, Callable[[Any], Any]] = {
             "open": self._open,
+            "look": self._look,
             "begin": self._begin,
             "page": self._page,
             "abandon": self._abandon,
@@ -166,12 +169,18 @@ class Worker:
 
     def _open(self, _arguments: Any) -> Any:
         self._store.forget()
+        self._guest = False
         self._database.open()
         position = self._store.position()
         if removal.erased_since(self._database, time.time() - KEPT_IN_MIND):
             # Whoever erased it may have been killed before the index was rid of it.
             self._merge_soon(MERGE_SECONDS)
         return None if position is None else [position.epoch, position.seq]
+
+    def _look(self, _arguments: Any) -> None:
+        self._store.forget()
+        self._guest = True
+        self._database.open(claim=False)
 
     def _begin(self, arguments: Any) -> Any:
         epoch, seq = arguments
@@ -274,6 +283,8 @@ class Worker:
         return _json({"buckets": found if operator else [views.of_bucket(one) for one in found]})
 
     def _do_chores(self) -> None:
+        if self._guest:
+            return
         try:
             now = time.monotonic()
             if now >= self._next_chore:

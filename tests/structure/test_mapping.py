@@ -150,6 +150,13 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "one session in every format",
     ),
     "streaming_hub.rooms.facts": ("tests/streaming_hub/rooms/test_state.py", "keeps what state reads"),
+    "streaming_hub.history.redis": (
+        "tests/streaming_hub/history/test_history.py",
+        "one contract for all stores; faults in tests/faults/test_redis_faults.py",
+    ),
+    "streaming_hub.agents.hub_agent": ("tests/streaming_hub/test_nodes.py", "needs two nodes"),
+    "streaming_hub.cluster.secret": ("tests/streaming_hub/test_nodes.py", "a ticket of one node at another"),
+    "streaming_hub.stream.shared": ("tests/streaming_hub/test_nodes.py", "needs two nodes"),
     "streaming_hub.history.page": (
         "tests/streaming_hub/history/test_history.py",
         "one contract for all stores",

@@ -106,7 +106,7 @@ def talk(folder: Path, python: str, redacted: str) -> Receiver:
             stub.learn(phrase)
         stub.script.add(
             Rule(
-                "time", tool="current_time", arguments={"time_zone": "Europe/London"}, what="It is {output}."
+                "time", tool="current_time", arguments={"time_zone": "Europe/London"}, text="It is {output}."
             )
         )
         stub.script.add(Rule("story", text=LONG))

@@ -72,6 +72,7 @@ class AgentAnswer(TypedDict):
     trouble: Annotated[
         str | None, Meta(description="Why it gets no new rooms for now, though it runs; null where it does.")
     ]
+    node: Annotated[str | None, Meta(description="The process that runs it; null where none does.")]
     log: NotRequired[
         Annotated[
             list[str],
@@ -393,6 +394,12 @@ class Health(TypedDict):
         Literal["ok", "away", "off"],
         Meta(description="`away` while its database cannot be written; the hub does all else meanwhile."),
     ]
+    history: Annotated[
+        Literal["ok", "away"],
+        Meta(description="`away` while Redis cannot be reached or written; streams stay open meanwhile."),
+    ]
+    node: Annotated[str, Meta(description="The process that answers; a new name at each start.")]
+    reason: NotRequired[Annotated[str, Meta(description="Why the history is away.")]]
     uptime: Annotated[float, Meta(description="Seconds since the start.")]
 
 
