@@ -34,6 +34,7 @@ class Uploads:
 
     def __init__(self, database: Database, *, prompts: bool, texts: bool) -> None:
         self._database = database
+        self._texts = texts
         self._telemetry = Telemetry(prompts=prompts, texts=texts)
 
     def take(self, path: Path, now: float) -> dict[str, int]:
@@ -65,6 +66,9 @@ class Uploads:
         """Forget events that the hub has published."""
         with self._database.writing() as connection:
             outbox.published(connection, ids)
+        if not self._texts:
+            # They hold words as they were before the operator's hook.
+            self._database.empty_log()
 
     def trace(self, connection: Connection, session: Row[Any]) -> dict[str, Any]:
         """Return the stages of a session's turns."""

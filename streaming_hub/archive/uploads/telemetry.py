@@ -255,8 +255,6 @@ def redact(connection: Connection, job: Job) -> None:
         connection.execute(sa.update(spans).where(*place).values(data=_pack(span)))
     connection.execute(sa.delete(lines).where(lines.c.job == job.id, lines.c.private))
     outbox.redact(connection, job.id)
-    for said in job.memory.turns:
-        said.text = ""
 
 
 def erased_jobs(connection: Connection, names: Iterable[str]) -> list[str]:

@@ -14,6 +14,7 @@ Every event has an `event_id` made of the job and the span, so that it exists on
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -43,10 +44,10 @@ _RUN: Final = "_request_run"
 
 
 class Said(msgspec.Struct):
-    """A turn of the user's that an answer may belong to."""
+    """A turn of the user's that an answer may belong to; of its words only a hash is remembered."""
 
     span: str
-    text: str
+    words: str
     ended: float
     answered: bool = False
 
@@ -169,7 +170,7 @@ def _note_figures(memory: Memory, spans: Sequence[Span]) -> None:
 def _pair(memory: Memory, job: str, spans: Sequence[Span]) -> None:
     """Decide which turn each answer belongs to: LiveKit's spans have no link between the two."""
     memory.turns += [
-        Said(span.id, (_text(span, "lk.pii.user_transcript") or "").strip(), span.ended)
+        Said(span.id, _hash(_text(span, "lk.pii.user_transcript") or ""), span.ended)
         for span in spans
         if span.name == USER_TURN
     ]
@@ -185,7 +186,7 @@ def _pair(memory: Memory, job: str, spans: Sequence[Span]) -> None:
 def _turn_answered(memory: Memory, job: str, span: Span) -> str:
     asked = _text(span, "lk.pii.user_input")
     before = [said for said in memory.turns if said.ended <= span.ended]
-    same = [said for said in before if asked is not None and said.text == asked.strip()]
+    same = [said for said in before if asked is not None and said.words == _hash(asked)]
     if not same and asked is None and (span.attributes.get("lk.e2e_latency") is not None):
         # Redacted: the words are not there, but only an answer to somebody has this latency.
         same = [said for said in before if said.ended >= span.started - EARLY] or before[-1:]
@@ -343,6 +344,10 @@ def _final_at(span: Span) -> float:
         and isinstance(one.get("received_at"), float)
     ]
     return times[-1] if times and span.started <= times[-1] <= span.ended else span.ended
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.strip().encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _forget(memory: Memory) -> None:
