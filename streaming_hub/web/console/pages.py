@@ -146,7 +146,4 @@ def _file(folder: Path, name: str) -> Response:
 @lru_cache(maxsize=200)
 def sent(path: Path, _changed: int = 0) -> bytes:
     """Return a file as browsers get it."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix in (".js", ".css"):
-        text = compact(text, is_style=path.suffix == ".css")
-    return text.encode()
+    return compact(path.read_text(encoding="utf-8"), path.suffix).encode()

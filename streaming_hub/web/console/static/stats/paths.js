@@ -15,14 +15,14 @@ const px = (value) => String(Math.round(value * 10) / 10);
  * @param {(index: number) => number} how.x Where a bar's place begins, px; `x(index + 1)` is where it ends.
  * @param {(value: number) => number} how.y
  * @param {number} how.base Where the line is, px.
- * @param {number} how.gap px between bars, where there is room.
+ * @param {number} how.gap px between bars; 1 where there is less room.
  */
 export function barsPath(values, { x, y, base, gap }) {
   let path = '';
   for (const [index, value] of values.entries()) {
     if (!value) continue;
     const place = x(index + 1) - x(index);
-    const room = place > 3 * gap ? gap : 0;
+    const room = place > 3 * gap ? gap : place > gap ? 1 : 0;
     const [left, right] = [x(index) + room / 2, x(index + 1) - room / 2];
     // A value that is not 0 is seen.
     const top = Math.min(y(value), base - 1);
