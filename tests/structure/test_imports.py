@@ -22,11 +22,12 @@ CLIENT = modules("packages/python/src")
 FLOORS = (
     ("streaming_hub", "errors", "logs", "portability", "resources", "signals", "wording"),
     ("settings", "events", "demo"),
+    ("cluster",),
     ("access",),
     ("history",),
     ("livekit", "archive", "stream"),
     ("agents", "outlets", "rooms"),
-    ("intake", "metrics"),
+    ("intake", "metrics", "nodes"),
     ("services",),
     ("server",),
     ("web",),
@@ -239,6 +240,13 @@ def test_only_the_sqlite_history_knows_sqlite() -> None:
     assert users(HUB, "sqlite3") == {"streaming_hub.history.sqlite", "streaming_hub.history.wal"}
 
 
+def test_redis_is_loaded_only_where_it_is_used() -> None:
+    assert users(HUB, "redis", typing=False) == {
+        "streaming_hub.cluster.server",
+        "streaming_hub.history.redis.store",
+    }
+
+
 def test_only_the_archives_process_knows_sql() -> None:
     found = users(HUB, "sqlalchemy", "alembic", typing=False)
     assert {name for name in found if not belongs(name, "streaming_hub.archive")} == set()
@@ -304,6 +312,7 @@ print(json.dumps(sorted(sys.modules)))
             "agent",
             "sqlalchemy",
             "alembic",
+            "redis",
         )
     ]
     assert heavy == []

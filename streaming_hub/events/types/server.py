@@ -14,7 +14,10 @@ from streaming_hub.events.views import OPERATOR, VIEWER
 ProcessState = Literal["starting", "ready", "running", "draining", "stopped", "failed"]
 WhyReset = Annotated[
     ResetReason,
-    Meta(description="`expired`: not stored any more; `foreign`: of another history; `future`; `malformed`."),
+    Meta(
+        description="`expired`: not stored any more; `foreign`: of another history; `future`; `malformed`; "
+        "`history_lost`: Redis came back with less."
+    ),
 ]
 RoomStates = Annotated[list[SnapshotRoom], Meta(description="As `GET /api/rooms/NAME` tells it.")]
 

@@ -52,6 +52,7 @@ def _example(**changes: Any) -> dict[str, Any]:
         "sessions": 1,
         "last_error": None,
         "trouble": None,
+        "node": "hub-1-9f3c1a",
     }
     return running | changes
 
@@ -92,7 +93,7 @@ def start() -> Response:
     if parts.agent_lacks is not None:
         raise Unavailable(parts.agent_lacks)
     try:
-        started = parts.supervisor.start(chosen, asked.room, asked.wait)
+        started = parts.agent.start(chosen, asked.room, asked.wait)
     except SupervisorClosedError as error:
         raise Unavailable(f"{error}.") from error
     found = started.status
@@ -128,11 +129,11 @@ def start() -> Response:
 def stop() -> Response:
     """Let the agent say its last words, then end it."""
     grant = callers.grant()
-    supervisor = services().supervisor
-    running = supervisor.status()
+    agent = services().agent
+    running = agent.status()
     require_room(grant, running.room)
     callers.note("stop", mode=running.mode, room=running.room, pid=running.pid)
-    return answers.json(_describe(supervisor.stop(), None))
+    return answers.json(_describe(agent.stop(), None))
 
 
 @endpoint(
@@ -154,7 +155,7 @@ def status() -> Response:
     """Tell the agent's state, and in which mode it would start."""
     grant = callers.grant()
     parts = services()
-    found = parts.supervisor.status()
+    found = parts.agent.status()
     body = _describe(found, None)
     # Its log may tell of other rooms.
     body["log"] = found.log if grant.allows_room(found.room) else []
@@ -184,6 +185,7 @@ def _describe(found: AgentStatus, why: str | None) -> AgentAnswer:
         "sessions": found.sessions,
         "last_error": found.last_error,
         "trouble": found.trouble,
+        "node": found.node or (services().node if found.pid is not None else None),
     }
     if why is not None:
         body["why"] = why
