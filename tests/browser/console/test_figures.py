@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.page
 
 HOUR = 3600
+NONE = "\N{EN DASH}"
 FIRST = int(START // HOUR * HOUR)
 """10:00 UTC."""
 RANGE = "from=2026-11-23T10:00:00Z&to=2026-11-23T13:00:00Z"
@@ -77,11 +78,11 @@ def test_every_figure_is_a_chart_and_a_table(page: Page, hub: HubProcess) -> Non
         expect(table(page, name).get_by_role("row")).to_have_count(4)
         expect(points(page, name)).to_have_count(3)
     expect_values(page, "Minutes", "0.3", "0", "0.2")
-    expect_values(page, "Heard latency", "2", "–", "1")
+    expect_values(page, "Heard latency", "2", NONE, "1")
     expect(table(page, "Heard latency").get_by_role("row").nth(1)).to_contain_text("2.50 s")
     expect_values(page, "Tool failures", "1", "0", "1")
     expect_values(page, "Errors", "1", "0", "1")
-    expect_values(page, "Stages of latency", "–", "–", "–")
+    expect_values(page, "Stages of latency", NONE, NONE, NONE)
     bars = page.get_by_role("img", name="Sessions", exact=True).locator(".bars")
     assert (bars.get_attribute("d") or "").count("M") == 2
     expect(page.locator("#totals")).to_contain_text("3")
