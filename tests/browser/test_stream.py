@@ -173,11 +173,11 @@ def test_agent_that_fails_says_that_it_comes_back_and_then_how_often_it_did(page
     with page.expect_response("**/api/agent/status"):
         live.event("e-1", "agent_process", state="failed", reason="ended by SIGKILL", restart_in=30.0)
     expect(agent.get_by_text("ended by SIGKILL. It is started again by itself.")).to_be_visible()
-    status |= {"state": "running", "pid": 7, "restarts": 1, "why": "It was asked for."}
+    status |= {"state": "running", "pid": 7, "restarts": 1, "why": "Requested."}
     with page.expect_response("**/api/agent/status"):
         live.event("e-2", "agent_process", state="running", pid=7)
     expect(agent.get_by_text("mode rehearsal · pid 7 · restarts 1")).to_be_visible()
-    expect(agent.get_by_text("In rehearsal mode: It was asked for.")).to_be_visible()
+    expect(agent.get_by_text("In rehearsal mode: Requested.")).to_be_visible()
     expect(agent.get_by_text("SIGKILL")).to_have_count(0)
 
 

@@ -342,9 +342,12 @@ def test_a_start_does_not_show_the_agent_of_another_room() -> None:
 @pytest.mark.parametrize(
     ("asked", "why"),
     [
-        ({"mode": "livekit"}, "It runs in rehearsal mode already: stop it to start it in livekit mode."),
-        ({"room": "b"}, "It rehearses in another room already: stop it to start it in b."),
-        ({"mode": "rehearsal", "room": "a"}, "It was asked for."),
+        (
+            {"mode": "livekit"},
+            "It is already running in rehearsal mode: stop it to start it in livekit mode.",
+        ),
+        ({"room": "b"}, "It is already rehearsing in another room: stop it to start it in b."),
+        ({"mode": "rehearsal", "room": "a"}, "Requested."),
         (
             {},
             "LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET and OPENAI_API_KEY (or OPENAI_BASE_URL) are not set.",
