@@ -1,6 +1,6 @@
 """The hub under gunicorn: `gunicorn -w 1 -k streaming_hub.gunicorn.Worker 'flask_server:create_app()'`.
 
-One worker only: subscribers, and what waits for them, live in one process.
+One worker only: subscribers and their queues are in one process.
 """
 
 from __future__ import annotations

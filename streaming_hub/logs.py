@@ -68,7 +68,7 @@ def configure(log_format: str) -> None:
 
 
 class Gate:
-    """Lets so many lines a second through to the server's log, and counts what it held back."""
+    """Lets a number of lines a second through to the server's log, and counts the rest."""
 
     def __init__(self, per_second: int, clock: Callable[[], float]) -> None:
         self._per_second = per_second

@@ -1,4 +1,4 @@
-"""What the views work with, put together once per application. The only place where the parts meet."""
+"""What a hub consists of, built once per application. The only module that composes the parts."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class Services:
         return agent_environ(self.settings, url=self.url, key=self.agent_key, spool=self.spool_folder)
 
     def start(self, offload: Callable[[Callable[[], Any]], Any]) -> None:
-        """Begin what goes on beside the requests.
+        """Start the background work.
 
         Args:
             offload: runs a function that may wait for the disk off the thread that serves requests, and waits for it.
@@ -140,7 +140,7 @@ class Services:
         """End in order, within 10 s: the agent with its last words, then the streams, then the history.
 
         Args:
-            say_goodbye: ends the open streams, spread over so many seconds.
+            say_goodbye: ends the open streams, spread over this many seconds.
         """
         if self._stopped.is_set():
             return
@@ -158,14 +158,14 @@ class Services:
         self.history.close()
 
     def publish_process_state(self, change: dict[str, Any]) -> None:
-        """Tell a change of the agent process on the stream, and the end of the sessions that went with it."""
+        """Publish a change of the agent process, and the end of the sessions that died with it."""
         in_rooms = self.supervisor.status().mode == "livekit"
         trouble = change["reason"] is not None
         ends = self.sessions.process_changed(change["state"], in_rooms=in_rooms, trouble=trouble)
         self.sessions.tell([posted.make({"type": "agent_process", **change}), *ends])
 
     def publish_missing_agent(self, room: str, message: str) -> None:
-        """Tell that a room did not get its agent back."""
+        """Publish that a room did not get its agent back."""
         fields = {
             "type": "error",
             "source": "dispatch",

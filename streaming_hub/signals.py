@@ -1,7 +1,7 @@
 """The signals that end the server, from its first moment to its last.
 
-Standard library only: `flask_server.py` calls `end_at_once` before it imports anything that takes time. As process 1 of
-a container the system's own reaction to a signal does not exist, so each is answered here.
+Standard library only: `flask_server.py` calls `end_at_once` before it imports anything that takes time. In a container,
+process 1 has no default reaction to signals, so each is handled here.
 """
 
 from __future__ import annotations

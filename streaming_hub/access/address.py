@@ -1,7 +1,7 @@
-"""Who the client is when proxies stand between: its address, and whether it is on this machine.
+"""The client behind proxies: its address, and whether it is on this machine.
 
-Pure. A proxy on the same host would make the whole world look like loopback, so any trace of a proxy that is
-not in STREAM_TRUSTED_PROXIES takes that away. A proxy that leaves no trace cannot be noticed:
+Pure. Behind a proxy on the same host every client would look like loopback, so a request with any trace of a proxy
+that is not in STREAM_TRUSTED_PROXIES does not count as local. A proxy that leaves no trace cannot be detected:
 docs/explanation/security.md says how to set one up.
 """
 
@@ -70,7 +70,7 @@ class TrustedProxies:
         self._networks = tuple(_network(entry) for entry in entries)
 
     def client(self, remote_addr: str | None, headers: Iterable[tuple[str, str]]) -> Client:
-        """Tell who the client is.
+        """Return the client.
 
         Args:
             remote_addr: the peer of the connection.

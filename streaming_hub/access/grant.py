@@ -1,4 +1,4 @@
-"""What a caller may do: a frozen value that holds no secret, and the check of its rooms."""
+"""What a caller may do: a frozen value without secrets, and the check of its rooms."""
 
 from __future__ import annotations
 

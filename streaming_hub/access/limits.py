@@ -1,8 +1,8 @@
-"""How often a credential or an address may do something, counted by `limits` in memory.
+"""Rate limits per credential or address, counted in memory by the library `limits`.
 
-What is counted depends on the grant, which is known only inside a view, so views ask here themselves. The library is
-asked only where a limit applies. On loopback none does, unless STREAM_RATE_LIMIT says so: then
-publishing costs nothing more.
+What is counted depends on the grant, which is known only inside a view, so views call this themselves. The library is
+called only if a limit applies. On loopback none does unless STREAM_RATE_LIMIT is set, so publishing there costs nothing
+more.
 """
 
 from __future__ import annotations

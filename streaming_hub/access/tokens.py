@@ -1,9 +1,9 @@
-"""Two kinds of JWT: those of the operator's own back end, and LiveKit's participant tokens.
+"""Two kinds of JWT: tokens of the operator's own back end, and LiveKit's participant tokens.
 
-Nothing but the header is read before a signature is right. Then the claims tell the kind, and the kind tells
-which secret must have signed: `scope` is a hub JWT (STREAM_JWT_SECRET), `video` is a LiveKit token
-(LIVEKIT_API_SECRET), both or neither is refused. So a LiveKit token never counts as a hub JWT, not even where
-both secrets are the same. Dates are checked by the caller's `now`, at each use.
+Only the header is read before the signature is verified. The claims give the kind, and the kind gives the secret
+that must have signed it: `scope` is a hub JWT (STREAM_JWT_SECRET), `video` is a LiveKit token
+(LIVEKIT_API_SECRET), both or neither is refused. So a LiveKit token never counts as a hub JWT, even if
+both secrets are the same. Dates are checked against the caller's `now`, at each use.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class TokenReader:
         if now >= verified.expires_at:
             raise Unauthorized("The token has expired: get a new one.")
         if now + START_LEEWAY < verified.starts_at:
-            raise Unauthorized("The token is not valid yet (`nbf`): check the clock of whoever made it.")
+            raise Unauthorized("The token is not valid yet (`nbf`): check the issuer's clock.")
         return verified.grant
 
     def _verify(self, token: str) -> Verified:
@@ -209,7 +209,7 @@ def _dated(
 
 
 def _name(kind: str, subject: str, token: str) -> str:
-    """Name the holder; without a usable `sub`, by a piece of the token's digest, which tells tokens apart."""
+    """Name the holder; without a usable `sub`, by part of the token's digest, which distinguishes tokens."""
     if subject.isprintable() and 0 < len(subject) <= 200:
         return f"{kind}:{subject}"
     return f"{kind}:#{hashlib.sha256(token.encode()).hexdigest()[:12]}"

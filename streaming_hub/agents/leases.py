@@ -1,15 +1,15 @@
-"""Which sessions live, and which have died without saying so. Pure: no I/O; time is an argument.
+"""Which sessions are live, and which died silently. Pure: no I/O; time is an argument.
 
-A session is known here when somebody answers for its life:
+A session is tracked here if something vouches for it:
 
     supervised   the agent process that the hub started posts it; it ends with that process
-    leased       its poster has promised to renew a lease; it ends when no renewal comes in time
+    leased       its poster has promised to renew a lease; it ends if no renewal arrives in time
 
-Others are never ended: their posters may be scripts that end nothing. A session that was ended here stays
-remembered, because a dead process's last events may still come in (from its spool) and would show it as
-living: they are followed by another end.
+Other sessions are never ended: their posters may be scripts that never end them. A session ended here is
+remembered, because a dead process's last events may still arrive (from its spool) and would show it as
+live: another end follows them.
 
-Sessions are told apart by room and id: whoever may publish in one room must not end or renew another room's session,
+Sessions are identified by room and id: a publisher of one room must not end or renew another room's session,
 whose id every viewer sees.
 """
 
@@ -33,7 +33,7 @@ MAX_LEASE: Final = 3600.0
 DEFAULT_LEASE: Final = 15.0
 """Seconds, where a session comes back whose lease is not known any more."""
 AFTERMATH: Final = 2.0
-"""Seconds after the last late event of a dead session until its end is told again."""
+"""Seconds after the last late event of a dead session until its end is published again."""
 MAX_LIVE: Final = 10_000
 MAX_REMEMBERED: Final = 1_000
 """So many sessions are known at most, so that inventing some costs the hub nothing; the oldest are forgotten."""
@@ -41,7 +41,7 @@ MAX_REMEMBERED: Final = 1_000
 WORKER_LOST: Final = "worker_lost"
 LEASE_EXPIRED: Final = "lease_expired"
 AGENT_STOPPED: Final = "agent_stopped"
-"""What the agent process itself says of the sessions that it ends because it is told to stop."""
+"""The agent process's own reason for sessions that it ends because it is asked to stop."""
 
 
 Key = tuple[str, str | None]
@@ -49,14 +49,14 @@ Key = tuple[str, str | None]
 
 
 class Session(msgspec.Struct):
-    """One session that somebody answers for.
+    """One tracked session.
 
     Attributes:
         room: its room, once an event or a renewal has named it.
         supervised: whether the agent process that the hub started posts it.
         lease: seconds that a renewal lasts; None without a lease.
         deadline: when it counts as dead unless it is renewed, on the caller's clock; None without a lease.
-        reason: what its end will be told with.
+        reason: the reason in its end.
     """
 
     session_id: str
@@ -68,7 +68,7 @@ class Session(msgspec.Struct):
 
     @property
     def key(self) -> Key:
-        """What tells it apart from others."""
+        """What identifies it."""
         return self.session_id, self.room
 
     def end(self) -> Event:
@@ -103,7 +103,7 @@ class Sessions:
             supervised: whether the agent process that the hub started sent it.
 
         Returns:
-            The session, where this was the end that it told itself.
+            The session, if this was an end that it published itself.
         """
         if event.session_id is None:
             return None
@@ -119,7 +119,7 @@ class Sessions:
         """Begin or renew a lease.
 
         Returns:
-            Whether the session counts as living now: not when it has told its end.
+            Whether the session counts as live now: not after it has published its end.
         """
         key = self._key(name, room)
         known = self._live.get(key) or self._dead.get(key)
@@ -149,7 +149,7 @@ class Sessions:
         return self._end(lambda session: session.deadline is not None and session.deadline <= now)
 
     def forget(self, *, room: str | None = None, session_id: str | None = None) -> None:
-        """Forget what was erased, or its end would tell its name again."""
+        """Forget what was erased, or its end would reveal its name again."""
         for table in (self._live, self._dead):
             gone = [key for key in table if key[0] == session_id or (room is not None and key[1] == room)]
             for key in gone:
@@ -164,7 +164,7 @@ class Sessions:
             now: seconds that only rise.
 
         Returns:
-            The sessions that died with that run, whose end has not been told.
+            The sessions that died with that run, whose end has not been published.
         """
         for fields in stored:
             name = fields.get("session_id")

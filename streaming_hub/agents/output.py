@@ -1,6 +1,6 @@
-"""The child's output as lines that may be kept and shown: split, freed of secrets, bounded. Pure: no I/O.
+"""The child's output as lines that may be stored and shown: split, without secrets, bounded. Pure: no I/O.
 
-The child's bytes are foreign: lines may never end, carry terminal escapes, or repeat a key it was given.
+The child's bytes are not trusted: lines may never end, contain terminal escapes, or repeat a key.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 _LEVELLED = re.compile(rf"({'|'.join(LEVELS)}):? +(\S.*)", re.DOTALL)
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]")
 _UNSHOWN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
-"""Control characters; and halves of surrogate pairs, which JSON can tell and UTF-8 cannot."""
+"""Control characters; and halves of surrogate pairs, which JSON can express and UTF-8 cannot."""
 
 
 class Splitter:

@@ -1,9 +1,9 @@
 """Ends the sessions that cannot end themselves. `leases` has the rules; here are the clock and the lock.
 
-What the hub has to say by itself is kept here while the history cannot write (a full disk), and told at a later look:
-nobody else would send it again.
+While the history cannot write (a full disk), the hub's own events wait here and are published later: no client would
+send them again.
 
-Reads the history once, at the start. Tells `Recall` which rooms have lost their agent.
+Reads the history once, at the start. Notifies `Recall` of rooms that have lost their agent.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class SessionWatch:
-    """Watches the sessions that somebody answers for.
+    """Watches the tracked sessions.
 
     Args:
         history: has the sessions of an earlier run.
@@ -101,7 +101,7 @@ class SessionWatch:
         return over
 
     def answered_for(self) -> list[tuple[str, str | None]]:
-        """Return the sessions, id and room, whose life somebody answers for."""
+        """Return the tracked sessions, as id and room."""
         with self._lock:
             return self._table.answered_for
 
@@ -149,7 +149,7 @@ class SessionWatch:
 
     def _keep(self, waiting: list[Event], why: str) -> None:
         if len(waiting) > len(self._untold):
-            log.error("%d events of the hub's own wait to be told: %s", len(waiting), why)
+            log.error("%d of the hub's own events wait to be stored: %s", len(waiting), why)
         if len(waiting) > MAX_UNTOLD:
             log.error("%d of them are lost", len(waiting) - MAX_UNTOLD)
         self._untold = waiting[-MAX_UNTOLD:]
@@ -167,7 +167,7 @@ class SessionWatch:
             ]
 
     def stop(self) -> None:
-        """End the looks, after a last try to tell what waits."""
+        """Stop, after a last try to publish what waits."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()

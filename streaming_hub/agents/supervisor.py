@@ -1,8 +1,8 @@
-"""The supervisor: one agent process at most, kept alive as the policy says, its state told in order.
+"""The supervisor: at most one agent process, restarted by the policy, its state changes reported in order.
 
 It works the same with plain threads and under gevent's monkey-patching (see `process`). Two locks:
-`_commands` lets one start, stop or restart happen at a time, so that there never are two processes; `_cond`
-guards the fields and is held for moments only. State changes go to `on_state` outside `_cond`, in order.
+`_commands` allows one start, stop or restart at a time, so that there are never two processes; `_cond`
+guards the fields and is held only briefly. State changes go to `on_state` outside `_cond`, in order.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ DEFAULT_POLICY = Policy()
 
 
 class SupervisorClosedError(RuntimeError):
-    """The server is shutting down: no agent is started any more."""
+    """The server is shutting down and starts no agent."""
 
 
 @dataclass
@@ -154,7 +154,7 @@ class Supervisor:
         with self._commands:
             with self._cond:
                 if self._closed:
-                    raise SupervisorClosedError("the server is shutting down: no agent is started any more")
+                    raise SupervisorClosedError("the server is shutting down and starts no agent")
                 already_running = self._state in ALIVE
             if not already_running:
                 self._begin(mode, room)

@@ -1,6 +1,6 @@
 """Ids and positions: `<epoch>-<seq>`. Pure.
 
-The epoch names one history; seq rises by one per event and is never used twice within an epoch.
+The epoch identifies one history; seq increases by one per event and is never reused within an epoch.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ TYPE_PATTERN: Final = rf"[A-Za-z][A-Za-z0-9_.:-]{{0,{MAX_TYPE - 1}}}"
 """What the name of a type looks like."""
 
 OWN_EVENT_IDS: Final = "report:"
-"""How the `event_id`s begin that the hub alone gives: of its own reports, each of which exists once."""
+"""Prefix of `event_id`s that only the hub assigns: of its own reports, each of which exists once."""
 
 _TYPE = re.compile(TYPE_PATTERN)
 _STRING_FIELDS: Final = frozenset({"room", "session_id", "participant", "role", "turn_id", "event_id"})

@@ -1,4 +1,4 @@
-"""A reader of the whole history that keeps its own place: the archive, and forwarders of events.
+"""A reader of the whole history with its own position: for the archive, and forwarders of events.
 
 It reads like any subscriber, a page at a time: from memory where memory reaches back far enough, else from the disk,
 off the loop. Nothing waits for it. If the history has dropped events in the meantime, it continues with the

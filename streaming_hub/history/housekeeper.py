@@ -1,4 +1,4 @@
-"""What has to be done now and then: forget old events in small steps, and let the store tidy up."""
+"""Periodic work: remove expired events in small steps, and let the store tidy up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A history in memory: quick, bounded, and gone with the process. No I/O; time is an argument."""
+"""A history in memory: fast, bounded, lost with the process. No I/O; time is an argument."""
 
 from __future__ import annotations
 

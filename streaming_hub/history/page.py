@@ -1,4 +1,4 @@
-"""What a history returns: pages of stored events, and the answer to an append. Plain data."""
+"""What a history returns: pages of stored events, and the result of an append. Plain data; no logic."""
 
 from __future__ import annotations
 

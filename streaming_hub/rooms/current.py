@@ -1,4 +1,4 @@
-"""The rooms' present state, brought up to date from the history on request; `state` has the reducer."""
+"""The rooms' current state, updated from the history on request; `state` has the reducer."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class RoomStates:
             if state is not None:
                 yield state
             if count % ROOMS_PER_TURN == 0:
-                # States may grow newer meanwhile; a reader that applies an event twice is where it was.
+                # States may become newer meanwhile; applying an event twice changes nothing.
                 time.sleep(NAP)
 
     def summaries(self, rooms: Rooms, interest: Interest) -> list[RoomSummary]:

@@ -23,11 +23,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 def snapshots(as_of: str, states: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield the events that hold all states, in order; one without rooms where there are none.
+    """Yield the events that contain all states, in order; one without rooms if there are none.
 
     Args:
         as_of: the position that the states stand at.
-        states: each as `GET /api/rooms/NAME` tells it.
+        states: each as `GET /api/rooms/NAME` returns it.
     """
     part, size = 1, 0
     rooms: list[msgspec.Raw] = []

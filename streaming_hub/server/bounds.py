@@ -1,7 +1,7 @@
 """Limits on what a request may cost, for gevent's handlers: `BoundedMixin`.
 
-A request is read whole before the application sees it, within a limit of time and size, so neither a slow sender nor
-a huge body ever holds application code. Overrides methods and attributes of pywsgi, private ones among them:
+A request is read in full before the application sees it, within limits on time and size, so neither a slow sender nor
+a huge body ever blocks application code. Overrides methods and attributes of pywsgi, private ones among them:
 tests/streaming_hub/server/test_gevent.py has the list.
 """
 
@@ -48,7 +48,7 @@ LINGER_SECONDS: Final = 2.0
 """How much of an unread body is thrown away before the connection is closed, so that the answer is not lost."""
 _ABSOLUTE = re.compile(r"https?://([^/?]+)", re.IGNORECASE)
 _unreadable = Gate(1, time.monotonic)
-"""Lets one line a second into the log: whoever sends nonsense must not fill it."""
+"""Allows one line a second in the log, so that bad requests cannot fill it."""
 
 
 def give_way(since: float) -> float:
@@ -174,7 +174,7 @@ class BoundedMixin:
         return environ
 
     def finalize_headers(self) -> None:
-        """Tell the client when the connection ends with this answer."""
+        """Tell the client if the connection ends with this response."""
         super().finalize_headers()  # type: ignore[misc] # pywsgi's
         if self.command == "HEAD":
             # The header stays, as for GET; pywsgi would send the last chunk of a body, too.
@@ -241,7 +241,7 @@ class BoundedMixin:
     def _handle_client_error(self, ex: Exception) -> tuple[str, bytes]:
         passes, held = _unreadable.admit()
         if passes:
-            # What was sent is not told: a key or a ticket may stand in it.
+            # The request is not logged: it may contain a key or a ticket.
             others = f", after {held} others" if held else ""
             log.info(
                 "a request from %s could not be read (%s)%s", self.client_address, type(ex).__name__, others

@@ -1,8 +1,8 @@
 """Streams straight from the listening socket to the writer.
 
-When ten thousand pages come back at once, gevent's server makes for each a socket with watchers, a buffered reader, a
-handler and timers, which cost several times what the stream does. Here a new connection's request is looked at where
-the kernel keeps it. One that asks for a stream, is whole, and has nothing behind it, is answered without all that;
+When ten thousand pages reconnect at once, gevent's server creates for each a socket with watchers, a buffered reader,
+a handler and timers, which cost several times as much as the stream. Here a new connection's request is peeked at in
+the kernel's buffer. A complete request for a stream with nothing behind it is served without all that;
 any other stays untouched in its socket, for gevent's server.
 """
 
@@ -90,7 +90,7 @@ class DirectMixin:
                 serve(self.application, *self._accepted.popleft())
 
     def _stream_environ(self, address: tuple[Any, ...], query: str, headers: Headers) -> dict[str, Any]:
-        """Return what the application is told of a request (PEP 3333)."""
+        """Return a request's WSGI environ (PEP 3333)."""
         return {
             **self.environ,
             "REQUEST_METHOD": "GET",

@@ -1,4 +1,4 @@
-"""What the server tells the application in a request's WSGI environ, besides what PEP 3333 names."""
+"""Keys that the server adds to a request's WSGI environ, besides those of PEP 3333."""
 
 from __future__ import annotations
 

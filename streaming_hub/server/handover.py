@@ -1,8 +1,8 @@
 """How a stream leaves gevent's server: `HandoverMixin`.
 
-The socket of a stream leaves the server once the application has answered: the handler gives the head to the writer,
-lets go of the descriptor, and ends. Its greenlet, environ and buffers are freed. Most streams never get that far:
-`direct` serves them before a handler is made.
+A stream's socket leaves the server once the application has responded: the handler passes the head to the writer,
+releases the descriptor, and ends. Its greenlet, environ and buffers are freed. Most streams never get that far:
+`direct` serves them before a handler is created.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A request's header fields (RFC 9112, section 5), read strictly and cheaply; and a response's, written.
 
-gevent's server parses them with Python's e-mail parser, which takes longer than everything that the hub does with an
-event, and forgives what proxies read differently: that is why this is written by hand. A test holds it against h11,
-which costs three times as much. Pure but for the `readline` that it is given.
+gevent's server parses them with Python's e-mail parser, which takes longer than everything else the hub does with an
+event, and accepts what proxies read differently: that is why this is written by hand. A test compares it with h11,
+which takes three times as long. Pure, except for the `readline` that it is given.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Headers:
     """Header fields in the shape that gevent's handler works with.
 
     Args:
-        readline: reads one line of at most so many bytes.
+        readline: reads one line of at most this many bytes.
 
     Raises:
         ValueError: a line is not a field, a field that may stand once stands twice, or there is too much.
@@ -90,7 +90,7 @@ class Headers:
     getheader = get
 
     def has_any(self, names: Iterable[str]) -> bool:
-        """Tell whether one of these is there; names in lower case."""
+        """Return whether one of these is present; names in lower case."""
         return not self._values.keys().isdisjoint(names)
 
     def __delitem__(self, name: str) -> None:

@@ -1,6 +1,6 @@
-"""Which program listens on a port: from Linux's /proc, or by `lsof` where there is none (macOS).
+"""Which program listens on a port: from Linux's /proc, or by `lsof` (macOS).
 
-For messages only: whatever cannot be found out is "another program".
+For messages only: if it cannot be found out, it is "another program".
 """
 
 from __future__ import annotations

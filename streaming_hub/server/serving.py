@@ -1,4 +1,4 @@
-"""What serving with gevent begins with, by `flask_server.py` and under gunicorn alike."""
+"""Start-up shared by flask_server.py and the gunicorn worker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_DESCRIPTORS: Final = 1_048_576
 
 
 def begin(parts: Services, url: str | None) -> Writer:
-    """Start the writer and all that goes on beside the requests.
+    """Start the writer and all background work.
 
     Args:
         parts: the hub's services.

@@ -1,4 +1,4 @@
-"""Erasing a room or a session for good: from the history, then from everything that still waits for a client."""
+"""Erasing a room or a session permanently: from the history, then from everything that still waits for a client."""
 
 from __future__ import annotations
 

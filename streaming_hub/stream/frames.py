@@ -1,4 +1,4 @@
-"""The control frames that a stream's transport makes by itself. Pure."""
+"""The control frames that a stream's transport creates. Pure."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
     publish -> history.append -> (the answer) -> sweep: choose subscribers, join once, enqueue
 
-A sweep takes what is pending and offers it to everyone who may see it, a slice of subscribers at a time, so that
-its driver (streaming_hub.stream) can run other work in between. Knows no sockets; the clock is an argument.
+A sweep takes what is pending and offers it to every subscriber that may see it, a slice at a time, so that its driver
+(`writer`) can run other work in between. Knows no sockets; the clock is an argument.
 """
 
 from __future__ import annotations

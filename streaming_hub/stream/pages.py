@@ -1,4 +1,4 @@
-"""Pages of history on their way to readers who catch up, and those kept for the next reader. No I/O, no clock."""
+"""Pages of history for readers that catch up, cached for the next reader. No I/O, no clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a piece of long work is followed by a pause, in which others get their turn."""
+"""Pause between slices of long work so other greenlets can run."""
 
 from typing import Final
 

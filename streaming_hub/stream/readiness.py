@@ -1,7 +1,7 @@
 """Which sockets are ready: by epoll, or by gevent's own watchers where the system has no epoll.
 
-Both report levels, not edges: a socket that is ready and was not served is reported again. Both are written by hand
-because gevent offers no set of sockets that is asked as a whole, and one watcher per socket costs more than one epoll.
+Both are level-triggered: a socket that is ready but was not served is reported again. Both are written by hand
+because gevent cannot poll a set of sockets at once, and one watcher per socket costs more than one epoll.
 Runs on the loop's thread only.
 """
 

@@ -1,4 +1,4 @@
-"""Connected sockets outside gevent: bare, non-blocking, and quick to notice a dead peer."""
+"""Connected sockets outside gevent: plain, non-blocking, and quick to detect a dead peer."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""One reader of the stream: what it wants, how far it is, and the bounded queue of what waits for it.
+"""One reader of the stream: its filter, its position, and its bounded queue.
 
 A subscriber is in one of two states:
 
-    behind   reads the history from its position       (starts here; comes back here when its queue is full)
+    behind   reads the history from its position       (starts here; returns here when its queue is full)
     live     reads its queue, which the hub fills      (enters here at the head, without gap or duplicate)
 
 Knows no sockets and no clock.

@@ -1,8 +1,8 @@
-"""Taking back what a socket has not been given yet, when events are erased. Pure.
+"""Taking back bytes that a socket has not accepted yet, when events are erased. Pure.
 
-A slow client may have taken part of a write. What is left of it is cut after the frame that is under way; the rest is
-read anew from the history, where the erased events are no more. Within a chunk (HTTP/1.1) its announced size has to be
-kept: the cut part is replaced by a comment, which every reader of Server-Sent Events passes over.
+A slow client may have received part of a write. The rest is cut after the frame in progress and read again from the
+history, which no longer has the erased events. A chunk (HTTP/1.1) must keep its announced size: the cut part is
+replaced by a comment, which every reader of Server-Sent Events ignores.
 """
 
 from __future__ import annotations

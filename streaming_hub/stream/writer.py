@@ -1,8 +1,8 @@
 """One writer for all sockets, on gevent's loop.
 
-The hub enqueues; the writer alone sends. It joins all that waits for a client into one `send`, keeps what the socket
-did not take, and continues when there is room (`readiness`). Fan-out runs in slices: after `TURN` seconds it lets the
-loop serve requests before it continues. Runs on the loop's thread only.
+The hub enqueues; only the writer sends. It joins everything that waits for a client into one `send`, keeps what the
+socket did not accept, and continues when the socket is writable (`readiness`). Fan-out runs in slices: after `TURN`
+seconds it lets the loop serve requests before it continues. Runs on the loop's thread only.
 """
 
 from __future__ import annotations

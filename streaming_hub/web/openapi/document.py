@@ -1,4 +1,4 @@
-"""From the described endpoints to an OpenAPI 3.1 document: plain dicts in the order in which they are read."""
+"""From the described endpoints to an OpenAPI 3.1 document: plain dicts in reading order."""
 
 from __future__ import annotations
 
