@@ -78,7 +78,7 @@ class Gate:
         self._held = 0
 
     def admit(self) -> tuple[bool, int]:
-        """Whether the next line may pass, and how many were held back before it since the last report."""
+        """Return whether the next line may pass, and how many were suppressed since the last report."""
         now = self._clock()
         held = 0
         if now - self._since >= 1.0:

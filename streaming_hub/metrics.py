@@ -47,15 +47,15 @@ class Sources(Protocol):
 
     @property
     def writer(self) -> Any:
-        """Return who sends to the streams' sockets and has `stats`, or None."""
+        """Return the writer of the streams' sockets, which has `stats`, or None."""
 
     @property
     def archive(self) -> Any:
-        """Return the archive, or None where it is off."""
+        """Return the archive, or None if it is off."""
 
     @property
     def supervisor(self) -> Any:
-        """Return who runs the agent process and has a `status`."""
+        """Return the supervisor, which has a `status`."""
 
 
 class HubCollector(Collector):

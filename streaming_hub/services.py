@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 Read = TypeVar("Read")
 
 DRAIN_BUDGET: Final = 8.5
-"""Seconds for the agent's end and the streams' goodbyes together; what follows takes less than 1.5 s."""
+"""Seconds to stop the agent and say goodbye to the streams; the rest takes less than 1.5 s."""
 LOOK_UPS: Final = 2
-"""Replays whose beginning is looked for at the same time: a long one's takes a tenth of a second of a processor, and
-hundreds together kept whoever else reads from the disk waiting for ten."""
+"""Replays whose beginning is looked up at the same time: a long one takes a tenth of a second of CPU, and hundreds
+together delayed all other reads from the disk by ten seconds."""
 AGENT_BUDGET: Final = 4.0
 """Seconds that the agent has for its last words when the server stops; then it is killed."""
 REFUSALS_TOLD_PER_SECOND: Final = 20
@@ -133,11 +133,11 @@ class Services:
             self.archive.start(self.read)
 
     def read(self, function: Callable[[], Read]) -> Read:
-        """Read from the history, off the serving thread where that may wait for a disk."""
+        """Read from the history, off the serving thread if that may wait for a disk."""
         return cast("Read", self.offload(function)) if self.history.on_disk else function()
 
     def stop(self, say_goodbye: Callable[[float], None] = lambda _seconds: None) -> None:
-        """End in order, within 10 s: the agent with its last words, then the streams, then the history.
+        """Stop in order, within 10 s: the agent after its last words, then the streams, then the history.
 
         Args:
             say_goodbye: ends the open streams, spread over this many seconds.

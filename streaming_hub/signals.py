@@ -19,7 +19,7 @@ def _ending() -> tuple[signal.Signals, ...]:
 
 
 ENDING: Final = _ending()
-"""What ends the server with a drain; the last one where its terminal is closed."""
+"""Signals that end the server with a drain; the last one when its terminal is closed."""
 
 
 def end_at_once() -> None:
@@ -32,5 +32,5 @@ def die_of(number: int) -> None:
     """End this process as the signal would, without cleaning up."""
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)
-    # Only process 1 comes this far: the kernel keeps it from dying of its own signals.
+    # Only process 1 gets this far: the kernel protects it from its own signals.
     os._exit(128 + number)

@@ -33,7 +33,7 @@ _PROXY_HEADERS: Final = frozenset(
 )
 _PROXY_PREFIX: Final = "x-forwarded"
 TRACES: Final = (_PROXY_PREFIX, *_PROXY_HEADERS)
-"""How the names of headers that a proxy leaves begin; no others have to be looked at."""
+"""Prefixes of the headers that proxies add."""
 
 
 class Client(msgspec.Struct, frozen=True):
@@ -57,7 +57,7 @@ class Client(msgspec.Struct, frozen=True):
 
 
 class TrustedProxies:
-    """The proxies whose X-Forwarded-For is believed.
+    """The proxies whose X-Forwarded-For is trusted.
 
     Args:
         entries: addresses or networks, as in STREAM_TRUSTED_PROXIES.
@@ -88,7 +88,7 @@ class TrustedProxies:
         return self._walk(peer, hops)
 
     def _walk(self, peer: Address, hops: list[str]) -> Client:
-        """Go back from the nearest hop while each is trusted; what lies behind a stranger may be made up."""
+        """Go back from the nearest hop while each is trusted; anything behind an untrusted hop may be forged."""
         client = peer
         for hop in reversed(hops):
             if not self._trusts(client):

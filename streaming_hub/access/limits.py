@@ -64,7 +64,7 @@ class Limits:
         self._counts = FixedWindowRateLimiter(MemoryStorage())
 
     def check(self, action: Action, client: Client, grant: Grant | None = None) -> None:
-        """Count an action against its limit, by credential, or by address where there is none.
+        """Count an action against its limit, by credential, or by address without one.
 
         Raises:
             TooMany: the limit is reached; says when to come back.
@@ -86,7 +86,7 @@ class Limits:
             )
 
     def streams_of_one(self, client: Client) -> int | None:
-        """Return how many streams a client's address may hold open; None for any number."""
+        """Return how many streams a client's address may have open; None for any number."""
         if self._streams is None and not client.loopback:
             return STREAMS_PER_ADDRESS
         return self._streams

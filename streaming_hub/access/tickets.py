@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MAX_TICKET_SECONDS: Final = 600
 MAX_TICKET_CHARACTERS: Final = 4096
-"""It travels in a URL, and servers and proxies take about 8,000 characters of one."""
+"""It is part of a URL, and servers and proxies accept about 8,000 characters of one."""
 
 _ALGORITHM: Final = "HS256"
 _TYPE: Final = "stream-ticket+jwt"

@@ -32,7 +32,7 @@ MAX_TOKEN_CHARACTERS: Final = 8192
 MAX_DATE: Final = 1e11
 """Seconds since 1970; a date beyond it is one in milliseconds."""
 START_LEEWAY: Final = 60.0
-"""Seconds a token's `nbf` may lie ahead, because its issuer's clock may. LiveKit allows the same."""
+"""Seconds that a token's `nbf` may be in the future, since its issuer's clock may be ahead. LiveKit allows the same."""
 CACHED_TOKENS: Final = 1024
 
 _ALGORITHM: Final = "HS256"
@@ -67,7 +67,7 @@ class _LiveKitClaims(_Dated, kw_only=True):
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """A token whose signature and claims are right, before its dates are looked at."""
+    """A token whose signature and claims are valid, before its dates are checked."""
 
     grant: Grant
     expires_at: float
@@ -98,7 +98,7 @@ class TokenReader:
         self._livekit_api_key = livekit_api_key
         self._livekit_api_secret = livekit_api_secret
         self.configured = bool(jwt_secret or livekit_api_secret)
-        # Only right tokens are kept: a failure raises. So strangers cannot push out what is in use.
+        # Only valid tokens are cached: a failure raises. So strangers cannot evict tokens in use.
         self._cached = functools.lru_cache(maxsize=CACHED_TOKENS)(self._verify)
 
     def read(self, token: str, now: float) -> Grant:
@@ -151,7 +151,7 @@ class TokenReader:
 
 
 def signed_payload(token: str, secret: str | None) -> bytes | None:
-    """Return a token's payload, or None where this secret did not sign it.
+    """Return a token's payload, or None if this secret did not sign it.
 
     Raises:
         Unauthorized: not a JWT, or not HS256.
@@ -186,7 +186,7 @@ def decode_claims(payload: bytes, kind: type[Claims]) -> Claims:
 
 
 def _hub_token(claims: _HubClaims, token: str) -> Verified:
-    # Words that are not the hub's are left alone: one token may serve several services.
+    # Unknown words are ignored: one token may serve several services.
     scopes = frozenset(claims.scope.split()) & ALL_SCOPES
     if claims.view not in (VIEWER, OPERATOR):
         raise Unauthorized("The token's `view` has to be viewer or operator.")

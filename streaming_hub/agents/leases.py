@@ -31,7 +31,7 @@ MIN_LEASE: Final = 1.0
 MAX_LEASE: Final = 3600.0
 """Seconds a lease may last."""
 DEFAULT_LEASE: Final = 15.0
-"""Seconds, where a session comes back whose lease is not known any more."""
+"""Seconds, for a session that returns after its lease was forgotten."""
 AFTERMATH: Final = 2.0
 """Seconds after the last late event of a dead session until its end is published again."""
 MAX_LIVE: Final = 10_000
@@ -95,7 +95,7 @@ class Sessions:
         return any(session.deadline is not None for session in self._live.values())
 
     def take(self, event: Event, now: float, *, supervised: bool) -> Session | None:
-        """Take in a published event.
+        """Note a published event.
 
         Args:
             event: any; those without a session are passed over.
@@ -137,15 +137,15 @@ class Sessions:
 
     @property
     def answered_for(self) -> list[Key]:
-        """The living sessions, id and room: they hold a lease, or the hub's own agent runs them."""
+        """Return the live sessions, as id and room: they have a lease, or the hub's own agent runs them."""
         return list(self._live)
 
     def worker_lost(self) -> list[Session]:
-        """End all sessions of the agent process that is gone; return them."""
+        """End all sessions of the agent process that has died; return them."""
         return self._end(lambda session: session.supervised, WORKER_LOST)
 
     def expired(self, now: float) -> list[Session]:
-        """End all sessions whose lease is over; return them."""
+        """End all sessions whose lease has expired; return them."""
         return self._end(lambda session: session.deadline is not None and session.deadline <= now)
 
     def forget(self, *, room: str | None = None, session_id: str | None = None) -> None:
@@ -157,7 +157,7 @@ class Sessions:
                 self._rooms.pop(key[0], None)
 
     def rebuild(self, stored: Iterable[Mapping[str, Any]], now: float) -> list[Session]:
-        """Take in the stored `session_started` and `session_ended` of an earlier run of the hub.
+        """Apply the stored `session_started` and `session_ended` of an earlier run of the hub.
 
         Args:
             stored: the events' fields, oldest first.
@@ -207,7 +207,7 @@ class Sessions:
         if session is None:
             return None
         if session.reason == WORKER_LOST:
-            # Its process is gone: what comes now was left in a spool.
+            # Its process has died: later events come from a spool.
             session.supervised, session.lease = False, AFTERMATH
         else:
             session.lease = session.lease or DEFAULT_LEASE

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LINE_LIMIT = 2_000
-"""The longest line that is kept, in characters."""
+"""Longest stored line, in characters."""
 
 LINES_KEPT = 200
-"""How many of the last lines are kept."""
+"""How many of the last lines are stored."""
 
 BUFFER_LIMIT = 16_384
-"""The longest unfinished line that is held, in bytes; the rest of it is dropped."""
+"""Longest buffered unfinished line, in bytes; the rest of it is dropped."""
 
 SECRET_NAME = re.compile(r"(KEY|SECRET|TOKEN|PASSWORD)S?$", re.IGNORECASE)
 SHORTEST_SECRET = 4
@@ -73,7 +73,7 @@ class Cleaner:
         self._hidden = re.compile("|".join(map(re.escape, hidden))) if hidden else None
 
     def clean(self, line: bytes | str) -> str:
-        """The line as it may be kept, logged and shown; secrets are hidden before the line is cut."""
+        """Return the line as it may be stored, logged and shown; secrets are hidden before the line is cut."""
         text = line.decode("utf-8", "replace") if isinstance(line, bytes) else line
         text = _UNSHOWN.sub("\ufffd", _ESCAPES.sub("", text.rstrip("\r\n")))
         if self._hidden:

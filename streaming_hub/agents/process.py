@@ -141,7 +141,7 @@ class Child:
         self._listener.start()
 
     def terminate(self) -> None:
-        """Asks the child to drain (SIGTERM, to it alone: it ends its own children)."""
+        """Ask the child to drain (SIGTERM only to it: it ends its own children)."""
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
 

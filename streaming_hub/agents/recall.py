@@ -47,7 +47,7 @@ class Pace(msgspec.Struct, frozen=True):
 
 
 class Noted(msgspec.Struct):
-    """A room to look at.
+    """A room to check.
 
     Attributes:
         lost_at: when it lost its agent, seconds since 1970; None where it had none.
@@ -149,7 +149,7 @@ class Recall:
             self._none_since = self._passed_over = None
 
     def takes_none(self) -> None:
-        """Note that the agent takes no rooms for now: livekit-server passes it over without a word."""
+        """Note that the agent accepts no rooms for now: livekit-server silently skips it."""
         with self._lock:
             if self._none_since is None:
                 self._none_since = self._clock()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from streaming_hub.history import History
 
 LOOK: Final = 0.5
-"""Seconds between two looks at the leases."""
+"""Seconds between checks of the leases."""
 LIFE: Final = Interest(types=frozenset({"session_started", "session_ended"}))
 GONE: Final = frozenset({"failed", "stopped"})
 """States of the agent process in which none of its sessions lives."""
@@ -75,7 +75,7 @@ class SessionWatch:
         self._look_after_leases()
 
     def saw(self, published: Sequence[Event], *, supervised: bool) -> None:
-        """Take in events that were published.
+        """Note published events.
 
         Args:
             published: in their order.
@@ -106,7 +106,7 @@ class SessionWatch:
             return self._table.answered_for
 
     def process_changed(self, state: str, *, in_rooms: bool, trouble: bool = False) -> list[Event]:
-        """Take in a state of the agent process.
+        """Note a state of the agent process.
 
         Args:
             state: see streaming_hub.agents.states.
@@ -135,7 +135,7 @@ class SessionWatch:
         return [session.end() for session in lost]
 
     def tell(self, told: Sequence[Event]) -> None:
-        """Publish events of the hub's own, in order; those that cannot be stored now are tried again at each look."""
+        """Publish the hub's own events, in order; those that cannot be stored now are retried at each check."""
         with self._telling:
             waiting = [*self._untold, *told]
             if not waiting:

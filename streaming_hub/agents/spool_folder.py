@@ -21,7 +21,7 @@ log = logging.getLogger("hub")
 
 
 def private_folder(wanted: Path) -> Path:
-    """Return a folder that only this user can enter: the wanted one, or a fresh one beside it.
+    """Return a folder that only this user can enter: the requested one, or a new one beside it.
 
     Another user of the machine may have laid a folder or a link of that name there, to read what is written into it.
 

@@ -28,7 +28,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.DRAINING: frozenset({State.STOPPED, State.FAILED}),
     State.FAILED: frozenset({State.STARTING, State.STOPPED}),
 }
-"""What may follow. `ready` and `running` may follow themselves: what keeps new rooms from the agent comes and goes."""
+"""What may follow. `ready` and `running` may follow themselves, as the reason why new rooms get no agent changes."""
 
 ALIVE = frozenset({State.STARTING, State.READY, State.RUNNING, State.DRAINING})
 """The states in which a process exists."""

@@ -19,7 +19,7 @@ MAX_SHOWN: Final = 200
 
 
 class Range(msgspec.Struct, frozen=True):
-    """What a history holds: `oldest` is the first stored seq (head + 1 when nothing is stored)."""
+    """What a history has: `oldest` is the first stored seq (head + 1 if nothing is stored)."""
 
     epoch: str
     oldest: int

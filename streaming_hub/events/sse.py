@@ -26,7 +26,7 @@ def one_line(data: bytes) -> bytes:
     Args:
         data: JSON as UTF-8, without CR and LF.
     """
-    # A single byte is looked for in nanoseconds, three of them in half a microsecond: most events need only the former.
+    # A search for one byte takes nanoseconds, for three of them half a microsecond: most events need only the former.
     if data.isascii() or not (
         (0xA8 in data and b"\xe2\x80\xa8" in data)
         or (0xA9 in data and b"\xe2\x80\xa9" in data)

@@ -89,7 +89,7 @@ class Follower:
                 erasures = bounds.erasures
                 page = self._read(partial(self._history.since, after, EVERYTHING, self._limit))
                 if erasures != bounds.erasures or after < bounds.oldest - 1:
-                    # Something of it may be erased by now, or something before it gone: read again.
+                    # Some of it may have been erased by now, or expired before it: read again.
                     continue
             if page.upto <= after:
                 return None

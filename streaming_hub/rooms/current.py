@@ -44,7 +44,7 @@ class RoomStates:
         self._position = 0
 
     def current(self) -> tuple[Rooms, int]:
-        """Return the rooms and the position they stand at, which is the head.
+        """Return the rooms and their position, which is the head.
 
         Reads what came since the last call; lets other work in between pages.
         """
@@ -71,7 +71,7 @@ class RoomStates:
             yield from sorted(found, key=itemgetter("last_seq"), reverse=True)
 
     def describe(self, rooms: Rooms, name: str, interest: Interest) -> RoomForViewers | None:
-        """Return one room's state as a reader sees it; None where it sees nothing of it."""
+        """Return one room's state as a reader sees it; None if it sees nothing of it."""
         keys = interest.room_keys()
         if keys is not None and name not in keys:
             return None

@@ -93,7 +93,7 @@ class View:
         self._families[family].put(key, seq, value)
 
     def place(self, key: Hashable, seq: int) -> None:
-        """Remember where a transcript of this segment stands."""
+        """Remember the position of a transcript of this segment."""
         if self.order is None:
             self.order = deque(maxlen=self.limits.order)
         self.order.append((seq, key))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MOST_BYTES: Final = 240_000
 """Bytes of JSON that the rooms of one snapshot event have; with what is around them the line stays below 256,000."""
 MOST_TEXT: Final = 10_000
-"""Characters of a text that a shortened state has: the open turn's words, a state's name."""
+"""Characters that a shortened state has of one text: the open turn's words, a state's name."""
 
 _encode = msgspec.json.Encoder().encode
 

@@ -40,9 +40,9 @@ MAX_BODY: Final = MAX_BATCH_BYTES
 """Bytes of a body that are read; what is larger is answered 413 unread."""
 CHUNKED_PIECE: Final = 512
 LONGEST_RUN: Final = 0.003
-"""Seconds that one client may be served without a look at other sockets."""
+"""Seconds that one client may be served before other sockets run."""
 SHORTEST_WAIT: Final = 0.00005
-"""Seconds: a request that took longer to come was waited for."""
+"""Seconds: for a request that took longer to arrive, the loop waited and ran others."""
 LINGER_BYTES: Final = 4 * 1024 * 1024
 LINGER_SECONDS: Final = 2.0
 """How much of an unread body is thrown away before the connection is closed, so that the answer is not lost."""
@@ -70,7 +70,7 @@ def give_way(since: float) -> float:
 
 
 class BoundedMixin:
-    """Limits of time and size for a pywsgi handler: a request is read whole before the application is called."""
+    """Limits of time and size for a pywsgi handler: a request is read in full before the application is called."""
 
     client_address: Any
     close_connection: bool
@@ -107,12 +107,12 @@ class BoundedMixin:
             log.debug("a client that sent nonsense did not wait for its answer: %s", error)
 
     def handle_one_request(self) -> Any:
-        """Wait for a request, read it whole, answer it."""
+        """Wait for a request, read it in full, respond."""
         asked = time.monotonic()
         if not self._has_request():
             return None
         now = time.monotonic()
-        # Who had to be waited for has let the others in.
+        # If we waited for this request, other sockets have already run.
         self._run_began = now if now - asked > SHORTEST_WAIT else give_way(self._run_began)
         self._reading = gevent.Timeout.start_new(READ_TIMEOUT)
         try:
@@ -194,7 +194,7 @@ class BoundedMixin:
         self._sendall(response_head(self.status, self.response_headers) + data)
 
     def _sendall(self, data: bytes) -> None:
-        """Send an answer, within a limit of time where the client does not take it."""
+        """Send a response, within a time limit if the client does not read it."""
         try:
             sent = self.socket.send(data, 0, 0.0)
         except BlockingIOError:
@@ -250,7 +250,7 @@ class BoundedMixin:
 
 
 def problem_response(status: str, detail: str) -> bytes:
-    """Return a whole HTTP answer for a request that never reached the application."""
+    """Return a complete HTTP response for a request that never reached the application."""
     code, _, title = status.partition(" ")
     body = msgspec.json.encode({"type": "about:blank", "title": title, "status": int(code), "detail": detail})
     fields = (

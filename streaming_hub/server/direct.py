@@ -45,7 +45,7 @@ _UNUSUAL: Final = frozenset({"content-length", "transfer-encoding", "expect", "u
 
 
 class DirectMixin:
-    """What one of gevent's servers needs to serve streams this way."""
+    """What a gevent server needs to serve streams this way."""
 
     application: Any
     environ: dict[str, Any]
@@ -57,7 +57,7 @@ class DirectMixin:
         self._accepted: deque[tuple[dict[str, Any], BareSocket]] = deque()
 
     def do_read(self) -> Any:
-        """Accept connections, until one is for gevent's server; nothing where none is left or others wait."""
+        """Accept connections until one is for gevent's server; None if none is left or others wait."""
         listener = self.socket
         if listener.family not in (AF_INET, AF_INET6):
             return super().do_read()  # type: ignore[misc] # gevent's, next in line
@@ -116,7 +116,7 @@ def _take(sock: BareSocket) -> tuple[str, Headers] | None:
         if asked is not None:
             sock.recv(len(request))
     except OSError:
-        # Nothing has come yet, or its sender is gone: gevent's server finds out.
+        # Nothing has arrived yet, or the client has disconnected: gevent's server finds out.
         return None
     return asked
 
@@ -150,7 +150,7 @@ def serve(application: Any, environ: dict[str, Any], sock: BareSocket) -> None:
         else:
             _send_whole(sock, status, headers, body)
     except Exception:
-        # Flask answers the application's errors; what comes here is the server's own.
+        # Flask handles the application's errors; this one is the server's own.
         log.exception("a request for a stream failed, and its connection was closed")
         sock.close()
 
@@ -177,7 +177,7 @@ def _send_whole(sock: BareSocket, status: str, headers: list[tuple[str, str]], b
 
 @lru_cache(maxsize=16)
 def _head(status: str, headers: tuple[tuple[str, str], ...], now: int) -> bytes:
-    """Return a head with the fields that gevent's server adds; made once for all who come within a second."""
+    """Return a head with the fields that gevent's server adds; made once for all requests within a second."""
     fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
     ours = (b"Date", format_date_time(now)), (b"Connection", b"close")
     return response_head(status.encode("latin-1"), [*fields, *ours])

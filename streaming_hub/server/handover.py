@@ -33,7 +33,7 @@ class HandoverMixin:
     wsgi_input: Any
 
     def process_result(self) -> None:
-        """Hand a stream over; send any other answer as usual."""
+        """Hand a stream over; send any other response as usual."""
         writer: Writer | None = self.environ.get(WRITER_KEY)
         if writer is not None and isinstance(self.result, StreamBody):
             self._hand_over(writer, self.result)

@@ -22,7 +22,7 @@ MAX_HEAD: Final = 32 * 1024
 MAX_FIELDS: Final = 100
 
 # No control character but the tab (RFC 9110, 5.5): readers differ in which of them end a value or are cut off.
-# Spaces around the value are cut off later: a pattern that does it takes a tenth of a second for thousands of them.
+# Spaces around the value are stripped later: a pattern that does it takes a tenth of a second for thousands of them.
 _FIELD = re.compile(r"^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\x00-\x08\x0a-\x1f\x7f]*)\r?\n", re.MULTILINE)
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
 _ONCE: Final = frozenset({"host", "content-length", "content-type", "transfer-encoding", "authorization"})
@@ -101,7 +101,7 @@ class Headers:
         return self._fields
 
     def environ_items(self) -> Iterator[tuple[str, str]]:
-        """Yield what WSGI's environ takes (PEP 3333); a name with `_` could pass for one with `-` and is left out."""
+        """Yield the fields for WSGI's environ (PEP 3333); a name with `_` could pass for one with `-` and is omitted."""
         for name, value in self._values.items():
             if "_" not in name and name not in ("content-type", "content-length"):
                 yield field_key(name), value

@@ -26,7 +26,7 @@ _NO_SUCH_ADDRESS: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 def listen_at(host: str | None, port: int) -> list[socket.socket]:
-    """Return listening sockets that share a port; the one for 127.0.0.1 comes first.
+    """Return listening sockets that share a port; the one for 127.0.0.1 is first.
 
     Args:
         host: a name or address; None or `localhost` for 127.0.0.1 and, where the system has it, ::1.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Stream:
-    """An open socket, its subscriber, and the bytes that the socket has not taken yet."""
+    """An open socket, its subscriber, and the bytes that the socket has not accepted yet."""
 
     __slots__ = (
         "blocked",

@@ -3,4 +3,4 @@
 from typing import Final
 
 NAP: Final = 0.0005
-"""Seconds. Not 0: gevent comes back from that before any socket is looked at."""
+"""Seconds. Not 0: gevent would return before it polls any socket."""

@@ -35,7 +35,7 @@ def cut(data: bytes, sent: int, *, chunked: bool) -> Cut | None:
     payload = _payload(data) if chunked else range(len(data))
     if payload is None:
         return None
-    # Where the frame under way ends: the first end of a frame at or after what was sent.
+    # The end of the frame in progress: the first end of a frame at or after what was sent.
     end = (
         data.find(b"\n\n", max(payload.start, sent - 2), payload.stop) + 2
         if sent > payload.start
@@ -59,7 +59,7 @@ def cut(data: bytes, sent: int, *, chunked: bool) -> Cut | None:
 
 
 def _payload(data: bytes) -> range | None:
-    """Return where a chunk's payload lies, or None where data is not exactly one chunk."""
+    """Return where a chunk's payload is, or None if data is not exactly one chunk."""
     size, found, _ = data.partition(b"\r\n")
     if not found:
         return None

@@ -17,7 +17,7 @@ Opt: TypeAlias = Kind | UnsetType
 """A field that may be missing."""
 
 Text = Annotated[str, Meta(pattern=r"^[^\r\n\x00]*$")]
-"""A string that may stand in a name: no CR, LF, NUL."""
+"""A string without CR, LF and NUL, as names are."""
 
 MAX_TIMESTAMP: Final = 1e11
 """Below this a number is seconds since 1970; milliseconds are above."""
@@ -106,4 +106,4 @@ class Stored(Declared, kw_only=True):
 
 
 COMMON: tuple[str, ...] = Stored.__struct_fields__
-"""Fields that every stored event may have, beside its `type`."""
+"""Fields that every stored event may have, besides its `type`."""

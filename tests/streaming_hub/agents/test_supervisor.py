@@ -436,7 +436,7 @@ def test_a_callback_that_raises_stops_nothing(caplog):
         agent.supervisor._outbox._deliver = lambda change: 1 / 0
         assert agent.start("rehearsal", wait=15).status.state == "ready"
         assert agent.stop().state == "stopped"
-    assert "the agent's change to stopped could not be told" in caplog.text
+    assert "the agent's change to stopped could not be published" in caplog.text
 
 
 def test_no_descriptor_is_left_behind():
