@@ -101,7 +101,7 @@ class Headers:
         return self._fields
 
     def environ_items(self) -> Iterator[tuple[str, str]]:
-        """Yield the fields for WSGI's environ (PEP 3333); a name with `_` could pass for one with `-` and is omitted."""
+        """Yield fields for WSGI's environ (PEP 3333); a name with `_` could pass for one with `-` and is omitted."""
         for name, value in self._values.items():
             if "_" not in name and name not in ("content-type", "content-length"):
                 yield field_key(name), value

@@ -182,7 +182,7 @@ def test_an_events_section_is_right(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(types.TYPES))
-def test_every_field_of_an_event_is_told(kind: str) -> None:
+def test_every_field_of_an_event_is_reported(kind: str) -> None:
     text = documented_events()[kind]
     fields = {field["name"] for field in types.own_fields(types.TYPES[kind])}
     assert {name for name in fields if f"`{name}`" not in text and f'"{name}"' not in text} == set()

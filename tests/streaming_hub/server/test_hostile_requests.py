@@ -179,7 +179,7 @@ def test_what_is_too_large_or_malformed_is_refused_before_it_is_read(
     )
 
 
-def test_who_sends_nonsense_does_not_fill_the_log(
+def test_bad_requests_do_not_fill_the_log(
     port: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0

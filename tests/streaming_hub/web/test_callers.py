@@ -223,7 +223,7 @@ def test_with_every_scope_keyed_any_host_will_do() -> None:
         ("", 421),
     ],
 )
-def test_where_everybody_is_let_in_names_of_other_sites_are_not(host: str, status: int) -> None:
+def test_with_open_access_the_names_of_other_sites_are_refused(host: str, status: int) -> None:
     app = hub(allow_open=True, cors_origins=("https://hub.example.com",))
     assert ask(app, "GET", "/api/events", peer=FAR, headers={"Host": host}).status_code == status
 
@@ -478,7 +478,7 @@ def test_a_ticket_for_a_room_shows_that_room() -> None:
     assert [one["text"] for one in found] == ["words in b"]
 
 
-def test_an_expired_ticket_is_told_in_the_stream_and_a_wrong_one_is_refused() -> None:
+def test_an_expired_ticket_gets_a_goodbye_and_a_wrong_one_is_refused() -> None:
     app = hub(**KEYS)
     parts = services_of(app)
     made = ticket_of(app, bearer(SUBSCRIBE_KEY))["ticket"]

@@ -117,7 +117,7 @@ def test_without_times_it_is_the_last_day(server: ServerProcess) -> None:
     assert found[-1]["start"] <= time.time() < found[-1]["start"] + HOUR + 5
 
 
-def test_what_callers_are_told_about_themselves(server: ServerProcess) -> None:
+def test_callers_see_their_own_rights(server: ServerProcess) -> None:
     assert server.get("/api/me", **OPERATOR).json() == {
         "scopes": ["operate", "publish", "subscribe"],
         "view": "operator",
