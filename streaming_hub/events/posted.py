@@ -63,6 +63,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
         event_id: what makes a retry harmless, or None.
         operator_only: whether the event says `"audience": "operator"`.
         segment: the `segment_id` of an interim transcript, which a newer one replaces; None otherwise.
+        supervised: whether the agent process that the hub started posted it.
     """
 
     type: str
@@ -75,6 +76,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     event_id: str | None = None
     operator_only: bool = False
     segment: str | None = None
+    supervised: bool = False
 
 
 def parse_one(body: bytes, *, idempotency_key: str | None = None) -> Event:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from contextlib import nullcontext
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
@@ -32,6 +33,7 @@ from streaming_hub.stream.subscriber import Batch, Subscriber
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from streaming_hub.events.interest import Interest
     from streaming_hub.events.posted import Event
@@ -73,6 +75,8 @@ class Hub:
         delivery: from storing an event to the end of its sweep, when the last socket had it or was full.
         audience: all subscribers.
         lock: guards everything here where several threads publish or read.
+        resume: called for a subscriber that has to read on from the history though nothing was offered to it.
+        storing: held while the history writes; nothing where that waits for the network.
     """
 
     def __init__(self, history: History, *, queue_size: int, clock: Callable[[], float]) -> None:
@@ -84,6 +88,8 @@ class Hub:
         self.counters = Counters({})
         self.delivery = Latency()
         self.audience = Audience()
+        self.resume: Callable[[Subscriber], None] = lambda _subscriber: None
+        self.storing: AbstractContextManager[object] = nullcontext() if history.shared else self.lock
         self._queue_size = queue_size
         self._pending: deque[Entry] = deque()
         self._swept = history.bounds.head
@@ -99,6 +105,8 @@ class Hub:
         Raises:
             Unavailable: they could not be stored; nothing was sent.
         """
+        if self.history.shared:
+            return self._store(events)
         with self.lock:
             appended = self.history.append(events, self.clock())
             for entry in appended.new:
@@ -110,6 +118,49 @@ class Hub:
                 self.schedule()
         epoch = self.history.bounds.epoch
         return Receipt([f"{epoch}-{seq}" for seq in appended.seqs], appended.duplicates, notified)
+
+    def _store(self, events: Sequence[Event]) -> Receipt:
+        """Store events where several nodes do: what is stored comes back by `arrived`, in the order of all nodes."""
+        epoch = self.history.bounds.epoch
+        appended = self.history.append(events, self.clock())
+        with self.lock:
+            for entry in appended.new:
+                self.counters.count(entry.type)
+            self.counters.duplicates += appended.duplicates
+            notified = self.audience.count_readers(appended.new) if appended.new else 0
+        return Receipt([f"{epoch}-{seq}" for seq in appended.seqs], appended.duplicates, notified)
+
+    def hand_on(self, entries: Sequence[Entry]) -> None:
+        """Hand on what other nodes, or this one, have stored and the history has taken in; with `lock` held."""
+        if entries:
+            self._pending.extend(entries)
+            self.schedule()
+
+    def overtaken(self) -> None:
+        """Send everybody back to the history, which has dropped events unread; with `lock` held."""
+        self._pending.clear()
+        for subscriber in self.send_all_back():
+            self.resume(subscriber)
+        self._swept = self.history.bounds.head
+
+    def begin_epoch(self, lost_epoch: str, survived: int) -> None:
+        """Tell every stream that events are lost, and read on with what survived; with `lock` held.
+
+        Args:
+            lost_epoch: the one that was followed until now.
+            survived: up to this number its events are in the new epoch as well.
+        """
+        self._pending.clear()
+        # Leaves each where it is: after what it was sent, and before what waits for it.
+        self.send_all_back()
+        self._shared.forget()
+        self._erasures += 1
+        self._swept = self.history.bounds.head
+        for subscriber in self.subscribers():
+            reset = cursor.Reset("history_lost", cursor.show(lost_epoch, subscriber.position))
+            subscriber.intro.append(sse.control_frame(self.reset_fields(reset, subscriber.interest)))
+            subscriber.position = min(subscriber.position, survived)
+            self.resume(subscriber)
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Count a subscriber in; it starts behind, and becomes live when it has read up to the head."""
@@ -242,10 +293,12 @@ class Hub:
 
     def place(self, subscriber: Subscriber) -> str:
         """Return the subscriber's own position as an id: all that it may see up to there was handed to it."""
-        seq = subscriber.position
+        return cursor.show(self.history.bounds.epoch, self._place(subscriber))
+
+    def _place(self, subscriber: Subscriber) -> int:
         if subscriber.live and not subscriber.waiting:
-            seq = max(seq, self._swept)
-        return cursor.show(self.history.bounds.epoch, seq)
+            return max(subscriber.position, self._swept)
+        return subscriber.position
 
     def forget_erased(self) -> None:
         """Remove from all queues what the history no longer has: subscribers that might get it read again."""

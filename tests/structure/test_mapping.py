@@ -36,6 +36,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "needs LiveKit's chain of outputs",
     ),
     "agent.worker": ("tests/agent/test_service.py", "is started as the hub starts it"),
+    "streaming_hub.__main__": ("tests/test_flask_server.py", "the program as it is called"),
     "streaming_hub.command": ("tests/test_flask_server.py", "the program as it is called"),
     "streaming_hub.metrics": (
         "tests/streaming_hub/web/api/test_metrics.py",
@@ -81,6 +82,14 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "streaming_hub.archive.tables": (
         "tests/streaming_hub/archive/test_schema.py",
         "columns against the document",
+    ),
+    "streaming_hub.archive.uploads.taking": (
+        "tests/streaming_hub/web/api/test_uploads.py",
+        "asked over HTTP, of a real agent's uploads",
+    ),
+    "streaming_hub.web.api.telemetry": (
+        "tests/streaming_hub/web/api/test_uploads.py",
+        "shows what was uploaded",
     ),
     "streaming_hub.archive.views": ("tests/streaming_hub/archive/test_queries.py", "seen in answers"),
     "streaming_hub.archive.wire": (
@@ -141,6 +150,13 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "one session in every format",
     ),
     "streaming_hub.rooms.facts": ("tests/streaming_hub/rooms/test_state.py", "keeps what state reads"),
+    "streaming_hub.history.redis": (
+        "tests/streaming_hub/history/test_history.py",
+        "one contract for all stores; faults in tests/faults/test_redis_faults.py",
+    ),
+    "streaming_hub.agents.hub_agent": ("tests/streaming_hub/test_nodes.py", "needs two nodes"),
+    "streaming_hub.cluster.secret": ("tests/streaming_hub/test_nodes.py", "a ticket of one node at another"),
+    "streaming_hub.stream.shared": ("tests/streaming_hub/test_nodes.py", "needs two nodes"),
     "streaming_hub.history.page": (
         "tests/streaming_hub/history/test_history.py",
         "one contract for all stores",

@@ -14,7 +14,10 @@ from streaming_hub.events.views import OPERATOR, VIEWER
 ProcessState = Literal["starting", "ready", "running", "draining", "stopped", "failed"]
 WhyReset = Annotated[
     ResetReason,
-    Meta(description="`expired`: no longer stored; `foreign`: of another history; `future`; `malformed`."),
+    Meta(
+        description="`expired`: no longer stored; `foreign`: of another history; `future`; `malformed`; "
+        "`history_lost`: Redis returned with fewer events."
+    ),
 ]
 RoomStates = Annotated[list[SnapshotRoom], Meta(description="As returned by `GET /api/rooms/NAME`.")]
 

@@ -52,6 +52,7 @@ def _example(**changes: Any) -> dict[str, Any]:
         "sessions": 1,
         "last_error": None,
         "trouble": None,
+        "node": "hub-1-9f3c1a",
     }
     return running | changes
 
@@ -89,8 +90,10 @@ def start() -> Response:
     chosen, why = choose_mode(parts.settings) if asked.mode == "auto" else (asked.mode, "Requested.")
     if parts.draining:
         raise Unavailable("The server is stopping and starts no agent.")
+    if parts.agent_lacks is not None:
+        raise Unavailable(parts.agent_lacks)
     try:
-        started = parts.supervisor.start(chosen, asked.room, asked.wait)
+        started = parts.agent.start(chosen, asked.room, asked.wait)
     except SupervisorClosedError as error:
         raise Unavailable(f"{error}.") from error
     found = started.status
@@ -126,11 +129,11 @@ def start() -> Response:
 def stop() -> Response:
     """Stop the agent after its last words."""
     grant = callers.grant()
-    supervisor = services().supervisor
-    running = supervisor.status()
+    agent = services().agent
+    running = agent.status()
     require_room(grant, running.room)
     callers.note("stop", mode=running.mode, room=running.room, pid=running.pid)
-    return answers.json(_describe(supervisor.stop(), None))
+    return answers.json(_describe(agent.stop(), None))
 
 
 @endpoint(
@@ -152,12 +155,12 @@ def status() -> Response:
     """Return the agent's state, and the mode in which it would start."""
     grant = callers.grant()
     parts = services()
-    found = parts.supervisor.status()
+    found = parts.agent.status()
     body = _describe(found, None)
     # Its log may name other rooms.
     body["log"] = found.log if grant.allows_room(found.room) else []
     mode, why = choose_mode(parts.settings)
-    body["auto"] = {"mode": mode, "why": why}
+    body["auto"] = {"mode": mode, "why": parts.agent_lacks or why}
     return answers.json(body)
 
 
@@ -182,6 +185,7 @@ def _describe(found: AgentStatus, why: str | None) -> AgentAnswer:
         "sessions": found.sessions,
         "last_error": found.last_error,
         "trouble": found.trouble,
+        "node": found.node or (services().node if found.pid is not None else None),
     }
     if why is not None:
         body["why"] = why

@@ -52,6 +52,7 @@ def erase_room(name: str) -> Response:
     """Erase a room's events for good."""
     require_room(callers.grant(), name)
     parts = services()
+    parts.reach_head()
     with _archive_without(parts, room=name):
         return _erased(parts, erase(parts.hub, room=name), room=name)
 
@@ -74,6 +75,7 @@ def erase_session(session_id: str) -> Response:
     """Erase a session's events for good: in the room that is named, else in every room that the caller may erase."""
     grant = callers.grant()
     parts = services()
+    parts.reach_head()
     query.only(request.args, ("room",))
     # Events that arrive after its rooms are looked up are not erased.
     head = parts.history.bounds.head
@@ -165,7 +167,9 @@ def _erased(
     callers.note("erase", room=room, session_id=session_id, events=count)
     parts.rooms.forget()
     parts.sessions.forget(room=room, session_id=session_id)
-    # The store's log, too, is cleared before the response.
-    parts.offload(parts.history.checkpoint)
+    # The store's log and the other nodes, too, are cleared before the response.
+    parts.read(parts.history.checkpoint)
+    if parts.nodes is not None:
+        parts.nodes.wait_until_erased()
     body: Erased = {"status": "ok", "erased": count}
     return answers.json(body)

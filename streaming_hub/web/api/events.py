@@ -76,6 +76,7 @@ def events() -> Response:
     interest = callers.interest_of(grant, query.filters(args))
     limit = query.count(args, "limit", DEFAULT_LIMIT, MAX_LIMIT, least=1)
     limit = min(limit, query.count(args, "last", limit, MAX_LIMIT, least=1))
+    parts.reach_head()
     after, before, last = _position(parts, "after"), _position(parts, "before"), "last" in args
     if (after is not None) + (before is not None) + last > 1:
         raise BadRequest("after, before and last exclude each other: send one of them.")

@@ -15,7 +15,15 @@ blueprint = Blueprint("health", __name__)
 
 
 def _about() -> About:
-    example = {"status": "ok", "version": "0.1.0", "clients": 3, "archive": "ok", "uptime": 127.4}
+    example = {
+        "status": "ok",
+        "version": "0.1.0",
+        "clients": 3,
+        "archive": "ok",
+        "history": "ok",
+        "node": "hub-1-9f3c1a",
+        "uptime": 127.4,
+    }
     return About(
         group=SERVER,
         summary="Whether the server accepts requests",
@@ -35,6 +43,10 @@ def health() -> Response:
         "version": __version__,
         "clients": len(parts.hub),
         "archive": "off" if parts.archive is None else parts.archive.state,
+        "history": "ok" if parts.history.away is None else "away",
+        "node": parts.node,
         "uptime": round(parts.clock() - parts.started_at, 3),
     }
+    if parts.history.away is not None:
+        body["reason"] = parts.history.away
     return answers.json(body, 503 if parts.draining else 200)

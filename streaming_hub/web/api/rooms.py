@@ -43,6 +43,7 @@ def rooms() -> Response:
     """Return all rooms with stored events."""
     parts = services()
     interest = callers.interest_of(callers.grant(), EVERYTHING)
+    parts.reach_head()
     states, _ = parts.rooms.current()
     body: RoomList = {"rooms": parts.rooms.summaries(states, interest)}
     return answers.json(body)
@@ -76,6 +77,7 @@ def room(name: str) -> Response:
     """Return one room's current state."""
     parts = services()
     interest = callers.interest_of(callers.grant(), EVERYTHING)
+    parts.reach_head()
     states, _ = parts.rooms.current()
     state = parts.rooms.describe(states, name, interest)
     if state is None:

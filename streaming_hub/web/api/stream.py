@@ -35,6 +35,7 @@ from streaming_hub.web.headers import EVERYWHERE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from streaming_hub.access import Grant
     from streaming_hub.access.address import Client
     from streaming_hub.events.interest import Interest
     from streaming_hub.services import Services
@@ -138,8 +139,18 @@ def _answer(parts: Services, environ: callers.Environ) -> answers.Plain:
     refused = _refusal(parts, client)
     if refused is not None:
         return _refused(parts, environ, refused)
+    return _opened(parts, environ, asked, grant, client)
+
+
+def _opened(
+    parts: Services, environ: dict[str, Any], asked: query.StreamQuery, grant: Grant, client: Client
+) -> answers.Plain:
     interest = callers.interest_of(grant, asked.interest)
-    body = _open(parts, asked, environ.get("HTTP_LAST_EVENT_ID"), interest, grant.expires_at)
+    try:
+        body = _open(parts, asked, environ.get("HTTP_LAST_EVENT_ID"), interest, grant.expires_at)
+    except Unavailable as error:
+        # A replay or a snapshot that cannot be read now: a browser would give up at any other status.
+        return _refused(parts, environ, error, "history_away", random.randint(1000, 3000))
     full = _full(parts, client)
     if parts.draining or full is not None:
         return _late(parts, environ, full)
@@ -256,17 +267,30 @@ def _start(
 ) -> int:
     """Return the position to continue after; a cursor that cannot be honoured adds a `stream_reset` to the intro."""
     if asked:
-        found = cursor.resolve(asked, parts.history.bounds.range())
+        found = _resolved(parts, asked)
         if isinstance(found, int):
             return found
         intro.insert(0, parts.hub.reset_fields(found, interest))
-        return parts.history.bounds.oldest - 1
+        return parts.history.bounds.oldest - 1 if found.resume is None else found.resume
     if replay:
         with parts.replay_look_ups:
             before = parts.read(lambda: parts.history.position_before(head + 1, interest, replay))
         # Not below the window, which may have moved during the read.
         return head if before is None else max(before, parts.history.bounds.oldest - 1)
     return head
+
+
+def _resolved(parts: Services, asked: str) -> int | cursor.Reset:
+    """Hold a cursor against the history; it may come from a node that is a little further on than this one."""
+    found = cursor.resolve(asked, parts.history.bounds.range())
+    if isinstance(found, int) or found.reason not in ("future", "foreign") or not parts.history.shared:
+        return found
+    try:
+        parts.reach_head()
+    except Unavailable:
+        # As far as this node knows; what it knows goes out at once, the rest when the history is back.
+        return found
+    return cursor.resolve(asked, parts.history.bounds.range())
 
 
 def _in_page(environ: callers.Environ) -> bool:
@@ -296,8 +320,14 @@ def _late(parts: Services, environ: dict[str, Any], full: HubError | None) -> an
     return _refused(parts, environ, full)
 
 
-def _refused(parts: Services, environ: callers.Environ, error: HubError) -> answers.Plain:
+def _refused(
+    parts: Services,
+    environ: callers.Environ,
+    error: HubError,
+    reason: str = "too_many_clients",
+    retry_ms: int | None = None,
+) -> answers.Plain:
     if "text/event-stream" not in environ.get("HTTP_ACCEPT", ""):
         raise error
     callers.note_refusal_of(parts, environ, error, STREAM_PATH)
-    return _goodbye(environ, "too_many_clients", random.randint(10_000, 120_000))
+    return _goodbye(environ, reason, random.randint(10_000, 120_000) if retry_ms is None else retry_ms)
