@@ -20,8 +20,10 @@ import pytest
 
 from docs.tools import make_settings
 from flask_server import create_app
+from streaming_hub.access import JOIN
 from streaming_hub.events import posted, types
 from streaming_hub.settings import AGENT_TABLE, TABLE, Settings
+from streaming_hub.web.declared import DECLARED
 from tests.structure.sources import ROOT, modules
 
 if TYPE_CHECKING:
@@ -112,6 +114,25 @@ def test_every_endpoint_is_documented() -> None:
 
 def test_every_documented_endpoint_exists() -> None:
     assert documented_endpoints() - endpoints() == set()
+
+
+def test_the_scopes_in_the_table_of_endpoints_are_those_that_are_checked() -> None:
+    shown = dict(
+        re.findall(
+            r"^\| \[`((?:GET|POST|DELETE) [^`]+)`\]\S+ \| ([^|]*)\|",
+            read(DOCS / "reference" / "http.md"),
+            re.M,
+        )
+    )
+    named = {key: re.sub(r"<path:\w+>", "NAME", " ".join(key)) for key in DECLARED}
+    scopes = {one: DECLARED[key].scope for key, one in named.items()}
+    found = {one.replace("/sessions/ID", "/sessions/NAME"): words.strip() for one, words in shown.items()}
+    assert len(found) > 20
+    for one, words in found.items():
+        assert words.startswith(scopes[one] or "") or scopes[one] == JOIN, (
+            f"{one}: {words!r}, not {scopes[one]!r}"
+        )
+        assert bool(scopes[one]) == (words != "" and "signature" not in words), one
 
 
 # Events
