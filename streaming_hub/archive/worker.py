@@ -95,6 +95,8 @@ class Worker:
             "erase": self._erase,
             "reports": self._reports,
             "upload": self._upload,
+            "outbox": lambda _arguments: _plain(self._uploads.due(time.time())),
+            "published": self._uploads.published,
             "ping": lambda _arguments: self._database.check(),
         }
         self._reading: dict[str, Callable[[Any], Any]] = {
@@ -254,7 +256,8 @@ class Worker:
         search = msgspec.convert(arguments, queries.Search)
         with self._database.reading() as connection:
             found, place = queries.find(connection, search)
-        return [_json(found if search.operator else views.of_sessions(found)), _plain(place)]
+            total = queries.count(connection, search) if search.total else None
+        return [_json(found if search.operator else views.of_sessions(found)), _plain(place), total]
 
     def _session(self, arguments: Any) -> Any:
         with self._database.reading() as connection:
