@@ -261,6 +261,7 @@ def _archive(parts: Services) -> Archive | None:
         history=parts.history,
         lock=parts.hub.lock,
         publish=parts.intake.take_own,
+        publish_made=parts.intake.take,
         answered_for=parts.sessions.answered_for,
         clock=parts.clock,
         uploads=parts.uploads,

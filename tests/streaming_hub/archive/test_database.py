@@ -36,7 +36,7 @@ AS_BEFORE = (
     "ALTER TABLE turns DROP COLUMN operator_only",
     "DROP INDEX {by_job}",
     "ALTER TABLE sessions DROP COLUMN job_id",
-    *(f"DROP TABLE archive_{name}" for name in ("jobs", "spans", "lines")),
+    *(f"DROP TABLE archive_{name}" for name in ("jobs", "spans", "lines", "outbox", "rooms")),
 )
 """From the newest schema to the first one."""
 AS_BEFORE_IN_POSTGRESQL = (
