@@ -1,4 +1,4 @@
-"""The `flask_server.py` command: options, start-up and shutdown on signals. Serves with gevent."""
+"""The command `streaming-hub`, or `flask_server.py`: options, start-up, shutdown on signals. Serves with gevent."""
 
 from __future__ import annotations
 
@@ -46,23 +46,27 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hub")
 
+PROGRAM: Final = "streaming-hub"
 SAME_SIGNAL: Final = signals.SAME
 
 MOST_DEMO_CALLS: Final = 1000
 
 
-def run(create_app: Callable[[Settings], Flask], arguments: Sequence[str] | None) -> int:
+def run(
+    create_app: Callable[[Settings], Flask], arguments: Sequence[str] | None, program: str = PROGRAM
+) -> int:
     """Start the server and serve until a signal ends it.
 
     Args:
         create_app: builds the application from settings.
         arguments: the command line; `sys.argv` by default.
+        program: the command's name, for its help and its errors.
 
     Returns:
         0, or 2 when the server cannot start.
     """
     told = place()
-    options = _parser().parse_args(arguments)
+    options = _parser(program).parse_args(arguments)
     given = {name: value for name in ("host", "port") if (value := getattr(options, name)) is not None}
     try:
         with ExitStack() as until_end:
@@ -82,10 +86,10 @@ def run(create_app: Callable[[Settings], Flask], arguments: Sequence[str] | None
                 settings = msgspec.structs.replace(settings, node=f"{settings.node}-{child.number}")
             serve(create_app(settings), settings, child)
     except SettingsError as error:
-        return _fail(str(error))
+        return _fail(program, str(error))
     except StorageError as error:
         # A second server on the same folder runs into both problems; report both at once.
-        return _fail(" ".join(filter(None, (str(error), why_not(settings.host, settings.port)))))
+        return _fail(program, " ".join(filter(None, (str(error), why_not(settings.host, settings.port)))))
     return 0
 
 
@@ -94,7 +98,6 @@ def _demo_settings(count: int, folder: str) -> dict[str, Any]:
     return {
         "demo": count,
         "history": "memory://",
-        "history_max_events": 20_000,
         "archive": f"sqlite:///{folder}/archive.db",
     }
 
@@ -198,7 +201,7 @@ def _greet(parts: Services, url: str) -> None:
         f"\n  Live page   {url}/\n"
         f"  Console     {url}/console/\n"
         f"  Next        curl -X POST {url}/api/agent/start{key}\n"
-        f"  Agent       will run in {mode} mode: {why}\n"
+        f"  Agent       {parts.agent_lacks or f'will run in {mode} mode: {why}'}\n"
         f"  Keys        {_keys_needed(parts)}\n",
         flush=True,
     )
@@ -220,14 +223,14 @@ def _keys_needed(parts: Services) -> str:
     return f"not required for {listing([doing for doing, _ in free])} {where}: {unset}"
 
 
-def _fail(message: str) -> int:
-    print(f"flask_server.py: {message}", file=sys.stderr)
+def _fail(program: str, message: str) -> int:
+    print(f"{program}: {message}", file=sys.stderr)
     return 2
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="flask_server.py",
+        prog=program,
         description="Stream a LiveKit voice agent's conversations to web pages, terminals and back ends.",
         epilog=_settings_text(),
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,4 +1,4 @@
-"""The hub under gunicorn: `gunicorn -w 1 -k streaming_hub.gunicorn.Worker 'flask_server:create_app()'`.
+"""The hub under gunicorn: `gunicorn -w 1 -k streaming_hub.gunicorn.Worker 'streaming_hub.web:create_app()'`.
 
 One worker, unless the history is on a Redis server: then each worker is a node.
 """

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from streaming_hub.access import Authenticator
 from streaming_hub.access.address import TrustedProxies
 from streaming_hub.access.limits import Limits
-from streaming_hub.agents import Supervisor, hub_agent
+from streaming_hub.agents import Supervisor, hub_agent, program
 from streaming_hub.agents.environ import agent_environ, spool_folder
 from streaming_hub.agents.hub_agent import HubAgent
 from streaming_hub.agents.recall import Recall
@@ -65,6 +65,7 @@ class Services:
         agent_command: what runs as the agent; the project's own worker by default.
 
     Attributes:
+        agent_lacks: a sentence about what has to be installed before the agent can be started; None where nothing has.
         url: where the agent process reaches the server; set when the port is known.
         max_clients: how many streams may be open; the descriptors may allow fewer than the setting.
         publishing: how long accepted publishing requests took, without the network.
@@ -113,6 +114,7 @@ class Services:
         self.sessions = self.intake.sessions
         self.supervisor = _supervisor(self, agent_command)
         self.agent: Supervisor | HubAgent = self.supervisor
+        self.agent_lacks = program.what_is_missing() if agent_command is None else None
         self.archive = _archive(self)
         self.housekeeper = Housekeeper(self.history, self.hub.storing, clock)
         self.nodes = _nodes(self)
@@ -297,9 +299,8 @@ def _recall(parts: Services) -> Recall | None:
 
 
 def _supervisor(parts: Services, command: Sequence[str] | None) -> Supervisor:
-    given = {} if command is None else {"command": tuple(command)}
     return Supervisor(
-        **given,  # type: ignore[arg-type] # one keyword, or none
+        program.command() if command is None else tuple(command),
         environ=lambda _mode, _room: parts.agent_environ(),
         on_state=parts.publish_process_state,
     )

@@ -1,13 +1,17 @@
 """The HTTP side: views over the hub's services, what they share, and the pages that the hub serves.
 
-Besides flask_server.py the only folder that imports Flask. Holds no rules: those are in the folders below.
+The only folder that imports Flask. Holds no rules: those are in the folders below.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from flask import Flask
+
+from streaming_hub import settings as hub_settings
 from streaming_hub.events.posted import MAX_BATCH_BYTES
+from streaming_hub.services import Services
 from streaming_hub.web import (
     answers,
     callers,
@@ -39,11 +43,28 @@ from streaming_hub.web.openapi import reference
 from streaming_hub.web.shortcut import Shortcut
 
 if TYPE_CHECKING:
-    from flask import Flask
+    from collections.abc import Sequence
 
-    from streaming_hub.services import Services
+    from streaming_hub.settings import Settings
 
-__all__ = ["init_app"]
+__all__ = ["create_app", "init_app"]
+
+
+def create_app(settings: Settings | None = None, *, agent_command: Sequence[str] | None = None) -> Flask:
+    """Build the application.
+
+    Args:
+        settings: what the operator chose; read from the environment and `.env` files by default.
+        agent_command: what runs as the agent process; the project's own worker by default.
+
+    Raises:
+        SettingsError, StorageError: the server cannot start; the message says what to change.
+    """
+    app = Flask("streaming-hub", static_folder=None)
+    parts = Services(settings or hub_settings.load(), agent_command=agent_command)
+    init_app(app, parts)
+    return app
+
 
 MODULES: Final = (
     stream,

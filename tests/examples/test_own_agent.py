@@ -7,7 +7,7 @@ import inspect
 
 from livekit.agents import AgentServer
 
-from tests.browser.hub_process import ROOT
+from tests.kit.process import ROOT
 
 FILE = ROOT / "examples" / "own_agent" / "pizza.py"
 

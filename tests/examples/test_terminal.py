@@ -18,7 +18,7 @@ import pyte
 import pytest
 from wcwidth import wcswidth
 
-from tests.browser.hub_process import ROOT, HubProcess
+from tests.kit.process import ROOT, HubProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,10 +11,10 @@ import pytest
 
 from tests.faults.crowd import Crowd
 from tests.faults.publishers import Publisher, assert_all_right, assert_all_stored
-from tests.faults.server import Server
-from tests.faults.tcp_proxy import Proxy
-from tests.faults.waiting import let_pass, until
-from tests.redis_server import RedisServer
+from tests.kit.process import Server
+from tests.kit.redis_server import RedisServer
+from tests.kit.tcp_proxy import Proxy
+from tests.kit.wait import let_pass, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,9 +16,9 @@ from urllib.parse import quote
 import pytest
 
 from tests.faults.crowd import Crowd
-from tests.faults.server import Server
-from tests.faults.waiting import until
-from tests.redis_server import RedisServer
+from tests.kit.process import Server
+from tests.kit.redis_server import RedisServer
+from tests.kit.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -32,6 +32,7 @@ FLOORS = (
     ("server",),
     ("web",),
     ("command", "gunicorn"),  # find the hub's services by way of the application (web.current)
+    ("__main__",),
     ("flask_server",),
 )
 """The hub's folders and single modules, lowest first. Imports, those for types too, go to lower floors alone."""
@@ -190,6 +191,11 @@ if TYPE_CHECKING:
     assert set(circle(graph)) == {"streaming_hub.access.grant", "streaming_hub.access.keys"}
     siblings = {"streaming_hub.archive.feed": {"streaming_hub.stream.hub"}}
     assert upward(siblings) == ["streaming_hub.archive.feed -> streaming_hub.stream.hub"]
+
+
+def test_one_module_derives_paths_from_where_a_source_file_lies() -> None:
+    using = {name_of(path) for path in HUB + AGENT if "__file__" in path.read_text(encoding="utf-8")}
+    assert using == {"streaming_hub.resources"}
 
 
 def test_hub_and_agent_know_each_other_by_http_alone() -> None:

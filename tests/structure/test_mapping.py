@@ -36,6 +36,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "needs LiveKit's chain of outputs",
     ),
     "agent.worker": ("tests/agent/test_service.py", "is started as the hub starts it"),
+    "streaming_hub.__main__": ("tests/test_flask_server.py", "the program as it is called"),
     "streaming_hub.command": ("tests/test_flask_server.py", "the program as it is called"),
     "streaming_hub.metrics": (
         "tests/streaming_hub/web/api/test_metrics.py",

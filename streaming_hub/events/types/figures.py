@@ -220,6 +220,7 @@ class SessionReport(Stored, tag="session_report", kw_only=True):
 
     view: ClassVar = OPERATOR
     by_hub: ClassVar = True
+    effect: ClassVar = effects.about_session()
     example: ClassVar = {
         "type": "session_report",
         "timestamp": 1795430091.2,

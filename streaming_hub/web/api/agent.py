@@ -90,6 +90,8 @@ def start() -> Response:
     chosen, why = choose_mode(parts.settings) if asked.mode == "auto" else (asked.mode, "It was asked for.")
     if parts.draining:
         raise Unavailable("The server is stopping: no agent is started any more.")
+    if parts.agent_lacks is not None:
+        raise Unavailable(parts.agent_lacks)
     try:
         started = parts.agent.start(chosen, asked.room, asked.wait)
     except SupervisorClosedError as error:
@@ -158,7 +160,7 @@ def status() -> Response:
     # Its log may tell of other rooms.
     body["log"] = found.log if grant.allows_room(found.room) else []
     mode, why = choose_mode(parts.settings)
-    body["auto"] = {"mode": mode, "why": why}
+    body["auto"] = {"mode": mode, "why": parts.agent_lacks or why}
     return answers.json(body)
 
 

@@ -6,11 +6,11 @@ import base64
 import hashlib
 import re
 import secrets
-from pathlib import Path
 from typing import Final
 
 from flask import Blueprint, Response
 
+from streaming_hub import resources
 from streaming_hub.web.about import page as about_page
 from streaming_hub.web.console import vendor
 from streaming_hub.web.current import services
@@ -18,7 +18,7 @@ from streaming_hub.web.endpoint import endpoint
 
 blueprint = Blueprint("pages", __name__)
 
-PAGE: Final = Path(__file__).resolve().parents[3] / "stream-test.html"
+PAGE: Final = resources.live_page()
 
 
 @endpoint(blueprint, "GET", "/", about=lambda: about_page("The live page"))

@@ -19,8 +19,8 @@ import pytest
 import requests
 from streaming_hub_client import Gap, Refused, afollow, follow, publish
 
-from tests.browser.hub_process import HubProcess
-from tests.packages.python.fake_hub import FakeHub, Reply
+from tests.kit.fake_hub import FakeHub, Reply
+from tests.kit.process import HubProcess
 from tests.packages.python.scripted import CONNECTED, STREAM, ScriptedServer, answer, frame
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class CuttingProxy:
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     folder: Path = tmp_path_factory.mktemp("hub")
     settings = {"STREAM_HISTORY": f"sqlite:///{folder / 'events.db'}", "STREAM_HEARTBEAT": "0.5"}
-    running = HubProcess(0, settings, folder / "hub.log")
+    running = HubProcess(0, settings, folder)
     running.wait_until_healthy()
     yield running
     running.kill()

@@ -24,18 +24,8 @@ from streaming_hub.history.page import Limit
 from streaming_hub.history.sqlite import SqliteHistory
 from streaming_hub.stream.erasing import erase
 from streaming_hub.stream.hub import Hub, Wait
-from tests.streaming_hub.making import (
-    NOW,
-    frames,
-    hub_over,
-    interim,
-    memory,
-    posted,
-    pull_all,
-    reader,
-    seqs,
-    unchunk,
-)
+from tests.kit.sse import frames, seqs, unchunk
+from tests.streaming_hub.making import NOW, hub_over, interim, memory, posted, pull_all, reader
 
 if TYPE_CHECKING:
     from streaming_hub.events.posted import Event

@@ -21,7 +21,7 @@ from tests.streaming_hub.server.wire import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.streaming_hub.web.server import ServerProcess
+    from tests.kit.process import ServerProcess
 
 CONTROL = {"connected", "heartbeat", "snapshot", "stream_reset", "goodbye"}
 

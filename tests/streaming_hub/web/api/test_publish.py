@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from streaming_hub.stream.subscriber import Subscriber
 
 from streaming_hub.events.interest import EVERYTHING, Interest
-from tests.streaming_hub.making import pull_all, reader, seqs
+from tests.kit.sse import seqs
+from tests.streaming_hub.making import pull_all, reader
 
 URL = "/api/agent/data"
 NDJSON = "application/x-ndjson"

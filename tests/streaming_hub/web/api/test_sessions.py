@@ -19,6 +19,7 @@ import requests
 
 from streaming_hub.archive import figures
 from streaming_hub.archive.reduce import Reduction
+from tests.kit.process import ServerProcess
 from tests.streaming_hub.web.api.archiving import (
     KEYS,
     OPERATOR,
@@ -31,7 +32,6 @@ from tests.streaming_hub.web.api.archiving import (
     reports,
     wait_for,
 )
-from tests.streaming_hub.web.server import ServerProcess
 from tests.structure.sources import ROOT
 
 if TYPE_CHECKING:

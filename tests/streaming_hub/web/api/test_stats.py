@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import pytest
 
+from tests.kit.process import ServerProcess
 from tests.streaming_hub.web.api.archiving import KEYS, OPERATOR, START, VIEWER, call, post, wait_for
-from tests.streaming_hub.web.server import ServerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

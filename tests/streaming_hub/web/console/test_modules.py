@@ -14,7 +14,7 @@ import pytest
 
 from streaming_hub import resources
 from streaming_hub.web.console.pages import sent
-from tests.browser.hub_process import ROOT
+from tests.kit.process import ROOT
 from tests.packages.node import PACKAGE, node, npm
 
 HERE = Path(__file__).parent

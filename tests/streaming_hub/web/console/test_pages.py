@@ -9,7 +9,7 @@ import pytest
 
 from streaming_hub import resources
 from streaming_hub.web.console.pages import PAGES
-from tests.streaming_hub.web.calling import ask, hub
+from tests.kit.callers import ask, hub
 
 if TYPE_CHECKING:
     from streaming_hub.web.console.pages import Page

@@ -27,6 +27,7 @@ from streaming_hub.web.openapi.describe import ENDPOINTS, describe
 from streaming_hub.web.openapi.document import ERRORS, errors_of, openapi_path
 from streaming_hub.web.openapi.page import curl
 from streaming_hub.web.openapi.schemas import name_of_event
+from tests.kit.sse import of_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -277,7 +278,7 @@ def test_control_events_are_described(client: FlaskClient) -> None:
     client.post("/api/agent/data", json={"type": "transcript", "room": "hall", "text": "Hello!"})
     with client.get("/api/stream?snapshot=1&last_event_id=nonsense") as answer:
         frames = next(iter(answer.response))
-    told = [json.loads(line[6:]) for line in frames.splitlines() if line.startswith(b"data: ")]
+    told = list(of_lines(frames.splitlines()))
     assert [event["type"] for event in told] == ["connected", "stream_reset", "snapshot"]
     for event in told:
         schema = {"$ref": f"#/components/schemas/{name_of_event(event['type'])}"}

@@ -11,10 +11,9 @@ import jwt
 from flask_server import create_app
 from streaming_hub.settings import Settings
 from streaming_hub.web.current import services_of
+from tests.kit.sse import read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from flask import Flask
     from flask.testing import FlaskClient
     from werkzeug.test import TestResponse
@@ -80,17 +79,6 @@ def ask(
     return app.test_client().open(
         path, method=method, environ_base={"REMOTE_ADDR": peer}, headers=headers, **more
     )
-
-
-def read(answer: TestResponse) -> Iterator[dict[str, Any]]:
-    """The frames of a stream, as they come."""
-    assert answer.status_code == 200, answer.text
-    for piece in answer.response:
-        block = piece.decode() if isinstance(piece, bytes) else piece
-        for frame in block.split("\n\n"):
-            for line in frame.split("\n"):
-                if line.startswith("data: "):
-                    yield json.loads(line[6:])
 
 
 def stored(answer: TestResponse, kinds: int) -> list[dict[str, Any]]:

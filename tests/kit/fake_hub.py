@@ -182,12 +182,3 @@ def _hang_up(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:
         return
-
-
-def wait_for(condition: Callable[[], object], what: str, seconds: float = DEADLINE) -> None:
-    """Wait until the condition holds; fail with `what` was expected after so many seconds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {seconds} s: {what}")
-        time.sleep(0.005)
