@@ -55,6 +55,10 @@ class Sources(Protocol):
         """Return the archive, or None where it is off."""
 
     @property
+    def uploads(self) -> Any:
+        """Return what agents upload, or None where none is taken."""
+
+    @property
     def supervisor(self) -> Any:
         """Return who runs the agent process and has a `status`."""
 
@@ -97,6 +101,8 @@ class HubCollector(Collector):
         yield from _history(sources.hub)
         if sources.archive is not None:
             yield from _archive(sources.archive)
+        if sources.uploads is not None:
+            yield from _uploads(sources.uploads)
         yield from _agent(sources.supervisor)
         yield _gauge("hub_draining", "1 while the server is about to stop.", int(sources.draining))
 
@@ -182,9 +188,27 @@ def _archive(archive: Any) -> Iterable[Metric]:
         "Events that the history no longer had when they were to be archived.",
         archive.skipped,
     )
+    outcomes = CounterMetricFamily(
+        "hub_upload_items",
+        "Spans and log lines that agents uploaded, by what became of them.",
+        labels=["outcome"],
+    )
+    for outcome, count in sorted(archive.uploaded.items()):
+        outcomes.add_metric([outcome], count)
+    yield outcomes
     yield _counter(
         "hub_archive_restarts", "How often the archive's process had to be started again.", archive.restarts
     )
+
+
+def _uploads(spool: Any) -> Iterable[Metric]:
+    uploads = CounterMetricFamily(
+        "hub_uploads", "Uploads of agents, by kind and by what became of them.", labels=["kind", "outcome"]
+    )
+    for (kind, outcome), count in sorted(spool.counts.items()):
+        uploads.add_metric([kind, outcome], count)
+    yield uploads
+    yield _gauge("hub_uploads_waiting", "Uploads that wait to be archived.", len(spool.waiting()))
 
 
 def _agent(agent: Any) -> Iterable[Metric]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import platform
 import re
 import secrets
+import tempfile
 import threading
 import time
 from collections import Counter
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from streaming_hub.access import Authenticator
@@ -18,7 +22,9 @@ from streaming_hub.agents import Supervisor, hub_agent, program
 from streaming_hub.agents.environ import agent_environ, spool_folder
 from streaming_hub.agents.hub_agent import HubAgent
 from streaming_hub.agents.recall import Recall
+from streaming_hub.agents.spool_folder import private_folder
 from streaming_hub.archive.feed import Archive, url_of
+from streaming_hub.archive.uploads.spool import Spool
 from streaming_hub.cluster.secret import shared_secret
 from streaming_hub.events import posted
 from streaming_hub.events.redaction import Redaction
@@ -35,13 +41,14 @@ from streaming_hub.stream.latency import Latency
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from streaming_hub.cluster.server import Server
     from streaming_hub.history.redis.store import RedisHistory
     from streaming_hub.nodes import Nodes
     from streaming_hub.settings import RateLimit, Settings
     from streaming_hub.stream.writer import Writer
+
+log = logging.getLogger("hub")
 
 Read = TypeVar("Read")
 
@@ -52,6 +59,8 @@ LOOK_UPS: Final = 2
 hundreds together kept whoever else reads from the disk waiting for ten."""
 AGENT_BUDGET: Final = 4.0
 """Seconds that the agent has for its last words when the server stops; then it is killed."""
+UPLOADS: Final = "uploads"
+"""The folder for uploads, beside the archive's file."""
 REFUSALS_TOLD_PER_SECOND: Final = 20
 """Lines that the audit gets of refused requests: anybody can send those, and a flood must not fill a disk."""
 
@@ -73,6 +82,7 @@ class Services:
         refusals: how many requests were refused, by status.
         refusals_told: which of them get a line in the audit.
         replay_look_ups: held while a replay's beginning is looked for.
+        uploads: what LiveKit's agents upload, until it is archived; None where none is taken.
         draining: whether the server is about to stop: new streams and foreign events are refused.
 
     Raises:
@@ -97,6 +107,7 @@ class Services:
         self.proxies = TrustedProxies(settings.trusted_proxies)
         self.refusals: Counter[int] = Counter()
         self.refusals_told = Gate(REFUSALS_TOLD_PER_SECOND, time.monotonic)
+        self._uploads_told = Gate(1, time.monotonic)
         self.publishing = Latency()
         self.writer: Writer | None = None
         self.node = settings.node or _new_node()
@@ -113,8 +124,9 @@ class Services:
         self.intake = Intake(self.hub, redact, self.recall)
         self.sessions = self.intake.sessions
         self.supervisor = _supervisor(self, agent_command)
-        self.agent: Supervisor | HubAgent = self.supervisor
+        self.uploads = _uploads(self)
         self.agent_lacks = program.what_is_missing() if agent_command is None else None
+        self.agent: Supervisor | HubAgent = self.supervisor
         self.archive = _archive(self)
         self.housekeeper = Housekeeper(self.history, self.hub.storing, clock)
         self.nodes = _nodes(self)
@@ -185,6 +197,13 @@ class Services:
             self.nodes.stop()
         self.history.close()
 
+    def log_upload_lost(self, error: OSError) -> None:
+        """Log that an upload could not be written; the agent goes on."""
+        passes, held = self._uploads_told.admit()
+        if passes:
+            others = f", and {held} others" if held else ""
+            log.error("an agent's upload is lost%s: %s", others, error)
+
     def publish_process_state(self, change: dict[str, Any]) -> None:
         """Tell a change of the agent process on the stream, and the end of the sessions that went with it."""
         in_rooms = self.supervisor.status().mode == "livekit"
@@ -244,7 +263,25 @@ def _archive(parts: Services) -> Archive | None:
         publish=parts.intake.take_own,
         answered_for=parts.sessions.answered_for,
         clock=parts.clock,
+        uploads=parts.uploads,
+        prompts=settings.observability_prompts,
+        # What was said comes in many forms here, and the operator's hook only knows events.
+        texts=settings.redact is None,
     )
+
+
+def _uploads(parts: Services) -> Spool | None:
+    settings = parts.settings
+    url = url_of(settings.archive, settings.history)
+    signed = settings.livekit_api_key and settings.livekit_api_secret
+    if url is None or not signed or settings.observability is False:
+        return None
+    kind, _, path = url.partition(":///")
+    if kind != "sqlite":
+        kind, _, path = settings.history.partition(":///")
+    if kind == "sqlite":
+        return Spool(Path(path.partition("?")[0]).absolute().with_name(UPLOADS))
+    return Spool(private_folder(Path(tempfile.gettempdir()) / f"streaming-hub-{UPLOADS}-{os.getuid()}"))
 
 
 def _new_node() -> str:

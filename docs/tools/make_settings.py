@@ -28,7 +28,7 @@ GROUPS: Final = (
         ),
     ),
     ("History", ("STREAM_HISTORY", "STREAM_REDIS", "STREAM_REDACT")),
-    ("Archive", ("STREAM_ARCHIVE",)),
+    ("Archive", ("STREAM_ARCHIVE", "STREAM_OBSERVABILITY")),
     ("Streams", ("STREAM_HEARTBEAT", "STREAM_QUEUE_SIZE", "STREAM_MAX_CLIENTS")),
     ("Access and limits", ("STREAM_",)),
     ("LiveKit and models", ("LIVEKIT_", "OPENAI_")),
@@ -40,6 +40,7 @@ DEFAULTS: Final = {
     "node": "a new name at each start",
     "rate_limit": "none on loopback, 100/second elsewhere",
     "archive": "`archive.db` beside the history, off for `memory://`",
+    "observability": "on where LIVEKIT_API_SECRET and an archive are set",
     "cors_origins": "localhost, and `null` while open",
 }
 """What an unset value means where the code decides it later."""

@@ -10,6 +10,7 @@ import logging
 import re
 import threading
 import time
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
+    from streaming_hub.archive.uploads.spool import Spool
     from streaming_hub.events.posted import Event
     from streaming_hub.history import History
     from streaming_hub.history.follow import Followed
@@ -59,6 +61,8 @@ CLAIM_SECONDS: Final = 12.0
 REPORTS: Final = 20
 """Reports that are published at a time."""
 REPORT_RETRY: Final = 1.0
+UPLOADS: Final = 20
+"""Uploads that are archived between two pages of events."""
 
 CATCH_UP: Final = 0.5
 """Seconds at the end in which what was published last is still archived."""
@@ -81,8 +85,12 @@ class Archive:
         publish: publishes events of the hub's own.
         answered_for: the sessions, id and room, that hold a lease or that the hub's own agent runs.
         clock: seconds since 1970.
+        uploads: what LiveKit's agents upload; None where none are taken.
+        prompts: whether prompts and whole model inputs of uploads are kept.
+        texts: whether texts of uploads are kept at all.
 
     Attributes:
+        uploaded: what became of the spans and log lines of uploads, by outcome.
         state: `ok`, or `away` while the database cannot be written.
         skipped: how many events the history no longer had when they were to be archived.
         written: how many events were archived by this process.
@@ -100,14 +108,25 @@ class Archive:
         publish: Callable[[Sequence[Event]], object],
         answered_for: Callable[[], Iterable[tuple[str, str | None]]],
         clock: Callable[[], float],
+        uploads: Spool | None = None,
+        prompts: bool = False,
+        texts: bool = True,
     ) -> None:
+        self.uploaded: Counter[str] = Counter()
         self.state: State = "away"
         self.skipped = 0
         self.written = 0
         self.restarts = 0
         self.url = url
         self.max_age = max_age
-        self._config = {"url": url, "max_age": max_age, "recordings": recordings}
+        self._config = {
+            "url": url,
+            "max_age": max_age,
+            "recordings": recordings,
+            "prompts": prompts,
+            "texts": texts,
+        }
+        self._uploads = uploads
         self._history = history
         self._lock = lock
         self._publish = publish
@@ -241,6 +260,11 @@ class Archive:
             if self.state != "ok":
                 raise Refusal("away", self._trouble)
             try:
+                # What waits is erased with the rest, once it is known which job it is of.
+                for path in () if self._uploads is None else self._uploads.waiting():
+                    process.ask("upload", str(path), begin=ERASE_BEGIN_SECONDS, within=WRITE_SECONDS)
+                    if self._uploads is not None:
+                        self._uploads.done(path)
                 process.ask("erase", wanted, begin=ERASE_BEGIN_SECONDS, within=ERASE_SECONDS)
             except Refusal as refusal:
                 # Whatever it had erased stays erased; the rest is asked for again.
@@ -371,6 +395,8 @@ class Archive:
         if self._epoch != self._history.bounds.epoch:
             self._open()
         found = self._next_page()
+        if self._uploads is not None:
+            found = self._take_uploads(self._uploads) or found
         now = time.monotonic()
         if now >= self._chores_at:
             self._chores_at = now + CHORES
@@ -405,6 +431,15 @@ class Archive:
         self.skipped += page.skipped
         self.written += len(message["lines"])
         return True
+
+    def _take_uploads(self, uploads: Spool) -> bool:
+        """Archive some of what agents uploaded; return whether there was anything."""
+        with self._erasing:
+            waiting = uploads.waiting()[:UPLOADS]
+            for path in waiting:
+                self.uploaded.update(self._write("upload", str(path)))
+                uploads.done(path)
+        return bool(waiting)
 
     def _write(self, what: str, arguments: Any) -> Any:
         assert self._process is not None  # noqa: S101 - `_open` has made it

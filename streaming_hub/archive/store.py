@@ -459,6 +459,7 @@ def _session_row(state: State) -> dict[str, Any]:
         "hidden_user_words": state.hidden_user_words,
         "hidden_agent_words": state.hidden_agent_words,
         "reason_hidden": state.reason_hidden,
+        "job_id": state.job_id,
     }
 
 

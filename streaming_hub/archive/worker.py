@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -26,6 +27,7 @@ from streaming_hub.archive import queries, removal, reports, stats, views, wire
 from streaming_hub.archive.database import Away, Database
 from streaming_hub.archive.removal import Wanted
 from streaming_hub.archive.store import Behind, Page, Store, raw_page, seq_of
+from streaming_hub.archive.uploads.taking import Uploads
 from streaming_hub.archive.wire import ANSWER, BEGUN, LOG, REFUSED, Refusal
 from streaming_hub.events.types import operator_only
 
@@ -52,11 +54,15 @@ class Config(msgspec.Struct, frozen=True):
         url: an SQLAlchemy URL.
         max_age: seconds that an ended session is kept; 0 for good.
         recordings: whether raw events of ended sessions are kept.
+        prompts: whether prompts and whole model inputs of uploads are kept.
+        texts: whether texts of uploads are kept at all.
     """
 
     url: str
     max_age: float
     recordings: bool
+    prompts: bool = False
+    texts: bool = True
 
 
 class Worker:
@@ -72,6 +78,7 @@ class Worker:
         self._config = config
         self._database = Database(config.url)
         self._store = Store(self._database, recordings=config.recordings)
+        self._uploads = Uploads(self._database, prompts=config.prompts, texts=config.texts)
         self._sending = threading.Lock()
         self._to_write: queue.SimpleQueue[list[Any] | None] = queue.SimpleQueue()
         self._merge_at: float | None = None
@@ -87,6 +94,7 @@ class Worker:
             "abandon": self._abandon,
             "erase": self._erase,
             "reports": self._reports,
+            "upload": self._upload,
             "ping": lambda _arguments: self._database.check(),
         }
         self._reading: dict[str, Callable[[Any], Any]] = {
@@ -94,6 +102,8 @@ class Worker:
             "session": self._session,
             "events": self._events,
             "stats": self._stats,
+            "trace": self._trace,
+            "logs": self._logs,
         }
 
     def serve(self) -> None:
@@ -219,6 +229,26 @@ class Worker:
     def _reports(self, most: Any) -> Any:
         with self._database.reading() as connection:
             return [reports.event_of(connection, row) for row in queries.due_reports(connection, most)]
+
+    def _upload(self, path: Any) -> Any:
+        try:
+            taken = self._uploads.take(Path(path), time.time())
+        except Away:
+            raise
+        except Exception as error:  # noqa: BLE001 - logged; one bad upload must not hold up all others
+            self._log("error", f"an upload could not be archived, and is left out: {error!r}")
+            return {"failed": 1}
+        return taken
+
+    def _trace(self, arguments: Any) -> Any:
+        with self._database.reading() as connection:
+            return _json(self._uploads.trace(connection, _chosen(connection, arguments)))
+
+    def _logs(self, arguments: Any) -> Any:
+        with self._database.reading() as connection:
+            row = _chosen(connection, arguments)
+            found, last = self._uploads.logs(connection, row, tuple(arguments["after"]), arguments["limit"])
+        return [_json(found["lines"]), found["dropped"], last]
 
     def _sessions(self, arguments: Any) -> Any:
         search = msgspec.convert(arguments, queries.Search)

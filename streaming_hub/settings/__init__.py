@@ -56,6 +56,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     archive: str | None = None
     archive_max_age: float = 2_592_000.0
     archive_recordings: bool = True
+    observability: bool | None = None
+    observability_prompts: bool = False
     heartbeat: float = 15.0
     queue_size: int = 256
     max_clients: int = 10_000
@@ -296,6 +298,20 @@ TABLE: Final[tuple[Setting, ...]] = (
         boolean,
         "on or off",
         "Whether to archive the raw events of ended sessions too.",
+    ),
+    Setting(
+        "STREAM_OBSERVABILITY",
+        "observability",
+        boolean,
+        "on or off",
+        "Whether to take what LiveKit's agents upload to `/observability/`.",
+    ),
+    Setting(
+        "STREAM_OBSERVABILITY_PROMPTS",
+        "observability_prompts",
+        boolean,
+        "on or off",
+        "Whether to keep the prompts and whole model inputs in those uploads.",
     ),
     Setting(
         "STREAM_HEARTBEAT",

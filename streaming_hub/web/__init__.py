@@ -35,7 +35,9 @@ from streaming_hub.web.api import (
     sessions,
     stats,
     stream,
+    telemetry,
     token,
+    uploads,
 )
 from streaming_hub.web.console import live, pages, vendor
 from streaming_hub.web.current import EXTENSION
@@ -73,6 +75,7 @@ MODULES: Final = (
     erasing,
     sessions,
     exports,
+    telemetry,
     stats,
     me,
     publish,
@@ -80,6 +83,7 @@ MODULES: Final = (
     agent,
     token,
     livekit_webhook,
+    uploads,
     health,
     metrics,
     reference,

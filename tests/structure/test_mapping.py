@@ -83,6 +83,14 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/archive/test_schema.py",
         "columns against the document",
     ),
+    "streaming_hub.archive.uploads.taking": (
+        "tests/streaming_hub/web/api/test_uploads.py",
+        "asked over HTTP, of a real agent's uploads",
+    ),
+    "streaming_hub.web.api.telemetry": (
+        "tests/streaming_hub/web/api/test_uploads.py",
+        "shows what was uploaded",
+    ),
     "streaming_hub.archive.views": ("tests/streaming_hub/archive/test_queries.py", "seen in answers"),
     "streaming_hub.archive.wire": (
         "tests/streaming_hub/archive/test_feed.py",

@@ -107,6 +107,16 @@ def sees_all(grant: Grant) -> bool:
     return grant.view == OPERATOR
 
 
+def for_operators(grant: Grant, what: str) -> None:
+    """Refuse viewers.
+
+    Raises:
+        Forbidden: the caller has the viewer's view.
+    """
+    if not sees_all(grant):
+        raise Forbidden(f"{what} needs the operator's view.")
+
+
 def rooms_of(grant: Grant) -> list[str] | None:
     """Return the only rooms that a caller may see; None for all."""
     return None if grant.rooms is None else sorted(grant.rooms)

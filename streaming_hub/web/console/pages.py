@@ -144,5 +144,4 @@ def _file(folder: Path, name: str) -> Response:
 @lru_cache(maxsize=200)
 def sent(path: Path, _changed: int = 0) -> bytes:
     """Return a file as browsers get it."""
-    text = path.read_text(encoding="utf-8")
-    return (compact(text) if path.suffix in (".js", ".css") else text).encode()
+    return compact(path.read_text(encoding="utf-8"), path.suffix).encode()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 import requests
 from playwright.sync_api import expect
 
+from tests.browser.console import axe
 from tests.browser.console.calls import call
 from tests.browser.console.on_console import KEYS, connection, enter_key, post
 
@@ -527,3 +528,26 @@ def test_an_hour_opens_and_scrolls_with_few_elements(page: Page, hub: HubProcess
     )
     # A machine that is busy draws fewer than the thirty frames a second of an idle one, not a tenth.
     assert frames > 12
+
+
+@pytest.mark.npm
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(
+    page: Page, hub: HubProcess, ended: dict[str, Any], scheme: Literal["light", "dark"]
+) -> None:
+    assert ended
+    page.emulate_media(color_scheme=scheme)
+    hub.post(call("open", "berlin", turns=1, start=time.time() - 6, ended=False)[:12])
+    for width in (1400, 360):
+        page.set_viewport_size({"width": width, "height": 900})
+        for where in ("d74c", "d74c#t=27", "open?room=berlin"):
+            page.goto("about:blank")
+            open_page(page, hub, where)
+            expect(lines(page).first).to_be_visible()
+            page.get_by_text("Keys").click()
+            assert axe.serious(page) == []
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.goto(f"{hub.url}/console/sessions/unknown")
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert axe.serious(page) == []

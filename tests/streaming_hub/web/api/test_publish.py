@@ -316,10 +316,10 @@ def test_every_error_is_a_problem(client: FlaskClient, method: str, path: str, s
     detail = assert_problem(answer, status)["detail"]
     if status == 405:
         assert answer.headers["Allow"]
-        assert detail.startswith(f"{method} is not taken at this path: use ")
+        assert detail.startswith(f"{method} is not allowed at this path: use ")
         assert detail.removesuffix(".").split()[-1] in answer.headers["Allow"]
     elif path != "/api/rooms/nobody":
-        assert detail == "There is nothing at this path: /docs tells what there is."
+        assert detail == "There is nothing at this path. /docs lists what there is."
 
 
 @pytest.mark.parametrize("path", ["/api/agent/start", "/api/stream/ticket"])
