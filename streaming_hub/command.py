@@ -132,8 +132,8 @@ def serve(app: Flask, settings: Settings, child: Child | None = None) -> None:
     parts = services_of(app)
     try:
         listeners = listen_at(settings.host, settings.port) if child is None else child.listeners
-        # A worker's own address, which no other answers: for its metrics and its agent.
-        own = [] if child is None else [listen(LOOPBACK[0], 0)]
+        # A node's own address, which no other answers: for its metrics and its agent.
+        own = [listen(LOOPBACK[0], 0)] if parts.history.shared else []
     except (SettingsError, OSError):
         parts.stop()
         raise
@@ -143,13 +143,16 @@ def serve(app: Flask, settings: Settings, child: Child | None = None) -> None:
         gevent.get_hub().loop.install_sigchld()
     writer = begin(parts, url_of((own or listeners)[0]))
     servers = [Server(listener, app, writer, shared=child is not None) for listener in listeners]
-    servers += [Server(listener, app, writer) for listener in own]
     for server in servers:
+        server.start()
+    own_servers = [Server(listener, app, writer) for listener in own]
+    for server in own_servers:
         server.start()
     if parts.archive is not None:
         log.info("%s", parts.archive.description)
+    if own:
+        log.info("node %s, metrics at %s/metrics", parts.node, parts.url)
     if child is not None:
-        log.info("worker %d: node %s, metrics at %s/metrics", child.number, parts.node, parts.url)
         child.watch_parent()
         child.serves()
     if child is None or child.greets:
@@ -159,8 +162,12 @@ def serve(app: Flask, settings: Settings, child: Child | None = None) -> None:
     log.info("%s", _farewell(parts))
     if demo is not None:
         demo.stop()
+    if own:
+        # The other nodes take what comes now; the agent's last words come by the own address.
+        for server in servers:
+            server.close()
     parts.stop(writer.drain)
-    for server in servers:
+    for server in (*servers, *own_servers):
         server.stop(timeout=1)
     writer.close()
 
