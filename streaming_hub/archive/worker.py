@@ -254,7 +254,8 @@ class Worker:
         search = msgspec.convert(arguments, queries.Search)
         with self._database.reading() as connection:
             found, place = queries.find(connection, search)
-        return [_json(found if search.operator else views.of_sessions(found)), _plain(place)]
+            total = queries.count(connection, search) if search.total else None
+        return [_json(found if search.operator else views.of_sessions(found)), _plain(place), total]
 
     def _session(self, arguments: Any) -> Any:
         with self._database.reading() as connection:

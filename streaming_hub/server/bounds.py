@@ -74,6 +74,12 @@ def give_way(since: float) -> float:
     return time.monotonic()
 
 
+_LONG_LINE: Final = (
+    f"The request line, with its query, has {pywsgi.MAX_REQUEST_LINE} bytes or more, which is more than is taken: "
+    "send fewer or shorter parameters."
+)
+
+
 class UploadBody:
     """A large body while the application reads it: in pieces between which other sockets run, within a limit of time.
 
@@ -166,6 +172,8 @@ class BoundedMixin:
             return None
         finally:
             self._reading.close()
+        if isinstance(answer, tuple) and answer[0] == "414":
+            answer = ("414", problem_response("414 URI Too Long", _LONG_LINE))
         if self._unread and self.socket is not None:
             self._throw_away_rest()
         return answer

@@ -284,6 +284,7 @@ class SessionList(TypedDict):
 
     sessions: list[ArchivedSession]
     next: Annotated[str | None, Meta(description="`cursor` of the next page; null on the last one.")]
+    total: NotRequired[Annotated[int, Meta(description="How many there are in all pages; with `total=1`.")]]
 
 
 class SessionDetail(TypedDict):

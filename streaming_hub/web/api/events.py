@@ -72,7 +72,7 @@ def events() -> Response:
     """Answer a page of stored events, oldest first."""
     parts, args = services(), request.args
     grant = callers.grant()
-    query.only(args, PARAMETERS)
+    query.only(args, PARAMETERS, query.FILTERS)
     interest = callers.interest_of(grant, query.filters(args))
     limit = query.count(args, "limit", DEFAULT_LIMIT, MAX_LIMIT, least=1)
     limit = min(limit, query.count(args, "last", limit, MAX_LIMIT, least=1))

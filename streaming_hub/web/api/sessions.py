@@ -36,11 +36,13 @@ blueprint = Blueprint("sessions", __name__)
 
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 200
+MAX_SKIP: Final = 10**query.MOST_DIGITS - 1
 MAX_QUERY: Final = 200
 """Characters of `q`."""
 STATES: Final = ("live", "ended")
 SORTS: Final = ("started", "duration", "heard_latency", "latency", "interruptions", "errors")
 LISTS: Final = ("room", "participant", "agent", "reason")
+REPEATABLE: Final = (*LISTS, "state")
 OPERATOR_FILTERS: Final = frozenset({"latency_over", "failed_tools", "errors"})
 PARAMETERS: Final = (
     *LISTS,
@@ -51,6 +53,8 @@ PARAMETERS: Final = (
     "sort",
     "limit",
     "cursor",
+    "skip",
+    "total",
     "latency_over",
     "failed_tools",
     "errors",
@@ -96,6 +100,18 @@ def _about_list() -> About:
             Parameter("limit", "query", parameters.count(1), f"How many at most: 50, up to {MAX_LIMIT}."),
             Parameter("cursor", "query", {"type": "string"}, "`next` of the page before."),
             Parameter(
+                "skip",
+                "query",
+                parameters.count(0),
+                "How many to leave out before the page, counted from the cursor where there is one: to jump.",
+            ),
+            Parameter(
+                "total",
+                "query",
+                parameters.FLAG,
+                "1: the answer also has `total`, how many are in all pages.",
+            ),
+            Parameter(
                 "latency_over",
                 "query",
                 {"type": "number", "minimum": 0},
@@ -122,13 +138,15 @@ def sessions() -> Response:
     """Answer a page of sessions."""
     grant, args = callers.grant(), request.args
     archived.archive()
-    query.only(args, PARAMETERS)
+    query.only(args, PARAMETERS, REPEATABLE)
     search = search_of(grant, args)
-    found, place = archived.ask("sessions", search)
+    found, place, total = archived.ask("sessions", search)
     body: dict[str, Any] = {"sessions": msgspec.Raw(found), "next": None}
     if place is not None:
         values = [_sort_of(args), place["value"], place["session_id"], place["row"]]
         body["next"] = times.make_cursor(values)
+    if search["total"]:
+        body["total"] = total
     return answers.json(body)
 
 
@@ -258,12 +276,15 @@ def search_of(grant: Grant, args: MultiDict[str, str]) -> dict[str, Any]:
         "sort": plain,
         "descending": sort.startswith("-"),
         "limit": query.count(args, "limit", DEFAULT_LIMIT, MAX_LIMIT, least=1),
+        "skip": query.count(args, "skip", 0, MAX_SKIP),
+        "total": query.flag(args, "total"),
         "failed_tools": query.flag(args, "failed_tools"),
         "errors": query.flag(args, "errors"),
     }
     for name, field in (("from", "since"), ("to", "until")):
         if args.get(name):
             search[field] = times.moment(name, args[name])
+    times.in_order(search.get("since"), search.get("until"))
     if args.get("q"):
         archived.check("q", args["q"], MAX_QUERY)
         search["q"] = args["q"]

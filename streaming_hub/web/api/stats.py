@@ -25,8 +25,7 @@ blueprint = Blueprint("stats", __name__)
 PARAMETERS: Final = ("from", "to", "bucket", "room", "agent")
 SIZES: Final = {"minute": 60, "hour": 3600, "day": 86_400}
 """Seconds of a bucket."""
-DEFAULT_BUCKETS: Final = {"minute": 60, "hour": 24, "day": 30}
-"""Buckets up to now, where `from` is not given."""
+REPEATABLE: Final = ("room", "agent")
 MOST_BUCKETS: Final = 10_000
 
 
@@ -51,8 +50,8 @@ def _about() -> About:
     return About(
         group=ARCHIVE,
         summary="Figures by time",
-        text="By the time at which sessions began, in UTC; empty buckets included. Without `from`, the last 60 "
-        "minutes, 24 hours or 30 days.",
+        text="By the time at which sessions began, in UTC; empty buckets included. Without `from`, "
+        f"from the first session on, but at most the last {MOST_BUCKETS} buckets; without `to`, up to now.",
         parameters=(
             *archived.PERIOD,
             Parameter(
@@ -81,7 +80,7 @@ def stats() -> Response:
     """Answer figures by time of start."""
     grant = callers.grant()
     archived.archive()
-    query.only(request.args, PARAMETERS)
+    query.only(request.args, PARAMETERS, REPEATABLE)
     found: bytes = archived.ask("stats", asked_of(grant, request.args, services().clock()))
     return answers.encoded(found)
 
@@ -97,10 +96,11 @@ def asked_of(grant: Grant, args: MultiDict[str, str], now: float) -> dict[str, A
         raise BadRequest(f"bucket={bucket[:40]!r}: expected minute, hour or day.", field="bucket")
     size = SIZES[bucket]
     until = times.moment("to", args["to"]) if args.get("to") else now
-    if args.get("from"):
-        since = times.moment("from", args["from"])
-    else:
-        since = max(0.0, (until // size + 1 - DEFAULT_BUCKETS[bucket]) * size)
+    since = times.moment("from", args["from"]) if args.get("from") else None
+    times.in_order(since, until if args.get("to") else None)
+    begins_with_data = since is None
+    if since is None:
+        since = max(0.0, (-(-until // size) - MOST_BUCKETS) * size)
     count = -(-until // size) - since // size
     if count > MOST_BUCKETS:
         raise BadRequest(
@@ -111,6 +111,7 @@ def asked_of(grant: Grant, args: MultiDict[str, str], now: float) -> dict[str, A
     return {
         "since": since,
         "until": until,
+        "from_first": begins_with_data,
         "bucket": bucket,
         "room": archived.texts(args, "room"),
         "agent": archived.texts(args, "agent"),

@@ -49,6 +49,7 @@ class Page(NamedTuple):
 
 PAGES: Final = (
     Page("/console/", "live.html", "The console: live sessions", "Live"),
+    Page("/console/sessions", "sessions.html", "The console: live and past sessions", "Sessions"),
     Page("/console/sessions/<path:session_id>", "session.html", "The console: one session"),
 )
 """In the order of the navigation."""
