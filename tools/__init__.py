@@ -1,0 +1,1 @@
+"""Programs for maintainers. Not part of any package."""
