@@ -43,7 +43,7 @@ def test_the_agent_is_started_watched_and_stopped(page: Page, start_hub: Callabl
     expect(page.get_by_role("button", name="Start")).to_be_enabled()
 
 
-def test_why_it_cannot_start_is_told(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_why_it_cannot_start_is_reported(page: Page, start_hub: Callable[..., HubProcess]) -> None:
     hub = start_hub()
     page.goto(f"{hub.url}/console/agent")
     expect(page.get_by_text("Automatic would start it in rehearsal mode")).to_be_visible()

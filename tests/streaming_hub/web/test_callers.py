@@ -58,6 +58,8 @@ ENDPOINTS = [
     ("GET", "/api/sessions/s", SUBSCRIBE),
     ("GET", "/api/sessions/s/events", SUBSCRIBE),
     ("GET", "/api/sessions/s/export", SUBSCRIBE),
+    ("GET", "/api/sessions/s/trace", SUBSCRIBE),
+    ("GET", "/api/sessions/s/logs", SUBSCRIBE),
     ("GET", "/api/stats", SUBSCRIBE),
     ("GET", "/api/me", SUBSCRIBE),
     ("DELETE", "/api/rooms/a/events", OPERATE),
@@ -72,7 +74,13 @@ OPEN = [
     *(("GET", page.path.replace("<path:session_id>", "s")) for page in PAGES),
 ]
 OPERATING = {path for _, path, scope in ENDPOINTS if scope in (OPERATE, "join") and path.startswith("/api/")}
-WITHOUT_SCOPE = {"/api/livekit/webhook"}
+WITHOUT_SCOPE = {
+    "/api/livekit/webhook",
+    "/observability/traces/otlp/v0",
+    "/observability/logs/otlp/v0",
+    "/observability/metrics/otlp/v0",
+    "/observability/recordings/v0",
+}
 """What has a signature of its own."""
 SCOPES = {
     PUBLISH_KEY: {PUBLISH},

@@ -197,7 +197,7 @@ def test_what_answers_nobody_is_a_turn_of_its_own() -> None:
     assert found["Are you there?"] == f"{JOB}.a1"
 
 
-def test_an_answer_that_goes_on_is_told_before_its_span_has_ended() -> None:
+def test_an_answer_that_continues_is_reported_before_its_span_has_ended() -> None:
     memory = Memory()
     speaking = span("agent_speaking", "s1", "a1", (2.5, 4))
     first = translate(memory, FACTS, [user("u1", "Hi.", (1, 2)), speaking])
@@ -227,7 +227,7 @@ def test_tries_that_fail_are_errors_and_the_last_one_is_final() -> None:
     assert [one["recoverable"] for one in late if one["type"] == "error"] == [False]
 
 
-def test_the_end_is_told_once_by_the_best_that_comes() -> None:
+def test_the_end_is_reported_once_by_the_best_that_comes() -> None:
     memory = Memory()
     close = span("session_close", "c", at=(5, 7), lk__close_reason="participant_disconnected")
     first = translate(memory, FACTS, [close, span("agent_session", "s", at=(1, 8))])
