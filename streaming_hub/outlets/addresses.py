@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-_CGNAT: Final = ipaddress.ip_network("100.64.0.0/10")
-_NAT64: Final = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+_SHARED: Final = (ipaddress.ip_network("100.64.0.0/10"),)
+_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+_LOCAL: Final = (ipaddress.ip_network("64:ff9b:1::/48"), ipaddress.ip_network("fec0::/10"))
+"""NAT64 for local use (RFC 8215) and site-local addresses (RFC 3879), which `ipaddress` takes for global."""
 
 
 class Forbidden(ValueError):
@@ -26,19 +28,16 @@ def reason(address: Address) -> str | None:
         inside = _ipv4_inside(address)
         if inside is not None:
             return reason(inside)
-    if address.is_unspecified:
-        return "unspecified"
-    if address.is_loopback:
-        return "loopback"
-    if address.is_link_local:
-        return "link-local"
-    if address.is_multicast:
-        return "multicast"
-    if isinstance(address, ipaddress.IPv4Address) and address in _CGNAT:
-        return "shared (CGNAT)"
-    if address.is_private:
-        return "private"
-    return None if address.is_global else "reserved"
+    applies = {
+        "unspecified": address.is_unspecified,
+        "loopback": address.is_loopback,
+        "link-local": address.is_link_local,
+        "multicast": address.is_multicast,
+        "shared (CGNAT)": any(address in network for network in _SHARED),
+        "private": address.is_private or any(address in network for network in _LOCAL),
+        "reserved": address.is_reserved or not address.is_global,
+    }
+    return next((name for name, true in applies.items() if true), None)
 
 
 def check_address(address: Address, *, scheme: str, allow_private: bool) -> None:
@@ -89,6 +88,6 @@ def _ipv4_inside(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None
         return address.ipv4_mapped
     if address.sixtofour is not None:
         return address.sixtofour
-    if any(address in network for network in _NAT64):
+    if address in _NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return None

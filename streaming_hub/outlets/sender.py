@@ -56,7 +56,10 @@ def resolve(host: str, port: int) -> list[str]:
     Raises:
         OSError: it has none.
     """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        raise OSError(f"{host} is not a host's name") from error
     return list(dict.fromkeys(str(one[4][0]) for one in found))
 
 

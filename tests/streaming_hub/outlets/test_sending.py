@@ -10,6 +10,9 @@ Covers
 
 from __future__ import annotations
 
+import shutil
+import ssl
+import subprocess
 import threading
 import time
 from contextlib import contextmanager
@@ -24,17 +27,18 @@ from streaming_hub.outlets import addresses, retries, signing
 from streaming_hub.outlets.sender import ANSWER_BYTES, Sender
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from collections.abc import Iterator
 
 NOT_PUBLIC = [
     *("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1"),
     *("224.0.0.1", "::1", "::", "fe80::1", "fc00::1", "ff02::1", "::ffff:127.0.0.1", "64:ff9b::a00:1"),
-    *("64:ff9b::7f00:1", "2002:7f00:1::"),
+    *("64:ff9b::7f00:1", "2002:7f00:1::", "64:ff9b:1::808:808", "fec0::1", "::7f00:1", "240.0.0.1"),
 ]
 
 
 @contextmanager
-def receiver(act: Any) -> Iterator[tuple[str, list[Any]]]:
+def receiver(act: Any, context: ssl.SSLContext | None = None) -> Iterator[tuple[str, list[Any]]]:
     seen: list[Any] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -52,6 +56,8 @@ def receiver(act: Any) -> Iterator[tuple[str, list[Any]]]:
             return
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
@@ -194,3 +200,33 @@ def test_an_answer_that_trickles_ends_in_time() -> None:
     assert outcome.status is None
     assert "within 0.5 s" in (outcome.error or "")
     assert outcome.duration < 5
+
+
+def test_certificates_are_verified_by_the_name_in_the_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs openssl on PATH")
+    key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "certificate.pem")
+    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key]
+    command += ["-out", certificate, "-subj", "/CN=a", "-addext", "subjectAltName=DNS:hook.example"]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    def send(sender: Sender, host: str) -> tuple[int | None, str | None]:
+        outcome = sender.send(f"https://{host}:{port}/", b"{}", {})
+        return outcome.status, outcome.error
+
+    def here(_host: str, _port: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    with receiver(answer(200), context) as (url, seen):
+        port = url.rpartition(":")[2]
+        assert send(Sender(allow_private=True, resolver=here), "hook.example") == (None, "SSLError")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificate)
+        sender = Sender(allow_private=True, resolver=here)
+        assert send(sender, "hook.example") == (200, None)
+        assert send(sender, "other.example") == (None, "SSLError")
+    assert len(seen) == 1
