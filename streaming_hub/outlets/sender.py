@@ -181,5 +181,6 @@ def _ssl_context() -> ssl.SSLContext:
     own = os.environ.get("REQUESTS_CA_BUNDLE")
     if not own:
         return ssl.create_default_context()
-    kind = "capath" if Path(own).is_dir() else "cafile"
-    return ssl.create_default_context(**{kind: own})
+    if Path(own).is_dir():
+        return ssl.create_default_context(capath=own)
+    return ssl.create_default_context(cafile=own)

@@ -27,8 +27,8 @@ from streaming_hub.outlets import addresses, retries, signing
 from streaming_hub.outlets.sender import ANSWER_BYTES, Sender
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Iterator
+    from pathlib import Path
 
 NOT_PUBLIC = [
     *("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1"),
