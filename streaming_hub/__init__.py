@@ -1,11 +1,14 @@
-"""The server: everything between a published event and a subscriber's socket. It never imports agent.
+"""The hub's server: everything between a posted event and a subscriber's socket.
+
+Talks to the agent over HTTP and a socket pair; never imports it. Folders and their floors: docs/architecture.md.
 
 Raises:
-    ImportError: this system is not one that the server runs on.
+    ImportError: the server does not run on this system.
 """
 
 from importlib.util import find_spec
 
+__all__ = ["__version__"]
 __version__ = "0.1.0"
 
 if find_spec("fcntl") is None:

@@ -16,6 +16,7 @@ from gevent.event import Event
 
 from streaming_hub import __version__, logs, signals
 from streaming_hub.access import OPERATE, PUBLISH, SUBSCRIBE
+from streaming_hub.access.exposure import refuse_open_off_loopback
 from streaming_hub.agents.mode import choose_mode
 from streaming_hub.errors import SettingsError, StorageError
 from streaming_hub.server.listening import LOOPBACK, listen_at, why_not
@@ -27,7 +28,6 @@ from streaming_hub.settings import (
     Settings,
     load,
 )
-from streaming_hub.web.callers import refuse_open_off_loopback
 from streaming_hub.web.current import services_of
 from streaming_hub.wording import listing, not_set
 

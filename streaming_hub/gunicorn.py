@@ -19,11 +19,12 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIHandler, PyWSGIServer
 
 from streaming_hub import logs
+from streaming_hub.access.exposure import refuse_open_off_loopback
 from streaming_hub.errors import SettingsError
+from streaming_hub.server.bounds import BoundedMixin
 from streaming_hub.server.environ import WRITER_KEY
-from streaming_hub.server.server import BoundedMixin, HandoverMixin
+from streaming_hub.server.handover import HandoverMixin
 from streaming_hub.server.serving import begin, url_of
-from streaming_hub.web.callers import refuse_open_off_loopback
 from streaming_hub.web.current import services_of
 
 if TYPE_CHECKING:

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import tempfile
 import threading
 import time
 from collections import Counter
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from streaming_hub.access import Authenticator
 from streaming_hub.access.address import TrustedProxies
 from streaming_hub.access.limits import Limits
 from streaming_hub.agents import Supervisor
+from streaming_hub.agents.environ import agent_environ, spool_folder
 from streaming_hub.agents.recall import Recall
-from streaming_hub.agents.session_watch import SessionWatch
-from streaming_hub.agents.spool_folder import private_folder
 from streaming_hub.archive.feed import Archive, url_of
 from streaming_hub.events import posted
 from streaming_hub.events.redaction import Redaction
 from streaming_hub.history import open_history
 from streaming_hub.history.housekeeper import Housekeeper, at_once
+from streaming_hub.intake import Intake
 from streaming_hub.livekit.server_api import Service
 from streaming_hub.livekit.tokens import Minter
 from streaming_hub.logs import Gate
@@ -34,6 +31,7 @@ from streaming_hub.stream.latency import Latency
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from streaming_hub.settings import Settings
     from streaming_hub.stream.writer import Writer
@@ -87,7 +85,7 @@ class Services:
         self.draining = False
         self.agent_key = secrets.token_urlsafe(24)
         self.authenticator = _authenticator(settings, self.agent_key)
-        self.redact = Redaction(settings.redact) if settings.redact else None
+        redact = Redaction(settings.redact) if settings.redact else None
         self.max_clients = settings.max_clients
         self.proxies = TrustedProxies(settings.trusted_proxies)
         self.limits = Limits(settings)
@@ -102,17 +100,22 @@ class Services:
         self.rooms = RoomStates(self.hub, self.read)
         self.minter = _minter(settings)
         self.recall = _recall(self)
-        self.sessions = SessionWatch(self.hub, self.recall)
+        self.intake = Intake(self.hub, redact, self.recall)
+        self.sessions = self.intake.sessions
         self.supervisor = _supervisor(self, agent_command)
         self.archive = _archive(self)
-        self.housekeeper = Housekeeper(self.hub)
+        self.housekeeper = Housekeeper(self.history, self.hub.lock, clock)
         self.metrics = Metrics(self)
         self._stopped = threading.Event()
 
     @cached_property
     def spool_folder(self) -> Path:
         """Where the agent process keeps what it cannot deliver at once."""
-        return _spool_folder(self.settings)
+        return spool_folder(self.settings.history)
+
+    def agent_environ(self) -> dict[str, str]:
+        """Return the environment of the agent process."""
+        return agent_environ(self.settings, url=self.url, key=self.agent_key, spool=self.spool_folder)
 
     def start(self, offload: Callable[[Callable[[], Any]], Any]) -> None:
         """Begin what goes on beside the requests.
@@ -121,7 +124,11 @@ class Services:
             offload: runs a function that may wait for the disk off the thread that serves requests, and waits for it.
         """
         self.offload = offload
-        self.housekeeper.start(offload)
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin the housekeeping and the archive; a second call does nothing."""
+        self.housekeeper.start(self.offload)
         if self.archive is not None:
             self.archive.start(self.read)
 
@@ -198,7 +205,7 @@ def _archive(parts: Services) -> Archive | None:
         recordings=settings.archive_recordings,
         history=parts.history,
         lock=parts.hub.lock,
-        publish=parts.hub.publish,
+        publish=parts.intake.take_own,
         answered_for=parts.sessions.answered_for,
         clock=parts.clock,
     )
@@ -216,31 +223,6 @@ def _supervisor(parts: Services, command: Sequence[str] | None) -> Supervisor:
     given = {} if command is None else {"command": tuple(command)}
     return Supervisor(
         **given,  # type: ignore[arg-type] # one keyword, or none
-        environ=lambda _mode, _room: agent_environ(parts),
+        environ=lambda _mode, _room: parts.agent_environ(),
         on_state=parts.publish_process_state,
     )
-
-
-def agent_environ(parts: Services) -> dict[str, str]:
-    """Return what the agent process needs to know: the hub's address, a key of its own, and its settings."""
-    settings = parts.settings
-    known = {
-        "STREAM_URL": parts.url,
-        "STREAM_PUBLISH_KEY": parts.agent_key,
-        "AGENT_SPOOL_DIR": str(parts.spool_folder),
-        "AGENT_SUPERVISED": "1",
-        "LIVEKIT_URL": settings.livekit_url,
-        "LIVEKIT_API_KEY": settings.livekit_api_key,
-        "LIVEKIT_API_SECRET": settings.livekit_api_secret,
-        "OPENAI_API_KEY": settings.openai_api_key,
-        "OPENAI_BASE_URL": settings.openai_base_url,
-        **settings.agent,
-    }
-    return {name: value for name, value in known.items() if value}
-
-
-def _spool_folder(settings: Settings) -> Path:
-    kind, _, path = settings.history.partition(":///")
-    if kind == "sqlite":
-        return Path(path).absolute().parent / "spool"
-    return private_folder(Path(tempfile.gettempdir()) / f"streaming-hub-spool-{os.getuid()}")

@@ -1,14 +1,7 @@
-"""Who may see what, and who may say what.
+"""Who may do and see what: credentials, grants, origins, limits, and the audit's lines.
 
-    views           which type of event belongs to which view; one function decides
-    grant           what a caller may do, and the checks against it
-    keys            the keys of the settings, compared in constant time
-    tokens          JWTs of the operator's back end, and LiveKit's participant tokens
-    tickets         short-lived credentials for clients that cannot send headers
-    authenticator   puts them together: credential in, grant out
-
-Pure: no I/O and no clock. Time is an argument, and a refusal is a `streaming_hub.errors.HubError`. No message repeats a
-credential, and a grant carries none, so both may be logged.
+Pure but for `audit` (logging) and `limits` (counts in memory). No message repeats a credential, and a grant has none.
+Imports events and settings; knows no HTTP framework.
 """
 
 from streaming_hub.access.authenticator import Authenticator, credential_of

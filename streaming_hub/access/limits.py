@@ -1,8 +1,7 @@
-"""How often a credential or an address may do something, by flask-limiter with its counts in memory.
+"""How often a credential or an address may do something, counted by `limits` in memory.
 
-flask-limiter sets store and strategy up with the application; its decorators are not used, because what is
-counted depends on the grant, which is known only inside the view, and because nothing is counted on loopback.
-The limiter is asked only where a limit applies. On loopback none does, unless STREAM_RATE_LIMIT says so: then
+What is counted depends on the grant, which is known only inside a view, so views ask here themselves. The library is
+asked only where a limit applies. On loopback none does, unless STREAM_RATE_LIMIT says so: then
 publishing costs nothing more.
 """
 
@@ -13,14 +12,13 @@ import time
 from enum import StrEnum, auto
 from typing import TYPE_CHECKING, Final
 
-from flask_limiter import Limiter
 from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
 
 from streaming_hub.errors import TooMany
 
 if TYPE_CHECKING:
-    from flask import Flask
-
     from streaming_hub.access import Grant
     from streaming_hub.access.address import Client
     from streaming_hub.settings import RateLimit, Settings
@@ -63,12 +61,7 @@ class Limits:
             {Action.PUBLISH: _item(settings.rate_limit)} if settings.rate_limit else {}
         )
         self._streams = settings.max_clients_per_address
-        # The key is given at each call; nothing is limited by route.
-        self._limiter = Limiter(lambda: "", storage_uri="memory://", strategy="fixed-window")
-
-    def init_app(self, app: Flask) -> None:
-        """Set the limiter up; an application has one."""
-        self._limiter.init_app(app)
+        self._counts = FixedWindowRateLimiter(MemoryStorage())
 
     def check(self, action: Action, client: Client, grant: Grant | None = None) -> None:
         """Count an action against its limit, by credential, or by address where there is none.
@@ -85,9 +78,8 @@ class Limits:
             item = OFF_LOOPBACK[action]
         by_address = grant is None or grant.anonymous
         bucket = f"address {client.bucket}" if by_address or grant is None else grant.who
-        strategy = self._limiter.limiter
-        if not strategy.hit(item, action, bucket):
-            left = strategy.get_window_stats(item, action, bucket).reset_time - time.time()
+        if not self._counts.hit(item, action, bucket):
+            left = self._counts.get_window_stats(item, action, bucket).reset_time - time.time()
             raise TooMany(
                 f"More than {item} by this {'address' if by_address else 'credential'} ({action}): come back later.",
                 retry_after=max(1, math.ceil(left)),

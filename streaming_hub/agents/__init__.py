@@ -1,6 +1,7 @@
-"""The agent process: started, watched, started again, stopped. The only place that knows subprocess.
+"""The agent process and the lives of its sessions: started, watched, restarted, ended.
 
-`states` and `logs` are pure, `process` is one child, `report` is what is told, `watch` ties them together.
+The only folder that runs the agent as a subprocess. `states`, `leases`, `mode` and `output` are pure.
+Imports the stream, the history and LiveKit's API from below; knows no HTTP of its own.
 """
 
 from streaming_hub.agents.report import AgentStatus, Started

@@ -3,7 +3,7 @@
 What the hub has to say by itself is kept here while the history cannot write (a full disk), and told at a later look:
 nobody else would send it again.
 
-Publishes to the hub, and tells `Recall` which rooms have lost their agent.
+Reads the history once, at the start. Tells `Recall` which rooms have lost their agent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from streaming_hub.agents.leases import AGENT_STOPPED, Sessions
 from streaming_hub.errors import Unavailable
 from streaming_hub.events import posted as events
 from streaming_hub.events.interest import Interest
-from streaming_hub.events.stored import Limit
+from streaming_hub.history.page import Limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from streaming_hub.agents.leases import Session
     from streaming_hub.agents.recall import Recall
     from streaming_hub.events.posted import Event
-    from streaming_hub.stream.hub import Hub
+    from streaming_hub.history import History
 
 LOOK: Final = 0.5
 """Seconds between two looks at the leases."""
@@ -47,13 +47,21 @@ class SessionWatch:
     """Watches the sessions that somebody answers for.
 
     Args:
-        hub: where ends are published, and whose history tells of an earlier run.
+        history: has the sessions of an earlier run.
+        publish: stores the hub's own events and sends them, or raises Unavailable.
         recall: brings the agent back to its rooms; None where LiveKit is not configured.
         clock: seconds that only rise.
     """
 
-    def __init__(self, hub: Hub, recall: Recall | None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._hub = hub
+    def __init__(
+        self,
+        history: History,
+        publish: Callable[[Sequence[Event]], object],
+        recall: Recall | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._history = history
+        self._publish = publish
         self._recall = recall
         self._clock = clock
         self._table = Sessions()
@@ -133,7 +141,7 @@ class SessionWatch:
             if not waiting:
                 return
             try:
-                self._hub.publish(waiting)
+                self._publish(waiting)
                 self._untold = []
             except Unavailable as error:
                 self._keep(waiting, error.detail)
@@ -196,7 +204,7 @@ class SessionWatch:
         self.tell([session.end() for session in expired])
 
     def _stored(self) -> Iterator[dict[str, Any]]:
-        history = self._hub.history
+        history = self._history
         after = history.bounds.oldest - 1
         while after < history.bounds.head:
             page = history.since(after, LIFE, Limit())

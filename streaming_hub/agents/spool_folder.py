@@ -1,5 +1,8 @@
 """A folder of a known name in a place that everybody may write to, which nobody else has laid there.
 
+Written by hand: platformdirs names a folder below the user's home, which a container without a home or with a
+read-only root does not have, and makes none safe where it falls back to /tmp.
+
 May touch: the folder that it is asked for, and the machine's folder for temporary files.
 """
 

@@ -1,8 +1,5 @@
-"""The archive: every session kept in SQL, measured, searchable.
+"""Every session kept in SQL, measured and searchable, by a process of its own.
 
-    history -> follow -> feed ══ process ══> worker -> store    rows, position       (one transaction a page)
-    web     -> Archive.ask  ══ process ══> worker -> queries, stats
-
-Left of the double line is the hub, right of it a process of its own. In between is `wire`. Pure are `words`, `reduce`,
-`figures`, `spoken`, `views`. Imports nothing here, or the archive's process would load the hub.
+`feed` and `process` run in the hub, `worker` and what it imports in that process; `wire` is what they exchange.
+Pure: `words`, `reduce`, `figures`, `spoken`, `views`. This file imports nothing, or that process would load the hub.
 """

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from streaming_hub.events.posted import Event
-    from streaming_hub.events.stored import Page
     from streaming_hub.history import History
     from streaming_hub.history.follow import Followed
+    from streaming_hub.history.page import Page
 
 log = logging.getLogger("hub.archive")
 
@@ -46,6 +46,8 @@ OPEN_SECONDS: Final = 600.0
 """How long making or migrating the tables may take."""
 WRITE_SECONDS: Final = 20.0
 """How long writing may take; then the process is started anew."""
+START_SECONDS: Final = 5.0
+"""How long an erasure waits for a process that is being started."""
 ERASE_SECONDS: Final = 300.0
 REPORTS: Final = 20
 """Reports that are published at a time."""
@@ -201,6 +203,7 @@ class Archive:
         Raises:
             Refusal: the archive is away; nothing, or not all, was erased.
         """
+        self._wait_until_up()
         process = self._process
         if process is None or process.gone or self.state != "ok":
             raise Refusal("away", self._trouble or "The archive is being started.")
@@ -211,6 +214,12 @@ class Archive:
             "known": [list(key) for key in known],
         }
         process.ask("erase", wanted, begin=WRITE_SECONDS, within=ERASE_SECONDS)
+
+    def _wait_until_up(self) -> None:
+        """Wait a little where the process has only just been started."""
+        until = time.monotonic() + START_SECONDS
+        while self._follower is None and not self._trouble and time.monotonic() < until:
+            time.sleep(0.02)
 
     def _run(self) -> None:
         pause = FIRST_PAUSE

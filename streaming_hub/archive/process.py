@@ -10,8 +10,8 @@ import contextlib
 import itertools
 import logging
 import os
+import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -60,19 +60,14 @@ class ArchiveProcess:
         try:
             # gevent's sockets do not block, and that flag would travel with the descriptor into the child.
             os.set_blocking(theirs.fileno(), True)
-            self._process = subprocess.Popen(  # noqa: S603 - the command is this one
-                [sys.executable, "-m", WORKER, str(theirs.fileno())],
-                env=_environ(),
-                stdin=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
+            os.set_inheritable(theirs.fileno(), True)  # noqa: FBT003 - the standard library's own signature
+            self.pid: int = _spawn([sys.executable, "-m", WORKER, str(theirs.fileno())])
         except BaseException:
             self._sock.close()
             raise
         finally:
             theirs.close()
-        self.pid: int = self._process.pid
+        self._ended = False
         self._numbers = itertools.count(1)
         self._open: dict[int, _Question] = {}
         self._sending = threading.Lock()
@@ -125,15 +120,26 @@ class ArchiveProcess:
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)
         until = time.monotonic() + timeout
-        while self._process.poll() is None and time.monotonic() < until:
+        while self._runs() and time.monotonic() < until:
             time.sleep(0.01)
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
+        if self._runs():
+            os.kill(self.pid, signal.SIGKILL)
+            while self._runs():
+                time.sleep(0.001)
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
         self._sock.close()
         self._end_all()
+
+    def _runs(self) -> bool:
+        """Tell whether the process has not ended yet, and take note when it has."""
+        if not self._ended:
+            try:
+                self._ended = os.waitpid(self.pid, os.WNOHANG)[0] == self.pid
+            except ChildProcessError:
+                # gevent's loop looks after every child once it looks after one.
+                self._ended = True
+        return not self._ended
 
     def _send(self, message: list[Any]) -> None:
         try:
@@ -174,6 +180,23 @@ class ArchiveProcess:
             question.refusal = Refusal("away", "The archive's process has ended; it is started again.")
             question.begun.set()
             question.done.set()
+
+
+def _spawn(command: list[str]) -> int:
+    """Start a process in a session of its own; return its id.
+
+    By `posix_spawn`, not by subprocess: gevent's Popen forks the interpreter, and from a thread of gevent's that prints
+    a traceback in the child.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+    try:
+        return os.posix_spawn(command[0], command, _environ(), file_actions=actions, setsid=True)
+    except NotImplementedError:
+        # A libc without POSIX_SPAWN_SETSID: a group of its own keeps the terminal's signals away just as well.
+        return os.posix_spawn(command[0], command, _environ(), file_actions=actions, setpgroup=0)
 
 
 def _environ() -> dict[str, str]:

@@ -92,6 +92,14 @@ def expire(database: Database, before: float, forget_erased: float) -> list[Key]
     return [(row.session_id, row.room) for row in rows]
 
 
+def erased_since(database: Database, at: float) -> bool:
+    """Tell whether anything was erased since a time, seconds since 1970."""
+    with database.reading() as connection:
+        return (
+            connection.execute(sa.select(erased.c.key).where(erased.c.at >= at).limit(1)).first() is not None
+        )
+
+
 def merge_words(database: Database) -> bool:
     """Go one step in overwriting what the search index still holds of removed sessions.
 

@@ -35,6 +35,11 @@ if TYPE_CHECKING:
 READERS: Final = 4
 CHORE_SECONDS: Final = 5.0
 """Seconds between two looks at what has expired."""
+MERGE_SECONDS: Final = 240.0
+MERGE_EXPIRED_SECONDS: Final = 86_400.0
+"""Least seconds between two times that the search index is written anew because something was erased, or expired."""
+KEPT_IN_MIND: Final = 3600.0
+"""Seconds for which a process that starts looks back for erasures whose leftovers may still be there."""
 IDLE_SECONDS: Final = 0.2
 NICE: Final = 5
 """The streams come first where both want the same processor."""
@@ -69,7 +74,8 @@ class Worker:
         self._store = Store(self._database, recordings=config.recordings)
         self._sending = threading.Lock()
         self._to_write: queue.SimpleQueue[list[Any] | None] = queue.SimpleQueue()
-        self._merging = False
+        self._merge_at: float | None = None
+        self._merged_at = -MERGE_SECONDS
         self._next_chore = 0.0
         self._writing: dict[str, Callable[[Any], Any]] = {
             "open": self._open,
@@ -150,7 +156,9 @@ class Worker:
         self._store.forget()
         self._database.open()
         position = self._store.position()
-        self._merging = True
+        if removal.erased_since(self._database, time.time() - KEPT_IN_MIND):
+            # Whoever erased it may have been killed before the index was rid of it.
+            self._merge_soon(MERGE_SECONDS)
         return None if position is None else [position.epoch, position.seq]
 
     def _begin(self, arguments: Any) -> Any:
@@ -196,7 +204,7 @@ class Worker:
         keys = removal.erase(self._database, msgspec.convert(arguments, Wanted), time.time())
         self._store.drop(keys)
         self._database.empty_log()
-        self._merging = True
+        self._merge_soon(MERGE_SECONDS)
         return [list(key) for key in keys]
 
     def _reports(self, most: Any) -> Any:
@@ -236,13 +244,17 @@ class Worker:
 
     def _do_chores(self) -> None:
         try:
-            if time.monotonic() >= self._next_chore:
+            now = time.monotonic()
+            if now >= self._next_chore:
                 if not self._expire():
-                    self._next_chore = time.monotonic() + CHORE_SECONDS
-            elif self._merging:
-                self._merging = removal.merge_words(self._database)
-                if not self._merging:
-                    self._database.empty_log()
+                    self._next_chore = now + CHORE_SECONDS
+            elif (
+                self._merge_at is not None
+                and now >= self._merge_at
+                and not removal.merge_words(self._database)
+            ):
+                self._merge_at, self._merged_at = None, time.monotonic()
+                self._database.empty_log()
         except Away:
             # The next page tells it, and opens the database anew.
             self._next_chore = time.monotonic() + CHORE_SECONDS
@@ -257,8 +269,14 @@ class Worker:
         before = time.time() - self._config.max_age
         keys = removal.expire(self._database, before, before)
         self._store.drop(keys)
-        self._merging = self._merging or bool(keys)
+        if keys:
+            self._merge_soon(MERGE_EXPIRED_SECONDS)
         return bool(keys)
+
+    def _merge_soon(self, pause: float) -> None:
+        """Have the search index overwrite what was removed, though not more often than every so many seconds."""
+        at = max(time.monotonic(), self._merged_at + pause)
+        self._merge_at = at if self._merge_at is None else min(self._merge_at, at)
 
 
 def _chosen(connection: Any, arguments: dict[str, Any]) -> Any:

@@ -48,32 +48,6 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return (self.room, self.session_id, self.participant, self.segment, str(self.operator_only))
 
 
-class Page(msgspec.Struct, frozen=True):
-    """Entries in order, and the position that a reader has reached after them."""
-
-    entries: list[Entry]
-    upto: int
-
-
-class Appended(msgspec.Struct, frozen=True):
-    """The answer of `append`: a seq for each posted event, the entries that are new, how many were known."""
-
-    seqs: list[int]
-    new: list[Entry]
-
-    @property
-    def duplicates(self) -> int:
-        """How many of the posted events were stored before."""
-        return len(self.seqs) - len(self.new)
-
-
-class Limit(msgspec.Struct, frozen=True):
-    """How much one page holds at most; it always holds at least one entry when there is one."""
-
-    events: int = 512
-    size: int = 128 * 1024
-
-
 def encode(epoch: str, seq: int, event: Event, now: float) -> Entry:
     """Give an event its id and its frame.
 

@@ -1,7 +1,7 @@
-"""Where events are kept: one interface, several stores. `open_history` chooses by the setting.
+"""Where events are kept: one interface, several stores; `open_history` chooses by the setting.
 
-A history gives out sequence numbers, remembers `event_id`s for as long as it stores their events, and forgets by
-count and age. Nothing here knows clients or sockets. Time is an argument.
+A history numbers events, remembers `event_id`s while it stores their events, and forgets by count and age.
+Touches files and SQLite; knows no clients and no sockets. Time is an argument.
 """
 
 from __future__ import annotations
@@ -18,13 +18,9 @@ if TYPE_CHECKING:
 
     from streaming_hub.events.interest import Interest
     from streaming_hub.events.posted import Event
-    from streaming_hub.events.stored import (
-        Appended,
-        Entry,
-        Limit,
-        Page,
-    )
+    from streaming_hub.events.stored import Entry
     from streaming_hub.history.bounds import Bounds
+    from streaming_hub.history.page import Appended, Limit, Page
     from streaming_hub.settings import Settings
 
 __all__ = ["History", "open_history"]
@@ -84,7 +80,7 @@ class History(Protocol):
         Args:
             span: between these sequence numbers, both included; it takes time by their distance.
             room: whose events.
-            session_id: or this session's.
+            session_id: or this session's; with both, this session's in that room (empty: in none).
 
         Raises:
             Unavailable: the store cannot be written to; nothing was removed.

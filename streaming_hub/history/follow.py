@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from streaming_hub.events.interest import EVERYTHING
-from streaming_hub.events.stored import Limit
+from streaming_hub.history.page import Limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from streaming_hub.events.stored import Entry, Page
+    from streaming_hub.events.stored import Entry
     from streaming_hub.history import History
+    from streaming_hub.history.page import Page
 
 PAGE: Final = Limit(events=1000, size=512 * 1024)
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
-    from streaming_hub.stream.hub import Hub
+    from streaming_hub.history import History
 
 log = logging.getLogger("streaming_hub.history")
 
@@ -26,11 +27,17 @@ class Housekeeper:
     """A thread (a greenlet under gevent) that looks after the history.
 
     Args:
-        hub: whose history it is.
+        history: what to look after.
+        lock: guards the history wherever several threads use it.
+        clock: seconds since 1970.
     """
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(
+        self, history: History, lock: AbstractContextManager[object], clock: Callable[[], float]
+    ) -> None:
+        self._history = history
+        self._lock = lock
+        self._clock = clock
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._offload: Callable[[Callable[[], None]], Any] = at_once
@@ -63,7 +70,7 @@ class Housekeeper:
             more = False
             try:
                 more = self._forget_a_round(step_pause)
-                self._offload(self._hub.history.checkpoint)
+                self._offload(self._history.checkpoint)
             except Exception:
                 log.exception("the history could not be looked after; the next round tries again")
             # More comes in than is forgotten: faster, until all is done.
@@ -80,8 +87,8 @@ class Housekeeper:
         return True
 
     def _forget_a_little(self) -> bool:
-        with self._hub.lock:
-            return self._hub.history.trim(self._hub.clock())
+        with self._lock:
+            return self._history.trim(self._clock())
 
 
 def at_once(function: Callable[[], Any]) -> Any:

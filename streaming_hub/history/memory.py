@@ -5,16 +5,17 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from streaming_hub.events.stored import Appended, Entry, encode
+from streaming_hub.events.stored import Entry, encode
 from streaming_hub.history.bounds import Bounds
-from streaming_hub.history.window import MOST_SCANNED, Window
+from streaming_hub.history.page import Appended
+from streaming_hub.history.window import MOST_SCANNED, Window, belongs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streaming_hub.events.interest import Interest
     from streaming_hub.events.posted import Event
-    from streaming_hub.events.stored import Limit, Page
+    from streaming_hub.history.page import Limit, Page
 
 MAX_BYTES: Final = 512 * 1024 * 1024
 """Bytes of frames that are kept, whatever their number: events may be large, and memory is all there is."""
@@ -78,10 +79,7 @@ class MemoryHistory:
     def erase(self, *, span: tuple[int, int], room: str | None = None, session_id: str | None = None) -> int:
         """Remove a room's or a session's events."""
         removed = self._window.remove(
-            lambda entry: (
-                (room is not None and entry.room == room)
-                or (session_id is not None and entry.session_id == session_id)
-            ),
+            lambda entry: belongs(entry, room, session_id),
             span,
         )
         for seq in removed:

@@ -15,17 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from streaming_hub.errors import StorageError, Unavailable
 from streaming_hub.events.sse import event_frame
-from streaming_hub.events.stored import (
-    Appended,
-    Entry,
-    Page,
-    encode,
-)
+from streaming_hub.events.stored import Entry, encode
 from streaming_hub.history.bounds import Bounds
 from streaming_hub.history.files import claim, set_aside
 from streaming_hub.history.memory import new_epoch
+from streaming_hub.history.page import Appended, Page
 from streaming_hub.history.wal import Log, connect
-from streaming_hub.history.window import MOST_SCANNED, Window
+from streaming_hub.history.window import MOST_SCANNED, Window, belongs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,7 +29,7 @@ if TYPE_CHECKING:
 
     from streaming_hub.events.interest import Interest
     from streaming_hub.events.posted import Event
-    from streaming_hub.events.stored import Limit
+    from streaming_hub.history.page import Limit
 
 log = logging.getLogger("streaming_hub.history")
 
@@ -187,12 +183,12 @@ class SqliteHistory:
 
     def erase(self, *, span: tuple[int, int], room: str | None = None, session_id: str | None = None) -> int:
         """Delete rows and overwrite what they held; the next `checkpoint` empties the log that still has them."""
-        column, value = ("room", room) if room is not None else ("session_id", session_id)
+        where, values = _of(room, session_id)
         try:
             with self._transaction():
                 rows = self._db.execute(
-                    f"DELETE FROM events WHERE seq BETWEEN ? AND ? AND {column} = ? RETURNING seq",
-                    (*span, value),
+                    f"DELETE FROM events WHERE seq BETWEEN ? AND ? AND {where} RETURNING seq",
+                    (*span, *values),
                 ).fetchall()
                 # Rows that expired before, and only wait to be deleted, were gone already.
                 removed = [row[0] for row in rows if row[0] >= self.bounds.oldest]
@@ -202,7 +198,7 @@ class SqliteHistory:
         except sqlite3.Error as error:
             raise _cannot_write(self._path, error) from error
         self._log.note_erased()
-        self._window.remove(lambda entry: getattr(entry, column) == value, span)
+        self._window.remove(lambda entry: belongs(entry, room, session_id), span)
         self._take_in(())
         return len(removed)
 
@@ -395,6 +391,15 @@ def _row(entry: Entry, event_id: str | None) -> tuple[Any, ...]:
         0 if event_id is None else event_id,
         bytearray(entry.data),
     )
+
+
+def _of(room: str | None, session_id: str | None) -> tuple[str, list[str]]:
+    """Return the condition for what `belongs` tells, and its values."""
+    if session_id is None:
+        return "room = ?", [room or ""]
+    if room is None:
+        return "session_id = ?", [session_id]
+    return "session_id = ? AND coalesce(room, '') = ?", [session_id, room]
 
 
 def _where(interest: Interest) -> tuple[str, list[Any]]:

@@ -10,18 +10,26 @@ from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from streaming_hub.events.stored import Entry, Page
+from streaming_hub.history.page import Page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from streaming_hub.events.interest import Interest
-    from streaming_hub.events.stored import Limit
+    from streaming_hub.events.stored import Entry
+    from streaming_hub.history.page import Limit
 
 _seq = attrgetter("seq")
 _COMPACT_AT = 1024
 MOST_SCANNED: Final = 5_000
 """Entries that are looked at for one page of what is recent; all else waits meanwhile."""
+
+
+def belongs(entry: Entry, room: str | None, session_id: str | None) -> bool:
+    """Tell whether an entry is a room's, a session's, or a session's in a room (empty: in none)."""
+    if session_id is None:
+        return entry.room == room
+    return entry.session_id == session_id and (room is None or (entry.room or "") == room)
 
 
 class Window:

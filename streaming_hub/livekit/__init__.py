@@ -1,5 +1,4 @@
-"""What the hub knows of LiveKit: tokens, the server's webhooks, and sending an agent to a room again.
+"""What the hub knows of LiveKit: tokens, webhooks, and the API of its server.
 
-`webhooks` is pure; `tokens` reads livekit-api's clock; `service` asks livekit-server over plain HTTP and `recall`
-decides which rooms get the agent back. Nothing here imports livekit.agents.
+`webhooks` is pure; `tokens` reads livekit-api's clock; `server_api` makes HTTP requests. Never imports livekit.agents.
 """

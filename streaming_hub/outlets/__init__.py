@@ -1,1 +1,4 @@
-"""Ways out of the hub: files that people download, and what is sent to others by itself."""
+"""Ways out of the hub besides the stream: files to download, and what is sent to other systems.
+
+Reads what the archive and the history return; knows no Flask.
+"""

@@ -1,4 +1,4 @@
 """A room's present state: what is kept of its events, and how it is read.
 
-Reads events and the history; knows no HTTP.
+`facts` and `state` are pure; `current` reads the stream's hub and the history. Knows no HTTP.
 """

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from streaming_hub.events.interest import EVERYTHING
-from streaming_hub.events.stored import Limit
+from streaming_hub.history.page import Limit
 from streaming_hub.rooms.state import Rooms
 from streaming_hub.stream.pauses import NAP
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from streaming_hub.events.interest import Interest
-    from streaming_hub.events.stored import Page
     from streaming_hub.events.types.snapshot import RoomForViewers, RoomSummary
+    from streaming_hub.history.page import Page
     from streaming_hub.stream.hub import Hub
 
 PAGE: Final = Limit(events=200, size=512 * 1024)

@@ -22,7 +22,7 @@ def erase(
     Args:
         hub: whose events.
         room: the room's.
-        session_id: or the session's.
+        session_id: or the session's; with both, the session's in that room (empty: in none).
         upto: none above this sequence number; the head at the beginning by default.
 
     Raises:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from streaming_hub.events import cursor, sse
-from streaming_hub.events.stored import Entry, Limit, without_superseded
+from streaming_hub.events.stored import Entry, without_superseded
+from streaming_hub.history.page import Limit
 from streaming_hub.stream.audience import Audience
 from streaming_hub.stream.counters import Counters
 from streaming_hub.stream.latency import Latency

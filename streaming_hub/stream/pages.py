@@ -11,7 +11,7 @@ from streaming_hub.stream.subscriber import Batch
 
 if TYPE_CHECKING:
     from streaming_hub.events.interest import Interest
-    from streaming_hub.events.stored import Page
+    from streaming_hub.history.page import Page
 
 SHARED_BYTES: Final = 8 * 1024 * 1024
 """How many bytes of joined pages are kept for the next reader with the same position and interest."""

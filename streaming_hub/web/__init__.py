@@ -1,4 +1,7 @@
-"""The HTTP side: blueprints over the hub. Besides flask_server.py the only place that imports flask."""
+"""The HTTP side: views over the hub's services, what they share, and the pages that the hub serves.
+
+Besides flask_server.py the only folder that imports Flask. Holds no rules: those are in the folders below.
+"""
 
 from __future__ import annotations
 
@@ -50,9 +53,8 @@ def init_app(app: Flask, parts: Services) -> None:
     callers.init_app(app)
     cors.init_app(app, parts)
     headers.init_app(app)
-    parts.limits.init_app(app)
     # The project's own servers have begun it before the first request; any other WSGI server begins it with one.
-    app.before_request(parts.housekeeper.start)
+    app.before_request(parts.begin)
     for module in (
         stream,
         publish,

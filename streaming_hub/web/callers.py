@@ -14,7 +14,7 @@ from streaming_hub.access import (
     audit,
     credential_of,
 )
-from streaming_hub.access.address import TRACES, parse_address
+from streaming_hub.access.address import TRACES
 from streaming_hub.access.limits import Action
 from streaming_hub.access.origin import (
     host_allowed,
@@ -26,7 +26,6 @@ from streaming_hub.errors import (
     Forbidden,
     HubError,
     Misdirected,
-    SettingsError,
     Unauthorized,
 )
 from streaming_hub.events.interest import Interest
@@ -210,34 +209,3 @@ def interest_of(grant: Grant, query: Interest) -> Interest:
         allowed_rooms=grant.rooms,
         operator=grant.view == OPERATOR,
     )
-
-
-def refuse_open_off_loopback(settings: Settings, host: str) -> None:
-    """Refuse to start where other machines could reach an open scope.
-
-    Args:
-        settings: the keys.
-        host: where the server listens.
-
-    Raises:
-        SettingsError: names the settings that are missing.
-    """
-    if settings.allow_open or is_loopback(host) or settings.jwt_secret:
-        return
-    keys = {
-        "STREAM_PUBLISH_KEYS": settings.publish_keys,
-        "STREAM_SUBSCRIBE_KEYS": settings.subscribe_keys,
-        "STREAM_OPERATOR_KEYS": settings.operator_keys,
-    }
-    missing = [name for name, held in keys.items() if not held]
-    if missing:
-        raise SettingsError(
-            f"The address {host} can be reached from other machines, and {', '.join(missing)} "
-            f"{'is' if len(missing) == 1 else 'are'} not set. Set keys, or STREAM_ALLOW_OPEN=1 to let everybody in."
-        )
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address is this machine only."""
-    address = parse_address(host)
-    return address.is_loopback if address is not None else host.lower() == "localhost"

@@ -103,7 +103,7 @@ def only(args: MultiDict[str, str], known: Collection[str]) -> None:
     for name in args:
         if name not in known:
             raise BadRequest(
-                f"{name[:_SHOWN]!r} is not a parameter here; known are {', '.join(known)}.",
+                f"{name[:_SHOWN]!r} is not a parameter here; known are {', '.join(known) or 'none'}.",
                 field=name[:_SHOWN],
             )
 

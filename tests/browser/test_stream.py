@@ -46,7 +46,8 @@ def test_first_connect_asks_for_the_state_of_the_rooms(page: Page, stub: StubHub
 
 def test_page_says_that_it_is_connecting_until_it_knows(page: Page, stub: StubHub) -> None:
     ready: list[bool] = []
-    page.route("**/api/agent/status", lambda route: route.continue_() if ready else route.fulfill(status=503))
+    busy = {"status": 503, "content_type": "application/problem+json", "body": '{"title":"Unavailable"}'}
+    page.route("**/api/agent/status", lambda route: route.continue_() if ready else route.fulfill(**busy))
     page.goto(stub.url)
     stream = stub.next_stream()
     expect(conversation(page)).to_contain_text("Connecting to the server")

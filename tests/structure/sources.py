@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,6 +53,18 @@ def imports(path: Path) -> frozenset[Import]:
 def names(path: Path, *, typing: bool = True) -> set[str]:
     """The names of what a file imports; without those for types alone where `typing` is false."""
     return {found.name for found in imports(path) if typing or not found.typing_only}
+
+
+def uses(source: str, known: Collection[str]) -> set[str]:
+    """Which known modules a source imports, for types too; `from a import b` is `a.b` where that is a module."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            inside = {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {inside[name] if inside[name] in known else node.module or "" for name in inside}
+    return found & set(known)
 
 
 def belongs(name: str, *packages: str) -> bool:

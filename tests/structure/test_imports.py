@@ -5,17 +5,34 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.structure.sources import ROOT, belongs, modules, name_of, names
+from tests.structure.sources import ROOT, belongs, modules, name_of, names, uses
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 HUB = modules("streaming_hub", "flask_server.py")
 AGENT = modules("agent")
+
+FLOORS = (
+    ("streaming_hub", "errors", "logs", "portability", "signals", "wording"),
+    ("settings", "events"),
+    ("access",),
+    ("history",),
+    ("livekit", "archive", "stream"),
+    ("agents", "outlets", "rooms"),
+    ("intake", "metrics"),
+    ("services",),
+    ("server",),
+    ("web",),
+    ("command", "gunicorn"),  # find the hub's services by way of the application (web.current)
+    ("flask_server",),
+)
+"""The hub's folders and single modules, lowest first. Imports, those for types too, go to lower floors alone."""
 
 PURE = (
     "streaming_hub.access.address",
@@ -102,6 +119,74 @@ def users(files: tuple[Path, ...], *packages: str, typing: bool = True) -> set[s
     }
 
 
+def room_of(module: str) -> str:
+    """Return the folder right below `streaming_hub` that a module lies in; a single module is its own."""
+    return module.split(".")[1] if "." in module else module
+
+
+def graph_of(files: tuple[Path, ...]) -> dict[str, set[str]]:
+    """Return module -> the modules among these files that it imports."""
+    known = {name_of(path) for path in files}
+    return {name_of(path): uses(path.read_text(encoding="utf-8"), known) - {name_of(path)} for path in files}
+
+
+def upward(graph: dict[str, set[str]]) -> list[str]:
+    """Return the imports that do not lead to a lower floor, nor stay in their folder."""
+    floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+    return [
+        f"{module} -> {imported}"
+        for module, found in sorted(graph.items())
+        for imported in sorted(found)
+        if room_of(module) != room_of(imported) and floor[room_of(module)] <= floor[room_of(imported)]
+    ]
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """Return the modules of a circle of imports, the first again as the last; empty where there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        found: list[str] = error.args[1]
+        return found
+    return []
+
+
+def test_every_folder_and_single_module_stands_on_a_floor() -> None:
+    rooms = [room for floor in FLOORS for room in floor]
+    assert len(rooms) == len(set(rooms))
+    assert {room_of(name_of(path)) for path in HUB} == set(rooms)
+
+
+def test_imports_lead_to_lower_floors() -> None:
+    assert upward(graph_of(HUB)) == []
+
+
+def test_no_imports_form_a_circle() -> None:
+    assert circle(graph_of(HUB)) == []
+
+
+def test_an_import_that_leads_up_or_in_a_circle_would_be_found() -> None:
+    known = {
+        "streaming_hub.access",
+        "streaming_hub.access.keys",
+        "streaming_hub.web",
+        "streaming_hub.web.cors",
+    }
+    source = """
+from streaming_hub.access import keys
+if TYPE_CHECKING:
+    from streaming_hub.web import cors
+    from streaming_hub.web.cors import PATH
+"""
+    found = uses(source, known)
+    assert found == {"streaming_hub.access.keys", "streaming_hub.web.cors"}
+    graph = {"streaming_hub.access.grant": found, "streaming_hub.access.keys": {"streaming_hub.access.grant"}}
+    assert upward(graph) == ["streaming_hub.access.grant -> streaming_hub.web.cors"]
+    assert set(circle(graph)) == {"streaming_hub.access.grant", "streaming_hub.access.keys"}
+    siblings = {"streaming_hub.archive.feed": {"streaming_hub.stream.hub"}}
+    assert upward(siblings) == ["streaming_hub.archive.feed -> streaming_hub.stream.hub"]
+
+
 def test_hub_and_agent_know_each_other_by_http_alone() -> None:
     assert users(HUB, "agent") == set()
     assert users(AGENT, "streaming_hub", "flask_server") == set()
@@ -113,10 +198,8 @@ def test_nothing_that_ships_imports_tests_or_benchmarks() -> None:
 
 def test_only_the_web_room_and_the_entry_point_import_flask() -> None:
     # streaming_hub.command names the Flask class in its types; it calls nothing of it.
-    found = users(HUB, "flask", "flask_cors", "flask_limiter", "werkzeug", typing=False)
-    assert {name for name in found if not belongs(name, "streaming_hub.web", "flask_server")} == {
-        "streaming_hub.access.limits"
-    }
+    found = users(HUB, "flask", "flask_cors", "werkzeug", typing=False)
+    assert {name for name in found if not belongs(name, "streaming_hub.web", "flask_server")} == set()
     assert "streaming_hub.web.api.stream" in found
 
 
@@ -135,8 +218,7 @@ def test_only_the_supervisor_knows_subprocess() -> None:
     # And what asks `lsof` for the name of a program, where the server cannot start.
     found = users(HUB, "subprocess", "multiprocessing", "pty")
     assert {name for name in found if not belongs(name, "streaming_hub.agents")} == {
-        "streaming_hub.archive.process",
-        "streaming_hub.server.port_holder",
+        "streaming_hub.server.port_holder"
     }
     assert len(found) > 1
 

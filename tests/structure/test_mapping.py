@@ -1,4 +1,4 @@
-"""Each module has a test file of its own, or a reason why not; each file opens by saying what it is for."""
+"""Tests mirror the tree, or a table says why not; each file opens by saying what it is for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.structure.sources import ROOT, modules, name_of
+from tests.structure.sources import ROOT, belongs, modules, name_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,67 +16,170 @@ if TYPE_CHECKING:
 SHIPPED = modules("streaming_hub", "agent", "flask_server.py")
 TESTS = modules("tests")
 
-ELSEWHERE: dict[str, str] = {
-    "agent.heard": "tests/agent/test_live_sessions.py",
-    "agent.session": "tests/agent/test_rooms.py",  # where it is held against the stub of the models
-    "agent.user_words": "tests/agent/test_live_sessions.py",
-    "agent.words": "tests/agent/test_attach.py",  # where it stands in LiveKit's chain
-    "agent.worker": "tests/agent/test_service.py",  # which starts it as the hub does
-    "streaming_hub.command": "tests/test_flask_server.py",
-    "streaming_hub.stream.counters": "tests/streaming_hub/web/api/test_metrics.py",  # where they are read
-    "streaming_hub.stream.pages": "tests/streaming_hub/stream/test_hub.py",  # which it was a part of
-    "agent.file_lock": "tests/agent/test_spool.py",  # which runs with either lock
-    "streaming_hub.rooms.facts": "tests/streaming_hub/rooms/test_state.py",  # which reads what it keeps
-    "streaming_hub.events.types.snapshot": "tests/streaming_hub/web/openapi/test_document.py",
-    "streaming_hub.agents.session_watch": "tests/streaming_hub/web/api/test_leases.py",
-    "streaming_hub.settings.values": "tests/streaming_hub/settings/test_settings.py",
-    "streaming_hub.web.api.agent": "tests/browser/test_whole_path.py",
-    "streaming_hub.web.api.answer_types": "tests/streaming_hub/web/openapi/test_document.py",
-    "streaming_hub.web.answers": "tests/streaming_hub/web/api/test_publish.py",  # every error is a problem
-    "streaming_hub.web.headers": "tests/streaming_hub/web/test_callers.py",
-    "streaming_hub.web.console.live": "tests/streaming_hub/web/test_callers.py",
-    "streaming_hub.web.api.publish": "tests/streaming_hub/web/api/test_publish.py",
-    "streaming_hub.web.query": "tests/streaming_hub/web/api/test_rooms.py",
-    "streaming_hub.services": "tests/streaming_hub/agents/test_spool_folder.py",
-    "streaming_hub.web.shortcut": "tests/streaming_hub/web/test_guide.py",
-    "streaming_hub.web.console.vendor": "tests/livekit/test_talk.py",
-    "streaming_hub.agents.output": "tests/streaming_hub/agents/test_states.py",
-    "streaming_hub.agents.report": "tests/streaming_hub/agents/test_supervisor.py",
-    "streaming_hub.events.stored": "tests/streaming_hub/history/test_history.py",
-    **{
-        f"streaming_hub.web.openapi.{name}": "tests/streaming_hub/web/openapi/test_document.py"
-        for name in (
-            "agents",
-            "archive",
-            "describe",
-            "endpoint",
-            "livekit",
-            "page",
-            "publishing",
-            "reading",
-            "schemas",
-            "server",
-        )
-    },
-    "streaming_hub.archive.process": "tests/streaming_hub/archive/test_feed.py",
-    "streaming_hub.archive.worker": "tests/streaming_hub/archive/test_feed.py",
-    "streaming_hub.archive.wire": "tests/streaming_hub/archive/test_feed.py",
-    "streaming_hub.archive.reduce": "tests/streaming_hub/archive/test_vectors.py",
-    "streaming_hub.archive.words": "tests/streaming_hub/archive/test_vectors.py",
-    "streaming_hub.archive.spoken": "tests/streaming_hub/archive/test_queries.py",
-    "streaming_hub.archive.views": "tests/streaming_hub/archive/test_queries.py",
-    "streaming_hub.archive.tables": "tests/streaming_hub/archive/test_schema.py",
-    "streaming_hub.archive.migrations": "tests/streaming_hub/archive/test_database.py",
-    "streaming_hub.archive.migrations.env": "tests/streaming_hub/archive/test_database.py",
-    "streaming_hub.archive.migrations.versions.0001_baseline": "tests/streaming_hub/archive/test_database.py",
-    "streaming_hub.archive.migrations.versions.0002_stored_statistics": "tests/streaming_hub/archive/test_database.py",
-    "streaming_hub.outlets.exports.captions": "tests/streaming_hub/outlets/test_exports.py",
-    "streaming_hub.outlets.exports.documents": "tests/streaming_hub/outlets/test_exports.py",
-    "streaming_hub.outlets.exports.speaker": "tests/streaming_hub/outlets/test_exports.py",
-    "streaming_hub.web.api.archived": "tests/streaming_hub/web/api/test_sessions.py",
-    "streaming_hub.web.paths": "tests/streaming_hub/web/api/test_sessions.py",
+ELSEWHERE: dict[str, tuple[str, str]] = {
+    "agent.conversation": ("tests/agent/test_bridge.py", "the bridge's memory, seen in its events"),
+    "agent.file_lock": ("tests/agent/test_spool.py", "runs with either lock"),
+    "agent.heard": ("tests/agent/test_live_sessions.py", "needs a session of LiveKit's"),
+    "agent.rehearsal": ("tests/agent/test_rehearsal.py", "the parts work only together"),
+    "agent.session": ("tests/agent/test_rooms.py", "needs the stub of the models"),
+    "agent.user_words": ("tests/agent/test_live_sessions.py", "needs a session of LiveKit's"),
+    "agent.words": ("tests/agent/test_attach.py", "needs LiveKit's chain of outputs"),
+    "agent.worker": ("tests/agent/test_service.py", "is started as the hub starts it"),
+    "streaming_hub.command": ("tests/test_flask_server.py", "the program as it is called"),
+    "streaming_hub.metrics": (
+        "tests/streaming_hub/web/api/test_metrics.py",
+        "held against what an HTTP client reads",
+    ),
+    "streaming_hub.services": (
+        "tests/streaming_hub/agents/test_environ.py",
+        "puts parts together; each has tests of its own",
+    ),
+    "streaming_hub.agents.output": (
+        "tests/streaming_hub/agents/test_states.py",
+        "a child's lines belong to its state",
+    ),
+    "streaming_hub.agents.process": (
+        "tests/streaming_hub/agents/test_supervisor.py",
+        "real processes, by way of their supervisor",
+    ),
+    "streaming_hub.agents.report": (
+        "tests/streaming_hub/agents/test_supervisor.py",
+        "what the supervisor reports",
+    ),
+    "streaming_hub.agents.session_watch": (
+        "tests/streaming_hub/web/api/test_leases.py",
+        "by way of the endpoint that renews leases",
+    ),
+    "streaming_hub.archive.migrations": (
+        "tests/streaming_hub/archive/test_database.py",
+        "run when a database is opened",
+    ),
+    "streaming_hub.archive.process": (
+        "tests/streaming_hub/archive/test_feed.py",
+        "the feed starts and restarts it",
+    ),
+    "streaming_hub.archive.reduce": (
+        "tests/streaming_hub/archive/test_vectors.py",
+        "the same vectors for every reducer",
+    ),
+    "streaming_hub.archive.spoken": ("tests/streaming_hub/archive/test_queries.py", "found by searching"),
+    "streaming_hub.archive.tables": (
+        "tests/streaming_hub/archive/test_schema.py",
+        "columns against the document",
+    ),
+    "streaming_hub.archive.views": ("tests/streaming_hub/archive/test_queries.py", "seen in answers"),
+    "streaming_hub.archive.wire": (
+        "tests/streaming_hub/archive/test_feed.py",
+        "between the hub and the archive's process",
+    ),
+    "streaming_hub.archive.words": (
+        "tests/streaming_hub/archive/test_vectors.py",
+        "the same vectors for every reducer",
+    ),
+    "streaming_hub.events.stored": (
+        "tests/streaming_hub/history/test_history.py",
+        "what every store gives back",
+    ),
+    "streaming_hub.events.types": (
+        "tests/streaming_hub/web/openapi/test_document.py",
+        "classes without logic, read by the API's description",
+    ),
+    "streaming_hub.history.bounds": (
+        "tests/streaming_hub/history/test_history.py",
+        "one contract for all stores",
+    ),
+    "streaming_hub.history.files": (
+        "tests/streaming_hub/history/test_history.py",
+        "one contract for all stores",
+    ),
+    "streaming_hub.history.memory": (
+        "tests/streaming_hub/history/test_history.py",
+        "one contract for all stores",
+    ),
+    "streaming_hub.history.sqlite": (
+        "tests/streaming_hub/history/test_history.py",
+        "one contract for all stores",
+    ),
+    "streaming_hub.history.wal": (
+        "tests/streaming_hub/history/test_history.py",
+        "one contract for all stores",
+    ),
+    "streaming_hub.history.window": (
+        "tests/streaming_hub/history/test_history.py",
+        "one contract for all stores",
+    ),
+    "streaming_hub.livekit.server_api": (
+        "tests/streaming_hub/agents/test_recall.py",
+        "asked for agents by recall",
+    ),
+    "streaming_hub.livekit.tokens": (
+        "tests/streaming_hub/web/api/test_token.py",
+        "by way of the endpoint that mints them",
+    ),
+    "streaming_hub.outlets.exports": (
+        "tests/streaming_hub/outlets/test_exports.py",
+        "one session in every format",
+    ),
+    "streaming_hub.rooms.facts": ("tests/streaming_hub/rooms/test_state.py", "keeps what state reads"),
+    "streaming_hub.history.page": (
+        "tests/streaming_hub/history/test_history.py",
+        "one contract for all stores",
+    ),
+    "streaming_hub.server.bounds": (
+        "tests/streaming_hub/server/test_hostile_requests.py",
+        "limits hold against real clients",
+    ),
+    "streaming_hub.server.handover": (
+        "tests/streaming_hub/server/running.py",
+        "needs patched sockets (test_server)",
+    ),
+    "streaming_hub.settings.values": (
+        "tests/streaming_hub/settings/test_settings.py",
+        "seen in each setting",
+    ),
+    "streaming_hub.stream.counters": ("tests/streaming_hub/web/api/test_metrics.py", "read as metrics"),
+    "streaming_hub.stream.disk": (
+        "tests/streaming_hub/stream/writing.py",
+        "needs a writer on patched sockets (test_writer)",
+    ),
+    "streaming_hub.stream.frames": (
+        "tests/streaming_hub/stream/writing.py",
+        "needs a writer on patched sockets (test_writer)",
+    ),
+    "streaming_hub.stream.open_stream": (
+        "tests/streaming_hub/stream/writing.py",
+        "needs a writer on patched sockets (test_writer)",
+    ),
+    "streaming_hub.stream.pages": ("tests/streaming_hub/stream/test_hub.py", "seen in what subscribers get"),
+    "streaming_hub.web.answers": ("tests/streaming_hub/web/api/test_publish.py", "every error is a problem"),
+    "streaming_hub.web.current": ("tests/streaming_hub/web/test_callers.py", "two look-ups"),
+    "streaming_hub.web.headers": ("tests/streaming_hub/web/test_callers.py", "on every answer"),
+    "streaming_hub.web.paths": (
+        "tests/streaming_hub/web/api/test_sessions.py",
+        "names in the paths of sessions",
+    ),
+    "streaming_hub.web.shortcut": ("tests/streaming_hub/web/test_guide.py", "seen by clients of both ways"),
+    "streaming_hub.web.api.agent": ("tests/browser/test_whole_path.py", "starts a real agent"),
+    "streaming_hub.web.api.answer_types": (
+        "tests/streaming_hub/web/openapi/test_document.py",
+        "types without logic",
+    ),
+    "streaming_hub.web.api.archived": (
+        "tests/streaming_hub/web/api/test_sessions.py",
+        "what the archive's endpoints share",
+    ),
+    "streaming_hub.web.api.stream": (
+        "tests/streaming_hub/stream/test_on_the_socket.py",
+        "needs a real socket",
+    ),
+    "streaming_hub.web.console.live": ("tests/streaming_hub/web/test_callers.py", "who may read the page"),
+    "streaming_hub.web.console.vendor": ("tests/livekit/test_talk.py", "a browser loads it"),
+    "streaming_hub.web.openapi": (
+        "tests/streaming_hub/web/openapi/test_document.py",
+        "one document made of all",
+    ),
 }
-"""Modules without a test file of their own -> the file that tests them."""
+"""Modules, and packages with all in them, without a test file at their place -> the file that covers them, and why."""
 
 NOTHING_TO_TEST: dict[str, str] = {
     "streaming_hub.server.environ": "two names",
@@ -85,15 +188,14 @@ NOTHING_TO_TEST: dict[str, str] = {
 """Modules without any code of their own -> what they are."""
 
 MOST_LINES = 600
+MOST_ABOUT_A_FOLDER = 4
+"""Lines of a folder's docstring, without empty ones and the list of what is raised."""
 
 
-def candidates(module: str) -> set[str]:
-    """The names that a module's test file may have: its own with or without its packages, or a whole package's."""
-    parts = module.split(".")[1:] or [module]
-    runs = {
-        tuple(parts[start:end]) for start in range(len(parts)) for end in range(start + 1, len(parts) + 1)
-    }
-    return {f"test_{'_'.join(run)}" for run in runs}
+def mirrored(module: Path) -> bool:
+    """Return whether `a/b.py` has a `tests/a/test_b.py`, or a `tests/a/test_b_*.py`."""
+    folder = ROOT / "tests" / module.relative_to(ROOT).parent
+    return (folder / f"test_{module.stem}.py").is_file() or any(folder.glob(f"test_{module.stem}_*.py"))
 
 
 def with_helpers(path: Path) -> list[str]:
@@ -103,26 +205,40 @@ def with_helpers(path: Path) -> list[str]:
     return [text, *(one.read_text(encoding="utf-8") for one in TESTS if name_of(one) in imported)]
 
 
-@pytest.mark.parametrize("module", [name_of(path) for path in SHIPPED if path.name != "__init__.py"])
-def test_every_module_has_a_test_file(module: str) -> None:
-    if module in ELSEWHERE:
-        named = re.compile(rf"\b{re.escape(module)}\b|\b{re.escape(module.replace('.', '/'))}\.py\b")
-        assert any(named.search(text) for text in with_helpers(ROOT / ELSEWHERE[module])), (
-            f"{ELSEWHERE[module]} neither imports nor names {module}: say in its docstring that it covers it"
-        )
-    elif module not in NOTHING_TO_TEST:
-        wanted = candidates(module)
-        found = [
-            path
-            for path in TESTS
-            if any(path.stem == name or path.stem.startswith(f"{name}_") for name in wanted)
-        ]
-        assert found, f"no test file for {module}: one of {sorted(wanted)}, or a line in {__name__}"
+def exception_for(module: str) -> str | None:
+    """Return the line of the table that covers a module: its own, or its package's."""
+    return next((key for key in ELSEWHERE if belongs(module, key)), None)
 
 
-def test_the_lists_name_modules_that_exist() -> None:
-    existing = {name_of(path) for path in SHIPPED}
-    assert set(ELSEWHERE) | set(NOTHING_TO_TEST) <= existing
+@pytest.mark.parametrize("path", [path for path in SHIPPED if path.name != "__init__.py"], ids=name_of)
+def test_tests_mirror_the_tree(path: Path) -> None:
+    module = name_of(path)
+    assert mirrored(path) or exception_for(module) or module in NOTHING_TO_TEST, (
+        f"no tests/{path.relative_to(ROOT).parent}/test_{path.stem}.py, and no line for {module} in {__name__}"
+    )
+
+
+@pytest.mark.parametrize("module", sorted(ELSEWHERE))
+def test_every_exception_names_a_file_that_covers_it(module: str) -> None:
+    test, reason = ELSEWHERE[module]
+    assert reason
+    covered = [path for path in SHIPPED if belongs(name_of(path), module)]
+    assert covered, f"{module} is gone"
+    assert not all(mirrored(path) for path in covered), f"{module} has a test file at its place"
+    named = re.compile(rf"\b{re.escape(module)}\b|\b{re.escape(module.replace('.', '/'))}\.py\b")
+    assert any(named.search(text) for text in with_helpers(ROOT / test)), (
+        f"{test} neither imports nor names {module}: say in its docstring that it covers it"
+    )
+
+
+def test_what_has_nothing_to_test_exists() -> None:
+    assert set(NOTHING_TO_TEST) <= {name_of(path) for path in SHIPPED}
+
+
+def test_a_module_without_a_test_would_be_found() -> None:
+    assert not mirrored(ROOT / "streaming_hub" / "access" / "unheard_of.py")
+    assert exception_for("streaming_hub.access.unheard_of") is None
+    assert mirrored(ROOT / "streaming_hub" / "access" / "tickets.py")
 
 
 @pytest.mark.parametrize("module", [name_of(path) for path in SHIPPED])
@@ -131,6 +247,13 @@ def test_every_module_says_what_it_is_for(module: str) -> None:
     text = path.read_text(encoding="utf-8")
     assert ast.get_docstring(ast.parse(text)), f"{module} has no docstring"
     assert text.count("\n") <= MOST_LINES, f"{module} has more than {MOST_LINES} lines"
+
+
+@pytest.mark.parametrize("path", [path for path in SHIPPED if path.name == "__init__.py"], ids=name_of)
+def test_every_folder_says_briefly_what_it_is_for(path: Path) -> None:
+    told = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    lines = [line for line in told.partition("\nRaises:")[0].splitlines() if line.strip()]
+    assert 1 <= len(lines) <= MOST_ABOUT_A_FOLDER, f"{name_of(path)}: {len(lines)} lines"
 
 
 def test_nothing_is_left_to_do_later() -> None:

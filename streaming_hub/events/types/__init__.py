@@ -1,13 +1,6 @@
-"""What the hub's event types look like: one msgspec Struct a type, made into JSON Schema and documents. Pure.
+"""What the hub's event types look like: one msgspec Struct a type, made into JSON Schema and documents.
 
-    base            fields that every stored event may have
-    conversation    words, voices, states, sessions
-    figures         tools, latencies, usage, errors
-    room            livekit-server's webhooks
-    server          the agent process, and control events
-
-They describe and do not check: `streaming_hub.events.posted` decides what may be posted, and unknown fields pass.
-Who sees a type is decided in `streaming_hub.events.views`. A new type is a new class in one of these modules.
+Pure. They describe and do not check: `events.posted` decides what may be posted, `events.views` who sees it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""A session as a file. Pure: what `GET /api/sessions/ID` answers goes in, bytes come out.
+"""A session as a file: captions (WebVTT, SubRip) and documents (Markdown, text, CSV, JSON).
 
-captions    WebVTT and SubRip
-documents   Markdown, plain text, CSV, JSON
+Pure: what `GET /api/sessions/ID` answers goes in, bytes come out.
 """
 
 from __future__ import annotations

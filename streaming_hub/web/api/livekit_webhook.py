@@ -53,7 +53,7 @@ def webhook() -> Response:
         return answers.json(ignored)
     if parts.recall is not None:
         _note(parts.recall, event)
-    receipt = parts.hub.publish([parts.redact(event) if parts.redact else event])
+    receipt = parts.intake.take([event])
     answer: WebhookTaken = {"status": "ok", "id": receipt.ids[0]}
     if receipt.duplicates:
         answer["duplicate"] = True

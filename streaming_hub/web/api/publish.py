@@ -66,10 +66,7 @@ def _take(parts: Services, environ: dict[str, Any], read: Callable[[], bytes]) -
     if grant.rooms is not None:
         for one in events:
             require_room(grant, one.room)
-    if parts.redact:
-        events = [parts.redact(one) for one in events]
-    receipt = parts.hub.publish(events)
-    parts.sessions.saw(events, supervised=grant.who == AGENT)
+    receipt = parts.intake.take(events, supervised=grant.who == AGENT)
     answer = _describe(receipt, single=single)
     parts.publishing.observe(time.perf_counter() - started)
     return answer

@@ -14,15 +14,16 @@ from streaming_hub.archive.wire import Refusal
 from streaming_hub.errors import BadRequest, NotFound
 from streaming_hub.events import cursor
 from streaming_hub.events.interest import EVERYTHING, Interest
-from streaming_hub.events.stored import Limit
+from streaming_hub.history.page import Limit
 from streaming_hub.stream.erasing import erase
 from streaming_hub.web import answers, callers, query
 from streaming_hub.web.api import archived
 from streaming_hub.web.current import services
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterator
 
+    from streaming_hub.access import Grant
     from streaming_hub.events.stored import Entry
     from streaming_hub.services import Services
     from streaming_hub.web.api.answer_types import Erased, EventsPage, RoomList
@@ -87,16 +88,38 @@ def erase_room(name: str) -> Response:
 
 @blueprint.delete("/api/sessions/<path:session_id>")
 def erase_session(session_id: str) -> Response:
-    """Erase a session's events for good, in every room that the caller may erase."""
+    """Erase a session's events for good: in the room that is named, else in every room that the caller may erase."""
     grant = callers.require(OPERATE)
     parts = services()
+    query.only(request.args, ("room",))
     # What comes after the look at its rooms is not erased.
     head = parts.history.bounds.head
-    if grant.rooms is not None:
-        for room in _rooms_of(parts, session_id, head):
-            require_room(grant, room)
-    with _archive_without(parts, session_id=session_id, rooms=grant.rooms):
-        return _erased(parts, erase(parts.hub, session_id=session_id, upto=head), session_id=session_id)
+    rooms = _rooms_to_erase(parts, grant, session_id, archived.room_asked(request.args), head)
+    with _archive_without(parts, session_id=session_id, rooms=rooms):
+        count = sum(
+            erase(parts.hub, session_id=session_id, room=room, upto=head)
+            for room in ([None] if rooms is None else rooms)
+        )
+        return _erased(parts, count, session_id=session_id)
+
+
+def _rooms_to_erase(
+    parts: Services, grant: Grant, session_id: str, asked: str | None, head: int
+) -> list[str] | None:
+    """Return the rooms in which a session is to be erased (empty: in none); None for all.
+
+    Raises:
+        Forbidden: it is the named room's, or other rooms' alone, which the caller may not erase.
+    """
+    if asked is not None:
+        require_room(grant, asked or None)
+        return [asked]
+    if grant.rooms is None:
+        return None
+    found = _rooms_of(parts, session_id, head)
+    if found and not any(grant.allows_room(room) for room in found):
+        require_room(grant, next(iter(found)))
+    return sorted(grant.rooms)
 
 
 @contextmanager
@@ -105,7 +128,7 @@ def _archive_without(
     *,
     room: str | None = None,
     session_id: str | None = None,
-    rooms: Iterable[str] | None = None,
+    rooms: Collection[str] | None = None,
 ) -> Iterator[None]:
     """Take a room or a session out of the archive, and keep its report from being published meanwhile.
 
@@ -122,10 +145,9 @@ def _archive_without(
             rooms=None if room is None else frozenset({room}),
             sessions=None if session_id is None else frozenset({session_id}),
         )
+        known = {key for key in _stored_sessions(parts, interest) if rooms is None or (key[1] or "") in rooms}
         try:
-            parts.archive.erase(
-                session_id=session_id, rooms=rooms, room=room, known=_stored_sessions(parts, interest)
-            )
+            parts.archive.erase(session_id=session_id, rooms=rooms, room=room, known=known)
         except Refusal as refusal:
             raise archived.problem_of(refusal) from refusal
         yield

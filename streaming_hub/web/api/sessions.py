@@ -13,7 +13,7 @@ from streaming_hub.archive.reduce import REPORT
 from streaming_hub.archive.views import OPERATOR_SORTS
 from streaming_hub.errors import BadRequest, Gone
 from streaming_hub.events.interest import Interest
-from streaming_hub.events.stored import Limit
+from streaming_hub.history.page import Limit
 from streaming_hub.web import answers, callers, paths, query, times
 from streaming_hub.web.api import archived
 from streaming_hub.web.current import services

@@ -42,6 +42,7 @@ def stats() -> Response:
 def me() -> Response:
     """Answer what the caller may do and see."""
     grant = callers.require(SUBSCRIBE)
+    query.only(request.args, ())
     body: Me = {
         "scopes": sorted(grant.scopes & HUB_SCOPES),
         "view": grant.view,

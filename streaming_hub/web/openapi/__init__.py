@@ -1,11 +1,5 @@
 """The description of the HTTP API: what `/openapi.json` answers and `/docs` shows.
 
-    endpoint                                        the words: Endpoint, Parameter, Content, Answer
-    publishing, reading, archive, agents, livekit, server    the tables: one entry an endpoint
-    schemas                                         JSON Schemas, made from the code's own types
-    document                                        tables -> OpenAPI 3.1
-    page                                            OpenAPI -> HTML
-
-A new endpoint is one entry in a table; a test compares them with the application's routes. Nothing here is imported
-before somebody asks for the description.
+Tables (one entry an endpoint) and `schemas` (made from the code's own types) -> `document` -> `page`.
+Nothing here is imported before a client asks for the description.
 """

@@ -14,7 +14,6 @@ from streaming_hub.web.api.sessions import MAX_LIMIT, MAX_QUERY, SORTS, STATES
 from streaming_hub.web.api.stats import MOST_BUCKETS, SIZES
 from streaming_hub.web.openapi.endpoint import Answer, Content, Endpoint, Parameter, ok
 from streaming_hub.web.query import MOST_DIGITS
-from streaming_hub.web.times import MAX_CURSOR
 
 GROUP: Final = "Archive"
 
@@ -136,9 +135,7 @@ ENDPOINTS: Final = (
                 },
                 f"How many at most: 50, up to {MAX_LIMIT}.",
             ),
-            Parameter(
-                "cursor", "query", {"type": "string", "maxLength": MAX_CURSOR}, "`next` of the page before."
-            ),
+            Parameter("cursor", "query", {"type": "string"}, "`next` of the page before."),
             Parameter(
                 "latency_over",
                 "query",

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streaming_hub.agents.spool_folder import private_folder
-from streaming_hub.services import Services, agent_environ
-from streaming_hub.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,17 +49,3 @@ def test_folder_of_another_user_is_not_used(tmp_path: Path, monkeypatch: pytest.
     wanted.mkdir(mode=0o700)
     monkeypatch.setattr(os, "getuid", lambda: wanted.stat().st_uid + 1)
     assert private_folder(wanted) != wanted
-
-
-def test_agent_of_a_hub_without_a_disk_spools_into_such_a_folder_and_keeps_it_when_restarted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    trap = tmp_path / f"streaming-hub-spool-{os.getuid()}"
-    trap.mkdir()
-    trap.chmod(0o755)
-    parts = Services(Settings(history="memory://"))
-    taken = {agent_environ(parts)["AGENT_SPOOL_DIR"] for _ in range(2)}
-    parts.stop()
-    assert len(taken) == 1
-    assert taken != {str(trap)}

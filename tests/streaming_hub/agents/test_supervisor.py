@@ -1,6 +1,8 @@
 """The supervisor with real child processes; the last tests run all of it again under gevent.
 
 Covers streaming_hub.agents.report, too.
+
+Covers streaming_hub.agents.process, too.
 """
 
 import json

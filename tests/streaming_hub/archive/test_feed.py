@@ -5,6 +5,8 @@ Covers
     streaming_hub.archive.process
     streaming_hub.archive.wire
     streaming_hub.archive.worker
+
+Covers streaming_hub.history.follow, too.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jwt
 import pytest
 import requests
 
@@ -360,3 +363,44 @@ def test_two_folders_do_not_mix(start: Any, tmp_path: Path) -> None:
     server = start()
     post(server, call("two", at=START + 1))
     eventually(lambda: names(server), ["one", "two"])
+
+
+def test_erasing_in_one_room_only(start: Any) -> None:
+    server = start()
+    for number, room in enumerate(("a", "b", None)):
+        post(server, call("same", room, at=START + number))
+    eventually(lambda: len(names(server)), 3)
+    eventually(lambda: len(reports(server)), 3)
+    assert requests.delete(f"{server.url}/api/sessions/same?room=a", timeout=10).json()["erased"] == 15
+    assert [one["room"] for one in sessions(server)] == ["b", None]
+    assert requests.delete(f"{server.url}/api/sessions/same?room=", timeout=10).json()["erased"] == 15
+    assert [one["room"] for one in sessions(server)] == ["b"]
+    assert requests.delete(f"{server.url}/api/sessions/same?rom=b", timeout=10).status_code == 400
+    assert requests.delete(f"{server.url}/api/sessions/same", timeout=10).json()["erased"] == 15
+    assert sessions(server) == []
+
+
+def test_an_operator_of_some_rooms_erases_in_those_alone(start: Any) -> None:
+    secret = "s" * 40
+    server = start(STREAM_JWT_SECRET=secret)
+
+    def token(**claims: Any) -> dict[str, str]:
+        text = jwt.encode({"exp": time.time() + 600, "scope": "operate", **claims}, secret, "HS256")
+        return {"Authorization": f"Bearer {text}"}
+
+    for number, room in enumerate(("a", "b")):
+        answer = server.post(call("same", room, at=START + number), **token())
+        assert answer.status_code == 200, answer.text
+
+    def rooms() -> list[str]:
+        found = server.get("/api/sessions?sort=started", **token()).json().get("sessions", [])
+        return [one["room"] for one in found]
+
+    eventually(rooms, ["a", "b"])
+    eventually(lambda: len(server.get("/api/events?type=session_report", **token()).json()["events"]), 2)
+    answer = requests.delete(f"{server.url}/api/sessions/same", headers=token(rooms=["b", "c"]), timeout=10)
+    assert answer.json()["erased"] == 15
+    assert rooms() == ["a"]
+    answer = requests.delete(f"{server.url}/api/sessions/same", headers=token(rooms=["c"]), timeout=10)
+    assert answer.status_code == 403
+    assert rooms() == ["a"]

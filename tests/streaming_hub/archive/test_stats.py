@@ -145,6 +145,9 @@ def test_a_change_while_a_result_is_worked_out_is_not_lost(
             send(store, line, [100], after=before)
         else:
             send(Store(another(database), recordings=True), line, [100], after=before)
+        # And somebody else has begun to work it out anew.
+        asked = Asked(**DAY)
+        stats._mark(database, "hour", stats._scope(asked), stats.starts(asked), stats.MARK + b"another")
         return found
 
     monkeypatch.setattr(stats, "_computed", meanwhile)

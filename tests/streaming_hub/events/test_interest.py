@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streaming_hub.events.interest import EVERYTHING, Interest, keys_of
-from streaming_hub.events.stored import Limit
+from streaming_hub.history.page import Limit
 from streaming_hub.history.sqlite import SqliteHistory
 from tests.streaming_hub.making import (
     NOW,

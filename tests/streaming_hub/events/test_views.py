@@ -31,6 +31,7 @@ WITHHELD = [
     "usage",
     "error",
     "agent_process",
+    "session_report",
     "events_dropped",
 ]
 

@@ -1,4 +1,8 @@
-"""One contract for every history, then what only a file can get wrong."""
+"""One contract for every history, then what only a file can get wrong.
+
+Covers streaming_hub.events.stored, and streaming_hub.history.bounds, streaming_hub.history.files and
+streaming_hub.history.window, too.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +28,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from streaming_hub.errors import SettingsError, StorageError, Unavailable
 from streaming_hub.events.interest import EVERYTHING, Interest
-from streaming_hub.events.stored import Limit
 from streaming_hub.history import open_history, sqlite
 from streaming_hub.history.memory import MemoryHistory
+from streaming_hub.history.page import Limit
 from streaming_hub.history.sqlite import SqliteHistory
 from streaming_hub.settings import Settings
 from tests.pace import allowed

@@ -53,7 +53,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def keep(hub: FakeHub) -> Housekeeper:
     fake: Any = hub
-    return Housekeeper(fake)
+    return Housekeeper(fake.history, fake.lock, fake.clock)
 
 
 def test_all_steps_are_done_under_the_lock_then_the_store_is_looked_after() -> None:

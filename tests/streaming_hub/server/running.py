@@ -1,4 +1,7 @@
-"""What the WSGI server must do, each a function that runs in a patched Python (see `child`)."""
+"""What the WSGI server must do, each a function that runs in a patched Python (see `child`).
+
+Covers streaming_hub.server.handover, too.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import gevent
 
 from streaming_hub import portability
 from streaming_hub.events.interest import EVERYTHING
-from streaming_hub.server import server as module
+from streaming_hub.server import bounds
 from streaming_hub.server.environ import STREAM_PATH
 from streaming_hub.server.listening import listen
 from streaming_hub.server.server import Handler, Server
@@ -95,7 +98,7 @@ def a_stream_leaves_the_server() -> None:
 
 def a_slow_sender_never_reaches_the_application() -> None:
     """Head or body byte by byte: closed after its time; others are served meanwhile."""
-    module.READ_TIMEOUT = 0.4  # type: ignore[misc] # shortened for this process
+    bounds.READ_TIMEOUT = 0.4  # type: ignore[misc] # shortened for this process
     house = House()
     in_head, in_body = house.connect(), house.connect()
     in_head.sendall(b"GET / HT")
@@ -121,7 +124,7 @@ def a_slow_sender_never_reaches_the_application() -> None:
 
 def an_idle_connection_is_closed() -> None:
     """Before its first request, and between two."""
-    module.IDLE_TIMEOUT = 0.2  # type: ignore[misc] # shortened for this process
+    bounds.IDLE_TIMEOUT = 0.2  # type: ignore[misc] # shortened for this process
     house = House()
     fresh, used = house.connect(), house.connect()
     used.sendall(request_bytes("POST", "/", body=b"x"))
@@ -133,7 +136,7 @@ def an_idle_connection_is_closed() -> None:
 
 def a_slow_application_is_not_cut() -> None:
     """The limit is the sender's, not the application's."""
-    module.READ_TIMEOUT = 0.2  # type: ignore[misc] # shortened for this process
+    bounds.READ_TIMEOUT = 0.2  # type: ignore[misc] # shortened for this process
     house = House()
     real = house.application
 

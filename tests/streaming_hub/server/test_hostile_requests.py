@@ -15,10 +15,11 @@ from gevent.event import Event
 
 from flask_server import create_app
 from streaming_hub.logs import Gate
-from streaming_hub.server import server as server_module
+from streaming_hub.server import bounds
+from streaming_hub.server.bounds import MAX_BODY
 from streaming_hub.server.headers import MAX_FIELDS, MAX_HEAD, MAX_LINE
 from streaming_hub.server.listening import listen
-from streaming_hub.server.server import MAX_BODY, Server
+from streaming_hub.server.server import Server
 from streaming_hub.settings import Settings
 from streaming_hub.stream.writer import Writer
 from streaming_hub.web.current import services_of
@@ -51,8 +52,8 @@ def serve(listener: socket.socket, ready: threading.Event, ended: list[object]) 
 
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    monkeypatch.setattr(server_module, "READ_TIMEOUT", 0.5)
-    monkeypatch.setattr(server_module, "IDLE_TIMEOUT", 0.7)
+    monkeypatch.setattr(bounds, "READ_TIMEOUT", 0.5)
+    monkeypatch.setattr(bounds, "IDLE_TIMEOUT", 0.7)
     listener = listen("127.0.0.1", 0)
     listener.setblocking(False)
     ready, ended = threading.Event(), []
@@ -179,7 +180,7 @@ def test_who_sends_nonsense_does_not_fill_the_log(
     port: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(server_module, "_unreadable", Gate(1, lambda: now))
+    monkeypatch.setattr(bounds, "_unreadable", Gate(1, lambda: now))
     caplog.set_level(logging.INFO, "hub.server")
     for _ in range(20):
         assert answer(port, b"NONSENSE\r\n\r\n")[0] == 400
@@ -268,7 +269,7 @@ def test_a_connection_that_always_has_a_request_does_not_keep_the_loop(port: int
 
 
 def test_a_body_in_tiny_chunks_does_not_keep_the_loop(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "READ_TIMEOUT", PATIENCE)
+    monkeypatch.setattr(bounds, "READ_TIMEOUT", PATIENCE)
     body = b"1\r\n \r\n" * 60_000
 
     def attack() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from streaming_hub.errors import Unavailable
 from streaming_hub.events.interest import EVERYTHING
-from streaming_hub.events.stored import Limit
+from streaming_hub.history.page import Limit
 from streaming_hub.history.sqlite import SqliteHistory
 from streaming_hub.stream import erasing
 from streaming_hub.stream.erasing import PIECE, erase

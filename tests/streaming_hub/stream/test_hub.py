@@ -19,7 +19,8 @@ import streaming_hub.stream.pages as fetching
 from streaming_hub.errors import Unavailable
 from streaming_hub.events import cursor
 from streaming_hub.events.interest import EVERYTHING, Interest
-from streaming_hub.events.stored import Entry, Limit, encode
+from streaming_hub.events.stored import Entry, encode
+from streaming_hub.history.page import Limit
 from streaming_hub.history.sqlite import SqliteHistory
 from streaming_hub.stream.erasing import erase
 from streaming_hub.stream.hub import Hub, Wait

@@ -1,4 +1,7 @@
-"""The stream as a client sees it on its socket: each sentence of the design's "The stream, exactly"."""
+"""The stream as a client sees it on its socket: each sentence of the design's "The stream, exactly".
+
+Covers streaming_hub.web.api.stream, too.
+"""
 
 from __future__ import annotations
 

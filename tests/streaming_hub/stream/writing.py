@@ -1,4 +1,7 @@
-"""What the writer must do, each a function that runs in a patched Python (see `child`)."""
+"""What the writer must do, each a function that runs in a patched Python (see `child`).
+
+Covers streaming_hub.stream.disk, streaming_hub.stream.frames and streaming_hub.stream.open_stream, too.
+"""
 
 from __future__ import annotations
 

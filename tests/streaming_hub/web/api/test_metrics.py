@@ -1,4 +1,7 @@
-"""What Prometheus is told, and that docs/metrics.md tells the same."""
+"""What Prometheus is told, and that docs/metrics.md tells the same.
+
+Covers streaming_hub.metrics, too.
+"""
 
 from __future__ import annotations
 
@@ -119,9 +122,9 @@ def test_open_metrics_is_spoken_to_those_who_ask_for_it() -> None:
 
 
 def test_the_document_lists_every_metric_and_no_other() -> None:
-    app = hub()
-    services_of(app).writer = IdleWriter()  # type: ignore[assignment] # its figures are all that is looked at
-    text = ask(app, "GET", "/metrics").text
+    parts = services_of(hub(archive="sqlite:///not-started.db"))
+    parts.writer = IdleWriter()  # type: ignore[assignment] # its figures are all that is looked at
+    text = parts.metrics.render("")[0].decode()
     told = {
         (name, kind)
         for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE)

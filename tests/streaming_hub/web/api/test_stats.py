@@ -136,3 +136,4 @@ def test_what_callers_are_told_about_themselves(server: ServerProcess) -> None:
         "rooms": ["a", "b"],
     }
     assert server.get("/api/me").status_code == 401
+    assert server.get("/api/me?verbose=1", **VIEWER).json()["field"] == "verbose"

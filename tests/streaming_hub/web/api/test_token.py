@@ -1,4 +1,7 @@
-"""LiveKit's standard token endpoint: what goes in, what the token allows, and who gets one."""
+"""LiveKit's standard token endpoint: what goes in, what the token allows, and who gets one.
+
+Covers streaming_hub.livekit.tokens, too.
+"""
 
 from __future__ import annotations
 

@@ -86,8 +86,9 @@ def test_the_description_is_made_only_when_it_is_asked_for() -> None:
         "import sys, flask_server; from streaming_hub.settings import Settings\n"
         "client = flask_server.create_app(Settings(history='memory://')).test_client()\n"
         "client.post('/api/agent/data', json={'type': 'test'})\n"
-        "heavy = ('streaming_hub.web.openapi', 'streaming_hub.events.types')\n"
-        "assert not [name for name in sys.modules if name.startswith(heavy)]\n"
+        "heavy = ('streaming_hub.web.openapi.', 'streaming_hub.events.types')\n"
+        "loaded = {name for name in sys.modules if name.startswith(heavy)}\n"
+        "assert loaded == {'streaming_hub.web.openapi.reference'}, loaded\n"
         "assert client.get('/docs').status_code == 200\n"
         "assert 'streaming_hub.web.openapi.page' in sys.modules"
     )

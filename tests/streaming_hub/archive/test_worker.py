@@ -1,0 +1,135 @@
+"""The archive's process from within: events that cannot be written, and what the search index still holds."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from streaming_hub.archive import removal, wire, worker
+from streaming_hub.archive.reduce import Reduction
+from streaming_hub.archive.wire import ANSWER, LOG, REFUSED
+from streaming_hub.archive.worker import Config, Worker
+from tests.streaming_hub.archive.calls import EPOCH, START, some_calls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Hub:
+    """The other end of the line."""
+
+    def __init__(self, url: str) -> None:
+        self.sock, theirs = socket.socketpair()
+        self.log: list[str] = []
+        self._thread = threading.Thread(target=Worker(theirs, Config(url, 0, True)).serve)
+        self._thread.start()
+        self._number = 0
+
+    def ask(self, what: str, arguments: Any) -> Any:
+        self._number += 1
+        wire.send(self.sock, [self._number, what, arguments])
+        while True:
+            message = wire.receive(self.sock)
+            assert message is not None
+            number, kind, value = message
+            if kind == LOG:
+                self.log.append(value[1])
+            elif number == self._number and kind in (ANSWER, REFUSED):
+                return value
+
+    def close(self) -> None:
+        self.sock.close()
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    hub = Hub(f"sqlite:///{tmp_path}/a.db")
+    assert hub.ask("open", None) is None
+    hub.ask("begin", [EPOCH, 0])
+    yield hub
+    hub.close()
+
+
+def page(events: list[dict[str, Any]], after: int = 0) -> dict[str, Any]:
+    lines = [msgspec.json.encode(one) for one in events]
+    return {
+        "epoch": EPOCH,
+        "after": after,
+        "upto": after + len(lines),
+        "at": START,
+        "lines": lines,
+        "skipped": 0,
+    }
+
+
+def test_an_event_that_cannot_be_written_is_left_out_and_told(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = some_calls(1, 4, live=0).events
+    take = Reduction.take
+    bad = events[10]["id"]
+
+    def fails(self: Reduction, event: Any) -> None:
+        if event["id"] == bad:
+            raise RuntimeError("nobody thought of this")
+        take(self, event)
+
+    monkeypatch.setattr(Reduction, "take", fails)
+    assert hub.ask("page", page(events)) is True
+    assert [line for line in hub.log if bad in line and "left out" in line]
+    # The page counts as read, and the next one follows it.
+    assert hub.ask("page", page([], len(events))) is False
+    found, _ = hub.ask("sessions", {})
+    assert len(msgspec.json.decode(found)) == 4
+
+
+def test_a_page_out_of_order_is_refused_by_name(hub: Hub) -> None:
+    assert hub.ask("page", page([], 7))[0] == "behind"
+
+
+def test_a_question_that_fails_is_answered(hub: Hub) -> None:
+    assert hub.ask("sessions", {"sort": "nonsense"})[0] == "failed"
+    assert hub.ask("sessions", {})[0] == b"[]"
+
+
+def test_the_index_is_rid_of_what_was_erased_soon_and_not_all_the_time(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = some_calls(2, 4, live=0).events
+    hub.ask("page", page(events))
+    times: list[float] = []
+    merge = removal.merge_words
+
+    def counted(database: Any) -> bool:
+        more = merge(database)
+        if not more:
+            times.append(time.monotonic())
+        return more
+
+    monkeypatch.setattr(removal, "merge_words", counted)
+    assert worker.MERGE_SECONDS < 600
+    hub.ask("erase", {"session_id": "s1", "rooms": None, "room": None, "known": []})
+    until = time.monotonic() + 20
+    while not times and time.monotonic() < until:
+        hub.ask("ping", None)
+    assert len(times) == 1
+    hub.ask("erase", {"session_id": "s2", "rooms": None, "room": None, "known": []})
+    for _ in range(50):
+        hub.ask("ping", None)
+    assert len(times) == 1
+    # A process that starts anew does it again: the one before may have been killed.
+    hub.ask("open", None)
+
+
+def test_it_ends_when_the_hub_hangs_up(tmp_path: Path) -> None:
+    hub = Hub(f"sqlite:///{tmp_path}/b.db")
+    hub.ask("open", None)
+    hub.close()
