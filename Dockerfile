@@ -1,5 +1,5 @@
 # The hub with the agent process that it starts. Build: docker build -t streaming-hub .
-# Run: see compose.yaml, and docs/deployment.md.
+# Run: see compose.yaml, and docs/guides/deployment.md.
 ARG BASE=python:3.13-slim
 
 FROM ${BASE} AS build
@@ -9,7 +9,8 @@ WORKDIR /app
 ENV UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 # Before the code: a change there does not install everything anew.
 COPY pyproject.toml uv.lock ./
-RUN uv sync --locked --no-dev --no-install-project --no-cache
+COPY packages/python packages/python
+RUN uv sync --locked --no-dev --no-install-project --no-editable --no-cache
 
 FROM ${BASE}
 RUN useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin hub \

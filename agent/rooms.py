@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from livekit.plugins import silero
+from streaming_hub_client import attach
+from streaming_hub_client.ending import ask_for_end
 
 from agent.assistant import Assistant
-from agent.attach import attach
-from agent.ending import ask_for_end
 from agent.session import make_session
 
 if TYPE_CHECKING:

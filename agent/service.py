@@ -18,10 +18,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from livekit.agents import AgentServer, JobExecutorType, WorkerOptions
+from streaming_hub_client.attachment import shared_poster
+from streaming_hub_client.ending import announce_end
 
-from agent.attach import shared_poster
 from agent.connection import ConnectionWatch
-from agent.ending import announce_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

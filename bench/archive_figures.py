@@ -225,7 +225,10 @@ def post(hub: Hub, rate: float, seconds: float, batch: int) -> list[float]:
             time.sleep(wait)
         before = time.perf_counter()
         answer = client.post(
-            f"{hub.url}/api/agent/data", data=body, headers={"Content-Type": "application/json"}, timeout=30
+            f"{hub.url}/api/agent/data",
+            data=body,
+            headers={"Content-Type": "application/json"},
+            timeout=30,
         )
         took.append((time.perf_counter() - before) * 1000)
         assert answer.status_code == 200, answer.text

@@ -46,7 +46,7 @@ static void send_all(int fd, const char *bytes, size_t length)
     while (length > 0) {
         ssize_t n = send(fd, bytes, length, MSG_NOSIGNAL);
         if (n <= 0)
-            return; /* the peer is gone; epoll tells it again, as a read of nothing */
+            return; /* the peer is gone; epoll reports it again, as an empty read */
         bytes += n;
         length -= (size_t)n;
     }

@@ -33,7 +33,7 @@ from agent.session import make_session
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agent.attach import Attachment
+    from streaming_hub_client.attachment import Attachment
 
 # openai's client loads them when first used: tens of thousands of allocations of its own.
 WARM = (audio, chat)
@@ -72,8 +72,8 @@ callbacks = Callbacks()
 
 def attach_measured(session: AgentSession[None], ctx: JobContext) -> Attachment:
     """Attach as a user does, with a stopwatch around each callback."""
-    from agent.attach import attach  # noqa: PLC0415  # `plain` must not have it: `main` imports it
-    from agent.words import SpokenWords  # noqa: PLC0415
+    from streaming_hub_client.attachment import attach  # noqa: PLC0415  # `plain` must not have it: `main` imports it
+    from streaming_hub_client.words import SpokenWords  # noqa: PLC0415
 
     subscribe = session.on
     # only `attach` calls it while it is replaced, and only to subscribe
@@ -165,7 +165,7 @@ def main() -> None:
     if kind == "traced":
         tracemalloc.start(FRAMES)
     if kind != "plain":
-        importlib.import_module("agent.attach")  # here, where nobody waits for it
+        importlib.import_module("streaming_hub_client.attachment")  # here, where nothing waits for it
     asyncio.run(serve(kind, Path(report)))
 
 

@@ -2,10 +2,10 @@
 
 Run: uv run bench/livekit_figures.py [--rounds N] [--turns N] [--no-page] [--json FILE]
 
-Needs livekit-server on PATH (docs/development.md says how to get it), espeak-ng, and Chromium for the page. A round
+Needs livekit-server on PATH (see docs/guides/development.md), espeak-ng, and Chromium for the page. A round
 takes about seven minutes: the hub starts the agent three times; then the same questions are asked of an agent without
 `attach`, of one with it, of that again while the page is open, and of one whose allocations are followed. How each
-figure is taken is in docs/performance.md. The exit code is 1 where a goal was missed.
+figure is taken is in docs/explanation/performance.md. The exit code is 1 where a goal was missed.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ def table(rows: list[Goal], figures: Figures) -> str:
 
 
 def main() -> int:
-    """Measure, print, and tell by the exit code whether all goals were reached."""
+    """Measure and print; return exit code 0 if all goals were reached."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--turns", type=int, default=15, help="questions in each talk")

@@ -140,7 +140,7 @@ def _set_niceness(wanted: dict[Path, int]) -> None:
         # A process that has ended needs none.
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             group.write_text(str(niceness))
-        # Whoever has no privileges may set one in a tenth of a second.
+        # Without privileges, one change per tenth of a second is allowed.
         time.sleep(0.15)
 
 

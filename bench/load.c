@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define READY_SECONDS 120
-#define GRACE_MS 150 /* how long the loops go on reading after the last event, to see duplicates behind it */
+#define GRACE_MS 150 /* how long the loops continue reading after the last event, to see duplicates behind it */
 
 struct loop {
     const struct settings *settings;

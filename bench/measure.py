@@ -1,6 +1,6 @@
 """What is measured: the scenarios, one run of one, and the figures of many.
 
-A scenario is run against a server that was started for it alone, so that memory and caches are nobody else's.
+A scenario is run against a server that was started for it alone, so that memory and caches are not shared.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Scenario:
 
     @property
     def key(self) -> tuple[str, int, int]:
-        """What tells this scenario from the others of a run."""
+        """The values that distinguish this scenario within a run."""
         return (self.name, self.clients, self.batch)
 
     def options(self) -> list[str]:

@@ -18,8 +18,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from agent.poster import Poster
-from tests.agent.fake_hub import FakeHub, Reply
+from streaming_hub_client.poster import Poster
+
+from tests.packages.python.fake_hub import FakeHub, Reply
 
 PER_SECOND = 500
 EVENT = {

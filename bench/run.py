@@ -129,7 +129,7 @@ def schedule(plan: Plan, present: list[Peer]) -> Iterator[tuple[Peer, Scenario]]
 
 
 def run(plan: Plan, present: list[Peer]) -> Results:
-    """Run all rounds. A peer that fails is told, and skipped for that run."""
+    """Run all rounds. A peer that fails is reported, and skipped for that run."""
     results = Results()
     began = time.monotonic()
     for turn in range(plan.rounds):

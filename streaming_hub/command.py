@@ -1,4 +1,4 @@
-"""The command `flask_server.py`: its options, its start, the signals that end it. Serves with gevent."""
+"""The `flask_server.py` command: options, start-up and shutdown on signals. Serves with gevent."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import textwrap
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -18,6 +20,7 @@ from streaming_hub import __version__, logs, signals
 from streaming_hub.access import OPERATE, PUBLISH, SUBSCRIBE
 from streaming_hub.access.exposure import refuse_open_off_loopback
 from streaming_hub.agents.mode import choose_mode
+from streaming_hub.demo.process import DemoProcess
 from streaming_hub.errors import SettingsError, StorageError
 from streaming_hub.server.listening import LOOPBACK, listen_at, why_not
 from streaming_hub.server.server import Server
@@ -41,7 +44,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("hub")
 
 SAME_SIGNAL: Final = 1.0
-"""Seconds within which a repeated signal is the same one: `uv run` and the terminal both send it."""
+"""Seconds within which a repeated signal counts as one: `uv run` and the terminal both send it."""
+
+MOST_DEMO_CALLS: Final = 1000
 
 
 def run(create_app: Callable[[Settings], Flask], arguments: Sequence[str] | None) -> int:
@@ -57,19 +62,33 @@ def run(create_app: Callable[[Settings], Flask], arguments: Sequence[str] | None
     options = _parser().parse_args(arguments)
     given = {name: value for name in ("host", "port") if (value := getattr(options, name)) is not None}
     try:
-        settings = load(**given)
-        logs.configure(settings.log_format)
-        for doubt in settings.doubts:
-            log.warning("%s", doubt)
-        refuse_open_off_loopback(settings, settings.host or LOOPBACK[0])
-        app = create_app(settings)
-        serve(app, settings)
+        with ExitStack() as until_end:
+            if options.demo:
+                folder = until_end.enter_context(tempfile.TemporaryDirectory(prefix="streaming-hub-demo-"))
+                given |= _demo_settings(options.demo, folder)
+            settings = load(**given)
+            logs.configure(settings.log_format)
+            for doubt in settings.doubts:
+                log.warning("%s", doubt)
+            refuse_open_off_loopback(settings, settings.host or LOOPBACK[0])
+            app = create_app(settings)
+            serve(app, settings)
     except SettingsError as error:
-        return _complain(str(error))
+        return _fail(str(error))
     except StorageError as error:
-        # A second server on the same folder meets both: each is worth knowing before the next try.
-        return _complain(" ".join(filter(None, (str(error), why_not(settings.host, settings.port)))))
+        # A second server on the same folder runs into both problems; report both at once.
+        return _fail(" ".join(filter(None, (str(error), why_not(settings.host, settings.port)))))
     return 0
+
+
+def _demo_settings(count: int, folder: str) -> dict[str, Any]:
+    """Return the settings of a demo: nothing of it outlasts the hub, and nothing of the operator's is touched."""
+    return {
+        "demo": count,
+        "history": "memory://",
+        "history_max_events": 20_000,
+        "archive": f"sqlite:///{folder}/archive.db",
+    }
 
 
 def serve(app: Flask, settings: Settings) -> None:
@@ -86,7 +105,7 @@ def serve(app: Flask, settings: Settings) -> None:
         raise
     ended = _watch_signals()
     if os.getpid() == 1:
-        # Orphans of the agent become process 1's children: libev then waits for all that end.
+        # Process 1 inherits the agent's orphans: let libev reap them.
         gevent.get_hub().loop.install_sigchld()
     writer = begin(parts, url_of(listeners[0]))
     servers = [Server(listener, app, writer) for listener in listeners]
@@ -95,8 +114,11 @@ def serve(app: Flask, settings: Settings) -> None:
     if parts.archive is not None:
         log.info("%s", parts.archive.description)
     _greet(parts)
+    demo = DemoProcess(parts.url, parts.agent_key, settings.demo) if settings.demo else None
     ended.wait()
     log.info("%s", _farewell(parts))
+    if demo is not None:
+        demo.stop()
     parts.stop(writer.drain)
     for server in servers:
         server.stop(timeout=1)
@@ -113,9 +135,9 @@ def _watch_signals() -> Event:
             first.append(now)
             ended.set()
         elif now - first[0] > SAME_SIGNAL:
-            log.warning("a second signal: ending at once")
+            log.warning("second signal: exiting at once")
             logging.shutdown()
-            # Children notice by their control socket.
+            # Child processes notice through their control socket.
             signals.die_of(signal.SIGTERM)
 
     for number in signals.ENDING:
@@ -124,20 +146,22 @@ def _watch_signals() -> Event:
 
 
 def _farewell(parts: Services) -> str:
-    agent = "the agent, then " if parts.supervisor.status().pid is not None else ""
+    agent = "stopping the agent, then " if parts.supervisor.status().pid is not None else ""
     streams = len(parts.hub)
-    return f"stopping: ending {agent}{streams} open stream{'' if streams == 1 else 's'}. Again to end at once"
+    opened = f"{streams} open stream{'' if streams == 1 else 's'}"
+    return f"shutting down: {agent}closing {opened}. Signal again to exit at once"
 
 
 def _greet(parts: Services) -> None:
     mode, why = choose_mode(parts.settings)
     key = ""
     if OPERATE not in parts.authenticator.open_scopes:
-        key = ' -H "X-API-Key: KEY"\n              with one of STREAM_OPERATOR_KEYS, or a token of the scope operate'
+        key = ' -H "X-API-Key: KEY"\n              KEY: one of STREAM_OPERATOR_KEYS, or a token with the operate scope'
     print(
         f"\n  Live page   {parts.url}/\n"
+        f"  Console     {parts.url}/console/\n"
         f"  Next        curl -X POST {parts.url}/api/agent/start{key}\n"
-        f"  The agent   will run in {mode} mode: {why}\n"
+        f"  Agent       will run in {mode} mode: {why}\n"
         f"  Keys        {_keys_needed(parts)}\n",
         flush=True,
     )
@@ -151,28 +175,36 @@ def _keys_needed(parts: Services) -> str:
     }
     free = [name for scope, name in names.items() if scope in parts.authenticator.open_scopes]
     if not free:
-        return "are needed for publishing, reading and operating"
-    whom = "by whoever reaches the server" if parts.settings.allow_open else "on this machine"
+        return "required for publishing, reading and operating"
+    where = "from any machine" if parts.settings.allow_open else "on this machine"
     if len(free) == len(names):
-        return f"are not needed {whom}: none is set"
+        return f"not required {where}: none is set"
     unset = not_set([setting for _, setting in free])
-    return f"are not needed for {listing([doing for doing, _ in free])} {whom}: {unset}"
+    return f"not required for {listing([doing for doing, _ in free])} {where}: {unset}"
 
 
-def _complain(sentence: str) -> int:
-    print(f"flask_server.py: {sentence}", file=sys.stderr)
+def _fail(message: str) -> int:
+    print(f"flask_server.py: {message}", file=sys.stderr)
     return 2
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="flask_server.py",
-        description="Streams what happens in a LiveKit voice agent's conversation to pages, terminals and back ends.",
+        description="Stream a LiveKit voice agent's conversations to web pages, terminals and back ends.",
         epilog=_settings_text(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--host", help="where to listen (STREAM_HOST; 127.0.0.1 and ::1)")
-    parser.add_argument("--port", type=_port, help="its port, 0 for a free one (STREAM_PORT, 5000)")
+    parser.add_argument("--host", help="address to listen on (STREAM_HOST; default 127.0.0.1 and ::1)")
+    parser.add_argument(
+        "--port", type=_port, help="port to listen on, 0 for any free port (STREAM_PORT; default 5000)"
+    )
+    parser.add_argument(
+        "--demo",
+        type=_calls,
+        metavar="N",
+        help="show N simulated calls: history in memory, a temporary archive, no webhooks",
+    )
     parser.add_argument("--version", action="version", version=__version__)
     return parser
 
@@ -184,9 +216,16 @@ def _port(text: str) -> int:
     return port
 
 
+def _calls(text: str) -> int:
+    count = int(text)
+    if not 1 <= count <= MOST_DEMO_CALLS:
+        raise argparse.ArgumentTypeError(f"{text}: expected a number of calls, 1 to {MOST_DEMO_CALLS}")
+    return count
+
+
 def _settings_text() -> str:
     defaults: Any = Settings()
-    lines = ["Settings come from the environment, .env.local and .env, in that order:", ""]
+    lines = ["Settings are read from the environment, .env.local and .env; the first one found wins:", ""]
     for setting in TABLE:
         default = getattr(defaults, setting.field)
         shown = "" if default in (None, (), False) else f" ({default})"

@@ -1,4 +1,4 @@
-"""Every error the hub tells a client or an operator about, in one tree.
+"""Every error the hub reports to a client or an operator, in one tree.
 
     HubError                    knows its HTTP status and title (RFC 9457)
       BadRequest            400 not JSON, or a query that cannot be read
@@ -6,7 +6,7 @@
       Forbidden             403 the credential lacks something
       NotFound              404
       Conflict              409
-      Gone                  410 it was there, and is not kept any more
+      Gone                  410 it existed, but is no longer stored
       TooLarge              413 an event, a batch or a body is over its limit
       UnsupportedMedia      415
       Misdirected           421 a Host that is not this server's
@@ -54,43 +54,43 @@ class BadRequest(HubError):
 
 
 class Unauthorized(HubError):
-    """No credential was given, or one that is not known."""
+    """The credential is missing or wrong."""
 
     status = 401
     title = "Unauthorized"
 
     def headers(self) -> dict[str, str]:
-        """Name the scheme, as RFC 9110 section 11.6.1 asks."""
+        """Return the challenge that RFC 9110, section 11.6.1, requires."""
         return {"WWW-Authenticate": 'Bearer realm="hub"'}
 
 
 class Forbidden(HubError):
-    """The credential is known, but does not allow this."""
+    """The credential is valid, but does not allow the request."""
 
     status = 403
     title = "Forbidden"
 
     def headers(self) -> dict[str, str]:
-        """Say so in the challenge too (RFC 6750, section 3.1)."""
+        """Return the challenge for an insufficient scope (RFC 6750, section 3.1)."""
         return {"WWW-Authenticate": 'Bearer realm="hub", error="insufficient_scope"'}
 
 
 class NotFound(HubError):
-    """There is no such thing."""
+    """The resource does not exist."""
 
     status = 404
     title = "Not found"
 
 
 class Conflict(HubError):
-    """The state does not allow it now."""
+    """The current state does not allow the request."""
 
     status = 409
     title = "Conflict"
 
 
 class Gone(HubError):
-    """It was there, and is not kept any more."""
+    """The resource existed, but is no longer stored."""
 
     status = 410
     title = "Gone"
@@ -147,12 +147,12 @@ class TooMany(HubError):
         self.retry_after = retry_after
 
     def headers(self) -> dict[str, str]:
-        """Tell when to come back."""
+        """Return `Retry-After`."""
         return {"Retry-After": str(self.retry_after)}
 
 
 class Unavailable(HubError):
-    """The hub cannot do this now, and will be able to later.
+    """The hub cannot do this at the moment; retry later.
 
     Args:
         detail: why.
@@ -167,7 +167,7 @@ class Unavailable(HubError):
         self.retry_after = retry_after
 
     def headers(self) -> dict[str, str]:
-        """Tell when to come back."""
+        """Return `Retry-After`."""
         return {"Retry-After": str(self.retry_after)}
 
 

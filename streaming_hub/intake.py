@@ -1,7 +1,7 @@
 """The one way in for events: redact, store, note the session.
 
     views, LiveKit's webhooks -> take       redacted by the operator's hook, stored, and their sessions noted
-    the hub's own events      -> take_own   stored as they are (docs/privacy.md says why)
+    the hub's own events      -> take_own   stored as they are (docs/explanation/privacy.md says why)
 
 Nothing else in the hub calls `Hub.publish`. Knows no HTTP; what is stored is fanned out by the hub.
 """

@@ -1,6 +1,7 @@
 """What the hub tells Prometheus. Everything is read when it is asked for: counting costs nothing but the counts.
 
-Names and units follow Prometheus's conventions; docs/metrics.md lists them all, and a test keeps the two equal.
+Names and units follow Prometheus's conventions; docs/reference/metrics.md lists them all; a test keeps
+the two equal.
 """
 
 from __future__ import annotations

@@ -10,7 +10,16 @@ import os
 import signal
 from typing import Final
 
-ENDING: Final = (signal.SIGTERM, signal.SIGINT)
+
+def _ending() -> tuple[signal.Signals, ...]:
+    # Under nohup the terminal's end is ignored, and must stay so.
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return signal.SIGTERM, signal.SIGINT
+    return signal.SIGTERM, signal.SIGINT, signal.SIGHUP
+
+
+ENDING: Final = _ending()
+"""What ends the server with a drain; the last one where its terminal is closed."""
 
 
 def end_at_once() -> None:

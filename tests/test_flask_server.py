@@ -134,21 +134,21 @@ def test_with_keys_the_next_command_has_a_place_for_one(start: Callable[..., Run
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({}, "are not needed on this machine: none is set"),
+        ({}, "not required on this machine: none is set"),
         (
             {"STREAM_SUBSCRIBE_KEYS": "hunter2"},
-            "are not needed for publishing and operating on this machine: STREAM_PUBLISH_KEYS and "
+            "not required for publishing and operating on this machine: STREAM_PUBLISH_KEYS and "
             "STREAM_OPERATOR_KEYS are not set",
         ),
         (
             {"STREAM_SUBSCRIBE_KEYS": "hunter2", "STREAM_OPERATOR_KEYS": "hunter3"},
-            "are not needed for publishing on this machine: STREAM_PUBLISH_KEYS is not set",
+            "not required for publishing on this machine: STREAM_PUBLISH_KEYS is not set",
         ),
         (
             {"STREAM_PUBLISH_KEYS": "hunter2", "STREAM_OPERATOR_KEYS": "hunter3", "STREAM_ALLOW_OPEN": "1"},
-            "are not needed for reading by whoever reaches the server: STREAM_SUBSCRIBE_KEYS is not set",
+            "not required for reading from any machine: STREAM_SUBSCRIBE_KEYS is not set",
         ),
-        ({"STREAM_JWT_SECRET": "hunter2" * 5}, "are needed for publishing, reading and operating"),
+        ({"STREAM_JWT_SECRET": "hunter2" * 5}, "required for publishing, reading and operating"),
     ],
 )
 def test_it_says_what_needs_no_key(
@@ -161,7 +161,7 @@ def test_it_says_what_needs_no_key(
 
 def test_a_misspelt_setting_is_told_before_the_server_listens(start: Callable[..., Running]) -> None:
     before, _, _ = start(STREAM_SUBSCRIBE_KEY="hunter2").output().partition("Live page")
-    assert "WARNING hub: STREAM_SUBSCRIBE_KEY is not a setting" in before
+    assert "WARNING hub: STREAM_SUBSCRIBE_KEY is not a known setting" in before
     assert "Did you mean STREAM_SUBSCRIBE_KEYS?" in before
     assert "hunter2" not in before
 
@@ -276,7 +276,7 @@ def heartbeat_of(server: Running) -> Any:
     return float(found[1])
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it_and_says_goodbye(start: Callable[..., Running], number: signal.Signals) -> None:
     server = start(STREAM_DRAIN="0.2")
     with requests.get(f"{server.url}/api/stream", stream=True, timeout=SECONDS) as stream:
@@ -287,7 +287,7 @@ def test_a_signal_ends_it_and_says_goodbye(start: Callable[..., Running], number
         assert any(b'"goodbye"' in line for line in lines)
     assert server.ended_within(10)
     assert server.process.returncode == 0
-    assert "stopping: ending 1 open stream. Again to end at once" in server.output()
+    assert "shutting down: closing 1 open stream. Signal again to exit at once" in server.output()
 
 
 def test_importing_it_patches_nothing() -> None:

@@ -31,7 +31,7 @@ class Prompter(Protocol):
 
 
 class ScriptedSTT(stt.STT[Any]):
-    """Hears whether somebody speaks, and takes the words from the script.
+    """Detects speech, and takes the words from the script.
 
     Args:
         detector: Voice activity detection; what it does not take for speech gives no words.

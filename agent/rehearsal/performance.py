@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from livekit.agents import AgentSession, JobContext, JobProcess
 from livekit.agents.voice.transcription import TranscriptSynchronizer
 from livekit.plugins import silero
+from streaming_hub_client.attachment import Attachment, attach
 
 from agent.assistant import Assistant
-from agent.attach import Attachment, attach
 from agent.rehearsal.models import ScriptedLLM, ScriptedSTT, ScriptedTTS
 from agent.rehearsal.script import LINES, Line
 from agent.rehearsal.sound import Microphone, Speaker, read_recording

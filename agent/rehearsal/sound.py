@@ -81,7 +81,7 @@ class Microphone(io.AudioInput):
         """Give the next frame when its time has come."""
         now = time.monotonic()
         self._due = now if self._due is None else self._due + FRAME_SECONDS
-        if self._due < now - 1.0:  # far behind after a stall: go on from here rather than in a burst
+        if self._due < now - 1.0:  # far behind after a stall: continue from here instead of in a burst
             self._due = now
         await asyncio.sleep(max(self._due - now, 0.0))
         sound = SILENCE
@@ -94,7 +94,7 @@ class Microphone(io.AudioInput):
 
 
 class Speaker(io.AudioOutput):
-    """Plays to nobody, at real time."""
+    """Discards audio at the rate of real time."""
 
     def __init__(self) -> None:
         super().__init__(

@@ -69,7 +69,7 @@ static bool send_all(int fd, const char *bytes, size_t length)
     return true;
 }
 
-/* Tells from what has come so far whether the answer is complete. */
+/* Returns whether the response received so far is complete. */
 static bool answer_complete(char *answer, size_t length)
 {
     char *body = strstr(answer, "\r\n\r\n");

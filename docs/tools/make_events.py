@@ -1,7 +1,7 @@
-"""Write what is made of the event types: docs/events.schema.json, and the tables at the end of docs/events.md.
+"""Generate docs/reference/events.schema.json and the tables in docs/reference/events.md from the event types.
 
 `uv run python -m docs.tools.make_events`. The tables stand between two marks; the text around them is written by
-hand. A test says when they are not current.
+hand. A test fails if they are out of date.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ from streaming_hub.events.types import (
     Stored,
     own_fields,
 )
-from streaming_hub.events.views import VIEW_OF_TYPE, VIEWER
 from streaming_hub.web.openapi import schemas
 
 FOLDER: Final = Path(__file__).resolve().parents[1]
-DOCUMENT: Final = FOLDER / "events.md"
-SCHEMA: Final = FOLDER / "events.schema.json"
+DOCUMENT: Final = FOLDER / "reference" / "events.md"
+SCHEMA: Final = FOLDER / "reference" / "events.schema.json"
 BEGIN: Final = "<!-- generated: made by docs/tools/make_events.py -->"
 END: Final = "<!-- end -->"
 
@@ -35,8 +34,7 @@ def tables() -> str:
     parts = [f"Every stored event may have:\n\n{head}\n{rows}"]
     for title, types in GROUPS.items():
         lines = [
-            f"| `{name}` | {VIEW_OF_TYPE.get(name, VIEWER)} | {'yes' if issubclass(kind, Stored) else 'no'} | "
-            f"{_fields(kind)} |"
+            f"| `{name}` | {kind.view} | {'yes' if issubclass(kind, Stored) else 'no'} | {_fields(kind)} |"
             for name, kind in types.items()
         ]
         parts.append(

@@ -1,6 +1,7 @@
-"""Write the tables of docs/settings.md from streaming_hub/settings.py: `uv run python -m docs.tools.make_settings`.
+"""Generate the tables of docs/reference/settings.md from streaming_hub/settings.
 
-The tables stand between two marks; the text around them is written by hand. A test says when they are not current.
+Run `uv run python -m docs.tools.make_settings`. The tables stand between two marks; the text around them is written
+by hand. A test fails if they are out of date.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any, Final
 
 from streaming_hub.settings import AGENT_TABLE, TABLE, Settings
 
-DOCUMENT: Final = Path(__file__).resolve().parents[1] / "settings.md"
+DOCUMENT: Final = Path(__file__).resolve().parents[1] / "reference" / "settings.md"
 BEGIN: Final = "<!-- begin: made by docs/tools/make_settings.py -->"
 END: Final = "<!-- end -->"
 

@@ -10,8 +10,7 @@ and STREAM_PUBLISH_KEY for the hub.
 
 from livekit.agents import Agent, AgentServer, AgentSession, JobContext
 from livekit.plugins import openai, silero
-
-from agent.attach import attach
+from streaming_hub_client import attach
 
 server = AgentServer(host="127.0.0.1", port=0)
 
@@ -28,4 +27,4 @@ async def entrypoint(ctx: JobContext) -> None:
     )
     attach(session, ctx)  # the one line
     await session.start(agent=Agent(instructions="You take orders for pizza. Be brief."), room=ctx.room)
-    session.generate_reply(instructions="Ask what it may be.")
+    session.generate_reply(instructions="Ask for the order.")

@@ -2,7 +2,7 @@
 
 Pure. A proxy on the same host would make the whole world look like loopback, so any trace of a proxy that is
 not in STREAM_TRUSTED_PROXIES takes that away. A proxy that leaves no trace cannot be noticed:
-docs/security.md says how to set one up.
+docs/explanation/security.md says how to set one up.
 """
 
 from __future__ import annotations

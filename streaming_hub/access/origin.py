@@ -17,21 +17,11 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 NULL_ORIGIN: Final = "null"
 """The origin of a page from disk, but also of any site's sandboxed frame."""
 
-OPERATE_PATHS: Final = re.compile(
-    r"/api/(?:agent/(?:start|stop|status)|sessions/.+|rooms/.+/events|token)", re.DOTALL
-)
-"""Where the paths begin that need `operate` or hand out tokens. A room's name may hold anything, also a line feed."""
-
 _LOCAL: Final = r"(?:localhost|127\.0\.0\.1|\[::1\])"
 _LOCAL_HOST: Final = re.compile(_LOCAL + r"(?::[0-9]{0,5})?", re.IGNORECASE | re.ASCII)
 _LOCAL_ORIGIN: Final = re.compile(rf"https?://{_LOCAL}(?::[0-9]{{1,5}})?", re.IGNORECASE | re.ASCII)
 _SINGLE_NAME: Final = re.compile(r"[a-z0-9_-]+(?::[0-9]{0,5})?", re.IGNORECASE | re.ASCII)
 _DEFAULT_PORT: Final = re.compile(r"^(http://[^/]*):80$|^(https://[^/]*):443$")
-
-
-def operates(path: str) -> bool:
-    """Say whether a path needs `operate`, or hands out tokens: the origin `null` is never listed there."""
-    return OPERATE_PATHS.match(path) is not None
 
 
 def host_allowed(host: str | None, *, any_open: bool) -> bool:

@@ -6,7 +6,9 @@ Only the archive's own process imports this. Alembic is loaded only where there 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,13 +22,26 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Engine
 
-REVISION: Final = "0002"
+REVISION: Final = "0003"
 """The newest migration."""
 BUSY_SECONDS: Final = 1.0
 """How long SQLite waits for another program that has the file locked."""
 CONNECT_SECONDS: Final = 2
 STATEMENT_SECONDS: Final = 60
 """How long PostgreSQL works on one statement, and how long this side waits for a peer that says nothing."""
+PROGRAM_LIMIT: Final = "54"
+"""PostgreSQL's class of errors about a value that is too long, of an index for example. Its driver counts them among
+those of the connection."""
+
+CLAIM_SECONDS: Final = 2.0
+"""How long opening waits for the process of a hub that has just ended."""
+_CLAIM_KEY: Final = 0x5354524541
+"""Names the advisory lock that one hub's archive holds in PostgreSQL."""
+_CLAIM_KEEPALIVE: Final = " ".join(
+    f"-c tcp_{name}"
+    for name in ("keepalives_idle=10", "keepalives_interval=5", "keepalives_count=3", "user_timeout=25000")
+)
+"""PostgreSQL notices within half a minute that a machine is gone, and gives its lock to another."""
 
 _VERSION = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32)))
 _SEARCH = {
@@ -60,6 +75,7 @@ class Database:
         self.shown = self.url.render_as_string(hide_password=True)
         self._engine: Engine | None = None
         self._file: tuple[int, int] | None = None
+        self._claim: int | Connection | None = None
 
     @property
     def path(self) -> Path:
@@ -75,6 +91,7 @@ class Database:
         self.close()
         try:
             engine = self._engine = self._make_engine()
+            self._claim_it(engine)
             with engine.connect() as connection:
                 version = _version(connection)
             if version is None:
@@ -92,6 +109,13 @@ class Database:
     def close(self) -> None:
         """Let go of every connection."""
         engine, self._engine = self._engine, None
+        claim, self._claim = self._claim, None
+        if isinstance(claim, int):
+            os.close(claim)
+        elif claim is not None:
+            # Not back into the pool: the lock ends with its connection.
+            claim.invalidate()
+            claim.close()
         if engine is not None:
             engine.dispose()
 
@@ -164,6 +188,8 @@ class Database:
             # About what is written, not about the database.
             raise
         except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
+            if str(getattr(getattr(error, "orig", None), "sqlstate", None) or "").startswith(PROGRAM_LIMIT):
+                raise
             raise self.away(error) from error
 
     def _identity(self) -> tuple[int, int] | None:
@@ -185,11 +211,31 @@ class Database:
             return engine
         connect = {
             "connect_timeout": CONNECT_SECONDS,
-            "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c timezone=UTC",
+            "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c timezone=UTC {_CLAIM_KEEPALIVE}",
             "tcp_user_timeout": STATEMENT_SECONDS * 1000,
             "application_name": "streaming-hub-archive",
         }
         return sa.create_engine(self.url, connect_args=connect, pool_pre_ping=True, **options)
+
+    def _claim_it(self, engine: Engine) -> None:
+        """Keep other hubs out: two that read different histories into one archive would count events again and again.
+
+        Raises:
+            Away: another hub has it.
+        """
+        until = time.monotonic() + CLAIM_SECONDS
+        if self.sqlite:
+            path = self.path.with_name(self.path.name + ".lock")
+            self._claim = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        else:
+            self._claim = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        while not _locked(self._claim):
+            if time.monotonic() >= until:
+                raise Away(
+                    f"Another hub keeps its sessions in {self.shown}: stop it, or choose another database with "
+                    "STREAM_ARCHIVE."
+                )
+            time.sleep(0.05)
 
     def _create(self, engine: Engine) -> None:
         with engine.begin() as connection:
@@ -209,6 +255,17 @@ class Database:
                 f"{self.shown} was written by a newer version of the hub (its schema is {version}, this one knows "
                 f"{REVISION}): update the hub, or choose another database with STREAM_ARCHIVE."
             )
+
+
+def _locked(claim: int | Connection) -> bool:
+    """Try to lock a file, or PostgreSQL's database by a lock of its own; return whether that worked."""
+    if not isinstance(claim, int):
+        return bool(claim.execute(sa.select(sa.func.pg_try_advisory_lock(_CLAIM_KEY))).scalar())
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def create_all(connection: Connection) -> None:

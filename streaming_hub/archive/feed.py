@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from streaming_hub.archive.process import ArchiveProcess
-from streaming_hub.archive.wire import Refusal
+from streaming_hub.archive.process import BEGIN_SECONDS, ArchiveProcess
+from streaming_hub.archive.wire import ENDED, Refusal
 from streaming_hub.errors import Unavailable
 from streaming_hub.events import posted
 from streaming_hub.history.follow import Follower
@@ -47,7 +47,12 @@ OPEN_SECONDS: Final = 600.0
 WRITE_SECONDS: Final = 20.0
 """How long writing may take; then the process is started anew."""
 START_SECONDS: Final = 5.0
-"""How long an erasure waits for a process that is being started."""
+READ_START_SECONDS: Final = 1.3
+"""How long an erasure, or a question, waits for a process that is being started."""
+LEAST_BEGIN_SECONDS: Final = 0.5
+"""How long the database has at least to answer a question that waited for the process."""
+ERASE_BEGIN_SECONDS: Final = 3.0
+"""How long an erasure waits for what the process is writing; then the caller is told to try again."""
 ERASE_SECONDS: Final = 300.0
 REPORTS: Final = 20
 """Reports that are published at a time."""
@@ -110,6 +115,8 @@ class Archive:
         self._follower: Follower | None = None
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
+        self._up = threading.Event()
+        """Set while a process runs whose database has been opened, or has turned out to be away."""
         self._erasing = threading.RLock()
         self._trouble = ""
         self._reports_at: float | None = None
@@ -167,16 +174,19 @@ class Archive:
         Raises:
             Refusal: it says no, or is away.
         """
-        process = self._process
-        if process is None or process.gone:
-            raise Refusal("away", self._trouble or "The archive is being started.")
-        try:
-            return process.ask(what, arguments, within=within)
-        except Refusal as refusal:
-            if refusal.name == "away" and self._trouble:
-                # What the feed met says more than that nothing is open.
-                raise Refusal("away", self._trouble) from refusal
-            raise
+        begun = time.monotonic()
+        while True:
+            process = self._wait_until_up(begun + READ_START_SECONDS)
+            begin = max(LEAST_BEGIN_SECONDS, BEGIN_SECONDS - (time.monotonic() - begun))
+            try:
+                return process.ask(what, arguments, begin=begin, within=within)
+            except Refusal as refusal:
+                if refusal.name == ENDED:
+                    continue
+                if refusal.name == "away" and self._trouble:
+                    # What the feed met says more than that nothing is open.
+                    raise Refusal("away", self._trouble) from refusal
+                raise
 
     @contextmanager
     def erasing(self) -> Iterator[None]:
@@ -203,35 +213,61 @@ class Archive:
         Raises:
             Refusal: the archive is away; nothing, or not all, was erased.
         """
-        self._wait_until_up()
-        process = self._process
-        if process is None or process.gone or self.state != "ok":
-            raise Refusal("away", self._trouble or "The archive is being started.")
         wanted = {
             "session_id": session_id,
             "rooms": None if rooms is None else list(rooms),
             "room": room,
             "known": [list(key) for key in known],
         }
-        process.ask("erase", wanted, begin=WRITE_SECONDS, within=ERASE_SECONDS)
-
-    def _wait_until_up(self) -> None:
-        """Wait a little where the process has only just been started."""
         until = time.monotonic() + START_SECONDS
-        while self._follower is None and not self._trouble and time.monotonic() < until:
+        while True:
+            process = self._wait_until_up(until)
+            if self.state != "ok":
+                raise Refusal("away", self._trouble)
+            try:
+                process.ask("erase", wanted, begin=ERASE_BEGIN_SECONDS, within=ERASE_SECONDS)
+            except Refusal as refusal:
+                # Whatever it had erased stays erased; the rest is asked for again.
+                if refusal.name != ENDED:
+                    raise
+            else:
+                return
+
+    def _wait_until_up(self, until: float) -> ArchiveProcess:
+        """Return the process, waiting until a time where it is being started.
+
+        Raises:
+            Refusal: it is not up by then.
+        """
+        while True:
+            process = self._process
+            if process is not None and not process.gone and self._up.is_set():
+                return process
+            if self._stop.is_set() or time.monotonic() >= until:
+                raise Refusal("away", self._trouble or "The archive is being started.")
             time.sleep(0.02)
 
     def _run(self) -> None:
         pause = FIRST_PAUSE
         while not self._stop.is_set():
             try:
-                self._open()
+                try:
+                    self._open()
+                    self._next_page()
+                    self._works()
+                finally:
+                    # Also where the database is away: that is known then, and nobody has to wait for it.
+                    self._up.set()
                 pause = FIRST_PAUSE
                 while not self._stop.is_set():
                     if not self._step():
                         self._stop.wait(POLL)
             except Refusal as error:
                 self._failed(error.text)
+                if error.name == ENDED and pause == FIRST_PAUSE:
+                    # A process that worked until now: whoever asks waits for the next one.
+                    pause *= 2
+                    continue
             except OSError as error:
                 self._failed(f"its process cannot be started: {error}")
             except Exception:
@@ -254,6 +290,7 @@ class Archive:
             if process is not None:
                 process.close(0.0)
                 self.restarts += 1
+            self._up.clear()
             process = self._process = ArchiveProcess(self._config)
         position = process.ask("open", None, begin=OPEN_SECONDS, within=OPEN_SECONDS)
         bounds = self._history.bounds
@@ -261,21 +298,17 @@ class Archive:
             position = [bounds.epoch, bounds.oldest - 1]
             self._write("begin", position)
         self._follower = Follower(self._history, position[1], read=self._read, lock=self._lock)
-        if self._trouble:
-            log.warning("archive: back, %d events behind", self._follower.behind)
-        self.state, self._trouble = "ok", ""
         self._reports_at = 0.0
+
+    def _works(self) -> None:
+        """Take note that the database takes what is written: a full one opens all the same."""
+        if self._trouble:
+            log.warning("archive: back, %d events behind", self.behind)
+        self.state, self._trouble = "ok", ""
 
     def _step(self) -> bool:
         """Archive a page, or do what else is due; return whether there may be more."""
-        assert self._follower is not None  # noqa: S101 - `_open` has made it
-        page = self._follower.next()
-        if page is not None:
-            message = self._page(page)
-            if self._write("page", message):
-                self._reports_at = 0.0
-            self.skipped += page.skipped
-            self.written += len(message["lines"])
+        found = self._next_page()
         now = time.monotonic()
         if now >= self._chores_at:
             self._chores_at = now + CHORES
@@ -284,11 +317,28 @@ class Archive:
                 self._reports_at = 0.0
             self._pinged_at = now
         if self._reports_at is not None and now >= self._reports_at:
-            self._publish_reports(now)
-        if page is None and now >= self._pinged_at + PING:
+            # They are in the history now, and count once the archive has read them there.
+            found = self._publish_reports(now) or found
+        if not found and now >= self._pinged_at + PING:
             self._write("ping", None)
             self._pinged_at = now
-        return page is not None
+        return found
+
+    def _next_page(self) -> bool:
+        """Archive what comes next; return whether there was anything."""
+        assert self._follower is not None  # noqa: S101 - `_open` has made it
+        assert self._process is not None  # noqa: S101 - and this
+        if self._process.gone:
+            raise Refusal(ENDED, "The archive's process has ended; it is started again.")
+        page = self._follower.next()
+        if page is None:
+            return False
+        message = self._page(page)
+        if self._write("page", message):
+            self._reports_at = 0.0
+        self.skipped += page.skipped
+        self.written += len(message["lines"])
+        return True
 
     def _write(self, what: str, arguments: Any) -> Any:
         assert self._process is not None  # noqa: S101 - `_open` has made it
@@ -310,8 +360,8 @@ class Archive:
             "skipped": page.skipped,
         }
 
-    def _publish_reports(self, now: float) -> None:
-        """Publish what is due. It counts as published once the archive has read it in the history."""
+    def _publish_reports(self, now: float) -> bool:
+        """Publish what is due; return whether there was anything."""
         with self._erasing:
             due = self._write("reports", REPORTS)
             try:
@@ -320,8 +370,9 @@ class Archive:
             except Unavailable as error:
                 log.warning("a session's report could not be published, and is tried again: %s", error)
                 self._reports_at = now + REPORT_RETRY
-                return
+                return False
         self._reports_at = now if len(due) == REPORTS else None
+        return bool(due)
 
 
 def url_of(archive: str | None, history: str) -> str | None:

@@ -1,4 +1,6 @@
-"""The figures of a session, and the rows that the API answers and the tables hold. Pure; formulas: docs/archive.md.
+"""The figures of a session, and the rows that the API answers and the tables hold. Pure.
+
+Formulas: docs/reference/archive.md.
 
 All times are seconds. Percentiles are by nearest rank (the smallest value that at least p percent of the values do
 not exceed), over all values.

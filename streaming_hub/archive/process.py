@@ -18,7 +18,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from streaming_hub.archive import wire
-from streaming_hub.archive.wire import ANSWER, BEGUN, LOG, REFUSED, Refusal
+from streaming_hub.archive.wire import ANSWER, BEGUN, ENDED, LOG, REFUSED, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -147,15 +147,17 @@ class ArchiveProcess:
                 wire.send(self._sock, message)
         except OSError as error:
             self._gone.set()
-            raise Refusal("away", "The archive's process has ended; it is started again.") from error
+            raise Refusal(ENDED, "The archive's process has ended; it is started again.") from error
 
     def _read(self) -> None:
         try:
             while (message := wire.receive(self._sock)) is not None:
                 self._take(*message)
-        except (OSError, ValueError) as error:
-            if not self._gone.is_set():
-                log.warning("the archive's process cannot be understood: %s", error)
+        except OSError as error:
+            # A process that was killed; whoever waits for it tells.
+            log.debug("the archive's process broke off: %s", error)
+        except ValueError as error:
+            log.warning("the archive's process cannot be understood: %s", error)
         finally:
             self._gone.set()
             self._end_all()
@@ -177,7 +179,7 @@ class ArchiveProcess:
 
     def _end_all(self) -> None:
         for question in list(self._open.values()):
-            question.refusal = Refusal("away", "The archive's process has ended; it is started again.")
+            question.refusal = Refusal(ENDED, "The archive's process has ended; it is started again.")
             question.begun.set()
             question.done.set()
 

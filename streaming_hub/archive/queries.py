@@ -116,7 +116,7 @@ def find(connection: Connection, search: Search) -> tuple[list[Fields], Place | 
     rows = {row.id: row for row in connection.execute(sa.select(sessions).where(sessions.c.id.in_(ids)))}
     chosen = [rows[one] for one in ids]
     people = _people(connection, ids)
-    found = [session_fields(row, people.get(row.id, [])) for row in chosen]
+    found = [session_fields(row, people.get(row.id, []), operator=search.operator) for row in chosen]
     if phrases:
         for row, fields in zip(chosen, found, strict=True):
             fields["matches"] = _matches(connection, row.id, phrases, operator=search.operator)
@@ -134,15 +134,20 @@ def rows_of(connection: Connection, session_id: str, allowed: Sequence[str] | No
     return list(connection.execute(chosen.order_by(room_key)))
 
 
-def detail(connection: Connection, row: Row[Any]) -> Fields:
-    """Return all that is known of a session, as `GET /api/sessions/ID` answers it."""
+def detail(connection: Connection, row: Row[Any], *, operator: bool = True) -> Fields:
+    """Return all that is known of a session, as `GET /api/sessions/ID` answers it.
+
+    For viewers without what only operator events say; `views` takes away the rest.
+    """
     calls = _of(connection, tool_calls, row.id)
     by_turn: dict[str | None, list[str | None]] = {}
     for call in calls:
         by_turn.setdefault(call["turn_id"], []).append(call["call_id"])
-    lines = _of(connection, turns, row.id)
+    lines = [line for line in _of(connection, turns, row.id) if operator or not line["operator_only"]]
+    for line in lines:
+        del line["operator_only"]
     return {
-        "session": session_fields(row, _people(connection, [row.id]).get(row.id, [])),
+        "session": session_fields(row, _people(connection, [row.id]).get(row.id, []), operator=operator),
         "turns": [_turn(place, turn, by_turn.get(turn["turn_id"], [])) for place, turn in enumerate(lines)],
         "transcript": _of(connection, utterances, row.id),
         "tools": calls,
@@ -156,8 +161,18 @@ def due_reports(connection: Connection, most: int) -> list[Row[Any]]:
     return list(connection.execute(chosen.order_by(sessions.c.id).limit(most)))
 
 
-def session_fields(row: Row[Any], people: list[Fields]) -> Fields:
-    """Return the `session` object of a row."""
+def session_fields(row: Row[Any], people: list[Fields], *, operator: bool = True) -> Fields:
+    """Return the `session` object of a row; for viewers without what only operator events say."""
+    fields = _session_fields(row, people)
+    if not operator:
+        for name in ("turns", "user_words", "agent_words"):
+            fields[name] -= getattr(row, f"hidden_{name}")
+        if row.reason_hidden:
+            fields["reason"] = None
+    return fields
+
+
+def _session_fields(row: Row[Any], people: list[Fields]) -> Fields:
     return {
         "session_id": row.session_id,
         "room": row.room,
@@ -193,7 +208,11 @@ def _conditions(
         conditions.append(
             columns.id.in_(sa.select(people.session).where(people.identity.in_(search.participant)))
         )
-    for column, wanted in ((columns.agent, search.agent), (columns.reason, search.reason)):
+    # A reason that viewers do not see must not be found by them either.
+    reason = (
+        columns.reason if search.operator else sa.case((columns.reason_hidden, None), else_=columns.reason)
+    )
+    for column, wanted in ((columns.agent, search.agent), (reason, search.reason)):
         if wanted:
             conditions.append(column.in_(wanted))
     if len(set(search.state)) == 1:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from streaming_hub.archive import words
+from streaming_hub.events.types import operator_only
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,11 +59,13 @@ class Turn(msgspec.Struct):
     Attributes:
         user_stops: when the user's speech stopped, each time.
         tools: positions in `State.tools`.
+        operator_only: whether only events that viewers do not see name it.
     """
 
     turn_id: str
     index: int
     started: float
+    operator_only: bool = False
     user_text: str | None = None
     agent_text: str | None = None
     user_started: float | None = None
@@ -134,6 +137,8 @@ class State(msgspec.Struct):
     Attributes:
         started: time of its first event; `newest`: the latest time of any.
         open: positions in `speeches` of those that have not stopped.
+        hidden_user_words, hidden_agent_words: how many of the words are in utterances that viewers do not see.
+        reason_hidden: whether viewers do not see the event that gave the reason.
     """
 
     session_id: str
@@ -156,6 +161,9 @@ class State(msgspec.Struct):
     interruptions: int = 0
     false_interruptions: int = 0
     usage: list[Any] | None = None
+    hidden_user_words: int = 0
+    hidden_agent_words: int = 0
+    reason_hidden: bool = False
 
 
 class Changes(msgspec.Struct):
@@ -230,8 +238,11 @@ class Reduction:
             return None
         turn = self._turns.get(turn_id)
         if turn is None:
-            turn = self._turns[turn_id] = Turn(turn_id, len(self.state.turns), at)
+            turn = self._turns[turn_id] = Turn(turn_id, len(self.state.turns), at, operator_only=True)
             self.state.turns.append(turn)
+            self.changes.turns.add(turn.index)
+        if turn.operator_only and not operator_only(text_of(event, "type") or "", event.get("audience")):
+            turn.operator_only = False
             self.changes.turns.add(turn.index)
         return turn
 
@@ -246,6 +257,7 @@ class Reduction:
     def _ended(self, event: Mapping[str, Any], at: float, _turn: Turn | None) -> None:
         if self.state.ended is None:
             self.state.ended, self.state.reason = at, text_of(event, "reason")
+            self.state.reason_hidden = event.get("audience") == OPERATOR
 
     def _user_started(self, event: Mapping[str, Any], at: float, turn: Turn | None) -> None:
         at = self._open_speech(USER, event, at, turn)
@@ -319,10 +331,13 @@ class Reduction:
         self.state.utterances.append(said)
         self.changes.utterances.add(len(self.state.utterances) - 1)
         count = words.count(text) if text else 0
+        hidden = count if said.operator_only else 0
         if role == USER:
             self.state.user_words += count
+            self.state.hidden_user_words += hidden
         elif role == AGENT:
             self.state.agent_words += count
+            self.state.hidden_agent_words += hidden
         if turn is not None:
             self._add_text(turn, role, text)
             turn.interrupted = turn.interrupted or (role == AGENT and said.interrupted)

@@ -107,7 +107,7 @@ def merge_words(database: Database) -> bool:
         Whether there is more to do.
     """
     if not database.sqlite:
-        # Gone with the rows; VACUUM overwrites it (docs/privacy.md).
+        # Gone with the rows; VACUUM overwrites it (docs/explanation/privacy.md).
         return False
     with database.writing() as connection:
         changes = "SELECT total_changes()"

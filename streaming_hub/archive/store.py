@@ -38,7 +38,7 @@ from streaming_hub.archive.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -50,6 +50,8 @@ CACHED: Final = 5_000
 LIVE_LEVEL: Final = 1
 RECORDING_LEVEL: Final = 6
 """Levels of zlib: raw events of live sessions are compressed again at the end."""
+PART_BYTES: Final = 1 << 20
+"""Bytes of raw events in one part of a recording, and in one answer of `raw_page`, unless a single event has more."""
 HOUR: Final = 3600
 DAY: Final = 86_400
 ROWID_BITS: Final = 20
@@ -72,7 +74,7 @@ def _turn(state: State, turn: Turn) -> dict[str, Any]:
     row = figures.turn_row(state, turn)
     # Known by `tool_calls.turn_id`, and by `position`.
     del row["tools"], row["index"]
-    return row
+    return row | {"operator_only": turn.operator_only}
 
 
 _COUNTED_ROWS: Final[dict[sa.Table, tuple[str, Callable[[State, Any], dict[str, Any]]]]] = {
@@ -371,7 +373,8 @@ class Store:
         if not kept.ended:
             raw = b"".join(_parts(connection, live_events, kept.id))
             if self._recordings and raw:
-                _add_parts(connection, recordings, [_part(kept.id, raw.splitlines())], RECORDING_LEVEL)
+                for lines in _pieces(raw.splitlines()):
+                    _add_parts(connection, recordings, [_part(kept.id, lines)], RECORDING_LEVEL)
                 connection.execute(sa.update(sessions).where(sessions.c.id == kept.id).values(recorded=True))
             connection.execute(sa.delete(live_events).where(live_events.c.session == kept.id))
             kept.ended = True
@@ -451,7 +454,12 @@ def _session_row(state: State) -> dict[str, Any]:
     for name in ("latency", "heard_latency"):
         values = row.pop(name) or {}
         row |= {f"{name}_{part}": values.get(part) for part in PERCENTILES}
-    return row
+    return row | {
+        "hidden_turns": sum(turn.operator_only for turn in state.turns),
+        "hidden_user_words": state.hidden_user_words,
+        "hidden_agent_words": state.hidden_agent_words,
+        "reason_hidden": state.reason_hidden,
+    }
 
 
 def _is(key: Key) -> sa.ColumnElement[bool]:
@@ -494,6 +502,19 @@ def forget_stats(connection: Connection, starts: Iterable[float]) -> None:
     connection.execute(sa.delete(stats).where(stats.c.start.in_(buckets)))
 
 
+def _pieces(lines: list[bytes]) -> Iterator[list[bytes]]:
+    """Split raw events into parts that readers can take one by one."""
+    piece: list[bytes] = []
+    size = 0
+    for line in lines:
+        if piece and size + len(line) > PART_BYTES:
+            yield piece
+            piece, size = [], 0
+        piece.append(line)
+        size += len(line) + 1
+    yield piece
+
+
 def _part(row: int, lines: list[bytes]) -> dict[str, Any]:
     return {"session": row, "events": len(lines), "lines": lines}
 
@@ -531,6 +552,32 @@ def _parts(connection: Connection, table: sa.Table, row: int) -> Iterable[bytes]
 def raw_events(connection: Connection, row: int) -> list[bytes]:
     """Return all that the archive has of a session's raw events: NDJSON, in order."""
     return [*_parts(connection, recordings, row), *_parts(connection, live_events, row)]
+
+
+def raw_page(connection: Connection, row: int, after: int) -> tuple[bytes, int]:
+    """Return some of a session's raw events, and how many there are up to the last of them.
+
+    A live session's events move into its recording when it ends; their number in the session stays.
+
+    Args:
+        connection: reads.
+        row: `sessions.id`.
+        after: how many of its first events to leave out.
+
+    Returns:
+        NDJSON, in order; empty at the end.
+    """
+    passed = 0
+    for table in (recordings, live_events):
+        parts = sa.select(table.c.position, table.c.events).where(table.c.session == row)
+        for position, count in connection.execute(parts.order_by(table.c.position)).all():
+            if passed + count > after:
+                data = sa.select(table.c.data).where(table.c.session == row, table.c.position == position)
+                lines = zlib.decompress(connection.execute(data).scalar_one()).splitlines(keepends=True)
+                piece = next(_pieces(lines[after - passed :]))
+                return b"".join(piece), after + len(piece)
+            passed += count
+    return b"", passed
 
 
 def _reduction(connection: Connection, row: int) -> tuple[Reduction, bool]:

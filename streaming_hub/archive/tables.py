@@ -1,4 +1,4 @@
-"""The archive's tables. docs/archive.md describes them column by column, and a test keeps the two equal.
+"""The archive's tables. docs/reference/archive.md describes them column by column, and a test keeps the two equal.
 
 People query these with their own tools: whatever changes here needs a migration (`migrations/versions`). Times are
 seconds since 1970, durations seconds, absent values NULL. Tables whose name begins with `archive_` are the hub's own
@@ -10,7 +10,7 @@ Beside these there is `archive_words`, the search index: an FTS5 table in SQLite
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import sqlalchemy as sa
@@ -67,13 +67,38 @@ sessions = sa.Table(
     sa.Column("last_id", Text, nullable=False),
     sa.Column("touched", sa.Double, nullable=False),
     sa.Column("reported", sa.Boolean, nullable=False),
+    sa.Column("hidden_turns", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("hidden_user_words", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("hidden_agent_words", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("reason_hidden", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 room_key: sa.ColumnElement[str] = sa.func.coalesce(sessions.c.room, sa.literal_column("''"))
 """A session's room, empty where it has none."""
-sa.Index("sessions_by_key", sessions.c.session_id, room_key, unique=True)
-sa.Index("sessions_by_started", sessions.c.started, sessions.c.session_id)
-sa.Index("sessions_by_room", sessions.c.room, sessions.c.started)
-sa.Index("sessions_by_agent", sessions.c.agent, sessions.c.started)
+SQLITE: Final = "sqlite"
+POSTGRESQL: Final = "postgresql"
+
+
+def _on(dialect: str, name: str, *columns: sa.ColumnElement[Any], **options: Any) -> None:
+    """Make an index in one of the databases.
+
+    Names of any length are archived, but an entry of PostgreSQL's B-trees holds 2704 bytes. Its hash indexes keep four
+    bytes of each value; they know no order and no second column.
+    """
+    sa.Index(name, *columns, **options).ddl_if(dialect=dialect)
+
+
+def _on_name(name: str, column: sa.Column[Any], *then: sa.Column[Any]) -> None:
+    """Make an index over a name that may be long."""
+    _on(SQLITE, name, column, *then)
+    _on(POSTGRESQL, f"{name}_hash", column, postgresql_using="hash")
+
+
+_on(SQLITE, "sessions_by_key", sessions.c.session_id, room_key, unique=True)
+_on(POSTGRESQL, "sessions_by_id_hash", sessions.c.session_id, postgresql_using="hash")
+_on(SQLITE, "sessions_by_started", sessions.c.started, sessions.c.session_id)
+_on(POSTGRESQL, "sessions_by_start", sessions.c.started)
+_on_name("sessions_by_room", sessions.c.room, sessions.c.started)
+_on_name("sessions_by_agent", sessions.c.agent, sessions.c.started)
 sa.Index("sessions_by_ended", sessions.c.ended)
 sa.Index("sessions_by_duration", sessions.c.duration)
 sa.Index("sessions_by_latency", sessions.c.latency_p95)
@@ -96,8 +121,8 @@ session_participants = sa.Table(
     *_of_session(),
     sa.Column("identity", Text, nullable=False),
     sa.Column("role", Text),
-    sa.Index("session_participants_by_identity", "identity"),
 )
+_on_name("session_participants_by_identity", session_participants.c.identity)
 turns = sa.Table(
     "turns",
     metadata,
@@ -118,6 +143,7 @@ turns = sa.Table(
     sa.Column("llm_node_ttft", sa.Double),
     sa.Column("tts_node_ttfb", sa.Double),
     sa.Column("playback_latency", sa.Double),
+    sa.Column("operator_only", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 utterances = sa.Table(
     "utterances",

@@ -23,6 +23,8 @@ ANSWER: Final = 1
 REFUSED: Final = 2
 LOG: Final = 3
 
+ENDED: Final = "ended"
+"""The name of a refusal: the archive's process is gone, and is started again."""
 MAX_FRAME: Final = 1 << 30
 _LENGTH = struct.Struct(">I")
 _encode = msgspec.msgpack.Encoder().encode
@@ -33,7 +35,7 @@ class Refusal(Exception):
     """The archive cannot do what it was asked.
 
     Args:
-        name: `away` and `silent` (the database), `behind`, `missing`, `ambiguous` or `failed`.
+        name: `away` and `silent` (the database), `ended`, `behind`, `missing`, `ambiguous` or `failed`.
         text: one sentence.
         extra: more about it.
     """

@@ -25,9 +25,9 @@ import msgspec
 from streaming_hub.archive import queries, removal, reports, stats, views, wire
 from streaming_hub.archive.database import Away, Database
 from streaming_hub.archive.removal import Wanted
-from streaming_hub.archive.store import Behind, Page, Store, raw_events, seq_of
+from streaming_hub.archive.store import Behind, Page, Store, raw_page, seq_of
 from streaming_hub.archive.wire import ANSWER, BEGUN, LOG, REFUSED, Refusal
-from streaming_hub.events.views import operator_only
+from streaming_hub.events.types import operator_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -219,22 +219,21 @@ class Worker:
 
     def _session(self, arguments: Any) -> Any:
         with self._database.reading() as connection:
-            found = queries.detail(connection, _chosen(connection, arguments))
+            row = _chosen(connection, arguments)
+            found = queries.detail(connection, row, operator=arguments["operator"])
         return _json(_shown(found, operator=arguments["operator"]))
 
     def _events(self, arguments: Any) -> Any:
         with self._database.reading() as connection:
             row = _chosen(connection, arguments)
-            parts = raw_events(connection, row.id)
-        recorded = bool(parts)
-        if not arguments["operator"]:
-            parts = [seen for part in parts if (seen := _for_viewers(part))]
+            lines, upto = raw_page(connection, row.id, arguments["after"])
         return {
-            "recorded": recorded,
+            "recorded": bool(upto),
             "room": row.room,
             "first": row.first_id,
             "last": row.last_id,
-            "parts": parts,
+            "upto": upto if lines else None,
+            "lines": lines if arguments["operator"] else _for_viewers(lines),
         }
 
     def _stats(self, arguments: Any) -> Any:

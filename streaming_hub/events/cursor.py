@@ -46,7 +46,7 @@ def show(epoch: str, seq: int) -> str:
 
 
 def resolve(cursor: str, stored: Range) -> int | Reset:
-    """Return the position to go on after, or why that cannot be done.
+    """Return the position to resume after, or why that is not possible.
 
     A cursor matches exactly: this epoch, `-`, ASCII digits, within `[oldest - 1, head]`.
     """

@@ -64,7 +64,7 @@ class Interest(msgspec.Struct, frozen=True):
         return None
 
     def matches(self, entry: Entry) -> bool:
-        """Tell whether the reader gets this event."""
+        """Return whether the reader gets this event."""
         if entry.operator_only and not self.operator:
             return False
         return (

@@ -19,17 +19,13 @@ from streaming_hub.errors import (
     InvalidEvent,
     TooLarge,
 )
+from streaming_hub.events.types import CONTROL_TYPES, PROCESS_TYPES
+from streaming_hub.events.types.base import MAX_TIMESTAMP
 
 MAX_EVENT_BYTES: Final = 64 * 1024
 MAX_BATCH_BYTES: Final = 1024 * 1024
 MAX_BATCH_EVENTS: Final = 1000
 MAX_DEPTH: Final = 32
-MAX_TIMESTAMP: Final = 1e11
-
-CONTROL_TYPES: Final = frozenset({"connected", "heartbeat", "snapshot", "stream_reset", "goodbye"})
-"""Made by the server alone and never stored."""
-PROCESS_TYPES: Final = frozenset({"agent_process", "session_report"})
-"""Made by the server alone, and stored."""
 
 MAX_TYPE: Final = 64
 """Characters of a type's name."""
@@ -43,7 +39,7 @@ _TYPE = re.compile(TYPE_PATTERN)
 _STRING_FIELDS: Final = frozenset({"room", "session_id", "participant", "role", "turn_id", "event_id"})
 _BREAKS_FIELD = re.compile("[\r\n\0]")
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
-# An integer of so many digits is too large for a double.
+# An integer with this many digits is too large for a double.
 _LONG_NUMBER: Final = b"0" * 309
 _DIGITS_ALIKE = bytes.maketrans(b"123456789", b"0" * 9)
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"{}[]")
@@ -132,7 +128,7 @@ def rebuild(event: Event, fields: object) -> Event:
         InvalidEvent: the fields are not an event.
     """
     if not isinstance(fields, dict):
-        raise InvalidEvent(f"The redaction hook answered {type(fields).__name__}; it must answer a dict.")
+        raise InvalidEvent(f"The redaction hook returned {type(fields).__name__}; it must return a dict.")
     changed = _from_fields(fields, _encoder.encode(fields), "")
     return msgspec.structs.replace(changed, event_id=event.event_id)
 
@@ -146,7 +142,7 @@ def fields_of(event: Event) -> dict[str, Any]:
 def _check_batch_size(body: bytes) -> None:
     if len(body) > MAX_BATCH_BYTES:
         raise TooLarge(
-            f"The batch has {len(body)} bytes; at most {MAX_BATCH_BYTES} are taken. Send several smaller ones."
+            f"The batch has {len(body)} bytes; at most {MAX_BATCH_BYTES} are accepted. Send smaller batches."
         )
 
 
@@ -179,11 +175,11 @@ def _read_at_once(body: bytes, parts: list[bytes]) -> list[Event] | None:
 
 def _events(parts: list[bytes]) -> list[Event]:
     if len(parts) > MAX_BATCH_EVENTS:
-        raise TooLarge(f"The batch has {len(parts)} events; at most {MAX_BATCH_EVENTS} are taken.")
+        raise TooLarge(f"The batch has {len(parts)} events; at most {MAX_BATCH_EVENTS} are accepted.")
     try:
         return [_event(part, "") for part in parts]
     except HubError:
-        # Read again, to tell the place: only who is refused pays for that.
+        # Parse again to find the position: only rejected requests pay for it.
         return [_event(part, f"[{index}]") for index, part in enumerate(parts)]
 
 
@@ -205,7 +201,7 @@ def _keyed(event: Event, key: str | None) -> Event:
 def _event(body: bytes, where: str) -> Event:
     if len(body) > MAX_EVENT_BYTES:
         at = f" at {where}" if where else ""
-        raise TooLarge(f"The event{at} has {len(body)} bytes; at most {MAX_EVENT_BYTES} are taken.")
+        raise TooLarge(f"The event{at} has {len(body)} bytes; at most {MAX_EVENT_BYTES} are accepted.")
     # Most events have few brackets in all, inside strings or out: then no closer look is needed.
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
         _check_depth(body, where)
@@ -241,7 +237,7 @@ def _may_hold_long_number(body: bytes) -> bool:
 
 
 def _check_integers(value: object, where: str) -> None:
-    """Refuse integers that are infinite to whoever reads numbers as doubles, as browsers do."""
+    """Reject integers that overflow a double, as in browsers."""
     if isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
             _check_integers(item, where)

@@ -38,7 +38,7 @@ class Redaction:
         except (ImportError, AttributeError) as error:
             raise SettingsError(f"STREAM_REDACT={path!r}: {error}.") from error
         if not callable(self._function):
-            raise SettingsError(f"STREAM_REDACT={path!r}: {name} cannot be called.")
+            raise SettingsError(f"STREAM_REDACT={path!r}: {name} is not callable.")
 
     def __call__(self, event: Event) -> Event:
         """Return the event as it may be stored.
@@ -54,7 +54,7 @@ class Redaction:
 
 
 def _tell(error: Exception) -> None:
-    """Log what failed and where; not the message nor the traceback's values, which may hold what somebody said."""
+    """Log what failed and where; not the message nor the traceback's values, which may contain spoken words."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     what = "answered something that is not an event" if isinstance(error, InvalidEvent) else "failed"
     log.error("STREAM_REDACT %s: %s in %s, line %s", what, type(error).__name__, place.filename, place.lineno)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from streaming_hub.events import sse
-from streaming_hub.events.views import operator_only
+from streaming_hub.events.types import operator_only
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

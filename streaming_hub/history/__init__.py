@@ -39,7 +39,7 @@ class History(Protocol):
 
     @property
     def first_row(self) -> int:
-        """The lowest sequence number that is held, be it one that has expired and only waits to be removed."""
+        """Return the lowest stored sequence number, including expired rows not yet deleted."""
 
     def append(self, events: Sequence[Event], now: float) -> Appended:
         """Store the events that are new, all or none; they are durable when this returns.
@@ -51,7 +51,7 @@ class History(Protocol):
     def recent(self, after: int, interest: Interest, limit: Limit) -> Page | None:
         """Return what follows a position, from memory; None when the disk must be asked.
 
-        It looks at so many events only: a page may be empty and yet end below the head.
+        It examines a limited number of events: a page may be empty and still end below the head.
         """
 
     def since(self, after: int, interest: Interest, limit: Limit) -> Page:
@@ -119,6 +119,6 @@ def open_history(settings: Settings, now: float) -> History:
             now=now,
         )
     raise SettingsError(
-        f"STREAM_HISTORY={settings.history!r}: this version keeps events in sqlite:///PATH or memory://; "
-        "several processes on one Redis are not there yet."
+        f"STREAM_HISTORY={settings.history!r}: supported are sqlite:///PATH and memory://; "
+        "Redis is not supported yet."
     )

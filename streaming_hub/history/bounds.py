@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from streaming_hub.events.cursor import Range
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MOST_GAPS: Final = 10_000
 """Ranges of erased numbers that are remembered, so that readers of the history do not count them as missed."""
@@ -20,20 +23,28 @@ class Bounds:
         oldest: the first stored one; head + 1 when nothing is stored.
         max_events: how many sequence numbers back from the head are kept.
         erased: lowest and highest sequence number that was ever erased, or None.
+        gone: the newest ranges of erased numbers that are known.
 
     Attributes:
         erasures: how often something was erased since the start.
     """
 
     def __init__(
-        self, epoch: str, *, head: int, oldest: int, max_events: int, erased: tuple[int, int] | None = None
+        self,
+        epoch: str,
+        *,
+        head: int,
+        oldest: int,
+        max_events: int,
+        erased: tuple[int, int] | None = None,
+        gone: Iterable[tuple[int, int]] = (),
     ) -> None:
         self.epoch = epoch
         self.head = head
         self.oldest = oldest
         self.erased = erased
         self.erasures = 0
-        self._gone: deque[tuple[int, int]] = deque(maxlen=MOST_GAPS)
+        self._gone: deque[tuple[int, int]] = deque(gone, maxlen=MOST_GAPS)
         self.max_events = max_events
 
     def range(self) -> Range:
@@ -48,24 +59,16 @@ class Bounds:
         """Widen the erased range by these sequence numbers."""
         if seqs:
             self.erasures += 1
-            self._note_gone(seqs)
+            self._gone.extend(ranges_of(seqs))
             low, high = self.erased or (seqs[0], seqs[0])
             self.erased = (min(low, *seqs), max(high, *seqs))
 
     def erased_between(self, first: int, last: int) -> int:
-        """Return how many numbers from `first` to `last` were erased; those of an earlier start are not known."""
+        """Return how many numbers from `first` to `last` were erased, of the last `MOST_GAPS` ranges."""
         return sum(max(0, min(high, last) - max(low, first) + 1) for low, high in self._gone)
 
-    def _note_gone(self, seqs: list[int]) -> None:
-        """Remember erased numbers, in ascending order, as ranges."""
-        for seq in sorted(seqs):
-            if self._gone and self._gone[-1][1] == seq - 1:
-                self._gone[-1] = (self._gone[-1][0], seq)
-            else:
-                self._gone.append((seq, seq))
-
     def gaps_from(self, seq: int) -> bool:
-        """Tell whether erased events may lie at or above this sequence number."""
+        """Return whether erased events may lie at or above this sequence number."""
         return self.erased is not None and self.erased[1] >= seq
 
     def missed(self, position: int) -> int | None:
@@ -73,3 +76,14 @@ class Bounds:
         if self.erased is not None and self.erased[0] < self.oldest and self.erased[1] > position:
             return None
         return max(0, self.oldest - 1 - position)
+
+
+def ranges_of(seqs: list[int]) -> list[tuple[int, int]]:
+    """Return sequence numbers as ranges, ascending, first and last included."""
+    ranges: list[tuple[int, int]] = []
+    for seq in sorted(seqs):
+        if ranges and ranges[-1][1] == seq - 1:
+            ranges[-1] = (ranges[-1][0], seq)
+        else:
+            ranges.append((seq, seq))
+    return ranges

@@ -1,8 +1,8 @@
-"""A reader of the whole history that keeps its own place: the archive, and whatever passes events on.
+"""A reader of the whole history that keeps its own place: the archive, and forwarders of events.
 
 It reads like any subscriber, a page at a time: from memory where memory reaches back far enough, else from the disk,
-off the loop. Nothing waits for it. Where the history has moved on in the meantime, it goes on at what is left and says
-how many numbers it skipped.
+off the loop. Nothing waits for it. If the history has dropped events in the meantime, it continues with the
+rest and reports how many numbers it skipped.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Followed(msgspec.Struct, frozen=True):
         upto: the position after it.
         entries: what is stored in between, in order.
         skipped: how many numbers above `after` the history no longer had, without those that were erased. An upper
-            bound: numbers that were erased before this process started count as skipped.
+            bound: only the newest `bounds.MOST_GAPS` ranges of erased numbers are known.
     """
 
     after: int
@@ -48,9 +48,9 @@ class Follower:
 
     Args:
         history: what is read.
-        position: the sequence number after which it goes on.
+        position: the sequence number after which it continues.
         read: calls a function that may wait for the disk.
-        lock: guards the history against whoever publishes.
+        lock: guards the history against publishers.
         limit: how much one page holds.
     """
 

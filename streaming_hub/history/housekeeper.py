@@ -78,7 +78,7 @@ class Housekeeper:
             pause = step_pause if more else PAUSE
 
     def _forget_a_round(self, pause: float) -> bool:
-        """Go so many steps; tell whether there is more to forget."""
+        """Run that many steps; return whether there is more to remove."""
         for _ in range(STEPS):
             if not self._forget_a_little():
                 return False
@@ -92,5 +92,5 @@ class Housekeeper:
 
 
 def at_once(function: Callable[[], Any]) -> Any:
-    """Run a function here and now, where there is nobody to wait for the disk instead."""
+    """Run a function in the calling thread, where no other thread can wait for the disk."""
     return function()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from streaming_hub.errors import StorageError, Unavailable
 from streaming_hub.events.sse import event_frame
 from streaming_hub.events.stored import Entry, encode
-from streaming_hub.history.bounds import Bounds
+from streaming_hub.history.bounds import MOST_GAPS, Bounds, ranges_of
 from streaming_hub.history.files import claim, set_aside
 from streaming_hub.history.memory import new_epoch
 from streaming_hub.history.page import Appended, Page
@@ -38,7 +38,7 @@ TRIM_ROWS: Final = 300
 """Rows of one small step: half a millisecond."""
 MOST_TRIM_ROWS: Final = 1200
 FAR_BEHIND_ROWS: Final = 3000
-"""From so many rows on that wait to be removed the steps are larger, so that who publishes fast does not get ahead."""
+"""With this many rows pending, delete in larger batches, so that removal keeps up with fast publishing."""
 MOST_ROWS_WAITING: Final = 10_000
 """Rows above the window that the file may hold. The append that would exceed it deletes old rows itself."""
 BUSY_SECONDS: Final = 0.25
@@ -51,6 +51,7 @@ CREATE TABLE IF NOT EXISTS events (
     operator_only INTEGER NOT NULL, segment TEXT, event_id TEXT, data BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS events_by_event_id ON events (event_id) WHERE event_id IS NOT NULL;
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value);
+CREATE TABLE IF NOT EXISTS erased (id INTEGER PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL);
 """
 # Python's sqlite3 looks for an adapter of each value that is None, a bool or bytes, 0.3 us each: as much as all the
 # rest of a row costs. So None goes in as 0, a bool as an int, bytes as a bytearray.
@@ -195,6 +196,7 @@ class SqliteHistory:
                 self.bounds.note_erased(removed)
                 if rows:
                     self._write_meta()
+                    self._write_erased(removed)
         except sqlite3.Error as error:
             raise _cannot_write(self._path, error) from error
         self._log.note_erased()
@@ -277,7 +279,14 @@ class SqliteHistory:
         self._db.execute("INSERT OR IGNORE INTO meta VALUES ('epoch', ?)", (epoch,))
         self.first_row = first or head + 1
         erased = (meta["erased_low"], meta["erased_high"]) if "erased_low" in meta else None
-        return Bounds(epoch, head=head, oldest=self.first_row, max_events=max_events, erased=erased)
+        gone = self._db.execute("SELECT first, last FROM erased ORDER BY id").fetchall()
+        return Bounds(
+            epoch, head=head, oldest=self.first_row, max_events=max_events, erased=erased, gone=gone
+        )
+
+    def _write_erased(self, removed: list[int]) -> None:
+        self._db.executemany("INSERT INTO erased (first, last) VALUES (?, ?)", ranges_of(removed))
+        self._db.execute("DELETE FROM erased WHERE id <= (SELECT max(id) FROM erased) - ?", (MOST_GAPS,))
 
     def _write_meta(self) -> None:
         pairs: list[tuple[str, int]] = [("head", self.bounds.head)]
@@ -394,7 +403,7 @@ def _row(entry: Entry, event_id: str | None) -> tuple[Any, ...]:
 
 
 def _of(room: str | None, session_id: str | None) -> tuple[str, list[str]]:
-    """Return the condition for what `belongs` tells, and its values."""
+    """Return the SQL condition equivalent to `belongs`, and its values."""
     if session_id is None:
         return "room = ?", [room or ""]
     if room is None:

@@ -19,7 +19,7 @@ log = logging.getLogger("streaming_hub.history")
 LARGE_BYTES: Final = 64 * 1024 * 1024
 """From this size on the log is emptied, not only copied."""
 TRUNCATE_SECONDS: Final = 0.05
-"""How long emptying waits for a reader of older pages. It holds up whoever publishes meanwhile."""
+"""How long emptying waits for a reader of older pages. Publishing blocks in the meantime."""
 CONNECT_SECONDS: Final = 5.0
 """How long a connection waits for another, unless it says otherwise."""
 
@@ -53,7 +53,7 @@ class Log:
         """Copy the log into the file; where a reader keeps it from being emptied, the next call tries again."""
         try:
             with contextlib.closing(connect(self._path)) as db:
-                # Copies nearly everything, and holds up nobody.
+                # Copies nearly everything without blocking anything.
                 db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
                 erasures = self._erasures
                 if erasures != self._emptied or self._is_large():

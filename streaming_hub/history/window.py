@@ -26,7 +26,7 @@ MOST_SCANNED: Final = 5_000
 
 
 def belongs(entry: Entry, room: str | None, session_id: str | None) -> bool:
-    """Tell whether an entry is a room's, a session's, or a session's in a room (empty: in none)."""
+    """Return whether an entry belongs to a room, a session, or a session in a room (empty: in none)."""
     if session_id is None:
         return entry.room == room
     return entry.session_id == session_id and (room is None or (entry.room or "") == room)

@@ -1,4 +1,4 @@
-"""Questions to livekit-server, over plain HTTP (Twirp with JSON): which rooms are open, who is in one, send an agent.
+"""Client for livekit-server's API (Twirp with JSON): list rooms and participants, dispatch an agent.
 
 Blocks on the network: to be called from a thread of its own.
 """
@@ -15,7 +15,7 @@ ANSWER_SECONDS: Final = 5.0
 
 
 class Present(msgspec.Struct, frozen=True):
-    """Somebody who is in a room.
+    """A participant in a room.
 
     Attributes:
         agent: whether it is an agent, not a person.
@@ -31,7 +31,7 @@ class Open(msgspec.Struct, frozen=True):
     """A room that is open.
 
     Attributes:
-        created_at: seconds since 1970, on livekit-server's clock; whole ones where it tells no more.
+        created_at: seconds since 1970, on livekit-server's clock; whole seconds if it reports no more.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Service:
         ]
 
     def present(self, room: str) -> list[Present]:
-        """Return who is in a room; nobody where there is no such room.
+        """Return the participants in a room; an empty result if there is no such room.
 
         Raises:
             ServiceError: livekit-server cannot be reached or refuses.
@@ -114,7 +114,7 @@ class Service:
                 if answer.status_code == 404 and answer.headers.get("Content-Type", "").startswith(
                     "application/json"
                 ):
-                    return {}  # Twirp's not_found: nobody is there
+                    return {}  # Twirp's not_found: no such room
                 if answer.status_code != 200:
                     raise ServiceError(f"{asked}: {answer.status_code} {answer.text[:200]}")
                 body: object = answer.json()
@@ -129,7 +129,7 @@ def _present(one: dict[str, Any]) -> Present:
 
 
 def _moment(one: dict[str, Any], name: str) -> float:
-    """Read a time, which newer servers tell in milliseconds, too; int64 come as strings. 0 where it is not told."""
+    """Read a time; newer servers also send milliseconds, and int64 arrive as strings. 0 if absent."""
     first, _, second = name.partition("_")
     camel = first + second.title()
     milliseconds = str(one.get(f"{name}_ms") or one.get(f"{camel}Ms") or 0)

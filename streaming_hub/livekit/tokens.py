@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from livekit.protocol.room import RoomConfiguration
 
 PARTICIPANT_SECONDS: Final = 900.0
-"""How long a token opens the door; LiveKit renews it for who is inside."""
+"""How long a token can be used to join; LiveKit renews it for connected participants."""
 SERVICE_SECONDS: Final = 60.0
 """How long a token of the hub's own is good for."""
 
@@ -60,7 +60,7 @@ class Minter:
         Args:
             asked: name, metadata, attributes and room configuration.
             room: the only room that it opens.
-            identity: who joins; somebody of the same identity is sent out by LiveKit.
+            identity: the participant; LiveKit disconnects an existing participant with the same identity.
             seconds: how long it is good for.
 
         Raises:
@@ -108,7 +108,7 @@ class Minter:
             raise InvalidBody(f"room_config: {error}.", field="room_config") from error
         if config.HasField("egress"):
             raise InvalidBody(
-                "room_config.egress: a token of this hub starts no recording; start it on your server.",
+                "room_config.egress: tokens from this hub cannot start a recording; start it from your server.",
                 field="room_config.egress",
             )
         if not config.agents and self.agent_name:

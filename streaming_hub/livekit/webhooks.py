@@ -1,7 +1,7 @@
 """livekit-server's webhooks: proved to be its own, and turned into the hub's room events. Pure: time is an argument.
 
 A webhook carries a bare JWT in `Authorization`, signed with the API secret, that holds the body's SHA-256. Only
-what is listed here goes on: the body holds secrets (`room.turnPassword`) and whatever else LiveKit may add.
+only what is listed here is passed on: the body holds secrets (`room.turnPassword`) and whatever else LiveKit may add.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def verify(body: bytes, token: str | None, *, api_key: str, api_secret: str, now
     if payload is None:
         raise Unauthorized(
             "The webhook's signature is wrong: LIVEKIT_API_SECRET is not the secret of the `webhook.api_key` in "
-            "livekit-server's configuration, or somebody else sent it."
+            "livekit-server's configuration, or another sender forged it."
         )
     claims = decode_claims(payload, _Claims)
     if claims.iss != api_key:
@@ -102,7 +102,7 @@ def verify(body: bytes, token: str | None, *, api_key: str, api_secret: str, now
     if not claims.nbf - LEEWAY <= now < claims.exp + LEEWAY:
         raise Unauthorized("The webhook's token has expired or is not valid yet: compare both clocks.")
     if not hmac.compare_digest(_digest(claims.sha256), hashlib.sha256(body).digest()):
-        raise Unauthorized("The webhook's body is not the one that was signed.")
+        raise Unauthorized("The webhook's body does not match its signature.")
 
 
 def read(body: bytes, now: float) -> Webhook:
@@ -122,7 +122,8 @@ def read(body: bytes, now: float) -> Webhook:
     created = _seconds(webhook.created_at)
     if created and abs(now - created) > MAX_AGE:
         raise Unauthorized(
-            f"The webhook's createdAt is {now - created:.0f} s away from the hub's clock; {MAX_AGE:.0f} s are the most."
+            f"The webhook's createdAt is {now - created:.0f} s away from the hub's clock; at most {MAX_AGE:.0f} s "
+            "are allowed."
         )
     return webhook
 

@@ -15,10 +15,13 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from streaming_hub.events.types import TYPES
+from streaming_hub.events.types.effects import NO_EFFECT, Facts, string_field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Hashable, Mapping
 
 
 @dataclass(frozen=True)
@@ -82,11 +85,18 @@ class View:
         self.last_seq = 0
         self.updated: tuple[int, float] | None = None
 
-    def put(self, family: str, key: Hashable, seq: int, value: object, size: int) -> None:
-        """Sets one key of one family, which is made when it is first needed: most rooms use few."""
+    def put(self, family: str, key: Hashable, seq: int, value: object) -> None:
+        """Set one key of one family, which is made when it is first needed: most rooms use few."""
         if family not in self._families:
-            self._families[family] = Latest(size)
+            limit = _LIMITS[family]
+            self._families[family] = Latest(getattr(self.limits, limit) if limit else 1)
         self._families[family].put(key, seq, value)
+
+    def place(self, key: Hashable, seq: int) -> None:
+        """Remember where a transcript of this segment stands."""
+        if self.order is None:
+            self.order = deque(maxlen=self.limits.order)
+        self.order.append((seq, key))
 
     def family(self, name: str, oldest: int) -> dict[Any, tuple[int, Any]]:
         """The stored entries of a family, as key -> (seq, value)."""
@@ -108,148 +118,35 @@ class View:
             self.updated = (seq, timestamp)
         kind, session = string_field(event, "type") or "", string_field(event, "session_id")
         who = string_field(event, "participant")
-        handler = HANDLERS.get(kind)
+        effect = EFFECTS.get(kind, NO_EFFECT)
         if session is not None:
-            self.put("session", session, seq, None, self.limits.sessions)
-        if who is not None and kind not in MEMBERSHIP:
-            self.put("mention", who, seq, session, self.limits.people)
-        role = string_field(event, "role") or ROLES.get(kind)
+            self.put("session", session, seq, None)
+        if who is not None and effect.mentions:
+            self.put("mention", who, seq, session)
+        role = string_field(event, "role") or effect.role
         if who is not None and role is not None:
-            self.put("role", who, seq, role, self.limits.people)
-        if handler is not None:
-            handler(self, Facts(seq, event, session, who, role))
+            self.put("role", who, seq, role)
+        effect.apply(self, Facts(seq, event, session, who, role))
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """One event with the fields that most handlers need; None where a field is absent or not a string."""
+EFFECTS: Final = {name: kind.effect for name, kind in TYPES.items() if kind.effect}
+"""The event types that change a room's state, and how."""
 
-    seq: int
-    event: Mapping[str, Any]
-    session: str | None
-    who: str | None
-    role: str | None
-
-    def text(self, field: str) -> str | None:
-        """A field's value if it is a string that is not empty."""
-        return string_field(self.event, field)
-
-    def number(self, field: str) -> float | None:
-        """A field's value if it is a number."""
-        value = self.event.get(field)
-        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def string_field(event: Mapping[str, Any], field: str) -> str | None:
-    """The field if it is a string that is not empty: events may carry any value in any field."""
-    value = event.get(field)
-    return value if isinstance(value, str) and value else None
-
-
-def _take_transcript(view: View, facts: Facts) -> None:
-    segment = facts.text("segment_id")
-    key = facts.seq if segment is None else (facts.session, facts.who, segment)
-    is_final = facts.event.get("is_final") is not False
-    line = {
-        "segment_id": segment,
-        "role": facts.role,
-        "participant": facts.who,
-        "text": facts.text("text") or "",
-        "is_final": is_final,
-        "interrupted": facts.event.get("interrupted") is True,
-        "turn_id": facts.text("turn_id"),
-        "session_id": facts.session,
-        "timestamp": facts.number("timestamp"),
-    }
-    view.put("segment", key, facts.seq, line, view.limits.segments)
-    if view.order is None:
-        view.order = deque(maxlen=view.limits.order)
-    view.order.append((facts.seq, key))
-    _take_turn(view, facts, ends=facts.role == "agent" and is_final)
-
-
-def _take_turn(view: View, facts: Facts, *, ends: bool) -> None:
-    turn = facts.text("turn_id")
-    if turn is None:
-        return
-    if ends:
-        view.put("turn_end", (facts.session, turn), facts.seq, None, view.limits.sessions)
-    else:
-        view.put("turn", None, facts.seq, (facts.session, turn), 1)
-
-
-def _speech(role: str, *, speaks: bool) -> Callable[[View, Facts], None]:
-    def take(view: View, facts: Facts) -> None:
-        view.put("voice", (role, facts.session, facts.who), facts.seq, speaks, view.limits.people)
-        _take_turn(view, facts, ends=role == "agent" and not speaks)
-
-    return take
-
-
-def _state(family: str) -> Callable[[View, Facts], None]:
-    def take(view: View, facts: Facts) -> None:
-        view.put(family, facts.session, facts.seq, facts.text("state"), view.limits.sessions)
-
-    return take
-
-
-def _member(*, joined: bool) -> Callable[[View, Facts], None]:
-    def take(view: View, facts: Facts) -> None:
-        if facts.who is not None:
-            view.put("member", facts.who, facts.seq, joined, view.limits.people)
-
-    return take
-
-
-def _take_session_started(view: View, facts: Facts) -> None:
-    if facts.session is not None:
-        view.put("started", facts.session, facts.seq, facts.number("timestamp"), view.limits.sessions)
-
-
-def _take_session_ended(view: View, facts: Facts) -> None:
-    ended = (facts.number("timestamp"), facts.text("reason"))
-    view.put("ended", facts.session, facts.seq, ended, view.limits.sessions)
-
-
-def _take_room_finished(view: View, facts: Facts) -> None:
-    view.put("finished", None, facts.seq, None, 1)
-
-
-def _tool(family: str, *fields: str) -> Callable[[View, Facts], None]:
-    def take(view: View, facts: Facts) -> None:
-        call = facts.text("call_id")
-        if call is not None:
-            value = {field: facts.event[field] for field in fields if field in facts.event}
-            view.put(family, (facts.session, call), facts.seq, value, view.limits.tools)
-
-    return take
-
-
-HANDLERS: dict[str, Callable[[View, Facts], None]] = {
-    "transcript": _take_transcript,
-    "agent_speech_started": _speech("agent", speaks=True),
-    "agent_speech_finished": _speech("agent", speaks=False),
-    "user_speech_started": _speech("user", speaks=True),
-    "user_speech_finished": _speech("user", speaks=False),
-    "agent_state": _state("agent_state"),
-    "user_state": _state("user_state"),
-    "session_started": _take_session_started,
-    "session_ended": _take_session_ended,
-    "participant_joined": _member(joined=True),
-    "participant_left": _member(joined=False),
-    "room_finished": _take_room_finished,
-    "tool_call_started": _tool("tool", "name", "arguments", "turn_id", "timestamp"),
-    "tool_call_finished": _tool("tool_end", "name", "turn_id", "status", "output", "duration", "timestamp"),
+_LIMITS: Final = {
+    "segment": "segments",
+    "mention": "people",
+    "role": "people",
+    "voice": "people",
+    "member": "people",
+    "session": "sessions",
+    "started": "sessions",
+    "ended": "sessions",
+    "turn_end": "sessions",
+    "agent_state": "sessions",
+    "user_state": "sessions",
+    "tool": "tools",
+    "tool_end": "tools",
+    "turn": None,
+    "finished": None,
 }
-
-MEMBERSHIP = frozenset({"participant_joined", "participant_left"})
-
-ROLES = {
-    "agent_speech_started": "agent",
-    "agent_speech_finished": "agent",
-    "agent_state": "agent",
-    "user_speech_started": "user",
-    "user_speech_finished": "user",
-    "user_state": "user",
-}
-"""Whose voice or state an event is about, where it does not say so itself."""
+"""Family -> which of `Limits` bounds it; None: it has one entry."""

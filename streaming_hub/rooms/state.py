@@ -10,7 +10,8 @@ from collections import OrderedDict
 from heapq import nlargest
 from typing import TYPE_CHECKING, Any
 
-from streaming_hub.rooms.facts import Limits, View, string_field
+from streaming_hub.events.types.effects import string_field
+from streaming_hub.rooms.facts import Limits, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -1,6 +1,6 @@
 """Every setting, typed, in one place: read from the environment, `.env.local` and `.env` (in that order).
 
-Reads files and the environment only in `load`; `parse` is pure. `flask_server.py --help` and docs/settings.md
+Reads files and the environment only in `load`; `parse` is pure. `flask_server.py --help` and docs/reference/settings.md
 are made from the table below.
 """
 
@@ -37,11 +37,12 @@ class RateLimit(msgspec.Struct, frozen=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the operator chose. See `TABLE` for the meaning of each field, its unit and its default.
+    """The operator's settings. See `TABLE` for the meaning, unit and default of each field.
 
     Attributes:
-        agent: what is handed to the agent process as it is.
-        doubts: sentences about variables that look like settings and are none, to be logged at the start.
+        agent: variables passed to the agent process unchanged.
+        demo: number of simulated calls; only `--demo` sets it.
+        doubts: warnings to log at start, such as variables that look like misspelt settings.
     """
 
     host: str | None = None
@@ -74,6 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     openai_api_key: str | None = None
     openai_base_url: str | None = None
     agent: dict[str, str] = {}  # msgspec copies the default for each instance
+    demo: int = 0
     doubts: tuple[str, ...] = ()
 
 
@@ -125,27 +127,29 @@ def parse(values: Mapping[str, str], **overrides: Any) -> Settings:
     fields["doubts"] = variables.doubts(values, known)
     fields.update(overrides)
     if "history_max_age" in fields:
-        # Whoever says how long events are kept means it for all that is kept of them.
+        # An operator who limits the age of events means every copy of them.
         fields.setdefault("archive_max_age", fields["history_max_age"])
     return Settings(**fields)
 
 
 def _weigh(name: str, remark: variables.Remark) -> str:
-    """Return what to tell about how a value of ours is written, empty where there is nothing.
+    """Return a warning about how a setting is written in a file, or an empty string.
 
     Raises:
-        SettingsError: what is behind a ` #` may be a comment or a part of the value.
+        SettingsError: the text after ` #` may be a comment or part of the value.
     """
     setting = BY_NAME.get(name)
     if setting is None and name not in AGENT_TABLE:
         return ""
     if remark.whole is not None and (setting is None or _readable(setting, remark.whole)):
         raise SettingsError(
-            f"{remark.place}: what follows # in {name} may be a comment or a part of the value; put the value"
-            " in quotes, and a comment on a line of its own."
+            f"{remark.place}: the text after # in {name} may be a comment or part of the value; put the value"
+            " in quotes, and any comment on its own line."
         )
     if remark.expands:
-        return f"{remark.place}: {name} has a ${{...}}, which is not replaced here: the value is taken as written."
+        return (
+            f"{remark.place}: {name} contains ${{...}}, which is not expanded; the value is used as written."
+        )
     return ""
 
 
@@ -158,7 +162,7 @@ def _readable(setting: Setting, text: str) -> bool:
 
 
 def _agents(values: Mapping[str, str]) -> dict[str, str]:
-    """Return what the agent process gets, checked, but as it is."""
+    """Return the checked, unchanged settings for the agent process."""
     found = {
         name: text for name, text in sorted(values.items()) if name.startswith("AGENT_") and text.strip()
     }
@@ -171,15 +175,15 @@ def _agents(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def _refuse_quotes(name: str, text: str) -> None:
-    """Refuse quotes around a value: `docker --env-file` passes them on, and a key with quotes opens nothing.
+    """Refuse quotes around a value: `docker --env-file` passes them on, and a quoted key never matches.
 
     Raises:
-        SettingsError: there are some.
+        SettingsError: the value is quoted.
     """
     text = text.strip()
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
         raise SettingsError(
-            f"{name}: there are quotes around its value; write it without them (`docker --env-file` passes them on)."
+            f"{name}: the value is quoted; remove the quotes (`docker --env-file` passes them on)."
         )
 
 
@@ -213,44 +217,50 @@ TABLE: Final[tuple[Setting, ...]] = (
         "host",
         matching(r"\S+"),
         "a host name or address",
-        "Where the server listens. Unset: on 127.0.0.1 and, where there is IPv6, on ::1.",
+        "Address to listen on. Unset: 127.0.0.1 and, if IPv6 is available, ::1.",
     ),
-    Setting("STREAM_PORT", "port", integer(0, 65535), "a port, 0 to 65535", "Its port; 0 takes a free one."),
+    Setting(
+        "STREAM_PORT",
+        "port",
+        integer(0, 65535),
+        "a port, 0 to 65535",
+        "Port to listen on; 0 picks a free one.",
+    ),
     Setting(
         "STREAM_HISTORY",
         "history",
         matching(r"sqlite:///.+|memory://|redis://.*"),
         "sqlite:///PATH or memory://",
-        "Where events are kept. `memory://` forgets them with the process, and keeps the newest 512 MB at most.",
+        "Where events are stored. `memory://` holds at most the newest 512 MB and loses them when the process ends.",
     ),
     Setting(
         "STREAM_HISTORY_MAX_EVENTS",
         "history_max_events",
         integer(1, 100_000_000),
         "a count from 1",
-        "How many of the newest events are kept.",
+        "Maximum number of stored events; the oldest are removed first.",
     ),
     Setting(
         "STREAM_HISTORY_MAX_AGE",
         "history_max_age",
         seconds(1, 1e9),
         "seconds, from 1",
-        "How long an event is kept, in seconds.",
+        "How long an event is stored, in seconds.",
     ),
     Setting(
         "STREAM_HISTORY_SYNC",
         "history_sync",
         choice("normal", "full"),
         "normal or full",
-        "What an acknowledged event survives: `normal` a crash of the process, `full` a power cut as well (slower).",
+        "Durability of an acknowledged event: `normal` survives a process crash, `full` also a power cut (slower).",
     ),
     Setting(
         "STREAM_ARCHIVE",
         "archive",
         _archive,
         "sqlite:///PATH, postgresql+psycopg://USER@HOST/DATABASE or off",
-        "Where sessions are kept for looking back (an SQLAlchemy URL). Unset: archive.db beside the history's file; "
-        "off for a history in memory.",
+        "Database for past sessions (an SQLAlchemy URL). Unset: archive.db beside the history's file, or off if the "
+        "history is in memory.",
         secret=True,
     ),
     Setting(
@@ -258,7 +268,7 @@ TABLE: Final[tuple[Setting, ...]] = (
         "archive_max_age",
         seconds(0, 1e9),
         "seconds, 0 or more",
-        "How long a session is kept after its end, in seconds; 0 keeps everything. Unset: as STREAM_HISTORY_MAX_AGE if "
+        "How long a session is archived after it ends, in seconds; 0 means no limit. Unset: STREAM_HISTORY_MAX_AGE, if "
         "that is set.",
     ),
     Setting(
@@ -266,56 +276,56 @@ TABLE: Final[tuple[Setting, ...]] = (
         "archive_recordings",
         boolean,
         "on or off",
-        "Whether the raw events of sessions that have ended are kept with them.",
+        "Whether to archive the raw events of ended sessions too.",
     ),
     Setting(
         "STREAM_HEARTBEAT",
         "heartbeat",
         seconds(0.1, 3600),
         "seconds, 0.1 to 3600",
-        "Seconds between two heartbeats of a stream.",
+        "Seconds between heartbeats on a stream.",
     ),
     Setting(
         "STREAM_QUEUE_SIZE",
         "queue_size",
         integer(1, 1_000_000),
         "a count from 1",
-        "How many events wait in memory for one slow client before it is served from the history.",
+        "Events queued in memory for one slow client before it reads from the history instead.",
     ),
     Setting(
         "STREAM_MAX_CLIENTS",
         "max_clients",
         integer(1, 1_000_000),
         "a count from 1",
-        "How many streams may be open at once (also limited by the file descriptors).",
+        "Maximum number of open streams (also limited by file descriptors).",
     ),
     Setting(
         "STREAM_MAX_CLIENTS_PER_ADDRESS",
         "max_clients_per_address",
         integer(1, 1_000_000),
         "a count from 1",
-        "How many streams one address may hold open; not limited on loopback, 100 elsewhere unless set.",
+        "Maximum number of open streams per address. Unset: unlimited on loopback, 100 elsewhere.",
     ),
     Setting(
         "STREAM_DRAIN",
         "drain",
         seconds(0, 8),
         "seconds, 0 to 8",
-        "Seconds over which open streams are closed when the server stops.",
+        "Seconds over which a stopping server closes its open streams.",
     ),
     Setting(
         "STREAM_CORS_ORIGINS",
         "cors_origins",
         listed(origin),
         "origins like https://app.example.com, separated by commas",
-        "Which web origins may use the hub. Unset: localhost, and `null` (a page from disk) while it is open.",
+        "Web origins that may use the hub. Unset: localhost and, while the hub is open, `null` (a page from disk).",
     ),
     Setting(
         "STREAM_PUBLISH_KEYS",
         "publish_keys",
         listed(),
         "keys separated by commas",
-        "Keys that may publish. Unset: anyone who reaches the server may.",
+        "Keys that allow publishing. Unset: no key needed on this machine.",
         secret=True,
     ),
     Setting(
@@ -323,7 +333,7 @@ TABLE: Final[tuple[Setting, ...]] = (
         "subscribe_keys",
         listed(),
         "keys separated by commas",
-        "Keys that may read. Unset: anyone who reaches the server may.",
+        "Keys that allow reading. Unset: no key needed on this machine.",
         secret=True,
     ),
     Setting(
@@ -331,7 +341,7 @@ TABLE: Final[tuple[Setting, ...]] = (
         "operator_keys",
         listed(),
         "keys separated by commas",
-        "Keys that may do everything. Unset: anyone who reaches the server may.",
+        "Keys that allow everything. Unset: no key needed on this machine.",
         secret=True,
     ),
     Setting(
@@ -339,7 +349,7 @@ TABLE: Final[tuple[Setting, ...]] = (
         "jwt_secret",
         matching(r".{32,}"),
         "at least 32 characters",
-        "The secret of HS256 tokens that your own back end mints; closes all scopes.",
+        "Secret for HS256 tokens issued by your own back end. If set, no scope is open without a credential.",
         secret=True,
     ),
     Setting(
@@ -347,21 +357,21 @@ TABLE: Final[tuple[Setting, ...]] = (
         "rate_limit",
         _rate,
         "N/second or N/minute",
-        "Limit on publishing per key or address. Unset: none on loopback, 100/second elsewhere.",
+        "Publishing limit per key or address. Unset: none on loopback, 100/second elsewhere.",
     ),
     Setting(
         "STREAM_TRUSTED_PROXIES",
         "trusted_proxies",
         listed(),
         "addresses or networks separated by commas",
-        "Proxies whose X-Forwarded-For is believed.",
+        "Proxies whose X-Forwarded-For header is trusted.",
     ),
     Setting(
         "STREAM_ALLOW_OPEN",
         "allow_open",
         boolean,
         "1 or 0",
-        "Lets the server start without keys where it is reachable from other machines.",
+        "Allow the server to start without keys even if other machines can reach it.",
     ),
     Setting(
         "STREAM_REDACT",
@@ -370,42 +380,42 @@ TABLE: Final[tuple[Setting, ...]] = (
         "module:name",
         "A Python callable that changes each event (a dict) before it is stored.",
     ),
-    Setting("STREAM_LOG_FORMAT", "log_format", choice("text", "json"), "text or json", "How log lines look."),
-    Setting("LIVEKIT_URL", "livekit_url", _URL, "a URL like ws://localhost:7880", "The LiveKit server."),
-    Setting("LIVEKIT_API_KEY", "livekit_api_key", str, "a key", "LiveKit's API key."),
+    Setting("STREAM_LOG_FORMAT", "log_format", choice("text", "json"), "text or json", "Log format."),
     Setting(
-        "LIVEKIT_API_SECRET", "livekit_api_secret", str, "a secret", "LiveKit's API secret.", secret=True
+        "LIVEKIT_URL", "livekit_url", _URL, "a URL like ws://localhost:7880", "URL of the LiveKit server."
     ),
-    Setting("OPENAI_API_KEY", "openai_api_key", str, "a key", "The key of the model APIs.", secret=True),
+    Setting("LIVEKIT_API_KEY", "livekit_api_key", str, "a key", "LiveKit API key."),
+    Setting("LIVEKIT_API_SECRET", "livekit_api_secret", str, "a secret", "LiveKit API secret.", secret=True),
+    Setting("OPENAI_API_KEY", "openai_api_key", str, "a key", "API key for the models.", secret=True),
     Setting(
         "OPENAI_BASE_URL",
         "openai_base_url",
         _URL,
         "a URL like http://localhost:8000/v1",
-        "An OpenAI-compatible endpoint in place of OpenAI's (local models).",
+        "OpenAI-compatible endpoint to use instead of OpenAI's, such as a local one.",
     ),
 )
 
 AGENT_TABLE: Final[dict[str, str]] = {
-    "AGENT_EXECUTOR": "Where LiveKit runs each session: `thread` (the default) starts quicker and takes less memory; "
-    "`process` keeps a crash or a busy loop away from the other sessions.",
-    "AGENT_INSTRUCTIONS": "What the assistant is told about itself.",
-    "AGENT_LANGUAGE": "The language that is spoken, like `en`.",
-    "AGENT_LLM_MODEL": "The language model's name.",
-    "AGENT_LOAD_THRESHOLD": "Share of the machine's CPU, above 0 and at most 1, above which the worker takes no new "
-    "room, and says so. Unset: no room is refused (LiveKit's own default, 0.7, counts other programs too).",
-    "AGENT_NAME": "The name by which LiveKit sends for the agent; unset: it comes to every new room.",
-    "AGENT_REHEARSAL_AUDIO": "A folder with recordings to play instead of the rehearsal's own (16 kHz, mono, 16 bit; "
+    "AGENT_EXECUTOR": "How LiveKit runs each session: `thread` (the default) starts faster and uses less memory; "
+    "`process` isolates a crash or a busy loop from the other sessions.",
+    "AGENT_INSTRUCTIONS": "System prompt of the assistant.",
+    "AGENT_LANGUAGE": "Spoken language, such as `en`.",
+    "AGENT_LLM_MODEL": "Name of the language model.",
+    "AGENT_LOAD_THRESHOLD": "CPU load, above 0 and at most 1, beyond which the worker accepts no new rooms and reports "
+    "it. Unset: never refuse a room (LiveKit's own default, 0.7, counts other programs too).",
+    "AGENT_NAME": "LiveKit agent name for explicit dispatch. If unset, the agent joins every new room.",
+    "AGENT_REHEARSAL_AUDIO": "Folder with recordings to play instead of the built-in ones (16 kHz, mono, 16 bit; "
     "same file names).",
-    "AGENT_SPEECH_TIMEOUT": "Seconds that speech recognition and synthesis have for their next byte (default 10). Then "
-    "an `error` tells it, and they are asked again.",
-    "AGENT_STT_MODEL": "The speech recognition model's name.",
-    "AGENT_STT_REALTIME": "`1`: speech recognition over OpenAI's realtime websocket; words appear while they are "
+    "AGENT_SPEECH_TIMEOUT": "Seconds to wait for the next byte from speech recognition or synthesis (default 10) "
+    "before reporting an `error` and retrying.",
+    "AGENT_STT_MODEL": "Name of the speech recognition model.",
+    "AGENT_STT_REALTIME": "`1` uses OpenAI's realtime websocket for speech recognition; words appear while they are "
     "spoken, not only at the end of an utterance.",
-    "AGENT_TTS_MODEL": "The speech synthesis model's name.",
-    "AGENT_VOICE": "The voice of the speech synthesis.",
+    "AGENT_TTS_MODEL": "Name of the speech synthesis model.",
+    "AGENT_VOICE": "Voice for speech synthesis.",
 }
-"""What the agent process reads by itself; passed on as it is."""
+"""Settings that the agent process reads; passed on unchanged."""
 
 AGENT_CHECKS: Final = tuple(
     Setting(name, "agent", check, expects, AGENT_TABLE[name])
@@ -415,7 +425,7 @@ AGENT_CHECKS: Final = tuple(
         ("AGENT_SPEECH_TIMEOUT", seconds(0.1, 600), "seconds, 0.1 to 600"),
     )
 )
-"""Of these, what the agent process would refuse: told when the hub starts, not when the agent does."""
+"""Agent settings checked when the hub starts, so that a bad value does not surface only when the agent does."""
 
 BY_NAME: Final = {setting.name: setting for setting in (*TABLE, *AGENT_CHECKS)}
 
@@ -429,4 +439,4 @@ READ_ELSEWHERE: Final = (
     "AGENT_SUPERVISED",
     "AGENT_CONTROL_FD",
 )
-"""What agents that the hub did not start, and the examples, read; no settings of the hub."""
+"""Variables read by the examples and by agents that the hub did not start; not settings of the hub."""

@@ -1,8 +1,8 @@
-"""The variables that settings are read from, the process's own, `.env.local` and `.env`; and names that nothing reads.
+"""Read variables from the environment, `.env.local` and `.env`, and find misspelt names.
 
-Reads files and the environment only in `read`. What stands in the files is never repeated in a message: it may be a
-key. A value is taken as it stands there: what dotenv would change on the way is told (`Remark`), but for the quotes
-around a value in a file and the escapes within them, which belong to how such a file is written.
+Reads files and the environment only in `read`. Messages never repeat file contents, which may be keys. Values are used
+as written, except that quotes and the escapes inside them follow dotenv's rules; a `Remark` records what other dotenv
+readers would treat differently.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 FILES: Final = (".env", ".env.local")
 """Later ones win."""
 PREFIXES: Final = ("STREAM_", "AGENT_")
-"""Names that begin so are ours."""
+"""Prefixes of our own variables."""
 SHARED: Final = ("LIVEKIT_", "OPENAI_")
-"""Names that begin so are read by libraries of these makers, too: most that are unknown here are theirs."""
+"""Prefixes also used by LiveKit's and OpenAI's libraries: most unknown names with them belong to those."""
 SIMILAR: Final = 0.75
 MISSPELT: Final = 0.83
-"""How alike two names are, from 0 to 1, for one to be offered in place of the other; for one to pass for the other.
-Names that those libraries read stay below the second; `test_names_of_other_libraries_are_no_concern` has them."""
+"""Similarity, from 0 to 1, at which a name is suggested (`SIMILAR`) or taken for a misspelling (`MISSPELT`).
+Names that those libraries read stay below the latter (`test_names_of_other_libraries_are_no_concern`)."""
 
 _OPEN_QUOTE: Final = re.compile(
     r"""\s*(?:export\s+)?[^=\s]+[^\S\n]*=[^\S\n]*(["'])(?:\\.|(?!\1).)*(?:\n|\Z)"""
@@ -43,12 +43,12 @@ _EXPANDED: Final = re.compile(r"\$\{[^}]*\}")
 
 
 class Remark(NamedTuple):
-    """What is odd about how a value is written in a file.
+    """An ambiguity in how a value is written in a file.
 
     Attributes:
         place: the file, and the line.
-        whole: the value with what looks like a comment behind it; None where nothing does.
-        expands: whether it has a `${NAME}`, which other programs replace.
+        whole: the value including the text that looks like a comment; None if there is none.
+        expands: whether it contains `${NAME}`, which other programs expand.
     """
 
     place: str
@@ -57,11 +57,11 @@ class Remark(NamedTuple):
 
 
 class Variables(NamedTuple):
-    """What is set, and how.
+    """Variables and remarks about them.
 
     Attributes:
         values: every variable.
-        remarks: by name, about values that are in force and come from a file.
+        remarks: by name, for values in effect that come from a file.
     """
 
     values: dict[str, str]
@@ -69,10 +69,10 @@ class Variables(NamedTuple):
 
 
 def read(folder: Path, environ: Mapping[str, str] | None = None) -> Variables:
-    """Return all variables: the files' ones, and over them the environment's.
+    """Return all variables; the environment overrides the files.
 
     Args:
-        folder: where the files lie.
+        folder: where the files are.
         environ: the process's own by default.
 
     Raises:
@@ -82,13 +82,13 @@ def read(folder: Path, environ: Mapping[str, str] | None = None) -> Variables:
     remarks: dict[str, Remark] = {}
     for name in FILES:
         path = folder / name
-        if path.is_file() or path.is_fifo():  # a pipe is how some keepers of secrets hand them out
+        if path.is_file() or path.is_fifo():  # some secret managers pass secrets through a pipe
             found = _of_file(path)
             remarks = {
                 key: value for key, value in remarks.items() if key not in found.values
             } | found.remarks
             values.update(found.values)
-    # An empty variable counts as not set: it does not hide what a file says.
+    # An empty variable counts as unset: it does not override a file.
     own = os.environ if environ is None else environ
     set_here = {name: value for name, value in own.items() if value.strip()}
     return Variables(
@@ -97,11 +97,11 @@ def read(folder: Path, environ: Mapping[str, str] | None = None) -> Variables:
 
 
 def doubts(values: Mapping[str, str], known: Collection[str]) -> tuple[str, ...]:
-    """Return a sentence for each variable that looks like a setting and is none.
+    """Return a warning for each variable that looks like a setting but is not one.
 
     Args:
         values: what is set.
-        known: the names that something reads.
+        known: names that are read.
     """
     given = {name for name, text in values.items() if text.strip()}
     found = []
@@ -110,13 +110,13 @@ def doubts(values: Mapping[str, str], known: Collection[str]) -> tuple[str, ...]
         if ours:
             near = _nearest(name, known, SIMILAR)
         elif name.startswith(SHARED):
-            # Whoever has set the right name, too, has not misspelt it.
+            # If the right name is set as well, this one is not a misspelling of it.
             near = _nearest(name, set(known) - given, MISSPELT)
         else:
             near = []
         if ours or near:
             meant = f"Did you mean {near[0]}?" if near else "See `flask_server.py --help`."
-            found.append(f"{name} is not a setting that is known here. {meant}")
+            found.append(f"{name} is not a known setting. {meant}")
     return tuple(found)
 
 
@@ -130,7 +130,7 @@ def _of_file(path: Path) -> Variables:
     except OSError as error:
         raise SettingsError(f"{path.name}: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise SettingsError(f"{path.name}: it is not UTF-8; save it so.") from error
+        raise SettingsError(f"{path.name}: not valid UTF-8; save the file as UTF-8.") from error
     found = Variables({}, {})
     for binding in parse_stream(io.StringIO(text)):
         if binding.error or (binding.key is not None and binding.value is None):
@@ -155,6 +155,6 @@ def _wrong(binding: Binding) -> str:
 
 
 def _line(binding: Binding) -> int:
-    """Return the line where it begins; the parser counts the empty lines before it in."""
+    """Return the line where the binding begins; the parser's count includes empty lines before it."""
     text = binding.original.string
     return binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")

@@ -1,4 +1,4 @@
-"""Who reads: subscribers grouped by what they want, and which groups an event may concern. Pure bookkeeping."""
+"""Subscribers grouped by filter, and the groups that an event may match. Pure bookkeeping."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Audience:
         return self._groups.get(interest)
 
     def go_live(self, subscriber: Subscriber) -> None:
-        """Note that a subscriber, who was added, has read up to the head."""
+        """Mark an added subscriber as having read up to the head."""
         subscriber.live = True
         self._groups[subscriber.interest].live[subscriber] = None
 

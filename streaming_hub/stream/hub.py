@@ -3,7 +3,7 @@
     publish -> history.append -> (the answer) -> sweep: choose subscribers, join once, enqueue
 
 A sweep takes what is pending and offers it to everyone who may see it, a slice of subscribers at a time, so that
-whoever drives it (streaming_hub.stream) can let other work in between. Knows no sockets; the clock is an argument.
+its driver (streaming_hub.stream) can run other work in between. Knows no sockets; the clock is an argument.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Wait(Enum):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """What the publisher is told."""
+    """The result returned to the publisher."""
 
     ids: list[str]
     duplicates: int
@@ -146,7 +146,7 @@ class Hub:
         return bool(self._pending or self._sweep or self._owed)
 
     def step(self) -> list[Subscriber] | None:
-        """Go one slice further; return those who were served, nobody at a sweep's end, None when nothing is pending."""
+        """Deliver one slice; return the subscribers served, none at a sweep's end, None when nothing is pending."""
         if self._owed:
             return self._owed.pop()
         if self._sweep is None:
@@ -298,7 +298,7 @@ class Hub:
     def _rotated(self, group: Group) -> list[Subscriber]:
         members = list(group.live)
         if len(members) > SLICE:
-            # Another one is first each time, so that nobody is always last.
+            # Rotate the order, so that no subscriber is always last.
             self._turn += SLICE
             start = self._turn % len(members)
             members = members[start:] + members[:start]

@@ -63,6 +63,6 @@ OPTIONS: Final = _options()
 
 
 def _is_tuned(sock: _socket.socket) -> bool:
-    """Tell whether a socket has inherited the options from the one that listens."""
+    """Return whether a socket has inherited the listening socket's options."""
     option, value = OPTIONS[-1]
     return sock.getsockopt(_socket.IPPROTO_TCP, option) == value

@@ -64,7 +64,7 @@ class Subscriber:
 
     Args:
         interest: filters and view.
-        position: the sequence number after which the reader goes on.
+        position: the sequence number after which the reader continues.
         queue_size: how many events may wait, at most; a single larger batch may wait alone.
         chunked: whether its bytes go out in chunks (HTTP/1.1).
 

@@ -15,7 +15,7 @@ _ID = re.compile(rb"(?:^|\n)id: [A-Za-z0-9]+-([0-9]+)\n")
 
 
 class Cut(msgspec.Struct, frozen=True):
-    """What is still sent of a write, and the position to go on after."""
+    """The part of a write that is still sent, and the position to resume after."""
 
     rest: bytes
     position: int
@@ -30,7 +30,7 @@ def cut(data: bytes, sent: int, *, chunked: bool) -> Cut | None:
         chunked: whether the stream is sent in chunks.
 
     Returns:
-        None where it cannot be cut: its frames have no ids to go on after, or it is not one chunk.
+        None where it cannot be cut: its frames have no ids to resume after, or it is not one chunk.
     """
     payload = _payload(data) if chunked else range(len(data))
     if payload is None:

@@ -2,7 +2,7 @@
 
 The hub enqueues; the writer alone sends. It joins all that waits for a client into one `send`, keeps what the socket
 did not take, and continues when there is room (`readiness`). Fan-out runs in slices: after `TURN` seconds it lets the
-loop serve requests before it goes on. Runs on the loop's thread only.
+loop serve requests before it continues. Runs on the loop's thread only.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Writer:
         """Say goodbye to all streams, spread over a time, and close them.
 
         Args:
-            seconds: until the last one, at most; each is told to come back after 1 to 5 s.
+            seconds: at most, until the last one; each client gets a `retry` of 1 to 5 s.
         """
         until = time.monotonic() + seconds
         # The agent's last words may have come just now: all have them before the goodbyes begin.
@@ -133,7 +133,7 @@ class Writer:
             stream = streams[left - 1]
             if not stream.closing:
                 self._say_goodbye(stream, "draining", random.randint(1000, 5000))
-            # After the last one nobody is left to be spared.
+            # After the last one there is no stream left to wait for.
             pause = min(MOST_NAP, (until - time.monotonic()) / left) if left > 1 else 0.0
             # Thousands of tiny naps would take longer than the time there is.
             if pause > MIN_NAP or left % 50 == 0:
@@ -188,7 +188,7 @@ class Writer:
             self._again.start(self._take_turn)
 
     def _go_on(self, until: float) -> bool:
-        """Deliver and send; tell whether a sweep is over, or nothing is left to do."""
+        """Deliver and send; return whether a sweep is over or nothing is left to do."""
         step = self._hub.step
         while True:
             served = step()
@@ -241,7 +241,7 @@ class Writer:
         self._requeue(stream)
 
     def _push(self, stream: Stream, data: bytes | memoryview) -> bool:
-        """Give bytes to the socket; keep what it does not take. Tell whether it took all."""
+        """Send bytes; buffer what the socket does not accept. Return whether it accepted all."""
         try:
             sent = stream.socket.send(data)
         except BlockingIOError:
@@ -277,7 +277,7 @@ class Writer:
         """Drop what a slow client's socket has not taken, as far as frames allow; else close it: it resumes."""
         stream = subscriber.stream
         if stream is not None and subscriber.intro:
-            self._close(stream)  # what waits tells of the rooms as they were
+            self._close(stream)  # its pending bytes describe the rooms before the erasure
         if stream is None or not stream.blocked or not isinstance(stream.out, memoryview):
             return None
         data = bytes(stream.out.obj)
@@ -307,7 +307,7 @@ class Writer:
                 log.exception("a stream failed and was closed; its reader resumes")
                 self._close(stream)
             if time.monotonic() >= until:
-                # Readiness is level-triggered: the others are told again.
+                # Readiness is level-triggered: the others are reported again.
                 return
 
     def _look_at(self, stream: Stream, event: int) -> None:
@@ -339,7 +339,7 @@ class Writer:
         self._buckets[stream.bucket].pop(stream, None)
         self._readiness.unregister(stream.descriptor)
         stream.socket.close()
-        # Whoever still holds the record must find nothing to send to.
+        # Remaining references to the record must find nothing to send to.
         stream.subscriber.stream = None
         stream.blocked = True
 

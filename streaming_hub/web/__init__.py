@@ -28,7 +28,7 @@ from streaming_hub.web.api import (
     stream,
     token,
 )
-from streaming_hub.web.console import live, vendor
+from streaming_hub.web.console import live, pages, vendor
 from streaming_hub.web.current import EXTENSION
 from streaming_hub.web.openapi import reference
 from streaming_hub.web.shortcut import Shortcut
@@ -70,6 +70,7 @@ def init_app(app: Flask, parts: Services) -> None:
         reference,
         vendor,
         live,
+        pages,
     ):
         app.register_blueprint(module.blueprint)
     app.wsgi_app = Shortcut(app.wsgi_app, parts)  # type: ignore[method-assign] # how Flask takes middleware

@@ -19,7 +19,6 @@ from streaming_hub.access.limits import Action
 from streaming_hub.access.origin import (
     host_allowed,
     host_needs_no_trust,
-    operates,
     request_allowed,
 )
 from streaming_hub.errors import (
@@ -32,6 +31,7 @@ from streaming_hub.events.interest import Interest
 from streaming_hub.events.views import OPERATOR
 from streaming_hub.server.environ import field_key
 from streaming_hub.web.current import services
+from streaming_hub.web.declared import operates
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -45,6 +45,7 @@ Environ = dict[str, Any]
 
 _CLIENT = "hub.client"
 _WHO = "hub.who"
+_GRANT = "hub.grant"
 _TRACES = tuple(map(field_key, TRACES))
 AUDITED = frozenset({401, 403, 421, 429})
 """Refusals that are about who asks and how often; others are mistakes."""
@@ -105,12 +106,12 @@ def client_of(parts: Services, environ: Environ) -> Client:
     return found
 
 
-def require_of(parts: Services, environ: Environ, scope: str, room: str | None = None) -> Grant:
+def require(parts: Services, environ: Environ, scope: str) -> Grant:
     """Return a sender's grant, when it holds a scope.
 
     Raises:
         Unauthorized: no credential, or one that is not known.
-        Forbidden: the scope or the room is not the credential's.
+        Forbidden: the scope is not the credential's.
     """
     client = client_of(parts, environ)
     try:
@@ -123,19 +124,20 @@ def require_of(parts: Services, environ: Environ, scope: str, room: str | None =
         parts.limits.check(Action.WRONG_CREDENTIAL, client)
         raise
     environ[_WHO] = grant.who
-    parts.authenticator.require(grant, scope, room)
+    parts.authenticator.require(grant, scope)
+    environ[_GRANT] = grant
     return grant
 
 
 def reader_of(parts: Services, environ: Environ, ticket: str | None) -> Grant | Expired:
-    """Return what a sender may read: by its ticket where it has one, else as `require_of` tells.
+    """Return what a sender may read: by its ticket where it has one, else as `require` tells.
 
     Raises:
         Unauthorized: not a ticket of this hub, or no credential.
         Forbidden: the credential is not one to read with.
     """
     if ticket is None:
-        return require_of(parts, environ, SUBSCRIBE)
+        return require(parts, environ, SUBSCRIBE)
     try:
         found = parts.authenticator.open_ticket(ticket, parts.clock())
     except Unauthorized:
@@ -145,9 +147,10 @@ def reader_of(parts: Services, environ: Environ, ticket: str | None) -> Grant | 
     return found
 
 
-def require(scope: str, room: str | None = None) -> Grant:
-    """Do as `require_of` for the request that Flask serves now."""
-    return require_of(services(), request.environ, scope, room)
+def grant() -> Grant:
+    """Return what the sender of the request that Flask serves now may do; `@endpoint` has checked the scope."""
+    found: Grant = request.environ[_GRANT]
+    return found
 
 
 def limit(action: Action, grant: Grant | None = None) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import Response, request
 from flask_cors import CORS
 
-from streaming_hub.access.origin import NULL_ORIGIN, OPERATE_PATHS, listed_patterns
+from streaming_hub.access.origin import NULL_ORIGIN, listed_patterns
+from streaming_hub.web.declared import guarded
 
 if TYPE_CHECKING:
     import re
@@ -48,7 +49,7 @@ def init_app(app: Flask, parts: Services) -> None:
     }
     by_path: dict[str | re.Pattern[str], dict[str, Any]] = {
         path: {"origins": _listed(parts, operate=operate), **common}
-        for path, operate in ((OPERATE_PATHS, True), (r"/api/.*", False))
+        for path, operate in ((guarded(), True), (r"/api/.*", False))
     }
     CORS(app, resources=by_path, intercept_exceptions=False)
     mark = app.after_request_funcs[None].pop()

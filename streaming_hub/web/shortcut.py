@@ -7,11 +7,11 @@ without them, by the same functions that Flask's views call. Every other request
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from streaming_hub.server.environ import BODY_KEY, STREAM_PATH
+from streaming_hub.server.environ import BODY_KEY
 from streaming_hub.web import answers, callers
-from streaming_hub.web.api import publish, stream
+from streaming_hub.web.declared import DECLARED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
     from streaming_hub.services import Services
 
     Serve = Callable[[Services, dict[str, Any]], answers.Plain]
-
-ROUTES: Final[dict[tuple[str, str], Serve]] = {
-    ("POST", publish.PATH): publish.serve,
-    ("GET", STREAM_PATH): stream.serve,
-}
 
 
 class Shortcut:
@@ -38,10 +33,13 @@ class Shortcut:
     def __init__(self, application: WSGIApplication, parts: Services) -> None:
         self._application = application
         self._parts = parts
+        self._routes: dict[tuple[str, str], Serve] = {
+            key: one.serve for key, one in DECLARED.items() if one.serve is not None
+        }
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
-        serve = ROUTES.get((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
+        serve = self._routes.get((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
         if serve is not None and BODY_KEY in environ and "HTTP_ORIGIN" not in environ:
             try:
                 callers.check_browser_rules(self._parts, environ)

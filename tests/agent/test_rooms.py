@@ -13,12 +13,12 @@ from livekit.agents.utils import http_context
 from livekit.agents.voice.transcription import TranscriptSynchronizer
 from livekit.plugins import silero
 from openai import AsyncClient
+from streaming_hub_client.attachment import attach
+from streaming_hub_client.ending import _Ending, announce_end
+from streaming_hub_client.poster import Poster
 
 from agent import rooms
 from agent.assistant import Assistant
-from agent.attach import attach
-from agent.ending import _Ending, announce_end
-from agent.poster import Poster
 from agent.rehearsal.script import Line
 from agent.rehearsal.sound import MICROPHONE_RATE, Microphone, Speaker, split
 from agent.session import make_session
@@ -30,7 +30,7 @@ from tests.stubs.speech import RATE, resample, say
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from agent.conversation import Event
+    from streaming_hub_client.conversation import Event
 
 QUESTION = Line("question", "What time is it in Paris?")
 
@@ -69,7 +69,7 @@ class Events:
 @pytest.fixture(autouse=True)
 def running(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process whose end nobody has announced."""
-    monkeypatch.setattr("agent.ending._ending", _Ending())
+    monkeypatch.setattr("streaming_hub_client.ending._ending", _Ending())
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ def test_a_whole_job_streams_the_words_of_its_room(stub: OpenAIStub, monkeypatch
 
     with Receiver() as receiver:
         poster = Poster(receiver.url)
-        monkeypatch.setattr("agent.attach.shared_poster", lambda: poster)
+        monkeypatch.setattr("streaming_hub_client.attachment.shared_poster", lambda: poster)
         asyncio.run(run(receiver))
         assert poster.close(5)
         words = receiver.of_type("transcript")

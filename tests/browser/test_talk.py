@@ -125,7 +125,7 @@ def test_refused_token_is_a_problem_that_shows(page: Page, start_hub: Callable[.
 
 def test_livekits_own_token_source_works_unchanged(page: Page, start_hub: Callable[..., HubProcess]) -> None:
     if not CLIENT.is_file():
-        pytest.skip(f"livekit-client is not installed: {HOW_TO_GET}")
+        pytest.skip("livekit-client is not installed (README, Talk to it)")
     hub = start_hub(**LIVEKIT)
     page.add_init_script(path=CLIENT)
     page.goto(hub.url)

@@ -1,6 +1,6 @@
 """The page against the real hub: start, see the conversation, stop; crash and come back; keys; from disk.
 
-Covers streaming_hub.web.api.agent, by way of HTTP.
+Covers streaming_hub.web.api.agent, over HTTP.
 """
 
 from __future__ import annotations

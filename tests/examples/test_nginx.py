@@ -1,4 +1,4 @@
-"""The nginx configuration of docs/deployment.md, with a hub behind it."""
+"""The nginx configuration of docs/guides/deployment.md, with a hub behind it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ http {{
 
 def documented_server(port: int, hub_port: int) -> str:
     """The document's `server` block, on a port of ours and without TLS."""
-    text = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "guides" / "deployment.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```nginx\n(.*?)```", text, flags=re.DOTALL)
     block = re.sub(r"listen 443[^;]*;", f"listen 127.0.0.1:{port};", block)
     block = re.sub(r"ssl_certificate\w*[^;]*;", "", block)

@@ -215,7 +215,7 @@ class Crowd:
         headers: Iterable[str] = ("Accept: text/event-stream",),
         measures: bool = False,
     ) -> list[Client]:
-        """Connect so many clients; see Client."""
+        """Connect that many clients; see Client."""
         made = [
             Client(
                 f"{name} {number}",

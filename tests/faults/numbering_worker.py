@@ -14,8 +14,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from streaming_hub_client.poster import Poster
+
 from agent import worker
-from agent.poster import Poster
 
 
 def number_posts(path: Path) -> None:

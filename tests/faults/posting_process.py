@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from agent.poster import Poster
+from streaming_hub_client.poster import Poster
 
 
 def main(url: str, folder: str, first: str, count: str, pause: str, options: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import threading
 
-from agent.poster import Poster
+from streaming_hub_client.poster import Poster
 
 
 def main(url: str, session: str) -> None:

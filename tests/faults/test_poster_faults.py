@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
+from streaming_hub_client.poster import Poster
+from streaming_hub_client.retry import Pace
 
-from agent.poster import Poster
-from agent.retry import Pace
-from tests.agent.fake_hub import FakeHub, Reply, wait_for
+from tests.packages.python.fake_hub import FakeHub, Reply, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A server that is killed while it is busy: nothing that it acknowledged is lost, and nobody is sent anything twice."""
+"""A server that is killed while it is busy: nothing that it acknowledged is lost, and no client gets an event twice."""
 
 from __future__ import annotations
 

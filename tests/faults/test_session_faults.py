@@ -1,4 +1,4 @@
-"""Sessions whose process or hub is killed: nobody is shown as speaking for ever."""
+"""Sessions whose process or hub is killed: no participant is shown as speaking indefinitely."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+from streaming_hub_client.leases import LEASE_SECONDS
 
-from agent.lease import LEASE_SECONDS
 from tests.faults.server import ROOT, Server
 from tests.faults.waiting import until
 from tests.pace import allowed

@@ -66,7 +66,7 @@ def kinds(server: Server) -> list[str]:
     return [event["type"] for event in server.stored()]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_drains_agent_streams_and_history(tmp_path: Path, number: int) -> None:
     with (
         Server(tmp_path) as server,

@@ -38,7 +38,7 @@ _BROWSER_ARGUMENTS = (
 @pytest.fixture(autouse=True)
 def _needs_livekit_server() -> None:
     if shutil.which("livekit-server") is None:
-        pytest.skip("livekit-server is not on PATH; docs/development.md says how to get it")
+        pytest.skip("livekit-server is not on PATH; docs/guides/development.md says how to get it")
 
 
 @pytest.fixture

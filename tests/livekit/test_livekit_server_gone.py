@@ -31,7 +31,7 @@ def test_server_that_is_stopped_ends_its_sessions_and_new_rooms_work_when_it_is_
     hub.stream.wait_for_agent("running", "cannot be reached", after=quiet)
     assert "cannot be reached" in hub.get("/api/agent/status")["trouble"]
     ended = hub.stream.wait("session_ended", room="hall", after=quiet, seconds=60)
-    assert ended["reason"] == "room_disconnected"
+    assert ended["reason"] == "server_shutdown"
     away = hub.stream.wait_for_agent("ready", "cannot be reached", after=ended)
     livekit_server.start()
     hub.stream.wait_for_agent("ready", "", after=away)

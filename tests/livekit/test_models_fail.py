@@ -1,4 +1,4 @@
-"""Models that break or hang in a real room: what the stream says, and that the conversation goes on."""
+"""Models that break or hang in a real room: what the stream says, and that the conversation continues."""
 
 from __future__ import annotations
 

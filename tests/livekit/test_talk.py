@@ -30,7 +30,7 @@ _SOUND = """
 @pytest.fixture(autouse=True)
 def _needs_livekit_client() -> None:
     if not CLIENT.is_file():
-        pytest.skip("livekit-client is not installed: npm install --no-save livekit-client")
+        pytest.skip("livekit-client is not installed (README, Talk to it)")
 
 
 def watched(page: Page) -> list[str]:

@@ -21,13 +21,13 @@ class Growing(Generic[Item]):
         self._changed = threading.Condition()
 
     def add(self, item: Item) -> None:
-        """Append, and wake whoever waits."""
+        """Append, and wake the waiting threads."""
         with self._changed:
             self._items.append(item)
             self._changed.notify_all()
 
     def touch(self) -> None:
-        """Wake whoever waits: an item has changed in place."""
+        """Wake the waiting threads: an item has changed in place."""
         with self._changed:
             self._changed.notify_all()
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streaming_hub.rooms.facts import HANDLERS
+from streaming_hub.rooms.facts import EFFECTS
 from tests.packages.node import PACKAGE, node
 from tests.packages.test_conversation_vectors import reduced
 
@@ -28,7 +28,7 @@ FIELDS = [
     "room", "session_id", "participant", "role", "turn_id", "segment_id", "call_id", "text", "is_final",
     "interrupted", "state", "timestamp", "status", "name", "arguments", "output", "duration", "reason",
 ]  # fmt: skip
-TYPES = st.sampled_from([*HANDLERS, "custom", "turn_metrics"])
+TYPES = st.sampled_from([*EFFECTS, "custom", "turn_metrics"])
 ROOMS = st.sampled_from(["r", "r", "r", "__proto__", "constructor", "17", ""])
 PEOPLE = ["ann", "bot", "\uffee", "\U0001f600", "__proto__"]
 """The third and fourth stand in another order by UTF-16 units than by code points."""

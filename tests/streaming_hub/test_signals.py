@@ -117,11 +117,11 @@ class TestProcessOne:
         streams = [open_stream(server.port) for _ in range(60)]
         first = self.first(server)
         os.kill(first, signal.SIGTERM)
-        server.wait_for_line("stopping")
+        server.wait_for_line("shutting down")
         time.sleep(1.2)  # sooner it would count as the same one
         os.kill(first, signal.SIGTERM)
         assert server.wait() in (143, -signal.SIGTERM)
-        server.wait_for_line("a second signal")
+        server.wait_for_line("second signal")
         # The others were still to come: 60 goodbyes take 6 s.
         ends = [any(frame["type"] == "goodbye" for frame in told(stream)) for stream in streams]
         assert not all(ends)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
+CLIENT = ROOT / "packages" / "python" / "src"
+"""Where the Python client's package lies."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ def modules(*folders: str) -> tuple[Path, ...]:
 
 def name_of(path: Path) -> str:
     """A file's dotted module name."""
-    parts = path.relative_to(ROOT).with_suffix("").parts
+    root = CLIENT if path.is_relative_to(CLIENT) else ROOT
+    parts = path.relative_to(root).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 

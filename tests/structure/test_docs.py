@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tomllib
 from functools import cache
 from importlib.util import find_spec
@@ -20,9 +21,8 @@ import pytest
 from docs.tools import make_settings
 from flask_server import create_app
 from streaming_hub.events import posted, types
-from streaming_hub.events.views import VIEW_OF_TYPE
 from streaming_hub.settings import AGENT_TABLE, TABLE, Settings
-from tests.structure.sources import ROOT, belongs, modules, names
+from tests.structure.sources import ROOT, modules
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,14 +56,14 @@ def without_code(text: str) -> str:
 
 
 def test_every_setting_is_documented() -> None:
-    text = read(DOCS / "settings.md")
+    text = read(DOCS / "reference" / "settings.md")
     known = {setting.name for setting in TABLE} | set(AGENT_TABLE)
     missing = {name for name in known if f"| `{name}` |" not in text}
     assert missing == set()
 
 
 def test_every_variable_in_the_code_is_documented() -> None:
-    text = read(DOCS / "settings.md")
+    text = read(DOCS / "reference" / "settings.md")
     used = set()
     for path in modules("streaming_hub", "agent"):
         for node in ast.walk(ast.parse(read(path))):
@@ -101,7 +101,9 @@ def endpoints() -> set[str]:
 
 
 def documented_endpoints() -> set[str]:
-    return set(re.findall(r"`((?:GET|POST|PUT|DELETE|PATCH) /[^`\s?]*)`", read(DOCS / "http.md")))
+    return set(
+        re.findall(r"`((?:GET|POST|PUT|DELETE|PATCH) /[^`\s?]*)`", read(DOCS / "reference" / "http.md"))
+    )
 
 
 def test_every_endpoint_is_documented() -> None:
@@ -116,8 +118,8 @@ def test_every_documented_endpoint_exists() -> None:
 
 
 def documented_events() -> dict[str, str]:
-    """Type -> its section of docs/events.md."""
-    parts = re.split(r"^### `([^`]+)`\n", read(DOCS / "events.md"), flags=re.MULTILINE)
+    """Type -> its section of docs/reference/events.md."""
+    parts = re.split(r"^### `([^`]+)`\n", read(DOCS / "reference" / "events.md"), flags=re.MULTILINE)
     return {
         kind: re.split(r"^## ", text, flags=re.MULTILINE)[0]
         for kind, text in zip(parts[1::2], parts[2::2], strict=True)
@@ -125,9 +127,9 @@ def documented_events() -> dict[str, str]:
 
 
 def posted_by_the_project() -> set[str]:
-    """Every event type that hub or agent makes: what stands where a type does."""
+    """Every event type that hub, agent or client makes: what stands where a type does."""
     found: set[str] = set()
-    for path in modules("streaming_hub", "agent"):
+    for path in modules("streaming_hub", "agent", "packages/python/src"):
         if path.parent.name == "openapi":  # where a `type` is one of JSON Schema's
             continue
         for node in ast.walk(ast.parse(read(path))):
@@ -156,25 +158,26 @@ def _types(node: ast.AST) -> set[str]:
 
 def test_every_event_type_is_documented_and_no_other() -> None:
     documented = set(documented_events())
-    assert set(VIEW_OF_TYPE) - documented == set(), "in streaming_hub/events/views.py, not in docs/events.md"
+    assert set(types.TYPES) - documented == set(), (
+        "in streaming_hub/events/types, without a section in docs/reference/events.md"
+    )
     made = posted_by_the_project()
     assert {"transcript", "connected", "heartbeat"} <= made
-    assert made - documented == set(), "made somewhere, not in docs/events.md"
-    assert documented - made - set(VIEW_OF_TYPE) == set(), "in docs/events.md, made nowhere"
+    assert made - documented == set(), "made somewhere, not in docs/reference/events.md"
+    assert documented - made - set(types.TYPES) == set(), "in docs/reference/events.md, made nowhere"
 
 
 @pytest.mark.parametrize("kind", sorted(documented_events()))
 def test_an_events_section_is_right(kind: str) -> None:
     text = documented_events()[kind]
-    assert text.strip().startswith(f"Seen by: {VIEW_OF_TYPE.get(kind, 'viewer')}.")
+    assert text.strip().startswith(f"Seen by: {types.TYPES[kind].view}.")
     examples = re.findall(r"```json\n(.*?)```", text, flags=re.DOTALL)
     assert examples, "an example is missing"
     for example in examples:
         fields: dict[str, Any] = json.loads(example)
         assert fields["type"] == kind
-        if kind in types.TYPES:
-            msgspec.convert(fields, types.TYPES[kind])
-        if kind not in posted.CONTROL_TYPES | posted.PROCESS_TYPES:
+        msgspec.convert(fields, types.TYPES[kind])
+        if kind not in types.CONTROL_TYPES | types.PROCESS_TYPES:
             assert posted.parse_one(example.encode()).type == kind
 
 
@@ -186,7 +189,7 @@ def test_every_field_of_an_event_is_told(kind: str) -> None:
 
 
 def test_the_examples_of_http_are_json() -> None:
-    for example in re.findall(r"```json\n(.*?)```", read(DOCS / "http.md"), flags=re.DOTALL):
+    for example in re.findall(r"```json\n(.*?)```", read(DOCS / "reference" / "http.md"), flags=re.DOTALL):
         json.loads(example)
 
 
@@ -214,20 +217,6 @@ def test_every_file_that_a_document_names_exists() -> None:
             path = ROOT / name
             exists = path.exists() or path.with_suffix(".py").exists()
             assert exists or name in made_later, f"{document.name} names {name}"
-
-
-def test_the_files_to_copy_for_an_agent_of_ones_own_are_all() -> None:
-    needed, waiting = set(), ["agent.attach"]
-    while waiting:
-        module = waiting.pop()
-        path = ROOT / f"{module.replace('.', '/')}.py"
-        if path.is_file() and module not in needed:
-            needed.add(module)
-            waiting += [name for name in names(path, typing=False) if belongs(name, "agent")]
-    named = re.findall(
-        r"`(\w+)\.py`", read(DOCS / "own-agent.md").partition("copy")[2].partition("They need")[0]
-    )
-    assert {f"agent.{name}" for name in named} == needed
 
 
 # Commands
@@ -305,5 +294,56 @@ def test_every_link_leads_somewhere(document: Path) -> None:
 
 def test_every_document_is_linked_from_the_readme() -> None:
     readme = read(ROOT / "README.md")
-    missing = [path.name for path in DOCS.glob("*.md") if f"docs/{path.name}" not in readme]
+    shelves = ("guides", "reference", "explanation")
+    paths = [path.relative_to(ROOT).as_posix() for shelf in shelves for path in (DOCS / shelf).glob("*.md")]
+    assert len(paths) > 10
+    missing = [path for path in paths if f"({path})" not in readme]
     assert missing == []
+
+
+# Wording
+
+DROPPED = (
+    r"\bwho(?:ever| was away| takes| hung up| is absent| comes later)\b",
+    r"\b(?:some|no)body\b",
+    r"\b(?:is|are) told\b",
+    r"\bbe it\b",
+    r"\bfor ever\b",
+    r"\bby way of\b",
+    r"\bgoes on\b",
+    r"\bfrom so many\b",
+    r"\bnobody foresaw\b",
+    r"\bwatching over agents\b",
+    r"\bbegin so are ours\b",
+    r"\bbeats hearts\b",
+    r"\bsends for the agent\b",
+    r"\bit comes to every new room\b",
+)
+"""Phrases that read like a translation and have no right use in what users read."""
+
+
+def dropped(text: str) -> list[str]:
+    plain = " ".join(without_code(text).split())
+    return [found[0] for phrase in DROPPED for found in re.finditer(phrase, plain, flags=re.IGNORECASE)]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [path for path in documents() if path != DOCS / "reference" / "archive.md"],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_a_document_is_in_plain_english(document: Path) -> None:
+    assert dropped(read(document)) == []
+
+
+def test_the_help_is_in_plain_english() -> None:
+    ran = subprocess.run(
+        [sys.executable, "flask_server.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "STREAM_HISTORY" in ran.stdout
+    assert dropped(ran.stdout) == []
+
+
+def test_a_dropped_phrase_is_found_across_lines() -> None:
+    assert dropped("A client is\ntold how much it missed.") == ["is told"]
+    assert dropped("`nobody` is a user's name") == []

@@ -1,4 +1,4 @@
-"""Who may import whom (docs/architecture.md, "Rooms of the house")."""
+"""Who may import whom (docs/explanation/architecture.md, "Modules")."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 HUB = modules("streaming_hub", "flask_server.py")
 AGENT = modules("agent")
+CLIENT = modules("packages/python/src")
 
 FLOORS = (
-    ("streaming_hub", "errors", "logs", "portability", "signals", "wording"),
-    ("settings", "events"),
+    ("streaming_hub", "errors", "logs", "portability", "resources", "signals", "wording"),
+    ("settings", "events", "demo"),
     ("access",),
     ("history",),
     ("livekit", "archive", "stream"),
@@ -54,6 +55,7 @@ PURE = (
     "streaming_hub.outlets.exports",
     "streaming_hub.web.paths",
     "streaming_hub.web.times",
+    "streaming_hub.demo.scenes",
     "streaming_hub.events.cursor",
     "streaming_hub.errors",
     "streaming_hub.events.posted",
@@ -74,10 +76,12 @@ PURE = (
     "streaming_hub.agents.output",
     "streaming_hub.agents.states",
     "streaming_hub.wording",
-    "agent.bridge",
-    "agent.conversation",
+    "streaming_hub_client.bridge",
+    "streaming_hub_client.conversation",
     "agent.rehearsal.script",
-    "agent.retry",
+    "streaming_hub_client.retry",
+    "streaming_hub_client.sse",
+    "streaming_hub_client.stream",
 )
 """Modules, or packages with all in them, that compute and nothing else: time and chance are arguments."""
 
@@ -189,11 +193,12 @@ if TYPE_CHECKING:
 
 def test_hub_and_agent_know_each_other_by_http_alone() -> None:
     assert users(HUB, "agent") == set()
-    assert users(AGENT, "streaming_hub", "flask_server") == set()
+    assert users(AGENT + CLIENT, "streaming_hub", "flask_server") == set()
+    assert users(CLIENT, "agent") == set()
 
 
 def test_nothing_that_ships_imports_tests_or_benchmarks() -> None:
-    assert users(HUB + AGENT, "tests", "bench", "examples", "pytest", "hypothesis") == set()
+    assert users(HUB + AGENT + CLIENT, "tests", "bench", "examples", "pytest", "hypothesis") == set()
 
 
 def test_only_the_web_room_and_the_entry_point_import_flask() -> None:
@@ -215,10 +220,11 @@ def test_only_streaming_knows_sockets_and_the_agents_control_line() -> None:
 
 
 def test_only_the_supervisor_knows_subprocess() -> None:
-    # And what asks `lsof` for the name of a program, where the server cannot start.
+    # And what asks `lsof` for the name of a program, where the server cannot start, and the demo.
     found = users(HUB, "subprocess", "multiprocessing", "pty")
     assert {name for name in found if not belongs(name, "streaming_hub.agents")} == {
-        "streaming_hub.server.port_holder"
+        "streaming_hub.demo.process",
+        "streaming_hub.server.port_holder",
     }
     assert len(found) > 1
 
@@ -239,13 +245,17 @@ def test_the_hub_imports_no_livekit_agents() -> None:
 
 def test_http_requests_are_made_in_few_places() -> None:
     clients = ("requests", "httpx", "aiohttp", "urllib3", "urllib.request", "http.client")
-    assert users(AGENT, *clients) == {"agent.poster", "agent.route"}
-    assert users(HUB, *clients) == {"streaming_hub.livekit.server_api"}
+    assert users(AGENT, *clients) == set()
+    assert users(CLIENT, *clients) == {
+        f"streaming_hub_client.{name}" for name in ("follow", "poster", "publish", "route")
+    }
+    # The demo's own process posts like any other client.
+    assert users(HUB, *clients) == {"streaming_hub.livekit.server_api", "streaming_hub.demo.__main__"}
 
 
 @pytest.mark.parametrize("module", PURE)
 def test_pure_modules_touch_nothing(module: str) -> None:
-    files = [path for path in HUB + AGENT if belongs(name_of(path), module)]
+    files = [path for path in HUB + AGENT + CLIENT if belongs(name_of(path), module)]
     assert files, f"{module} is gone: take it off the list"
     for path in files:
         touched = {name for name in names(path, typing=False) if belongs(name, *IMPURE)}
@@ -253,7 +263,7 @@ def test_pure_modules_touch_nothing(module: str) -> None:
 
 
 def test_a_pure_module_that_touches_something_would_be_found() -> None:
-    poster = ROOT / "agent" / "poster.py"
+    poster = ROOT / "packages/python/src/streaming_hub_client/poster.py"
     assert {name for name in names(poster, typing=False) if belongs(name, *IMPURE)} >= {"time", "requests"}
 
 

@@ -4,31 +4,45 @@ from __future__ import annotations
 
 import ast
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from tests.structure.sources import ROOT, belongs, modules, name_of
+from tests.structure.sources import CLIENT, ROOT, belongs, modules, name_of
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-SHIPPED = modules("streaming_hub", "agent", "flask_server.py")
+SHIPPED = modules("streaming_hub", "agent", "flask_server.py", "packages/python/src")
 TESTS = modules("tests")
 
 ELSEWHERE: dict[str, tuple[str, str]] = {
-    "agent.conversation": ("tests/agent/test_bridge.py", "the bridge's memory, seen in its events"),
-    "agent.file_lock": ("tests/agent/test_spool.py", "runs with either lock"),
-    "agent.heard": ("tests/agent/test_live_sessions.py", "needs a session of LiveKit's"),
+    "streaming_hub_client.conversation": (
+        "tests/packages/python/test_bridge.py",
+        "the bridge's memory, seen in its events",
+    ),
+    "streaming_hub_client.publish": ("tests/packages/python/test_follow.py", "publishes what is followed"),
+    "streaming_hub_client.file_lock": ("tests/packages/python/test_spool.py", "runs with either lock"),
+    "streaming_hub_client.heard": (
+        "tests/packages/python/test_live_sessions.py",
+        "needs a session of LiveKit's",
+    ),
     "agent.rehearsal": ("tests/agent/test_rehearsal.py", "the parts work only together"),
     "agent.session": ("tests/agent/test_rooms.py", "needs the stub of the models"),
-    "agent.user_words": ("tests/agent/test_live_sessions.py", "needs a session of LiveKit's"),
-    "agent.words": ("tests/agent/test_attach.py", "needs LiveKit's chain of outputs"),
+    "streaming_hub_client.user_words": (
+        "tests/packages/python/test_live_sessions.py",
+        "needs a session of LiveKit's",
+    ),
+    "streaming_hub_client.words": (
+        "tests/packages/python/test_attachment.py",
+        "needs LiveKit's chain of outputs",
+    ),
     "agent.worker": ("tests/agent/test_service.py", "is started as the hub starts it"),
     "streaming_hub.command": ("tests/test_flask_server.py", "the program as it is called"),
     "streaming_hub.metrics": (
         "tests/streaming_hub/web/api/test_metrics.py",
         "held against what an HTTP client reads",
+    ),
+    "streaming_hub.resources": (
+        "tests/streaming_hub/web/console/test_pages.py",
+        "the files that pages load",
     ),
     "streaming_hub.services": (
         "tests/streaming_hub/agents/test_environ.py",
@@ -76,6 +90,11 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/archive/test_vectors.py",
         "the same vectors for every reducer",
     ),
+    "streaming_hub.demo.__main__": (
+        "tests/streaming_hub/demo/test_process.py",
+        "posts as a process of its own",
+    ),
+    "streaming_hub.demo.scenes": ("tests/streaming_hub/demo/test_calls.py", "data that calls are made of"),
     "streaming_hub.events.stored": (
         "tests/streaming_hub/history/test_history.py",
         "what every store gives back",
@@ -158,6 +177,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/web/api/test_sessions.py",
         "names in the paths of sessions",
     ),
+    "streaming_hub.web.declared": ("tests/streaming_hub/web/test_endpoint.py", "what `@endpoint` declares"),
     "streaming_hub.web.shortcut": ("tests/streaming_hub/web/test_guide.py", "seen by clients of both ways"),
     "streaming_hub.web.api.agent": ("tests/browser/test_whole_path.py", "starts a real agent"),
     "streaming_hub.web.api.answer_types": (
@@ -194,7 +214,8 @@ MOST_ABOUT_A_FOLDER = 4
 
 def mirrored(module: Path) -> bool:
     """Return whether `a/b.py` has a `tests/a/test_b.py`, or a `tests/a/test_b_*.py`."""
-    folder = ROOT / "tests" / module.relative_to(ROOT).parent
+    place = Path("packages/python") if module.is_relative_to(CLIENT) else module.relative_to(ROOT).parent
+    folder = ROOT / "tests" / place
     return (folder / f"test_{module.stem}.py").is_file() or any(folder.glob(f"test_{module.stem}_*.py"))
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SHIPPED = modules("streaming_hub", "flask_server.py", "agent", "examples")
+SHIPPED = modules("streaming_hub", "flask_server.py", "agent", "examples", "packages/python/src")
 
 LINUX_ONLY = {
     "select": r"epoll|EPOLL\w*",

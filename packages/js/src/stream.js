@@ -1,7 +1,7 @@
 /**
  * A stream that stays: it reconnects and resumes by itself until it is closed or refused.
  *
- * Follows docs/http.md and docs/events.md of the hub. `run` is the one loop; all state of a stream lies in `createStream`.
+ * Follows docs/reference/http.md and docs/reference/events.md of the hub. `run` is the one loop; all state of a stream lies in `createStream`.
  *
  * @module
  */
@@ -25,6 +25,7 @@ import { createStore, initialSnapshot } from './store.js';
  * @property {(fn: () => void) => () => void} subscribe Calls `fn` after changes, at most once per 50 ms (a changed
  *   `status` at once). Returns the unsubscribe.
  * @property {() => Snapshot} getSnapshot
+ * @property {Snapshot['status']} status The snapshot's, without working out the conversation.
  * @property {() => void} close
  */
 
@@ -52,9 +53,10 @@ export const openStream = (options) => createStream(options);
 /**
  * @param {StreamOptions} [options]
  * @param {() => number} [random] From 0 to below 1.
+ * @param {(seconds: number) => void} [onServerTime] Called with the hub's clock, seconds since 1970, whenever it says it.
  * @returns {Stream & AsyncIterable<HubEvent | Gap>}
  */
-export function createStream(options = {}, random = Math.random) {
+export function createStream(options = {}, random = Math.random, onServerTime = () => {}) {
   const url = streamUrl(options.url);
   const store = createStore(initialSnapshot(options.since));
   const inbox = createInbox(
@@ -202,6 +204,7 @@ export function createStream(options = {}, random = Math.random) {
           wake();
           cursor = String(event.cursor);
           head = event.head;
+          onServerTime(event.server_time);
           store.set({ error: undefined });
           if (!resume) {
             // With a cursor asked for, a reset may follow: then what was asked for has to be asked for again.
@@ -238,6 +241,7 @@ export function createStream(options = {}, random = Math.random) {
         cursor = null;
         if (id) resume = id;
         if (event.type === 'heartbeat') {
+          onServerTime(Number(event.timestamp));
           if (id) inbox.move(id);
         } else {
           store.add(event);
@@ -326,6 +330,9 @@ export function createStream(options = {}, random = Math.random) {
     [Symbol.asyncIterator]: inbox.iterate,
     subscribe: store.subscribe,
     getSnapshot: store.getSnapshot,
+    get status() {
+      return store.status;
+    },
     close,
   };
 }

@@ -1,6 +1,6 @@
-"""What the hub's event types look like: one msgspec Struct a type, made into JSON Schema and documents.
+"""The hub's event types: one class each says its name, fields, view, effect on a room, and example.
 
-Pure. They describe and do not check: `events.posted` decides what may be posted, `events.views` who sees it.
+Pure. Checks, views, room states, JSON Schema and the documents all read these classes. They do not check fields.
 """
 
 from __future__ import annotations
@@ -16,12 +16,24 @@ from streaming_hub.events.types import (
     livekit,
     server,
 )
-from streaming_hub.events.types.base import COMMON, Declared, Stored
+from streaming_hub.events.types.base import COMMON, Control, Declared, Stored
+from streaming_hub.events.views import OPERATOR
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["COMMON", "GROUPS", "TYPES", "Declared", "Stored", "own_fields", "summary"]
+__all__ = [
+    "COMMON",
+    "CONTROL_TYPES",
+    "GROUPS",
+    "PROCESS_TYPES",
+    "TYPES",
+    "Declared",
+    "Stored",
+    "operator_only",
+    "own_fields",
+    "summary",
+]
 
 _MODULES: Final[dict[str, ModuleType]] = {
     "Conversation": conversation,
@@ -44,6 +56,26 @@ GROUPS: Final = {title: _types_of(module) for title, module in _MODULES.items()}
 """Title -> the types of that group by name, in the order of their source."""
 TYPES: Final = {name: kind for group in GROUPS.values() for name, kind in group.items()}
 """Every event type by name."""
+CONTROL_TYPES: Final = frozenset(name for name, kind in TYPES.items() if issubclass(kind, Control))
+"""Made by the hub alone and never stored."""
+PROCESS_TYPES: Final = frozenset(name for name, kind in TYPES.items() if kind.by_hub) - CONTROL_TYPES
+"""Made by the hub alone, and stored."""
+
+_FOR_OPERATORS: Final = frozenset(name for name, kind in TYPES.items() if kind.view == OPERATOR)
+
+
+def operator_only(event_type: str, audience: object = None) -> bool:
+    """Return whether an event is withheld from viewers. The only place that decides it.
+
+    The live stream, replay, snapshots, `/api/events` and `/api/rooms` all ask it, so no caller can read in the
+    history what was withheld on the stream. A type without a class here is the operator's own and goes to viewers.
+
+    Args:
+        event_type: the event's `type`.
+        audience: the event's `audience`, whatever was posted; only the string `operator` counts. It can
+            withhold an event from viewers, never show them more.
+    """
+    return audience == OPERATOR or event_type in _FOR_OPERATORS
 
 
 def own_fields(kind: type[Declared]) -> list[dict[str, Any]]:

@@ -5,11 +5,12 @@ Fields that may be missing default to `UNSET`: they are then absent from the JSO
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Final, TypeAlias, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from streaming_hub.events.posted import MAX_TIMESTAMP
+from streaming_hub.events.types.effects import Effect  # noqa: TC001 - msgspec resolves it
+from streaming_hub.events.views import View  # noqa: TC001 - msgspec resolves it
 
 Kind = TypeVar("Kind")
 Opt: TypeAlias = Kind | UnsetType
@@ -18,15 +19,30 @@ Opt: TypeAlias = Kind | UnsetType
 Text = Annotated[str, Meta(pattern=r"^[^\r\n\x00]*$")]
 """A string that may stand in a name: no CR, LF, NUL."""
 
+MAX_TIMESTAMP: Final = 1e11
+"""Below this a number is seconds since 1970; milliseconds are above."""
+
 
 class Declared(Struct, tag_field="type", kw_only=True):
-    """One event type.
+    """One event type: its docstring describes it, its fields are those of its JSON.
 
     Attributes:
+        view: the lowest view that sees it. There is no default, so that no type is shown by oversight.
+        effect: how it changes the state of its room; None if it does not.
+        by_hub: whether the hub alone makes it, so that it cannot be posted.
         example: an event of this type as a reader gets it, without `id`.
     """
 
+    view: ClassVar[View]
+    effect: ClassVar[Effect | None] = None
+    by_hub: ClassVar[bool] = False
     example: ClassVar[dict[str, Any]] = {}
+
+
+class Control(Declared, kw_only=True):
+    """An event that the hub makes for one stream and never stores."""
+
+    by_hub: ClassVar = True
 
 
 class Stored(Declared, kw_only=True):

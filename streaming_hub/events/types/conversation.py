@@ -1,4 +1,4 @@
-"""Event types of the conversation itself: words, voices, states. Fields and units as agent/bridge.py sends them."""
+"""Event types of the conversation itself: words, voices, states. Fields and units as the client sends them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Annotated, ClassVar
 
 from msgspec import UNSET, Meta
 
+from streaming_hub.events.types import effects
 from streaming_hub.events.types.base import Opt, Stored
+from streaming_hub.events.views import VIEWER
 
 AgentState = Annotated[
     str,
@@ -48,6 +50,8 @@ class Transcript(Stored, tag="transcript", kw_only=True):
     language: Opt[Annotated[str, Meta(description="As the speech recognition tells it.")]] = UNSET
     speaker_id: Opt[Annotated[str, Meta(description="As the speech recognition tells it.")]] = UNSET
 
+    view: ClassVar = VIEWER
+    effect: ClassVar = effects.transcript()
     example: ClassVar = {
         "type": "transcript",
         "timestamp": 1795429993.485,
@@ -61,6 +65,8 @@ class Transcript(Stored, tag="transcript", kw_only=True):
 class AgentSpeechStarted(Stored, tag="agent_speech_started", kw_only=True):
     """The agent's voice begins."""
 
+    view: ClassVar = VIEWER
+    effect: ClassVar = effects.speech("agent", speaks=True)
     example: ClassVar = {"type": "agent_speech_started", "timestamp": 1795429987.125, **AGENT}
 
 
@@ -69,6 +75,8 @@ class AgentSpeechFinished(Stored, tag="agent_speech_finished", kw_only=True):
 
     interrupted: Opt[Annotated[bool, Meta(description="Whether the user cut in.")]] = UNSET
 
+    view: ClassVar = VIEWER
+    effect: ClassVar = effects.speech("agent", speaks=False)
     example: ClassVar = {
         "type": "agent_speech_finished",
         "timestamp": 1795429990.276,
@@ -84,6 +92,8 @@ class UserSpeechStarted(Stored, tag="user_speech_started", kw_only=True):
         UNSET
     )
 
+    view: ClassVar = VIEWER
+    effect: ClassVar = effects.speech("user", speaks=True)
     example: ClassVar = {
         "type": "user_speech_started",
         "timestamp": 1795429990.699,
@@ -97,6 +107,8 @@ class UserSpeechFinished(Stored, tag="user_speech_finished", kw_only=True):
 
     stopped_at: Opt[Annotated[float, Meta(description="Time of the last sound, seconds since 1970.")]] = UNSET
 
+    view: ClassVar = VIEWER
+    effect: ClassVar = effects.speech("user", speaks=False)
     example: ClassVar = {
         "type": "user_speech_finished",
         "timestamp": 1795429993.485,
@@ -110,6 +122,7 @@ class Interruption(Stored, tag="interruption", kw_only=True):
 
     interrupted_at: Opt[Annotated[float, Meta(description="When it stopped, seconds since 1970.")]] = UNSET
 
+    view: ClassVar = VIEWER
     example: ClassVar = {
         "type": "interruption",
         "timestamp": 1795430003.644,
@@ -123,6 +136,7 @@ class AgentFalseInterruption(Stored, tag="agent_false_interruption", kw_only=Tru
 
     resumed: Opt[Annotated[bool, Meta(description="Whether it went on by itself.")]] = UNSET
 
+    view: ClassVar = VIEWER
     example: ClassVar = {
         "type": "agent_false_interruption",
         "timestamp": 1795430003.9,
@@ -137,6 +151,7 @@ class UserTranscriptionTimeout(Stored, tag="user_transcription_timeout", kw_only
     speech_duration: Opt[Annotated[float | None, Meta(description="How long it was, seconds.")]] = UNSET
     started_at: Opt[Annotated[float | None, Meta(description="When it began, seconds since 1970.")]] = UNSET
 
+    view: ClassVar = VIEWER
     example: ClassVar = {
         "type": "user_transcription_timeout",
         "timestamp": 1795430009.1,
@@ -152,6 +167,8 @@ class AgentStateChanged(Stored, tag="agent_state", kw_only=True):
     state: AgentState
     previous: Opt[AgentState] = UNSET
 
+    view: ClassVar = VIEWER
+    effect: ClassVar = effects.state("agent")
     example: ClassVar = {
         "type": "agent_state",
         "timestamp": 1795429986.695,
@@ -167,6 +184,8 @@ class UserStateChanged(Stored, tag="user_state", kw_only=True):
     state: UserState
     previous: Opt[UserState] = UNSET
 
+    view: ClassVar = VIEWER
+    effect: ClassVar = effects.state("user")
     example: ClassVar = {
         "type": "user_state",
         "timestamp": 1795429990.699,
@@ -182,6 +201,7 @@ class Handoff(Stored, tag="handoff", kw_only=True):
     old_agent: Annotated[str, Meta(description="Who spoke so far.")]
     new_agent: Annotated[str, Meta(description="Who speaks from now on.")]
 
+    view: ClassVar = VIEWER
     example: ClassVar = {
         "type": "handoff",
         "timestamp": 1795430100.2,
@@ -196,6 +216,7 @@ class AgentReady(Stored, tag="agent_ready", kw_only=True):
 
     message: Opt[Annotated[str, Meta(description="A sentence for people.")]] = UNSET
 
+    view: ClassVar = VIEWER
     example: ClassVar = {
         "type": "agent_ready",
         "message": "Voice agent is ready and listening",
@@ -213,6 +234,8 @@ class SessionStarted(Stored, tag="session_started", kw_only=True):
         Annotated[bool, Meta(description="Whether the hub started that agent and sees its end by itself.")]
     ] = UNSET
 
+    view: ClassVar = VIEWER
+    effect: ClassVar = effects.session_started()
     example: ClassVar = {
         "type": "session_started",
         "timestamp": 1795429986.66,
@@ -246,6 +269,8 @@ class SessionEnded(Stored, tag="session_ended", kw_only=True):
     source: Opt[Annotated[str, Meta(description="With an error: which part failed.")]] = UNSET
     message: Opt[Annotated[str, Meta(description="With an error: what it said.")]] = UNSET
 
+    view: ClassVar = VIEWER
+    effect: ClassVar = effects.session_ended()
     example: ClassVar = {
         "type": "session_ended",
         "timestamp": 1795430014.03,

@@ -1,4 +1,4 @@
-"""Event types that only operators see: tools, latencies, usage, errors. Fields as agent/bridge.py sends them."""
+"""Event types that only operators see: tools, latencies, usage, errors. Fields as the client sends them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import UNSET, Meta
 
+from streaming_hub.events.types import effects
 from streaming_hub.events.types.base import Opt, Stored
+from streaming_hub.events.views import OPERATOR
 
 CallId = Annotated[str, Meta(description="What the events of one call share.")]
 
@@ -20,6 +22,8 @@ class ToolCallStarted(Stored, tag="tool_call_started", kw_only=True):
     name: Annotated[str, Meta(description="The function's name.")]
     arguments: Annotated[Any, Meta(description="An object, or the model's own text where that is not JSON.")]
 
+    view: ClassVar = OPERATOR
+    effect: ClassVar = effects.tool_started()
     example: ClassVar = {
         "type": "tool_call_started",
         "timestamp": 1795429993.747,
@@ -36,6 +40,7 @@ class ToolCallUpdated(Stored, tag="tool_call_updated", kw_only=True):
     message: Annotated[Any, Meta(description="What it tells.")]
     silent: Opt[Annotated[bool, Meta(description="Whether the agent keeps it to itself.")]] = UNSET
 
+    view: ClassVar = OPERATOR
     example: ClassVar = {
         "type": "tool_call_updated",
         "timestamp": 1795429995.1,
@@ -57,6 +62,8 @@ class ToolCallFinished(Stored, tag="tool_call_finished", kw_only=True):
     )
     duration: Opt[Annotated[float, Meta(description="How long it took, seconds.")]] = UNSET
 
+    view: ClassVar = OPERATOR
+    effect: ClassVar = effects.tool_finished()
     example: ClassVar = {
         "type": "tool_call_finished",
         "timestamp": 1795429993.754,
@@ -113,6 +120,7 @@ class TurnMetrics(Stored, tag="turn_metrics", kw_only=True):
     tts_metadata: Opt[Annotated[Any, Meta(description="Name and provider of the speech synthesis.")]] = UNSET
     segment_id: Opt[Annotated[str, Meta(description="On the agent's: the transcript it belongs to.")]] = UNSET
 
+    view: ClassVar = OPERATOR
     example: ClassVar = {
         "type": "turn_metrics",
         "timestamp": 1795429997.255,
@@ -139,6 +147,7 @@ class Usage(Stored, tag="usage", kw_only=True):
         ),
     ]
 
+    view: ClassVar = OPERATOR
     example: ClassVar = {
         "type": "usage",
         "timestamp": 1795429987.106,
@@ -170,6 +179,7 @@ class Error(Stored, tag="error", kw_only=True):
     recoverable: Annotated[bool, Meta(description="Whether it is tried again.")]
     label: Opt[Annotated[str, Meta(description="Which plugin.")]] = UNSET
 
+    view: ClassVar = OPERATOR
     example: ClassVar = {
         "type": "error",
         "timestamp": 1795430020.3,
@@ -188,6 +198,7 @@ class EventsDropped(Stored, tag="events_dropped", kw_only=True):
     count: Annotated[int, Meta(ge=1, description="How many.")]
     reason: Opt[Annotated[str, Meta(description="Why.")]] = UNSET
 
+    view: ClassVar = OPERATOR
     example: ClassVar = {
         "type": "events_dropped",
         "timestamp": 1795430300.0,
@@ -207,6 +218,8 @@ class SessionReport(Stored, tag="session_report", kw_only=True):
     ]
     truncated: Opt[Annotated[bool, Meta(description="`true` where the transcript had more.")]] = UNSET
 
+    view: ClassVar = OPERATOR
+    by_hub: ClassVar = True
     example: ClassVar = {
         "type": "session_report",
         "timestamp": 1795430091.2,

@@ -6,7 +6,9 @@ from typing import Annotated, ClassVar
 
 from msgspec import UNSET, Meta
 
+from streaming_hub.events.types import effects
 from streaming_hub.events.types.base import Opt, Stored
+from streaming_hub.events.views import VIEWER
 
 
 class OfRoom(Stored, kw_only=True):
@@ -38,6 +40,7 @@ class OfParticipant(OfRoom, kw_only=True):
 class RoomStarted(OfRoom, tag="room_started", kw_only=True):
     """The room is open."""
 
+    view: ClassVar = VIEWER
     example: ClassVar = {
         "type": "room_started",
         "timestamp": 1795429980.2,
@@ -49,6 +52,8 @@ class RoomStarted(OfRoom, tag="room_started", kw_only=True):
 class ParticipantJoined(OfParticipant, tag="participant_joined", kw_only=True):
     """Somebody came in."""
 
+    view: ClassVar = VIEWER
+    effect: ClassVar = effects.member(joined=True)
     example: ClassVar = {
         "type": "participant_joined",
         "timestamp": 1795429981.1,
@@ -62,6 +67,8 @@ class ParticipantJoined(OfParticipant, tag="participant_joined", kw_only=True):
 class ParticipantLeft(OfParticipant, tag="participant_left", kw_only=True):
     """Somebody went."""
 
+    view: ClassVar = VIEWER
+    effect: ClassVar = effects.member(joined=False)
     example: ClassVar = {
         "type": "participant_left",
         "timestamp": 1795430300.4,
@@ -76,4 +83,6 @@ class ParticipantLeft(OfParticipant, tag="participant_left", kw_only=True):
 class RoomFinished(OfRoom, tag="room_finished", kw_only=True):
     """The room is closed."""
 
+    view: ClassVar = VIEWER
+    effect: ClassVar = effects.room_finished()
     example: ClassVar = {"type": "room_finished", "timestamp": 1795430320.1, "room": "support-7"}

@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import UNSET, Meta
 
 from streaming_hub.events.cursor import ResetReason
-from streaming_hub.events.types.base import Declared, Opt, Stored
+from streaming_hub.events.types.base import Control, Opt, Stored
 from streaming_hub.events.types.snapshot import SnapshotRoom
+from streaming_hub.events.views import OPERATOR, VIEWER
 
 ProcessState = Literal["starting", "ready", "running", "draining", "stopped", "failed"]
 WhyReset = Annotated[
@@ -44,6 +45,8 @@ class AgentProcess(Stored, tag="agent_process", kw_only=True):
         ]
     ] = UNSET
 
+    view: ClassVar = OPERATOR
+    by_hub: ClassVar = True
     example: ClassVar = {
         "type": "agent_process",
         "timestamp": 1795429982.975,
@@ -54,7 +57,7 @@ class AgentProcess(Stored, tag="agent_process", kw_only=True):
     }
 
 
-class Connected(Declared, tag="connected", kw_only=True):
+class Connected(Control, tag="connected", kw_only=True):
     """The first event of every stream."""
 
     client_id: Annotated[str, Meta(description="A name for this stream, made up by the server.")]
@@ -78,6 +81,7 @@ class Connected(Declared, tag="connected", kw_only=True):
         ]
     ] = UNSET
 
+    view: ClassVar = VIEWER
     example: ClassVar = {
         "type": "connected",
         "client_id": "baa8a9e5618bf077",
@@ -87,15 +91,16 @@ class Connected(Declared, tag="connected", kw_only=True):
     }
 
 
-class Heartbeat(Declared, tag="heartbeat", kw_only=True):
+class Heartbeat(Control, tag="heartbeat", kw_only=True):
     """Says that the stream lives. Its `id:` line is the stream's own position."""
 
     timestamp: Annotated[float, Meta(description="The server's clock, seconds since 1970.")]
 
+    view: ClassVar = VIEWER
     example: ClassVar = {"type": "heartbeat", "timestamp": 1795429997.48}
 
 
-class Snapshot(Declared, tag="snapshot", kw_only=True):
+class Snapshot(Control, tag="snapshot", kw_only=True):
     """The present state of the rooms, asked for with `snapshot=1`; several events where one would be too long."""
 
     as_of: Annotated[str, Meta(description="The position that it is the state at.")]
@@ -103,6 +108,7 @@ class Snapshot(Declared, tag="snapshot", kw_only=True):
     more: Annotated[bool, Meta(description="Whether another part follows, with other rooms.")]
     rooms: RoomStates
 
+    view: ClassVar = VIEWER
     example: ClassVar = {
         "type": "snapshot",
         "as_of": "4fdd2f42-484",
@@ -125,7 +131,7 @@ class Snapshot(Declared, tag="snapshot", kw_only=True):
     }
 
 
-class StreamReset(Declared, tag="stream_reset", kw_only=True):
+class StreamReset(Control, tag="stream_reset", kw_only=True):
     """The stream cannot go on where it was asked to, or had to skip something. What is still stored follows."""
 
     reason: WhyReset
@@ -135,6 +141,7 @@ class StreamReset(Declared, tag="stream_reset", kw_only=True):
         int | None, Meta(description="How many events are missed; null where it cannot be known.")
     ]
 
+    view: ClassVar = VIEWER
     example: ClassVar = {
         "type": "stream_reset",
         "reason": "expired",
@@ -144,7 +151,7 @@ class StreamReset(Declared, tag="stream_reset", kw_only=True):
     }
 
 
-class Goodbye(Declared, tag="goodbye", kw_only=True):
+class Goodbye(Control, tag="goodbye", kw_only=True):
     """The last event of a stream that the server ends."""
 
     reason: Annotated[
@@ -156,4 +163,5 @@ class Goodbye(Declared, tag="goodbye", kw_only=True):
     ]
     retry_ms: Annotated[int, Meta(ge=0, description="When to come back, milliseconds.")]
 
+    view: ClassVar = VIEWER
     example: ClassVar = {"type": "goodbye", "reason": "draining", "retry_ms": 3120}

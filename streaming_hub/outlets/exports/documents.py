@@ -57,7 +57,14 @@ FIGURES: Final = (
 )
 SECONDS: Final = frozenset({"duration", "first_response", "user_talk", "agent_talk", "overlap", "silence"})
 LATENCIES: Final = (("heard_latency", "Heard latency"), ("latency", "End to end latency"))
-_MEANS_SOMETHING: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&:@])")
+_MEANS_SOMETHING: Final = re.compile(
+    r"""[\\`*\[\]<>~|]         # code, emphasis, links, HTML, tables, struck out
+      | (?<![^\W_])_ | _(?![^\W_])  # emphasis, unless within a word
+      | &(?=\#?\w+;)          # a character by its name""",
+    re.VERBOSE,
+)
+_BEGINS_SOMETHING: Final = re.compile(r"^(?:[#+\-=]|\d+(?=[.)]))")
+"""What begins a heading, a list or a line at the start of a line."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -67,12 +74,19 @@ def json(detail: Fields) -> str:
 
 
 def csv(detail: Fields) -> str:
-    """Write one row a turn (RFC 4180). Cells that a spreadsheet would take for a formula begin with `'`."""
+    """Write one row a turn (RFC 4180), with the names of its tools.
+
+    Cells that a spreadsheet would take for a formula begin with `'`.
+    """
+    called: dict[str | None, list[str]] = {}
+    for tool in detail["tools"]:
+        called.setdefault(tool["turn_id"], []).append(tool["name"] or tool["call_id"] or "unnamed")
     lines = _Lines()
     writer = writer_of_csv.writer(lines)
     writer.writerow(TURN_COLUMNS)
     for turn in detail["turns"]:
-        writer.writerow([_cell(turn[name]) for name in TURN_COLUMNS])
+        row = turn | {"tools": ", ".join(called.get(turn["turn_id"], []))}
+        writer.writerow([_cell(row[name]) for name in TURN_COLUMNS])
     return "".join(lines.written)
 
 
@@ -96,10 +110,21 @@ class _Lines:
         self.written.append(line)
 
 
+def _escape_last(found: re.Match[str]) -> str:
+    """Escape a sign itself, and what follows a number, which stays as it is."""
+    begin = found[0]
+    return f"{begin}\\" if begin.isdigit() else f"\\{begin}"
+
+
 class _Markdown:
     """How a protocol looks in Markdown."""
 
-    escape: Callable[[str], str] = staticmethod(lambda words: _MEANS_SOMETHING.sub(r"\\\1", words))
+    @staticmethod
+    def escape(words: str) -> str:
+        """Escape what means something within a line, and what would begin a list or heading in front of it."""
+        escaped = _MEANS_SOMETHING.sub(r"\\\g<0>", words)
+        return _BEGINS_SOMETHING.sub(_escape_last, escaped)
+
     title = "# {}"
     section = "\n## {}\n"
     fact = "- {}: {}"
@@ -129,11 +154,10 @@ def _protocol(detail: Fields, look: type[_Markdown | _Plain]) -> Iterator[str]:
     yield look.section.format("Figures")
     yield from (look.fact.format(name, shown(value)) for name, value in _figures(session))
     yield look.section.format("Transcript")
-    for line in detail["transcript"]:
-        at = line["at"] if line["started"] is None else line["started"]
+    for line in sorted(detail["transcript"], key=_begun):
         said = "(no text)" if line["text"] is None else line["text"]
         cut = " (interrupted)" if line["interrupted"] else ""
-        clock = shown(_clock(at - session["started"]))
+        clock = shown(_clock(_begun(line) - session["started"]))
         yield look.line.format(clock, shown(speaker(line)), shown(said) + look.escape(cut))
     if detail["tools"]:
         yield look.section.format("Tools")
@@ -146,6 +170,11 @@ def _protocol(detail: Fields, look: type[_Markdown | _Plain]) -> Iterator[str]:
         for error in detail["errors"]:
             clock = shown(_clock(error["at"] - session["started"]))
             yield look.line.format(clock, shown(error["source"] or "unknown"), shown(error["message"] or ""))
+
+
+def _begun(line: Fields) -> float:
+    """Return when an utterance began, seconds since 1970: its final may come after those of later ones."""
+    return float(line["at"] if line["started"] is None else line["started"])
 
 
 def _facts(session: Fields) -> Iterator[tuple[str, object]]:
@@ -176,8 +205,6 @@ def _figures(session: Fields) -> Iterator[tuple[str, object]]:
 def _cell(value: object) -> object:
     if value is None:
         return ""
-    if isinstance(value, list):
-        value = " ".join(str(one) for one in value)
     if isinstance(value, bool):
         return "true" if value else "false"
     shown = str(value)

@@ -14,6 +14,7 @@ from streaming_hub.agents.mode import choose_mode
 from streaming_hub.errors import Unavailable
 from streaming_hub.web import answers, callers
 from streaming_hub.web.current import services
+from streaming_hub.web.endpoint import endpoint
 
 if TYPE_CHECKING:
     from streaming_hub.agents import AgentStatus
@@ -38,10 +39,10 @@ class StartRequest(msgspec.Struct, forbid_unknown_fields=True):
     wait: Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT)] = 0.0
 
 
-@blueprint.post("/api/agent/start")
+@endpoint(blueprint, "POST", "/api/agent/start", scope=OPERATE)
 def start() -> Response:
     """Start the agent, unless it runs."""
-    grant = callers.require(OPERATE)
+    grant = callers.grant()
     callers.limit(Action.START, grant)
     parts = services()
     asked = answers.body(StartRequest)
@@ -68,10 +69,10 @@ def start() -> Response:
     return answers.json(body)
 
 
-@blueprint.post("/api/agent/stop")
+@endpoint(blueprint, "POST", "/api/agent/stop", scope=OPERATE)
 def stop() -> Response:
     """Let the agent say its last words, then end it."""
-    grant = callers.require(OPERATE)
+    grant = callers.grant()
     supervisor = services().supervisor
     running = supervisor.status()
     require_room(grant, running.room)
@@ -79,10 +80,10 @@ def stop() -> Response:
     return answers.json(_describe(supervisor.stop(), None))
 
 
-@blueprint.get("/api/agent/status")
+@endpoint(blueprint, "GET", "/api/agent/status", scope=OPERATE)
 def status() -> Response:
     """Tell the agent's state, and in which mode it would start."""
-    grant = callers.require(OPERATE)
+    grant = callers.grant()
     parts = services()
     found = parts.supervisor.status()
     body = _describe(found, None)

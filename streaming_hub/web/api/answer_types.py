@@ -177,7 +177,7 @@ class Match(TypedDict):
 
 
 class ArchivedSession(TypedDict):
-    """One session and its figures; docs/archive.md has their formulas. Absent is null. Times are seconds since 1970."""
+    """One session and its figures; formulas: docs/reference/archive.md. Absent is null. Times: seconds since 1970."""
 
     session_id: str
     room: str | None

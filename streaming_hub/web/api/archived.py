@@ -63,7 +63,10 @@ def problem_of(refusal: Refusal, session: str = "") -> HubError:
         return NotFound(f"There is no session {shown!r} in the archive.")
     if refusal.name == "ambiguous":
         rooms = ", ".join(repr(room or "")[:60] for room in refusal.extra[:10])
-        return Conflict(f"There is a session {shown!r} in several rooms: choose one with ?room= ({rooms}).")
+        return Conflict(
+            f"There is a session {shown!r} in several rooms: choose one with ?room= ({rooms}).",
+            rooms=list(refusal.extra),
+        )
     return Unavailable(f"The archive is away: {refusal.text}", retry_after=RETRY)
 
 

@@ -9,11 +9,13 @@ from urllib.parse import quote
 import msgspec
 from flask import Blueprint, Response, request
 
+from streaming_hub.access import SUBSCRIBE
 from streaming_hub.errors import BadRequest
 from streaming_hub.outlets.exports import FORMATS
 from streaming_hub.web import answers, paths
 from streaming_hub.web.api import archived, sessions
 from streaming_hub.web.current import services
+from streaming_hub.web.endpoint import endpoint
 
 blueprint = Blueprint("exports", __name__)
 
@@ -22,7 +24,7 @@ _MOST_OF_ID: Final = 80
 _decode = msgspec.json.Decoder().decode
 
 
-@blueprint.get("/api/sessions/<path:session_id>/export")
+@endpoint(blueprint, "GET", "/api/sessions/<path:session_id>/export", scope=SUBSCRIBE)
 def export(session_id: str) -> Response:
     """Answer a session in one of several formats."""
     if not paths.ends_with(request.environ, "export"):

@@ -11,6 +11,7 @@ from streaming_hub.access import PUBLISH, require_room
 from streaming_hub.agents.leases import DEFAULT_LEASE, MAX_LEASE, MIN_LEASE
 from streaming_hub.web import answers, callers
 from streaming_hub.web.current import services
+from streaming_hub.web.endpoint import endpoint
 
 if TYPE_CHECKING:
     from streaming_hub.web.api.answer_types import Lease
@@ -40,10 +41,10 @@ class LeaseRequest(msgspec.Struct):
     lease: Annotated[float, msgspec.Meta(ge=MIN_LEASE, le=MAX_LEASE)] = DEFAULT_LEASE
 
 
-@blueprint.post("/api/agent/lease")
+@endpoint(blueprint, "POST", "/api/agent/lease", scope=PUBLISH)
 def renew() -> Response:
     """Renew leases; answers which of the sessions have ended already."""
-    grant = callers.require(PUBLISH)
+    grant = callers.grant()
     asked = answers.body(LeaseRequest)
     if grant.rooms is not None:
         for held in asked.sessions:

@@ -10,6 +10,7 @@ from streaming_hub.errors import Unavailable, UnsupportedMedia
 from streaming_hub.livekit import webhooks
 from streaming_hub.web import answers, callers
 from streaming_hub.web.current import services
+from streaming_hub.web.endpoint import endpoint
 
 if TYPE_CHECKING:
     from streaming_hub.agents.recall import Recall
@@ -23,7 +24,7 @@ MAX_BODY_BYTES: Final = 1024 * 1024
 KINDS: Final = frozenset({"application/webhook+json", "application/json"})
 
 
-@blueprint.post(PATH)
+@endpoint(blueprint, "POST", PATH, signed=True)
 def webhook() -> Response:
     """Store what a webhook tells of rooms and participants; others are answered and passed over."""
     parts = services()

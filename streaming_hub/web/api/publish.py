@@ -15,6 +15,7 @@ from streaming_hub.events import posted
 from streaming_hub.server.environ import BODY_KEY
 from streaming_hub.web import answers, callers, headers
 from streaming_hub.web.current import services
+from streaming_hub.web.endpoint import endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,13 +40,6 @@ _HEADERS: Final = (
 _encode = msgspec.json.Encoder().encode
 
 
-@blueprint.post(PATH)
-def publish() -> Response:
-    """Store one event or a batch, and hand it on; answered before anything is sent."""
-    answers.raise_met(request.environ)
-    return answers.encoded(_take(services(), request.environ, lambda: request.get_data(cache=False)))
-
-
 def serve(parts: Services, environ: dict[str, Any]) -> answers.Plain:
     """Do as `publish`, for a request whose body was read already.
 
@@ -56,9 +50,16 @@ def serve(parts: Services, environ: dict[str, Any]) -> answers.Plain:
     return (*_HEADERS, ("Content-Length", str(len(answer)))), [answer]
 
 
+@endpoint(blueprint, "POST", PATH, scope=PUBLISH, serve=serve)
+def publish() -> Response:
+    """Store one event or a batch, and hand it on; answered before anything is sent."""
+    answers.raise_met(request.environ)
+    return answers.encoded(_take(services(), request.environ, lambda: request.get_data(cache=False)))
+
+
 def _take(parts: Services, environ: dict[str, Any], read: Callable[[], bytes]) -> bytes:
     started = time.perf_counter()
-    grant = callers.require_of(parts, environ, PUBLISH)
+    grant = callers.require(parts, environ, PUBLISH)
     parts.limits.check(Action.PUBLISH, callers.client_of(parts, environ), grant)
     if parts.draining and grant.who != AGENT:
         raise Unavailable("The server is stopping; send it again to the next one.", retry_after=2)

@@ -19,6 +19,7 @@ from streaming_hub.stream.erasing import erase
 from streaming_hub.web import answers, callers, query
 from streaming_hub.web.api import archived
 from streaming_hub.web.current import services
+from streaming_hub.web.endpoint import endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -36,11 +37,11 @@ PAGE_BYTES: Final = 1024 * 1024
 PARAMETERS: Final = (*query.FILTERS, "after", "before", "last", "limit")
 
 
-@blueprint.get("/api/events")
+@endpoint(blueprint, "GET", "/api/events", scope=SUBSCRIBE)
 def events() -> Response:
     """Answer a page of stored events, oldest first."""
     parts, args = services(), request.args
-    grant = callers.require(SUBSCRIBE)
+    grant = callers.grant()
     query.only(args, PARAMETERS)
     interest = callers.interest_of(grant, query.filters(args))
     limit = query.count(args, "limit", DEFAULT_LIMIT, MAX_LIMIT, least=1)
@@ -55,21 +56,21 @@ def events() -> Response:
     return _backward(parts, interest, parts.history.bounds.head + 1 if before is None else before, limit)
 
 
-@blueprint.get("/api/rooms")
+@endpoint(blueprint, "GET", "/api/rooms", scope=SUBSCRIBE)
 def rooms() -> Response:
     """Answer all rooms with stored events."""
     parts = services()
-    interest = callers.interest_of(callers.require(SUBSCRIBE), EVERYTHING)
+    interest = callers.interest_of(callers.grant(), EVERYTHING)
     states, _ = parts.rooms.current()
     body: RoomList = {"rooms": parts.rooms.summaries(states, interest)}
     return answers.json(body)
 
 
-@blueprint.get("/api/rooms/<path:name>")
+@endpoint(blueprint, "GET", "/api/rooms/<path:name>", scope=SUBSCRIBE)
 def room(name: str) -> Response:
     """Answer one room's present state."""
     parts = services()
-    interest = callers.interest_of(callers.require(SUBSCRIBE), EVERYTHING)
+    interest = callers.interest_of(callers.grant(), EVERYTHING)
     states, _ = parts.rooms.current()
     state = parts.rooms.describe(states, name, interest)
     if state is None:
@@ -77,19 +78,19 @@ def room(name: str) -> Response:
     return answers.json(state)
 
 
-@blueprint.delete("/api/rooms/<path:name>/events")
+@endpoint(blueprint, "DELETE", "/api/rooms/<path:name>/events", scope=OPERATE)
 def erase_room(name: str) -> Response:
     """Erase a room's events for good."""
-    callers.require(OPERATE, room=name)
+    require_room(callers.grant(), name)
     parts = services()
     with _archive_without(parts, room=name):
         return _erased(parts, erase(parts.hub, room=name), room=name)
 
 
-@blueprint.delete("/api/sessions/<path:session_id>")
+@endpoint(blueprint, "DELETE", "/api/sessions/<path:session_id>", scope=OPERATE)
 def erase_session(session_id: str) -> Response:
     """Erase a session's events for good: in the room that is named, else in every room that the caller may erase."""
-    grant = callers.require(OPERATE)
+    grant = callers.grant()
     parts = services()
     query.only(request.args, ("room",))
     # What comes after the look at its rooms is not erased.

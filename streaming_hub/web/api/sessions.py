@@ -17,6 +17,7 @@ from streaming_hub.history.page import Limit
 from streaming_hub.web import answers, callers, paths, query, times
 from streaming_hub.web.api import archived
 from streaming_hub.web.current import services
+from streaming_hub.web.endpoint import endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from werkzeug.datastructures import MultiDict
 
     from streaming_hub.access import Grant
+    from streaming_hub.archive.feed import Archive
     from streaming_hub.events.stored import Entry
     from streaming_hub.services import Services
 
@@ -54,10 +56,10 @@ PAGE: Final = Limit(1000, 1024 * 1024)
 _Cursor = tuple[str, float | None, str, int]
 
 
-@blueprint.get("/api/sessions")
+@endpoint(blueprint, "GET", "/api/sessions", scope=SUBSCRIBE)
 def sessions() -> Response:
     """Answer a page of sessions."""
-    grant, args = callers.require(SUBSCRIBE), request.args
+    grant, args = callers.grant(), request.args
     archived.archive()
     query.only(args, PARAMETERS)
     search = search_of(grant, args)
@@ -69,20 +71,20 @@ def sessions() -> Response:
     return answers.json(body)
 
 
-@blueprint.get("/api/sessions/<path:session_id>")
+@endpoint(blueprint, "GET", "/api/sessions/<path:session_id>", scope=SUBSCRIBE)
 def session(session_id: str) -> Response:
     """Answer everything that is known of a session."""
     return answers.encoded(detail_of(session_id))
 
 
-@blueprint.get("/api/sessions/<path:session_id>/events")
+@endpoint(blueprint, "GET", "/api/sessions/<path:session_id>/events", scope=SUBSCRIBE)
 def session_events(session_id: str) -> Response:
     """Answer every event of a session as it was on the stream."""
     if not paths.ends_with(request.environ, "events"):
         return session(f"{session_id}/events")
     arguments = chosen(session_id)
-    found = archived.ask("events", arguments, session=session_id)
-    parts: list[bytes] | Iterator[bytes] = found["parts"]
+    found = archived.ask("events", arguments | {"after": 0}, session=session_id)
+    parts = _from_archive(archived.archive(), arguments, found)
     if not found["recorded"]:
         parts = _from_history(services(), session_id, found, operator=arguments["operator"])
     return Response(parts, headers=answers.NOT_CACHED, content_type="application/x-ndjson")
@@ -101,7 +103,7 @@ def chosen(session_id: str, *also: str) -> dict[str, Any]:
         session_id: the session's.
         also: parameters beside `room` that the endpoint reads.
     """
-    grant = callers.require(SUBSCRIBE)
+    grant = callers.grant()
     archived.archive()
     query.only(request.args, ("room", *also))
     archived.check("session_id", session_id, archived.MOST_CHARACTERS)
@@ -185,6 +187,20 @@ def _place(text: str, sort: str) -> dict[str, Any]:
             field="cursor",
         )
     return {"value": value, "session_id": session_id, "row": row}
+
+
+def _from_archive(archive: Archive, arguments: dict[str, Any], found: dict[str, Any]) -> Iterator[bytes]:
+    """Read a session's events page by page, the first of which is given.
+
+    Raises:
+        Refusal: the session was erased meanwhile, or the archive is away; the answer ends in the middle.
+    """
+    # Of this very session, even if another of its id begins in another room.
+    arguments |= {"room": found["room"] or ""}
+    while found["upto"] is not None:
+        if found["lines"]:
+            yield found["lines"]
+        found = archive.ask("events", arguments | {"after": found["upto"]})
 
 
 def _from_history(

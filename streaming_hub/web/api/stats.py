@@ -11,6 +11,7 @@ from streaming_hub.errors import BadRequest
 from streaming_hub.web import answers, callers, query, times
 from streaming_hub.web.api import archived
 from streaming_hub.web.current import services
+from streaming_hub.web.endpoint import endpoint
 
 if TYPE_CHECKING:
     from werkzeug.datastructures import MultiDict
@@ -28,20 +29,20 @@ DEFAULT_BUCKETS: Final = {"minute": 60, "hour": 24, "day": 30}
 MOST_BUCKETS: Final = 10_000
 
 
-@blueprint.get("/api/stats")
+@endpoint(blueprint, "GET", "/api/stats", scope=SUBSCRIBE)
 def stats() -> Response:
     """Answer figures by time of start."""
-    grant = callers.require(SUBSCRIBE)
+    grant = callers.grant()
     archived.archive()
     query.only(request.args, PARAMETERS)
     found: bytes = archived.ask("stats", asked_of(grant, request.args, services().clock()))
     return answers.encoded(found)
 
 
-@blueprint.get("/api/me")
+@endpoint(blueprint, "GET", "/api/me", scope=SUBSCRIBE)
 def me() -> Response:
     """Answer what the caller may do and see."""
-    grant = callers.require(SUBSCRIBE)
+    grant = callers.grant()
     query.only(request.args, ())
     body: Me = {
         "scopes": sorted(grant.scopes & HUB_SCOPES),

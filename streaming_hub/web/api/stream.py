@@ -27,6 +27,7 @@ from streaming_hub.stream.frames import LAST_LOOK, goodbye
 from streaming_hub.stream.pauses import NAP
 from streaming_hub.web import answers, callers, query
 from streaming_hub.web.current import services
+from streaming_hub.web.endpoint import endpoint
 from streaming_hub.web.headers import EVERYWHERE
 
 if TYPE_CHECKING:
@@ -53,14 +54,6 @@ class TicketRequest(msgspec.Struct, forbid_unknown_fields=True):
     room: str | None = None
 
 
-@blueprint.get(STREAM_PATH)
-def stream() -> Response:
-    """Open a stream."""
-    answers.raise_met(request.environ)
-    headers, body = _answer(services(), request.environ)
-    return Response(body, headers=headers, direct_passthrough=True)
-
-
 def serve(parts: Services, environ: dict[str, Any]) -> answers.Plain:
     """Do as `stream`, without Flask.
 
@@ -69,6 +62,14 @@ def serve(parts: Services, environ: dict[str, Any]) -> answers.Plain:
     """
     headers, body = _answer(parts, environ)
     return [*headers, ("Vary", "Origin"), *EVERYWHERE.items()], body
+
+
+@endpoint(blueprint, "GET", STREAM_PATH, scope=SUBSCRIBE, serve=serve)
+def stream() -> Response:
+    """Open a stream."""
+    answers.raise_met(request.environ)
+    headers, body = _answer(services(), request.environ)
+    return Response(body, headers=headers, direct_passthrough=True)
 
 
 def _answer(parts: Services, environ: callers.Environ) -> answers.Plain:
@@ -95,11 +96,11 @@ def _answer(parts: Services, environ: callers.Environ) -> answers.Plain:
     return HEADERS, body
 
 
-@blueprint.post("/api/stream/ticket")
+@endpoint(blueprint, "POST", "/api/stream/ticket", scope=SUBSCRIBE)
 def ticket() -> Response:
     """Answer a short-lived credential that may stand in a URL."""
     parts = services()
-    grant = callers.require(SUBSCRIBE)
+    grant = callers.grant()
     callers.limit(Action.TICKET, grant)
     asked = answers.body(TicketRequest)
     text, expires_in = parts.authenticator.mint_ticket(grant, asked.room, parts.clock())

@@ -16,6 +16,7 @@ from streaming_hub.livekit import tokens
 from streaming_hub.livekit.tokens import TokenRequest
 from streaming_hub.web import answers, bodies, callers
 from streaming_hub.web.current import services
+from streaming_hub.web.endpoint import endpoint
 
 if TYPE_CHECKING:
     from streaming_hub.access import Grant
@@ -28,10 +29,10 @@ MAX_BODY_BYTES: Final = 64 * 1024
 _CAPITAL = re.compile(r"(?<=[a-z])([A-Z])")
 
 
-@blueprint.post("/api/token")
+@endpoint(blueprint, "POST", "/api/token", scope=JOIN)
 def token() -> Response:
     """Answer a token for one participant in one room, within the caller's own rooms and time."""
-    grant = callers.require(JOIN)
+    grant = callers.grant()
     callers.limit(Action.TOKEN, grant)
     parts = services()
     asked = _read()

@@ -15,6 +15,7 @@ from streaming_hub import __version__
 from streaming_hub.web import answers
 from streaming_hub.web.console import vendor
 from streaming_hub.web.current import services
+from streaming_hub.web.endpoint import endpoint
 
 if TYPE_CHECKING:
     from streaming_hub.web.api.answer_types import Health
@@ -24,8 +25,8 @@ blueprint = Blueprint("pages", __name__)
 PAGE: Final = Path(__file__).resolve().parents[3] / "stream-test.html"
 
 
-@blueprint.get("/")
-@blueprint.get("/stream-test.html")
+@endpoint(blueprint, "GET", "/")
+@endpoint(blueprint, "GET", "/stream-test.html")
 def page() -> Response:
     """Serve the live page; nothing but its own script and style, and LiveKit's client, may run in it."""
     nonce = secrets.token_urlsafe(16)
@@ -40,7 +41,7 @@ def page() -> Response:
     )
 
 
-@blueprint.get("/api/health")
+@endpoint(blueprint, "GET", "/api/health")
 def health() -> Response:
     """Tell whether the server takes requests: 503 while it drains."""
     parts = services()

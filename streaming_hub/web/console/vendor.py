@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from flask import Blueprint, Response, send_file
 
 from streaming_hub.errors import NotFound
+from streaming_hub.web.endpoint import endpoint
 
 if TYPE_CHECKING:
     from streaming_hub.services import Services
@@ -22,7 +23,7 @@ HOW_TO_GET: Final = "npm install --no-save livekit-client"
 _PLACE: Final = b'<meta name="referrer"'
 
 
-@blueprint.get("/vendor/livekit-client.js")
+@endpoint(blueprint, "GET", "/vendor/livekit-client.js")
 def livekit_client() -> Response:
     """Serve the installed package's script."""
     if not CLIENT.is_file():

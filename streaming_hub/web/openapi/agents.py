@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from streaming_hub.access import OPERATE
 from streaming_hub.errors import Unavailable
 from streaming_hub.web.api.agent import StartRequest
 from streaming_hub.web.api.answer_types import AgentAnswer
@@ -42,7 +41,6 @@ ENDPOINTS: Final = (
         summary="Start the agent",
         text="`auto` takes `livekit` where LIVEKIT_URL and a model key are set, else `rehearsal`: the same agent on "
         "recorded speech and scripted models. A second start answers the running one.",
-        scope=OPERATE,
         body=(json(StartRequest, {"mode": "rehearsal", "wait": 10}),),
         answers=ok(
             AgentAnswer,
@@ -57,7 +55,6 @@ ENDPOINTS: Final = (
         group=GROUP,
         summary="Stop the agent",
         text="It ends its sessions and posts its last events, within 10 seconds. No body is needed.",
-        scope=OPERATE,
         answers=ok(AgentAnswer, _STOPPED, "There is no agent now."),
     ),
     Endpoint(
@@ -65,7 +62,6 @@ ENDPOINTS: Final = (
         path="/api/agent/status",
         group=GROUP,
         summary="The agent's state",
-        scope=OPERATE,
         answers=ok(
             AgentAnswer,
             {

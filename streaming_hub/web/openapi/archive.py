@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from streaming_hub.access import SUBSCRIBE
 from streaming_hub.errors import BadRequest, Conflict, Forbidden, Gone, NotFound, Unavailable
 from streaming_hub.events.types.figures import SessionReport
 from streaming_hub.outlets.exports import FORMATS
@@ -96,7 +95,6 @@ ENDPOINTS: Final = (
         summary="Sessions, page by page",
         text="Live ones and ended ones, at most 2 s after their events. Viewers see no tools, errors, usage and "
         "LiveKit's latencies, and may not filter or sort by them (403).",
-        scope=SUBSCRIBE,
         parameters=(
             _many("room", "Sessions in this room; empty: those without a room."),
             _many("participant", "Sessions with this identity."),
@@ -153,7 +151,6 @@ ENDPOINTS: Final = (
         path="/api/sessions/<path:session_id>",
         group=GROUP,
         summary="Everything about a session",
-        scope=SUBSCRIBE,
         parameters=(_SESSION_ID, _ROOM),
         answers=ok(
             SessionDetail,
@@ -168,7 +165,6 @@ ENDPOINTS: Final = (
         summary="A session's events as they were",
         text="Every event, interims included, as the stream sent it, oldest first; one a line. 410 where recordings "
         "are off and the history has forgotten them.",
-        scope=SUBSCRIBE,
         parameters=(_SESSION_ID, _ROOM),
         answers=(
             Answer(
@@ -193,7 +189,6 @@ ENDPOINTS: Final = (
         group=GROUP,
         summary="A session as a file",
         text="Captions, a protocol to read, a table of its turns, or the JSON of the session. A live one up to now.",
-        scope=SUBSCRIBE,
         parameters=(
             _SESSION_ID,
             _ROOM,
@@ -224,7 +219,6 @@ ENDPOINTS: Final = (
         summary="Figures by time",
         text="By the time at which sessions began, in UTC; empty buckets included. Without `from`, the last 60 "
         "minutes, 24 hours or 30 days.",
-        scope=SUBSCRIBE,
         parameters=(
             _FROM,
             _TO,
@@ -246,7 +240,6 @@ ENDPOINTS: Final = (
         path="/api/me",
         group=GROUP,
         summary="What the caller may do and see",
-        scope=SUBSCRIBE,
         answers=ok(Me, {"scopes": ["subscribe"], "view": "viewer", "rooms": ["support-7"]}),
     ),
 )

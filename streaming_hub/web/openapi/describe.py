@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
+from streaming_hub.web.declared import declaration_of
 from streaming_hub.web.openapi import (
     agents,
     archive,
@@ -14,7 +17,10 @@ from streaming_hub.web.openapi import (
 )
 from streaming_hub.web.openapi.document import document
 
-ENDPOINTS: Final = (
+if TYPE_CHECKING:
+    from streaming_hub.web.openapi.endpoint import Endpoint
+
+_TABLES: Final = (
     *reading.ENDPOINTS,
     *archive.ENDPOINTS,
     *publishing.ENDPOINTS,
@@ -22,6 +28,15 @@ ENDPOINTS: Final = (
     *livekit.ENDPOINTS,
     *server.ENDPOINTS,
 )
+
+
+def _as_declared(said: Endpoint) -> Endpoint:
+    declared = declaration_of(said.method, said.path)
+    return msgspec.structs.replace(said, scope=declared.scope, signed=declared.signed)
+
+
+ENDPOINTS: Final = tuple(map(_as_declared, _TABLES))
+"""Every endpoint: what its table says, with the credential that its view declares."""
 
 
 def describe(open_scopes: frozenset[str]) -> dict[str, Any]:

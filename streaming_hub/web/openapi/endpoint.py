@@ -69,9 +69,9 @@ class Endpoint(Struct, frozen=True, kw_only=True):
         group: the heading it stands under.
         summary: a few words.
         text: what else to know.
-        scope: what the caller needs; None where nobody is asked.
+        scope: what the caller needs; None where nobody is asked. Left out in the tables: the view declares it.
         ticket: whether a ticket will do.
-        signed: whether LiveKit's signature is the credential.
+        signed: whether LiveKit's signature is the credential; declared by the view, too.
         parameters: of query, path and headers.
         body: what may be sent; empty where no body is read.
         body_required: whether it must be.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from streaming_hub.access import JOIN
 from streaming_hub.errors import (
     BadRequest,
     InvalidBody,
@@ -35,7 +34,6 @@ ENDPOINTS: Final = (
         summary="A LiveKit token for one participant",
         text="LiveKit's standard token endpoint, as its clients' `TokenSource.endpoint` asks it. All fields are "
         "optional. Without a room one is made up.",
-        scope=JOIN,
         body=(json(TokenRequest, {"room_name": "support-7", "participant_identity": "alice"}),),
         answers=(
             Answer(
@@ -61,7 +59,6 @@ ENDPOINTS: Final = (
         summary="livekit-server tells about its rooms",
         text="For livekit-server's own configuration (`webhook.urls`). The JWT in `Authorization` and the body's hash "
         "in it are checked with LIVEKIT_API_SECRET.",
-        signed=True,
         body=(
             Content(
                 "application/webhook+json",

@@ -19,7 +19,6 @@ from streaming_hub.events.types import (
     own_fields,
     summary,
 )
-from streaming_hub.events.views import VIEW_OF_TYPE, VIEWER
 from streaming_hub.web.openapi.schemas import COMMON_FIELDS, name_of_event
 
 if TYPE_CHECKING:
@@ -195,7 +194,6 @@ def _events(document: dict[str, Any]) -> str:
 
 
 def _event(name: str, kind: type[Declared]) -> str:
-    who = VIEW_OF_TYPE.get(name, VIEWER)
     stored = "" if issubclass(kind, Stored) else '<span class="tag">not stored</span>'
     fields = [
         (
@@ -207,7 +205,7 @@ def _event(name: str, kind: type[Declared]) -> str:
     ]
     return (
         f'<article id="event-{escape(name)}"><header><h3 class="path">{escape(name)}</h3>'
-        f'<span class="tag">seen by {who}s</span>{stored}'
+        f'<span class="tag">seen by {kind.view}s</span>{stored}'
         f"</header><p>{_text(summary(kind))}</p>{_rows(fields) if fields else ''}"
         f'<h4>Example</h4>{_code(_pretty(kind.example))}<p class="muted">Schema: '
         f'<a href="#schema-{name_of_event(name)}">{name_of_event(name)}</a></p></article>'

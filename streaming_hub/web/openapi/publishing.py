@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from streaming_hub.access import PUBLISH
 from streaming_hub.errors import (
     BadRequest,
     InvalidEvent,
@@ -49,7 +48,6 @@ ENDPOINTS: Final = (
         text="When the answer comes, the events are stored and on their way. A batch (a JSON array, or one event a "
         "line) is taken whole or not at all. 64 KiB an event, 1 MiB and 1000 events a batch, 32 levels of nesting; "
         "compressed bodies are refused.",
-        scope=PUBLISH,
         parameters=(
             Parameter(
                 "Idempotency-Key",
@@ -101,7 +99,6 @@ ENDPOINTS: Final = (
         group=GROUP,
         summary="Say that sessions still live",
         text="For agents that the hub did not start. A session whose lease runs out is ended by the hub.",
-        scope=PUBLISH,
         body=(
             Content(
                 JSON,

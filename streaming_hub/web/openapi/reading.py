@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from streaming_hub.access import OPERATE, SUBSCRIBE
 from streaming_hub.errors import (
     BadRequest,
     NotFound,
@@ -109,7 +108,6 @@ ENDPOINTS: Final = (
         "Events. The first is `connected`. It does not end by itself: the server says `goodbye` first. A browser "
         "gets 200 and `goodbye` where others get 503 or 429, since any other status ends an EventSource for good; so "
         "does an expired ticket.",
-        scope=SUBSCRIBE,
         ticket=True,
         parameters=_STREAM_QUERY,
         answers=(
@@ -124,7 +122,6 @@ ENDPOINTS: Final = (
         path="/api/stream",
         group=STREAMING,
         summary="The stream's headers, at once",
-        scope=SUBSCRIBE,
         ticket=True,
         answers=(Answer(200, "The headers.", ()),),
     ),
@@ -134,7 +131,6 @@ ENDPOINTS: Final = (
         group=STREAMING,
         summary="A credential that may stand in a URL",
         text="For EventSource, which cannot send headers. It opens streams only; `room` narrows it to one room.",
-        scope=SUBSCRIBE,
         body=(json(TicketRequest, {"room": "support-7"}),),
         answers=ok(Ticket, {"ticket": "eyJ2IjoxfQ.c2lnbmF0dXJl", "expires_in": 600}),
     ),
@@ -144,7 +140,6 @@ ENDPOINTS: Final = (
         group=HISTORY,
         summary="Stored events, page by page",
         text="Oldest first. A parameter that is not listed is refused: a misspelt filter would answer with everything.",
-        scope=SUBSCRIBE,
         parameters=(
             *_FILTERS,
             Parameter(
@@ -170,7 +165,6 @@ ENDPOINTS: Final = (
         path="/api/rooms",
         group=HISTORY,
         summary="Rooms with stored events",
-        scope=SUBSCRIBE,
         answers=ok(RoomList, {"rooms": [_SUMMARY]}),
     ),
     Endpoint(
@@ -179,7 +173,6 @@ ENDPOINTS: Final = (
         group=HISTORY,
         summary="One room's present state",
         text="As far as it follows from the stored events.",
-        scope=SUBSCRIBE,
         parameters=(_name("name", "The room.", "support-7"),),
         answers=ok(
             RoomState,
@@ -201,7 +194,6 @@ ENDPOINTS: Final = (
         summary="Erase a room's events for good",
         text="From the file, from memory, from what waits for slow clients, and from the archive. 503 while the "
         "archive is away: then nothing is erased yet.",
-        scope=OPERATE,
         parameters=(_name("name", "The room.", "support-7"),),
         answers=ok(Erased, {"status": "ok", "erased": 484}),
         errors=(NotFound, Unavailable),
@@ -212,7 +204,6 @@ ENDPOINTS: Final = (
         group=HISTORY,
         summary="Erase a session's events for good",
         text="In every room that the caller may erase; as for a room. Late events of it are not archived.",
-        scope=OPERATE,
         parameters=(_name("session_id", "The session.", "d74c"),),
         answers=ok(Erased, {"status": "ok", "erased": 37}),
         errors=(NotFound, Unavailable),

@@ -11,19 +11,20 @@ from flask import Blueprint, Response
 
 from streaming_hub.web import answers
 from streaming_hub.web.current import services
+from streaming_hub.web.endpoint import endpoint
 
 blueprint = Blueprint("reference", __name__)
 
 Scopes = frozenset[str]
 
 
-@blueprint.get("/openapi.json")
+@endpoint(blueprint, "GET", "/openapi.json")
 def openapi() -> Response:
     """Answer the API's description for programs."""
     return answers.json(_document(services().authenticator.open_scopes))
 
 
-@blueprint.get("/docs")
+@endpoint(blueprint, "GET", "/docs")
 def docs() -> Response:
     """Answer the API's description for people: one page that loads nothing and runs nothing."""
     parts = services()

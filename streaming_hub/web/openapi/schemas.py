@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from streaming_hub.events import posted
-from streaming_hub.events.types import COMMON, TYPES, Stored
+from streaming_hub.events.types import COMMON, CONTROL_TYPES, PROCESS_TYPES, TYPES, Stored
 from streaming_hub.events.types.conversation import SessionStarted
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _type_field() -> dict[str, Any]:
 
 
 def _posted_event() -> Schema:
-    reserved = sorted(posted.CONTROL_TYPES | posted.PROCESS_TYPES)
+    reserved = sorted(CONTROL_TYPES | PROCESS_TYPES)
     return {
         "type": "object",
         "title": POSTED_EVENT,

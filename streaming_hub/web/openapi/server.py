@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-from streaming_hub.access import OPERATE
 from streaming_hub.errors import NotFound
 from streaming_hub.web.api.answer_types import Health
+from streaming_hub.web.console.pages import PAGES
 from streaming_hub.web.openapi.endpoint import (
     JSON,
     Answer,
     Content,
     Endpoint,
+    Parameter,
     ok,
 )
 
@@ -21,10 +23,34 @@ _HEALTH: Final = {"status": "ok", "version": "0.1.0", "clients": 3, "archive": "
 _METRICS: Final = "# TYPE hub_clients gauge\nhub_clients 3.0\n"
 
 
-def _page(path: str, summary: str) -> Endpoint:
+def _page(path: str, summary: str, *parameters: Parameter) -> Endpoint:
     html = Content("text/html", ({"type": "string"},), {"Example": "<!doctype html>"})
     return Endpoint(
-        method="GET", path=path, group=GROUP, summary=summary, answers=(Answer(200, "The page.", (html,)),)
+        method="GET",
+        path=path,
+        group=GROUP,
+        summary=summary,
+        parameters=parameters,
+        answers=(Answer(200, "The page.", (html,)),),
+    )
+
+
+def _files(path: str, summary: str) -> Endpoint:
+    file = Content("text/javascript", ({"type": "string"},), {"Example": "export const one = 1;"})
+    return Endpoint(
+        method="GET",
+        path=path,
+        group=GROUP,
+        summary=summary,
+        parameters=(_named("name", "index.js"),),
+        answers=(Answer(200, "The file; style sheets as `text/css`, pictures as `image/svg+xml`.", (file,)),),
+        errors=(NotFound,),
+    )
+
+
+def _named(name: str, example: str) -> Parameter:
+    return Parameter(
+        name, "path", {"type": "string", "pattern": "^[^\\r\\n\\x00]+$"}, "As it is called.", example
     )
 
 
@@ -47,7 +73,6 @@ ENDPOINTS: Final = (
         group=GROUP,
         summary="Figures for Prometheus",
         text="In Prometheus's text format, or in OpenMetrics where `Accept` asks for it.",
-        scope=OPERATE,
         answers=(
             Answer(
                 200,
@@ -94,4 +119,14 @@ ENDPOINTS: Final = (
     _page("/docs", "This description as a page"),
     _page("/", "The live page"),
     _page("/stream-test.html", "The live page, as the file is called"),
+    *(
+        _page(
+            page.path,
+            page.summary,
+            *(_named(name, "d74c") for name in re.findall(r"<path:(\w+)>", page.path)),
+        )
+        for page in PAGES
+    ),
+    _files("/console/static/<path:name>", "The console's modules and styles"),
+    _files("/console/client/<path:name>", "The JavaScript client's modules, as the console loads them"),
 )

@@ -46,7 +46,14 @@ def _standing_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def post(app: Flask, key: str | None = None, peer: str = NEAR) -> Any:
-    return ask(app, "POST", "/api/agent/data", peer=peer, headers=bearer(key) if key else {}, json=EVENT)
+    return ask(
+        app,
+        "POST",
+        "/api/agent/data",
+        peer=peer,
+        headers=bearer(key) if key else {},
+        json=EVENT,
+    )
 
 
 def accepted(app: Flask, times: int, *arguments: Any) -> int:

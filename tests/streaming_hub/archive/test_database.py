@@ -5,6 +5,7 @@ Covers
     streaming_hub.archive.migrations.env
     streaming_hub.archive.migrations.versions.0001_baseline
     streaming_hub.archive.migrations.versions.0002_stored_statistics
+    streaming_hub.archive.migrations.versions.0003_hidden_and_long_names
 """
 
 from __future__ import annotations
@@ -24,6 +25,25 @@ from tests.streaming_hub.archive.calls import archived, some_calls
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+AS_BEFORE = (
+    *(
+        f"ALTER TABLE sessions DROP COLUMN {name}"
+        for name in ("hidden_turns", "hidden_user_words", "hidden_agent_words", "reason_hidden")
+    ),
+    "ALTER TABLE turns DROP COLUMN operator_only",
+)
+"""From the newest schema to the first one."""
+AS_BEFORE_IN_POSTGRESQL = (
+    "DROP INDEX sessions_by_id_hash, sessions_by_start, sessions_by_room_hash, sessions_by_agent_hash, "
+    "session_participants_by_identity_hash",
+    "CREATE UNIQUE INDEX sessions_by_key ON sessions (session_id, coalesce(room, ''))",
+    "CREATE INDEX sessions_by_started ON sessions (started, session_id)",
+    "CREATE INDEX sessions_by_room ON sessions (room, started)",
+    "CREATE INDEX sessions_by_agent ON sessions (agent, started)",
+    "CREATE INDEX session_participants_by_identity ON session_participants (identity)",
+)
 
 
 def schema(database: Database) -> dict[str, object]:
@@ -61,7 +81,10 @@ def test_an_older_version_is_migrated_with_what_it_holds(url: str) -> None:
     database.open()
     new = schema(database)
     archived(database, some_calls(2))
-    execute(database, "DROP TABLE archive_stats", "UPDATE alembic_version SET version_num = '0001'")
+    execute(database, "DROP TABLE archive_stats", *AS_BEFORE)
+    if not database.sqlite:
+        execute(database, *AS_BEFORE_IN_POSTGRESQL)
+    execute(database, "UPDATE alembic_version SET version_num = '0001'")
     database.open()
     assert schema(database) == new
     with database.reading() as connection:

@@ -1,4 +1,4 @@
-"""docs/archive.md and the dashboards, held against the tables: every column is described, every query runs.
+"""docs/reference/archive.md and the dashboards, held against the tables: every column is described, every query runs.
 
 Covers
 
@@ -22,7 +22,7 @@ from tests.structure.sources import ROOT
 if TYPE_CHECKING:
     from streaming_hub.archive.database import Database
 
-DOCUMENT = (ROOT / "docs" / "archive.md").read_text(encoding="utf-8")
+DOCUMENT = (ROOT / "docs" / "reference" / "archive.md").read_text(encoding="utf-8")
 PUBLIC = [table for table in tables.metadata.sorted_tables if not table.name.startswith("archive_")]
 QUERIES = re.findall(
     r"```sql\n(SELECT.*?)```", DOCUMENT.partition("## Ready-made queries")[2].partition("\n## ")[0], re.DOTALL

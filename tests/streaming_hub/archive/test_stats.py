@@ -156,6 +156,7 @@ def test_a_change_while_a_result_is_worked_out_is_not_lost(
 
 
 def another(database: Database) -> Database:
+    """A second set of connections, as of another thread: opening the database would claim it as another hub does."""
     other = Database(database.url.render_as_string(hide_password=False))
-    other.open()
+    other._engine = other._make_engine()
     return other

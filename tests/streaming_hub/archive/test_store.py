@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
 from streaming_hub.archive import queries, tables
-from streaming_hub.archive.store import Behind, Page, Position, Store, raw_events
+from streaming_hub.archive import store as stores
+from streaming_hub.archive.store import Behind, Page, Position, Store, raw_events, raw_page
 from tests.streaming_hub.archive.calls import EPOCH, START, Line, archived, call, expected, send, some_calls
 
 if TYPE_CHECKING:
@@ -116,8 +118,6 @@ def test_recordings_switched_off_and_on_again(database: Database) -> None:
 def test_the_recording_is_every_event_as_it_was(database: Database) -> None:
     line = some_calls(5)
     archived(database, line, sizes=[7] * 200)
-    import msgspec
-
     for session_id, room in line.sessions():
         with database.reading() as connection:
             row = next(one for one in queries.rows_of(connection, session_id, None) if one.room == room)
@@ -128,6 +128,32 @@ def test_the_recording_is_every_event_as_it_was(database: Database) -> None:
             line.of(session_id, room)[0]["id"],
             line.of(session_id, room)[-1]["id"],
         )
+
+
+def test_raw_events_come_in_pages_that_go_on_when_the_session_ends(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "PART_BYTES", 1000)
+    line = some_calls(5, 1, live=0)
+    ((session_id, room),) = line.sessions()
+    store = archived(database, line, sizes=[len(line.events) - 1])
+    pages: list[bytes] = []
+    upto = 0
+    while True:
+        with database.reading() as connection:
+            row = next(one for one in queries.rows_of(connection, session_id, None) if one.room == room)
+            page, upto = raw_page(connection, row.id, upto)
+        if not page:
+            break
+        assert len(page) <= 1000
+        pages.append(page)
+        if len(pages) == 2:
+            # It ends: what was live moves into its recording.
+            send(store, line, [1], after=len(line.events) - 1)
+    assert len(pages) > 3
+    raw = b"".join(pages)
+    assert [msgspec.json.decode(one) for one in raw.splitlines()] == line.of(session_id, room)
+    assert count(database, tables.recordings) > 3
 
 
 def test_without_recordings_no_raw_event_of_an_ended_session_is_left(database: Database) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import threading
 import time
@@ -19,6 +20,8 @@ from tests.streaming_hub.archive.calls import EPOCH, START, some_calls
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.streaming_hub.archive import postgres
 
 
 class Hub:
@@ -89,6 +92,40 @@ def test_an_event_that_cannot_be_written_is_left_out_and_told(
     assert hub.ask("page", page([], len(events))) is False
     found, _ = hub.ask("sessions", {})
     assert len(msgspec.json.decode(found)) == 4
+
+
+def test_names_of_any_length_are_archived_and_found(postgres_server: postgres.Server) -> None:
+    rng = random.Random(1)
+    url = postgres_server.new_database("long_names")
+    # Nothing that repeats: PostgreSQL compresses before it measures.
+    long = "".join(chr(rng.randrange(0x10000, 0x1FFFF)) for _ in range(9000))
+    events = [
+        {"id": f"{EPOCH}-{place}", "timestamp": START, "type": "session_started", "session_id": "a"} | fields
+        for place, fields in enumerate(
+            ({"agent_name": long}, {"participant": long}, {"session_id": long}, {"room": long}, {}), 1
+        )
+    ]
+    hub = Hub(url)
+    try:
+        hub.ask("open", None)
+        hub.ask("begin", [EPOCH, 0])
+        assert hub.ask("page", page(events)) is False
+        assert hub.log == []
+        for asked, wanted in (
+            ({}, {("a", None), (long, None), ("a", long)}),
+            ({"agent": [long]}, {("a", None)}),
+            ({"participant": [long]}, {("a", None)}),
+            ({"room": [long]}, {("a", long)}),
+        ):
+            found, _ = hub.ask("sessions", asked)
+            decoded = msgspec.json.decode(found)
+            assert {(one["session_id"], one["room"]) for one in decoded} == wanted
+        hub.ask("erase", {"session_id": long, "rooms": None, "room": None, "known": []})
+        hub.ask("erase", {"session_id": None, "rooms": None, "room": long, "known": []})
+        assert len(msgspec.json.decode(hub.ask("sessions", {})[0])) == 1
+    finally:
+        hub.close()
+        postgres_server.drop_database("long_names")
 
 
 def test_a_page_out_of_order_is_refused_by_name(hub: Hub) -> None:

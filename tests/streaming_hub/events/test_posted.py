@@ -18,6 +18,7 @@ from streaming_hub.errors import (
 )
 from streaming_hub.events import posted as events
 from streaming_hub.events.stored import encode
+from streaming_hub.events.types import CONTROL_TYPES, PROCESS_TYPES
 from tests.streaming_hub.making import NOW, posted
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def test_long_digits_in_a_string_are_only_text() -> None:
     "kind",
     [
         *(None, 1, True, [], {}, "", "1a", "_a", "a b", "a\n", "\na", "ä", "a/b", "a" * 65),
-        *sorted(events.CONTROL_TYPES | events.PROCESS_TYPES),
+        *sorted(CONTROL_TYPES | PROCESS_TYPES),
     ],
 )
 def test_a_type_that_may_not_be_posted_is_named(kind: Any) -> None:

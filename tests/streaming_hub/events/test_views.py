@@ -2,8 +2,7 @@
 
 import pytest
 
-from streaming_hub.events.posted import CONTROL_TYPES, PROCESS_TYPES
-from streaming_hub.events.views import VIEW_OF_TYPE, operator_only
+from streaming_hub.events.types import CONTROL_TYPES, PROCESS_TYPES, TYPES, operator_only
 
 CONVERSATION = [
     "transcript",
@@ -17,6 +16,8 @@ CONVERSATION = [
     "agent_state",
     "user_state",
     "interruption",
+    "agent_false_interruption",
+    "user_transcription_timeout",
     "handoff",
     "room_started",
     "participant_joined",
@@ -63,7 +64,7 @@ def test_no_other_audience_changes_the_table(audience: object) -> None:
 
 
 def test_the_table_names_every_type_of_the_design_and_nothing_else() -> None:
-    assert set(VIEW_OF_TYPE) == {*CONVERSATION, *WITHHELD, *CONTROL_TYPES}
+    assert set(TYPES) == {*CONVERSATION, *WITHHELD, *CONTROL_TYPES}
     assert set(WITHHELD) >= PROCESS_TYPES
 
 

@@ -90,6 +90,24 @@ def test_erased_numbers_do_not_count_as_forgotten(history: Any) -> None:
     assert (page.upto, page.skipped) == (120, 115)
 
 
+def test_nor_do_those_that_were_erased_before_a_restart(tmp_path: Path) -> None:
+    def opened() -> SqliteHistory:
+        return SqliteHistory(tmp_path / "e.db", max_events=100, max_age=1e9, sync="normal", now=0)
+
+    history = opened()
+    for _ in range(5):
+        add(history, 1, "erased")
+        add(history, 3)
+    assert history.erase(span=(1, 20), session_id="erased") == 5
+    history.close()
+    history = opened()
+    for _ in range(4):
+        add(history, 50)
+    page = follower(history).next()
+    assert (page.upto, page.skipped) == (120, 115)
+    history.close()
+
+
 def test_a_page_that_an_erasure_overtakes_is_read_anew(tmp_path: Path) -> None:
     history = SqliteHistory(tmp_path / "e.db", max_events=100, max_age=1e9, sync="normal", now=0)
     add(history, 3)

@@ -13,13 +13,16 @@ import csv
 import html
 import io
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from streaming_hub.archive import figures
 from streaming_hub.archive.reduce import Reduction
 from streaming_hub.outlets.exports import FORMATS, captions, documents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 START = 1_795_430_000.0
 NASTY = [
@@ -150,8 +153,37 @@ def test_markdown_escapes_what_means_something() -> None:
     said = [line for line in lines if "**alice**" in line]
     assert len(said) == len(NASTY)
     assert r"\# heading" in text
-    assert r"\[link\]\(javascript\:x\) \`code\` \*bold\* \| cell" in text
+    assert r"\[link\](javascript:x) \`code\` \*bold\* \| cell" in text
     assert r"\<b\>\&amp;\</b\>" in text
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        ("Well - that's 3.5 (or so)!", "Well - that's 3.5 (or so)!"),
+        ("mail me: a.b@c.org & co", "mail me: a.b@c.org & co"),
+        ("the call_id of snake_case", "the call_id of snake_case"),
+        ("_stressed_", r"\_stressed\_"),
+        ("1. first", r"1\. first"),
+        ("2024 was", "2024 was"),
+        ("- item", r"\- item"),
+        ("&copy; &#169; R&D", r"\&copy; \&#169; R&D"),
+        ("~~gone~~", r"\~\~gone\~\~"),
+    ],
+)
+def test_markdown_leaves_plain_words_as_they_are(said: str, written: str) -> None:
+    assert f"**alice**: {written}\n" in documents.markdown(detail([said]))
+
+
+def test_csv_names_the_tools_of_a_turn() -> None:
+    whole = detail(["one", "two"])
+    whole["tools"] = [
+        {"turn_id": "t0", "call_id": "call_1", "name": "clock"},
+        {"turn_id": "t0", "call_id": "call_2", "name": "weather"},
+        {"turn_id": None, "call_id": "call_3", "name": "elsewhere"},
+    ]
+    rows = list(csv.DictReader(io.StringIO(documents.csv(whole), newline="")))
+    assert [row["tools"] for row in rows] == ["clock, weather", ""]
 
 
 def test_text_is_readable() -> None:
@@ -166,6 +198,16 @@ def test_a_session_in_which_nothing_was_said(form: str) -> None:
     empty["session"] |= {"incomplete": True, "missing_events": 3, "started": 99_999_999_999.0}
     # SubRip has no head: a file without cues is empty.
     assert bool(FORMATS[form].write(empty)) is (form != "srt")
+
+
+@pytest.mark.parametrize("write", [documents.markdown, documents.text])
+def test_a_protocol_has_its_lines_in_the_order_in_which_they_began(
+    write: Callable[[dict[str, Any]], str],
+) -> None:
+    # The fixture's utterances were published last first.
+    written = write(detail(["spoken last", "spoken second", "spoken first"]))
+    places = [written.index(f"spoken {which}") for which in ("first", "second", "last")]
+    assert places == sorted(places)
 
 
 def test_lines_without_text_are_no_captions() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streaming_hub.rooms.facts import HANDLERS, Limits
+from streaming_hub.rooms.facts import EFFECTS, Limits
 from streaming_hub.rooms.state import Rooms
 
 TINY = Limits(segments=2, order=3, people=2, sessions=2, tools=1)
@@ -299,7 +299,7 @@ def plausible(*values):
 
 EVENTS = st.fixed_dictionaries(
     {
-        "type": st.sampled_from([*HANDLERS, "custom", "turn_metrics"]),
+        "type": st.sampled_from([*EFFECTS, "custom", "turn_metrics"]),
         "room": st.sampled_from(["r", "r", "q", None]),
     },
     optional={
@@ -324,7 +324,7 @@ HOSTILE = st.dictionaries(
 )  # fmt: skip
 DENSE = st.fixed_dictionaries(
     {
-        "type": st.sampled_from(list(HANDLERS)),
+        "type": st.sampled_from(list(EFFECTS)),
         "room": st.just("r"),
         "session_id": st.sampled_from(["s1", "s2"]),
         "participant": st.sampled_from(["ann", "bot"]),
@@ -406,7 +406,7 @@ def test_no_value_in_any_field_raises_and_all_that_is_told_is_json(story):
 def test_a_rooms_memory_is_bounded_by_its_limits():
     rooms = Rooms(TINY)
     for seq in range(1, 5000):
-        kind = list(HANDLERS)[seq % len(HANDLERS)]
+        kind = list(EFFECTS)[seq % len(EFFECTS)]
         rooms.apply(seq, {"room": "r", "type": kind, "participant": f"p{seq}", "session_id": f"s{seq}",
                           "segment_id": f"g{seq}", "turn_id": f"t{seq}", "call_id": f"c{seq}"})  # fmt: skip
     operators, _ = rooms._rooms["r"]

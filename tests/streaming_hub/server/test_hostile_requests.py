@@ -94,7 +94,10 @@ def drip(port: int, beginning: bytes, drop: bytes) -> float:
         (b"G", b"E"),
         (b"GET / HTTP/1.1\r\n", b"X-A: b\r\n"),
         (b"GET / HTTP/1.1\r\nX-A: ", b"b"),
-        (b"POST /api/agent/data HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n", b"x"),
+        (
+            b"POST /api/agent/data HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n",
+            b"x",
+        ),
         (b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
         (b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"x"),
         (b"", b""),

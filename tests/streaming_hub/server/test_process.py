@@ -357,7 +357,7 @@ class TestRestarts:
         kept = [connect(server.port) for _ in range(3)]
         server.signal()
         streams_ended = 0
-        server.wait_for_line("stopping")
+        server.wait_for_line("shutting down")
         kept[0].sendall(request_bytes("POST", POST, body=EVENT, **JSON))
         refused = Answer(kept[0])
         problem_of(refused, 503)

@@ -101,7 +101,7 @@ def test_what_dotenv_would_change_is_taken_as_written_and_noted(tmp_path: Path) 
 
 def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes("A=ü\n".encode("utf-16"))
-    with pytest.raises(SettingsError, match=r"^\.env: it is not UTF-8"):
+    with pytest.raises(SettingsError, match=r"^\.env: not valid UTF-8"):
         read(tmp_path, {})
 
 
@@ -129,7 +129,7 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytes
 )
 def test_a_name_that_nothing_reads_is_told_with_the_nearest(name: str, hint: str) -> None:
     (sentence,) = doubts({name: "hunter2", "STREAM_PORT": "1"}, KNOWN)
-    assert sentence == f"{name} is not a setting that is known here. {hint}"
+    assert sentence == f"{name} is not a known setting. {hint}"
 
 
 def test_other_names_and_empty_values_are_no_concern() -> None:

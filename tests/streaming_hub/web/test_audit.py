@@ -58,7 +58,13 @@ def test_start_stop_and_erase_are_told_with_who_and_what(audit: Any) -> None:
     assert started == {"action": "start", **who, "mode": "rehearsal", "room": "a", "already_running": False}
     assert ask(app, "POST", "/api/agent/stop", headers=key).status_code == 200
     assert {"action": "stop", **who, "mode": "rehearsal", "room": "a"}.items() <= last(audit).items()
-    ask(app, "POST", "/api/agent/data", headers=key, json={"type": "x", "room": "a", "session_id": "s"})
+    ask(
+        app,
+        "POST",
+        "/api/agent/data",
+        headers=key,
+        json={"type": "x", "room": "a", "session_id": "s"},
+    )
     ask(app, "DELETE", "/api/sessions/s", headers=key)
     assert last(audit) == {"action": "erase", **who, "session_id": "s", "events": 1}
     ask(app, "DELETE", "/api/rooms/a/events", headers=key)
@@ -82,7 +88,13 @@ def test_start_stop_and_erase_are_told_with_who_and_what(audit: Any) -> None:
         ("DELETE", "/api/rooms/secret-name/events", bearer(PUBLISH_KEY), 403, {"who": "publish-key-1"}),
         ("GET", "/api/agent/status", token("subscribe", sub="al"), 403, {"who": "jwt:al"}),
         ("GET", "/api/agent/status", livekit_token("a"), 403, {"who": "livekit:alice"}),
-        ("POST", "/api/agent/data", {"Origin": "https://evil.example"}, 403, {"route": "/api/agent/data"}),
+        (
+            "POST",
+            "/api/agent/data",
+            {"Origin": "https://evil.example"},
+            403,
+            {"route": "/api/agent/data"},
+        ),
     ],
 )
 def test_refusals_are_told(

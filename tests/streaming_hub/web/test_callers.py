@@ -13,9 +13,10 @@ import pytest
 
 from flask_server import create_app
 from streaming_hub.access import OPERATE, PUBLISH, SUBSCRIBE
-from streaming_hub.access.origin import operates
 from streaming_hub.settings import Settings
+from streaming_hub.web.console.pages import PAGES
 from streaming_hub.web.current import services_of
+from streaming_hub.web.declared import operates
 from tests.streaming_hub.web.calling import (
     FAR,
     JWT_SECRET,
@@ -68,6 +69,7 @@ OPEN = [
     ("GET", "/stream-test.html"),
     ("GET", "/openapi.json"),
     ("GET", "/docs"),
+    *(("GET", page.path.replace("<path:session_id>", "s")) for page in PAGES),
 ]
 OPERATING = {path for _, path, scope in ENDPOINTS if scope in (OPERATE, "join") and path.startswith("/api/")}
 WITHOUT_SCOPE = {"/api/livekit/webhook"}
@@ -127,7 +129,8 @@ def test_every_route_is_in_these_tables() -> None:
         for rule in hub().url_map.iter_rules()
     }
     known = {path for _, path, _ in ENDPOINTS} | {path for _, path in OPEN} | WITHOUT_SCOPE
-    assert {rule for rule in rules if not rule.startswith("/vendor/")} == known
+    files = ("/vendor/", "/console/static/", "/console/client/")
+    assert {rule for rule in rules if not rule.startswith(files)} == known
 
 
 @pytest.mark.parametrize(("method", "path"), OPEN)
@@ -430,7 +433,13 @@ def test_all_ways_of_reading_show_the_same_view(
 
 def test_rooms_with_nothing_for_viewers_are_not_listed_to_them() -> None:
     app = hub(**KEYS)
-    ask(app, "POST", "/api/agent/data", headers=bearer(PUBLISH_KEY), json={"type": "usage", "room": "secret"})
+    ask(
+        app,
+        "POST",
+        "/api/agent/data",
+        headers=bearer(PUBLISH_KEY),
+        json={"type": "usage", "room": "secret"},
+    )
     assert ask(app, "GET", "/api/rooms", headers=bearer(SUBSCRIBE_KEY)).json["rooms"] == []
     assert ask(app, "GET", "/api/rooms/secret", headers=bearer(SUBSCRIBE_KEY)).status_code == 404
     assert len(ask(app, "GET", "/api/rooms", headers=bearer(OPERATOR_KEY)).json["rooms"]) == 1

@@ -1,4 +1,4 @@
-"""What Prometheus is told, and that docs/metrics.md tells the same.
+"""What Prometheus is told, and that docs/reference/metrics.md tells the same.
 
 Covers streaming_hub.metrics, too.
 """
@@ -19,7 +19,7 @@ from tests.streaming_hub.web.calling import ask, hub, read
 if TYPE_CHECKING:
     from flask import Flask
 
-DOCUMENT = Path(__file__).parents[4] / "docs" / "metrics.md"
+DOCUMENT = Path(__file__).parents[4] / "docs" / "reference" / "metrics.md"
 
 
 class IdleWriter:

@@ -32,6 +32,7 @@ from tests.streaming_hub.web.api.archiving import (
     wait_for,
 )
 from tests.streaming_hub.web.server import ServerProcess
+from tests.structure.sources import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,6 +75,76 @@ def test_a_session_is_what_the_figures_say(server: ServerProcess) -> None:
     wanted = figures.detail(reduction.state)
     wanted["session"] |= {"missing_events": 0, "incomplete": False, "recorded": True}
     assert get(server, "/api/sessions/one") == json.loads(json.dumps(wanted))
+
+
+def documented(heading: str) -> Any:
+    text = (ROOT / "docs" / "reference" / "http.md").read_text(encoding="utf-8")
+    return json.loads(text.partition(f"\n## {heading}\n")[2].partition("```json\n")[2].partition("```")[0])
+
+
+def test_the_documented_examples_have_the_fields_of_real_answers(server: ServerProcess) -> None:
+    real, example = get(server, "/api/sessions/one"), documented("GET /api/sessions/ID")
+    assert real["session"].keys() == example["session"].keys()
+    for part in ("turns", "transcript", "tools"):
+        assert real[part][0].keys() == example[part][0].keys(), part
+    (bucket,) = get(server, f"/api/stats?from={START}&to={START + 1}")["buckets"]
+    assert bucket.keys() == documented("GET /api/stats")["buckets"][0].keys()
+
+
+def test_what_only_operators_hear_is_in_nothing_that_viewers_get(server: ServerProcess) -> None:
+    common = {"session_id": "whispered", "room": "support-7"}
+    secret = {**common, "audience": "operator"}
+    post(
+        server,
+        [
+            {"type": "session_started", "timestamp": START + 700, **common},
+            {"type": "transcript", "role": "user", "text": "one two", "turn_id": "t1", **common},
+            {"type": "transcript", "role": "user", "text": "three", "turn_id": "t2", **secret},
+            {"type": "transcript", "role": "agent", "text": "four five six", "turn_id": "t2", **secret},
+            {"type": "turn_metrics", "e2e_latency": 1.0, "turn_id": "t3", **common},
+            {"type": "transcript", "role": "agent", "text": "seven", "turn_id": "t4", **common},
+            {"type": "session_ended", "reason": "fraud_suspected", "timestamp": START + 710, **secret},
+        ],
+    )
+    wait_for(server, "whispered")
+    full, seen = get(server, "/api/sessions/whispered"), get(server, "/api/sessions/whispered", **VIEWER)
+    assert [turn["turn_id"] for turn in full["turns"]] == ["t1", "t2", "t3", "t4"]
+    assert [(turn["turn_id"], turn["index"]) for turn in seen["turns"]] == [("t1", 0), ("t4", 1)]
+    names = ("turns", "user_words", "agent_words", "reason", "state")
+    assert [full["session"][name] for name in names] == [4, 3, 4, "fraud_suspected", "ended"]
+    assert [seen["session"][name] for name in names] == [2, 2, 1, None, "ended"]
+    asked = "/api/sessions?reason=fraud_suspected"
+    assert ids(server.get(asked, **OPERATOR)) == ["whispered"]
+    assert ids(server.get(asked, **VIEWER)) == []
+    (listed,) = get(server, f"/api/sessions?from={START + 700}&to={START + 701}", **VIEWER)["sessions"]
+    assert listed == seen["session"]
+    assert (
+        requests.delete(f"{server.url}/api/sessions/whispered", headers=OPERATOR, timeout=30).status_code
+        == 200
+    )
+
+
+def test_a_long_recording_comes_in_pages_and_whole(server: ServerProcess) -> None:
+    events = [
+        {"type": "note", "text": str(number) * 30_000, "session_id": "long", "room": "support-7"}
+        | ({"audience": "operator"} if number % 3 == 0 else {})
+        for number in range(10, 99)
+    ]
+    for first in range(0, len(events), 10):
+        post(server, events[first : first + 10])
+    wait_for(server, "long", ended=False)
+
+    def seen(caller: dict[str, str]) -> list[str]:
+        lines = server.get("/api/sessions/long/events", **caller).text.splitlines()
+        return [one["text"][:2] for line in lines if "text" in (one := json.loads(line))]
+
+    everything = [str(number) for number in range(10, 99)]
+    eventually(lambda: seen(OPERATOR), everything)
+    post(server, [{"type": "session_ended", "session_id": "long", "room": "support-7"}])
+    wait_for(server, "long")
+    assert seen(OPERATOR) == everything
+    assert seen(VIEWER) == [number for number in everything if int(number) % 3]
+    assert requests.delete(f"{server.url}/api/sessions/long", headers=OPERATOR, timeout=30).status_code == 200
 
 
 def test_the_newest_comes_first_and_pages_join(server: ServerProcess) -> None:

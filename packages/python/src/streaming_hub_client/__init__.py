@@ -1,0 +1,43 @@
+"""The client of a LiveKit streaming hub. Knows the hub by HTTP alone, and imports nothing of it.
+
+What needs an extra is loaded when it is first asked for: `attach` the extra `livekit`, `verify_webhook`
+the extra `webhooks`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from streaming_hub_client.follow import follow
+from streaming_hub_client.publish import publish
+from streaming_hub_client.stream import Gap, Refused
+
+if TYPE_CHECKING:
+    from streaming_hub_client.attachment import attach
+    from streaming_hub_client.webhook import InvalidWebhook, verify_webhook
+
+__all__ = ["Gap", "InvalidWebhook", "Refused", "attach", "follow", "publish", "verify_webhook"]
+
+_LATER = {
+    "attach": ("streaming_hub_client.attachment", "livekit"),
+    "verify_webhook": ("streaming_hub_client.webhook", "webhooks"),
+    "InvalidWebhook": ("streaming_hub_client.webhook", "webhooks"),
+}
+"""What needs an extra: name -> its module, the extra."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, extra = _LATER[name]
+    try:
+        found = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == __name__:
+            raise
+        raise ModuleNotFoundError(
+            f"{name} needs {error.name}: install livekit-streaming-hub-client[{extra}]", name=error.name
+        ) from error
+    globals()[name] = found
+    return found

@@ -1,0 +1,358 @@
+"""From LiveKit's session events to the hub's events: one table, event name -> function.
+
+Every function takes the conversation's memory and one payload of `AgentSession.on(...)` and gives the events
+to send, in order. No I/O, no clock, no LiveKit import at run time: payloads are read by their documented
+fields (livekit-agents 1.8.9, `livekit.agents.voice.events`). `attach` is the shell that listens and
+sends.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from typing import TYPE_CHECKING, Any
+
+from streaming_hub_client import user_words
+from streaming_hub_client.conversation import (
+    Conversation,
+    Event,
+    ToolCall,
+    Turn,
+)
+from streaming_hub_client.data import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from livekit.agents import llm
+    from livekit.agents.voice import events as lk
+
+    Translate = Callable[[Conversation, Any], list[Event]]
+
+
+def translate(memory: Conversation, name: str, payload: Any) -> list[Event]:
+    """Turn one session event into the events to send.
+
+    The first event of a session is preceded by `session_started`; after `session_ended` nothing follows.
+
+    Args:
+        memory: The session's memory; it is updated.
+        name: LiveKit's event name.
+        payload: LiveKit's event.
+
+    Raises:
+        KeyError: The name is not in `TABLE`.
+    """
+    if memory.ended:
+        return []
+    row = TABLE[name]
+    opening: list[Event] = []
+    if not memory.started:
+        memory.started = True
+        opening = [memory.event("session_started", payload.created_at)]
+    return opening + row(memory, payload)
+
+
+def user_state_changed(memory: Conversation, ev: lk.UserStateChangedEvent) -> list[Event]:
+    """`user_state`, and speech started or finished; LiveKit dates these back to the first or last sound."""
+    fields = {"role": "user", "participant": memory.user}
+    at = ev.created_at
+    turn = memory.turn_of_user() if ev.new_state == "speaking" else memory.user_speaking
+    state = {"state": ev.new_state, "previous": ev.old_state, **fields}
+    events = [memory.event("user_state", at, turn, **state)]
+    if ev.new_state == "speaking":
+        memory.user_speaking = turn
+        events = user_words.close_unfinished(memory, at) + events
+        events.append(memory.event("user_speech_started", at, turn, started_at=at, **fields))
+    elif turn is not None:
+        memory.user_speaking = None
+        events.append(memory.event("user_speech_finished", at, turn, stopped_at=at, **fields))
+    return events
+
+
+def agent_state_changed(memory: Conversation, ev: lk.AgentStateChangedEvent) -> list[Event]:
+    """`agent_state`, and out of it the start, the end and the interruption of the agent's speech."""
+    turn = memory.settle_reply() if ev.new_state in ("thinking", "speaking") else None
+    question = [] if turn is None else user_words.close_answered(memory, turn, ev.created_at)
+    state = {"state": ev.new_state, "previous": ev.old_state, "role": "agent", "participant": memory.agent}
+    events = [*question, memory.event("agent_state", ev.created_at, turn or memory.speech_turn, **state)]
+    if ev.new_state == "speaking" and not memory.speaking:
+        return events + _start_speech(memory, ev.created_at)
+    if memory.speaking and ev.new_state != "speaking":
+        return events + _finish_speech(memory, ev.created_at, ev.new_state)
+    if ev.new_state == "thinking":
+        memory.words_welcome = True
+    return events
+
+
+def _start_speech(memory: Conversation, at: float) -> list[Event]:
+    resumed = memory.speech_turn is memory.reply_turn
+    events = [] if resumed or memory.words_early else close_segment(memory, at)
+    memory.words_early = False
+    memory.speech_turn, memory.tool_turn = memory.reply_turn, None
+    memory.speaking, memory.words_welcome = True, True
+    memory.speech_cut = memory.interrupted_at = None
+    return [*events, memory.event("agent_speech_started", at, memory.speech_turn, **_agent(memory))]
+
+
+def _finish_speech(memory: Conversation, at: float, new_state: str, *, closing: bool = False) -> list[Event]:
+    # A natural end adds the message before the state changes. An interruption with a pausing output
+    # changes the state first and adds the message when the user's words are final.
+    cut = memory.speech_cut
+    closing = closing or memory.end_reason is not None
+    if cut is None:
+        cut = new_state == "listening" and (closing or memory.user_speaking is not None)
+    memory.speaking = False
+    fields = {"interrupted": cut, **_agent(memory)}
+    events = [memory.event("agent_speech_finished", at, memory.speech_turn, **fields)]
+    if cut:
+        memory.interrupted_at = at
+    if cut and not closing:  # the end of a session is nobody's interruption
+        fields = {"interrupted_at": at, **_agent(memory)}
+        events.append(memory.event("interruption", at, memory.speech_turn, **fields))
+    return events
+
+
+def _agent(memory: Conversation) -> dict[str, Any]:
+    return {"role": "agent", "participant": memory.agent}
+
+
+def agent_words(memory: Conversation, text: str, at: float) -> list[Event]:
+    """Agent words as they are spoken, from a text output behind LiveKit's synchronizer.
+
+    Args:
+        memory: The session's memory; it is updated.
+        text: The words spoken since the last call.
+        at: When they were spoken, seconds since 1970.
+
+    Returns:
+        One interim transcript with all words of the segment so far; nothing for a word that comes after
+        the segment's final.
+    """
+    segment = memory.speech_segment
+    if memory.ended or not text or (segment is None and not memory.words_welcome):
+        return []
+    before: list[Event] = []
+    if (
+        segment is not None
+        and not memory.speaking
+        and (memory.new_speech or segment.turn is not memory.reply_turn)
+    ):
+        before, segment = close_segment(memory, at), None  # it is another speech's
+    if segment is None:
+        turn = _turn_spoken(memory)
+        before += user_words.close_answered(memory, turn, at)
+        segment = memory.speech_segment = memory.new_segment(turn)
+        memory.words_early = not memory.speaking
+    segment.text += text
+    return [*before, memory.transcript(segment, at, role="agent", is_final=False)]
+
+
+def _turn_spoken(memory: Conversation) -> Turn:
+    if memory.new_speech and not memory.speaking:  # without a voice, words come before the state changes
+        return memory.settle_reply()
+    turn = memory.speech_turn if memory.speaking else memory.reply_turn
+    return turn or memory.speech_turn or memory.settle_reply()
+
+
+def close_segment(memory: Conversation, at: float) -> list[Event]:
+    """Give agent words that no message followed (`say(add_to_chat_ctx=False)`) their final."""
+    segment, memory.speech_segment = memory.speech_segment, None
+    if segment is None:
+        return []
+    return [memory.transcript(segment, at, role="agent", is_final=True, interrupted=bool(memory.speech_cut))]
+
+
+def conversation_item_added(memory: Conversation, ev: lk.ConversationItemAddedEvent) -> list[Event]:
+    """A committed message: the agent's final words, a typed user message, a turn's metrics, or a handoff."""
+    item: Any = ev.item
+    if item.type == "agent_handoff":
+        return _handoff(memory, item, ev.created_at)
+    if item.type != "message":
+        return []
+    if item.role == "user":
+        return user_words.message(memory, item, ev.created_at)
+    if item.role == "assistant":
+        return _agent_message(memory, item, ev.created_at)
+    return []
+
+
+def _handoff(memory: Conversation, item: llm.AgentHandoff, at: float) -> list[Event]:
+    if item.old_agent_id is None:  # a session's first agent takes over from nobody
+        return []
+    names = {"old_agent": item.old_agent_id, "new_agent": item.new_agent_id}
+    return [memory.event("handoff", at, memory.reply_turn, **names)]
+
+
+def _agent_message(memory: Conversation, item: llm.ChatMessage, at: float) -> list[Event]:
+    segment = memory.speech_segment or memory.new_segment(_turn_of_message(memory))
+    segment.text, memory.speech_segment = item.text_content or "", None
+    memory.words_welcome, memory.speech_cut = False, item.interrupted
+    extra: dict[str, Any] = {"interrupted": item.interrupted}
+    cut_at = {}
+    if item.interrupted:
+        cut_at = {"interrupted_at": at if memory.interrupted_at is None else memory.interrupted_at}
+    final = memory.transcript(segment, at, role="agent", is_final=True, **extra, **cut_at)
+    metrics = dict(item.metrics)
+    if not metrics:
+        return [final]
+    fields = {**_agent(memory), "segment_id": segment.id, **metrics, **cut_at}
+    return [final, memory.event("turn_metrics", at, segment.turn, **fields)]
+
+
+def _turn_of_message(memory: Conversation) -> Turn:
+    return memory.speech_turn or memory.reply_turn or memory.settle_reply()
+
+
+def speech_created(memory: Conversation, ev: lk.SpeechCreatedEvent) -> list[Event]:
+    """Nothing to send; tells a new speech from one that resumes."""
+    memory.new_speech, memory.words_welcome = True, True
+    memory.speech_answers_user = not ev.user_initiated
+    return []
+
+
+def tool_execution_updated(memory: Conversation, ev: lk.ToolExecutionUpdatedEvent) -> list[Event]:
+    """`tool_call_started`, `tool_call_updated`, `tool_call_finished`."""
+    update: Any = ev.update
+    return TOOL_TABLE[update.type](memory, update, ev.created_at)
+
+
+def _tool_started(memory: Conversation, update: lk.ToolCallStarted, at: float) -> list[Event]:
+    call = update.function_call
+    turn = memory.settle_reply()
+    question = user_words.close_answered(memory, turn, at)
+    memory.remember_call(call.call_id, ToolCall(call.name, turn, at))
+    fields = {"call_id": call.call_id, "name": call.name, "arguments": _arguments(call.arguments)}
+    return [*question, memory.event("tool_call_started", at, turn, **fields)]
+
+
+def _tool_updated(memory: Conversation, update: lk.ToolCallUpdated, at: float) -> list[Event]:
+    call = memory.tools.get(update.call_id)
+    fields = {"call_id": update.call_id, "message": _data(update.message), "silent": update.silent}
+    return [memory.event("tool_call_updated", at, call.turn if call else memory.reply_turn, **fields)]
+
+
+def _tool_finished(memory: Conversation, update: lk.ToolCallEnded, at: float) -> list[Event]:
+    call = memory.tools.get(update.call_id)
+    result, memory.result = memory.result, None
+    output = update.message if result is None else result.output
+    fields: dict[str, Any] = {"call_id": update.call_id, "status": update.status, "output": plain(output)}
+    if result is not None and result.handoff is not None:
+        fields["handoff"] = result.handoff
+    if call is not None:
+        memory.tool_turn = call.turn
+        fields |= {"name": call.name, "duration": round(max(at - call.started_at, 0.0), 6)}
+    return [memory.event("tool_call_finished", at, call.turn if call else memory.reply_turn, **fields)]
+
+
+def _tool_reply(memory: Conversation, update: lk.ToolReplyUpdated, _at: float) -> list[Event]:
+    # A reply that was put off is a new speech; it belongs to the turn of the call it tells about.
+    names = (name.removesuffix("_final").split("_update_")[0] for name in update.update_ids)
+    calls = (memory.tools.get(name) for name in names)
+    turns = [call.turn for call in calls if call is not None]
+    if update.status == "scheduled" and (turns or memory.reply_turn):
+        memory.deferred_reply = turns[0] if turns else memory.reply_turn
+    return []
+
+
+def _arguments(text: str) -> Any:
+    """Parse a call's JSON arguments; a model's malformed ones stay as the text it wrote."""
+    try:
+        return plain(json.loads(text, parse_constant=_refuse))
+    except (ValueError, RecursionError):
+        return text
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _data(text: str) -> Any:
+    """Read a progress message that LiveKit has made with `str()` out of a dict or list; other text stays."""
+    if not text.startswith(("{", "[", "(")):
+        return text
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        try:
+            return plain(ast.literal_eval(text))
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return text
+    return text
+
+
+def session_usage_updated(memory: Conversation, ev: lk.SessionUsageUpdatedEvent) -> list[Event]:
+    """`usage` with LiveKit's model usage, only when it changed: LiveKit repeats it every second."""
+    usage = [model.model_dump() for model in ev.usage.model_usage]
+    if usage == memory.last_usage:
+        return []
+    memory.last_usage = usage
+    return [memory.event("usage", ev.created_at, model_usage=usage)]
+
+
+def error(memory: Conversation, ev: lk.ErrorEvent) -> list[Event]:
+    """`error`: LiveKit's own dump of it drops the message, so it is taken from the exception."""
+    cause = ev.error
+    kind = str(getattr(cause, "type", "") or type(cause).__name__)
+    fields = {
+        "source": kind.removesuffix("_error"),
+        "label": str(getattr(cause, "label", "") or type(ev.source).__name__),
+        "message": repr(getattr(cause, "error", cause)),
+        "recoverable": bool(getattr(cause, "recoverable", False)),
+    }
+    return [memory.event("error", ev.created_at, memory.reply_turn, **fields)]
+
+
+def agent_false_interruption(memory: Conversation, ev: lk.AgentFalseInterruptionEvent) -> list[Event]:
+    """The noise that paused the agent was no interruption."""
+    memory.interrupted_at = None
+    return [memory.event("agent_false_interruption", ev.created_at, memory.speech_turn, resumed=ev.resumed)]
+
+
+def user_transcription_timeout(memory: Conversation, ev: lk.UserTranscriptionTimeoutEvent) -> list[Event]:
+    """Speech that the speech-to-text model gave no words for."""
+    fields = {"speech_duration": ev.speech_duration, "started_at": ev.vad_speech_started_at}
+    return [memory.event("user_transcription_timeout", ev.created_at, memory.user_turn, **fields)]
+
+
+def close(memory: Conversation, ev: lk.CloseEvent) -> list[Event]:
+    """`session_ended`, after the end of what was still open."""
+    at = ev.created_at
+    events = []
+    if memory.speech_cut is None:  # words that wait for their message at the end were cut by it
+        memory.speech_cut = True
+    if memory.speaking:
+        events = _finish_speech(memory, at, "listening", closing=True)
+    events += close_segment(memory, at)
+    events += user_words.close_open(memory, at)
+    memory.ended = True
+    reason = str(getattr(ev.reason, "value", ev.reason))
+    # an error is the cause whatever else is known; every other close reason may hide the real one
+    fields: dict[str, Any] = {"reason": reason if reason == "error" else memory.end_reason or reason}
+    if memory.disconnect_reason is not None:
+        fields["disconnect_reason"] = memory.disconnect_reason
+    if ev.error is not None:
+        fields |= {"source": ev.error.type.removesuffix("_error"), "message": repr(ev.error.error)}
+    return [*events, memory.event("session_ended", at, **fields)]
+
+
+TOOL_TABLE: dict[str, Callable[[Conversation, Any, float], list[Event]]] = {
+    "tool_call_started": _tool_started,
+    "tool_call_updated": _tool_updated,
+    "tool_call_ended": _tool_finished,
+    "tool_reply_updated": _tool_reply,
+}
+
+TABLE: dict[str, Translate] = {
+    "user_state_changed": user_state_changed,
+    "agent_state_changed": agent_state_changed,
+    "user_input_transcribed": user_words.transcribed,
+    "user_transcription_timeout": user_transcription_timeout,
+    "conversation_item_added": conversation_item_added,
+    "speech_created": speech_created,
+    "tool_execution_updated": tool_execution_updated,
+    "agent_false_interruption": agent_false_interruption,
+    "session_usage_updated": session_usage_updated,
+    "error": error,
+    "close": close,
+}

@@ -1,0 +1,248 @@
+"""What a conversation has to remember between two session events: turns, segments, the last timestamp.
+
+Pure state: no I/O and no clock. Every moment comes from the event that is being translated, so the same
+events always give the same ids and times. `streaming_hub_client.bridge` is its only user.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from streaming_hub_client.data import complete, repair
+from streaming_hub_client.heard import Heard
+
+Event = dict[str, Any]
+
+CALLS_REMEMBERED = 256
+TURNS_WITHOUT_WORDS = 8
+
+
+@dataclass
+class Turn:
+    """One user utterance and its answer; a greeting is a turn without the utterance.
+
+    Attributes:
+        id: The turn's name, unique across sessions.
+        worded: Words of the user were sent for it.
+        committed: LiveKit has added the user's message, so later words start the next turn.
+        answered: The agent has begun to work on its answer.
+    """
+
+    id: str
+    worded: bool = False
+    committed: bool = False
+    answered: bool = False
+
+
+@dataclass
+class Segment:
+    """A piece of speech whose interim transcripts and final share one id.
+
+    Attributes:
+        id: The segment's name, unique across sessions.
+        turn: The turn it belongs to.
+        text: Its words so far.
+        item_id: LiveKit's id of the input it transcribes, where the model gives one.
+        final: Its final was sent.
+    """
+
+    id: str
+    turn: Turn
+    text: str = ""
+    item_id: str | None = None
+    final: bool = False
+
+
+@dataclass
+class ToolCall:
+    """A function call; remembered after its end, since a reply that was put off may still name it."""
+
+    name: str
+    turn: Turn
+    started_at: float
+
+
+class Result(Protocol):
+    """What a tool returned.
+
+    Attributes:
+        output: Any value.
+        handoff: The id of the agent that it hands over to, if it does.
+    """
+
+    @property
+    def output(self) -> Any: ...  # noqa: D102
+
+    @property
+    def handoff(self) -> str | None: ...  # noqa: D102
+
+
+@dataclass
+class Conversation:
+    """One session's memory.
+
+    Args:
+        session_id: Names the session in every event; turn and segment ids start with it.
+        room: The LiveKit room.
+        user: The user's identity in the room.
+        agent: The agent's identity in the room.
+
+    `result` is set by the shell before the end of a tool call that has one.
+    """
+
+    session_id: str
+    room: str
+    user: str = "user"
+    agent: str = "agent"
+
+    started: bool = False
+    ended: bool = False
+    end_reason: str | None = None
+    disconnect_reason: str | None = None
+    last_timestamp: float = 0.0
+
+    user_turn: Turn | None = None
+    user_speaking: Turn | None = None
+    heard: Heard = field(default_factory=Heard)
+    wordless: list[Turn] = field(default_factory=list)
+
+    reply_turn: Turn | None = None
+    new_speech: bool = False
+    speech_answers_user: bool = False
+    deferred_reply: Turn | None = None
+    tool_turn: Turn | None = None
+
+    speech_turn: Turn | None = None
+    speaking: bool = False
+    speech_segment: Segment | None = None
+    speech_cut: bool | None = None
+    interrupted_at: float | None = None
+    words_welcome: bool = False
+    words_early: bool = False
+
+    tools: dict[str, ToolCall] = field(default_factory=dict)
+    result: Result | None = None
+    last_usage: list[dict[str, Any]] = field(default_factory=list)
+    _count: int = 0
+
+    def event(self, kind: str, at: float, turn: Turn | None = None, **fields: Any) -> Event:
+        """Build one event; its timestamp never falls behind the session's last one.
+
+        Args:
+            kind: The event's type.
+            at: When it happened, seconds since 1970.
+            turn: The turn it belongs to, where it belongs to one.
+            **fields: What else the event says.
+        """
+        self.last_timestamp = max(self.last_timestamp, at)
+        event: Event = {
+            "type": kind,
+            "timestamp": self.last_timestamp,
+            "room": self.room,
+            "session_id": self.session_id,
+        }
+        if turn is not None:
+            event["turn_id"] = turn.id
+        event.update(fields)
+        return event
+
+    def transcript(self, segment: Segment, at: float, *, role: str, is_final: bool, **fields: Any) -> Event:
+        """Build a transcript event of a segment's present text."""
+        return self.event(
+            "transcript",
+            at,
+            segment.turn,
+            role=role,
+            participant=self.user if role == "user" else self.agent,
+            text=repair(segment.text if is_final else complete(segment.text)),
+            is_final=is_final,
+            segment_id=segment.id,
+            **fields,
+        )
+
+    def new_turn(self) -> Turn:
+        """Open a turn with an id of its own."""
+        self._count += 1
+        return Turn(f"{self.session_id}.t{self._count}")
+
+    def new_segment(self, turn: Turn) -> Segment:
+        """Open a segment of a turn."""
+        self._count += 1
+        return Segment(f"{self.session_id}.s{self._count}", turn)
+
+    def turn_of_user(self) -> Turn:
+        """Give the turn that the user's present words belong to.
+
+        A turn takes the user's words until LiveKit commits them or the agent answers it. Noise that no
+        transcript follows leaves its turn open for the next words.
+        """
+        turn = self.user_turn
+        if turn is None or turn.committed or turn.answered:
+            turn = self.user_turn = self.new_turn()
+            self._expect_words(turn)
+        return turn
+
+    def turn_of_words(self, *, is_final: bool) -> Turn:
+        """Return the turn of words that begin a new segment.
+
+        A realtime model answers before its transcript of the question is there: words that come late belong to
+        the turn that still has none. While the user speaks again, a final belongs to the turn before.
+        """
+        waiting = self.wordless
+        turn = waiting[-1] if waiting else self.turn_of_user()
+        answered = [one for one in waiting if one.answered]
+        if is_final and answered and self.user_speaking is turn and not turn.answered:
+            turn = answered[-1]
+        turn.worded = True
+        if turn in waiting:  # once a final is there, the transcripts of what was said before have failed
+            place = waiting.index(turn)
+            del waiting[0 if is_final else place : place + 1]
+        return turn
+
+    def turn_of_typing(self) -> Turn:
+        """Return the turn of a message that was not spoken: one without words of another."""
+        turn = self.user_turn
+        if turn is not None and turn.worded and not turn.committed:
+            self.user_turn = None
+        turn = self.turn_of_user()
+        turn.worded = True
+        if turn in self.wordless:
+            self.wordless.remove(turn)
+        return turn
+
+    def _expect_words(self, turn: Turn) -> None:
+        self.wordless.append(turn)
+        del self.wordless[:-TURNS_WITHOUT_WORDS]
+
+    def settle_reply(self) -> Turn:
+        """Decide which turn the agent works on now, and give it.
+
+        A committed user message is answered first. A speech that answers nobody (a greeting, a `say`) is a
+        turn of its own. Without a new speech the agent goes on with what it was at: a tool's answer, or a
+        speech that resumes after a false interruption.
+        """
+        pending = self.user_turn
+        if pending is not None and not pending.answered and (pending.committed or self.speech_answers_user):
+            self.reply_turn = pending
+        elif self.new_speech or self.reply_turn is None:
+            self.reply_turn = self.deferred_reply or self._turn_of_new_speech()
+        self.reply_turn.answered = True
+        self.new_speech, self.speech_answers_user, self.deferred_reply = False, False, None
+        return self.reply_turn
+
+    def _turn_of_new_speech(self) -> Turn:
+        if (
+            self.speech_answers_user and self.tool_turn is not None
+        ):  # a realtime model tells what a tool returned
+            return self.tool_turn
+        turn = self.new_turn()
+        if self.speech_answers_user:  # to words that are still to come
+            self._expect_words(turn)
+        return turn
+
+    def remember_call(self, call_id: str, call: ToolCall) -> None:
+        """Remember a tool call, and forget the oldest of too many."""
+        if len(self.tools) >= CALLS_REMEMBERED:
+            del self.tools[next(iter(self.tools))]
+        self.tools[call_id] = call

@@ -1,0 +1,87 @@
+"""An exclusive lock on a file that ends with its owner, however that ends.
+
+Where there is `fcntl`, it is an flock on the file. Elsewhere (Windows) it is SQLite's lock on an empty database beside
+the file: the standard library's one lock that works the same on every system. A file that only names its owner would
+outlive a killed one, and Windows has no harmless way to ask whether a process lives.
+
+May touch: the file and its `.lock`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]  # a module on POSIX alone
+
+if TYPE_CHECKING:
+    from io import FileIO
+    from pathlib import Path
+
+
+class Lock(Protocol):
+    """A lock that is held."""
+
+    def release(self, *, remove: bool) -> None:
+        """Let go; with `remove`, the file is gone and what the lock itself left can go, too."""
+
+
+class _Flock:
+    """Held by the open file itself."""
+
+    def release(self, *, remove: bool) -> None:
+        """Leave it to the file: it ends when that is closed."""
+
+
+class _DatabaseLock:
+    def __init__(self, path: Path, database: sqlite3.Connection) -> None:
+        self._path = path
+        self._database = database
+
+    def release(self, *, remove: bool) -> None:
+        self._database.close()
+        if remove:
+            with suppress(OSError):  # another process looks at it, and finds no file to take over
+                self._path.unlink()
+
+
+def lock(file: FileIO, path: Path) -> Lock | None:
+    """Lock an open file for this process.
+
+    Args:
+        file: The open file.
+        path: Where it lies.
+
+    Returns:
+        The lock; None where another owner has it.
+
+    Raises:
+        OSError: The folder or the file cannot be used.
+    """
+    if fcntl is None:
+        return _lock_database(path.with_suffix(".lock"))
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None
+    return _Flock()
+
+
+def _lock_database(path: Path) -> Lock | None:
+    database = None
+    try:
+        # A lock is used by one thread at a time, as its file is.
+        database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+        database.execute("PRAGMA journal_mode=MEMORY")
+        database.execute("BEGIN EXCLUSIVE")
+    except sqlite3.Error as error:
+        if database is not None:
+            database.close()
+        if str(error) == "database is locked":  # Python 3.10 has no error codes
+            return None
+        raise OSError(f"{path} cannot be locked: {error}") from error
+    return _DatabaseLock(path, database)

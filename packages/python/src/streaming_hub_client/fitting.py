@@ -1,0 +1,196 @@
+"""Make an event one that the hub takes: JSON, valid Unicode, at most 64 KiB. Pure.
+
+What is too long is cut, and the event says so in `truncated`: field -> its length before, in UTF-8 bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from streaming_hub_client.data import complete, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streaming_hub_client.conversation import Event
+
+MAX_BYTES = 64 * 1024 - 512
+"""Size of an event here, in bytes; the hub takes 64 KiB, and the poster adds an `event_id` and the lease."""
+ELLIPSIS = "…"
+
+_SMALL = 256
+_LONG_NAME = 1024
+_KEPT = frozenset({"type", "timestamp", "truncated"})
+_LINE_FIELDS = ("room", "session_id", "participant", "role", "turn_id", "event_id")
+"""Fields that the hub takes without CR, LF and NUL only."""
+_NAMES = frozenset({"type", "timestamp", "segment_id", "call_id", "truncated", *_LINE_FIELDS})
+"""Fields that tell what the event is about: whole unless they are absurdly long."""
+_BREAKS = re.compile("[\r\n\0]")
+
+_encode = msgspec.json.Encoder().encode
+
+
+def fit(event: Event) -> Event:
+    """Return the event as the hub takes it.
+
+    Args:
+        event: Any fields with any values.
+
+    Returns:
+        A new event of plain JSON data with at most `MAX_BYTES` bytes. If something was cut, `truncated` names
+        each field and the UTF-8 bytes that it had: of the text, or of the JSON of another value.
+    """
+    fitted: Event = plain(event)
+    for name in _LINE_FIELDS:
+        value = fitted.get(name)
+        if isinstance(value, str) and _BREAKS.search(value):
+            fitted[name] = _BREAKS.sub("\N{REPLACEMENT CHARACTER}", value)
+    if len(_encode(fitted)) > MAX_BYTES:
+        fitted = {cut_text(name, _SMALL): value for name, value in fitted.items()}
+        fitted = _shortened(fitted, [name for name in fitted if _may_be_cut(name, fitted[name])])
+    return fitted
+
+
+def _may_be_cut(name: str, value: Any) -> bool:
+    return name not in _NAMES or (name not in _KEPT and len(_encode(value)) > _LONG_NAME)
+
+
+def _shortened(event: Event, names: list[str]) -> Event:
+    """Cut the longest of the named fields, each to the same size, so that the event fits if that is possible."""
+    told = dict(event["truncated"]) if _is_ours(event) else {}
+    sizes = {name: len(_encode(event[name])) for name in names}
+    room = MAX_BYTES - len(_encode({**event, "truncated": told})) + sum(sizes.values())
+    cut: dict[str, int] = {}
+    while True:
+        limit = _share(list(sizes.values()), room - len(_encode(cut)))
+        long = [name for name in names if sizes[name] > limit]
+        if cut.keys() >= set(long):
+            break
+        cut |= {name: told.get(name, _length(event[name])) for name in long}
+    parts = {name: _cut(event[name], limit) for name in long}
+    whole = {**event, **parts, "truncated": told | {name: cut[name] for name in long}}
+    while len(_encode(whole)) > MAX_BYTES and len(long) > 1:  # too many fields: leave out the last ones
+        left_out, long = long[len(long) // 2 :], long[: len(long) // 2]
+        gone = sum(sizes[name] for name in left_out) + whole["truncated"].get(ELLIPSIS, 0)
+        kept = {name: length for name, length in whole["truncated"].items() if name not in left_out}
+        whole = {name: value for name, value in whole.items() if name not in left_out}
+        whole["truncated"] = kept | {ELLIPSIS: gone}
+    return whole
+
+
+def _is_ours(event: Event) -> bool:
+    told = event.get("truncated")
+    return isinstance(told, dict) and all(isinstance(length, int) for length in told.values())
+
+
+def _share(sizes: list[int], budget: int) -> int:
+    """Return the size that the largest may have so that all of them, cut to it, stay within the budget."""
+    left = budget
+    for place, size in enumerate(sorted(sizes)):
+        fair = left // (len(sizes) - place)
+        if size > fair:
+            return fair
+        left -= size
+    return max(sizes)
+
+
+def _length(value: Any) -> int:
+    return len(value.encode()) if isinstance(value, str) else len(_encode(value))
+
+
+def _cut(value: Any, size: int) -> Any:
+    """Return a value whose JSON has at most so many bytes; the structure is kept where that is possible."""
+    if len(_encode(value)) <= size:
+        return value
+    if isinstance(value, str):
+        return cut_text(value, size)
+    # first shorten the texts in it, then leave out the last of many parts
+    short = _with_texts_of(value, _SMALL)
+    if len(_encode(short)) <= size:
+        return _largest(lambda longest: _with_texts_of(value, longest), short, size, size)
+    few = _with_parts(short, 1)
+    if len(_encode(few)) <= size:
+        return _largest(lambda parts: _with_parts(short, parts), few, _widest(short), size)
+    return cut_text(json.dumps(value, ensure_ascii=False), size)
+
+
+def _largest(make: Callable[[int], Any], best: Any, high: int, size: int) -> Any:
+    """Return what `make` makes of a number up to `high` so that its JSON has at most `size` bytes, and most of them.
+
+    Every step goes through the whole value, so it ends once 7/8 of the size are used.
+    """
+    low = 1
+    while low <= high and len(_encode(best)) < size * 7 // 8:
+        middle = (low + high) // 2
+        made = make(middle)
+        if len(_encode(made)) <= size:
+            best, low = made, middle + 1
+        else:
+            high = middle - 1
+    return best
+
+
+def _widest(value: Any) -> int:
+    """Return how many parts the list or object with the most of them has."""
+    if not isinstance(value, list | dict):
+        return 0
+    parts = value.values() if isinstance(value, dict) else value
+    return max([len(value), *(_widest(part) for part in parts)])
+
+
+def _with_texts_of(value: Any, size: int) -> Any:
+    if isinstance(value, str):
+        return cut_text(value, size)
+    if isinstance(value, list):
+        return [_with_texts_of(item, size) for item in value]
+    if isinstance(value, dict):
+        return {key: _with_texts_of(item, size) for key, item in value.items()}
+    return value
+
+
+def _with_parts(value: Any, count: int) -> Any:
+    if isinstance(value, list):
+        kept = [_with_parts(item, count) for item in value[:count]]
+        return [*kept, ELLIPSIS] if len(value) > count else kept
+    if isinstance(value, dict):
+        shown = {key: _with_parts(item, count) for key, item in list(value.items())[:count]}
+        return shown | ({ELLIPSIS: None} if len(value) > count else {})
+    return value
+
+
+def cut_text(text: str, size: int) -> str:
+    """Return the start of a text, with an ellipsis, so that its JSON has at most so many bytes.
+
+    A character is not separated from the marks, joiners and selectors that belong to it.
+    """
+    if len(_encode(text)) <= size:
+        return text
+    start = _decoded_start(_encode(text)[1 : max(1, size - 1 - len(ELLIPSIS.encode()))])
+    low = end = len(start)
+    while end > 0 and end > low - 32 and (_continues(text[end]) or text[end - 1] == "\N{ZERO WIDTH JOINER}"):
+        end -= 1
+    return complete(text[:end]) + ELLIPSIS
+
+
+def _decoded_start(block: bytes) -> str:
+    """Decode the start of a JSON string without its quotes, up to the last whole character and escape."""
+    for end in range(len(block), max(len(block) - 8, 0), -1):
+        try:
+            return msgspec.json.decode(b'"' + block[:end] + b'"', type=str)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue
+    return ""
+
+
+def _continues(character: str) -> bool:
+    return unicodedata.combining(character) != 0 or unicodedata.category(character) in (
+        "Mn",
+        "Me",
+        "Mc",
+        "Cf",
+    )

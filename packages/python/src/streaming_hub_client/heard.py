@@ -1,0 +1,130 @@
+"""The user's words: which segment and turn they belong to, and which messages they have been sent for. Pure state.
+
+LiveKit reports speech twice: transcripts while it is heard, and a message when its turn is committed. The
+message may leave words out that were heard, join several finals, come under the transcript's `item_id`, or
+have been typed and never heard. `streaming_hub_client.bridge` asks here what a message still has to say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streaming_hub_client.conversation import Segment
+
+SEGMENTS_REMEMBERED = 256
+
+
+@dataclass
+class Heard:
+    """The user's segments of one session.
+
+    Attributes:
+        open: The segment whose final has not come yet.
+        unconfirmed: The segment that was closed without a final, until other words are heard.
+        by_id: Segments by LiveKit's item id: of the transcript, of the message, or both.
+        pending: Segments with a final that no message has accounted for, oldest first.
+    """
+
+    open: Segment | None = None
+    unconfirmed: Segment | None = None
+    by_id: dict[str, Segment] = field(default_factory=dict)
+    pending: list[Segment] = field(default_factory=list)
+
+    def remember(self, item_id: str, segment: Segment) -> None:
+        """Remember a segment by LiveKit's id, and forget the oldest of too many."""
+        self.by_id.pop(item_id, None)
+        if len(self.by_id) >= SEGMENTS_REMEMBERED:
+            del self.by_id[next(iter(self.by_id))]
+        self.by_id[item_id] = segment
+
+    def find(self, item_id: str | None, text: str) -> Segment | None:
+        """Return the segment that a transcript continues, if there is one.
+
+        A provider's item id decides. Without one it is the open segment, or the one that was closed before its
+        final came and whose words the text repeats.
+        """
+        if item_id is not None and item_id in self.by_id:
+            return self.by_id[item_id]
+        if self.open is not None and (item_id is None or self.open.item_id is None):
+            return self.open
+        closed = self.unconfirmed
+        same_kind = closed is not None and (item_id is None or closed.item_id is None)
+        if closed is not None and same_kind and _begins_with(text, closed.text):
+            return closed
+        return None
+
+    def finish(self, segment: Segment) -> None:
+        """Note that a segment's final has been heard."""
+        if self.open is segment:
+            self.open = None
+        self.unconfirmed = None
+        if segment not in self.pending:
+            self.pending.append(segment)
+            del self.pending[:-SEGMENTS_REMEMBERED]
+
+    def close(self, segment: Segment) -> None:
+        """Note that a segment ends without its final, which may still come."""
+        self.finish(segment)
+        self.unconfirmed = segment
+
+    def overtaken(self, segment: Segment, text: str) -> bool:
+        """Return whether an interim comes after the final that it led to."""
+        if not segment.final or segment is self.unconfirmed:
+            return False
+        return not (_begins_with(text, segment.text) and len(text) > len(segment.text))
+
+    def settle(self, segment: Segment) -> None:
+        """Note that a segment's message has come."""
+        if segment in self.pending:
+            self.pending.remove(segment)
+
+    def claim(self, text: str) -> Segment | None:
+        """Take the finals that a message's text consists of, and return the last; None if there are none.
+
+        Finals before them are let go as well: LiveKit has dropped those words.
+        """
+        words = _words(text)
+        for start in range(len(self.pending)):
+            joined: list[str] = []
+            for end in range(start, len(self.pending)):
+                joined += _words(self.pending[end].text)
+                if joined == words:
+                    found = self.pending[end]
+                    del self.pending[: end + 1]
+                    return found
+                if len(joined) >= len(words):
+                    break
+        return None
+
+    def claim_open(self, text: str) -> Segment | None:
+        """Finish the open segment with its part of a spoken message and return it; None if it has no part.
+
+        A turn that is committed by hand may end with words that only interims told.
+        """
+        segment = self.open
+        if segment is None:
+            return None
+        words = text.split()
+        for start in range(len(self.pending) + 1):
+            before = [word for one in self.pending[start:] for word in _words(one.text)]
+            rest = " ".join(words[len(before) :])
+            if _words(" ".join(words[: len(before)])) == before and _begins_with(rest, segment.text):
+                self.pending.clear()
+                self.open, segment.text, segment.final = None, rest, True
+                return segment
+        return None
+
+    def claim_rewritten(self) -> Segment | None:
+        """Take the oldest final for a spoken message whose text the application has changed."""
+        return self.pending.pop(0) if self.pending else None
+
+
+def _words(text: str) -> list[str]:
+    return text.casefold().split()
+
+
+def _begins_with(text: str, beginning: str) -> bool:
+    first = " ".join(_words(beginning))
+    return bool(first) and " ".join(_words(text)).startswith(first)

@@ -1,0 +1,50 @@
+"""Which sessions this process has promised the hub to answer for, so that its silent death is noticed.
+
+A `session_started` that passes by gets a `lease`: the seconds within which the hub is told again that the
+session lives. Pure but for its lock; `streaming_hub_client.poster` sends the renewals.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+LEASE_SECONDS = 15.0
+
+
+class Leases:
+    """The living sessions of this process. Safe for several threads.
+
+    Args:
+        supervised: Whether the hub has started this process and sees its end by itself.
+    """
+
+    def __init__(self, *, supervised: bool = False) -> None:
+        self._supervised = supervised
+        self._lock = threading.Lock()
+        self._held: dict[str, str | None] = {}
+
+    def note(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Look at an event that is about to be sent; give it with the promise, where it starts a session."""
+        kind, session = event.get("type"), event.get("session_id")
+        if not isinstance(session, str):
+            return event
+        if kind == "session_started":
+            room = event.get("room")
+            with self._lock:
+                self._held[session] = room if isinstance(room, str) else None
+            promise: dict[str, Any] = {"lease": LEASE_SECONDS}
+            return event | promise | ({"supervised": True} if self._supervised else {})
+        if kind == "session_ended":
+            with self._lock:
+                self._held.pop(session, None)
+        return event
+
+    def renewal(self) -> dict[str, Any] | None:
+        """Give the body of `POST /api/agent/lease`; None while no session lives."""
+        with self._lock:
+            held = [
+                {"session_id": session} | ({"room": room} if room is not None else {})
+                for session, room in self._held.items()
+            ]
+        return {"sessions": held, "lease": LEASE_SECONDS} if held else None

@@ -1,0 +1,355 @@
+"""Posts the session's events to the hub, without the session ever waiting for it.
+
+`post` is called from session callbacks: it encodes the event, puts it in line and returns. One thread sends
+what waits, in order, in batches of whatever is there; a second one (only with a spool folder) moves to disk
+what the hub has not taken within a tenth of a second, so that neither an outage nor the death of this process
+loses it. Every event has an `event_id`, so sending it twice is harmless, and a batch whose answer was lost is
+simply sent again.
+
+May touch: the network (one URL), threads, and by way of `streaming_hub_client.backlog` the spool folder.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import random
+import threading
+import time
+import uuid
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import requests
+from requests.adapters import HTTPAdapter
+
+from streaming_hub_client.backlog import Backlog
+from streaming_hub_client.leases import Leases
+from streaming_hub_client.retry import (
+    ABOUT_THE_BODY,
+    Answer,
+    Pace,
+    Verdict,
+    backoff,
+    is_from_hub,
+    judge,
+    retry_after,
+)
+from streaming_hub_client.route import route_to
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from typing_extensions import Self
+
+MAX_EVENT_BYTES = 64 * 1024
+MAX_BATCH_BYTES = 1024 * 1024
+MAX_BATCH_EVENTS = 1000
+DEFAULT_URL = "http://127.0.0.1:5000"
+PUBLISH_PATH = "/api/agent/data"
+LEASE_PATH = "/api/agent/lease"
+
+# What an odd argument makes the encoder raise: an unknown type, a lone surrogate, a loop, a changing dict.
+_NOT_ENCODABLE = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AttributeError)
+
+log = logging.getLogger(__name__)
+
+
+def encode(event: dict[str, Any], now: float) -> bytes:
+    """Return the event as one line of JSON, with an `event_id` and a `timestamp` where they are missing.
+
+    Raises:
+        TypeError: A value has no JSON form.
+        ValueError: A string cannot be written as UTF-8.
+        RecursionError: It is nested without end.
+    """
+    whole = dict(event)
+    if whole.get("event_id") is None:
+        whole["event_id"] = str(uuid.uuid4())
+    if whole.get("timestamp") is None:
+        whole["timestamp"] = now
+    return msgspec.json.encode(whole)
+
+
+class Poster:
+    """Sends events to the hub in the background.
+
+    Args:
+        url: Address of the hub, `http://host:port`.
+        key: Publish key, if the hub asks for one.
+        spool_dir: Folder for events that wait while the hub is away, also those of an earlier process;
+            None: memory only.
+        max_queue: How many events may wait in memory.
+        max_queue_bytes: How many bytes they may take.
+        max_spool_bytes: How large the spool may grow.
+        supervised: Whether the hub has started this process and sees its end by itself.
+        pace: Delays and timeouts.
+        chance: Source of random numbers from 0 to 1.
+
+    Raises:
+        ValueError: The URL is not one of HTTP.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        *,
+        spool_dir: Path | None = None,
+        max_queue: int = 10_000,
+        max_queue_bytes: int = 16 * 1024 * 1024,
+        max_spool_bytes: int = 64 * 1024 * 1024,
+        supervised: bool = False,
+        pace: Pace | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f"the hub's URL is {url!r}; it must start with http:// or https:// (STREAM_URL)")
+        self._url = url.rstrip("/") + PUBLISH_PATH
+        self._lease_url = url.rstrip("/") + LEASE_PATH
+        self._leases = Leases(supervised=supervised)
+        self._headers = {"Content-Type": "application/json"} | (
+            {"Authorization": f"Bearer {key}"} if key else {}
+        )
+        self._route = route_to(self._url)
+        self._request: requests.PreparedRequest | None = None
+        self._pace = pace or Pace()
+        self._chance = chance
+        self._backlog = Backlog(
+            max_events=max_queue,
+            max_bytes=max_queue_bytes,
+            spool_dir=spool_dir,
+            max_spool_bytes=max_spool_bytes,
+        )
+        self._failures = 0
+        self._trouble = ""
+        self._batch_limit = MAX_BATCH_EVENTS
+        self._reported = 0
+        self._deadline: float | None = None
+        self._hurry = threading.Event()
+        self._closed = threading.Event()
+        threading.Thread(target=self._send_all, name="poster", daemon=True).start()
+        threading.Thread(target=self._renew_leases, name="poster-lease", daemon=True).start()
+        if spool_dir:
+            threading.Thread(target=self._spill_late, name="poster-spool", daemon=True).start()
+        atexit.register(self.close, 1.0)
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """Make a poster from STREAM_URL, STREAM_PUBLISH_KEY, AGENT_SPOOL_DIR and (set by the hub) AGENT_SUPERVISED.
+
+        Raises:
+            ValueError: STREAM_URL is not a URL of HTTP, or one of the variables has quotes around its value.
+        """
+        folder = _variable("AGENT_SPOOL_DIR")
+        return cls(
+            _variable("STREAM_URL") or DEFAULT_URL,
+            _variable("STREAM_PUBLISH_KEY"),
+            spool_dir=Path(folder) if folder else None,
+            supervised=bool(os.environ.get("AGENT_SUPERVISED")),
+        )
+
+    def post(self, event: dict[str, Any]) -> None:
+        """Put an event in line. Never blocks, never raises; safe from any thread.
+
+        Args:
+            event: As in the hub's description; `event_id` and `timestamp` (seconds since 1970) are added if
+                missing. It is copied, and may be changed afterwards.
+        """
+        try:
+            line = encode(self._leases.note(event), time.time())
+        except _NOT_ENCODABLE as error:
+            self._backlog.lose(1, f"an event cannot be written as JSON: {error}", event)
+            return
+        if len(line) > MAX_EVENT_BYTES:
+            self._backlog.lose(1, f"an event has {len(line)} bytes, the limit is {MAX_EVENT_BYTES}", event)
+            return
+        self._backlog.append(line, event)
+
+    def flush(self, timeout_seconds: float) -> bool:
+        """Wait until the hub has everything, at most so long; return whether it has."""
+        self._hurry.set()
+        return self._backlog.wait_until_empty(timeout_seconds)
+
+    def close(self, timeout_seconds: float) -> bool:
+        """Send what waits, at most so long, then end; what is left stays in the spool for the next process.
+
+        It blocks: on an event loop, call it by `asyncio.to_thread`.
+
+        Returns:
+            Whether the hub has everything.
+        """
+        if self._closed.is_set():
+            return self._backlog.empty
+        atexit.unregister(self.close)
+        self._deadline = time.monotonic() + timeout_seconds
+        delivered = self.flush(timeout_seconds)
+        self._closed.set()
+        lost = self._backlog.close()
+        self._hurry.set()
+        self._report_drops()
+        if lost:
+            log.error(
+                "the hub at %s did not take %d events, and there is no spool to keep them", self._url, lost
+            )
+        elif not delivered:
+            log.warning("the hub at %s is away; the events that wait are kept in the spool folder", self._url)
+        return delivered
+
+    def _send_all(self) -> None:
+        # The connection alone: a session adds cookies, hooks and redirects, which no hub has, for an eighth of the CPU.
+        # What it would read from the environment is in `_route`.
+        with closing(HTTPAdapter()) as connection:
+            while self._backlog.wait_for_events():
+                try:
+                    self._send_next(connection)
+                except Exception:
+                    log.exception("sending events to %s failed in an unforeseen way; going on", self._url)
+                    self._pause(self._pace.longest_delay)
+
+    def _send_next(self, connection: HTTPAdapter) -> None:
+        self._report_drops()
+        batch = self._backlog.peek(self._batch_limit, MAX_BATCH_BYTES)
+        if not batch:
+            return
+        answer = self._attempt(connection, batch)
+        if answer.verdict is Verdict.ACCEPTED:
+            self._backlog.drop(batch)
+            self._batch_limit = min(self._batch_limit * 2, MAX_BATCH_EVENTS)
+            if self._failures:
+                log.info("the hub at %s takes events again", self._url)
+            self._failures = 0
+            self._trouble = ""
+        elif answer.verdict is Verdict.BAD:
+            self._narrow_down(batch, answer.detail)
+        else:
+            if answer.smaller:
+                # Nothing is dropped on a stranger's word; but what it lets pass need not wait for the rest.
+                self._batch_limit = max(1, len(batch) // 2)
+            self._wait_after(answer)
+
+    def _attempt(self, connection: HTTPAdapter, batch: list[bytes]) -> Answer:
+        try:
+            response = self._send(connection, self._prepared(b"[" + b",".join(batch) + b"]"))
+        except OSError as error:  # requests' own errors, and a bundle of certificates that is not there
+            return Answer(Verdict.LATER, f"{type(error).__name__}: {error}")
+        status, headers = response.status_code, response.headers
+        said = _decoded(response.content)
+        wait = retry_after(headers.get("Retry-After"), time.time())
+        if not is_from_hub(status, headers.get("Content-Type", ""), said):
+            return Answer(Verdict.LATER, _stranger(response), wait, smaller=status in ABOUT_THE_BODY)
+        return Answer(judge(status, said.get("field")), f"status {status}: {_start_of(response)}", wait)
+
+    def _send(self, connection: HTTPAdapter, request: requests.PreparedRequest) -> requests.Response:
+        timeouts = (self._pace.connect_timeout, self._pace.answer_timeout)
+        proxies, verify = self._route
+        response = connection.send(request, timeout=timeouts, verify=verify, proxies=proxies)
+        # Read here, where a connection that breaks off is expected; and so that the next request can have it.
+        _ = response.content
+        return response
+
+    def _prepared(self, body: bytes) -> requests.PreparedRequest:
+        # All but the body is the same each time, and takes a fifth of a POST's CPU to put together.
+        if self._request is None:
+            self._request = requests.Request("POST", self._url, self._headers).prepare()
+        self._request.prepare_body(body, None)
+        return self._request
+
+    def _narrow_down(self, batch: list[bytes], detail: str) -> None:
+        """Halve the batch until the one bad event stands alone, then count that one as dropped."""
+        if len(batch) > 1:
+            self._batch_limit = len(batch) // 2
+            return
+        event = _decoded(batch[0])
+        kind, name = event.get("type"), event.get("event_id")
+        log.error("the hub refuses event %s of type %r, %d bytes: %s", name, kind, len(batch[0]), detail)
+        if kind != "events_dropped":
+            # Before it leaves the line: or the line were empty for a moment, and a flush would end too early.
+            self._backlog.lose(1, f"the hub refused an event of type {kind!r}", event)
+        self._backlog.drop(batch)
+
+    def _wait_after(self, answer: Answer) -> None:
+        delay = backoff(
+            self._failures, self._chance(), first=self._pace.first_delay, longest=self._pace.longest_delay
+        )
+        if answer.verdict is Verdict.KEY_REFUSED:
+            delay = self._pace.key_delay
+            log.error(
+                "the hub at %s refuses our key (%s); set STREAM_PUBLISH_KEY to one of its "
+                "STREAM_PUBLISH_KEYS. Events are kept; next attempt in %.0f s",
+                self._url,
+                answer.detail,
+                delay,
+            )
+        elif self._trouble != (trouble := answer.detail.partition(":")[0]):
+            self._trouble = trouble
+            log.warning(
+                "no events are taken at %s (%s); keeping them and trying again", self._url, answer.detail
+            )
+        self._failures += 1
+        self._pause(max(delay, answer.retry_after))
+
+    def _pause(self, seconds: float) -> None:
+        if self._deadline is not None:
+            seconds = min(seconds, max(0.05, self._deadline - time.monotonic()))
+        if not self._closed.is_set():
+            self._hurry.wait(seconds)
+            self._hurry.clear()
+
+    def _spill_late(self) -> None:
+        while self._backlog.wait_for_events(in_memory=True):
+            mark = self._backlog.arrived
+            if self._closed.wait(self._pace.spill_after):
+                return
+            self._backlog.spill(mark)
+
+    def _renew_leases(self) -> None:
+        with closing(HTTPAdapter()) as connection:
+            while not self._closed.wait(self._pace.renew_leases):
+                renewal = self._leases.renewal()
+                # What keeps a renewal from arriving keeps events from arriving, and is told in the log there.
+                with suppress(OSError):
+                    if renewal is not None:
+                        request = requests.Request("POST", self._lease_url, self._headers, json=renewal)
+                        self._send(connection, request.prepare())
+
+    def _report_drops(self) -> None:
+        dropped = self._backlog.dropped
+        if dropped != self._reported:
+            self._reported = dropped
+            log.error("%d events dropped so far; the latest because %s", dropped, self._backlog.last_drop)
+
+
+def _variable(name: str) -> str | None:
+    """Return an environment variable, None where it is unset or empty; refuse quotes, which no such value has."""
+    value = os.environ.get(name) or None
+    if value is not None and len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        raise ValueError(
+            f"{name} has quotes around its value; write it without them (`docker --env-file` passes them on)"
+        )
+    return value
+
+
+def _stranger(response: requests.Response) -> str:
+    """Describe an answer that is not the hub's: by what it says of itself, the user may know where it comes from."""
+    server, location = response.headers.get("Server"), response.headers.get("Location")
+    by = f" from {server[:100]!r}" if server else ""
+    to = f", a redirect to {location[:200]!r}" if location else ""
+    return (
+        f"status {response.status_code}{by}{to}, which is not the answer of a hub;"
+        f" something else is at STREAM_URL or in between: {_start_of(response)!r}"
+    )
+
+
+def _start_of(response: requests.Response) -> str:
+    return response.content[:300].decode(errors="replace")
+
+
+def _decoded(block: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(block, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}

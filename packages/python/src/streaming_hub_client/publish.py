@@ -1,0 +1,87 @@
+"""`publish`: send events of one's own and wait for the hub's answer. For agents' sessions there is `attach`."""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from typing import Any
+
+import requests
+
+from streaming_hub_client.retry import backoff, retry_after
+from streaming_hub_client.route import route_to
+from streaming_hub_client.stream import Refused, hub_address
+
+AGAIN = frozenset({429, 502, 503, 504})
+
+
+def publish(
+    url: str,
+    event_or_list: dict[str, Any] | list[dict[str, Any]],
+    *,
+    key: str | None = None,
+    timeout: float = 30,
+) -> dict[str, Any]:
+    """Send one event or several; each gets an `event_id` that its retries keep, so that none is stored twice.
+
+    Args:
+        url: The hub, or the endpoint itself where it has a path.
+        event_or_list: What to send; not changed.
+        key: A publish key, where the hub asks for one.
+        timeout: Seconds for all attempts: connection errors, 429 and 502 to 504 are tried again.
+
+    Returns:
+        The hub's JSON.
+
+    Raises:
+        Refused: The hub refuses, or answered nothing better in time.
+        requests.RequestException: It could not be reached in time.
+        ValueError: The URL cannot be used.
+    """
+    address = hub_address(url, "/api/agent/data")
+    several = isinstance(event_or_list, list)
+    events = event_or_list if isinstance(event_or_list, list) else [event_or_list]
+    named = [{"event_id": uuid.uuid4().hex, **event} for event in events]
+    deadline = time.monotonic() + timeout
+    proxies, verify = route_to(address)
+    attempt = 0
+    with requests.Session() as session:
+        session.trust_env = False  # nothing from .netrc
+        while True:
+            pause = backoff(attempt, random.random(), first=0.2, longest=5.0)
+            attempt += 1
+            trouble: Exception
+            try:
+                left = max(0.1, deadline - time.monotonic())
+                answer = session.post(
+                    address,
+                    json=named if several else named[0],
+                    headers={"Authorization": f"Bearer {key}"} if key else {},
+                    timeout=left,
+                    allow_redirects=False,
+                    proxies=proxies,
+                    verify=verify,
+                )
+                said = _object(answer)
+                if answer.status_code == 200 and said:
+                    return said
+                trouble = Refused(
+                    answer.status_code, str(said.get("detail") or f"{address} is no hub's answer")
+                )
+                if answer.status_code not in AGAIN:
+                    raise trouble
+                pause = max(pause, retry_after(answer.headers.get("Retry-After"), time.time()))
+            except (requests.ConnectionError, requests.Timeout) as error:
+                trouble = error
+            if time.monotonic() + pause >= deadline:
+                raise trouble
+            time.sleep(pause)
+
+
+def _object(answer: requests.Response) -> dict[str, Any]:
+    try:
+        said = answer.json()
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}

@@ -1,0 +1,101 @@
+"""Server-sent events from bytes (WHATWG HTML, "Interpreting an event stream").
+
+Written by hand: the libraries for it split lines as `str.splitlines` does, at ends that the standard does not know, or
+report an event that the stream's end cut off. Pure, and knows nothing of the hub.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import NamedTuple
+
+LONGEST_LINE = 16 * 1024 * 1024
+"""Characters of one line; the hub's lines stay far below."""
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+class Message(NamedTuple):
+    """One event of the stream.
+
+    Attributes:
+        type: `message` where the stream does not say.
+        data: Its lines, joined by LF.
+        id: The last event id so far.
+    """
+
+    type: str
+    data: str
+    id: str
+
+
+class Parser:
+    """Parse one connection. An event that the stream's end cuts off is never reported.
+
+    Attributes:
+        retry_ms: The last valid `retry:` line, in milliseconds; None without one.
+    """
+
+    def __init__(self) -> None:
+        self.retry_ms: int | None = None
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._begun = False
+        self._after_cr = False
+        self._rest: list[str] = []
+        self._rest_length = 0
+        self._id = ""
+        self._type = ""
+        self._data: list[str] = []
+
+    def feed(self, chunk: bytes) -> list[Message]:
+        """Take the next bytes and return the events that they complete.
+
+        Raises:
+            ValueError: A line is longer than 16 Mi characters.
+        """
+        text = self._decoder.decode(chunk)
+        if not text:
+            return []
+        if not self._begun:
+            self._begun = True
+            text = text.removeprefix("\ufeff")
+        if self._after_cr and text:
+            self._after_cr = False
+            text = text.removeprefix("\n")
+        if text.endswith("\r"):
+            self._after_cr = True
+        *lines, rest = _LINE_END.split(text)
+        messages: list[Message] = []
+        if lines:
+            lines[0] = "".join(self._rest) + lines[0]
+            self._rest.clear()
+            self._rest_length = 0
+        if rest:
+            self._rest.append(rest)
+            self._rest_length += len(rest)
+        for line in lines:
+            self._take(line, messages)
+        if self._rest_length > LONGEST_LINE:
+            raise ValueError("The stream sent a line of over 16 Mi characters.")
+        return messages
+
+    def _take(self, line: str, messages: list[Message]) -> None:
+        if not line:
+            if self._data:
+                messages.append(Message(self._type or "message", "\n".join(self._data), self._id))
+            self._data = []
+            self._type = ""
+            return
+        field, colon, value = line.partition(":")
+        if not field and colon:
+            return
+        value = value.removeprefix(" ")
+        if field == "data":
+            self._data.append(value)
+        elif field == "event":
+            self._type = value
+        elif field == "id" and "\0" not in value:
+            self._id = value
+        elif field == "retry" and value.isascii() and value.isdigit() and len(value) < 16:
+            self.retry_ms = int(value)

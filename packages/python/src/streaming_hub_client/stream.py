@@ -1,0 +1,339 @@
+"""What a stream of the hub means: positions, gaps, pauses, silence, refusals. Pure: time and chance are arguments.
+
+`follow` is its shell: it connects, hands the bytes to `Stream.receive`, and waits as long as `Stream.pause` says. The
+rules are in the hub's docs/reference/http.md and docs/reference/events.md; packages/js follows the same ones.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timezone
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from streaming_hub_client.sse import Message, Parser
+
+Secret = str | Callable[[], str | None] | None
+"""A credential, or what is called for one before every connection."""
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 30.0
+LONGEST_WAIT = 24 * 3600.0
+"""Seconds; the longest wait that a server may ask for."""
+SILENCE = 2.5
+"""Heartbeats without a byte; then the connection counts as dead."""
+HEARTBEAT = 15.0
+"""Seconds, until the hub says."""
+WORKED = 10.0
+"""Seconds; a connection that lived this long worked, even if nothing came."""
+MOST_READ = 64 * 1024
+"""Bytes of an answer that is no stream."""
+
+_ID = re.compile(r"(.+)-([0-9]{1,15})", re.DOTALL)
+_PASSING = frozenset({408, 425, 429})
+
+
+class Gap(NamedTuple):
+    """Stands where events are missing.
+
+    Attributes:
+        missed: How many; None where that cannot be known.
+        reason: The hub's word, such as `expired`.
+    """
+
+    missed: int | None
+    reason: str
+
+
+class Refused(Exception):
+    """The hub does not want this client; trying again would not help.
+
+    Attributes:
+        status: HTTP's.
+        detail: A sentence for people.
+    """
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(f"{status}: {detail}")
+        self.status = status
+        self.detail = detail
+
+
+class Trouble(Exception):
+    """Passing trouble: no stream for now. The text says why."""
+
+
+class Item(NamedTuple):
+    """What comes from the stream: something to hand out, or (`value` None) only a new position."""
+
+    value: dict[str, Any] | Gap | None
+    position: str | None
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which stream: its address and what is asked of it.
+
+    Attributes:
+        url: The stream's address.
+        filters: Query parameters, repeated where there are several values.
+        replay: How many past events to begin with; None for none.
+        snapshot: Whether to begin with the rooms' state.
+    """
+
+    url: str
+    filters: tuple[tuple[str, str], ...] = ()
+    replay: int | None = None
+    snapshot: bool = False
+
+
+def query_of(
+    url: str,
+    *,
+    filters: Mapping[str, str | Iterable[str] | None],
+    replay: int | None,
+    snapshot: bool,
+) -> Query:
+    """Read what the caller gave.
+
+    Raises:
+        ValueError: The URL cannot be used.
+    """
+    pairs = []
+    for name, values in filters.items():
+        if values is not None:
+            pairs += [(name, one) for one in ([values] if isinstance(values, str) else values)]
+    return Query(hub_address(url, "/api/stream"), tuple(pairs), replay, snapshot)
+
+
+def hub_address(url: str, path: str) -> str:
+    """Return the address of an endpoint: a URL without a path, or with `/`, is the hub's; any other is the endpoint.
+
+    Raises:
+        ValueError: It is not an http(s) address, or holds a user name.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"url: {url!r} is not an address such as http://localhost:5000")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("url: holds a user name or password; pass a key as `key`")
+    return urlunsplit(parts._replace(path=path if parts.path in ("", "/") else parts.path, fragment=""))
+
+
+@dataclass
+class Stream:
+    """The state of one stream over all its connections.
+
+    Attributes:
+        query: Which stream.
+        resume: Where the next connection goes on; empty: from now.
+        silence: Seconds without a byte after which the connection is dead.
+        error: Why the present connection has to be closed; None while it goes on.
+    """
+
+    query: Query
+    resume: str = ""
+    silence: float = SILENCE * HEARTBEAT
+    error: Trouble | Refused | None = None
+    ticket_is_fixed: bool = False
+    _least: float = 0.0
+    _failures: int = 0
+    _wants_snapshot: bool = False
+    _has_worked: bool = False
+    _cursor: str | None = None
+    _parser: Parser = field(default_factory=Parser)
+
+    def __post_init__(self) -> None:
+        self._wants_snapshot = self.query.snapshot
+
+    def connect(self, key: str | None, ticket: str | None) -> tuple[str, dict[str, str]]:
+        """Begin a connection and return its URL and headers."""
+        self.silence = SILENCE * HEARTBEAT
+        self.error = None
+        self._has_worked = False
+        self._cursor = None
+        self._parser = Parser()
+        parts = urlsplit(self.query.url)
+        asked = [*parse_qsl(parts.query, keep_blank_values=True), *self.query.filters]
+        if ticket:
+            asked.append(("ticket", ticket))
+        if self.resume:
+            asked.append(("last_event_id", self.resume))
+        elif self.query.replay:
+            asked.append(("replay", str(self.query.replay)))
+        if self._wants_snapshot:
+            asked.append(("snapshot", "1"))
+        headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
+        if self.resume:
+            headers["Last-Event-ID"] = self.resume
+        return urlunsplit(parts._replace(query=urlencode(asked))), headers
+
+    def opened(self) -> None:
+        """Note that the answer is a stream."""
+        self._least = 0.0
+
+    def receive(self, chunk: bytes) -> list[Item]:
+        """Take bytes, and return what they bring. Afterwards `error` says whether the connection has to be closed."""
+        try:
+            messages = self._parser.feed(chunk)
+        except ValueError as error:
+            self.error = Trouble(str(error))
+            return []
+        items: list[Item] = []
+        for message in messages:
+            if message.type == "message":
+                self._take(message, items)
+            if self.error is not None:
+                break
+        if self._parser.retry_ms is not None:
+            self._least = max(self._least, self._parser.retry_ms / 1000)
+        return items
+
+    def pause(self, *, lived: float, asked: float, chance: float) -> float:
+        """Return the seconds to wait before the next connection.
+
+        Args:
+            lived: Seconds from the connection's beginning to its end.
+            asked: The least wait in seconds that its answer asked for (`retry_after`).
+            chance: A random number from 0 to below 1.
+        """
+        if self._has_worked or lived > WORKED:
+            self._failures = 0
+        floor = min(max(asked, self._least), LONGEST_WAIT)
+        half = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._failures, 10)) / 2
+        self._failures += 1
+        # At random on top of what the server asked for: all its clients were told the same.
+        return max(floor, half) + chance * half
+
+    def _take(self, message: Message, items: list[Item]) -> None:
+        event = _event_of(message.data)
+        if event is None:
+            self.error = Trouble(f"The stream sent what is not an event: {message.data[:80]}")
+            return
+        kind = event["type"]
+        if kind == "connected":
+            heartbeat = event.get("heartbeat")
+            if isinstance(heartbeat, int | float) and heartbeat > 0:
+                self.silence = SILENCE * heartbeat
+            self._cursor = str(event.get("cursor") or "")
+            if not self.resume and self._cursor:
+                # With a cursor asked for, a reset may follow: cut off before it, that has to be asked for again.
+                self.resume = self._cursor
+                items.append(Item(None, self.resume))
+        elif kind == "goodbye":
+            self._least = max(self._least, _milliseconds(event.get("retry_ms")))
+            self.error = self._farewell(str(event.get("reason")))
+        elif kind == "snapshot":
+            items.append(Item(event, self.resume or None))
+        elif kind == "stream_reset":
+            self.resume = self._cursor or _before(event.get("oldest")) or self.resume
+            self._cursor = None
+            missed = event.get("missed")
+            gap = Gap(missed if isinstance(missed, int) else None, str(event.get("reason")))
+            items.append(Item(gap, self.resume or None))
+        else:
+            self._has_worked = True
+            self._wants_snapshot = False
+            self._cursor = None
+            self.resume = message.id or self.resume
+            items.append(Item(None if kind == "heartbeat" else event, self.resume or None))
+
+    def _farewell(self, reason: str) -> Trouble | Refused:
+        if reason == "ticket_expired" and self.ticket_is_fixed:
+            return Refused(401, "The ticket has expired: pass `ticket` as a function that gets a new one.")
+        return Trouble(f"The hub ended the stream: {reason}.")
+
+
+def is_stream(status: int, content_type: str) -> bool:
+    """Say whether an answer is a stream of events."""
+    return status == 200 and content_type.partition(";")[0].strip().lower() == "text/event-stream"
+
+
+def failure(
+    status: int, headers: Mapping[str, str], body: bytes, *, url: str, key_kept: bool
+) -> Trouble | Refused:
+    """Say what an answer that is no stream means.
+
+    Args:
+        status: The HTTP status.
+        headers: Names in any case.
+        body: Its beginning.
+        url: Where it came from; its query, which may hold a ticket, is not shown.
+        key_kept: Whether a key was held back after a redirect to another origin.
+    """
+    place = urlunsplit(urlsplit(url)._replace(query="", fragment=""))
+    detail = _detail(status, headers.get("Content-Type", ""), body)
+    if detail is None:
+        server = headers.get("Server")
+        detail = f"{place} answered {status}, and not as a hub does" + (
+            f" (Server: {server})." if server else "."
+        )
+    if key_kept:
+        detail += f" The key was not sent: {place} is at another origin than the hub's address."
+    if 400 <= status < 500 and status not in _PASSING:
+        return Refused(status, detail)
+    return Trouble(detail)
+
+
+def retry_after(header: str | None, now: float) -> float:
+    """Return the seconds that an answer asks to wait, 0 without (RFC 9110, section 10.2.3).
+
+    Args:
+        header: Seconds or a date.
+        now: Seconds since 1970.
+    """
+    text = (header or "").strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text), LONGEST_WAIT)
+    try:
+        at = email.utils.parsedate_to_datetime(text)
+    except (TypeError, ValueError, IndexError):
+        return 0.0
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=timezone.utc)
+    return min(max(at.timestamp() - now, 0.0), LONGEST_WAIT)
+
+
+def origin(url: str) -> tuple[str, str, int | None]:
+    """Return scheme, host and port (RFC 6454)."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def _event_of(data: str) -> dict[str, Any] | None:
+    try:
+        event = json.loads(data)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("type"), str) else None
+
+
+def _milliseconds(value: Any) -> float:
+    return value / 1000 if isinstance(value, int | float) and value > 0 else 0.0
+
+
+def _before(event_id: Any) -> str | None:
+    found = _ID.fullmatch(event_id) if isinstance(event_id, str) else None
+    return f"{found[1]}-{int(found[2]) - 1}" if found else None
+
+
+def _detail(status: int, content_type: str, body: bytes) -> str | None:
+    """Return the words of a problem document (RFC 9457); None where it is not the hub's."""
+    if content_type.partition(";")[0].strip().lower() != "application/problem+json":
+        return None
+    try:
+        problem = json.loads(body)
+    except ValueError:
+        return None
+    own = (
+        isinstance(problem, dict)
+        and problem.get("status") == status
+        and isinstance(problem.get("detail"), str)
+    )
+    return problem["detail"] if own else None

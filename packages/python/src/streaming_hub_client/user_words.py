@@ -1,0 +1,131 @@
+"""What the user says, from LiveKit's transcripts and messages to `transcript` events. Pure, as `bridge`.
+
+`streaming_hub_client.heard` remembers which words are whose; here they become events.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from livekit.agents import llm
+    from livekit.agents.voice import events as lk
+
+    from streaming_hub_client.conversation import (
+        Conversation,
+        Event,
+        Segment,
+        Turn,
+    )
+
+
+def transcribed(memory: Conversation, ev: lk.UserInputTranscribedEvent) -> list[Event]:
+    """The user's words: interims and their final share a segment, and so do all finals of one `item_id`."""
+    heard, said = memory.heard, ev.transcript.strip()
+    segment = heard.find(ev.item_id, ev.transcript)
+    if not said and (segment is None or segment is not heard.open or not ev.is_final):
+        return []  # a realtime model's sign that the user is silent, or noise
+    events = []
+    if segment is None:
+        if heard.open is not None:  # of another item, whose transcription has failed
+            events = close_open(memory, ev.created_at)
+        segment = memory.new_segment(memory.turn_of_words(is_final=ev.is_final))
+    elif (
+        segment is heard.open
+        and segment.item_id is None
+        and (segment.turn.committed or segment.turn.answered)
+    ):
+        segment.turn = memory.turn_of_words(is_final=ev.is_final)  # the user has gone on after the turn's end
+    if ev.item_id is not None:
+        segment.item_id = ev.item_id
+        heard.remember(ev.item_id, segment)
+    if not ev.is_final and heard.overtaken(segment, ev.transcript):
+        return events
+    return events + _transcript(memory, segment, ev)
+
+
+def _transcript(memory: Conversation, segment: Segment, ev: lk.UserInputTranscribedEvent) -> list[Event]:
+    if (
+        ev.transcript.strip() or ev.item_id is None
+    ):  # an empty final of an item tells that its transcription failed
+        segment.text = ev.transcript
+    if ev.is_final:
+        segment.final = True
+        memory.heard.finish(segment)
+    else:
+        segment.final, memory.heard.open, memory.heard.unconfirmed = False, segment, None
+        if segment in memory.heard.pending:
+            memory.heard.pending.remove(segment)
+    fields = {} if ev.language is None else {"language": str(ev.language)}
+    if ev.speaker_id is not None:
+        fields["speaker_id"] = ev.speaker_id
+    return [memory.transcript(segment, ev.created_at, role="user", is_final=ev.is_final, **fields)]
+
+
+def close_open(memory: Conversation, at: float) -> list[Event]:
+    """Give words whose final does not come their final: what was heard last."""
+    segment = memory.heard.open
+    if segment is None:
+        return []
+    memory.heard.close(segment)
+    segment.final = True
+    return [memory.transcript(segment, at, role="user", is_final=True)]
+
+
+def close_unfinished(memory: Conversation, at: float) -> list[Event]:
+    """Close words of a turn that is over, once the user begins to speak anew."""
+    segment = memory.heard.open
+    if segment is None or not (segment.turn.committed or segment.turn.answered):
+        return []
+    return close_open(memory, at)
+
+
+def close_answered(memory: Conversation, turn: Turn, at: float) -> list[Event]:
+    """Close the words of a turn that is answered although LiveKit has not committed it: a realtime model's."""
+    segment = memory.heard.open
+    if segment is None or segment.turn is not turn or turn.committed:
+        return []
+    return close_open(memory, at)
+
+
+def message(memory: Conversation, item: llm.ChatMessage, at: float) -> list[Event]:
+    """A committed message of the user: its transcript, if its words have not been sent, and its metrics."""
+    turn, segment = _said_by_message(memory, item)
+    events = []
+    if segment is not None:
+        segment.final = True
+        events = [memory.transcript(segment, at, role="user", is_final=True)]
+    turn.committed = True
+    metrics = dict(item.metrics)
+    fields = {"role": "user", "participant": memory.user, **metrics}
+    return events + ([memory.event("turn_metrics", at, turn, **fields)] if metrics else [])
+
+
+def _said_by_message(  # one for each way in which a message comes about
+    memory: Conversation, item: llm.ChatMessage
+) -> tuple[Turn, Segment | None]:
+    """Return a user message's turn, and the segment with the words that have not been sent for it, if any.
+
+    LiveKit gives `transcript_confidence` to what was spoken, and the transcript's `item_id` as the message's id
+    where the model has one.
+    """
+    heard, text = memory.heard, item.text_content or ""
+    if (known := heard.by_id.get(item.id)) is not None:
+        changed = not known.final or text not in ("", known.text)
+        known.text = text or known.text
+        heard.finish(known)
+        heard.settle(known)
+        return known.turn, known if changed else None
+    if not text.strip():
+        return memory.turn_of_user(), None
+    if (claimed := heard.claim(text)) is not None:
+        return claimed.turn, None
+    spoken = item.transcript_confidence is not None
+    if spoken and (finished := heard.claim_open(text)) is not None:
+        return finished.turn, finished
+    if spoken and (rewritten := heard.claim_rewritten()) is not None:
+        return rewritten.turn, None
+    segment = memory.new_segment(memory.turn_of_words(is_final=True) if spoken else memory.turn_of_typing())
+    segment.text = text
+    heard.remember(item.id, segment)
+    return segment.turn, segment

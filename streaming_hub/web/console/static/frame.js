@@ -1,0 +1,166 @@
+/**
+ * What all pages of the console share: who the reader is, the field for a key, the navigation, the status
+ * "Connection", and the one way to open the hub's stream.
+ *
+ * A page calls `begin(run)` once; `run` gets what `GET /api/me` says as soon as the hub lets the reader in.
+ *
+ * @module
+ */
+
+import { Refused } from '/console/client/gap.js';
+import { createStream } from '/console/client/stream.js';
+import { Problem, askJson, storeKey, storedKey } from './api.js';
+import { clockOffset } from './clock.js';
+import { byId, setAttribute, setText } from './dom.js';
+
+/** @typedef {import('./api.js').Me} Me */
+/** @typedef {import('../../../../packages/js/src/types.js').StreamOptions} StreamOptions */
+/** @typedef {import('../../../../packages/js/src/types.js').Status} Status */
+
+/** Stream's status -> words, tone. @type {Record<Status, [string, string]>} */
+const STATUS = {
+  connecting: ['Connecting', 'busy'],
+  'catching-up': ['Catching up', 'busy'],
+  live: ['Live', 'ok'],
+  gap: ['Catching up after a gap', 'warn'],
+  refused: ['Refused', 'bad'],
+  closed: ['Closed', ''],
+};
+/** ms between attempts to reach a hub that does not answer. */
+const RETRY = 3000;
+
+/** @type {(me: Me) => unknown} */
+let page = () => {};
+let hasBegun = false;
+
+/**
+ * Begin the page.
+ *
+ * @param {(me: Me) => unknown} run Called once, when the hub has let the reader in.
+ */
+export function begin(run) {
+  page = run;
+  byId('access', HTMLFormElement).addEventListener('submit', (event) => {
+    event.preventDefault();
+    void enter(byId('access-key', HTMLInputElement).value.trim());
+  });
+  byId('use-key').addEventListener('click', () => showAccess(''));
+  byId('forget-key').addEventListener('click', () => {
+    storeKey(null);
+    location.reload();
+  });
+  void enter(storedKey());
+}
+
+/**
+ * Show the state of the connection.
+ *
+ * @param {string} text
+ * @param {string} tone `ok`, `busy`, `warn`, `bad` or empty.
+ */
+export function setConnection(text, tone) {
+  setText(byId('connection'), text);
+  setAttribute(byId('connection'), 'data-tone', tone);
+}
+
+/**
+ * Deal with an error of the API: a refusal asks for a key, anything else goes back to the caller.
+ *
+ * @param {unknown} error
+ * @returns {string} A sentence to show; empty where the field for a key shows it.
+ */
+export function told(error) {
+  if ((error instanceof Problem || error instanceof Refused) && (error.status === 401 || error.status === 403)) {
+    setConnection('Refused', 'bad');
+    showAccess(error.message);
+    return '';
+  }
+  return error instanceof Error ? error.message : String(error);
+}
+
+/**
+ * Open the hub's stream: with the reader's key, its status shown, a refusal answered with the field for a key.
+ *
+ * @param {Omit<StreamOptions, 'url' | 'key'>} options
+ */
+export function openHub(options) {
+  /** @type {number | null} */
+  let offset = null;
+  const stream = createStream({ ...options, url: '/', key: storedKey }, Math.random, (seconds) => {
+    offset = clockOffset(offset, seconds, Date.now() / 1000);
+  });
+  /** @type {Status | undefined} */
+  let shown;
+  const show = () => {
+    const { status } = stream;
+    if (status === shown) return;
+    shown = status;
+    setConnection(...STATUS[status]);
+    if (status === 'refused') told(stream.getSnapshot().error);
+  };
+  stream.subscribe(show);
+  show();
+  return {
+    stream,
+    /** The hub's time now, seconds since 1970. */
+    now: () => Date.now() / 1000 + (offset ?? 0),
+  };
+}
+
+/**
+ * Ask who the reader is with this key, and let the page run.
+ *
+ * @param {string | null} key
+ */
+async function enter(key) {
+  const before = storedKey();
+  storeKey(key);
+  /** @type {Me} */
+  let me;
+  try {
+    me = await askJson('/api/me');
+  } catch (error) {
+    if (error instanceof Problem && (error.status === 0 || error.status >= 500 || error.status === 429)) {
+      setConnection('No connection', 'warn');
+      setTimeout(() => void enter(key), RETRY);
+      return;
+    }
+    const sentence = told(error);
+    if (sentence) showAccess(sentence);
+    // Without a key there is nothing to complain about yet.
+    if (!key) hideRefusal();
+    storeKey(hasBegun ? before : null);
+    return;
+  }
+  if (hasBegun) {
+    location.reload();
+    return;
+  }
+  hasBegun = true;
+  byId('access').hidden = true;
+  byId('main').hidden = false;
+  byId('use-key').hidden = false;
+  setText(byId('use-key'), storedKey() ? 'Change key' : 'Use a key');
+  byId('forget-key').hidden = !storedKey();
+  for (const entry of document.querySelectorAll('[data-for="operators"]')) {
+    if (entry instanceof HTMLElement) entry.hidden = me.view !== 'operator';
+  }
+  setConnection('Connected', 'ok');
+  await page(me);
+}
+
+/** @param {string} refusal The hub's sentence; empty where the reader asked for the field. */
+function showAccess(refusal) {
+  byId('access').hidden = false;
+  byId('main').hidden = !hasBegun;
+  const alert = byId('access-refusal');
+  alert.hidden = !refusal;
+  setText(alert, refusal);
+  byId('access-key', HTMLInputElement).select();
+  byId('access-key', HTMLInputElement).focus();
+}
+
+function hideRefusal() {
+  byId('access-refusal').hidden = true;
+  setText(byId('access-refusal'), '');
+}

@@ -1,0 +1,130 @@
+/**
+ * What the page knows of a session, wherever its events come from: its timeline, its figures, and what only an archive
+ * knows. Pure.
+ *
+ * @module
+ */
+
+import { createSession } from '/console/client/figures.js';
+import { parseId } from '/console/client/ids.js';
+import { asViewer } from './formulas.js';
+import { Timeline } from './timeline.js';
+import { STAGES } from './waterfall.js';
+
+/** @typedef {import('../../../../../packages/js/src/types.js').HubEvent} HubEvent */
+/** @typedef {import('../../../../../packages/js/src/figures.js').SessionDetail} SessionDetail */
+
+export class Model {
+  timeline = new Timeline();
+  /** @type {string | null} The id of the newest event. */
+  last = null;
+  #figures = createSession();
+  /** @type {SessionDetail | null} */
+  #detail = null;
+  #isViewer;
+  #archived;
+  /** Whether there are raw events; else the archive's rows have to do. */
+  hasEvents = false;
+
+  /**
+   * @param {{ isViewer?: boolean, archived?: SessionDetail | null }} [known] `archived`: what the archive answered.
+   */
+  constructor({ isViewer = false, archived = null } = {}) {
+    this.#isViewer = isViewer;
+    this.#archived = archived;
+  }
+
+  /**
+   * Take in one event; one that is in already is left out.
+   *
+   * @param {HubEvent} event
+   * @returns {boolean} Whether it was new.
+   */
+  take(event) {
+    const [epoch, seq] = parseId(event.id) ?? [];
+    const [lastEpoch, lastSeq = 0] = parseId(this.last ?? undefined) ?? [];
+    if (seq !== undefined) {
+      if (epoch === lastEpoch && seq <= lastSeq) return false;
+      this.last = event.id ?? null;
+    }
+    this.hasEvents = true;
+    this.timeline.take(event);
+    this.#figures.take(event);
+    this.#detail = null;
+    return true;
+  }
+
+  /** Show the archive's rows, as there are no events any more. */
+  takeArchived() {
+    if (this.#archived) for (const event of eventsOf(this.#archived)) this.timeline.take(event);
+  }
+
+  /** Whether the session goes on. */
+  get isLive() {
+    return this.detail.session.state === 'live';
+  }
+
+  /**
+   * What `GET /api/sessions/ID` answers: figures of the events, and what only the archive knows.
+   *
+   * @returns {SessionDetail}
+   */
+  get detail() {
+    if (this.#detail) return this.#detail;
+    const archived = this.#archived;
+    let found = this.hasEvents || !archived ? this.#figures.detail() : archived;
+    if (archived && this.hasEvents) {
+      const { incomplete, missing_events, recorded } = archived.session;
+      const session = { ...found.session, incomplete, missing_events, recorded };
+      // An archive ends what nobody ended; then no event says so.
+      const { state, ended, reason } = archived.session;
+      if (state === 'ended' && found.session.state === 'live') Object.assign(session, { state, ended, reason });
+      found = { ...found, session };
+    }
+    if (this.#isViewer) {
+      const stages = Object.fromEntries([...STAGES.map(({ field }) => field), 'e2e_latency'].map((field) => [field, null]));
+      const turns = found.turns.map((turn) => ({ ...turn, ...stages, tools: [] }));
+      found = { ...found, session: asViewer(found.session), turns, tools: [], errors: [] };
+    }
+    return (this.#detail = found);
+  }
+
+  get isViewer() {
+    return this.#isViewer;
+  }
+}
+
+/**
+ * Events that say what the archive's rows say, in the order of time.
+ *
+ * @param {SessionDetail} detail
+ * @returns {Record<string, any>[]}
+ */
+export function eventsOf({ session, turns, transcript, tools, errors }) {
+  const { started, ended, reason, room, session_id } = session;
+  /** @type {Record<string, any>[]} */
+  const events = [];
+  /**
+   * @param {number | null} timestamp
+   * @param {string} type
+   * @param {Record<string, any>} [fields]
+   */
+  const add = (timestamp, type, fields = {}) => {
+    if (timestamp !== null) events.push({ type, timestamp, ...fields });
+  };
+  for (const { turn_id, user_started, user_stopped, agent_started, agent_stopped } of turns) {
+    if (user_stopped !== null) add(user_started, 'user_speech_started', { turn_id });
+    add(user_stopped, 'user_speech_finished', { turn_id });
+    if (agent_stopped !== null) add(agent_started, 'agent_speech_started', { turn_id });
+    add(agent_stopped, 'agent_speech_finished', { turn_id });
+  }
+  for (const { at, ...said } of transcript) add(at, 'transcript', said);
+  for (const { call_id, name, turn_id, status, started: from, duration } of tools) {
+    add(from, 'tool_call_started', { call_id, name, turn_id });
+    if (status !== null) add((from ?? started) + (duration ?? 0), 'tool_call_finished', { call_id, name, turn_id, status });
+  }
+  for (const { at, ...error } of errors) add(at, 'error', error);
+  events.sort((one, other) => one.timestamp - other.timestamp);
+  const first = { type: 'session_started', timestamp: started, room, session_id };
+  return [first, ...events, ...(ended === null ? [] : [{ type: 'session_ended', timestamp: ended, reason }])];
+}

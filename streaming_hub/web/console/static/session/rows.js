@@ -1,0 +1,122 @@
+/**
+ * A long list of which only the rows in sight are in the document. Short lists are there as a whole, so that the browser
+ * finds words in them.
+ *
+ * @module
+ */
+
+import { setChildren } from '../dom.js';
+import { Offsets } from './offsets.js';
+
+/** Rows; longer lists are virtual. */
+const WHOLE = 250;
+/** Rows beyond each edge. */
+const AROUND = 12;
+
+/** @template T What a row shows. */
+export class Rows {
+  /** @type {readonly T[]} */
+  #items = [];
+  /** @type {Map<T, HTMLElement>} */
+  #elements = new Map();
+  #offsets;
+  #isQueued = false;
+  #isPlacing = false;
+
+  /**
+   * @param {object} parts
+   * @param {HTMLElement} parts.scroller
+   * @param {HTMLElement} parts.list
+   * @param {[HTMLElement, HTMLElement]} parts.spacers Before and after it.
+   * @param {number} parts.guess px: a row's height.
+   * @param {(item: T) => HTMLElement} parts.make
+   * @param {(element: HTMLElement, item: T, place: number, isVirtual: boolean) => void} parts.update
+   */
+  constructor(parts) {
+    this.parts = parts;
+    this.#offsets = new Offsets(parts.guess);
+    parts.scroller.addEventListener('scroll', () => this.#queue(), { passive: true });
+    new ResizeObserver(() => this.#queue()).observe(parts.scroller);
+  }
+
+  /**
+   * Show these; elements of items that stay are kept.
+   *
+   * @param {readonly T[]} items
+   */
+  show(items) {
+    this.#items = items;
+    this.#offsets.resize(items.length);
+    this.place();
+  }
+
+  #queue() {
+    if (this.#isQueued) return;
+    this.#isQueued = true;
+    requestAnimationFrame(() => {
+      this.#isQueued = false;
+      this.place();
+    });
+  }
+
+  /** Put the rows in sight into the document, and bring them up to date. */
+  place() {
+    if (this.#isPlacing) return;
+    this.#isPlacing = true;
+    const { scroller, list, spacers, make, update } = this.parts;
+    const items = this.#items;
+    const isVirtual = items.length > WHOLE;
+    // Measuring may show that other rows are in sight than was guessed.
+    for (let round = 0; round < 3; round++) {
+      const [first, end] = isVirtual
+        ? this.#offsets.within(scroller.scrollTop, scroller.clientHeight, AROUND)
+        : [0, items.length];
+      const shown = items.slice(first, end);
+      for (const item of this.#elements.keys()) if (!shown.includes(item)) this.#elements.delete(item);
+      const elements = shown.map((item, index) => {
+        let element = this.#elements.get(item);
+        if (!element) this.#elements.set(item, (element = make(item)));
+        update(element, item, first + index, isVirtual);
+        return element;
+      });
+      setChildren(list, elements);
+      if (!isVirtual) break;
+      let change = 0;
+      for (const [index, element] of elements.entries()) {
+        change += Math.abs(this.#offsets.measure(first + index, element.offsetHeight));
+      }
+      spacers[0].style.height = `${this.#offsets.top(first)}px`;
+      spacers[1].style.height = `${this.#offsets.total - this.#offsets.top(end)}px`;
+      if (!change) break;
+    }
+    if (!isVirtual) for (const spacer of spacers) spacer.style.height = '0';
+    this.#isPlacing = false;
+  }
+
+  /**
+   * Scroll a row into sight, if it is not.
+   *
+   * @param {number} place
+   */
+  reveal(place) {
+    const item = this.#items[place];
+    const { scroller } = this.parts;
+    // Rows on the way get their true heights only once they are there.
+    for (let round = 0; round < 4; round++) {
+      const element = item === undefined ? undefined : this.#elements.get(item);
+      const { scrollTop, clientHeight } = scroller;
+      let top = this.#offsets.top(place);
+      let height = this.#offsets.top(place + 1) - top;
+      if (element) {
+        height = element.offsetHeight;
+        top = element.getBoundingClientRect().top - scroller.getBoundingClientRect().top - scroller.clientTop + scrollTop;
+      }
+      const margin = Math.min(48, clientHeight / 8);
+      if (top - margin >= scrollTop && top + height + margin <= scrollTop + clientHeight && element) return;
+      const wanted = Math.max(0, top - clientHeight / 3);
+      scroller.scrollTop = wanted;
+      if (element && Math.abs(scroller.scrollTop - scrollTop) < 1) return;
+      this.place();
+    }
+  }
+}

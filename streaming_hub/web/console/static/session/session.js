@@ -1,0 +1,252 @@
+/**
+ * The page of one session: live, from the archive, or from a recording that is opened on it.
+ *
+ * One model holds what is known; the lanes, the transcript and the tables show it at the player's position.
+ *
+ * @module
+ */
+
+import { byId, make, setAttribute, setText } from '../dom.js';
+import { NONE, dateTime, duration, zone } from '../format.js';
+import { begin, setConnection, told } from '../frame.js';
+import { openRecordings, showExports } from './files.js';
+import { Lanes } from './lanes.js';
+import { Model } from './model.js';
+import { Player } from './player.js';
+import { SeveralRooms, follow, load, sessionApi } from './source.js';
+import { Tables } from './tables.js';
+import { Transcript } from './transcript.js';
+
+/** @typedef {import('./recording.js').Recorded} Recorded */
+
+/** ms between computing the figures of a live session, and before the archive is asked again after a gap. */
+const REFRESH = 400;
+const RELOAD = 3000;
+/** Seconds: a turn before the clock, that "previous turn" does not count as this one. */
+const JUST_NOW = 1;
+
+const id = decodeURIComponent(location.pathname.replace(/^\/console\/sessions\//, ''));
+const room = new URLSearchParams(location.search).get('room');
+
+let model = new Model();
+/** @type {{ now: () => number, close: () => void } | null} */
+let stream = null;
+let isFile = false;
+/** The revision that the tables show. */
+let shown = -1;
+let refreshed = -Infinity;
+
+const transcript = new Transcript();
+const tables = new Tables();
+const player = new Player(
+  ({ position, end, isReplay, isFollowing }) => {
+    lanes.move(position, end, isFollowing);
+    transcript.move(position, isReplay, isReplay || isFollowing);
+    tables.move(position, isReplay || isFollowing);
+    if (model.timeline.revision !== shown && performance.now() - refreshed > REFRESH) refresh();
+  },
+  (command, position) => {
+    if (command.do === 'zoom') lanes.zoom(command.by);
+    else {
+      const { starts } = tables;
+      const next = command.by > 0 ? starts.find((at) => at > position + 0.05) : starts.findLast((at) => at < position - JUST_NOW);
+      if (next !== undefined || command.by < 0) player.seek(next ?? 0);
+    }
+  },
+);
+const lanes = new Lanes(
+  {
+    lanes: byId('lanes', HTMLCanvasElement),
+    strip: byId('strip', HTMLCanvasElement),
+    labels: byId('labels'),
+    shown: byId('shown'),
+    tip: byId('tip'),
+  },
+  (position) => player.seek(position),
+);
+
+byId('zoom-in').addEventListener('click', () => lanes.zoom(0.5));
+byId('zoom-out').addEventListener('click', () => lanes.zoom(2));
+byId('zoom-all').addEventListener('click', () => lanes.showAll());
+openRecordings(openFile, notify);
+begin(({ view }) => open(view === 'viewer'));
+
+/**
+ * Open the session that the address names.
+ *
+ * @param {boolean} isViewer
+ */
+async function open(isViewer) {
+  // A recording may be opened before the hub has answered.
+  if (isFile) return;
+  const loading = load(id, room, isViewer);
+  let loaded;
+  try {
+    loaded = await loading;
+  } catch (error) {
+    if (isFile) return;
+    if (error instanceof SeveralRooms) return choose('Sessions in several rooms have this id', error.rooms.map((name) => ({
+      name: name || 'Without a room',
+      href: `?room=${encodeURIComponent(name ?? '')}${location.hash}`,
+    })));
+    const sentence = told(error);
+    if (sentence) fail(sentence);
+    return;
+  }
+  if (isFile) return;
+  show(loaded.model, loaded.notice);
+  showExports(sessionApi(model.detail.session.session_id), model.timeline.room, model.hasEvents, notify);
+  if (model.isLive && model.hasEvents) listen(isViewer);
+}
+
+/**
+ * Go on with what happens from now on.
+ *
+ * @param {boolean} isViewer
+ */
+function listen(isViewer) {
+  const followed = model;
+  const since = followed.last;
+  const current = follow(
+    followed,
+    (event) => {
+      const wasLive = followed.isLive;
+      if (!followed.take(event) || followed !== model) return;
+      if (wasLive && event.type === 'session_ended') {
+        player.setLive(false);
+        refresh();
+      }
+      player.draw();
+    },
+    () => {
+      // What the stream has skipped lies in the archive; asking again is of use only where something came since.
+      setTimeout(() => {
+        if (followed !== model || followed.last === since) return;
+        current.close();
+        void open(isViewer);
+      }, RELOAD);
+    },
+  );
+  stream = current;
+  player.setLive(true);
+  player.draw();
+}
+
+/**
+ * Show a recording instead.
+ *
+ * @param {Recorded[]} sessions
+ * @param {string} name Of the file.
+ */
+function openFile(sessions, name) {
+  isFile = true;
+  stream?.close();
+  stream = null;
+  byId('access').hidden = true;
+  byId('main').hidden = false;
+  setConnection('From a file', '');
+  byId('exports').hidden = true;
+  const [only] = sessions;
+  if (sessions.length === 1 && only) return showFile(only, name);
+  choose(`${name} has ${sessions.length} sessions`, sessions.map((one) => ({
+    name: `${one.room ?? 'Without a room'} · ${one.session_id}`,
+    open: () => showFile(one, name),
+  })));
+}
+
+/**
+ * @param {Recorded} recorded
+ * @param {string} name
+ */
+function showFile({ events }, name) {
+  const opened = new Model();
+  for (const event of events) opened.take(event);
+  show(opened, `Shown from ${name}. Nothing of it is sent anywhere.`);
+}
+
+/**
+ * @param {Model} next
+ * @param {string} notice
+ */
+function show(next, notice) {
+  model = next;
+  byId('choice').hidden = byId('failed').hidden = true;
+  byId('session').hidden = false;
+  notify('');
+  setText(byId('notice'), notice);
+  byId('notice').hidden = !notice;
+  lanes.show(model);
+  transcript.show(model.timeline);
+  refresh();
+  const isLive = model.isLive && !isFile;
+  player.begin(lengthNow, isLive);
+}
+
+/** The session's length so far, seconds. A live one grows while nothing happens. */
+function lengthNow() {
+  const { timeline } = model;
+  const passed = stream && model.isLive ? stream.now() - timeline.started : 0;
+  return Math.max(timeline.length, passed);
+}
+
+/** Bring up to date what does not depend on the position. */
+function refresh() {
+  shown = model.timeline.revision;
+  refreshed = performance.now();
+  const { detail } = model;
+  const { session } = detail;
+  const name = session.room ?? 'Without a room';
+  setText(byId('title'), name);
+  document.title = `${name} · Session · Console`;
+  const state = byId('state');
+  const isLive = session.state === 'live' && !isFile;
+  setText(state, session.state === 'live' ? (isFile ? 'Not ended' : 'Live') : `Ended${session.reason ? `: ${session.reason}` : ''}`);
+  setAttribute(state, 'data-tone', isLive ? 'ok' : /^(worker_lost|lease_expired|error)$/.test(session.reason ?? '') ? 'bad' : '');
+  const people = session.participants.map((/** @type {any} */ one) => one.identity).join(', ');
+  byId('facts').replaceChildren(fact('Session', session.session_id, 'mono'), fact('Started', `${dateTime(session.started)} ${zone(session.started)}`),
+    fact('Duration', duration(session.duration)), fact('Agent', session.agent ?? NONE), fact('Participants', people || NONE));
+  tables.show(detail, model.isViewer);
+}
+
+/**
+ * @param {string} name
+ * @param {string} value
+ * @param {string} [kind]
+ */
+const fact = (name, value, kind = '') => make('div', {}, make('dt', {}, name), make('dd', { class: kind }, value));
+
+/**
+ * Let the reader choose one of several sessions.
+ *
+ * @param {string} why
+ * @param {{ name: string, href?: string, open?: () => void }[]} choices
+ */
+function choose(why, choices) {
+  byId('session').hidden = byId('failed').hidden = true;
+  byId('choice').hidden = false;
+  setText(byId('choice-title'), why);
+  byId('choices').replaceChildren(...choices.map(({ name, href, open: act }) => {
+    const control = href === undefined ? make('button', { type: 'button', class: 'quiet' }, name) : make('a', { href }, name);
+    if (act) control.addEventListener('click', act);
+    return make('li', {}, control);
+  }));
+}
+
+/** @param {string} sentence */
+function fail(sentence) {
+  byId('session').hidden = byId('choice').hidden = true;
+  byId('failed').hidden = false;
+  setText(byId('failed-session'), id);
+  notify(sentence);
+}
+
+/**
+ * Tell of what did not work.
+ *
+ * @param {string} sentence Empty takes it away.
+ */
+function notify(sentence) {
+  const alert = byId('alert');
+  alert.hidden = !sentence;
+  setText(alert, sentence);
+}

@@ -1,0 +1,197 @@
+/**
+ * The tables: turns with their waterfall, tools, errors, figures and usage.
+ *
+ * @module
+ */
+
+import { byId, make, makeSvg, setAttribute, setChildren, setText } from '../dom.js';
+import { count, duration, seconds } from '../format.js';
+import { FIGURES, formatFigure } from './formulas.js';
+import { formatHash } from './replay.js';
+import { Rows } from './rows.js';
+import { upperBound } from './spans.js';
+import { LONG_WAIT, STAGES, extentOf, partsOf, scaleOf } from './waterfall.js';
+
+/** @typedef {Record<string, any>} Turn */
+/** @typedef {import('../../../../../packages/js/src/figures.js').SessionDetail} SessionDetail */
+
+const COLUMNS = [...STAGES.map(({ field }) => field), 'heard_latency', 'e2e_latency'];
+/** The waterfall's own units. */
+const [WIDE, HIGH] = [1000, 20];
+
+export class Tables {
+  #rows;
+  #started = 0;
+  #scale = 1;
+  /** @type {Turn[]} */
+  #turns = [];
+  /** Turn's id -> what its row shows: rows stay while turns are computed anew. @type {Map<string, { turn: Turn }>} */
+  #known = new Map();
+  #current = -1;
+
+  constructor() {
+    this.#rows = new Rows(/** @type {ConstructorParameters<typeof Rows<{ turn: Turn }>>[0]} */ ({
+      scroller: byId('turns-scroll'),
+      list: byId('turns'),
+      spacers: [byId('turns-before'), byId('turns-after')],
+      guess: 37,
+      make: makeTurn,
+      update: (element, { turn }, place) => this.#update(element, turn, place),
+    }));
+    const entries = [...STAGES.map(({ label }, stage) => [`stage-${stage + 1}`, label]), ['heard', 'Heard']];
+    byId('legend').replaceChildren(...entries.map(([name, label]) =>
+      make('li', {}, make('i', { class: name ?? '', 'aria-hidden': 'true' }), label ?? '')));
+  }
+
+  /**
+   * @param {SessionDetail} detail
+   * @param {boolean} isViewer
+   */
+  show(detail, isViewer) {
+    const { session, turns, tools, errors } = detail;
+    this.#started = session.started;
+    this.#turns = turns;
+    this.#scale = scaleOf(turns);
+    for (const id of ['tools-panel', 'errors-panel', 'usage-panel', 'legend']) byId(id).hidden = isViewer;
+    setAttribute(byId('turns-table'), 'aria-rowcount', turns.length + 1);
+    setText(byId('turns-count'), count(turns.length));
+    byId('turns-empty').hidden = turns.length > 0;
+    this.#rows.show(turns.map((turn) => {
+      const known = this.#known.get(turn.turn_id) ?? { turn };
+      known.turn = turn;
+      this.#known.set(turn.turn_id, known);
+      return known;
+    }));
+    setText(byId('tools-count'), count(tools.length));
+    fill('tools', 'tools-empty', tools.map(({ name, arguments: given, output, status, started, duration: took }) => [
+      this.#link(started), make('code', {}, name ?? '–'), toJson(given), toJson(output),
+      make('span', { class: 'chip', 'data-tone': toneOf(status, session.state) }, status ?? (session.state === 'live' ? 'running' : 'unfinished')),
+      seconds(took),
+    ]));
+    setText(byId('errors-count'), count(errors.length));
+    fill('errors', 'errors-empty', errors.map(({ at, source, message, recoverable }) => [
+      this.#link(at), source ?? '–', make('span', { class: 'said' }, message ?? '–'),
+      recoverable === null ? '–' : recoverable ? 'yes' : 'no',
+    ]));
+    const figures = FIGURES.filter(({ operator }) => !(operator && isViewer));
+    fill('figures', '', figures.map((figure) => [
+      make('code', {}, figure.field),
+      make('span', { class: 'values' }, ...formatFigure(figure, session).flatMap((part, index) => [index ? ' · ' : '', make('span', {}, part)])),
+      figure.formula,
+    ]));
+    const usage = Array.isArray(session.usage) ? session.usage : [];
+    fill('usage', 'usage-empty', usage.map(({ type, provider, model, ...amounts }) => [
+      [provider, model].filter(Boolean).join(' · ') || '–', String(type ?? '–').replace(/_usage$/, ''),
+      Object.entries(amounts).filter(([, value]) => typeof value === 'number' && value !== 0)
+        .map(([name, value]) => `${name.replaceAll('_', ' ')} ${count(value)}`).join(' · ') || '–',
+    ]));
+  }
+
+  /** The starts of the turns, seconds from the session's start. */
+  get starts() {
+    return this.#turns.map(({ started, user_started }) => Math.max(0, Math.min(started, user_started ?? started) - this.#started));
+  }
+
+  /**
+   * @param {number} position
+   * @param {boolean} isShown Whether there is a turn at the clock.
+   */
+  move(position, isShown) {
+    const current = isShown ? upperBound(this.#turns, position + this.#started, ({ started }) => started) - 1 : -1;
+    if (current === this.#current) return;
+    this.#current = current;
+    this.#rows.place();
+    if (current >= 0) this.#rows.reveal(current);
+  }
+
+  /**
+   * @param {HTMLElement} row
+   * @param {Turn} turn
+   * @param {number} place
+   */
+  #update(row, turn, place) {
+    const at = Math.max(0, turn.started - this.#started);
+    const [first, ...cells] = /** @type {HTMLElement[]} */ ([...row.children]);
+    const link = first?.firstElementChild;
+    if (link) {
+      setText(link, duration(at));
+      setAttribute(link, 'href', formatHash(at));
+    }
+    if (first) setAttribute(first, 'title', [turn.user_text, turn.agent_text].filter(Boolean).join('\n— '));
+    for (const [index, field] of COLUMNS.entries()) {
+      const cell = cells[index + 1];
+      if (cell) setText(cell, seconds(turn[field]));
+      if (cell && index >= STAGES.length) setAttribute(cell, 'data-tone', turn[field] > LONG_WAIT ? 'bad' : null);
+    }
+    setAttribute(row, 'aria-rowindex', place + 2);
+    setAttribute(row, 'aria-current', place === this.#current ? 'true' : null);
+    const drawing = cells[0]?.firstElementChild;
+    if (drawing) this.#draw(drawing, turn);
+  }
+
+  /**
+   * @param {Element} drawing
+   * @param {Turn} turn
+   */
+  #draw(drawing, turn) {
+    const x = (/** @type {number} */ time) => Math.round((WIDE * Math.min(time, this.#scale)) / this.#scale);
+    const parts = partsOf(turn).map(({ stage, from, to }) => [x(from), Math.max(2, x(to) - x(from)), stage + 1]);
+    const key = JSON.stringify([parts, x(extentOf(turn)), turn.heard_latency]);
+    if (drawing.getAttribute('data-key') === key) return;
+    setAttribute(drawing, 'data-key', key);
+    const heard = turn.heard_latency;
+    drawing.replaceChildren(
+      ...(heard === null ? [] : [makeSvg('rect', { class: heard > LONG_WAIT ? 'heard long' : 'heard', x: 0, y: HIGH - 4, width: Math.max(2, x(heard)), height: 3 })]),
+      ...parts.map(([from, width, stage]) => makeSvg('rect', { class: `stage-${stage}`, x: from, y: 3, width, height: HIGH - 9 })),
+    );
+  }
+
+  /** @param {number | null} at Seconds since 1970. */
+  #link(at) {
+    if (at === null) return '–';
+    const position = Math.max(0, at - this.#started);
+    return make('a', { class: 'number', href: formatHash(position) }, duration(position));
+  }
+}
+
+function makeTurn() {
+  const bars = makeSvg('svg', { viewBox: `0 0 ${WIDE} ${HIGH}`, preserveAspectRatio: 'none', 'aria-hidden': 'true' });
+  return make('tr', {},
+    make('th', { scope: 'row' }, make('a', { class: 'number', href: '#' })),
+    make('td', { class: 'waterfall' }, bars),
+    ...COLUMNS.map(() => make('td', { class: 'number' })));
+}
+
+/**
+ * Fill a table's body; nothing changes where its cells say the same.
+ *
+ * @param {string} id
+ * @param {string} empty Id of what is shown instead.
+ * @param {(Node | string)[][]} rows
+ */
+function fill(id, empty, rows) {
+  const body = byId(id);
+  if (empty) byId(empty).hidden = rows.length > 0;
+  const old = /** @type {HTMLTableRowElement[]} */ ([...body.children]);
+  setChildren(body, rows.map((cells, index) => {
+    const row = old[index];
+    const texts = cells.map((cell) => (typeof cell === 'string' ? cell : (cell.textContent ?? '')));
+    if (row && texts.every((text, place) => row.cells[place]?.textContent === text)) return row;
+    return make('tr', {}, ...cells.map((cell, place) => make(place ? 'td' : 'th', place ? {} : { scope: 'row' }, cell)));
+  }));
+}
+
+/**
+ * @param {unknown} value
+ * @returns {HTMLElement}
+ */
+function toJson(value) {
+  if (value === null || value === undefined) return make('span', {}, '–');
+  return make('pre', {}, typeof value === 'string' ? value : JSON.stringify(value));
+}
+
+/**
+ * @param {string | null} status
+ * @param {string} state
+ */
+const toneOf = (status, state) => (status === 'done' ? 'ok' : status === null && state === 'live' ? 'busy' : 'bad');

@@ -1,0 +1,81 @@
+"""What the views declare of their endpoints: one table, filled where a view stands (`streaming_hub.web.endpoint`).
+
+From it come the routes, the scope that is checked, the security in OpenAPI, the requests that pass by Flask, and the
+paths that the origin `null` never reaches. It imports nothing heavy: every request looks things up here.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+from streaming_hub.access import JOIN, OPERATE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Method = Literal["GET", "POST", "DELETE"]
+Key = tuple[str, str]
+"""A method and a path as Flask's route has it."""
+GUARDED_SCOPES: Final = frozenset({OPERATE, JOIN})
+"""What controls the hub or hands out tokens."""
+API: Final = "/api/"
+
+
+class Declaration(NamedTuple):
+    """What one view declares.
+
+    Attributes:
+        scope: what the caller needs; None where nobody is asked.
+        signed: whether LiveKit's signature is the credential.
+        serve: answers without Flask (`streaming_hub.web.shortcut`); None where only Flask does.
+    """
+
+    scope: str | None = None
+    signed: bool = False
+    serve: Callable[..., Any] | None = None
+
+
+DECLARED: Final[dict[Key, Declaration]] = {}
+"""Filled when `streaming_hub.web` is imported."""
+
+
+def declare(method: Method, path: str, declaration: Declaration) -> None:
+    """Add an endpoint.
+
+    Raises:
+        ValueError: the same method and path were declared before.
+    """
+    if (method, path) in DECLARED:
+        raise ValueError(f"{method} {path} is declared twice: give the second view another path.")
+    DECLARED[method, path] = declaration
+    guarded.cache_clear()
+
+
+def declaration_of(method: str, path: str) -> Declaration:
+    """Return what the view of an endpoint declares; a HEAD is answered by its GET.
+
+    Raises:
+        KeyError: there is no such endpoint.
+    """
+    return DECLARED["GET" if method == "HEAD" else method, path]
+
+
+@cache
+def guarded() -> re.Pattern[str]:
+    """Return how the paths under `/api/` begin that need `operate` or hand out tokens.
+
+    By path, whatever the method: a preflight names a path, and flask-cors chooses by it. A name in a path may hold
+    anything, also a line feed.
+    """
+    paths = sorted(
+        path for (_, path), one in DECLARED.items() if one.scope in GUARDED_SCOPES and path.startswith(API)
+    )
+    patterns = (".+".join(map(re.escape, re.split(r"<[^>]+>", path))) for path in paths)
+    return re.compile(f"(?:{'|'.join(patterns)})" if paths else r"(?!)", re.DOTALL)
+
+
+def operates(path: str) -> bool:
+    """Say whether a path needs `operate`, or hands out tokens: the origin `null` is never listed there."""
+    return guarded().match(path) is not None

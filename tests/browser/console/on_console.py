@@ -1,0 +1,44 @@
+"""Where things are on every page of the console, named as a user would name them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from playwright.sync_api import expect
+
+from tests.browser.on_page import PATIENCE
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+    from tests.browser.hub_process import HubProcess
+
+expect.set_options(timeout=PATIENCE)
+KEYS = {
+    "STREAM_PUBLISH_KEYS": "publish-key",
+    "STREAM_SUBSCRIBE_KEYS": "viewer-key",
+    "STREAM_OPERATOR_KEYS": "operator-key",
+}
+
+
+def connection(page: Page) -> Locator:
+    """The status of the connection."""
+    return page.get_by_role("status", name="Connection")
+
+
+def entries(page: Page) -> list[str]:
+    """The entries of the navigation that the reader sees."""
+    return page.get_by_role("navigation", name="Console").get_by_role("link").all_inner_texts()
+
+
+def enter_key(page: Page, key: str) -> None:
+    """Give the page a key."""
+    page.get_by_label("Access key", exact=True).fill(key)
+    page.get_by_role("button", name="Continue").click()
+
+
+def post(hub: HubProcess, *events: dict[str, Any], key: str | None = None) -> None:
+    """Publish events; those without a timestamp happen now."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    hub.post([{"timestamp": time.time(), **event} for event in events], **headers)

@@ -1,0 +1,71 @@
+"""What all pages of the console share: the key, the navigation, the status of the connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.console.on_console import KEYS, connection, enter_key, entries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+
+    from tests.browser.hub_process import HubProcess
+
+pytestmark = pytest.mark.page
+
+
+def test_an_open_hub_asks_for_nothing(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+    page.goto(f"{start_hub().url}/console/")
+    expect(connection(page)).to_have_text("Live")
+    expect(page.get_by_label("Access key", exact=True)).to_be_hidden()
+    assert "Live" in entries(page)
+
+
+def test_a_key_is_asked_for_kept_in_the_tab_and_forgotten(
+    page: Page, start_hub: Callable[..., HubProcess]
+) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{start_hub(**KEYS).url}/console/")
+    expect(page.get_by_label("Access key", exact=True)).to_be_focused()
+    expect(page.get_by_role("alert")).to_be_hidden()
+    enter_key(page, "a-wrong-key")
+    expect(page.get_by_role("alert")).not_to_be_empty()
+    enter_key(page, "viewer-key")
+    expect(connection(page)).to_have_text("Live")
+    expect(page.get_by_role("alert")).to_be_hidden()
+    page.reload()
+    expect(connection(page)).to_have_text("Live")
+    assert page.evaluate("document.cookie + Object.keys(localStorage)") == ""
+    page.get_by_role("button", name="Change key").click()
+    page.get_by_role("button", name="Forget the key").click()
+    expect(page.get_by_label("Access key", exact=True)).to_be_focused()
+    assert page.evaluate("sessionStorage.length") == 0
+    assert not [url for url in asked if "key=" in url or "viewer-key" in url]
+
+
+def test_a_key_may_be_changed_on_a_page_that_runs(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+    hub = start_hub(STREAM_OPERATOR_KEYS="operator-key")
+    page.goto(f"{hub.url}/console/")
+    expect(connection(page)).to_have_text("Live")
+    page.get_by_role("button", name="Use a key").click()
+    enter_key(page, "nobody-s-key")
+    expect(page.get_by_role("alert")).not_to_be_empty()
+    enter_key(page, "operator-key")
+    expect(page.get_by_role("button", name="Change key")).to_be_visible()
+    assert page.evaluate("sessionStorage.getItem('access-key')") == "operator-key"
+
+
+def test_a_hub_that_is_away_is_waited_for(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+    hub = start_hub()
+    page.goto(f"{hub.url}/console/")
+    expect(connection(page)).to_have_text("Live")
+    hub.kill()
+    expect(connection(page)).to_have_text("Connecting")
+    start_hub(hub.port)
+    expect(connection(page)).to_have_text("Live", timeout=30_000)

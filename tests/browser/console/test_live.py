@@ -1,0 +1,261 @@
+"""The page Live in a browser: calls come, speak, get into trouble and leave."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.console.on_console import KEYS, connection, enter_key, post
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Locator, Page
+
+    from tests.browser.hub_process import HubProcess
+
+pytestmark = pytest.mark.page
+
+
+@pytest.fixture
+def hub(start_hub: Callable[..., HubProcess]) -> HubProcess:
+    return start_hub()
+
+
+def open_live(page: Page, hub: HubProcess, query: str = "") -> None:
+    """Open the page and wait until it follows the stream."""
+    page.goto(f"{hub.url}/console/{query}")
+    expect(connection(page)).to_have_text("Live")
+
+
+def call(page: Page, room: str) -> Locator:
+    """The item of a call."""
+    return items(page).filter(has=page.get_by_role("link", name=room, exact=True))
+
+
+def items(page: Page) -> Locator:
+    """All items, in their order."""
+    return page.get_by_role("list", name="Live sessions").locator(":scope > li")
+
+
+def trouble(page: Page, room: str) -> Locator:
+    """What is wrong in a call."""
+    return call(page, room).get_by_role("list", name="Trouble").get_by_role("listitem")
+
+
+def of(room: str, kind: str, session: str = "s", **fields: Any) -> dict[str, Any]:
+    return {"type": kind, "room": room, "session_id": session, **fields}
+
+
+def test_a_call_comes_speaks_and_leaves(page: Page, hub: HubProcess) -> None:
+    open_live(page, hub)
+    expect(page.get_by_text("No live session.")).to_be_visible()
+    ann = {"participant": "ann", "role": "user"}
+    post(hub, of("kitchen 7/b", "session_started"))
+    link = call(page, "kitchen 7/b").get_by_role("link")
+    expect(link).to_have_attribute("href", "/console/sessions/s?room=kitchen%207%2Fb")
+    post(hub, of("kitchen 7/b", "user_speech_started", **ann))
+    expect(call(page, "kitchen 7/b")).to_contain_text("Caller speaks")
+    words = {**ann, "segment_id": "g"}
+    post(hub, of("kitchen 7/b", "transcript", text="<b>שלום", is_final=False, **words))
+    expect(call(page, "kitchen 7/b")).to_contain_text("<b>שלום")
+    post(hub, of("kitchen 7/b", "transcript", text="<b>שלום</b> 👩‍👩‍👧", is_final=True, **words))
+    expect(call(page, "kitchen 7/b")).to_contain_text("<b>שלום</b> 👩‍👩‍👧")
+    expect(call(page, "kitchen 7/b")).to_contain_text("ann")
+    post(hub, of("kitchen 7/b", "user_speech_finished", **ann))
+    post(hub, of("kitchen 7/b", "agent_state", state="thinking"))
+    expect(call(page, "kitchen 7/b")).to_contain_text("Thinking")
+    post(hub, of("kitchen 7/b", "interruption"), of("kitchen 7/b", "interruption"))
+    expect(call(page, "kitchen 7/b")).to_contain_text("2 interruptions")
+    post(hub, of("kitchen 7/b", "session_ended", reason="participant_disconnected"))
+    expect(items(page)).to_have_count(0)
+
+
+def test_latency_is_what_the_caller_heard(page: Page, hub: HubProcess) -> None:
+    open_live(page, hub)
+    now = time.time()
+    for turn, latency in enumerate((0.8, 1.25, 2.5)):
+        stop = now - 30 + 10 * turn
+        spoken = {"turn_id": f"t{turn}", "session": "s"}
+        post(
+            hub,
+            of("attic", "user_speech_finished", **spoken, timestamp=stop + 0.4, stopped_at=stop),
+            of("attic", "agent_speech_started", **spoken, timestamp=stop + latency),
+            of("attic", "agent_speech_finished", **spoken, timestamp=stop + latency + 1),
+        )
+    chart = call(page, "attic").get_by_role("img")
+    expect(chart).to_have_attribute("aria-label", "Heard latency of the last turns: 0.80 s, 1.25 s, 2.50 s")
+    expect(trouble(page, "attic").filter(has_text="High latency")).to_have_count(1)
+    expect(page.get_by_role("group", name="Totals")).to_contain_text("2.50 s")
+
+
+def test_all_that_goes_wrong_is_named(page: Page, hub: HubProcess) -> None:
+    open_live(page, hub)
+    now = time.time()
+    post(
+        hub,
+        of("a", "session_started"),
+        of("a", "error", source="llm", message="overloaded", recoverable=True),
+        of("a", "tool_call_started", call_id="c", name="book", arguments={}),
+        of("a", "tool_call_finished", call_id="c", name="book", status="error", output="no"),
+        of("a", "events_dropped", count=12, reason="the spool is full"),
+        of("b", "session_started", timestamp=now - 40),
+        of("b", "user_speech_finished", timestamp=now - 30),
+        of("b", "agent_state", state="thinking", timestamp=now - 9),
+        of("c", "session_started", timestamp=now - 10),
+        of("c", "session_ended", reason="worker_lost"),
+        of("c", "session_started", "second"),
+        of("d", "session_started"),
+        of("d", "session_ended", reason="error"),
+    )
+    expect(trouble(page, "a")).to_have_text(["Error", "Failed tool", "Events dropped"])
+    expect(trouble(page, "b")).to_have_text(["Thinking", "Silence"])
+    expect(trouble(page, "c")).to_have_text(["Agent lost", "Agent restarted"])
+    expect(trouble(page, "d")).to_have_text(["Error"])
+    expect(page.get_by_role("group", name="Totals")).to_contain_text("In trouble5")
+    post(hub, of("b", "agent_speech_started"))
+    expect(trouble(page, "b")).to_have_count(0)
+
+
+def test_trouble_goes_by_the_hubs_clock(page: Page, hub: HubProcess) -> None:
+    page.clock.install(time=time.time() - 3600)
+    page.clock.resume()
+    open_live(page, hub)
+    post(hub, of("a", "session_started", timestamp=time.time() - 30), of("b", "session_started"))
+    expect(trouble(page, "a")).to_have_text(["Silence"])
+    expect(call(page, "a")).to_contain_text("0:3")
+    expect(trouble(page, "b")).to_have_count(0)
+
+
+def test_a_page_that_is_opened_late_knows_what_was(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+    hub = start_hub()
+    ann = {"participant": "ann", "role": "user", "segment_id": "g"}
+    now = time.time()
+    post(
+        hub,
+        of("a", "session_started", timestamp=now - 70),
+        of("a", "user_speech_finished", turn_id="t", timestamp=now - 61),
+        of("a", "agent_speech_started", turn_id="t", timestamp=now - 60),
+        of("a", "agent_speech_finished", turn_id="t", timestamp=now - 59),
+        of("a", "interruption", timestamp=now - 59),
+        of("a", "error", message="x", timestamp=now - 58),
+        of("a", "transcript", text="half a", is_final=False, **ann),
+    )
+    # More than the page asks the stream for: only the archive still has the rest.
+    for _ in range(3):
+        post(hub, *(of("noise", "usage", "n", model_usage=[]) for _ in range(900)))
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and not _archived(hub, "a"):
+        time.sleep(0.1)
+    open_live(page, hub)
+    expect(call(page, "a")).to_contain_text("half a")
+    expect(call(page, "a")).to_contain_text("1 interruption")
+    expect(call(page, "a")).to_contain_text("1:1")
+    expect(trouble(page, "a")).to_have_text(["Error"])
+    expect(call(page, "a").get_by_role("img")).to_have_attribute(
+        "aria-label", "Heard latency of the last turns: 1.00 s"
+    )
+
+
+def _archived(hub: HubProcess, room: str) -> bool:
+    import requests
+
+    sessions = requests.get(f"{hub.url}/api/sessions", params={"room": room}, timeout=10).json()["sessions"]
+    return bool(sessions) and sessions[0]["errors"] == 1
+
+
+def test_sorting_and_filtering_are_kept_in_the_address(page: Page, hub: HubProcess) -> None:
+    open_live(page, hub)
+    now = time.time()
+    post(
+        hub,
+        of("b", "session_started", timestamp=now - 5),
+        of("c", "session_started", timestamp=now - 8),
+        of("a", "session_started", timestamp=now - 2),
+        of("b", "error", message="x"),
+        of("a", "user_speech_started", participant="Zoë", role="user"),
+    )
+    links = page.get_by_role("list", name="Live sessions").get_by_role("link")
+    expect(links).to_have_text(["b", "a", "c"])
+    page.get_by_role("combobox", name="Sort by").select_option("Age")
+    expect(links).to_have_text(["c", "b", "a"])
+    page.get_by_role("combobox", name="Sort by").select_option("Room")
+    expect(links).to_have_text(["a", "b", "c"])
+    page.get_by_role("searchbox", name="Filter").fill("zoë")
+    expect(links).to_have_text(["a"])
+    page.reload()
+    expect(connection(page)).to_have_text("Live")
+    expect(links).to_have_text(["a"])
+    expect(page.get_by_role("searchbox", name="Filter")).to_have_value("zoë")
+    expect(page.get_by_role("combobox", name="Sort by")).to_have_value("room")
+    page.get_by_role("searchbox", name="Filter").fill("nowhere")
+    expect(page.get_by_text("No session fits this filter")).to_be_visible()
+
+
+def test_one_stream_is_enough(page: Page, hub: HubProcess) -> None:
+    streams: list[str] = []
+    page.on("request", lambda asked: streams.append(asked.url) if "/api/stream" in asked.url else None)
+    open_live(page, hub)
+    for number in range(12):
+        post(hub, of(f"room-{number}", "session_started"))
+    expect(items(page)).to_have_count(12)
+    assert len(streams) == 1
+
+
+def test_the_keyboard_stays_on_a_call_that_moves(page: Page, hub: HubProcess) -> None:
+    open_live(page, hub)
+    for room in "abc":
+        post(hub, of(room, "session_started"))
+    expect(items(page)).to_have_count(3)
+    page.get_by_role("link", name="c", exact=True).focus()
+    post(hub, of("c", "error", message="x"))
+    expect(page.get_by_role("list", name="Live sessions").get_by_role("link").first).to_have_text("c")
+    expect(page.get_by_role("link", name="c", exact=True)).to_be_focused()
+
+
+def test_viewers_see_what_viewers_may(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+    hub = start_hub(**KEYS)
+    page.goto(f"{hub.url}/console/")
+    enter_key(page, "viewer-key")
+    expect(connection(page)).to_have_text("Live")
+    started = [of("a", "session_started"), of("a", "error", message="secret"), of("a", "interruption")]
+    post(hub, *started, key="publish-key")
+    expect(call(page, "a")).to_contain_text("1 interruption")
+    expect(trouble(page, "a")).to_have_count(0)
+
+
+def test_the_help_shows_the_rules(page: Page, hub: HubProcess) -> None:
+    open_live(page, hub)
+    page.get_by_role("button", name="Help").click()
+    rules = page.get_by_role("dialog", name="Trouble").get_by_role("rowheader")
+    expect(rules).to_have_count(8)
+    expect(rules.first).to_have_text("Agent lost")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Trouble")).to_be_hidden()
+
+
+def test_trouble_of_no_call_is_told_on_the_page(page: Page, hub: HubProcess) -> None:
+    open_live(page, hub)
+    post(hub, {"type": "events_dropped", "count": 12, "reason": "the spool is full"})
+    expect(page.get_by_role("alert")).to_contain_text("could not deliver 12 events: the spool is full")
+
+
+@pytest.mark.parametrize("width", [360, 768, 1400])
+def test_nothing_is_wider_than_the_window(page: Page, hub: HubProcess, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    open_live(page, hub)
+    long = "unbroken" * 30
+    post(
+        hub,
+        of(long, "session_started", timestamp=time.time() - 40_000),
+        of(long, "error", message=long),
+        of(long, "transcript", text=long, participant=long, role="user"),
+        of(long, "interruption"),
+        of("b", "session_started"),
+    )
+    expect(items(page)).to_have_count(2)
+    expect(trouble(page, long)).to_have_text(["Error"])
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

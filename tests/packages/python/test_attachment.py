@@ -1,0 +1,443 @@
+"""attach(): what it listens to, what it lets through, and that it never disturbs the session.
+
+Covers streaming_hub_client/words.py: where the tap for words stands in LiveKit's chain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from livekit import rtc
+from livekit.agents import Agent, AgentSession
+from livekit.agents.voice import events as lk
+from livekit.agents.voice import io, room_io
+from streaming_hub_client import attachment as shell
+from streaming_hub_client import bridge
+from streaming_hub_client.attachment import Attachment, attach
+from streaming_hub_client.ending import _Ending, announce_end, ask_for_end
+
+from agent.rehearsal.models import ScriptedLLM
+
+if TYPE_CHECKING:
+    from streaming_hub_client.conversation import Event
+
+
+class Recorder:
+    """A poster that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def post(self, event: Event) -> None:
+        self.events.append(event)
+
+    def flush(self, _timeout: float, /) -> bool:
+        return True
+
+    def close(self, _timeout: float, /) -> bool:
+        return True
+
+    def types(self) -> list[str]:
+        return [event["type"] for event in self.events]
+
+
+class Session(rtc.EventEmitter[str]):
+    """What attach needs of an AgentSession, without models."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started_with: dict[str, Any] = {}
+
+    @property
+    def room_io(self) -> Any:
+        raise RuntimeError("not started with a room")
+
+    async def start(self, agent: Any, **options: Any) -> str:
+        self.started_with = {"agent": agent, **options}
+        return "started"
+
+    def say(self, text: str, *, final: bool = True) -> None:
+        self.emit("user_input_transcribed", lk.UserInputTranscribedEvent(transcript=text, is_final=final))
+
+
+@pytest.fixture(autouse=True)
+def running(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process whose end nobody has announced."""
+    monkeypatch.setattr("streaming_hub_client.ending._ending", _Ending())
+
+
+@pytest.fixture
+def session() -> Any:
+    return Session()
+
+
+@pytest.fixture
+def poster() -> Recorder:
+    return Recorder()
+
+
+def test_a_real_session_in_text_mode_is_streamed(poster: Recorder) -> None:
+    async def talk() -> None:
+        async with AgentSession(llm=ScriptedLLM()) as real:
+            attach(real, room="r1", session_id="S1", poster=poster)
+            await real.start(Agent(instructions="be brief"))
+            await real.run(user_input="Thank you, goodbye.")
+
+    asyncio.run(talk())
+    assert poster.types()[0] == "session_started"
+    assert poster.types()[-1] == "session_ended"
+    finals = [(e["role"], e["text"]) for e in poster.events if e["type"] == "transcript" and e["is_final"]]
+    assert finals == [("user", "Thank you, goodbye."), ("agent", "You are welcome. Goodbye!")]
+    assert {(event["room"], event["session_id"]) for event in poster.events} == {("r1", "S1")}
+
+
+def test_every_row_of_the_table_is_listened_to(session: Any, poster: Recorder) -> None:
+    heard: list[str] = []
+    session.on = lambda name, _callback: heard.append(name)
+    attach(session, poster=poster)
+    assert sorted(heard) == sorted(bridge.TABLE)
+
+
+def test_types_choose_what_is_sent(session: Any, poster: Recorder) -> None:
+    attach(session, poster=poster, types={"transcript"})
+    session.say("Hello")
+    assert poster.types() == ["transcript"]
+
+
+def test_finals_only(session: Any, poster: Recorder) -> None:
+    stream = attach(session, poster=poster, interims=False)
+    session.say("Hel", final=False)
+    session.say("Hello")
+    asyncio.run(stream.words.capture_text("word"))
+    assert [event["is_final"] for event in poster.events if event["type"] == "transcript"] == [True]
+
+
+def test_redact_changes_or_keeps_back(session: Any, poster: Recorder) -> None:
+    def redact(event: Event) -> Event | None:
+        if event["type"] == "session_started":
+            return None
+        return {**event, "text": event["text"].replace("4111", "****")}
+
+    attach(session, poster=poster, redact=redact)
+    session.say("my card is 4111")
+    assert [event["text"] for event in poster.events] == ["my card is ****"]
+
+
+def test_a_redaction_that_fails_sends_nothing_and_disturbs_nothing(
+    session: Any, poster: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    def redact(event: Event) -> Event:
+        raise TypeError(event["type"])
+
+    attach(session, poster=poster, redact=redact)
+    session.say("secret")
+    assert poster.types() == ["events_dropped", "events_dropped"]
+    assert "secret" not in str(poster.events)
+    assert "redact failed; an event of type 'transcript' is not sent" in caplog.text
+
+
+def test_a_redaction_that_fails_once_costs_that_event_alone(session: Any, poster: Recorder) -> None:
+    def redact(event: Event) -> Event:
+        if event["type"] in {"session_started", "order_placed"}:
+            raise KeyError("missing")
+        return event
+
+    stream = attach(session, poster=poster, redact=redact, session_id="S1")
+    session.say("Hello")  # begins the session with the same list of events
+    stream.post("order_placed", number=7)
+    assert poster.types() == ["events_dropped", "transcript", "events_dropped"]
+    assert [event["count"] for event in poster.events if event["type"] == "events_dropped"] == [1, 1]
+    assert {event["session_id"] for event in poster.events} == {"S1"}
+
+
+def test_a_payload_that_is_not_understood_disturbs_nothing(
+    session: Any, poster: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    attach(session, poster=poster)
+    session.emit("user_input_transcribed", object())  # rtc's emitter lets a TypeError through
+    session.say("Hello")
+    assert "could not stream the session event user_input_transcribed" in caplog.text
+    assert poster.types()[-1] == "transcript"
+
+
+def test_words_that_fail_to_be_sent_disturb_nothing(session: Any, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Recorder):
+        def post(self, event: Event) -> None:
+            raise RuntimeError("no queue")
+
+    stream = attach(session, poster=Broken())
+    session.emit(
+        "agent_state_changed", lk.AgentStateChangedEvent(old_state="listening", new_state="speaking")
+    )
+    asyncio.run(stream.words.capture_text("Hello"))
+    assert "could not stream the agent's words" in caplog.text
+
+
+def test_events_of_ones_own(session: Any, poster: Recorder) -> None:
+    stream = attach(session, poster=poster, room="r1", session_id="S1")
+    stream.post("order_placed", number=7)
+    assert poster.events[0]["type"] == "order_placed"
+    assert poster.events[0]["number"] == 7
+    assert (poster.events[0]["room"], poster.events[0]["session_id"]) == ("r1", "S1")
+
+
+def test_each_session_gets_an_id_of_its_own(poster: Recorder) -> None:
+    ids = {attach(Session(), poster=poster).session_id for _ in range(3)}  # type: ignore[arg-type]
+    assert len(ids) == 3
+
+
+def close(session: Session, reason: lk.CloseReason = lk.CloseReason.USER_INITIATED) -> None:
+    session.emit("close", lk.CloseEvent(reason=reason))
+
+
+def test_announce_end_gives_live_sessions_their_reason(session: Any, poster: Recorder) -> None:
+    stream = attach(session, poster=poster)
+    announce_end("agent_stopped")
+    close(session)
+    assert poster.events[-1]["reason"] == "agent_stopped"
+    assert stream.session_id == poster.events[-1]["session_id"]
+
+
+def test_session_that_is_attached_after_the_announcement_has_its_reason_too(poster: Recorder) -> None:
+    announce_end("agent_stopped")
+    late: Any = Session()
+    attach(late, poster=poster)
+    close(late)
+    assert poster.events[-1]["reason"] == "agent_stopped"
+
+
+def test_a_job_in_a_process_of_its_own_asks_why_it_ends(session: Any, poster: Recorder) -> None:
+    known: list[str] = []
+    attach(session, poster=poster)
+    ask_for_end(lambda: known[0] if known else None)
+    session.emit("agent_state_changed", lk.AgentStateChangedEvent(old_state="idle", new_state="listening"))
+    known.append("agent_stopped")
+    close(session)
+    assert poster.events[-1]["reason"] == "agent_stopped"
+
+
+class Wire(io.TextOutput):
+    """A text output that was there before."""
+
+    def __init__(self) -> None:
+        super().__init__(label="wire", next_in_chain=None)
+        self.got: list[str] = []
+
+    async def capture_text(self, text: str) -> None:
+        self.got.append(text)
+
+    def flush(self) -> None:
+        self.got.append("|")
+
+
+class TestRoomWords:
+    """The words' tap is put behind the room's synchronizer by way of `start`."""
+
+    def start(self, session: Any, **options: Any) -> room_io.RoomOptions:
+        assert asyncio.run(session.start("agent", **options)) == "started"
+        options = session.started_with["room_options"]
+        assert isinstance(options, room_io.RoomOptions)
+        return options
+
+    def test_without_options(self, session: Any, poster: Recorder) -> None:
+        stream = attach(session, poster=poster)
+        text = self.start(session, room=object()).get_text_output_options()
+        assert text is not None
+        assert text.next_in_chain is stream.words
+        assert session.started_with["agent"] == "agent"
+
+    def test_the_users_options_and_output_are_kept(self, session: Any, poster: Recorder) -> None:
+        wire = Wire()
+        mine = room_io.RoomOptions(
+            close_on_disconnect=False, text_output=room_io.TextOutputOptions(next_in_chain=wire)
+        )
+        attach(session, poster=poster)
+        options = self.start(session, room=object(), room_options=mine)
+        text = options.get_text_output_options()
+        assert text is not None
+        assert options.close_on_disconnect is False
+        session.emit(
+            "agent_state_changed", lk.AgentStateChangedEvent(old_state="listening", new_state="speaking")
+        )
+        assert text.next_in_chain is not None
+        asyncio.run(text.next_in_chain.capture_text("Hello"))
+        text.next_in_chain.flush()
+        assert wire.got == ["Hello", "|"]
+        assert poster.events[-1]["text"] == "Hello"
+        assert mine.get_text_output_options().next_in_chain is wire, "the user's own object is not changed"  # type: ignore[union-attr]
+
+    def test_text_that_is_switched_off_stays_off(self, session: Any, poster: Recorder) -> None:
+        attach(session, poster=poster)
+        options = self.start(session, room=object(), room_options=room_io.RoomOptions(text_output=False))
+        assert options.get_text_output_options() is None
+
+    def test_without_a_room_nothing_is_touched(self, session: Any, poster: Recorder) -> None:
+        attach(session, poster=poster)
+        asyncio.run(session.start("agent"))
+        assert session.started_with == {"agent": "agent"}
+
+
+class Participant:
+    def __init__(self, identity: str, reason: Any = None) -> None:
+        self.identity = identity
+        self.disconnect_reason = reason
+
+
+class TestWhyItEnded:
+    """LiveKit says `user_initiated` for most ends; the room knows better."""
+
+    @pytest.fixture
+    def room(self, session: Any, poster: Recorder) -> Any:
+        room: rtc.EventEmitter[str] = rtc.EventEmitter()
+        attach(session, poster=poster).watch(room)  # type: ignore[arg-type]
+        return room
+
+    @pytest.mark.parametrize(
+        "reason",
+        [
+            rtc.DisconnectReason.UNKNOWN_REASON,
+            rtc.DisconnectReason.STATE_MISMATCH,
+            rtc.DisconnectReason.CONNECTION_TIMEOUT,
+            rtc.DisconnectReason.SIGNAL_CLOSE,
+        ],
+    )
+    def test_a_lost_room(self, session: Any, poster: Recorder, room: Any, reason: Any) -> None:
+        room.emit("disconnected", reason)
+        close(session)
+        assert poster.events[-1]["reason"] == "room_disconnected"
+        assert poster.events[-1]["disconnect_reason"] == rtc.DisconnectReason.Name(reason).lower()
+
+    def test_an_agent_that_leaves_by_itself(self, session: Any, poster: Recorder, room: Any) -> None:
+        room.emit("disconnected", rtc.DisconnectReason.CLIENT_INITIATED)
+        close(session, lk.CloseReason.JOB_SHUTDOWN)
+        assert poster.events[-1]["reason"] == "job_shutdown"
+
+    @pytest.mark.parametrize("reason", sorted(rtc.DisconnectReason.values()))
+    def test_every_reason_of_a_user_is_told_as_it_is(
+        self, session: Any, poster: Recorder, room: Any, reason: Any
+    ) -> None:
+        name = rtc.DisconnectReason.Name(reason).lower()
+        known = {
+            "client_initiated": "participant_disconnected",
+            **dict.fromkeys(("state_mismatch", "connection_timeout", "signal_close"), "participant_lost"),
+            "participant_removed": "participant_removed",
+        }
+        room.emit("participant_disconnected", Participant("user", reason))
+        close(session)
+        assert poster.events[-1]["reason"] == known.get(name, name)
+        assert poster.events[-1]["disconnect_reason"] == name
+
+    @pytest.mark.parametrize("reason", sorted(rtc.DisconnectReason.values()))
+    def test_every_reason_of_the_agent_is_told_as_it_is(
+        self, session: Any, poster: Recorder, room: Any, reason: Any
+    ) -> None:
+        name = rtc.DisconnectReason.Name(reason).lower()
+        known = {
+            "client_initiated": "user_initiated",  # LiveKit's own close reason
+            "room_closed": "participant_disconnected",
+            "participant_removed": "agent_removed",
+            **dict.fromkeys(
+                ("unknown_reason", "state_mismatch", "connection_timeout", "signal_close"),
+                "room_disconnected",
+            ),
+        }
+        room.emit("disconnected", reason)
+        close(session)
+        assert poster.events[-1]["reason"] == known.get(name, name)
+
+    def test_a_reason_that_is_newer_than_the_sdk(self, session: Any, poster: Recorder, room: Any) -> None:
+        room.emit("participant_disconnected", Participant("user", 99))
+        close(session)
+        assert poster.events[-1]["reason"] == "disconnect_reason_99"
+
+    def test_a_room_that_livekit_closed_because_nobody_was_there(
+        self, session: Any, poster: Recorder, room: Any
+    ) -> None:
+        room.emit("disconnected", rtc.DisconnectReason.ROOM_CLOSED)
+        close(session)
+        assert poster.events[-1]["reason"] == "participant_disconnected"
+
+    @pytest.mark.parametrize(
+        ("reason", "told"),
+        [
+            (rtc.DisconnectReason.ROOM_DELETED, "room_deleted"),
+            (rtc.DisconnectReason.PARTICIPANT_REMOVED, "agent_removed"),
+        ],
+    )
+    def test_an_agent_that_was_sent_out(
+        self, session: Any, poster: Recorder, room: Any, reason: Any, told: str
+    ) -> None:
+        room.emit("disconnected", reason)
+        close(session)
+        assert poster.events[-1]["reason"] == told
+
+    def test_a_user_who_was_sent_out(self, session: Any, poster: Recorder, room: Any) -> None:
+        room.emit("participant_disconnected", Participant("user", rtc.DisconnectReason.PARTICIPANT_REMOVED))
+        close(session)
+        assert poster.events[-1]["reason"] == "participant_removed"
+
+    def test_a_connection_that_is_lost_is_told_before_it_is_given_up(
+        self, poster: Recorder, room: Any
+    ) -> None:
+        room.emit("reconnecting")
+        told = poster.events[-1]
+        assert (told["type"], told["source"], told["recoverable"]) == ("error", "room", True)
+
+    def test_an_agent_that_has_lost_the_room_blames_nobody_in_it(
+        self, session: Any, poster: Recorder, room: Any
+    ) -> None:
+        room.emit("participant_disconnected", Participant("user"))
+        room.emit("disconnected", rtc.DisconnectReason.UNKNOWN_REASON)
+        close(session)
+        assert poster.events[-1]["reason"] == "room_disconnected"
+
+    def test_a_reason_that_the_agent_gave_itself_outlives_the_room(self, poster: Recorder) -> None:
+        own: Any = Session()
+        room: Any = rtc.EventEmitter()
+        stream = attach(own, poster=poster)
+        stream.watch(room)
+        stream.ending("sold_out")
+        room.emit("disconnected", rtc.DisconnectReason.UNKNOWN_REASON)
+        close(own)
+        assert poster.events[-1]["reason"] == "sold_out"
+
+    def test_a_user_who_crashed(self, session: Any, poster: Recorder, room: Any) -> None:
+        room.emit("participant_disconnected", Participant("user", rtc.DisconnectReason.STATE_MISMATCH))
+        room.emit("disconnected", rtc.DisconnectReason.ROOM_DELETED)
+        close(session)
+        assert poster.events[-1]["reason"] == "participant_lost"
+
+    def test_a_user_who_left(self, session: Any, poster: Recorder, room: Any) -> None:
+        room.emit("participant_disconnected", Participant("user", rtc.DisconnectReason.CLIENT_INITIATED))
+        close(session)
+        assert poster.events[-1]["reason"] == "participant_disconnected"
+
+    def test_a_user_who_came_back(self, session: Any, poster: Recorder, room: Any) -> None:
+        room.emit("participant_disconnected", Participant("user"))
+        room.emit("participant_connected", Participant("user"))
+        close(session, lk.CloseReason.TASK_COMPLETED)
+        assert poster.events[-1]["reason"] == "task_completed"
+
+    def test_somebody_else(self, session: Any, poster: Recorder, room: Any) -> None:
+        room.emit("participant_disconnected", Participant("listener"))
+        close(session)
+        assert poster.events[-1]["reason"] == "user_initiated"
+
+
+def test_the_processs_poster_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Recorder] = []
+
+    def make() -> Recorder:
+        made.append(Recorder())
+        return made[-1]
+
+    monkeypatch.setattr("streaming_hub_client.poster.Poster.from_env", make)
+    shared = shell._Shared()
+    assert shared.get() is shared.get()
+    assert len(made) == 1
+
+
+def test_an_attachment_is_what_attach_returns(session: Any, poster: Recorder) -> None:
+    assert isinstance(attach(session, poster=poster), Attachment)

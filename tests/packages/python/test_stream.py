@@ -1,0 +1,149 @@
+"""The state of a stream: positions, gaps, pauses, refusals."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from streaming_hub_client.stream import (
+    Gap,
+    Item,
+    Refused,
+    Stream,
+    Trouble,
+    failure,
+    hub_address,
+    query_of,
+    retry_after,
+)
+
+
+def frame(event: dict[str, Any], event_id: str = "") -> bytes:
+    return f"{f'id: {event_id}' if event_id else ':'}\ndata: {json.dumps(event)}\n\n".encode()
+
+
+def stream(
+    resume: str = "", *, replay: int | None = None, snapshot: bool = False, fixed: bool = False
+) -> Stream:
+    query = query_of(
+        "http://hub", filters={"room": ["a", "b"], "type": None}, replay=replay, snapshot=snapshot
+    )
+    made = Stream(query, resume=resume, ticket_is_fixed=fixed)
+    made.connect(None, None)
+    return made
+
+
+def asked(of: Stream) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(of.connect("k", None)[0]).query)
+
+
+CONNECTED = {"type": "connected", "cursor": "e-5", "heartbeat": 2}
+
+
+def test_the_address_of_a_hub_and_of_a_stream() -> None:
+    assert (
+        hub_address("http://h:1", "/api/stream")
+        == hub_address("http://h:1/", "/api/stream")
+        == "http://h:1/api/stream"
+    )
+    assert hub_address("https://h/own?x=1#y", "/api/stream") == "https://h/own?x=1"
+    for wrong in ("h:1", "ftp://h", "", "http://", "http://u:p@h"):
+        with pytest.raises(ValueError, match="url"):
+            hub_address(wrong, "/api/stream")
+
+
+def test_filters_repeat_and_no_compression_is_asked_for() -> None:
+    url, headers = stream("e-3").connect("k", "t")
+    assert parse_qs(urlsplit(url).query) == {"room": ["a", "b"], "ticket": ["t"], "last_event_id": ["e-3"]}
+    assert headers["Accept-Encoding"] == "identity"
+    assert (headers["Authorization"], headers["Last-Event-ID"]) == ("Bearer k", "e-3")
+
+
+def test_control_events_are_not_handed_out_and_the_position_follows() -> None:
+    one = stream()
+    note = {"type": "note", "n": 1}
+    received = one.receive(frame(CONNECTED) + frame(note, "e-6") + frame({"type": "heartbeat"}, "e-9"))
+    assert received == [Item(None, "e-5"), Item(note, "e-6"), Item(None, "e-9")]
+    assert one.silence == 5
+    assert asked(one)["last_event_id"] == ["e-9"]
+
+
+def test_a_reset_cut_off_before_its_frame_is_asked_for_again() -> None:
+    one = stream("old-1")
+    assert one.receive(frame(CONNECTED)) == []
+    assert asked(one)["last_event_id"] == ["old-1"]
+    reset = {"type": "stream_reset", "reason": "unknown_epoch", "missed": None, "oldest": "e-6"}
+    assert one.receive(frame(CONNECTED) + frame(reset)) == [Item(Gap(None, "unknown_epoch"), "e-5")]
+    assert asked(one)["last_event_id"] == ["e-5"]
+
+
+def test_a_skip_in_the_middle_goes_on_before_the_oldest() -> None:
+    one = stream("e-1")
+    reset = {"type": "stream_reset", "reason": "expired", "missed": 3, "oldest": "e-6"}
+    one.receive(frame(CONNECTED) + frame({"type": "n"}, "e-2"))
+    assert one.receive(frame(reset)) == [Item(Gap(3, "expired"), "e-5")]
+
+
+def test_replay_and_snapshot_are_asked_for_until_they_have_come() -> None:
+    one = stream(replay=7, snapshot=True)
+    assert asked(one)["replay"] == ["7"]
+    one.receive(frame(CONNECTED) + frame({"type": "snapshot"}))
+    assert asked(one) == {"room": ["a", "b"], "last_event_id": ["e-5"], "snapshot": ["1"]}
+    one.receive(frame({"type": "n"}, "e-6"))
+    assert "snapshot" not in asked(one)
+
+
+def test_pauses_double_with_jitter_and_server_waits_are_least_waits() -> None:
+    one = stream()
+    assert [one.pause(lived=0, asked=0, chance=0) for _ in range(8)] == [0.5, 1, 2, 4, 8, 15, 15, 15]
+    assert one.pause(lived=0, asked=0, chance=1) == 30
+    assert one.pause(lived=11, asked=0, chance=1) == 1
+    one.receive(b"retry: 40000\n\n")
+    assert one.pause(lived=0, asked=0, chance=0) == 40
+    one.opened()
+    assert one.pause(lived=0, asked=50, chance=0) == 50
+    one.receive(frame({"type": "goodbye", "reason": "draining", "retry_ms": 60000}))
+    assert isinstance(one.error, Trouble)
+    assert one.pause(lived=0, asked=0, chance=0) == 60
+
+
+def test_an_expired_fixed_ticket_is_a_refusal() -> None:
+    one, other = stream(fixed=True), stream()
+    for each in (one, other):
+        each.receive(frame({"type": "goodbye", "reason": "ticket_expired", "retry_ms": 1}))
+    assert isinstance(one.error, Refused)
+    assert isinstance(other.error, Trouble)
+
+
+def test_damaged_data_is_passing_trouble() -> None:
+    for data in (b"data: {\n\n", b"data: 1\n\n", b'data: {"type": 1}\n\n'):
+        one = stream()
+        one.receive(data)
+        assert isinstance(one.error, Trouble)
+
+
+@pytest.mark.parametrize("status", [200, 301, 408, 425, 429, 500, 502, 503])
+def test_what_passes(status: int) -> None:
+    assert isinstance(failure(status, {}, b"", url="http://h/?ticket=secret", key_kept=False), Trouble)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 422])
+def test_what_is_a_refusal(status: int) -> None:
+    body = json.dumps({"status": status, "detail": "no"}).encode()
+    found = failure(
+        status, {"Content-Type": "application/problem+json"}, body, url="http://h", key_kept=False
+    )
+    assert isinstance(found, Refused)
+    assert (found.status, found.detail) == (status, "no")
+    other = failure(status, {"Server": "nginx"}, b"<html>", url="http://h/?ticket=secret", key_kept=False)
+    assert isinstance(other, Refused)
+    assert "nginx" in other.detail
+    assert "secret" not in other.detail
+
+
+def test_retry_after_in_both_forms() -> None:
+    assert retry_after("7", 0) == 7
+    assert retry_after("Thu, 01 Jan 1970 00:01:00 GMT", 20) == 40
+    assert [retry_after(text, 0) for text in (None, "", "soon", "-1", "1.5")] == [0] * 5

@@ -1,0 +1,1 @@
+"""Simulated calls, and the process that posts them."""

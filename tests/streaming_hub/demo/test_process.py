@@ -1,0 +1,114 @@
+"""`--demo N` as a user starts it. Covers `streaming_hub.demo.__main__`, which the hub runs as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from tests.test_flask_server import SECONDS, Running, run, start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["start"]
+
+KEYS = {
+    "STREAM_PUBLISH_KEYS": "publish-key",
+    "STREAM_SUBSCRIBE_KEYS": "viewer-key",
+    "STREAM_OPERATOR_KEYS": "operator-key",
+}
+
+
+def live_sessions(server: Running, key: str | None = None) -> list[dict[str, Any]]:
+    """Return the sessions that are live."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    answer = requests.get(
+        f"{server.url}/api/sessions", params={"state": "live", "limit": 200}, headers=headers, timeout=10
+    )
+    found: list[dict[str, Any]] = answer.json().get("sessions", [])
+    return found
+
+
+def wait_for_sessions(server: Running, count: int, key: str | None = None) -> list[dict[str, Any]]:
+    """Wait until so many are live.
+
+    Raises:
+        AssertionError: they are not.
+    """
+    deadline = time.monotonic() + SECONDS
+    while len(found := live_sessions(server, key)) < count:
+        assert time.monotonic() < deadline, server.output()
+        time.sleep(0.1)
+    return found
+
+
+def child_of(server: Running) -> int:
+    """Return the process that posts."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes()
+            parent = re.search(r"^PPid:\s+(\d+)$", (folder / "status").read_text(), re.MULTILINE)
+        except OSError:
+            continue
+        if b"streaming_hub.demo" in command and parent and int(parent[1]) == server.process.pid:
+            return int(folder.name)
+    raise AssertionError(server.output())
+
+
+def is_gone(pid: int) -> bool:
+    """Wait until a process has ended."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        try:
+            if ") Z " in Path(f"/proc/{pid}/stat").read_text():
+                return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_it_shows_calls_that_talk_and_leaves_nothing_behind(
+    start: Callable[..., Running], tmp_path: Path
+) -> None:
+    server = start("--demo", "3", STREAM_HISTORY=f"sqlite:///{tmp_path / 'own.db'}")
+    assert len({session["room"] for session in wait_for_sessions(server, 2)}) > 1
+    rooms = requests.get(f"{server.url}/api/rooms", timeout=10).json()["rooms"]
+    assert all(room["participants"] for room in rooms)
+    assert ">Demo<" in requests.get(f"{server.url}/console/", timeout=10).text
+    archive = Path(re.search(r"kept in (\S+)", server.output())[1])  # type: ignore[index]
+    assert archive.exists()
+    server.process.send_signal(signal.SIGTERM)
+    assert server.ended_within(SECONDS), server.output()
+    assert not archive.parent.exists()
+    assert not (tmp_path / "own.db").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="finds the child in /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_child_ends_with_the_hub(start: Callable[..., Running], number: signal.Signals) -> None:
+    server = start("--demo", "2")
+    wait_for_sessions(server, 1)
+    child = child_of(server)
+    os.kill(server.process.pid, number)
+    assert server.ended_within(SECONDS)
+    assert is_gone(child)
+
+
+def test_it_posts_where_keys_are_set(start: Callable[..., Running]) -> None:
+    server = start("--demo", "2", **KEYS)
+    assert wait_for_sessions(server, 1, key="viewer-key")
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "many", "1001"])
+def test_a_number_that_is_none_is_refused(tmp_path: Path, number: str) -> None:
+    ran = run(tmp_path, "--demo", number)
+    assert ran.returncode == 2
+    assert "--demo" in ran.stderr

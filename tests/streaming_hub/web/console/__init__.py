@@ -1,0 +1,1 @@
+"""The console as the hub serves it, without a browser."""
