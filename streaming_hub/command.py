@@ -88,6 +88,7 @@ def _demo_settings(count: int, folder: str) -> dict[str, Any]:
         "history": "memory://",
         "history_max_events": 20_000,
         "archive": f"sqlite:///{folder}/archive.db",
+        "webhook_url": None,
     }
 
 

@@ -16,6 +16,7 @@ from streaming_hub.agents import Supervisor
 from streaming_hub.agents.environ import agent_environ, spool_folder
 from streaming_hub.agents.recall import Recall
 from streaming_hub.archive.feed import Archive, url_of
+from streaming_hub.errors import SettingsError
 from streaming_hub.events import posted
 from streaming_hub.events.redaction import Redaction
 from streaming_hub.history import open_history
@@ -25,6 +26,8 @@ from streaming_hub.livekit.server_api import Service
 from streaming_hub.livekit.tokens import Minter
 from streaming_hub.logs import Gate
 from streaming_hub.metrics import Metrics
+from streaming_hub.outlets.webhooks import feed as webhooks
+from streaming_hub.outlets.webhooks.addresses import Forbidden, check_url
 from streaming_hub.rooms.current import RoomStates
 from streaming_hub.stream.hub import Hub
 from streaming_hub.stream.latency import Latency
@@ -104,6 +107,7 @@ class Services:
         self.sessions = self.intake.sessions
         self.supervisor = _supervisor(self, agent_command)
         self.archive = _archive(self)
+        self.webhooks = _webhooks(self)
         self.housekeeper = Housekeeper(self.history, self.hub.lock, clock)
         self.metrics = Metrics(self)
         self._stopped = threading.Event()
@@ -131,6 +135,8 @@ class Services:
         self.housekeeper.start(self.offload)
         if self.archive is not None:
             self.archive.start(self.read)
+        if self.webhooks is not None:
+            self.webhooks.start(self.read)
 
     def read(self, function: Callable[[], Read]) -> Read:
         """Read from the history, off the serving thread where that may wait for a disk."""
@@ -155,6 +161,8 @@ class Services:
         self.housekeeper.stop()
         if self.archive is not None:
             self.archive.stop()
+        if self.webhooks is not None:
+            self.webhooks.stop()
         self.history.close()
 
     def publish_process_state(self, change: dict[str, Any]) -> None:
@@ -208,6 +216,44 @@ def _archive(parts: Services) -> Archive | None:
         publish=parts.intake.take_own,
         answered_for=parts.sessions.answered_for,
         clock=parts.clock,
+    )
+
+
+def _webhooks(parts: Services) -> webhooks.Webhooks | None:
+    settings = parts.settings
+    if parts.archive is None:
+        if settings.webhook_url is not None:
+            raise SettingsError(
+                "STREAM_WEBHOOK_URL needs an archive, beside which webhooks are kept: set STREAM_ARCHIVE to a database."
+            )
+        return None
+    given = None
+    if settings.webhook_url is not None:
+        try:
+            check_url(settings.webhook_url, allow_private=settings.webhook_allow_private)
+        except Forbidden as error:
+            raise SettingsError(f"STREAM_WEBHOOK_URL: {error}.") from error
+        if settings.webhook_secret is None:
+            raise SettingsError(
+                "STREAM_WEBHOOK_URL needs STREAM_WEBHOOK_SECRET: whsec_ and base64 of 24 to 64 bytes."
+            )
+        given = {
+            "url": settings.webhook_url,
+            "secret": settings.webhook_secret,
+            "types": list(settings.webhook_types),
+        }
+    config = {
+        "retries": list(settings.webhook_retries),
+        "disable_after": settings.webhook_disable_after,
+        "allow_private": settings.webhook_allow_private,
+        "given": given,
+    }
+    return webhooks.Webhooks(
+        webhooks.url_of(parts.archive.url),
+        config,
+        history=parts.history,
+        lock=parts.hub.lock,
+        publish=parts.intake.take_own,
     )
 
 

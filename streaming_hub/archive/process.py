@@ -108,7 +108,9 @@ class ArchiveProcess:
             if not question.begun.wait(begin):
                 raise Refusal("silent", f"The database of the {self._name} does not answer.")
             if not question.done.wait(within):
-                raise Refusal("silent", f"The process of the {self._name} did not answer within {within:.0f} s.")
+                raise Refusal(
+                    "silent", f"The process of the {self._name} did not answer within {within:.0f} s."
+                )
         finally:
             self._open.pop(number, None)
         if question.refusal is not None:

@@ -27,6 +27,7 @@ from streaming_hub.web.api import (
     stats,
     stream,
     token,
+    webhooks,
 )
 from streaming_hub.web.console import live, pages, vendor
 from streaming_hub.web.current import EXTENSION
@@ -67,6 +68,7 @@ def init_app(app: Flask, parts: Services) -> None:
         token,
         livekit_webhook,
         metrics,
+        webhooks,
         reference,
         vendor,
         live,

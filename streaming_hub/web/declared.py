@@ -15,7 +15,7 @@ from streaming_hub.access import JOIN, OPERATE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Method = Literal["GET", "POST", "DELETE"]
+Method = Literal["GET", "POST", "PATCH", "DELETE"]
 Key = tuple[str, str]
 """A method and a path as Flask's route has it."""
 GUARDED_SCOPES: Final = frozenset({OPERATE, JOIN})

@@ -11,11 +11,16 @@ import msgspec
 from streaming_hub.events.views import OPERATOR
 
 EVERYTHING: Final = "*"
-DEFAULT_TYPES: Final = ("session_started", "session_ended", "session_report", "error")
 SETTINGS: Final = "settings"
 """The id of the endpoint that STREAM_WEBHOOK_URL makes."""
 SOURCE: Final = "webhook"
 """`source` of the `error` events about endpoints."""
+PENDING: Final = "pending"
+DELIVERED: Final = "delivered"
+FAILED: Final = "failed"
+SKIPPED: Final = "skipped"
+STATES: Final = (PENDING, DELIVERED, FAILED, SKIPPED)
+"""What a delivery may be; `skipped` were never sent."""
 MOST_KEY: Final = 200
 """Characters of a lane's name, so that every database can index it."""
 

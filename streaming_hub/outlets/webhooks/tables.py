@@ -11,14 +11,10 @@ import sqlalchemy as sa
 
 from streaming_hub.archive.database import Kind
 from streaming_hub.archive.tables import BigId, Json, Text
+from streaming_hub.outlets.webhooks.endpoints import PENDING
 
 REVISION: Final = "0001"
 """The newest migration."""
-PENDING: Final = "pending"
-DELIVERED: Final = "delivered"
-FAILED: Final = "failed"
-SKIPPED: Final = "skipped"
-STATES: Final = (PENDING, DELIVERED, FAILED, SKIPPED)
 
 metadata = sa.MetaData()
 

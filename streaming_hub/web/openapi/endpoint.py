@@ -79,7 +79,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
         errors: what is refused beside what follows from scope, method and body.
     """
 
-    method: Literal["GET", "HEAD", "POST", "DELETE"]
+    method: Literal["GET", "HEAD", "POST", "PATCH", "DELETE"]
     path: str
     group: str
     summary: str
