@@ -19,6 +19,7 @@ GROUPS: Final = (
     ("Server", ("STREAM_HOST", "STREAM_PORT", "STREAM_DRAIN", "STREAM_LOG_FORMAT", "STREAM_TRUSTED_PROXIES")),
     ("History", ("STREAM_HISTORY", "STREAM_REDACT")),
     ("Archive", ("STREAM_ARCHIVE",)),
+    ("Webhooks", ("STREAM_WEBHOOK_",)),
     ("Streams", ("STREAM_HEARTBEAT", "STREAM_QUEUE_SIZE", "STREAM_MAX_CLIENTS")),
     ("Access and limits", ("STREAM_",)),
     ("LiveKit and models", ("LIVEKIT_", "OPENAI_")),
@@ -26,6 +27,8 @@ GROUPS: Final = (
 """Titles, and how the names of their settings begin; the first group that fits has it."""
 
 DEFAULTS: Final = {
+    "webhook_types": "`session_started,session_ended,session_report,error`",
+    "webhook_retries": "`5,300,1800,7200,18000,36000,50400,72000,86400`",
     "max_clients_per_address": "none on loopback, 100 elsewhere",
     "rate_limit": "none on loopback, 100/second elsewhere",
     "archive": "`archive.db` beside the history, off for `memory://`",

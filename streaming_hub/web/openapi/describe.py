@@ -14,6 +14,7 @@ from streaming_hub.web.openapi import (
     publishing,
     reading,
     server,
+    webhooks,
 )
 from streaming_hub.web.openapi.document import document
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _TABLES: Final = (
     *reading.ENDPOINTS,
     *archive.ENDPOINTS,
+    *webhooks.ENDPOINTS,
     *publishing.ENDPOINTS,
     *agents.ENDPOINTS,
     *livekit.ENDPOINTS,
