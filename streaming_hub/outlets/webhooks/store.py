@@ -166,7 +166,7 @@ class Store:
         """Read what is held in memory."""
         with self._database.reading() as connection:
             rows = connection.execute(sa.select(endpoints).order_by(endpoints.c.created, endpoints.c.id))
-            self.endpoints = {row.id: msgspec.convert(dict(row._mapping), Endpoint) for row in rows}
+            self.endpoints = {row.id: _endpoint_of(row) for row in rows}
             self._count(connection)
         self.version += 1
         self._stale = False
@@ -602,6 +602,11 @@ class Store:
             insert.on_conflict_do_update(index_elements=["reader"], set_=given),
             {"reader": READER, "epoch": epoch, "seq": seq},
         )
+
+
+def _endpoint_of(row: sa.Row[Any]) -> Endpoint:
+    # SQLAlchemy's own keys are a kind of str that msgspec does not take.
+    return msgspec.convert({name: row._mapping[name] for name in Endpoint.__struct_fields__}, Endpoint)
 
 
 def _position(connection: Connection) -> tuple[str, int] | None:
