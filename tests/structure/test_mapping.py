@@ -139,6 +139,46 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/outlets/test_exports.py",
         "one session in every format",
     ),
+    "streaming_hub.outlets.webhooks.addresses": (
+        "tests/streaming_hub/outlets/webhooks/test_sender.py",
+        "addresses are checked when connecting",
+    ),
+    "streaming_hub.outlets.webhooks.retries": (
+        "tests/streaming_hub/outlets/webhooks/test_sender.py",
+        "after what was answered",
+    ),
+    "streaming_hub.outlets.webhooks.signing": (
+        "tests/streaming_hub/outlets/webhooks/test_sender.py",
+        "read by the standard's library",
+    ),
+    "streaming_hub.outlets.webhooks.dispatcher": (
+        "tests/streaming_hub/web/api/test_webhooks.py",
+        "a hub, its webhooks' process and receivers",
+    ),
+    "streaming_hub.outlets.webhooks.feed": (
+        "tests/streaming_hub/web/api/test_webhooks.py",
+        "a hub, its webhooks' process and receivers",
+    ),
+    "streaming_hub.outlets.webhooks.worker": (
+        "tests/streaming_hub/web/api/test_webhooks.py",
+        "a hub, its webhooks' process and receivers",
+    ),
+    "streaming_hub.outlets.webhooks.endpoints": (
+        "tests/streaming_hub/outlets/webhooks/test_store.py",
+        "who gets which event",
+    ),
+    "streaming_hub.outlets.webhooks.log": (
+        "tests/streaming_hub/outlets/webhooks/test_store.py",
+        "reads what the store writes",
+    ),
+    "streaming_hub.outlets.webhooks.tables": (
+        "tests/streaming_hub/outlets/webhooks/test_store.py",
+        "made in both databases",
+    ),
+    "streaming_hub.outlets.webhooks.migrations": (
+        "tests/streaming_hub/outlets/webhooks/test_store.py",
+        "run when a database is opened",
+    ),
     "streaming_hub.rooms.facts": ("tests/streaming_hub/rooms/test_state.py", "keeps what state reads"),
     "streaming_hub.history.page": (
         "tests/streaming_hub/history/test_history.py",

@@ -68,6 +68,9 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 256
     daemon_threads = True
 
+    def handle_error(self, *_arguments: Any) -> None:
+        """Say nothing of senders that were killed."""
+
 
 @contextmanager
 def receiver(context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
