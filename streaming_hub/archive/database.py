@@ -266,8 +266,8 @@ class Database:
         while not _locked(self._claim, self._kind.claim):
             if time.monotonic() >= until:
                 raise Away(
-                    f"Another hub keeps its {self._kind.holds} in {self.shown}: stop it, or choose another database with "
-                    "STREAM_ARCHIVE."
+                    f"Another hub keeps its {self._kind.holds} in {self.shown}: stop it, or choose another database "
+                    "with STREAM_ARCHIVE."
                 )
             time.sleep(0.05)
 

@@ -167,6 +167,10 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/outlets/webhooks/test_store.py",
         "who gets which event",
     ),
+    "streaming_hub.outlets.webhooks.messages": (
+        "tests/streaming_hub/outlets/webhooks/test_store.py",
+        "what the store is given",
+    ),
     "streaming_hub.outlets.webhooks.log": (
         "tests/streaming_hub/outlets/webhooks/test_store.py",
         "reads what the store writes",

@@ -321,7 +321,7 @@ class Webhooks:
                 self._pass_on(self._follower.position, [], 0)
 
     def _pass_on(self, upto: int, lines: list[list[Any]], skipped: int) -> None:
-        if self._write_page(self._filter[0], self._sent, upto, lines, skipped):
+        if self._write_page(self._filter[0], self._sent, upto, lines=lines, skipped=skipped):
             self._sent = upto
 
     def _catch_up(self) -> bool:
@@ -332,7 +332,7 @@ class Webhooks:
             page = Follower(self._history, after, read=self._read, lock=self._lock).next()
             if page is not None:
                 lines = _lines(page.entries, wanted)
-                self._write_page(version, after, page.upto, lines, page.skipped, name)
+                self._write_page(version, after, page.upto, lines=lines, skipped=page.skipped, endpoint=name)
                 found = True
         return found
 
@@ -341,6 +341,7 @@ class Webhooks:
         version: int,
         after: int,
         upto: int,
+        *,
         lines: list[list[Any]],
         skipped: int,
         endpoint: str | None = None,

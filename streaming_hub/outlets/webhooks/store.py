@@ -32,6 +32,7 @@ from streaming_hub.outlets.webhooks.endpoints import (
     key_of,
     message_of,
 )
+from streaming_hub.outlets.webhooks.messages import Ended, Page, Tried
 from streaming_hub.outlets.webhooks.tables import (
     deliveries,
     endpoints,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from streaming_hub.archive.database import Database
+    from streaming_hub.outlets.webhooks.messages import Line
 
 READER: Final = "webhooks"
 MOST_PENDING: Final = 100_000
@@ -66,64 +68,6 @@ FAILING: Final = "failing"
 OVERFLOW: Final = "overflow"
 HISTORY_MOVED_ON: Final = "history_moved_on"
 HISTORY_LOST: Final = "history_lost"
-
-
-class Line(msgspec.Struct, array_like=True, frozen=True):
-    """An event as the hub's feed sends it."""
-
-    seq: int
-    at: float
-    hidden: bool
-    data: bytes
-
-
-class Page(msgspec.Struct, frozen=True):
-    """Events that follow a position.
-
-    Attributes:
-        version: `Store.version` as the feed knows it; it left out what no endpoint of that version wants.
-        epoch: the history's name.
-        after: the position that they follow.
-        upto: the position after them.
-        skipped: numbers that the history no longer had.
-        endpoint: whom they are for, where one catches up by itself; None for all that are up to date.
-    """
-
-    version: int
-    epoch: str
-    after: int
-    upto: int
-    lines: list[Line]
-    skipped: int = 0
-    endpoint: str | None = None
-
-
-class Tried(msgspec.Struct, frozen=True):
-    """What came of a request.
-
-    Attributes:
-        state: the delivery's state after it.
-        attempts: all of the delivery's attempts, this one included.
-        next_try: seconds since 1970; None unless it stays pending.
-        size: bytes of the delivery's body.
-        gone: whether the answer disables the endpoint.
-    """
-
-    endpoint: str
-    lane: str
-    delivery: int
-    size: int
-    state: str
-    attempts: list[dict[str, Any]]
-    next_try: float | None
-    gone: bool = False
-
-
-class Ended(msgspec.Struct, frozen=True):
-    """A lane is no longer at work."""
-
-    endpoint: str
-    lane: str
 
 
 class _Held(msgspec.Struct):
@@ -201,7 +145,7 @@ class Store:
             return _position(connection)
 
     def begin_epoch(self, epoch: str, seq: int) -> None:
-        """Continue in another history. What endpoints had not read of the last one is lost, and nobody knows how much."""
+        """Continue in another history. What endpoints had not read of the last one is lost, and reported as such."""
         with self._writing() as connection:
             known = _position(connection) is not None
             for endpoint in self.endpoints.values():
@@ -433,7 +377,7 @@ class Store:
         now = self._clock()
         rows: dict[str, list[dict[str, Any]]] = {}
         for endpoint, message in pairs:
-            row = {
+            row: dict[str, Any] = {
                 "endpoint": endpoint.id,
                 "lane": message.lane,
                 "event_id": message.id,
@@ -480,8 +424,8 @@ class Store:
             if not endpoint.overflowing:
                 endpoint.overflowing = True
                 text = (
-                    f"More than {MOST_PENDING} deliveries or {MOST_BYTES >> 20} MiB are pending: new events are skipped "
-                    "and counted in `missed`."
+                    f"More than {MOST_PENDING} deliveries or {MOST_BYTES >> 20} MiB are pending: new events are "
+                    "skipped and counted in `missed`."
                 )
                 self._notify(connection, endpoint, OVERFLOW, text, recoverable=True)
             self._save(connection, endpoint)

@@ -1,6 +1,7 @@
 """The tables of the webhooks, in `outlets.db` or PostgreSQL's schema `hub_private`: for the hub alone.
 
-Secrets and copies of what people said lie here, so none of it is for people's own queries. Times are seconds since 1970.
+Secrets and copies of what people said lie here, so none of it is for other programs' queries. Times are seconds since
+1970.
 """
 
 from __future__ import annotations

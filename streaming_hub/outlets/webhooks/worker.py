@@ -31,8 +31,9 @@ from streaming_hub.archive.wire import ANSWER, BEGUN, LOG, REFUSED, Refusal
 from streaming_hub.outlets.webhooks import addresses, log, signing
 from streaming_hub.outlets.webhooks.dispatcher import Dispatcher
 from streaming_hub.outlets.webhooks.endpoints import SETTINGS, Endpoint, Secret
+from streaming_hub.outlets.webhooks.messages import Line, Page
 from streaming_hub.outlets.webhooks.sender import Sender
-from streaming_hub.outlets.webhooks.store import OPERATOR, Line, Page, Store
+from streaming_hub.outlets.webhooks.store import OPERATOR, Store
 from streaming_hub.outlets.webhooks.tables import WEBHOOKS
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class Worker:
             "published": self._store.published,
             "create": self._create,
             "change": self._change,
-            "delete": lambda name: self._store.delete(name),
+            "delete": self._store.delete,
             "replay": self._replay,
             "resend": self._resend,
             "erase": lambda wanted: self._store.erase(**wanted),

@@ -84,10 +84,10 @@ class Change(msgspec.Struct, forbid_unknown_fields=True, rename={"since": "from"
 
     url: Url | UnsetType = UNSET
     types: Types | UnsetType = UNSET
-    rooms: Rooms | None | UnsetType = UNSET
+    rooms: Rooms | UnsetType | None = UNSET
     view: View | UnsetType = UNSET
     interims: bool | UnsetType = UNSET
-    description: Description | None | UnsetType = UNSET
+    description: Description | UnsetType | None = UNSET
     since: Place | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
     rotate_secret: bool = False

@@ -11,8 +11,8 @@ from streaming_hub.web.api.answer_types import (
     ChangedWebhook,
     MadeWebhook,
     Replayed,
-    WebhookEndpoint,
     WebhookDeliveries,
+    WebhookEndpoint,
     WebhookList,
     WebhookTest,
 )

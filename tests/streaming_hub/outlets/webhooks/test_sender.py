@@ -202,9 +202,8 @@ def test_waits() -> None:
 
 
 def test_a_connection_is_used_again() -> None:
-    with receiver(answer(200, b"ok")) as (url, seen):
-        with Sender(allow_private=True) as sender:
-            outcomes = [sender.send(f"{url}/a", b'{"n":1}', {"webhook-id": "1-1"}) for _ in range(2)]
+    with receiver(answer(200, b"ok")) as (url, seen), Sender(allow_private=True) as sender:
+        outcomes = [sender.send(f"{url}/a", b'{"n":1}', {"webhook-id": "1-1"}) for _ in range(2)]
     assert [(one.status, one.answer, one.error) for one in outcomes] == [(200, "ok", None)] * 2
     assert seen[0][0] == "/a"
     assert seen[0][2] == b'{"n":1}'

@@ -1,4 +1,10 @@
-"""What the webhooks' database holds after pages, outcomes, erasures: in SQLite and in PostgreSQL."""
+"""What the webhooks' database holds after pages, outcomes, erasures: in SQLite and in PostgreSQL.
+
+Covers
+
+    streaming_hub.outlets.webhooks.log
+    streaming_hub.outlets.webhooks.migrations
+"""
 
 from __future__ import annotations
 
@@ -10,9 +16,11 @@ import sqlalchemy as sa
 
 from streaming_hub.archive.database import Database
 from streaming_hub.archive.wire import Refusal
-from streaming_hub.outlets.webhooks import log, store as stores
+from streaming_hub.outlets.webhooks import log
+from streaming_hub.outlets.webhooks import store as stores
 from streaming_hub.outlets.webhooks.endpoints import Endpoint, Secret, key_of, message_of
-from streaming_hub.outlets.webhooks.store import Ended, Line, Page, Store, Tried
+from streaming_hub.outlets.webhooks.messages import Ended, Line, Page, Tried
+from streaming_hub.outlets.webhooks.store import Store
 from streaming_hub.outlets.webhooks.tables import WEBHOOKS, deliveries, lanes
 from tests.streaming_hub.archive.conftest import postgres_server, url
 
@@ -91,7 +99,7 @@ class Kept:
 
 
 @pytest.fixture
-def kept(url: str) -> Iterator[Kept]:  # noqa: F811 - pytest's way
+def kept(url: str) -> Iterator[Kept]:
     found = Kept(url)
     yield found
     found.database.close()

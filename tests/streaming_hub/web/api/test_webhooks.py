@@ -13,7 +13,7 @@ import os
 import signal
 import stat
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jwt
 import pytest
@@ -35,7 +35,7 @@ LOCAL = {"STREAM_WEBHOOK_ALLOW_PRIVATE": "1", "STREAM_WEBHOOK_RETRIES": "0.2,0.2
 class Hub(ServerProcess):
     """A hub, and how its webhooks are asked for."""
 
-    headers: dict[str, str] = {}
+    headers: ClassVar[dict[str, str]] = {}
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> requests.Response:
         return requests.request(
@@ -466,3 +466,88 @@ def test_who_may(start: Any, hook: Receiver) -> None:
     assert (answer.status_code, answer.json()["field"]) == (403, "rooms")
     assert hub.ask("DELETE", f"/{name}", None, **limited).status_code == 204
     assert hub.ask("GET", f"/{name}", None, **everything).status_code == 404
+
+
+def test_erasing_takes_copies_and_log_and_what_waits(start: Any, hook: Receiver, tmp_path: Path) -> None:
+    hub = start(STREAM_WEBHOOK_RETRIES="600")
+    hook.status = 503
+    made = hub.create(hook.url, types=["*"])
+    path = f"/{made['id']}"
+    hub.publish(*call("doomed", "a"), *call("kept", "b"), note("a", 1, text="doomed words"))
+    eventually(lambda: {one["room"] for one in hub.deliveries(made["id"], "?limit=200")}, {"a", "b"})
+    erased = requests.delete(f"{hub.url}/api/sessions/doomed", timeout=PATIENCE)
+    assert erased.status_code == 200, erased.text
+    assert requests.delete(f"{hub.url}/api/rooms/a/events", timeout=PATIENCE).status_code == 200
+    assert {one["room"] for one in hub.deliveries(made["id"], "?limit=200")} == {"b"}
+    for name in ("outlets.db", "outlets.db-wal"):
+        assert b"doomed" not in (tmp_path / "data" / name).read_bytes()
+    hook.status = 200
+    before = len(hook.got)
+    hub.ask("PATCH", path, {"enabled": False})
+    hub.ask("PATCH", path, {"enabled": True})
+    eventually(lambda: hub.deliveries(made["id"], "?state=pending"), [])
+    assert len(hook.got) > before
+    assert {got.event["data"].get("room") for got in hook.got[before:]} <= {"b", None}
+    assert "doomed" not in "".join(got.body.decode() for got in hook.got[before:])
+
+
+def test_410_disables_and_publishes_one_error_that_is_not_sent_there(start: Any, hook: Receiver) -> None:
+    hub = start()
+    hub.create(f"{hook.url}/other", types=["error"])
+    made = hub.create(f"{hook.url}/gone", types=["*"])
+
+    def act(handler: Any, got: Any) -> None:
+        handler.send_response(410 if got.path == "/gone" else 200)
+        handler.send_header("content-length", "0")
+        handler.end_headers()
+
+    hook.act = act
+    hub.publish(note("a", 1), note("a", 2))
+    eventually(lambda: hub.one(made["id"])["reason"], "gone")
+
+    def errors() -> list[dict[str, Any]]:
+        return hub.get("/api/events?type=error").json()["events"]
+
+    (event,) = eventually(errors, lambda found: found)
+    assert (event["source"], event["webhook_id"], event["reason"], event["recoverable"]) == (
+        "webhook",
+        made["id"],
+        "gone",
+        False,
+    )
+    eventually(lambda: [got.event["data"]["id"] for got in hook.got if got.path == "/other"], [event["id"]])
+    assert {got.event["type"] for got in hook.got if got.path == "/gone"} == {"note"}
+    assert [one["state"] for one in hub.deliveries(made["id"])] == ["pending", "pending"]
+    metrics = eventually(
+        lambda: hub.get("/metrics").text, lambda text: 'hub_webhooks_endpoints{state="disabled"} 1.0' in text
+    )
+    assert "hub_webhooks_up 1.0" in metrics
+    assert 'hub_webhooks_deliveries_total{result="delivered"} 1.0' in metrics
+    hook.act = None
+    assert hub.ask("PATCH", f"/{made['id']}", {"enabled": True}).json()["enabled"] is True
+    eventually(
+        lambda: [got.event["data"].get("number") for got in hook.got if got.path == "/gone"][1:], [1, 2]
+    )
+    assert len(errors()) == 1
+
+
+def test_secrets_bodies_and_paths_stay_out_of_the_log(start: Any, hook: Receiver) -> None:
+    hub = start(STREAM_WEBHOOK_RETRIES="0.1")
+    hook.status = 500
+    made = hub.create(f"{hook.url}/hidden-path?key=hidden-query", types=["note"])
+    hub.publish(note("a", 1, text="hidden words"))
+    hub.wait_for_states(made["id"], "failed")
+    hub.signal()
+    assert hub.wait() == 0
+    assert "hidden" not in hub.log
+    assert made["secret"].removeprefix("whsec_") not in hub.log
+
+
+def test_a_hub_without_webhooks_has_no_process_for_them(start: Any) -> None:
+    hub = start()
+    assert hub.ask("GET", "").json() == {"webhooks": []}
+    hub.publish(note())
+    time.sleep(1)
+    with pytest.raises(AssertionError, match="no process"):
+        webhook_pid(hub)
+    assert hub.ask("GET", "/wh_1").status_code == 404
