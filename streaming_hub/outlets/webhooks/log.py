@@ -99,7 +99,7 @@ def next_tries(database: Database) -> dict[str, float]:
     """Return when each endpoint has something to send first, seconds since 1970."""
     first = sa.select(lanes.c.endpoint, sa.func.min(lanes.c.next_try)).group_by(lanes.c.endpoint)
     with database.reading() as connection:
-        return dict(connection.execute(first))
+        return {row[0]: row[1] for row in connection.execute(first)}
 
 
 def page(database: Database, asked: Asked) -> tuple[list[dict[str, Any]], int | None]:

@@ -186,6 +186,7 @@ def test_success_failure_and_waiting(kept: Kept) -> None:
     kept.tried("pending")
     assert kept.due(now=kept.clock.now + 4).lanes == {}
     assert kept.due(now=kept.clock.now + 4).next_try == kept.clock.now + 5
+    assert log.next_tries(kept.database) == {"one": kept.clock.now + 5}
     assert kept.store.endpoints["one"].failing_since == kept.clock.now
     kept.tried("failed")
     assert kept.notices() == [("failing", True)]
