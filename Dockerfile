@@ -6,20 +6,22 @@ FROM ${BASE} AS build
 # The second form is for a BASE made from Debian's own Python.
 RUN pip install --no-cache-dir --root-user-action=ignore uv || pip install --no-cache-dir --break-system-packages uv
 WORKDIR /app
-ENV UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
+ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 # Before the code: a change there does not install everything anew.
 COPY pyproject.toml uv.lock ./
 COPY packages/python packages/python
-RUN uv sync --locked --no-dev --no-install-project --no-editable --no-cache
+RUN uv sync --locked --no-dev --all-extras --no-install-project --no-editable --no-cache
+COPY README.md LICENSE stream-test.html ./
+COPY packages/js/src packages/js/src
+COPY streaming_hub streaming_hub
+COPY agent agent
+RUN uv sync --locked --no-dev --all-extras --no-editable --no-cache
 
 FROM ${BASE}
 RUN useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin hub \
     && install -d -o hub -g hub -m 0700 /data
 WORKDIR /app
 COPY --from=build /app/.venv .venv
-COPY flask_server.py stream-test.html pyproject.toml ./
-COPY streaming_hub streaming_hub
-COPY agent agent
 ENV PATH=/app/.venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     STREAM_HOST=0.0.0.0 \
@@ -32,4 +34,4 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=5s --start-period=10s \
     CMD ["python", "-c", "import http.client, os; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['STREAM_PORT']), timeout=4); c.request('GET', '/api/health'); raise SystemExit(c.getresponse().status != 200)"]
 # As process 1: the hub answers signals and waits for orphans itself.
-CMD ["python", "flask_server.py"]
+CMD ["streaming-hub"]

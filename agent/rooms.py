@@ -11,8 +11,8 @@ from livekit.plugins import silero
 from streaming_hub_client import attach
 from streaming_hub_client.ending import ask_for_end
 
-from agent.assistant import Assistant
-from agent.session import make_session
+from .assistant import Assistant
+from .session import make_session
 
 if TYPE_CHECKING:
     from livekit.agents import JobContext, JobProcess

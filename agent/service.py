@@ -21,13 +21,13 @@ from livekit.agents import AgentServer, JobExecutorType, WorkerOptions
 from streaming_hub_client.attachment import shared_poster
 from streaming_hub_client.ending import announce_end
 
-from agent.connection import ConnectionWatch
+from .connection import ConnectionWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from agent.control import Control
-    from agent.settings import Settings
+    from .control import Control
+    from .settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class _Service:
         return self._failure
 
     def _rehearsals(self) -> tuple[AgentServer, list[Coroutine[Any, Any, Any]]]:
-        from agent.rehearsal import performance  # noqa: PLC0415  # only what this mode needs
+        from .rehearsal import performance  # noqa: PLC0415  # only what this mode needs
 
         server = _make_server(self._settings, "thread", setup_fnc=performance.prewarm)
         server.rtc_session(performance.entrypoint)
@@ -135,7 +135,7 @@ class _Service:
     def _rooms(self) -> tuple[AgentServer, list[Coroutine[Any, Any, Any]]]:
         # openai's client insists on a key; a local server named by OPENAI_BASE_URL needs none
         os.environ["OPENAI_API_KEY"] = os.environ.get("OPENAI_API_KEY") or "none"
-        from agent import rooms  # noqa: PLC0415  # only what this mode needs
+        from . import rooms  # noqa: PLC0415  # only what this mode needs
 
         apart = self._settings.executor == "process"
         prewarm = partial(rooms.prewarm, stopping=self._stopping) if apart else rooms.prewarm

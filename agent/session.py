@@ -13,7 +13,7 @@ from livekit.agents import AgentSession
 from livekit.plugins import openai
 from openai import AsyncClient, DefaultAsyncHttpxClient
 
-from agent.settings import speech_timeout
+from .settings import speech_timeout
 
 if TYPE_CHECKING:
     from livekit.agents import vad

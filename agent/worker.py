@@ -1,4 +1,4 @@
-"""The agent process: `python agent/worker.py`, started by the hub or by hand.
+"""The agent process: `python -m agent.worker`, started by the hub or by hand.
 
 Nothing heavy is imported before the control socket is watched, so that this process dies with the hub from
 its first moment on. What it runs is in `agent.service`.
@@ -9,17 +9,15 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from pathlib import Path
 
 
 def main() -> int:
     """Watch the hub, then import and run the agent; give the exit code."""
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)  # the project, not this folder
-    from agent.control import Control  # noqa: PLC0415
+    from .control import Control  # noqa: PLC0415
 
     control = Control.from_env()
     control.watch()
-    from agent.settings import SettingError, Settings  # noqa: PLC0415
+    from .settings import SettingError, Settings  # noqa: PLC0415
 
     try:
         settings = Settings.from_env(os.environ)
@@ -28,7 +26,7 @@ def main() -> int:
     # Importing makes hundreds of thousands of objects and no garbage: a tenth of the start-up time goes into
     # looking for some. Frozen, they do not make later collections pause the audio either.
     gc.disable()
-    from agent.service import serve  # noqa: PLC0415  # takes a second or two
+    from .service import serve  # noqa: PLC0415  # takes a second or two
 
     gc.freeze()
     gc.enable()

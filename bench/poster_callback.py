@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from streaming_hub_client.poster import Poster
 
-from tests.packages.python.fake_hub import FakeHub, Reply
+from tests.kit.fake_hub import FakeHub, Reply
 
 PER_SECOND = 500
 EVENT = {

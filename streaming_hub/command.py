@@ -1,4 +1,4 @@
-"""The `flask_server.py` command: options, start-up and shutdown on signals. Serves with gevent."""
+"""The command `streaming-hub`, or `flask_server.py`: options, start-up, shutdown on signals. Serves with gevent."""
 
 from __future__ import annotations
 
@@ -43,23 +43,27 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hub")
 
+PROGRAM: Final = "streaming-hub"
 SAME_SIGNAL: Final = 1.0
 """Seconds within which a repeated signal counts as one: `uv run` and the terminal both send it."""
 
 MOST_DEMO_CALLS: Final = 1000
 
 
-def run(create_app: Callable[[Settings], Flask], arguments: Sequence[str] | None) -> int:
+def run(
+    create_app: Callable[[Settings], Flask], arguments: Sequence[str] | None, program: str = PROGRAM
+) -> int:
     """Start the server and serve until a signal ends it.
 
     Args:
         create_app: builds the application from settings.
         arguments: the command line; `sys.argv` by default.
+        program: the command's name, for its help and its errors.
 
     Returns:
         0, or 2 when the server cannot start.
     """
-    options = _parser().parse_args(arguments)
+    options = _parser(program).parse_args(arguments)
     given = {name: value for name in ("host", "port") if (value := getattr(options, name)) is not None}
     try:
         with ExitStack() as until_end:
@@ -74,10 +78,10 @@ def run(create_app: Callable[[Settings], Flask], arguments: Sequence[str] | None
             app = create_app(settings)
             serve(app, settings)
     except SettingsError as error:
-        return _fail(str(error))
+        return _fail(program, str(error))
     except StorageError as error:
         # A second server on the same folder runs into both problems; report both at once.
-        return _fail(" ".join(filter(None, (str(error), why_not(settings.host, settings.port)))))
+        return _fail(program, " ".join(filter(None, (str(error), why_not(settings.host, settings.port)))))
     return 0
 
 
@@ -86,7 +90,6 @@ def _demo_settings(count: int, folder: str) -> dict[str, Any]:
     return {
         "demo": count,
         "history": "memory://",
-        "history_max_events": 20_000,
         "archive": f"sqlite:///{folder}/archive.db",
         "webhook_url": None,
     }
@@ -162,7 +165,7 @@ def _greet(parts: Services) -> None:
         f"\n  Live page   {parts.url}/\n"
         f"  Console     {parts.url}/console/\n"
         f"  Next        curl -X POST {parts.url}/api/agent/start{key}\n"
-        f"  Agent       will run in {mode} mode: {why}\n"
+        f"  Agent       {parts.agent_lacks or f'will run in {mode} mode: {why}'}\n"
         f"  Keys        {_keys_needed(parts)}\n",
         flush=True,
     )
@@ -184,14 +187,14 @@ def _keys_needed(parts: Services) -> str:
     return f"not required for {listing([doing for doing, _ in free])} {where}: {unset}"
 
 
-def _fail(message: str) -> int:
-    print(f"flask_server.py: {message}", file=sys.stderr)
+def _fail(program: str, message: str) -> int:
+    print(f"{program}: {message}", file=sys.stderr)
     return 2
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="flask_server.py",
+        prog=program,
         description="Stream a LiveKit voice agent's conversations to web pages, terminals and back ends.",
         epilog=_settings_text(),
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,6 +1,6 @@
-"""The hub under gunicorn: `gunicorn -w 1 -k streaming_hub.gunicorn.Worker 'flask_server:create_app()'`.
+"""The hub under gunicorn: `gunicorn -w 1 -k streaming_hub.gunicorn.Worker 'streaming_hub.web:create_app()'`.
 
-One worker only: subscribers, and what waits for them, live in one process.
+One worker, unless the history is on a Redis server: then each worker is a node.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIHandler, PyWSGISe
 from streaming_hub import logs
 from streaming_hub.access.exposure import refuse_open_off_loopback
 from streaming_hub.errors import SettingsError
+from streaming_hub.history import shared
 from streaming_hub.server.bounds import BoundedMixin
 from streaming_hub.server.environ import WRITER_KEY
 from streaming_hub.server.handover import HandoverMixin
 from streaming_hub.server.serving import begin, url_of
+from streaming_hub.settings import load
 from streaming_hub.web.current import services_of
 
 if TYPE_CHECKING:
@@ -42,9 +44,11 @@ class Worker(GeventPyWSGIWorker):
 
     def init_process(self) -> None:
         """Refuse what one process cannot serve."""
-        if self.cfg.workers > 1:
+        if self.cfg.workers > 1 and not shared(load().history):
             self.log.error(
-                "%d workers: events would reach only the clients of one of them. Use -w 1.", self.cfg.workers
+                "%d workers: events would reach only the clients of one of them. Use -w 1, or a Redis server "
+                "(STREAM_HISTORY=redis://...).",
+                self.cfg.workers,
             )
             sys.exit(Arbiter.APP_LOAD_ERROR)
         super().init_process()

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from streaming_hub.agents.session_watch import SessionWatch
 
 if TYPE_CHECKING:
@@ -53,8 +55,12 @@ class Intake:
         redact = self._redact
         if redact is not None:
             events = [redact(event) for event in events]
+        if supervised and self._hub.history.shared:
+            events = [msgspec.structs.replace(event, supervised=True) for event in events]
         receipt = self._hub.publish(events)
-        self.sessions.saw(events, supervised=supervised)
+        if not self._hub.history.shared:
+            # Else they come back, on every node, in the order of all nodes.
+            self.sessions.saw(events, supervised=supervised)
         return receipt
 
     def take_own(self, events: Sequence[Event]) -> Receipt:

@@ -40,6 +40,7 @@ class Sources(Protocol):
     publishing: Latency
     max_clients: int
     draining: bool
+    node: str
 
     @property
     def refusals(self) -> Mapping[int, int]:
@@ -52,6 +53,10 @@ class Sources(Protocol):
     @property
     def archive(self) -> Any:
         """Return the archive, or None where it is off."""
+
+    @property
+    def uploads(self) -> Any:
+        """Return what agents upload, or None where none is taken."""
 
     @property
     def webhooks(self) -> Any:
@@ -79,7 +84,11 @@ class HubCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """Yield every metric with its present values."""
         sources = self._sources
-        yield InfoMetricFamily("hub_build", "The hub's version.", {"version": __version__})
+        yield InfoMetricFamily(
+            "hub_build", "The hub's version and this node.", {"node": sources.node, "version": __version__}
+        )
+        away = sources.hub.history.away
+        yield _gauge("hub_history_up", "1 while the history can be read and written.", int(away is None))
         yield from _clients(sources)
         yield from _events(sources.hub)
         yield _by_label("hub_refusals", "Requests that were refused.", "status", sources.refusals)
@@ -96,6 +105,8 @@ class HubCollector(Collector):
         yield from _history(sources.hub)
         if sources.archive is not None:
             yield from _archive(sources.archive)
+        if sources.uploads is not None:
+            yield from _uploads(sources.uploads)
         if sources.webhooks is not None:
             yield from _webhooks(sources.webhooks)
         yield from _agent(sources.supervisor)
@@ -183,9 +194,27 @@ def _archive(archive: Any) -> Iterable[Metric]:
         "Events that the history no longer had when they were to be archived.",
         archive.skipped,
     )
+    outcomes = CounterMetricFamily(
+        "hub_upload_items",
+        "Spans and log lines that agents uploaded, by what became of them.",
+        labels=["outcome"],
+    )
+    for outcome, count in sorted(archive.uploaded.items()):
+        outcomes.add_metric([outcome], count)
+    yield outcomes
     yield _counter(
         "hub_archive_restarts", "How often the archive's process had to be started again.", archive.restarts
     )
+
+
+def _uploads(spool: Any) -> Iterable[Metric]:
+    uploads = CounterMetricFamily(
+        "hub_uploads", "Uploads of agents, by kind and by what became of them.", labels=["kind", "outcome"]
+    )
+    for (kind, outcome), count in sorted(spool.counts.items()):
+        uploads.add_metric([kind, outcome], count)
+    yield uploads
+    yield _gauge("hub_uploads_waiting", "Uploads that wait to be archived.", len(spool.waiting()))
 
 
 def _webhooks(webhooks: Any) -> Iterable[Metric]:

@@ -6,6 +6,20 @@ from pathlib import Path
 from typing import Final
 
 _PACKAGE: Final = Path(__file__).resolve().parent
+_BESIDE: Final = _PACKAGE.parent
+"""The project's folder; of an installed package, the folder that all packages lie in."""
+_BUNDLED: Final = _PACKAGE / "bundled"
+"""What the wheel brings along from other folders of the project (pyproject.toml)."""
+
+
+def live_page() -> Path:
+    """Return the live page, stream-test.html."""
+    return _bundled("stream-test.html", _BESIDE / "stream-test.html")
+
+
+def api_style() -> Path:
+    """Return the style sheet of the API's description."""
+    return _PACKAGE / "web" / "openapi" / "page.css"
 
 
 def console(folder: str) -> Path:
@@ -19,9 +33,20 @@ def console(folder: str) -> Path:
 
 def js_client() -> Path:
     """Return the folder of the JavaScript client's modules, which the console loads."""
-    return _PACKAGE.parent / "packages" / "js" / "src"
+    return _bundled("js", _BESIDE / "packages" / "js" / "src")
+
+
+def agent_package() -> str:
+    """Return the name under which the agent is imported: another one where it is installed from the wheel."""
+    installed = "streaming_hub_agent"
+    return installed if (_BESIDE / installed).is_dir() else "agent"
 
 
 def import_path() -> str:
     """Return the folder from which a child process imports `streaming_hub`."""
-    return str(_PACKAGE.parent)
+    return str(_BESIDE)
+
+
+def _bundled(name: str, in_project: Path) -> Path:
+    bundled = _BUNDLED / name
+    return bundled if bundled.exists() else in_project

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import platform
+import re
 import secrets
+import tempfile
 import threading
 import time
 from collections import Counter
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from streaming_hub.access import Authenticator
 from streaming_hub.access.address import TrustedProxies
 from streaming_hub.access.limits import Limits
-from streaming_hub.agents import Supervisor
+from streaming_hub.agents import Supervisor, hub_agent, program
 from streaming_hub.agents.environ import agent_environ, spool_folder
+from streaming_hub.agents.hub_agent import HubAgent
 from streaming_hub.agents.recall import Recall
+from streaming_hub.agents.spool_folder import private_folder
 from streaming_hub.archive.feed import Archive, url_of
+from streaming_hub.archive.uploads.spool import Spool
+from streaming_hub.cluster.secret import shared_secret
 from streaming_hub.errors import SettingsError
 from streaming_hub.events import posted
 from streaming_hub.events.redaction import Redaction
@@ -34,10 +44,14 @@ from streaming_hub.stream.latency import Latency
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
-    from streaming_hub.settings import Settings
+    from streaming_hub.cluster.server import Server
+    from streaming_hub.history.redis.store import RedisHistory
+    from streaming_hub.nodes import Nodes
+    from streaming_hub.settings import RateLimit, Settings
     from streaming_hub.stream.writer import Writer
+
+log = logging.getLogger("hub")
 
 Read = TypeVar("Read")
 
@@ -48,6 +62,8 @@ LOOK_UPS: Final = 2
 hundreds together kept whoever else reads from the disk waiting for ten."""
 AGENT_BUDGET: Final = 4.0
 """Seconds that the agent has for its last words when the server stops; then it is killed."""
+UPLOADS: Final = "uploads"
+"""The folder for uploads, beside the archive's file."""
 REFUSALS_TOLD_PER_SECOND: Final = 20
 """Lines that the audit gets of refused requests: anybody can send those, and a flood must not fill a disk."""
 
@@ -61,6 +77,7 @@ class Services:
         agent_command: what runs as the agent; the project's own worker by default.
 
     Attributes:
+        agent_lacks: a sentence about what has to be installed before the agent can be started; None where nothing has.
         url: where the agent process reaches the server; set when the port is known.
         max_clients: how many streams may be open; the descriptors may allow fewer than the setting.
         publishing: how long accepted publishing requests took, without the network.
@@ -68,6 +85,7 @@ class Services:
         refusals: how many requests were refused, by status.
         refusals_told: which of them get a line in the audit.
         replay_look_ups: held while a replay's beginning is looked for.
+        uploads: what LiveKit's agents upload, until it is archived; None where none is taken.
         draining: whether the server is about to stop: new streams and foreign events are refused.
 
     Raises:
@@ -87,16 +105,19 @@ class Services:
         self.url = f"http://127.0.0.1:{settings.port}"
         self.draining = False
         self.agent_key = secrets.token_urlsafe(24)
-        self.authenticator = _authenticator(settings, self.agent_key)
         redact = Redaction(settings.redact) if settings.redact else None
         self.max_clients = settings.max_clients
         self.proxies = TrustedProxies(settings.trusted_proxies)
-        self.limits = Limits(settings)
         self.refusals: Counter[int] = Counter()
         self.refusals_told = Gate(REFUSALS_TOLD_PER_SECOND, time.monotonic)
+        self._uploads_told = Gate(1, time.monotonic)
         self.publishing = Latency()
         self.writer: Writer | None = None
-        self.history = open_history(settings, clock())
+        self.node = settings.node or _new_node()
+        self.history = open_history(settings, clock(), self.node)
+        server = cast("RedisHistory", self.history).server if self.history.shared else None
+        self.limits = Limits(settings, server)
+        self.authenticator = _authenticator(settings, self.agent_key, server)
         self.hub = Hub(self.history, queue_size=settings.queue_size, clock=clock)
         self.replay_look_ups = threading.Semaphore(LOOK_UPS)
         self.offload: Callable[[Callable[[], Any]], Any] = at_once
@@ -106,9 +127,13 @@ class Services:
         self.intake = Intake(self.hub, redact, self.recall)
         self.sessions = self.intake.sessions
         self.supervisor = _supervisor(self, agent_command)
+        self.uploads = _uploads(self)
+        self.agent_lacks = program.what_is_missing() if agent_command is None else None
+        self.agent: Supervisor | HubAgent = self.supervisor
         self.archive = _archive(self)
         self.webhooks = _webhooks(self)
-        self.housekeeper = Housekeeper(self.history, self.hub.lock, clock)
+        self.housekeeper = Housekeeper(self.history, self.hub.storing, clock)
+        self.nodes = _nodes(self)
         self.metrics = Metrics(self)
         self._stopped = threading.Event()
 
@@ -132,7 +157,11 @@ class Services:
 
     def begin(self) -> None:
         """Begin the housekeeping and the archive; a second call does nothing."""
-        self.housekeeper.start(self.offload)
+        self.housekeeper.start(self.read)
+        if self.nodes is not None:
+            self.nodes.start()
+        if isinstance(self.agent, HubAgent):
+            self.agent.begin()
         if self.archive is not None:
             self.archive.start(self.read)
         if self.webhooks is not None:
@@ -141,6 +170,15 @@ class Services:
     def read(self, function: Callable[[], Read]) -> Read:
         """Read from the history, off the serving thread where that may wait for a disk."""
         return cast("Read", self.offload(function)) if self.history.on_disk else function()
+
+    def reach_head(self) -> None:
+        """Wait until what any node has acknowledged by now can be read here.
+
+        Raises:
+            Unavailable: the history is away.
+        """
+        if self.nodes is not None:
+            self.nodes.reach_head()
 
     def stop(self, say_goodbye: Callable[[float], None] = lambda _seconds: None) -> None:
         """End in order, within 10 s: the agent with its last words, then the streams, then the history.
@@ -155,7 +193,7 @@ class Services:
         until = time.monotonic() + DRAIN_BUDGET
         if self.recall is not None:
             self.recall.stop()
-        self.supervisor.close(AGENT_BUDGET)
+        self.agent.close(AGENT_BUDGET)
         self.sessions.stop()
         say_goodbye(max(0.0, min(self.settings.drain, until - time.monotonic())))
         self.housekeeper.stop()
@@ -163,7 +201,16 @@ class Services:
             self.archive.stop()
         if self.webhooks is not None:
             self.webhooks.stop()
+        if self.nodes is not None:
+            self.nodes.stop()
         self.history.close()
+
+    def log_upload_lost(self, error: OSError) -> None:
+        """Log that an upload could not be written; the agent goes on."""
+        passes, held = self._uploads_told.admit()
+        if passes:
+            others = f", and {held} others" if held else ""
+            log.error("an agent's upload is lost%s: %s", others, error)
 
     def publish_process_state(self, change: dict[str, Any]) -> None:
         """Tell a change of the agent process on the stream, and the end of the sessions that went with it."""
@@ -171,6 +218,12 @@ class Services:
         trouble = change["reason"] is not None
         ends = self.sessions.process_changed(change["state"], in_rooms=in_rooms, trouble=trouble)
         self.sessions.tell([posted.make({"type": "agent_process", **change}), *ends])
+        if isinstance(self.agent, HubAgent):
+            self.agent.changed()
+
+    def end_lost_sessions(self) -> None:
+        """Tell the end of the sessions whose agent process went with its node."""
+        self.sessions.tell(self.sessions.process_changed("failed", in_rooms=False))
 
     def publish_missing_agent(self, room: str, message: str) -> None:
         """Tell that a room did not get its agent back."""
@@ -184,7 +237,7 @@ class Services:
         self.sessions.tell([posted.make(fields)])
 
 
-def _authenticator(settings: Settings, agent_key: str) -> Authenticator:
+def _authenticator(settings: Settings, agent_key: str, server: Server | None) -> Authenticator:
     return Authenticator(
         publish_keys=settings.publish_keys,
         subscribe_keys=settings.subscribe_keys,
@@ -193,6 +246,8 @@ def _authenticator(settings: Settings, agent_key: str) -> Authenticator:
         livekit_api_key=settings.livekit_api_key,
         livekit_api_secret=settings.livekit_api_secret,
         agent_key=agent_key,
+        # A ticket that one node has made opens a stream on every node.
+        ticket_secret=None if server is None else shared_secret(server),
     )
 
 
@@ -214,8 +269,13 @@ def _archive(parts: Services) -> Archive | None:
         history=parts.history,
         lock=parts.hub.lock,
         publish=parts.intake.take_own,
+        publish_made=parts.intake.take,
         answered_for=parts.sessions.answered_for,
         clock=parts.clock,
+        uploads=parts.uploads,
+        prompts=settings.observability_prompts,
+        # What was said comes in many forms here, and the operator's hook only knows events.
+        texts=settings.redact is None,
     )
 
 
@@ -257,6 +317,63 @@ def _webhooks(parts: Services) -> webhooks.Webhooks | None:
     )
 
 
+def _uploads(parts: Services) -> Spool | None:
+    settings = parts.settings
+    url = url_of(settings.archive, settings.history)
+    signed = settings.livekit_api_key and settings.livekit_api_secret
+    if url is None or not signed or settings.observability is False:
+        return None
+    kind, _, path = url.partition(":///")
+    if kind != "sqlite":
+        kind, _, path = settings.history.partition(":///")
+    if kind == "sqlite":
+        return Spool(Path(path.partition("?")[0]).absolute().with_name(UPLOADS))
+    return Spool(private_folder(Path(tempfile.gettempdir()) / f"streaming-hub-{UPLOADS}-{os.getuid()}"))
+
+
+def _new_node() -> str:
+    """Return a name for this process that no other has, and that says which machine it is on."""
+    host = re.sub(r"[^A-Za-z0-9_.-]", "-", platform.node())[:40]
+    return f"{host or 'node'}-{secrets.token_hex(3)}"
+
+
+def _nodes(parts: Services) -> Nodes | None:
+    if not parts.history.shared:
+        return None
+    # Only then is redis-py needed.
+    from streaming_hub.nodes import Nodes  # noqa: PLC0415
+
+    settings = parts.settings
+    nodes = Nodes(
+        parts.hub,
+        cast("RedisHistory", parts.history),
+        parts.rooms,
+        parts.sessions,
+        config=(
+            f"STREAM_HISTORY_MAX_EVENTS={settings.history_max_events} "
+            f"STREAM_HISTORY_MAX_AGE={settings.history_max_age:g} STREAM_RATE_LIMIT={_shown(settings.rate_limit)}"
+        ),
+        node=parts.node,
+    )
+    if parts.archive is not None:
+        writes = nodes.ownership("archive")
+        parts.archive.share(owner=lambda: writes.held(time.monotonic()), claim=lambda: nodes.claim("archive"))
+    cluster = cast("RedisHistory", parts.history).server
+    parts.agent = HubAgent(
+        parts.supervisor,
+        nodes.ownership("agent", hub_agent.TTL, hub_agent.MARGIN, wanted=False),
+        cluster,
+        node=parts.node,
+        others=lambda: not nodes.alone(),
+        taken_over=parts.end_lost_sessions,
+    )
+    return nodes
+
+
+def _shown(rate: RateLimit | None) -> str:
+    return "unset" if rate is None else f"{rate.count}/{rate.seconds}s"
+
+
 def _recall(parts: Services) -> Recall | None:
     settings, minter = parts.settings, parts.minter
     if minter is None or settings.livekit_url is None:
@@ -266,9 +383,8 @@ def _recall(parts: Services) -> Recall | None:
 
 
 def _supervisor(parts: Services, command: Sequence[str] | None) -> Supervisor:
-    given = {} if command is None else {"command": tuple(command)}
     return Supervisor(
-        **given,  # type: ignore[arg-type] # one keyword, or none
+        program.command() if command is None else tuple(command),
         environ=lambda _mode, _room: parts.agent_environ(),
         on_state=parts.publish_process_state,
     )

@@ -1,4 +1,7 @@
-"""The command as a user starts it: what it prints, refuses, and how it ends. Covers streaming_hub.command as well."""
+"""The command as a user starts it: what it prints, refuses, and how it ends.
+
+Covers streaming_hub.__main__ and streaming_hub.command.
+"""
 
 from __future__ import annotations
 

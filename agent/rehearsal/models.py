@@ -14,7 +14,7 @@ import numpy as np
 from livekit.agents import APIConnectOptions, LanguageCode, llm, stt, tts, utils, vad
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGivenOr
 
-from agent.rehearsal import script
+from . import script
 
 SAMPLE_RATE = 24_000
 SECONDS_PER_CHARACTER = 0.06

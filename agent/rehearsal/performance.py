@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +17,17 @@ from livekit.agents.voice.transcription import TranscriptSynchronizer
 from livekit.plugins import silero
 from streaming_hub_client.attachment import Attachment, attach
 
-from agent.assistant import Assistant
-from agent.rehearsal.models import ScriptedLLM, ScriptedSTT, ScriptedTTS
-from agent.rehearsal.script import LINES, Line
-from agent.rehearsal.sound import Microphone, Speaker, read_recording
+from ..assistant import Assistant
+from .models import ScriptedLLM, ScriptedSTT, ScriptedTTS
+from .script import LINES, Line
+from .sound import Microphone, Speaker, read_recording
 
 if TYPE_CHECKING:
     from livekit.agents import AgentStateChangedEvent
 
 logger = logging.getLogger(__name__)
 
-AUDIO = Path(__file__).parent / "audio"
+AUDIO = Path(str(files(__package__))) / "audio"
 REACTION_SECONDS = 0.4
 PATIENCE_SECONDS = 12.0
 

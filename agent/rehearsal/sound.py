@@ -17,7 +17,7 @@ from livekit.agents.voice import io
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agent.rehearsal.script import Line
+    from .script import Line
 
 MICROPHONE_RATE = 16_000
 SPEAKER_RATE = 24_000

@@ -16,9 +16,19 @@ BEGIN: Final = "<!-- begin: made by docs/tools/make_settings.py -->"
 END: Final = "<!-- end -->"
 
 GROUPS: Final = (
-    ("Server", ("STREAM_HOST", "STREAM_PORT", "STREAM_DRAIN", "STREAM_LOG_FORMAT", "STREAM_TRUSTED_PROXIES")),
-    ("History", ("STREAM_HISTORY", "STREAM_REDACT")),
-    ("Archive", ("STREAM_ARCHIVE",)),
+    (
+        "Server",
+        (
+            "STREAM_HOST",
+            "STREAM_PORT",
+            "STREAM_NODE",
+            "STREAM_DRAIN",
+            "STREAM_LOG_FORMAT",
+            "STREAM_TRUSTED_PROXIES",
+        ),
+    ),
+    ("History", ("STREAM_HISTORY", "STREAM_REDIS", "STREAM_REDACT")),
+    ("Archive", ("STREAM_ARCHIVE", "STREAM_OBSERVABILITY")),
     ("Webhooks", ("STREAM_WEBHOOK_",)),
     ("Streams", ("STREAM_HEARTBEAT", "STREAM_QUEUE_SIZE", "STREAM_MAX_CLIENTS")),
     ("Access and limits", ("STREAM_",)),
@@ -30,8 +40,10 @@ DEFAULTS: Final = {
     "webhook_types": "`session_started,session_ended,session_report,error`",
     "webhook_retries": "`5,300,1800,7200,18000,36000,50400,72000,86400`",
     "max_clients_per_address": "none on loopback, 100 elsewhere",
+    "node": "a new name at each start",
     "rate_limit": "none on loopback, 100/second elsewhere",
     "archive": "`archive.db` beside the history, off for `memory://`",
+    "observability": "on where LIVEKIT_API_SECRET and an archive are set",
     "cors_origins": "localhost, and `null` while open",
 }
 """What an unset value means where the code decides it later."""

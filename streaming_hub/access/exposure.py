@@ -35,7 +35,7 @@ def refuse_open_off_loopback(settings: Settings, host: str) -> None:
     if missing:
         raise SettingsError(
             f"The address {host} can be reached from other machines, and {', '.join(missing)} "
-            f"{'is' if len(missing) == 1 else 'are'} not set. Set keys, or STREAM_ALLOW_OPEN=1 to let everybody in."
+            f"{'is' if len(missing) == 1 else 'are'} not set. Set keys, or STREAM_ALLOW_OPEN=1 to allow anyone."
         )
 
 

@@ -94,13 +94,14 @@ class Sessions:
         """Whether any session has a deadline."""
         return any(session.deadline is not None for session in self._live.values())
 
-    def take(self, event: Event, now: float, *, supervised: bool) -> Session | None:
+    def take(self, event: Event, now: float, *, supervised: bool, told: bool = False) -> Session | None:
         """Take in a published event.
 
         Args:
             event: any; those without a session are passed over.
             now: seconds that only rise.
             supervised: whether the agent process that the hub started sent it.
+            told: whether an end may be one that a hub's node has told for a session that died.
 
         Returns:
             The session, where this was the end that it told itself.
@@ -109,6 +110,11 @@ class Sessions:
             return None
         key = self._key(event.session_id, event.room)
         if event.type == "session_ended":
+            reason = str(events.fields_of(event).get("reason")) if told else ""
+            if reason in (WORKER_LOST, LEASE_EXPIRED):
+                known = self._live.pop(key) if key in self._live else self._dead.get(key)
+                self._bury(known or Session(*key), reason)
+                return None
             return self._told_its_end(key)
         session = self._live.get(key) or self._find(event, key, supervised=supervised)
         if session is not None and session.lease is not None:
@@ -156,12 +162,21 @@ class Sessions:
                 del table[key]
                 self._rooms.pop(key[0], None)
 
-    def rebuild(self, stored: Iterable[Mapping[str, Any]], now: float) -> list[Session]:
+    def extend(self, now: float) -> None:
+        """Let no lease run out before it could be renewed once more."""
+        for session in self._live.values():
+            if session.lease is not None:
+                session.deadline = max(session.deadline or 0.0, now + session.lease)
+
+    def rebuild(
+        self, stored: Iterable[Mapping[str, Any]], now: float, *, alone: bool = True
+    ) -> list[Session]:
         """Take in the stored `session_started` and `session_ended` of an earlier run of the hub.
 
         Args:
             stored: the events' fields, oldest first.
             now: seconds that only rise.
+            alone: whether no other node may run what began then.
 
         Returns:
             The sessions that died with that run, whose end has not been told.
@@ -179,7 +194,7 @@ class Sessions:
             ended = session or Session(name, room if isinstance(room, str) else None)
             ended = self._live.pop(ended.key, ended)
             self._bury(ended, str(fields.get("reason")))
-        return self.worker_lost()
+        return self.worker_lost() if alone else []
 
     def _key(self, name: str, room: str | None) -> Key:
         """Return what a session is known by; where its room is named for the first time, that is its room."""

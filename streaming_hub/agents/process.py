@@ -100,13 +100,13 @@ class Child:
     Args:
         command: the program and its arguments.
         environ: the child's whole environment; `AGENT_CONTROL_FD` is added.
-        cwd: the folder it runs in.
+        cwd: the folder it runs in; the server's own by default.
 
     Raises:
         OSError: the command cannot be executed, or the system has no descriptors or processes left.
     """
 
-    def __init__(self, command: Sequence[str], environ: Mapping[str, str], cwd: Path) -> None:
+    def __init__(self, command: Sequence[str], environ: Mapping[str, str], cwd: Path | None) -> None:
         self._control, theirs = socket.socketpair()
         self._log, log_end = os.pipe()
         try:

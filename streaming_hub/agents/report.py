@@ -34,6 +34,7 @@ class AgentStatus:
         last_error: why it last failed since that start; None if it did not.
         trouble: why it gets no new rooms for now, though it runs; None where it does.
         log: its last log lines since that start, oldest first, without secrets.
+        node: the node that runs it; None where none does.
     """
 
     state: State
@@ -46,6 +47,7 @@ class AgentStatus:
     last_error: str | None
     trouble: str | None
     log: list[str]
+    node: str | None = None
 
 
 @dataclass(frozen=True)

@@ -70,9 +70,52 @@ class SessionWatch:
         self._thread: threading.Thread | None = None
         self._telling = threading.Lock()
         self._untold: list[Event] = []
-        ended = self._table.rebuild(self._stored(), clock())
-        self.tell([session.end() for session in ended])
+        self._owner: Callable[[], bool] = lambda: True
+        self._tell_renewed: Callable[[Sequence[tuple[str, str | None]], float], object] = lambda *_: None
+        if history.shared:
+            # Other nodes live: what they run has not ended.
+            self._table.rebuild(self._stored(), clock(), alone=False)
+        else:
+            ended = self._table.rebuild(self._stored(), clock())
+            self.tell([session.end() for session in ended])
         self._look_after_leases()
+
+    def share(
+        self,
+        *,
+        owner: Callable[[], bool],
+        renewed: Callable[[Sequence[tuple[str, str | None]], float], object],
+    ) -> None:
+        """Be one of several nodes that watch the same sessions.
+
+        Args:
+            owner: whether this node ends them; one at a time does.
+            renewed: tells the other nodes of leases that were renewed here.
+        """
+        self._owner, self._tell_renewed = owner, renewed
+
+    def arrived(self, stored: Sequence[Event]) -> None:
+        """Take in what any node has stored, in the order of all nodes."""
+        for event in stored:
+            with self._lock:
+                ended = self._table.take(event, self._clock(), supervised=event.supervised, told=True)
+            if ended is not None and ended.supervised:
+                self._note_stopped(ended, event)
+        if stored and self._thread is None:
+            self._look_after_leases()
+
+    def renewed_elsewhere(self, sessions: Sequence[tuple[str, str | None]], lease: float) -> None:
+        """Take in leases that were renewed on another node."""
+        with self._lock:
+            now = self._clock()
+            for name, room in sessions:
+                self._table.renew(name, room, lease, now)
+        self._look_after_leases()
+
+    def give_time(self) -> None:
+        """Let every lease begin anew: renewals may not have come through."""
+        with self._lock:
+            self._table.extend(self._clock())
 
     def saw(self, published: Sequence[Event], *, supervised: bool) -> None:
         """Take in events that were published.
@@ -97,6 +140,7 @@ class SessionWatch:
         with self._lock:
             now = self._clock()
             over = [name for name, room in sessions if not self._table.renew(name, room, lease, now)]
+        self._tell_renewed(sessions, lease)
         self._look_after_leases()
         return over
 
@@ -195,6 +239,8 @@ class SessionWatch:
                 log.exception("a look at the sessions' leases failed in an unforeseen way; going on")
 
     def _look(self) -> None:
+        if not self._owner():
+            return
         with self._lock:
             expired = self._table.expired(self._clock())
         for session in expired:

@@ -10,11 +10,9 @@ from __future__ import annotations
 import logging
 import os
 import random
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streaming_hub.agents.output import (
@@ -51,12 +49,10 @@ from streaming_hub.logs import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
 logger = logging.getLogger(__name__)
 agent_logger = logging.getLogger("hub.agent")
-
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
-DEFAULT_COMMAND = (sys.executable, "agent/worker.py")
 
 KILL_PATIENCE = 1.5
 """Seconds to wait for a killed process group to be gone."""
@@ -101,7 +97,7 @@ class Supervisor:
     """Starts, watches and stops the agent process.
 
     Args:
-        command: the program and its arguments; `agent/worker.py` with this Python by default.
+        command: the program and its arguments.
         environ: called with mode and room at each start by an operator; what it returns is added to the
             child's environment (the server's own, without the hub's keys).
         on_state: called for every change, in order, with `{"state", "pid", "exit", "reason"}` and, with
@@ -109,19 +105,19 @@ class Supervisor:
             It is called on the thread that caused the change and must not call start, stop or close.
         clock: seconds that only rise.
         policy: times and counts of restarts.
-        cwd: the folder that the process runs in.
+        cwd: the folder that the process runs in; the server's own by default.
         draw: a random number in [0, 1), for the jitter.
     """
 
     def __init__(
         self,
-        command: Sequence[str] = DEFAULT_COMMAND,
+        command: Sequence[str],
         *,
         environ: Callable[[str, str | None], Mapping[str, str]],
         on_state: Callable[[dict[str, Any]], None],
         clock: Callable[[], float] = time.monotonic,
         policy: Policy = DEFAULT_POLICY,
-        cwd: Path = PROJECT_ROOT,
+        cwd: Path | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._command = tuple(command)

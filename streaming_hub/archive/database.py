@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Engine
 
-REVISION: Final = "0003"
+REVISION: Final = "0004"
 """The newest migration."""
 BUSY_SECONDS: Final = 1.0
 """How long SQLite waits for another program that has the file locked."""
@@ -111,8 +111,12 @@ class Database:
         """The SQLite file."""
         return Path(self.url.database or "")
 
-    def open(self) -> None:
+    def open(self, *, claim: bool = True) -> None:
         """Connect; make the tables, or migrate those of an older version.
+
+        Args:
+            claim: whether to keep other hubs out, and to make and migrate. Without it this is a guest, that reads what
+                another node of the hub writes.
 
         Raises:
             Away: it cannot be reached, is of a newer version, or is no database.
@@ -120,13 +124,17 @@ class Database:
         self.close()
         try:
             engine = self._engine = self._make_engine()
-            self._claim_it(engine)
-            if self._kind.schema is not None and not self.sqlite:
-                with engine.begin() as connection:
-                    connection.execute(sa.schema.CreateSchema(self._kind.schema, if_not_exists=True))
+            if claim:
+                self._claim_it(engine)
+                if self._kind.schema is not None and not self.sqlite:
+                    with engine.begin() as connection:
+                        connection.execute(sa.schema.CreateSchema(self._kind.schema, if_not_exists=True))
             with engine.connect() as connection:
                 version = _version(connection)
-            if version is None:
+            if not claim:
+                if version != self._kind.revision:
+                    raise Away(f"{self.shown} is not made, or not migrated, yet by the node that writes it.")  # noqa: TRY301
+            elif version is None:
                 self._create(engine)
             elif version != self._kind.revision:
                 self._migrate(engine, version)

@@ -10,11 +10,14 @@ import logging
 import re
 import threading
 import time
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from streaming_hub.archive.process import BEGIN_SECONDS, ArchiveProcess
+import msgspec
+
+from streaming_hub.archive.process import BEGIN_SECONDS, END_SECONDS, ArchiveProcess
 from streaming_hub.archive.wire import ENDED, Refusal
 from streaming_hub.errors import Unavailable
 from streaming_hub.events import posted
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
+    from streaming_hub.archive.uploads.spool import Spool
     from streaming_hub.events.posted import Event
     from streaming_hub.history import History
     from streaming_hub.history.follow import Followed
@@ -54,12 +58,23 @@ LEAST_BEGIN_SECONDS: Final = 0.5
 ERASE_BEGIN_SECONDS: Final = 3.0
 """How long an erasure waits for what the process is writing; then the caller is told to try again."""
 ERASE_SECONDS: Final = 300.0
+CLAIM_SECONDS: Final = 12.0
+"""How long an erasure waits until the node that writes the archive has left it to this one."""
 REPORTS: Final = 20
 """Reports that are published at a time."""
 REPORT_RETRY: Final = 1.0
+OUTBOX_SECONDS: Final = 0.5
+"""Seconds between two looks at events of uploads that are not due yet."""
+MOST_SID: Final = 100
+"""Characters of LiveKit's id of a room."""
+NAMING: Final = frozenset({"room_started", "participant_joined"})
+"""Types that LiveKit's webhooks become, and that give a room's name and id."""
+UPLOADS: Final = 20
+"""Uploads that are archived between two pages of events."""
 
 CATCH_UP: Final = 0.5
 """Seconds at the end in which what was published last is still archived."""
+DEFAULT_FOLDER: Final = "data"
 DEFAULT_FILE: Final = "archive.db"
 """Beside the history's file."""
 
@@ -76,10 +91,15 @@ class Archive:
         history: what is archived.
         lock: guards the history against whoever publishes.
         publish: publishes events of the hub's own.
+        publish_made: publishes events that are made of uploads, as if they had been posted.
         answered_for: the sessions, id and room, that hold a lease or that the hub's own agent runs.
         clock: seconds since 1970.
+        uploads: what LiveKit's agents upload; None where none are taken.
+        prompts: whether prompts and whole model inputs of uploads are kept.
+        texts: whether texts of uploads are kept at all.
 
     Attributes:
+        uploaded: what became of the spans and log lines of uploads, by outcome.
         state: `ok`, or `away` while the database cannot be written.
         skipped: how many events the history no longer had when they were to be archived.
         written: how many events were archived by this process.
@@ -95,33 +115,59 @@ class Archive:
         history: History,
         lock: AbstractContextManager[object],
         publish: Callable[[Sequence[Event]], object],
+        publish_made: Callable[[Sequence[Event]], object],
         answered_for: Callable[[], Iterable[tuple[str, str | None]]],
         clock: Callable[[], float],
+        uploads: Spool | None = None,
+        prompts: bool = False,
+        texts: bool = True,
     ) -> None:
+        self.uploaded: Counter[str] = Counter()
         self.state: State = "away"
         self.skipped = 0
         self.written = 0
         self.restarts = 0
         self.url = url
         self.max_age = max_age
-        self._config = {"url": url, "max_age": max_age, "recordings": recordings}
+        self._config = {
+            "url": url,
+            "max_age": max_age,
+            "recordings": recordings,
+            "prompts": prompts,
+            "texts": texts,
+        }
+        self._uploads = uploads
         self._history = history
         self._lock = lock
         self._publish = publish
+        self._publish_made = publish_made
         self._answered_for = answered_for
         self._clock = clock
         self._read: Callable[[Callable[[], Page]], Page] = lambda function: function()
         self._process: ArchiveProcess | None = None
         self._follower: Follower | None = None
+        self._epoch = ""
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._up = threading.Event()
         """Set while a process runs whose database has been opened, or has turned out to be away."""
         self._erasing = threading.RLock()
         self._trouble = ""
+        self._owner: Callable[[], bool] = lambda: True
+        self._claim: Callable[[], object] = lambda: None
         self._reports_at: float | None = None
+        self._outbox_at: float | None = 0.0
         self._chores_at = 0.0
         self._pinged_at = 0.0
+
+    def share(self, *, owner: Callable[[], bool], claim: Callable[[], object]) -> None:
+        """Be the archive of one of several nodes: one at a time writes, the others read.
+
+        Args:
+            owner: whether this node writes.
+            claim: asks whoever writes to leave it to this node.
+        """
+        self._owner, self._claim = owner, claim
 
     @property
     def behind(self) -> int:
@@ -219,12 +265,18 @@ class Archive:
             "room": room,
             "known": [list(key) for key in known],
         }
+        self._wait_until_owner()
         until = time.monotonic() + START_SECONDS
         while True:
             process = self._wait_until_up(until)
             if self.state != "ok":
                 raise Refusal("away", self._trouble)
             try:
+                # What waits is erased with the rest, once it is known which job it is of.
+                for path in () if self._uploads is None else self._uploads.waiting():
+                    process.ask("upload", str(path), begin=ERASE_BEGIN_SECONDS, within=WRITE_SECONDS)
+                    if self._uploads is not None:
+                        self._uploads.done(path)
                 process.ask("erase", wanted, begin=ERASE_BEGIN_SECONDS, within=ERASE_SECONDS)
             except Refusal as refusal:
                 # Whatever it had erased stays erased; the rest is asked for again.
@@ -232,6 +284,21 @@ class Archive:
                     raise
             else:
                 return
+
+    def _wait_until_owner(self) -> None:
+        """Have this node write the archive: what another node has in mind of a session would outlive its erasure.
+
+        Raises:
+            Refusal: whoever writes it does not leave it.
+        """
+        if self._follower is not None and self._owner():
+            return
+        self._claim()
+        until = time.monotonic() + CLAIM_SECONDS
+        while self._follower is None or not self._owner():
+            if self._stop.is_set() or time.monotonic() >= until:
+                raise Refusal("away", self._trouble or "Another node writes it; ask again.")
+            time.sleep(0.02)
 
     def _wait_until_up(self, until: float) -> ArchiveProcess:
         """Return the process, waiting until a time where it is being started.
@@ -252,16 +319,25 @@ class Archive:
         while not self._stop.is_set():
             try:
                 try:
-                    self._open()
-                    self._next_page()
+                    if not self._owner():
+                        self._look()
+                    else:
+                        self._open()
+                        self._next_page()
                     self._works()
                 finally:
                     # Also where the database is away: that is known then, and nobody has to wait for it.
                     self._up.set()
                 pause = FIRST_PAUSE
-                while not self._stop.is_set():
-                    if not self._step():
+                while not self._stop.is_set() and self._owner() is (self._follower is not None):
+                    if self._follower is None:
+                        self._write("ping", None)
                         self._stop.wait(POLL)
+                    elif not self._step():
+                        self._stop.wait(POLL)
+                if self._follower is not None and not self._stop.is_set():
+                    # The next owner needs what this process holds of the database.
+                    self._leave()
             except Refusal as error:
                 self._failed(error.text)
                 if error.name == ENDED and pause == FIRST_PAUSE:
@@ -283,8 +359,18 @@ class Archive:
             log.warning("archive: %s The hub goes on, and the archive catches up later.", text)
         self.state, self._trouble = "away", text
 
-    def _open(self) -> None:
-        """Bring the process up, and stand where its database stands."""
+    def _leave(self) -> None:
+        self._follower = None
+        if self._process is not None:
+            self._process.close(END_SECONDS)
+
+    def _look(self) -> None:
+        """Bring the process up to read what another node writes."""
+        self._follower = None
+        self._started().ask("look", None, begin=OPEN_SECONDS, within=OPEN_SECONDS)
+
+    def _started(self) -> ArchiveProcess:
+        """Return the process, started anew where it has ended."""
         process = self._process
         if process is None or process.gone:
             if process is not None:
@@ -292,11 +378,21 @@ class Archive:
                 self.restarts += 1
             self._up.clear()
             process = self._process = ArchiveProcess(self._config)
-        position = process.ask("open", None, begin=OPEN_SECONDS, within=OPEN_SECONDS)
+        return process
+
+    def _open(self) -> None:
+        """Bring the process up, and stand where its database stands."""
+        position = self._started().ask("open", None, begin=OPEN_SECONDS, within=OPEN_SECONDS)
         bounds = self._history.bounds
-        if position is None or position[0] != bounds.epoch or position[1] > bounds.head:
+        if position is not None and position[0] in bounds.carried:
+            # What survived a loss of the history has been archived already, as far as it was read.
+            survived = min(position[1], bounds.carried[position[0]])
+            position = [bounds.epoch, max(survived, bounds.oldest - 1)]
+            self._write("begin", position)
+        elif position is None or position[0] != bounds.epoch or position[1] > bounds.head:
             position = [bounds.epoch, bounds.oldest - 1]
             self._write("begin", position)
+        self._epoch = bounds.epoch
         self._follower = Follower(self._history, position[1], read=self._read, lock=self._lock)
         self._reports_at = 0.0
 
@@ -308,8 +404,14 @@ class Archive:
 
     def _step(self) -> bool:
         """Archive a page, or do what else is due; return whether there may be more."""
+        if self._epoch != self._history.bounds.epoch:
+            self._open()
         found = self._next_page()
+        if self._uploads is not None:
+            found = self._take_uploads(self._uploads) or found
         now = time.monotonic()
+        if self._uploads is not None and self._outbox_at is not None and now >= self._outbox_at:
+            found = self._publish_uploaded(now) or found
         if now >= self._chores_at:
             self._chores_at = now + CHORES
             before = self._clock() - ABANDONED_AFTER
@@ -330,7 +432,11 @@ class Archive:
         assert self._process is not None  # noqa: S101 - and this
         if self._process.gone:
             raise Refusal(ENDED, "The archive's process has ended; it is started again.")
-        page = self._follower.next()
+        try:
+            page = self._follower.next()
+        except Unavailable:
+            # The history is away; whoever follows it has said so.
+            return False
         if page is None:
             return False
         message = self._page(page)
@@ -338,6 +444,34 @@ class Archive:
             self._reports_at = 0.0
         self.skipped += page.skipped
         self.written += len(message["lines"])
+        return True
+
+    def _take_uploads(self, uploads: Spool) -> bool:
+        """Archive some of what agents uploaded; return whether there was anything."""
+        with self._erasing:
+            waiting = uploads.waiting()[:UPLOADS]
+            for path in waiting:
+                self.uploaded.update(self._write("upload", str(path)))
+                uploads.done(path)
+        if waiting:
+            self._outbox_at = 0.0
+        return bool(waiting)
+
+    def _publish_uploaded(self, now: float) -> bool:
+        """Publish events that are made of uploads; return whether there was anything."""
+        with self._erasing:
+            due = self._write("outbox", None)
+            self._outbox_at = now + OUTBOX_SECONDS if due["more"] else None
+            if not due["ids"]:
+                return False
+            try:
+                self._publish_made([posted.make(fields) for fields in due["events"]])
+            except Unavailable as error:
+                log.warning("what an agent uploaded could not be published, and is tried again: %s", error)
+                self._outbox_at = now + REPORT_RETRY
+                return False
+            self._write("published", due["ids"])
+        self._outbox_at = 0.0
         return True
 
     def _write(self, what: str, arguments: Any) -> Any:
@@ -352,12 +486,13 @@ class Archive:
     def _page(self, page: Followed) -> dict[str, Any]:
         lines = [entry.data for entry in page.entries if entry.session_id is not None]
         return {
-            "epoch": self._history.bounds.epoch,
+            "epoch": self._epoch,
             "after": page.after,
             "upto": page.upto,
             "at": page.entries[-1].at if page.entries else self._clock(),
             "lines": lines,
             "skipped": page.skipped,
+            "rooms": {} if self._uploads is None else _rooms_named(page),
         }
 
     def _publish_reports(self, now: float) -> bool:
@@ -375,6 +510,26 @@ class Archive:
         return bool(due)
 
 
+class _Named(msgspec.Struct):
+    room: Any = None
+    room_sid: Any = None
+
+
+def _rooms_named(page: Followed) -> dict[str, str]:
+    """Return the rooms' names by LiveKit's ids, as far as events of a page tell both."""
+    found: dict[str, str] = {}
+    for entry in page.entries:
+        if entry.type in NAMING:
+            told = msgspec.json.decode(entry.data, type=_Named)
+            if (
+                isinstance(told.room, str)
+                and isinstance(told.room_sid, str)
+                and len(told.room_sid) <= MOST_SID
+            ):
+                found[told.room_sid] = told.room
+    return found
+
+
 def url_of(archive: str | None, history: str) -> str | None:
     """Return where the archive is kept; None where it is off.
 
@@ -386,5 +541,9 @@ def url_of(archive: str | None, history: str) -> str | None:
         return None
     if archive is not None:
         return archive
-    kind, _, path = history.partition(":///")
-    return f"sqlite:///{Path(path).with_name(DEFAULT_FILE)}" if kind == "sqlite" else None
+    kind, _, path = history.partition("://")
+    if kind == "memory":
+        return None
+    # Of a history on a server it lies where SQLite's would.
+    file = Path(path.removeprefix("/")) if kind == "sqlite" else Path(DEFAULT_FOLDER) / DEFAULT_FILE
+    return f"sqlite:///{file.with_name(DEFAULT_FILE)}"

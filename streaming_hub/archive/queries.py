@@ -75,6 +75,8 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
         since, until: of the start, seconds since 1970; `until` is not included.
         sort: one of `SORTS`.
         after: where to go on.
+        skip: sessions to leave out before the page.
+        total: whether to count all, whatever the page.
         operator: whether utterances count that only operators see.
     """
 
@@ -94,6 +96,8 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     descending: bool = True
     limit: int = 50
     after: Place | None = None
+    skip: int = 0
+    total: bool = False
     operator: bool = True
 
 
@@ -111,7 +115,9 @@ def find(connection: Connection, search: Search) -> tuple[list[Fields], Place | 
     order: tuple[Any, ...] = (direction, sessions.c.session_id.asc(), sessions.c.id.asc())
     if column.nullable:
         order = (direction.nulls_last(), *order[1:])
-    ids = list(connection.execute(narrow.order_by(*order).limit(search.limit + 1)).scalars())
+    ids = list(
+        connection.execute(narrow.order_by(*order).offset(search.skip).limit(search.limit + 1)).scalars()
+    )
     more, ids = len(ids) > search.limit, ids[: search.limit]
     rows = {row.id: row for row in connection.execute(sa.select(sessions).where(sessions.c.id.in_(ids)))}
     chosen = [rows[one] for one in ids]
@@ -124,6 +130,16 @@ def find(connection: Connection, search: Search) -> tuple[list[Fields], Place | 
         return found, None
     last = chosen[-1]
     return found, Place(getattr(last, column.name), last.session_id, last.id)
+
+
+def count(connection: Connection, search: Search) -> int:
+    """Return how many sessions a list holds in all its pages."""
+    phrases = spoken.asked(search.q) if search.q else []
+    if search.q and not phrases:
+        return 0
+    chosen = sa.select(sa.func.count()).select_from(sessions).where(*_conditions(connection, search, phrases))
+    found: int = connection.execute(chosen).scalar_one()
+    return found
 
 
 def rows_of(connection: Connection, session_id: str, allowed: Sequence[str] | None) -> list[Row[Any]]:

@@ -138,6 +138,7 @@ class State(msgspec.Struct):
         started: time of its first event; `newest`: the latest time of any.
         open: positions in `speeches` of those that have not stopped.
         hidden_user_words, hidden_agent_words: how many of the words are in utterances that viewers do not see.
+        job_id: LiveKit's id of the agent's job, where an event gives it.
         reason_hidden: whether viewers do not see the event that gave the reason.
     """
 
@@ -164,6 +165,7 @@ class State(msgspec.Struct):
     hidden_user_words: int = 0
     hidden_agent_words: int = 0
     reason_hidden: bool = False
+    job_id: str | None = None
 
 
 class Changes(msgspec.Struct):
@@ -253,6 +255,8 @@ class Reduction:
     def _started(self, event: Mapping[str, Any], _at: float, _turn: Turn | None) -> None:
         if self.state.agent is None:
             self.state.agent = text_of(event, "agent_name")
+        if self.state.job_id is None:
+            self.state.job_id = text_of(event, "job_id")
 
     def _ended(self, event: Mapping[str, Any], at: float, _turn: Turn | None) -> None:
         if self.state.ended is None:

@@ -14,7 +14,17 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from streaming_hub.archive import spoken
 from streaming_hub.archive.store import MOST_UTTERANCES, ROWID_BITS, forget_stats, mark
-from streaming_hub.archive.tables import OF_SESSION, erased, room_key, sessions, states, utterances
+from streaming_hub.archive.tables import (
+    OF_SESSION,
+    erased,
+    jobs,
+    room_key,
+    rooms,
+    sessions,
+    states,
+    utterances,
+)
+from streaming_hub.archive.uploads import telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -58,11 +68,13 @@ def erase(database: Database, wanted: Wanted, now: float) -> list[Key]:
     keys = {(session_id, room or None) for session_id, room in wanted.known}
     with database.writing() as connection:
         _keep_out(connection, keys, now)
+        _erase_jobs(connection, wanted, now)
     while True:
         with database.writing() as connection:
             rows = connection.execute(_chosen(wanted).limit(STEP)).all()
             found = {(row.session_id, row.room) for row in rows}
             _keep_out(connection, found, now)
+            keep_jobs_out(connection, {row.job_id for row in rows if row.job_id}, now)
             _remove(connection, [(row.id, row.started) for row in rows])
         keys |= found
         if len(rows) < STEP:
@@ -84,11 +96,14 @@ def expire(database: Database, before: float, forget_erased: float) -> list[Key]
         stale = connection.execute(
             sa.select(erased.c.key).where(erased.c.at < forget_erased).limit(1)
         ).first()
-    if not rows and stale is None:
+        stray = _stray_jobs(connection, before)
+    if not rows and not stray and stale is None:
         return []
     with database.writing() as connection:
         _remove(connection, [(row.id, row.started) for row in rows])
+        telemetry.remove(connection, stray)
         connection.execute(sa.delete(erased).where(erased.c.at < forget_erased))
+        connection.execute(sa.delete(rooms).where(rooms.c.at < before))
     return [(row.session_id, row.room) for row in rows]
 
 
@@ -122,15 +137,51 @@ def merge_words(database: Database) -> bool:
 
 
 def _chosen(wanted: Wanted) -> sa.Select[Any]:
-    chosen = sa.select(sessions.c.id, sessions.c.started, sessions.c.session_id, sessions.c.room)
+    chosen = sa.select(
+        sessions.c.id, sessions.c.started, sessions.c.session_id, sessions.c.room, sessions.c.job_id
+    )
     if wanted.room is not None:
         return chosen.where(sessions.c.room == wanted.room)
     chosen = chosen.where(sessions.c.session_id == wanted.session_id)
     return chosen if wanted.rooms is None else chosen.where(room_key.in_(wanted.rooms))
 
 
+def _erase_jobs(connection: Connection, wanted: Wanted, now: float) -> None:
+    """Remove jobs whose session the archive does not know: it may never have begun, or is still to be read."""
+    chosen = sa.select(jobs.c.id, jobs.c.job)
+    if wanted.room is not None:
+        chosen = chosen.where(jobs.c.room == wanted.room)
+    elif wanted.rooms is None:
+        keep_jobs_out(connection, [wanted.session_id or ""], now)
+        chosen = chosen.where(jobs.c.key == telemetry.mark(wanted.session_id or ""))
+    else:
+        chosen = chosen.where(
+            jobs.c.key == telemetry.mark(wanted.session_id or ""),
+            sa.func.coalesce(jobs.c.room, sa.literal_column("''")).in_(wanted.rooms),
+        )
+    rows = connection.execute(chosen).all()
+    keep_jobs_out(connection, [row.job for row in rows], now)
+    telemetry.remove(connection, [row.id for row in rows])
+
+
+def keep_jobs_out(connection: Connection, names: Iterable[str], now: float) -> None:
+    """Remember jobs whose late uploads are to be dropped."""
+    _remember(connection, [telemetry.mark(name) for name in names], now)
+
+
+def _stray_jobs(connection: Connection, before: float) -> list[int]:
+    """Return some jobs that have no session, and nothing of which was uploaded since a time."""
+    known = sa.select(sessions.c.id).where(sessions.c.job_id == jobs.c.job)
+    chosen = sa.select(jobs.c.id).where(jobs.c.touched < before, ~known.exists())
+    return list(connection.execute(chosen.order_by(jobs.c.touched).limit(STEP)).scalars())
+
+
 def _keep_out(connection: Connection, keys: Iterable[Key], now: float) -> None:
-    rows = [{"key": mark(key), "at": now} for key in keys]
+    _remember(connection, [mark(key) for key in keys], now)
+
+
+def _remember(connection: Connection, marks: Iterable[str], now: float) -> None:
+    rows = [{"key": one, "at": now} for one in marks]
     if rows:
         insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(erased)
         connection.execute(
@@ -143,6 +194,10 @@ def _remove(connection: Connection, rows: Sequence[tuple[int, float]]) -> None:
     if not ids:
         return
     _forget_words(connection, ids)
+    of_jobs = sa.select(jobs.c.id).where(
+        jobs.c.job.in_(sa.select(sessions.c.job_id).where(sessions.c.id.in_(ids)))
+    )
+    telemetry.remove(connection, list(connection.execute(of_jobs).scalars()))
     for table in OF_SESSION:
         connection.execute(sa.delete(table).where(table.c.session.in_(ids)))
     connection.execute(sa.delete(states).where(states.c.session.in_(ids)))

@@ -62,6 +62,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         allowed: the rooms that the caller may see; None for all.
         since, until: seconds since 1970; `until` is not included. Sessions outside count in no bucket.
         bucket: one of `SIZES`.
+        from_first: whether to begin with the first session at or after `since`.
     """
 
     since: float
@@ -70,6 +71,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     room: list[str] = []
     agent: list[str] = []
     allowed: list[str] | None = None
+    from_first: bool = False
 
 
 def starts(asked: Asked) -> list[int]:
@@ -88,6 +90,17 @@ def buckets(database: Database, asked: Asked, now: float) -> list[Fields]:
         now: seconds since 1970; a bucket is closed once it is over.
     """
     size = SIZES[asked.bucket]
+    if asked.from_first:
+        with database.reading() as connection:
+            first = connection.execute(
+                sa.select(sa.func.min(sessions.c.started)).where(
+                    *_conditions(asked, asked.since, asked.until)
+                )
+            ).scalar_one()
+        if first is None:
+            return []
+        # The whole bucket, as it is stored: nothing lies before the first session in it.
+        asked = msgspec.structs.replace(asked, since=float(first // size * size))
     wanted = starts(asked)
     # A bucket that the range cuts is not the whole one that is stored.
     whole = [
@@ -116,16 +129,7 @@ def buckets(database: Database, asked: Asked, now: float) -> list[Fields]:
 def _computed(connection: Connection, asked: Asked, first: int, end: int) -> dict[int, Fields]:
     """Work out the buckets between two times; those without a session are left out."""
     size = SIZES[asked.bucket]
-    conditions = [
-        sessions.c.started >= max(first, asked.since),
-        sessions.c.started < min(end, asked.until),
-    ]
-    if asked.allowed is not None:
-        conditions.append(sessions.c.room.in_(asked.allowed))
-    if asked.room:
-        conditions.append(in_rooms(asked.room))
-    if asked.agent:
-        conditions.append(sessions.c.agent.in_(asked.agent))
+    conditions = _conditions(asked, max(first, asked.since), min(end, asked.until))
     found: dict[int, Fields] = {}
     start_of: dict[int, int] = {}
     columns = (sessions.c.id, sessions.c.started, sessions.c.duration, *_SUMS.values())
@@ -150,6 +154,18 @@ def _computed(connection: Connection, asked: Asked, first: int, end: int) -> dic
         for name, one in zip(LATENCIES, lists, strict=True):
             found[start][name] = percentiles(one)
     return found
+
+
+def _conditions(asked: Asked, since: float, until: float) -> list[sa.ColumnElement[bool]]:
+    """Say which sessions count that began from `since` to before `until`."""
+    conditions = [sessions.c.started >= since, sessions.c.started < until]
+    if asked.allowed is not None:
+        conditions.append(sessions.c.room.in_(asked.allowed))
+    if asked.room:
+        conditions.append(in_rooms(asked.room))
+    if asked.agent:
+        conditions.append(sessions.c.agent.in_(asked.agent))
+    return conditions
 
 
 def _empty(start: int) -> Fields:

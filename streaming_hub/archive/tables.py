@@ -71,6 +71,7 @@ sessions = sa.Table(
     sa.Column("hidden_user_words", sa.Integer, nullable=False, server_default="0"),
     sa.Column("hidden_agent_words", sa.Integer, nullable=False, server_default="0"),
     sa.Column("reason_hidden", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("job_id", Text),
 )
 room_key: sa.ColumnElement[str] = sa.func.coalesce(sessions.c.room, sa.literal_column("''"))
 """A session's room, empty where it has none."""
@@ -99,6 +100,7 @@ _on(SQLITE, "sessions_by_started", sessions.c.started, sessions.c.session_id)
 _on(POSTGRESQL, "sessions_by_start", sessions.c.started)
 _on_name("sessions_by_room", sessions.c.room, sessions.c.started)
 _on_name("sessions_by_agent", sessions.c.agent, sessions.c.started)
+_on_name("sessions_by_job", sessions.c.job_id)
 sa.Index("sessions_by_ended", sessions.c.ended)
 sa.Index("sessions_by_duration", sessions.c.duration)
 sa.Index("sessions_by_latency", sessions.c.latency_p95)
@@ -223,6 +225,64 @@ erased = sa.Table(
     sa.Column("key", Text, primary_key=True),
     sa.Column("at", sa.Double, nullable=False),
 )
+jobs = sa.Table(
+    "archive_jobs",
+    metadata,
+    sa.Column("id", BigId, primary_key=True),
+    sa.Column("key", Text, nullable=False, unique=True),
+    sa.Column("job", Text, nullable=False),
+    sa.Column("room", Text),
+    sa.Column("room_sid", Text),
+    sa.Column("redacted", sa.Boolean, nullable=False),
+    sa.Column("spans", sa.Integer, nullable=False),
+    sa.Column("lines", sa.Integer, nullable=False),
+    sa.Column("dropped_spans", sa.Integer, nullable=False),
+    sa.Column("dropped_lines", sa.Integer, nullable=False),
+    sa.Column("begun", sa.Double, nullable=False),
+    sa.Column("touched", sa.Double, nullable=False),
+    sa.Column("memory", sa.LargeBinary),
+    sa.Index("archive_jobs_by_touched", "touched"),
+    sa.Index("archive_jobs_by_room_sid", "room_sid"),
+)
+spans = sa.Table(
+    "archive_spans",
+    metadata,
+    sa.Column("job", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("key", Text, nullable=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+    sa.Index("archive_spans_by_key", "job", "key", unique=True),
+)
+lines = sa.Table(
+    "archive_lines",
+    metadata,
+    sa.Column("job", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("key", Text, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("severity", sa.Integer, nullable=False),
+    sa.Column("logger", Text, nullable=False),
+    sa.Column("message", Text, nullable=False),
+    sa.Column("private", sa.Boolean, nullable=False),
+    sa.Index("archive_lines_by_key", "job", "key", unique=True),
+    sa.Index("archive_lines_by_time", "job", "at", "position"),
+)
+outbox = sa.Table(
+    "archive_outbox",
+    metadata,
+    sa.Column("id", BigId, primary_key=True),
+    sa.Column("job", sa.BigInteger, nullable=False, index=True),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+)
+rooms = sa.Table(
+    "archive_rooms",
+    metadata,
+    sa.Column("sid", Text, primary_key=True),
+    sa.Column("room", Text, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+)
+"""What agents uploaded (`uploads.telemetry`), by job; the events made of it; rooms by LiveKit's ids."""
+
 OF_SESSION: Final = (
     session_participants,
     turns,

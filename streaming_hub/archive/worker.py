@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -26,6 +27,7 @@ from streaming_hub.archive import queries, removal, reports, stats, views, wire
 from streaming_hub.archive.database import Away, Database
 from streaming_hub.archive.removal import Wanted
 from streaming_hub.archive.store import Behind, Page, Store, raw_page, seq_of
+from streaming_hub.archive.uploads.taking import Uploads
 from streaming_hub.archive.wire import ANSWER, BEGUN, LOG, REFUSED, Refusal
 from streaming_hub.events.types import operator_only
 
@@ -52,11 +54,15 @@ class Config(msgspec.Struct, frozen=True):
         url: an SQLAlchemy URL.
         max_age: seconds that an ended session is kept; 0 for good.
         recordings: whether raw events of ended sessions are kept.
+        prompts: whether prompts and whole model inputs of uploads are kept.
+        texts: whether texts of uploads are kept at all.
     """
 
     url: str
     max_age: float
     recordings: bool
+    prompts: bool = False
+    texts: bool = True
 
 
 class Worker:
@@ -72,18 +78,25 @@ class Worker:
         self._config = config
         self._database = Database(config.url)
         self._store = Store(self._database, recordings=config.recordings)
+        self._uploads = Uploads(self._database, prompts=config.prompts, texts=config.texts)
         self._sending = threading.Lock()
         self._to_write: queue.SimpleQueue[list[Any] | None] = queue.SimpleQueue()
         self._merge_at: float | None = None
         self._merged_at = -MERGE_SECONDS
         self._next_chore = 0.0
+        self._guest = False
+        """Whether another node writes: then this process only reads."""
         self._writing: dict[str, Callable[[Any], Any]] = {
             "open": self._open,
+            "look": self._look,
             "begin": self._begin,
             "page": self._page,
             "abandon": self._abandon,
             "erase": self._erase,
             "reports": self._reports,
+            "upload": self._upload,
+            "outbox": lambda _arguments: _plain(self._uploads.due(time.time())),
+            "published": self._uploads.published,
             "ping": lambda _arguments: self._database.check(),
         }
         self._reading: dict[str, Callable[[Any], Any]] = {
@@ -91,6 +104,8 @@ class Worker:
             "session": self._session,
             "events": self._events,
             "stats": self._stats,
+            "trace": self._trace,
+            "logs": self._logs,
         }
 
     def serve(self) -> None:
@@ -154,12 +169,18 @@ class Worker:
 
     def _open(self, _arguments: Any) -> Any:
         self._store.forget()
+        self._guest = False
         self._database.open()
         position = self._store.position()
         if removal.erased_since(self._database, time.time() - KEPT_IN_MIND):
             # Whoever erased it may have been killed before the index was rid of it.
             self._merge_soon(MERGE_SECONDS)
         return None if position is None else [position.epoch, position.seq]
+
+    def _look(self, _arguments: Any) -> None:
+        self._store.forget()
+        self._guest = True
+        self._database.open(claim=False)
 
     def _begin(self, arguments: Any) -> Any:
         epoch, seq = arguments
@@ -211,11 +232,32 @@ class Worker:
         with self._database.reading() as connection:
             return [reports.event_of(connection, row) for row in queries.due_reports(connection, most)]
 
+    def _upload(self, path: Any) -> Any:
+        try:
+            taken = self._uploads.take(Path(path), time.time())
+        except Away:
+            raise
+        except Exception as error:  # noqa: BLE001 - logged; one bad upload must not hold up all others
+            self._log("error", f"an upload could not be archived, and is left out: {error!r}")
+            return {"failed": 1}
+        return taken
+
+    def _trace(self, arguments: Any) -> Any:
+        with self._database.reading() as connection:
+            return _json(self._uploads.trace(connection, _chosen(connection, arguments)))
+
+    def _logs(self, arguments: Any) -> Any:
+        with self._database.reading() as connection:
+            row = _chosen(connection, arguments)
+            found, last = self._uploads.logs(connection, row, tuple(arguments["after"]), arguments["limit"])
+        return [_json(found["lines"]), found["dropped"], last]
+
     def _sessions(self, arguments: Any) -> Any:
         search = msgspec.convert(arguments, queries.Search)
         with self._database.reading() as connection:
             found, place = queries.find(connection, search)
-        return [_json(found if search.operator else views.of_sessions(found)), _plain(place)]
+            total = queries.count(connection, search) if search.total else None
+        return [_json(found if search.operator else views.of_sessions(found)), _plain(place), total]
 
     def _session(self, arguments: Any) -> Any:
         with self._database.reading() as connection:
@@ -242,6 +284,8 @@ class Worker:
         return _json({"buckets": found if operator else [views.of_bucket(one) for one in found]})
 
     def _do_chores(self) -> None:
+        if self._guest:
+            return
         try:
             now = time.monotonic()
             if now >= self._next_chore:

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
-ResetReason = Literal["malformed", "foreign", "future", "expired"]
+ResetReason = Literal["malformed", "foreign", "future", "expired", "history_lost"]
 
 _CURSOR = re.compile(r"([A-Za-z0-9]{1,32})-(0|[1-9][0-9]*)", re.ASCII)
 _MAX_DIGITS: Final = 18
@@ -19,11 +19,16 @@ MAX_SHOWN: Final = 200
 
 
 class Range(msgspec.Struct, frozen=True):
-    """What a history holds: `oldest` is the first stored seq (head + 1 when nothing is stored)."""
+    """What a history holds: `oldest` is the first stored seq (head + 1 when nothing is stored).
+
+    Attributes:
+        carried: earlier epochs of it, and the seq up to which their events survived a loss.
+    """
 
     epoch: str
     oldest: int
     head: int
+    carried: dict[str, int] = {}  # msgspec copies the default for each instance
 
 
 class Reset(msgspec.Struct, frozen=True):
@@ -33,11 +38,13 @@ class Reset(msgspec.Struct, frozen=True):
         reason: why.
         requested: the cursor as sent, shortened.
         seq: its sequence number where it belongs to this epoch, else None.
+        resume: the position up to which its reader has what survived; None where it starts at the oldest event.
     """
 
     reason: ResetReason
     requested: str
     seq: int | None = None
+    resume: int | None = None
 
 
 def show(epoch: str, seq: int) -> str:
@@ -59,6 +66,9 @@ def resolve(cursor: str, stored: Range) -> int | Reset:
     requested = cursor[:MAX_SHOWN]
     if match is None:
         return Reset("malformed", requested)
+    if match[1] in stored.carried and len(match[2]) <= _MAX_DIGITS:
+        resume = max(min(int(match[2]), stored.carried[match[1]]), stored.oldest - 1)
+        return Reset("history_lost", requested, resume=resume)
     if match[1] != stored.epoch:
         return Reset("foreign", requested)
     # Thousands of digits are a number, too, but int() refuses them.

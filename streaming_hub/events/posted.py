@@ -21,6 +21,7 @@ from streaming_hub.errors import (
 )
 from streaming_hub.events.types import CONTROL_TYPES, PROCESS_TYPES
 from streaming_hub.events.types.base import MAX_TIMESTAMP
+from streaming_hub.wording import listing
 
 MAX_EVENT_BYTES: Final = 64 * 1024
 MAX_BATCH_BYTES: Final = 1024 * 1024
@@ -32,9 +33,11 @@ MAX_TYPE: Final = 64
 TYPE_PATTERN: Final = rf"[A-Za-z][A-Za-z0-9_.:-]{{0,{MAX_TYPE - 1}}}"
 """What the name of a type looks like."""
 
-OWN_EVENT_IDS: Final = "report:"
-"""How the `event_id`s begin that the hub alone gives: of its own reports, each of which exists once."""
+OWN_EVENT_IDS: Final = ("report:", "upload:")
+"""How the `event_id`s begin that the hub alone gives: of its reports and of what it makes of uploads, each of which
+exists once."""
 
+_OWN: Final = listing(OWN_EVENT_IDS, "or")
 _TYPE = re.compile(TYPE_PATTERN)
 _STRING_FIELDS: Final = frozenset({"room", "session_id", "participant", "role", "turn_id", "event_id"})
 _BREAKS_FIELD = re.compile("[\r\n\0]")
@@ -63,6 +66,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
         event_id: what makes a retry harmless, or None.
         operator_only: whether the event says `"audience": "operator"`.
         segment: the `segment_id` of an interim transcript, which a newer one replaces; None otherwise.
+        supervised: whether the agent process that the hub started posted it.
     """
 
     type: str
@@ -75,6 +79,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     event_id: str | None = None
     operator_only: bool = False
     segment: str | None = None
+    supervised: bool = False
 
 
 def parse_one(body: bytes, *, idempotency_key: str | None = None) -> Event:
@@ -129,7 +134,8 @@ def rebuild(event: Event, fields: object) -> Event:
     """
     if not isinstance(fields, dict):
         raise InvalidEvent(f"The redaction hook returned {type(fields).__name__}; it must return a dict.")
-    changed = _from_fields(fields, _encoder.encode(fields), "")
+    own = event.event_id is not None and event.event_id.startswith(OWN_EVENT_IDS)
+    changed = _from_fields(fields, _encoder.encode(fields), "", own=own)
     return msgspec.structs.replace(changed, event_id=event.event_id)
 
 
@@ -194,7 +200,7 @@ def _keyed(event: Event, key: str | None) -> Event:
     if key is None or event.event_id is not None:
         return event
     if key.startswith(OWN_EVENT_IDS):
-        raise _wrong("", "Idempotency-Key", key, f"the hub alone gives ids that begin with {OWN_EVENT_IDS}")
+        raise _wrong("", "Idempotency-Key", key, f"the hub alone gives ids that begin with {_OWN}")
     return msgspec.structs.replace(event, event_id=key)
 
 
@@ -262,7 +268,7 @@ def _from_fields(fields: dict[str, Any], body: bytes, where: str, *, own: bool =
             _check_string(where, name, value)
     event_id = get("event_id")
     if event_id is not None and not own and event_id.startswith(OWN_EVENT_IDS):
-        raise _wrong(where, "event_id", event_id, f"the hub alone gives ids that begin with {OWN_EVENT_IDS}")
+        raise _wrong(where, "event_id", event_id, f"the hub alone gives ids that begin with {_OWN}")
     stamp = get("timestamp", msgspec.UNSET)
     stamped = stamp is not msgspec.UNSET
     if stamped and not (type(stamp) is float and 0 <= stamp < MAX_TIMESTAMP):

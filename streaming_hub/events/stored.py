@@ -24,6 +24,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         frame: the SSE frame.
         start: where in the frame its JSON begins; `data` is that.
         segment: the segment of an interim transcript, which a newer interim replaces; else None.
+        supervised: whether the hub's own agent process posted it; known to stores that several nodes share.
     """
 
     seq: int
@@ -36,6 +37,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     segment: str | None
     frame: bytes
     start: int
+    supervised: bool = False
 
     @property
     def data(self) -> bytes:
@@ -57,9 +59,7 @@ def encode(epoch: str, seq: int, event: Event, now: float) -> Entry:
         event: what was posted.
         now: seconds since 1970; stands in for a missing timestamp.
     """
-    event_id = b"%b-%d" % (epoch.encode("ascii"), seq)
-    stamp = b"" if event.stamped else b'"timestamp":%.6f,' % now
-    frame, start = sse.event_frame(event_id, b'{"id":"%b",%b%b' % (event_id, stamp, event.body[1:]))
+    frame, start = framed(epoch, seq, stamped(event, now))
     kind = event.type
     hidden = event.operator_only or operator_only(kind)
     return Entry(
@@ -73,7 +73,20 @@ def encode(epoch: str, seq: int, event: Event, now: float) -> Entry:
         event.segment,
         frame,
         start,
+        event.supervised,
     )
+
+
+def stamped(event: Event, now: float) -> bytes:
+    """Return the event's JSON object without its opening brace, with the time where it has none."""
+    rest = event.body[1:]
+    return rest if event.stamped else b'"timestamp":%.6f,%b' % (now, rest)
+
+
+def framed(epoch: str, seq: int, rest: bytes) -> tuple[bytes, int]:
+    """Return the frame of what `stamped` returned, and where its JSON begins."""
+    event_id = b"%b-%d" % (epoch.encode("ascii"), seq)
+    return sse.event_frame(event_id, b'{"id":"%b",%b' % (event_id, rest))
 
 
 def without_superseded(entries: Sequence[Entry]) -> Sequence[Entry]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from streaming_hub.errors import SettingsError
 from streaming_hub.history.memory import MemoryHistory
 from streaming_hub.history.sqlite import SqliteHistory
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from streaming_hub.history.page import Appended, Limit, Page
     from streaming_hub.settings import Settings
 
-__all__ = ["History", "open_history"]
+__all__ = ["History", "open_history", "shared"]
 
 
 class History(Protocol):
@@ -36,6 +35,12 @@ class History(Protocol):
     bounds: Bounds
     on_disk: bool
     """Whether `since`, `before` and `position_before` may wait for a disk."""
+    shared: bool
+    """Whether other nodes store in it, too. Then calls wait for the network and take no lock of the hub's."""
+
+    @property
+    def away(self) -> str | None:
+        """Return why it cannot be read or written at the moment; None where it can."""
 
     @property
     def first_row(self) -> int:
@@ -96,15 +101,21 @@ class History(Protocol):
         """Release files; the history cannot be used afterwards."""
 
 
-def open_history(settings: Settings, now: float) -> History:
-    """Open the history that the settings name.
+def shared(history: str) -> bool:
+    """Return whether several nodes can be one hub with this setting (STREAM_HISTORY)."""
+    return history.partition("://")[0] in ("redis", "rediss", "unix")
+
+
+def open_history(settings: Settings, now: float, node: str) -> History:
+    """Open the history that the settings name; a Redis server that is away is waited for.
 
     Args:
-        settings: `history`, `history_max_events`, `history_max_age`, `history_sync`.
+        settings: `history`, `redis_prefix`, `history_max_events`, `history_max_age`, `history_sync`.
         now: seconds since 1970.
+        node: this node's name.
 
     Raises:
-        SettingsError: a kind of store that this version does not have.
+        SettingsError: the setting cannot be used.
         StorageError: the store cannot be opened.
     """
     kind, _, rest = settings.history.partition("://")
@@ -118,7 +129,14 @@ def open_history(settings: Settings, now: float) -> History:
             sync=settings.history_sync,
             now=now,
         )
-    raise SettingsError(
-        f"STREAM_HISTORY={settings.history!r}: supported are sqlite:///PATH and memory://; "
-        "Redis is not supported yet."
+    # Only then is redis-py needed.
+    from streaming_hub.cluster.server import Server  # noqa: PLC0415
+    from streaming_hub.history.redis import RedisHistory  # noqa: PLC0415
+
+    return RedisHistory(
+        Server(settings.history, settings.redis_prefix),
+        max_events=settings.history_max_events,
+        max_age=settings.history_max_age,
+        node=node,
+        sync=settings.history_sync == "full",
     )

@@ -27,6 +27,7 @@ class Bounds:
 
     Attributes:
         erasures: how often something was erased since the start.
+        carried: earlier epochs, and the number up to which their events survived a loss.
     """
 
     def __init__(
@@ -44,12 +45,13 @@ class Bounds:
         self.oldest = oldest
         self.erased = erased
         self.erasures = 0
+        self.carried: dict[str, int] = {}
         self._gone: deque[tuple[int, int]] = deque(gone, maxlen=MOST_GAPS)
         self.max_events = max_events
 
     def range(self) -> Range:
         """Return what cursors are held against."""
-        return Range(self.epoch, self.oldest, self.head)
+        return Range(self.epoch, self.oldest, self.head, self.carried)
 
     def floor(self) -> int:
         """Return the lowest sequence number that the count allows to keep."""

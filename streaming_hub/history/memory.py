@@ -30,6 +30,8 @@ class MemoryHistory:
     """
 
     on_disk = False
+    shared = False
+    away: Final = None
 
     def __init__(self, max_events: int, max_age: float) -> None:
         self.bounds = Bounds(new_epoch(), head=0, oldest=1, max_events=max_events)

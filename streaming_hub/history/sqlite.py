@@ -86,6 +86,8 @@ class SqliteHistory:
     """
 
     on_disk = True
+    shared = False
+    away: Final = None
 
     def __init__(self, path: Path, *, max_events: int, max_age: float, sync: str, now: float) -> None:
         self._path = path

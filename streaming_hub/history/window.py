@@ -93,11 +93,15 @@ class Window:
         chosen.reverse()
         return chosen
 
+    def last(self, seq: int, interest: Interest, count: int) -> Iterator[int]:
+        """Yield the numbers of the last `count` matching entries below a sequence number, the newest first."""
+        return (entry.seq for entry in islice(self._backwards(seq, interest), count))
+
     def position_before(self, seq: int, interest: Interest, count: int) -> int | None:
         """Return the position before the last `count` matching entries below a sequence number, if there are any."""
         first: int | None = None
-        for entry in islice(self._backwards(seq, interest), count):
-            first = entry.seq
+        for number in self.last(seq, interest, count):
+            first = number
         return first - 1 if first is not None else None
 
     def first(self, at_or_above: int) -> int | None:

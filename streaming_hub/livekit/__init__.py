@@ -1,4 +1,4 @@
 """What the hub knows of LiveKit: tokens, webhooks, and the API of its server.
 
-`webhooks` is pure; `tokens` reads livekit-api's clock; `server_api` makes HTTP requests. Never imports livekit.agents.
+`webhooks` is pure; `tokens` reads the clock; `server_api` makes HTTP requests. Never imports livekit.agents.
 """

@@ -1,26 +1,26 @@
-"""LiveKit's tokens: what a client may ask for, and what it gets. Minted by livekit-api.
+"""LiveKit's tokens: what a client may ask for, and what it gets.
 
-The request is LiveKit's standard one (`TokenSource.endpoint` of its clients). `livekit.api` takes 0.2 s to
-import, so `Minter` imports it when it is made: at the server's start, and only where LiveKit is configured.
-Its asyncio client is not used.
+The request is LiveKit's standard one (`TokenSource.endpoint` of its clients). A token is a JWT with a few claims, which
+PyJWT signs: livekit-api would bring protobuf and an HTTP client into every installation. A test compares both.
 """
 
 from __future__ import annotations
 
-import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final
+import re
+import time
+from typing import Annotated, Any, Final
 
+import jwt
 import msgspec
 
 from streaming_hub.errors import InvalidBody
-
-if TYPE_CHECKING:
-    from livekit.protocol.room import RoomConfiguration
 
 PARTICIPANT_SECONDS: Final = 900.0
 """How long a token can be used to join; LiveKit renews it for connected participants."""
 SERVICE_SECONDS: Final = 60.0
 """How long a token of the hub's own is good for."""
+
+_UNDERSCORE: Final = re.compile(r"_([a-z])")
 
 Name = Annotated[str, msgspec.Meta(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
@@ -36,6 +36,35 @@ class TokenRequest(msgspec.Struct, frozen=True):
     room_config: dict[str, Any] | None = None
 
 
+class _Agent(msgspec.Struct, rename="camel", omit_defaults=True):
+    """livekit.RoomAgentDispatch."""
+
+    agent_name: str = ""
+    metadata: str = ""
+    restart_policy: str | int = 0
+    deployment: str = ""
+    attributes: dict[str, str] = {}
+
+
+Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
+
+
+class _RoomConfig(msgspec.Struct, rename="camel", omit_defaults=True):
+    """livekit.RoomConfiguration, as its JSON."""
+
+    name: str = ""
+    empty_timeout: Count = 0
+    departure_timeout: Count = 0
+    max_participants: Count = 0
+    metadata: str = ""
+    egress: Any = None
+    min_playout_delay: Count = 0
+    max_playout_delay: Count = 0
+    sync_streams: bool = False
+    agents: list[_Agent] = []
+    tags: dict[str, str] = {}
+
+
 class Minter:
     """Mints tokens with the API key.
 
@@ -46,11 +75,6 @@ class Minter:
     """
 
     def __init__(self, api_key: str, api_secret: str, agent_name: str = "") -> None:
-        from google.protobuf import json_format  # noqa: PLC0415 - costs time and memory; see the module's text
-        from livekit import api  # noqa: PLC0415
-
-        self._api: Any = api
-        self._json: Any = json_format
         self._key, self._secret = api_key, api_secret
         self.agent_name = agent_name
 
@@ -66,51 +90,64 @@ class Minter:
         Raises:
             InvalidBody: the room configuration is none, or asks for a recording.
         """
-        grants = self._api.VideoGrants(
-            room_join=True,
-            room=room,
-            can_publish=True,
-            can_subscribe=True,
-            can_publish_data=True,
-            can_update_own_metadata=True,
+        grants = {
+            "roomJoin": True,
+            "room": room,
+            "canPublish": True,
+            "canSubscribe": True,
+            "canPublishData": True,
+            "canUpdateOwnMetadata": True,
+        }
+        more = {
+            "name": asked.participant_name,
+            "metadata": asked.participant_metadata,
+            "attributes": asked.participant_attributes,
+            "roomConfig": self._room_config(asked.room_config),
+        }
+        return self._token(
+            grants, seconds, sub=identity, **{name: value for name, value in more.items() if value}
         )
-        token = self._token(grants, seconds).with_identity(identity)
-        if asked.participant_name:
-            token.with_name(asked.participant_name)
-        if asked.participant_metadata:
-            token.with_metadata(asked.participant_metadata)
-        if asked.participant_attributes:
-            token.with_attributes(asked.participant_attributes)
-        if (config := self._room_config(asked.room_config)) is not None:
-            token.with_room_config(config)
-        return str(token.to_jwt())
 
     def for_room(self, room: str) -> str:
         """Return a token with which the hub itself asks about one room."""
-        return self._of_the_hub(room_admin=True, room=room)
+        return self._token({"roomAdmin": True, "room": room}, SERVICE_SECONDS)
 
     def for_listing(self) -> str:
         """Return a token with which the hub itself asks which rooms are open."""
-        return self._of_the_hub(room_list=True)
+        return self._token({"roomList": True}, SERVICE_SECONDS)
 
-    def _of_the_hub(self, **grants: Any) -> str:
-        return str(self._token(self._api.VideoGrants(**grants), SERVICE_SECONDS).to_jwt())
+    def _token(self, grants: dict[str, Any], seconds: float, **claims: Any) -> str:
+        now = time.time()
+        claims |= {"video": grants, "iss": self._key, "nbf": int(now), "exp": int(now + seconds)}
+        return jwt.encode(claims, self._secret, algorithm="HS256")
 
-    def _token(self, grants: Any, seconds: float) -> Any:
-        lasting = datetime.timedelta(seconds=seconds)
-        return self._api.AccessToken(self._key, self._secret).with_ttl(lasting).with_grants(grants)
-
-    def _room_config(self, asked: dict[str, Any] | None) -> RoomConfiguration | None:
-        config: RoomConfiguration = self._api.RoomConfiguration()
+    def _room_config(self, asked: dict[str, Any] | None) -> dict[str, Any]:
         try:
-            self._json.ParseDict(asked or {}, config, ignore_unknown_fields=True)
-        except self._json.ParseError as error:
+            config = msgspec.convert(_camel_case(asked or {}), _RoomConfig, strict=False)
+        except msgspec.ValidationError as error:
             raise InvalidBody(f"room_config: {error}.", field="room_config") from error
-        if config.HasField("egress"):
+        if config.egress is not None:
             raise InvalidBody(
                 "room_config.egress: tokens from this hub cannot start a recording; start it from your server.",
                 field="room_config.egress",
             )
         if not config.agents and self.agent_name:
-            config.agents.add(agent_name=self.agent_name)
-        return config if config.ByteSize() else None
+            config.agents = [_Agent(self.agent_name)]
+        made: dict[str, Any] = msgspec.to_builtins(config)
+        return made
+
+
+def _camel_case(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return a message's fields under their JSON names, without nulls, as protobuf reads either spelling.
+
+    Those of the agents, too; names in maps stay, as they are their publisher's.
+    """
+    renamed = {_UNDERSCORE.sub(_upper, name): value for name, value in fields.items() if value is not None}
+    agents = renamed.get("agents")
+    if isinstance(agents, list):
+        renamed["agents"] = [_camel_case(one) if isinstance(one, dict) else one for one in agents]
+    return renamed
+
+
+def _upper(found: re.Match[str]) -> str:
+    return found[1].upper()

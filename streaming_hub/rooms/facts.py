@@ -119,7 +119,7 @@ class View:
         kind, session = string_field(event, "type") or "", string_field(event, "session_id")
         who = string_field(event, "participant")
         effect = EFFECTS.get(kind, NO_EFFECT)
-        if session is not None:
+        if session is not None and effect.of_session:
             self.put("session", session, seq, None)
         if who is not None and effect.mentions:
             self.put("mention", who, seq, session)

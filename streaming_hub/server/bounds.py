@@ -39,6 +39,11 @@ READ_TIMEOUT: Final = 20.0
 MAX_BODY: Final = MAX_BATCH_BYTES
 """Bytes of a body that are read; what is larger is answered 413 unread."""
 CHUNKED_PIECE: Final = 512
+UPLOADS: Final = "/observability/"
+"""How the paths begin whose bodies may be large: the application reads them itself, piece by piece."""
+UPLOAD_PIECE: Final = 16 * 1024
+UPLOAD_SECONDS: Final = 300.0
+"""Seconds within which such a body must have arrived."""
 LONGEST_RUN: Final = 0.003
 """Seconds that one client may be served without a look at other sockets."""
 SHORTEST_WAIT: Final = 0.00005
@@ -69,6 +74,44 @@ def give_way(since: float) -> float:
     return time.monotonic()
 
 
+_LONG_LINE: Final = (
+    f"The request line, with its query, has {pywsgi.MAX_REQUEST_LINE} bytes or more, which is more than is taken: "
+    "send fewer or shorter parameters."
+)
+
+
+class UploadBody:
+    """A large body while the application reads it: in pieces between which other sockets run, within a limit of time.
+
+    Args:
+        source: pywsgi's input.
+
+    Attributes:
+        done: whether all of it was read.
+    """
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+        self._began = time.monotonic()
+        self._until = self._began + UPLOAD_SECONDS
+        self.done = False
+
+    def read(self, size: int = -1) -> bytes:
+        """Read at most so many bytes, or all of it.
+
+        Raises:
+            OSError: it does not arrive.
+        """
+        if size < 0:
+            return b"".join(iter(lambda: self.read(UPLOAD_PIECE), b""))
+        left = min(READ_TIMEOUT, self._until - time.monotonic())
+        with gevent.Timeout(max(0.0, left), TimeoutError("the rest of the body does not arrive")):
+            piece: bytes = self._source.read(min(size, UPLOAD_PIECE))
+        self._began = give_way(self._began)
+        self.done = self.done or not piece
+        return piece
+
+
 class BoundedMixin:
     """Limits of time and size for a pywsgi handler: a request is read whole before the application is called."""
 
@@ -88,6 +131,7 @@ class BoundedMixin:
     wsgi_input: Any
     headers: Headers
     _unread = False
+    _upload: UploadBody | None = None
     _run_began = 0.0
     _authority: str | None = None
 
@@ -128,6 +172,8 @@ class BoundedMixin:
             return None
         finally:
             self._reading.close()
+        if isinstance(answer, tuple) and answer[0] == "414":
+            answer = ("414", problem_response("414 URI Too Long", _LONG_LINE))
         if self._unread and self.socket is not None:
             self._throw_away_rest()
         return answer
@@ -153,6 +199,9 @@ class BoundedMixin:
     def get_environ(self) -> dict[str, Any]:
         """Return the environ, with the body read."""
         environ: dict[str, Any] = super().get_environ()  # type: ignore[misc] # pywsgi's
+        self._upload = None
+        if self.command == "POST" and self.path.startswith(UPLOADS):
+            return self._streamed(environ)
         body, self._unread = self._read_body()
         if self._unread:
             environ["CONTENT_LENGTH"] = str(max(MAX_BODY + 1, self.content_length or 0))
@@ -173,8 +222,25 @@ class BoundedMixin:
         self._reading.close()
         return environ
 
+    def _streamed(self, environ: dict[str, Any]) -> dict[str, Any]:
+        """Return the environ of a request whose body the application reads."""
+        self._unread = False
+        self._upload = UploadBody(self.wsgi_input)
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+        environ["REQUEST_URI"] = self.path
+        environ["wsgi.input"] = self._upload
+        environ["wsgi.input_terminated"] = True
+        if self._authority is not None:
+            environ["HTTP_HOST"] = self._authority
+        self.wsgi_input = pywsgi.Input(io.BytesIO(), 0)
+        self._reading.close()
+        return environ
+
     def finalize_headers(self) -> None:
         """Tell the client when the connection ends with this answer."""
+        if self._upload is not None and not self._upload.done:
+            # The application has refused the body: what is left of it must not be read as the next request.
+            self.close_connection = self._unread = True
         super().finalize_headers()  # type: ignore[misc] # pywsgi's
         if self.command == "HEAD":
             # The header stays, as for GET; pywsgi would send the last chunk of a body, too.

@@ -65,6 +65,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str | None = None
     port: int = 5000
     history: str = "sqlite:///data/events.db"
+    redis_prefix: str = "hub"
+    node: str | None = None
     history_max_events: int = 100_000
     history_max_age: float = 86_400.0
     history_sync: Literal["normal", "full"] = "normal"
@@ -77,6 +79,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook_retries: tuple[float, ...] = DEFAULT_WEBHOOK_RETRIES
     webhook_disable_after: float = 432_000.0
     webhook_allow_private: bool = False
+    observability: bool | None = None
+    observability_prompts: bool = False
     heartbeat: float = 15.0
     queue_size: int = 256
     max_clients: int = 10_000
@@ -215,7 +219,8 @@ def _read(setting: Setting, text: str) -> Any:
     try:
         return setting.read(text)
     except ValueError as error:
-        shown = "(not shown)" if setting.secret else repr(text)
+        # A URL may hold a password.
+        shown = "(not shown)" if setting.secret or "@" in text else repr(text)
         raise SettingsError(f"{setting.name}={shown}: expected {setting.expects}.") from error
 
 
@@ -252,9 +257,25 @@ TABLE: Final[tuple[Setting, ...]] = (
     Setting(
         "STREAM_HISTORY",
         "history",
-        matching(r"sqlite:///.+|memory://|redis://.*"),
-        "sqlite:///PATH or memory://",
-        "Where events are stored. `memory://` holds at most the newest 512 MB and loses them when the process ends.",
+        matching(r"sqlite:///.+|memory://|(?:redis|rediss|unix)://.+"),
+        "sqlite:///PATH, memory://, redis://[USER:PASSWORD@]HOST:PORT/DB, rediss://... or unix:///PATH?db=N",
+        "Where events are stored. `memory://` holds at most the newest 512 MB and loses them when the process ends. "
+        "A Redis or Valkey server (7.0 or later) lets several nodes be one hub.",
+    ),
+    Setting(
+        "STREAM_REDIS_PREFIX",
+        "redis_prefix",
+        matching(r"[A-Za-z0-9_.:-]{1,64}"),
+        "1 to 64 letters, digits, `_`, `.`, `:` or `-`",
+        "What the names of the hub's keys in Redis begin with. Nodes with the same server and prefix are one hub.",
+    ),
+    Setting(
+        "STREAM_NODE",
+        "node",
+        matching(r"[A-Za-z0-9_.-]{1,64}"),
+        "1 to 64 letters, digits, `_`, `.` or `-`",
+        "Name of this process in health, agent status and metrics; no two nodes may share it. Unset: a new one at each "
+        "start.",
     ),
     Setting(
         "STREAM_HISTORY_MAX_EVENTS",
@@ -345,6 +366,20 @@ TABLE: Final[tuple[Setting, ...]] = (
         "1 or 0",
         "Whether webhooks may be sent to loopback, private and other addresses that are not public, and to these by "
         "http.",
+    ),
+    Setting(
+        "STREAM_OBSERVABILITY",
+        "observability",
+        boolean,
+        "on or off",
+        "Whether to take what LiveKit's agents upload to `/observability/`.",
+    ),
+    Setting(
+        "STREAM_OBSERVABILITY_PROMPTS",
+        "observability_prompts",
+        boolean,
+        "on or off",
+        "Whether to keep the prompts and whole model inputs in those uploads.",
     ),
     Setting(
         "STREAM_HEARTBEAT",

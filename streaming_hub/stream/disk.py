@@ -1,15 +1,17 @@
 """Pages of history from the disk, read in threads so that the loop never waits for it.
 
-Readers that want the same page share one read. Runs on the loop's thread; only `hub.fetch` runs elsewhere.
+Readers that want the same page share one read. Runs on the loop's thread; only `hub.fetch` runs elsewhere. A history
+that waits for the network instead is read in greenlets: its connections belong to the loop's thread.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import gevent
+from gevent.pool import Pool
 from gevent.threadpool import ThreadPool
 
 from streaming_hub.errors import HubError
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from streaming_hub.events.interest import Interest
     from streaming_hub.stream.hub import Hub
+    from streaming_hub.stream.pages import Fetched
     from streaming_hub.stream.subscriber import Subscriber
 
 log = logging.getLogger("streaming_hub.stream")
@@ -44,7 +47,7 @@ class DiskReader:
         self._queue: deque[tuple[Interest, int]] = deque()
         self._under_way = 0
         # Others fill gevent's own pool, and asking a full one waits, which the loop cannot.
-        self._threads = ThreadPool(AT_ONCE)
+        self._threads = ThreadPool(AT_ONCE) if hub.history.on_disk else Pool()
 
     def ask(self, subscriber: Subscriber) -> None:
         """Fetch the page that follows the subscriber's position."""
@@ -61,17 +64,23 @@ class DiskReader:
         while self._queue and self._under_way < AT_ONCE:
             key = self._queue.popleft()
             self._under_way += 1
-            result = self._threads.spawn(self._hub.fetch, *key)
-            result.rawlink(lambda done, key=key: self._done(key, done))
+            result = self._threads.spawn(self._fetch, *key)
+            result.rawlink(lambda done, key=key: self._done(key, done.value))
 
-    def _done(self, key: tuple[Interest, int], result: Any) -> None:
+    def _fetch(self, interest: Interest, position: int) -> Fetched | BaseException:
+        try:
+            return self._hub.fetch(interest, position)
+        except Exception as error:  # noqa: BLE001 - logged by `_done`, on the loop's thread
+            return error
+
+    def _done(self, key: tuple[Interest, int], result: Fetched | BaseException) -> None:
         self._under_way -= 1
-        if result.successful():
-            self._hub.keep(*key, result.value)
-            self._hand_over(key)
-        else:
-            self._log(result.exception)
+        if isinstance(result, BaseException):
+            self._log(result)
             gevent.spawn_later(RETRY, self._hand_over, key)
+        else:
+            self._hub.keep(*key, result)
+            self._hand_over(key)
         self._begin()
 
     def _hand_over(self, key: tuple[Interest, int]) -> None:
@@ -79,5 +88,8 @@ class DiskReader:
             self._resume(subscriber)
 
     def _log(self, error: BaseException) -> None:
+        if self._hub.history.away is not None:
+            # Reported once by whoever follows it, not by every reader.
+            return
         detail = error.detail if isinstance(error, HubError) else repr(error)
         log.warning("a page of history could not be read, and is tried again in %g s: %s", RETRY, detail)

@@ -34,7 +34,7 @@ def erase(
     try:
         while first <= last:
             piece = (first, min(last, first + PIECE - 1))
-            with hub.lock:
+            with hub.storing:
                 count += history.erase(room=room, session_id=session_id, span=piece)
             first = piece[1] + 1
             if first <= last:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from contextlib import nullcontext
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,7 @@ from streaming_hub.events.stored import Entry, without_superseded
 from streaming_hub.history.page import Limit
 from streaming_hub.stream.audience import Audience
 from streaming_hub.stream.counters import Counters
+from streaming_hub.stream.frames import heartbeat
 from streaming_hub.stream.latency import Latency
 from streaming_hub.stream.pages import (
     Fetched,
@@ -31,6 +33,7 @@ from streaming_hub.stream.subscriber import Batch, Subscriber
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from streaming_hub.events.interest import Interest
     from streaming_hub.events.posted import Event
@@ -72,6 +75,8 @@ class Hub:
         delivery: from storing an event to the end of its sweep, when the last socket had it or was full.
         audience: all subscribers.
         lock: guards everything here where several threads publish or read.
+        resume: called for a subscriber that has to read on from the history though nothing was offered to it.
+        storing: held while the history writes; nothing where that waits for the network.
     """
 
     def __init__(self, history: History, *, queue_size: int, clock: Callable[[], float]) -> None:
@@ -83,6 +88,8 @@ class Hub:
         self.counters = Counters({})
         self.delivery = Latency()
         self.audience = Audience()
+        self.resume: Callable[[Subscriber], None] = lambda _subscriber: None
+        self.storing: AbstractContextManager[object] = nullcontext() if history.shared else self.lock
         self._queue_size = queue_size
         self._pending: deque[Entry] = deque()
         self._swept = history.bounds.head
@@ -98,6 +105,8 @@ class Hub:
         Raises:
             Unavailable: they could not be stored; nothing was sent.
         """
+        if self.history.shared:
+            return self._store(events)
         with self.lock:
             appended = self.history.append(events, self.clock())
             for entry in appended.new:
@@ -109,6 +118,49 @@ class Hub:
                 self.schedule()
         epoch = self.history.bounds.epoch
         return Receipt([f"{epoch}-{seq}" for seq in appended.seqs], appended.duplicates, notified)
+
+    def _store(self, events: Sequence[Event]) -> Receipt:
+        """Store events where several nodes do: what is stored comes back by `arrived`, in the order of all nodes."""
+        epoch = self.history.bounds.epoch
+        appended = self.history.append(events, self.clock())
+        with self.lock:
+            for entry in appended.new:
+                self.counters.count(entry.type)
+            self.counters.duplicates += appended.duplicates
+            notified = self.audience.count_readers(appended.new) if appended.new else 0
+        return Receipt([f"{epoch}-{seq}" for seq in appended.seqs], appended.duplicates, notified)
+
+    def hand_on(self, entries: Sequence[Entry]) -> None:
+        """Hand on what other nodes, or this one, have stored and the history has taken in; with `lock` held."""
+        if entries:
+            self._pending.extend(entries)
+            self.schedule()
+
+    def overtaken(self) -> None:
+        """Send everybody back to the history, which has dropped events unread; with `lock` held."""
+        self._pending.clear()
+        for subscriber in self.send_all_back():
+            self.resume(subscriber)
+        self._swept = self.history.bounds.head
+
+    def begin_epoch(self, lost_epoch: str, survived: int) -> None:
+        """Tell every stream that events are lost, and read on with what survived; with `lock` held.
+
+        Args:
+            lost_epoch: the one that was followed until now.
+            survived: up to this number its events are in the new epoch as well.
+        """
+        self._pending.clear()
+        # Leaves each where it is: after what it was sent, and before what waits for it.
+        self.send_all_back()
+        self._shared.forget()
+        self._erasures += 1
+        self._swept = self.history.bounds.head
+        for subscriber in self.subscribers():
+            reset = cursor.Reset("history_lost", cursor.show(lost_epoch, subscriber.position))
+            subscriber.intro.append(sse.control_frame(self.reset_fields(reset, subscriber.interest)))
+            subscriber.position = min(subscriber.position, survived)
+            self.resume(subscriber)
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Count a subscriber in; it starts behind, and becomes live when it has read up to the head."""
@@ -212,6 +264,8 @@ class Hub:
             intro = subscriber.intro.popleft()
             return sse.chunk(intro) if subscriber.chunked else intro
         if subscriber.live:
+            if subscriber.owed_heartbeat:
+                return self._owed_heartbeat(subscriber)
             return subscriber.take() or Wait.EVENT
         if subscriber.position < self.history.bounds.oldest - 1:
             return self._skip(subscriber)
@@ -239,10 +293,12 @@ class Hub:
 
     def place(self, subscriber: Subscriber) -> str:
         """Return the subscriber's own position as an id: all that it may see up to there was handed to it."""
-        seq = subscriber.position
+        return cursor.show(self.history.bounds.epoch, self._place(subscriber))
+
+    def _place(self, subscriber: Subscriber) -> int:
         if subscriber.live and not subscriber.waiting:
-            seq = max(seq, self._swept)
-        return cursor.show(self.history.bounds.epoch, seq)
+            return max(subscriber.position, self._swept)
+        return subscriber.position
 
     def forget_erased(self) -> None:
         """Rid everything that waits of what the history has no more: those who might get it read anew."""
@@ -309,7 +365,12 @@ class Hub:
         reset = cursor.Reset("expired", cursor.show(bounds.epoch, subscriber.position), subscriber.position)
         frame = sse.control_frame(self.reset_fields(reset, subscriber.interest))
         subscriber.position = bounds.oldest - 1
+        subscriber.owed_heartbeat = True
         return sse.chunk(frame) if subscriber.chunked else frame
+
+    def _owed_heartbeat(self, subscriber: Subscriber) -> bytes:
+        subscriber.owed_heartbeat = False
+        return heartbeat(self.clock(), self.place(subscriber), chunked=subscriber.chunked)
 
     def reset_fields(self, reset: cursor.Reset, interest: Interest) -> dict[str, object]:
         """Return the `stream_reset` event for a position that cannot be honoured."""
@@ -328,7 +389,7 @@ class Hub:
     def _catch_up(self, subscriber: Subscriber) -> bytes | Wait:
         if subscriber.position >= self.history.bounds.head:
             self.audience.go_live(subscriber)
-            return Wait.EVENT
+            return self._owed_heartbeat(subscriber) if subscriber.owed_heartbeat else Wait.EVENT
         reached = self._shared.get(subscriber.interest, subscriber.position) or self._recent(subscriber)
         if reached is None:
             return Wait.DISK
@@ -338,7 +399,9 @@ class Hub:
         if reached.batch is not None:
             self.counters.deliveries += reached.batch.count
             return reached.batch.wire(chunked=subscriber.chunked)
-        return Wait.EVENT if subscriber.live else Wait.TURN
+        if not subscriber.live:
+            return Wait.TURN
+        return self._owed_heartbeat(subscriber) if subscriber.owed_heartbeat else Wait.EVENT
 
     def _recent(self, subscriber: Subscriber) -> Reached | None:
         page = self.history.recent(subscriber.position, subscriber.interest, PAGE)

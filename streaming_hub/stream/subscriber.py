@@ -74,6 +74,8 @@ class Subscriber:
         address: what its streams are counted by.
         in_page: whether a page in a browser reads it; see `frames.goodbye`.
         stream: the open socket's record in streaming_hub.stream, where there is one.
+        owed_heartbeat: whether a heartbeat follows as soon as it has read up to the head, so that a client whose
+            filters let nothing through knows, too, that it has caught up.
     """
 
     __slots__ = (
@@ -87,6 +89,7 @@ class Subscriber:
         "interest",
         "intro",
         "live",
+        "owed_heartbeat",
         "position",
         "queue",
         "stream",
@@ -112,6 +115,7 @@ class Subscriber:
         self.stream: Any = None
         self.address = ""
         self.in_page = False
+        self.owed_heartbeat = False
         self.chunked = chunked
         self.expires_at = expires_at
         self.waiting = 0

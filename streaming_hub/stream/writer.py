@@ -80,6 +80,7 @@ class Writer:
         """Begin to watch sockets and the clock, and let the hub call for delivery."""
         self._hub.schedule = self._schedule
         self._hub.take_back = self._take_back
+        self._hub.resume = self._resume
         self._readiness.start(self._on_ready)
         self._ticker = gevent.spawn(self._tick_forever)
 
@@ -236,7 +237,7 @@ class Writer:
             stream.out = b""
             if not self._push(stream, data):
                 return
-            if subscriber.live and not subscriber.waiting and not stream.closing:
+            if subscriber.live and not (subscriber.waiting or subscriber.owed_heartbeat or stream.closing):
                 return
         self._requeue(stream)
 
@@ -381,7 +382,8 @@ class Writer:
         for count, stream in enumerate(list(streams), 1):
             subscriber = stream.subscriber
             # Bytes that are on their way are a sign of life, too.
-            if subscriber.live and not stream.out and not stream.closing and subscriber.stream is stream:
+            reads = subscriber.live or (self._hub.history.away is not None and not subscriber.intro)
+            if reads and not stream.out and not stream.closing and subscriber.stream is stream:
                 if subscriber.waiting:
                     self._send(stream)
                 if not stream.out:

@@ -1,4 +1,4 @@
-"""How answers look: JSON by msgspec, errors as problem+json (RFC 9457)."""
+"""Responses: JSON by msgspec, errors as problem+json (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _encode = msgspec.json.Encoder().encode
 Plain = tuple[Iterable[tuple[str, str]], Iterable[bytes]]
 """Headers and body of a 200 that does not need Flask."""
 ERROR_KEY = "hub.error"
-"""Where the environ carries an error that was met before Flask was asked."""
+"""Where the environ carries an error raised before Flask was called."""
 NOT_CACHED = {"Cache-Control": "no-store"}
-"""What people said must not stay in caches."""
+"""Spoken words must not stay in caches."""
 TITLES = {400: "Bad request", 404: "Not found", 405: "Method not allowed", 413: "Too large"}
 
 
@@ -73,20 +73,20 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _detail(error: HTTPException) -> str:
-    """Say what is wrong in the hub's own words; the path is left out, as it may hold what belongs elsewhere."""
+    """Describe the error in the hub's own words, without the path, which may contain a secret."""
     if isinstance(error, NotFound):
-        return "There is nothing at this path: /docs tells what there is."
+        return "There is nothing at this path. /docs lists what there is."
     if isinstance(error, MethodNotAllowed):
         taken = sorted(set(error.valid_methods or ()) - {"OPTIONS"})
-        return f"{request.method[:20]} is not taken at this path: use {listing(taken, 'or')}."
+        return f"{request.method[:20]} is not allowed at this path: use {listing(taken, 'or')}."
     if isinstance(error, RequestEntityTooLarge):
-        return f"The body has more than {request.max_content_length} bytes, which is the most that is taken here."
+        return f"The body has more than {request.max_content_length} bytes, the most that is accepted here."
     return error.description or error.name
 
 
 def _unexpected(error: Exception) -> Response:
-    log.exception("an error that nobody foresaw", exc_info=error)
-    return problem(500, "Internal error", "The server failed; its log tells more.")
+    log.exception("unexpected error", exc_info=error)
+    return problem(500, "Internal error", "The server failed; see its log.")
 
 
 def body(kind: type[Asked]) -> Asked:
@@ -106,6 +106,6 @@ def body(kind: type[Asked]) -> Asked:
 
 
 def raise_met(environ: dict[str, Any]) -> None:
-    """Raise the error that was met before Flask was asked, if one was."""
+    """Raise the error that was raised before Flask was called, if there was one."""
     if ERROR_KEY in environ:
         raise environ[ERROR_KEY]

@@ -8,7 +8,6 @@ from flask import request
 
 from streaming_hub.access import (
     ANONYMOUS,
-    SUBSCRIBE,
     Expired,
     Grant,
     audit,
@@ -31,7 +30,7 @@ from streaming_hub.events.interest import Interest
 from streaming_hub.events.views import OPERATOR
 from streaming_hub.server.environ import field_key
 from streaming_hub.web.current import services
-from streaming_hub.web.declared import operates
+from streaming_hub.web.declared import operates, scope_of, signed
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -49,8 +48,6 @@ _GRANT = "hub.grant"
 _TRACES = tuple(map(field_key, TRACES))
 AUDITED = frozenset({401, 403, 421, 429})
 """Refusals that are about who asks and how often; others are mistakes."""
-WEBHOOK_PATH = "/api/livekit/webhook"
-"""Its signature is its credential, and livekit-server may know this machine by any name."""
 
 
 def init_app(app: Flask) -> None:
@@ -66,8 +63,8 @@ def check_browser_rules(parts: Services, environ: Environ) -> None:
         Forbidden: a page of an origin that is not listed would change something.
     """
     host = environ.get("HTTP_HOST")
-    signed = environ["PATH_INFO"] == WEBHOOK_PATH
-    if not signed and not host_allowed(host, any_open=parts.authenticator.any_open):
+    # A signature is a credential of its own, and livekit-server may know this machine by any name.
+    if not signed(environ["PATH_INFO"]) and not host_allowed(host, any_open=parts.authenticator.any_open):
         _check_foreign_host(parts.settings, host or "")
     origin = environ.get("HTTP_ORIGIN")
     if not request_allowed(
@@ -129,15 +126,24 @@ def require(parts: Services, environ: Environ, scope: str) -> Grant:
     return grant
 
 
+def admit(parts: Services, environ: Environ) -> Grant:
+    """Return a sender's grant, when it holds the scope that the endpoint declares.
+
+    Raises:
+        Unauthorized, Forbidden: as `require`.
+    """
+    return require(parts, environ, scope_of(environ["REQUEST_METHOD"], environ["PATH_INFO"]))
+
+
 def reader_of(parts: Services, environ: Environ, ticket: str | None) -> Grant | Expired:
-    """Return what a sender may read: by its ticket where it has one, else as `require` tells.
+    """Return what a sender may read: by its ticket where it has one, else by what `admit` returns.
 
     Raises:
         Unauthorized: not a ticket of this hub, or no credential.
         Forbidden: the credential is not one to read with.
     """
     if ticket is None:
-        return require(parts, environ, SUBSCRIBE)
+        return admit(parts, environ)
     try:
         found = parts.authenticator.open_ticket(ticket, parts.clock())
     except Unauthorized:

@@ -1,7 +1,8 @@
 """What the views declare of their endpoints: one table, filled where a view stands (`streaming_hub.web.endpoint`).
 
-From it come the routes, the scope that is checked, the security in OpenAPI, the requests that pass by Flask, and the
-paths that the origin `null` never reaches. It imports nothing heavy: every request looks things up here.
+From it come the routes, the scope that is checked, `/openapi.json`, the requests that bypass Flask, the paths that the
+origin `null` never reaches, and those that any Host may name. It imports nothing heavy: every request looks things up
+here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from streaming_hub.access import JOIN, OPERATE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from streaming_hub.errors import HubError
+    from streaming_hub.web.about import About
 
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
 Key = tuple[str, str]
@@ -27,14 +31,20 @@ class Declaration(NamedTuple):
     """What one view declares.
 
     Attributes:
-        scope: what the caller needs; None where nobody is asked.
+        blueprint: the name of the blueprint that it belongs to.
+        scope: what the caller needs; None if anyone may call it.
         signed: whether LiveKit's signature is the credential.
-        serve: answers without Flask (`streaming_hub.web.shortcut`); None where only Flask does.
+        serve: answers without Flask (`streaming_hub.web.shortcut`); None if only Flask does.
+        errors: what it refuses, beside what follows from scope, method and body.
+        about: returns its description.
     """
 
+    blueprint: str
     scope: str | None = None
     signed: bool = False
     serve: Callable[..., Any] | None = None
+    errors: tuple[type[HubError], ...] = ()
+    about: Callable[[], About] | None = None
 
 
 DECLARED: Final[dict[Key, Declaration]] = {}
@@ -51,6 +61,15 @@ def declare(method: Method, path: str, declaration: Declaration) -> None:
         raise ValueError(f"{method} {path} is declared twice: give the second view another path.")
     DECLARED[method, path] = declaration
     guarded.cache_clear()
+    _signed.cache_clear()
+
+
+def arrange(blueprints: Sequence[str]) -> None:
+    """Sort the endpoints by their blueprints: as `/docs` lists them, within a group."""
+    places = {name: place for place, name in enumerate(blueprints)}
+    found = sorted(DECLARED.items(), key=lambda item: places[item[1].blueprint])
+    DECLARED.clear()
+    DECLARED.update(found)
 
 
 def declaration_of(method: str, path: str) -> Declaration:
@@ -60,6 +79,28 @@ def declaration_of(method: str, path: str) -> Declaration:
         KeyError: there is no such endpoint.
     """
     return DECLARED["GET" if method == "HEAD" else method, path]
+
+
+def scope_of(method: str, path: str) -> str:
+    """Return the scope that an endpoint needs.
+
+    Raises:
+        LookupError: there is no such endpoint, or it needs none.
+    """
+    scope = declaration_of(method, path).scope
+    if scope is None:
+        raise LookupError(f"{method} {path} declares no scope: give its @endpoint one.")
+    return scope
+
+
+def signed(path: str) -> bool:
+    """Return whether LiveKit's signature is the credential at a path, whatever the method."""
+    return path in _signed()
+
+
+@cache
+def _signed() -> frozenset[str]:
+    return frozenset(path for (_, path), one in DECLARED.items() if one.signed)
 
 
 @cache
@@ -77,5 +118,5 @@ def guarded() -> re.Pattern[str]:
 
 
 def operates(path: str) -> bool:
-    """Say whether a path needs `operate`, or hands out tokens: the origin `null` is never listed there."""
+    """Return whether a path needs `operate`, or hands out tokens: the origin `null` is never listed there."""
     return guarded().match(path) is not None

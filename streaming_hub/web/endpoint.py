@@ -1,4 +1,4 @@
-"""`@endpoint` beside a view: registers its route, declares its scope, and asks for it before the view runs."""
+"""`@endpoint` beside a view: the one declaration of its route, scope, errors and description."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from flask import Blueprint, Response
 
+    from streaming_hub.errors import HubError
+    from streaming_hub.web.about import About
     from streaming_hub.web.answers import Plain
 
 Arguments = ParamSpec("Arguments")
@@ -29,6 +31,8 @@ def endpoint(
     scope: str | None = None,
     signed: bool = False,
     serve: Callable[..., Plain] | None = None,
+    errors: tuple[type[HubError], ...] = (),
+    about: Callable[[], About] | None = None,
 ) -> Callable[[Callable[Arguments, Response]], Callable[Arguments, Response]]:
     """Declare a view as the endpoint of a method and a path.
 
@@ -38,12 +42,14 @@ def endpoint(
         path: as Flask's routes are written.
         scope: what the caller needs: the view runs only with it, and finds the grant with `callers.grant()`.
         signed: whether LiveKit's signature is the credential, which the view checks.
-        serve: answers the same without Flask. It and its view share a function, which then checks the scope.
+        serve: answers the same without Flask. It and its view share a function, which calls `callers.admit`.
+        errors: what it refuses, beside what follows from scope, method and body.
+        about: returns the endpoint's description; called when a client asks for it.
 
     Raises:
         ValueError: the endpoint is declared twice.
     """
-    declare(method, path, Declaration(scope, signed, serve))
+    declare(method, path, Declaration(blueprint.name, scope, signed, serve, errors, about))
 
     def decorate(view: Callable[Arguments, Response]) -> Callable[Arguments, Response]:
         @wraps(view)

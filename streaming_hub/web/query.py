@@ -23,6 +23,8 @@ MOST_DIGITS: Final = 9
 MOST_VALUES: Final = 100
 """Values that one filter may have."""
 MAX_REPLAY: Final = 100_000
+MAX_CURSOR: Final = 5_000
+"""Characters of a cursor that a stream resumes at."""
 FILTERS: Final = ("room", "type", "participant", "session_id")
 OF_STREAM: Final = frozenset({*FILTERS, "ticket", "last_event_id", "snapshot", "replay"})
 """All that a stream can be asked for with."""
@@ -94,18 +96,25 @@ def _read(text: str) -> StreamQuery:
 _remembered = lru_cache(maxsize=512)(_read)
 
 
-def only(args: MultiDict[str, str], known: Collection[str]) -> None:
-    """Refuse a parameter that nothing reads: a misspelt filter would answer with everything.
+def only(args: MultiDict[str, str], known: Collection[str], repeatable: Collection[str] = ()) -> None:
+    """Refuse a parameter that nothing reads, or all but one value of: the answer would be to another question.
+
+    Args:
+        args: the parameters.
+        known: the names that may be given.
+        repeatable: those of `known` that may be given several times.
 
     Raises:
-        BadRequest: there is one; names it and those that are known.
+        BadRequest: there is one; names it.
     """
-    for name in args:
+    for name, values in args.lists():
         if name not in known:
             raise BadRequest(
                 f"{name[:_SHOWN]!r} is not a parameter here; known are {', '.join(known) or 'none'}.",
                 field=name[:_SHOWN],
             )
+        if len(values) > 1 and name not in repeatable:
+            raise BadRequest(f"{name} is given {len(values)} times; it takes one value.", field=name)
 
 
 def filters(args: MultiDict[str, str]) -> Interest:

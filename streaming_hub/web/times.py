@@ -53,6 +53,20 @@ def moment(name: str, text: str) -> float:
     )
 
 
+def in_order(since: float | None, until: float | None) -> None:
+    """Refuse a range that ends before it begins.
+
+    Args:
+        since: `from` as it was given, seconds since 1970; None where it was not.
+        until: `to`, likewise.
+
+    Raises:
+        BadRequest: names both.
+    """
+    if since is not None and until is not None and since > until:
+        raise BadRequest(f"from={since:.15g} is later than to={until:.15g}: swap them.", field="from")
+
+
 def make_cursor(values: list[Any]) -> str:
     """Return an opaque text that `read_cursor` turns back into the values."""
     return base64.urlsafe_b64encode(msgspec.json.encode(values)).decode().rstrip("=")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from agent.control import CONTROL_FD, Control
-from tests.processes import is_running
+from tests.kit.process import is_running
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,4 +1,4 @@
-"""Starts agent/worker.py as the hub does: own session, one end of a socket pair, settings in its environment."""
+"""Starts agent.worker as the hub does: own session, one end of a socket pair, settings in its environment."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class WorkerProcess:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed in __exit__
         with child_end:
             self.process = subprocess.Popen(
-                [sys.executable, "agent/worker.py"],
+                [sys.executable, "-P", "-m", "agent.worker"],
                 cwd=ROOT,
                 env=environment,
                 pass_fds=[child_end.fileno()],

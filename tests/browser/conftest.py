@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from tests.browser.hub_process import HubProcess
 from tests.browser.on_page import PATIENCE
 from tests.browser.stub_hub import PAGE, StubHub
+from tests.kit.process import HubProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,7 +105,7 @@ def start_hub(tmp_path: Path) -> Iterator[Callable[..., HubProcess]]:
 
     def start(port: int = 0, **settings: str) -> HubProcess:
         settings.setdefault("STREAM_HISTORY", f"sqlite:///{tmp_path / 'events.db'}")
-        started.append(HubProcess(port, settings, log=tmp_path / f"hub{len(started)}.log"))
+        started.append(HubProcess(port, settings, tmp_path))
         started[-1].wait_until_healthy()
         return started[-1]
 

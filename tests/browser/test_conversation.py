@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.on_page import conversation, lines, logged, said, say
-from tests.pace import allowed
+from tests.kit.wait import allowed
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -6,7 +6,6 @@ any other end. Programs outside a page take that other end for an error. Each ge
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import time
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.browser.hub_process import SECONDS, HubProcess
+from tests.kit.process import SECONDS, HubProcess
+from tests.kit.sse import of_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,7 +105,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., HubProcess]]:
 
     def begin(port: int = 0, **settings: str) -> HubProcess:
         history = f"sqlite:///{tmp_path / 'events.db'}"
-        hub = HubProcess(port, {"STREAM_HISTORY": history, **settings}, tmp_path / f"hub{len(started)}.log")
+        hub = HubProcess(port, {"STREAM_HISTORY": history, **settings}, tmp_path)
         started.append(hub)
         hub.wait_until_healthy()
         return hub
@@ -176,7 +176,7 @@ def test_outside_a_page_the_body_ends_as_http_says(start: Callable[..., HubProce
         lines = answer.iter_lines(decode_unicode=True)
         assert "connected" in next(lines)
         hub.end()
-        said = [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
+        said = list(of_lines(lines))
     assert [event["type"] for event in said if event["type"] != "heartbeat"] == ["goodbye"]
     if process is not None:
         out, _ = process.communicate(timeout=SECONDS)

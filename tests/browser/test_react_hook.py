@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browser.hub_process import ROOT
+from tests.kit.process import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from playwright.sync_api import Page
 
-    from tests.browser.hub_process import HubProcess
+    from tests.kit.process import HubProcess
 
 pytestmark = pytest.mark.page
 

@@ -11,14 +11,14 @@ import requests
 from playwright.sync_api import expect
 
 from streaming_hub.web.console.vendor import CLIENT, HOW_TO_GET
-from tests.browser.hub_process import ROOT
+from tests.kit.process import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from playwright.sync_api import Page, Route
 
-    from tests.browser.hub_process import HubProcess
+    from tests.kit.process import HubProcess
 
 pytestmark = pytest.mark.page
 

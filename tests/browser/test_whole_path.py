@@ -6,20 +6,20 @@ Covers streaming_hub.web.api.agent, over HTTP.
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
 
 from tests.browser.on_page import conversation, lines, said
+from tests.kit.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from playwright.sync_api import Page, Route
 
-    from tests.browser.hub_process import HubProcess
+    from tests.kit.process import HubProcess
 
 AGENT_TIME = 40_000
 """The longest wait for a real agent process, milliseconds."""
@@ -38,13 +38,6 @@ def group(leader: int) -> list[int]:
         if int(pgrp) == leader and state != "Z":
             found.append(int(entry.name))
     return found
-
-
-def wait_until(done: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)  # looks again; the deadline decides
 
 
 def open_live(page: Page, hub: HubProcess, path: str = "/") -> None:
@@ -76,7 +69,7 @@ def test_start_see_the_conversation_stop(page: Page, start_hub: Callable[..., Hu
     expect(box.get_by_text("Session ended")).to_be_visible()
     expect(page.get_by_text("is speaking")).to_have_count(0)
     assert hub.agent()["pid"] is None
-    wait_until(lambda: group(pid) == [], f"the agent's processes {group(pid)} end")
+    until(lambda: group(pid) == [], what=f"the agent's processes {group(pid)} end")
 
 
 def test_crash_and_restart_show_missed_events_once(page: Page, start_hub: Callable[..., HubProcess]) -> None:

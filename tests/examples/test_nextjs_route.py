@@ -14,8 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.browser.hub_process import ROOT, HubProcess, free_port
-from tests.examples.conftest import SECONDS, Program
+from tests.kit.process import ROOT, SECONDS, HubProcess, Program, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

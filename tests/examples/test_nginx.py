@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.browser.hub_process import ROOT, SECONDS, HubProcess, free_port
+from tests.kit.process import ROOT, SECONDS, HubProcess, free_port
+from tests.kit.sse import of_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ def documented_server(port: int, hub_port: int) -> str:
 
 @pytest.fixture
 def keyed_hub(tmp_path: Path) -> Iterator[HubProcess]:
-    running = HubProcess(0, {"STREAM_HISTORY": "memory://", **KEYS}, tmp_path / "hub.log")
+    running = HubProcess(0, {"STREAM_HISTORY": "memory://", **KEYS}, tmp_path)
     running.wait_until_healthy()
     yield running
     running.kill()
@@ -95,7 +95,7 @@ def test_events_pass_one_by_one(proxy: str) -> None:
         f"{proxy}/api/stream", headers=bearer("STREAM_SUBSCRIBE_KEYS"), stream=True, timeout=SECONDS
     ) as stream:
         assert stream.headers["Content-Type"].startswith("text/event-stream")
-        events = (json.loads(line[6:]) for line in stream.iter_lines() if line.startswith(b"data: "))
+        events = (event for event in of_lines(stream.iter_lines()) if event["type"] != "heartbeat")
         assert next(events)["type"] == "connected"
         for n in range(3):
             posted = requests.post(

@@ -80,6 +80,7 @@ class Checker:
         self._asked: str | None = None
         self._expects = "connected"
         self._loose: set[str] | None = None
+        self._new_epoch = False
 
     def connect(self) -> str | None:
         """Begin a connection; return the Last-Event-ID to send."""
@@ -127,6 +128,9 @@ class Checker:
         if self._whole and fields.requested != wanted:
             self._complain(f"reset for {fields.requested}, but was at {wanted}")
         self._expects = ""
+        if fields.reason == "history_lost":
+            self._history_lost(fields, at_start=at_start)
+            return
         if fields.oldest is not None and fields.reason == "expired":
             oldest = split(fields.oldest)[1]
             self._count_missed(fields, oldest - 1 - split(fields.requested or "-")[1])
@@ -134,6 +138,20 @@ class Checker:
         # Which publishers' numbers are in the hole is not known: each may go on with any higher one, once.
         self._loose = set(self.numbers)
         self.last_id = f"{self.epoch}-{self.position}"
+
+    def _history_lost(self, fields: Fields, *, at_start: bool) -> None:
+        """Another epoch begins. What survived of the old one is not sent again, so numbers never go back over it."""
+        if fields.missed is not None:
+            self._complain(f"missed is {fields.missed} after a loss, whose size nobody knows")
+        self._loose = set(self.numbers)
+        # At a connection `connected` has named the epoch and the position already.
+        self._new_epoch = not at_start
+
+    def _begin_epoch(self, epoch: str, seq: int) -> None:
+        self._new_epoch = False
+        if epoch == self.epoch:
+            self._complain(f"a history was lost, and {epoch} goes on")
+        self.epoch, self.position = epoch, seq
 
     def _count_missed(self, fields: Fields, exact: int) -> None:
         if not self._whole:
@@ -150,6 +168,8 @@ class Checker:
             self._complain("heartbeat without a position")
             return
         epoch, seq = split(frame.id)
+        if self._new_epoch:
+            self._begin_epoch(epoch, seq)
         if epoch != self.epoch or seq < self.position or (self._whole and seq != self.position):
             self._complain(f"heartbeat at {frame.id}, but the reader is at {self.epoch}-{self.position}")
         self.position = max(seq, self.position)
@@ -170,6 +190,8 @@ class Checker:
             self._complain(f"id line {frame.id}, id field {fields.id}")
             return
         epoch, seq = split(frame.id)
+        if self._new_epoch:
+            self._begin_epoch(epoch, seq - 1)
         if epoch != self.epoch or seq <= self.position or (self._whole and seq != self.position + 1):
             self._complain(f"{frame.id} after {self.epoch}-{self.position}")
         if not self._whole:

@@ -19,7 +19,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from tests.faults.checker import Checker, Frame
-from tests.faults.waiting import until
+from tests.kit.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -10,10 +10,10 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any, Self
 
-from tests.faults.waiting import until
+from tests.kit.wait import until
 
 if TYPE_CHECKING:
-    from tests.faults.server import Server
+    from tests.kit.process import Server
 
 PATH = "/api/agent/data"
 RETRY_SECONDS = 0.03

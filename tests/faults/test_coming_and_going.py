@@ -12,8 +12,8 @@ import pytest
 from tests.faults.checker import split
 from tests.faults.crowd import Client, Crowd
 from tests.faults.publishers import Line, Publisher, assert_all_right
-from tests.faults.server import Server
-from tests.faults.waiting import until
+from tests.kit.process import Server
+from tests.kit.wait import until
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.server import Server
-from tests.faults.waiting import until
+from tests.kit.process import Server
+from tests.kit.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.crowd import Crowd
-from tests.faults.server import OWN_SETTINGS, ROOT, Server
-from tests.faults.waiting import let_pass, until
+from tests.kit.process import ROOT, Server, environ
+from tests.kit.wait import let_pass, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,13 +28,12 @@ AWAY_SECONDS = 30.0
 @contextlib.contextmanager
 def talking_agent(server: Server, posted: Path, spool: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A rehearsal that was started by hand, so that it does not die with the hub."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OWN_SETTINGS)}
     settings = {"STREAM_URL": server.url, "AGENT_MODE": "rehearsal", "AGENT_SPOOL_DIR": str(spool)}
     with log.open("wb") as out:
         agent = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.numbering_worker", str(posted)],
             cwd=ROOT,
-            env=inherited | settings,
+            env=environ(**settings),
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -16,7 +16,8 @@ import pytest
 from streaming_hub_client.poster import Poster
 from streaming_hub_client.retry import Pace
 
-from tests.packages.python.fake_hub import FakeHub, Reply, wait_for
+from tests.kit.fake_hub import FakeHub, Reply
+from tests.kit.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,11 +106,11 @@ def deliver_the_rest(hub: FakeHub, folder: Path) -> None:
 
 def test_the_next_process_delivers_what_a_killed_one_left(hub: FakeHub, spool_dir: Path) -> None:
     with PostingProcess(hub, spool_dir, 0, 3000) as first:
-        wait_for(lambda: first.last == 2999, "3000 events posted")
-        wait_for(lambda: len(spooled_numbers(spool_dir)) == 3000, "3000 events in the spool")
+        until(lambda: first.last == 2999, what="3000 events posted")
+        until(lambda: len(spooled_numbers(spool_dir)) == 3000, what="3000 events in the spool")
     hub.start()
     with PostingProcess(hub, spool_dir, 3000, 100) as second:
-        wait_for(lambda: second.closed == "True", "the second process at its end")
+        until(lambda: second.closed == "True", what="the second process at its end")
 
     assert hub.numbers() == list(range(3100))
     assert list(spool_dir.iterdir()) == []
@@ -119,9 +120,11 @@ def test_a_kill_while_a_request_hangs_loses_only_the_last_moment(hub: FakeHub, s
     hub.default = Reply(hold=threading.Event(), stores=False)
     hub.start()
     with PostingProcess(hub, spool_dir, 0, 1_000_000) as process:
-        wait_for(lambda: process.last > 1000, "1000 events posted")
+        until(lambda: process.last > 1000, what="1000 events posted")
         posted = process.last
-        wait_for(lambda: len(spooled_numbers(spool_dir)) > posted, "in the spool what was posted", seconds=2)
+        until(
+            lambda: len(spooled_numbers(spool_dir)) > posted, what="in the spool what was posted", seconds=2
+        )
     assert len(hub.requests) == 1
     hub.default = Reply()
     deliver_the_rest(hub, spool_dir)
@@ -140,10 +143,10 @@ def test_kills_at_random_moments_never_disturb_the_order(hub: FakeHub, spool_dir
         first = index * 1_000_000
         with PostingProcess(hub, spool_dir, first, 1_000_000) as process:
             target = first + chance.randrange(50, 600)
-            wait_for(partial(process.has_posted, target), "some events")
+            until(partial(process.has_posted, target), what="some events")
             if chance.random() < 0.5:
                 hub.stop()
-                wait_for(partial(is_spooled_beyond, spool_dir, process.last), "later events in the spool")
+                until(partial(is_spooled_beyond, spool_dir, process.last), what="later events in the spool")
         posted.append((first, process.last))
         if not hub.listening:
             hub.start()
@@ -161,8 +164,8 @@ def test_kills_at_random_moments_never_disturb_the_order(hub: FakeHub, spool_dir
 def test_a_kill_with_a_full_spool_is_told_by_number(hub: FakeHub, spool_dir: Path) -> None:
     options = {"max_spool_bytes": 20_000, "max_queue": 50}
     with PostingProcess(hub, spool_dir, 0, 2000, pause=0, **options) as process:
-        wait_for(lambda: process.last == 1999, "2000 events posted")
-        wait_for(lambda: spooled_and_told(spool_dir) == 2000, "a header that counts the rest")
+        until(lambda: process.last == 1999, what="2000 events posted")
+        until(lambda: spooled_and_told(spool_dir) == 2000, what="a header that counts the rest")
     hub.start()
     deliver_the_rest(hub, spool_dir)
 
@@ -183,13 +186,13 @@ def spooled_and_told(folder: Path) -> int:
 
 def test_half_a_minute_without_hub_costs_bounded_memory_and_no_event(hub: FakeHub, spool_dir: Path) -> None:
     with PostingProcess(hub, spool_dir, 0, 30_000, pause=0.0005, max_queue=500) as process:
-        wait_for(lambda: process.last > 1000, "the first events")
+        until(lambda: process.last > 1000, what="the first events")
         before = process.memory_kib()
         end = time.monotonic() + 30
-        wait_for(lambda: time.monotonic() > end, "half a minute", seconds=40)
+        until(lambda: time.monotonic() > end, what="half a minute", seconds=40)
         grown = process.memory_kib() - before
         hub.start()
-        wait_for(lambda: process.closed == "True", "everything delivered", seconds=60)
+        until(lambda: process.closed == "True", what="everything delivered", seconds=60)
 
     assert hub.numbers() == list(range(30_000))
     assert hub.dropped() == 0
@@ -221,7 +224,7 @@ def test_a_hub_that_fails_in_every_way_in_turn_gets_all_in_order(hub: FakeHub, s
         if chance.random() < 0.3:
             hub.stop()
             hub.start()
-        wait_for(partial(is_asked_or_done, hub, len(hub.requests), poster), "an attempt")
+        until(partial(is_asked_or_done, hub, len(hub.requests), poster), what="an attempt")
 
     assert poster.close(60)
     assert hub.numbers() == list(range(posted))

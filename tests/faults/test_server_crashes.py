@@ -13,8 +13,8 @@ import pytest
 
 from tests.faults.crowd import Client, Crowd
 from tests.faults.publishers import Line, Publisher, assert_all_right, assert_all_stored
-from tests.faults.server import Server
-from tests.faults.waiting import let_pass, until
+from tests.kit.process import Server
+from tests.kit.wait import let_pass, until
 
 if TYPE_CHECKING:
     from pathlib import Path

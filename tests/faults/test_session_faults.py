@@ -13,9 +13,8 @@ import pytest
 import requests
 from streaming_hub_client.leases import LEASE_SECONDS
 
-from tests.faults.server import ROOT, Server
-from tests.faults.waiting import until
-from tests.pace import allowed
+from tests.kit.process import ROOT, Server
+from tests.kit.wait import allowed, until
 
 if TYPE_CHECKING:
     from pathlib import Path

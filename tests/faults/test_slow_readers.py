@@ -9,9 +9,8 @@ import pytest
 
 from tests.faults.crowd import Client, Crowd
 from tests.faults.publishers import Line, Publisher, assert_all_right
-from tests.faults.server import Server
-from tests.faults.waiting import let_pass, until
-from tests.pace import allowed
+from tests.kit.process import Server
+from tests.kit.wait import allowed, let_pass, until
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 

@@ -15,10 +15,9 @@ from streaming_hub.events import posted
 from streaming_hub.history.sqlite import MOST_ROWS_WAITING, SqliteHistory
 from tests.faults.crowd import Crowd
 from tests.faults.publishers import Publisher, assert_all_right, assert_all_stored
-from tests.faults.server import Server
 from tests.faults.test_server_crashes import assert_whole
-from tests.faults.waiting import until
-from tests.pace import allowed
+from tests.kit.process import Server
+from tests.kit.wait import allowed, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,9 +13,9 @@ import pytest
 
 from streaming_hub.agents import Policy, State
 from streaming_hub.agents.states import TRANSITIONS
-from tests.pace import allowed
-from tests.processes import is_running, open_files
-from tests.streaming_hub.agents.watched import Watched, bytes_written, until
+from tests.kit.process import is_running, open_files
+from tests.kit.wait import allowed, until
+from tests.streaming_hub.agents.watched import Watched, bytes_written
 
 pytestmark = pytest.mark.faults
 

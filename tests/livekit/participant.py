@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import numpy as np
 from livekit import rtc
 
-from tests.livekit.waiting import Growing, wait_until
+from tests.kit.wait import until
+from tests.livekit.waiting import Growing
 from tests.stubs.speech import RATE, say
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Participant:
 
     def wait_for_agent(self, seconds: float = 20) -> str:
         """Return the agent's identity as soon as its audio is in the room."""
-        wait_until(lambda: self._agent() is not None, seconds=seconds, text="the agent is in the room")
+        until(lambda: self._agent() is not None, seconds=seconds, what="the agent is in the room")
         agent = self._agent()
         return agent.identity if agent is not None else ""
 
@@ -126,7 +127,7 @@ class Participant:
             state = self._room.connection_state if self._room is not None else None
             return state == rtc.ConnectionState.CONN_CONNECTED and self._agent() is not None
 
-        wait_until(connected, seconds=seconds, text=f"{self.identity} is connected again")
+        until(connected, seconds=seconds, what=f"{self.identity} is connected again")
 
     def leave(self) -> None:
         """Leave the room as a person does who presses the button; nothing where already left."""

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, Self
 import requests
 from livekit import api
 
-from tests.livekit.waiting import Growing, wait_until
+from tests.kit.process import environ
+from tests.kit.wait import until
+from tests.livekit.waiting import Growing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -142,7 +144,7 @@ class LiveKitServer(Program):
         if program is None:
             raise FileNotFoundError("livekit-server is not on PATH")
         self.launch([program, "--config", str(self._config)])
-        wait_until(self._answers, seconds=15, text="livekit-server answers")
+        until(self._answers, seconds=15, what="livekit-server answers")
 
     def _answers(self) -> bool:
         if not self.alive():
@@ -190,19 +192,18 @@ class HubServer(Program):
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.stream = EventStream(self.url)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
         usual = {
             "STREAM_HISTORY": f"sqlite:///{folder / 'events.db'}",
             "STREAM_HEARTBEAT": "2",
             "STREAM_DRAIN": "0",
         }
-        self._environment = {**kept, **usual, **environment}
+        self._environment = environ(**{**usual, **environment})
 
     def __enter__(self) -> Self:
         command = [sys.executable, str(ROOT / "flask_server.py"), "--port", str(self.port)]
         self.launch(command, self._environment, self.log.parent)
         try:
-            wait_until(self._answers, seconds=30, text="the hub answers")
+            until(self._answers, seconds=30, what="the hub answers")
             self.stream.open()
         except BaseException:
             self.kill()
@@ -247,9 +248,6 @@ class HubServer(Program):
         """Return livekit-server's address and a token, as LiveKit's own token sources ask for it."""
         answer = self.post("/api/token", {"room_name": room, "participant_identity": identity})
         return answer["server_url"], answer["participant_token"]
-
-
-_OURS = ("STREAM_", "LIVEKIT_", "OPENAI_", "AGENT_")
 
 
 class Seen:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.kit.wait import until
 from tests.livekit.test_conversation import LONG_STORY, STORY, greeted
 from tests.livekit.test_killed_job import descendants
-from tests.livekit.waiting import wait_until
 from tests.stubs.script import Rule
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def test_stop_in_the_middle_of_a_speech(
     assert (cut["interrupted"], final["interrupted"]) == (True, True)
     assert len(final["text"]) < len(LONG_STORY)
     assert ended["reason"] == "agent_stopped"
-    wait_until(gone(processes), seconds=10, text="no process of the agent is left")
+    until(gone(processes), seconds=10, what="no process of the agent is left")
     assert hub.stream.of_type("session_ended") == [ended]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.livekit.waiting import wait_until
+from tests.kit.wait import until
 from tests.stubs.script import GREETING, Rule
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def test_the_rooms_own_words_and_the_streams_are_the_same(
     for role, identity in (("user", alice.identity), ("agent", alice.wait_for_agent())):
         finals = hub.stream.of_type("transcript", role=role, is_final=True)
         texts = [seen["text"] for seen in finals]
-        wait_until(partial(in_room, alice, identity, texts), seconds=10, text=f"the room says {texts}")
+        until(partial(in_room, alice, identity, texts), seconds=10, what=f"the room says {texts}")
     interims = hub.stream.of_type("transcript", role="user", is_final=False)
     heard = [
         words.text for words in alice.words.all() if words.identity == alice.identity and not words.final
@@ -139,10 +139,10 @@ def test_an_interruption_cuts_the_words_where_the_voice_stopped(
     alice.say(STORY)
     telling = hub.stream.wait("agent_speech_started", after=quiet)
     heard = hub.stream.wait("transcript", role="agent", is_final=False, turn_id=telling["turn_id"])
-    wait_until(
+    until(
         lambda: len(hub.stream.of_type("transcript", role="agent", turn_id=telling["turn_id"])) > 5,
         seconds=15,
-        text="some words of the story are spoken",
+        what="some words of the story are spoken",
     )
     alice.say(STOP)
     cut = hub.stream.wait("agent_speech_finished", after=heard)

@@ -17,7 +17,6 @@ import pytest
 
 from tests.livekit.dialogue import PHRASES, perform, phrases
 from tests.livekit.record import check_room
-from tests.livekit.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,13 +140,13 @@ def test_every_word_and_state_of_a_long_conversation(
             room: pool.submit(perform, room, hub, stub, person, until) for room, person in people.items()
         }
         spoken = talk(talks, memory)
-    wait_until(
+    until(
         lambda: (
             sequence(hub.get("/api/events?last=1")["events"][0])
             == max(sequence(seen.fields) for seen in hub.stream.events.all() if "id" in seen.fields)
         ),
         seconds=10,
-        text="the stream has told what is stored",
+        what="the stream has told what is stored",
     )
     stored = stored_events(hub)
     told = [seen.fields for seen in hub.stream.events.all() if seen.type not in CONTROL]

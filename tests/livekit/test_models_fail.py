@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.kit.wait import until
 from tests.livekit.test_conversation import HELLO, greeted
-from tests.livekit.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.livekit.conftest import Join, StartHub
@@ -148,6 +148,6 @@ def test_speech_to_text_that_breaks_off_is_told_and_hears_again(
     told = hub.stream.wait("error", source="stt", after=quiet)
     stub.heal()
     connected = len(stub.requested("stt"))
-    wait_until(lambda: len(stub.requested("stt")) > connected, seconds=20, text="the ear connects again")
+    until(lambda: len(stub.requested("stt")) > connected, seconds=20, what="the ear connects again")
     alice.say(HELLO)
     assert heard(hub, told) == HELLO

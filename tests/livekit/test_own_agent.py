@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.kit.wait import until
 from tests.livekit.processes import Program
-from tests.livekit.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ def test_its_conversation_is_on_the_stream(
     command = [sys.executable, "-m", "livekit.agents", "start", "examples/own_agent/pizza.py"]
     agent.launch(command, {**os.environ, **livekit_server.environment, **settings})
     try:
-        wait_until(lambda: "registered worker" in agent.tail(), seconds=40, text="the agent is registered")
+        until(lambda: "registered worker" in agent.tail(), seconds=40, what="the agent is registered")
         alice = join("pizzeria", "alice")
         alice.wait_for_agent()
         stream = hub.stream

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.livekit.waiting import wait_until
+from tests.kit.wait import until
 from tests.stubs.speech import RATE, Vocabulary
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def test_what_is_said_is_heard_and_recognised(join: Join) -> None:
     for known in (phrase, "What is the weather in London?", "Tell me a long story about the sea."):
         ears.learn(known)
     alice, bob = join("hall", "alice"), join("hall", "bob")
-    wait_until(lambda: len(bob.pcm) > RATE, seconds=15, text="bob hears alice's microphone")
+    until(lambda: len(bob.pcm) > RATE, seconds=15, what="bob hears alice's microphone")
     ended = alice.say(phrase)
     heard = bob.heard.wait(lambda one: one.ended > ended - 0.5, seconds=10, text="alice's whole phrase")
     assert ears.recognise(bytes(bob.pcm), RATE) == phrase
@@ -33,15 +33,15 @@ def test_what_is_said_is_heard_and_recognised(join: Join) -> None:
 
 def test_rooms_survive_a_restart_of_the_server(livekit_server: LiveKitServer, join: Join) -> None:
     alice, bob = join("hall", "alice"), join("hall", "bob")
-    wait_until(lambda: len(bob.pcm) > RATE, seconds=15, text="bob hears alice's microphone")
+    until(lambda: len(bob.pcm) > RATE, seconds=15, what="bob hears alice's microphone")
     livekit_server.kill()
     livekit_server.start()
-    wait_until(lambda: len(alice.pcm) > 0, seconds=30, text="alice heard bob")
+    until(lambda: len(alice.pcm) > 0, seconds=30, what="alice heard bob")
     before = len(bob.heard.all())
-    wait_until(
+    until(
         lambda: bool(alice.say("Hello there.")) and len(bob.heard.all()) > before,
         seconds=40,
-        text="bob hears alice again",
+        what="bob hears alice again",
     )
 
 

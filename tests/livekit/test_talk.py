@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streaming_hub.web.console.vendor import CLIENT
+from tests.kit.wait import until
 from tests.livekit.test_conversation import HELLO
-from tests.livekit.waiting import wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -62,10 +62,10 @@ def test_talk_starts_the_agent_and_words_are_in_the_room_and_on_the_page(
     assert said["participant"].startswith("user-")
     page.get_by_role("log", name="Conversation").get_by_text(f"You said: {HELLO}").first.wait_for()
     page.wait_for_function(_SOUND, timeout=20_000)
-    wait_until(
+    until(
         lambda: any(one.text == HELLO for one in listener.words.all()),
         seconds=20,
-        text="the room's own transcription has the words",
+        what="the room's own transcription has the words",
     )
     page.get_by_role("button", name="Leave").click()
     page.get_by_role("button", name="Talk", exact=True).wait_for()

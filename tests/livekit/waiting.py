@@ -1,4 +1,4 @@
-"""Waiting for a condition with a deadline, and lists that can be waited on."""
+"""Lists that can be waited on."""
 
 from __future__ import annotations
 
@@ -62,17 +62,3 @@ class Growing(Generic[Item]):
                     newest = "\n  ".join(str(item) for item in self._items[-25:])
                     raise AssertionError(f"no {text} in {self._what} within {seconds} s; newest:\n  {newest}")
                 self._changed.wait(left)
-
-
-def wait_until(condition: Callable[[], bool], *, seconds: float, text: str) -> None:
-    """Return when the condition holds.
-
-    Raises:
-        AssertionError: It did not hold within the seconds.
-    """
-    deadline = time.monotonic() + seconds
-    pause = threading.Event()
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{text}: not within {seconds} s")
-        pause.wait(0.05)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.hub_process import ROOT
+from tests.kit.process import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import BrowserContext, Page
 
-    from tests.browser.hub_process import HubProcess
+    from tests.kit.process import HubProcess
 
 pytestmark = pytest.mark.page
 

@@ -19,9 +19,8 @@ import pytest
 
 from tests.faults.crowd import Client, Crowd
 from tests.faults.publishers import Line, Publisher
-from tests.faults.server import ROOT, Server
-from tests.faults.waiting import let_pass, until
-from tests.pace import allowed
+from tests.kit.process import ROOT, Server
+from tests.kit.wait import allowed, let_pass, until
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "3600"))
 SEED = int(os.environ.get("SOAK_SEED", str(random.randrange(1_000_000))))

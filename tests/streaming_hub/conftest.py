@@ -9,7 +9,7 @@ import pytest
 from flask_server import create_app
 from streaming_hub.settings import Settings
 from streaming_hub.web.current import services_of
-from tests.streaming_hub.web.server import ServerProcess
+from tests.kit.process import ServerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.streaming_hub.web.server import ServerProcess
+    from tests.kit.process import ServerProcess
 
 COMMAND = [
     *(sys.executable, "-m", "gunicorn", "-k", "streaming_hub.gunicorn.Worker", "-b", "127.0.0.1:0"),

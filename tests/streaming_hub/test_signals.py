@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.kit.process import ROOT, ServerProcess
+from tests.kit.wait import until
 from tests.streaming_hub.server.wire import PATIENCE, open_stream
-from tests.streaming_hub.web.server import ROOT, ServerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,13 +35,6 @@ def can_be_first() -> bool:
 
 needs_namespaces = pytest.mark.skipif(not can_be_first(), reason="needs unshare and the right to use it")
 needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.005)
 
 
 def child_of(pid: int) -> int | None:

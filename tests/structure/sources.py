@@ -50,12 +50,23 @@ def name_of(path: Path) -> str:
 @cache
 def imports(path: Path) -> frozenset[Import]:
     """What a file imports, inside functions, too."""
-    return frozenset(_walk(ast.parse(path.read_text(encoding="utf-8")), typing_only=False))
+    return frozenset(_walk(_absolute(path), typing_only=False))
 
 
 def names(path: Path, *, typing: bool = True) -> set[str]:
     """The names of what a file imports; without those for types alone where `typing` is false."""
     return {found.name for found in imports(path) if typing or not found.typing_only}
+
+
+def _absolute(path: Path) -> ast.Module:
+    """A file's tree, its relative imports made absolute."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    parts = name_of(path).split(".") + (["__init__"] if path.name == "__init__.py" else [])
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            node.module = ".".join([*parts[: -node.level], *filter(None, [node.module])])
+            node.level = 0
+    return tree
 
 
 def uses(source: str, known: Collection[str]) -> set[str]:
@@ -80,7 +91,6 @@ def _walk(node: ast.AST, *, typing_only: bool) -> Iterator[Import]:
         for alias in node.names:
             yield Import(alias.name, typing_only)
     elif isinstance(node, ast.ImportFrom):
-        assert node.level == 0, "relative imports are not used here"
         yield Import(node.module or "", typing_only)
         for alias in node.names:
             yield Import(f"{node.module}.{alias.name}", typing_only)

@@ -329,7 +329,7 @@ def dropped(text: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "document",
-    [path for path in documents() if path != DOCS / "reference" / "archive.md"],
+    documents(),
     ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_a_document_is_in_plain_english(document: Path) -> None:

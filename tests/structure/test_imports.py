@@ -22,15 +22,17 @@ CLIENT = modules("packages/python/src")
 FLOORS = (
     ("streaming_hub", "errors", "logs", "portability", "resources", "signals", "wording"),
     ("settings", "events", "demo"),
+    ("cluster",),
     ("access",),
     ("history",),
     ("livekit", "archive", "stream"),
     ("agents", "outlets", "rooms"),
-    ("intake", "metrics"),
+    ("intake", "metrics", "nodes"),
     ("services",),
     ("server",),
     ("web",),
     ("command", "gunicorn"),  # find the hub's services by way of the application (web.current)
+    ("__main__",),
     ("flask_server",),
 )
 """The hub's folders and single modules, lowest first. Imports, those for types too, go to lower floors alone."""
@@ -196,6 +198,11 @@ if TYPE_CHECKING:
     assert upward(siblings) == ["streaming_hub.archive.feed -> streaming_hub.stream.hub"]
 
 
+def test_one_module_derives_paths_from_where_a_source_file_lies() -> None:
+    using = {name_of(path) for path in HUB + AGENT if "__file__" in path.read_text(encoding="utf-8")}
+    assert using == {"streaming_hub.resources"}
+
+
 def test_hub_and_agent_know_each_other_by_http_alone() -> None:
     assert users(HUB, "agent") == set()
     assert users(AGENT + CLIENT, "streaming_hub", "flask_server") == set()
@@ -241,6 +248,13 @@ def test_only_the_sqlite_history_knows_sqlite() -> None:
     assert users(HUB, "sqlite3") == {"streaming_hub.history.sqlite", "streaming_hub.history.wal"}
 
 
+def test_redis_is_loaded_only_where_it_is_used() -> None:
+    assert users(HUB, "redis", typing=False) == {
+        "streaming_hub.cluster.server",
+        "streaming_hub.history.redis.store",
+    }
+
+
 def test_only_the_processes_of_archive_and_webhooks_know_sql() -> None:
     found = users(HUB, "sqlalchemy", "alembic", typing=False)
     known = ("streaming_hub.archive", "streaming_hub.outlets.webhooks")
@@ -256,7 +270,7 @@ def test_http_requests_are_made_in_few_places() -> None:
     clients = ("requests", "httpx", "aiohttp", "urllib3", "urllib.request", "http.client")
     assert users(AGENT, *clients) == set()
     assert users(CLIENT, *clients) == {
-        f"streaming_hub_client.{name}" for name in ("follow", "poster", "publish", "route")
+        f"streaming_hub_client.{name}" for name in ("connections", "poster", "publish", "route")
     }
     # The demo's own process posts like any other client; webhooks are sent by theirs.
     assert users(HUB, *clients) == {
@@ -312,6 +326,7 @@ print(json.dumps(sorted(sys.modules)))
             "sqlalchemy",
             "alembic",
             "aiohttp",
+            "redis",
         )
     ]
     assert heavy == []

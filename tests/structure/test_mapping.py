@@ -18,6 +18,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/packages/python/test_bridge.py",
         "the bridge's memory, seen in its events",
     ),
+    "streaming_hub_client.connections": ("tests/packages/python/test_follow.py", "connects what is followed"),
     "streaming_hub_client.publish": ("tests/packages/python/test_follow.py", "publishes what is followed"),
     "streaming_hub_client.file_lock": ("tests/packages/python/test_spool.py", "runs with either lock"),
     "streaming_hub_client.heard": (
@@ -35,6 +36,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "needs LiveKit's chain of outputs",
     ),
     "agent.worker": ("tests/agent/test_service.py", "is started as the hub starts it"),
+    "streaming_hub.__main__": ("tests/test_flask_server.py", "the program as it is called"),
     "streaming_hub.command": ("tests/test_flask_server.py", "the program as it is called"),
     "streaming_hub.metrics": (
         "tests/streaming_hub/web/api/test_metrics.py",
@@ -80,6 +82,14 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "streaming_hub.archive.tables": (
         "tests/streaming_hub/archive/test_schema.py",
         "columns against the document",
+    ),
+    "streaming_hub.archive.uploads.taking": (
+        "tests/streaming_hub/web/api/test_uploads.py",
+        "asked over HTTP, of a real agent's uploads",
+    ),
+    "streaming_hub.web.api.telemetry": (
+        "tests/streaming_hub/web/api/test_uploads.py",
+        "shows what was uploaded",
     ),
     "streaming_hub.archive.views": ("tests/streaming_hub/archive/test_queries.py", "seen in answers"),
     "streaming_hub.archive.wire": (
@@ -184,6 +194,13 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "run when a database is opened",
     ),
     "streaming_hub.rooms.facts": ("tests/streaming_hub/rooms/test_state.py", "keeps what state reads"),
+    "streaming_hub.history.redis": (
+        "tests/streaming_hub/history/test_history.py",
+        "one contract for all stores; faults in tests/faults/test_redis_faults.py",
+    ),
+    "streaming_hub.agents.hub_agent": ("tests/streaming_hub/test_nodes.py", "needs two nodes"),
+    "streaming_hub.cluster.secret": ("tests/streaming_hub/test_nodes.py", "a ticket of one node at another"),
+    "streaming_hub.stream.shared": ("tests/streaming_hub/test_nodes.py", "needs two nodes"),
     "streaming_hub.history.page": (
         "tests/streaming_hub/history/test_history.py",
         "one contract for all stores",
@@ -232,6 +249,21 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/web/api/test_sessions.py",
         "what the archive's endpoints share",
     ),
+    "streaming_hub.web.about": (
+        "tests/streaming_hub/web/openapi/test_document.py",
+        "words that become the document",
+    ),
+    "streaming_hub.web.parameters": (
+        "tests/streaming_hub/web/openapi/test_document.py",
+        "words that become the document",
+    ),
+    "streaming_hub.web.api.erasing": (
+        "tests/streaming_hub/web/api/test_rooms.py",
+        "erases what is read there",
+    ),
+    "streaming_hub.web.api.events": ("tests/streaming_hub/web/api/test_rooms.py", "each kind of history"),
+    "streaming_hub.web.api.health": ("tests/streaming_hub/web/api/test_rooms.py", "one answer"),
+    "streaming_hub.web.api.me": ("tests/streaming_hub/web/api/test_stats.py", "by the same callers"),
     "streaming_hub.web.api.stream": (
         "tests/streaming_hub/stream/test_on_the_socket.py",
         "needs a real socket",

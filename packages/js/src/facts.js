@@ -133,7 +133,8 @@ export function apply(view, event, n) {
   };
 
   view.updated = number('timestamp') ?? view.updated;
-  if (session !== null) note('session', keyOf(session));
+  // A report is about its session, and no part of it.
+  if (session !== null && type !== 'session_report') note('session', keyOf(session));
   if (who !== null) {
     if (type === 'participant_joined' || type === 'participant_left') note('member', keyOf(who), type.endsWith('joined'));
     else note('mention', keyOf(who), session);

@@ -233,6 +233,11 @@ class SessionStarted(Stored, tag="session_started", kw_only=True):
     supervised: Opt[
         Annotated[bool, Meta(description="Whether the hub started that agent and sees its end by itself.")]
     ] = UNSET
+    job_id: Opt[Annotated[str, Meta(description="LiveKit's id of the agent's job.")]] = UNSET
+    room_sid: Opt[Annotated[str, Meta(description="LiveKit's id of the room's present life.")]] = UNSET
+    agent_name: Opt[Annotated[str, Meta(description="The name by which LiveKit dispatches the agent.")]] = (
+        UNSET
+    )
 
     view: ClassVar = VIEWER
     effect: ClassVar = effects.session_started()

@@ -51,15 +51,22 @@ class Effect:
         apply: notes what one event changes.
         role: whose voice or state the event is about, where it does not say so itself.
         mentions: whether the event shows that its participant is in the room.
+        of_session: whether the event is part of the session that it names.
     """
 
     apply: Callable[[Notes, Facts], None]
     role: str | None = None
     mentions: bool = True
+    of_session: bool = True
 
 
 NO_EFFECT: Final = Effect(lambda _notes, _facts: None)
 """Of types that show no more than who is there."""
+
+
+def about_session() -> Effect:
+    """Change nothing: the event is about a session that may be forgotten already."""
+    return Effect(lambda _notes, _facts: None, of_session=False)
 
 
 def string_field(event: Mapping[str, Any], field: str) -> str | None:

@@ -171,7 +171,8 @@ class Error(Stored, tag="error", kw_only=True):
     source: Annotated[
         str,
         Meta(
-            description="Which part: `llm`, `stt`, `tts`, `realtime_model`, `room`, `worker`, `dispatch`, `webhook` or another.",
+            description="Which part: `llm`, `stt`, `tts`, `realtime_model`, `room`, `worker`, `dispatch`, `webhook` or "
+            "another.",
             examples=["llm", "stt", "tts", "worker"],
         ),
     ]
@@ -233,6 +234,7 @@ class SessionReport(Stored, tag="session_report", kw_only=True):
 
     view: ClassVar = OPERATOR
     by_hub: ClassVar = True
+    effect: ClassVar = effects.about_session()
     example: ClassVar = {
         "type": "session_report",
         "timestamp": 1795430091.2,

@@ -14,7 +14,10 @@ from streaming_hub.events.views import OPERATOR, VIEWER
 ProcessState = Literal["starting", "ready", "running", "draining", "stopped", "failed"]
 WhyReset = Annotated[
     ResetReason,
-    Meta(description="`expired`: not stored any more; `foreign`: of another history; `future`; `malformed`."),
+    Meta(
+        description="`expired`: not stored any more; `foreign`: of another history; `future`; `malformed`; "
+        "`history_lost`: Redis came back with less."
+    ),
 ]
 RoomStates = Annotated[list[SnapshotRoom], Meta(description="As `GET /api/rooms/NAME` tells it.")]
 
@@ -64,6 +67,13 @@ class Connected(Control, tag="connected", kw_only=True):
     cursor: Annotated[
         str, Meta(description="The position after which the stream goes on; a valid `Last-Event-ID`.")
     ]
+    head: Annotated[
+        str,
+        Meta(
+            description="The newest id at that moment: a stream whose position has reached it has caught up, "
+            "which a heartbeat confirms."
+        ),
+    ]
     server_time: Annotated[float, Meta(description="The server's clock, seconds since 1970.")]
     heartbeat: Annotated[float, Meta(description="Seconds between two heartbeats.")]
     ignored: Opt[
@@ -86,6 +96,7 @@ class Connected(Control, tag="connected", kw_only=True):
         "type": "connected",
         "client_id": "baa8a9e5618bf077",
         "cursor": "4fdd2f42-0",
+        "head": "4fdd2f42-484",
         "server_time": 1795429982.45,
         "heartbeat": 15.0,
     }

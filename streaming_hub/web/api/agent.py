@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 from flask import Blueprint, Response
@@ -13,12 +13,13 @@ from streaming_hub.agents import State, SupervisorClosedError
 from streaming_hub.agents.mode import choose_mode
 from streaming_hub.errors import Unavailable
 from streaming_hub.web import answers, callers
+from streaming_hub.web.about import AGENT, About, json, ok
+from streaming_hub.web.api.answer_types import AgentAnswer
 from streaming_hub.web.current import services
 from streaming_hub.web.endpoint import endpoint
 
 if TYPE_CHECKING:
     from streaming_hub.agents import AgentStatus
-    from streaming_hub.web.api.answer_types import AgentAnswer
 
 blueprint = Blueprint("agent", __name__)
 
@@ -39,7 +40,45 @@ class StartRequest(msgspec.Struct, forbid_unknown_fields=True):
     wait: Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT)] = 0.0
 
 
-@endpoint(blueprint, "POST", "/api/agent/start", scope=OPERATE)
+def _example(**changes: Any) -> dict[str, Any]:
+    running = {
+        "status": "running",
+        "state": "running",
+        "pid": 29191,
+        "mode": "rehearsal",
+        "room": None,
+        "uptime": 12.5,
+        "restarts": 0,
+        "sessions": 1,
+        "last_error": None,
+        "trouble": None,
+        "node": "hub-1-9f3c1a",
+    }
+    return running | changes
+
+
+_WHY: Final = "LIVEKIT_URL is not set."
+
+
+@endpoint(
+    blueprint,
+    "POST",
+    "/api/agent/start",
+    scope=OPERATE,
+    errors=(Unavailable,),
+    about=lambda: About(
+        group=AGENT,
+        summary="Start the agent",
+        text="`auto` takes `livekit` where LIVEKIT_URL and a model key are set, else `rehearsal`: the same agent on "
+        "recorded speech and scripted models. A second start answers the running one.",
+        body=(json(StartRequest, {"mode": "rehearsal", "wait": 10}),),
+        answers=ok(
+            AgentAnswer,
+            _example(status="starting", state="starting", sessions=0, why=_WHY),
+            "It starts, or ran already.",
+        ),
+    ),
+)
 def start() -> Response:
     """Start the agent, unless it runs."""
     grant = callers.grant()
@@ -51,8 +90,10 @@ def start() -> Response:
     chosen, why = choose_mode(parts.settings) if asked.mode == "auto" else (asked.mode, "It was asked for.")
     if parts.draining:
         raise Unavailable("The server is stopping: no agent is started any more.")
+    if parts.agent_lacks is not None:
+        raise Unavailable(parts.agent_lacks)
     try:
-        started = parts.supervisor.start(chosen, asked.room, asked.wait)
+        started = parts.agent.start(chosen, asked.room, asked.wait)
     except SupervisorClosedError as error:
         raise Unavailable(f"{error}.") from error
     found = started.status
@@ -69,28 +110,57 @@ def start() -> Response:
     return answers.json(body)
 
 
-@endpoint(blueprint, "POST", "/api/agent/stop", scope=OPERATE)
+@endpoint(
+    blueprint,
+    "POST",
+    "/api/agent/stop",
+    scope=OPERATE,
+    about=lambda: About(
+        group=AGENT,
+        summary="Stop the agent",
+        text="It ends its sessions and posts its last events, within 10 seconds. No body is needed.",
+        answers=ok(
+            AgentAnswer,
+            _example(status="stopped", state="stopped", pid=None, uptime=0.0, sessions=0),
+            "There is no agent now.",
+        ),
+    ),
+)
 def stop() -> Response:
     """Let the agent say its last words, then end it."""
     grant = callers.grant()
-    supervisor = services().supervisor
-    running = supervisor.status()
+    agent = services().agent
+    running = agent.status()
     require_room(grant, running.room)
     callers.note("stop", mode=running.mode, room=running.room, pid=running.pid)
-    return answers.json(_describe(supervisor.stop(), None))
+    return answers.json(_describe(agent.stop(), None))
 
 
-@endpoint(blueprint, "GET", "/api/agent/status", scope=OPERATE)
+@endpoint(
+    blueprint,
+    "GET",
+    "/api/agent/status",
+    scope=OPERATE,
+    about=lambda: About(
+        group=AGENT,
+        summary="The agent's state",
+        answers=ok(
+            AgentAnswer,
+            _example(log=["INFO livekit.agents: starting worker"], auto={"mode": "rehearsal", "why": _WHY}),
+            "Its state.",
+        ),
+    ),
+)
 def status() -> Response:
     """Tell the agent's state, and in which mode it would start."""
     grant = callers.grant()
     parts = services()
-    found = parts.supervisor.status()
+    found = parts.agent.status()
     body = _describe(found, None)
     # Its log may tell of other rooms.
     body["log"] = found.log if grant.allows_room(found.room) else []
     mode, why = choose_mode(parts.settings)
-    body["auto"] = {"mode": mode, "why": why}
+    body["auto"] = {"mode": mode, "why": parts.agent_lacks or why}
     return answers.json(body)
 
 
@@ -115,6 +185,7 @@ def _describe(found: AgentStatus, why: str | None) -> AgentAnswer:
         "sessions": found.sessions,
         "last_error": found.last_error,
         "trouble": found.trouble,
+        "node": found.node or (services().node if found.pid is not None else None),
     }
     if why is not None:
         body["why"] = why

@@ -72,6 +72,7 @@ class AgentAnswer(TypedDict):
     trouble: Annotated[
         str | None, Meta(description="Why it gets no new rooms for now, though it runs; null where it does.")
     ]
+    node: Annotated[str | None, Meta(description="The process that runs it; null where none does.")]
     log: NotRequired[
         Annotated[
             list[str],
@@ -283,6 +284,7 @@ class SessionList(TypedDict):
 
     sessions: list[ArchivedSession]
     next: Annotated[str | None, Meta(description="`cursor` of the next page; null on the last one.")]
+    total: NotRequired[Annotated[int, Meta(description="How many there are in all pages; with `total=1`.")]]
 
 
 class SessionDetail(TypedDict):
@@ -293,6 +295,61 @@ class SessionDetail(TypedDict):
     transcript: list[ArchivedLine]
     tools: list[ArchivedTool]
     errors: list[ArchivedError]
+
+
+class UploadsOff(TypedDict):
+    """Uploads are off: LiveKit's SDK stops sending them when it reads these words."""
+
+    msg: str
+
+
+class Stage(TypedDict):
+    """One stage of a turn, as a span of LiveKit's agent gives it."""
+
+    name: Annotated[str, Meta(description="LiveKit's name of the span.")]
+    started: Annotated[float, Meta(description="Seconds since 1970.")]
+    duration: Annotated[float, Meta(description="Seconds.")]
+    model: str | None
+    provider: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    retries: int | None
+    error: str | None
+    prompt: NotRequired[
+        Annotated[dict[str, Any], Meta(description="The model's input, with STREAM_OBSERVABILITY_PROMPTS.")]
+    ]
+
+
+class TraceTurn(TypedDict):
+    """The stages of one turn, in order."""
+
+    turn_id: str
+    stages: list[Stage]
+
+
+class Trace(TypedDict):
+    """What the agent uploaded of its work."""
+
+    turns: list[TraceTurn]
+    other: Annotated[list[Stage], Meta(description="What belongs to no turn.")]
+    dropped: Annotated[int, Meta(description="Spans over the limit of a session.")]
+
+
+class LogLine(TypedDict):
+    """One line of the agent's log."""
+
+    at: Annotated[float, Meta(description="Seconds since 1970.")]
+    level: Literal["trace", "debug", "info", "warning", "error", "critical"] | None
+    logger: str
+    message: str
+
+
+class LogPage(TypedDict):
+    """A page of the agent's log, oldest first."""
+
+    lines: list[LogLine]
+    next: Annotated[str | None, Meta(description="`cursor` of the next page; null on the last one.")]
+    dropped: Annotated[int, Meta(description="Lines over the limit of a session.")]
 
 
 class Bucket(TypedDict):
@@ -440,6 +497,12 @@ class Health(TypedDict):
         Literal["ok", "away", "off"],
         Meta(description="`away` while its database cannot be written; the hub does all else meanwhile."),
     ]
+    history: Annotated[
+        Literal["ok", "away"],
+        Meta(description="`away` while Redis cannot be reached or written; streams stay open meanwhile."),
+    ]
+    node: Annotated[str, Meta(description="The process that answers; a new name at each start.")]
+    reason: NotRequired[Annotated[str, Meta(description="Why the history is away.")]]
     uptime: Annotated[float, Meta(description="Seconds since the start.")]
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from streaming_hub.archive.wire import Refusal
 from streaming_hub.errors import BadRequest, Conflict, Forbidden, HubError, NotFound, Unavailable
 from streaming_hub.events.views import OPERATOR
+from streaming_hub.web import parameters
+from streaming_hub.web.about import Parameter, Schema
 from streaming_hub.web.current import services
 
 if TYPE_CHECKING:
@@ -21,6 +23,36 @@ MOST_VALUES: Final = 100
 MOST_CHARACTERS: Final = 1000
 _SHOWN: Final = 40
 RETRY: Final = 2
+
+TEXT: Final[Schema] = {"type": "string", "maxLength": MOST_CHARACTERS, "pattern": "^[^\\x00]*$"}
+TEXTS: Final[Schema] = {"type": "array", "items": TEXT, "maxItems": MOST_VALUES}
+_TIME: Final[Schema] = {
+    "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "format": "date-time"}, {"enum": [""]}]
+}
+ROOM: Final = Parameter(
+    "room",
+    "query",
+    TEXT,
+    "Chooses where the id exists in several rooms; empty: the one without a room.",
+    "support-7",
+)
+SESSION_ID: Final = parameters.name(
+    "session_id",
+    "The session, percent-encoded: a `%2F` belongs to the id.",
+    "d74c",
+    maxLength=MOST_CHARACTERS,
+)
+PERIOD: Final = (
+    Parameter(
+        "from", "query", _TIME, "Sessions that began at this time or later: seconds since 1970, or RFC 3339."
+    ),
+    Parameter("to", "query", _TIME, "Sessions that began before this time."),
+)
+
+
+def many(name: str, text: str, schema: Schema = TEXTS) -> Parameter:
+    """Describe a filter that may be repeated."""
+    return Parameter(name, "query", schema, f"{text} Repeat it for alternatives.")
 
 
 def archive() -> Archive:
@@ -73,6 +105,16 @@ def problem_of(refusal: Refusal, session: str = "") -> HubError:
 def sees_all(grant: Grant) -> bool:
     """Tell whether a caller has the operator's view."""
     return grant.view == OPERATOR
+
+
+def for_operators(grant: Grant, what: str) -> None:
+    """Refuse viewers.
+
+    Raises:
+        Forbidden: the caller has the viewer's view.
+    """
+    if not sees_all(grant):
+        raise Forbidden(f"{what} needs the operator's view.")
 
 
 def rooms_of(grant: Grant) -> list[str] | None:

@@ -10,9 +10,11 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from streaming_hub.access import SUBSCRIBE
-from streaming_hub.errors import BadRequest
+from streaming_hub.errors import BadRequest, Conflict, NotFound, Unavailable
+from streaming_hub.events.types.figures import SessionReport
 from streaming_hub.outlets.exports import FORMATS
-from streaming_hub.web import answers, paths
+from streaming_hub.web import answers, parameters, paths
+from streaming_hub.web.about import ARCHIVE, About, Answer, Content, Parameter
 from streaming_hub.web.api import archived, sessions
 from streaming_hub.web.current import services
 from streaming_hub.web.endpoint import endpoint
@@ -24,11 +26,46 @@ _MOST_OF_ID: Final = 80
 _decode = msgspec.json.Decoder().decode
 
 
-@endpoint(blueprint, "GET", "/api/sessions/<path:session_id>/export", scope=SUBSCRIBE)
+def _about() -> About:
+    contents = tuple(
+        Content(
+            form.media.partition(";")[0],
+            ({"type": "object"} if name == "json" else {"type": "string"},),
+            {"Example": {"session": SessionReport.example["session"]} if name == "json" else name.upper()},
+        )
+        for name, form in FORMATS.items()
+    )
+    return About(
+        group=ARCHIVE,
+        summary="A session as a file",
+        text="Captions, a protocol to read, a table of its turns, or the JSON of the session. A live one up to now.",
+        parameters=(
+            archived.SESSION_ID,
+            archived.ROOM,
+            Parameter(
+                "format",
+                "query",
+                parameters.choice(*FORMATS),
+                "Which kind of file; `json` by default.",
+                "vtt",
+            ),
+        ),
+        answers=(Answer(200, "The file.", contents),),
+    )
+
+
+@endpoint(
+    blueprint,
+    "GET",
+    "/api/sessions/<path:session_id>/export",
+    scope=SUBSCRIBE,
+    errors=(BadRequest, NotFound, Conflict, Unavailable),
+    about=_about,
+)
 def export(session_id: str) -> Response:
     """Answer a session in one of several formats."""
     if not paths.ends_with(request.environ, "export"):
-        return sessions.session(f"{session_id}/export")
+        return answers.encoded(sessions.detail_of(f"{session_id}/export"))
     arguments = sessions.chosen(session_id, "format")
     name = request.args.get("format") or "json"
     if name not in FORMATS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import msgspec
 from flask import Blueprint, Response
@@ -10,11 +10,10 @@ from flask import Blueprint, Response
 from streaming_hub.access import PUBLISH, require_room
 from streaming_hub.agents.leases import DEFAULT_LEASE, MAX_LEASE, MIN_LEASE
 from streaming_hub.web import answers, callers
+from streaming_hub.web.about import PUBLISHING, About, json, ok
+from streaming_hub.web.api.answer_types import Lease
 from streaming_hub.web.current import services
 from streaming_hub.web.endpoint import endpoint
-
-if TYPE_CHECKING:
-    from streaming_hub.web.api.answer_types import Lease
 
 blueprint = Blueprint("lease", __name__)
 
@@ -41,7 +40,19 @@ class LeaseRequest(msgspec.Struct):
     lease: Annotated[float, msgspec.Meta(ge=MIN_LEASE, le=MAX_LEASE)] = DEFAULT_LEASE
 
 
-@endpoint(blueprint, "POST", "/api/agent/lease", scope=PUBLISH)
+@endpoint(
+    blueprint,
+    "POST",
+    "/api/agent/lease",
+    scope=PUBLISH,
+    about=lambda: About(
+        group=PUBLISHING,
+        summary="Say that sessions still live",
+        text="For agents that the hub did not start. A session whose lease runs out is ended by the hub.",
+        body=(json(LeaseRequest, {"sessions": [{"session_id": "d74c", "room": "support-7"}], "lease": 15}),),
+        answers=ok(Lease, {"status": "ok", "ended": []}),
+    ),
+)
 def renew() -> Response:
     """Renew leases; answers which of the sessions have ended already."""
     grant = callers.grant()

@@ -6,25 +6,62 @@ from typing import TYPE_CHECKING, Final
 
 from flask import Blueprint, Response, request
 
-from streaming_hub.errors import Unavailable, UnsupportedMedia
+from streaming_hub.errors import (
+    BadRequest,
+    InvalidBody,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    UnsupportedMedia,
+)
 from streaming_hub.livekit import webhooks
-from streaming_hub.web import answers, callers
+from streaming_hub.livekit.webhooks import Webhook
+from streaming_hub.web import answers
+from streaming_hub.web.about import LIVEKIT, About, Content, ok
+from streaming_hub.web.api.answer_types import WebhookTaken
 from streaming_hub.web.current import services
 from streaming_hub.web.endpoint import endpoint
 
 if TYPE_CHECKING:
     from streaming_hub.agents.recall import Recall
     from streaming_hub.events.posted import Event
-    from streaming_hub.web.api.answer_types import WebhookTaken
 
 blueprint = Blueprint("livekit_webhook", __name__)
 
-PATH: Final = callers.WEBHOOK_PATH
 MAX_BODY_BYTES: Final = 1024 * 1024
 KINDS: Final = frozenset({"application/webhook+json", "application/json"})
 
 
-@endpoint(blueprint, "POST", PATH, signed=True)
+@endpoint(
+    blueprint,
+    "POST",
+    "/api/livekit/webhook",
+    signed=True,
+    errors=(BadRequest, Unauthorized, TooLarge, UnsupportedMedia, InvalidBody, Unavailable),
+    about=lambda: About(
+        group=LIVEKIT,
+        summary="livekit-server tells about its rooms",
+        text="For livekit-server's own configuration (`webhook.urls`). The JWT in `Authorization` and the body's hash "
+        "in it are checked with LIVEKIT_API_SECRET.",
+        body=(
+            Content(
+                "application/webhook+json",
+                (Webhook,),
+                {
+                    "Example": {
+                        "event": "participant_joined",
+                        "id": "EV_3xJ9",
+                        "createdAt": "1795429981",
+                        "room": {"name": "support-7", "sid": "RM_8f2"},
+                        "participant": {"identity": "alice", "sid": "PA_41c", "kind": "STANDARD"},
+                    }
+                },
+            ),
+        ),
+        body_required=True,
+        answers=ok(WebhookTaken, {"status": "ok", "id": "4fdd2f42-3"}),
+    ),
+)
 def webhook() -> Response:
     """Store what a webhook tells of rooms and participants; others are answered and passed over."""
     parts = services()

@@ -6,13 +6,28 @@ from flask import Blueprint, Response, request
 
 from streaming_hub.access import OPERATE
 from streaming_hub.web import answers
+from streaming_hub.web.about import SERVER, About, Answer, text
 from streaming_hub.web.current import services
 from streaming_hub.web.endpoint import endpoint
 
 blueprint = Blueprint("metrics", __name__)
 
 
-@endpoint(blueprint, "GET", "/metrics", scope=OPERATE)
+def _about() -> About:
+    example = "# TYPE hub_clients gauge\nhub_clients 3.0\n"
+    contents = (
+        text("text/plain", example),
+        text("application/openmetrics-text", f"{example}# EOF\n"),
+    )
+    return About(
+        group=SERVER,
+        summary="Figures for Prometheus",
+        text="In Prometheus's text format, or in OpenMetrics where `Accept` asks for it.",
+        answers=(Answer(200, "The figures.", contents),),
+    )
+
+
+@endpoint(blueprint, "GET", "/metrics", scope=OPERATE, about=_about)
 def metrics() -> Response:
     """Answer all metrics in the format that is asked for."""
     body, content_type = services().metrics.render(request.headers.get("Accept", ""))

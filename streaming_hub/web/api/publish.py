@@ -10,10 +10,12 @@ from flask import Blueprint, Response, request
 
 from streaming_hub.access import PUBLISH, require_room
 from streaming_hub.access.limits import Action
-from streaming_hub.errors import BadRequest, Unavailable, UnsupportedMedia
+from streaming_hub.errors import BadRequest, InvalidEvent, TooLarge, Unavailable, UnsupportedMedia
 from streaming_hub.events import posted
 from streaming_hub.server.environ import BODY_KEY
 from streaming_hub.web import answers, callers, headers
+from streaming_hub.web.about import JSON, PUBLISHING, About, Answer, Content, Parameter
+from streaming_hub.web.api.answer_types import BatchPublished, Published
 from streaming_hub.web.current import services
 from streaming_hub.web.endpoint import endpoint
 
@@ -23,11 +25,9 @@ if TYPE_CHECKING:
     from streaming_hub.events.posted import Event
     from streaming_hub.services import Services
     from streaming_hub.stream.hub import Receipt
-    from streaming_hub.web.api.answer_types import BatchPublished, Published
 
 blueprint = Blueprint("publish", __name__)
 
-PATH: Final = "/api/agent/data"
 AGENT: Final = "agent-key"
 MAX_KEY: Final = 255
 
@@ -50,7 +50,68 @@ def serve(parts: Services, environ: dict[str, Any]) -> answers.Plain:
     return (*_HEADERS, ("Content-Length", str(len(answer)))), [answer]
 
 
-@endpoint(blueprint, "POST", PATH, scope=PUBLISH, serve=serve)
+def _about() -> About:
+    printed = "[!-~\u00a1-\u00ac\u00ae-\u00ff]"  # what can be seen of Latin-1, in which headers are written
+    one = {
+        "type": "transcript",
+        "room": "support-7",
+        "text": "Hello, how can I help you?",
+        "participant": "agent_123",
+    }
+    batch = [
+        {"type": "transcript", "room": "support-7", "text": "Hello", "is_final": False, "segment_id": "s1"},
+        {"type": "order.placed", "room": "support-7", "order": 1842, "event_id": "0b9f-1842"},
+    ]
+    taken = {
+        "One event": {"status": "ok", "id": "4fdd2f42-486", "clients_notified": 1},
+        "A batch": {
+            "status": "ok",
+            "ids": ["4fdd2f42-487", "4fdd2f42-488"],
+            "duplicates": 0,
+            "clients_notified": 1,
+        },
+    }
+    return About(
+        group=PUBLISHING,
+        summary="Publish one event or a batch",
+        text="When the answer comes, the events are stored and on their way. A batch (a JSON array, or one event a "
+        "line) is taken whole or not at all. 64 KiB an event, 1 MiB and 1000 events a batch, 32 levels of nesting; "
+        "compressed bodies are refused.",
+        parameters=(
+            Parameter(
+                "Idempotency-Key",
+                "header",
+                {
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": MAX_KEY,
+                    "pattern": f"^{printed}( *{printed})*$",
+                },
+                "Stands for a missing `event_id`: makes a retry harmless.",
+            ),
+        ),
+        body=(
+            Content(JSON, ("PostedEvent", "EventBatch"), {"One event": one, "A batch": batch}),
+            Content(
+                "application/x-ndjson",
+                ({"type": "string"},),
+                {"One event a line": '{"type":"test","n":1}\n{"type":"test","n":2}\n'},
+            ),
+        ),
+        body_required=True,
+        answers=(Answer(200, "Taken.", (Content(JSON, (Published, BatchPublished), taken),)),),
+    )
+
+
+@endpoint(
+    blueprint,
+    "POST",
+    "/api/agent/data",
+    scope=PUBLISH,
+    serve=serve,
+    errors=(BadRequest, TooLarge, UnsupportedMedia, InvalidEvent, Unavailable),
+    about=_about,
+)
 def publish() -> Response:
     """Store one event or a batch, and hand it on; answered before anything is sent."""
     answers.raise_met(request.environ)
@@ -59,7 +120,7 @@ def publish() -> Response:
 
 def _take(parts: Services, environ: dict[str, Any], read: Callable[[], bytes]) -> bytes:
     started = time.perf_counter()
-    grant = callers.require(parts, environ, PUBLISH)
+    grant = callers.admit(parts, environ)
     parts.limits.check(Action.PUBLISH, callers.client_of(parts, environ), grant)
     if parts.draining and grant.who != AGENT:
         raise Unavailable("The server is stopping; send it again to the next one.", retry_after=2)

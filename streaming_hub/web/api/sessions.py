@@ -11,11 +11,14 @@ from flask import Blueprint, Response, request
 from streaming_hub.access import SUBSCRIBE
 from streaming_hub.archive.reduce import REPORT
 from streaming_hub.archive.views import OPERATOR_SORTS
-from streaming_hub.errors import BadRequest, Gone
+from streaming_hub.errors import BadRequest, Conflict, Forbidden, Gone, NotFound, Unavailable
 from streaming_hub.events.interest import Interest
+from streaming_hub.events.types.figures import SessionReport
 from streaming_hub.history.page import Limit
-from streaming_hub.web import answers, callers, paths, query, times
+from streaming_hub.web import answers, callers, parameters, paths, query, times
+from streaming_hub.web.about import ARCHIVE, About, Answer, Parameter, ok, text
 from streaming_hub.web.api import archived
+from streaming_hub.web.api.answer_types import SessionDetail, SessionList
 from streaming_hub.web.current import services
 from streaming_hub.web.endpoint import endpoint
 
@@ -33,11 +36,13 @@ blueprint = Blueprint("sessions", __name__)
 
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 200
+MAX_SKIP: Final = 10**query.MOST_DIGITS - 1
 MAX_QUERY: Final = 200
 """Characters of `q`."""
 STATES: Final = ("live", "ended")
 SORTS: Final = ("started", "duration", "heard_latency", "latency", "interruptions", "errors")
 LISTS: Final = ("room", "participant", "agent", "reason")
+REPEATABLE: Final = (*LISTS, "state")
 OPERATOR_FILTERS: Final = frozenset({"latency_over", "failed_tools", "errors"})
 PARAMETERS: Final = (
     *LISTS,
@@ -48,6 +53,8 @@ PARAMETERS: Final = (
     "sort",
     "limit",
     "cursor",
+    "skip",
+    "total",
     "latency_over",
     "failed_tools",
     "errors",
@@ -56,32 +63,167 @@ PAGE: Final = Limit(1000, 1024 * 1024)
 _Cursor = tuple[str, float | None, str, int]
 
 
-@endpoint(blueprint, "GET", "/api/sessions", scope=SUBSCRIBE)
+def _about_list() -> About:
+    many = archived.many
+    sorts = [*SORTS, *(f"-{name}" for name in SORTS)]
+    return About(
+        group=ARCHIVE,
+        summary="Sessions, page by page",
+        text="Live ones and ended ones, at most 2 s after their events. Viewers see no tools, errors, usage and "
+        "LiveKit's latencies, and may not filter or sort by them (403).",
+        parameters=(
+            many("room", "Sessions in this room; empty: those without a room."),
+            many("participant", "Sessions with this identity."),
+            many("agent", "Sessions of this agent."),
+            many("reason", "Sessions that ended for this reason."),
+            many(
+                "state",
+                "`live` or `ended`.",
+                {"type": "array", "items": {"enum": list(STATES)}, "maxItems": archived.MOST_VALUES},
+            ),
+            *archived.PERIOD,
+            Parameter(
+                "q",
+                "query",
+                {**archived.TEXT, "maxLength": MAX_QUERY},
+                "Sessions with an utterance that has all these words, whatever their case; in scripts without spaces, "
+                "any part of two or more characters. There are no operators.",
+                "Paris",
+            ),
+            Parameter(
+                "sort",
+                "query",
+                parameters.choice(*sorts),
+                "By what; `-` in front for descending; latencies by p95. Default: `-started`.",
+                "-started",
+            ),
+            Parameter("limit", "query", parameters.count(1), f"How many at most: 50, up to {MAX_LIMIT}."),
+            Parameter("cursor", "query", {"type": "string"}, "`next` of the page before."),
+            Parameter(
+                "skip",
+                "query",
+                parameters.count(0),
+                "How many to leave out before the page, counted from the cursor where there is one: to jump.",
+            ),
+            Parameter(
+                "total",
+                "query",
+                parameters.FLAG,
+                "1: the answer also has `total`, how many are in all pages.",
+            ),
+            Parameter(
+                "latency_over",
+                "query",
+                {"type": "number", "minimum": 0},
+                "Operators: p95 of `latency` above it, seconds.",
+            ),
+            Parameter(
+                "failed_tools", "query", parameters.FLAG, "Operators: only those with failed tool calls."
+            ),
+            Parameter("errors", "query", parameters.FLAG, "Operators: only those with errors."),
+        ),
+        answers=ok(SessionList, {"sessions": [SessionReport.example["session"]], "next": None}),
+    )
+
+
+@endpoint(
+    blueprint,
+    "GET",
+    "/api/sessions",
+    scope=SUBSCRIBE,
+    errors=(BadRequest, Forbidden, NotFound, Unavailable),
+    about=_about_list,
+)
 def sessions() -> Response:
     """Answer a page of sessions."""
     grant, args = callers.grant(), request.args
     archived.archive()
-    query.only(args, PARAMETERS)
+    query.only(args, PARAMETERS, REPEATABLE)
     search = search_of(grant, args)
-    found, place = archived.ask("sessions", search)
+    found, place, total = archived.ask("sessions", search)
     body: dict[str, Any] = {"sessions": msgspec.Raw(found), "next": None}
     if place is not None:
         values = [_sort_of(args), place["value"], place["session_id"], place["row"]]
         body["next"] = times.make_cursor(values)
+    if search["total"]:
+        body["total"] = total
     return answers.json(body)
 
 
-@endpoint(blueprint, "GET", "/api/sessions/<path:session_id>", scope=SUBSCRIBE)
+def _about_detail() -> About:
+    report = SessionReport.example
+    turn = {
+        "turn_id": "d74c.t3",
+        "index": 0,
+        "started": 1795429990.699,
+        "user_text": "Hello! What time is it in Paris?",
+        "agent_text": None,
+        "user_started": 1795429990.699,
+        "user_stopped": 1795429992.913,
+        "agent_started": 1795429994.413,
+        "agent_stopped": 1795429997.5,
+        "interrupted": False,
+        "heard_latency": 1.5,
+        "e2e_latency": 1.42,
+        "transcription_delay": None,
+        "end_of_turn_delay": None,
+        "llm_node_ttft": 0.151,
+        "tts_node_ttfb": 0.124,
+        "playback_latency": None,
+        "tools": [],
+    }
+    example = {
+        "session": report["session"],
+        "turns": [turn],
+        "transcript": report["transcript"],
+        "tools": [],
+        "errors": [],
+    }
+    return About(
+        group=ARCHIVE,
+        summary="Everything about a session",
+        parameters=(archived.SESSION_ID, archived.ROOM),
+        answers=ok(SessionDetail, example),
+    )
+
+
+@endpoint(
+    blueprint,
+    "GET",
+    "/api/sessions/<path:session_id>",
+    scope=SUBSCRIBE,
+    errors=(BadRequest, NotFound, Conflict, Unavailable),
+    about=_about_detail,
+)
 def session(session_id: str) -> Response:
     """Answer everything that is known of a session."""
     return answers.encoded(detail_of(session_id))
 
 
-@endpoint(blueprint, "GET", "/api/sessions/<path:session_id>/events", scope=SUBSCRIBE)
+def _about_events() -> About:
+    example = '{"id":"4fdd2f42-12","type":"session_started","timestamp":1795429986.66}\n'
+    return About(
+        group=ARCHIVE,
+        summary="A session's events as they were",
+        text="Every event, interims included, as the stream sent it, oldest first; one a line. 410 where recordings "
+        "are off and the history has forgotten them.",
+        parameters=(archived.SESSION_ID, archived.ROOM),
+        answers=(Answer(200, "The events.", (text("application/x-ndjson", example),)),),
+    )
+
+
+@endpoint(
+    blueprint,
+    "GET",
+    "/api/sessions/<path:session_id>/events",
+    scope=SUBSCRIBE,
+    errors=(BadRequest, NotFound, Conflict, Gone, Unavailable),
+    about=_about_events,
+)
 def session_events(session_id: str) -> Response:
     """Answer every event of a session as it was on the stream."""
     if not paths.ends_with(request.environ, "events"):
-        return session(f"{session_id}/events")
+        return answers.encoded(detail_of(f"{session_id}/events"))
     arguments = chosen(session_id)
     found = archived.ask("events", arguments | {"after": 0}, session=session_id)
     parts = _from_archive(archived.archive(), arguments, found)
@@ -134,12 +276,15 @@ def search_of(grant: Grant, args: MultiDict[str, str]) -> dict[str, Any]:
         "sort": plain,
         "descending": sort.startswith("-"),
         "limit": query.count(args, "limit", DEFAULT_LIMIT, MAX_LIMIT, least=1),
+        "skip": query.count(args, "skip", 0, MAX_SKIP),
+        "total": query.flag(args, "total"),
         "failed_tools": query.flag(args, "failed_tools"),
         "errors": query.flag(args, "errors"),
     }
     for name, field in (("from", "since"), ("to", "until")):
         if args.get(name):
             search[field] = times.moment(name, args[name])
+    times.in_order(search.get("since"), search.get("until"))
     if args.get("q"):
         archived.check("q", args["q"], MAX_QUERY)
         search["q"] = args["q"]
@@ -179,8 +324,8 @@ def _seconds(args: MultiDict[str, str], name: str) -> float:
     return number
 
 
-def _place(text: str, sort: str) -> dict[str, Any]:
-    made_for, value, session_id, row = times.read_cursor(text, _Cursor)
+def _place(sent: str, sort: str) -> dict[str, Any]:
+    made_for, value, session_id, row = times.read_cursor(sent, _Cursor)
     if made_for != sort or "\0" in session_id or not 0 <= row < 1 << 62:
         raise BadRequest(
             f"cursor: it belongs to a list with sort={made_for[:40]!r}. Send the same sort, or no cursor to begin.",

@@ -1,4 +1,4 @@
-"""Statistics of the archive by time, and what a caller may see at all."""
+"""`GET /api/stats`: statistics of the archive by time."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flask import Blueprint, Response, request
 
-from streaming_hub.access import HUB_SCOPES, SUBSCRIBE
-from streaming_hub.errors import BadRequest
-from streaming_hub.web import answers, callers, query, times
+from streaming_hub.access import SUBSCRIBE
+from streaming_hub.errors import BadRequest, NotFound, Unavailable
+from streaming_hub.web import answers, callers, parameters, query, times
+from streaming_hub.web.about import ARCHIVE, About, Parameter, ok
 from streaming_hub.web.api import archived
+from streaming_hub.web.api.answer_types import Statistics
 from streaming_hub.web.current import services
 from streaming_hub.web.endpoint import endpoint
 
@@ -17,39 +19,70 @@ if TYPE_CHECKING:
     from werkzeug.datastructures import MultiDict
 
     from streaming_hub.access import Grant
-    from streaming_hub.web.api.answer_types import Me
 
 blueprint = Blueprint("stats", __name__)
 
 PARAMETERS: Final = ("from", "to", "bucket", "room", "agent")
 SIZES: Final = {"minute": 60, "hour": 3600, "day": 86_400}
 """Seconds of a bucket."""
-DEFAULT_BUCKETS: Final = {"minute": 60, "hour": 24, "day": 30}
-"""Buckets up to now, where `from` is not given."""
+REPEATABLE: Final = ("room", "agent")
 MOST_BUCKETS: Final = 10_000
 
 
-@endpoint(blueprint, "GET", "/api/stats", scope=SUBSCRIBE)
+def _about() -> About:
+    percentiles = {"count": 1, "p50": 1.5, "p90": 1.5, "p95": 1.5, "p99": 1.5, "max": 1.5}
+    bucket = {
+        "start": 1795428000,
+        "sessions": 1,
+        "minutes": 1.724,
+        "turns": 1,
+        "heard_latency": percentiles,
+        "latency": percentiles,
+        "transcription_delay": None,
+        "end_of_turn_delay": None,
+        "llm_node_ttft": None,
+        "tts_node_ttfb": None,
+        "interruptions": 0,
+        "tool_calls": 1,
+        "tool_failures": 0,
+        "errors": 0,
+    }
+    return About(
+        group=ARCHIVE,
+        summary="Figures by time",
+        text="By the time at which sessions began, in UTC; empty buckets included. Without `from`, "
+        f"from the first session on, but at most the last {MOST_BUCKETS} buckets; without `to`, up to now.",
+        parameters=(
+            *archived.PERIOD,
+            Parameter(
+                "bucket",
+                "query",
+                parameters.choice(*SIZES),
+                f"How long a bucket is; `hour` by default. At most {MOST_BUCKETS} buckets.",
+                "hour",
+            ),
+            archived.many("room", "Sessions in this room; empty: those without a room."),
+            archived.many("agent", "Sessions of this agent."),
+        ),
+        answers=ok(Statistics, {"buckets": [bucket]}),
+    )
+
+
+@endpoint(
+    blueprint,
+    "GET",
+    "/api/stats",
+    scope=SUBSCRIBE,
+    errors=(BadRequest, NotFound, Unavailable),
+    about=_about,
+)
 def stats() -> Response:
     """Answer figures by time of start."""
     grant = callers.grant()
     archived.archive()
-    query.only(request.args, PARAMETERS)
+    query.only(request.args, PARAMETERS, REPEATABLE)
     found: bytes = archived.ask("stats", asked_of(grant, request.args, services().clock()))
     return answers.encoded(found)
-
-
-@endpoint(blueprint, "GET", "/api/me", scope=SUBSCRIBE)
-def me() -> Response:
-    """Answer what the caller may do and see."""
-    grant = callers.grant()
-    query.only(request.args, ())
-    body: Me = {
-        "scopes": sorted(grant.scopes & HUB_SCOPES),
-        "view": grant.view,
-        "rooms": archived.rooms_of(grant),
-    }
-    return answers.json(body)
 
 
 def asked_of(grant: Grant, args: MultiDict[str, str], now: float) -> dict[str, Any]:
@@ -63,10 +96,11 @@ def asked_of(grant: Grant, args: MultiDict[str, str], now: float) -> dict[str, A
         raise BadRequest(f"bucket={bucket[:40]!r}: expected minute, hour or day.", field="bucket")
     size = SIZES[bucket]
     until = times.moment("to", args["to"]) if args.get("to") else now
-    if args.get("from"):
-        since = times.moment("from", args["from"])
-    else:
-        since = max(0.0, (until // size + 1 - DEFAULT_BUCKETS[bucket]) * size)
+    since = times.moment("from", args["from"]) if args.get("from") else None
+    times.in_order(since, until if args.get("to") else None)
+    begins_with_data = since is None
+    if since is None:
+        since = max(0.0, (-(-until // size) - MOST_BUCKETS) * size)
     count = -(-until // size) - since // size
     if count > MOST_BUCKETS:
         raise BadRequest(
@@ -77,6 +111,7 @@ def asked_of(grant: Grant, args: MultiDict[str, str], now: float) -> dict[str, A
     return {
         "since": since,
         "until": until,
+        "from_first": begins_with_data,
         "bucket": bucket,
         "room": archived.texts(args, "room"),
         "agent": archived.texts(args, "agent"),

@@ -25,7 +25,9 @@ from streaming_hub.server.environ import STREAM_PATH
 from streaming_hub.stream.body import StreamBody
 from streaming_hub.stream.frames import LAST_LOOK, goodbye
 from streaming_hub.stream.pauses import NAP
-from streaming_hub.web import answers, callers, query
+from streaming_hub.web import answers, callers, parameters, query
+from streaming_hub.web.about import STREAMING, About, Answer, Parameter, json, ok, text
+from streaming_hub.web.api.answer_types import Ticket
 from streaming_hub.web.current import services
 from streaming_hub.web.endpoint import endpoint
 from streaming_hub.web.headers import EVERYWHERE
@@ -33,10 +35,10 @@ from streaming_hub.web.headers import EVERYWHERE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from streaming_hub.access import Grant
     from streaming_hub.access.address import Client
     from streaming_hub.events.interest import Interest
     from streaming_hub.services import Services
-    from streaming_hub.web.api.answer_types import Ticket
 
 blueprint = Blueprint("stream", __name__)
 
@@ -45,7 +47,6 @@ HEADERS: Final = (
     ("Cache-Control", "no-store, no-transform"),
     ("X-Accel-Buffering", "no"),
 )
-MAX_CURSOR: Final = 5_000
 
 
 class TicketRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -64,7 +65,51 @@ def serve(parts: Services, environ: dict[str, Any]) -> answers.Plain:
     return [*headers, ("Vary", "Origin"), *EVERYWHERE.items()], body
 
 
-@endpoint(blueprint, "GET", STREAM_PATH, scope=SUBSCRIBE, serve=serve)
+def _about() -> About:
+    example = """data: {"type":"connected","client_id":"baa8a9e5618bf077","cursor":"4fdd2f42-11",\
+"head":"4fdd2f42-12","server_time":1795429982.45,"heartbeat":15.0}
+
+id: 4fdd2f42-12
+data: {"id":"4fdd2f42-12","type":"transcript","timestamp":1795429993.485,"room":"support-7","text":"Hello!"}
+
+"""
+    return About(
+        group=STREAMING,
+        summary="Events as they happen",
+        head="The stream's headers, at once",
+        text="Server-Sent Events, each a default `message` with JSON in one `data:` line; the types are listed under "
+        "Events. The first is `connected`. It does not end by itself: the server says `goodbye` first. A browser "
+        "gets 200 and `goodbye` where others get 503 or 429, since any other status ends an EventSource for good; so "
+        "does an expired ticket.",
+        ticket=True,
+        parameters=(
+            *parameters.FILTERS,
+            Parameter(
+                "last_event_id",
+                "query",
+                parameters.CURSOR,
+                "Go on after this id, where the header cannot be set. One that cannot be honoured gets a "
+                "`stream_reset`.",
+            ),
+            Parameter("replay", "query", parameters.count(0), "The last so many matching events first.", 20),
+            Parameter("snapshot", "query", parameters.FLAG, "The present state of the rooms first.", "1"),
+            Parameter(
+                "Last-Event-ID", "header", parameters.CURSOR, "As `last_event_id`, which it wins over."
+            ),
+        ),
+        answers=(Answer(200, "The stream.", (text("text/event-stream", example),)),),
+    )
+
+
+@endpoint(
+    blueprint,
+    "GET",
+    STREAM_PATH,
+    scope=SUBSCRIBE,
+    serve=serve,
+    errors=(BadRequest, TooMany, Unavailable),
+    about=_about,
+)
 def stream() -> Response:
     """Open a stream."""
     answers.raise_met(request.environ)
@@ -86,8 +131,18 @@ def _answer(parts: Services, environ: callers.Environ) -> answers.Plain:
     refused = _refusal(parts, client)
     if refused is not None:
         return _refused(parts, environ, refused)
+    return _opened(parts, environ, asked, grant, client)
+
+
+def _opened(
+    parts: Services, environ: dict[str, Any], asked: query.StreamQuery, grant: Grant, client: Client
+) -> answers.Plain:
     interest = callers.interest_of(grant, asked.interest)
-    body = _open(parts, asked, environ.get("HTTP_LAST_EVENT_ID"), interest, grant.expires_at)
+    try:
+        body = _open(parts, asked, environ.get("HTTP_LAST_EVENT_ID"), interest, grant.expires_at)
+    except Unavailable as error:
+        # A replay or a snapshot that cannot be read now: a browser would give up at any other status.
+        return _refused(parts, environ, error, "history_away", random.randint(1000, 3000))
     full = _full(parts, client)
     if parts.draining or full is not None:
         return _late(parts, environ, full)
@@ -96,15 +151,27 @@ def _answer(parts: Services, environ: callers.Environ) -> answers.Plain:
     return HEADERS, body
 
 
-@endpoint(blueprint, "POST", "/api/stream/ticket", scope=SUBSCRIBE)
+@endpoint(
+    blueprint,
+    "POST",
+    "/api/stream/ticket",
+    scope=SUBSCRIBE,
+    about=lambda: About(
+        group=STREAMING,
+        summary="A credential that may stand in a URL",
+        text="For EventSource, which cannot send headers. It opens streams only; `room` narrows it to one room.",
+        body=(json(TicketRequest, {"room": "support-7"}),),
+        answers=ok(Ticket, {"ticket": "eyJ2IjoxfQ.c2lnbmF0dXJl", "expires_in": 600}),
+    ),
+)
 def ticket() -> Response:
     """Answer a short-lived credential that may stand in a URL."""
     parts = services()
     grant = callers.grant()
     callers.limit(Action.TICKET, grant)
     asked = answers.body(TicketRequest)
-    text, expires_in = parts.authenticator.mint_ticket(grant, asked.room, parts.clock())
-    body: Ticket = {"ticket": text, "expires_in": expires_in}
+    minted, expires_in = parts.authenticator.mint_ticket(grant, asked.room, parts.clock())
+    body: Ticket = {"ticket": minted, "expires_in": expires_in}
     return answers.json(body)
 
 
@@ -141,8 +208,8 @@ def _open(
 ) -> StreamBody:
     wants_snapshot, replay = asked.snapshot, asked.replay
     resume = last_event_id or asked.resume
-    if resume and len(resume) > MAX_CURSOR:
-        raise BadRequest(f"last_event_id has {len(resume)} characters; at most {MAX_CURSOR} are taken.")
+    if resume and len(resume) > query.MAX_CURSOR:
+        raise BadRequest(f"last_event_id has {len(resume)} characters; at most {query.MAX_CURSOR} are taken.")
     intro: list[dict[str, Any]] = []
     head = parts.history.bounds.head
     if wants_snapshot:
@@ -151,16 +218,21 @@ def _open(
         as_of = cursor.show(parts.history.bounds.epoch, head)
         intro += snapshots(as_of, parts.rooms.visible(rooms, interest))
     position = _start(parts, interest, resume, replay, head=head, intro=intro)
+    bounds = parts.history.bounds
+    newest = bounds.head
     connected: dict[str, Any] = {
         "type": "connected",
         "client_id": secrets.token_hex(8),
-        "cursor": cursor.show(parts.history.bounds.epoch, position),
+        "cursor": cursor.show(bounds.epoch, position),
+        "head": cursor.show(bounds.epoch, newest),
         "server_time": round(parts.clock(), 6),
         "heartbeat": parts.settings.heartbeat,
     }
     if asked.ignored:
         connected["ignored"] = asked.ignored
     subscriber = parts.hub.new_subscriber(interest, position, chunked=False, expires_at=expires_at)
+    is_reset = any(fields["type"] == "stream_reset" for fields in intro)
+    subscriber.owed_heartbeat = position < newest or is_reset
     if asked.warnings:
         connected["warnings"] = asked.warnings
     subscriber.intro = deque(_pieces([connected, *intro]))
@@ -187,17 +259,30 @@ def _start(
 ) -> int:
     """Return the position to go on after; a cursor that cannot be honoured adds a `stream_reset` to the intro."""
     if asked:
-        found = cursor.resolve(asked, parts.history.bounds.range())
+        found = _resolved(parts, asked)
         if isinstance(found, int):
             return found
         intro.insert(0, parts.hub.reset_fields(found, interest))
-        return parts.history.bounds.oldest - 1
+        return parts.history.bounds.oldest - 1 if found.resume is None else found.resume
     if replay:
         with parts.replay_look_ups:
             before = parts.read(lambda: parts.history.position_before(head + 1, interest, replay))
         # Not below the window, should it have moved on while this was read.
         return head if before is None else max(before, parts.history.bounds.oldest - 1)
     return head
+
+
+def _resolved(parts: Services, asked: str) -> int | cursor.Reset:
+    """Hold a cursor against the history; it may come from a node that is a little further on than this one."""
+    found = cursor.resolve(asked, parts.history.bounds.range())
+    if isinstance(found, int) or found.reason not in ("future", "foreign") or not parts.history.shared:
+        return found
+    try:
+        parts.reach_head()
+    except Unavailable:
+        # As far as this node knows; what it knows goes out at once, the rest when the history is back.
+        return found
+    return cursor.resolve(asked, parts.history.bounds.range())
 
 
 def _in_page(environ: callers.Environ) -> bool:
@@ -227,8 +312,14 @@ def _late(parts: Services, environ: dict[str, Any], full: HubError | None) -> an
     return _refused(parts, environ, full)
 
 
-def _refused(parts: Services, environ: callers.Environ, error: HubError) -> answers.Plain:
+def _refused(
+    parts: Services,
+    environ: callers.Environ,
+    error: HubError,
+    reason: str = "too_many_clients",
+    retry_ms: int | None = None,
+) -> answers.Plain:
     if "text/event-stream" not in environ.get("HTTP_ACCEPT", ""):
         raise error
     callers.note_refusal_of(parts, environ, error, STREAM_PATH)
-    return _goodbye(environ, "too_many_clients", random.randint(10_000, 120_000))
+    return _goodbye(environ, reason, random.randint(10_000, 120_000) if retry_ms is None else retry_ms)

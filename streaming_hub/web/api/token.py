@@ -15,13 +15,14 @@ from streaming_hub.errors import Forbidden, Unavailable, UnsupportedMedia
 from streaming_hub.livekit import tokens
 from streaming_hub.livekit.tokens import TokenRequest
 from streaming_hub.web import answers, bodies, callers
+from streaming_hub.web.about import LIVEKIT, About, Answer, json
+from streaming_hub.web.api.answer_types import Token
 from streaming_hub.web.current import services
 from streaming_hub.web.endpoint import endpoint
 
 if TYPE_CHECKING:
     from streaming_hub.access import Grant
     from streaming_hub.services import Services
-    from streaming_hub.web.api.answer_types import Token
 
 blueprint = Blueprint("token", __name__)
 
@@ -29,7 +30,29 @@ MAX_BODY_BYTES: Final = 64 * 1024
 _CAPITAL = re.compile(r"(?<=[a-z])([A-Z])")
 
 
-@endpoint(blueprint, "POST", "/api/token", scope=JOIN)
+def _about() -> About:
+    example = {
+        "server_url": "ws://localhost:7880",
+        "participant_token": "eyJhbGciOiJIUzI1NiJ9.e30.c2ln",
+    }
+    return About(
+        group=LIVEKIT,
+        summary="A LiveKit token for one participant",
+        text="LiveKit's standard token endpoint, as its clients' `TokenSource.endpoint` asks it. All fields are "
+        "optional. Without a room one is made up.",
+        body=(json(TokenRequest, {"room_name": "support-7", "participant_identity": "alice"}),),
+        answers=(Answer(201, "A token.", (json(Token, example),)),),
+    )
+
+
+@endpoint(
+    blueprint,
+    "POST",
+    "/api/token",
+    scope=JOIN,
+    errors=(UnsupportedMedia, Unavailable),
+    about=_about,
+)
 def token() -> Response:
     """Answer a token for one participant in one room, within the caller's own rooms and time."""
     grant = callers.grant()

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from flask import Blueprint, Response, request
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import Meta, UnsetType
 
 from streaming_hub.access import OPERATE
 from streaming_hub.archive.wire import Refusal
 from streaming_hub.errors import BadRequest, Conflict, Forbidden, HubError, InvalidBody, NotFound, Unavailable
 from streaming_hub.events import cursor
 from streaming_hub.events.interest import EVERYTHING
-from streaming_hub.events.posted import TYPE_PATTERN
 from streaming_hub.events.views import OPERATOR
 from streaming_hub.history.follow import PAGE, position_before
 from streaming_hub.history.page import Limit
 from streaming_hub.outlets.webhooks.endpoints import SETTINGS, STATES
-from streaming_hub.settings import DEFAULT_WEBHOOK_TYPES
 from streaming_hub.web import answers, bodies, callers, query, times
-from streaming_hub.web.api import archived
+from streaming_hub.web.api import archived, webhook_about
+from streaming_hub.web.api.webhook_requests import MAX_LIMIT, Change, Create, Place, Replay
 from streaming_hub.web.current import services
 from streaming_hub.web.endpoint import endpoint
 
@@ -34,80 +33,19 @@ if TYPE_CHECKING:
 blueprint = Blueprint("webhooks", __name__)
 
 DEFAULT_LIMIT: Final = 50
-MAX_LIMIT: Final = 200
-MAX_RESENT: Final = 1000
 RETRY: Final = 2
 TEST_SECONDS: Final = 20.0
 MOST_ID: Final = 10**15
 
-Url = Annotated[str, Meta(min_length=1, max_length=2048)]
-Type = Annotated[str, Meta(pattern=rf"^(?:\*|{TYPE_PATTERN})$")]
-Types = Annotated[list[Type], Meta(min_length=1, max_length=100)]
-Room = Annotated[str, Meta(min_length=1, max_length=1000, pattern=r"^[^\r\n\x00]+$")]
-Rooms = Annotated[list[Room], Meta(min_length=1, max_length=1000)]
-Description = Annotated[str, Meta(max_length=1000, pattern=r"^[^\x00]*$")]
-View = Literal["operator", "viewer"]
-Place = str | float
 
-
-class Create(msgspec.Struct, forbid_unknown_fields=True, rename={"since": "from"}):
-    """A new endpoint.
-
-    Attributes:
-        url: where to; `https`, and a public address unless STREAM_WEBHOOK_ALLOW_PRIVATE is set.
-        types: which types of events; `*` stands for all.
-        rooms: the only rooms; null for all, and for events without a room.
-        view: whose view of the events.
-        interims: whether interim transcripts are sent.
-        description: for people.
-        since: a cursor (exclusive) or a time; events from then on are sent. Default: now.
-    """
-
-    url: Url
-    types: Types = msgspec.field(default_factory=lambda: list(DEFAULT_WEBHOOK_TYPES))
-    rooms: Rooms | None = None
-    view: View = OPERATOR
-    interims: bool = False
-    description: Description | None = None
-    since: Place | None = None
-
-
-class Change(msgspec.Struct, forbid_unknown_fields=True, rename={"since": "from"}):
-    """A change of an endpoint: what is left out stays as it is.
-
-    Attributes:
-        url, types, rooms, view, interims, description: as at the creation.
-        since: where it continues: a cursor (exclusive) or a time.
-        enabled: whether it is sent to. While it is not, the history waits for it, as far as it reaches back.
-        rotate_secret: true for a new secret; the old one signs along for 24 hours.
-    """
-
-    url: Url | UnsetType = UNSET
-    types: Types | UnsetType = UNSET
-    rooms: Rooms | UnsetType | None = UNSET
-    view: View | UnsetType = UNSET
-    interims: bool | UnsetType = UNSET
-    description: Description | UnsetType | None = UNSET
-    since: Place | UnsetType = UNSET
-    enabled: bool | UnsetType = UNSET
-    rotate_secret: bool = False
-
-
-class Replay(msgspec.Struct, forbid_unknown_fields=True, rename={"since": "from"}):
-    """What is sent again: a range, or single deliveries.
-
-    Attributes:
-        since: the first event, by id or time of acceptance (inclusive).
-        to: the last one (inclusive); the newest by default.
-        deliveries: or these deliveries.
-    """
-
-    since: Place | None = None
-    to: Place | None = None
-    deliveries: Annotated[list[str], Meta(min_length=1, max_length=MAX_RESENT)] | None = None
-
-
-@endpoint(blueprint, "GET", "/api/webhooks", scope=OPERATE)
+@endpoint(
+    blueprint,
+    "GET",
+    "/api/webhooks",
+    scope=OPERATE,
+    errors=(BadRequest, Conflict, Unavailable),
+    about=webhook_about.all_of_them,
+)
 def webhooks() -> Response:
     """Answer the endpoints that the caller may see."""
     grant = callers.grant()
@@ -117,7 +55,14 @@ def webhooks() -> Response:
     return answers.json({"webhooks": found})
 
 
-@endpoint(blueprint, "POST", "/api/webhooks", scope=OPERATE)
+@endpoint(
+    blueprint,
+    "POST",
+    "/api/webhooks",
+    scope=OPERATE,
+    errors=(BadRequest, Forbidden, InvalidBody, Conflict, Unavailable),
+    about=webhook_about.making,
+)
 def create() -> Response:
     """Make an endpoint."""
     grant, parts = callers.grant(), services()
@@ -134,14 +79,28 @@ def create() -> Response:
     return answers.json(made, 201)
 
 
-@endpoint(blueprint, "GET", "/api/webhooks/<webhook_id>", scope=OPERATE)
+@endpoint(
+    blueprint,
+    "GET",
+    "/api/webhooks/<webhook_id>",
+    scope=OPERATE,
+    errors=(BadRequest, NotFound, Conflict, Unavailable),
+    about=webhook_about.one,
+)
 def webhook(webhook_id: str) -> Response:
     """Answer one endpoint."""
     query.only(request.args, ())
     return answers.json(_one(webhook_id))
 
 
-@endpoint(blueprint, "PATCH", "/api/webhooks/<webhook_id>", scope=OPERATE)
+@endpoint(
+    blueprint,
+    "PATCH",
+    "/api/webhooks/<webhook_id>",
+    scope=OPERATE,
+    errors=(BadRequest, Forbidden, InvalidBody, NotFound, Conflict, Unavailable),
+    about=webhook_about.changing,
+)
 def change(webhook_id: str) -> Response:
     """Change an endpoint."""
     found = _changeable(webhook_id)
@@ -157,7 +116,14 @@ def change(webhook_id: str) -> Response:
     return answers.json(changed)
 
 
-@endpoint(blueprint, "DELETE", "/api/webhooks/<webhook_id>", scope=OPERATE)
+@endpoint(
+    blueprint,
+    "DELETE",
+    "/api/webhooks/<webhook_id>",
+    scope=OPERATE,
+    errors=(NotFound, Conflict, Unavailable),
+    about=webhook_about.removing,
+)
 def delete(webhook_id: str) -> Response:
     """Remove an endpoint, what it still had to get, and its log."""
     _changeable(webhook_id)
@@ -166,7 +132,14 @@ def delete(webhook_id: str) -> Response:
     return Response(status=204, headers=answers.NOT_CACHED)
 
 
-@endpoint(blueprint, "POST", "/api/webhooks/<webhook_id>/test", scope=OPERATE)
+@endpoint(
+    blueprint,
+    "POST",
+    "/api/webhooks/<webhook_id>/test",
+    scope=OPERATE,
+    errors=(NotFound, Conflict, Unavailable),
+    about=webhook_about.testing,
+)
 def test(webhook_id: str) -> Response:
     """Send a test now, once."""
     _one(webhook_id)
@@ -174,11 +147,18 @@ def test(webhook_id: str) -> Response:
     return answers.json({name: outcome[name] for name in ("status", "answer", "duration", "error")})
 
 
-@endpoint(blueprint, "GET", "/api/webhooks/<webhook_id>/deliveries", scope=OPERATE)
+@endpoint(
+    blueprint,
+    "GET",
+    "/api/webhooks/<webhook_id>/deliveries",
+    scope=OPERATE,
+    errors=(BadRequest, NotFound, Conflict, Unavailable),
+    about=webhook_about.log,
+)
 def deliveries(webhook_id: str) -> Response:
     """Answer a page of an endpoint's log."""
     args = request.args
-    query.only(args, ("state", "type", "limit", "cursor"))
+    query.only(args, ("state", "type", "limit", "cursor"), ("state", "type"))
     states = archived.texts(args, "state")
     for state in states:
         if state not in STATES:
@@ -196,7 +176,14 @@ def deliveries(webhook_id: str) -> Response:
     return answers.json({"deliveries": found, "next": None if place is None else times.make_cursor([place])})
 
 
-@endpoint(blueprint, "POST", "/api/webhooks/<webhook_id>/replay", scope=OPERATE)
+@endpoint(
+    blueprint,
+    "POST",
+    "/api/webhooks/<webhook_id>/replay",
+    scope=OPERATE,
+    errors=(BadRequest, InvalidBody, NotFound, Conflict, Unavailable),
+    about=webhook_about.replaying,
+)
 def replay(webhook_id: str) -> Response:
     """Send a range of events, or single deliveries, again."""
     asked = answers.body(Replay)

@@ -1,4 +1,4 @@
-"""The live page, and health."""
+"""The live page."""
 
 from __future__ import annotations
 
@@ -6,27 +6,28 @@ import base64
 import hashlib
 import re
 import secrets
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from flask import Blueprint, Response
 
-from streaming_hub import __version__
-from streaming_hub.web import answers
+from streaming_hub import resources
+from streaming_hub.web.about import page as about_page
 from streaming_hub.web.console import vendor
 from streaming_hub.web.current import services
 from streaming_hub.web.endpoint import endpoint
 
-if TYPE_CHECKING:
-    from streaming_hub.web.api.answer_types import Health
-
 blueprint = Blueprint("pages", __name__)
 
-PAGE: Final = Path(__file__).resolve().parents[3] / "stream-test.html"
+PAGE: Final = resources.live_page()
 
 
-@endpoint(blueprint, "GET", "/")
-@endpoint(blueprint, "GET", "/stream-test.html")
+@endpoint(blueprint, "GET", "/", about=lambda: about_page("The live page"))
+@endpoint(
+    blueprint,
+    "GET",
+    "/stream-test.html",
+    about=lambda: about_page("The live page, as the file is called"),
+)
 def page() -> Response:
     """Serve the live page; nothing but its own script and style, and LiveKit's client, may run in it."""
     nonce = secrets.token_urlsafe(16)
@@ -39,20 +40,6 @@ def page() -> Response:
             "Cache-Control": "no-cache",
         },
     )
-
-
-@endpoint(blueprint, "GET", "/api/health")
-def health() -> Response:
-    """Tell whether the server takes requests: 503 while it drains."""
-    parts = services()
-    body: Health = {
-        "status": "draining" if parts.draining else "ok",
-        "version": __version__,
-        "clients": len(parts.hub),
-        "archive": "off" if parts.archive is None else parts.archive.state,
-        "uptime": round(parts.clock() - parts.started_at, 3),
-    }
-    return answers.json(body, 503 if parts.draining else 200)
 
 
 def content_security_policy(html: bytes, nonce: str) -> str:

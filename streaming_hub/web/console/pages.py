@@ -6,18 +6,26 @@ modules ask the API, with the reader's key.
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+import posixpath
+import re
+from functools import cache, lru_cache, partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from flask import Blueprint, Response, make_response, render_template, request
 from werkzeug.security import safe_join
 
 from streaming_hub import resources
 from streaming_hub.errors import NotFound
+from streaming_hub.web import parameters
+from streaming_hub.web.about import SERVER, About, Answer, text
+from streaming_hub.web.about import page as about_page
 from streaming_hub.web.console.compact import compact
 from streaming_hub.web.current import services
 from streaming_hub.web.endpoint import endpoint
+
+if TYPE_CHECKING:
+    from streaming_hub.web.about import Parameter
 
 blueprint = Blueprint("console", __name__, template_folder=str(resources.console("templates")))
 
@@ -42,7 +50,9 @@ class Page(NamedTuple):
 
 PAGES: Final = (
     Page("/console/", "live.html", "The console: live sessions", "Live"),
+    Page("/console/sessions", "sessions.html", "The console: live and past sessions", "Sessions"),
     Page("/console/sessions/<path:session_id>", "session.html", "The console: one session"),
+    Page("/console/agent", "agent.html", "The console: the agent process", "Agent", operators=True),
 )
 """In the order of the navigation."""
 
@@ -50,6 +60,7 @@ POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self' blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_IMPORT: Final = re.compile(r"^(?:import|export|\}).* from '([^']+)';$", re.MULTILINE)
 TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 """Suffix -> media type. The system's own tables differ, and browsers refuse modules of another type."""
 
@@ -58,12 +69,59 @@ def show(page: Page, **_names: str) -> Response:
     """Serve a page; names in its path are for its module."""
     entries = [one for one in PAGES if one.entry]
     html = render_template(
-        f"console/{page.template}", page=page, entries=entries, demo=services().settings.demo > 0
+        f"console/{page.template}",
+        page=page,
+        entries=entries,
+        imports=imports,
+        demo=services().settings.demo > 0,
     )
     answer = make_response(html)
     answer.headers["Content-Security-Policy"] = POLICY
     answer.headers["Cache-Control"] = "no-cache"
     return answer
+
+
+@cache
+def imports(module: str) -> tuple[str, ...]:
+    """Return the paths of all modules that one of `static/` needs, so that a page may ask for them at once."""
+    found: dict[str, None] = {}
+    wanted = [f"/console/static/{module}"]
+    while wanted:
+        path = wanted.pop(0)
+        if path in found:
+            continue
+        found[path] = None
+        folder = path.rpartition("/")[0]
+        wanted += [
+            posixpath.normpath(posixpath.join(folder, name)) for name in _IMPORT.findall(_source(path))
+        ]
+    return tuple(found)[1:]
+
+
+def _source(path: str) -> str:
+    kind, _, name = path.removeprefix("/console/").partition("/")
+    folder = resources.js_client() if kind == "client" else resources.console(kind)
+    return (folder / name).read_text(encoding="utf-8")
+
+
+def _named(name: str, example: str) -> Parameter:
+    return parameters.name(name, "As it is called.", example)
+
+
+def _about(page: Page) -> About:
+    return about_page(
+        page.summary, *(_named(name, "d74c") for name in re.findall(r"<path:(\w+)>", page.path))
+    )
+
+
+def _about_files(summary: str) -> About:
+    file = text("text/javascript", "export const one = 1;")
+    return About(
+        group=SERVER,
+        summary=summary,
+        parameters=(_named("name", "index.js"),),
+        answers=(Answer(200, "The file; style sheets as `text/css`, pictures as `image/svg+xml`.", (file,)),),
+    )
 
 
 def _view(page: Page) -> Any:
@@ -73,16 +131,28 @@ def _view(page: Page) -> Any:
 
 
 for _page in PAGES:
-    endpoint(blueprint, "GET", _page.path)(_view(_page))
+    endpoint(blueprint, "GET", _page.path, about=partial(_about, _page))(_view(_page))
 
 
-@endpoint(blueprint, "GET", "/console/static/<path:name>")
+@endpoint(
+    blueprint,
+    "GET",
+    "/console/static/<path:name>",
+    errors=(NotFound,),
+    about=lambda: _about_files("The console's modules and styles"),
+)
 def static_file(name: str) -> Response:
     """Serve a module or a style sheet of the console."""
     return _file(resources.console("static"), name)
 
 
-@endpoint(blueprint, "GET", "/console/client/<path:name>")
+@endpoint(
+    blueprint,
+    "GET",
+    "/console/client/<path:name>",
+    errors=(NotFound,),
+    about=lambda: _about_files("The JavaScript client's modules, as the console loads them"),
+)
 def client_module(name: str) -> Response:
     """Serve a module of the JavaScript client."""
     return _file(resources.js_client(), name)
@@ -105,5 +175,4 @@ def _file(folder: Path, name: str) -> Response:
 @lru_cache(maxsize=200)
 def sent(path: Path, _changed: int = 0) -> bytes:
     """Return a file as browsers get it."""
-    text = path.read_text(encoding="utf-8")
-    return (compact(text) if path.suffix in (".js", ".css") else text).encode()
+    return compact(path.read_text(encoding="utf-8"), path.suffix).encode()

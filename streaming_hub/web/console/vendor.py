@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from flask import Blueprint, Response, send_file
 
 from streaming_hub.errors import NotFound
+from streaming_hub.web.about import SERVER, About, Answer, text
 from streaming_hub.web.endpoint import endpoint
 
 if TYPE_CHECKING:
@@ -16,20 +17,30 @@ if TYPE_CHECKING:
 
 blueprint = Blueprint("vendor", __name__)
 
-CLIENT: Final = (
-    Path(__file__).resolve().parents[3] / "node_modules" / "livekit-client" / "dist" / "livekit-client.umd.js"
-)
+CLIENT: Final = Path("node_modules/livekit-client/dist/livekit-client.umd.js")
+"""In the working directory, as all that the user adds."""
 HOW_TO_GET: Final = "npm install --no-save livekit-client"
 _PLACE: Final = b'<meta name="referrer"'
 
 
-@endpoint(blueprint, "GET", "/vendor/livekit-client.js")
+@endpoint(
+    blueprint,
+    "GET",
+    "/vendor/livekit-client.js",
+    errors=(NotFound,),
+    about=lambda: About(
+        group=SERVER,
+        summary="LiveKit's client, for the live page's Talk",
+        text="From the npm package that the operator has installed.",
+        answers=(Answer(200, "The script.", (text("text/javascript", "/* livekit-client */"),)),),
+    ),
+)
 def livekit_client() -> Response:
     """Serve the installed package's script."""
     if not CLIENT.is_file():
-        raise NotFound(f"livekit-client is not installed: run `{HOW_TO_GET}` in the project's folder.")
+        raise NotFound(f"livekit-client is not installed: run `{HOW_TO_GET}` where the hub runs.")
     # Asked for again each time (304 where it is the same): an update of the package shows at once.
-    return send_file(CLIENT, mimetype="text/javascript", conditional=True, max_age=0)
+    return send_file(CLIENT.absolute(), mimetype="text/javascript", conditional=True, max_age=0)
 
 
 def with_talk(page: bytes, parts: Services, nonce: str) -> bytes:

@@ -1,4 +1,4 @@
-"""From the tables to an OpenAPI 3.1 document: plain dicts in the order in which they are read."""
+"""From the described endpoints to an OpenAPI 3.1 document: plain dicts in the order in which they are read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from streaming_hub import __version__, errors
 from streaming_hub.access import ALL_SCOPES
+from streaming_hub.web.about import About
 from streaming_hub.web.api.answer_types import Problem
 from streaming_hub.web.openapi import schemas
 
@@ -14,15 +15,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from streaming_hub.errors import HubError
-    from streaming_hub.web.openapi.endpoint import (
-        Answer,
-        Content,
-        Endpoint,
-        Parameter,
-        Schema,
-    )
+    from streaming_hub.web.about import Answer, Content, Parameter, Schema
 
 PROBLEM: Final = "application/problem+json"
+
+
+class Endpoint(About, frozen=True, kw_only=True):
+    """One method of one path: what its view says about it, and what it declares.
+
+    Attributes:
+        method: in capitals; a GET stands for its HEAD, too, unless that has an entry of its own.
+        path: as Flask's route has it.
+        scope: what the caller needs; None if anyone may call it.
+        signed: whether LiveKit's signature is the credential.
+        errors: what is refused beside what follows from scope, method and body.
+    """
+
+    method: str
+    path: str
+    scope: str | None
+    signed: bool
+    errors: tuple[type[HubError], ...]
+
+
 DESCRIPTION: Final = """Events of a voice agent's conversation: an agent posts them, pages and back ends read them as \
 Server-Sent Events or as JSON. A credential is sent as `Authorization: Bearer` or as `X-API-Key`. While a scope has no \
 key, it is open to this machine. Every error is `application/problem+json`."""
@@ -103,7 +118,7 @@ def document(endpoints: Sequence[Endpoint], open_scopes: Iterable[str]) -> dict[
     """Return the whole description.
 
     Args:
-        endpoints: the tables.
+        endpoints: in the order in which they are listed.
         open_scopes: what needs no credential with this server's settings.
     """
     scopes = frozenset(open_scopes)

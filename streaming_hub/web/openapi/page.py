@@ -9,10 +9,10 @@ import json
 import re
 import shlex
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
+from streaming_hub import resources
 from streaming_hub.events.types import (
     GROUPS,
     Stored,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from streaming_hub.events.types import Declared
 
-STYLE: Final = (Path(__file__).with_suffix(".css")).read_text(encoding="utf-8")
+STYLE: Final = resources.api_style().read_text(encoding="utf-8")
 ICON: Final = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Crect width='32' height='32' rx='8' fill='%234457d6'/%3E%3Cpath d='M9 10h14M9 16h14M9 22h9' stroke='%23fff' stroke-width='3' stroke-linecap='round'/%3E%3C/svg%3E"  # noqa: E501 - one URL
 Found = tuple[str, str, dict[str, Any]]
 """Method, path, and OpenAPI's description."""

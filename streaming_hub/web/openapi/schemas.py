@@ -14,7 +14,7 @@ from streaming_hub.events.types.conversation import SessionStarted
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from streaming_hub.web.openapi.endpoint import Schema
+    from streaming_hub.web.about import Schema
 
 POSTED_EVENT: Final = "PostedEvent"
 EVENT_BATCH: Final = "EventBatch"

@@ -12,7 +12,7 @@ from tests.browser.on_page import PATIENCE
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-    from tests.browser.hub_process import HubProcess
+    from tests.kit.process import HubProcess
 
 expect.set_options(timeout=PATIENCE)
 KEYS = {

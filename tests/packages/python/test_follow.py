@@ -1,25 +1,75 @@
-"""`follow` and `publish` against a real hub, also through a proxy that cuts connections off.
+"""`follow` and `afollow`, by the same tests, and `publish`: against a real hub, and servers that misbehave.
 
-Covers streaming_hub_client.publish.
+Covers streaming_hub_client.connections and streaming_hub_client.publish.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import email.utils
+import gc
 import random
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
-from streaming_hub_client import Gap, Refused, follow, publish
+import requests
+from streaming_hub_client import Gap, Refused, afollow, follow, publish
 
-from tests.browser.hub_process import HubProcess
+from tests.kit.fake_hub import FakeHub, Reply
+from tests.kit.process import HubProcess
+from tests.kit.scripted import CONNECTED, STREAM, ScriptedServer, answer, frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
+
+NOTE = frame({"type": "note"}, "e-1")
+
+
+class InALoop:
+    """`afollow`, read from a thread: its event loop runs in another one."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._stream = afollow(url, **options)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> dict[str, Any] | Gap:
+        try:
+            return self._wait(anext(self._stream))
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def close(self) -> None:
+        self._wait(self._stream.aclose())
+
+    def _wait(self, awaited: Awaitable[Any]) -> Any:
+        async def wait() -> Any:
+            return await awaited
+
+        return asyncio.run_coroutine_threadsafe(wait(), self._loop).result(60)
+
+
+@pytest.fixture(params=[follow, InALoop], ids=["follow", "afollow"])
+def read(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """What opens a stream that iterates and closes as that of `follow`."""
+    return request.param
 
 
 class CuttingProxy:
@@ -66,7 +116,7 @@ class CuttingProxy:
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     folder: Path = tmp_path_factory.mktemp("hub")
     settings = {"STREAM_HISTORY": f"sqlite:///{folder / 'events.db'}", "STREAM_HEARTBEAT": "0.5"}
-    running = HubProcess(0, settings, folder / "hub.log")
+    running = HubProcess(0, settings, folder)
     running.wait_until_healthy()
     yield running
     running.kill()
@@ -74,7 +124,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
 
 @pytest.mark.parametrize("cuts", [8, pytest.param(100, marks=pytest.mark.faults)])
 def test_every_event_comes_once_through_many_cuts(
-    hub: HubProcess, monkeypatch: pytest.MonkeyPatch, cuts: int
+    hub: HubProcess, read: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, cuts: int
 ) -> None:
     monkeypatch.setattr("streaming_hub_client.stream.FIRST_PAUSE", 0.05)
     proxy = CuttingProxy(hub.port)
@@ -103,7 +153,7 @@ def test_every_event_comes_once_through_many_cuts(
     for thread in threads:
         thread.start()
     got: list[int] = []
-    with follow(proxy.url, room="cuts", since=start) as stream:
+    with read(proxy.url, room="cuts", since=start) as stream:
         for item in stream:
             assert not isinstance(item, Gap)
             if item["type"] == "end":
@@ -118,13 +168,13 @@ def test_every_event_comes_once_through_many_cuts(
     proxy.close()
 
 
-def test_filters_positions_and_replay(hub: HubProcess) -> None:
+def test_filters_positions_and_replay(hub: HubProcess, read: Callable[..., Any]) -> None:
     publish(hub.url, [{"type": kind, "room": "f", "n": n} for n, kind in enumerate(["a", "b", "c", "a"])])
-    with follow(hub.url, room="f", types=["a", "b"], replay=100) as stream:
+    with read(hub.url, room="f", types=["a", "b"], replay=100) as stream:
         first = next(stream)
         assert isinstance(first, dict)
         assert [first["n"], *(event_n(next(stream)) for _ in range(2))] == [0, 1, 3]
-    with follow(hub.url, room="f", since=first["id"]) as stream:
+    with read(hub.url, room="f", since=first["id"]) as stream:
         assert event_n(next(stream)) == 1
 
 
@@ -133,22 +183,25 @@ def event_n(item: dict[str, Any] | Gap) -> int:
     return int(item["n"])
 
 
-def test_a_position_of_another_history_is_a_gap(hub: HubProcess) -> None:
-    with follow(hub.url, since="elsewhere-7") as stream:
+def test_a_position_of_another_history_is_a_gap(hub: HubProcess, read: Callable[..., Any]) -> None:
+    with read(hub.url, since="elsewhere-7") as stream:
         gap = next(stream)
         assert isinstance(gap, Gap)
         assert gap.missed is None
         assert stream.position
+        assert (stream.status, stream.missed) == ("gap", None)
 
 
-def test_a_refusal_ends_it(hub: HubProcess) -> None:
-    stream = follow(f"{hub.url}/api/nothing")
+def test_a_refusal_ends_it(hub: HubProcess, read: Callable[..., Any]) -> None:
+    stream = read(f"{hub.url}/api/nothing")
     with pytest.raises(Refused) as refused:
         next(stream)
     assert refused.value.status == 404
+    assert stream.status == "refused"
+    assert list(stream) == []
 
 
-def test_silence_reconnects() -> None:
+def test_silence_reconnects(read: Callable[..., Any]) -> None:
     """A server that sends one heartbeat's length and then nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         asked = []
@@ -163,13 +216,13 @@ def test_silence_reconnects() -> None:
                 client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + event)
 
         threading.Thread(target=serve, daemon=True).start()
-        with follow(f"http://127.0.0.1:{server.getsockname()[1]}") as stream:
+        with read(f"http://127.0.0.1:{server.getsockname()[1]}") as stream:
             assert next(stream) == {"type": "note"}
         assert len(asked) == 2
 
 
-def test_close_ends_an_iteration_in_another_thread(hub: HubProcess) -> None:
-    stream = follow(hub.url, types="never")
+def test_close_ends_an_iteration_in_another_thread(hub: HubProcess, read: Callable[..., Any]) -> None:
+    stream = read(hub.url, types="never")
     done = threading.Event()
     threading.Thread(target=lambda: (list(stream), done.set()), daemon=True).start()
     deadline = time.monotonic() + 20
@@ -177,6 +230,130 @@ def test_close_ends_an_iteration_in_another_thread(hub: HubProcess) -> None:
         time.sleep(0.02)
     stream.close()
     assert done.wait(20)
+    assert stream.status == "closed"
+
+
+def test_it_is_live_once_it_has_caught_up(hub: HubProcess, read: Callable[..., Any]) -> None:
+    start = publish(hub.url, [{"type": "numbered", "room": "live", "n": n} for n in range(3)])["ids"][0]
+    with read(hub.url, room="live", since=start) as stream:
+        assert stream.status == "connecting"
+        assert event_n(next(stream)) == 1
+        assert stream.status == "catching-up"
+        assert event_n(next(stream)) == 2
+        assert stream.status == "live"
+        assert stream.missed == 0
+
+
+def test_a_key_does_not_follow_a_redirect_to_another_origin(read: Callable[..., Any]) -> None:
+    stream = STREAM + CONNECTED + NOTE
+    with ScriptedServer([stream]) as other:
+        moved = answer("307 Temporary Redirect", f"Location: {other.url}/api/stream")
+        with ScriptedServer([moved]) as first, read(first.url, key="secret") as reader:
+            assert next(reader) == {"type": "note"}
+        assert first.requests[0].headers["authorization"] == "Bearer secret"
+        assert "authorization" not in other.requests[0].headers
+    here = answer("307 Temporary Redirect", "Location: /elsewhere")
+    with ScriptedServer([here, stream]) as same, read(same.url, key="secret") as reader:
+        assert next(reader) == {"type": "note"}
+        assert same.requests[1].line.startswith("GET /elsewhere ")
+        assert same.requests[1].headers["authorization"] == "Bearer secret"
+
+
+@pytest.mark.parametrize("name", ["key", "ticket"])
+def test_a_credential_is_asked_for_before_every_connection(
+    read: Callable[..., Any], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streaming_hub_client.stream.FIRST_PAUSE", 0.01)
+    given = iter(["one", "two", "three"])
+    lost = STREAM + CONNECTED
+    with ScriptedServer([lost, lost, lost + NOTE]) as server:
+        with read(server.url, **{name: lambda: next(given)}) as stream:
+            assert next(stream) == {"type": "note"}
+        for word, request in zip(["one", "two", "three"], server.requests, strict=True):
+            if name == "key":
+                assert request.headers["authorization"] == f"Bearer {word}"
+            else:
+                assert f"ticket={word}" in request.line
+
+
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_retry_after_is_the_least_wait(
+    read: Callable[..., Any], form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streaming_hub_client.stream.FIRST_PAUSE", 0.01)
+    # A date has whole seconds.
+    wanted = "2" if form == "seconds" else email.utils.formatdate(time.time() + 3, usegmt=True)
+    busy = answer("503 Service Unavailable", f"Retry-After: {wanted}")
+    with ScriptedServer([busy, STREAM + CONNECTED + NOTE]) as server:
+        with read(server.url) as stream:
+            assert next(stream) == {"type": "note"}
+        first, second = server.requests
+        assert second.at - first.at >= 1.9
+
+
+def test_a_cancelled_wait_loses_nothing(hub: HubProcess) -> None:
+    async def run() -> list[int]:
+        start = (await asyncio.to_thread(publish, hub.url, {"type": "start", "room": "cancel"}))["id"]
+        async with afollow(hub.url, room="cancel", since=start) as stream:
+            for _ in range(5):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(anext(stream), 0.05)
+            events = [{"type": "numbered", "room": "cancel", "n": n} for n in range(50)]
+            waiting = asyncio.ensure_future(anext(stream))
+            await asyncio.to_thread(publish, hub.url, events)
+            waiting.cancel()
+            got = []
+            with contextlib.suppress(asyncio.CancelledError):
+                got.append(event_n(await waiting))  # it was quicker
+            while len(got) < len(events):
+                got.append(event_n(await anext(stream)))
+            return got
+
+    assert asyncio.run(run()) == list(range(50))
+
+
+def test_a_stream_that_is_left_ends_its_thread(hub: HubProcess) -> None:
+    def threads() -> list[threading.Thread]:
+        return [one for one in threading.enumerate() if one.name.startswith("hub-stream")]
+
+    async def run() -> None:
+        publish(hub.url, {"type": "note", "room": "left"})
+        await anext(afollow(hub.url, room="left", replay=1))
+        assert threads()
+
+    before = threads()
+    asyncio.run(run())
+    gc.collect()
+    deadline = time.monotonic() + 20
+    while set(threads()) - set(before) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not set(threads()) - set(before)
+
+
+@pytest.mark.parametrize(
+    "first", [Reply(503, b"{}"), Reply(502, b"<html>"), Reply(429), Reply(cut=True, stores=True)]
+)
+def test_retries_of_publish_keep_the_event_id(first: Reply) -> None:
+    with FakeHub() as hub:
+        hub.script.extend([first, first])
+        publish(hub.url, [{"type": "note", "n": 1}, {"type": "note", "n": 2, "event_id": "mine"}])
+        assert len(hub.requests) == 3
+        ids = [[event["event_id"] for event in request.events] for request in hub.requests]
+        assert ids[0] == ids[1] == ids[2]
+        assert ids[0][0]
+        assert ids[0][1] == "mine"
+        assert [event["n"] for event in hub.events] == [1, 2]
+
+
+def test_publish_gives_up_in_time() -> None:
+    with FakeHub() as hub:
+        hub.default = Reply(503, b"{}", {"Retry-After": "60"})
+        with pytest.raises(Refused) as refused:
+            publish(hub.url, {"type": "note"}, timeout=5)
+        assert refused.value.status == 503
+        assert len(hub.requests) == 1
+    with pytest.raises(requests.ConnectionError):
+        publish(hub.url, {"type": "note"}, timeout=0.5)
 
 
 def test_publish_names_events_and_tells_refusals(hub: HubProcess) -> None:

@@ -20,13 +20,8 @@ from streaming_hub_client.poster import (
 )
 from streaming_hub_client.retry import Pace
 
-from tests.packages.python.fake_hub import (
-    DEADLINE,
-    FakeHub,
-    Reply,
-    refusal,
-    wait_for,
-)
+from tests.kit.fake_hub import DEADLINE, FakeHub, Reply, refusal
+from tests.kit.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +86,7 @@ def test_a_lone_event_is_sent_at_once(hub: FakeHub) -> None:
     poster = Poster(hub.url, pace=QUICK)
     poster.post({"type": "test", "n": 0})
 
-    wait_for(lambda: hub.numbers() == [0], "one event, without another one or a flush pushing it")
+    until(lambda: hub.numbers() == [0], what="one event, without another one or a flush pushing it")
     poster.close(1)
 
 
@@ -100,7 +95,7 @@ def test_what_waits_goes_in_batches_within_the_limits(hub: FakeHub) -> None:
     hub.script.append(Reply(hold=release))
     poster = Poster(hub.url, pace=QUICK)
     poster.post({"type": "test", "n": 0})
-    wait_for(lambda: hub.requests, "the first request")
+    until(lambda: hub.requests, what="the first request")
     post_numbers(poster, range(1, 2501))
     post_numbers(poster, range(2501, 2601), text="x" * 60_000)
     release.set()
@@ -163,7 +158,7 @@ def test_settings_come_from_the_environment(
     poster = Poster.from_env()
     poster.post({"type": "test", "n": 0})
 
-    wait_for(lambda: spooled_numbers(spool_dir) == [0], "the event in the spool folder")
+    until(lambda: spooled_numbers(spool_dir) == [0], what="the event in the spool folder")
     hub.default = Reply()
     assert poster.close(DEADLINE)
     assert hub.requests[0].headers["Authorization"] == "Bearer secret"
@@ -200,7 +195,7 @@ def test_retry_after_is_honored(hub: FakeHub) -> None:
     hub.script.append(Reply(429, headers={"Retry-After": "1"}))
     poster = Poster(hub.url, pace=QUICK)
     poster.post({"type": "test"})
-    wait_for(lambda: len(hub.requests) == 2, "a second attempt")
+    until(lambda: len(hub.requests) == 2, what="a second attempt")
 
     assert hub.requests[1].at - hub.requests[0].at >= 0.95
     assert poster.close(DEADLINE)
@@ -296,7 +291,7 @@ def test_an_event_that_a_stranger_always_refuses_waits_and_is_never_called_deliv
     poster = Poster(hub.url, spool_dir=spool_dir, pace=QUICK)
     post_numbers(poster, range(10))
 
-    wait_for(lambda: hub.numbers() == list(range(5)), "what came before it")
+    until(lambda: hub.numbers() == list(range(5)), what="what came before it")
     assert not poster.flush(0.2)
     hub.refuses = lambda _: False
     assert poster.close(DEADLINE)
@@ -348,7 +343,7 @@ def test_one_bad_event_does_not_take_the_others_along(hub: FakeHub, caplog: pyte
     hub.script.append(Reply(hold=release))
     poster = Poster(hub.url, pace=QUICK)
     poster.post({"type": "test", "n": -1})
-    wait_for(lambda: hub.requests, "the first request")
+    until(lambda: hub.requests, what="the first request")
     post_numbers(poster, range(1000), room="kitchen", session_id="s1")
     release.set()
 
@@ -460,7 +455,7 @@ def test_an_outage_goes_to_the_spool_and_comes_back_in_order(absent_hub: FakeHub
     poster = Poster(absent_hub.url, spool_dir=spool_dir, max_queue=50, pace=QUICK)
     for end in range(50, 1001, 50):
         post_numbers(poster, range(end - 50, end))
-        wait_for(partial(is_spooled, spool_dir, end), "the events in the spool")
+        until(partial(is_spooled, spool_dir, end), what="the events in the spool")
     absent_hub.start()
     post_numbers(poster, range(1000, 1040))
 
@@ -484,10 +479,10 @@ def test_events_reach_the_spool_while_a_request_hangs(hub: FakeHub, spool_dir: P
     hub.script.append(Reply(hold=release))
     poster = Poster(hub.url, spool_dir=spool_dir, pace=QUICK)
     poster.post({"type": "test", "n": 0})
-    wait_for(lambda: hub.requests, "the first request")
+    until(lambda: hub.requests, what="the first request")
     post_numbers(poster, range(1, 20))
 
-    wait_for(lambda: spooled_numbers(spool_dir) == list(range(20)), "all events in the spool")
+    until(lambda: spooled_numbers(spool_dir) == list(range(20)), what="all events in the spool")
     release.set()
     assert poster.close(DEADLINE)
     assert hub.numbers() == list(range(20))
@@ -563,7 +558,7 @@ def test_closing_does_not_wait_for_a_request_that_hangs(hub: FakeHub, spool_dir:
     hub.default = Reply(hold=threading.Event())
     poster = Poster(hub.url, spool_dir=spool_dir, pace=Pace(spill_after=DEADLINE, answer_timeout=DEADLINE))
     post_numbers(poster, range(5))
-    wait_for(lambda: hub.requests, "a request")
+    until(lambda: hub.requests, what="a request")
     started = time.monotonic()
 
     assert not poster.close(0.1)
@@ -577,7 +572,7 @@ def test_closing_tries_once_more_instead_of_sleeping_on(
     hub.script.append(refusal(401))
     poster = Poster(hub.url, pace=Pace(key_delay=600))
     poster.post({"type": "test", "n": 0})
-    wait_for(lambda: "next attempt in 600 s" in caplog.text, "the refused attempt")
+    until(lambda: "next attempt in 600 s" in caplog.text, what="the refused attempt")
 
     assert poster.close(DEADLINE)
     assert hub.numbers() == [0]
@@ -596,7 +591,7 @@ def test_several_posters_share_a_folder_each_with_its_own_file(absent_hub: FakeH
     for index, poster in enumerate(posters):
         for number in range(50):
             poster.post({"type": f"p{index}", "n": number})
-    wait_for(lambda: len(spooled_numbers(spool_dir)) == 150, "all events in the spool")
+    until(lambda: len(spooled_numbers(spool_dir)) == 150, what="all events in the spool")
     assert len(list(spool_dir.iterdir())) == 3
     absent_hub.start()
 
@@ -631,7 +626,7 @@ def test_a_folder_that_cannot_be_written_is_reported_and_memory_goes_on(
     in_the_way.write_text("")
     poster = Poster(absent_hub.url, spool_dir=in_the_way, pace=QUICK)
     post_numbers(poster, range(10))
-    wait_for(lambda: "cannot write events to the spool folder" in caplog.text, "a clear log line")
+    until(lambda: "cannot write events to the spool folder" in caplog.text, what="a clear log line")
     absent_hub.start()
 
     assert poster.close(DEADLINE)

@@ -13,7 +13,8 @@ import pytest
 from streaming_hub_client.poster import Poster
 from streaming_hub_client.route import is_loopback, route_to
 
-from tests.packages.python.fake_hub import DEADLINE, FakeHub, wait_for
+from tests.kit.fake_hub import DEADLINE, FakeHub
+from tests.kit.wait import until
 from tests.packages.python.test_poster import QUICK
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def test_a_bundle_that_is_not_there_is_told_and_loses_nothing(
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
     poster = Poster(f"https://127.0.0.1:{tls_hub.port}", pace=QUICK)
     poster.post({"type": "test", "n": 0})
-    wait_for(lambda: str(bundle) in caplog.text, "the missing file in the log")
+    until(lambda: str(bundle) in caplog.text, what="the missing file in the log")
     assert "unforeseen" not in caplog.text
     shutil.copy(certificate, bundle)
 

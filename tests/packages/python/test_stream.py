@@ -10,6 +10,7 @@ import pytest
 from streaming_hub_client.stream import (
     Gap,
     Item,
+    Reading,
     Refused,
     Stream,
     Trouble,
@@ -65,17 +66,24 @@ def test_control_events_are_not_handed_out_and_the_position_follows() -> None:
     one = stream()
     note = {"type": "note", "n": 1}
     received = one.receive(frame(CONNECTED) + frame(note, "e-6") + frame({"type": "heartbeat"}, "e-9"))
-    assert received == [Item(None, "e-5"), Item(note, "e-6"), Item(None, "e-9")]
+    assert received == [
+        Item(None, "e-5", "live"),
+        Item(note, "e-6", "live"),
+        Item(None, "e-9", "live"),
+    ]
     assert one.silence == 5
     assert asked(one)["last_event_id"] == ["e-9"]
 
 
 def test_a_reset_cut_off_before_its_frame_is_asked_for_again() -> None:
     one = stream("old-1")
-    assert one.receive(frame(CONNECTED)) == []
+    assert one.receive(frame(CONNECTED)) == [Item(None, None, "live")]
     assert asked(one)["last_event_id"] == ["old-1"]
     reset = {"type": "stream_reset", "reason": "unknown_epoch", "missed": None, "oldest": "e-6"}
-    assert one.receive(frame(CONNECTED) + frame(reset)) == [Item(Gap(None, "unknown_epoch"), "e-5")]
+    assert one.receive(frame(CONNECTED) + frame(reset)) == [
+        Item(None, None, "live"),
+        Item(Gap(None, "unknown_epoch"), "e-5", "gap"),
+    ]
     assert asked(one)["last_event_id"] == ["e-5"]
 
 
@@ -83,7 +91,7 @@ def test_a_skip_in_the_middle_goes_on_before_the_oldest() -> None:
     one = stream("e-1")
     reset = {"type": "stream_reset", "reason": "expired", "missed": 3, "oldest": "e-6"}
     one.receive(frame(CONNECTED) + frame({"type": "n"}, "e-2"))
-    assert one.receive(frame(reset)) == [Item(Gap(3, "expired"), "e-5")]
+    assert one.receive(frame(reset)) == [Item(Gap(3, "expired"), "e-5", "gap")]
 
 
 def test_replay_and_snapshot_are_asked_for_until_they_have_come() -> None:
@@ -147,3 +155,43 @@ def test_retry_after_in_both_forms() -> None:
     assert retry_after("7", 0) == 7
     assert retry_after("Thu, 01 Jan 1970 00:01:00 GMT", 20) == 40
     assert [retry_after(text, 0) for text in (None, "", "soon", "-1", "1.5")] == [0] * 5
+
+
+def statuses(of: Stream, received: bytes) -> list[str]:
+    return [item.status for item in of.receive(received)]
+
+
+def test_a_stream_is_live_once_it_has_reached_the_head_of_its_connection() -> None:
+    behind = {**CONNECTED, "cursor": "e-2", "head": "e-5"}
+    one = stream("e-2")
+    note, heart = {"type": "note"}, {"type": "heartbeat"}
+    assert statuses(one, frame(behind)) == ["catching-up"]
+    assert statuses(one, frame(note, "e-3") + frame(heart, "e-4")) == ["catching-up", "catching-up"]
+    assert statuses(one, frame(heart, "e-5") + frame(note, "e-6")) == ["live", "live"]
+    # Without a head, and where the cursor is of another history, nothing is to be caught up with.
+    assert statuses(stream(), frame(CONNECTED)) == ["live"]
+    assert statuses(stream(), frame({**CONNECTED, "head": "x-9"})) == ["live"]
+
+
+def test_a_gap_lasts_until_the_head_is_reached() -> None:
+    one = stream("e-1")
+    behind = {**CONNECTED, "cursor": "e-7", "head": "e-9"}
+    reset = {"type": "stream_reset", "reason": "expired", "missed": 6, "oldest": "e-8"}
+    note = {"type": "note"}
+    got = frame(behind) + frame(reset) + frame(note, "e-8") + frame(note, "e-9") + frame(note, "e-10")
+    assert statuses(one, got) == ["catching-up", "gap", "gap", "live", "live"]
+
+
+def test_what_gaps_skip_adds_up_until_one_is_unknown() -> None:
+    class Reader(Reading):
+        def take(self, *items: Item) -> list[Any]:
+            self._waiting.extend(items)
+            return list(iter(self._take_next, None))
+
+    one = Reader("e-1")
+    assert (one.position, one.status, one.missed) == ("e-1", "connecting", 0)
+    gaps = [Item(Gap(missed, "expired"), f"e-{missed}", "gap") for missed in (3, 4)]
+    assert one.take(*gaps, Item(None, None, "live")) == [Gap(3, "expired"), Gap(4, "expired")]
+    assert (one.position, one.status, one.missed) == ("e-4", "live", 7)
+    one.take(Item(Gap(None, "unknown_epoch"), "f-1", "gap"), gaps[0])
+    assert one.missed is None

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from tests.browser.hub_process import ROOT
-from tests.packages.python.fake_hub import DEADLINE, FakeHub
+from tests.kit.fake_hub import DEADLINE, FakeHub
+from tests.kit.process import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path

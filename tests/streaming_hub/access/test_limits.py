@@ -19,7 +19,7 @@ from streaming_hub.errors import TooMany
 from streaming_hub.events.views import VIEWER
 from streaming_hub.settings import RateLimit, Settings
 from streaming_hub.web.current import services_of
-from tests.streaming_hub.web.calling import (
+from tests.kit.callers import (
     FAR,
     KEYS,
     OPERATOR_KEY,
@@ -28,8 +28,8 @@ from tests.streaming_hub.web.calling import (
     ask,
     bearer,
     hub,
-    read,
 )
+from tests.kit.sse import read
 
 if TYPE_CHECKING:
     from flask import Flask

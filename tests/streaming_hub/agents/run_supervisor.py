@@ -18,7 +18,8 @@ import time
 from dataclasses import asdict
 
 from streaming_hub.agents import Policy
-from tests.streaming_hub.agents.watched import Watched, until
+from tests.kit.wait import until
+from tests.streaming_hub.agents.watched import Watched
 
 
 class Ticker:

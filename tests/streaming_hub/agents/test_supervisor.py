@@ -17,13 +17,12 @@ from pathlib import Path
 import pytest
 
 from streaming_hub.agents import Policy, State, SupervisorClosedError
-from tests.pace import allowed
-from tests.processes import is_running, needs_proc, open_files
+from tests.kit.process import is_running, needs_proc, open_files
+from tests.kit.wait import allowed, until
 from tests.streaming_hub.agents.watched import (
     QUICK,
     Watched,
     bytes_written,
-    until,
 )
 
 ROOT = Path(__file__).parents[3]

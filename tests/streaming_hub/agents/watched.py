@@ -1,10 +1,10 @@
 """What the supervisor's tests share: a supervisor of fake agents, and waiting with a deadline."""
 
 import sys
-import time
 from pathlib import Path
 
 from streaming_hub.agents import Policy, Supervisor
+from tests.kit.wait import until
 
 FAKE = str(Path(__file__).with_name("fake_agent.py"))
 QUICK = Policy(start_timeout=20.0, failed_grace=0.2, first_delay=0.02, max_delay=0.1, limit=3)
@@ -52,13 +52,6 @@ class Watched:
     def until_logged(self, text, seconds=60.0):
         until(lambda: any(text in line for line in self.status().log), seconds, what=self.supervisor.status)
         return next(line for line in self.status().log if text in line)
-
-
-def until(condition, seconds=60.0, what=lambda: "the condition"):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what()}"
-        time.sleep(0.005)
 
 
 def bytes_written(pid):

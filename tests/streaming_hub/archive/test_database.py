@@ -6,6 +6,7 @@ Covers
     streaming_hub.archive.migrations.versions.0001_baseline
     streaming_hub.archive.migrations.versions.0002_stored_statistics
     streaming_hub.archive.migrations.versions.0003_hidden_and_long_names
+    streaming_hub.archive.migrations.versions.0004_uploads
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ AS_BEFORE = (
         for name in ("hidden_turns", "hidden_user_words", "hidden_agent_words", "reason_hidden")
     ),
     "ALTER TABLE turns DROP COLUMN operator_only",
+    "DROP INDEX {by_job}",
+    "ALTER TABLE sessions DROP COLUMN job_id",
+    *(f"DROP TABLE archive_{name}" for name in ("jobs", "spans", "lines", "outbox", "rooms")),
 )
 """From the newest schema to the first one."""
 AS_BEFORE_IN_POSTGRESQL = (
@@ -81,7 +85,8 @@ def test_an_older_version_is_migrated_with_what_it_holds(url: str) -> None:
     database.open()
     new = schema(database)
     archived(database, some_calls(2))
-    execute(database, "DROP TABLE archive_stats", *AS_BEFORE)
+    by_job = "sessions_by_job" if database.sqlite else "sessions_by_job_hash"
+    execute(database, "DROP TABLE archive_stats", *(one.format(by_job=by_job) for one in AS_BEFORE))
     if not database.sqlite:
         execute(database, *AS_BEFORE_IN_POSTGRESQL)
     execute(database, "UPDATE alembic_version SET version_num = '0001'")

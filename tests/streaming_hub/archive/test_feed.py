@@ -24,9 +24,9 @@ import requests
 
 from streaming_hub.archive.database import REVISION
 from streaming_hub.archive.feed import url_of
+from tests.kit.process import ServerProcess
 from tests.streaming_hub.archive import postgres
 from tests.streaming_hub.web.api.archiving import START, call, eventually, reports
-from tests.streaming_hub.web.server import ServerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

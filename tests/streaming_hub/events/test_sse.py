@@ -13,7 +13,8 @@ from streaming_hub.errors import HubError
 from streaming_hub.events import sse
 from streaming_hub.events.posted import parse_one
 from streaming_hub.events.stored import encode
-from tests.streaming_hub.making import NOW, posted, unchunk
+from tests.kit.sse import unchunk
+from tests.streaming_hub.making import NOW, posted
 
 values = st.dictionaries(st.text(max_size=6), st.text(max_size=30) | st.integers(-(2**53), 2**53), max_size=5)
 

@@ -26,14 +26,17 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from streaming_hub.cluster.server import Server
 from streaming_hub.errors import SettingsError, StorageError, Unavailable
 from streaming_hub.events.interest import EVERYTHING, Interest
 from streaming_hub.history import open_history, sqlite
 from streaming_hub.history.memory import MemoryHistory
 from streaming_hub.history.page import Limit
+from streaming_hub.history.redis import RedisHistory
 from streaming_hub.history.sqlite import SqliteHistory
 from streaming_hub.settings import Settings
-from tests.pace import allowed
+from tests.kit.wait import allowed
+from tests.redis_server import RedisServer
 from tests.streaming_hub.making import (
     NOW,
     interim,
@@ -61,13 +64,38 @@ def erase(history: History, **what: str) -> int:
     return history.erase(span=(history.first_row, history.bounds.head), **what)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+def in_redis(
+    server: RedisServer,
+    prefix: str = "hub",
+    *,
+    max_events: int = 1000,
+    max_age: float = 1e6,
+    node: str = "one",
+) -> RedisHistory:
+    """A history in Redis, of a node that serves nobody."""
+    return RedisHistory(Server(server.url, prefix), max_events=max_events, max_age=max_age, node=node, wait=0)
+
+
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One server for all tests here; each history has a prefix of its own."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., History]]:
     """Opens a history of each kind; a new store is one parameter more."""
     made: list[History] = []
 
     def build(max_events: int = 1000, max_age: float = 1e6) -> History:
-        if request.param == "memory":
+        if request.param == "redis":
+            server = request.getfixturevalue("redis_server")
+            made.append(
+                in_redis(server, str(tmp_path) + str(len(made)), max_events=max_events, max_age=max_age)
+            )
+        elif request.param == "memory":
             made.append(MemoryHistory(max_events, max_age))
         else:
             path = tmp_path / str(len(made)) / "events.db"
@@ -273,7 +301,7 @@ class TestContract:
     def test_what_is_recent_is_looked_through_in_pieces(
         self, opened: Callable[..., History], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        for store in ("memory", "sqlite"):
+        for store in ("memory", "sqlite", "redis.store"):
             monkeypatch.setattr(f"streaming_hub.history.{store}.MOST_SCANNED", 10)
         history = opened()
         for room in ("b" * 14) + "a" + ("b" * 10):
@@ -358,8 +386,17 @@ class TestContract:
         assert erase(history, room=nasty) == 1
 
 
+@pytest.fixture(scope="module", autouse=True)
+def machines_server(redis_server: RedisServer) -> None:
+    """The state machine is no test function, and cannot ask for a fixture."""
+    HistoriesAgree.server = redis_server
+
+
 class HistoriesAgree(RuleBasedStateMachine):
-    """Both stores, told the same, answer the same; and both answer what a plain list would."""
+    """All stores, told the same, answer the same."""
+
+    server: RedisServer
+    prefixes = itertools.count()
 
     @initialize()
     def open_both(self) -> None:
@@ -372,6 +409,18 @@ class HistoriesAgree(RuleBasedStateMachine):
         self.path = Path(self.folder.name) / "events.db"
         self.ram = MemoryHistory(6, 50.0)
         self.disk = on_disk(self.path, max_events=6, max_age=50.0)
+        self.prefix = f"machine-{next(self.prefixes)}"
+        self.shared = [self.open_redis(node) for node in "xy"]
+
+    def open_redis(self, node: str) -> RedisHistory:
+        return in_redis(self.server, self.prefix, max_events=6, max_age=50.0, node=node)
+
+    @property
+    def redis(self) -> RedisHistory:
+        """One node after the other, each as the first has left it."""
+        self.shared.reverse()
+        self.shared[0].catch_up()
+        return self.shared[0]
 
     @rule(
         made=st.lists(
@@ -386,23 +435,28 @@ class HistoriesAgree(RuleBasedStateMachine):
             posted(**{k: v for k, v in (("room", room), ("event_id", known)) if v is not None})
             for room, known in made
         ]
-        assert self.ram.append(events, self.now).seqs == self.disk.append(events, self.now).seqs
+        seqs = self.ram.append(events, self.now).seqs
+        assert seqs == self.disk.append(events, self.now).seqs
+        assert seqs == self.redis.append(events, self.now).seqs
 
     @rule(seconds=st.sampled_from([0.0, 10.0, 60.0]))
     def trim(self, seconds: float) -> None:
         self.now += seconds
         self.ram.trim(self.now)
+        self.redis.trim(self.now)
         while self.disk.trim(self.now):
             continue
 
     @rule(room=st.sampled_from("ab"))
     def erase(self, room: str) -> None:
-        assert erase(self.ram, room=room) == erase(self.disk, room=room)
+        assert erase(self.ram, room=room) == erase(self.disk, room=room) == erase(self.redis, room=room)
 
     @rule(room=st.sampled_from("ab"), first=st.integers(0, 30), length=st.integers(0, 5))
     def erase_a_span(self, room: str, first: int, length: int) -> None:
         span = (first, first + length)
-        assert self.ram.erase(room=room, span=span) == self.disk.erase(room=room, span=span)
+        count = self.ram.erase(room=room, span=span)
+        assert count == self.disk.erase(room=room, span=span)
+        assert count == self.redis.erase(room=room, span=span)
 
     @rule()
     def checkpoint(self) -> None:
@@ -415,19 +469,25 @@ class HistoriesAgree(RuleBasedStateMachine):
         self.disk = on_disk(self.path, max_events=6, max_age=50.0, now=self.now)
         assert self.disk.bounds.epoch == epoch
         self.ram.trim(self.now)
+        self.shared.pop().close()
+        self.shared.append(self.open_redis("xy"[len(self.shared)]))
+        self.redis.trim(self.now)
 
     @invariant()
     def both_are_equal(self) -> None:
         if not hasattr(self, "ram"):
             return
-        for name in ("oldest", "head", "erased"):
-            assert getattr(self.ram.bounds, name) == getattr(self.disk.bounds, name), name
-        assert everything(self.ram) == everything(self.disk)
-        for position in range(self.ram.bounds.head + 1):
-            assert self.ram.bounds.missed(position) == self.disk.bounds.missed(position)
+        for other in (self.disk, self.redis, self.redis):
+            for name in ("oldest", "head", "erased"):
+                assert getattr(self.ram.bounds, name) == getattr(other.bounds, name), name
+            assert everything(self.ram) == everything(other)
+            for position in range(self.ram.bounds.head + 1):
+                assert self.ram.bounds.missed(position) == other.bounds.missed(position)
 
     def teardown(self) -> None:
         if hasattr(self, "disk"):
+            for history in self.shared:
+                history.close()
             self.disk.close()
             self.folder.cleanup()
             self.patched.undo()
@@ -946,14 +1006,24 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_acknowledged(path: Path) ->
         history.close()
 
 
-def test_settings_choose_the_store(tmp_path: Path) -> None:
-    assert isinstance(open_history(Settings(history="memory://"), NOW), MemoryHistory)
-    history = open_history(Settings(history=f"sqlite:///{tmp_path}/x.db"), NOW)
+def test_settings_choose_the_store(tmp_path: Path, redis_server: RedisServer) -> None:
+    assert isinstance(open_history(Settings(history="memory://"), NOW, "n"), MemoryHistory)
+    history = open_history(Settings(history=f"sqlite:///{tmp_path}/x.db"), NOW, "n")
     assert isinstance(history, SqliteHistory)
     assert (tmp_path / "x.db").exists()
     history.close()
-    with pytest.raises(SettingsError, match="redis"):
-        open_history(Settings(history="redis://localhost"), NOW)
+    shared = open_history(Settings(history=redis_server.url, redis_prefix="chosen"), NOW, "n")
+    assert isinstance(shared, RedisHistory)
+    assert redis_server.call("EXISTS", "{chosen}:meta") == 1
+    shared.close()
+
+
+def test_redis_without_its_package_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith(("redis", "streaming_hub.cluster.server"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(SettingsError, match="extra `redis`"):
+        open_history(Settings(history="redis://localhost"), NOW, "n")
 
 
 @pytest.mark.parametrize(("sync", "level"), [("normal", 1), ("full", 2)])

@@ -17,7 +17,7 @@ from streaming_hub.server.environ import STREAM_PATH
 from streaming_hub.settings import Settings
 from streaming_hub.stream import sockets
 from streaming_hub.web.current import services_of
-from tests.processes import open_files
+from tests.kit.process import open_files
 from tests.streaming_hub.making import posted
 from tests.streaming_hub.server.running import House, until
 from tests.streaming_hub.server.wire import Answer, request_bytes

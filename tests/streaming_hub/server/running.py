@@ -9,7 +9,6 @@ import contextlib
 import gc
 import socket
 import struct
-import time
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -23,6 +22,7 @@ from streaming_hub.server.server import Handler, Server
 from streaming_hub.stream.body import StreamBody
 from streaming_hub.stream.hub import Hub
 from streaming_hub.stream.writer import Writer
+from tests.kit import wait
 from tests.streaming_hub.making import NOW, memory, posted
 from tests.streaming_hub.server.wire import Answer, request_bytes
 
@@ -68,10 +68,7 @@ class House:
 
 def until(condition: Callable[[], object]) -> None:
     """Let the loop run until a condition holds."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        gevent.sleep(0.005)
+    wait.until(condition, PATIENCE, sleep=gevent.sleep)
 
 
 def handlers() -> int:

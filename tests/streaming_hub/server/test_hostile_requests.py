@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import socket
 import threading
@@ -177,6 +178,15 @@ def test_what_is_too_large_or_malformed_is_refused_before_it_is_read(
         b"200"
         in answer(port, b"GET /api/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")[1][:20]
     )
+
+
+def test_a_request_line_that_is_too_long_is_refused_in_words(port: int) -> None:
+    search = b"GET /api/sessions?q=" + b"word+" * 2000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    head, _, body = answer(port, search)[1].partition(b"\r\n\r\n")
+    assert b"application/problem+json" in head
+    problem = json.loads(body)
+    assert problem["status"] == 414
+    assert "8192 bytes" in problem["detail"]
 
 
 def test_who_sends_nonsense_does_not_fill_the_log(

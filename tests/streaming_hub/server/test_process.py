@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.pace import allowed
-from tests.processes import memory_of
+from tests.kit.process import ROOT, memory_of
+from tests.kit.wait import allowed
 from tests.streaming_hub.server.wire import (
     PATIENCE,
     Answer,
@@ -23,13 +23,12 @@ from tests.streaming_hub.server.wire import (
     open_stream,
     request_bytes,
 )
-from tests.streaming_hub.web.server import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.streaming_hub.web.server import ServerProcess
+    from tests.kit.process import ServerProcess
 
 POST = "/api/agent/data"
 EVENT = b'{"type":"note"}'

@@ -6,7 +6,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-from tests.streaming_hub.making import frames
+from tests.kit.sse import frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,13 +9,8 @@ from streaming_hub.events.interest import EVERYTHING, Interest
 from streaming_hub.history.sqlite import SqliteHistory
 from streaming_hub.stream.body import StreamBody
 from streaming_hub.stream.hub import Hub
-from tests.streaming_hub.making import (
-    NOW,
-    frames,
-    memory,
-    posted,
-    seqs,
-)
+from tests.kit.sse import frames, seqs
+from tests.streaming_hub.making import NOW, memory, posted
 
 if TYPE_CHECKING:
     from pathlib import Path

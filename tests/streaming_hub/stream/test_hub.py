@@ -24,18 +24,8 @@ from streaming_hub.history.page import Limit
 from streaming_hub.history.sqlite import SqliteHistory
 from streaming_hub.stream.erasing import erase
 from streaming_hub.stream.hub import Hub, Wait
-from tests.streaming_hub.making import (
-    NOW,
-    frames,
-    hub_over,
-    interim,
-    memory,
-    posted,
-    pull_all,
-    reader,
-    seqs,
-    unchunk,
-)
+from tests.kit.sse import frames, seqs, unchunk
+from tests.streaming_hub.making import NOW, hub_over, interim, memory, posted, pull_all, reader
 
 if TYPE_CHECKING:
     from streaming_hub.events.posted import Event
@@ -271,7 +261,8 @@ class TestReset:
         assert (got[0]["type"], got[0]["reason"], got[0]["missed"]) == ("stream_reset", "expired", 40)
         epoch = hub.history.bounds.epoch
         assert (got[0]["requested"], got[0]["oldest"], got[0]["_id"]) == (f"{epoch}-1", f"{epoch}-42", None)
-        assert [int(frame["id"].split("-")[1]) for frame in got[1:]] == list(range(42, 52))
+        assert [int(frame["id"].split("-")[1]) for frame in got[1:-1]] == list(range(42, 52))
+        assert (got[-1]["type"], got[-1]["_id"]) == ("heartbeat", f"{epoch}-51")
 
     def test_a_quiet_filtered_reader_is_not_told_of_a_loss_that_was_none(self) -> None:
         hub = hub_over(memory(20), queue_size=3)
@@ -320,7 +311,42 @@ class TestReset:
         one = reader(hub, 0, chunked=True)
         deliver(hub, *(posted() for _ in range(5)))
         body, _ = unchunk(pull_all(hub, one))
-        assert [frame["type"] for frame in frames(body)] == ["stream_reset", "note", "note"]
+        assert [frame["type"] for frame in frames(body)] == ["stream_reset", "note", "note", "heartbeat"]
+
+
+class TestReachingTheHead:
+    """A reader to whom a heartbeat is owed gets it once, at the head."""
+
+    def test_it_comes_after_what_was_stored(self) -> None:
+        hub = hub_over()
+        deliver(hub, posted(), posted())
+        one = reader(hub, 0)
+        one.owed_heartbeat = True
+        got = frames(pull_all(hub, one))
+        assert [(frame["type"], frame["_id"].split("-")[1]) for frame in got] == [
+            ("note", "1"),
+            ("note", "2"),
+            ("heartbeat", "2"),
+        ]
+        deliver(hub, posted())
+        assert [frame["type"] for frame in frames(pull_all(hub, one))] == ["note"]
+
+    @pytest.mark.parametrize("fetched", [False, True])
+    def test_it_comes_where_nothing_stored_is_for_the_reader(self, fetched: bool) -> None:
+        hub = hub_over()
+        deliver(hub, posted(room="b"), posted(room="b"))
+        one = reader(hub, 0, ROOM_A)
+        one.owed_heartbeat = True
+        if fetched:
+            hub.keep(ROOM_A, 0, hub.fetch(ROOM_A, 0))
+        (heart,) = frames(pull_all(hub, one))
+        assert (heart["type"], heart["_id"].split("-")[1]) == ("heartbeat", "2")
+        assert one.live
+
+    def test_nothing_is_owed_to_a_reader_that_begins_at_the_head(self) -> None:
+        hub = hub_over()
+        deliver(hub, posted())
+        assert pull_all(hub, reader(hub)) == b""
 
 
 class TestPlace:
@@ -437,9 +463,10 @@ def test_threads_publish_and_read_at_once() -> None:
 class Client:
     """What one reader was sent, and what it must have been."""
 
-    def __init__(self, subscriber: Subscriber, last: int) -> None:
+    def __init__(self, subscriber: Subscriber, last: int, head: int) -> None:
         self.subscriber = subscriber
         self.last = last
+        self.head = head
         self.fetching: Any = None
 
 
@@ -556,12 +583,14 @@ class Delivery(RuleBasedStateMachine):
         while self._pull(client):
             continue
         self._check_gap(client, self.history.bounds.head)
+        assert not client.subscriber.owed_heartbeat
 
     def _connect(self, interest: Interest, last: int, asked: str, chunked: bool) -> None:
         found = cursor.resolve(asked, self.history.bounds.range())
         position = self.history.bounds.oldest - 1 if isinstance(found, cursor.Reset) else found
         subscriber = self.hub.new_subscriber(interest, position, chunked=chunked, expires_at=None)
-        client = Client(subscriber, last)
+        client = Client(subscriber, last, self.history.bounds.head)
+        subscriber.owed_heartbeat = True
         if isinstance(found, cursor.Reset):
             assert found.reason == "expired"
             self._check_reset(client, self.hub.reset_fields(found, interest))
@@ -609,6 +638,8 @@ class Delivery(RuleBasedStateMachine):
         for frame in frames(body):
             if frame["type"] == "stream_reset":
                 self._check_reset(client, frame)
+            elif frame["type"] == "heartbeat":
+                self._check_heartbeat(client, int(frame["_id"].split("-")[1]))
             else:
                 self._check_event(client, frame)
         return True
@@ -621,6 +652,11 @@ class Delivery(RuleBasedStateMachine):
         assert seq not in self.erased, "erased"
         self._check_gap(client, seq - 1)
         client.last = seq
+
+    def _check_heartbeat(self, client: Client, place: int) -> None:
+        assert place >= client.head, "told before it was reached"
+        assert place >= client.last
+        self._check_gap(client, place)
 
     def _check_reset(self, client: Client, frame: dict[str, Any]) -> None:
         asked = int(frame["requested"].split("-")[1])

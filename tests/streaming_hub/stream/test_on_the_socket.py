@@ -21,7 +21,7 @@ from tests.streaming_hub.server.wire import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.streaming_hub.web.server import ServerProcess
+    from tests.kit.process import ServerProcess
 
 CONTROL = {"connected", "heartbeat", "snapshot", "stream_reset", "goodbye"}
 
@@ -120,6 +120,27 @@ class TestFrames:
         assert abs(first["server_time"]) > 1e9
         assert first["_id"] is None
         assert first["client_id"] != open_stream(server.port).frames()[0]["client_id"]
+
+    @pytest.mark.parametrize("query", ["?room=nobody", ""])
+    def test_a_heartbeat_says_that_the_head_is_reached(
+        self, start_server: Callable[..., ServerProcess], query: str
+    ) -> None:
+        server = start_server(STREAM_HEARTBEAT="3600").wait_until_up()
+        ids = publish(server, 5, room="other")
+        answer = open_stream(server.port, query, Last_Event_ID=ids[0])
+        found = answer.until_type("heartbeat")
+        assert found[0]["cursor"] == ids[0]
+        assert found[0]["head"] == found[-1]["_id"] == ids[-1]
+        assert stored(found) == ([] if query else ids[1:])
+        assert open_stream(server.port).frames()[0]["head"] == ids[-1]
+
+    def test_a_heartbeat_says_that_a_reset_stream_has_caught_up(
+        self, start_server: Callable[..., ServerProcess]
+    ) -> None:
+        server = start_server(STREAM_HEARTBEAT="3600").wait_until_up()
+        found = open_stream(server.port, Last_Event_ID="elsewhere-7").until_type("heartbeat")
+        assert [frame["type"] for frame in found] == ["connected", "stream_reset", "heartbeat"]
+        assert found[0]["head"] == found[0]["cursor"] == found[-1]["_id"]
 
     def test_connected_names_what_nothing_reads(self, server: ServerProcess) -> None:
         query = "?rom=a&room=a&snapshot=0&_=1732&" + "x" * 50 + "=1&rom=b"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import threading
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +12,7 @@ from streaming_hub.events import posted
 from streaming_hub.events.interest import EVERYTHING
 from streaming_hub.services import LOOK_UPS
 from streaming_hub.web.current import services_of
+from tests.kit.sse import read
 from tests.streaming_hub.server.wire import PATIENCE
 
 if TYPE_CHECKING:
@@ -21,11 +22,7 @@ if TYPE_CHECKING:
 def frames(app: Flask, path: str, count: int) -> list[dict[str, Any]]:
     """Open a stream and return its first events."""
     response = app.test_client().get(path, buffered=False)
-    body = iter(response.response)
-    found: list[dict[str, Any]] = []
-    while len(found) < count:
-        piece: Any = next(body)
-        found += [json.loads(line[6:]) for line in piece.decode().split("\n") if line.startswith("data: ")]
+    found = list(islice(read(response), count))
     response.close()
     return found
 

@@ -10,14 +10,8 @@ import pytest
 from streaming_hub.events.interest import EVERYTHING
 from streaming_hub.events.stored import Entry, encode, without_superseded
 from streaming_hub.stream.subscriber import MAX_WAITING_BYTES, Batch, Subscriber
-from tests.streaming_hub.making import (
-    NOW,
-    frames,
-    interim,
-    posted,
-    seqs,
-    unchunk,
-)
+from tests.kit.sse import frames, seqs, unchunk
+from tests.streaming_hub.making import NOW, interim, posted
 
 
 def entry(seq: int, **fields: Any) -> Entry:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from streaming_hub.events.sse import chunk, event_frame
 from streaming_hub.stream.takeback import cut
-from tests.streaming_hub.making import frames, unchunk
+from tests.kit.sse import frames, unchunk
 
 FRAMES = [
     event_frame(b"e-%d" % number, b'{"id":"e-%d","x":"%d"}' % (number, number))[0] for number in (3, 4, 7)

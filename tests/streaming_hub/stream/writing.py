@@ -24,15 +24,10 @@ from streaming_hub.stream import disk, sockets, writer
 from streaming_hub.stream.erasing import erase
 from streaming_hub.stream.hub import Hub, Wait
 from streaming_hub.stream.writer import Writer
-from tests.processes import open_files
-from tests.streaming_hub.making import (
-    NOW,
-    frames,
-    memory,
-    posted,
-    seqs,
-    unchunk,
-)
+from tests.kit import wait
+from tests.kit.process import open_files
+from tests.kit.sse import frames, seqs, unchunk
+from tests.streaming_hub.making import NOW, memory, posted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,10 +73,7 @@ class House:
 
 def until(condition: Callable[[], object]) -> None:
     """Let the loop run until a condition holds."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        gevent.sleep(0.005)
+    wait.until(condition, PATIENCE, sleep=gevent.sleep)
 
 
 def read(sock: socket.socket, enough: Callable[[bytes], object], size: int = 65_536) -> bytes:

@@ -11,32 +11,28 @@ if __name__ == "__main__":
     monkey.patch_all()
 
 import contextlib
-import os
 import re
 import subprocess
 import sys
 import tempfile
 from typing import TYPE_CHECKING
 
-from tests.structure.sources import ROOT
+from tests.kit.process import ROOT, environ
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-OWN_SETTINGS = ("STREAM_", "LIVEKIT_", "OPENAI_", "AGENT_")
 
 
 @contextlib.contextmanager
 def running(**settings: str) -> Iterator[str]:
     """Run it on a free port, with its history in memory; give its address."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OWN_SETTINGS)}
-    environ = inherited | {"STREAM_HISTORY": "memory://", "PYTHONPATH": str(ROOT)} | settings
+    environment = environ(**{"STREAM_HISTORY": "memory://", "PYTHONPATH": str(ROOT)} | settings)
     program = [sys.executable, "-u", "-m", "tests.streaming_hub.web.hub_of_fake_agents", "--port", "0"]
     with (
         # The project's own folder may have a `.env.local`.
         tempfile.TemporaryDirectory() as folder,
         subprocess.Popen(
-            program, cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            program, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         ) as process,
     ):
         try:

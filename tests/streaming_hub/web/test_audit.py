@@ -13,7 +13,7 @@ from streaming_hub.logs import Gate
 from streaming_hub.services import REFUSALS_TOLD_PER_SECOND
 from streaming_hub.settings import RateLimit, Settings
 from streaming_hub.web.current import services_of
-from tests.streaming_hub.web.calling import (
+from tests.kit.callers import (
     FAR,
     JWT_SECRET,
     KEYS,

@@ -17,7 +17,7 @@ from streaming_hub.settings import Settings
 from streaming_hub.web.console.pages import PAGES
 from streaming_hub.web.current import services_of
 from streaming_hub.web.declared import operates
-from tests.streaming_hub.web.calling import (
+from tests.kit.callers import (
     FAR,
     JWT_SECRET,
     KEYS,
@@ -31,10 +31,10 @@ from tests.streaming_hub.web.calling import (
     hub,
     livekit_token,
     post_talk,
-    read,
     stored,
     token,
 )
+from tests.kit.sse import read
 
 if TYPE_CHECKING:
     from flask import Flask

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming_hub.access.origin import listed_patterns, origin_listed
-from tests.streaming_hub.web.calling import (
+from tests.kit.callers import (
     KEYS,
     SUBSCRIBE_KEY,
     ask,

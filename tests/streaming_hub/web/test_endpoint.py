@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask import Blueprint, Flask, Response
 
-from streaming_hub.access import OPERATE, SUBSCRIBE
+from streaming_hub.access import OPERATE, PUBLISH, SUBSCRIBE
 from streaming_hub.web import answers, callers, declared
-from streaming_hub.web.current import services
+from streaming_hub.web.current import services, services_of
 from streaming_hub.web.endpoint import endpoint
 
 if TYPE_CHECKING:
@@ -65,6 +65,40 @@ def test_an_endpoint_is_declared_once() -> None:
     blueprint = Blueprint("twice", __name__)
     with pytest.raises(ValueError, match="GET /api/events is declared twice"):
         endpoint(blueprint, "GET", "/api/events")
+
+
+def test_the_scope_of_a_request_that_bypasses_flask_comes_from_its_declaration() -> None:
+    assert declared.scope_of("POST", "/api/agent/data") == PUBLISH
+    assert declared.scope_of("HEAD", "/api/stream") == SUBSCRIBE
+    with pytest.raises(LookupError, match="GET /api/health declares no scope"):
+        declared.scope_of("GET", "/api/health")
+
+
+def test_only_the_path_with_a_signature_is_exempt_from_the_check_of_the_host() -> None:
+    assert {path for _, path in declared.DECLARED if declared.signed(path)} == {"/api/livekit/webhook"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/sessions/a/events", "/api/sessions/a%2Fevents", "/api/sessions/a%2Fexport"]
+)
+def test_a_caller_is_authenticated_once(
+    make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    app = make_app(**KEYS)
+    asked: list[object] = []
+    authenticator = services_of(app).authenticator
+    authenticate = authenticator.authenticate
+
+    def count(*args: Any, **kwargs: Any) -> Any:
+        asked.append(args)
+        return authenticate(*args, **kwargs)
+
+    monkeypatch.setattr(authenticator, "authenticate", count)
+    answer = app.test_client().get(
+        path, headers={"X-API-Key": "s-key"}, environ_overrides={"REQUEST_URI": path}
+    )
+    assert "There is no archive" in answer.text
+    assert len(asked) == 1
 
 
 def test_a_request_may_pass_by_flask_only_where_its_view_says_so() -> None:

@@ -21,7 +21,7 @@ from tests.streaming_hub.server.wire import PATIENCE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.streaming_hub.web.server import ServerProcess
+    from tests.kit.process import ServerProcess
 
 CURL_STREAM = "curl -N http://localhost:5000/api/stream"
 CURL_SEND = """curl -X POST http://localhost:5000/api/agent/data \\

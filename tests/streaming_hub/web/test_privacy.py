@@ -11,7 +11,8 @@ import pytest
 import requests
 
 from streaming_hub.web.current import services_of
-from tests.streaming_hub.making import frames
+from tests.kit.callers import ask, hub, stored
+from tests.kit.sse import frames, read
 from tests.streaming_hub.server.wire import (
     PATIENCE,
     Answer,
@@ -19,18 +20,12 @@ from tests.streaming_hub.server.wire import (
     open_stream,
     request_bytes,
 )
-from tests.streaming_hub.web.calling import (
-    ask,
-    hub,
-    read,
-    stored,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.streaming_hub.web.server import ServerProcess
+    from tests.kit.process import ServerProcess
 
 WORD = "marmalade"
 PAD = "x" * 3000

@@ -8,7 +8,7 @@ from streaming_hub.access import ALL_SCOPES
 from streaming_hub.errors import BadRequest
 from streaming_hub.web import query
 from streaming_hub.web.openapi.describe import describe
-from tests.streaming_hub.web.calling import ask, hub
+from tests.kit.callers import ask, hub
 
 DOCUMENT = describe(ALL_SCOPES)
 

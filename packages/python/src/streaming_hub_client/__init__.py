@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from streaming_hub_client.follow import follow
+from streaming_hub_client.follow import afollow, follow
 from streaming_hub_client.publish import publish
 from streaming_hub_client.stream import Gap, Refused
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from streaming_hub_client.attachment import attach
     from streaming_hub_client.webhook import InvalidWebhook, verify_webhook
 
-__all__ = ["Gap", "InvalidWebhook", "Refused", "attach", "follow", "publish", "verify_webhook"]
+__all__ = ["Gap", "InvalidWebhook", "Refused", "afollow", "attach", "follow", "publish", "verify_webhook"]
 
 _LATER = {
     "attach": ("streaming_hub_client.attachment", "livekit"),

@@ -119,7 +119,7 @@ class Attachment:
         if old.ended:
             self._runs += 1
             name = f"{self._name}-{self._runs}"
-            self._memory = Conversation(name, old.room, user=old.user, agent=old.agent)
+            self._memory = Conversation(name, old.room, user=old.user, agent=old.agent, about=old.about)
 
     def ending(self, reason: str | None) -> None:
         """Say why the session is about to end, where LiveKit's close reason would not tell.
@@ -246,6 +246,7 @@ def attach(
         session_id=session_id or uuid.uuid4().hex,
         room=room or (job.job.room.name if job is not None else "") or "default",
         agent=_agent_identity(job),
+        about=_about(job),
     )
     choose = _chooser(types, redact, interims=interims)
     attachment = Attachment(memory, poster or shared_poster(), choose)
@@ -275,6 +276,14 @@ def _agent_identity(job: JobContext | None) -> str:
     if job is None or job.is_fake_job():  # a simulated job has no token to read it from
         return "agent"
     return job.local_participant_identity or "agent"
+
+
+def _about(job: JobContext | None) -> dict[str, Any]:
+    """Return what ties the session to LiveKit's job, and so to what the agent uploads itself."""
+    if job is None or job.is_fake_job():
+        return {}
+    told = {"job_id": job.job.id, "room_sid": job.job.room.sid, "agent_name": job.job.agent_name}
+    return {name: value for name, value in told.items() if value}
 
 
 def _linked_identity(session: AgentSession[Any]) -> str | None:

@@ -49,7 +49,7 @@ def translate(memory: Conversation, name: str, payload: Any) -> list[Event]:
     opening: list[Event] = []
     if not memory.started:
         memory.started = True
-        opening = [memory.event("session_started", payload.created_at)]
+        opening = [memory.event("session_started", payload.created_at, **memory.about)]
     return opening + row(memory, payload)
 
 

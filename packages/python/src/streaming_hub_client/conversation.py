@@ -87,6 +87,7 @@ class Conversation:
         room: The LiveKit room.
         user: The user's identity in the room.
         agent: The agent's identity in the room.
+        about: What `session_started` says of LiveKit's job: `job_id`, `room_sid`, `agent_name`.
 
     `result` is set by the shell before the end of a tool call that has one.
     """
@@ -95,6 +96,7 @@ class Conversation:
     room: str
     user: str = "user"
     agent: str = "agent"
+    about: dict[str, Any] = field(default_factory=dict)
 
     started: bool = False
     ended: bool = False

@@ -1,47 +1,30 @@
-"""`follow`: a stream of the hub's events that reconnects and resumes by itself. The shell of `stream` over `requests`.
+"""`follow` and `afollow`: a stream of the hub's events that reconnects and resumes by itself.
 
-May touch the network and the clock, and starts one thread a connection, which ends it when it is silent.
+Both read the same `Connections`. `afollow` does so in a thread of its own, one a stream, instead of over an
+asynchronous HTTP library: that would be a second implementation of proxies, certificates and redirects, and more
+packages than all the rest of this client needs. The event loop is only entered to hand over what has come.
 """
 
 from __future__ import annotations
 
-import random
+import asyncio
+import queue
 import threading
-import time
-from collections.abc import Iterable, Iterator
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
 
-import requests
-import urllib3
-
-from streaming_hub_client.route import route_to
-from streaming_hub_client.stream import (
-    HEARTBEAT,
-    MOST_READ,
-    SILENCE,
-    Gap,
-    Item,
-    Refused,
-    Secret,
-    Stream,
-    Trouble,
-    failure,
-    is_stream,
-    origin,
-    query_of,
-    retry_after,
-)
+from streaming_hub_client.connections import Connections
+from streaming_hub_client.stream import Gap, Item, Query, Reading, Secret, Stream, query_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-CONNECT_TIMEOUT = 10.0
-REDIRECTS = 10
-BUFFER = 64 * 1024
-
 Filter = str | Iterable[str] | None
+Batch = list[Item] | None
+"""What came together; None at the end."""
+Answer = Callable[[Batch, Exception | None], None]
 
 
 def follow(
@@ -79,36 +62,64 @@ def follow(
     """
     filters = {"room": room, "type": types, "participant": participant, "session_id": session_id}
     query = query_of(url, filters=filters, replay=replay, snapshot=snapshot)
-    return Follow(Stream(query, resume=since or "", ticket_is_fixed=isinstance(ticket, str)), key, ticket)
+    return Follow(_connections(query, key, ticket, since), since)
 
 
-class Follow(Iterator[dict[str, Any] | Gap]):
-    """What `follow` returns. One thread iterates; any may close it.
+def afollow(
+    url: str,
+    *,
+    key: Secret = None,
+    ticket: Secret = None,
+    room: Filter = None,
+    types: Filter = None,
+    participant: Filter = None,
+    session_id: Filter = None,
+    since: str | None = None,
+    replay: int | None = None,
+    snapshot: bool = False,
+) -> AFollow:
+    """Follow the hub's events from asyncio. Arguments and errors are those of `follow`.
 
-    Attributes:
-        position: Pass it as `since` to resume after the item last handed out; None before the first connection.
+    Functions given as `key` and `ticket` are called in a thread of the stream, so they may block.
+
+    Returns:
+        An asynchronous iterator of events and gaps. It raises `Refused` if the hub does not want this client.
+
+    Raises:
+        ValueError: The URL cannot be used.
     """
+    filters = {"room": room, "type": types, "participant": participant, "session_id": session_id}
+    query = query_of(url, filters=filters, replay=replay, snapshot=snapshot)
+    return AFollow(_connections(query, key, ticket, since), since)
 
-    def __init__(self, stream: Stream, key: Secret, ticket: Secret) -> None:
-        self.position: str | None = stream.resume or None
-        self._stream = stream
-        self._key = key
-        self._ticket = ticket
-        self._closed = threading.Event()
-        self._answer: requests.Response | None = None
-        self._reading_since: float | None = None
-        self._items = self._run()
+
+def _connections(query: Query, key: Secret, ticket: Secret, since: str | None) -> Connections:
+    stream = Stream(query, resume=since or "", ticket_is_fixed=isinstance(ticket, str))
+    return Connections(stream, key, ticket)
+
+
+class Follow(Reading, Iterator[dict[str, Any] | Gap]):
+    """What `follow` returns. One thread iterates; any may close it. `Reading` describes its attributes."""
+
+    def __init__(self, connections: Connections, position: str | None) -> None:
+        super().__init__(position)
+        self._connections = connections
+        self._batches = connections.batches()
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> dict[str, Any] | Gap:
-        for item in self._items:
-            if self._closed.is_set():
+        while not self._connections.closed:
+            value = self._take_next()
+            if value is not None:
+                return value
+            batch = next(self._batches, None)
+            if batch is None:
                 break
-            self.position = item.position or self.position
-            if item.value is not None:
-                return item.value
+            self._waiting.extend(batch)
+        if self.status != "refused":
+            self.status = "closed"
         raise StopIteration
 
     def __enter__(self) -> Self:
@@ -119,90 +130,94 @@ class Follow(Iterator[dict[str, Any] | Gap]):
 
     def close(self) -> None:
         """End the iteration, and the connection."""
-        self._closed.set()
-        self._interrupt()
+        self._connections.close()
 
-    def _run(self) -> Iterator[Item]:
-        stream = self._stream
-        while not self._closed.is_set():
-            began = time.monotonic()
-            asked = 0.0
+
+class AFollow(Reading, AsyncIterator[dict[str, Any] | Gap]):
+    """What `afollow` returns; for one event loop, and one task at a time. `Reading` describes its attributes.
+
+    A task that is cancelled while it waits loses nothing: what came meanwhile is handed out next.
+    """
+
+    def __init__(self, connections: Connections, position: str | None) -> None:
+        super().__init__(position)
+        self._connections = connections
+        self._asked: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
+        self._coming: asyncio.Future[Batch] | None = None
+        self._thread: threading.Thread | None = None
+        # Also where the stream is left without `aclose`.
+        self._finish = weakref.finalize(self, _finish, connections, self._asked)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> dict[str, Any] | Gap:
+        while not self._connections.closed:
+            value = self._take_next()
+            if value is not None:
+                return value
+            coming = self._next_batch()
+            await asyncio.wait([coming])
+            self._coming = None
+            batch = coming.result()
+            if batch is None:
+                break
+            self._waiting.extend(batch)
+        if self.status != "refused":
+            self.status = "closed"
+        raise StopAsyncIteration
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the iteration, and the connection."""
+        self._finish()
+        if self._coming is not None:
+            _settle(self._coming, None, None)
+
+    def _next_batch(self) -> asyncio.Future[Batch]:
+        if self._coming is None:
+            loop = asyncio.get_running_loop()
+            coming = self._coming = loop.create_future()
+
+            def answer(batch: Batch, error: Exception | None) -> None:
+                with suppress(RuntimeError):  # the loop has ended meanwhile
+                    loop.call_soon_threadsafe(_settle, coming, batch, error)
+
+            self._asked.put(answer)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=_serve, args=(self._connections, self._asked), name="hub-stream", daemon=True
+                )
+                self._thread.start()
+        return self._coming
+
+
+def _serve(connections: Connections, asked: queue.SimpleQueue[Answer | None]) -> None:
+    """Read on whenever asked to: a reader that is slow holds the hub back."""
+    with closing(connections.batches()) as batches:
+        while (answer := asked.get()) is not None:
             try:
-                with requests.Session() as session, closing(self._open(session)) as answer:
-                    asked = retry_after(answer.headers.get("Retry-After"), time.time())
-                    yield from self._read(answer)
-            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-                stream.error = Trouble(str(error))
-            except Trouble as error:
-                stream.error = error
-            if isinstance(stream.error, Refused) and not self._closed.is_set():
-                raise stream.error
-            pause = stream.pause(lived=time.monotonic() - began, asked=asked, chance=random.random())
-            self._closed.wait(pause)
-
-    def _open(self, session: requests.Session) -> requests.Response:
-        url, headers = self._stream.connect(_ask(self._key), _ask(self._ticket))
-        # Nothing from .netrc: its passwords are not the hub's.
-        session.trust_env = False
-        for _ in range(REDIRECTS):
-            proxies, verify = route_to(url)
-            answer = session.get(
-                url,
-                headers=headers,
-                stream=True,
-                allow_redirects=False,
-                proxies=proxies,
-                verify=verify,
-                timeout=(CONNECT_TIMEOUT, SILENCE * HEARTBEAT),
-            )
-            if not (answer.is_redirect and "Location" in answer.headers):
-                return answer
-            target = urljoin(url, answer.headers["Location"])
-            if origin(target) != origin(url):
-                headers.pop("Authorization", None)
-            answer.close()
-            url = target
-        raise Trouble(f"redirected more than {REDIRECTS} times")
-
-    def _read(self, answer: requests.Response) -> Iterator[Item]:
-        stream = self._stream
-        if not is_stream(answer.status_code, answer.headers.get("Content-Type", "")):
-            body = answer.raw.read1(MOST_READ)
-            kept = "Authorization" not in answer.request.headers and self._key is not None
-            stream.error = failure(
-                answer.status_code, answer.headers, body, url=str(answer.url), key_kept=kept
-            )
-            return
-        stream.opened()
-        self._answer = answer
-        over = threading.Event()
-        threading.Thread(target=self._watch, args=(over,), name="hub-stream-silence", daemon=True).start()
-        try:
-            while stream.error is None and not self._closed.is_set():
-                self._reading_since = time.monotonic()
-                chunk = answer.raw.read1(BUFFER)
-                self._reading_since = None
-                if not chunk:
-                    stream.error = Trouble("The stream ended.")
-                    return
-                yield from stream.receive(chunk)
-        finally:
-            over.set()
-            self._reading_since = self._answer = None
-
-    def _watch(self, over: threading.Event) -> None:
-        while not over.wait(min(1.0, self._stream.silence / 8)):
-            since = self._reading_since
-            if since is not None and time.monotonic() - since > self._stream.silence:
-                self._interrupt()
-
-    def _interrupt(self) -> None:
-        """Make a read that blocks in another thread return."""
-        answer = self._answer
-        if answer is not None:
-            with suppress(OSError, ValueError, RuntimeError):  # it has ended by itself meanwhile
-                answer.raw.shutdown()
+                batch = next(batches, None)
+            except Exception as error:  # noqa: BLE001 - the reader waits for it
+                answer(None, error)
+            else:
+                answer(batch, None)
 
 
-def _ask(secret: Secret) -> str | None:
-    return secret() if callable(secret) else secret
+def _settle(coming: asyncio.Future[Batch], batch: Batch, error: Exception | None) -> None:
+    if coming.done():
+        return
+    if error is None:
+        coming.set_result(batch)
+    else:
+        coming.set_exception(error)
+
+
+def _finish(connections: Connections, asked: queue.SimpleQueue[Answer | None]) -> None:
+    connections.close()
+    asked.put(None)

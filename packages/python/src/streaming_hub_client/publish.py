@@ -14,6 +14,8 @@ from streaming_hub_client.route import route_to
 from streaming_hub_client.stream import Refused, hub_address
 
 AGAIN = frozenset({429, 502, 503, 504})
+_CUT_OFF = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+"""What requests raises where the connection fails, the last one in the middle of the answer."""
 
 
 def publish(
@@ -72,7 +74,7 @@ def publish(
                 if answer.status_code not in AGAIN:
                     raise trouble
                 pause = max(pause, retry_after(answer.headers.get("Retry-After"), time.time()))
-            except (requests.ConnectionError, requests.Timeout) as error:
+            except _CUT_OFF as error:
                 trouble = error
             if time.monotonic() + pause >= deadline:
                 raise trouble

@@ -1,7 +1,7 @@
 """What a stream of the hub means: positions, gaps, pauses, silence, refusals. Pure: time and chance are arguments.
 
-`follow` is its shell: it connects, hands the bytes to `Stream.receive`, and waits as long as `Stream.pause` says. The
-rules are in the hub's docs/reference/http.md and docs/reference/events.md; packages/js follows the same ones.
+`connections` is its shell: it connects, passes the bytes to `Stream.receive`, and waits as long as `Stream.pause`
+says. The rules are in the hub's docs/reference/http.md and docs/reference/events.md; packages/js follows the same ones.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import email.utils
 import json
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timezone
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 from streaming_hub_client.sse import Message, Parser
 
@@ -68,10 +69,46 @@ class Trouble(Exception):
 
 
 class Item(NamedTuple):
-    """What comes from the stream: something to hand out, or (`value` None) only a new position."""
+    """What comes from the stream: something to hand out, or (`value` None) only a new state.
+
+    Attributes:
+        value: What to hand out.
+        position: The stream's position from then on; None where it stays.
+        status: The stream's status from then on; see `Reading`.
+    """
 
     value: dict[str, Any] | Gap | None
     position: str | None
+    status: str
+
+
+class Reading:
+    """What a reader of the stream sees of its state: it belongs to the item last handed out.
+
+    Attributes:
+        position: Pass it as `since` to resume after that item; None before the first connection.
+        status: `connecting`; `catching-up` or `live`: the newest event at the time of the connection is still to come,
+            or has been reached; `gap`: as `catching-up`, after a `Gap`; `refused`; `closed`.
+        missed: How many events all gaps so far have skipped; None once a gap's size was unknown.
+    """
+
+    def __init__(self, position: str | None) -> None:
+        self.position = position
+        self.status = "connecting"
+        self.missed: int | None = 0
+        self._waiting: deque[Item] = deque()
+
+    def _take_next(self) -> dict[str, Any] | Gap | None:
+        """Move on to the next thing to hand out; None where nothing waits."""
+        while self._waiting:
+            value, position, self.status = self._waiting.popleft()
+            self.position = position or self.position
+            if isinstance(value, Gap):
+                known = self.missed is not None and value.missed is not None
+                self.missed = (self.missed or 0) + (value.missed or 0) if known else None
+            if value is not None:
+                return value
+        return None
 
 
 @dataclass(frozen=True)
@@ -133,18 +170,22 @@ class Stream:
         resume: Where the next connection goes on; empty: from now.
         silence: Seconds without a byte after which the connection is dead.
         error: Why the present connection has to be closed; None while it goes on.
+        is_open: Whether the present connection's answer is a stream.
     """
 
     query: Query
     resume: str = ""
     silence: float = SILENCE * HEARTBEAT
     error: Trouble | Refused | None = None
+    is_open: bool = False
     ticket_is_fixed: bool = False
     _least: float = 0.0
     _failures: int = 0
     _wants_snapshot: bool = False
     _has_worked: bool = False
     _cursor: str | None = None
+    _head: str | None = None
+    _in_gap: bool = False
     _parser: Parser = field(default_factory=Parser)
 
     def __post_init__(self) -> None:
@@ -154,6 +195,7 @@ class Stream:
         """Begin a connection and return its URL and headers."""
         self.silence = SILENCE * HEARTBEAT
         self.error = None
+        self.is_open = False
         self._has_worked = False
         self._cursor = None
         self._parser = Parser()
@@ -176,6 +218,7 @@ class Stream:
 
     def opened(self) -> None:
         """Note that the answer is a stream."""
+        self.is_open = True
         self._least = 0.0
 
     def receive(self, chunk: bytes) -> list[Item]:
@@ -195,6 +238,10 @@ class Stream:
             self._least = max(self._least, self._parser.retry_ms / 1000)
         return items
 
+    def has_worked(self, lived: float) -> bool:
+        """Say whether the present connection brought anything, or lived long; `lived` is in seconds."""
+        return self._has_worked or lived > WORKED
+
     def pause(self, *, lived: float, asked: float, chance: float) -> float:
         """Return the seconds to wait before the next connection.
 
@@ -203,7 +250,7 @@ class Stream:
             asked: The least wait in seconds that its answer asked for (`retry_after`).
             chance: A random number from 0 to below 1.
         """
-        if self._has_worked or lived > WORKED:
+        if self.has_worked(lived):
             self._failures = 0
         floor = min(max(asked, self._least), LONGEST_WAIT)
         half = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._failures, 10)) / 2
@@ -222,27 +269,40 @@ class Stream:
             if isinstance(heartbeat, int | float) and heartbeat > 0:
                 self.silence = SILENCE * heartbeat
             self._cursor = str(event.get("cursor") or "")
-            if not self.resume and self._cursor:
-                # With a cursor asked for, a reset may follow: cut off before it, that has to be asked for again.
+            self._head = event.get("head")
+            status = self._reach(self._cursor)
+            if self.resume:
+                # A reset may follow: cut off before it, that has to be asked for again.
+                items.append(Item(None, None, status))
+            else:
                 self.resume = self._cursor
-                items.append(Item(None, self.resume))
+                items.append(Item(None, self.resume or None, status))
         elif kind == "goodbye":
             self._least = max(self._least, _milliseconds(event.get("retry_ms")))
             self.error = self._farewell(str(event.get("reason")))
         elif kind == "snapshot":
-            items.append(Item(event, self.resume or None))
+            items.append(Item(event, self.resume or None, self._reach(self._cursor or self.resume)))
         elif kind == "stream_reset":
             self.resume = self._cursor or _before(event.get("oldest")) or self.resume
             self._cursor = None
             missed = event.get("missed")
             gap = Gap(missed if isinstance(missed, int) else None, str(event.get("reason")))
-            items.append(Item(gap, self.resume or None))
+            self._in_gap = True
+            items.append(Item(gap, self.resume or None, "gap"))
         else:
             self._has_worked = True
             self._wants_snapshot = False
             self._cursor = None
             self.resume = message.id or self.resume
-            items.append(Item(None if kind == "heartbeat" else event, self.resume or None))
+            status = self._reach(self.resume)
+            items.append(Item(None if kind == "heartbeat" else event, self.resume or None, status))
+
+    def _reach(self, position: str) -> str:
+        """Return the status at a position."""
+        if _has_reached(position, self._head):
+            self._in_gap = False
+            return "live"
+        return "gap" if self._in_gap else "catching-up"
 
     def _farewell(self, reason: str) -> Trouble | Refused:
         if reason == "ticket_expired" and self.ticket_is_fixed:
@@ -300,6 +360,14 @@ def retry_after(header: str | None, now: float) -> float:
     return min(max(at.timestamp() - now, 0.0), LONGEST_WAIT)
 
 
+def redirected(url: str, headers: dict[str, str], location: str) -> str:
+    """Return where a redirect leads; a key is taken out of the headers if that is another origin."""
+    target = urljoin(url, location)
+    if origin(target) != origin(url):
+        headers.pop("Authorization", None)
+    return target
+
+
 def origin(url: str) -> tuple[str, str, int | None]:
     """Return scheme, host and port (RFC 6454)."""
     parts = urlsplit(url)
@@ -316,6 +384,13 @@ def _event_of(data: str) -> dict[str, Any] | None:
 
 def _milliseconds(value: Any) -> float:
     return value / 1000 if isinstance(value, int | float) and value > 0 else 0.0
+
+
+def _has_reached(position: str, goal: Any) -> bool:
+    """Say whether a position has reached another. Those of different histories cannot be compared: reached."""
+    at = _ID.fullmatch(position)
+    to = _ID.fullmatch(goal) if isinstance(goal, str) else None
+    return at is None or to is None or at[1] != to[1] or int(at[2]) >= int(to[2])
 
 
 def _before(event_id: Any) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tests.streaming_hub.server.wire import PATIENCE
 
 if TYPE_CHECKING:
-    from tests.streaming_hub.web.server import ServerProcess
+    from tests.kit.process import ServerProcess
 
 START = 1_795_430_000.0
 OPERATOR = {"X-API-Key": "operator-key"}

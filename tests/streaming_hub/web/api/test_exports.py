@@ -10,8 +10,8 @@ from urllib.parse import quote
 import pytest
 
 from streaming_hub.web.api.exports import file_name
+from tests.kit.process import ServerProcess
 from tests.streaming_hub.web.api.archiving import KEYS, OPERATOR, VIEWER, call, post, wait_for
-from tests.streaming_hub.web.server import ServerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from streaming_hub.stream.counters import MAX_TYPES, OTHER_TYPES
 from streaming_hub.stream.writer import Stats
 from streaming_hub.web.current import services_of
-from tests.streaming_hub.web.calling import ask, hub, read
+from tests.kit.callers import ask, hub
+from tests.kit.sse import read
 
 if TYPE_CHECKING:
     from flask import Flask

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from streaming_hub.stream.subscriber import Subscriber
 
 from streaming_hub.events.interest import EVERYTHING, Interest
-from tests.streaming_hub.making import pull_all, reader, seqs
+from tests.kit.sse import seqs
+from tests.streaming_hub.making import pull_all, reader
 
 URL = "/api/agent/data"
 NDJSON = "application/x-ndjson"
@@ -315,10 +316,10 @@ def test_every_error_is_a_problem(client: FlaskClient, method: str, path: str, s
     detail = assert_problem(answer, status)["detail"]
     if status == 405:
         assert answer.headers["Allow"]
-        assert detail.startswith(f"{method} is not taken at this path: use ")
+        assert detail.startswith(f"{method} is not allowed at this path: use ")
         assert detail.removesuffix(".").split()[-1] in answer.headers["Allow"]
     elif path != "/api/rooms/nobody":
-        assert detail == "There is nothing at this path: /docs tells what there is."
+        assert detail == "There is nothing at this path. /docs lists what there is."
 
 
 @pytest.mark.parametrize("path", ["/api/agent/start", "/api/stream/ticket"])

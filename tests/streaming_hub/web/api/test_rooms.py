@@ -1,6 +1,7 @@
 """Reading what is stored, and erasing it: `/api/events`, `/api/rooms`, DELETE; `/`, health.
 
-Covers streaming_hub.web.query, by way of HTTP.
+Covers streaming_hub.web.api.events, streaming_hub.web.api.erasing, streaming_hub.web.api.health and
+streaming_hub.web.query.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ class TestEvents:
     def test_pages_backward_are_bounded_in_bytes(
         self, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("streaming_hub.web.api.rooms.PAGE_BYTES", 10_000)
+        monkeypatch.setattr("streaming_hub.web.api.events.PAGE_BYTES", 10_000)
         ids = post(client, *({"text": "x" * 4000} for _ in range(5)))
         page = get(client, "/api/events?last&limit=1000")
         assert ids_of(page) == ids[3:]
@@ -225,6 +226,9 @@ def test_the_test_clients_stream_is_the_same_body(client: FlaskClient) -> None:
     iterator = iter(answer.response)
     assert b'"type":"connected"' in next(iterator)
     assert next(iterator).startswith(f"id: {ids[1]}\ndata: ".encode())
+    heart = next(iterator)
+    assert heart.startswith(f"id: {ids[1]}\n".encode())
+    assert b'"heartbeat"' in heart
     later = post(client, {})
     assert next(iterator).startswith(f"id: {later[0]}\n".encode())
     answer.close()

@@ -19,6 +19,7 @@ import requests
 
 from streaming_hub.archive import figures
 from streaming_hub.archive.reduce import Reduction
+from tests.kit.process import ServerProcess
 from tests.streaming_hub.web.api.archiving import (
     KEYS,
     OPERATOR,
@@ -31,7 +32,6 @@ from tests.streaming_hub.web.api.archiving import (
     reports,
     wait_for,
 )
-from tests.streaming_hub.web.server import ServerProcess
 from tests.structure.sources import ROOT
 
 if TYPE_CHECKING:
@@ -232,12 +232,41 @@ def test_matches_are_shown(server: ServerProcess) -> None:
         ("latency_over=-1", "latency_over"),
         ("latency_over=nan", "latency_over"),
         ("failed_tools=maybe", "failed_tools"),
+        ("from=5&to=1", "from"),
+        ("q=a&q=b", "q"),
+        ("limit=1&limit=2", "limit"),
+        ("skip=-1", "skip"),
+        ("total=all", "total"),
     ],
 )
 def test_bad_queries_are_400_and_named(server: ServerProcess, asked: str, field: str) -> None:
     problem = get(server, f"/api/sessions?{asked}", 400)
     assert problem["field"] == field
     assert field in problem["detail"]
+
+
+def test_any_part_of_a_list_can_be_asked_for(server: ServerProcess) -> None:
+    whole = get(server, "/api/sessions?limit=200&total=1")
+    assert whole["total"] == len(whole["sessions"]) == 7
+    part = get(server, "/api/sessions?skip=2&limit=3")
+    assert part["sessions"] == whole["sessions"][2:5]
+    assert set(part) == {"sessions", "next"}
+    rest = get(server, f"/api/sessions?limit=3&cursor={part['next']}")
+    assert rest["sessions"] == whole["sessions"][5:]
+    first = get(server, "/api/sessions?limit=1")
+    assert get(server, f"/api/sessions?skip=3&cursor={first['next']}")["sessions"] == whole["sessions"][4:]
+    assert get(server, "/api/sessions?skip=7&total=1") == {"sessions": [], "next": None, "total": 7}
+
+
+def test_the_total_is_of_what_is_asked_for(server: ServerProcess) -> None:
+    asked = "/api/sessions?total=1&limit=1"
+    assert get(server, f"{asked}&room=other-room")["total"] == 1
+    assert get(server, f"{asked}&q=two")["total"] == 2
+    assert get(server, f"{asked}&q=...")["total"] == 0
+    assert get(server, f"{asked}&state=live&q=paris")["total"] == 1
+    claims = {"exp": time.time() + 60, "scope": "subscribe", "rooms": ["other-room"]}
+    headers = {"Authorization": "Bearer " + jwt.encode(claims, SECRET, "HS256")}
+    assert server.get(asked, **headers).json()["total"] == 1
 
 
 def test_a_cursor_belongs_to_its_sort(server: ServerProcess) -> None:
@@ -248,6 +277,8 @@ def test_a_cursor_belongs_to_its_sort(server: ServerProcess) -> None:
 def test_one_id_in_several_rooms(server: ServerProcess) -> None:
     problem = get(server, "/api/sessions/two", 409)
     assert "other-room" in problem["detail"]
+    assert "other-room" in problem["rooms"]
+    assert len(problem["rooms"]) == 2
     assert get(server, "/api/sessions/two?room=other-room")["session"]["room"] == "other-room"
     get(server, "/api/sessions/two?room=", 404)
     assert get(server, "/api/sessions/roomless?room=")["session"]["room"] is None

@@ -1,4 +1,4 @@
-"""Statistics over HTTP, and what callers are told about themselves."""
+"""Statistics over HTTP, and what callers may do and see (streaming_hub.web.api.me)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import pytest
 
+from tests.kit.process import ServerProcess
 from tests.streaming_hub.web.api.archiving import KEYS, OPERATOR, START, VIEWER, call, post, wait_for
-from tests.streaming_hub.web.server import ServerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,6 +101,9 @@ def test_viewers_see_no_figures_of_operators(server: ServerProcess) -> None:
         ("room=%00", "room"),
         ("from=0&bucket=minute", "bucket"),
         (f"from=0&to={10_001 * HOUR}", "bucket"),
+        ("from=5&to=1", "from"),
+        ("from=1&from=2", "from"),
+        ("bucket=day&bucket=hour", "bucket"),
     ],
 )
 def test_bad_queries_are_400_and_named(server: ServerProcess, asked: str, field: str) -> None:
@@ -111,10 +114,35 @@ def test_the_most_buckets(server: ServerProcess) -> None:
     assert len(get(server, f"from=0&to={10_000 * HOUR}")["buckets"]) == 10_000
 
 
-def test_without_times_it_is_the_last_day(server: ServerProcess) -> None:
-    found = get(server, "")["buckets"]
-    assert len(found) == 24
-    assert found[-1]["start"] <= time.time() < found[-1]["start"] + HOUR + 5
+def test_a_range_that_ends_before_it_begins_names_both_ends(server: ServerProcess) -> None:
+    detail = get(server, "from=5&to=1", 400)["detail"]
+    assert "from=5" in detail
+    assert "to=1" in detail
+
+
+def test_without_from_it_begins_at_the_first_session(server: ServerProcess) -> None:
+    first = int(START // HOUR * HOUR)
+    found = get(server, f"to={first + 4 * HOUR}")["buckets"]
+    assert [one["start"] for one in found] == [first + place * HOUR for place in range(4)]
+    assert [one["sessions"] for one in found] == [2, 2, 0, 0]
+    assert get(server, f"to={first + HOUR}&room=room-1")["buckets"][0]["sessions"] == 1
+    last = get(server, f"to={first + 2 * HOUR}&room=room-1&bucket=minute")["buckets"]
+    assert last[0]["start"] == (START + 1000) // 60 * 60
+    assert last[0]["sessions"] == 1
+
+
+def test_without_from_and_without_a_session_there_is_no_bucket(server: ServerProcess) -> None:
+    assert get(server, "room=unheard-of")["buckets"] == []
+    assert get(server, f"to={START - 1}")["buckets"] == []
+
+
+def test_without_from_there_are_never_too_many_buckets(server: ServerProcess) -> None:
+    # Of 10,000 hours, the newest: the sessions lie before them.
+    assert get(server, f"to={int(START) + 10_002 * HOUR}")["buckets"] == []
+    found = get(server, f"to={int(START // HOUR * HOUR) + 10_000 * HOUR}")["buckets"]
+    assert len(found) == 10_000
+    assert found[0]["sessions"] == 2
+    assert get(server, "")["buckets"][-1]["start"] <= time.time()
 
 
 def test_what_callers_are_told_about_themselves(server: ServerProcess) -> None:

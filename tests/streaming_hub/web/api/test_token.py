@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import jwt
 import pytest
+from google.protobuf import json_format
+from livekit import api
 
 from flask_server import create_app
 from streaming_hub.settings import Settings
@@ -90,6 +92,35 @@ def test_configured_agent_is_asked_for_unless_another_is() -> None:
     assert claims(app.post("/api/token"))["roomConfig"] == {"agents": [{"agentName": "ours"}]}
     asked = claims(app.post("/api/token", json=SNAKE))
     assert asked["roomConfig"]["agents"] == [{"agentName": "helper", "metadata": "{}"}]
+
+
+def test_a_token_is_what_livekit_s_own_library_makes() -> None:
+    config = {
+        "name": "preset",
+        "empty_timeout": 30,
+        "departureTimeout": "20",
+        "max_participants": None,
+        "sync_streams": True,
+        "agents": [{"agentName": "helper", "attributes": {"a_b": "c"}}, {"metadata": "m"}],
+        "tags": {"some_tag": "x"},
+        "unknown": {"later": 1},
+    }
+    ours = claims(client().post("/api/token", json=SNAKE | {"room_config": config}))
+    theirs_config = json_format.ParseDict(config, api.RoomConfiguration(), ignore_unknown_fields=True)
+    grants = api.VideoGrants(
+        room_join=True,
+        room="hall",
+        can_publish=True,
+        can_subscribe=True,
+        can_publish_data=True,
+        can_update_own_metadata=True,
+    )
+    token = api.AccessToken(KEY, SECRET).with_identity("alice").with_name("Alice").with_metadata("m")
+    token = token.with_attributes({"seat": "3"}).with_grants(grants).with_room_config(theirs_config)
+    theirs = jwt.decode(token.to_jwt(), SECRET, ["HS256"])
+    for changing in ("nbf", "exp"):
+        assert isinstance(ours.pop(changing), type(theirs.pop(changing)))
+    assert ours == theirs
 
 
 def test_null_and_empty_count_as_absent() -> None:

@@ -2,15 +2,7 @@
 
 Covers streaming_hub.events.types.snapshot and streaming_hub.web.api.answer_types, by way of HTTP.
 
-Covers streaming_hub.web.openapi.agents, .describe, .endpoint, .livekit, .publishing, .reading and .server:
-`streaming_hub.web.openapi.agents`
-`streaming_hub.web.openapi.archive`
-`streaming_hub.web.openapi.describe`
-`streaming_hub.web.openapi.endpoint`
-`streaming_hub.web.openapi.livekit`
-`streaming_hub.web.openapi.publishing`
-`streaming_hub.web.openapi.reading`
-`streaming_hub.web.openapi.server`.
+Covers streaming_hub.web.about and streaming_hub.web.parameters, which the views describe their endpoints with.
 """
 
 from __future__ import annotations
@@ -35,6 +27,7 @@ from streaming_hub.web.openapi.describe import ENDPOINTS, describe
 from streaming_hub.web.openapi.document import ERRORS, errors_of, openapi_path
 from streaming_hub.web.openapi.page import curl
 from streaming_hub.web.openapi.schemas import name_of_event
+from tests.kit.sse import of_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -100,7 +93,7 @@ def test_every_route_is_described_and_no_other(app: Flask) -> None:
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     described = {(one.method, one.path) for one in ENDPOINTS if one.method != "HEAD"}
-    assert routes - described == set(), "an endpoint is one entry in a table of streaming_hub/web/openapi"
+    assert routes - described == set(), "give its @endpoint an `about`"
     assert described - routes == set()
 
 
@@ -285,7 +278,7 @@ def test_control_events_are_described(client: FlaskClient) -> None:
     client.post("/api/agent/data", json={"type": "transcript", "room": "hall", "text": "Hello!"})
     with client.get("/api/stream?snapshot=1&last_event_id=nonsense") as answer:
         frames = next(iter(answer.response))
-    told = [json.loads(line[6:]) for line in frames.splitlines() if line.startswith(b"data: ")]
+    told = list(of_lines(frames.splitlines()))
     assert [event["type"] for event in told] == ["connected", "stream_reset", "snapshot"]
     for event in told:
         schema = {"$ref": f"#/components/schemas/{name_of_event(event['type'])}"}

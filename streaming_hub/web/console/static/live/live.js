@@ -6,6 +6,7 @@
  * @module
  */
 
+import { Gap } from '/console/client/gap.js';
 import { byId, make, setChildren, setText } from '../dom.js';
 import { count, seconds, time } from '../format.js';
 import { begin, openHub, told } from '../frame.js';
@@ -40,13 +41,14 @@ begin((me) => {
   let timer;
   let last = -Infinity;
   let pause = FRAME;
+  let isFilledIn = false;
 
   const draw = () => {
     timer = undefined;
     const begun = performance.now();
     const at = now();
     const { conversation, status } = stream.getSnapshot();
-    const rows = rowsOf(conversation.rooms, calls, at, views.size <= ROOMY);
+    const rows = rowsOf(conversation.rooms, calls, at, Object.keys(conversation.rooms).length <= ROOMY);
     const shown = new Set(rows.map(({ key }) => key));
     calls.keep((room, session) => shown.has(JSON.stringify([room, session])));
     const arranged = arrange(rows, order.value, filter.value);
@@ -63,6 +65,10 @@ begin((me) => {
     showTotals(rows);
     showEmpty(rows.length, arranged.length, status);
     showNotice(calls.notice, at);
+    if (status === 'live' && !isFilledIn) {
+      isFilledIn = true;
+      void fillIn(calls, me).then(schedule, told);
+    }
     last = performance.now();
     pause = Math.max(FRAME, SHARE * (last - begun));
   };
@@ -73,7 +79,10 @@ begin((me) => {
   };
 
   void (async () => {
-    for await (const event of stream) calls.take(event, now());
+    for await (const event of stream) {
+      calls.take(event, now());
+      if (event instanceof Gap) isFilledIn = false;
+    }
   })().catch(told);
   stream.subscribe(schedule);
   // Running times and silences go on without events.
@@ -85,7 +94,6 @@ begin((me) => {
       schedule();
     });
   }
-  void fillIn(calls, me).then(schedule, told);
 });
 
 restoreAddress();

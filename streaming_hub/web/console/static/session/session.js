@@ -200,11 +200,17 @@ function refresh() {
   document.title = `${name} · Session · Console`;
   const state = byId('state');
   const isLive = session.state === 'live' && !isFile;
-  setText(state, session.state === 'live' ? (isFile ? 'Not ended' : 'Live') : `Ended${session.reason ? `: ${session.reason}` : ''}`);
+  setText(state, session.state === 'live' ? (isFile ? 'Not ended' : 'Live') : ['Ended', session.reason].filter(Boolean).join(': '));
   setAttribute(state, 'data-tone', isLive ? 'ok' : /^(worker_lost|lease_expired|error)$/.test(session.reason ?? '') ? 'bad' : '');
   const people = session.participants.map((/** @type {any} */ one) => one.identity).join(', ');
-  byId('facts').replaceChildren(fact('Session', session.session_id, 'mono'), fact('Started', `${dateTime(session.started)} ${zone(session.started)}`),
-    fact('Duration', duration(session.duration)), fact('Agent', session.agent ?? NONE), fact('Participants', people || NONE));
+  byId('facts').replaceChildren(
+    fact('Session', session.session_id, 'mono'),
+    fact('Started', `${dateTime(session.started)} ${zone(session.started)}`),
+    // Of a live one the clock says more.
+    ...(isLive ? [] : [fact('Duration', duration(session.duration))]),
+    fact('Agent', session.agent ?? NONE),
+    fact('Participants', people || NONE),
+  );
   tables.show(detail, model.isViewer);
 }
 

@@ -1,0 +1,198 @@
+"""Uploads on disk, until the archive has them: written whole before the agent gets its answer.
+
+    <nanoseconds>-<process>-<number>.upload    a line of JSON (`Head`), then the body as it came
+    *.part                           being written, or left by a hub that was killed: no agent was answered 200
+
+An agent's job is killed if the hub holds its uploads up (docs/explanation/failures.md), so the answer never waits for
+the database, and a full spool drops what comes rather than refuse it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+MAX_BYTES: Final = 512 * 1024 * 1024
+"""Bytes of all bodies that may wait."""
+LEFT_SECONDS: Final = 900.0
+"""Age of a body that nobody writes any more: it has to arrive within a third of that."""
+SUFFIX: Final = ".upload"
+PART: Final = ".part"
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What is known of a body.
+
+    Attributes:
+        kind: `traces`, `logs`, `metrics` or `recordings`.
+        content_type: with its parameters.
+        encoding: the Content-Encoding; empty for none.
+    """
+
+    kind: str
+    content_type: str
+    encoding: str = ""
+
+
+class Part:
+    """A body that is being written; a context manager that removes what was not kept.
+
+    Attributes:
+        size: bytes of the body so far.
+    """
+
+    def __init__(self, spool: Spool, path: Path, head: Head) -> None:
+        self.size = 0
+        self._spool = spool
+        self._path = path
+        self._file: BinaryIO = open(path, "xb", opener=_private)  # noqa: SIM115 - closed by `__exit__`
+        self._file.write(_encode(head) + b"\n")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    def write(self, data: bytes) -> None:
+        """Append to the body.
+
+        Raises:
+            OSError: the disk is full, or broken.
+        """
+        self._file.write(data)
+        self.size += len(data)
+
+    def last(self, count: int) -> bytes:
+        """Return the last bytes of the body."""
+        self._file.flush()
+        with self._path.open("rb") as file:
+            file.seek(max(0, self._file.tell() - count))
+            return file.read(count)
+
+    def body(self) -> bytes:
+        """Return the body so far."""
+        self._file.flush()
+        return read(self._path)[1]
+
+    def keep(self) -> bool:
+        """Make it durable; waits for the disk.
+
+        Returns:
+            False: the spool is full, and it was dropped.
+
+        Raises:
+            OSError: the disk is full, or broken.
+        """
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return self._spool.take(self._path, self.size)
+
+
+class Spool:
+    """The uploads that wait.
+
+    Args:
+        folder: where they lie; made when the first one comes.
+        max_bytes: how much may wait.
+        clock: nanoseconds since 1970, for names that sort by time.
+
+    Attributes:
+        counts: how many uploads were accepted, refused, undecodable, too large or dropped, as (kind, outcome).
+    """
+
+    def __init__(
+        self, folder: Path, *, max_bytes: int = MAX_BYTES, clock: Callable[[], int] = time.time_ns
+    ) -> None:
+        self.folder = folder
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._numbers = itertools.count(1)
+        self._tidy()
+
+    def begin(self, head: Head) -> Part:
+        """Begin to write a body.
+
+        Raises:
+            OSError: there is no place for it.
+        """
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Part(
+            self, self.folder / f"{self._clock():020d}-{os.getpid()}-{next(self._numbers):08d}{PART}", head
+        )
+
+    def take(self, part: Path, size: int) -> bool:
+        """Let a written body wait, unless there is too much already; for `Part`."""
+        if sum(_size(path) for path in self.waiting()) + size > self._max_bytes:
+            return False
+        part.rename(part.with_suffix(SUFFIX))
+        _sync_folder(self.folder)
+        return True
+
+    def waiting(self) -> list[Path]:
+        """Return what waits, oldest first, whichever node on this machine took it."""
+        try:
+            return sorted(path for path in self.folder.iterdir() if path.suffix == SUFFIX)
+        except FileNotFoundError:
+            return []
+
+    def done(self, path: Path) -> None:
+        """Remove a body that is archived."""
+        path.unlink(missing_ok=True)
+
+    def count(self, kind: str, outcome: str) -> None:
+        """Count an upload; from the thread that serves requests."""
+        self.counts[kind, outcome] += 1
+
+    def _tidy(self) -> None:
+        """Remove what a hub that was killed has left half written."""
+        before = self._clock() / 1e9 - LEFT_SECONDS
+        for path in self.folder.glob(f"*{PART}"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < before:
+                    path.unlink()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def read(path: Path) -> tuple[Head, bytes]:
+    """Return a body that waits.
+
+    Raises:
+        OSError: it is gone.
+        msgspec.DecodeError: it is none.
+    """
+    head, _, body = path.read_bytes().partition(b"\n")
+    return msgspec.json.decode(head, type=Head), body
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable."""
+    descriptor: Any = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

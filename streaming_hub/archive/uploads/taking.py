@@ -1,0 +1,106 @@
+"""Takes uploads into the archive, one after the other, and answers what is asked of them. In the archive's process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import sqlalchemy as sa
+
+from streaming_hub.archive.tables import turns
+from streaming_hub.archive.uploads import otlp, outbox, spool, telemetry
+from streaming_hub.archive.uploads.telemetry import Counts, Telemetry
+from streaming_hub.archive.uploads.trace import trace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlalchemy.engine import Connection, Row
+
+    from streaming_hub.archive.database import Database
+
+LEVELS: Final = ("trace", "debug", "info", "warning", "error", "critical")
+"""OpenTelemetry's severities, 1 to 24, in steps of four, as Python names them."""
+
+
+class Uploads:
+    """See the module.
+
+    Args:
+        database: where to.
+        prompts: whether prompts and whole model inputs are kept.
+        texts: whether texts are kept at all.
+    """
+
+    def __init__(self, database: Database, *, prompts: bool, texts: bool) -> None:
+        self._database = database
+        self._texts = texts
+        self._telemetry = Telemetry(prompts=prompts, texts=texts)
+
+    def take(self, path: Path, now: float) -> dict[str, int]:
+        """Archive an upload; the same one again changes nothing.
+
+        Returns:
+            What became of its spans or lines, by outcome.
+
+        Raises:
+            Away: the database cannot be used; nothing was written.
+        """
+        head, body = spool.read(path)
+        data = otlp.unpacked(body, head.encoding)
+        counts = Counts()
+        if head.kind == "traces":
+            with self._database.writing() as connection:
+                counts, _ = self._telemetry.add_spans(connection, otlp.spans(head.content_type, data), now)
+        elif head.kind == "logs":
+            with self._database.writing() as connection:
+                counts, _ = self._telemetry.add_lines(connection, otlp.lines(head.content_type, data), now)
+        return {name: count for name, count in msgspec.structs.asdict(counts).items() if count}
+
+    def due(self, now: float) -> outbox.Due:
+        """Return some of the events that are made of uploads and wait for the hub."""
+        with self._database.writing() as connection:
+            return outbox.due(connection, now)
+
+    def published(self, ids: list[int]) -> None:
+        """Forget events that the hub has published."""
+        with self._database.writing() as connection:
+            outbox.published(connection, ids)
+        if not self._texts:
+            # They hold words as they were before the operator's hook.
+            self._database.empty_log()
+
+    def trace(self, connection: Connection, session: Row[Any]) -> dict[str, Any]:
+        """Return the stages of a session's turns."""
+        job = _job(connection, session)
+        if job is None:
+            return {"turns": [], "other": [], "dropped": 0}
+        columns = (turns.c.turn_id, turns.c.user_started, turns.c.agent_started)
+        chosen = sa.select(*columns).where(turns.c.session == session.id).order_by(turns.c.position)
+        rows = connection.execute(chosen).mappings()
+        found = list(telemetry.spans_of(connection, job.id))
+        return trace(job.job, found, [dict(row) for row in rows]) | {"dropped": job.dropped_spans}
+
+    def logs(
+        self, connection: Connection, session: Row[Any], after: tuple[float, int], limit: int
+    ) -> tuple[dict[str, Any], tuple[float, int] | None]:
+        """Return a page of a session's log lines, and where the next one begins; None at the end."""
+        job = _job(connection, session)
+        if job is None:
+            return {"lines": [], "dropped": 0}, None
+        rows = telemetry.lines_of(connection, job.id, after, limit + 1)
+        shown = [
+            {"at": row.at, "level": level_of(row.severity), "logger": row.logger, "message": row.message}
+            for row in rows[:limit]
+        ]
+        last = (rows[limit - 1].at, rows[limit - 1].position) if len(rows) > limit else None
+        return {"lines": shown, "dropped": job.dropped_lines}, last
+
+
+def level_of(severity: int) -> str | None:
+    """Return the name of OpenTelemetry's severity number; None where it is not given."""
+    return LEVELS[(severity - 1) // 4] if 1 <= severity <= 24 else None
+
+
+def _job(connection: Connection, session: Row[Any]) -> Row[Any] | None:
+    return telemetry.row_of(connection, session.job_id or session.session_id)

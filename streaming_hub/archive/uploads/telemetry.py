@@ -1,0 +1,336 @@
+"""What agents have uploaded, in the database: spans and log lines by job, each once, within bounds.
+
+A job is LiveKit's name of one run of an agent in a room. Its rows live as long as its session; those of a job whose
+session never showed up go by the time of their last upload.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import sqlalchemy as sa
+
+from streaming_hub.archive.tables import erased, jobs, lines, spans
+from streaming_hub.archive.tables import outbox as outbox_table
+from streaming_hub.archive.uploads import outbox, translate
+from streaming_hub.archive.uploads.otlp import Happening, Line, Span
+from streaming_hub.archive.uploads.translate import Facts, Memory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from sqlalchemy.engine import Connection, Row
+
+    from streaming_hub.archive.uploads.otlp import Attributes
+
+MOST_SPANS: Final = 10_000
+MOST_LINES: Final = 10_000
+"""Spans and log lines that are kept of one job."""
+REDACTED: Final = "lk.redaction.enabled"
+"""LiveKit's mark: the receiver has to drop what was said."""
+REPORTS: Final = ("chat_history", "evaluations")
+"""Scopes that carry LiveKit's report, not log lines."""
+PROMPTS: Final = frozenset(
+    {
+        "lk.pii.chat_ctx",
+        "lk.pii.instructions",
+        "lk.pii.input_text",
+        "gen_ai.system_instructions",
+        "gen_ai.input.messages",
+        "gen_ai.output.messages",
+        "gen_ai.tool.definitions",
+        "gen_ai.tool.description",
+    }
+)
+"""Attributes with whole prompts and model inputs."""
+UNUSED: Final = frozenset(
+    {"gen_ai.conversation.id", "room_id", "job_id", "langfuse.observation.completion_start_time"}
+)
+_PRIVATE: Final = frozenset(
+    {
+        "gen_ai.system_instructions",
+        "gen_ai.input.messages",
+        "gen_ai.output.messages",
+        "gen_ai.tool.call.arguments",
+        "gen_ai.tool.call.result",
+        "gen_ai.tool.definitions",
+        "gen_ai.tool.description",
+    }
+)
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Span).decode
+_decode_memory = msgspec.msgpack.Decoder(Memory).decode
+
+
+class Counts(msgspec.Struct):
+    """What became of an upload's spans and lines."""
+
+    kept: int = 0
+    repeated: int = 0
+    over_limit: int = 0
+    erased: int = 0
+    unknown: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        names = self.__struct_fields__
+        return Counts(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
+
+class Job(msgspec.Struct):
+    """One job's row, while an upload is taken in."""
+
+    id: int
+    room: str | None
+    room_sid: str | None
+    name: str
+    redacted: bool
+    memory: Memory
+
+
+def mark(job: str) -> str:
+    """Return the hash by which a job's rows are found, and by which it stays known once it is erased."""
+    return hashlib.sha256(f"job\0{job}".encode()).hexdigest()
+
+
+def is_private(name: str) -> bool:
+    """Tell whether an attribute holds what people said or wrote, by LiveKit's own rule (`telemetry/pii.py`)."""
+    return "pii" in name.split(".") or name in _PRIVATE
+
+
+class Telemetry:
+    """Takes uploads in; one thread at a time.
+
+    Args:
+        prompts: whether prompts and model inputs are kept.
+        texts: whether texts are kept at all: span attributes with what was said, and log lines.
+    """
+
+    def __init__(self, *, prompts: bool, texts: bool) -> None:
+        self._prompts = prompts
+        self._texts = texts
+
+    def add_spans(self, connection: Connection, found: Iterable[Span], now: float) -> tuple[Counts, set[str]]:
+        """Keep spans; return what became of them, and the jobs they are of."""
+        return self._add(connection, found, now, self._insert_spans)
+
+    def add_lines(self, connection: Connection, found: Iterable[Line], now: float) -> tuple[Counts, set[str]]:
+        """Keep log lines; return what became of them, and the jobs they are of."""
+        return self._add(connection, found, now, self._insert_lines)
+
+    def _add(self, connection: Connection, found: Any, now: float, insert: Any) -> tuple[Counts, set[str]]:
+        by_job: dict[str, list[Any]] = {}
+        for one in found:
+            by_job.setdefault(one.job, []).append(one)
+        counts = Counts(unknown=len(by_job.pop("", [])))
+        for name in erased_jobs(connection, by_job):
+            counts.erased += len(by_job.pop(name))
+        for name, ones in by_job.items():
+            counts += insert(connection, job_of(connection, name, now), ones)
+        return counts, set(by_job)
+
+    def _insert_spans(self, connection: Connection, job: Job, found: Sequence[Span]) -> Counts:
+        fresh, repeated = _new(connection, spans, job, {span.key: span for span in found}, len(found))
+        room = job.room
+        values: list[dict[str, Any]] = []
+        told: list[Span] = []
+        place, free = _place(connection, spans, job, MOST_SPANS)
+        redacted = job.redacted or any(span.attributes.get(REDACTED) is True for span in found)
+        for span in found:
+            room = room or _text(span.attributes.get("lk.pii.room_name"))
+        if redacted and not job.redacted:
+            redact(connection, job)
+        for key, span in list(fresh.items())[:free]:
+            kept = self._shown(span, redacted=redacted)
+            values.append({"job": job.id, "position": place, "key": key, "data": _pack(kept)})
+            # Words pass the operator's hook as events, whatever is kept of the spans.
+            told.append(kept if redacted else span)
+            place += 1
+        if values:
+            connection.execute(sa.insert(spans), values)
+        over = len(fresh) - len(values)
+        sid = job.room_sid or next(
+            (sid for span in found if (sid := _text(span.attributes.get("room_id")))), None
+        )
+        agent = next((name for span in found if (name := _text(span.attributes.get("lk.agent_name")))), None)
+        outbox.put(connection, job.id, translate.translate(job.memory, Facts(job.name, sid, agent), told))
+        changes = {
+            "room_sid": sid,
+            "redacted": redacted,
+            "room": room or outbox.room_of(connection, sid),
+            "memory": _encode(job.memory),
+        }
+        _update(connection, job, changes, spans=len(values), dropped_spans=over)
+        return Counts(kept=len(values), repeated=repeated, over_limit=over)
+
+    def _shown(self, span: Span, *, redacted: bool) -> Span:
+        def shown(attributes: Attributes) -> Attributes:
+            return {
+                name: value
+                for name, value in attributes.items()
+                if name not in UNUSED
+                and (self._prompts or name not in PROMPTS)
+                and (self._texts or not is_private(name))
+                and not (redacted and is_private(name))
+            }
+
+        events = [Happening(one.name, one.at, shown(one.attributes)) for one in span.events]
+        return msgspec.structs.replace(
+            span,
+            attributes=shown(span.attributes),
+            events=events,
+            # A failure's message may quote what was said.
+            error="" if span.error and (redacted or not self._texts) else span.error,
+        )
+
+    def _insert_lines(self, connection: Connection, job: Job, found: Sequence[Line]) -> Counts:
+        room = job.room or next((line.room for line in found if line.room), None)
+        marked = any(line.attributes.get(REDACTED) is True for line in found)
+        if marked and not job.redacted:
+            redact(connection, job)
+        logged = [line for line in found if line.scope not in REPORTS]
+        fresh, repeated = _new(connection, lines, job, {_key_of(line): line for line in logged}, len(logged))
+        place, free = _place(connection, lines, job, MOST_LINES)
+        values: list[dict[str, Any]] = []
+        for key, line in list(fresh.items())[:free]:
+            private = line.attributes.get(REDACTED) is True or any(map(is_private, line.attributes))
+            if not self._texts or (private and (job.redacted or marked)):
+                continue
+            row = {"at": line.at, "severity": line.severity, "logger": line.scope, "message": line.body}
+            values.append({"job": job.id, "position": place, "key": key, "private": private, **row})
+            place += 1
+        if values:
+            connection.execute(sa.insert(lines), values)
+        over = max(0, len(fresh) - free)
+        changes = {"room": room, "redacted": job.redacted or marked, "memory": _encode(job.memory)}
+        _update(connection, job, changes, lines=len(values), dropped_lines=over)
+        return Counts(kept=len(values), repeated=repeated, over_limit=over)
+
+
+def job_of(connection: Connection, name: str, now: float) -> Job:
+    """Return a job's row, made when its first upload comes, and note the time of an upload."""
+    row = row_of(connection, name)
+    if row is None:
+        values = {
+            "key": mark(name),
+            "job": name,
+            "redacted": False,
+            "spans": 0,
+            "lines": 0,
+            "dropped_spans": 0,
+            "dropped_lines": 0,
+            "begun": now,
+            "touched": now,
+        }
+        made = connection.execute(sa.insert(jobs).values(values).returning(jobs.c.id)).scalar_one()
+        return Job(made, None, None, name, redacted=False, memory=Memory())
+    connection.execute(sa.update(jobs).where(jobs.c.id == row.id).values(touched=now))
+    memory = Memory() if row.memory is None else _decode_memory(row.memory)
+    return Job(row.id, row.room, row.room_sid, name, redacted=row.redacted, memory=memory)
+
+
+def row_of(connection: Connection, name: str) -> Row[Any] | None:
+    """Return a job's row; None where nothing of it was uploaded."""
+    return connection.execute(sa.select(jobs).where(jobs.c.key == mark(name))).first()
+
+
+def redact(connection: Connection, job: Job) -> None:
+    """Drop what was kept of a job that turns out to be redacted."""
+    rows = connection.execute(sa.select(spans.c.position, spans.c.data).where(spans.c.job == job.id)).all()
+    for position, data in rows:
+        span = _unpack(data)
+        shown = {name: value for name, value in span.attributes.items() if not is_private(name)}
+        events = [
+            Happening(
+                one.name, one.at, {key: value for key, value in one.attributes.items() if not is_private(key)}
+            )
+            for one in span.events
+        ]
+        span = msgspec.structs.replace(
+            span, attributes=shown, events=events, error="" if span.error else span.error
+        )
+        place = (spans.c.job == job.id, spans.c.position == position)
+        connection.execute(sa.update(spans).where(*place).values(data=_pack(span)))
+    connection.execute(sa.delete(lines).where(lines.c.job == job.id, lines.c.private))
+    outbox.redact(connection, job.id)
+
+
+def erased_jobs(connection: Connection, names: Iterable[str]) -> list[str]:
+    """Return which of these jobs were erased."""
+    marks = {mark(name): name for name in names}
+    found = connection.execute(sa.select(erased.c.key).where(erased.c.key.in_(list(marks))))
+    return [marks[key] for key in found.scalars()]
+
+
+def spans_of(connection: Connection, job: int) -> Iterator[Span]:
+    """Yield a job's spans, in the order in which they came."""
+    chosen = sa.select(spans.c.data).where(spans.c.job == job).order_by(spans.c.position)
+    yield from map(_unpack, connection.execute(chosen).scalars())
+
+
+def lines_of(connection: Connection, job: int, after: tuple[float, int], limit: int) -> list[Row[Any]]:
+    """Return log lines by time, after a place.
+
+    Args:
+        connection: reads.
+        job: `archive_jobs.id`.
+        after: time and position of the line before; of nothing: (-1.0, -1).
+        limit: how many.
+    """
+    at, position = after
+    beyond = sa.or_(lines.c.at > at, sa.and_(lines.c.at == at, lines.c.position > position))
+    chosen = sa.select(lines).where(lines.c.job == job, beyond)
+    return list(connection.execute(chosen.order_by(lines.c.at, lines.c.position).limit(limit)))
+
+
+def remove(connection: Connection, ids: Sequence[int]) -> None:
+    """Remove jobs with all that is kept of them."""
+    if ids:
+        for table in (spans, lines, outbox_table):
+            connection.execute(sa.delete(table).where(table.c.job.in_(ids)))
+        connection.execute(sa.delete(jobs).where(jobs.c.id.in_(ids)))
+
+
+def _new(
+    connection: Connection, table: sa.Table, job: Job, found: dict[str, Any], given: int
+) -> tuple[dict[str, Any], int]:
+    """Return what is not kept yet, and how many of those that were given are repeats."""
+    known: set[str] = set()
+    keys = list(found)
+    for start in range(0, len(keys), 500):
+        part = keys[start : start + 500]
+        asked = sa.select(table.c.key).where(table.c.job == job.id, table.c.key.in_(part))
+        known.update(connection.execute(asked).scalars())
+    fresh = {key: one for key, one in found.items() if key not in known}
+    return fresh, given - len(fresh)
+
+
+def _place(connection: Connection, table: sa.Table, job: Job, most: int) -> tuple[int, int]:
+    """Return the next position, and how many more rows there may be."""
+    last = connection.execute(sa.select(sa.func.max(table.c.position)).where(table.c.job == job.id)).scalar()
+    place = 0 if last is None else last + 1
+    return place, max(0, most - place)
+
+
+def _update(connection: Connection, job: Job, changes: dict[str, Any], **more: int) -> None:
+    added = {name: jobs.c[name] + count for name, count in more.items() if count}
+    connection.execute(sa.update(jobs).where(jobs.c.id == job.id).values(**changes, **added))
+
+
+def _key_of(line: Line) -> str:
+    told = f"{line.trace}\0{line.span}\0{line.at!r}\0{line.scope}\0{line.body}"
+    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _pack(span: Span) -> bytes:
+    return zlib.compress(_encode(span), 1)
+
+
+def _unpack(data: bytes) -> Span:
+    return _decode(zlib.decompress(data))

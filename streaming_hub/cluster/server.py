@@ -1,0 +1,352 @@
+"""Connections to one Redis or Valkey server: checked when they are made, and how their failures read.
+
+redis-py's `Connection` does the protocol; its client and pools are left out because they retry, reconnect and wait by
+rules of their own. Here a call is answered within `ANSWER_SECONDS` or fails, and only the history's follower looks for
+a server that is away: everything else fails at once meanwhile. Plain sockets, so gevent's monkey-patching makes every
+wait cooperative. A connection belongs to the thread that made it: under gevent nothing here may run in its threadpool.
+
+Importing this without redis-py raises SettingsError.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from streaming_hub.cluster.address import Address
+from streaming_hub.errors import SettingsError, StorageError, Unavailable
+
+try:
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.exceptions import ResponseError
+    from redis.retry import Retry
+except ImportError as missing:
+    raise SettingsError(
+        "STREAM_HISTORY names a Redis server, which needs the extra `redis`: `uv sync --extra redis`, or install "
+        "livekit-streaming-hub[redis]."
+    ) from missing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ANSWER_SECONDS: Final = 3.0
+"""How long an answer may take; then the server counts as away."""
+CONNECT_SECONDS: Final = 1.5
+OLDEST_VERSION: Final = (7, 0)
+MOST_CALLS: Final = 64
+"""Calls of one node under way at the same time; each has a connection."""
+RETRY_AFTER: Final = 2
+_REFUSING: Final = ("NOREPLICAS", "MISCONF", "MASTERDOWN", "BUSY")
+"""Codes of a server that is there and cannot write now."""
+
+
+class Away(Exception):
+    """The server does not answer, or cannot do it at the moment. The message says why."""
+
+
+class Refusing(Away):
+    """The server is there and refuses to write for now: out of memory, its disk fails, replicas are missing."""
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Which server's memory answers: it changes with a restart and with a promotion.
+
+    Attributes:
+        run: the run id and the replication id.
+        wait_aof: whether the server has `WAITAOF` (7.2).
+        replicas: how many replicas are connected.
+    """
+
+    run: str
+    wait_aof: bool
+    replicas: int
+
+
+class Line:
+    """One checked connection.
+
+    Attributes:
+        identity: the server's, when this was connected.
+    """
+
+    def __init__(self, connection: Any, identity: Identity) -> None:
+        self._connection = connection
+        self._open = True
+        self.identity = identity
+
+    def call(self, *command: Any) -> Any:
+        """Send a command and return its answer.
+
+        Raises:
+            Away: see there.
+        """
+        return self.calls([command])[0]
+
+    def calls(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+        """Send several commands at once and return their answers.
+
+        Raises:
+            Away: one of them was not answered, or was refused for now; the others may have been done.
+        """
+        connection = self._connection
+        try:
+            connection.send_packed_command(connection.pack_commands(commands))
+            answers = [_answer(connection) for _ in commands]
+        except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+            self.close()
+            raise Away(_why(error)) from error
+        except BaseException:
+            # Answers that nobody has read must not be taken for those of the next command.
+            self.close()
+            raise
+        for answer in answers:
+            if isinstance(answer, ResponseError):
+                raise _refused(answer)
+        return answers
+
+    def good(self) -> bool:
+        """Return whether it can be used again: nothing unread, and not closed by the other side."""
+        try:
+            return self._open and not self._connection.can_read()
+        except (redis.RedisError, OSError):
+            return False
+
+    def close(self) -> None:
+        """Close it."""
+        self._open = False
+        self._connection.disconnect()
+
+
+def _answer(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except ResponseError as error:
+        return error
+
+
+class Server:
+    """A Redis server.
+
+    Args:
+        url: see `address.EXPECTED`.
+        prefix: what the names of all keys begin with.
+
+    Attributes:
+        shown: the URL without password.
+        away: why the server counts as away, or None. Set by whoever follows it (`note_away`, `note_back`).
+
+    Raises:
+        SettingsError: the URL cannot be used.
+    """
+
+    def __init__(self, url: str, prefix: str) -> None:
+        address = Address(url)
+        self.shown = address.shown
+        self.away: str | None = None
+        self._tag = f"{{{prefix}}}:"
+        self._class = {
+            "redis": redis.Connection,
+            "rediss": redis.SSLConnection,
+            "unix": redis.UnixDomainSocketConnection,
+        }[address.scheme]
+        self._options = address.options | {
+            "socket_timeout": ANSWER_SECONDS,
+            "retry": Retry(NoBackoff(), 0),
+            "protocol": 2,
+        }
+        if address.scheme != "unix":
+            self._options |= {"socket_connect_timeout": CONNECT_SECONDS, "socket_keepalive": True}
+        self._idle: list[Line] = []
+        self._slots = threading.BoundedSemaphore(MOST_CALLS)
+
+    def key(self, name: str) -> str:
+        """Return the full name of one of the hub's keys; all of them share a hash tag."""
+        return self._tag + name
+
+    def connect(self) -> Line:
+        """Make a connection and check the server at its other end.
+
+        Raises:
+            Away: it cannot be reached, or is still loading.
+            StorageError: it can be reached and must not be used; says why.
+        """
+        connection = self._class(**self._options)
+        try:
+            connection.connect()
+            connection.send_command("INFO")
+            info = _fields(connection.read_response())
+            return Line(connection, self._checked(info))
+        except redis.AuthenticationError as error:
+            raise StorageError(f"{self.shown}: the server refuses the user or password: {error}.") from error
+        except redis.BusyLoadingError as error:
+            connection.disconnect()
+            raise Away("it is loading its data") from error
+        except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+            connection.disconnect()
+            raise Away(_why(error)) from error
+        except ResponseError as error:
+            connection.disconnect()
+            raise self._unusable(error) from error
+        except StorageError:
+            connection.disconnect()
+            raise
+
+    @contextmanager
+    def line(self) -> Iterator[Line]:
+        """Lend a connection for one exchange.
+
+        Raises:
+            Unavailable: the server is away, or becomes so; says why.
+        """
+        if self.away is not None:
+            raise unavailable(self.away)
+        if not self._slots.acquire(timeout=ANSWER_SECONDS):
+            raise unavailable("too many requests wait for it")
+        try:
+            line = self._borrowed()
+            try:
+                yield line
+            except Away as error:
+                raise unavailable(str(error)) from error
+            finally:
+                self._give_back(line)
+        finally:
+            self._slots.release()
+
+    def call(self, *command: Any) -> Any:
+        """Send a command on a lent connection and return its answer.
+
+        Raises:
+            Unavailable: the server is away, or becomes so; says why.
+        """
+        with self.line() as line:
+            return line.call(*command)
+
+    def note_away(self, why: str) -> None:
+        """Let every call fail at once until `note_back`."""
+        self.away = why
+        self._hang_up()
+
+    def note_back(self) -> None:
+        """Let calls be made again."""
+        self.away = None
+
+    def close(self) -> None:
+        """Close the connections that nobody uses, and refuse further calls."""
+        self.note_away("the hub is stopping")
+
+    def _hang_up(self) -> None:
+        idle, self._idle = self._idle, []
+        for line in idle:
+            line.close()
+
+    def _borrowed(self) -> Line:
+        while self._idle:
+            line = self._idle.pop()
+            if line.good():
+                return line
+            line.close()
+        try:
+            return self.connect()
+        except Away as error:
+            raise unavailable(str(error)) from error
+        except StorageError as error:
+            raise unavailable(str(error)) from error
+
+    def _give_back(self, line: Line) -> None:
+        if self.away is None and line.good():
+            self._idle.append(line)
+        else:
+            line.close()
+
+    def _checked(self, info: dict[str, str]) -> Identity:
+        version = _version(info.get("redis_version", ""))
+        if version < OLDEST_VERSION:
+            found = info.get("redis_version", "an unknown version")
+            raise StorageError(
+                f"{self.shown} runs Redis {found}: version 7.0 or later, or Valkey, is needed."
+            )
+        if info.get("cluster_enabled") == "1" or info.get("redis_mode") == "cluster":
+            raise StorageError(
+                f"{self.shown} is a node of a Redis Cluster, which is not supported: use a single server or one with "
+                "replicas."
+            )
+        policy = info.get("maxmemory_policy", "noeviction")
+        if policy != "noeviction":
+            raise StorageError(
+                f"{self.shown} has maxmemory-policy {policy}: it would drop stored events silently. "
+                "Set it to noeviction."
+            )
+        if info.get("role") not in ("master", "primary"):
+            raise StorageError(f"{self.shown} is a replica, which takes no writes: name its primary instead.")
+        run = f"{info.get('run_id')}:{info.get('master_replid')}"
+        return Identity(run, version >= (7, 2), int(info.get("connected_slaves", "0")))
+
+    def _unusable(self, error: Exception) -> StorageError:
+        text = str(error)
+        if "DB index" in text or "invalid DB" in text:
+            return StorageError(f"{self.shown}: the server has no such database: {text}.")
+        return StorageError(f"{self.shown}: the server refuses the connection: {text}.")
+
+
+class Script:
+    """A Lua script beside this package's modules; run by its hash, and sent in full where the server lacks it."""
+
+    def __init__(self, package: str, name: str) -> None:
+        self._text = resources.files(package).joinpath(name).read_bytes()
+        self._hash: bytes | None = None
+
+    def run(self, line: Line, keys: list[str], arguments: list[Any]) -> Any:
+        """Run it on a connection.
+
+        Raises:
+            Away: see there.
+        """
+        if self._hash is None:
+            self._hash = line.call("SCRIPT", "LOAD", self._text)
+        try:
+            return line.call("EVALSHA", self._hash, len(keys), *keys, *arguments)
+        except redis.exceptions.NoScriptError:
+            # A server that was restarted, or a promoted replica.
+            return line.call("EVAL", self._text, len(keys), *keys, *arguments)
+
+
+def unavailable(why: str) -> Unavailable:
+    """Return the error that a request is answered with."""
+    return Unavailable(
+        f"Redis is away: {why}. Send it again later; an event_id makes that harmless.",
+        retry_after=RETRY_AFTER,
+    )
+
+
+def _refused(error: ResponseError) -> Exception:
+    if isinstance(error, redis.exceptions.NoScriptError):
+        return error
+    text = str(error)
+    if isinstance(error, redis.exceptions.OutOfMemoryError) or "OOM" in text:
+        return Refusing("it is out of memory")
+    if isinstance(error, redis.exceptions.ReadOnlyError) or "READONLY" in text:
+        return Away("it is read-only")
+    if any(name in text for name in _REFUSING):
+        return Refusing(text.rstrip("."))
+    return error
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, redis.TimeoutError | TimeoutError):
+        return f"it did not answer within {ANSWER_SECONDS:g} s"
+    return str(error).rstrip(".") or type(error).__name__
+
+
+def _fields(info: bytes) -> dict[str, str]:
+    lines = info.decode("utf-8", "replace").splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".")[:2] if part.isdigit())

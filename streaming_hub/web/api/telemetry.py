@@ -1,0 +1,111 @@
+"""What an agent uploaded of a session: `GET /api/sessions/ID/trace` and `/logs`. For operators."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from streaming_hub.access import SUBSCRIBE
+from streaming_hub.errors import BadRequest, Conflict, Forbidden, NotFound, Unavailable
+from streaming_hub.web import answers, callers, parameters, paths, query, times
+from streaming_hub.web.about import ARCHIVE, About, Parameter, ok
+from streaming_hub.web.api import archived, sessions
+from streaming_hub.web.api.answer_types import LogPage, Trace
+from streaming_hub.web.endpoint import endpoint
+
+if TYPE_CHECKING:
+    from streaming_hub.errors import HubError
+
+blueprint = Blueprint("telemetry", __name__)
+
+DEFAULT_LIMIT: Final = 100
+MAX_LIMIT: Final = 1000
+ERRORS: Final[tuple[type[HubError], ...]] = (BadRequest, Forbidden, NotFound, Conflict, Unavailable)
+_STAGE: Final[dict[str, Any]] = {
+    "name": "llm_request",
+    "started": 1795429993.11,
+    "duration": 0.186,
+    "model": "gpt-4o-mini",
+    "provider": "api.openai.com",
+    "input_tokens": 15,
+    "output_tokens": 6,
+    "retries": 0,
+    "error": None,
+}
+
+
+@endpoint(
+    blueprint,
+    "GET",
+    "/api/sessions/<path:session_id>/trace",
+    scope=SUBSCRIBE,
+    errors=ERRORS,
+    about=lambda: About(
+        group=ARCHIVE,
+        summary="The stages of a session's turns",
+        text="From what the agent uploaded (`POST /observability/traces/otlp/v0`); nothing where it did not. Needs the "
+        "operator's view.",
+        parameters=(archived.SESSION_ID, archived.ROOM),
+        answers=ok(Trace, {"turns": [{"turn_id": "d74c.t3", "stages": [_STAGE]}], "other": [], "dropped": 0}),
+    ),
+)
+def session_trace(session_id: str) -> Response:
+    """Answer the stages of a session's turns."""
+    if not paths.ends_with(request.environ, "trace"):
+        return answers.encoded(sessions.detail_of(f"{session_id}/trace"))
+    archived.for_operators(callers.grant(), "The trace")
+    return answers.encoded(archived.ask("trace", sessions.chosen(session_id), session=session_id))
+
+
+@endpoint(
+    blueprint,
+    "GET",
+    "/api/sessions/<path:session_id>/logs",
+    scope=SUBSCRIBE,
+    errors=ERRORS,
+    about=lambda: About(
+        group=ARCHIVE,
+        summary="The agent's log of a session",
+        text="From what the agent uploaded (`POST /observability/logs/otlp/v0`), oldest first. Needs the operator's "
+        "view.",
+        parameters=(
+            archived.SESSION_ID,
+            archived.ROOM,
+            Parameter(
+                "limit", "query", parameters.count(1), f"How many: {DEFAULT_LIMIT}, up to {MAX_LIMIT}."
+            ),
+            Parameter("cursor", "query", {"type": "string"}, "`next` of the page before."),
+        ),
+        answers=ok(
+            LogPage,
+            {
+                "lines": [
+                    {
+                        "at": 1795429986.9,
+                        "level": "info",
+                        "logger": "livekit.agents",
+                        "message": "RoomIO linked to participant",
+                    }
+                ],
+                "next": None,
+                "dropped": 0,
+            },
+        ),
+    ),
+)
+def session_logs(session_id: str) -> Response:
+    """Answer a page of the agent's log."""
+    if not paths.ends_with(request.environ, "logs"):
+        return answers.encoded(sessions.detail_of(f"{session_id}/logs"))
+    archived.for_operators(callers.grant(), "The log")
+    arguments = sessions.chosen(session_id, "limit", "cursor")
+    cursor = request.args.get("cursor")
+    arguments |= {
+        "limit": query.count(request.args, "limit", DEFAULT_LIMIT, MAX_LIMIT, least=1),
+        "after": times.read_cursor(cursor, tuple[float, int]) if cursor else (-1.0, -1),
+    }
+    lines, dropped, last = archived.ask("logs", arguments, session=session_id)
+    following = None if last is None else times.make_cursor(last)
+    return answers.json({"lines": msgspec.Raw(lines), "next": following, "dropped": dropped})

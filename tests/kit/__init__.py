@@ -1,0 +1,1 @@
+"""What tests share: waiting, processes, callers, streams, and a fake hub. Not about any one folder."""

@@ -1,0 +1,41 @@
+"""How many packages the client brings into a project."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+
+from tests.structure.sources import ROOT
+
+MOST = 12
+
+
+def closure(name: str, *extras: str) -> set[str]:
+    """Every package that the lock file has for one, itself included, on any platform and version of Python."""
+    with (ROOT / "uv.lock").open("rb") as file:
+        locked = {package["name"]: package for package in tomllib.load(file)["package"]}
+    found: set[str] = set()
+    wanted = [(name, extras)]
+    while wanted:
+        package, chosen = wanted.pop()
+        found.add(package)
+        record = locked[package]
+        needed = [*record.get("dependencies", ())]
+        for extra in chosen:
+            needed += record["optional-dependencies"][extra]
+        wanted += [(one["name"], tuple(one.get("extra", ()))) for one in needed if one["name"] not in found]
+    return found
+
+
+def test_the_base_install_is_small() -> None:
+    found = closure("livekit-streaming-hub-client")
+    assert len(found) <= MOST, sorted(found)
+    assert not found & {"aiohttp", "livekit-agents"}
+
+
+@pytest.mark.parametrize(
+    ("extra", "brought"), [("livekit", "livekit-agents"), ("webhooks", "standardwebhooks")]
+)
+def test_an_extra_brings_what_it_is_for(extra: str, brought: str) -> None:
+    assert brought in closure("livekit-streaming-hub-client", extra)

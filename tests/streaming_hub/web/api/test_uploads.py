@@ -1,0 +1,389 @@
+"""What a real agent uploaded, sent to a real hub: taken at once, archived later, shown to operators.
+
+Covers
+
+    streaming_hub.archive.uploads.taking
+    streaming_hub.web.api.telemetry
+    streaming_hub.web.api.uploads
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import signal
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from streaming_hub.archive.uploads import otlp
+from tests.kit.process import ServerProcess
+from tests.streaming_hub.archive.test_feed import archive_pid
+from tests.streaming_hub.web.api.archiving import KEYS, OPERATOR, VIEWER, eventually, post, wait_for
+from tests.uploads import replay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+TRACES = next(one for one in replay.uploads() if one.kind == "traces")
+SESSION = replay.attached()[0]["session_id"]
+SETTINGS = {**KEYS, **replay.PROJECT}
+
+
+def started(folder: Path, **settings: str) -> ServerProcess:
+    server = ServerProcess(folder, **SETTINGS | settings).wait_until_up()
+    server.folder = folder
+    return server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A hub that got a call from `attach`, and what its agent uploaded."""
+    server = started(tmp_path_factory.mktemp("uploads"))
+    replay.send_all(server.url)
+    post(server, replay.attached())
+    wait_for(server, SESSION)
+    eventually(lambda: waiting(server), 0.0)
+    yield server
+    server.end()
+
+
+def metric(server: ServerProcess, name: str) -> float:
+    lines = server.get("/metrics", **OPERATOR).text.splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+
+def not_in_archive(server: ServerProcess, text: bytes) -> bool:
+    """Say whether no file of the archive's and no upload has a text."""
+    folder = server.folder / "data"
+    files = [*folder.glob("archive.db*"), *(folder / "uploads").glob("*")]
+    return not any(text in path.read_bytes() for path in files)
+
+
+def waiting(server: ServerProcess) -> float:
+    return metric(server, "hub_uploads_waiting ")
+
+
+def get(server: ServerProcess, what: str, status: int = 200, session: str = SESSION, **headers: str) -> Any:
+    answer = server.get(f"/api/sessions/{session}/{what}", **(headers or OPERATOR))
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+def test_the_trace_has_the_stages_of_every_turn(server: ServerProcess) -> None:
+    trace = get(server, "trace")
+    assert trace["dropped"] == 0
+    turns = server.get(f"/api/sessions/{SESSION}", **OPERATOR).json()["turns"]
+    assert [one["turn_id"] for one in trace["turns"]] == [turn["turn_id"] for turn in turns]
+    assert len(turns) == 5
+    for place, (one, turn) in enumerate(zip(trace["turns"], turns, strict=True)):
+        names = [stage["name"] for stage in one["stages"]]
+        assert {"agent_turn", "llm_node", "llm_request", "tts_node", "agent_speaking"} <= set(names)
+        assert ("user_turn" in names) is (turn["user_text"] is not None) is (place > 0)
+        assert ("function_tool" in names) is bool(turn["tools"])
+        starts = [stage["started"] for stage in one["stages"]]
+        assert starts == sorted(starts)
+        request = next(stage for stage in one["stages"] if stage["name"] == "llm_request")
+        assert (request["model"], request["retries"], request["error"]) == ("gpt-4o-mini", 0, None)
+        assert request["input_tokens"] > 0 < request["output_tokens"]
+    other = {stage["name"] for stage in trace["other"]}
+    assert {"job_entrypoint", "session_close", "room_connect"} <= other
+
+
+def test_the_log_comes_in_pages_by_time(server: ServerProcess) -> None:
+    whole = get(server, "logs?limit=200")
+    assert (whole["next"], whole["dropped"]) == (None, 0)
+    assert "closing agent session due to participant disconnect" in str(whole["lines"])
+    assert {"info", "warning"} <= {line["level"] for line in whole["lines"]}
+    assert {line["logger"] for line in whole["lines"]} >= {"livekit.agents"}
+    found: list[Any] = []
+    cursor = ""
+    while cursor is not None:
+        page = get(server, f"logs?limit=2&cursor={cursor}")
+        found += page["lines"]
+        cursor = page["next"]
+    assert found == whole["lines"]
+    assert [line["at"] for line in found] == sorted(line["at"] for line in found)
+
+
+def test_prompts_are_not_kept(server: ServerProcess) -> None:
+    assert "SECRET-PROMPT" not in str(get(server, "trace"))
+    assert not_in_archive(server, b"SECRET-PROMPT")
+
+
+def test_only_operators_see_them(server: ServerProcess) -> None:
+    for what in ("trace", "logs"):
+        get(server, what, 403, **VIEWER)
+        get(server, what, 404, session="none")
+        assert requests.get(f"{server.url}/api/sessions/{SESSION}/{what}", timeout=20).status_code == 401
+    assert get(server, "trace?frm=1", 400)["field"] == "frm"
+    assert get(server, "logs?cursor=x", 400)["field"] == "cursor"
+
+
+def test_the_uploads_are_counted(server: ServerProcess) -> None:
+    for kind in ("traces", "logs", "metrics", "recordings"):
+        sent = sum(one.kind == kind for one in replay.uploads())
+        assert metric(server, f'hub_uploads_total{{kind="{kind}",outcome="accepted"}}') == sent
+    assert metric(server, 'hub_upload_items_total{outcome="kept"}') > 100
+
+
+def test_a_token_of_an_agent_opens_nothing_else(server: ServerProcess) -> None:
+    bearer = {"Authorization": f"Bearer {replay.token()}"}
+    for path in ("/api/sessions", f"/api/sessions/{SESSION}/trace", "/api/events", "/metrics"):
+        assert server.get(path, **bearer).status_code == 401
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Any]:
+    servers: list[ServerProcess] = []
+
+    def begin(**settings: str) -> ServerProcess:
+        servers.append(started(tmp_path, **settings))
+        return servers[-1]
+
+    yield begin
+    for one in servers:
+        one.end()
+
+
+def test_repeats_are_dropped(fresh: Any) -> None:
+    server = fresh()
+    replay.send_all(server.url, kinds=("traces", "logs"))
+    eventually(lambda: waiting(server), 0.0)
+    eventually(lambda: metric(server, 'hub_upload_items_total{outcome="kept"}') > 0, True)
+    kept = metric(server, 'hub_upload_items_total{outcome="kept"}')
+    replay.send_all(server.url, kinds=("traces", "logs"))
+    eventually(lambda: metric(server, 'hub_upload_items_total{outcome="repeated"}'), kept)
+    assert metric(server, 'hub_upload_items_total{outcome="kept"}') == kept
+
+
+def refused(server: ServerProcess, one: replay.Upload = TRACES, **options: Any) -> int:
+    return replay.send(server.url, one, **options).status_code
+
+
+def test_what_is_refused(fresh: Any) -> None:
+    server = fresh()
+    assert refused(server, bearer="none") == 401
+    assert refused(server, bearer=replay.token(iss="another")) == 401
+    assert refused(server, body=b"no gzip") == 400
+    assert refused(server, body=gzip.compress(b"\xff\xff")) == 400
+    assert refused(server, body=gzip.compress(bytes(17 * 1024 * 1024))) == 413
+    assert refused(server, body=bytes(65 * 1024 * 1024)) == 413
+    assert refused(server, **{"content-type": "text/plain"}) == 415
+    assert refused(server, **{"content-encoding": "br"}) == 415
+    recording = next(one for one in replay.uploads() if one.kind == "recordings")
+    assert refused(server, recording, body=recording.body[:-20]) == 400
+    assert refused(server, recording) == 200
+    assert refused(server) == 200
+    assert metric(server, 'hub_uploads_total{kind="traces",outcome="too_large"}') == 2
+    assert metric(server, 'hub_uploads_total{kind="traces",outcome="refused"}') == 2
+    assert metric(server, 'hub_uploads_total{kind="traces",outcome="undecodable"}') >= 2
+
+
+@pytest.mark.parametrize("settings", [{"STREAM_OBSERVABILITY": "off"}, {"LIVEKIT_API_SECRET": ""}])
+def test_off_is_said_in_the_words_that_make_the_sdk_stop(fresh: Any, settings: dict[str, str]) -> None:
+    from livekit.agents.telemetry.traces import _UploadGate
+
+    answer = replay.send(fresh(**settings).url, TRACES)
+    assert answer.status_code == 401
+    assert _UploadGate.is_disabled_response(answer.status_code, answer.content)
+
+
+def test_chunked_bodies_are_taken(fresh: Any) -> None:
+    server = fresh()
+
+    def pieces() -> Iterator[bytes]:
+        for first in range(0, len(TRACES.body), 100):
+            yield TRACES.body[first : first + 100]
+
+    headers = {"content-type": TRACES.content_type, "content-encoding": TRACES.encoding}
+    bearer = {"Authorization": f"Bearer {replay.token()}"}
+    with requests.Session() as session:
+        for _ in range(2):
+            answer = session.post(
+                server.url + TRACES.path, data=pieces(), headers=headers | bearer, timeout=30
+            )
+            assert answer.status_code == 200
+        # The connection is still good for another request.
+        assert session.get(f"{server.url}/api/health", timeout=30).status_code == 200
+    eventually(lambda: metric(server, 'hub_upload_items_total{outcome="kept"}') > 0, True)
+
+
+def test_a_refused_body_is_not_read_as_the_next_request(fresh: Any) -> None:
+    server = fresh()
+    smuggled = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    head = f"POST {TRACES.path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(smuggled)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as sock:
+        sock.sendall(head.encode() + smuggled)
+        answer = b""
+        while piece := sock.recv(65536):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 401")
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+def test_uploads_survive_a_kill_and_wait_for_a_database_that_is_away(fresh: Any) -> None:
+    server = fresh()
+    eventually(lambda: server.get("/api/health").json()["archive"], "ok")
+    hanging = archive_pid(server)
+    os.kill(hanging, signal.SIGSTOP)
+    replay.send_all(server.url, kinds=("traces", "logs"))
+    assert waiting(server) > 0
+    os.killpg(server.process.pid, signal.SIGKILL)
+    os.kill(hanging, signal.SIGKILL)
+    server.process.wait(20)
+    again = fresh()
+    post(again, replay.attached())
+    wait_for(again, SESSION)
+    eventually(lambda: waiting(again), 0.0)
+    assert len(get(again, "trace")["turns"]) == 5
+
+
+def test_erasing_reaches_them_and_late_uploads_stay_out(fresh: Any) -> None:
+    server = fresh()
+    post(server, replay.attached())
+    replay.send_all(server.url, kinds=("traces", "logs"))
+    wait_for(server, SESSION)
+    eventually(lambda: len(get(server, "trace")["turns"]), 5)
+    answer = requests.delete(f"{server.url}/api/sessions/{SESSION}", headers=OPERATOR, timeout=60)
+    assert answer.status_code == 200, answer.text
+    assert not_in_archive(server, b"AJ_")
+    replay.send_all(server.url, kinds=("traces", "logs"))
+    eventually(lambda: metric(server, 'hub_upload_items_total{outcome="erased"}') > 0, True)
+    eventually(lambda: waiting(server), 0.0)
+    assert not_in_archive(server, b"AJ_")
+
+
+def test_many_agents_upload_at_once_and_the_hub_answers_meanwhile(fresh: Any) -> None:
+    server = fresh()
+    large = b"--b\r\n" + bytes(20 * 1024 * 1024) + b"\r\n--b--\r\n"
+    recording = replay.Upload(
+        0, "/observability/recordings/v0", {"content-type": "multipart/form-data; boundary=b"}, large
+    )
+    with ThreadPoolExecutor(8) as pool:
+        sent = [pool.submit(replay.send, server.url, recording) for _ in range(4)]
+        sent += [pool.submit(replay.send, server.url, TRACES) for _ in range(40)]
+        while not all(one.done() for one in sent):
+            assert requests.get(f"{server.url}/api/health", timeout=20).status_code == 200
+            time.sleep(0.02)
+    assert {one.result().status_code for one in sent} == {200}
+
+
+def test_what_belongs_to_no_job_is_counted_and_ignored(fresh: Any) -> None:
+    server = fresh()
+    body = b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"n","traceId":"00","spanId":"11"}]}]}]}'
+    headers = {"content-type": "application/json"}
+    one = replay.Upload(0, TRACES.path, headers, body)
+    answer = replay.send(server.url, one)
+    assert (answer.status_code, answer.content) == (200, b"{}")
+    eventually(lambda: metric(server, 'hub_upload_items_total{outcome="unknown"}'), 1.0)
+
+
+JOB = next(event["job_id"] for event in replay.attached() if "job_id" in event)
+TALKED = ("traces", "logs")
+
+
+def stored(server: ServerProcess, query: str, **caller: str) -> list[dict[str, Any]]:
+    return server.get(f"/api/events?limit=1000&{query}", **(caller or OPERATOR)).json()["events"]
+
+
+def finals(events: list[dict[str, Any]]) -> list[Any]:
+    turns: dict[str, int] = {}
+    return [
+        (one["role"], one["text"], turns.setdefault(one["turn_id"], len(turns)))
+        for one in events
+        if one["type"] == "transcript" and one["is_final"]
+    ]
+
+
+def test_a_session_that_nothing_else_reports_is_made_of_its_uploads(fresh: Any) -> None:
+    server = fresh()
+    replay.send_all(server.url, kinds=TALKED)
+    wait_for(server, JOB)
+    detail = server.get(f"/api/sessions/{JOB}", **OPERATOR).json()
+    session = detail["session"]
+    assert (session["room"], session["state"], session["reason"]) == (
+        "support-7",
+        "ended",
+        "participant_disconnected",
+    )
+    assert (session["turns"], session["interruptions"], session["tool_calls"], session["tool_failures"]) == (
+        5,
+        1,
+        1,
+        0,
+    )
+    assert {one["identity"] for one in session["participants"]} == {"alice", f"agent-{JOB}"}
+    assert finals(stored(server, f"session_id={JOB}")) == finals(replay.attached())
+    assert session["latency"]["count"] == session["heard_latency"]["count"] == 4
+    trace = get(server, "trace", session=JOB)
+    assert [one["turn_id"] for one in trace["turns"]] == [turn["turn_id"] for turn in detail["turns"]]
+    assert finals(stored(server, f"session_id={JOB}", **VIEWER)) == finals(replay.attached())
+    # All of it again changes nothing.
+    before = stored(server, f"session_id={JOB}")
+    replay.send_all(server.url, kinds=TALKED)
+    eventually(lambda: waiting(server), 0.0)
+    eventually(lambda: metric(server, 'hub_upload_items_total{outcome="repeated"}') > 0, True)
+    assert stored(server, f"session_id={JOB}") == before
+
+
+def test_a_session_that_attach_reports_gets_nothing_twice(server: ServerProcess) -> None:
+    time.sleep(2)
+    assert stored(server, f"session_id={JOB}") == []
+    assert finals(stored(server, f"session_id={SESSION}")) == finals(replay.attached())
+
+
+def test_a_kill_between_two_uploads_loses_nothing_and_repeats_nothing(fresh: Any) -> None:
+    server = fresh()
+    sent = [one for one in replay.uploads() if one.kind in TALKED]
+    for place, one in enumerate(sent):
+        assert replay.send(server.url, one).status_code == 200
+        if place % 5 == 3:
+            os.killpg(server.process.pid, signal.SIGKILL)
+            server.process.wait(20)
+            server = fresh()
+    wait_for(server, JOB)
+    events = stored(server, f"session_id={JOB}")
+    assert finals(events) == finals(replay.attached())
+    ids = [one["event_id"] for one in events if "event_id" in one]
+    assert len(set(ids)) == len(ids)
+
+
+def test_words_pass_the_operators_hook_and_nothing_else_keeps_them(fresh: Any) -> None:
+    server = fresh(STREAM_REDACT="tests.uploads.hook:mask")
+    replay.send_all(server.url, kinds=TALKED)
+    wait_for(server, JOB)
+    assert {one["text"] for one in stored(server, f"session_id={JOB}") if "text" in one} == {"***"}
+    assert get(server, "logs", session=JOB)["lines"] == []
+    assert len(get(server, "trace", session=JOB)["turns"]) == 5
+    assert not_in_archive(server, b"Hello there")
+    assert not_in_archive(server, b"small boat")
+
+
+def test_a_redacted_call_waits_for_its_rooms_name_and_has_no_words(fresh: Any) -> None:
+    server = fresh()
+    traces = [one for one in replay.uploads(replay.REDACTED) if one.kind == "traces"]
+    for one in traces:
+        assert replay.send(server.url, one).status_code == 200
+    eventually(lambda: metric(server, 'hub_upload_items_total{outcome="kept"}') > 50, True)
+    assert stored(server, "type=session_started") == []
+    span = next(otlp.spans(traces[0].content_type, otlp.unpacked(traces[0].body, traces[0].encoding)))
+    told = {"type": "room_started", "room": "support-7", "room_sid": span.attributes["room_id"]}
+    post(server, [told])
+    wait_for(server, span.job)
+    detail = server.get(f"/api/sessions/{span.job}", **OPERATOR).json()
+    assert detail["transcript"] == []
+    assert detail["session"]["room"] == "support-7"
+    assert detail["session"]["turns"] == 5
+    assert detail["session"]["latency"]["count"] == 4
+
+
+def test_nobody_can_post_in_their_name(fresh: Any) -> None:
+    server = fresh()
+    answer = server.post({"type": "mine", "event_id": f"upload:{JOB}:x:1"}, **{"X-API-Key": "publish-key"})
+    assert answer.status_code == 422

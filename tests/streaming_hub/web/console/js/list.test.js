@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+
+import { PAGE, SessionList } from '../../../../../streaming_hub/web/console/static/sessions/list.js';
+
+/** A hub with `total` sessions, each named by its place; cursors name the place where they go on. */
+function hub(total) {
+  const asked = [];
+  const hub = { total, asked, first: 0, wrong: null };
+  hub.ask = async (path) => {
+    asked.push(path);
+    if (hub.wrong) throw hub.wrong;
+    const query = new URL(path, 'http://hub').searchParams;
+    const cursor = query.get('cursor');
+    const begin = (cursor ? Number(cursor) : hub.first) + Number(query.get('skip') ?? 0);
+    const end = Math.min(hub.total, begin + Number(query.get('limit')));
+    const sessions = [];
+    for (let place = begin; place < end; place++) sessions.push({ session_id: `s${place}`, state: 'ended' });
+    const page = { sessions, next: end < hub.total ? String(end) : null };
+    return query.get('total') ? { ...page, total: hub.total - hub.first } : page;
+  };
+  return hub;
+}
+
+function listOf(hub) {
+  const errors = [];
+  const list = new SessionList(hub.ask, () => {}, (error) => errors.push(error));
+  return { list, errors };
+}
+
+const settled = async (list) => {
+  // Longer than the rest before a jump is followed.
+  for (let look = 0; look < 200; look++) {
+    await new Promise((done) => setTimeout(done, 20));
+    const { first, end } = list.visible;
+    if (list.get(first) && list.get(Math.max(first, end - 1)) && list.asked.size === 0) return;
+  }
+  throw new Error('the rows did not arrive');
+};
+
+test('what is looked at arrives, and some ahead of it', async () => {
+  const server = hub(50_000);
+  const { list } = listOf(server);
+  await list.open({ room: ['a'] }, ['room']);
+  assert.equal(list.total, 50_000);
+  assert.equal(server.asked[0], `/api/sessions?room=a&limit=${PAGE}&total=1`);
+  list.look(0, 20);
+  while (!list.get(210)) await new Promise((done) => setTimeout(done, 20));
+  assert.equal(list.get(210).session_id, 's210');
+  assert.equal(list.get(500), undefined);
+});
+
+test('a jump asks for its place alone', async () => {
+  const server = hub(50_000);
+  const { list } = listOf(server);
+  await list.open({}, []);
+  list.look(30_010, 30_030);
+  assert.equal(list.get(30_010), undefined);
+  await settled(list);
+  assert.equal(list.get(30_010)?.session_id, 's30010');
+  assert.ok(server.asked.length < 10, server.asked.join('\n'));
+  list.look(49_980, 50_000);
+  await settled(list);
+  assert.equal(list.get(49_999)?.session_id, 's49999');
+});
+
+test('places that are only passed are not asked for', async () => {
+  const server = hub(50_000);
+  const { list } = listOf(server);
+  await list.open({}, []);
+  for (let row = 1000; row < 40_000; row += 1000) list.look(row, row + 20);
+  await settled(list);
+  assert.ok(server.asked.length < 10, String(server.asked.length));
+  assert.equal(list.get(39_000)?.session_id, 's39000');
+});
+
+test('new sessions before it do not move what is looked at', async () => {
+  const server = hub(1000);
+  const { list } = listOf(server);
+  await list.open({}, []);
+  // Cursors stay where they are: only a list from its beginning has the new ones.
+  server.first = -5;
+  list.look(500, 520);
+  await settled(list);
+  assert.equal(list.get(500)?.session_id, 's500');
+  assert.equal(await list.refresh(false), 1005);
+  assert.equal(list.total, 1000);
+  assert.equal(list.get(500)?.session_id, 's500');
+  assert.equal(await list.refresh(true), 1005);
+  assert.equal(list.get(0)?.session_id, 's-5');
+  assert.equal(list.total, 1005);
+});
+
+test('memory does not grow with the way', async () => {
+  const server = hub(50_000);
+  const { list } = listOf(server);
+  await list.open({}, []);
+  for (let row = 0; row < 30_000; row += 100) {
+    list.look(row, row + 20);
+    await Promise.resolve();
+    await new Promise((done) => setImmediate(done));
+  }
+  await settled(list);
+  assert.ok(list.pages.size <= 90, String(list.pages.size));
+  list.look(0, 20);
+  await settled(list);
+  assert.equal(list.get(0)?.session_id, 's0');
+});
+
+test('a refusal is told, and asked again when the reader wants it', async () => {
+  const server = hub(1000);
+  const { list, errors } = listOf(server);
+  server.wrong = new Error('away');
+  await list.open({}, []);
+  assert.deepEqual(errors, [server.wrong]);
+  assert.equal(list.total, null);
+  server.wrong = null;
+  list.look(0, 20);
+  list.retry();
+  await settled(list);
+  assert.equal(list.total, 1000);
+});
+
+test('an answer to another question is not taken', async () => {
+  const server = hub(1000);
+  /** @type {(() => void)[]} */
+  const held = [];
+  const list = new SessionList(async (path) => {
+    const answer = await server.ask(path);
+    if (path.includes('q=slow')) await new Promise((done) => held.push(done));
+    return answer;
+  }, () => {}, () => {});
+  const slow = list.open({ q: ['slow'] }, ['q']);
+  server.total = 7;
+  await list.open({ q: ['quick'] }, ['q']);
+  held.forEach((go) => go());
+  await slow;
+  assert.equal(list.total, 7);
+});
+
+test('a list that became shorter ends where it ends', async () => {
+  const server = hub(1000);
+  const { list } = listOf(server);
+  await list.open({}, []);
+  server.total = 950;
+  list.look(900, 920);
+  await settled(list);
+  assert.equal(list.total, 950);
+});
