@@ -264,6 +264,14 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "streaming_hub.web.api.events": ("tests/streaming_hub/web/api/test_rooms.py", "each kind of history"),
     "streaming_hub.web.api.health": ("tests/streaming_hub/web/api/test_rooms.py", "one answer"),
     "streaming_hub.web.api.me": ("tests/streaming_hub/web/api/test_stats.py", "by the same callers"),
+    "streaming_hub.web.api.webhook_about": (
+        "tests/streaming_hub/web/openapi/test_document.py",
+        "words that the document is made of",
+    ),
+    "streaming_hub.web.api.webhook_requests": (
+        "tests/streaming_hub/web/api/test_webhooks.py",
+        "bodies, refused by field",
+    ),
     "streaming_hub.web.api.stream": (
         "tests/streaming_hub/stream/test_on_the_socket.py",
         "needs a real socket",

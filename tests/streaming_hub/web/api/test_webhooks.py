@@ -5,6 +5,7 @@ Covers
     streaming_hub.outlets.webhooks.dispatcher
     streaming_hub.outlets.webhooks.feed
     streaming_hub.outlets.webhooks.worker
+    streaming_hub.web.api.webhook_requests
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ import jwt
 import pytest
 import requests
 
+from tests.kit.process import ServerProcess
 from tests.streaming_hub.outlets.webhooks.receiving import Receiver, receiver
 from tests.streaming_hub.server.wire import PATIENCE
 from tests.streaming_hub.web.api.archiving import call, eventually
-from tests.streaming_hub.web.server import ServerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,7 +2,8 @@
 
 Covers streaming_hub.events.types.snapshot and streaming_hub.web.api.answer_types, by way of HTTP.
 
-Covers streaming_hub.web.about and streaming_hub.web.parameters, which the views describe their endpoints with.
+Covers streaming_hub.web.about, streaming_hub.web.parameters and streaming_hub.web.api.webhook_about: what views say of
+their endpoints.
 """
 
 from __future__ import annotations
