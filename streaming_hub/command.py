@@ -99,6 +99,7 @@ def _demo_settings(count: int, folder: str) -> dict[str, Any]:
         "demo": count,
         "history": "memory://",
         "archive": f"sqlite:///{folder}/archive.db",
+        "webhook_url": None,
     }
 
 

@@ -59,6 +59,10 @@ class Sources(Protocol):
         """Return what agents upload, or None where none is taken."""
 
     @property
+    def webhooks(self) -> Any:
+        """Return the webhooks, or None where there is no archive."""
+
+    @property
     def supervisor(self) -> Any:
         """Return the supervisor, which has a `status`."""
 
@@ -103,6 +107,8 @@ class HubCollector(Collector):
             yield from _archive(sources.archive)
         if sources.uploads is not None:
             yield from _uploads(sources.uploads)
+        if sources.webhooks is not None:
+            yield from _webhooks(sources.webhooks)
         yield from _agent(sources.supervisor)
         yield _gauge("hub_draining", "1 while the server is stopping.", int(sources.draining))
 
@@ -208,6 +214,30 @@ def _uploads(spool: Any) -> Iterable[Metric]:
         uploads.add_metric([kind, outcome], count)
     yield uploads
     yield _gauge("hub_uploads_waiting", "Uploads that wait to be archived.", len(spool.waiting()))
+
+
+def _webhooks(webhooks: Any) -> Iterable[Metric]:
+    status = webhooks.status
+    counts = status.get("counts", {})
+    yield _gauge(
+        "hub_webhooks_up", "1 while the webhooks' database can be written.", int(webhooks.state == "ok")
+    )
+    yield _gauge("hub_webhooks_behind", "Events that wait to be read for webhooks.", webhooks.behind)
+    endpoints = GaugeMetricFamily("hub_webhooks_endpoints", "Endpoints of webhooks.", labels=["state"])
+    for state in ("working", "failing", "disabled"):
+        endpoints.add_metric([state], status.get("endpoints", {}).get(state, 0))
+    yield endpoints
+    yield _gauge("hub_webhooks_pending", "Deliveries that wait.", status.get("pending", 0))
+    yield _gauge("hub_webhooks_pending_bytes", "Their bytes.", status.get("pending_bytes", 0))
+    yield _counter("hub_webhooks_attempts", "Requests that were sent.", counts.get("attempts", 0))
+    results = {name: counts.get(name, 0) for name in ("delivered", "failed")}
+    yield _by_label("hub_webhooks_deliveries", "Deliveries that came to an end.", "result", results)
+    yield _counter(
+        "hub_webhooks_events_missed", "Events that endpoints did not get.", status.get("missed", 0)
+    )
+    yield _counter(
+        "hub_webhooks_restarts", "How often the webhooks' process had to be started again.", webhooks.restarts
+    )
 
 
 def _agent(agent: Any) -> Iterable[Metric]:

@@ -26,6 +26,7 @@ from streaming_hub.agents.spool_folder import private_folder
 from streaming_hub.archive.feed import Archive, url_of
 from streaming_hub.archive.uploads.spool import Spool
 from streaming_hub.cluster.secret import shared_secret
+from streaming_hub.errors import SettingsError
 from streaming_hub.events import posted
 from streaming_hub.events.redaction import Redaction
 from streaming_hub.history import open_history
@@ -35,6 +36,8 @@ from streaming_hub.livekit.server_api import Service
 from streaming_hub.livekit.tokens import Minter
 from streaming_hub.logs import Gate
 from streaming_hub.metrics import Metrics
+from streaming_hub.outlets.webhooks import feed as webhooks
+from streaming_hub.outlets.webhooks.addresses import Forbidden, check_url
 from streaming_hub.rooms.current import RoomStates
 from streaming_hub.stream.hub import Hub
 from streaming_hub.stream.latency import Latency
@@ -128,6 +131,7 @@ class Services:
         self.agent_lacks = program.what_is_missing() if agent_command is None else None
         self.agent: Supervisor | HubAgent = self.supervisor
         self.archive = _archive(self)
+        self.webhooks = _webhooks(self)
         self.housekeeper = Housekeeper(self.history, self.hub.storing, clock)
         self.nodes = _nodes(self)
         self.metrics = Metrics(self)
@@ -160,6 +164,8 @@ class Services:
             self.agent.begin()
         if self.archive is not None:
             self.archive.start(self.read)
+        if self.webhooks is not None:
+            self.webhooks.start(self.read)
 
     def read(self, function: Callable[[], Read]) -> Read:
         """Read from the history, off the serving thread if that may wait for a disk."""
@@ -193,6 +199,8 @@ class Services:
         self.housekeeper.stop()
         if self.archive is not None:
             self.archive.stop()
+        if self.webhooks is not None:
+            self.webhooks.stop()
         if self.nodes is not None:
             self.nodes.stop()
         self.history.close()
@@ -268,6 +276,44 @@ def _archive(parts: Services) -> Archive | None:
         prompts=settings.observability_prompts,
         # What was said comes in many forms here, and the operator's hook only knows events.
         texts=settings.redact is None,
+    )
+
+
+def _webhooks(parts: Services) -> webhooks.Webhooks | None:
+    settings = parts.settings
+    if parts.archive is None:
+        if settings.webhook_url is not None:
+            raise SettingsError(
+                "STREAM_WEBHOOK_URL needs an archive, beside which webhooks are kept: set STREAM_ARCHIVE to a database."
+            )
+        return None
+    given = None
+    if settings.webhook_url is not None:
+        try:
+            check_url(settings.webhook_url, allow_private=settings.webhook_allow_private)
+        except Forbidden as error:
+            raise SettingsError(f"STREAM_WEBHOOK_URL: {error}.") from error
+        if settings.webhook_secret is None:
+            raise SettingsError(
+                "STREAM_WEBHOOK_URL needs STREAM_WEBHOOK_SECRET: whsec_ and base64 of 24 to 64 bytes."
+            )
+        given = {
+            "url": settings.webhook_url,
+            "secret": settings.webhook_secret,
+            "types": list(settings.webhook_types),
+        }
+    config = {
+        "retries": list(settings.webhook_retries),
+        "disable_after": settings.webhook_disable_after,
+        "allow_private": settings.webhook_allow_private,
+        "given": given,
+    }
+    return webhooks.Webhooks(
+        webhooks.url_of(parts.archive.url),
+        config,
+        history=parts.history,
+        lock=parts.hub.lock,
+        publish=parts.intake.take_own,
     )
 
 

@@ -29,6 +29,7 @@ GROUPS: Final = (
     ),
     ("History", ("STREAM_HISTORY", "STREAM_REDIS", "STREAM_REDACT")),
     ("Archive", ("STREAM_ARCHIVE", "STREAM_OBSERVABILITY")),
+    ("Webhooks", ("STREAM_WEBHOOK_",)),
     ("Streams", ("STREAM_HEARTBEAT", "STREAM_QUEUE_SIZE", "STREAM_MAX_CLIENTS")),
     ("Access and limits", ("STREAM_",)),
     ("LiveKit and models", ("LIVEKIT_", "OPENAI_")),
@@ -36,6 +37,8 @@ GROUPS: Final = (
 """Titles, and how the names of their settings begin; the first group that fits has it."""
 
 DEFAULTS: Final = {
+    "webhook_types": "`session_started,session_ended,session_report,error`",
+    "webhook_retries": "`5,300,1800,7200,18000,36000,50400,72000,86400`",
     "max_clients_per_address": "none on loopback, 100 elsewhere",
     "node": "a new name at each start",
     "rate_limit": "none on loopback, 100/second elsewhere",

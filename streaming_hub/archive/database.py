@@ -10,7 +10,7 @@ import fcntl
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
@@ -58,6 +58,33 @@ _SEARCH = {
 }
 
 
+class Kind(NamedTuple):
+    """What a database of the hub's is for, and what it consists of.
+
+    Attributes:
+        holds: what is kept in it, for messages.
+        metadata: its tables.
+        revision: its newest migration.
+        migrations: where Alembic finds the others, `package:folder`.
+        extra: statements by dialect, for what SQLAlchemy has no words for.
+        claim: names the advisory lock that one hub holds in PostgreSQL.
+        schema: the schema it has to itself in PostgreSQL; None for the database's own.
+    """
+
+    holds: str
+    metadata: sa.MetaData
+    revision: str
+    migrations: str
+    extra: dict[str, tuple[str, ...]]
+    claim: int
+    schema: str | None = None
+
+
+ARCHIVE: Final = Kind(
+    "sessions", tables.metadata, REVISION, "streaming_hub.archive:migrations", _SEARCH, _CLAIM_KEY
+)
+
+
 class Away(Exception):
     """The database cannot be used now. The message is one sentence that says why and what to do."""
 
@@ -67,9 +94,11 @@ class Database:
 
     Args:
         url: an SQLAlchemy URL, `sqlite:///PATH` or `postgresql+psycopg://...`.
+        kind: what is in it.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, kind: Kind = ARCHIVE) -> None:
+        self._kind = kind
         self.url = make_url(url)
         self.sqlite = self.url.get_backend_name() == "sqlite"
         self.shown = self.url.render_as_string(hide_password=True)
@@ -97,14 +126,17 @@ class Database:
             engine = self._engine = self._make_engine()
             if claim:
                 self._claim_it(engine)
+                if self._kind.schema is not None and not self.sqlite:
+                    with engine.begin() as connection:
+                        connection.execute(sa.schema.CreateSchema(self._kind.schema, if_not_exists=True))
             with engine.connect() as connection:
                 version = _version(connection)
             if not claim:
-                if version != REVISION:
+                if version != self._kind.revision:
                     raise Away(f"{self.shown} is not made, or not migrated, yet by the node that writes it.")  # noqa: TRY301
             elif version is None:
                 self._create(engine)
-            elif version != REVISION:
+            elif version != self._kind.revision:
                 self._migrate(engine, version)
             self._file = self._identity()
         except Away:
@@ -163,9 +195,10 @@ class Database:
         """
         with self._connected() as connection:
             version = connection.execute(sa.select(_VERSION.c.version_num)).scalar()
-        if version != REVISION:
+        if version != self._kind.revision:
             raise Away(
-                f"{self.shown} has changed: its schema is {version}, this version of the hub needs {REVISION}."
+                f"{self.shown} has changed: its schema is {version}, this version of the hub needs "
+                f"{self._kind.revision}."
             )
 
     def away(self, error: Exception) -> Away:
@@ -217,9 +250,10 @@ class Database:
             sa.event.listen(engine, "connect", _set_up_sqlite)
             sa.event.listen(engine, "begin", _begin_sqlite)
             return engine
+        path = "" if self._kind.schema is None else f"-c search_path={self._kind.schema}"
         connect = {
             "connect_timeout": CONNECT_SECONDS,
-            "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c timezone=UTC {_CLAIM_KEEPALIVE}",
+            "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c timezone=UTC {path} {_CLAIM_KEEPALIVE}",
             "tcp_user_timeout": STATEMENT_SECONDS * 1000,
             "application_name": "streaming-hub-archive",
         }
@@ -237,38 +271,38 @@ class Database:
             self._claim = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         else:
             self._claim = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        while not _locked(self._claim):
+        while not _locked(self._claim, self._kind.claim):
             if time.monotonic() >= until:
                 raise Away(
-                    f"Another hub keeps its sessions in {self.shown}: stop it, or choose another database with "
-                    "STREAM_ARCHIVE."
+                    f"Another hub keeps its {self._kind.holds} in {self.shown}: stop it, or choose another database "
+                    "with STREAM_ARCHIVE."
                 )
             time.sleep(0.05)
 
     def _create(self, engine: Engine) -> None:
         with engine.begin() as connection:
-            present = {*sa.inspect(connection).get_table_names()} & {*tables.metadata.tables}
+            present = {*sa.inspect(connection).get_table_names()} & {*self._kind.metadata.tables}
             if present:
                 raise Away(
-                    f"{self.shown} has tables that are not the archive's ({', '.join(sorted(present))}): choose "
+                    f"{self.shown} has tables that are not the hub's ({', '.join(sorted(present))}): choose "
                     "another database with STREAM_ARCHIVE."
                 )
-            create_all(connection)
+            create_all(connection, self._kind)
 
     def _migrate(self, engine: Engine, version: str) -> None:
         from streaming_hub.archive.migrations import migrate  # noqa: PLC0415 - loads Alembic, which is seldom needed
 
-        if not migrate(engine, version):
+        if not migrate(engine, version, self._kind.migrations):
             raise Away(
                 f"{self.shown} was written by a newer version of the hub (its schema is {version}, this one knows "
-                f"{REVISION}): update the hub, or choose another database with STREAM_ARCHIVE."
+                f"{self._kind.revision}): update the hub, or choose another database with STREAM_ARCHIVE."
             )
 
 
-def _locked(claim: int | Connection) -> bool:
+def _locked(claim: int | Connection, key: int) -> bool:
     """Try to lock a file, or PostgreSQL's database by a lock of its own; return whether that worked."""
     if not isinstance(claim, int):
-        return bool(claim.execute(sa.select(sa.func.pg_try_advisory_lock(_CLAIM_KEY))).scalar())
+        return bool(claim.execute(sa.select(sa.func.pg_try_advisory_lock(key))).scalar())
     try:
         fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -276,13 +310,13 @@ def _locked(claim: int | Connection) -> bool:
     return True
 
 
-def create_all(connection: Connection) -> None:
+def create_all(connection: Connection, kind: Kind = ARCHIVE) -> None:
     """Make every table of the newest version in an empty database."""
-    tables.metadata.create_all(connection)
-    for statement in _SEARCH[connection.dialect.name]:
+    kind.metadata.create_all(connection)
+    for statement in kind.extra.get(connection.dialect.name, ()):
         connection.exec_driver_sql(statement)
     _VERSION.metadata.create_all(connection)
-    connection.execute(_VERSION.insert().values(version_num=REVISION))
+    connection.execute(_VERSION.insert().values(version_num=kind.revision))
 
 
 def private_file(path: Path) -> None:

@@ -1,4 +1,6 @@
-"""The archive's process as the hub sees it: started, asked, ended. The database is known on its other side only.
+"""A process of the archive's, or the one of the webhooks, as the hub sees it: started, asked, ended.
+
+The database is known on its other side only.
 
 It works the same with plain threads and under gevent's monkey-patching: whoever asks waits on an event, one thread
 reads the answers.
@@ -49,19 +51,22 @@ class ArchiveProcess:
     """A running archive process.
 
     Args:
-        config: what it is told first, see `worker.Config`.
+        config: what it is told first, see the worker's `Config`.
+        worker: the module that it runs.
+        name: what it does, for messages.
 
     Raises:
         OSError: it cannot be started.
     """
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, config: Mapping[str, Any], *, worker: str = WORKER, name: str = "archive") -> None:
+        self._name = name
         self._sock, theirs = socket.socketpair()
         try:
             # gevent's sockets do not block, and that flag would travel with the descriptor into the child.
             os.set_blocking(theirs.fileno(), True)
             os.set_inheritable(theirs.fileno(), True)  # noqa: FBT003 - the standard library's own signature
-            self.pid: int = _spawn([sys.executable, "-m", WORKER, str(theirs.fileno())])
+            self.pid: int = _spawn([sys.executable, "-m", worker, str(theirs.fileno())])
         except BaseException:
             self._sock.close()
             raise
@@ -72,7 +77,7 @@ class ArchiveProcess:
         self._open: dict[int, _Question] = {}
         self._sending = threading.Lock()
         self._gone = threading.Event()
-        self._reader = threading.Thread(target=self._read, name="archive-answers", daemon=True)
+        self._reader = threading.Thread(target=self._read, name=f"{name}-answers", daemon=True)
         self._reader.start()
         self._send([0, "config", dict(config)])
 
@@ -101,9 +106,11 @@ class ArchiveProcess:
         try:
             self._send([number, what, arguments])
             if not question.begun.wait(begin):
-                raise Refusal("silent", "The archive's database does not answer.")
+                raise Refusal("silent", f"The database of the {self._name} does not answer.")
             if not question.done.wait(within):
-                raise Refusal("silent", f"The archive did not answer within {within:.0f} s.")
+                raise Refusal(
+                    "silent", f"The process of the {self._name} did not answer within {within:.0f} s."
+                )
         finally:
             self._open.pop(number, None)
         if question.refusal is not None:
@@ -147,7 +154,7 @@ class ArchiveProcess:
                 wire.send(self._sock, message)
         except OSError as error:
             self._gone.set()
-            raise Refusal(ENDED, "The archive's process has ended; it is started again.") from error
+            raise self._end() from error
 
     def _read(self) -> None:
         try:
@@ -155,9 +162,9 @@ class ArchiveProcess:
                 self._take(*message)
         except OSError as error:
             # A process that was killed; whoever waits for it tells.
-            log.debug("the archive's process broke off: %s", error)
+            log.debug("the process of the %s broke off: %s", self._name, error)
         except ValueError as error:
-            log.warning("the archive's process cannot be understood: %s", error)
+            log.warning("the process of the %s cannot be understood: %s", self._name, error)
         finally:
             self._gone.set()
             self._end_all()
@@ -177,9 +184,12 @@ class ArchiveProcess:
         if kind != BEGUN:
             question.done.set()
 
+    def _end(self) -> Refusal:
+        return Refusal(ENDED, f"The process of the {self._name} has ended; it is started again.")
+
     def _end_all(self) -> None:
         for question in list(self._open.values()):
-            question.refusal = Refusal(ENDED, "The archive's process has ended; it is started again.")
+            question.refusal = self._end()
             question.begun.set()
             question.done.set()
 

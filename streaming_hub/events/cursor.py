@@ -52,6 +52,11 @@ def show(epoch: str, seq: int) -> str:
     return f"{epoch}-{seq}"
 
 
+def is_id(text: str) -> bool:
+    """Tell whether a text has the form of an id, of whichever history."""
+    return _CURSOR.fullmatch(text) is not None
+
+
 def resolve(cursor: str, stored: Range) -> int | Reset:
     """Return the position to resume after, or why that is not possible.
 

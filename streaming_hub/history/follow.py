@@ -26,6 +26,25 @@ if TYPE_CHECKING:
 PAGE: Final = Limit(events=1000, size=512 * 1024)
 
 
+def position_before(history: History, at: float, read: Callable[[Callable[[], Page]], Page]) -> int:
+    """Return the sequence number after which the events come that were accepted at a time or later.
+
+    Args:
+        history: where.
+        at: seconds since 1970.
+        read: calls a function that may wait for the disk.
+    """
+    low, high = history.bounds.oldest - 1, history.bounds.head
+    while low < high:
+        middle = (low + high) // 2
+        page = read(partial(history.since, middle, EVERYTHING, Limit(1, PAGE.size)))
+        if page.entries and page.entries[0].seq <= high and page.entries[0].at < at:
+            low = page.entries[0].seq
+        else:
+            high = middle
+    return low
+
+
 class Followed(msgspec.Struct, frozen=True):
     """A page of a follower.
 

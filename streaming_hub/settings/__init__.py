@@ -20,13 +20,30 @@ from streaming_hub.settings.values import (
     integer,
     listed,
     matching,
+    numbers,
     origin,
     seconds,
     share,
+    some,
+    webhook_secret,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+
+DEFAULT_WEBHOOK_TYPES: Final = ("session_started", "session_ended", "session_report", "error")
+DEFAULT_WEBHOOK_RETRIES: Final = (
+    5.0,
+    300.0,
+    1800.0,
+    7200.0,
+    18_000.0,
+    36_000.0,
+    50_400.0,
+    72_000.0,
+    86_400.0,
+)
 
 
 class RateLimit(msgspec.Struct, frozen=True):
@@ -56,6 +73,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     archive: str | None = None
     archive_max_age: float = 2_592_000.0
     archive_recordings: bool = True
+    webhook_url: str | None = None
+    webhook_secret: str | None = None
+    webhook_types: tuple[str, ...] = DEFAULT_WEBHOOK_TYPES
+    webhook_retries: tuple[float, ...] = DEFAULT_WEBHOOK_RETRIES
+    webhook_disable_after: float = 432_000.0
+    webhook_allow_private: bool = False
     observability: bool | None = None
     observability_prompts: bool = False
     heartbeat: float = 15.0
@@ -298,6 +321,51 @@ TABLE: Final[tuple[Setting, ...]] = (
         boolean,
         "on or off",
         "Whether to archive the raw events of ended sessions too.",
+    ),
+    Setting(
+        "STREAM_WEBHOOK_URL",
+        "webhook_url",
+        matching(r"https?://\S+"),
+        "a URL like https://example.com/hook",
+        "URL of a webhook. Others are made by `POST /api/webhooks`.",
+        secret=True,
+    ),
+    Setting(
+        "STREAM_WEBHOOK_SECRET",
+        "webhook_secret",
+        webhook_secret,
+        "whsec_ and base64 of 24 to 64 bytes",
+        "Secret that signs requests to STREAM_WEBHOOK_URL; required with it.",
+        secret=True,
+    ),
+    Setting(
+        "STREAM_WEBHOOK_TYPES",
+        "webhook_types",
+        some(listed(matching(r"\*|[A-Za-z][A-Za-z0-9_.:-]{0,63}"))),
+        "types of events separated by commas, or *",
+        "Types of events that STREAM_WEBHOOK_URL gets; `*` is everything.",
+    ),
+    Setting(
+        "STREAM_WEBHOOK_RETRIES",
+        "webhook_retries",
+        some(numbers(0.01, 604_800)),
+        "seconds separated by commas, each 0.01 to 604800",
+        "Seconds before each retry of a webhook (20 % jitter); after the last one the delivery has failed.",
+    ),
+    Setting(
+        "STREAM_WEBHOOK_DISABLE_AFTER",
+        "webhook_disable_after",
+        seconds(0.1, 1e9),
+        "seconds, from 0.1",
+        "A webhook that had no success for this many seconds after its first failure is disabled.",
+    ),
+    Setting(
+        "STREAM_WEBHOOK_ALLOW_PRIVATE",
+        "webhook_allow_private",
+        boolean,
+        "1 or 0",
+        "Whether webhooks may be sent to loopback, private and other addresses that are not public, and to these by "
+        "http.",
     ),
     Setting(
         "STREAM_OBSERVABILITY",

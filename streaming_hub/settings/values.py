@@ -5,11 +5,18 @@ Each reader takes the text, without spaces around it, and raises ValueError wher
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+Value = TypeVar("Value")
+
+WEBHOOK_SECRET: Final = "whsec_"  # noqa: S105 - a prefix
+"""How the secrets of webhooks begin."""
 
 
 def integer(low: int, high: int) -> Callable[[str], float]:
@@ -59,6 +66,39 @@ def listed(read_one: Callable[[str], str] = str) -> Callable[[str], tuple[str, .
         return tuple(read_one(part.strip()) for part in text.split(",") if part.strip())
 
     return read
+
+
+def numbers(low: float, high: float) -> Callable[[str], tuple[float, ...]]:
+    """Read numbers within two bounds, separated by commas."""
+    one = seconds(low, high)
+
+    def read(text: str) -> tuple[float, ...]:
+        return tuple(one(part.strip()) for part in text.split(",") if part.strip())
+
+    return read
+
+
+def some(read_list: Callable[[str], tuple[Value, ...]]) -> Callable[[str], tuple[Value, ...]]:
+    """Read a list that is not empty."""
+
+    def read(text: str) -> tuple[Value, ...]:
+        found = read_list(text)
+        if not found:
+            raise ValueError(text)
+        return found
+
+    return read
+
+
+def webhook_secret(text: str) -> str:
+    """Read a secret of Standard Webhooks: `whsec_` and base64 of 24 to 64 bytes."""
+    try:
+        key = base64.b64decode(text.removeprefix(WEBHOOK_SECRET), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if not text.startswith(WEBHOOK_SECRET) or not 24 <= len(key) <= 64:
+        raise ValueError("not a secret")
+    return text
 
 
 def boolean(text: str) -> bool:

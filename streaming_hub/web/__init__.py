@@ -38,6 +38,7 @@ from streaming_hub.web.api import (
     telemetry,
     token,
     uploads,
+    webhooks,
 )
 from streaming_hub.web.console import live, pages, vendor
 from streaming_hub.web.current import EXTENSION
@@ -78,6 +79,7 @@ MODULES: Final = (
     telemetry,
     stats,
     me,
+    webhooks,
     publish,
     leases,
     agent,

@@ -17,7 +17,8 @@ PUBLISHING: Final = "Publishing"
 AGENT: Final = "Agent"
 LIVEKIT: Final = "LiveKit"
 SERVER: Final = "Server"
-GROUPS: Final = (STREAMING, HISTORY, ARCHIVE, PUBLISHING, AGENT, LIVEKIT, SERVER)
+WEBHOOKS: Final = "Webhooks"
+GROUPS: Final = (STREAMING, HISTORY, ARCHIVE, WEBHOOKS, PUBLISHING, AGENT, LIVEKIT, SERVER)
 """The headings, in order."""
 
 JSON: Final = "application/json"

@@ -41,7 +41,7 @@ def init_app(app: Flask, parts: Services) -> None:
     common: dict[str, Any] = {
         "allow_headers": ALLOW_HEADERS,
         "expose_headers": EXPOSE_HEADERS,
-        "methods": ["GET", "HEAD", "POST", "DELETE", "OPTIONS"],
+        "methods": ["GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"],
         "vary_header": True,
         # The default is any local page; with a proxy's cookies come only those that the operator named.
         "supports_credentials": parts.settings.cors_origins is not None,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streaming_hub.errors import HubError
     from streaming_hub.web.about import About
 
-Method = Literal["GET", "POST", "DELETE"]
+Method = Literal["GET", "POST", "PATCH", "DELETE"]
 Key = tuple[str, str]
 """A method and a path as Flask's route has it."""
 GUARDED_SCOPES: Final = frozenset({OPERATE, JOIN})

@@ -55,6 +55,11 @@ PURE = (
     "streaming_hub.archive.views",
     "streaming_hub.archive.words",
     "streaming_hub.outlets.exports",
+    "streaming_hub.outlets.webhooks.addresses",
+    "streaming_hub.outlets.webhooks.endpoints",
+    "streaming_hub.outlets.webhooks.retries",
+    "streaming_hub.outlets.webhooks.schedule",
+    "streaming_hub.outlets.webhooks.signing",
     "streaming_hub.web.paths",
     "streaming_hub.web.times",
     "streaming_hub.demo.scenes",
@@ -223,6 +228,9 @@ def test_only_streaming_knows_sockets_and_the_agents_control_line() -> None:
         "streaming_hub.agents.process",
         "streaming_hub.archive.process",
         "streaming_hub.archive.worker",
+        # So has the webhooks', which also looks at the addresses that it connects to.
+        "streaming_hub.outlets.webhooks.sender",
+        "streaming_hub.outlets.webhooks.worker",
     }
 
 
@@ -247,10 +255,11 @@ def test_redis_is_loaded_only_where_it_is_used() -> None:
     }
 
 
-def test_only_the_archives_process_knows_sql() -> None:
+def test_only_the_processes_of_archive_and_webhooks_know_sql() -> None:
     found = users(HUB, "sqlalchemy", "alembic", typing=False)
-    assert {name for name in found if not belongs(name, "streaming_hub.archive")} == set()
-    assert "streaming_hub.archive.feed" not in found
+    known = ("streaming_hub.archive", "streaming_hub.outlets.webhooks")
+    assert {name for name in found if not belongs(name, *known)} == set()
+    assert not found & {"streaming_hub.archive.feed", "streaming_hub.outlets.webhooks.feed"}
 
 
 def test_the_hub_imports_no_livekit_agents() -> None:
@@ -263,8 +272,12 @@ def test_http_requests_are_made_in_few_places() -> None:
     assert users(CLIENT, *clients) == {
         f"streaming_hub_client.{name}" for name in ("connections", "poster", "publish", "route")
     }
-    # The demo's own process posts like any other client.
-    assert users(HUB, *clients) == {"streaming_hub.livekit.server_api", "streaming_hub.demo.__main__"}
+    # The demo's own process posts like any other client; webhooks are sent by theirs.
+    assert users(HUB, *clients) == {
+        "streaming_hub.livekit.server_api",
+        "streaming_hub.demo.__main__",
+        "streaming_hub.outlets.webhooks.sender",
+    }
 
 
 @pytest.mark.parametrize("module", PURE)
@@ -312,6 +325,7 @@ print(json.dumps(sorted(sys.modules)))
             "agent",
             "sqlalchemy",
             "alembic",
+            "aiohttp",
             "redis",
         )
     ]

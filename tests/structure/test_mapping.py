@@ -149,6 +149,50 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/outlets/test_exports.py",
         "one session in every format",
     ),
+    "streaming_hub.outlets.webhooks.addresses": (
+        "tests/streaming_hub/outlets/webhooks/test_sender.py",
+        "addresses are checked when connecting",
+    ),
+    "streaming_hub.outlets.webhooks.retries": (
+        "tests/streaming_hub/outlets/webhooks/test_sender.py",
+        "after what was answered",
+    ),
+    "streaming_hub.outlets.webhooks.signing": (
+        "tests/streaming_hub/outlets/webhooks/test_sender.py",
+        "read by the standard's library",
+    ),
+    "streaming_hub.outlets.webhooks.dispatcher": (
+        "tests/streaming_hub/web/api/test_webhooks.py",
+        "a hub, its webhooks' process and receivers",
+    ),
+    "streaming_hub.outlets.webhooks.feed": (
+        "tests/streaming_hub/web/api/test_webhooks.py",
+        "a hub, its webhooks' process and receivers",
+    ),
+    "streaming_hub.outlets.webhooks.worker": (
+        "tests/streaming_hub/web/api/test_webhooks.py",
+        "a hub, its webhooks' process and receivers",
+    ),
+    "streaming_hub.outlets.webhooks.endpoints": (
+        "tests/streaming_hub/outlets/webhooks/test_store.py",
+        "who gets which event",
+    ),
+    "streaming_hub.outlets.webhooks.messages": (
+        "tests/streaming_hub/outlets/webhooks/test_store.py",
+        "what the store is given",
+    ),
+    "streaming_hub.outlets.webhooks.log": (
+        "tests/streaming_hub/outlets/webhooks/test_store.py",
+        "reads what the store writes",
+    ),
+    "streaming_hub.outlets.webhooks.tables": (
+        "tests/streaming_hub/outlets/webhooks/test_store.py",
+        "made in both databases",
+    ),
+    "streaming_hub.outlets.webhooks.migrations": (
+        "tests/streaming_hub/outlets/webhooks/test_store.py",
+        "run when a database is opened",
+    ),
     "streaming_hub.rooms.facts": ("tests/streaming_hub/rooms/test_state.py", "keeps what state reads"),
     "streaming_hub.history.redis": (
         "tests/streaming_hub/history/test_history.py",
@@ -220,6 +264,14 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "streaming_hub.web.api.events": ("tests/streaming_hub/web/api/test_rooms.py", "each kind of history"),
     "streaming_hub.web.api.health": ("tests/streaming_hub/web/api/test_rooms.py", "one answer"),
     "streaming_hub.web.api.me": ("tests/streaming_hub/web/api/test_stats.py", "by the same callers"),
+    "streaming_hub.web.api.webhook_about": (
+        "tests/streaming_hub/web/openapi/test_document.py",
+        "words that the document is made of",
+    ),
+    "streaming_hub.web.api.webhook_requests": (
+        "tests/streaming_hub/web/api/test_webhooks.py",
+        "bodies, refused by field",
+    ),
     "streaming_hub.web.api.stream": (
         "tests/streaming_hub/stream/test_on_the_socket.py",
         "needs a real socket",

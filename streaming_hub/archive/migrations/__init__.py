@@ -16,18 +16,19 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
 
-def migrate(engine: Engine, version: str) -> bool:
+def migrate(engine: Engine, version: str, location: str) -> bool:
     """Bring a database to the newest version, in one transaction.
 
     Args:
         engine: connects to it.
         version: the one it has.
+        location: where the migrations are, `package:folder`.
 
     Returns:
         Whether this version of the hub knows that one.
     """
     config = Config()
-    config.set_main_option("script_location", "streaming_hub.archive:migrations")
+    config.set_main_option("script_location", location)
     config.set_main_option("path_separator", "os")
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if version not in known:

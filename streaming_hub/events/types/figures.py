@@ -171,13 +171,27 @@ class Error(Stored, tag="error", kw_only=True):
     source: Annotated[
         str,
         Meta(
-            description="Which part: `llm`, `stt`, `tts`, `realtime_model`, `room`, `worker`, `dispatch` or another.",
+            description="Which part: `llm`, `stt`, `tts`, `realtime_model`, `room`, `worker`, `dispatch`, `webhook` or "
+            "another.",
             examples=["llm", "stt", "tts", "worker"],
         ),
     ]
     message: Annotated[str, Meta(description="The error's message.")]
     recoverable: Annotated[bool, Meta(description="Whether it is retried.")]
     label: Opt[Annotated[str, Meta(description="Which plugin.")]] = UNSET
+    webhook_id: Opt[Annotated[str, Meta(description="With the source `webhook`: which one.")]] = UNSET
+    reason: Opt[
+        Annotated[
+            str,
+            Meta(
+                description="With the source `webhook`: `gone`, `no_success`, `failing`, `overflow`, "
+                "`history_moved_on` or `history_lost`."
+            ),
+        ]
+    ] = UNSET
+    missed: Opt[Annotated[int, Meta(description="With `history_moved_on`: how many events, at most.")]] = (
+        UNSET
+    )
 
     view: ClassVar = OPERATOR
     example: ClassVar = {

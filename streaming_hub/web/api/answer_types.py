@@ -383,6 +383,108 @@ class Me(TypedDict):
     rooms: Annotated[list[str] | None, Meta(description="The only rooms; null for all.")]
 
 
+class WebhookHealth(TypedDict):
+    """How a webhook does."""
+
+    failing_since: Annotated[
+        float | None, Meta(description="Its first failure since the last success, seconds since 1970.")
+    ]
+    pending: Annotated[int, Meta(description="Deliveries that wait.")]
+    success_rate: Annotated[
+        float | None,
+        Meta(description="Share of the newest 100 tried deliveries that arrived; null without any."),
+    ]
+    oldest_pending: Annotated[
+        float | None, Meta(description="Since when the oldest delivery waits, seconds since 1970.")
+    ]
+    next_try: Annotated[
+        float | None, Meta(description="When it is tried next, seconds since 1970; null for now, or never.")
+    ]
+
+
+class WebhookEndpoint(TypedDict):
+    """An endpoint that events are sent to."""
+
+    id: str
+    url: str
+    types: list[str]
+    rooms: list[str] | None
+    view: Literal["operator", "viewer"]
+    interims: bool
+    description: str | None
+    enabled: bool
+    reason: Annotated[
+        str | None,
+        Meta(
+            description="Why it is disabled: `gone` (410), `no_success` or `operator`; null while it is enabled."
+        ),
+    ]
+    missed: Annotated[int, Meta(description="Events that were skipped: too much was pending, or forgotten.")]
+    health: WebhookHealth
+
+
+class MadeWebhook(WebhookEndpoint):
+    """A new webhook with its secret, which nothing shows again."""
+
+    secret: str
+
+
+class ChangedWebhook(WebhookEndpoint):
+    """A changed webhook; with its secret where that is new."""
+
+    secret: NotRequired[str]
+
+
+class WebhookList(TypedDict):
+    """The webhooks that the caller may see."""
+
+    webhooks: list[WebhookEndpoint]
+
+
+class WebhookTest(TypedDict):
+    """What came of one request."""
+
+    status: Annotated[int | None, Meta(description="The receiver's; null without an answer.")]
+    answer: Annotated[str, Meta(description="The first 1 KiB of the answer.")]
+    duration: Annotated[float, Meta(description="Seconds.")]
+    error: Annotated[str | None, Meta(description="What went wrong, where there is no complete answer.")]
+
+
+class WebhookAttempt(WebhookTest):
+    """One attempt of a delivery."""
+
+    at: Annotated[float, Meta(description="Seconds since 1970.")]
+
+
+class WebhookDelivery(TypedDict):
+    """An event on its way to a webhook."""
+
+    id: str
+    event_id: Annotated[str, Meta(description="The hub's `id` of the event, and the `webhook-id`.")]
+    type: str
+    room: str | None
+    state: Literal["pending", "delivered", "failed", "skipped"]
+    attempts: list[WebhookAttempt]
+    next_try: Annotated[
+        float | None,
+        Meta(description="When its room is tried next, seconds since 1970; null for now, or never."),
+    ]
+
+
+class WebhookDeliveries(TypedDict):
+    """A page of a webhook's log, the newest first."""
+
+    deliveries: list[WebhookDelivery]
+    next: Annotated[str | None, Meta(description="`cursor` of the next page; null on the last one.")]
+
+
+class Replayed(TypedDict):
+    """What is sent again."""
+
+    replayed: int
+    missed: Annotated[int, Meta(description="Events that are not stored any more.")]
+
+
 class Health(TypedDict):
     """The state of the server."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from flask import Blueprint, Response, request
 
@@ -53,7 +53,7 @@ def erase_room(name: str) -> Response:
     require_room(callers.grant(), name)
     parts = services()
     parts.reach_head()
-    with _archive_without(parts, room=name):
+    with _outlets_without(parts, room=name):
         return _erased(parts, erase(parts.hub, room=name), room=name)
 
 
@@ -80,7 +80,7 @@ def erase_session(session_id: str) -> Response:
     # Events that arrive after its rooms are looked up are not erased.
     head = parts.history.bounds.head
     rooms = _rooms_to_erase(parts, grant, session_id, archived.room_asked(request.args), head)
-    with _archive_without(parts, session_id=session_id, rooms=rooms):
+    with _outlets_without(parts, session_id=session_id, rooms=rooms):
         count = sum(
             erase(parts.hub, session_id=session_id, room=room, upto=head)
             for room in ([None] if rooms is None else rooms)
@@ -108,21 +108,21 @@ def _rooms_to_erase(
 
 
 @contextmanager
-def _archive_without(
+def _outlets_without(
     parts: Services,
     *,
     room: str | None = None,
     session_id: str | None = None,
     rooms: Collection[str] | None = None,
 ) -> Iterator[None]:
-    """Erase a room or a session from the archive, and hold back its report meanwhile.
+    """Erase a room or a session from the archive and the webhooks, and hold back reports and deliveries meanwhile.
 
-    The archive comes first: it then ignores what it still reads of them in the history.
+    They come first: they then ignore what they still read of it in the history.
 
     Raises:
-        Unavailable: the archive is away. Nothing was erased, since the archive would keep it.
+        Unavailable: one of them is away. The history was not erased, since they would keep it.
     """
-    if parts.archive is None:
+    if parts.archive is None or parts.webhooks is None:
         yield
         return
     with parts.archive.erasing():
@@ -131,11 +131,18 @@ def _archive_without(
             sessions=None if session_id is None else frozenset({session_id}),
         )
         known = {key for key in _stored_sessions(parts, interest) if rooms is None or (key[1] or "") in rooms}
-        try:
-            parts.archive.erase(session_id=session_id, rooms=rooms, room=room, known=known)
-        except Refusal as refusal:
-            raise archived.problem_of(refusal) from refusal
-        yield
+        wanted: dict[str, Any] = {
+            "session_id": session_id,
+            "room": room,
+            "rooms": None if rooms is None else list(rooms),
+        }
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(parts.webhooks.erasing(**wanted))
+                parts.archive.erase(**wanted, known=known)
+            except Refusal as refusal:
+                raise archived.problem_of(refusal) from refusal
+            yield
 
 
 def _stored_sessions(parts: Services, interest: Interest) -> set[tuple[str, str | None]]:

@@ -1,0 +1,93 @@
+"""Where webhooks may be sent: the rules for URLs and for the addresses behind them.
+
+Pure. A URL is checked when an endpoint is created; an address is checked again by `sender` on the very address it
+connects to, because a name may answer differently later.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Final
+from urllib.parse import urlsplit
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_SHARED: Final = (ipaddress.ip_network("100.64.0.0/10"),)
+_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+_LOCAL: Final = (ipaddress.ip_network("64:ff9b:1::/48"), ipaddress.ip_network("fec0::/10"))
+"""NAT64 for local use (RFC 8215) and site-local addresses (RFC 3879), which `ipaddress` takes for global."""
+
+
+class Forbidden(ValueError):
+    """A webhook may not be sent there; the text says why."""
+
+
+def reason(address: Address) -> str | None:
+    """Return why an address is not public; None where it is."""
+    if isinstance(address, ipaddress.IPv6Address):
+        inside = _ipv4_inside(address)
+        if inside is not None:
+            return reason(inside)
+    applies = {
+        "unspecified": address.is_unspecified,
+        "loopback": address.is_loopback,
+        "link-local": address.is_link_local,
+        "multicast": address.is_multicast,
+        "shared (CGNAT)": any(address in network for network in _SHARED),
+        "private": address.is_private or any(address in network for network in _LOCAL),
+        "reserved": address.is_reserved or not address.is_global,
+    }
+    return next((name for name, true in applies.items() if true), None)
+
+
+def check_address(address: Address, *, scheme: str, allow_private: bool) -> None:
+    """Check an address that is about to be connected to.
+
+    Raises:
+        Forbidden: it is not public, or `http` would leave the private network.
+    """
+    why = reason(address)
+    if why is not None and not allow_private:
+        raise Forbidden(f"{address} is a {why} address; STREAM_WEBHOOK_ALLOW_PRIVATE=1 allows it")
+    if why is None and scheme != "https":
+        raise Forbidden(f"{address} is a public address, and http is not encrypted; use https")
+
+
+def check_url(url: str, *, allow_private: bool) -> None:
+    """Check what can be seen without resolving the host's name.
+
+    Raises:
+        Forbidden: see the module.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname, parts.port
+    except ValueError as error:
+        raise Forbidden(f"the URL cannot be read: {error}") from error
+    if parts.scheme not in ({"https", "http"} if allow_private else {"https"}):
+        raise Forbidden("the URL must begin with https://")
+    if "@" in parts.netloc:
+        raise Forbidden("the URL must not contain credentials")
+    if not host:
+        raise Forbidden("the URL has no host")
+    if any(ord(character) <= 32 or ord(character) == 127 for character in url):
+        raise Forbidden("the URL contains a space or a control character")
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        last = host.rstrip(".").rpartition(".")[2]
+        # Resolvers read 2130706433, 0177.0.0.1 and 0x7f.1 as addresses; no public name ends in a number.
+        if last.isdigit() or last.startswith("0x"):
+            raise Forbidden(f"{host} is not a host's name, nor an address in the usual form") from None
+        return
+    check_address(address, scheme=parts.scheme, allow_private=allow_private)
+
+
+def _ipv4_inside(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address.sixtofour is not None:
+        return address.sixtofour
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return None

@@ -1,0 +1,322 @@
+"""Sends what is pending: lane by lane, in order, from one event loop.
+
+    due lanes -> log.due -> one coroutine a lane -> Sender -> outcomes -> Store.record -> the lane is free again
+
+A lane stays at work until its outcomes are written, so nothing that was sent is loaded again. Only what is about to be
+sent is in memory. What the database knows and what is sent at present meet here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+import uuid
+from collections import Counter, deque
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from streaming_hub.archive.database import Away
+from streaming_hub.outlets.webhooks import log, retries, signing
+from streaming_hub.outlets.webhooks.endpoints import DELIVERED, FAILED, PENDING, body_of, key_of
+from streaming_hub.outlets.webhooks.messages import Ended, Tried
+from streaming_hub.outlets.webhooks.schedule import Schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from concurrent.futures import Executor
+
+    from streaming_hub.archive.database import Database
+    from streaming_hub.outlets.webhooks.endpoints import Endpoint
+    from streaming_hub.outlets.webhooks.log import Queued
+    from streaming_hub.outlets.webhooks.sender import Outcome, Sender
+    from streaming_hub.outlets.webhooks.store import Store
+
+Got = TypeVar("Got")
+
+TEST_TYPE: Final = "webhook.test"
+AWAY_SECONDS: Final = 1.0
+"""Pause before the database is asked again."""
+FAILED_SECONDS: Final = 5.0
+"""Pause after outcomes that could not be written, before their deliveries are sent again."""
+MOST_OUTCOMES: Final = 500
+"""Outcomes that one transaction writes."""
+MOST_ATTEMPTS: Final = 50
+"""Attempts of a delivery that the log shows, the newest."""
+
+
+class Dispatcher:
+    """See the module. All methods run in the event loop.
+
+    Args:
+        store: writes; asked in `writer` alone.
+        database: read in `readers`.
+        sender: sends.
+        writer: one thread.
+        readers: some threads.
+        waits: STREAM_WEBHOOK_RETRIES, seconds.
+        total: requests at a time, all endpoints.
+        report: a line for the log: level and text.
+
+    Attributes:
+        counts: attempts and deliveries since the start, by what became of them.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        database: Database,
+        sender: Sender,
+        *,
+        writer: Executor,
+        readers: Executor,
+        waits: Sequence[float],
+        total: int,
+        report: Callable[[str, str], None],
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self._store = store
+        self._database = database
+        self._sender = sender
+        self._writer = writer
+        self._readers = readers
+        self._waits = waits
+        self._report = report
+        self._schedule = Schedule(total)
+        self._loop = asyncio.get_running_loop()
+        self._runs: dict[tuple[str, str], deque[Queued]] = {}
+        self._filling: set[str] = set()
+        self._again: set[str] = set()
+        self._gone: set[str] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._outcomes: deque[Tried | Ended] = deque()
+        self._news = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self._recorder = asyncio.create_task(self._record_all())
+
+    def due(self, endpoints: Iterable[str]) -> None:
+        """Look for something to send to these endpoints."""
+        for endpoint in endpoints:
+            if endpoint in self._filling:
+                self._again.add(endpoint)
+            elif not self._stopping:
+                self._filling.add(endpoint)
+                self._spawn(self._fill(endpoint))
+
+    async def wake_all(self) -> None:
+        """Look for something to send to every endpoint, each in its time.
+
+        Raises:
+            Away: the database cannot be read.
+        """
+        tries = await self._loop.run_in_executor(self._readers, log.next_tries, self._database)
+        for endpoint, at in tries.items():
+            self._wait(endpoint, at)
+
+    def purge(
+        self, *, room: str | None = None, session_id: str | None = None, rooms: list[str] | None = None
+    ) -> None:
+        """Drop what is in memory of a room or a session; requests in flight may finish."""
+        lanes = None if rooms is None else {key_of(one) for one in rooms}
+        for (_, lane), queued in self._runs.items():
+            if room is not None:
+                kept = [] if lane == key_of(room) else list(queued)
+            elif lanes is not None and lane not in lanes:
+                continue
+            else:
+                kept = [one for one in queued if one.session != key_of(session_id)]
+            if len(kept) != len(queued):
+                queued.clear()
+                queued.extend(kept)
+
+    async def test(self, endpoint: Endpoint) -> Outcome:
+        """Send an endpoint a test now, once."""
+        body = body_of(TEST_TYPE, time.time(), 0.0, b"{}")
+        return await self._send(endpoint, f"test_{uuid.uuid4()}", body)
+
+    async def stop(self, seconds: float) -> None:
+        """Begin nothing more, wait a moment for what is in flight, and write what came of it."""
+        self._stopping = True
+        for timer in self._timers.values():
+            timer.cancel()
+        for queued in self._runs.values():
+            queued.clear()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        left = list(self._tasks)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        self._news.set()
+        await self._recorder
+        await self._sender.close()
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._report("error", f"webhooks: unexpected error: {task.exception()!r}")
+
+    async def _fill(self, name: str) -> None:
+        """Start as many lanes of an endpoint as are due and may run."""
+        try:
+            while not self._stopping:
+                self._again.discard(name)
+                await self._start_lanes(name)
+                if name not in self._again:
+                    return
+        finally:
+            self._filling.discard(name)
+
+    async def _start_lanes(self, name: str) -> None:
+        endpoint = self._active(name)
+        if endpoint is None:
+            return
+        self._schedule.note(name, failing=endpoint.failing_since is not None)
+        free = self._schedule.free(name)
+        if not free:
+            return
+        erasures = self._store.erasures
+        ask = partial(
+            log.due, self._database, name, busy=self._schedule.busy(name), most=free, now=time.time()
+        )
+        try:
+            found = await self._loop.run_in_executor(self._readers, ask)
+        except Away:
+            self._wait(name, time.time() + AWAY_SECONDS)
+            return
+        if erasures != self._store.erasures:
+            # It may hold what was erased meanwhile.
+            self._again.add(name)
+            return
+        for lane, queued in found.lanes.items():
+            self._schedule.begin(name, lane)
+            self._runs[name, lane] = deque(queued)
+            self._spawn(self._run(name, lane))
+        if found.next_try is not None:
+            self._wait(name, found.next_try)
+
+    def _wait(self, name: str, at: float) -> None:
+        """Look for something to send at a time, seconds since 1970, unless something is due before."""
+        when = self._loop.time() + max(0.0, at - time.time())
+        timer = self._timers.get(name)
+        if timer is not None:
+            if timer.when() <= when and not timer.cancelled():
+                return
+            timer.cancel()
+        self._timers[name] = self._loop.call_at(when, self._ring, name)
+
+    def _ring(self, name: str) -> None:
+        self._timers.pop(name, None)
+        self.due([name])
+
+    async def _run(self, name: str, lane: str) -> None:
+        """Send a lane's deliveries one after the other, until one has to wait."""
+        queued = self._runs[name, lane]
+        try:
+            while queued and (endpoint := self._active(name)) is not None:
+                one = queued.popleft()
+                outcome = await self._send(endpoint, one.event_id, one.body)
+                tried = self._judge(name, lane, one, outcome)
+                self._outcomes.append(tried)
+                self._news.set()
+                if tried.state == PENDING:
+                    return
+        finally:
+            self._runs.pop((name, lane), None)
+            self._outcomes.append(Ended(name, lane))
+            self._news.set()
+
+    def _active(self, name: str) -> Endpoint | None:
+        endpoint = self._store.endpoints.get(name)
+        if endpoint is None or not endpoint.enabled or name in self._gone:
+            return None
+        return endpoint
+
+    async def _send(self, endpoint: Endpoint, message_id: str, body: bytes) -> Outcome:
+        now = time.time()
+        headers = signing.headers(message_id, body, endpoint.keys(now), now)
+        return await self._sender.send(endpoint.url, body, headers)
+
+    def _judge(self, name: str, lane: str, one: Queued, outcome: Outcome) -> Tried:
+        now = time.time()
+        attempt = {
+            "at": now - outcome.duration,
+            "status": outcome.status,
+            "duration": outcome.duration,
+            "answer": outcome.answer,
+            "error": outcome.error,
+        }
+        attempts = [*one.attempts, attempt]
+        gone = outcome.status == retries.GONE
+        state, wait = DELIVERED, None
+        # An answer that broke off after a 2xx is none: its status is not known to be meant.
+        if outcome.error is not None or not retries.delivered(outcome.status):
+            wait = retries.wait(
+                len(attempts),
+                outcome.status,
+                outcome.retry_after,
+                waits=self._waits,
+                now=now,
+                chance=random.random(),
+            )
+            if gone and wait is None:
+                wait = 0.0
+            state = FAILED if wait is None else PENDING
+        if gone:
+            self._gone.add(name)
+        self.counts["attempts"] += 1
+        if state != PENDING:
+            self.counts[state] += 1
+        return Tried(
+            endpoint=name,
+            lane=lane,
+            delivery=one.id,
+            size=one.size,
+            state=state,
+            attempts=attempts[-MOST_ATTEMPTS:],
+            next_try=None if wait is None else now + wait,
+            gone=gone,
+        )
+
+    async def _record_all(self) -> None:
+        """Write outcomes as they come, those that came meanwhile together."""
+        while not (self._stopping and not self._tasks and not self._outcomes):
+            if not self._outcomes:
+                self._news.clear()
+                await self._news.wait()
+                continue
+            some = [self._outcomes.popleft() for _ in range(min(MOST_OUTCOMES, len(self._outcomes)))]
+            while True:
+                try:
+                    disabled = await self._loop.run_in_executor(self._writer, self._store.record, some)
+                except Away:
+                    if self._stopping:
+                        return
+                    await asyncio.sleep(AWAY_SECONDS)
+                except Exception as error:  # noqa: BLE001 - reported; the deliveries are sent again
+                    self._report("error", f"webhooks: outcomes could not be written: {error!r}")
+                    disabled = set()
+                    await asyncio.sleep(FAILED_SECONDS)
+                    break
+                else:
+                    break
+            self._recorded(some, disabled)
+
+    def _recorded(self, outcomes: list[Tried | Ended], disabled: set[str]) -> None:
+        for name in disabled:
+            self._report("warning", f"webhooks: the endpoint {name} is disabled; its `reason` says why")
+        for one in outcomes:
+            if isinstance(one, Tried):
+                if one.gone:
+                    self._gone.discard(one.endpoint)
+                if one.next_try is not None:
+                    self._wait(one.endpoint, one.next_try)
+                self._schedule.note(one.endpoint, failing=one.state != DELIVERED)
+            else:
+                self.due([one.endpoint, *self._schedule.end(one.endpoint, one.lane)])

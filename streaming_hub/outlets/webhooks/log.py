@@ -1,0 +1,145 @@
+"""Reads the webhooks' database: what is to be sent next, the log of deliveries, the health of endpoints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import sqlalchemy as sa
+
+from streaming_hub.outlets.webhooks.endpoints import DELIVERED, FAILED, PENDING
+from streaming_hub.outlets.webhooks.tables import deliveries, lanes
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from sqlalchemy.engine import Connection
+
+    from streaming_hub.archive.database import Database
+
+RUN_LENGTH: Final = 16
+RUN_BYTES: Final = 64 * 1024
+"""Deliveries, and bytes of them, that a lane takes into memory at a time."""
+RECENT: Final = 100
+"""Deliveries by which the success rate of an endpoint is measured."""
+
+
+class Queued(msgspec.Struct, frozen=True):
+    """A delivery that is to be sent."""
+
+    id: int
+    event_id: str
+    type: str
+    session: str | None
+    size: int
+    body: bytes
+    attempts: list[dict[str, Any]]
+
+
+class Due(msgspec.Struct, frozen=True):
+    """What an endpoint can send now.
+
+    Attributes:
+        lanes: the oldest pending deliveries of each lane, in order.
+        next_try: when the next lane is due that is not now, seconds since 1970; None where there is none.
+    """
+
+    lanes: dict[str, list[Queued]]
+    next_try: float | None
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A page of the log that is asked for."""
+
+    endpoint: str
+    limit: int
+    states: list[str] = []
+    types: list[str] = []
+    before: int | None = None
+
+
+def due(database: Database, endpoint: str, *, busy: Collection[str], most: int, now: float) -> Due:
+    """Return what an endpoint can send now.
+
+    Args:
+        database: where.
+        endpoint: whose.
+        busy: lanes that are at work.
+        most: how many lanes to return.
+        now: seconds since 1970.
+    """
+    mine = lanes.c.endpoint == endpoint
+    ready = sa.select(lanes.c.lane).where(mine, lanes.c.next_try <= now).order_by(lanes.c.next_try)
+    later = sa.select(sa.func.min(lanes.c.next_try)).where(mine, lanes.c.next_try > now)
+    with database.reading() as connection:
+        names = connection.execute(ready.limit(most + len(busy))).scalars()
+        chosen = [name for name in names if name not in busy][:most]
+        found = {name: _first(connection, endpoint, name) for name in chosen}
+        return Due(found, connection.execute(later).scalar())
+
+
+def _first(connection: Connection, endpoint: str, lane: str) -> list[Queued]:
+    mine = sa.and_(
+        deliveries.c.endpoint == endpoint, deliveries.c.lane == lane, deliveries.c.state == PENDING
+    )
+    sizes = sa.select(deliveries.c.id, deliveries.c.size).where(mine).order_by(deliveries.c.id)
+    ids: list[int] = []
+    total = 0
+    for row in connection.execute(sizes.limit(RUN_LENGTH)):
+        total += row.size
+        if ids and total > RUN_BYTES:
+            break
+        ids.append(row.id)
+    columns = [deliveries.c[name] for name in Queued.__struct_fields__]
+    rows = connection.execute(sa.select(*columns).where(deliveries.c.id.in_(ids)).order_by(deliveries.c.id))
+    return [Queued(**row._mapping) for row in rows]
+
+
+def next_tries(database: Database) -> dict[str, float]:
+    """Return when each endpoint has something to send first, seconds since 1970."""
+    first = sa.select(lanes.c.endpoint, sa.func.min(lanes.c.next_try)).group_by(lanes.c.endpoint)
+    with database.reading() as connection:
+        return {row[0]: row[1] for row in connection.execute(first)}
+
+
+def page(database: Database, asked: Asked) -> tuple[list[dict[str, Any]], int | None]:
+    """Return a page of an endpoint's log, newest first, and where the next one begins; None on the last."""
+    names = ("id", "event_id", "type", "room", "state", "attempts", "lane")
+    chosen = sa.select(*(deliveries.c[name] for name in names), lanes.c.next_try)
+    chosen = chosen.outerjoin(
+        lanes, sa.and_(lanes.c.endpoint == deliveries.c.endpoint, lanes.c.lane == deliveries.c.lane)
+    )
+    chosen = chosen.where(deliveries.c.endpoint == asked.endpoint)
+    if asked.states:
+        chosen = chosen.where(deliveries.c.state.in_(asked.states))
+    if asked.types:
+        chosen = chosen.where(deliveries.c.type.in_(asked.types))
+    if asked.before is not None:
+        chosen = chosen.where(deliveries.c.id < asked.before)
+    with database.reading() as connection:
+        rows = connection.execute(chosen.order_by(deliveries.c.id.desc()).limit(asked.limit + 1)).all()
+    found = [_shown(row) for row in rows[: asked.limit]]
+    return found, rows[asked.limit - 1].id if len(rows) > asked.limit else None
+
+
+def _shown(row: Any) -> dict[str, Any]:
+    shown = {name: row._mapping[name] for name in ("id", "event_id", "type", "room", "state", "attempts")}
+    # The first of its room has been tried; those behind it wait for it.
+    return shown | {"id": str(row.id), "next_try": (row.next_try or None) if row.state == PENDING else None}
+
+
+def health(database: Database, endpoint: str) -> dict[str, Any]:
+    """Return how an endpoint does: its success rate, the oldest pending delivery and the next try."""
+    mine = deliveries.c.endpoint == endpoint
+    recent = sa.select(deliveries.c.state, deliveries.c.tries).where(mine)
+    recent = recent.where(sa.or_(deliveries.c.state.in_((DELIVERED, FAILED)), deliveries.c.tries > 0))
+    recent = recent.order_by(deliveries.c.id.desc()).limit(RECENT)
+    oldest = sa.select(sa.func.min(deliveries.c.created)).where(mine, deliveries.c.state == PENDING)
+    next_try = sa.select(sa.func.min(lanes.c.next_try)).where(lanes.c.endpoint == endpoint)
+    with database.reading() as connection:
+        states = [row.state for row in connection.execute(recent)]
+        return {
+            "success_rate": states.count(DELIVERED) / len(states) if states else None,
+            "oldest_pending": connection.execute(oldest).scalar(),
+            "next_try": connection.execute(next_try).scalar() or None,
+        }

@@ -1,0 +1,582 @@
+"""Writes the webhooks' database: endpoints, deliveries, and how far the history was read.
+
+    page -> who wants which event -> deliveries, lanes, position -> commit
+    outcomes of requests -> deliveries, lanes, health of the endpoint -> commit
+
+One thread at a time. Deliveries and position are written in one transaction, so whatever is killed when, every event
+below the position is a delivery, or counted in `missed`. Endpoints are held in memory, too; if a transaction fails
+they are read again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from streaming_hub.archive.wire import Refusal
+from streaming_hub.outlets.webhooks.endpoints import (
+    DELIVERED,
+    EVERYTHING,
+    FAILED,
+    PENDING,
+    SKIPPED,
+    SOURCE,
+    Endpoint,
+    Message,
+    key_of,
+    message_of,
+)
+from streaming_hub.outlets.webhooks.messages import Ended, Page, Tried
+from streaming_hub.outlets.webhooks.tables import (
+    deliveries,
+    endpoints,
+    lanes,
+    notices,
+    position,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from sqlalchemy.engine import Connection
+
+    from streaming_hub.archive.database import Database
+    from streaming_hub.outlets.webhooks.messages import Line
+
+READER: Final = "webhooks"
+MOST_PENDING: Final = 100_000
+MOST_BYTES: Final = 256 * 1024 * 1024
+"""What one endpoint may have pending."""
+MOST_SKIPPED_ROWS: Final = 1_000
+"""Rows of skipped deliveries that an endpoint's log gets until it keeps up again; all are counted in `missed`."""
+LOG_SECONDS: Final = 7 * 86_400.0
+"""How long a delivery stays in the log after its end."""
+STEP: Final = 1_000
+"""Rows that one transaction of the clean-up removes."""
+MOST_NOTICES: Final = 100
+GONE: Final = "gone"
+NO_SUCCESS: Final = "no_success"
+OPERATOR: Final = "operator"
+"""Why an endpoint is disabled: it answered 410, it took nothing for too long, or an operator wanted it."""
+FAILING: Final = "failing"
+OVERFLOW: Final = "overflow"
+HISTORY_MOVED_ON: Final = "history_moved_on"
+HISTORY_LOST: Final = "history_lost"
+
+
+class _Held(msgspec.Struct):
+    """What an endpoint has pending, and rows of skipped deliveries since it last kept up."""
+
+    count: int = 0
+    size: int = 0
+    skipped: int = 0
+
+
+class Store:
+    """See the module.
+
+    Args:
+        database: where to, of the kind `tables.WEBHOOKS`.
+        disable_after: STREAM_WEBHOOK_DISABLE_AFTER, seconds.
+        clock: seconds since 1970.
+
+    Attributes:
+        endpoints: by id.
+        version: grows when an endpoint may want what none wanted before.
+        erasures: grows with every erasure.
+    """
+
+    def __init__(
+        self, database: Database, *, disable_after: float, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.endpoints: dict[str, Endpoint] = {}
+        # Another process begins with another number, so no page made for the last one fits by chance.
+        self.version = int(time.time() * 1000)
+        self.erasures = 0
+        self._database = database
+        self._disable_after = disable_after
+        self._clock = clock
+        self._held: dict[str, _Held] = {}
+        self._stale = True
+        self._insert = sqlite.insert if database.sqlite else postgresql.insert
+
+    def reload(self) -> None:
+        """Read what is held in memory."""
+        with self._database.reading() as connection:
+            rows = connection.execute(sa.select(endpoints).order_by(endpoints.c.created, endpoints.c.id))
+            self.endpoints = {row.id: _endpoint_of(row) for row in rows}
+            self._count(connection)
+        self.version += 1
+        self._stale = False
+
+    @property
+    def wanted(self) -> list[str] | None:
+        """The only types that an endpoint may want; None for all."""
+        types = {kind for one in self.endpoints.values() if one.enabled for kind in one.types}
+        return None if EVERYTHING in types else sorted(types)
+
+    @property
+    def catching_up(self) -> list[tuple[str, int]]:
+        """Endpoints that read from the history by themselves, and after which sequence number."""
+        return [
+            (one.id, one.behind) for one in self.endpoints.values() if one.enabled and one.behind is not None
+        ]
+
+    @property
+    def pending(self) -> tuple[int, int]:
+        """Deliveries that are pending, and their bytes."""
+        held = list(self._held.values())
+        return sum(one.count for one in held), sum(one.size for one in held)
+
+    def held(self, endpoint: str) -> int:
+        """Return how many deliveries of an endpoint are pending."""
+        found = self._held.get(endpoint)
+        return 0 if found is None else found.count
+
+    def position(self) -> tuple[str, int] | None:
+        """Return epoch and number up to which the history was read; None where it was not read yet."""
+        with self._database.reading() as connection:
+            return _position(connection)
+
+    def begin_epoch(self, epoch: str, seq: int) -> None:
+        """Continue in another history. What endpoints had not read of the last one is lost, and reported as such."""
+        with self._writing() as connection:
+            known = _position(connection) is not None
+            for endpoint in self.endpoints.values():
+                endpoint.after = seq
+                endpoint.behind = None if endpoint.enabled else seq
+                if known and endpoint.enabled:
+                    text = (
+                        "The history was replaced: events that had not been read from the last one are lost."
+                    )
+                    self._notify(connection, endpoint, HISTORY_LOST, text, recoverable=True)
+                self._save(connection, endpoint)
+            self._move(connection, epoch, seq)
+
+    def take(self, page: Page) -> set[str]:
+        """Store a page's events for those that want them; return the endpoints that got something.
+
+        Raises:
+            Refusal: `stale`, the page was made for other endpoints; `behind`, it does not follow the position.
+        """
+        if self._stale:
+            self.reload()
+        if page.version != self.version:
+            raise Refusal("stale", "The endpoints have changed.")
+        messages = [message_of(line.seq, line.at, line.data, hidden=line.hidden) for line in page.lines]
+        with self._writing() as connection:
+            at = _position(connection)
+            if page.endpoint is not None:
+                return self._catch_up(connection, page, messages, at)
+            if at != (page.epoch, page.after):
+                raise Refusal("behind", "The page does not follow the position.", at)
+            takers = [one for one in self.endpoints.values() if one.enabled and one.behind is None]
+            if page.skipped:
+                for one in takers:
+                    self._note_missed(connection, one, page.skipped)
+            pairs = (
+                (one, message)
+                for message in messages
+                for one in takers
+                if message.seq > one.after and one.wants(message)
+            )
+            touched = self._add(connection, pairs)
+            self._move(connection, page.epoch, page.upto)
+        return touched
+
+    def _catch_up(
+        self, connection: Connection, page: Page, messages: list[Message], at: tuple[str, int] | None
+    ) -> set[str]:
+        endpoint = self.endpoints.get(page.endpoint or "")
+        if endpoint is None or not endpoint.enabled or endpoint.behind != page.after:
+            return set()
+        if at is None or at[0] != page.epoch:
+            raise Refusal("behind", "The page is of another history.", at)
+        upto = min(page.upto, at[1])
+        if page.skipped:
+            self._note_missed(connection, endpoint, page.skipped)
+        wanted = ((endpoint, one) for one in messages if one.seq <= upto and endpoint.wants(one))
+        touched = self._add(connection, wanted)
+        endpoint.behind = None if upto >= at[1] else upto
+        self._save(connection, endpoint)
+        return touched
+
+    def save(self, endpoint: Endpoint) -> None:
+        """Create an endpoint, or change it."""
+        with self._writing() as connection:
+            at = _position(connection)
+            if (
+                endpoint.behind is not None
+                and endpoint.enabled
+                and at is not None
+                and endpoint.behind >= at[1]
+            ):
+                endpoint.after, endpoint.behind = endpoint.behind, None
+            if not endpoint.enabled and endpoint.behind is None and at is not None:
+                endpoint.behind = max(at[1], endpoint.after)
+            self._save(connection, endpoint)
+            if endpoint.enabled:
+                # Whoever enables an endpoint, or mends its URL, wants to see it work.
+                waiting = sa.update(lanes).where(lanes.c.endpoint == endpoint.id)
+                connection.execute(waiting.values(next_try=0.0))
+        self.endpoints = {**self.endpoints, endpoint.id: endpoint}
+        self._held.setdefault(endpoint.id, _Held())
+        self.version += 1
+
+    def delete(self, endpoint: str) -> None:
+        """Remove an endpoint with its deliveries."""
+        with self._writing() as connection:
+            for table in (deliveries, lanes):
+                connection.execute(sa.delete(table).where(table.c.endpoint == endpoint))
+            connection.execute(sa.delete(endpoints).where(endpoints.c.id == endpoint))
+        self.endpoints = {key: one for key, one in self.endpoints.items() if key != endpoint}
+        self._held.pop(endpoint, None)
+        self.version += 1
+
+    def record(self, outcomes: Sequence[Tried | Ended]) -> set[str]:
+        """Write what came of requests; return the endpoints that were disabled by it."""
+        disabled: set[str] = set()
+        with self._writing() as connection:
+            for one in outcomes:
+                endpoint = self.endpoints.get(one.endpoint)
+                if isinstance(one, Ended):
+                    self._end(connection, one)
+                elif endpoint is not None and self._record(connection, endpoint, one):
+                    disabled.add(endpoint.id)
+        return disabled
+
+    def replay(self, endpoint_id: str, lines: Sequence[Line], *, filtered: bool) -> int:
+        """Send events again; return how many were stored for that.
+
+        One that is pending already is tried at once instead.
+
+        Args:
+            endpoint_id: whose.
+            lines: the events.
+            filtered: whether to leave out what the endpoint does not want at present.
+        """
+        endpoint = self._known(endpoint_id)
+        messages = [message_of(line.seq, line.at, line.data, hidden=line.hidden) for line in lines]
+        messages = [one for one in messages if endpoint.wants(one) or not filtered]
+        with self._writing() as connection:
+            pending = _pending_of(connection, endpoint_id, [one.id for one in messages])
+            fresh = [one for one in messages if one.id not in pending]
+            before = self._held[endpoint_id].count
+            self._add(connection, ((endpoint, one) for one in fresh))
+            _wake(connection, endpoint_id, set(pending.values()))
+            return len(pending) + self._held[endpoint_id].count - before
+
+    def resend(self, endpoint_id: str, ids: Sequence[int]) -> tuple[int, list[str]]:
+        """Send deliveries again.
+
+        Returns:
+            How many were stored for that, and the ids of the events of the others, whose body the history may still
+            have.
+
+        Raises:
+            Refusal: `unknown`, there is no such delivery; nothing was stored.
+        """
+        endpoint = self._known(endpoint_id)
+        chosen = sa.select(deliveries).where(deliveries.c.endpoint == endpoint_id, deliveries.c.id.in_(ids))
+        with self._writing() as connection:
+            rows = connection.execute(chosen.order_by(deliveries.c.id)).all()
+            missing = set(ids) - {row.id for row in rows}
+            if missing:
+                raise Refusal("unknown", f"There is no delivery {min(missing)} of this endpoint.")
+            first = {row.event_id: row for row in reversed(rows)}
+            pending = _pending_of(connection, endpoint_id, list(first))
+            again = [row for row in reversed(first.values()) if row.event_id not in pending]
+            values = [_again(row, self._clock()) for row in again if row.body is not None]
+            self._insert_rows(connection, endpoint, values)
+            _wake(connection, endpoint_id, set(pending.values()))
+            return len(pending) + len(values), [row.event_id for row in again if row.body is None]
+
+    def erase(self, *, room: str | None, session_id: str | None, rooms: list[str] | None) -> None:
+        """Remove every copy and every row of the log of a room's or a session's events."""
+        if room is not None:
+            chosen = deliveries.c.lane == key_of(room)
+        else:
+            chosen = deliveries.c.session == key_of(session_id)
+            if rooms is not None:
+                chosen = sa.and_(chosen, deliveries.c.lane.in_([key_of(one) for one in rooms]))
+        with self._writing() as connection:
+            connection.execute(sa.delete(deliveries).where(chosen))
+            self._count(connection)
+        self.erasures += 1
+        self._database.empty_log()
+
+    def clean(self) -> bool:
+        """Remove some of what is old; return whether there may be more."""
+        now = self._clock()
+        old = sa.select(deliveries.c.id).where(deliveries.c.done < now - LOG_SECONDS).limit(STEP)
+        with self._database.reading() as connection:
+            ids = list(connection.execute(old).scalars())
+        stale = [
+            one
+            for one in self.endpoints.values()
+            if any(key.until is not None and key.until <= now for key in one.secrets)
+        ]
+        if not ids and not stale:
+            return False
+        with self._writing() as connection:
+            connection.execute(sa.delete(deliveries).where(deliveries.c.id.in_(ids)))
+            for endpoint in stale:
+                endpoint.secrets = [one for one in endpoint.secrets if one.until is None or one.until > now]
+                self._save(connection, endpoint)
+        return len(ids) == STEP
+
+    def due_notices(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return `error` events to publish: id and fields."""
+        with self._database.reading() as connection:
+            found = sa.select(notices.c.id, notices.c.event).order_by(notices.c.created).limit(MOST_NOTICES)
+            return [(row.id, row.event) for row in connection.execute(found)]
+
+    def published(self, ids: Sequence[str]) -> None:
+        """Forget notices that were published."""
+        with self._writing() as connection:
+            connection.execute(sa.delete(notices).where(notices.c.id.in_(ids)))
+
+    def _known(self, endpoint: str) -> Endpoint:
+        if self._stale:
+            self.reload()
+        found = self.endpoints.get(endpoint)
+        if found is None:
+            raise Refusal("missing", "")
+        return found
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        if self._stale:
+            self.reload()
+        try:
+            with self._database.writing() as connection:
+                yield connection
+        except BaseException:
+            # What is in memory may be ahead of what is stored.
+            self._stale = True
+            raise
+
+    def _count(self, connection: Connection) -> None:
+        counted = sa.select(
+            deliveries.c.endpoint, sa.func.count(), sa.func.coalesce(sa.func.sum(deliveries.c.size), 0)
+        )
+        counted = counted.where(deliveries.c.state == PENDING).group_by(deliveries.c.endpoint)
+        skipped = {name: held.skipped for name, held in self._held.items()}
+        self._held = {name: _Held(skipped=skipped.get(name, 0)) for name in self.endpoints}
+        for name, count, size in connection.execute(counted):
+            if name in self._held:
+                self._held[name].count, self._held[name].size = count, int(size)
+
+    def _add(self, connection: Connection, pairs: Iterable[tuple[Endpoint, Message]]) -> set[str]:
+        now = self._clock()
+        rows: dict[str, list[dict[str, Any]]] = {}
+        for endpoint, message in pairs:
+            row: dict[str, Any] = {
+                "endpoint": endpoint.id,
+                "lane": message.lane,
+                "event_id": message.id,
+                "type": message.type,
+                "room": message.room,
+                "session": None if message.session is None else key_of(message.session),
+                "state": PENDING,
+                "tries": 0,
+                "attempts": [],
+                "size": len(message.body),
+                "body": message.body,
+                "created": now,
+                "done": None,
+            }
+            rows.setdefault(endpoint.id, []).append(row)
+        for name, values in rows.items():
+            self._insert_rows(connection, self.endpoints[name], values)
+        return set(rows)
+
+    def _insert_rows(self, connection: Connection, endpoint: Endpoint, rows: list[dict[str, Any]]) -> None:
+        """Store deliveries, or count them as missed where too much is pending."""
+        held = self._held.setdefault(endpoint.id, _Held())
+        kept: list[dict[str, Any]] = []
+        over = 0
+        for row in rows:
+            if held.count < MOST_PENDING and held.size + row["size"] <= MOST_BYTES:
+                held.count += 1
+                held.size += row["size"]
+                kept.append(row)
+                continue
+            over += 1
+            if held.skipped < MOST_SKIPPED_ROWS:
+                held.skipped += 1
+                kept.append(row | {"state": SKIPPED, "body": None, "done": row["created"]})
+        if kept:
+            connection.execute(sa.insert(deliveries), kept)
+        waiting = {row["lane"] for row in kept if row["state"] == PENDING}
+        if waiting:
+            insert = self._insert(lanes).on_conflict_do_nothing()
+            values = [{"endpoint": endpoint.id, "lane": lane, "next_try": 0.0} for lane in sorted(waiting)]
+            connection.execute(insert, values)
+        if over:
+            endpoint.missed += over
+            if not endpoint.overflowing:
+                endpoint.overflowing = True
+                text = (
+                    f"More than {MOST_PENDING} deliveries or {MOST_BYTES >> 20} MiB are pending: new events are "
+                    "skipped and counted in `missed`."
+                )
+                self._notify(connection, endpoint, OVERFLOW, text, recoverable=True)
+            self._save(connection, endpoint)
+
+    def _record(self, connection: Connection, endpoint: Endpoint, tried: Tried) -> bool:
+        """Write what came of one request; return whether the endpoint was disabled by it."""
+        now = self._clock()
+        values: dict[str, Any] = {
+            "attempts": tried.attempts,
+            "tries": len(tried.attempts),
+            "state": tried.state,
+        }
+        if tried.state != PENDING:
+            values["done"] = now
+        if tried.state == DELIVERED:
+            values["body"] = None
+        update = sa.update(deliveries).where(deliveries.c.id == tried.delivery, deliveries.c.state == PENDING)
+        found = connection.execute(update.values(values)).rowcount
+        if found and tried.state != PENDING:
+            held = self._held[endpoint.id]
+            held.count -= 1
+            held.size -= tried.size
+            if endpoint.overflowing and held.count < MOST_PENDING // 2 and held.size < MOST_BYTES // 2:
+                endpoint.overflowing, held.skipped = False, 0
+                self._save(connection, endpoint)
+        if tried.next_try is not None:
+            waits = sa.update(lanes).where(lanes.c.endpoint == endpoint.id, lanes.c.lane == tried.lane)
+            connection.execute(waits.values(next_try=tried.next_try))
+        return self._note_health(connection, endpoint, tried, now)
+
+    def _note_health(self, connection: Connection, endpoint: Endpoint, tried: Tried, now: float) -> bool:
+        if tried.state == DELIVERED:
+            if endpoint.failing_since is not None or endpoint.warned:
+                endpoint.failing_since, endpoint.warned = None, False
+                self._save(connection, endpoint)
+            return False
+        changed = endpoint.failing_since is None
+        if endpoint.failing_since is None:
+            endpoint.failing_since = now
+        if tried.state == FAILED and not endpoint.warned:
+            endpoint.warned = changed = True
+            text = "A delivery has failed for good: the receiver did not accept it. The next ones are still tried."
+            self._notify(connection, endpoint, FAILING, text, recoverable=True)
+        reason = GONE if tried.gone else None
+        if now - endpoint.failing_since >= self._disable_after:
+            reason = reason or NO_SUCCESS
+        disable = endpoint.enabled and reason is not None
+        if disable and reason is not None:
+            self._disable(connection, endpoint, reason)
+        elif changed:
+            self._save(connection, endpoint)
+        return disable
+
+    def _disable(self, connection: Connection, endpoint: Endpoint, reason: str) -> None:
+        at = _position(connection)
+        endpoint.enabled, endpoint.reason = False, reason
+        if endpoint.behind is None and at is not None:
+            endpoint.behind = max(at[1], endpoint.after)
+        why = {
+            GONE: "The receiver answered 410 Gone.",
+            NO_SUCCESS: f"The receiver accepted nothing for {self._disable_after:g} s.",
+        }[reason]
+        self._notify(connection, endpoint, reason, f"{why} The endpoint is disabled.", recoverable=False)
+        self._save(connection, endpoint)
+
+    def _end(self, connection: Connection, ended: Ended) -> None:
+        """Remove a lane that has nothing pending."""
+        mine = sa.and_(lanes.c.endpoint == ended.endpoint, lanes.c.lane == ended.lane)
+        waiting = sa.select(deliveries.c.id).where(
+            deliveries.c.endpoint == ended.endpoint,
+            deliveries.c.lane == ended.lane,
+            deliveries.c.state == PENDING,
+        )
+        connection.execute(sa.delete(lanes).where(mine, ~waiting.exists()))
+
+    def _note_missed(self, connection: Connection, endpoint: Endpoint, count: int) -> None:
+        endpoint.missed += count
+        text = (
+            f"The history dropped up to {count} events before they were read: they are counted in `missed`."
+        )
+        self._notify(connection, endpoint, HISTORY_MOVED_ON, text, recoverable=True, missed=count)
+        self._save(connection, endpoint)
+
+    def _notify(
+        self,
+        connection: Connection,
+        endpoint: Endpoint,
+        reason: str,
+        text: str,
+        *,
+        recoverable: bool,
+        missed: int | None = None,
+    ) -> None:
+        """Have an `error` event published, once."""
+        event: dict[str, Any] = {
+            "type": "error",
+            "source": SOURCE,
+            "webhook_id": endpoint.id,
+            "reason": reason,
+            "message": f"Webhook {endpoint.id}: {text}",
+            "recoverable": recoverable,
+        }
+        if missed is not None:
+            event["missed"] = missed
+        row = {"id": f"webhook_{uuid.uuid4().hex}", "event": event, "created": self._clock()}
+        connection.execute(sa.insert(notices), row)
+
+    def _save(self, connection: Connection, endpoint: Endpoint) -> None:
+        row: dict[str, Any] = msgspec.to_builtins(endpoint)
+        insert = self._insert(endpoints)
+        given = {name: insert.excluded[name] for name in row if name != "id"}
+        connection.execute(insert.on_conflict_do_update(index_elements=["id"], set_=given), row)
+
+    def _move(self, connection: Connection, epoch: str, seq: int) -> None:
+        insert = self._insert(position)
+        given = {"epoch": insert.excluded["epoch"], "seq": insert.excluded["seq"]}
+        connection.execute(
+            insert.on_conflict_do_update(index_elements=["reader"], set_=given),
+            {"reader": READER, "epoch": epoch, "seq": seq},
+        )
+
+
+def _endpoint_of(row: sa.Row[Any]) -> Endpoint:
+    # SQLAlchemy's own keys are a kind of str that msgspec does not take.
+    return msgspec.convert({name: row._mapping[name] for name in Endpoint.__struct_fields__}, Endpoint)
+
+
+def _position(connection: Connection) -> tuple[str, int] | None:
+    row = connection.execute(
+        sa.select(position.c.epoch, position.c.seq).where(position.c.reader == READER)
+    ).first()
+    return None if row is None else (row.epoch, row.seq)
+
+
+def _pending_of(connection: Connection, endpoint: str, events: Sequence[str]) -> dict[str, str]:
+    """Return which of these events are pending for an endpoint, and their lanes."""
+    found = sa.select(deliveries.c.event_id, deliveries.c.lane).where(
+        deliveries.c.endpoint == endpoint, deliveries.c.event_id.in_(events), deliveries.c.state == PENDING
+    )
+    return {row.event_id: row.lane for row in connection.execute(found)}
+
+
+def _wake(connection: Connection, endpoint: str, names: set[str]) -> None:
+    """Have lanes tried at once."""
+    if names:
+        mine = sa.update(lanes).where(lanes.c.endpoint == endpoint, lanes.c.lane.in_(names))
+        connection.execute(mine.values(next_try=0.0))
+
+
+def _again(row: sa.Row[Any], now: float) -> dict[str, Any]:
+    """Make a new delivery of one that is in the log."""
+    values = dict(row._mapping)
+    del values["id"]
+    return values | {"state": PENDING, "tries": 0, "attempts": [], "created": now, "done": None}

@@ -1,0 +1,110 @@
+"""The tables of the webhooks, in `outlets.db` or PostgreSQL's schema `hub_private`: for the hub alone.
+
+Secrets and copies of what people said lie here, so none of it is for other programs' queries. Times are seconds since
+1970.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+
+from streaming_hub.archive.database import Kind
+from streaming_hub.archive.tables import BigId, Json, Text
+from streaming_hub.outlets.webhooks.endpoints import PENDING
+
+REVISION: Final = "0001"
+"""The newest migration."""
+
+metadata = sa.MetaData()
+
+endpoints = sa.Table(
+    "webhook_endpoints",
+    metadata,
+    sa.Column("id", Text, primary_key=True),
+    sa.Column("url", Text, nullable=False),
+    sa.Column("types", Json, nullable=False),
+    sa.Column("rooms", Json),
+    sa.Column("view", Text, nullable=False),
+    sa.Column("interims", sa.Boolean, nullable=False),
+    sa.Column("description", Text),
+    sa.Column("enabled", sa.Boolean, nullable=False),
+    sa.Column("reason", Text),
+    sa.Column("secrets", Json, nullable=False),
+    sa.Column("created", sa.Double, nullable=False),
+    sa.Column("after", sa.BigInteger, nullable=False),
+    sa.Column("behind", sa.BigInteger),
+    sa.Column("missed", sa.BigInteger, nullable=False),
+    sa.Column("failing_since", sa.Double),
+    sa.Column("warned", sa.Boolean, nullable=False),
+    sa.Column("overflowing", sa.Boolean, nullable=False),
+)
+lanes = sa.Table(
+    "webhook_lanes",
+    metadata,
+    sa.Column("endpoint", Text, primary_key=True),
+    sa.Column("lane", Text, primary_key=True),
+    sa.Column("next_try", sa.Double, nullable=False),
+)
+"""One row for each order (an endpoint's room) that has something pending."""
+sa.Index("webhook_lanes_by_time", lanes.c.endpoint, lanes.c.next_try)
+deliveries = sa.Table(
+    "webhook_deliveries",
+    metadata,
+    sa.Column("id", BigId, primary_key=True),
+    sa.Column("endpoint", Text, nullable=False),
+    sa.Column("lane", Text, nullable=False),
+    sa.Column("event_id", Text, nullable=False),
+    sa.Column("type", Text, nullable=False),
+    sa.Column("room", Text),
+    sa.Column("session", Text),
+    sa.Column("state", Text, nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("attempts", Json, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("body", sa.LargeBinary),
+    sa.Column("created", sa.Double, nullable=False),
+    sa.Column("done", sa.Double),
+    # An id that was erased is never given to another row: a request in flight may still name it.
+    sqlite_autoincrement=True,
+)
+_pending = deliveries.c.state == PENDING
+sa.Index(
+    "webhook_deliveries_pending",
+    deliveries.c.endpoint,
+    deliveries.c.lane,
+    deliveries.c.id,
+    sqlite_where=_pending,
+    postgresql_where=_pending,
+)
+sa.Index("webhook_deliveries_by_endpoint", deliveries.c.endpoint, deliveries.c.id)
+sa.Index("webhook_deliveries_by_event", deliveries.c.endpoint, deliveries.c.event_id)
+sa.Index("webhook_deliveries_by_lane", deliveries.c.lane)
+sa.Index("webhook_deliveries_by_session", deliveries.c.session)
+sa.Index("webhook_deliveries_by_end", deliveries.c.done)
+notices = sa.Table(
+    "webhook_notices",
+    metadata,
+    sa.Column("id", Text, primary_key=True),
+    sa.Column("event", Json, nullable=False),
+    sa.Column("created", sa.Double, nullable=False),
+)
+"""`error` events that the hub has yet to publish."""
+position = sa.Table(
+    "webhook_position",
+    metadata,
+    sa.Column("reader", Text, primary_key=True),
+    sa.Column("epoch", Text, nullable=False),
+    sa.Column("seq", sa.BigInteger, nullable=False),
+)
+
+WEBHOOKS: Final = Kind(
+    "webhooks",
+    metadata,
+    REVISION,
+    "streaming_hub.outlets.webhooks:migrations",
+    {},
+    0x484F4F4B53,
+    "hub_private",
+)

@@ -1,0 +1,410 @@
+"""The webhooks' own process: the only one that knows their database and their receivers. Run as a module.
+
+    line       a thread that reads what the hub asks
+    event loop sends webhooks, answers the hub
+    writer     one thread: pages, changes, outcomes, in the order in which they came
+    readers    some threads: what is due, the log
+
+It ends when the hub's end of the socket closes, however the hub ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import secrets
+import signal
+import socket
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from streaming_hub.archive import wire
+from streaming_hub.archive.database import Away, Database
+from streaming_hub.archive.wire import ANSWER, BEGUN, LOG, REFUSED, Refusal
+from streaming_hub.outlets.webhooks import addresses, log, signing
+from streaming_hub.outlets.webhooks.dispatcher import Dispatcher
+from streaming_hub.outlets.webhooks.endpoints import SETTINGS, Endpoint, Secret
+from streaming_hub.outlets.webhooks.messages import Line, Page
+from streaming_hub.outlets.webhooks.sender import Sender
+from streaming_hub.outlets.webhooks.store import OPERATOR, Store
+from streaming_hub.outlets.webhooks.tables import WEBHOOKS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+READERS: Final = 2
+LOOK_UPS: Final = 64
+"""Names that are looked up at the same time: a name server that hangs must not hold up the names of others."""
+CHORE_SECONDS: Final = 5.0
+STOP_SECONDS: Final = 0.4
+CHECK_SECONDS: Final = 2.0
+"""How long a new endpoint's name is looked up."""
+OVERLAP: Final = 86_400.0
+"""Seconds for which a secret signs along after it was replaced."""
+MOST_ENDPOINTS: Final = 10_000
+MOST_DESCRIPTORS: Final = 65_536
+SPARE_DESCRIPTORS: Final = 200
+MOST_REQUESTS: Final = 4_000
+NICE: Final = 5
+"""The streams come first where both want the same processor."""
+WITH_STATUS: Final = frozenset({"open", "begin", "given", "page", "ping", "create", "change", "delete"})
+"""Questions whose answers say how the webhooks are."""
+CHANGEABLE: Final = ("url", "types", "rooms", "view", "interims", "description")
+
+
+class Given(msgspec.Struct, frozen=True):
+    """The endpoint of the settings."""
+
+    url: str
+    secret: str
+    types: list[str]
+
+
+class Config(msgspec.Struct, frozen=True):
+    """What the hub tells at the start.
+
+    Attributes:
+        url: an SQLAlchemy URL.
+        retries: STREAM_WEBHOOK_RETRIES, seconds.
+        disable_after: STREAM_WEBHOOK_DISABLE_AFTER, seconds.
+        allow_private: STREAM_WEBHOOK_ALLOW_PRIVATE.
+        given: the endpoint of the settings.
+        enable: whether that endpoint is enabled anew, as the hub has just started.
+    """
+
+    url: str
+    retries: list[float]
+    disable_after: float
+    allow_private: bool
+    given: Given | None = None
+    enable: bool = True
+
+
+class Worker:
+    """Answers the hub, and sends.
+
+    Args:
+        sock: the hub's line.
+        config: what it told.
+    """
+
+    def __init__(self, sock: socket.socket, config: Config) -> None:
+        self._sock = sock
+        self._config = config
+        self._database = Database(config.url, WEBHOOKS)
+        self._store = Store(self._database, disable_after=config.disable_after)
+        self._sender = Sender(allow_private=config.allow_private)
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_default_executor(ThreadPoolExecutor(LOOK_UPS, "look-up"))
+        self._writer = ThreadPoolExecutor(1, "writer")
+        self._readers = ThreadPoolExecutor(READERS, "reader")
+        self._sending = threading.Lock()
+        self._ended = asyncio.Event()
+        self._answers: set[asyncio.Task[None]] = set()
+        self._dispatcher = Dispatcher(
+            self._store,
+            self._database,
+            self._sender,
+            writer=self._writer,
+            readers=self._readers,
+            waits=config.retries,
+            total=_requests(),
+            report=self._log,
+        )
+        self._writing: dict[str, Callable[[Any], Any]] = {
+            "open": self._open,
+            "begin": lambda at: self._store.begin_epoch(*at),
+            "given": self._given,
+            "page": lambda page: self._store.take(msgspec.convert(page, Page)),
+            "ping": lambda _nothing: self._database.check(),
+            "notices": lambda _nothing: self._store.due_notices(),
+            "published": self._store.published,
+            "create": self._create,
+            "change": self._change,
+            "delete": self._store.delete,
+            "replay": self._replay,
+            "resend": self._resend,
+            "erase": lambda wanted: self._store.erase(**wanted),
+        }
+        self._reading: dict[str, Callable[[Any], Any]] = {
+            "list": self._list,
+            "deliveries": lambda asked: log.page(self._database, msgspec.convert(asked, log.Asked)),
+        }
+
+    async def serve(self) -> None:
+        """Answer until the hub hangs up."""
+        threading.Thread(target=self._listen, name="line", daemon=True).start()
+        chores = asyncio.create_task(self._do_chores())
+        await self._ended.wait()
+        chores.cancel()
+        if self._answers:
+            await asyncio.wait(self._answers, timeout=STOP_SECONDS)
+        await self._dispatcher.stop(STOP_SECONDS)
+        self._writer.shutdown()
+        self._readers.shutdown(cancel_futures=True)
+        self._database.close()
+
+    def _listen(self) -> None:
+        try:
+            while (message := wire.receive(self._sock)) is not None:
+                self._loop.call_soon_threadsafe(self._take, message)
+        except (OSError, ValueError) as error:
+            print(f"webhooks: the hub is gone ({error})", file=sys.stderr)
+        self._loop.call_soon_threadsafe(self._ended.set)
+
+    def _take(self, message: list[Any]) -> None:
+        task = asyncio.ensure_future(self._answer(*message))
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
+
+    async def _answer(self, number: int, what: str, arguments: Any) -> None:
+        try:
+            value = await self._value(number, what, arguments)
+            answer = [number, ANSWER, value]
+        except Away as error:
+            answer = [number, REFUSED, ["away", str(error), None]]
+        except Refusal as error:
+            answer = [number, REFUSED, [error.name, error.text, error.extra]]
+        except Exception as error:  # noqa: BLE001 - logged; one bad question must not end the process
+            self._log("error", f"webhooks: {what} failed: {error!r}")
+            answer = [number, REFUSED, ["failed", f"The webhooks failed ({type(error).__name__}).", None]]
+        self._send(answer)
+
+    async def _value(self, number: int, what: str, arguments: Any) -> Any:
+        if what == "test":
+            self._send([number, BEGUN, None])
+            return msgspec.to_builtins(await self._dispatcher.test(self._endpoint(arguments)))
+        if what in ("create", "change") and arguments.get("url") is not None:
+            self._send([number, BEGUN, None])
+            await self._check(arguments["url"])
+        executor, table = (
+            (self._readers, self._reading) if what in self._reading else (self._writer, self._writing)
+        )
+
+        def work() -> Any:
+            self._send([number, BEGUN, None])
+            return table[what](arguments)
+
+        value = await self._loop.run_in_executor(executor, work)
+        return await self._afterwards(what, arguments, value)
+
+    async def _afterwards(self, what: str, arguments: Any, value: Any) -> Any:
+        """Do in the event loop what follows from a change, and complete the answer."""
+        if what == "erase":
+            self._dispatcher.purge(**arguments)
+        elif what == "open":
+            await self._dispatcher.wake_all()
+        elif what in ("change", "replay", "resend"):
+            self._dispatcher.due([arguments["id"]])
+        elif what == "page":
+            self._dispatcher.due(value)
+            value = None
+        if what in WITH_STATUS:
+            return {"value": value, **self._status()}
+        return value
+
+    def _status(self) -> dict[str, Any]:
+        store = self._store
+        pending, size = store.pending
+        endpoints = list(store.endpoints.values())
+        return {
+            "version": store.version,
+            "wanted": store.wanted,
+            "catching_up": store.catching_up,
+            "endpoints": {
+                "working": sum(one.enabled and one.failing_since is None for one in endpoints),
+                "failing": sum(one.enabled and one.failing_since is not None for one in endpoints),
+                "disabled": sum(not one.enabled for one in endpoints),
+            },
+            "pending": pending,
+            "pending_bytes": size,
+            "missed": sum(one.missed for one in endpoints),
+            "counts": dict(self._dispatcher.counts),
+        }
+
+    async def _check(self, url: str) -> None:
+        try:
+            addresses.check_url(url, allow_private=self._config.allow_private)
+            await self._sender.check(url, CHECK_SECONDS)
+        except addresses.Forbidden as refused:
+            raise Refusal("forbidden", str(refused)) from refused
+
+    def _endpoint(self, name: str) -> Endpoint:
+        found = self._store.endpoints.get(name)
+        if found is None:
+            raise Refusal("missing", "")
+        return found
+
+    def _send(self, message: list[Any]) -> None:
+        try:
+            with self._sending:
+                wire.send(self._sock, message)
+        except OSError:
+            # The reader of the line notices it, too, and ends everything.
+            return
+
+    def _log(self, level: str, text: str) -> None:
+        self._send([0, LOG, [level, text]])
+
+    def _open(self, _nothing: Any) -> Any:
+        self._database.open()
+        self._store.reload()
+        return self._store.position()
+
+    def _given(self, head: int) -> None:
+        """Make the endpoint of the settings, change it, or remove it; a new one gets events above `head`."""
+        given, found = self._config.given, self._store.endpoints.get(SETTINGS)
+        if given is None:
+            if found is not None:
+                self._store.delete(SETTINGS)
+            return
+        if found is None:
+            found = Endpoint(
+                id=SETTINGS,
+                url=given.url,
+                types=given.types,
+                secrets=[Secret(given.secret)],
+                created=time.time(),
+                after=head,
+            )
+        keys = found.secrets
+        if keys[0].secret != given.secret:
+            keys = [Secret(given.secret), Secret(keys[0].secret, time.time() + OVERLAP)]
+        enabled = found.enabled or self._config.enable
+        self._store.save(
+            msgspec.structs.replace(
+                found,
+                url=given.url,
+                types=given.types,
+                secrets=keys,
+                enabled=enabled,
+                reason=None if enabled else found.reason,
+                failing_since=found.failing_since if found.enabled else None,
+            )
+        )
+
+    def _list(self, arguments: Any) -> list[dict[str, Any]]:
+        chosen = [
+            one
+            for one in self._store.endpoints.values()
+            if arguments.get("id") in (None, one.id)
+            and (arguments["allowed"] is None or _within(one.rooms, arguments["allowed"]))
+        ]
+        if arguments.get("id") is not None and not chosen:
+            raise Refusal("missing", "")
+        return [self._shown(one) for one in chosen]
+
+    def _shown(self, one: Endpoint) -> dict[str, Any]:
+        return {
+            "id": one.id,
+            "url": one.url,
+            "types": one.types,
+            "rooms": one.rooms,
+            "view": one.view,
+            "interims": one.interims,
+            "description": one.description,
+            "enabled": one.enabled,
+            "reason": one.reason,
+            "missed": one.missed,
+            "health": {
+                "failing_since": one.failing_since,
+                "pending": self._store.held(one.id),
+                **log.health(self._database, one.id),
+            },
+        }
+
+    def _create(self, fields: dict[str, Any]) -> dict[str, Any]:
+        if len(self._store.endpoints) >= MOST_ENDPOINTS:
+            raise Refusal("full", f"There are {MOST_ENDPOINTS} endpoints, which is the most.")
+        secret = signing.make_secret()
+        endpoint = Endpoint(
+            id=f"wh_{secrets.token_hex(8)}",
+            secrets=[Secret(secret)],
+            created=time.time(),
+            after=fields["after"],
+            behind=fields["after"],
+            **{name: fields[name] for name in CHANGEABLE if name in fields},
+        )
+        self._store.save(endpoint)
+        return {**self._shown(endpoint), "secret": secret}
+
+    def _change(self, fields: dict[str, Any]) -> dict[str, Any]:
+        found = self._endpoint(fields["id"])
+        changed = msgspec.structs.replace(
+            found, **{name: fields[name] for name in CHANGEABLE if name in fields}
+        )
+        answer: dict[str, Any] = {}
+        if fields.get("rotate_secret"):
+            secret = signing.make_secret()
+            changed.secrets = [Secret(secret), Secret(found.secrets[0].secret, time.time() + OVERLAP)]
+            answer["secret"] = secret
+        if "after" in fields:
+            changed.after = changed.behind = fields["after"]
+        enabled = fields.get("enabled")
+        if enabled is not None and enabled != found.enabled:
+            changed.enabled = enabled
+            changed.reason = None if enabled else OPERATOR
+            changed.failing_since, changed.warned = None, False
+        self._store.save(changed)
+        return {**self._shown(changed), **answer}
+
+    def _replay(self, arguments: dict[str, Any]) -> int:
+        lines = msgspec.convert(arguments["lines"], list[Line])
+        return self._store.replay(arguments["id"], lines, filtered=arguments["filtered"])
+
+    def _resend(self, arguments: dict[str, Any]) -> Any:
+        return self._store.resend(arguments["id"], arguments["deliveries"])
+
+    async def _do_chores(self) -> None:
+        while True:
+            await asyncio.sleep(CHORE_SECONDS)
+            try:
+                while await self._loop.run_in_executor(self._writer, self._store.clean):
+                    await asyncio.sleep(0)
+            except Away as error:
+                # The next page reports it, and opens the database anew.
+                self._log("debug", f"webhooks: {error}")
+            except Exception as error:  # noqa: BLE001 - logged; tried again
+                self._log("error", f"webhooks: old deliveries could not be removed: {error!r}")
+
+
+def _within(rooms: list[str] | None, allowed: list[str]) -> bool:
+    return rooms is not None and set(rooms) <= set(allowed)
+
+
+def _requests() -> int:
+    """Allow as many descriptors as the system does; return how many requests may be open at a time."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    # Half of them for connections that are kept open between requests.
+    return max(20, min(MOST_REQUESTS, (soft - SPARE_DESCRIPTORS) // 2))
+
+
+async def _serve(sock: socket.socket, config: Config) -> None:
+    await Worker(sock, config).serve()
+
+
+def main(descriptor: int) -> None:
+    """Serve the hub at the other end of a socket until it hangs up."""
+    # The hub tells when to end; the terminal's signals and those for the hub's group are the hub's.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(NICE)
+    sock = socket.socket(fileno=descriptor)
+    first = wire.receive(sock)
+    if first is not None:
+        asyncio.run(_serve(sock, msgspec.convert(first[2], Config)))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,182 @@
+"""What is said about the endpoints over webhooks."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from streaming_hub.outlets.webhooks.endpoints import STATES
+from streaming_hub.settings import DEFAULT_WEBHOOK_TYPES
+from streaming_hub.web.about import WEBHOOKS, About, Answer, Parameter, json, ok
+from streaming_hub.web.api.answer_types import (
+    ChangedWebhook,
+    MadeWebhook,
+    Replayed,
+    WebhookDeliveries,
+    WebhookEndpoint,
+    WebhookList,
+    WebhookTest,
+)
+from streaming_hub.web.api.archived import MOST_CHARACTERS
+from streaming_hub.web.api.webhook_requests import MAX_LIMIT, Change, Create, Replay
+from streaming_hub.web.query import MOST_DIGITS
+
+_ID: Final = Parameter(
+    "webhook_id",
+    "path",
+    {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
+    "The webhook; `settings` is the one of STREAM_WEBHOOK_URL.",
+    "wh_5f3a90c1b2d4e6f7",
+)
+_SECRET: Final = "whsec_NmZlY2M1ZDAtNGUyMi00ZjM2LWE1OGEtOTY4NDFk"  # noqa: S105 - an example
+_HEALTH: Final[dict[str, Any]] = {
+    "failing_since": None,
+    "pending": 0,
+    "success_rate": 1.0,
+    "oldest_pending": None,
+    "next_try": None,
+}
+_WEBHOOK: Final[dict[str, Any]] = {
+    "id": "wh_5f3a90c1b2d4e6f7",
+    "url": "https://crm.example.com/hook",
+    "types": list(DEFAULT_WEBHOOK_TYPES),
+    "rooms": None,
+    "view": "operator",
+    "interims": False,
+    "description": "CRM",
+    "enabled": True,
+    "reason": None,
+    "missed": 0,
+    "health": _HEALTH,
+}
+_DELIVERY: Final[dict[str, Any]] = {
+    "id": "812",
+    "event_id": "4fdd2f42-512",
+    "type": "session_ended",
+    "room": "support-7",
+    "state": "delivered",
+    "attempts": [
+        {"at": 1795430083.4, "status": 200, "duration": 0.041, "answer": "ok", "error": None},
+    ],
+    "next_try": None,
+}
+_TEXTS: Final = {
+    "type": "array",
+    "items": {"type": "string", "maxLength": MOST_CHARACTERS, "pattern": "^[^\\x00]*$"},
+    "maxItems": 100,
+}
+
+
+def all_of_them() -> About:
+    """Describe GET /api/webhooks."""
+    return About(
+        group=WEBHOOKS,
+        summary="All webhooks",
+        text="A credential limited to rooms sees those whose `rooms` lie within its own.",
+        answers=ok(WebhookList, {"webhooks": [_WEBHOOK]}),
+    )
+
+
+def making() -> About:
+    """Describe POST /api/webhooks."""
+    return About(
+        group=WEBHOOKS,
+        summary="Make a webhook",
+        text="The answer alone has the secret that signs its requests.",
+        body=(json(Create, {"url": "https://crm.example.com/hook", "description": "CRM"}),),
+        body_required=True,
+        answers=(Answer(201, "It was made.", (json(MadeWebhook, {**_WEBHOOK, "secret": _SECRET}),)),),
+    )
+
+
+def one() -> About:
+    """Describe GET /api/webhooks/<webhook_id>."""
+    return About(
+        group=WEBHOOKS,
+        summary="A webhook",
+        parameters=(_ID,),
+        answers=ok(WebhookEndpoint, _WEBHOOK),
+    )
+
+
+def changing() -> About:
+    """Describe PATCH /api/webhooks/<webhook_id>."""
+    return About(
+        group=WEBHOOKS,
+        summary="Change a webhook",
+        text="What is left out stays. A new secret is in this answer alone; the old one signs along for 24 hours. To "
+        "enable one tries what is pending at once.",
+        parameters=(_ID,),
+        body=(json(Change, {"enabled": True}),),
+        answers=ok(ChangedWebhook, _WEBHOOK),
+    )
+
+
+def removing() -> About:
+    """Describe DELETE /api/webhooks/<webhook_id>."""
+    return About(
+        group=WEBHOOKS,
+        summary="Remove a webhook",
+        text="With its log, and all that it still had to get.",
+        parameters=(_ID,),
+        answers=(Answer(204, "It is gone.", ()),),
+    )
+
+
+def testing() -> About:
+    """Describe POST /api/webhooks/<webhook_id>/test."""
+    return About(
+        group=WEBHOOKS,
+        summary="Send a test",
+        text="A `webhook.test`, sent now and once, also to one that is disabled.",
+        parameters=(_ID,),
+        answers=ok(
+            WebhookTest,
+            {"status": 200, "answer": "ok", "duration": 0.041, "error": None},
+            "It was tried; `status` is the receiver's.",
+        ),
+    )
+
+
+def log() -> About:
+    """Describe GET /api/webhooks/<webhook_id>/deliveries."""
+    return About(
+        group=WEBHOOKS,
+        summary="What was sent, page by page",
+        text="The newest first, for 7 days.",
+        parameters=(
+            _ID,
+            Parameter(
+                "state",
+                "query",
+                {"type": "array", "items": {"enum": list(STATES)}, "maxItems": 100},
+                "Deliveries in this state. Repeat it for alternatives.",
+            ),
+            Parameter("type", "query", _TEXTS, "Events of this type. Repeat it for alternatives."),
+            Parameter(
+                "limit",
+                "query",
+                {
+                    "anyOf": [
+                        {"type": "integer", "minimum": 1, "maximum": 10**MOST_DIGITS - 1},
+                        {"enum": [""]},
+                    ]
+                },
+                f"How many at most: 50, up to {MAX_LIMIT}.",
+            ),
+            Parameter("cursor", "query", {"type": "string"}, "`next` of the page before."),
+        ),
+        answers=ok(WebhookDeliveries, {"deliveries": [_DELIVERY], "next": None}),
+    )
+
+
+def replaying() -> About:
+    """Describe POST /api/webhooks/<webhook_id>/replay."""
+    return About(
+        group=WEBHOOKS,
+        summary="Send again",
+        text="A range of events that the webhook wants at present, or single deliveries, with the same `webhook-id`. "
+        "What is still pending is tried at once.",
+        parameters=(_ID,),
+        body=(json(Replay, {"from": "4fdd2f42-500", "to": "4fdd2f42-512"}),),
+        answers=(Answer(202, "They are on their way.", (json(Replayed, {"replayed": 13, "missed": 0}),)),),
+    )

@@ -1,0 +1,360 @@
+"""`/api/webhooks`: endpoints, tests, the log of deliveries, and sending again."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+from flask import Blueprint, Response, request
+from msgspec import Meta, UnsetType
+
+from streaming_hub.access import OPERATE
+from streaming_hub.archive.wire import Refusal
+from streaming_hub.errors import BadRequest, Conflict, Forbidden, HubError, InvalidBody, NotFound, Unavailable
+from streaming_hub.events import cursor
+from streaming_hub.events.interest import EVERYTHING
+from streaming_hub.events.views import OPERATOR
+from streaming_hub.history.follow import PAGE, position_before
+from streaming_hub.history.page import Limit
+from streaming_hub.outlets.webhooks.endpoints import SETTINGS, STATES
+from streaming_hub.web import answers, bodies, callers, query, times
+from streaming_hub.web.api import archived, webhook_about
+from streaming_hub.web.api.webhook_requests import MAX_LIMIT, Change, Create, Place, Replay
+from streaming_hub.web.current import services
+from streaming_hub.web.endpoint import endpoint
+
+if TYPE_CHECKING:
+    from streaming_hub.access import Grant
+    from streaming_hub.outlets.webhooks.feed import Webhooks
+    from streaming_hub.services import Services
+
+blueprint = Blueprint("webhooks", __name__)
+
+DEFAULT_LIMIT: Final = 50
+RETRY: Final = 2
+TEST_SECONDS: Final = 20.0
+MOST_ID: Final = 10**15
+
+
+@endpoint(
+    blueprint,
+    "GET",
+    "/api/webhooks",
+    scope=OPERATE,
+    errors=(BadRequest, Conflict, Unavailable),
+    about=webhook_about.all_of_them,
+)
+def webhooks() -> Response:
+    """Answer the endpoints that the caller may see."""
+    grant = callers.grant()
+    query.only(request.args, ())
+    outlet = _outlet()
+    found = _ask("list", {"allowed": archived.rooms_of(grant)}) if outlet.used else []
+    return answers.json({"webhooks": found})
+
+
+@endpoint(
+    blueprint,
+    "POST",
+    "/api/webhooks",
+    scope=OPERATE,
+    errors=(BadRequest, Forbidden, InvalidBody, Conflict, Unavailable),
+    about=webhook_about.making,
+)
+def create() -> Response:
+    """Make an endpoint."""
+    grant, parts = callers.grant(), services()
+    outlet = _outlet()
+    asked = bodies.read(request.get_data(cache=False).strip() or b"{}", Create)
+    _check_reach(grant, asked.rooms, asked.view)
+    fields = msgspec.to_builtins(asked)
+    fields.pop("from")
+    place = asked.since
+    fields["after"] = parts.history.bounds.head if place is None else _position(parts, "from", place)
+    outlet.need()
+    made = _change("create", fields)
+    callers.note("webhook_create", webhook=made["id"])
+    return answers.json(made, 201)
+
+
+@endpoint(
+    blueprint,
+    "GET",
+    "/api/webhooks/<webhook_id>",
+    scope=OPERATE,
+    errors=(BadRequest, NotFound, Conflict, Unavailable),
+    about=webhook_about.one,
+)
+def webhook(webhook_id: str) -> Response:
+    """Answer one endpoint."""
+    query.only(request.args, ())
+    return answers.json(_one(webhook_id))
+
+
+@endpoint(
+    blueprint,
+    "PATCH",
+    "/api/webhooks/<webhook_id>",
+    scope=OPERATE,
+    errors=(BadRequest, Forbidden, InvalidBody, NotFound, Conflict, Unavailable),
+    about=webhook_about.changing,
+)
+def change(webhook_id: str) -> Response:
+    """Change an endpoint."""
+    found = _changeable(webhook_id)
+    asked = answers.body(Change)
+    fields = msgspec.to_builtins(asked)
+    _check_reach(callers.grant(), fields.get("rooms", found["rooms"]), fields.get("view", found["view"]))
+    fields["id"] = webhook_id
+    if not isinstance(asked.since, UnsetType):
+        del fields["from"]
+        fields["after"] = _position(services(), "from", asked.since)
+    changed = _change("change", fields)
+    callers.note("webhook_change", webhook=webhook_id)
+    return answers.json(changed)
+
+
+@endpoint(
+    blueprint,
+    "DELETE",
+    "/api/webhooks/<webhook_id>",
+    scope=OPERATE,
+    errors=(NotFound, Conflict, Unavailable),
+    about=webhook_about.removing,
+)
+def delete(webhook_id: str) -> Response:
+    """Remove an endpoint, what it still had to get, and its log."""
+    _changeable(webhook_id)
+    _change("delete", webhook_id)
+    callers.note("webhook_delete", webhook=webhook_id)
+    return Response(status=204, headers=answers.NOT_CACHED)
+
+
+@endpoint(
+    blueprint,
+    "POST",
+    "/api/webhooks/<webhook_id>/test",
+    scope=OPERATE,
+    errors=(NotFound, Conflict, Unavailable),
+    about=webhook_about.testing,
+)
+def test(webhook_id: str) -> Response:
+    """Send a test now, once."""
+    _one(webhook_id)
+    outcome = _ask("test", webhook_id, within=TEST_SECONDS)
+    return answers.json({name: outcome[name] for name in ("status", "answer", "duration", "error")})
+
+
+@endpoint(
+    blueprint,
+    "GET",
+    "/api/webhooks/<webhook_id>/deliveries",
+    scope=OPERATE,
+    errors=(BadRequest, NotFound, Conflict, Unavailable),
+    about=webhook_about.log,
+)
+def deliveries(webhook_id: str) -> Response:
+    """Answer a page of an endpoint's log."""
+    args = request.args
+    query.only(args, ("state", "type", "limit", "cursor"), ("state", "type"))
+    states = archived.texts(args, "state")
+    for state in states:
+        if state not in STATES:
+            raise BadRequest(f"state={state[:40]!r}: expected one of {', '.join(STATES)}.", field="state")
+    asked: dict[str, Any] = {
+        "endpoint": webhook_id,
+        "states": states,
+        "types": archived.texts(args, "type"),
+        "limit": query.count(args, "limit", DEFAULT_LIMIT, MAX_LIMIT, least=1),
+    }
+    if args.get("cursor"):
+        (asked["before"],) = times.read_cursor(args["cursor"], tuple[Annotated[int, Meta(ge=0, le=MOST_ID)]])
+    _one(webhook_id)
+    found, place = _ask("deliveries", asked)
+    return answers.json({"deliveries": found, "next": None if place is None else times.make_cursor([place])})
+
+
+@endpoint(
+    blueprint,
+    "POST",
+    "/api/webhooks/<webhook_id>/replay",
+    scope=OPERATE,
+    errors=(BadRequest, InvalidBody, NotFound, Conflict, Unavailable),
+    about=webhook_about.replaying,
+)
+def replay(webhook_id: str) -> Response:
+    """Send a range of events, or single deliveries, again."""
+    asked = answers.body(Replay)
+    parts = services()
+    _one(webhook_id)
+    if asked.deliveries is not None:
+        if asked.since is not None or asked.to is not None:
+            raise InvalidBody("deliveries: not together with from and to.", field="deliveries")
+        replayed, missed = _resend(parts, webhook_id, asked.deliveries)
+    elif asked.since is None:
+        raise InvalidBody("from: it is missing; send from and to, or deliveries.", field="from")
+    else:
+        replayed, missed = _replay(parts, webhook_id, asked.since, asked.to)
+    callers.note("webhook_replay", webhook=webhook_id, replayed=replayed)
+    return answers.json({"replayed": replayed, "missed": missed}, 202)
+
+
+def _outlet() -> Webhooks:
+    """Return the webhooks.
+
+    Raises:
+        Conflict: there is no archive beside which they could be kept.
+    """
+    found = services().webhooks
+    if found is None:
+        raise Conflict("Webhooks are kept beside the archive, and there is none: set STREAM_ARCHIVE.")
+    return found
+
+
+def _ask(what: str, arguments: Any, **how: float) -> Any:
+    try:
+        return _outlet().ask(what, arguments, **how)
+    except Refusal as refusal:
+        raise _problem_of(refusal) from refusal
+
+
+def _change(what: str, arguments: Any) -> Any:
+    try:
+        return _outlet().change(what, arguments)
+    except Refusal as refusal:
+        raise _problem_of(refusal) from refusal
+
+
+def _problem_of(refusal: Refusal) -> HubError:
+    if refusal.name == "missing":
+        return NotFound("There is no such webhook.")
+    if refusal.name == "forbidden":
+        return InvalidBody(f"url: {refusal.text}.", field="url")
+    if refusal.name == "unknown":
+        return InvalidBody(f"deliveries: {refusal.text}", field="deliveries")
+    if refusal.name == "full":
+        return Conflict(refusal.text)
+    return Unavailable(f"The webhooks are away: {refusal.text}", retry_after=RETRY)
+
+
+def _one(webhook_id: str) -> dict[str, Any]:
+    """Return an endpoint that the caller may see.
+
+    Raises:
+        NotFound: there is none.
+    """
+    if not _outlet().used:
+        raise NotFound("There is no such webhook.")
+    found: list[dict[str, Any]] = _ask(
+        "list", {"allowed": archived.rooms_of(callers.grant()), "id": webhook_id}
+    )
+    return found[0]
+
+
+def _changeable(webhook_id: str) -> dict[str, Any]:
+    found = _one(webhook_id)
+    if webhook_id == SETTINGS:
+        raise Conflict("This webhook is set by STREAM_WEBHOOK_URL: change the settings, and restart the hub.")
+    return found
+
+
+def _check_reach(grant: Grant, rooms: list[str] | None, view: str) -> None:
+    """Refuse an endpoint that would get more than its maker may see.
+
+    Raises:
+        Forbidden: it would.
+    """
+    if grant.rooms is not None and (rooms is None or not set(rooms) <= grant.rooms):
+        raise Forbidden(
+            "This credential is for certain rooms only: name only those in `rooms`.", field="rooms"
+        )
+    if view == OPERATOR and not archived.sees_all(grant):
+        raise Forbidden("This credential has the viewer's view: send `view` with `viewer`.", field="view")
+
+
+def _position(parts: Services, name: str, place: Place, *, inclusive: bool = False) -> int:
+    """Return the sequence number that a cursor or a time stands for.
+
+    Args:
+        parts: the hub's services.
+        name: the field's.
+        place: a cursor, or a time.
+        inclusive: for a time, whether events of that very time are below the number.
+
+    Raises:
+        InvalidBody: it is neither.
+    """
+    if isinstance(place, str):
+        found = cursor.resolve(place, parts.history.bounds.range())
+        if isinstance(found, int):
+            return found
+        if found.reason == "expired" and found.seq is not None:
+            return found.seq
+        if found.reason in ("foreign", "future"):
+            raise InvalidBody(f"{name}: {place[:100]!r} is not a cursor of this history.", field=name)
+    try:
+        at = times.moment(name, place if isinstance(place, str) else f"{place:.6f}")
+    except BadRequest as error:
+        raise InvalidBody(
+            f"{name}: expected a cursor, seconds since 1970, or a time like 2026-11-28T14:00:00Z.", field=name
+        ) from error
+    at = math.nextafter(at, math.inf) if inclusive else at
+    return position_before(parts.history, at, parts.read)
+
+
+def _replay(parts: Services, webhook_id: str, since: Place, to: Place | None) -> tuple[int, int]:
+    bounds = parts.history.bounds
+    position = _position(parts, "from", since) - _names_event(since)
+    last = bounds.head if to is None else _position(parts, "to", to, inclusive=True)
+    first = min(last, max(position, bounds.oldest - 1))
+    missed = first - position - bounds.erased_between(position + 1, first) if first > position else 0
+    replayed, position = 0, first
+    while position < last:
+        with _outlet().reading():
+            page = parts.read(partial(parts.history.since, position, EVERYTHING, PAGE))
+            lines = [
+                [one.seq, one.at, one.operator_only, one.data] for one in page.entries if one.seq <= last
+            ]
+            replayed += _ask("replay", {"id": webhook_id, "lines": lines, "filtered": True})
+        if page.upto <= position:
+            break
+        position = page.upto
+    return replayed, max(0, missed)
+
+
+def _names_event(place: Place) -> bool:
+    """Tell an event's id, which is part of a range, from a time."""
+    return isinstance(place, str) and cursor.is_id(place)
+
+
+def _resend(parts: Services, webhook_id: str, names: list[str]) -> tuple[int, int]:
+    ids = [int(name) if name.isascii() and name.isdigit() and len(name) < 16 else -1 for name in names]
+    if -1 in ids:
+        shown = names[ids.index(-1)][:40]
+        raise InvalidBody(f"deliveries: {shown!r} is not the id of a delivery.", field="deliveries")
+    with _outlet().reading():
+        replayed, events = _ask("resend", {"id": webhook_id, "deliveries": ids})
+        lines, missed = [], 0
+        for event in events:
+            entry = _entry(parts, event)
+            if entry is None:
+                missed += 1
+            else:
+                lines.append(entry)
+        if lines:
+            replayed += _ask("replay", {"id": webhook_id, "lines": lines, "filtered": False})
+    return replayed, missed
+
+
+def _entry(parts: Services, event_id: str) -> list[Any] | None:
+    """Return an event as the webhooks' process takes it; None where the history has forgotten it."""
+    found = cursor.resolve(event_id, parts.history.bounds.range())
+    if not isinstance(found, int):
+        return None
+    page = parts.read(partial(parts.history.since, found - 1, EVERYTHING, Limit(1, PAGE.size)))
+    if not page.entries or page.entries[0].seq != found:
+        return None
+    one = page.entries[0]
+    return [one.seq, one.at, one.operator_only, one.data]

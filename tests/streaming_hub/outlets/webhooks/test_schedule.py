@@ -1,0 +1,38 @@
+"""How many requests run at a time, and for whom."""
+
+from __future__ import annotations
+
+from streaming_hub.outlets.webhooks.schedule import PER_ENDPOINT, Schedule
+
+
+def test_an_endpoint_has_sixteen() -> None:
+    schedule = Schedule(100)
+    assert schedule.free("a") == PER_ENDPOINT
+    for number in range(PER_ENDPOINT):
+        schedule.begin("a", str(number))
+    assert (schedule.free("a"), schedule.free("b")) == (0, PER_ENDPOINT)
+    schedule.end("a", "3")
+    assert (schedule.free("a"), "3" in schedule.busy("a")) == (1, False)
+
+
+def test_those_that_fail_share_half_and_wait_for_each_other() -> None:
+    schedule = Schedule(20)
+    schedule.note("dead", failing=True)
+    schedule.note("gone", failing=True)
+    for number in range(10):
+        assert schedule.free("dead") > 0
+        schedule.begin("dead", str(number))
+    assert (schedule.free("dead"), schedule.free("gone"), schedule.free("living")) == (0, 0, 10)
+    assert sorted(schedule.end("dead", "0")) == ["dead", "gone"]
+    assert schedule.free("gone") == 1
+    schedule.note("dead", failing=False)
+    assert schedule.free("gone") == 10
+
+
+def test_all_together_are_bounded() -> None:
+    schedule = Schedule(4)
+    for number in range(4):
+        schedule.begin("a", str(number))
+    assert schedule.free("b") == 0
+    assert schedule.end("a", "0") == ["b"]
+    assert schedule.free("b") == 1

@@ -1,0 +1,346 @@
+"""What the webhooks' database holds after pages, outcomes, erasures: in SQLite and in PostgreSQL.
+
+Covers
+
+    streaming_hub.outlets.webhooks.log
+    streaming_hub.outlets.webhooks.migrations
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+
+from streaming_hub.archive.database import Database
+from streaming_hub.archive.wire import Refusal
+from streaming_hub.outlets.webhooks import log
+from streaming_hub.outlets.webhooks import store as stores
+from streaming_hub.outlets.webhooks.endpoints import Endpoint, Secret, key_of, message_of
+from streaming_hub.outlets.webhooks.messages import Ended, Line, Page, Tried
+from streaming_hub.outlets.webhooks.store import Store
+from streaming_hub.outlets.webhooks.tables import WEBHOOKS, deliveries, lanes
+from tests.streaming_hub.archive.conftest import postgres_server, url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["postgres_server", "url"]
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Kept:
+    """A store, and pages that follow each other."""
+
+    def __init__(self, url: str) -> None:
+        self.database = Database(url, WEBHOOKS)
+        self.database.open()
+        self.clock = Clock()
+        self.store = Store(self.database, disable_after=100.0, clock=self.clock)
+        self.store.begin_epoch("e", 0)
+        self.seq = 0
+
+    def endpoint(self, name: str = "one", **fields: Any) -> None:
+        given = {
+            "url": "https://hook.example/",
+            "types": ["*"],
+            "secrets": [Secret("whsec_x")],
+            "created": 1.0,
+            "after": self.seq,
+            **fields,
+        }
+        self.store.save(Endpoint(id=name, **given))
+
+    def line(self, room: str | None = "a", *, hidden: bool = False, **fields: Any) -> Line:
+        self.seq += 1
+        event = {"id": f"e-{self.seq}", "type": "note", "timestamp": 5.0, **fields}
+        if room is not None:
+            event["room"] = room
+        return Line(self.seq, 5.0, hidden, json.dumps(event).encode())
+
+    def page(self, *lines: Line, after: int | None = None, **fields: Any) -> set[str]:
+        before = lines[0].seq - 1 if lines else self.seq
+        given = {
+            "version": self.store.version,
+            "epoch": "e",
+            "after": before if after is None else after,
+            "upto": self.seq,
+            "lines": list(lines),
+            **fields,
+        }
+        return self.store.take(Page(**given))
+
+    def due(self, name: str = "one", *, busy: Any = (), most: int = 16, now: float = 1e9) -> log.Due:
+        return log.due(self.database, name, busy=busy, most=most, now=now)
+
+    def rows(self, name: str = "one") -> list[dict[str, Any]]:
+        return log.page(self.database, log.Asked(name, 200))[0]
+
+    def states(self, name: str = "one") -> list[str]:
+        return [one["state"] for one in reversed(self.rows(name))]
+
+    def tried(self, state: str, *, room: str = "a", gone: bool = False, name: str = "one") -> set[str]:
+        """Have the first pending delivery of a room end so."""
+        first = self.due(name).lanes[room][0]
+        wait = self.clock.now + 5 if state == "pending" else None
+        tried = Tried(name, room, first.id, first.size, state, [*first.attempts, {"status": 1}], wait, gone)
+        return self.store.record([tried, Ended(name, room)])
+
+    def notices(self) -> list[tuple[str, bool]]:
+        return [(event["reason"], event["recoverable"]) for _, event in self.store.due_notices()]
+
+
+@pytest.fixture
+def kept(url: str) -> Iterator[Kept]:
+    found = Kept(url)
+    yield found
+    found.database.close()
+
+
+def test_deliveries_and_position_are_written_together(kept: Kept) -> None:
+    kept.endpoint()
+    assert kept.page(kept.line(), kept.line("b")) == {"one"}
+    assert kept.store.position() == ("e", 2)
+    assert {lane: [one.event_id for one in found] for lane, found in kept.due().lanes.items()} == {
+        "a": ["e-1"],
+        "b": ["e-2"],
+    }
+    broken = Line(3, 5.0, False, b"no JSON")
+    with pytest.raises(Exception, match="JSON"):
+        kept.page(broken, after=2)
+    assert kept.store.position() == ("e", 2)
+    with pytest.raises(Refusal) as caught:
+        kept.page(after=7)
+    assert (caught.value.name, caught.value.extra) == ("behind", ("e", 2))
+
+
+def test_a_transaction_that_fails_leaves_nothing_in_mind(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept.endpoint()
+
+    def fail(*_arguments: Any) -> None:
+        raise RuntimeError("the disk is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kept.store, "_move", fail)
+        with pytest.raises(RuntimeError):
+            kept.page(kept.line())
+    assert kept.rows() == []
+    kept.store.reload()
+    assert kept.store.pending == (0, 0)
+
+
+def test_a_page_for_other_endpoints_is_refused(kept: Kept) -> None:
+    version = kept.store.version
+    kept.endpoint()
+    with pytest.raises(Refusal) as caught:
+        kept.page(kept.line(), version=version)
+    assert caught.value.name == "stale"
+
+
+def test_who_gets_what() -> None:
+    def wants(event: dict[str, Any], *, hidden: bool = False, **fields: Any) -> bool:
+        line = json.dumps({"id": "e-1", "type": "note", **event}).encode()
+        given = {"url": "", "types": ["*"], "secrets": [], "created": 0.0, "after": 0, **fields}
+        return Endpoint(id="one", **given).wants(message_of(1, 5.0, line, hidden=hidden))
+
+    assert wants({})
+    assert not wants({}, types=["other"])
+    assert not wants({}, rooms=["a"])
+    assert wants({"room": "a"}, rooms=["a", "b"])
+    assert not wants({}, hidden=True, view="viewer")
+    assert wants({}, hidden=True)
+    interim = {"type": "transcript", "is_final": False}
+    assert not wants(interim)
+    assert wants(interim, interims=True)
+    about = {"type": "error", "source": "webhook", "webhook_id": "one"}
+    assert not wants(about)
+    assert wants(about | {"webhook_id": "two"})
+
+
+def test_a_room_of_any_length_has_a_key() -> None:
+    assert key_of(None) == ""
+    assert key_of("a") == "a"
+    assert len(key_of("x" * 100_000)) < 100
+    assert key_of("x" * 1000) != key_of("x" * 1001)
+
+
+def test_long_rooms_are_kept_in_both_databases(kept: Kept) -> None:
+    kept.endpoint()
+    kept.page(kept.line("r" * 5000, session_id="s" * 5000))
+    assert kept.rows()[0]["room"] == "r" * 5000
+    kept.store.erase(room=None, session_id="s" * 5000, rooms=["r" * 5000])
+    assert kept.rows() == []
+
+
+def test_success_failure_and_waiting(kept: Kept) -> None:
+    kept.endpoint()
+    kept.page(kept.line(), kept.line(), kept.line())
+    kept.tried("pending")
+    assert kept.due(now=kept.clock.now + 4).lanes == {}
+    assert kept.due(now=kept.clock.now + 4).next_try == kept.clock.now + 5
+    assert log.next_tries(kept.database) == {"one": kept.clock.now + 5}
+    assert kept.store.endpoints["one"].failing_since == kept.clock.now
+    kept.tried("failed")
+    assert kept.notices() == [("failing", True)]
+    kept.tried("failed")
+    assert kept.notices() == [("failing", True)]
+    kept.tried("delivered")
+    assert kept.store.endpoints["one"].failing_since is None
+    assert kept.states() == ["failed", "failed", "delivered"]
+    with kept.database.reading() as connection:
+        assert connection.execute(sa.select(lanes)).all() == []
+        bodies = [
+            row.body is None for row in connection.execute(sa.select(deliveries).order_by(deliveries.c.id))
+        ]
+    assert bodies == [False, False, True]
+    assert kept.store.pending == (0, 0)
+
+
+def test_410_disables_at_once_and_the_event_stays_pending(kept: Kept) -> None:
+    kept.endpoint()
+    kept.page(kept.line(), kept.line())
+    assert kept.tried("pending", gone=True) == {"one"}
+    one = kept.store.endpoints["one"]
+    assert (one.enabled, one.reason, one.behind) == (False, "gone", 2)
+    assert kept.states() == ["pending", "pending"]
+    assert kept.notices() == [("gone", False)]
+    assert kept.page(kept.line()) == set()
+    assert kept.states() == ["pending", "pending"]
+
+
+def test_no_success_for_too_long_disables(kept: Kept) -> None:
+    kept.endpoint()
+    kept.page(kept.line())
+    kept.tried("pending")
+    kept.clock.now += 99
+    assert kept.tried("pending") == set()
+    kept.clock.now += 2
+    assert kept.tried("pending") == {"one"}
+    assert kept.notices() == [("no_success", False)]
+    names = [name for name, _ in kept.store.due_notices()]
+    kept.store.published(names)
+    assert kept.notices() == []
+
+
+def test_a_disabled_endpoint_reads_on_where_it_stood(kept: Kept) -> None:
+    kept.endpoint()
+    kept.page(kept.line())
+    kept.tried("pending", gone=True)
+    missed = [kept.line(), kept.line("b")]
+    kept.page(*missed)
+    one = kept.store.endpoints["one"]
+    kept.endpoint(enabled=True, behind=one.behind, after=one.after)
+    assert kept.store.catching_up == [("one", 1)]
+    assert kept.page(missed[0], after=1, upto=2, endpoint="one") == {"one"}
+    assert kept.page(missed[0], after=1, upto=2, endpoint="one") == set()
+    kept.page(kept.line())
+    assert kept.page(missed[1], after=2, upto=9, endpoint="one") == {"one"}
+    assert kept.store.catching_up == []
+    assert [one["event_id"] for one in reversed(kept.rows())] == ["e-1", "e-2", "e-3"]
+
+
+def test_what_the_history_dropped_is_counted_and_reported(kept: Kept) -> None:
+    kept.endpoint()
+    kept.seq = 9
+    kept.page(after=0, upto=9, skipped=9)
+    assert kept.store.endpoints["one"].missed == 9
+    assert kept.notices() == [("history_moved_on", True)]
+
+
+def test_too_much_pending_is_skipped_counted_and_reported_once(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "MOST_PENDING", 4)
+    monkeypatch.setattr(stores, "MOST_SKIPPED_ROWS", 3)
+    kept.endpoint()
+    kept.page(*(kept.line() for _ in range(6)))
+    kept.page(*(kept.line() for _ in range(4)))
+    assert kept.states() == ["pending"] * 4 + ["skipped"] * 3
+    assert kept.store.endpoints["one"].missed == 6
+    assert kept.notices() == [("overflow", True)]
+    for _ in range(3):
+        kept.tried("delivered")
+    kept.page(*(kept.line() for _ in range(4)))
+    assert kept.store.endpoints["one"].missed == 7
+    assert kept.notices() == [("overflow", True)] * 2
+
+
+def test_bytes_are_bounded_too(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "MOST_BYTES", 1000)
+    kept.endpoint()
+    kept.page(kept.line(text="x" * 700), kept.line(text="x" * 700))
+    assert kept.states() == ["pending", "skipped"]
+
+
+def test_erasing_removes_copies_and_log_and_nothing_comes_back(kept: Kept) -> None:
+    kept.endpoint()
+    kept.endpoint("two", types=["note"])
+    kept.page(kept.line("a", session_id="s"), kept.line("b", session_id="s"), kept.line("b", session_id="t"))
+    first = kept.due().lanes["a"][0]
+    erasures = kept.store.erasures
+    kept.store.erase(room=None, session_id="s", rooms=["a"])
+    assert kept.store.erasures > erasures
+    assert [one["event_id"] for one in kept.rows("two")] == ["e-3", "e-2"]
+    # The request was in flight.
+    kept.store.record([Tried("one", "a", first.id, first.size, "pending", [{}], 1.0), Ended("one", "a")])
+    assert sorted(kept.due().lanes) == ["b"]
+    assert kept.store.held("one") == 2
+    kept.store.erase(room="b", session_id=None, rooms=None)
+    assert kept.rows() + kept.rows("two") == []
+    kept.page(kept.line("c"))
+    assert int(kept.rows()[0]["id"]) > first.id + 5
+
+
+def test_resending(kept: Kept) -> None:
+    kept.endpoint()
+    lines = [kept.line() for _ in range(3)]
+    kept.page(*lines)
+    kept.tried("delivered")
+    kept.tried("failed")
+    ids = [int(one["id"]) for one in reversed(kept.rows())]
+    assert kept.store.resend("one", ids) == (2, ["e-1"])
+    assert kept.states() == ["delivered", "failed", "pending", "pending"]
+    assert kept.store.replay("one", lines[:1], filtered=False) == 1
+    assert [one.event_id for one in kept.due().lanes["a"]] == ["e-3", "e-2", "e-1"]
+    with pytest.raises(Refusal, match="no delivery 999"):
+        kept.store.resend("one", [999])
+
+
+def test_old_rows_go_and_pending_ones_stay(kept: Kept) -> None:
+    kept.endpoint()
+    kept.page(kept.line(), kept.line())
+    kept.tried("delivered")
+    kept.clock.now += stores.LOG_SECONDS - 1
+    kept.store.clean()
+    assert kept.states() == ["delivered", "pending"]
+    kept.clock.now += 2
+    kept.store.clean()
+    assert kept.states() == ["pending"]
+
+
+def test_endpoints_and_what_is_pending_are_read_again(kept: Kept) -> None:
+    kept.endpoint(rooms=["a"], types=["note"], description="x")
+    kept.page(kept.line())
+    again = Store(kept.database, disable_after=100.0)
+    again.reload()
+    assert again.endpoints == kept.store.endpoints
+    assert again.pending == kept.store.pending
+    assert again.wanted == ["note"]
+    again.delete("one")
+    assert kept.rows() == []
+
+
+def test_another_history_begins_anew_and_says_so(kept: Kept) -> None:
+    kept.endpoint()
+    kept.store.begin_epoch("f", 3)
+    assert kept.store.position() == ("f", 3)
+    assert kept.notices() == [("history_lost", True)]
+    assert kept.store.endpoints["one"].after == 3
