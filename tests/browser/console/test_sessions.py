@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Locator, Page, Route
 
-    from tests.browser.hub_process import HubProcess
+    from tests.kit.process import HubProcess
 
 pytestmark = pytest.mark.page
 
