@@ -53,6 +53,13 @@ PAGES: Final = (
     Page("/console/sessions", "sessions.html", "The console: live and past sessions", "Sessions"),
     Page("/console/sessions/<path:session_id>", "session.html", "The console: one session"),
     Page("/console/stats", "stats.html", "The console: figures over time", "Figures"),
+    Page(
+        "/console/webhooks",
+        "webhooks.html",
+        "The console: webhooks and their deliveries",
+        "Webhooks",
+        operators=True,
+    ),
     Page("/console/agent", "agent.html", "The console: the agent process", "Agent", operators=True),
 )
 """In the order of the navigation."""

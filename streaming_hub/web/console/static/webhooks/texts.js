@@ -1,0 +1,73 @@
+/**
+ * What the page Webhooks says about endpoints and deliveries. Pure but for the reader's language.
+ *
+ * @module
+ */
+
+/**
+ * @typedef {object} Endpoint As in the API.
+ * @property {string} id
+ * @property {string} url
+ * @property {string[]} types
+ * @property {string[] | null} rooms
+ * @property {'operator' | 'viewer'} view
+ * @property {boolean} interims
+ * @property {string | null} description
+ * @property {boolean} enabled
+ * @property {string | null} reason
+ * @property {number} missed
+ * @property {{ failing_since: number | null, pending: number, success_rate: number | null, oldest_pending: number | null,
+ *   next_try: number | null }} health
+ */
+
+/** @typedef {{ at: number, status: number | null, duration: number, answer: string, error: string | null }} Attempt */
+
+/**
+ * @typedef {object} Delivery As in the API.
+ * @property {string} id
+ * @property {string} event_id
+ * @property {string} type
+ * @property {string | null} room
+ * @property {'pending' | 'delivered' | 'failed' | 'skipped'} state
+ * @property {Attempt[]} attempts
+ * @property {number | null} next_try
+ */
+
+/** The id of the endpoint that the hub's settings name. */
+export const OF_SETTINGS = 'settings';
+
+/** @type {Record<string, string>} */
+const REASONS = { gone: 'the receiver answered 410', no_success: 'nothing arrived for too long', operator: 'switched off' };
+/** @type {Record<Delivery['state'], [string, string]>} */
+const STATES = { pending: ['Pending', 'busy'], delivered: ['Delivered', 'ok'], failed: ['Failed', 'bad'], skipped: ['Skipped', 'warn'] };
+
+/** The words and the tone of an endpoint's state. @param {Endpoint} endpoint @returns {[string, string]} */
+export function stateOf({ enabled, reason, health }) {
+  if (!enabled) return [`Disabled: ${REASONS[reason ?? ''] ?? reason ?? 'unknown'}`, 'bad'];
+  return health.failing_since === null ? ['Enabled', 'ok'] : ['Failing', 'warn'];
+}
+
+/** @param {Delivery['state']} state */
+export const deliveryState = (state) => STATES[state] ?? [state, ''];
+
+/** What an attempt came to. @param {Attempt | undefined} attempt */
+export function outcomeOf(attempt) {
+  if (!attempt) return '';
+  return attempt.status === null ? (attempt.error ?? 'no answer') : String(attempt.status);
+}
+
+/** Names that were typed, separated by commas or spaces. @param {string} text */
+export const namesIn = (text) => [...new Set(text.split(/[\s,]+/).filter(Boolean))];
+
+/** Rooms that were typed, one a line: a room's name may hold anything else. @param {string} text */
+export const linesIn = (text) => [...new Set(text.split('\n').map((line) => line.trim()).filter(Boolean))];
+
+/**
+ * The cursor just before an event, so that a page of the history begins with it; null where its id is none.
+ *
+ * @param {string} id
+ */
+export function cursorBefore(id) {
+  const found = /^(.+)-(\d{1,15})$/.exec(id);
+  return found && Number(found[2]) > 0 ? `${found[1]}-${Number(found[2]) - 1}` : null;
+}

@@ -1,0 +1,313 @@
+/**
+ * The page Webhooks: where events are sent, how that goes, and what to send again.
+ *
+ * @module
+ */
+
+import { Address } from '../address.js';
+import { byId, make, setAttribute, setText } from '../dom.js';
+import { fromLocal } from '../filters.js';
+import { NONE, ago, count, dateTime, seconds, zone } from '../format.js';
+import { begin, setConnection, told } from '../frame.js';
+import * as api from './hooks-api.js';
+import { OF_SETTINGS, deliveryState, linesIn, namesIn, outcomeOf, stateOf } from './texts.js';
+
+/** @typedef {import('./texts.js').Endpoint} Endpoint */
+/** @typedef {import('./texts.js').Delivery} Delivery */
+
+/** ms between looks at what has changed. */
+const REFRESH = 5000;
+const percent = new Intl.NumberFormat(undefined, { style: 'percent', maximumFractionDigits: 1 });
+
+begin(({ view }) => {
+  /** @type {Endpoint[]} */
+  let endpoints = [];
+  /** @type {Delivery[]} */
+  let deliveries = [];
+  /** @type {string | null} */
+  let next = null;
+  let run = 0;
+  /** Pages that are shown; more than one is not asked for again by itself. */
+  let pages = 1;
+  const address = new Address(['webhook', 'state', 'type'], () => void open());
+
+  setText(byId('zone-note'), `Times in ${zone()}.`);
+  byId('new').addEventListener('click', () => byId('make', HTMLDialogElement).showModal());
+  for (const button of document.querySelectorAll('[data-close]')) {
+    button.addEventListener('click', () => button.closest('dialog')?.close());
+  }
+  byId('make-form', HTMLFormElement).addEventListener('submit', (event) => {
+    event.preventDefault();
+    void makeOne();
+  });
+  byId('test').addEventListener('click', () => act(async ({ id }) => showTest(await api.test(id))));
+  byId('switch').addEventListener('click', () => act(async ({ id, enabled }) => void (await api.change(id, { enabled: !enabled }))));
+  byId('rotate').addEventListener('click', () =>
+    act(async ({ id }) => showSecret('The new secret. The old one signs along for 24 hours.', (await api.change(id, { rotate_secret: true })).secret ?? '')),
+  );
+  byId('delete').addEventListener('click', () => byId('confirm', HTMLDialogElement).showModal());
+  byId('confirm-delete').addEventListener('click', () => {
+    byId('confirm', HTMLDialogElement).close();
+    void act(async ({ id }) => {
+      await api.remove(id);
+      address.set({});
+    });
+  });
+  byId('resend-failed').addEventListener('click', () => act(async ({ id }) => showResent(await api.replayFailed(id))));
+  byId('range', HTMLFormElement).addEventListener('submit', (event) => {
+    event.preventDefault();
+    const from = fromLocal(byId('range-from', HTMLInputElement).value);
+    const to = fromLocal(byId('range-to', HTMLInputElement).value);
+    void act(async ({ id }) => showResent(await api.replay(id, { from, ...(to ? { to } : {}) })));
+  });
+  byId('state').addEventListener('change', filter);
+  byId('type').addEventListener('change', filter);
+  byId('more').addEventListener('click', () => void more());
+  byId('retry').addEventListener('click', () => void open());
+  setInterval(() => {
+    if (document.visibilityState === 'visible') void open(true);
+  }, REFRESH);
+  if (view === 'operator') void open();
+  else showProblem('Webhooks need the operator\'s view.');
+
+  function filter() {
+    const state = byId('state', HTMLSelectElement).value;
+    const type = byId('type', HTMLInputElement).value.trim();
+    address.set({ ...address.filters, state: state ? [state] : [], type: type ? [type] : [] });
+    void open();
+  }
+
+  const selected = () => endpoints.find(({ id }) => id === address.filters['webhook']?.[0]);
+
+  /** @param {boolean} [isAgain] Whether the page asks by itself. */
+  async function open(isAgain = false) {
+    const mine = ++run;
+    if (!isAgain) pages = 1;
+    try {
+      endpoints = await api.endpoints();
+      const chosen = address.filters['webhook']?.[0];
+      const found = endpoints.some(({ id }) => id === chosen) && pages === 1 ? await api.deliveries(chosen ?? '', asked()) : null;
+      if (mine !== run) return;
+      if (found) ({ deliveries, next } = found);
+      setConnection('Connected', 'ok');
+      showProblem('');
+      show();
+    } catch (error) {
+      if (mine === run) showProblem(told(error));
+    }
+  }
+
+  async function more() {
+    const endpoint = selected();
+    if (!endpoint || next === null) return;
+    const page = await api.deliveries(endpoint.id, { ...asked(), cursor: next });
+    pages++;
+    deliveries = [...deliveries, ...page.deliveries];
+    next = page.next;
+    show();
+  }
+
+  /** @returns {Record<string, string>} */
+  function asked() {
+    /** @type {Record<string, string>} */
+    const filters = { limit: '50' };
+    for (const name of ['state', 'type']) {
+      const value = address.filters[name]?.[0];
+      if (value) filters[name] = value;
+    }
+    return filters;
+  }
+
+  /** Do something with the endpoint that is shown, and say what went wrong. @param {(endpoint: Endpoint) => Promise<unknown>} what */
+  async function act(what) {
+    const endpoint = selected();
+    if (!endpoint) return;
+    setText(byId('done'), '');
+    try {
+      await what(endpoint);
+      await open();
+    } catch (error) {
+      showProblem(told(error));
+    }
+  }
+
+  function show() {
+    byId('none').hidden = endpoints.length > 0;
+    byId('endpoints').hidden = endpoints.length === 0;
+    keepingFocus(byId('endpoint-rows'), endpoints.map(endpointRow));
+    const endpoint = selected();
+    byId('one').hidden = !endpoint;
+    if (!endpoint) return;
+    const isFixed = endpoint.id === OF_SETTINGS;
+    for (const id of ['switch', 'rotate', 'delete']) byId(id).hidden = isFixed;
+    setText(byId('one-name'), endpoint.description || endpoint.url);
+    setText(byId('switch'), endpoint.enabled ? 'Disable' : 'Enable');
+    setText(
+      byId('one-about'),
+      [
+        endpoint.url,
+        `types ${endpoint.types.join(', ')}`,
+        endpoint.rooms ? `rooms ${endpoint.rooms.join(', ')}` : 'all rooms',
+        `${endpoint.view}'s view`,
+        ...(endpoint.interims ? ['interims'] : []),
+        ...(isFixed ? ['set by STREAM_WEBHOOK_URL'] : []),
+      ].join(' · '),
+    );
+    byId('state', HTMLSelectElement).value = address.filters['state']?.[0] ?? '';
+    if (document.activeElement !== byId('type')) byId('type', HTMLInputElement).value = address.filters['type']?.[0] ?? '';
+    byId('no-deliveries').hidden = deliveries.length > 0;
+    byId('deliveries').hidden = deliveries.length === 0;
+    byId('more').hidden = next === null;
+    keepingFocus(byId('delivery-rows'), deliveries.map(deliveryRow));
+  }
+
+  /** @param {Endpoint} endpoint */
+  function endpointRow(endpoint) {
+    const { id, url, description, health, missed } = endpoint;
+    const [words, tone] = stateOf(endpoint);
+    const link = make('a', { href: `?webhook=${encodeURIComponent(id)}`, 'data-key': id }, make('span', { class: 'said' }, description || url));
+    link.addEventListener('click', (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      address.set({ webhook: [id] });
+      deliveries = [];
+      void open();
+    });
+    const name = make('td', {}, link, description ? make('div', { class: 'muted mono said' }, url) : '');
+    return make(
+      'tr',
+      { 'aria-current': address.filters['webhook']?.[0] === id ? 'true' : null },
+      name,
+      make('td', {}, make('span', { class: 'chip', 'data-tone': tone }, words)),
+      make('td', { class: 'number' }, health.success_rate === null ? NONE : percent.format(health.success_rate)),
+      make('td', { class: 'number' }, count(health.pending)),
+      make('td', {}, health.oldest_pending === null ? NONE : ago(Date.now() / 1000 - health.oldest_pending)),
+      make('td', {}, health.next_try === null ? NONE : dateTime(health.next_try)),
+      make('td', { class: 'number' }, count(missed)),
+    );
+  }
+
+  /** @param {Delivery} delivery */
+  function deliveryRow(delivery) {
+    const [words, tone] = deliveryState(delivery.state);
+    const last = delivery.attempts.at(-1);
+    const open = make('button', { type: 'button', class: 'quiet', 'data-key': `show-${delivery.id}` }, delivery.type);
+    open.addEventListener('click', () => void showDelivery(delivery));
+    const again = make('button', { type: 'button', 'data-key': `again-${delivery.id}` }, 'Resend');
+    again.addEventListener('click', () => act(async ({ id }) => showResent(await api.replay(id, { deliveries: [delivery.id] }))));
+    return make(
+      'tr',
+      {},
+      make('td', {}, open),
+      make('td', { class: 'said' }, delivery.room ?? NONE),
+      make('td', {}, make('span', { class: 'chip', 'data-tone': tone }, words)),
+      make('td', {}, last ? dateTime(last.at) : NONE),
+      make('td', { class: 'said' }, outcomeOf(last) || NONE),
+      make('td', { class: 'number' }, count(delivery.attempts.length)),
+      make('td', {}, delivery.next_try === null ? NONE : dateTime(delivery.next_try)),
+      make('td', {}, again),
+    );
+  }
+
+  /** @param {Delivery} delivery */
+  async function showDelivery(delivery) {
+    const endpoint = selected();
+    setText(byId('delivery-request'), `POST ${endpoint?.url ?? ''}\nContent-Type: application/json\nwebhook-id: ${delivery.event_id}`);
+    setText(byId('delivery-body'), 'Loading');
+    byId('delivery-attempts').replaceChildren(
+      ...delivery.attempts.map((one) =>
+        make(
+          'li',
+          {},
+          make('p', {}, make('strong', {}, outcomeOf(one)), ` ${dateTime(one.at)}, ${seconds(one.duration)}`),
+          one.error && one.status !== null ? make('p', { class: 'muted' }, one.error) : '',
+          one.answer ? make('pre', { class: 'said' }, one.answer) : make('p', { class: 'muted' }, 'Empty answer'),
+        ),
+      ),
+    );
+    byId('no-attempts').hidden = delivery.attempts.length > 0;
+    byId('delivery', HTMLDialogElement).showModal();
+    const event = await api.eventOf(delivery.event_id).catch(() => null);
+    setText(byId('delivery-body'), event ? JSON.stringify({ type: delivery.type, data: event }, null, 2) : 'The history no longer has this event.');
+  }
+
+  async function makeOne() {
+    const form = byId('make-form', HTMLFormElement);
+    const given = new FormData(form);
+    const text = (/** @type {string} */ name) => String(given.get(name) ?? '').trim();
+    const types = namesIn(text('types'));
+    const rooms = linesIn(text('rooms'));
+    const body = {
+      url: text('url'),
+      view: text('view'),
+      interims: given.has('interims'),
+      ...(types.length ? { types } : {}),
+      ...(rooms.length ? { rooms } : {}),
+      ...(text('description') ? { description: text('description') } : {}),
+    };
+    const refusal = byId('make-refusal');
+    refusal.hidden = true;
+    try {
+      const made = await api.create(body);
+      form.reset();
+      byId('make', HTMLDialogElement).close();
+      address.set({ webhook: [made.id] });
+      showSecret('The secret. Nothing shows it again: give it to the receiver now.', made.secret);
+      setText(byId('secret-test'), 'Sending a test');
+      await api.test(made.id).then(showTest, (error) => setText(byId('secret-test'), told(error)));
+      await open();
+    } catch (error) {
+      setText(refusal, told(error));
+      refusal.hidden = !refusal.textContent;
+    }
+  }
+
+  /**
+   * @param {string} sentence
+   * @param {string} secret
+   */
+  function showSecret(sentence, secret) {
+    setText(byId('secret-about'), sentence);
+    byId('secret-value', HTMLInputElement).value = secret;
+    setText(byId('secret-test'), '');
+    byId('secret', HTMLDialogElement).showModal();
+    byId('secret-value', HTMLInputElement).select();
+  }
+  byId('secret').addEventListener('close', () => {
+    byId('secret-value', HTMLInputElement).value = '';
+  });
+
+  /** @param {Omit<import('./texts.js').Attempt, 'at'>} outcome */
+  function showTest(outcome) {
+    const words = outcomeOf({ at: 0, ...outcome });
+    const sentence = `Test: ${words} after ${seconds(outcome.duration)}${outcome.answer ? `: ${outcome.answer.slice(0, 200)}` : ''}`;
+    setText(byId('done'), sentence);
+    setText(byId('secret-test'), sentence);
+  }
+
+  /** @param {{ replayed: number, missed: number }} result */
+  function showResent({ replayed, missed }) {
+    setText(byId('done'), `Sending again: ${count(replayed)}${missed ? `; ${count(missed)} are forgotten` : ''}.`);
+  }
+
+  /** @param {string} sentence Empty hides it. */
+  function showProblem(sentence) {
+    byId('problem').hidden = !sentence;
+    setText(byId('problem-text'), sentence);
+  }
+});
+
+/**
+ * Put other rows into a table; the control that had the focus has it again.
+ *
+ * @param {HTMLElement} body
+ * @param {HTMLElement[]} rows
+ */
+function keepingFocus(body, rows) {
+  const held = document.activeElement;
+  const key = held instanceof HTMLElement && body.contains(held) ? held.dataset['key'] : undefined;
+  body.replaceChildren(...rows);
+  if (key === undefined) return;
+  for (const one of body.querySelectorAll('[data-key]')) if (one instanceof HTMLElement && one.dataset['key'] === key) one.focus();
+  setAttribute(body, 'data-key', null);
+}

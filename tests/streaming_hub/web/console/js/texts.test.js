@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+
+import { cursorBefore, linesIn, namesIn, outcomeOf, stateOf } from '../../../../../streaming_hub/web/console/static/webhooks/texts.js';
+
+const health = { failing_since: null, pending: 0, success_rate: null, oldest_pending: null, next_try: null };
+const endpoint = {
+  id: 'e', url: 'https://hook.example/', types: ['*'], rooms: null, view: /** @type {const} */ ('operator'), interims: false,
+  description: null, enabled: true, reason: null, missed: 0, health,
+};
+
+test('an endpoint says how it does, and why it is disabled', () => {
+  assert.deepEqual(stateOf(endpoint), ['Enabled', 'ok']);
+  assert.deepEqual(stateOf({ ...endpoint, health: { ...health, failing_since: 5 } }), ['Failing', 'warn']);
+  assert.deepEqual(stateOf({ ...endpoint, enabled: false, reason: 'gone' }), ['Disabled: the receiver answered 410', 'bad']);
+  assert.deepEqual(stateOf({ ...endpoint, enabled: false, reason: 'new one' }), ['Disabled: new one', 'bad']);
+});
+
+test('an attempt is its status, or what went wrong', () => {
+  const attempt = { at: 1, status: 204, duration: 0.1, answer: '', error: null };
+  assert.equal(outcomeOf(attempt), '204');
+  assert.equal(outcomeOf({ ...attempt, status: null, error: 'refused' }), 'refused');
+  assert.equal(outcomeOf(undefined), '');
+});
+
+test('types are words, rooms are lines', () => {
+  assert.deepEqual(namesIn(' error, session_ended\nerror '), ['error', 'session_ended']);
+  assert.deepEqual(linesIn('a room, with a comma\n\n another '), ['a room, with a comma', 'another']);
+  assert.deepEqual([namesIn(' '), linesIn('')], [[], []]);
+});
+
+test('an event is read by the cursor before it', () => {
+  assert.equal(cursorBefore('4fdd-2f42-12'), '4fdd-2f42-11');
+  for (const id of ['', 'test_1', '4fdd-0', 'a-b']) assert.equal(cursorBefore(id), null);
+});
