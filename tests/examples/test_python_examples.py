@@ -111,7 +111,7 @@ def test_terminal_shows_the_chosen_room_and_obeys_no_escapes(hub: HubProcess, ru
     assert terminal.lines == [r"alice: here\x1b[2J\x07"]
 
 
-def test_terminal_goes_on_when_the_hub_comes_back(hub: HubProcess, run: Run) -> None:
+def test_terminal_continues_when_the_hub_comes_back(hub: HubProcess, run: Run) -> None:
     terminal = run("terminal.py", "--replay", "10")
     hub.post(say("before"))
     terminal.wait_for("before")
@@ -128,7 +128,7 @@ def test_terminal_goes_on_when_the_hub_comes_back(hub: HubProcess, run: Run) -> 
 
 
 @pytest.mark.parametrize("name", ["terminal.py", "forward_to_webhook.py", "into_database.py"])
-def test_a_refusal_is_told_in_one_line(run: Run, tmp_path: Path, name: str) -> None:
+def test_a_refusal_is_reported_in_one_line(run: Run, tmp_path: Path, name: str) -> None:
     arguments = {
         "terminal.py": [],
         "forward_to_webhook.py": ["http://127.0.0.1:9/", "--place", str(tmp_path / "p")],
@@ -161,7 +161,7 @@ def test_forwarder_delivers_all_in_order_through_refusals(
     assert webhook.keys == [event["id"] for event in webhook.events]
 
 
-def test_forwarder_that_was_killed_goes_on_where_it_was(
+def test_forwarder_that_was_killed_continues_where_it_was(
     hub: HubProcess, run: Run, webhook: Webhook, tmp_path: Path
 ) -> None:
     place = tmp_path / "position"

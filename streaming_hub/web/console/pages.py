@@ -52,6 +52,7 @@ PAGES: Final = (
     Page("/console/", "live.html", "The console: live sessions", "Live"),
     Page("/console/sessions", "sessions.html", "The console: live and past sessions", "Sessions"),
     Page("/console/sessions/<path:session_id>", "session.html", "The console: one session"),
+    Page("/console/stats", "stats.html", "The console: figures over time", "Figures"),
     Page("/console/agent", "agent.html", "The console: the agent process", "Agent", operators=True),
 )
 """In the order of the navigation."""

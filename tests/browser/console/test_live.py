@@ -238,7 +238,7 @@ def test_the_help_shows_the_rules(page: Page, hub: HubProcess) -> None:
     expect(page.get_by_role("dialog", name="Trouble")).to_be_hidden()
 
 
-def test_trouble_of_no_call_is_told_on_the_page(page: Page, hub: HubProcess) -> None:
+def test_trouble_of_no_call_is_reported_on_the_page(page: Page, hub: HubProcess) -> None:
     open_live(page, hub)
     post(hub, {"type": "events_dropped", "count": 12, "reason": "the spool is full"})
     expect(page.get_by_role("alert")).to_contain_text("could not deliver 12 events: the spool is full")

@@ -118,7 +118,7 @@ def open_page(page: Page, hub: HubProcess, where: str = "d74c") -> None:
     expect(page.get_by_role("slider", name="Position")).to_be_visible()
 
 
-def test_an_archived_session_is_told_as_the_api_tells_it(
+def test_an_archived_session_is_reported_as_the_api_tells_it(
     page: Page, hub: HubProcess, ended: dict[str, Any]
 ) -> None:
     open_page(page, hub)
@@ -159,7 +159,7 @@ def test_turns_have_their_stages_and_a_waterfall(page: Page, hub: HubProcess, en
     assert boxes[1]["x"] == pytest.approx(boxes[0]["x"] + boxes[0]["width"], abs=1)
 
 
-def test_tools_errors_and_usage_are_told(page: Page, hub: HubProcess, ended: dict[str, Any]) -> None:
+def test_tools_errors_and_usage_are_reported(page: Page, hub: HubProcess, ended: dict[str, Any]) -> None:
     assert ended["tools"]
     open_page(page, hub)
     tool = table(page, "Tools").get_by_role("row").nth(1)
@@ -290,7 +290,7 @@ def test_everything_works_by_keyboard(page: Page, hub: HubProcess, ended: dict[s
     assert position(page) == before
 
 
-def test_a_live_session_is_told_as_it_happens(page: Page, hub: HubProcess) -> None:
+def test_a_live_session_is_reported_as_it_happens(page: Page, hub: HubProcess) -> None:
     user = {"session_id": "s", "room": "r", "role": "user", "participant": "alice", "turn_id": "t1"}
     post(
         hub,
@@ -467,7 +467,7 @@ def test_several_rooms_of_one_id_are_a_choice(page: Page, hub: HubProcess) -> No
     expect(lines(page)).to_have_count(3)
 
 
-def test_an_unknown_session_is_told(page: Page, hub: HubProcess) -> None:
+def test_an_unknown_session_is_reported(page: Page, hub: HubProcess) -> None:
     page.goto(f"{hub.url}/console/sessions/nobody%2Fknows")
     expect(page.get_by_role("alert")).to_contain_text("nobody/knows")
     expect(page.get_by_role("slider", name="Position")).to_be_hidden()
