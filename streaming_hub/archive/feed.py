@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+import msgspec
+
 from streaming_hub.archive.process import BEGIN_SECONDS, END_SECONDS, ArchiveProcess
 from streaming_hub.archive.wire import ENDED, Refusal
 from streaming_hub.errors import Unavailable
@@ -61,6 +63,12 @@ CLAIM_SECONDS: Final = 12.0
 REPORTS: Final = 20
 """Reports that are published at a time."""
 REPORT_RETRY: Final = 1.0
+OUTBOX_SECONDS: Final = 0.5
+"""Seconds between two looks at events of uploads that are not due yet."""
+MOST_SID: Final = 100
+"""Characters of LiveKit's id of a room."""
+NAMING: Final = frozenset({"room_started", "participant_joined"})
+"""Types that LiveKit's webhooks become, and that give a room's name and id."""
 UPLOADS: Final = 20
 """Uploads that are archived between two pages of events."""
 
@@ -83,6 +91,7 @@ class Archive:
         history: what is archived.
         lock: guards the history against whoever publishes.
         publish: publishes events of the hub's own.
+        publish_made: publishes events that are made of uploads, as if they had been posted.
         answered_for: the sessions, id and room, that hold a lease or that the hub's own agent runs.
         clock: seconds since 1970.
         uploads: what LiveKit's agents upload; None where none are taken.
@@ -106,6 +115,7 @@ class Archive:
         history: History,
         lock: AbstractContextManager[object],
         publish: Callable[[Sequence[Event]], object],
+        publish_made: Callable[[Sequence[Event]], object],
         answered_for: Callable[[], Iterable[tuple[str, str | None]]],
         clock: Callable[[], float],
         uploads: Spool | None = None,
@@ -130,6 +140,7 @@ class Archive:
         self._history = history
         self._lock = lock
         self._publish = publish
+        self._publish_made = publish_made
         self._answered_for = answered_for
         self._clock = clock
         self._read: Callable[[Callable[[], Page]], Page] = lambda function: function()
@@ -145,6 +156,7 @@ class Archive:
         self._owner: Callable[[], bool] = lambda: True
         self._claim: Callable[[], object] = lambda: None
         self._reports_at: float | None = None
+        self._outbox_at: float | None = 0.0
         self._chores_at = 0.0
         self._pinged_at = 0.0
 
@@ -398,6 +410,8 @@ class Archive:
         if self._uploads is not None:
             found = self._take_uploads(self._uploads) or found
         now = time.monotonic()
+        if self._uploads is not None and self._outbox_at is not None and now >= self._outbox_at:
+            found = self._publish_uploaded(now) or found
         if now >= self._chores_at:
             self._chores_at = now + CHORES
             before = self._clock() - ABANDONED_AFTER
@@ -439,7 +453,26 @@ class Archive:
             for path in waiting:
                 self.uploaded.update(self._write("upload", str(path)))
                 uploads.done(path)
+        if waiting:
+            self._outbox_at = 0.0
         return bool(waiting)
+
+    def _publish_uploaded(self, now: float) -> bool:
+        """Publish events that are made of uploads; return whether there was anything."""
+        with self._erasing:
+            due = self._write("outbox", None)
+            self._outbox_at = now + OUTBOX_SECONDS if due["more"] else None
+            if not due["ids"]:
+                return False
+            try:
+                self._publish_made([posted.make(fields) for fields in due["events"]])
+            except Unavailable as error:
+                log.warning("what an agent uploaded could not be published, and is tried again: %s", error)
+                self._outbox_at = now + REPORT_RETRY
+                return False
+            self._write("published", due["ids"])
+        self._outbox_at = 0.0
+        return True
 
     def _write(self, what: str, arguments: Any) -> Any:
         assert self._process is not None  # noqa: S101 - `_open` has made it
@@ -459,6 +492,7 @@ class Archive:
             "at": page.entries[-1].at if page.entries else self._clock(),
             "lines": lines,
             "skipped": page.skipped,
+            "rooms": {} if self._uploads is None else _rooms_named(page),
         }
 
     def _publish_reports(self, now: float) -> bool:
@@ -474,6 +508,26 @@ class Archive:
                 return False
         self._reports_at = now if len(due) == REPORTS else None
         return bool(due)
+
+
+class _Named(msgspec.Struct):
+    room: Any = None
+    room_sid: Any = None
+
+
+def _rooms_named(page: Followed) -> dict[str, str]:
+    """Return the rooms' names by LiveKit's ids, as far as events of a page tell both."""
+    found: dict[str, str] = {}
+    for entry in page.entries:
+        if entry.type in NAMING:
+            told = msgspec.json.decode(entry.data, type=_Named)
+            if (
+                isinstance(told.room, str)
+                and isinstance(told.room_sid, str)
+                and len(told.room_sid) <= MOST_SID
+            ):
+                found[told.room_sid] = told.room
+    return found
 
 
 def url_of(archive: str | None, history: str) -> str | None:

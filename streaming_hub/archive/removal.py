@@ -14,7 +14,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from streaming_hub.archive import spoken
 from streaming_hub.archive.store import MOST_UTTERANCES, ROWID_BITS, forget_stats, mark
-from streaming_hub.archive.tables import OF_SESSION, erased, jobs, room_key, sessions, states, utterances
+from streaming_hub.archive.tables import (
+    OF_SESSION,
+    erased,
+    jobs,
+    room_key,
+    rooms,
+    sessions,
+    states,
+    utterances,
+)
 from streaming_hub.archive.uploads import telemetry
 
 if TYPE_CHECKING:
@@ -94,6 +103,7 @@ def expire(database: Database, before: float, forget_erased: float) -> list[Key]
         _remove(connection, [(row.id, row.started) for row in rows])
         telemetry.remove(connection, stray)
         connection.execute(sa.delete(erased).where(erased.c.at < forget_erased))
+        connection.execute(sa.delete(rooms).where(rooms.c.at < before))
     return [(row.session_id, row.room) for row in rows]
 
 

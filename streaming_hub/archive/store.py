@@ -36,6 +36,7 @@ from streaming_hub.archive.tables import (
     turns,
     utterances,
 )
+from streaming_hub.archive.uploads import outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -96,6 +97,7 @@ class Page(msgspec.Struct, frozen=True):
         at: when the newest of the events was stored, seconds since 1970.
         lines: the events that name a session, as JSON, in order.
         skipped: numbers before the first event that the history no longer had.
+        rooms: names of rooms by LiveKit's ids, as its webhooks tell them.
     """
 
     epoch: str
@@ -104,6 +106,7 @@ class Page(msgspec.Struct, frozen=True):
     at: float
     lines: list[bytes]
     skipped: int = 0
+    rooms: dict[str, str] = {}
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -191,6 +194,7 @@ class Store:
                 position = _position(connection)
                 if position != Position(page.epoch, page.after):
                     raise Behind(position)  # noqa: TRY301 - what follows belongs to the same transaction
+                outbox.name_rooms(connection, page.rooms, page.at)
                 if page.skipped:
                     _note_missing(connection, page.skipped)
                 touched = self._take_in(connection, page)

@@ -234,13 +234,15 @@ jobs = sa.Table(
     sa.Column("room", Text),
     sa.Column("room_sid", Text),
     sa.Column("redacted", sa.Boolean, nullable=False),
-    sa.Column("batch", sa.Integer, nullable=False),
     sa.Column("spans", sa.Integer, nullable=False),
     sa.Column("lines", sa.Integer, nullable=False),
     sa.Column("dropped_spans", sa.Integer, nullable=False),
     sa.Column("dropped_lines", sa.Integer, nullable=False),
+    sa.Column("begun", sa.Double, nullable=False),
     sa.Column("touched", sa.Double, nullable=False),
+    sa.Column("memory", sa.LargeBinary),
     sa.Index("archive_jobs_by_touched", "touched"),
+    sa.Index("archive_jobs_by_room_sid", "room_sid"),
 )
 spans = sa.Table(
     "archive_spans",
@@ -248,7 +250,6 @@ spans = sa.Table(
     sa.Column("job", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("key", Text, nullable=False),
-    sa.Column("batch", sa.Integer, nullable=False),
     sa.Column("data", sa.LargeBinary, nullable=False),
     sa.Index("archive_spans_by_key", "job", "key", unique=True),
 )
@@ -266,7 +267,21 @@ lines = sa.Table(
     sa.Index("archive_lines_by_key", "job", "key", unique=True),
     sa.Index("archive_lines_by_time", "job", "at", "position"),
 )
-"""What agents uploaded (`uploads.telemetry`), by job."""
+outbox = sa.Table(
+    "archive_outbox",
+    metadata,
+    sa.Column("id", BigId, primary_key=True),
+    sa.Column("job", sa.BigInteger, nullable=False, index=True),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+)
+rooms = sa.Table(
+    "archive_rooms",
+    metadata,
+    sa.Column("sid", Text, primary_key=True),
+    sa.Column("room", Text, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+)
+"""What agents uploaded (`uploads.telemetry`), by job; the events made of it; rooms by LiveKit's ids."""
 
 OF_SESSION: Final = (
     session_participants,

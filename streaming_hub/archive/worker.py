@@ -95,6 +95,8 @@ class Worker:
             "erase": self._erase,
             "reports": self._reports,
             "upload": self._upload,
+            "outbox": lambda _arguments: _plain(self._uploads.due(time.time())),
+            "published": self._uploads.published,
             "ping": lambda _arguments: self._database.check(),
         }
         self._reading: dict[str, Callable[[Any], Any]] = {

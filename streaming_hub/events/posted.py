@@ -21,6 +21,7 @@ from streaming_hub.errors import (
 )
 from streaming_hub.events.types import CONTROL_TYPES, PROCESS_TYPES
 from streaming_hub.events.types.base import MAX_TIMESTAMP
+from streaming_hub.wording import listing
 
 MAX_EVENT_BYTES: Final = 64 * 1024
 MAX_BATCH_BYTES: Final = 1024 * 1024
@@ -30,11 +31,13 @@ MAX_DEPTH: Final = 32
 MAX_TYPE: Final = 64
 """Characters of a type's name."""
 TYPE_PATTERN: Final = rf"[A-Za-z][A-Za-z0-9_.:-]{{0,{MAX_TYPE - 1}}}"
-"""What the name of a type looks like."""
+"""Pattern of a type's name."""
 
-OWN_EVENT_IDS: Final = "report:"
-"""How the `event_id`s begin that the hub alone gives: of its own reports, each of which exists once."""
+OWN_EVENT_IDS: Final = ("report:", "upload:")
+"""Prefixes of `event_id`s that only the hub assigns: of its own reports, and of what it makes of uploads, each of which
+exists once."""
 
+_OWN: Final = listing(OWN_EVENT_IDS, "or")
 _TYPE = re.compile(TYPE_PATTERN)
 _STRING_FIELDS: Final = frozenset({"room", "session_id", "participant", "role", "turn_id", "event_id"})
 _BREAKS_FIELD = re.compile("[\r\n\0]")
@@ -131,7 +134,8 @@ def rebuild(event: Event, fields: object) -> Event:
     """
     if not isinstance(fields, dict):
         raise InvalidEvent(f"The redaction hook returned {type(fields).__name__}; it must return a dict.")
-    changed = _from_fields(fields, _encoder.encode(fields), "")
+    own = event.event_id is not None and event.event_id.startswith(OWN_EVENT_IDS)
+    changed = _from_fields(fields, _encoder.encode(fields), "", own=own)
     return msgspec.structs.replace(changed, event_id=event.event_id)
 
 
@@ -157,9 +161,9 @@ def _elements(body: bytes) -> list[bytes]:
 
 
 def _read_at_once(body: bytes, parts: list[bytes]) -> list[Event] | None:
-    """Read a whole array in one go, as most can be; None where an element needs a look of its own."""
+    """Fast path: read a whole array at once; None if an element needs a closer check."""
     longest = max(map(len, parts), default=0)
-    # The array has a bracket, and each event one at least: what is left over cannot nest one of them too deeply.
+    # The array has a bracket and each event at least one: so few more cannot nest one of them too deeply.
     brackets = body.count(b"{") + body.count(b"[")
     if longest > MAX_EVENT_BYTES or len(parts) > MAX_BATCH_EVENTS or brackets > len(parts) + MAX_DEPTH:
         return None
@@ -196,7 +200,7 @@ def _keyed(event: Event, key: str | None) -> Event:
     if key is None or event.event_id is not None:
         return event
     if key.startswith(OWN_EVENT_IDS):
-        raise _wrong("", "Idempotency-Key", key, f"the hub alone gives ids that begin with {OWN_EVENT_IDS}")
+        raise _wrong("", "Idempotency-Key", key, f"the hub alone gives ids that begin with {_OWN}")
     return msgspec.structs.replace(event, event_id=key)
 
 
@@ -204,7 +208,7 @@ def _event(body: bytes, where: str) -> Event:
     if len(body) > MAX_EVENT_BYTES:
         at = f" at {where}" if where else ""
         raise TooLarge(f"The event{at} has {len(body)} bytes; at most {MAX_EVENT_BYTES} are accepted.")
-    # Most events have few brackets in all, inside strings or out: then no closer look is needed.
+    # Most events have few brackets in all, in strings or not: then no closer check is needed.
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
         _check_depth(body, where)
     try:
@@ -259,12 +263,12 @@ def _from_fields(fields: dict[str, Any], body: bytes, where: str, *, own: bool =
         raise _wrong(where, "id", get("id"), "no such field: the server gives ids; name your own event_id")
     for name in _STRING_FIELDS & fields.keys():
         value = fields[name]
-        # Nearly all are printable, and then no closer look is needed.
+        # Nearly all are printable, and then no closer check is needed.
         if type(value) is not str or not value.isprintable():
             _check_string(where, name, value)
     event_id = get("event_id")
     if event_id is not None and not own and event_id.startswith(OWN_EVENT_IDS):
-        raise _wrong(where, "event_id", event_id, f"the hub alone gives ids that begin with {OWN_EVENT_IDS}")
+        raise _wrong(where, "event_id", event_id, f"the hub alone gives ids that begin with {_OWN}")
     stamp = get("timestamp", msgspec.UNSET)
     stamped = stamp is not msgspec.UNSET
     if stamped and not (type(stamp) is float and 0 <= stamp < MAX_TIMESTAMP):

@@ -22,10 +22,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from tests.kit.wait import until as wait_until
 from tests.livekit.participant import Participant
 from tests.livekit.processes import ROOT as CHECKOUT
 from tests.livekit.processes import LiveKitServer, Program
-from tests.livekit.waiting import wait_until
 from tests.stubs.openai_stub import OpenAIStub
 from tests.stubs.script import Rule
 
@@ -83,7 +83,7 @@ class Receiver:
         wait_until(
             lambda: sum(one["type"] == kind for one in self.events) >= count,
             seconds=60,
-            text=f"{count} {kind}",
+            what=f"{count} {kind}",
         )
 
     @staticmethod
@@ -124,7 +124,7 @@ def talk(folder: Path, python: str, redacted: str) -> Receiver:
         )
         try:
             wait_until(
-                lambda: "registered worker" in agent.tail(), seconds=60, text="the agent is registered"
+                lambda: "registered worker" in agent.tail(), seconds=60, what="the agent is registered"
             )
             with Participant(livekit.url, livekit.token(ROOM, "alice"), "alice") as alice:
                 alice.wait_for_agent()
@@ -143,7 +143,7 @@ def talk(folder: Path, python: str, redacted: str) -> Receiver:
             wait_until(
                 lambda: any(one["path"].endswith("/recordings/v0") for one in receiver.uploads),
                 seconds=90,
-                text="the recording",
+                what="the recording",
             )
             time.sleep(4)
         finally:

@@ -62,6 +62,7 @@ class Span(msgspec.Struct, frozen=True):
 
     Attributes:
         job: `job_id`, by which LiveKit tells calls apart.
+        sdk: the language of OpenTelemetry's SDK, `python` or `nodejs`.
         error: its status's message where it failed, which may be empty; else None.
     """
 
@@ -75,6 +76,7 @@ class Span(msgspec.Struct, frozen=True):
     error: str | None = None
     attributes: Attributes = {}
     events: list[Happening] = []
+    sdk: str = ""
 
     @property
     def key(self) -> str:
@@ -143,6 +145,7 @@ def spans(content_type: str, data: bytes) -> Iterator[Span]:
     """
     for part in _request("traces", content_type, data).resource_spans:
         resource = _attributes(part.resource.attributes)
+        sdk = resource.get("telemetry.sdk.language")
         for scope in part.scope_spans:
             for span in scope.spans:
                 attributes = _attributes(span.attributes)
@@ -160,6 +163,7 @@ def spans(content_type: str, data: bytes) -> Iterator[Span]:
                         Happening(_text(one.name), one.time_unix_nano / NANO, _attributes(one.attributes))
                         for one in span.events
                     ],
+                    sdk if isinstance(sdk, str) else "",
                 )
 
 

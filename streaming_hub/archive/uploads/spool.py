@@ -1,6 +1,6 @@
 """Uploads on disk, until the archive has them: written whole before the agent gets its answer.
 
-    <nanoseconds>-<number>.upload    a line of JSON (`Head`), then the body as it came
+    <nanoseconds>-<process>-<number>.upload    a line of JSON (`Head`), then the body as it came
     *.part                           being written, or left by a hub that was killed: no agent was answered 200
 
 An agent's job is killed if the hub holds its uploads up (docs/explanation/failures.md), so the answer never waits for
@@ -9,6 +9,7 @@ the database, and a full spool drops what comes rather than refuse it.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import time
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_BYTES: Final = 512 * 1024 * 1024
 """Bytes of all bodies that may wait."""
+LEFT_SECONDS: Final = 900.0
+"""Age of a body that nobody writes any more: it has to arrive within a third of that."""
 SUFFIX: Final = ".upload"
 PART: Final = ".part"
 
@@ -119,10 +122,7 @@ class Spool:
         self._max_bytes = max_bytes
         self._clock = clock
         self._numbers = itertools.count(1)
-        # Without a lock: bodies are kept by native threads, and gevent's locks are for those of one thread. Each use is
-        # a single operation of the dict's.
-        self._waiting: dict[str, int] = {}
-        self._look()
+        self._tidy()
 
     def begin(self, head: Head) -> Part:
         """Begin to write a body.
@@ -131,40 +131,47 @@ class Spool:
             OSError: there is no place for it.
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Part(self, self.folder / f"{self._clock():020d}-{next(self._numbers):08d}{PART}", head)
+        return Part(
+            self, self.folder / f"{self._clock():020d}-{os.getpid()}-{next(self._numbers):08d}{PART}", head
+        )
 
     def take(self, part: Path, size: int) -> bool:
         """Let a written body wait, unless there is too much already; for `Part`."""
-        if sum(list(self._waiting.values())) + size > self._max_bytes:
+        if sum(_size(path) for path in self.waiting()) + size > self._max_bytes:
             return False
-        path = part.with_suffix(SUFFIX)
-        part.rename(path)
+        part.rename(part.with_suffix(SUFFIX))
         _sync_folder(self.folder)
-        self._waiting[path.name] = size
         return True
 
     def waiting(self) -> list[Path]:
-        """Return what waits, oldest first."""
-        return [self.folder / name for name in sorted(self._waiting)]
+        """Return what waits, oldest first, whichever node on this machine took it."""
+        try:
+            return sorted(path for path in self.folder.iterdir() if path.suffix == SUFFIX)
+        except FileNotFoundError:
+            return []
 
     def done(self, path: Path) -> None:
         """Remove a body that is archived."""
         path.unlink(missing_ok=True)
-        self._waiting.pop(path.name, None)
 
     def count(self, kind: str, outcome: str) -> None:
         """Count an upload; from the thread that serves requests."""
         self.counts[kind, outcome] += 1
 
-    def _look(self) -> None:
-        """Find what an earlier hub has left."""
-        if not self.folder.is_dir():
-            return
-        for path in self.folder.iterdir():
-            if path.suffix == SUFFIX:
-                self._waiting[path.name] = path.stat().st_size
-            elif path.suffix == PART:
-                path.unlink(missing_ok=True)
+    def _tidy(self) -> None:
+        """Remove what a hub that was killed has left half written."""
+        before = self._clock() / 1e9 - LEFT_SECONDS
+        for path in self.folder.glob(f"*{PART}"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < before:
+                    path.unlink()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def read(path: Path) -> tuple[Head, bytes]:

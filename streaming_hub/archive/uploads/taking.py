@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from streaming_hub.archive.tables import turns
-from streaming_hub.archive.uploads import otlp, spool, telemetry
+from streaming_hub.archive.uploads import otlp, outbox, spool, telemetry
 from streaming_hub.archive.uploads.telemetry import Counts, Telemetry
 from streaming_hub.archive.uploads.trace import trace
 
@@ -34,6 +34,7 @@ class Uploads:
 
     def __init__(self, database: Database, *, prompts: bool, texts: bool) -> None:
         self._database = database
+        self._texts = texts
         self._telemetry = Telemetry(prompts=prompts, texts=texts)
 
     def take(self, path: Path, now: float) -> dict[str, int]:
@@ -56,6 +57,19 @@ class Uploads:
                 counts, _ = self._telemetry.add_lines(connection, otlp.lines(head.content_type, data), now)
         return {name: count for name, count in msgspec.structs.asdict(counts).items() if count}
 
+    def due(self, now: float) -> outbox.Due:
+        """Return some of the events that are made of uploads and wait for the hub."""
+        with self._database.writing() as connection:
+            return outbox.due(connection, now)
+
+    def published(self, ids: list[int]) -> None:
+        """Forget events that the hub has published."""
+        with self._database.writing() as connection:
+            outbox.published(connection, ids)
+        if not self._texts:
+            # They hold words as they were before the operator's hook.
+            self._database.empty_log()
+
     def trace(self, connection: Connection, session: Row[Any]) -> dict[str, Any]:
         """Return the stages of a session's turns."""
         job = _job(connection, session)
@@ -64,7 +78,7 @@ class Uploads:
         columns = (turns.c.turn_id, turns.c.user_started, turns.c.agent_started)
         chosen = sa.select(*columns).where(turns.c.session == session.id).order_by(turns.c.position)
         rows = connection.execute(chosen).mappings()
-        found = [span for _, span in telemetry.spans_of(connection, job.id)]
+        found = list(telemetry.spans_of(connection, job.id))
         return trace(job.job, found, [dict(row) for row in rows]) | {"dropped": job.dropped_spans}
 
     def logs(

@@ -14,7 +14,10 @@ import msgspec
 import sqlalchemy as sa
 
 from streaming_hub.archive.tables import erased, jobs, lines, spans
+from streaming_hub.archive.tables import outbox as outbox_table
+from streaming_hub.archive.uploads import outbox, translate
 from streaming_hub.archive.uploads.otlp import Happening, Line, Span
+from streaming_hub.archive.uploads.translate import Facts, Memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -59,6 +62,7 @@ _PRIVATE: Final = frozenset(
 )
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Span).decode
+_decode_memory = msgspec.msgpack.Decoder(Memory).decode
 
 
 class Counts(msgspec.Struct):
@@ -81,8 +85,9 @@ class Job(msgspec.Struct):
     id: int
     room: str | None
     room_sid: str | None
+    name: str
     redacted: bool
-    batch: int
+    memory: Memory
 
 
 def mark(job: str) -> str:
@@ -128,19 +133,20 @@ class Telemetry:
 
     def _insert_spans(self, connection: Connection, job: Job, found: Sequence[Span]) -> Counts:
         fresh, repeated = _new(connection, spans, job, {span.key: span for span in found}, len(found))
-        room = fresh_room = job.room
+        room = job.room
         values: list[dict[str, Any]] = []
+        told: list[Span] = []
         place, free = _place(connection, spans, job, MOST_SPANS)
         redacted = job.redacted or any(span.attributes.get(REDACTED) is True for span in found)
         for span in found:
-            fresh_room = fresh_room or _text(span.attributes.get("lk.pii.room_name"))
+            room = room or _text(span.attributes.get("lk.pii.room_name"))
         if redacted and not job.redacted:
             redact(connection, job)
         for key, span in list(fresh.items())[:free]:
             kept = self._shown(span, redacted=redacted)
-            values.append(
-                {"job": job.id, "position": place, "key": key, "batch": job.batch, "data": _pack(kept)}
-            )
+            values.append({"job": job.id, "position": place, "key": key, "data": _pack(kept)})
+            # Words pass the operator's hook as events, whatever is kept of the spans.
+            told.append(kept if redacted else span)
             place += 1
         if values:
             connection.execute(sa.insert(spans), values)
@@ -148,9 +154,14 @@ class Telemetry:
         sid = job.room_sid or next(
             (sid for span in found if (sid := _text(span.attributes.get("room_id")))), None
         )
-        changes: dict[str, Any] = {"batch": job.batch + 1, "room_sid": sid, "redacted": redacted}
-        if fresh_room != room:
-            changes["room"] = fresh_room
+        agent = next((name for span in found if (name := _text(span.attributes.get("lk.agent_name")))), None)
+        outbox.put(connection, job.id, translate.translate(job.memory, Facts(job.name, sid, agent), told))
+        changes = {
+            "room_sid": sid,
+            "redacted": redacted,
+            "room": room or outbox.room_of(connection, sid),
+            "memory": _encode(job.memory),
+        }
         _update(connection, job, changes, spans=len(values), dropped_spans=over)
         return Counts(kept=len(values), repeated=repeated, over_limit=over)
 
@@ -193,7 +204,7 @@ class Telemetry:
         if values:
             connection.execute(sa.insert(lines), values)
         over = max(0, len(fresh) - free)
-        changes = {"room": room, "redacted": job.redacted or marked}
+        changes = {"room": room, "redacted": job.redacted or marked, "memory": _encode(job.memory)}
         _update(connection, job, changes, lines=len(values), dropped_lines=over)
         return Counts(kept=len(values), repeated=repeated, over_limit=over)
 
@@ -206,17 +217,18 @@ def job_of(connection: Connection, name: str, now: float) -> Job:
             "key": mark(name),
             "job": name,
             "redacted": False,
-            "batch": 0,
             "spans": 0,
             "lines": 0,
             "dropped_spans": 0,
             "dropped_lines": 0,
+            "begun": now,
             "touched": now,
         }
         made = connection.execute(sa.insert(jobs).values(values).returning(jobs.c.id)).scalar_one()
-        return Job(made, None, None, redacted=False, batch=0)
+        return Job(made, None, None, name, redacted=False, memory=Memory())
     connection.execute(sa.update(jobs).where(jobs.c.id == row.id).values(touched=now))
-    return Job(row.id, row.room, row.room_sid, redacted=row.redacted, batch=row.batch)
+    memory = Memory() if row.memory is None else _decode_memory(row.memory)
+    return Job(row.id, row.room, row.room_sid, name, redacted=row.redacted, memory=memory)
 
 
 def row_of(connection: Connection, name: str) -> Row[Any] | None:
@@ -242,6 +254,7 @@ def redact(connection: Connection, job: Job) -> None:
         place = (spans.c.job == job.id, spans.c.position == position)
         connection.execute(sa.update(spans).where(*place).values(data=_pack(span)))
     connection.execute(sa.delete(lines).where(lines.c.job == job.id, lines.c.private))
+    outbox.redact(connection, job.id)
 
 
 def erased_jobs(connection: Connection, names: Iterable[str]) -> list[str]:
@@ -251,11 +264,10 @@ def erased_jobs(connection: Connection, names: Iterable[str]) -> list[str]:
     return [marks[key] for key in found.scalars()]
 
 
-def spans_of(connection: Connection, job: int) -> Iterator[tuple[int, Span]]:
-    """Yield a job's spans with the number of the batch in which each came, in the order in which they came."""
-    chosen = sa.select(spans.c.batch, spans.c.data).where(spans.c.job == job).order_by(spans.c.position)
-    for batch, data in connection.execute(chosen):
-        yield batch, _unpack(data)
+def spans_of(connection: Connection, job: int) -> Iterator[Span]:
+    """Yield a job's spans, in the order in which they came."""
+    chosen = sa.select(spans.c.data).where(spans.c.job == job).order_by(spans.c.position)
+    yield from map(_unpack, connection.execute(chosen).scalars())
 
 
 def lines_of(connection: Connection, job: int, after: tuple[float, int], limit: int) -> list[Row[Any]]:
@@ -276,7 +288,7 @@ def lines_of(connection: Connection, job: int, after: tuple[float, int], limit: 
 def remove(connection: Connection, ids: Sequence[int]) -> None:
     """Remove jobs with all that is kept of them."""
     if ids:
-        for table in (spans, lines):
+        for table in (spans, lines, outbox_table):
             connection.execute(sa.delete(table).where(table.c.job.in_(ids)))
         connection.execute(sa.delete(jobs).where(jobs.c.id.in_(ids)))
 

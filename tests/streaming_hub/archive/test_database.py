@@ -36,7 +36,7 @@ AS_BEFORE = (
     "ALTER TABLE turns DROP COLUMN operator_only",
     "DROP INDEX {by_job}",
     "ALTER TABLE sessions DROP COLUMN job_id",
-    *(f"DROP TABLE archive_{name}" for name in ("jobs", "spans", "lines")),
+    *(f"DROP TABLE archive_{name}" for name in ("jobs", "spans", "lines", "outbox", "rooms")),
 )
 """From the newest schema to the first one."""
 AS_BEFORE_IN_POSTGRESQL = (
@@ -115,7 +115,7 @@ def test_a_newer_version_is_left_alone(database: Database) -> None:
         database.check()
 
 
-def test_somebody_elses_database_is_left_alone(tmp_path: Path) -> None:
+def test_another_programs_database_is_not_touched(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / "archive.db")) as other:
         other.execute("CREATE TABLE sessions (mine)")
     database = Database(f"sqlite:///{tmp_path}/archive.db")

@@ -26,16 +26,18 @@ def upgrade() -> None:
         sa.Column("redacted", sa.Boolean, nullable=False),
         *(
             sa.Column(name, sa.Integer, nullable=False)
-            for name in ("batch", "spans", "lines", "dropped_spans", "dropped_lines")
+            for name in ("spans", "lines", "dropped_spans", "dropped_lines")
         ),
+        sa.Column("begun", sa.Double, nullable=False),
         sa.Column("touched", sa.Double, nullable=False),
+        sa.Column("memory", sa.LargeBinary),
     )
+    op.create_index("archive_jobs_by_room_sid", "archive_jobs", ["room_sid"])
     op.create_index("archive_jobs_by_touched", "archive_jobs", ["touched"])
     op.create_table(
         "archive_spans",
         *_key(),
         sa.Column("key", text, nullable=False),
-        sa.Column("batch", sa.Integer, nullable=False),
         sa.Column("data", sa.LargeBinary, nullable=False),
     )
     op.create_index("archive_spans_by_key", "archive_spans", ["job", "key"], unique=True)
@@ -50,6 +52,19 @@ def upgrade() -> None:
         sa.Column("private", sa.Boolean, nullable=False),
     )
     op.create_index("archive_lines_by_key", "archive_lines", ["job", "key"], unique=True)
+    op.create_table(
+        "archive_outbox",
+        sa.Column("id", number, primary_key=True),
+        sa.Column("job", sa.BigInteger, nullable=False),
+        sa.Column("data", sa.LargeBinary, nullable=False),
+    )
+    op.create_index("ix_archive_outbox_job", "archive_outbox", ["job"])
+    op.create_table(
+        "archive_rooms",
+        sa.Column("sid", text, primary_key=True),
+        sa.Column("room", text, nullable=False),
+        sa.Column("at", sa.Double, nullable=False),
+    )
     op.create_index("archive_lines_by_time", "archive_lines", ["job", "at", "position"])
 
 

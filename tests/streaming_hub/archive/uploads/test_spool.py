@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import time
 from typing import TYPE_CHECKING
 
 from streaming_hub.archive.uploads import spool as spools
@@ -53,16 +54,26 @@ def test_the_half_of_a_killed_hub_is_removed(tmp_path: Path) -> None:
     killed = Spool(tmp_path).begin(HEAD)
     killed.write(b"half")
     assert Spool(tmp_path).waiting() == []
+    # Another node may write it at this moment.
+    assert len(list(tmp_path.iterdir())) == 1
+    later = time.time_ns() + int((spools.LEFT_SECONDS + 1) * 1e9)
+    assert Spool(tmp_path, clock=lambda: later).waiting() == []
     assert list(tmp_path.iterdir()) == []
     killed.__exit__()
 
 
+def test_what_another_node_took_is_seen(tmp_path: Path) -> None:
+    one, other = Spool(tmp_path), Spool(tmp_path)
+    keep(one, b"first")
+    assert bodies(other) == [b"first"]
+
+
 def test_a_full_spool_drops_what_comes_and_takes_again_when_there_is_room(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, max_bytes=10)
-    assert keep(spool, b"12345678")
-    assert not keep(spool, b"123")
+    spool = Spool(tmp_path, max_bytes=200)
+    assert keep(spool, bytes(80))
+    assert not keep(spool, bytes(150))
     assert keep(spool, b"12")
-    assert bodies(spool) == [b"12345678", b"12"]
+    assert [len(body) for body in bodies(spool)] == [80, 2]
     spool.done(spool.waiting()[0])
-    assert keep(spool, b"123")
-    assert not keep(Spool(tmp_path, max_bytes=10), bytes(9))
+    assert keep(spool, bytes(60))
+    assert not keep(Spool(tmp_path, max_bytes=10), b"1")

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from streaming_hub.archive.uploads import otlp
 from tests.kit.process import ServerProcess
 from tests.streaming_hub.archive.test_feed import archive_pid
 from tests.streaming_hub.web.api.archiving import KEYS, OPERATOR, VIEWER, eventually, post, wait_for
@@ -281,3 +282,108 @@ def test_what_belongs_to_no_job_is_counted_and_ignored(fresh: Any) -> None:
     answer = replay.send(server.url, one)
     assert (answer.status_code, answer.content) == (200, b"{}")
     eventually(lambda: metric(server, 'hub_upload_items_total{outcome="unknown"}'), 1.0)
+
+
+JOB = next(event["job_id"] for event in replay.attached() if "job_id" in event)
+TALKED = ("traces", "logs")
+
+
+def stored(server: ServerProcess, query: str, **caller: str) -> list[dict[str, Any]]:
+    return server.get(f"/api/events?limit=1000&{query}", **(caller or OPERATOR)).json()["events"]
+
+
+def finals(events: list[dict[str, Any]]) -> list[Any]:
+    turns: dict[str, int] = {}
+    return [
+        (one["role"], one["text"], turns.setdefault(one["turn_id"], len(turns)))
+        for one in events
+        if one["type"] == "transcript" and one["is_final"]
+    ]
+
+
+def test_a_session_that_nothing_else_reports_is_made_of_its_uploads(fresh: Any) -> None:
+    server = fresh()
+    replay.send_all(server.url, kinds=TALKED)
+    wait_for(server, JOB)
+    detail = server.get(f"/api/sessions/{JOB}", **OPERATOR).json()
+    session = detail["session"]
+    assert (session["room"], session["state"], session["reason"]) == (
+        "support-7",
+        "ended",
+        "participant_disconnected",
+    )
+    assert (session["turns"], session["interruptions"], session["tool_calls"], session["tool_failures"]) == (
+        5,
+        1,
+        1,
+        0,
+    )
+    assert {one["identity"] for one in session["participants"]} == {"alice", f"agent-{JOB}"}
+    assert finals(stored(server, f"session_id={JOB}")) == finals(replay.attached())
+    assert session["latency"]["count"] == session["heard_latency"]["count"] == 4
+    trace = get(server, "trace", session=JOB)
+    assert [one["turn_id"] for one in trace["turns"]] == [turn["turn_id"] for turn in detail["turns"]]
+    assert finals(stored(server, f"session_id={JOB}", **VIEWER)) == finals(replay.attached())
+    # All of it again changes nothing.
+    before = stored(server, f"session_id={JOB}")
+    replay.send_all(server.url, kinds=TALKED)
+    eventually(lambda: waiting(server), 0.0)
+    eventually(lambda: metric(server, 'hub_upload_items_total{outcome="repeated"}') > 0, True)
+    assert stored(server, f"session_id={JOB}") == before
+
+
+def test_a_session_that_attach_reports_gets_nothing_twice(server: ServerProcess) -> None:
+    time.sleep(2)
+    assert stored(server, f"session_id={JOB}") == []
+    assert finals(stored(server, f"session_id={SESSION}")) == finals(replay.attached())
+
+
+def test_a_kill_between_two_uploads_loses_nothing_and_repeats_nothing(fresh: Any) -> None:
+    server = fresh()
+    sent = [one for one in replay.uploads() if one.kind in TALKED]
+    for place, one in enumerate(sent):
+        assert replay.send(server.url, one).status_code == 200
+        if place % 5 == 3:
+            os.killpg(server.process.pid, signal.SIGKILL)
+            server.process.wait(20)
+            server = fresh()
+    wait_for(server, JOB)
+    events = stored(server, f"session_id={JOB}")
+    assert finals(events) == finals(replay.attached())
+    ids = [one["event_id"] for one in events if "event_id" in one]
+    assert len(set(ids)) == len(ids)
+
+
+def test_words_pass_the_operators_hook_and_nothing_else_keeps_them(fresh: Any) -> None:
+    server = fresh(STREAM_REDACT="tests.uploads.hook:mask")
+    replay.send_all(server.url, kinds=TALKED)
+    wait_for(server, JOB)
+    assert {one["text"] for one in stored(server, f"session_id={JOB}") if "text" in one} == {"***"}
+    assert get(server, "logs", session=JOB)["lines"] == []
+    assert len(get(server, "trace", session=JOB)["turns"]) == 5
+    assert not_in_archive(server, b"Hello there")
+    assert not_in_archive(server, b"small boat")
+
+
+def test_a_redacted_call_waits_for_its_rooms_name_and_has_no_words(fresh: Any) -> None:
+    server = fresh()
+    traces = [one for one in replay.uploads(replay.REDACTED) if one.kind == "traces"]
+    for one in traces:
+        assert replay.send(server.url, one).status_code == 200
+    eventually(lambda: metric(server, 'hub_upload_items_total{outcome="kept"}') > 50, True)
+    assert stored(server, "type=session_started") == []
+    span = next(otlp.spans(traces[0].content_type, otlp.unpacked(traces[0].body, traces[0].encoding)))
+    told = {"type": "room_started", "room": "support-7", "room_sid": span.attributes["room_id"]}
+    post(server, [told])
+    wait_for(server, span.job)
+    detail = server.get(f"/api/sessions/{span.job}", **OPERATOR).json()
+    assert detail["transcript"] == []
+    assert detail["session"]["room"] == "support-7"
+    assert detail["session"]["turns"] == 5
+    assert detail["session"]["latency"]["count"] == 4
+
+
+def test_nobody_can_post_in_their_name(fresh: Any) -> None:
+    server = fresh()
+    answer = server.post({"type": "mine", "event_id": f"upload:{JOB}:x:1"}, **{"X-API-Key": "publish-key"})
+    assert answer.status_code == 422
