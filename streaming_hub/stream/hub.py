@@ -223,7 +223,8 @@ class Hub:
                 # The writer has sent to them when it asks for more.
                 reached = True
         if reached:
-            self.delivery.observe(self.clock() - entries[0].at)
+            # Another node's clock may be ahead of this one's.
+            self.delivery.observe(max(0.0, self.clock() - entries[0].at))
         self._swept = upto
 
     def _deliver(self, batch: Batch, subscribers: list[Subscriber], group: Group) -> None:

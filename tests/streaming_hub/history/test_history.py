@@ -36,7 +36,7 @@ from streaming_hub.history.redis import RedisHistory
 from streaming_hub.history.sqlite import SqliteHistory
 from streaming_hub.settings import Settings
 from tests.kit.redis_server import RedisServer
-from tests.kit.wait import allowed
+from tests.kit.wait import allowed, until
 from tests.streaming_hub.making import (
     NOW,
     interim,
@@ -1016,6 +1016,30 @@ def test_settings_choose_the_store(tmp_path: Path, redis_server: RedisServer) ->
     assert isinstance(shared, RedisHistory)
     assert redis_server.call("EXISTS", "{chosen}:meta") == 1
     shared.close()
+
+
+def test_full_sync_waits_for_a_replica_and_needs_one(tmp_path: Path) -> None:
+    primary = RedisServer(tmp_path / "primary", tcp=True)
+    replica = RedisServer(tmp_path / "replica")
+    try:
+        with pytest.raises(StorageError, match="STREAM_HISTORY_SYNC=full needs a replica"):
+            RedisHistory(Server(primary.url, "p"), max_events=9, max_age=9, node="n", sync=True, wait=0)
+        replica.call("REPLICAOF", "127.0.0.1", primary.port)
+        until(lambda: "master_link_status:up" in replica.call("INFO"), 20)
+        history = RedisHistory(Server(primary.url, "p"), max_events=9, max_age=9, node="n", sync=True, wait=0)
+        assert history.append([posted(event_id="a")], NOW).seqs == [1]
+        replica.pause()
+        for _ in range(2):
+            # Stored, and not confirmed: a retry finds it, and waits again.
+            with pytest.raises(Unavailable, match="No replica"):
+                history.append([posted(event_id="b")], NOW)
+        replica.resume()
+        assert history.append([posted(event_id="b")], NOW).duplicates == 1
+        history.close()
+    finally:
+        replica.resume()
+        primary.stop()
+        replica.stop()
 
 
 def test_redis_without_its_package_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
