@@ -197,6 +197,11 @@ def _archive(archive: Any) -> Iterable[Metric]:
         outcomes.add_metric([outcome], count)
     yield outcomes
     yield _counter(
+        "hub_reconciliation_missing",
+        "Messages of LiveKit's chat histories that the transcripts lack.",
+        archive.reconciliation_missing,
+    )
+    yield _counter(
         "hub_archive_restarts", "How often the archive's process had to be started again.", archive.restarts
     )
 
