@@ -1,4 +1,4 @@
-"""The assistant: what it is told and what it can do.
+"""The assistant: its instructions and its tools.
 
 The same class runs in LiveKit's rooms (`agent.rooms`) and in the rehearsal.
 """

@@ -1,6 +1,6 @@
 """Why LiveKit's worker does not come up, or gets no rooms for a while: what its log says.
 
-LiveKit's worker ends with exit code 0 whatever happens, and tells nobody that it has lost the server or takes no
+LiveKit's worker ends with exit code 0 whatever happens, and does not report that it has lost the server or takes no
 rooms; its log is the only place that says so. One pure function, and one logging handler that calls back.
 """
 
@@ -47,7 +47,7 @@ def explain(error: BaseException | str, attempt: int, url: str) -> str | None:
 
 
 class ConnectionWatch(logging.Handler):
-    """Reads the worker's log for the lines that matter; has to be told of each registration.
+    """Reads the worker's log for the lines that matter; has to be notified of each registration.
 
     Args:
         url: LIVEKIT_URL.

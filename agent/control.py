@@ -53,7 +53,7 @@ class Control:
             threading.Thread(target=self._wait_for_end, name="hub-watch", daemon=True).start()
 
     def tell(self, state: str, **fields: Any) -> None:
-        """Tell the hub a state; a repeat of the last one is not sent.
+        """Report a state to the hub; a repeat of the last one is not sent.
 
         Args:
             state: `ready`, `running`, `failed` or `draining`.

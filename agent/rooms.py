@@ -29,7 +29,7 @@ def prewarm(process: JobProcess, stopping: Flag | None = None) -> None:
 
     Args:
         process: The process or thread that jobs will run in.
-        stopping: Set when the worker is told to stop; for a process of its own, which would not hear of it.
+        stopping: Set when the worker is asked to stop; for a session in its own process, which would not notice.
     """
     if stopping is not None:
         ask_for_end(lambda: "agent_stopped" if stopping.value else None)

@@ -1,6 +1,6 @@
-"""Runs the agent until it is told to stop: LiveKit's worker, or one rehearsal after the other.
+"""Runs the agent until it is asked to stop: LiveKit's worker, or one rehearsal after the other.
 
-Tells the hub its state over the control socket, and ends its sessions and sends their last events when a
+Reports its state to the hub over the control socket, and ends its sessions and sends their last events when a
 SIGTERM comes. The only place in the agent that knows signals and LiveKit's AgentServer.
 """
 
@@ -48,7 +48,7 @@ ROUTINE = frozenset(
 """What LiveKit logs at every start, and again for each session's successor: it says nothing about any session."""
 
 FULL_LOAD = 0.7
-"""livekit-server gives no job to a worker that tells this load or more (its `agents.target_load`), and says nothing."""
+"""livekit-server silently gives no job to a worker that reports this load or more (its `agents.target_load`)."""
 
 # At a stop of the hub all three together have to fit into what it grants before it kills (its AGENT_BUDGET).
 CLOSE_SECONDS = 2.0
@@ -76,7 +76,7 @@ def serve(settings: Settings, control: Control) -> int:
 
 def _set_up_log() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    for chatty in ("httpx", "httpx2"):  # openai's client tells every request
+    for chatty in ("httpx", "httpx2"):  # openai's client logs every request
         logging.getLogger(chatty).setLevel(logging.WARNING)
     # At the handlers: a logger's own filter does not see what comes from the loggers below it.
     for handler in logging.getLogger().handlers:
@@ -92,11 +92,11 @@ class _Service:
         self._failure: str | None = None
         self._ready = False
         self._trouble = ""
-        # One writer, and a byte that is never reset: nobody has to lock it, or to wait for a killed reader.
+        # One writer, and a byte that is never reset: no lock is needed, and no wait for a killed reader.
         self._stopping = multiprocessing.get_context("spawn").Value("b", 0, lock=False)
 
     async def run(self) -> str | None:
-        """Run; give the reason where the agent cannot go on."""
+        """Run; report the reason if the agent cannot continue."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
@@ -106,8 +106,8 @@ class _Service:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 if (error := task.exception()) is not None:
-                    logger.error("the agent cannot go on", exc_info=error)
-                    self._fail(f"the agent cannot go on: {error}")
+                    logger.error("the agent cannot continue", exc_info=error)
+                    self._fail(f"the agent cannot continue: {error}")
         finally:
             await self._drain(server, tasks)
         return self._failure
@@ -119,7 +119,7 @@ class _Service:
         server.rtc_session(performance.entrypoint)
         started = asyncio.Event()
         server.on("worker_started", started.set)
-        performance.read_recordings()  # a missing one is told before anything runs
+        performance.read_recordings()  # a missing one is reported before anything runs
         return server, [server.run(unregistered=True), self._rehearse(server, started)]
 
     async def _rehearse(self, server: AgentServer, started: asyncio.Event) -> None:
@@ -195,13 +195,13 @@ class _Service:
             task.cancel()
         await asyncio.wait(tasks, timeout=TASKS_SECONDS)
         await asyncio.to_thread(self._poster.close, FLUSH_SECONDS)
-        if stuck:  # a job's thread cannot be killed, and the interpreter would wait for it for ever
+        if stuck:  # a job's thread cannot be killed, and the interpreter would wait for it forever
             logger.error("a session did not end within %.1f s; leaving it behind", CLOSE_SECONDS)
             os._exit(0)
 
 
 def _told_load(server: AgentServer) -> float:
-    """Tell LiveKit a load by which it spreads rooms over workers, and never one at which it passes this one over.
+    """Report a load by which LiveKit spreads rooms over workers, but never one at which it skips this worker.
 
     CPU load, LiveKit's default, is above that whenever something else keeps the machine busy.
     """
@@ -209,7 +209,7 @@ def _told_load(server: AgentServer) -> float:
 
 
 def _told_share(threshold: float) -> Callable[[AgentServer], float]:
-    """Tell LiveKit the CPU load so that worker and server both call it full at this threshold."""
+    """Report the CPU load to LiveKit so that worker and server both count it as full at this threshold."""
 
     def told(server: AgentServer) -> float:
         cpu: float = WorkerOptions.load_fnc(server)  # type: ignore[call-arg]  # the default takes the server

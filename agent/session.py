@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def speech_client(seconds: float) -> AsyncClient:
-    """Make a client for speech recognition and synthesis that waits so many seconds for the next byte.
+    """Make a client for speech recognition and synthesis that waits this many seconds for the next byte.
 
-    The plugin gives every request 30 s, whatever its client says: so long nobody would be told that a model hangs.
+    The plugin gives every request 30 s, whatever its client says: for that long, a hanging model would go unreported.
     """
 
     async def limit(request: Any) -> None:
@@ -57,7 +57,7 @@ def make_session(detector: vad.VAD) -> AgentSession[None]:
 
 
 def _close_afterwards(session: AgentSession[None], client: AsyncClient) -> None:
-    """Close the models' connections when the session has ended: nobody else does, and a worker has many sessions."""
+    """Close the models' connections when the session has ended: nothing else does, and a worker has many sessions."""
     models = [model for model in (session.stt, session.llm, session.tts) if model is not None]
 
     async def close() -> None:

@@ -1,4 +1,4 @@
-"""The agent process's own settings, checked before anything heavy is imported, so that a mistake is told at once.
+"""The agent process's own settings, checked before anything heavy is imported, so that a mistake is reported at once.
 
 Models, voice, language and instructions (`AGENT_LLM_MODEL` and so on) are read where they are used,
 `agent.session` and `agent.assistant`.

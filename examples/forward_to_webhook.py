@@ -1,13 +1,16 @@
 """Forward events to a webhook, without a gap: `uv run examples/forward_to_webhook.py http://localhost:9000/hook`.
 
 An event counts as forwarded when the webhook itself has answered 2xx (a redirect is no such answer); then the position
-is written to a file, and the next run goes on from there. So each event arrives at least once: after a crash the last
-one may come twice, with the same `Idempotency-Key`.
+is written to a file, and the next run resumes there. So each event arrives at least once: after a crash the last one
+may come twice, with the same `Idempotency-Key`. Where events are missing, the webhook gets an event of type `gap`.
+Needs livekit-streaming-hub-client.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -16,19 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from hub_stream import Refused, follow
+from streaming_hub_client import Gap, Refused, afollow
 
-CONTROL = {"connected", "heartbeat", "snapshot", "goodbye"}
-"""What the stream says about itself. A `stream_reset` is forwarded: it tells of events that are missing."""
 LONGEST_PAUSE = 60.0
+IDLE = 1.0
+"""Seconds without an event after which the position is saved: it moves on with others' events, too."""
 
 
-def deliver(webhook: requests.Session, url: str, event: dict[str, Any]) -> None:
-    """Post one event until it is taken; what the webhook calls malformed (400, 410, 422) is told and left out."""
+def deliver(webhook: requests.Session, url: str, name: str, event: dict[str, Any]) -> None:
+    """Post one event until it is taken; what the webhook calls malformed (400, 410, 422) is left out."""
     pause = 0.5
     while True:
         try:
-            name = str(event.get("id") or event.get("requested"))
             headers = {"Idempotency-Key": name, "Content-Type": "application/json"}
             # A redirect would turn the POST into a GET without its body.
             answer = webhook.post(
@@ -37,13 +39,13 @@ def deliver(webhook: requests.Session, url: str, event: dict[str, Any]) -> None:
             if 200 <= answer.status_code < 300:
                 return
             if answer.status_code in (400, 410, 422):
-                print(f"the webhook refused {event.get('id')}: {answer.status_code}")
+                print(f"the webhook refused {name}: {answer.status_code}")
                 return
             to = answer.headers.get("Location")
             reason = f"{answer.status_code}{f', a redirect to {to}' if to else ''}"
         except requests.RequestException as error:
             reason = str(error)
-        print(f"the webhook did not take {event.get('id')}, again in {pause:g} s: {reason}")
+        print(f"the webhook did not take {name}, again in {pause:g} s: {reason}")
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -53,6 +55,21 @@ def remember(place: Path, position: str) -> None:
     draft = place.with_name(place.name + ".new")
     draft.write_text(position)
     draft.replace(place)
+
+
+async def forward(hub: str, url: str, place: Path, types: list[str] | None) -> None:
+    """Forward events, and save the position after each."""
+    saved = place.read_text().strip() if place.exists() else None
+    async with afollow(hub, key=os.environ.get("STREAM_KEY"), since=saved, types=types) as stream:
+        webhook = requests.Session()
+        while True:
+            with contextlib.suppress(asyncio.TimeoutError):
+                item = await asyncio.wait_for(anext(stream), IDLE)
+                event = {"type": "gap", **item._asdict()} if isinstance(item, Gap) else item
+                await asyncio.to_thread(deliver, webhook, url, stream.position, event)
+            if stream.position != saved:
+                saved = stream.position
+                remember(place, saved)
 
 
 def main() -> None:
@@ -71,21 +88,13 @@ def main() -> None:
         help="the file that remembers the position (%(default)s)",
     )
     options = parser.parse_args()
-    position = options.place.read_text().strip() if options.place.exists() else None
-    webhook = requests.Session()
-    for received in follow(
-        options.hub, key=os.environ.get("STREAM_KEY"), position=position, type=options.type
-    ):
-        if received.event["type"] not in CONTROL:
-            deliver(webhook, options.webhook, received.event)
-        if received.position:
-            remember(options.place, received.position)
+    asyncio.run(forward(options.hub, options.webhook, options.place, options.type))
 
 
 if __name__ == "__main__":
     try:
         main()
     except Refused as error:
-        sys.exit(str(error))
+        sys.exit(f"The hub refuses, {error} A subscribe key goes into STREAM_KEY.")
     except KeyboardInterrupt:
         print()

@@ -2,26 +2,26 @@
 
 Begins with all that the hub has stored. The position is written in the same transaction as the row, so that each final
 transcript is in the table once, whatever is killed when. While another program has the file locked, this one waits. A
-field that is no text or number is stored as JSON.
+field that is no text or number is stored as JSON. Needs livekit-streaming-hub-client.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import json
 import os
 import sqlite3
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hub_stream import Refused, follow
+from streaming_hub_client import Gap, Refused, afollow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from hub_stream import Received
 
 Result = TypeVar("Result")
 
@@ -32,8 +32,8 @@ CREATE TABLE IF NOT EXISTS stream (position TEXT);
 """
 FIELDS = ("id", "timestamp", "room", "session_id", "role", "participant", "text")
 ALL_STORED = 100_000
-
-
+IDLE = 1.0
+"""Seconds without an event after which the position is saved: it moves on with others' events, too."""
 PAUSE = 1.0
 """Seconds between two looks at a database that another program has locked."""
 
@@ -69,22 +69,39 @@ def column(value: Any) -> str | float | None:
     return value.encode(errors="replace").decode() if isinstance(value, str) else json.dumps(value)
 
 
-def take(db: sqlite3.Connection, received: Received) -> None:
-    """Store one event and its position, both or none."""
-    event = received.event
+def take(db: sqlite3.Connection, event: dict[str, Any] | None, position: str | None) -> None:
+    """Store an event and the position after it, both or none."""
     with db:
-        if event["type"] == "transcript" and event.get("is_final", True):
+        if event and event["type"] == "transcript" and event.get("is_final", True):
             row = (*(column(event.get(name)) for name in FIELDS), bool(event.get("interrupted")))
             db.execute("INSERT OR IGNORE INTO transcripts VALUES (?,?,?,?,?,?,?,?)", row)
-        if received.position:
+        if position:
             db.execute("DELETE FROM stream")
-            db.execute("INSERT INTO stream VALUES (?)", (received.position,))
+            db.execute("INSERT INTO stream VALUES (?)", (position,))
 
 
-def tell_gap(event: dict[str, Any]) -> None:
+def report_gap(gap: Gap) -> None:
     """Say that events are missing: the hub had deleted them before this program came for them."""
-    missed = "some" if event["missed"] is None else event["missed"]
-    print(f"{missed} events were missed ({event['reason']})", file=sys.stderr)
+    print(
+        f"{'some' if gap.missed is None else gap.missed} events were missed ({gap.reason})", file=sys.stderr
+    )
+
+
+async def write(hub: str, db: sqlite3.Connection) -> None:
+    """Write what the stream brings."""
+    saved = once_unlocked(lambda: position_in(db))
+    key = os.environ.get("STREAM_KEY")
+    async with afollow(hub, key=key, since=saved, types="transcript", replay=ALL_STORED) as stream:
+        while True:
+            item = None
+            with contextlib.suppress(asyncio.TimeoutError):
+                item = await asyncio.wait_for(anext(stream), IDLE)
+            if isinstance(item, Gap):
+                report_gap(item)
+                item = None
+            if stream.position != saved:
+                saved = stream.position
+                once_unlocked(partial(take, db, item, saved))
 
 
 def main() -> None:
@@ -98,22 +115,13 @@ def main() -> None:
     options = parser.parse_args()
     with contextlib.closing(sqlite3.connect(options.database)) as db:
         once_unlocked(lambda: db.executescript(SCHEMA))
-        for received in follow(
-            options.hub,
-            key=os.environ.get("STREAM_KEY"),
-            position=once_unlocked(lambda: position_in(db)),
-            type="transcript",
-            replay=ALL_STORED,
-        ):
-            if received.event["type"] == "stream_reset":
-                tell_gap(received.event)
-            once_unlocked(lambda received=received: take(db, received))  # type: ignore[misc]
+        asyncio.run(write(options.hub, db))
 
 
 if __name__ == "__main__":
     try:
         main()
     except Refused as error:
-        sys.exit(str(error))
+        sys.exit(f"The hub refuses, {error} A subscribe key goes into STREAM_KEY.")
     except KeyboardInterrupt:
         print()

@@ -1,6 +1,7 @@
 """The live transcript in a terminal: `uv run examples/terminal.py [--room NAME]`.
 
-Words show while they are spoken; a line that was cut off is marked. Ctrl-C ends it. Needs requests and wcwidth.
+Words show while they are spoken; a line that was cut off is marked. Ctrl-C ends it. Needs livekit-streaming-hub-client
+and wcwidth.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 import unicodedata
 from typing import Any
 
-from hub_stream import Refused, follow
+from streaming_hub_client import Gap, Refused, follow
 from wcwidth import iter_graphemes, wcswidth
 
 ERASE_LINE = "\r\x1b[2K"
@@ -34,12 +35,13 @@ class Screen:
         self._moving = sys.stdout.isatty()
         self._open = False
 
-    def show(self, event: dict[str, Any]) -> None:
-        """Show an event, if it is one for people."""
-        if event["type"] == "transcript":
+    def show(self, event: dict[str, Any] | Gap) -> None:
+        """Show an event, if it is one for people, or a gap."""
+        if isinstance(event, Gap):
+            missed = "some" if event.missed is None else event.missed
+            self._line(f"--- {missed} events were missed ({event.reason})")
+        elif event["type"] == "transcript":
             self._transcript(event)
-        elif event["type"] == "stream_reset":
-            self._line(f"--- {event['missed'] if event['missed'] is not None else 'some'} events were missed")
         elif event["type"] in ("session_started", "session_ended", "agent_ready"):
             self._line(
                 f"--- {event['type'].replace('_', ' ')} {visible(str(event.get('reason', '')))}".rstrip()
@@ -102,16 +104,15 @@ def main() -> None:
     # Where the locale's encoding lacks a character, show its escape instead of ending.
     sys.stdout.reconfigure(errors="backslashreplace")
     screen = Screen()
-    for received in follow(
-        options.hub, key=os.environ.get("STREAM_KEY"), room=options.room, replay=options.replay
-    ):
-        screen.show(received.event)
+    key = os.environ.get("STREAM_KEY")
+    for event in follow(options.hub, key=key, room=options.room, replay=options.replay):
+        screen.show(event)
 
 
 if __name__ == "__main__":
     try:
         main()
     except Refused as error:
-        sys.exit(str(error))
+        sys.exit(f"The hub refuses, {error} A subscribe key goes into STREAM_KEY.")
     except KeyboardInterrupt:
         print()

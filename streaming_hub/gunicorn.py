@@ -74,7 +74,7 @@ class Worker(GeventPyWSGIWorker):
         super().run()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """Drain before gunicorn closes the listening socket: the agent's last words still have to come in."""
+        """Drain before gunicorn closes the listening socket: the agent still has to post its last words."""
         # Ctrl-C reaches the worker twice: from the terminal and, as SIGQUIT, from the master.
         if not self._draining:
             self._draining = True

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Intake:
-    """Takes events in, for one hub.
+    """Takes in events, for one hub.
 
     Args:
         hub: stores events and hands them to subscribers.

@@ -68,7 +68,7 @@ def configure(log_format: str) -> None:
 
 
 class Gate:
-    """Lets so many lines a second through to the server's log, and counts what it held back."""
+    """Lets a number of lines a second through to the server's log, and counts the rest."""
 
     def __init__(self, per_second: int, clock: Callable[[], float]) -> None:
         self._per_second = per_second
@@ -78,7 +78,7 @@ class Gate:
         self._held = 0
 
     def admit(self) -> tuple[bool, int]:
-        """Whether the next line may pass, and how many were held back before it since the last report."""
+        """Return whether the next line may pass, and how many were suppressed since the last report."""
         now = self._clock()
         held = 0
         if now - self._since >= 1.0:

@@ -1,4 +1,4 @@
-"""What the hub tells Prometheus. Everything is read when it is asked for: counting costs nothing but the counts.
+"""The hub's metrics for Prometheus. Values are read on request: between scrapes only the counters cost anything.
 
 Names and units follow Prometheus's conventions; docs/reference/metrics.md lists them all; a test keeps
 the two equal.
@@ -48,11 +48,11 @@ class Sources(Protocol):
 
     @property
     def writer(self) -> Any:
-        """Return who sends to the streams' sockets and has `stats`, or None."""
+        """Return the writer of the streams' sockets, which has `stats`, or None."""
 
     @property
     def archive(self) -> Any:
-        """Return the archive, or None where it is off."""
+        """Return the archive, or None if it is off."""
 
     @property
     def uploads(self) -> Any:
@@ -60,7 +60,7 @@ class Sources(Protocol):
 
     @property
     def supervisor(self) -> Any:
-        """Return who runs the agent process and has a `status`."""
+        """Return the supervisor, which has a `status`."""
 
 
 class HubCollector(Collector):
@@ -87,15 +87,15 @@ class HubCollector(Collector):
         yield _gauge("hub_history_up", "1 while the history can be read and written.", int(away is None))
         yield from _clients(sources)
         yield from _events(sources.hub)
-        yield _by_label("hub_refusals", "Requests that were refused.", "status", sources.refusals)
+        yield _by_label("hub_refusals", "Refused requests.", "status", sources.refusals)
         yield _histogram(
             "hub_publish_duration_seconds",
-            "From an accepted publishing request to its answer, without the network.",
+            "From an accepted publishing request to its response, without the network.",
             sources.publishing,
         )
         yield _histogram(
             "hub_delivery_duration_seconds",
-            "From storing an event until every client that keeps up was sent it; one observation for each sweep.",
+            "From storing an event to sending it to the last client that keeps up; one observation per sweep.",
             sources.hub.delivery,
         )
         yield from _history(sources.hub)
@@ -104,7 +104,7 @@ class HubCollector(Collector):
         if sources.uploads is not None:
             yield from _uploads(sources.uploads)
         yield from _agent(sources.supervisor)
-        yield _gauge("hub_draining", "1 while the server is about to stop.", int(sources.draining))
+        yield _gauge("hub_draining", "1 while the server is stopping.", int(sources.draining))
 
 
 class Metrics:
@@ -135,37 +135,38 @@ def _clients(sources: Sources) -> Iterable[Metric]:
     yield _gauge("hub_clients_limit", "How many streams may be open.", sources.max_clients)
     yield _gauge(
         "hub_clients_behind",
-        "Open streams that read from the history, because they start or because they are slow.",
+        "Open streams that read from the history, because they are new or slow.",
         sum(not subscriber.live for subscriber in subscribers),
     )
     yield _gauge(
-        "hub_queue_events", "Events that wait for clients, all queues.", sum(s.waiting for s in subscribers)
+        "hub_queue_events", "Events waiting for clients, all queues.", sum(s.waiting for s in subscribers)
     )
     yield _gauge(
         "hub_queue_bytes",
-        "Bytes that wait for clients, all queues.",
+        "Bytes waiting for clients, all queues.",
         sum(s.waiting_bytes for s in subscribers),
     )
     stats = sources.writer.stats if sources.writer is not None else None
     ends = {"hung_up": stats.hung_up, "stalled": stats.stalled} if stats is not None else {}
-    yield _counter(
-        "hub_streams_opened", "Streams that were opened.", stats.opened if stats is not None else 0
-    )
+    yield _counter("hub_streams_opened", "Opened streams.", stats.opened if stats is not None else 0)
     yield _by_label(
-        "hub_streams_ended", "Streams whose client left, or took nothing for too long.", "reason", ends
+        "hub_streams_ended",
+        "Ended streams: the client disconnected, or read nothing for too long.",
+        "reason",
+        ends,
     )
 
 
 def _events(hub: Hub) -> Iterable[Metric]:
     counters = hub.counters
-    yield _by_label("hub_events", "Events that were stored.", "type", counters.events)
+    yield _by_label("hub_events", "Stored events.", "type", counters.events)
     yield _counter(
-        "hub_events_duplicate", "Events that were posted again and not stored again.", counters.duplicates
+        "hub_events_duplicate", "Repeated events, which were not stored again.", counters.duplicates
     )
-    yield _counter("hub_deliveries", "Events that were handed to clients.", counters.deliveries)
+    yield _counter("hub_deliveries", "Events given to clients.", counters.deliveries)
     yield _counter(
         "hub_queue_drops",
-        "Full queues that were dropped; their clients go on from the history.",
+        "Full queues that were dropped; their clients continue from the history.",
         counters.drops,
     )
     yield _counter("hub_stream_resets", "Cursors that could not be honoured.", counters.resets)
@@ -173,24 +174,24 @@ def _events(hub: Hub) -> Iterable[Metric]:
 
 def _history(hub: Hub) -> Iterable[Metric]:
     bounds = hub.history.bounds
-    yield _gauge("hub_history_head", "The last sequence number that was given out.", bounds.head)
-    yield _gauge("hub_history_oldest", "The first sequence number that is stored.", bounds.oldest)
+    yield _gauge("hub_history_head", "The last assigned sequence number.", bounds.head)
+    yield _gauge("hub_history_oldest", "The first stored sequence number.", bounds.oldest)
 
 
 def _archive(archive: Any) -> Iterable[Metric]:
     yield _gauge(
         "hub_archive_up", "1 while the archive's database can be written.", int(archive.state == "ok")
     )
-    yield _gauge("hub_archive_behind", "Events that wait to be archived.", archive.behind)
-    yield _counter("hub_archive_events", "Events that were archived since the start.", archive.written)
+    yield _gauge("hub_archive_behind", "Events not archived yet.", archive.behind)
+    yield _counter("hub_archive_events", "Archived events.", archive.written)
     yield _counter(
         "hub_archive_events_missed",
-        "Events that the history no longer had when they were to be archived.",
+        "Events that expired before they were archived.",
         archive.skipped,
     )
     outcomes = CounterMetricFamily(
         "hub_upload_items",
-        "Spans and log lines that agents uploaded, by what became of them.",
+        "Spans and log lines uploaded by agents, by outcome.",
         labels=["outcome"],
     )
     for outcome, count in sorted(archive.uploaded.items()):
@@ -201,9 +202,7 @@ def _archive(archive: Any) -> Iterable[Metric]:
         "Messages of LiveKit's chat histories that the transcripts lack.",
         archive.reconciliation_missing,
     )
-    yield _counter(
-        "hub_archive_restarts", "How often the archive's process had to be started again.", archive.restarts
-    )
+    yield _counter("hub_archive_restarts", "How often the archive's process was restarted.", archive.restarts)
 
 
 def _uploads(spool: Any) -> Iterable[Metric]:
@@ -220,7 +219,7 @@ def _agent(agent: Any) -> Iterable[Metric]:
     status = agent.status()
     states = {state: state == status.state.value for state in STATES}
     yield StateSetMetricFamily("hub_agent_state", "The state of the agent process.", states)
-    yield _gauge("hub_agent_sessions", "Sessions that the agent process has told of.", status.sessions)
+    yield _gauge("hub_agent_sessions", "Sessions that the agent process reports.", status.sessions)
     yield _gauge("hub_agent_restarts", "Automatic restarts since an operator started it.", status.restarts)
     yield _gauge("hub_agent_uptime_seconds", "Age of the agent process; 0 when there is none.", status.uptime)
 

@@ -21,11 +21,11 @@ MACOS: Final = sys.platform == "darwin"
 
 
 def extra(module: ModuleType, name: str) -> Any:
-    """Return a module's attribute that only some systems have; None where it is missing or hidden."""
+    """Return a module's attribute that only some systems have; None if it is missing or hidden."""
     return None if FORCED else getattr(module, name, None)
 
 
 def proc() -> Path | None:
-    """Return Linux's folder of processes; None where it is missing or hidden."""
+    """Return Linux's folder of processes; None if it is missing or hidden."""
     folder = Path("/proc")
     return folder if not FORCED and (folder / "self" / "fd").exists() else None

@@ -1,4 +1,4 @@
-"""What the views work with, put together once per application. The only place where the parts meet."""
+"""What a hub consists of, built once per application. The only module that composes the parts."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ log = logging.getLogger("hub")
 Read = TypeVar("Read")
 
 DRAIN_BUDGET: Final = 8.5
-"""Seconds for the agent's end and the streams' goodbyes together; what follows takes less than 1.5 s."""
+"""Seconds to stop the agent and say goodbye to the streams; the rest takes less than 1.5 s."""
 LOOK_UPS: Final = 2
-"""Replays whose beginning is looked for at the same time: a long one's takes a tenth of a second of a processor, and
-hundreds together kept whoever else reads from the disk waiting for ten."""
+"""Replays whose beginning is looked up at the same time: a long one takes a tenth of a second of CPU, and hundreds
+together delayed all other reads from the disk by ten seconds."""
 AGENT_BUDGET: Final = 4.0
 """Seconds that the agent has for its last words when the server stops; then it is killed."""
 UPLOADS: Final = "uploads"
@@ -143,7 +143,7 @@ class Services:
         return agent_environ(self.settings, url=self.url, key=self.agent_key, spool=self.spool_folder)
 
     def start(self, offload: Callable[[Callable[[], Any]], Any]) -> None:
-        """Begin what goes on beside the requests.
+        """Start the background work.
 
         Args:
             offload: runs a function that may wait for the disk off the thread that serves requests, and waits for it.
@@ -162,7 +162,7 @@ class Services:
             self.archive.start(self.read)
 
     def read(self, function: Callable[[], Read]) -> Read:
-        """Read from the history, off the serving thread where that may wait for a disk."""
+        """Read from the history, off the serving thread if that may wait for a disk."""
         return cast("Read", self.offload(function)) if self.history.on_disk else function()
 
     def reach_head(self) -> None:
@@ -175,10 +175,10 @@ class Services:
             self.nodes.reach_head()
 
     def stop(self, say_goodbye: Callable[[float], None] = lambda _seconds: None) -> None:
-        """End in order, within 10 s: the agent with its last words, then the streams, then the history.
+        """Stop in order, within 10 s: the agent after its last words, then the streams, then the history.
 
         Args:
-            say_goodbye: ends the open streams, spread over so many seconds.
+            say_goodbye: ends the open streams, spread over this many seconds.
         """
         if self._stopped.is_set():
             return
@@ -205,7 +205,7 @@ class Services:
             log.error("an agent's upload is lost%s: %s", others, error)
 
     def publish_process_state(self, change: dict[str, Any]) -> None:
-        """Tell a change of the agent process on the stream, and the end of the sessions that went with it."""
+        """Publish a change of the agent process, and the end of the sessions that died with it."""
         in_rooms = self.supervisor.status().mode == "livekit"
         trouble = change["reason"] is not None
         ends = self.sessions.process_changed(change["state"], in_rooms=in_rooms, trouble=trouble)
@@ -218,7 +218,7 @@ class Services:
         self.sessions.tell(self.sessions.process_changed("failed", in_rooms=False))
 
     def publish_missing_agent(self, room: str, message: str) -> None:
-        """Tell that a room did not get its agent back."""
+        """Publish that a room did not get its agent back."""
         fields = {
             "type": "error",
             "source": "dispatch",

@@ -1,7 +1,7 @@
 """The signals that end the server, from its first moment to its last.
 
-Standard library only: `flask_server.py` calls `end_at_once` before it imports anything that takes time. As process 1 of
-a container the system's own reaction to a signal does not exist, so each is answered here.
+Standard library only: `flask_server.py` calls `end_at_once` before it imports anything that takes time. In a container,
+process 1 has no default reaction to signals, so each is handled here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def _ending() -> tuple[signal.Signals, ...]:
 
 
 ENDING: Final = _ending()
-"""What ends the server with a drain; the last one where its terminal is closed."""
+"""Signals that end the server with a drain; the last one when its terminal is closed."""
 
 
 def end_at_once() -> None:
@@ -32,5 +32,5 @@ def die_of(number: int) -> None:
     """End this process as the signal would, without cleaning up."""
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)
-    # Only process 1 comes this far: the kernel keeps it from dying of its own signals.
+    # Only process 1 gets this far: the kernel protects it from its own signals.
     os._exit(128 + number)

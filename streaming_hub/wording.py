@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def listing(words: Sequence[str], joint: str = "and") -> str:
-    """Write words, one at least, as a sentence lists them: `a, b and c`."""
+    """Return words, at least one, as a sentence lists them: `a, b and c`."""
     *most, last = words
     return f"{', '.join(most)} {joint} {last}" if most else last
 

@@ -162,7 +162,7 @@ def test_it_says_what_needs_no_key(
     assert "hunter" not in block
 
 
-def test_a_misspelt_setting_is_told_before_the_server_listens(start: Callable[..., Running]) -> None:
+def test_a_misspelt_setting_is_reported_before_the_server_listens(start: Callable[..., Running]) -> None:
     before, _, _ = start(STREAM_SUBSCRIBE_KEY="hunter2").output().partition("Live page")
     assert "WARNING hub: STREAM_SUBSCRIBE_KEY is not a known setting" in before
     assert "Did you mean STREAM_SUBSCRIBE_KEYS?" in before
@@ -219,7 +219,7 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     assert "--port" in ran.stderr
 
 
-def test_a_second_server_in_one_folder_is_told_of_file_and_port(
+def test_a_second_server_in_one_folder_names_file_and_port(
     tmp_path: Path, start: Callable[..., Running]
 ) -> None:
     server = start()

@@ -1,7 +1,7 @@
-"""Who the client is when proxies stand between: its address, and whether it is on this machine.
+"""The client behind proxies: its address, and whether it is on this machine.
 
-Pure. A proxy on the same host would make the whole world look like loopback, so any trace of a proxy that is
-not in STREAM_TRUSTED_PROXIES takes that away. A proxy that leaves no trace cannot be noticed:
+Pure. Behind a proxy on the same host every client would look like loopback, so a request with any trace of a proxy
+that is not in STREAM_TRUSTED_PROXIES does not count as local. A proxy that leaves no trace cannot be detected:
 docs/explanation/security.md says how to set one up.
 """
 
@@ -33,7 +33,7 @@ _PROXY_HEADERS: Final = frozenset(
 )
 _PROXY_PREFIX: Final = "x-forwarded"
 TRACES: Final = (_PROXY_PREFIX, *_PROXY_HEADERS)
-"""How the names of headers that a proxy leaves begin; no others have to be looked at."""
+"""Prefixes of the headers that proxies add."""
 
 
 class Client(msgspec.Struct, frozen=True):
@@ -57,7 +57,7 @@ class Client(msgspec.Struct, frozen=True):
 
 
 class TrustedProxies:
-    """The proxies whose X-Forwarded-For is believed.
+    """The proxies whose X-Forwarded-For is trusted.
 
     Args:
         entries: addresses or networks, as in STREAM_TRUSTED_PROXIES.
@@ -70,7 +70,7 @@ class TrustedProxies:
         self._networks = tuple(_network(entry) for entry in entries)
 
     def client(self, remote_addr: str | None, headers: Iterable[tuple[str, str]]) -> Client:
-        """Tell who the client is.
+        """Return the client.
 
         Args:
             remote_addr: the peer of the connection.
@@ -88,7 +88,7 @@ class TrustedProxies:
         return self._walk(peer, hops)
 
     def _walk(self, peer: Address, hops: list[str]) -> Client:
-        """Go back from the nearest hop while each is trusted; what lies behind a stranger may be made up."""
+        """Go back from the nearest hop while each is trusted; anything behind an untrusted hop may be forged."""
         client = peer
         for hop in reversed(hops):
             if not self._trusts(client):

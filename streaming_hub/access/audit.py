@@ -1,7 +1,7 @@
 """The audit: one log line for every start, stop, refusal and erasure, to the logger `streaming_hub.access.audit`.
 
-A line says who did what from where. It never holds a credential, nor a word that anybody said: whoever calls `note`
-passes names (of keys, rooms, sessions), statuses and counts.
+A line names the caller, the action and the address. It never contains a credential or spoken words: callers of `note`
+pass names (of keys, rooms, sessions), statuses and counts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Credential in, grant out: the one place that knows keys, tokens and tickets at once."""
+"""Credential in, grant out: the only place that knows keys, tokens and tickets."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Authenticator:
         }
 
     def authenticate(self, credential: str | None, now: float, *, open_access: bool = True) -> Grant:
-        """Tell what a caller may do.
+        """Return what a caller may do.
 
         A credential that is wrong is refused even where none is needed, or its sender would not notice. Only
         while nothing is keyed an unknown key is ignored: there is nothing it could be compared with.
@@ -134,7 +134,7 @@ class Authenticator:
         return self._tickets.open(ticket, now)
 
     def _grant(self, who: str, scopes: frozenset[str], *, open_access: bool) -> Grant:
-        """Add what is open to what a key allows; whoever so holds `operate` sees everything."""
+        """Add open scopes to those of a key; with `operate` among them, the caller sees everything."""
         if open_access:
             scopes |= self.open_scopes
         return Grant(who, scopes, None, OPERATOR if OPERATE in scopes else VIEWER, None)
@@ -155,7 +155,7 @@ class Authenticator:
 def credential_of(authorization: str | None, api_key: str | None) -> str | None:
     """Take the credential from a request's `Authorization` and `X-API-Key` headers.
 
-    Schemes other than Bearer are somebody else's (a proxy with Basic in front) and are passed over.
+    Schemes other than Bearer belong to others (such as a proxy with Basic) and are ignored.
 
     Raises:
         Unauthorized: the two headers hold different credentials.

@@ -1,6 +1,6 @@
-"""Whether the server may listen where it is told to: an open scope is open to this machine alone.
+"""Whether the server may listen on an address: an open scope is open to loopback only.
 
-Pure. Asked once for each address at the start; `address` says which client sends a request.
+Pure. Called once per address at the start; `address` identifies the client of a request.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a caller may do: a frozen value that holds no secret, and the check of its rooms."""
+"""What a caller may do: a frozen value without secrets, and the check of its rooms."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Grant(msgspec.Struct, frozen=True):
         return self.who == ANONYMOUS
 
     def allows_room(self, room: str | None) -> bool:
-        """Say whether it may touch a room; None stands for what belongs to no room."""
+        """Return whether it may access a room; None stands for events without a room."""
         return self.rooms is None or room in self.rooms
 
 

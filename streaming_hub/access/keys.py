@@ -1,4 +1,4 @@
-"""The keys of the settings: digested once, compared in constant time."""
+"""The keys from the settings: hashed once, compared in constant time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Key(msgspec.Struct, frozen=True):
     """One key, without the key itself.
 
     Attributes:
-        digest: its SHA-256; all digests have one length, so comparing them tells nothing about the key's.
+        digest: its SHA-256; all digests have the same length, so comparing them reveals nothing about the key's.
         name: what the audit calls it; a key that stands in several settings has their names joined by `+`.
         scopes: what it allows.
     """

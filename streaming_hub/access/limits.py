@@ -1,8 +1,8 @@
-"""How often a credential or an address may do something, counted by `limits` in memory; by several nodes in Redis.
+"""Rate limits per credential or address, counted in memory by the library `limits`, or in Redis with several nodes.
 
-What is counted depends on the grant, which is known only inside a view, so views ask here themselves. The library is
-asked only where a limit applies. On loopback none does, unless STREAM_RATE_LIMIT says so: then
-publishing costs nothing more.
+What is counted depends on the grant, which is known only inside a view, so views call this themselves. The library is
+called only if a limit applies. On loopback none does unless STREAM_RATE_LIMIT is set, so publishing there costs nothing
+more.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Limits:
         self._counts = FixedWindowRateLimiter(MemoryStorage())
 
     def check(self, action: Action, client: Client, grant: Grant | None = None) -> None:
-        """Count an action against its limit, by credential, or by address where there is none.
+        """Count an action against its limit, by credential, or by address without one.
 
         Raises:
             TooMany: the limit is reached; says when to come back.
@@ -113,7 +113,7 @@ class Limits:
         return self._counts.get_window_stats(item, action, bucket).reset_time - time.time()
 
     def streams_of_one(self, client: Client) -> int | None:
-        """Return how many streams a client's address may hold open; None for any number."""
+        """Return how many streams a client's address may have open; None for any number."""
         if self._streams is None and not client.loopback:
             return STREAMS_PER_ADDRESS
         return self._streams

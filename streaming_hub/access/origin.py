@@ -1,6 +1,6 @@
-"""Whether a request may come from where its browser says: Host, Origin and Sec-Fetch-Site.
+"""Whether a browser's request is allowed by its Host, Origin and Sec-Fetch-Site.
 
-Pure. These rules keep other sites that are open in the same browser from using a hub that trusts its machine.
+Pure. These rules keep other sites in the same browser from using a hub that trusts its own machine.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Tickets: short-lived credentials that open streams, for clients that cannot send headers (EventSource).
 
 A ticket is a JWS with a type and audience of its own, signed by a key that signs nothing else: no ticket
-passes as a token, no token as a ticket. The key depends on every secret of the settings, so that a ticket
-ends with the credential it was made with when the settings change.
+passes as a token, and no token as a ticket. The key depends on every secret in the settings, so changing any of
+them revokes all tickets.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MAX_TICKET_SECONDS: Final = 600
 MAX_TICKET_CHARACTERS: Final = 4096
-"""It travels in a URL, and servers and proxies take about 8,000 characters of one."""
+"""It is part of a URL, and servers and proxies accept about 8,000 characters of one."""
 
 _ALGORITHM: Final = "HS256"
 _TYPE: Final = "stream-ticket+jwt"
@@ -32,7 +32,7 @@ _jws = jwt.PyJWS(algorithms=[_ALGORITHM])
 
 
 class Expired(msgspec.Struct, frozen=True):
-    """A correctly signed ticket that is over: its stream is told so instead of refused.
+    """A correctly signed ticket that has expired: its stream gets a goodbye instead of a refusal.
 
     Attributes:
         who: whom it was made for.
@@ -129,7 +129,7 @@ def signing_key(setting_secrets: Sequence[Sequence[str]], ticket_secret: bytes |
     Args:
         setting_secrets: the keys and secrets of the settings, one list a setting.
         ticket_secret: random bytes that outlive a restart. Without them the key comes from the settings'
-            secrets alone, slowly (70 ms): whoever holds a ticket could otherwise guess at weak keys by the
+            secrets alone, slowly (70 ms): the holder of a ticket could otherwise guess weak keys by the
             million. With nothing set either, it is random, and tickets end with the process.
     """
     configured = msgspec.json.encode([sorted(group) for group in setting_secrets])

@@ -1,9 +1,9 @@
-"""Two kinds of JWT: those of the operator's own back end, and LiveKit's participant tokens.
+"""Two kinds of JWT: tokens of the operator's own back end, and LiveKit's participant tokens.
 
-Nothing but the header is read before a signature is right. Then the claims tell the kind, and the kind tells
-which secret must have signed: `scope` is a hub JWT (STREAM_JWT_SECRET), `video` is a LiveKit token
-(LIVEKIT_API_SECRET), both or neither is refused. So a LiveKit token never counts as a hub JWT, not even where
-both secrets are the same. Dates are checked by the caller's `now`, at each use.
+Only the header is read before the signature is verified. The claims give the kind, and the kind gives the secret
+that must have signed it: `scope` is a hub JWT (STREAM_JWT_SECRET), `video` is a LiveKit token
+(LIVEKIT_API_SECRET), both or neither is refused. So a LiveKit token never counts as a hub JWT, even if
+both secrets are the same. Dates are checked against the caller's `now`, at each use.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MAX_TOKEN_CHARACTERS: Final = 8192
 MAX_DATE: Final = 1e11
 """Seconds since 1970; a date beyond it is one in milliseconds."""
 START_LEEWAY: Final = 60.0
-"""Seconds a token's `nbf` may lie ahead, because its issuer's clock may. LiveKit allows the same."""
+"""Seconds that a token's `nbf` may be in the future, since its issuer's clock may be ahead. LiveKit allows the same."""
 CACHED_TOKENS: Final = 1024
 
 _ALGORITHM: Final = "HS256"
@@ -67,7 +67,7 @@ class _LiveKitClaims(_Dated, kw_only=True):
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """A token whose signature and claims are right, before its dates are looked at."""
+    """A token whose signature and claims are valid, before its dates are checked."""
 
     grant: Grant
     expires_at: float
@@ -98,7 +98,7 @@ class TokenReader:
         self._livekit_api_key = livekit_api_key
         self._livekit_api_secret = livekit_api_secret
         self.configured = bool(jwt_secret or livekit_api_secret)
-        # Only right tokens are kept: a failure raises. So strangers cannot push out what is in use.
+        # Only valid tokens are cached: a failure raises. So strangers cannot evict tokens in use.
         self._cached = functools.lru_cache(maxsize=CACHED_TOKENS)(self._verify)
 
     def read(self, token: str, now: float) -> Grant:
@@ -117,7 +117,7 @@ class TokenReader:
         if now >= verified.expires_at:
             raise Unauthorized("The token has expired: get a new one.")
         if now + START_LEEWAY < verified.starts_at:
-            raise Unauthorized("The token is not valid yet (`nbf`): check the clock of whoever made it.")
+            raise Unauthorized("The token is not valid yet (`nbf`): check the issuer's clock.")
         return verified.grant
 
     def _verify(self, token: str) -> Verified:
@@ -151,7 +151,7 @@ class TokenReader:
 
 
 def signed_payload(token: str, secret: str | None) -> bytes | None:
-    """Return a token's payload, or None where this secret did not sign it.
+    """Return a token's payload, or None if this secret did not sign it.
 
     Raises:
         Unauthorized: not a JWT, or not HS256.
@@ -186,7 +186,7 @@ def decode_claims(payload: bytes, kind: type[Claims]) -> Claims:
 
 
 def _hub_token(claims: _HubClaims, token: str) -> Verified:
-    # Words that are not the hub's are left alone: one token may serve several services.
+    # Unknown words are ignored: one token may serve several services.
     scopes = frozenset(claims.scope.split()) & ALL_SCOPES
     if claims.view not in (VIEWER, OPERATOR):
         raise Unauthorized("The token's `view` has to be viewer or operator.")
@@ -209,7 +209,7 @@ def _dated(
 
 
 def _name(kind: str, subject: str, token: str) -> str:
-    """Name the holder; without a usable `sub`, by a piece of the token's digest, which tells tokens apart."""
+    """Name the holder; without a usable `sub`, by part of the token's digest, which distinguishes tokens."""
     if subject.isprintable() and 0 < len(subject) <= 200:
         return f"{kind}:{subject}"
     return f"{kind}:#{hashlib.sha256(token.encode()).hexdigest()[:12]}"

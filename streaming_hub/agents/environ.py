@@ -1,4 +1,4 @@
-"""What the agent process is told: its environment variables, and the folder for what it cannot deliver at once."""
+"""The agent process's environment variables, and the spool folder for events that it cannot deliver at once."""
 
 from __future__ import annotations
 

@@ -1,15 +1,15 @@
-"""Which sessions live, and which have died without saying so. Pure: no I/O; time is an argument.
+"""Which sessions are live, and which died silently. Pure: no I/O; time is an argument.
 
-A session is known here when somebody answers for its life:
+A session is tracked here if something vouches for it:
 
     supervised   the agent process that the hub started posts it; it ends with that process
-    leased       its poster has promised to renew a lease; it ends when no renewal comes in time
+    leased       its poster has promised to renew a lease; it ends if no renewal arrives in time
 
-Others are never ended: their posters may be scripts that end nothing. A session that was ended here stays
-remembered, because a dead process's last events may still come in (from its spool) and would show it as
-living: they are followed by another end.
+Other sessions are never ended: their posters may be scripts that never end them. A session ended here is
+remembered, because a dead process's last events may still arrive (from its spool) and would show it as
+live: another end follows them.
 
-Sessions are told apart by room and id: whoever may publish in one room must not end or renew another room's session,
+Sessions are identified by room and id: a publisher of one room must not end or renew another room's session,
 whose id every viewer sees.
 """
 
@@ -31,9 +31,9 @@ MIN_LEASE: Final = 1.0
 MAX_LEASE: Final = 3600.0
 """Seconds a lease may last."""
 DEFAULT_LEASE: Final = 15.0
-"""Seconds, where a session comes back whose lease is not known any more."""
+"""Seconds, for a session that returns after its lease was forgotten."""
 AFTERMATH: Final = 2.0
-"""Seconds after the last late event of a dead session until its end is told again."""
+"""Seconds after the last late event of a dead session until its end is published again."""
 MAX_LIVE: Final = 10_000
 MAX_REMEMBERED: Final = 1_000
 """So many sessions are known at most, so that inventing some costs the hub nothing; the oldest are forgotten."""
@@ -41,7 +41,7 @@ MAX_REMEMBERED: Final = 1_000
 WORKER_LOST: Final = "worker_lost"
 LEASE_EXPIRED: Final = "lease_expired"
 AGENT_STOPPED: Final = "agent_stopped"
-"""What the agent process itself says of the sessions that it ends because it is told to stop."""
+"""The agent process's own reason for sessions that it ends because it is asked to stop."""
 
 
 Key = tuple[str, str | None]
@@ -49,14 +49,14 @@ Key = tuple[str, str | None]
 
 
 class Session(msgspec.Struct):
-    """One session that somebody answers for.
+    """One tracked session.
 
     Attributes:
         room: its room, once an event or a renewal has named it.
         supervised: whether the agent process that the hub started posts it.
         lease: seconds that a renewal lasts; None without a lease.
         deadline: when it counts as dead unless it is renewed, on the caller's clock; None without a lease.
-        reason: what its end will be told with.
+        reason: the reason in its end.
     """
 
     session_id: str
@@ -68,7 +68,7 @@ class Session(msgspec.Struct):
 
     @property
     def key(self) -> Key:
-        """What tells it apart from others."""
+        """What identifies it."""
         return self.session_id, self.room
 
     def end(self) -> Event:
@@ -95,7 +95,7 @@ class Sessions:
         return any(session.deadline is not None for session in self._live.values())
 
     def take(self, event: Event, now: float, *, supervised: bool, told: bool = False) -> Session | None:
-        """Take in a published event.
+        """Note a published event.
 
         Args:
             event: any; those without a session are passed over.
@@ -104,7 +104,7 @@ class Sessions:
             told: whether an end may be one that a hub's node has told for a session that died.
 
         Returns:
-            The session, where this was the end that it told itself.
+            The session, if this was an end that it published itself.
         """
         if event.session_id is None:
             return None
@@ -125,7 +125,7 @@ class Sessions:
         """Begin or renew a lease.
 
         Returns:
-            Whether the session counts as living now: not when it has told its end.
+            Whether the session counts as live now: not after it has published its end.
         """
         key = self._key(name, room)
         known = self._live.get(key) or self._dead.get(key)
@@ -143,19 +143,19 @@ class Sessions:
 
     @property
     def answered_for(self) -> list[Key]:
-        """The living sessions, id and room: they hold a lease, or the hub's own agent runs them."""
+        """Return the live sessions, as id and room: they have a lease, or the hub's own agent runs them."""
         return list(self._live)
 
     def worker_lost(self) -> list[Session]:
-        """End all sessions of the agent process that is gone; return them."""
+        """End all sessions of the agent process that has died; return them."""
         return self._end(lambda session: session.supervised, WORKER_LOST)
 
     def expired(self, now: float) -> list[Session]:
-        """End all sessions whose lease is over; return them."""
+        """End all sessions whose lease has expired; return them."""
         return self._end(lambda session: session.deadline is not None and session.deadline <= now)
 
     def forget(self, *, room: str | None = None, session_id: str | None = None) -> None:
-        """Forget what was erased, or its end would tell its name again."""
+        """Forget what was erased, or its end would reveal its name again."""
         for table in (self._live, self._dead):
             gone = [key for key in table if key[0] == session_id or (room is not None and key[1] == room)]
             for key in gone:
@@ -163,7 +163,7 @@ class Sessions:
                 self._rooms.pop(key[0], None)
 
     def extend(self, now: float) -> None:
-        """Let no lease run out before it could be renewed once more."""
+        """Let no lease expire before it could be renewed once more."""
         for session in self._live.values():
             if session.lease is not None:
                 session.deadline = max(session.deadline or 0.0, now + session.lease)
@@ -171,7 +171,7 @@ class Sessions:
     def rebuild(
         self, stored: Iterable[Mapping[str, Any]], now: float, *, alone: bool = True
     ) -> list[Session]:
-        """Take in the stored `session_started` and `session_ended` of an earlier run of the hub.
+        """Apply the stored `session_started` and `session_ended` of an earlier run of the hub.
 
         Args:
             stored: the events' fields, oldest first.
@@ -179,7 +179,7 @@ class Sessions:
             alone: whether no other node may run what began then.
 
         Returns:
-            The sessions that died with that run, whose end has not been told.
+            The sessions that died with that run, whose end has not been published.
         """
         for fields in stored:
             name = fields.get("session_id")
@@ -222,7 +222,7 @@ class Sessions:
         if session is None:
             return None
         if session.reason == WORKER_LOST:
-            # Its process is gone: what comes now was left in a spool.
+            # Its process has died: later events come from a spool.
             session.supervised, session.lease = False, AFTERMATH
         else:
             session.lease = session.lease or DEFAULT_LEASE

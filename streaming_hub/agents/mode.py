@@ -1,4 +1,4 @@
-"""In which mode the agent starts where nobody says so. Pure."""
+"""Picks the agent's mode when the caller does not. Pure."""
 
 from __future__ import annotations
 

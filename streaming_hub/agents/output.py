@@ -1,6 +1,6 @@
-"""The child's output as lines that may be kept and shown: split, freed of secrets, bounded. Pure: no I/O.
+"""The child's output as lines that may be stored and shown: split, without secrets, bounded. Pure: no I/O.
 
-The child's bytes are foreign: lines may never end, carry terminal escapes, or repeat a key it was given.
+The child's bytes are not trusted: lines may never end, contain terminal escapes, or repeat a key.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LINE_LIMIT = 2_000
-"""The longest line that is kept, in characters."""
+"""Longest stored line, in characters."""
 
 LINES_KEPT = 200
-"""How many of the last lines are kept."""
+"""How many of the last lines are stored."""
 
 BUFFER_LIMIT = 16_384
-"""The longest unfinished line that is held, in bytes; the rest of it is dropped."""
+"""Longest buffered unfinished line, in bytes; the rest of it is dropped."""
 
 SECRET_NAME = re.compile(r"(KEY|SECRET|TOKEN|PASSWORD)S?$", re.IGNORECASE)
 SHORTEST_SECRET = 4
@@ -31,7 +31,7 @@ LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 _LEVELLED = re.compile(rf"({'|'.join(LEVELS)}):? +(\S.*)", re.DOTALL)
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]")
 _UNSHOWN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
-"""Control characters; and halves of surrogate pairs, which JSON can tell and UTF-8 cannot."""
+"""Control characters; and halves of surrogate pairs, which JSON can express and UTF-8 cannot."""
 
 
 class Splitter:
@@ -73,7 +73,7 @@ class Cleaner:
         self._hidden = re.compile("|".join(map(re.escape, hidden))) if hidden else None
 
     def clean(self, line: bytes | str) -> str:
-        """The line as it may be kept, logged and shown; secrets are hidden before the line is cut."""
+        """Return the line as it may be stored, logged and shown; secrets are hidden before the line is cut."""
         text = line.decode("utf-8", "replace") if isinstance(line, bytes) else line
         text = _UNSHOWN.sub("\ufffd", _ESCAPES.sub("", text.rstrip("\r\n")))
         if self._hidden:

@@ -1,9 +1,9 @@
-"""One child process: started, listened to, waited for, killed with its group. Only here is subprocess used.
+"""One child process: started, read, waited for, killed with its group. The only place that uses subprocess.
 
-It works the same with plain threads and under gevent's monkey-patching, so all that may wait goes through
+It works the same with plain threads and under gevent's monkey-patching, so everything that may wait goes through
 module attributes that gevent replaces (`threading`, `subprocess`, `select.poll`, `time.sleep`). The log pipe
 is made here instead of by Popen: gevent's Popen closes such a pipe twice when the command cannot be executed,
-the second time when its number may already belong to somebody's socket.
+the second time when its number may already belong to another socket.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Lines = Callable[[list[bytes]], None]
 
 CONTROL_FD = "AGENT_CONTROL_FD"
-"""The environment variable that tells the child the number of its end of the control socket."""
+"""The environment variable with the number of the child's end of the control socket."""
 
 WITHHELD = frozenset(
     {
@@ -50,7 +50,7 @@ FLOOD_PAUSE = 0.005
 """Seconds to wait after a full chunk: a child that floods its log waits, the hub does not."""
 
 LOOK = 500
-"""Milliseconds between two looks at whether the child has gone while somebody else holds its pipes."""
+"""Milliseconds between checks whether the child has ended while another process still has its pipes."""
 
 MOST_SESSIONS = 1_000_000
 """Live sessions that are believed."""
@@ -72,14 +72,14 @@ def parse_told(line: bytes) -> Told:
     """Reads one line of the control socket; a number of sessions that cannot be right counts as none.
 
     Raises:
-        ValueError: the line is not a JSON object with a state that a child may tell.
+        ValueError: the line is not a JSON object with a state that a child may report.
     """
     message = json.loads(line)
     state = message.get("state") if isinstance(message, dict) else None
     if state not in ("ready", "running", "failed", "draining"):
         raise ValueError('it must be an object whose "state" is ready, running, failed or draining')
     sessions, reason = message.get("sessions"), message.get("reason")
-    # True is an int, too; and what no machine can hold would be told to pages and to Prometheus.
+    # True is an int, too; and an impossible number would reach pages and Prometheus.
     count = sessions if type(sessions) is int and 0 < sessions <= MOST_SESSIONS else 0
     return Told(State(state), count, reason if isinstance(reason, str) else "")
 
@@ -141,7 +141,7 @@ class Child:
         self._listener.start()
 
     def terminate(self) -> None:
-        """Asks the child to drain (SIGTERM, to it alone: it ends its own children)."""
+        """Ask the child to drain (SIGTERM only to it: it ends its own children)."""
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
 
@@ -165,7 +165,7 @@ class Child:
         return code
 
     def _kill_group(self) -> None:
-        # The group's number stays taken while it has members. Once it is empty there is nobody to find; macOS
+        # The group's number stays taken while it has members. Once it is empty there is nothing to find; macOS
         # answers EPERM for a group of zombies.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)

@@ -1,8 +1,8 @@
-"""Which rooms get the agent sent: livekit-server sends a worker to no room that is open already.
+"""Sends the agent to rooms that are already open: livekit-server dispatches a worker only to new rooms.
 
-So the rooms in which the agent process was when it ended, those for which a token was made or that people have
-entered, and those that were opened while it took none, are looked at as soon as the agent is there: where there are
-people and no agent, one is sent. One thread, while there is something to look at; livekit-server by way of `service`.
+So the rooms that the agent process was in when it ended, those that a token was made for or that people have
+entered, and those opened while it accepted none are checked as soon as the agent is ready: if there are people and no
+agent, one is sent. Uses one thread, while there are rooms to check; talks to livekit-server through `server_api`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ log = logging.getLogger("streaming_hub.livekit")
 
 MAX_ROOMS: Final = 1000
 ATTEMPTS: Final = 5
-"""Looks at a room where nobody is yet, or at a server that does not answer."""
+"""Checks of a room that is still empty, or of a server that does not respond."""
 SENDINGS: Final = 3
-"""Agents sent to a room before it is told that none comes: LiveKit says yes, and drops the job of a busy worker."""
+"""Agents sent to a room before reporting that none joins: LiveKit accepts, and drops the job of a busy worker."""
 
 
 class Pace(msgspec.Struct, frozen=True):
@@ -47,14 +47,14 @@ class Pace(msgspec.Struct, frozen=True):
 
 
 class Noted(msgspec.Struct):
-    """A room to look at.
+    """A room to check.
 
     Attributes:
         lost_at: when it lost its agent, seconds since 1970; None where it had none.
         due: when to look, on the monotonic clock.
         bare: whether people were seen there without an agent. LiveKit may just be sending one by itself, which
             takes half a second: so a room that had no agent is looked at twice.
-        vain: looks that told nothing.
+        vain: checks without a result.
         sent: how often an agent was sent.
     """
 
@@ -116,14 +116,14 @@ class Recall:
         self._note(room, self._clock())
 
     def entered(self, room: str) -> None:
-        """Note that somebody is about to enter a room, or has."""
+        """Note that a person is about to enter a room, or has."""
         with self._lock:
             known = room in self._rooms
         if not known:
             self._note(room, None)
 
     def heard_of(self, room: str) -> None:
-        """Note that somebody has entered a room, by LiveKit's word; it is ours where agents come without a name."""
+        """Note that a person entered a room, as reported by LiveKit; it is ours if agents have no name."""
         if not self._agent_name:
             self.entered(room)
 
@@ -133,7 +133,7 @@ class Recall:
             self._rooms.pop(room, None)
 
     def agent_ready(self) -> None:
-        """Begin to look after the noted rooms; nothing where that goes on already."""
+        """Start to check the noted rooms; do nothing if that is already running."""
         with self._lock:
             if self._agent_is_here:
                 return
@@ -143,13 +143,13 @@ class Recall:
             self._look_after()
 
     def agent_gone(self) -> None:
-        """Send nobody until the agent is ready again."""
+        """Send no agent until it is ready again."""
         with self._lock:
             self._agent_is_here = False
             self._none_since = self._passed_over = None
 
     def takes_none(self) -> None:
-        """Note that the agent takes no rooms for now: livekit-server passes it over without a word."""
+        """Note that the agent accepts no rooms for now: livekit-server silently skips it."""
         with self._lock:
             if self._none_since is None:
                 self._none_since = self._clock()
@@ -229,7 +229,7 @@ class Recall:
             log.exception("the open rooms could not be read in an unforeseen way; going on")
             return
         for room in found:
-            # livekit-server's clock may tell whole seconds
+            # livekit-server's clock may have whole seconds
             if room.created_at >= math.floor(since) and room.name not in served:
                 self.entered(room.name)
 

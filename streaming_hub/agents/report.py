@@ -1,6 +1,6 @@
-"""What the supervisor tells: its status, its changes in order, and the sentences that explain a failure.
+"""The supervisor's reports: its status, its changes in order, and the sentences that explain a failure.
 
-It holds no process and decides nothing.
+Plain data and text; no process, no decisions.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class AgentStatus:
         room: the room it was started for, if any.
         uptime: seconds since the process was started; 0.0 when there is none.
         restarts: automatic restarts since the last start by an operator.
-        sessions: live sessions, as the child last told.
+        sessions: live sessions, as last reported by the child.
         last_error: why it last failed since that start; None if it did not.
         trouble: why it gets no new rooms for now, though it runs; None where it does.
         log: its last log lines since that start, oldest first, without secrets.
@@ -78,7 +78,7 @@ class Outbox:
                 try:
                     self._deliver(change)
                 except Exception:
-                    logger.exception("the agent's change to %s could not be told", change["state"])
+                    logger.exception("the agent's change to %s could not be published", change["state"])
 
 
 def death_sentence(outcome: int | str | None, *, was_ready: bool) -> str:
@@ -86,14 +86,14 @@ def death_sentence(outcome: int | str | None, *, was_ready: bool) -> str:
     how = f"was ended by {outcome}" if isinstance(outcome, str) else f"ended with exit code {outcome}"
     if was_ready:
         return f"the agent process {how} without being asked to"
-    return f"the agent process {how} before it was ready: its last log lines tell why"
+    return f"the agent process {how} before it was ready: see its last log lines"
 
 
 def late_sentence(policy: Policy) -> str:
     """Why a child that never got ready was ended."""
     return (
         f"the agent did not say that it is ready within {policy.start_timeout:g} s and was ended: "
-        "its last log lines tell what it waits for (an address, a key, the network)"
+        "its last log lines show what it waits for (an address, a key, the network)"
     )
 
 

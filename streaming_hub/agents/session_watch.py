@@ -1,9 +1,9 @@
 """Ends the sessions that cannot end themselves. `leases` has the rules; here are the clock and the lock.
 
-What the hub has to say by itself is kept here while the history cannot write (a full disk), and told at a later look:
-nobody else would send it again.
+While the history cannot write (a full disk), the hub's own events wait here and are published later: no client would
+send them again.
 
-Reads the history once, at the start. Tells `Recall` which rooms have lost their agent.
+Reads the history once, at the start. Notifies `Recall` of rooms that have lost their agent.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from streaming_hub.history import History
 
 LOOK: Final = 0.5
-"""Seconds between two looks at the leases."""
+"""Seconds between checks of the leases."""
 LIFE: Final = Interest(types=frozenset({"session_started", "session_ended"}))
 GONE: Final = frozenset({"failed", "stopped"})
 """States of the agent process in which none of its sessions lives."""
@@ -44,7 +44,7 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class SessionWatch:
-    """Watches the sessions that somebody answers for.
+    """Watches the tracked sessions.
 
     Args:
         history: has the sessions of an earlier run.
@@ -118,7 +118,7 @@ class SessionWatch:
             self._table.extend(self._clock())
 
     def saw(self, published: Sequence[Event], *, supervised: bool) -> None:
-        """Take in events that were published.
+        """Note published events.
 
         Args:
             published: in their order.
@@ -145,12 +145,12 @@ class SessionWatch:
         return over
 
     def answered_for(self) -> list[tuple[str, str | None]]:
-        """Return the sessions, id and room, whose life somebody answers for."""
+        """Return the tracked sessions, as id and room."""
         with self._lock:
             return self._table.answered_for
 
     def process_changed(self, state: str, *, in_rooms: bool, trouble: bool = False) -> list[Event]:
-        """Take in a state of the agent process.
+        """Note a state of the agent process.
 
         Args:
             state: see streaming_hub.agents.states.
@@ -179,7 +179,7 @@ class SessionWatch:
         return [session.end() for session in lost]
 
     def tell(self, told: Sequence[Event]) -> None:
-        """Publish events of the hub's own, in order; those that cannot be stored now are tried again at each look."""
+        """Publish the hub's own events, in order; those that cannot be stored now are retried at each check."""
         with self._telling:
             waiting = [*self._untold, *told]
             if not waiting:
@@ -193,7 +193,7 @@ class SessionWatch:
 
     def _keep(self, waiting: list[Event], why: str) -> None:
         if len(waiting) > len(self._untold):
-            log.error("%d events of the hub's own wait to be told: %s", len(waiting), why)
+            log.error("%d of the hub's own events wait to be stored: %s", len(waiting), why)
         if len(waiting) > MAX_UNTOLD:
             log.error("%d of them are lost", len(waiting) - MAX_UNTOLD)
         self._untold = waiting[-MAX_UNTOLD:]
@@ -211,7 +211,7 @@ class SessionWatch:
             ]
 
     def stop(self) -> None:
-        """End the looks, after a last try to tell what waits."""
+        """Stop, after a last try to publish what waits."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()

@@ -1,9 +1,9 @@
-"""A folder of a known name in a place that everybody may write to, which nobody else has laid there.
+"""A private directory in a world-writable place such as /tmp, safe against one planted by another user.
 
 Written by hand: platformdirs names a folder below the user's home, which a container without a home or with a
-read-only root does not have, and makes none safe where it falls back to /tmp.
+read-only root does not have, and does not make it safe when it falls back to /tmp.
 
-May touch: the folder that it is asked for, and the machine's folder for temporary files.
+May touch: the requested folder, and the machine's folder for temporary files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ log = logging.getLogger("hub")
 
 
 def private_folder(wanted: Path) -> Path:
-    """Return a folder that only this user can enter: the wanted one, or a fresh one beside it.
+    """Return a folder that only this user can enter: the requested one, or a new one beside it.
 
     Another user of the machine may have laid a folder or a link of that name there, to read what is written into it.
 

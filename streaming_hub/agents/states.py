@@ -1,6 +1,6 @@
-"""What states the agent process can be in, and when it is started again. Pure: no process, no clock, no dice.
+"""The states of the agent process, and when it is restarted. Pure: no process, no clock, no randomness.
 
-The shell (`watch`) asks this module what may follow and what to do after a death; it never decides by itself.
+`supervisor` asks this module what may follow and what to do after a crash; it never decides by itself.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.DRAINING: frozenset({State.STOPPED, State.FAILED}),
     State.FAILED: frozenset({State.STARTING, State.STOPPED}),
 }
-"""What may follow. `ready` and `running` may follow themselves: what keeps new rooms from the agent comes and goes."""
+"""What may follow. `ready` and `running` may follow themselves, as the reason why new rooms get no agent changes."""
 
 ALIVE = frozenset({State.STARTING, State.READY, State.RUNNING, State.DRAINING})
 """The states in which a process exists."""
@@ -38,7 +38,7 @@ TELLABLE = frozenset({State.READY, State.RUNNING, State.DRAINING})
 
 
 def after_told(state: State, told: State) -> State:
-    """The state after the child said `told`: words that do not fit the present state change nothing.
+    """Return the state after the child reported `told`: a report that does not fit the current state changes nothing.
 
     A draining child that still reports a session must not look alive again.
     """
@@ -55,7 +55,7 @@ class Policy:
         first_delay: the wait before the first restart; it doubles with each quick failure.
         max_delay: the longest wait before a restart.
         quick: a child that lived shorter than this after it was ready has failed quickly.
-        limit: so many quick failures in a row end the restarts.
+        limit: this many quick failures in a row end the restarts.
     """
 
     start_timeout: float = 60.0

@@ -1,8 +1,8 @@
-"""The supervisor: one agent process at most, kept alive as the policy says, its state told in order.
+"""The supervisor: at most one agent process, restarted by the policy, its state changes reported in order.
 
 It works the same with plain threads and under gevent's monkey-patching (see `process`). Two locks:
-`_commands` lets one start, stop or restart happen at a time, so that there never are two processes; `_cond`
-guards the fields and is held for moments only. State changes go to `on_state` outside `_cond`, in order.
+`_commands` allows one start, stop or restart at a time, so that there are never two processes; `_cond`
+guards the fields and is held only briefly. State changes go to `on_state` outside `_cond`, in order.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ KILL_PATIENCE = 1.5
 """Seconds to wait for a killed process group to be gone."""
 
 LOG_LINES_PER_SECOND = 200
-"""So many of the agent's lines a second reach the server's log; the kept last lines are not limited so."""
+"""At most this many of the agent's lines a second reach the server's log; the stored last lines have no such limit."""
 
 EVENT_LINES = 10
 """So many of the last log lines go with a failure."""
@@ -70,7 +70,7 @@ DEFAULT_POLICY = Policy()
 
 
 class SupervisorClosedError(RuntimeError):
-    """The server is shutting down: no agent is started any more."""
+    """The server is shutting down and starts no agent."""
 
 
 @dataclass
@@ -137,7 +137,7 @@ class Supervisor:
         self._closed = False
 
     def start(self, mode: str, room: str | None = None, wait: float = 0.0) -> Started:
-        """Starts the process, unless there is one. While one drains, this waits until it is gone.
+        """Start the process, unless there is one. If one is draining, wait until it has ended.
 
         Args:
             mode: `livekit` or `rehearsal`, passed on as `AGENT_MODE`.
@@ -150,7 +150,7 @@ class Supervisor:
         with self._commands:
             with self._cond:
                 if self._closed:
-                    raise SupervisorClosedError("the server is shutting down: no agent is started any more")
+                    raise SupervisorClosedError("the server is shutting down and starts no agent")
                 already_running = self._state in ALIVE
             if not already_running:
                 self._begin(mode, room)
@@ -177,7 +177,7 @@ class Supervisor:
         return self.status()
 
     def status(self) -> AgentStatus:
-        """A snapshot, at once, whatever is going on."""
+        """Return a snapshot, without waiting for commands in progress."""
         with self._cond:
             run = self._run
             child = run.child if run else None
@@ -221,7 +221,7 @@ class Supervisor:
             self._died(run, None)
 
     def _launch(self, run: _Run) -> bool:
-        """Starts one child, with `_commands` held. False when that is not possible; `run.cause` says why."""
+        """Start one child, with `_commands` held. Return False if that is not possible; `run.cause` says why."""
         run.ready_at, run.sessions, run.cause, run.trouble = None, 0, None, None
         try:
             child = Child(self._command, run.environ, self._cwd)
@@ -289,7 +289,7 @@ class Supervisor:
         return verdict.restart_in
 
     def _on_lines(self, run: _Run, lines: list[bytes]) -> None:
-        """Keeps and logs what the child wrote; of a flood only the last lines are even looked at."""
+        """Store and log what the child wrote; of a flood only the last lines are processed."""
         passing, skipped = [], max(0, len(lines) - LINES_KEPT)
         for text in filter(None, map(run.cleaner.clean, lines[-LINES_KEPT:])):
             with self._cond:
@@ -317,7 +317,7 @@ class Supervisor:
             self._outbox.flush()
 
     def _take(self, run: _Run, told: Told) -> None:
-        """Takes in one message of the living child, with `_cond` held."""
+        """Apply one message of the live child, with `_cond` held."""
         if run.stopping:
             return
         if told.state is State.FAILED:
@@ -363,7 +363,7 @@ class Supervisor:
         child.kill()
 
     def _abandon(self, child: Child) -> None:
-        """Lets go of a process that even SIGKILL does not end (it hangs in the kernel)."""
+        """Give up on a process that even SIGKILL does not end (it hangs in the kernel)."""
         with self._cond:
             if self._run is None or self._run.child is not child:
                 return
@@ -373,7 +373,7 @@ class Supervisor:
             self._change(State.STOPPED, pid=child.pid, reason=reason)
 
     def _set_timer(self, run: _Run, seconds: float | None, cause: str = "") -> None:
-        """Sets, replaces or (None) removes the time at which the child is killed, with `_cond` held."""
+        """Set, replace or (None) remove the time at which the child is killed, with `_cond` held."""
         if run.timer is not None:
             run.timer.cancel()
             run.timer = None
@@ -384,7 +384,7 @@ class Supervisor:
 
     def _overdue(self, run: _Run, child: Child, cause: str) -> None:
         with self._cond:
-            # Cancelling comes too late for a timer that already waits for the lock.
+            # It is too late to cancel a timer that already waits for the lock.
             if run.timer is not threading.current_thread():
                 return
         self._kill(child, cause)

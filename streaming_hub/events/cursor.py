@@ -1,6 +1,6 @@
 """Ids and positions: `<epoch>-<seq>`. Pure.
 
-The epoch names one history; seq rises by one per event and is never used twice within an epoch.
+The epoch identifies one history; seq increases by one per event and is never reused within an epoch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_SHOWN: Final = 200
 
 
 class Range(msgspec.Struct, frozen=True):
-    """What a history holds: `oldest` is the first stored seq (head + 1 when nothing is stored).
+    """What a history has: `oldest` is the first stored seq (head + 1 if nothing is stored).
 
     Attributes:
         carried: earlier epochs of it, and the seq up to which their events survived a loss.

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from streaming_hub.events.stored import Entry
 
 VALUE_BYTES: Final = 150
-"""Bytes that a filter's value takes, about, besides its characters."""
+"""Approximate bytes of a filter's value, besides its characters."""
 
 
 class Interest(msgspec.Struct, frozen=True):
@@ -38,7 +38,7 @@ class Interest(msgspec.Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """Bytes that its filters take, about."""
+        """Approximate bytes of its filters."""
         asked = (self.rooms, self.types, self.participants, self.sessions, self.allowed_rooms)
         return sum(VALUE_BYTES + 4 * len(value) for values in asked for value in values or ())
 

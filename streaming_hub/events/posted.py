@@ -31,10 +31,10 @@ MAX_DEPTH: Final = 32
 MAX_TYPE: Final = 64
 """Characters of a type's name."""
 TYPE_PATTERN: Final = rf"[A-Za-z][A-Za-z0-9_.:-]{{0,{MAX_TYPE - 1}}}"
-"""What the name of a type looks like."""
+"""Pattern of a type's name."""
 
 OWN_EVENT_IDS: Final = ("report:", "upload:")
-"""How the `event_id`s begin that the hub alone gives: of its reports and of what it makes of uploads, each of which
+"""Prefixes of `event_id`s that only the hub assigns: of its own reports, and of what it makes of uploads, each of which
 exists once."""
 
 _OWN: Final = listing(OWN_EVENT_IDS, "or")
@@ -161,9 +161,9 @@ def _elements(body: bytes) -> list[bytes]:
 
 
 def _read_at_once(body: bytes, parts: list[bytes]) -> list[Event] | None:
-    """Read a whole array in one go, as most can be; None where an element needs a look of its own."""
+    """Fast path: read a whole array at once; None if an element needs a closer check."""
     longest = max(map(len, parts), default=0)
-    # The array has a bracket, and each event one at least: what is left over cannot nest one of them too deeply.
+    # The array has a bracket and each event at least one: so few more cannot nest one of them too deeply.
     brackets = body.count(b"{") + body.count(b"[")
     if longest > MAX_EVENT_BYTES or len(parts) > MAX_BATCH_EVENTS or brackets > len(parts) + MAX_DEPTH:
         return None
@@ -208,7 +208,7 @@ def _event(body: bytes, where: str) -> Event:
     if len(body) > MAX_EVENT_BYTES:
         at = f" at {where}" if where else ""
         raise TooLarge(f"The event{at} has {len(body)} bytes; at most {MAX_EVENT_BYTES} are accepted.")
-    # Most events have few brackets in all, inside strings or out: then no closer look is needed.
+    # Most events have few brackets in all, in strings or not: then no closer check is needed.
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
         _check_depth(body, where)
     try:
@@ -263,7 +263,7 @@ def _from_fields(fields: dict[str, Any], body: bytes, where: str, *, own: bool =
         raise _wrong(where, "id", get("id"), "no such field: the server gives ids; name your own event_id")
     for name in _STRING_FIELDS & fields.keys():
         value = fields[name]
-        # Nearly all are printable, and then no closer look is needed.
+        # Nearly all are printable, and then no closer check is needed.
         if type(value) is not str or not value.isprintable():
             _check_string(where, name, value)
     event_id = get("event_id")

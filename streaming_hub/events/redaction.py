@@ -1,4 +1,4 @@
-"""The operator's own rule for what may be kept: a Python callable that changes each event before it is stored."""
+"""The operator's redaction: a Python callable that changes each event before it is stored."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Server-Sent Events as bytes (WHATWG HTML, section 9.2). Pure: takes values, returns bytes, never sees a socket.
 
-Every payload here is a JSON object without CR and LF, so one `data:` line always holds it whole. Characters at which
-other programs end a line, too (`str.splitlines`, httpx's `iter_lines`), go out as JSON escapes: of those, JSON lets
-only U+0085, U+2028 and U+2029 stand as they are, and only within strings.
+Every payload is a JSON object without CR and LF, so it always fits one `data:` line. Other characters at which some
+programs end a line (`str.splitlines`, httpx's `iter_lines`) are sent as JSON escapes: JSON allows only U+0085, U+2028
+and U+2029 of those, and only within strings.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def one_line(data: bytes) -> bytes:
     Args:
         data: JSON as UTF-8, without CR and LF.
     """
-    # A single byte is looked for in nanoseconds, three of them in half a microsecond: most events need only the former.
+    # A search for one byte takes nanoseconds, for three of them half a microsecond: most events need only the former.
     if data.isascii() or not (
         (0xA8 in data and b"\xe2\x80\xa8" in data)
         or (0xA9 in data and b"\xe2\x80\xa9" in data)

@@ -54,7 +54,7 @@ class History(Protocol):
         """
 
     def recent(self, after: int, interest: Interest, limit: Limit) -> Page | None:
-        """Return what follows a position, from memory; None when the disk must be asked.
+        """Return what follows a position, from memory; None if the disk must be read.
 
         It examines a limited number of events: a page may be empty and still end below the head.
         """
@@ -66,7 +66,7 @@ class History(Protocol):
         """Return the last matching entries below a sequence number, in order."""
 
     def position_before(self, seq: int, interest: Interest, count: int) -> int | None:
-        """Return the position after which the last matching events below a sequence number come.
+        """Return the position before the last matching events below a sequence number.
 
         Args:
             seq: the sequence number.
@@ -92,7 +92,7 @@ class History(Protocol):
         """
 
     def trim(self, now: float) -> bool:
-        """Forget a little of what is over count or age; return whether there is more to forget."""
+        """Remove some events over the limits on count or age; return whether there are more to remove."""
 
     def checkpoint(self) -> None:
         """Do the store's own housekeeping."""

@@ -50,7 +50,7 @@ class Bounds:
         self.max_events = max_events
 
     def range(self) -> Range:
-        """Return what cursors are held against."""
+        """Return what cursors are checked against."""
         return Range(self.epoch, self.oldest, self.head, self.carried)
 
     def floor(self) -> int:
@@ -70,7 +70,7 @@ class Bounds:
         return sum(max(0, min(high, last) - max(low, first) + 1) for low, high in self._gone)
 
     def gaps_from(self, seq: int) -> bool:
-        """Return whether erased events may lie at or above this sequence number."""
+        """Return whether there may be erased events at or above this sequence number."""
         return self.erased is not None and self.erased[1] >= seq
 
     def missed(self, position: int) -> int | None:

@@ -1,4 +1,4 @@
-"""The files of a history on disk: private, one server's at a time, and set aside when they are corrupt."""
+"""The files of a history on disk: private, used by one server at a time, set aside when corrupt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A reader of the whole history that keeps its own place: the archive, and forwarders of events.
+"""A reader of the whole history with its own position: for the archive, and forwarders of events.
 
 It reads like any subscriber, a page at a time: from memory where memory reaches back far enough, else from the disk,
 off the loop. Nothing waits for it. If the history has dropped events in the meantime, it continues with the
@@ -89,7 +89,7 @@ class Follower:
                 erasures = bounds.erasures
                 page = self._read(partial(self._history.since, after, EVERYTHING, self._limit))
                 if erasures != bounds.erasures or after < bounds.oldest - 1:
-                    # Something of it may be erased by now, or something before it gone: read again.
+                    # Some of it may have been erased by now, or expired before it: read again.
                     continue
             if page.upto <= after:
                 return None

@@ -1,4 +1,4 @@
-"""What has to be done now and then: forget old events in small steps, and let the store tidy up."""
+"""Periodic work: remove expired events in small steps, and let the store tidy up."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ STEP_PAUSE: Final = 0.02
 """Seconds between two small steps of one round, in which others may publish."""
 SHORTEST_PAUSE: Final = STEP_PAUSE / 16
 STEPS: Final = 50
-"""Steps of one round, at most. Who publishes as fast as this forgets must not keep it from the store's own needs."""
+"""Steps of one round, at most, so that fast publishing cannot delay the store's own upkeep."""
 
 
 class Housekeeper:
-    """A thread (a greenlet under gevent) that looks after the history.
+    """A thread (a greenlet under gevent) that maintains the history.
 
     Args:
         history: what to look after.
@@ -73,7 +73,7 @@ class Housekeeper:
                 self._offload(self._history.checkpoint)
             except Exception:
                 log.exception("the history could not be looked after; the next round tries again")
-            # More comes in than is forgotten: faster, until all is done.
+            # More arrives than is removed: continue without pause until all is done.
             step_pause = max(step_pause / 2, SHORTEST_PAUSE) if more else STEP_PAUSE
             pause = step_pause if more else PAUSE
 

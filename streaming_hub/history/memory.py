@@ -1,4 +1,4 @@
-"""A history in memory: quick, bounded, and gone with the process. No I/O; time is an argument."""
+"""A history in memory: fast, bounded, lost with the process. No I/O; time is an argument."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from streaming_hub.history.page import Limit, Page
 
 MAX_BYTES: Final = 512 * 1024 * 1024
-"""Bytes of frames that are kept, whatever their number: events may be large, and memory is all there is."""
+"""Bytes of frames that are stored, whatever their number: events may be large, and there is only memory."""
 
 
 class MemoryHistory:
@@ -75,7 +75,7 @@ class MemoryHistory:
 
     @property
     def first_row(self) -> int:
-        """The lowest sequence number that is held."""
+        """The lowest stored sequence number."""
         return self.bounds.oldest
 
     def erase(self, *, span: tuple[int, int], room: str | None = None, session_id: str | None = None) -> int:

@@ -1,4 +1,4 @@
-"""What a history returns: pages of stored events, and the answer to an append. Plain data."""
+"""What a history returns: pages of stored events, and the result of an append. Plain data; no logic."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Appended(msgspec.Struct, frozen=True):
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """How much one page holds at most; it always holds at least one entry when there is one."""
+    """The limits of one page; it always has at least one entry if there is one."""
 
     events: int = 512
     size: int = 128 * 1024

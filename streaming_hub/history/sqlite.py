@@ -40,9 +40,9 @@ MOST_TRIM_ROWS: Final = 1200
 FAR_BEHIND_ROWS: Final = 3000
 """With this many rows pending, delete in larger batches, so that removal keeps up with fast publishing."""
 MOST_ROWS_WAITING: Final = 10_000
-"""Rows above the window that the file may hold. The append that would exceed it deletes old rows itself."""
+"""Rows above the window that the file may have. The append that would exceed it deletes old rows itself."""
 BUSY_SECONDS: Final = 0.25
-"""How long an append waits for another writer. The loop stands still meanwhile: better refuse, and be asked again."""
+"""How long an append waits for another writer. The loop is blocked meanwhile: better refuse, and let it be retried."""
 _IN_CHUNK: Final = 500
 
 _SCHEMA = """
@@ -148,7 +148,7 @@ class SqliteHistory:
         chosen: list[Entry] = []
         size = 0
         asked = (max(after, self.bounds.oldest - 1), head, *values)
-        # Closed, as what is only dropped may hold its old pages, and so the log, a little longer.
+        # Closed, since a statement that is only dropped may keep its old pages, and so the log, a little longer.
         with self._reader() as db, contextlib.closing(db.execute(sql, asked)) as rows:
             for row in rows:
                 entry = self._entry(row)
@@ -176,7 +176,7 @@ class SqliteHistory:
         return chosen
 
     def position_before(self, seq: int, interest: Interest, count: int) -> int | None:
-        """Return the position before the last matching events, without reading what they hold."""
+        """Return the position before the last matching events, without reading their data."""
         where, values = _where(interest)
         asked = (seq, self.bounds.oldest, *values)
         with self._reader() as db:
@@ -185,7 +185,7 @@ class SqliteHistory:
         return row[0] - 1 if row else None
 
     def erase(self, *, span: tuple[int, int], room: str | None = None, session_id: str | None = None) -> int:
-        """Delete rows and overwrite what they held; the next `checkpoint` empties the log that still has them."""
+        """Delete rows and overwrite their data; the next `checkpoint` empties the log that still has them."""
         where, values = _of(room, session_id)
         try:
             with self._transaction():
@@ -193,7 +193,7 @@ class SqliteHistory:
                     f"DELETE FROM events WHERE seq BETWEEN ? AND ? AND {where} RETURNING seq",
                     (*span, *values),
                 ).fetchall()
-                # Rows that expired before, and only wait to be deleted, were gone already.
+                # Rows that expired before and are not yet deleted do not count.
                 removed = [row[0] for row in rows if row[0] >= self.bounds.oldest]
                 self.bounds.note_erased(removed)
                 if rows:
@@ -225,7 +225,7 @@ class SqliteHistory:
         return below < self.bounds.oldest
 
     def checkpoint(self) -> None:
-        """Copy the log into the file; empty it where it holds erased events or has grown large."""
+        """Copy the log into the file; empty it if it has erased events or has grown large."""
         self._log.checkpoint()
 
     def close(self) -> None:

@@ -30,7 +30,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 class Log:
-    """Looks after the log of one database.
+    """Maintains the log of one database.
 
     `note_erased` belongs to the thread that writes, `checkpoint` may run in any other at the same time: so erasures
     are counted, and one that comes while the log is being emptied is not taken for done.
@@ -46,7 +46,7 @@ class Log:
         self._emptied = 0
 
     def note_erased(self) -> None:
-        """Say that the log holds erased text; only after its transaction was committed."""
+        """Note that the log has erased text; only after its transaction was committed."""
         self._erasures += 1
 
     def checkpoint(self) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _seq = attrgetter("seq")
 _COMPACT_AT = 1024
 MOST_SCANNED: Final = 5_000
-"""Entries that are looked at for one page of what is recent; all else waits meanwhile."""
+"""Recent entries examined for one page; everything else waits meanwhile."""
 
 
 def belongs(entry: Entry, room: str | None, session_id: str | None) -> bool:

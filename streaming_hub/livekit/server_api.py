@@ -39,17 +39,17 @@ class Open(msgspec.Struct, frozen=True):
 
 
 class ServiceError(Exception):
-    """livekit-server did not answer, or refused. The message says what was asked and what it said."""
+    """livekit-server did not respond, or refused. The message has the request and the response."""
 
 
 class Tokens(Protocol):
-    """Makes the tokens with which livekit-server is asked."""
+    """Makes the tokens for requests to livekit-server."""
 
     def for_room(self, room: str) -> str:
-        """Return a token with which one room is asked about."""
+        """Return a token for requests about one room."""
 
     def for_listing(self) -> str:
-        """Return a token with which is asked what rooms there are."""
+        """Return a token for listing rooms."""
 
 
 class Service:

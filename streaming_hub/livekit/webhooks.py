@@ -140,7 +140,7 @@ def translate(webhook: Webhook) -> Event | None:
     if webhook.id:
         fields["event_id"] = webhook.id
     if created := _seconds(webhook.created_at):
-        # LiveKit counts whole seconds; the event's own timestamp is when it came in, or it would go back in time.
+        # LiveKit has whole seconds; the event's own timestamp is its arrival, or times would go backwards.
         fields["created_at"] = created
     if webhook.room.sid:
         fields["room_sid"] = webhook.room.sid

@@ -1,4 +1,4 @@
-"""The rooms' present state, brought up to date from the history on request; `state` has the reducer."""
+"""The rooms' current state, updated from the history on request; `state` has the reducer."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RoomStates:
         self._position = 0
 
     def current(self) -> tuple[Rooms, int]:
-        """Return the rooms and the position they stand at, which is the head.
+        """Return the rooms and their position, which is the head.
 
         Reads what came since the last call; lets other work in between pages.
         """
@@ -71,7 +71,7 @@ class RoomStates:
             yield from sorted(found, key=itemgetter("last_seq"), reverse=True)
 
     def describe(self, rooms: Rooms, name: str, interest: Interest) -> RoomForViewers | None:
-        """Return one room's state as a reader sees it; None where it sees nothing of it."""
+        """Return one room's state as a reader sees it; None if it sees nothing of it."""
         keys = interest.room_keys()
         if keys is not None and name not in keys:
             return None
@@ -85,7 +85,7 @@ class RoomStates:
             if state is not None:
                 yield state
             if count % ROOMS_PER_TURN == 0:
-                # States may grow newer meanwhile; a reader that applies an event twice is where it was.
+                # States may become newer meanwhile; applying an event twice changes nothing.
                 time.sleep(NAP)
 
     def summaries(self, rooms: Rooms, interest: Interest) -> list[RoomSummary]:

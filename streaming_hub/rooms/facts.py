@@ -1,14 +1,14 @@
-"""What is kept of a room's events, so that its present state can be read at any time. Pure: no I/O, no clock.
+"""What is kept of a room's events, so that its current state can be read at any time. Pure: no I/O, no clock.
 
-The state of a room is a function of its stored events: reducing the stored window gives the same as having
-lived through everything and let the oldest expire. That holds by construction, because all that is kept is one of:
+The state of a room is a function of its stored events: reducing the stored window gives the same result as having
+seen everything and let the oldest expire. That holds by construction, because everything kept is one of:
 
-- `Latest`: for each key the newest event's value, for the keys with the newest events only;
-- the last so many places of transcript events, which only give the order of the lines.
+- `Latest`: for each key the newest event's value, only for the keys with the newest events;
+- the last positions of transcript events, which only give the order of the lines.
 
-Both mean the same whether or not the expired events were ever seen. Whatever takes more than one of them (who
-speaks, which turn is open) is worked out when it is read (`conversation`), never stored. A rule that needs an
-older event's value to judge a newer one would break the law; the property test finds it.
+Both are the same whether or not the expired events were ever seen. What needs more than one of them (who is
+speaking, which turn is open) is computed when it is read (`state`), never stored. A rule that needs an older
+event's value to judge a newer one would break this; the property test finds it.
 """
 
 from __future__ import annotations
@@ -56,25 +56,25 @@ class Latest:
         self._entries: dict[Hashable, tuple[int, Any]] = {}
 
     def put(self, key: Hashable, seq: int, value: object) -> None:
-        """Sets the key's value; its former one and the key that is now one too many are forgotten."""
+        """Set the key's value; drop its former one, and the oldest key if there are too many."""
         self._entries.pop(key, None)
         self._entries[key] = (seq, value)
         if len(self._entries) > self._size:
             del self._entries[next(iter(self._entries))]
 
     def since(self, oldest: int) -> dict[Any, tuple[int, Any]]:
-        """The entries, oldest first, whose event is still stored, as key -> (seq, value)."""
+        """Return the entries whose event is still stored, oldest first, as key -> (seq, value)."""
         return {key: entry for key, entry in self._entries.items() if entry[0] >= oldest}
 
     def copy(self) -> Latest:
-        """A copy that shares nothing that changes."""
+        """Return a copy that shares nothing mutable."""
         twin = Latest(self._size)
         twin._entries = self._entries.copy()
         return twin
 
 
 class View:
-    """What one audience may know of one room. See `conversation.Reading` for what it means."""
+    """What one audience may know about one room. `state.Reading` interprets it."""
 
     __slots__ = ("_families", "last_seq", "limits", "order", "updated")
 
@@ -93,17 +93,17 @@ class View:
         self._families[family].put(key, seq, value)
 
     def place(self, key: Hashable, seq: int) -> None:
-        """Remember where a transcript of this segment stands."""
+        """Remember the position of a transcript of this segment."""
         if self.order is None:
             self.order = deque(maxlen=self.limits.order)
         self.order.append((seq, key))
 
     def family(self, name: str, oldest: int) -> dict[Any, tuple[int, Any]]:
-        """The stored entries of a family, as key -> (seq, value)."""
+        """Return the stored entries of a family, as key -> (seq, value)."""
         return self._families[name].since(oldest) if name in self._families else {}
 
     def copy(self) -> View:
-        """A copy that shares nothing that changes."""
+        """Return a copy that shares nothing mutable."""
         twin = View(self.limits)
         twin._families = {name: family.copy() for name, family in self._families.items()}
         twin.order = None if self.order is None else self.order.copy()
@@ -111,7 +111,7 @@ class View:
         return twin
 
     def apply(self, seq: int, event: Mapping[str, Any]) -> None:
-        """Takes in one event that this audience may see."""
+        """Apply one event that this audience may see."""
         self.last_seq = seq
         timestamp = event.get("timestamp")
         if isinstance(timestamp, int | float) and not isinstance(timestamp, bool):

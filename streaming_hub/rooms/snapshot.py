@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 MOST_BYTES: Final = 240_000
 """Bytes of JSON that the rooms of one snapshot event have; with what is around them the line stays below 256,000."""
 MOST_TEXT: Final = 10_000
-"""Characters of a text that a shortened state has: the open turn's words, a state's name."""
+"""Characters that a shortened state has of one text: the open turn's words, a state's name."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 def snapshots(as_of: str, states: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield the events that hold all states, in order; one without rooms where there are none.
+    """Yield the events that contain all states, in order; one without rooms if there are none.
 
     Args:
         as_of: the position that the states stand at.
-        states: each as `GET /api/rooms/NAME` tells it.
+        states: each as `GET /api/rooms/NAME` returns it.
     """
     part, size = 1, 0
     rooms: list[msgspec.Raw] = []

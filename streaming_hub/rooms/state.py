@@ -1,7 +1,7 @@
-"""The present state of each room, as `/api/rooms` and `snapshot=1` tell it. Pure: no I/O, no clock.
+"""The current state of each room, as `/api/rooms` and `snapshot=1` return it. Pure: no I/O, no clock.
 
-`room_state` keeps what is needed of the events, and explains why expiry and restarts cannot change the
-outcome; here it is read: who is there, who speaks, which turn is open, what was said last.
+`facts` keeps what is needed of the events, and explains why expiry and restarts cannot change the result;
+here it is read: who is there, who is speaking, which turn is open, what was said last.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DEFAULT_LIMITS = Limits()
 
 
 class Reading:
-    """One view read at one moment: every answer comes from the events that are still stored."""
+    """One view at one moment: every result comes from events that are still stored."""
 
     def __init__(self, view: View, oldest: int) -> None:
         self._view = view
@@ -44,7 +44,7 @@ class Reading:
         return self._view.family(name, self._oldest)
 
     def _is_over(self, session: str | None, seq: int) -> bool:
-        """Whether the session (or all of them, or the room) has ended after the event `seq`."""
+        """Return whether the session (or all of them, or the room) ended after the event `seq`."""
         ends = (self._ended[key][0] for key in (session, None) if key in self._ended)
         return seq < max(self._finished, *ends, 0)
 
@@ -53,7 +53,7 @@ class Reading:
         return not joined and seq < left
 
     def participants(self) -> list[Participant]:
-        """Who is there: who joined and has not left; where none of it is known, who took part in a session."""
+        """Return who is there: who joined and has not left; if none of it is known, who took part in a session."""
         roles = self._family("role")
         joined = {who for who, (seq, here) in self._members.items() if here and seq > self._finished}
         seen = {
@@ -64,9 +64,9 @@ class Reading:
         return [{"identity": who, "role": roles.get(who, (0, None))[1]} for who in sorted(joined | seen)]
 
     def speaking(self) -> list[str]:
-        """Whose speech has started and not finished: identities, or roles where no identity was given.
+        """Return whose speech has started and not finished: identities, or roles if there is no identity.
 
-        An end that names nobody ends the speech of everybody in that role.
+        An end without a participant ends the speech of all participants in that role.
         """
         voices = self._family("voice")
         speaking = []
@@ -78,12 +78,12 @@ class Reading:
         return list(dict.fromkeys(speaking))
 
     def state(self, family: str) -> str | None:
-        """The newest state told in a session that has not ended."""
+        """Return the newest state in a session that has not ended."""
         told = [state for key, (seq, state) in self._family(family).items() if not self._is_over(key, seq)]
         return told[-1] if told else None
 
     def transcript(self) -> list[Line]:
-        """The last lines, in the order in which they began."""
+        """Return the last lines, in the order in which they began."""
         segments = self._family("segment")
         began = {key: seq for key, (seq, _) in segments.items()}
         for seq, key in reversed(self._view.order or ()):
@@ -92,7 +92,7 @@ class Reading:
         return [segments[key][1] for key in sorted(segments, key=began.__getitem__)]
 
     def turn(self, transcript: list[Line]) -> Turn | None:
-        """The turn in which somebody last began to say something, unless it has ended since."""
+        """Return the turn with the latest start of speech, unless it has ended since."""
         for seq, (session, turn) in self._family("turn").values():
             ended = self._family("turn_end").get((session, turn), (0, None))[0]
             if seq > ended and not self._is_over(session, seq):
@@ -106,7 +106,7 @@ class Reading:
         return None
 
     def sessions(self) -> list[SessionLine]:
-        """The last sessions, oldest first; `started` is None where that event has expired."""
+        """Return the last sessions, oldest first; `started` is None if that event has expired."""
         started, answer = self._family("started"), []
         for session, (seq, _) in self._family("session").items():
             began, at = started.get(session, (0, None))
@@ -118,7 +118,7 @@ class Reading:
         return [entry for _, entry in sorted(answer, key=lambda pair: pair[0])]
 
     def tools(self) -> list[ToolCall]:
-        """The last tool calls, oldest first: `running`, or `unfinished` where the session ended before them."""
+        """Return the last tool calls, oldest first: `running`, or `unfinished` if the session ended first."""
         calls, ends = self._family("tool"), self._family("tool_end")
         answer = []
         for session, call_id in dict.fromkeys((*calls, *ends)):
@@ -145,8 +145,8 @@ class Reading:
 class Rooms:
     """The rooms that have stored events, each as its viewers and as its operators may see it.
 
-    Events come in the order of their sequence numbers; those without a room belong to none. All that is
-    told is worked out from events that are still stored, so a room that was rebuilt late is right as well.
+    Events arrive in the order of their sequence numbers; those without a room belong to none. Every result is
+    computed from events that are still stored, so a room that was rebuilt later is correct as well.
     """
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -157,12 +157,12 @@ class Rooms:
         self._rooms: OrderedDict[str, tuple[View, View | None]] = OrderedDict()
 
     def apply(self, seq: int, event: Mapping[str, Any], *, operator_only: bool = False) -> None:
-        """Takes in one stored event.
+        """Apply one stored event.
 
         Args:
             seq: its sequence number, higher than all before in its room.
             event: its fields. No value of any type raises.
-            operator_only: viewers must not learn from it (nor from one that says `"audience": "operator"`).
+            operator_only: hidden from viewers (as is one with `"audience": "operator"`).
         """
         room = string_field(event, "room")
         if room is None:
@@ -182,22 +182,22 @@ class Rooms:
         self._rooms[room] = (operators, viewers)
 
     def prune(self, oldest: int) -> None:
-        """Forgets what came from events before `oldest`, the first stored one (head + 1 where none is)."""
+        """Forget what came from events before `oldest`, the first stored one (head + 1 if there is none)."""
         self._oldest = max(self._oldest, oldest)
         while self._rooms and next(iter(self._rooms.values()))[0].last_seq < self._oldest:
             self._rooms.popitem(last=False)
 
     def forget(self, room: str) -> None:
-        """Drops a room, as when events of it are erased: those that are left may be applied again, in order."""
+        """Drop a room, as when events of it are erased: the remaining ones may be applied again, in order."""
         self._rooms.pop(room, None)
 
     def names(self, *, viewer: bool = False) -> list[str]:
-        """The rooms with stored events that this audience may see, the newest event's room first."""
+        """Return the rooms with stored events that this audience may see, the newest event's room first."""
         views = sorted(self._views(viewer=viewer), key=lambda pair: pair[1].last_seq, reverse=True)
         return [room for room, _ in views]
 
     def describe(self, room: str, *, viewer: bool) -> RoomForViewers | None:
-        """The room's present state as plain JSON-able values; None where nothing of it is stored.
+        """Return the room's current state as plain JSON-able values; None if nothing of it is stored.
 
         Args:
             room: its name.
@@ -222,7 +222,7 @@ class Rooms:
         return full
 
     def summaries(self, *, viewer: bool, limit: int = 1000) -> list[RoomSummary]:
-        """The rooms in short, the newest event's room first, `limit` at most."""
+        """Return summaries of the rooms, the newest event's room first, at most `limit`."""
         newest = nlargest(limit, self._views(viewer=viewer), key=lambda pair: pair[1].last_seq)
         return [self._summary(room, view, Reading(view, self._oldest)) for room, view in newest]
 

@@ -1,7 +1,7 @@
 """Limits on what a request may cost, for gevent's handlers: `BoundedMixin`.
 
-A request is read whole before the application sees it, within a limit of time and size, so neither a slow sender nor
-a huge body ever holds application code. Overrides methods and attributes of pywsgi, private ones among them:
+A request is read in full before the application sees it, within limits on time and size, so neither a slow sender nor
+a huge body ever blocks application code. Overrides methods and attributes of pywsgi, private ones among them:
 tests/streaming_hub/server/test_gevent.py has the list.
 """
 
@@ -45,15 +45,15 @@ UPLOAD_PIECE: Final = 16 * 1024
 UPLOAD_SECONDS: Final = 300.0
 """Seconds within which such a body must have arrived."""
 LONGEST_RUN: Final = 0.003
-"""Seconds that one client may be served without a look at other sockets."""
+"""Seconds that one client may be served before other sockets run."""
 SHORTEST_WAIT: Final = 0.00005
-"""Seconds: a request that took longer to come was waited for."""
+"""Seconds: for a request that took longer to arrive, the loop waited and ran others."""
 LINGER_BYTES: Final = 4 * 1024 * 1024
 LINGER_SECONDS: Final = 2.0
 """How much of an unread body is thrown away before the connection is closed, so that the answer is not lost."""
 _ABSOLUTE = re.compile(r"https?://([^/?]+)", re.IGNORECASE)
 _unreadable = Gate(1, time.monotonic)
-"""Lets one line a second into the log: whoever sends nonsense must not fill it."""
+"""Allows one line a second in the log, so that bad requests cannot fill it."""
 
 
 def give_way(since: float) -> float:
@@ -113,7 +113,7 @@ class UploadBody:
 
 
 class BoundedMixin:
-    """Limits of time and size for a pywsgi handler: a request is read whole before the application is called."""
+    """Limits of time and size for a pywsgi handler: a request is read in full before the application is called."""
 
     client_address: Any
     close_connection: bool
@@ -151,12 +151,12 @@ class BoundedMixin:
             log.debug("a client that sent nonsense did not wait for its answer: %s", error)
 
     def handle_one_request(self) -> Any:
-        """Wait for a request, read it whole, answer it."""
+        """Wait for a request, read it in full, respond."""
         asked = time.monotonic()
         if not self._has_request():
             return None
         now = time.monotonic()
-        # Who had to be waited for has let the others in.
+        # If we waited for this request, other sockets have already run.
         self._run_began = now if now - asked > SHORTEST_WAIT else give_way(self._run_began)
         self._reading = gevent.Timeout.start_new(READ_TIMEOUT)
         try:
@@ -237,9 +237,9 @@ class BoundedMixin:
         return environ
 
     def finalize_headers(self) -> None:
-        """Tell the client when the connection ends with this answer."""
+        """Tell the client if the connection ends with this response."""
         if self._upload is not None and not self._upload.done:
-            # The application has refused the body: what is left of it must not be read as the next request.
+            # The application has refused the body: the rest of it must not be read as the next request.
             self.close_connection = self._unread = True
         super().finalize_headers()  # type: ignore[misc] # pywsgi's
         if self.command == "HEAD":
@@ -260,7 +260,7 @@ class BoundedMixin:
         self._sendall(response_head(self.status, self.response_headers) + data)
 
     def _sendall(self, data: bytes) -> None:
-        """Send an answer, within a limit of time where the client does not take it."""
+        """Send a response, within a time limit if the client does not read it."""
         try:
             sent = self.socket.send(data, 0, 0.0)
         except BlockingIOError:
@@ -307,7 +307,7 @@ class BoundedMixin:
     def _handle_client_error(self, ex: Exception) -> tuple[str, bytes]:
         passes, held = _unreadable.admit()
         if passes:
-            # What was sent is not told: a key or a ticket may stand in it.
+            # The request is not logged: it may contain a key or a ticket.
             others = f", after {held} others" if held else ""
             log.info(
                 "a request from %s could not be read (%s)%s", self.client_address, type(ex).__name__, others
@@ -316,7 +316,7 @@ class BoundedMixin:
 
 
 def problem_response(status: str, detail: str) -> bytes:
-    """Return a whole HTTP answer for a request that never reached the application."""
+    """Return a complete HTTP response for a request that never reached the application."""
     code, _, title = status.partition(" ")
     body = msgspec.json.encode({"type": "about:blank", "title": title, "status": int(code), "detail": detail})
     fields = (

@@ -1,8 +1,8 @@
 """Streams straight from the listening socket to the writer.
 
-When ten thousand pages come back at once, gevent's server makes for each a socket with watchers, a buffered reader, a
-handler and timers, which cost several times what the stream does. Here a new connection's request is looked at where
-the kernel keeps it. One that asks for a stream, is whole, and has nothing behind it, is answered without all that;
+When ten thousand pages reconnect at once, gevent's server creates for each a socket with watchers, a buffered reader,
+a handler and timers, which cost several times as much as the stream. Here a new connection's request is peeked at in
+the kernel's buffer. A complete request for a stream with nothing behind it is served without all that;
 any other stays untouched in its socket, for gevent's server.
 """
 
@@ -45,7 +45,7 @@ _UNUSUAL: Final = frozenset({"content-length", "transfer-encoding", "expect", "u
 
 
 class DirectMixin:
-    """What one of gevent's servers needs to serve streams this way."""
+    """What a gevent server needs to serve streams this way."""
 
     application: Any
     environ: dict[str, Any]
@@ -57,7 +57,7 @@ class DirectMixin:
         self._accepted: deque[tuple[dict[str, Any], BareSocket]] = deque()
 
     def do_read(self) -> Any:
-        """Accept connections, until one is for gevent's server; nothing where none is left or others wait."""
+        """Accept connections until one is for gevent's server; None if none is left or others wait."""
         listener = self.socket
         if listener.family not in (AF_INET, AF_INET6):
             return super().do_read()  # type: ignore[misc] # gevent's, next in line
@@ -90,7 +90,7 @@ class DirectMixin:
                 serve(self.application, *self._accepted.popleft())
 
     def _stream_environ(self, address: tuple[Any, ...], query: str, headers: Headers) -> dict[str, Any]:
-        """Return what the application is told of a request (PEP 3333)."""
+        """Return a request's WSGI environ (PEP 3333)."""
         return {
             **self.environ,
             "REQUEST_METHOD": "GET",
@@ -116,7 +116,7 @@ def _take(sock: BareSocket) -> tuple[str, Headers] | None:
         if asked is not None:
             sock.recv(len(request))
     except OSError:
-        # Nothing has come yet, or its sender is gone: gevent's server finds out.
+        # Nothing has arrived yet, or the client has disconnected: gevent's server finds out.
         return None
     return asked
 
@@ -150,7 +150,7 @@ def serve(application: Any, environ: dict[str, Any], sock: BareSocket) -> None:
         else:
             _send_whole(sock, status, headers, body)
     except Exception:
-        # Flask answers the application's errors; what comes here is the server's own.
+        # Flask handles the application's errors; this one is the server's own.
         log.exception("a request for a stream failed, and its connection was closed")
         sock.close()
 
@@ -177,7 +177,7 @@ def _send_whole(sock: BareSocket, status: str, headers: list[tuple[str, str]], b
 
 @lru_cache(maxsize=16)
 def _head(status: str, headers: tuple[tuple[str, str], ...], now: int) -> bytes:
-    """Return a head with the fields that gevent's server adds; made once for all who come within a second."""
+    """Return a head with the fields that gevent's server adds; made once for all requests within a second."""
     fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
     ours = (b"Date", format_date_time(now)), (b"Connection", b"close")
     return response_head(status.encode("latin-1"), [*fields, *ours])

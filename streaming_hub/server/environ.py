@@ -1,4 +1,4 @@
-"""What the server tells the application in a request's WSGI environ, besides what PEP 3333 names."""
+"""Keys that the server adds to a request's WSGI environ, besides those of PEP 3333."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from functools import lru_cache
 from typing import Final
 
 STREAM_PATH: Final = "/api/stream"
-"""Where streams are asked for."""
+"""The path of streams."""
 WRITER_KEY: Final = "hub.writer"
-"""Who writes to streams, where the server can hand them over."""
+"""The writer of streams, if the server can hand them over."""
 BODY_KEY: Final = "hub.body"
-"""The body (bytes), where the server read it whole within its limits."""
+"""The body (bytes), if the server has read it in full within its limits."""
 
 
 @lru_cache(maxsize=256)

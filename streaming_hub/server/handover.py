@@ -1,8 +1,8 @@
 """How a stream leaves gevent's server: `HandoverMixin`.
 
-The socket of a stream leaves the server once the application has answered: the handler gives the head to the writer,
-lets go of the descriptor, and ends. Its greenlet, environ and buffers are freed. Most streams never get that far:
-`direct` serves them before a handler is made.
+A stream's socket leaves the server once the application has responded: the handler passes the head to the writer,
+releases the descriptor, and ends. Its greenlet, environ and buffers are freed. Most streams never get that far:
+`direct` serves them before a handler is created.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class HandoverMixin:
     wsgi_input: Any
 
     def process_result(self) -> None:
-        """Hand a stream over; send any other answer as usual."""
+        """Hand a stream over; send any other response as usual."""
         writer: Writer | None = self.environ.get(WRITER_KEY)
         if writer is not None and isinstance(self.result, StreamBody):
             self._hand_over(writer, self.result)

@@ -1,8 +1,8 @@
 """A request's header fields (RFC 9112, section 5), read strictly and cheaply; and a response's, written.
 
-gevent's server parses them with Python's e-mail parser, which takes longer than everything that the hub does with an
-event, and forgives what proxies read differently: that is why this is written by hand. A test holds it against h11,
-which costs three times as much. Pure but for the `readline` that it is given.
+gevent's server parses them with Python's e-mail parser, which takes longer than everything else the hub does with an
+event, and accepts what proxies read differently: that is why this is written by hand. A test compares it with h11,
+which takes three times as long. Pure, except for the `readline` that it is given.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_HEAD: Final = 32 * 1024
 MAX_FIELDS: Final = 100
 
 # No control character but the tab (RFC 9110, 5.5): readers differ in which of them end a value or are cut off.
-# Spaces around the value are cut off later: a pattern that does it takes a tenth of a second for thousands of them.
+# Spaces around the value are stripped later: a pattern that does it takes a tenth of a second for thousands of them.
 _FIELD = re.compile(r"^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\x00-\x08\x0a-\x1f\x7f]*)\r?\n", re.MULTILINE)
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
 _ONCE: Final = frozenset({"host", "content-length", "content-type", "transfer-encoding", "authorization"})
@@ -32,7 +32,7 @@ class Headers:
     """Header fields in the shape that gevent's handler works with.
 
     Args:
-        readline: reads one line of at most so many bytes.
+        readline: reads one line of at most this many bytes.
 
     Raises:
         ValueError: a line is not a field, a field that may stand once stands twice, or there is too much.
@@ -90,7 +90,7 @@ class Headers:
     getheader = get
 
     def has_any(self, names: Iterable[str]) -> bool:
-        """Tell whether one of these is there; names in lower case."""
+        """Return whether one of these is present; names in lower case."""
         return not self._values.keys().isdisjoint(names)
 
     def __delitem__(self, name: str) -> None:
@@ -101,7 +101,7 @@ class Headers:
         return self._fields
 
     def environ_items(self) -> Iterator[tuple[str, str]]:
-        """Yield what WSGI's environ takes (PEP 3333); a name with `_` could pass for one with `-` and is left out."""
+        """Yield fields for WSGI's environ (PEP 3333); a name with `_` could pass for one with `-` and is omitted."""
         for name, value in self._values.items():
             if "_" not in name and name not in ("content-type", "content-length"):
                 yield field_key(name), value

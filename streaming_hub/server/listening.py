@@ -1,7 +1,7 @@
 """Sockets that listen: on one address, or by default on both of loopback.
 
-Clients differ in which of 127.0.0.1 and ::1 they take for `localhost`. On macOS AirPlay has port 5000 of all addresses:
-a client that tries ::1 first reaches it, unless the hub listens there too, because the more specific address wins.
+Some clients resolve `localhost` to 127.0.0.1, others to ::1. On macOS AirPlay listens on port 5000 of all addresses: a
+client that tries ::1 first reaches AirPlay unless the hub listens there too, since the more specific address wins.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NO_SUCH_ADDRESS: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 def listen_at(host: str | None, port: int) -> list[socket.socket]:
-    """Return listening sockets that share a port; the one for 127.0.0.1 comes first.
+    """Return listening sockets that share a port; the one for 127.0.0.1 is first.
 
     Args:
         host: a name or address; None or `localhost` for 127.0.0.1 and, where the system has it, ::1.

@@ -1,6 +1,6 @@
-"""Which program listens on a port: from Linux's /proc, or by `lsof` where there is none (macOS).
+"""Which program listens on a port: from Linux's /proc, or by `lsof` (macOS).
 
-For messages only: whatever cannot be found out is "another program".
+For messages only: if it cannot be found out, it is "another program".
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LISTENING: Final = "0A"
 
 
 def port_holder(host: str, port: int) -> str:
-    """Return who listens at an address: `node (process 4711)`, or `another program`."""
+    """Return which program listens at an address: `node (process 4711)`, or `another program`."""
     folder = portability.proc()
     found = _from_lsof(host, port) if folder is None else _from_proc(folder, host, port)
     if found is None:

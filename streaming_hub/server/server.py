@@ -1,6 +1,6 @@
 """gevent's WSGI server, put together: streams served directly or handed over, requests bounded.
 
-`direct`, `handover` and `bounds` have the parts; here are the two classes, and what happens when descriptors run out.
+`direct`, `handover` and `bounds` are the parts; here are the two classes, and what happens when descriptors run out.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Server(DirectMixin, pywsgi.WSGIServer):
         self._told_full = 0.0
 
     def do_read(self) -> Any:
-        """Accept a connection; when descriptors run out, pause and go on later."""
+        """Accept a connection; when descriptors run out, pause and continue later."""
         try:
             return super().do_read()
         except OSError as error:

@@ -1,4 +1,4 @@
-"""What serving with gevent begins with, by `flask_server.py` and under gunicorn alike."""
+"""Start-up shared by flask_server.py and the gunicorn worker."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from streaming_hub.services import Services
 
 SPARE_DESCRIPTORS: Final = 200
-"""What is kept from streams for requests, files and the agent."""
+"""Descriptors reserved for requests, files and the agent."""
 MOST_DESCRIPTORS: Final = 1_048_576
-"""What is asked for where the hard limit is unlimited."""
+"""The limit that is set if the hard limit is unlimited."""
 
 
 def begin(parts: Services, url: str | None) -> Writer:
-    """Start the writer and all that goes on beside the requests.
+    """Start the writer and all background work.
 
     Args:
         parts: the hub's services.
@@ -38,7 +38,7 @@ def begin(parts: Services, url: str | None) -> Writer:
     writer = parts.writer = Writer(parts.hub, heartbeat=parts.settings.heartbeat)
     writer.start()
     parts.start(gevent.get_hub().threadpool.apply)
-    # What start-up made stays for good: looking through it again and again would hold up the loop for 20 ms each time.
+    # Objects from start-up live as long as the process: collecting them would block the loop for 20 ms each time.
     gc.collect()
     gc.freeze()
     return writer

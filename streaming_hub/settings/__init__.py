@@ -131,7 +131,7 @@ def parse(values: Mapping[str, str], **overrides: Any) -> Settings:
     fields["doubts"] = variables.doubts(values, known)
     fields.update(overrides)
     if "history_max_age" in fields:
-        # An operator who limits the age of events means every copy of them.
+        # A limit on the age of events applies to every copy of them.
         fields.setdefault("archive_max_age", fields["history_max_age"])
     return Settings(**fields)
 

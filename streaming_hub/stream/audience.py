@@ -86,7 +86,7 @@ class Audience:
             self._unindex(group)
 
     def candidates(self, entries: Sequence[Entry]) -> list[Group]:
-        """Return the groups that may see one of these; thousands of others are not looked at."""
+        """Return the groups that may see one of these, without looking at thousands of others."""
         groups = list(self._unconfined)
         if self._by_key:
             found: dict[Group, None] = {}

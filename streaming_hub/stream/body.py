@@ -1,7 +1,7 @@
-"""A stream's body: handed over to the writer where the server can do that, else a generator over the same subscriber.
+"""A stream's body: handed over to the writer if the server can do that, else a generator over the same subscriber.
 
-The generator holds the greenlet or thread that iterates it. It is what Flask's test client and any other WSGI server
-see, byte for byte what the writer sends without chunks.
+The generator occupies the greenlet or thread that iterates it. It is for Flask's test client and other WSGI servers,
+and yields byte for byte what the writer sends without chunks.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the hub has done since its start, counted. Pure; streaming_hub.metrics shows it to Prometheus."""
+"""Counts of what the hub has done since its start. Pure; `metrics` exports them."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("streaming_hub.stream")
 
 AT_ONCE: Final = 3
-"""Reads under way at the same time; each has a thread."""
+"""Concurrent reads; each has a thread."""
 RETRY: Final = 1.0
 """Seconds until a failed read is tried again."""
 

@@ -1,4 +1,4 @@
-"""Erasing a room or a session for good: from the history, then from everything that still waits for a client."""
+"""Erasing a room or a session permanently: from the history, then from everything that still waits for a client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from streaming_hub.stream.hub import Hub
 
 PIECE: Final = 1000
-"""Sequence numbers that are looked through at a time: a few milliseconds in which all else waits."""
+"""Sequence numbers per step: a few milliseconds in which everything else waits."""
 
 
 def erase(

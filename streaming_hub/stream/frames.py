@@ -1,4 +1,4 @@
-"""The control frames that a stream's transport makes by itself. Pure."""
+"""The control frames that a stream's transport creates. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 from streaming_hub.events import sse
 
 LAST_LOOK: Final = 0.25
-"""Seconds between the last frame and an end that is an error to a page: browsers throw away what comes with that."""
+"""Seconds between the last frame and an end that is an error to a page: browsers discard data that arrives with it."""
 
 
 def heartbeat(now: float, place: str, *, chunked: bool) -> bytes:

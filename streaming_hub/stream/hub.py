@@ -2,8 +2,8 @@
 
     publish -> history.append -> (the answer) -> sweep: choose subscribers, join once, enqueue
 
-A sweep takes what is pending and offers it to everyone who may see it, a slice of subscribers at a time, so that
-its driver (streaming_hub.stream) can run other work in between. Knows no sockets; the clock is an argument.
+A sweep takes what is pending and offers it to every subscriber that may see it, a slice at a time, so that its driver
+(`writer`) can run other work in between. Knows no sockets; the clock is an argument.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 class Hub:
-    """Subscribers, and the way of an event to them.
+    """Subscribers, and the delivery of events to them.
 
     Args:
         history: where events are kept.
@@ -241,7 +241,7 @@ class Hub:
         self.counters.deliveries += offered * batch.count
 
     def send_all_back(self) -> list[Subscriber]:
-        """Make every live subscriber read from the history again: the way out when a sweep has failed half-way."""
+        """Make every live subscriber read from the history again, after a sweep failed half-way."""
         self._sweep = None
         self._owed = []
         sent_back = []
@@ -278,7 +278,7 @@ class Hub:
         return Fetched(self.history.since(position, interest, PAGE), erasures)
 
     def keep(self, interest: Interest, position: int, fetched: Fetched) -> None:
-        """Hand a fetched page to those who wait for it; one that an erasure has overtaken must be read anew."""
+        """Hand a fetched page to the subscribers waiting for it; if an erasure came first, it must be read again."""
         with self.lock:
             if fetched.erasures != self._erasures:
                 return
@@ -301,7 +301,7 @@ class Hub:
         return subscriber.position
 
     def forget_erased(self) -> None:
-        """Rid everything that waits of what the history has no more: those who might get it read anew."""
+        """Remove from all queues what the history no longer has: subscribers that might get it read again."""
         with self.lock:
             owed: list[list[Subscriber]] = []
             try:
@@ -309,21 +309,21 @@ class Hub:
                     served = self.step()
                     if served:
                         owed.append(served)
-                # Not before the history was rid of it: a page that is read meanwhile must not be kept.
+                # Not before the history has erased it: a page that is read meanwhile must not be cached.
                 self._erasures += 1
                 self._shared.forget()
                 self._read_anew()
             finally:
-                # Also where it failed: what was chosen is in queues that only the writer empties.
+                # Also if it failed: what was chosen is in queues that only the writer empties.
                 self._owed = owed
                 self.schedule()
 
     def _read_anew(self) -> None:
-        """Send those back to the history for whom erased events may wait."""
+        """Send subscribers back to the history if erased events may wait for them."""
         for subscriber in self.subscribers():
             position = self.take_back(subscriber)
             group = self.audience.group(subscriber.interest)
-            # To take back may be to close: the last reader of an interest takes its group along.
+            # `take_back` may close the stream: the last reader of an interest takes its group along.
             if group is None or subscriber not in group.members:
                 continue
             if subscriber.waiting or position is not None:

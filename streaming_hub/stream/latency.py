@@ -1,4 +1,4 @@
-"""A histogram of durations that costs under a microsecond to feed. Pure; `metrics` shows it to Prometheus."""
+"""A histogram of durations whose update takes under a microsecond. Pure; `metrics` exports it."""
 
 from __future__ import annotations
 

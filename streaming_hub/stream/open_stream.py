@@ -1,4 +1,4 @@
-"""What the writer keeps of each open stream, and what it counts. Holds, and decides nothing."""
+"""The writer's record of an open stream, and its statistics. Plain data; no logic."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Stream:
-    """An open socket, its subscriber, and the bytes that the socket has not taken yet."""
+    """An open socket, its subscriber, and the bytes that the socket has not accepted yet."""
 
     __slots__ = (
         "blocked",

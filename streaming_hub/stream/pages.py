@@ -1,4 +1,4 @@
-"""Pages of history on their way to readers who catch up, and those kept for the next reader. No I/O, no clock."""
+"""Pages of history for readers that catch up, cached for the next reader. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from streaming_hub.history.page import Page
 
 SHARED_BYTES: Final = 8 * 1024 * 1024
-"""How many bytes of joined pages are kept for the next reader with the same position and interest."""
+"""Bytes of joined pages cached for the next reader with the same position and interest."""
 OVERHEAD: Final = 1000
 """Bytes that keeping anything costs, about."""
 
@@ -49,7 +49,7 @@ class SharedPages:
         return len(self._pages)
 
     def get(self, interest: Interest, position: int) -> Reached | None:
-        """Return the page that follows a position, if it is kept."""
+        """Return the page that follows a position, if it is cached."""
         found = self._pages.get((interest, position))
         return found[0] if found is not None else None
 

@@ -1,6 +1,6 @@
-"""How long a piece of long work is followed by a pause, in which others get their turn."""
+"""Pause between slices of long work so other greenlets can run."""
 
 from typing import Final
 
 NAP: Final = 0.0005
-"""Seconds. Not 0: gevent comes back from that before any socket is looked at."""
+"""Seconds. Not 0: gevent would return before it polls any socket."""

@@ -1,7 +1,7 @@
 """Which sockets are ready: by epoll, or by gevent's own watchers where the system has no epoll.
 
-Both report levels, not edges: a socket that is ready and was not served is reported again. Both are written by hand
-because gevent offers no set of sockets that is asked as a whole, and one watcher per socket costs more than one epoll.
+Both are level-triggered: a socket that is ready but was not served is reported again. Both are written by hand
+because gevent cannot poll a set of sockets at once, and one watcher per socket costs more than one epoll.
 Runs on the loop's thread only.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 READ: Final = 1
 WRITE: Final = 2
 HANG_UP: Final = 4
-"""The peer is gone or has ended its side. Only epoll reports it; elsewhere a read finds out."""
+"""The peer has disconnected or shut down its side. Only epoll reports it; elsewhere a read finds out."""
 
 _MOST: Final = 1024
 
@@ -53,7 +53,7 @@ class Readiness(Protocol):
 
 
 class EpollReadiness:
-    """Linux's own way: one descriptor on the loop for all sockets.
+    """Linux: one descriptor on the loop for all sockets.
 
     Args:
         epoll: the `select.epoll` type that does not wait by gevent.
@@ -100,7 +100,7 @@ class EpollReadiness:
 
 
 class WatcherReadiness:
-    """The portable way: one of gevent's watchers per socket, whatever the loop is built on."""
+    """Portable: one of gevent's watchers per socket, whatever the loop is built on."""
 
     def __init__(self) -> None:
         self._loop = gevent.get_hub().loop
@@ -135,7 +135,7 @@ class WatcherReadiness:
         watcher.close()
 
     def poll(self) -> Iterator[tuple[int, int]]:
-        """See `Readiness`. First come, first served: what is left over is first the next time."""
+        """See `Readiness`. First come, first served: the rest is first the next time."""
         for _ in range(min(_MOST, len(self._ready))):
             # Serving one may have ended the next.
             if not self._ready:
@@ -152,7 +152,7 @@ class WatcherReadiness:
     def _note(self, events: int, descriptor: int) -> None:
         self._ready[descriptor] = self._ready.get(descriptor, 0) | events & (READ | WRITE)
         if not self._called:
-            # All watchers of one look at the sockets first: then as many as a turn allows are served.
+            # First all watchers of one poll of the sockets; then as many as a turn allows are served.
             self._called = True
             self._loop.run_callback(self._call)
 

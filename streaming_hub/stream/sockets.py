@@ -1,4 +1,4 @@
-"""Connected sockets outside gevent: bare, non-blocking, and quick to notice a dead peer."""
+"""Connected sockets outside gevent: plain, non-blocking, and quick to detect a dead peer."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from streaming_hub import portability
 log = logging.getLogger("streaming_hub.stream")
 
 KEEP_IDLE, KEEP_INTERVAL, KEEP_COUNT = 20, 10, 3
-"""Seconds of silence before a probe, seconds between probes, probes without an answer until the peer counts as gone."""
+"""Seconds of silence before a probe, seconds between probes, unanswered probes until the peer counts as gone."""
 USER_TIMEOUT_MS: Final = 45_000
 """How long sent bytes may stay unacknowledged. It ends a living reader with a full window, too: so not below 30 s."""
 ANSWER_TIMEOUT: Final = 30.0
-"""Seconds within which a client has to take an answer; streams have a limit of their own."""
+"""Seconds within which a client has to read a response; streams have their own limit."""
 NOT_SENT_BYTES: Final = 128 * 1024
 """How much the kernel keeps for a client that does not take it. Left alone it keeps up to 4 MB, and says that there is
 room only when a third is free: a slow reader would seem to make no progress for minutes."""
@@ -31,7 +31,7 @@ def bare(descriptor: int) -> _socket.socket:
 
 
 def tune(sock: _socket.socket) -> None:
-    """Set what a stream needs: no delay, keep-alive, a limit for unacknowledged bytes, little kept by the kernel."""
+    """Set what a stream needs: no delay, keep-alive, a limit for unacknowledged bytes, a small kernel buffer."""
     if sock.family not in (_socket.AF_INET, _socket.AF_INET6) or _is_tuned(sock):
         return
     try:

@@ -1,8 +1,8 @@
-"""One reader of the stream: what it wants, how far it is, and the bounded queue of what waits for it.
+"""One reader of the stream: its filter, its position, and its bounded queue.
 
 A subscriber is in one of two states:
 
-    behind   reads the history from its position       (starts here; comes back here when its queue is full)
+    behind   reads the history from its position       (starts here; returns here when its queue is full)
     live     reads its queue, which the hub fills      (enters here at the head, without gap or duplicate)
 
 Knows no sockets and no clock.
@@ -196,7 +196,7 @@ class Subscriber:
             return
         batches = self._drain()
         entries = [entry for batch in batches for entry in batch.entries]
-        # Looked at together, so that what the newer batch supersedes goes, too.
+        # Examined together, so that what the newer batch supersedes is dropped, too.
         kept = [entry for entry in without_superseded([*entries, *newer.entries]) if entry.seq < newer.first]
         self.waiting = self.waiting_bytes = 0
         if kept:
@@ -208,7 +208,7 @@ class Subscriber:
         batches = self._drain()
         # Fewer than were counted in: a thread in `wait` has one in its hands, which must be read again, too.
         if batches and sum(batch.count for batch in batches) == self.waiting:
-            # A filtered reader may have had nothing for long: what it misses begins here, not where it last read.
+            # A filtered reader may have received nothing for long: what it misses begins here, not where it last read.
             self.position = max(self.position, batches[0].first - 1)
         self.waiting = self.waiting_bytes = 0
         self.live = False

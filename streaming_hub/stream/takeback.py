@@ -1,8 +1,8 @@
-"""Taking back what a socket has not been given yet, when events are erased. Pure.
+"""Taking back bytes that a socket has not accepted yet, when events are erased. Pure.
 
-A slow client may have taken part of a write. What is left of it is cut after the frame that is under way; the rest is
-read anew from the history, where the erased events are no more. Within a chunk (HTTP/1.1) its announced size has to be
-kept: the cut part is replaced by a comment, which every reader of Server-Sent Events passes over.
+A slow client may have received part of a write. The rest is cut after the frame in progress and read again from the
+history, which no longer has the erased events. A chunk (HTTP/1.1) must keep its announced size: the cut part is
+replaced by a comment, which every reader of Server-Sent Events ignores.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def cut(data: bytes, sent: int, *, chunked: bool) -> Cut | None:
     payload = _payload(data) if chunked else range(len(data))
     if payload is None:
         return None
-    # Where the frame under way ends: the first end of a frame at or after what was sent.
+    # The end of the frame in progress: the first end of a frame at or after what was sent.
     end = (
         data.find(b"\n\n", max(payload.start, sent - 2), payload.stop) + 2
         if sent > payload.start
@@ -59,7 +59,7 @@ def cut(data: bytes, sent: int, *, chunked: bool) -> Cut | None:
 
 
 def _payload(data: bytes) -> range | None:
-    """Return where a chunk's payload lies, or None where data is not exactly one chunk."""
+    """Return where a chunk's payload is, or None if data is not exactly one chunk."""
     size, found, _ = data.partition(b"\r\n")
     if not found:
         return None

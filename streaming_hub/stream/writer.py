@@ -1,8 +1,8 @@
 """One writer for all sockets, on gevent's loop.
 
-The hub enqueues; the writer alone sends. It joins all that waits for a client into one `send`, keeps what the socket
-did not take, and continues when there is room (`readiness`). Fan-out runs in slices: after `TURN` seconds it lets the
-loop serve requests before it continues. Runs on the loop's thread only.
+The hub enqueues; only the writer sends. It joins everything that waits for a client into one `send`, keeps what the
+socket did not accept, and continues when the socket is writable (`readiness`). Fan-out runs in slices: after `TURN`
+seconds it lets the loop serve requests before it continues. Runs on the loop's thread only.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ MOST_NAP: Final = 0.1
 """Seconds between two goodbyes, at most: a handful of streams is no crowd that has to be spread."""
 HEARTS_PER_TURN: Final = 100
 MAX_TICK: Final = 0.25
-"""Seconds between two looks at the clock, at most."""
+"""Seconds between checks of the clock, at most."""
 
 
 class Writer:
@@ -124,7 +124,7 @@ class Writer:
             seconds: at most, until the last one; each client gets a `retry` of 1 to 5 s.
         """
         until = time.monotonic() + seconds
-        # The agent's last words may have come just now: all have them before the goodbyes begin.
+        # The agent's last words may have just arrived: all streams get them before the goodbyes.
         while self._hub.pending and time.monotonic() < until:
             gevent.sleep(NAP)
         self._hub.deliver_pending()
@@ -136,7 +136,7 @@ class Writer:
                 self._say_goodbye(stream, "draining", random.randint(1000, 5000))
             # After the last one there is no stream left to wait for.
             pause = min(MOST_NAP, (until - time.monotonic()) / left) if left > 1 else 0.0
-            # Thousands of tiny naps would take longer than the time there is.
+            # Thousands of tiny pauses would take too long.
             if pause > MIN_NAP or left % 50 == 0:
                 gevent.sleep(max(0.0, pause))
         deadline = time.monotonic() + 1.0
@@ -146,7 +146,7 @@ class Writer:
             self._close(stream)
 
     def close(self) -> None:
-        """Stop watching; open sockets are closed without a word."""
+        """Stop watching; close open sockets without a goodbye."""
         if self._ticker is not None:
             self._ticker.kill()
         for stream in list(self._streams.values()):
@@ -185,11 +185,11 @@ class Writer:
             if self._hub.pending:
                 self._schedule()
         else:
-            # Not run_callback: the loop would run it again before it looks at any socket.
+            # Not run_callback: the loop would run it again before it polls any socket.
             self._again.start(self._take_turn)
 
     def _go_on(self, until: float) -> bool:
-        """Deliver and send; return whether a sweep is over or nothing is left to do."""
+        """Deliver and send; return whether a sweep has ended or nothing is left to do."""
         step = self._hub.step
         while True:
             served = step()
@@ -200,7 +200,7 @@ class Writer:
                 if stream.out or stream.closing or not subscriber.live:
                     self._send(stream)
                 else:
-                    # What nearly every event for nearly every client comes to.
+                    # Fast path for nearly every event and client.
                     data = subscriber.take()
                     if data:
                         self._push(stream, data)
@@ -275,7 +275,7 @@ class Writer:
             self._readiness.want_write(stream.descriptor, wanted=True)
 
     def _take_back(self, subscriber: Subscriber) -> int | None:
-        """Drop what a slow client's socket has not taken, as far as frames allow; else close it: it resumes."""
+        """Drop what a slow client's socket has not accepted, as far as frames allow; else close it, and it resumes."""
         stream = subscriber.stream
         if stream is not None and subscriber.intro:
             self._close(stream)  # its pending bytes describe the rooms before the erasure
@@ -355,7 +355,7 @@ class Writer:
         stream.closing, subscriber = True, stream.subscriber
         rest = bytes(stream.out) + subscriber.take()
         rest += goodbye(reason, retry_ms, chunked=subscriber.chunked, whole=not subscriber.in_page)
-        # A view, as of all that a socket has not taken: an erasure meanwhile closes the stream.
+        # A view, like everything a socket has not accepted: an erasure meanwhile closes the stream.
         stream.out = memoryview(rest)
         if not stream.blocked:
             self._send(stream)
@@ -381,7 +381,7 @@ class Writer:
         now = self._hub.clock()
         for count, stream in enumerate(list(streams), 1):
             subscriber = stream.subscriber
-            # Bytes that are on their way are a sign of life, too.
+            # Bytes in flight are a sign of life, too.
             reads = subscriber.live or (self._hub.history.away is not None and not subscriber.intro)
             if reads and not stream.out and not stream.closing and subscriber.stream is stream:
                 if subscriber.waiting:
@@ -393,7 +393,7 @@ class Writer:
                 gevent.sleep(NAP)
 
     def _close_stalled(self, now: float) -> None:
-        # Ordered by when each was blocked, not by progress: so all are looked at.
+        # Ordered by when each was blocked, not by progress, so all are checked.
         for stream in [stream for stream in self._blocked if now - stream.progress > STALL]:
             log.info("a stream took nothing for %g s and was closed", STALL)
             self.stats.stalled += 1

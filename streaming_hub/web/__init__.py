@@ -1,6 +1,6 @@
 """The HTTP side: views over the hub's services, what they share, and the pages that the hub serves.
 
-The only folder that imports Flask. Holds no rules: those are in the folders below.
+The only folder that imports Flask. Has no rules: those are on the floors below.
 """
 
 from __future__ import annotations

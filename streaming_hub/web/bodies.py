@@ -1,4 +1,4 @@
-"""A request's JSON body as a type, or an error that names the field and says what it takes. Pure."""
+"""A request's JSON body as a type, or an error that names the field and what it expects. Pure."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read(data: bytes, kind: type[Asked]) -> Asked:
 
 
 def refusal(error: msgspec.ValidationError, kind: Any) -> InvalidBody:
-    """Return what a client is told.
+    """Return the error for the client.
 
     Args:
         error: msgspec's; its text ends with the path of the field, where there is one.

@@ -1,4 +1,4 @@
-"""Who sends a request, and whether they may: Host, Origin, credential, scope. `streaming_hub.access` has the rules."""
+"""The caller of a request and its rights: Host, Origin, credential, scope. `streaming_hub.access` has the rules."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _WHO = "hub.who"
 _GRANT = "hub.grant"
 _TRACES = tuple(map(field_key, TRACES))
 AUDITED = frozenset({401, 403, 421, 429})
-"""Refusals that are about who asks and how often; others are mistakes."""
+"""Refusals about the caller or its rate; others are mistakes in the request."""
 
 
 def init_app(app: Flask) -> None:
@@ -56,7 +56,7 @@ def init_app(app: Flask) -> None:
 
 
 def check_browser_rules(parts: Services, environ: Environ) -> None:
-    """Refuse what another site's page may have sent.
+    """Refuse requests that another site's page may have sent.
 
     Raises:
         Misdirected: the Host is not this machine's while a scope is open (DNS rebinding).
@@ -93,7 +93,7 @@ def _check_foreign_host(settings: Settings, host: str) -> None:
 
 
 def client_of(parts: Services, environ: Environ) -> Client:
-    """Return who sent a request, as far as proxies can be believed."""
+    """Return the client of a request, as far as proxies are trusted."""
     found: Client | None = environ.get(_CLIENT)
     if found is None:
         headers = [
@@ -104,10 +104,10 @@ def client_of(parts: Services, environ: Environ) -> Client:
 
 
 def require(parts: Services, environ: Environ, scope: str) -> Grant:
-    """Return a sender's grant, when it holds a scope.
+    """Return a caller's grant, if it has a scope.
 
     Raises:
-        Unauthorized: no credential, or one that is not known.
+        Unauthorized: no credential, or an unknown one.
         Forbidden: the scope is not the credential's.
     """
     client = client_of(parts, environ)
@@ -116,8 +116,8 @@ def require(parts: Services, environ: Environ, scope: str) -> Grant:
         open_access = parts.settings.allow_open or client.loopback
         grant = parts.authenticator.authenticate(credential, parts.clock(), open_access=open_access)
     except Unauthorized:
-        # Ends floods, and shows them in the audit. It does not end guessing: the next guess is looked at, too, for
-        # whoever has the right key may sit behind the same address. Only a key's length keeps it from being found.
+        # Stops floods, and shows them in the audit. It does not stop guessing: the next guess is checked, too, since
+        # the holder of the right key may share the address. Only a key's length protects it.
         parts.limits.check(Action.WRONG_CREDENTIAL, client)
         raise
     environ[_WHO] = grant.who
@@ -127,7 +127,7 @@ def require(parts: Services, environ: Environ, scope: str) -> Grant:
 
 
 def admit(parts: Services, environ: Environ) -> Grant:
-    """Return a sender's grant, when it holds the scope that the endpoint declares.
+    """Return a caller's grant, if it has the scope that the endpoint declares.
 
     Raises:
         Unauthorized, Forbidden: as `require`.
@@ -136,7 +136,7 @@ def admit(parts: Services, environ: Environ) -> Grant:
 
 
 def reader_of(parts: Services, environ: Environ, ticket: str | None) -> Grant | Expired:
-    """Return what a sender may read: by its ticket where it has one, else by what `admit` returns.
+    """Return what a caller may read: by its ticket if it has one, else by what `admit` returns.
 
     Raises:
         Unauthorized: not a ticket of this hub, or no credential.
@@ -154,13 +154,13 @@ def reader_of(parts: Services, environ: Environ, ticket: str | None) -> Grant | 
 
 
 def grant() -> Grant:
-    """Return what the sender of the request that Flask serves now may do; `@endpoint` has checked the scope."""
+    """Return what the caller of the current request may do; `@endpoint` has checked the scope."""
     found: Grant = request.environ[_GRANT]
     return found
 
 
 def limit(action: Action, grant: Grant | None = None) -> None:
-    """Count what the sender of this request does.
+    """Count an action of the current request's caller.
 
     Args:
         action: what it is.
@@ -174,23 +174,23 @@ def limit(action: Action, grant: Grant | None = None) -> None:
 
 
 def note_of(parts: Services, environ: Environ, action: str, **what: Any) -> None:
-    """Write what a sender does to the audit."""
+    """Write an action to the audit."""
     audit.note(action, environ.get(_WHO, ANONYMOUS), client_of(parts, environ).address, **what)
 
 
 def note(action: str, **what: Any) -> None:
-    """Do as `note_of` for the request that Flask serves now."""
+    """Do as `note_of` for the current request."""
     note_of(services(), request.environ, action, **what)
 
 
 def note_refusal_of(parts: Services, environ: Environ, error: HubError, route: str | None) -> None:
-    """Count a refusal, and write it to the audit where it is about who asks; of a flood, so many lines a second.
+    """Count a refusal, and write it to the audit if it is about the caller; of a flood, a few lines a second.
 
     Args:
         parts: the hub's services.
         environ: the request's.
-        error: what its sender is told.
-        route: the path as the route has it: what was sent in its place may be a secret that is in the wrong one.
+        error: what the caller gets.
+        route: the path as in the route; the path that was sent may contain a misplaced secret.
     """
     parts.refusals[error.status] += 1
     if error.status not in AUDITED:
@@ -203,13 +203,13 @@ def note_refusal_of(parts: Services, environ: Environ, error: HubError, route: s
 
 
 def note_refusal(error: HubError) -> None:
-    """Do as `note_refusal_of` for the request that Flask serves now."""
+    """Do as `note_refusal_of` for the current request."""
     rule = request.url_rule
     note_refusal_of(services(), request.environ, error, None if rule is None else rule.rule)
 
 
 def interest_of(grant: Grant, query: Interest) -> Interest:
-    """Narrow what a reader asks for to what its grant shows."""
+    """Narrow a reader's filter to what its grant allows."""
     return Interest(
         rooms=query.rooms,
         types=query.types,

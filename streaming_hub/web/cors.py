@@ -1,4 +1,4 @@
-"""Which web origins may read answers, by flask-cors. `streaming_hub.access.origin` decides what is listed."""
+"""Which web origins may read responses, by flask-cors. `streaming_hub.access.origin` decides what is listed."""
 
 from __future__ import annotations
 

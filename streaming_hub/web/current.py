@@ -1,4 +1,4 @@
-"""The services of an application: how views and tests reach what `streaming_hub.services` puts together."""
+"""The services of an application: how views and tests get what `streaming_hub.services` builds."""
 
 from __future__ import annotations
 

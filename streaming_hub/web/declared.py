@@ -1,6 +1,6 @@
-"""What the views declare of their endpoints: one table, filled where a view stands (`streaming_hub.web.endpoint`).
+"""What the views declare about their endpoints: one table, filled by `@endpoint` (`streaming_hub.web.endpoint`).
 
-From it come the routes, the scope that is checked, `/openapi.json`, the requests that bypass Flask, the paths that the
+It gives the routes, the scope that is checked, `/openapi.json`, the requests that bypass Flask, the paths that the
 origin `null` never reaches, and those that any Host may name. It imports nothing heavy: every request looks things up
 here.
 """
@@ -73,7 +73,7 @@ def arrange(blueprints: Sequence[str]) -> None:
 
 
 def declaration_of(method: str, path: str) -> Declaration:
-    """Return what the view of an endpoint declares; a HEAD is answered by its GET.
+    """Return what the view of an endpoint declares; a HEAD has that of its GET.
 
     Raises:
         KeyError: there is no such endpoint.

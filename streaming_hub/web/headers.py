@@ -1,4 +1,4 @@
-"""What every answer tells browsers: do not guess types, tell nobody where you come from, show it in no frame."""
+"""Headers of every response: no type sniffing, no referrer, no framing."""
 
 from __future__ import annotations
 

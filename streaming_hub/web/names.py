@@ -1,6 +1,6 @@
-"""Names in paths: rooms and sessions are called what their events say, with slashes anywhere.
+"""Names in paths: a room or session has any name that its events give it, with slashes anywhere.
 
-Flask's own `path` knows no leading slash, so that a room `/a` could be neither read nor erased.
+Flask's own `path` allows no leading slash, so a room `/a` could be neither read nor erased.
 """
 
 from __future__ import annotations

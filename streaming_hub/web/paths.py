@@ -1,4 +1,4 @@
-"""The path as it was sent: a `%2F` belongs to a name, a `/` separates, and Flask is told of neither. Pure."""
+"""The path as it was sent: a `%2F` belongs to a name, a `/` separates; Flask sees no difference. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Environ = dict[str, Any]
 
 
 def segments(environ: Environ) -> list[str] | None:
-    """Return the decoded segments of a request's path; None where the server does not tell how it was sent.
+    """Return the decoded segments of a request's path; None if the server does not provide it.
 
     Args:
         environ: the WSGI environ. `REQUEST_URI` and `RAW_URI` are not in PEP 3333, but most servers set one of them.
@@ -25,6 +25,6 @@ def segments(environ: Environ) -> list[str] | None:
 
 
 def ends_with(environ: Environ, name: str) -> bool:
-    """Tell whether the last segment of a path is a name, rather than a part of what stands before it."""
+    """Return whether the last segment of a path is this word, rather than part of the name before it."""
     sent = segments(environ)
     return sent is None or sent[-1] == name

@@ -1,4 +1,4 @@
-"""What the query string of a reading endpoint asks for."""
+"""Query strings of the reading endpoints."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from werkzeug.datastructures import MultiDict
 
 MOST_DIGITS: Final = 9
-"""Longer counts are taken for mistakes."""
+"""Longer numbers are refused."""
 MOST_VALUES: Final = 100
 """Values that one filter may have."""
 MAX_REPLAY: Final = 100_000
@@ -27,9 +27,9 @@ MAX_CURSOR: Final = 5_000
 """Characters of a cursor that a stream resumes at."""
 FILTERS: Final = ("room", "type", "participant", "session_id")
 OF_STREAM: Final = frozenset({*FILTERS, "ticket", "last_event_id", "snapshot", "replay"})
-"""All that a stream can be asked for with."""
+"""All parameters of a stream."""
 _MOST_TOLD: Final = 10
-"""Parameters that nothing reads, and values that look like mistakes, that are told so."""
+"""How many unknown parameters, and values that look like mistakes, are reported."""
 _SHOWN: Final = 40
 """Characters of what was sent that a message repeats."""
 _TYPE: Final = re.compile(TYPE_PATTERN)
@@ -38,7 +38,7 @@ _MOST_KEPT: Final = 200
 
 
 class StreamQuery:
-    """What a stream is asked for with; each part is read, and refused, when it is looked at.
+    """The query of a stream; each part is parsed, and refused, on access.
 
     Attributes:
         ticket: the credential in it, or None.
@@ -53,7 +53,7 @@ class StreamQuery:
 
     @cached_property
     def ignored(self) -> list[str]:
-        """Names of parameters that nothing reads, the first ten: misspelt filters, or a client's own."""
+        """Names of unknown parameters, the first ten: misspelt filters, or a client's own."""
         return [name[:_SHOWN] for name in self._args if name not in OF_STREAM][:_MOST_TOLD]
 
     @cached_property
@@ -78,7 +78,7 @@ class StreamQuery:
 
 
 def of_stream(text: str) -> StreamQuery:
-    """Read the query string of a stream: thousands of pages ask with the same one.
+    """Read the query string of a stream: thousands of pages send the same one.
 
     Args:
         text: as in the environ (PEP 3333).

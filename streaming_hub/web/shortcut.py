@@ -1,8 +1,8 @@
-"""A shorter way for the two requests that come by the thousand: an agent's events, and pages that open a stream.
+"""A fast path for the two most frequent requests: publishing events, and opening a stream.
 
-Flask's routing and its request context cost more than storing an event or opening a stream. Where the hub's own server
-has read the request within its limits, and no browser of another origin waits for CORS headers, these two are served
-without them, by the same functions that Flask's views call. Every other request, and every error, goes through Flask.
+Flask's routing and request context cost more than storing an event or opening a stream. If the hub's own server has
+read the request within its limits, and no browser of another origin needs CORS headers, these two bypass Flask and call
+the same functions as its views. Every other request, and every error, goes through Flask.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Shortcut:
             try:
                 callers.check_browser_rules(self._parts, environ)
                 headers, body = serve(self._parts, environ)
-            except Exception as error:  # noqa: BLE001 - not swallowed: Flask's view raises it anew
+            except Exception as error:  # noqa: BLE001 - not swallowed: Flask's view raises it again
                 environ[answers.ERROR_KEY] = error
             else:
                 start_response("200 OK", list(headers))

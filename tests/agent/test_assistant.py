@@ -47,7 +47,7 @@ def test_the_question_calls_the_tool_and_the_answer_says_what_it_gave() -> None:
 
 
 @pytest.mark.parametrize("zone", ["Europe/Atlantis", "../etc/passwd", ""])
-def test_an_unknown_time_zone_is_told_to_the_model(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_time_zone_is_reported_to_the_model(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(TOOL_ARGUMENTS, "time_zone", zone)
     output = ask(QUESTION)[-2]
     assert output.is_error  # type: ignore[attr-defined]

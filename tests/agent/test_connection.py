@@ -18,13 +18,13 @@ class StatusError(Exception):
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_secret_is_told_at_once(status: int) -> None:
+def test_a_refused_secret_is_reported_at_once(status: int) -> None:
     reason = explain(StatusError(status), 1, URL) or ""
     assert "LIVEKIT_API_SECRET" in reason
     assert str(status) in reason
 
 
-def test_a_server_that_is_none_is_told_at_once() -> None:
+def test_a_server_that_is_none_is_reported_at_once() -> None:
     assert "check LIVEKIT_URL" in (explain(StatusError(404), 1, URL) or "")
 
 
@@ -68,7 +68,7 @@ def test_the_watch_reads_livekits_own_warning() -> None:
     assert "401" in watched.failures[0]
 
 
-def test_after_the_registration_a_lost_server_is_a_trouble_that_is_told_once() -> None:
+def test_after_the_registration_a_lost_server_is_a_trouble_that_is_reported_once() -> None:
     watched = Watched()
     watched.register()
     for attempt in (1, 2, 3, 4):
@@ -89,7 +89,7 @@ def test_a_connection_that_is_back_at_once_was_no_trouble() -> None:
     assert watched.troubles == []
 
 
-def test_full_capacity_and_its_end_are_told() -> None:
+def test_full_capacity_and_its_end_are_reported() -> None:
     watched = Watched()
     watched.register()
     watched.fill()

@@ -233,7 +233,7 @@ def test_a_session_leaves_no_connection_to_its_models(
     converse(greet)
 
 
-def test_a_model_that_refuses_the_key_is_told(stub: OpenAIStub) -> None:
+def test_a_model_that_refuses_the_key_is_reported(stub: OpenAIStub) -> None:
     stub.fail("llm", "401")
 
     async def fail(events: Events) -> None:
@@ -245,7 +245,7 @@ def test_a_model_that_refuses_the_key_is_told(stub: OpenAIStub) -> None:
     assert "Incorrect API key" in error["message"]
 
 
-def test_a_voice_that_hangs_is_told_when_its_time_is_over(
+def test_a_voice_that_hangs_is_reported_when_its_time_is_over(
     stub: OpenAIStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AGENT_SPEECH_TIMEOUT", "0.5")

@@ -160,7 +160,7 @@ def test_the_key_and_the_room_are_used_and_ctrl_c_ends_it(receiver: Receiver) ->
     assert receiver.of_type("session_started")[0]["room"] == "lobby"
 
 
-def test_livekit_is_told_a_load_at_which_it_goes_on_giving_rooms() -> None:
+def test_livekit_is_reported_a_load_at_which_it_continues_giving_rooms() -> None:
     server = _make_server(Settings.from_env({}), "thread")
     assert server.load_fnc is _told_load
     busy = [SimpleNamespace(active_jobs=[None] * jobs) for jobs in (0, 2, 500)]

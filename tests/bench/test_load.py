@@ -157,7 +157,7 @@ def test_batches_are_counted_by_event(load: Path) -> None:
     assert figures["answer_ms"]["count"] == EVENTS / 4
 
 
-def test_no_server_is_told_at_once(load: Path) -> None:
+def test_no_server_is_reported_at_once(load: Path) -> None:
     with serving(intact) as port:
         pass
     done = subprocess.run(

@@ -224,7 +224,7 @@ def test_nothing_moves_for_those_who_asked_for_it(page: Page, live: Opened) -> N
     page.wait_for_function(f"{moving} === 0")
 
 
-def test_background_tab_goes_on(page: Page, live: Opened) -> None:
+def test_background_tab_continues(page: Page, live: Opened) -> None:
     # A hidden tab gets no animation frames: here they are taken away, and the tab says that it is hidden.
     page.evaluate(
         """() => {

@@ -68,7 +68,7 @@ def test_page_says_that_it_is_connecting_until_it_knows(page: Page, stub: StubHu
     expect(start).to_be_enabled()
 
 
-def test_snapshot_tells_who_speaks(page: Page, stub: StubHub) -> None:
+def test_snapshot_shows_who_is_speaking(page: Page, stub: StubHub) -> None:
     page.goto(stub.url)
     stream = stub.next_stream()
     stream.connected()
@@ -121,7 +121,7 @@ def test_repeated_events_show_once(page: Page, stub: StubHub, live: Opened) -> N
     assert logged(page, "two").count() == 1
 
 
-def test_gap_is_told_with_its_count(page: Page, stub: StubHub, live: Opened) -> None:
+def test_gap_is_reported_with_its_count(page: Page, stub: StubHub, live: Opened) -> None:
     say(live, 1, "before the gap")
     live.event("e-2", "agent_speech_started", room="r1", participant="agent")
     expect(page.get_by_text("Agent is speaking")).to_be_visible()
@@ -173,11 +173,11 @@ def test_agent_that_fails_says_that_it_comes_back_and_then_how_often_it_did(page
     with page.expect_response("**/api/agent/status"):
         live.event("e-1", "agent_process", state="failed", reason="ended by SIGKILL", restart_in=30.0)
     expect(agent.get_by_text("ended by SIGKILL. It is started again by itself.")).to_be_visible()
-    status |= {"state": "running", "pid": 7, "restarts": 1, "why": "It was asked for."}
+    status |= {"state": "running", "pid": 7, "restarts": 1, "why": "Requested."}
     with page.expect_response("**/api/agent/status"):
         live.event("e-2", "agent_process", state="running", pid=7)
     expect(agent.get_by_text("mode rehearsal · pid 7 · restarts 1")).to_be_visible()
-    expect(agent.get_by_text("In rehearsal mode: It was asked for.")).to_be_visible()
+    expect(agent.get_by_text("In rehearsal mode: Requested.")).to_be_visible()
     expect(agent.get_by_text("SIGKILL")).to_have_count(0)
 
 

@@ -88,7 +88,7 @@ def test_where_both_are_missing_it_is_said_once(page: Page, start_hub: Callable[
     assert gap[0] == gap[1], "words begin as far below the title as in other cards"
 
 
-def test_page_is_told_what_is_there(start_hub: Callable[..., HubProcess]) -> None:
+def test_page_is_reported_what_is_there(start_hub: Callable[..., HubProcess]) -> None:
     hub = start_hub()
     bare = requests.get(hub.url, timeout=10).text
     told = META.search(bare)

@@ -117,7 +117,7 @@ def test_times_are_the_same_after_a_reload(page: Page, start_hub: Callable[..., 
     expect(session).to_have_text(re.compile(r"^\d\d:\d\d:20 · call-1$"))
 
 
-def test_history_that_is_gone_is_told_as_a_gap(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_history_that_is_gone_is_reported_as_a_gap(page: Page, start_hub: Callable[..., HubProcess]) -> None:
     hub = start_hub(STREAM_HISTORY="memory://")
     open_live(page, hub)
     hub.post({"type": "agent_speech_started", "room": "r"})

@@ -87,7 +87,7 @@ def test_a_browser_resumes_through_it(hub: HubProcess, route: Callable[..., str]
     assert events[1][1]["message"] == "two"
 
 
-def test_without_a_hub_a_browser_is_told_to_come_back(route: Callable[..., str]) -> None:
+def test_without_a_hub_a_browser_is_asked_to_reconnect(route: Callable[..., str]) -> None:
     answer = requests.get(route(f"http://127.0.0.1:{free_port()}"), timeout=30)
     assert answer.status_code == 200
     assert answer.text.startswith("retry: 3000\ndata: ")

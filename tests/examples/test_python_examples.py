@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sqlite3
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,14 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.kit.process import SECONDS, HubProcess, free_port
+from tests.kit.process import ROOT, SECONDS, HubProcess, Program, free_port
 from tests.kit.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from tests.kit.process import Program
 
     Run = Callable[..., Program]
 
@@ -111,7 +111,7 @@ def test_terminal_shows_the_chosen_room_and_obeys_no_escapes(hub: HubProcess, ru
     assert terminal.lines == [r"alice: here\x1b[2J\x07"]
 
 
-def test_terminal_goes_on_when_the_hub_comes_back(hub: HubProcess, run: Run) -> None:
+def test_terminal_continues_when_the_hub_comes_back(hub: HubProcess, run: Run) -> None:
     terminal = run("terminal.py", "--replay", "10")
     hub.post(say("before"))
     terminal.wait_for("before")
@@ -128,7 +128,7 @@ def test_terminal_goes_on_when_the_hub_comes_back(hub: HubProcess, run: Run) -> 
 
 
 @pytest.mark.parametrize("name", ["terminal.py", "forward_to_webhook.py", "into_database.py"])
-def test_a_refusal_is_told_in_one_line(run: Run, tmp_path: Path, name: str) -> None:
+def test_a_refusal_is_reported_in_one_line(run: Run, tmp_path: Path, name: str) -> None:
     arguments = {
         "terminal.py": [],
         "forward_to_webhook.py": ["http://127.0.0.1:9/", "--place", str(tmp_path / "p")],
@@ -161,7 +161,7 @@ def test_forwarder_delivers_all_in_order_through_refusals(
     assert webhook.keys == [event["id"] for event in webhook.events]
 
 
-def test_forwarder_that_was_killed_goes_on_where_it_was(
+def test_forwarder_that_was_killed_continues_where_it_was(
     hub: HubProcess, run: Run, webhook: Webhook, tmp_path: Path
 ) -> None:
     place = tmp_path / "position"
@@ -238,8 +238,6 @@ class GatewayHandler(BaseHTTPRequestHandler):
     [
         (502, {"Content-Type": "text/html", "Retry-After": "0"}, b"<html>Bad gateway</html>"),
         (504, {"Content-Type": "text/html", "Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, b""),
-        (403, {"Retry-After": "0"}, b""),
-        (404, {"Content-Type": "application/json", "Retry-After": "0"}, b'{"detail":"no such route"}'),
         (200, {"Content-Type": "text/html", "Retry-After": "0"}, b"<html>Log in to this network</html>"),
     ],
 )
@@ -250,7 +248,7 @@ def test_readers_outlast_what_answers_in_the_hubs_place(
     with Gateway(hub.url, status, headers, body) as gateway:
         threading.Thread(target=gateway.serve_forever, daemon=True).start()
         terminal = run("terminal.py", "--replay", "10", "--hub", gateway.url)
-        assert f"{status} from " in terminal.wait_for("which is no hub's answer (Server: BaseHTTP/")
+        assert f"answered {status}," in terminal.wait_for("not as a hub does (Server: BaseHTTP/")
         terminal.wait_for("alice: stored")
         gateway.shutdown()
 
@@ -361,4 +359,41 @@ def test_forwarder_waits_for_a_hub_that_is_not_there_yet(run: Run, tmp_path: Pat
         "--place",
         str(tmp_path / "position"),
     )
-    forwarder.wait_for("the hub cannot be reached")
+    forwarder.wait_for("The hub cannot be reached")
+
+
+def test_examples_tell_of_a_gap(hub: HubProcess, run: Run, webhook: Webhook, tmp_path: Path) -> None:
+    place = tmp_path / "position"
+    place.write_text("elsewhere-7")
+    run("forward_to_webhook.py", webhook.url, "--place", str(place))
+    until(lambda: place.read_text() != "elsewhere-7")
+    hub.post(say("one"))
+    webhook.wait_for(2)
+    assert webhook.events[0] == {"type": "gap", "missed": None, "reason": "foreign"}
+    database = tmp_path / "t.db"
+    with contextlib.closing(sqlite3.connect(database)) as db:
+        db.execute("CREATE TABLE stream (position TEXT)")
+        db.execute("INSERT INTO stream VALUES ('elsewhere-7')")
+        db.commit()
+    run("into_database.py", str(database)).wait_for("some events were missed (foreign)")
+
+
+def test_the_receiver_of_the_readme_prints_what_is_forwarded(
+    hub: HubProcess, run: Run, tmp_path: Path
+) -> None:
+    readme = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
+    (receiver,) = re.findall(r"```python\n(from flask.*?)```", readme, re.DOTALL)
+    assert len(receiver.splitlines()) <= 8
+    port = free_port()
+    file = tmp_path / "receiver.py"
+    file.write_text(receiver.replace("9000", str(port)))
+    receiving = Program([sys.executable, str(file)])
+    try:
+        receiving.wait_for("Running on")
+        place = tmp_path / "position"
+        place.write_text(hub.post(say("before"))["id"])
+        run("forward_to_webhook.py", f"http://127.0.0.1:{port}/hook", "--place", str(place))
+        hub.post(say("Hello there"))
+        assert receiving.wait_for("Hello there") == "transcript Hello there"
+    finally:
+        receiving.kill()

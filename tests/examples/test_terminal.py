@@ -84,7 +84,7 @@ class Terminal:
 
 @pytest.fixture
 def example(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The example as a module; it finds `hub_stream` beside it, as it does when it is run."""
+    """The example as a module; beside the others."""
     monkeypatch.syspath_prepend(ROOT / "examples")
     return importlib.import_module("terminal")
 

@@ -96,7 +96,7 @@ def test_a_filtered_stream_may_skip_numbers_of_others() -> None:
         ([connected(4), control("test", event_id="e-5", id="e-6")], "id line e-5, id field e-6"),
     ],
 )
-def test_what_breaks_a_rule_is_told(broken: list[Frame], what: str) -> None:
+def test_what_breaks_a_rule_is_reported(broken: list[Frame], what: str) -> None:
     assert any(what in error for error in judge(broken).errors)
 
 
@@ -108,7 +108,7 @@ def test_what_breaks_a_rule_is_told(broken: list[Frame], what: str) -> None:
         ([connected(9), reset(5, 10, 3)], "missed is 3, but 4"),
     ],
 )
-def test_what_goes_wrong_when_a_client_comes_back_is_told(again: list[Frame], what: str) -> None:
+def test_what_goes_wrong_when_a_client_comes_back_is_reported(again: list[Frame], what: str) -> None:
     checker = judge([connected(4), stored(5)], again)
     assert what in checker.errors[0]
 

@@ -121,7 +121,7 @@ def test_too_many_clients_are_sent_away_in_their_own_way(tmp_path: Path) -> None
         assert all(client.connections == 1 for client in inside[10:])
 
 
-def test_without_descriptors_accepting_pauses_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_without_descriptors_accepting_pauses_and_the_rest_continues(tmp_path: Path) -> None:
     with (
         Server(tmp_path, descriptors=260) as server,
         Crowd(server.host, server.port) as crowd,

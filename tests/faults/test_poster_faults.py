@@ -161,7 +161,7 @@ def test_kills_at_random_moments_never_disturb_the_order(hub: FakeHub, spool_dir
         assert len(own) >= last - first - 400
 
 
-def test_a_kill_with_a_full_spool_is_told_by_number(hub: FakeHub, spool_dir: Path) -> None:
+def test_a_kill_with_a_full_spool_is_reported_by_number(hub: FakeHub, spool_dir: Path) -> None:
     options = {"max_spool_bytes": 20_000, "max_queue": 50}
     with PostingProcess(hub, spool_dir, 0, 2000, pause=0, **options) as process:
         until(lambda: process.last == 1999, what="2000 events posted")

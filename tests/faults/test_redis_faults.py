@@ -11,9 +11,9 @@ import pytest
 
 from tests.faults.crowd import Crowd
 from tests.faults.publishers import Publisher, assert_all_right, assert_all_stored
-from tests.faults.server import Server
 from tests.faults.tcp_proxy import Proxy
-from tests.faults.waiting import let_pass, until
+from tests.kit.process import Server
+from tests.kit.wait import let_pass, until
 from tests.redis_server import RedisServer
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def until_all_at(crowds: list[Crowd], seq: int) -> None:
         crowd.until_at(seq)
 
 
-def test_nodes_are_killed_under_load_and_clients_go_on_at_another(tmp_path: Path) -> None:
+def test_nodes_are_killed_under_load_and_clients_continue_at_another(tmp_path: Path) -> None:
     chance = random.Random(5)
     with (
         redis_at(tmp_path) as redis,
@@ -216,7 +216,7 @@ def test_redis_comes_back_with_less(tmp_path: Path, way: str) -> None:
         assert back.checker.resets == ["history_lost" if survived else "foreign"]
 
 
-def test_full_memory_is_told_and_ends(tmp_path: Path) -> None:
+def test_full_memory_is_reported_and_ends(tmp_path: Path) -> None:
     with redis_at(tmp_path) as redis, node(tmp_path, "a", redis.url) as a, Crowd(a.host, a.port) as crowd:
         crowd.add(2, name="whole")
         crowd.until_open()

@@ -142,7 +142,7 @@ def test_a_second_signal_later_ends_at_once_and_leaves_no_agent(tmp_path: Path) 
         until(lambda: members(agent) == [])
 
 
-def test_a_killed_agent_is_told_at_once_and_comes_back(tmp_path: Path) -> None:
+def test_a_killed_agent_is_reported_at_once_and_comes_back(tmp_path: Path) -> None:
     with Server(tmp_path) as server, Crowd(server.host, server.port) as crowd:
         (reader,) = crowd.add(whole=False)
         crowd.until_open()

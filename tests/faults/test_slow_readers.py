@@ -80,7 +80,7 @@ def test_stuck_readers_cost_the_others_nothing(tmp_path: Path, window: int) -> N
                 assert client.checker.received >= window
 
 
-def test_who_takes_nothing_is_closed_and_can_come_back(tmp_path: Path) -> None:
+def test_a_client_that_reads_nothing_is_disconnected_and_can_resume(tmp_path: Path) -> None:
     changes = LITTLE_MEMORY | {"streaming_hub.stream.writer:STALL": 1.5}
     with Server(tmp_path, changes=changes) as server, Crowd(server.host, server.port) as crowd:
         (stuck,) = crowd.add(name="stuck", speed=0, window=SMALL_WINDOW)

@@ -48,7 +48,7 @@ def mounted(folder: Path, options: str) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_a_full_disk_refuses_keeps_what_it_has_and_goes_on(tmp_path: Path) -> None:
+def test_a_full_disk_refuses_keeps_what_it_has_and_continues(tmp_path: Path) -> None:
     with (
         mounted(tmp_path / "server" / "data", f"size={DISK_BYTES}") as disk,
         Server(tmp_path / "server") as server,
@@ -100,7 +100,7 @@ def refusal(server: Server) -> str:
     return said
 
 
-def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_to_is_reported(tmp_path: Path) -> None:
     server = Server(tmp_path / "server")
     if os.geteuid():
         server.database.parent.mkdir(mode=0o500)
@@ -113,7 +113,7 @@ def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
     assert "STREAM_HISTORY" in said
 
 
-def test_a_corrupt_file_is_set_aside_and_clients_are_told(tmp_path: Path) -> None:
+def test_a_corrupt_file_is_set_aside_and_clients_are_notified(tmp_path: Path) -> None:
     with Server(tmp_path) as server, Crowd(server.host, server.port) as crowd:
         clients = crowd.add(5)
         with Publisher(server, "before", batch=20, count=500, size=500) as before:
@@ -139,7 +139,7 @@ def test_a_corrupt_file_is_set_aside_and_clients_are_told(tmp_path: Path) -> Non
         assert {client.checker.numbers["after"] for client in clients} == {19}
 
 
-def test_a_second_server_on_the_same_file_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
+def test_a_second_server_on_the_same_file_is_refused_and_the_first_continues(tmp_path: Path) -> None:
     with (
         Server(tmp_path / "first") as first,
         Crowd(first.host, first.port) as crowd,

@@ -107,7 +107,7 @@ def test_with_the_usual_times_a_deaf_agent_is_gone_within_ten_seconds():
         until(lambda: not is_running(grandchild))
 
 
-def test_with_the_usual_times_a_crash_is_told_within_three_seconds_and_mended():
+def test_with_the_usual_times_a_crash_is_reported_within_three_seconds_and_mended():
     with Watched("ready", "wait", policy=Policy()) as agent:
         pid = agent.start("rehearsal", wait=15).status.pid
         subprocess.run(["kill", "-KILL", str(pid)], check=True)

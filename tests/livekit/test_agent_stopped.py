@@ -63,7 +63,7 @@ def test_stop_in_the_middle_of_a_speech(
     assert hub.stream.of_type("session_ended") == [ended]
 
 
-def test_agent_that_somebody_else_has_stopped_is_started_again(hub: HubServer, join: Join) -> None:
+def test_agent_that_another_program_stopped_is_restarted(hub: HubServer, join: Join) -> None:
     hub.start_agent()
     join("nursery")
     quiet = greeted(hub.stream, "nursery")

@@ -48,7 +48,7 @@ def test_full_worker_says_so_and_comes_as_soon_as_it_can(start_hub: StartHub, jo
     hub.stream.wait("session_started", room="den", seconds=30)
 
 
-def test_room_that_no_worker_takes_is_told(start_hub: StartHub) -> None:
+def test_room_that_no_worker_takes_is_reported(start_hub: StartHub) -> None:
     hub = start_hub(AGENT_LOAD_THRESHOLD="0.001")
     hub.start_agent()
     hub.stream.wait_for_agent("ready", "full capacity", seconds=30)

@@ -40,7 +40,7 @@ def test_server_that_is_stopped_ends_its_sessions_and_new_rooms_work_when_it_is_
     hub.stream.wait("session_started", room="den")
 
 
-def test_server_that_is_killed_for_good_is_told_at_once(
+def test_server_that_is_killed_for_good_is_reported_at_once(
     hub: HubServer, livekit_server: LiveKitServer, join: Join
 ) -> None:
     hub.start_agent()

@@ -51,7 +51,7 @@ def answered(hub: HubServer, after: Seen) -> str:
     return str(hub.stream.wait("transcript", role="agent", is_final=True, after=after, seconds=30)["text"])
 
 
-def test_model_that_answers_500_is_told_and_the_next_turn_works(
+def test_model_that_answers_500_is_reported_and_the_next_turn_works(
     hub: HubServer, stub: OpenAIStub, join: Join
 ) -> None:
     alice, lost = ask_what_is_lost_by_a_500(hub, stub, join, "llm")
@@ -60,7 +60,7 @@ def test_model_that_answers_500_is_told_and_the_next_turn_works(
     assert answered(hub, lost) == f"You said: {HELLO}"
 
 
-def test_voice_that_answers_500_is_told_and_the_next_turn_works(
+def test_voice_that_answers_500_is_reported_and_the_next_turn_works(
     hub: HubServer, stub: OpenAIStub, join: Join
 ) -> None:
     alice, lost = ask_what_is_lost_by_a_500(hub, stub, join, "tts")
@@ -91,7 +91,7 @@ def test_bad_key_is_named(hub: HubServer, stub: OpenAIStub, join: Join) -> None:
     assert "Incorrect API key" in told["message"] or "401" in told["message"]
 
 
-def test_model_that_hangs_is_told_and_the_next_turn_works(
+def test_model_that_hangs_is_reported_and_the_next_turn_works(
     hub: HubServer, stub: OpenAIStub, join: Join
 ) -> None:
     _, quiet = ask_what_fails(hub, stub, join, "llm", "hang")
@@ -101,7 +101,7 @@ def test_model_that_hangs_is_told_and_the_next_turn_works(
     assert answered(hub, told) == f"You said: {HELLO}"
 
 
-def test_voice_that_hangs_is_told_within_its_time_and_asked_again(
+def test_voice_that_hangs_is_reported_within_its_time_and_asked_again(
     start_hub: StartHub, stub: OpenAIStub, join: Join
 ) -> None:
     hub = start_hub(AGENT_SPEECH_TIMEOUT="4")
@@ -113,7 +113,7 @@ def test_voice_that_hangs_is_told_within_its_time_and_asked_again(
     assert answered(hub, told) == f"You said: {HELLO}"
 
 
-def test_ear_that_hangs_is_told_within_its_time_and_asked_again(
+def test_ear_that_hangs_is_reported_within_its_time_and_asked_again(
     start_hub: StartHub, stub: OpenAIStub, join: Join
 ) -> None:
     hub = start_hub(AGENT_SPEECH_TIMEOUT="4")
@@ -124,7 +124,7 @@ def test_ear_that_hangs_is_told_within_its_time_and_asked_again(
     assert heard(hub, told) == HELLO, "what was said while it hung is not lost"
 
 
-def test_ear_on_a_websocket_that_says_nothing_more_is_told_within_its_time(
+def test_ear_on_a_websocket_that_says_nothing_more_is_reported_within_its_time(
     start_hub: StartHub, stub: OpenAIStub, join: Join
 ) -> None:
     hub = start_hub(AGENT_STT_REALTIME="1", AGENT_SPEECH_TIMEOUT="4")
@@ -136,7 +136,7 @@ def test_ear_on_a_websocket_that_says_nothing_more_is_told_within_its_time(
     assert heard(hub, told) == HELLO
 
 
-def test_speech_to_text_that_breaks_off_is_told_and_hears_again(
+def test_speech_to_text_that_breaks_off_is_reported_and_hears_again(
     start_hub: StartHub, stub: OpenAIStub, join: Join
 ) -> None:
     stub.learn(HELLO)

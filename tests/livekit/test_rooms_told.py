@@ -34,7 +34,7 @@ def told_hub(tmp_path: Path, _needs_livekit_server: None) -> Iterator[tuple[Live
         yield server, hub
 
 
-def test_room_without_an_agent_is_told_by_webhooks(told_hub: tuple[LiveKitServer, HubServer]) -> None:
+def test_room_without_an_agent_is_reported_by_webhooks(told_hub: tuple[LiveKitServer, HubServer]) -> None:
     server, hub = told_hub
     with Participant(server.url, server.token("den", "alice"), "alice"):
         started = hub.stream.wait("room_started", room="den")

@@ -72,7 +72,7 @@ def test_debug_lines_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines(capsys) == []
 
 
-def test_the_gate_lets_so_many_lines_a_second_through_and_reports_the_rest() -> None:
+def test_the_gate_limits_lines_a_second_and_reports_the_rest() -> None:
     now = 0.0
     gate = logs.Gate(2, lambda: now)
     assert [gate.admit() for _ in range(4)] == [(True, 0), (True, 0), (False, 0), (False, 0)]

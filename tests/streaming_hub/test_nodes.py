@@ -16,8 +16,8 @@ from urllib.parse import quote
 import pytest
 
 from tests.faults.crowd import Crowd
-from tests.faults.server import Server
-from tests.faults.waiting import until
+from tests.kit.process import Server
+from tests.kit.wait import until
 from tests.redis_server import RedisServer
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def test_an_event_id_is_known_on_every_node(nodes: tuple[Server, Server]) -> Non
     assert again["duplicates"] == 1
 
 
-def test_a_stream_goes_on_at_another_node(nodes: tuple[Server, Server]) -> None:
+def test_a_stream_continues_at_another_node(nodes: tuple[Server, Server]) -> None:
     a, b = nodes
     ids = [publish(nodes[turn % 2], turn=turn) for turn in range(6)]
     with Crowd(b.host, b.port) as crowd:
@@ -125,7 +125,7 @@ def test_limits_count_over_all_nodes(redis: RedisServer, tmp_path: Path) -> None
         assert int(answers[-1][1]["retry-after"]) <= 60
 
 
-def test_other_settings_are_told(redis: RedisServer, tmp_path: Path) -> None:
+def test_other_settings_are_reported(redis: RedisServer, tmp_path: Path) -> None:
     with (
         made(tmp_path, redis, "a", "differ") as a,
         made(tmp_path, redis, "b", "differ", STREAM_HISTORY_MAX_EVENTS="50"),

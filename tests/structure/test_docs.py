@@ -20,8 +20,10 @@ import pytest
 
 from docs.tools import make_settings
 from flask_server import create_app
+from streaming_hub.access import JOIN
 from streaming_hub.events import posted, types
 from streaming_hub.settings import AGENT_TABLE, TABLE, Settings
+from streaming_hub.web.declared import DECLARED
 from tests.structure.sources import ROOT, modules
 
 if TYPE_CHECKING:
@@ -114,6 +116,25 @@ def test_every_documented_endpoint_exists() -> None:
     assert documented_endpoints() - endpoints() == set()
 
 
+def test_the_scopes_in_the_table_of_endpoints_are_those_that_are_checked() -> None:
+    shown = dict(
+        re.findall(
+            r"^\| \[`((?:GET|POST|DELETE) [^`]+)`\]\S+ \| ([^|]*)\|",
+            read(DOCS / "reference" / "http.md"),
+            re.M,
+        )
+    )
+    named = {key: re.sub(r"<path:\w+>", "NAME", " ".join(key)) for key in DECLARED}
+    scopes = {one: DECLARED[key].scope for key, one in named.items()}
+    found = {one.replace("/sessions/ID", "/sessions/NAME"): words.strip() for one, words in shown.items()}
+    assert len(found) > 20
+    for one, words in found.items():
+        assert words.startswith(scopes[one] or "") or scopes[one] == JOIN, (
+            f"{one}: {words!r}, not {scopes[one]!r}"
+        )
+        assert bool(scopes[one]) == (words != "" and "signature" not in words), one
+
+
 # Events
 
 
@@ -182,7 +203,7 @@ def test_an_events_section_is_right(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(types.TYPES))
-def test_every_field_of_an_event_is_told(kind: str) -> None:
+def test_every_field_of_an_event_is_reported(kind: str) -> None:
     text = documented_events()[kind]
     fields = {field["name"] for field in types.own_fields(types.TYPES[kind])}
     assert {name for name in fields if f"`{name}`" not in text and f'"{name}"' not in text} == set()

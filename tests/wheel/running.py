@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import signal
 import subprocess
-import time
 from typing import TYPE_CHECKING, Any, Self
 
 import requests
 
+from tests.kit.process import Program
+from tests.kit.sse import of_lines
+from tests.kit.wait import until
 from tests.wheel.conftest import environment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 PATIENCE = 60.0
 
 
-class RunningHub:
+class RunningHub(Program):
     """Started by a command, on a free port; ended with all its processes.
 
     Args:
@@ -29,35 +29,24 @@ class RunningHub:
         folder: the working directory.
     """
 
-    def __init__(self, command: Sequence[str | Path], folder: Path, **settings: str) -> None:
-        self._log = folder.parent / f"hub-{time.monotonic_ns()}.log"
-        with self._log.open("wb") as out:
-            self.process = subprocess.Popen(
-                [*map(str, command), "--port", "0"],
-                cwd=folder,
-                env=environment(PYTHONUNBUFFERED="1", **settings),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
-        self.url = self._wait_for(r"Live page +(http://\S+)/")
+    def __init__(self, command: Sequence[str | Path], folder: Path) -> None:
+        words = [*map(str, command), "--port", "0"]
+        self._launch(words, folder, environment(PYTHONUNBUFFERED="1"))
 
     def __enter__(self) -> Self:
+        # `uv run` may have to install everything first.
+        until(lambda: "Live page" in self.log or self.process.poll() is not None, PATIENCE, lambda: self.log)
+        self.url = self.wait_for_line(r"Live page +(http://\S+)/")[1]
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            self.signal()
             try:
                 self.process.wait(20)
-            finally:
-                if self.process.poll() is None:
-                    os.killpg(self.process.pid, signal.SIGKILL)
-
-    @property
-    def output(self) -> str:
-        return self._log.read_text(encoding="utf-8", errors="replace")
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+        self.kill()
 
     def get(self, path: str) -> requests.Response:
         return requests.get(self.url + path, timeout=PATIENCE)
@@ -65,31 +54,20 @@ class RunningHub:
     def post(self, path: str, body: Any = None) -> requests.Response:
         return requests.post(self.url + path, json=body, timeout=PATIENCE)
 
-    def until(self, path: str, condition: Any) -> Any:
-        """Ask until the JSON of an answer is as wanted."""
-        deadline = time.monotonic() + PATIENCE
-        while not condition(found := self.get(path).json()):
-            assert time.monotonic() < deadline, f"{found}\n{self.output}"
-            self._nap()
-        return found
+    def until(self, path: str, condition: Callable[[Any], object]) -> Any:
+        """Ask until the JSON of an answer is as wanted; return it."""
+        found: list[Any] = []
 
-    def events(self, query: str = "") -> Any:
-        """Yield the events of a stream."""
+        def ask() -> object:
+            found[:] = [self.get(path).json()]
+            return condition(found[0])
+
+        until(ask, PATIENCE, lambda: f"{found}\n{self.log}")
+        return found[0]
+
+    def events(self, query: str = "") -> Iterator[dict[str, Any]]:
+        """Yield the events of a stream, heartbeats left out."""
         with requests.get(f"{self.url}/api/stream{query}", stream=True, timeout=PATIENCE) as answer:
-            for line in answer.iter_lines():
-                if line.startswith(b"data: "):
-                    yield json.loads(line[6:])
-
-    def _wait_for(self, pattern: str) -> str:
-        deadline = time.monotonic() + PATIENCE
-        while not (found := re.search(pattern, self.output)):
-            assert self.process.poll() is None, self.output
-            assert time.monotonic() < deadline, self.output
-            self._nap()
-        return found[1]
-
-    def _nap(self) -> None:
-        try:
-            self.process.wait(0.1)
-        except subprocess.TimeoutExpired:
-            return
+            for event in of_lines(answer.iter_lines()):
+                if event["type"] != "heartbeat":
+                    yield event

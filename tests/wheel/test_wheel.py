@@ -49,7 +49,7 @@ def test_the_base_install_is_small(base: Installed) -> None:
     packages = base.packages()
     assert "livekit-streaming-hub" in packages
     assert len(packages) <= MOST_PACKAGES, sorted(packages)
-    heavy = re.compile(r"livekit(?!-streaming-hub$)|numpy|redis|psycopg|protobuf")
+    heavy = re.compile(r"livekit(?!-streaming-hub$)|numpy|redis|psycopg")
     assert [name for name in packages if heavy.match(name)] == []
     assert base.size() <= MOST_BYTES
 
@@ -74,15 +74,15 @@ def test_all_that_needs_no_agent_works(base: Installed, tmp_path: Path) -> None:
         assert hub.post("/api/agent/data", [{**event, **session} for event in posted]).status_code == 200
         received = [next(stream) for _ in posted]
         assert [event["type"] for event in received] == [event["type"] for event in posted]
-        stream.close()
-        found = hub.until("/api/sessions?q=wheel", lambda answer: answer["sessions"])
+        stream.close()  # type: ignore[attr-defined] # a generator
+        found = hub.until("/api/sessions?q=wheel", lambda answer: answer.get("sessions"))
         assert found["sessions"][0]["session_id"] == "s"
         refused = hub.post("/api/agent/start")
         assert refused.status_code == 503
         assert "livekit-streaming-hub[agent]" in refused.json()["detail"]
-        assert "livekit-streaming-hub[agent]" in hub.output
+        assert "livekit-streaming-hub[agent]" in hub.log
         assert hub.get("/api/agent/status").json()["state"] == "stopped"
-    assert hub.process.returncode == 0, hub.output
+    assert hub.process.returncode == 0, hub.log
     assert {path.name for path in folder.iterdir()} == {"data"}
     assert {"events.db", "archive.db"} <= {path.name for path in (folder / "data").iterdir()}
 
@@ -102,7 +102,7 @@ def test_with_its_extra_the_agent_runs(with_agent: Installed, tmp_path: Path) ->
         started = hub.post("/api/agent/start").json()
         assert started["mode"] == "rehearsal"
         for event in hub.events("?replay=100"):
-            assert event.get("state") != "failed", hub.output
+            assert event.get("state") != "failed", hub.log
             if event["type"] == "transcript" and event["is_final"]:
                 break
         assert hub.post("/api/agent/stop").json()["state"] == "stopped"

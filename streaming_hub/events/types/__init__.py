@@ -57,9 +57,9 @@ GROUPS: Final = {title: _types_of(module) for title, module in _MODULES.items()}
 TYPES: Final = {name: kind for group in GROUPS.values() for name, kind in group.items()}
 """Every event type by name."""
 CONTROL_TYPES: Final = frozenset(name for name, kind in TYPES.items() if issubclass(kind, Control))
-"""Made by the hub alone and never stored."""
+"""Created only by the hub, never stored."""
 PROCESS_TYPES: Final = frozenset(name for name, kind in TYPES.items() if kind.by_hub) - CONTROL_TYPES
-"""Made by the hub alone, and stored."""
+"""Created only by the hub, and stored."""
 
 _FOR_OPERATORS: Final = frozenset(name for name, kind in TYPES.items() if kind.view == OPERATOR)
 
@@ -79,7 +79,7 @@ def operator_only(event_type: str, audience: object = None) -> bool:
 
 
 def own_fields(kind: type[Declared]) -> list[dict[str, Any]]:
-    """Return what a type has beside the common fields.
+    """Return a type's fields besides the common ones.
 
     Returns:
         For each field its `name`, `required`, and `schema` (JSON Schema).

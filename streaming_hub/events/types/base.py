@@ -17,7 +17,7 @@ Opt: TypeAlias = Kind | UnsetType
 """A field that may be missing."""
 
 Text = Annotated[str, Meta(pattern=r"^[^\r\n\x00]*$")]
-"""A string that may stand in a name: no CR, LF, NUL."""
+"""A string without CR, LF and NUL, as names are."""
 
 MAX_TIMESTAMP: Final = 1e11
 """Below this a number is seconds since 1970; milliseconds are above."""
@@ -46,11 +46,12 @@ class Control(Declared, kw_only=True):
 
 
 class Stored(Declared, kw_only=True):
-    """An event that the hub keeps: it may be read again, and has an id."""
+    """An event that the hub stores: it can be read later, and has an id."""
 
     id: Opt[
         Annotated[
-            str, Meta(description="`<epoch>-<seq>`, given by the hub.", extra_json_schema={"readOnly": True})
+            str,
+            Meta(description="`<epoch>-<seq>`, assigned by the hub.", extra_json_schema={"readOnly": True}),
         ]
     ] = UNSET
     timestamp: Opt[
@@ -59,16 +60,22 @@ class Stored(Declared, kw_only=True):
             Meta(
                 ge=0,
                 lt=MAX_TIMESTAMP,
-                description="When it happened, seconds since 1970; the time of arrival where it was not posted.",
+                description="When it happened, seconds since 1970; the time of arrival if it was not posted.",
             ),
         ]
     ] = UNSET
     room: Opt[Annotated[Text, Meta(description="The LiveKit room.")]] = UNSET
     session_id: Opt[Annotated[Text, Meta(description="One run of an agent in a room.")]] = UNSET
-    participant: Opt[Annotated[Text, Meta(description="The identity of whom the event is about.")]] = UNSET
+    participant: Opt[
+        Annotated[Text, Meta(description="Identity of the participant that the event is about.")]
+    ] = UNSET
     role: Opt[
         Annotated[
-            Text, Meta(description="Who that is: `user`, `agent` or `system`.", examples=["user", "agent"])
+            Text,
+            Meta(
+                description="That participant's role: `user`, `agent` or `system`.",
+                examples=["user", "agent"],
+            ),
         ]
     ] = UNSET
     turn_id: Opt[
@@ -79,7 +86,8 @@ class Stored(Declared, kw_only=True):
     ] = UNSET
     event_id: Opt[
         Annotated[
-            Text, Meta(description="The sender's own name for the event (a UUID): makes a retry harmless.")
+            Text,
+            Meta(description="The sender's own id for the event (a UUID), which makes retries harmless."),
         ]
     ] = UNSET
     audience: Opt[
@@ -89,8 +97,8 @@ class Stored(Declared, kw_only=True):
         Annotated[
             Any,
             Meta(
-                description="Set by `attach` where an event would be over 64 KiB: each field that was cut, and the "
-                "bytes it had (UTF-8 of a text, else of its JSON).",
+                description="Set by `attach` if an event would exceed 64 KiB: each field that was cut, and its "
+                "length in bytes (UTF-8 of a string, else of its JSON).",
                 examples=[{"output": 126000}],
             ),
         ]
@@ -98,4 +106,4 @@ class Stored(Declared, kw_only=True):
 
 
 COMMON: tuple[str, ...] = Stored.__struct_fields__
-"""Fields that every stored event may have, beside its `type`."""
+"""Fields that every stored event may have, besides its `type`."""

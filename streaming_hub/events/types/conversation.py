@@ -20,7 +20,7 @@ AgentState = Annotated[
 UserState = Annotated[
     str,
     Meta(
-        description="`speaking`, `listening`, or `away` (silent for long).",
+        description="`speaking`, `listening`, or `away` (silent for a long time).",
         examples=["speaking", "listening"],
     ),
 ]
@@ -36,19 +36,19 @@ USER = {**AGENT, "role": "user", "participant": "user"}
 
 
 class Transcript(Stored, tag="transcript", kw_only=True):
-    """What somebody says. Interims of one `segment_id` each hold all words so far; the final one ends the segment."""
+    """Spoken words. Each interim of a `segment_id` has all words so far; the final one ends the segment."""
 
     text: Annotated[str, Meta(description="The words.")]
     is_final: Opt[
-        Annotated[bool, Meta(description="`false` while it is said; final where the field is missing.")]
+        Annotated[bool, Meta(description="`false` for interims. A transcript without it is final.")]
     ] = UNSET
-    segment_id: Opt[Annotated[str, Meta(description="What interims and their final share.")]] = UNSET
-    interrupted: Opt[Annotated[bool, Meta(description="On the agent's finals: whether it was cut off.")]] = (
+    segment_id: Opt[Annotated[str, Meta(description="Shared by interims and their final.")]] = UNSET
+    interrupted: Opt[Annotated[bool, Meta(description="In the agent's finals: whether it was cut off.")]] = (
         UNSET
     )
     interrupted_at: Opt[Annotated[float, Meta(description="Time of the cut, seconds since 1970.")]] = UNSET
-    language: Opt[Annotated[str, Meta(description="As the speech recognition tells it.")]] = UNSET
-    speaker_id: Opt[Annotated[str, Meta(description="As the speech recognition tells it.")]] = UNSET
+    language: Opt[Annotated[str, Meta(description="As reported by the speech recognition.")]] = UNSET
+    speaker_id: Opt[Annotated[str, Meta(description="As reported by the speech recognition.")]] = UNSET
 
     view: ClassVar = VIEWER
     effect: ClassVar = effects.transcript()
@@ -63,7 +63,7 @@ class Transcript(Stored, tag="transcript", kw_only=True):
 
 
 class AgentSpeechStarted(Stored, tag="agent_speech_started", kw_only=True):
-    """The agent's voice begins."""
+    """The agent starts to speak."""
 
     view: ClassVar = VIEWER
     effect: ClassVar = effects.speech("agent", speaks=True)
@@ -71,9 +71,9 @@ class AgentSpeechStarted(Stored, tag="agent_speech_started", kw_only=True):
 
 
 class AgentSpeechFinished(Stored, tag="agent_speech_finished", kw_only=True):
-    """The agent is silent again."""
+    """The agent stops speaking."""
 
-    interrupted: Opt[Annotated[bool, Meta(description="Whether the user cut in.")]] = UNSET
+    interrupted: Opt[Annotated[bool, Meta(description="Whether the user interrupted it.")]] = UNSET
 
     view: ClassVar = VIEWER
     effect: ClassVar = effects.speech("agent", speaks=False)
@@ -86,9 +86,9 @@ class AgentSpeechFinished(Stored, tag="agent_speech_finished", kw_only=True):
 
 
 class UserSpeechStarted(Stored, tag="user_speech_started", kw_only=True):
-    """The user's voice was noticed."""
+    """The user starts to speak."""
 
-    started_at: Opt[Annotated[float, Meta(description="Time of its first sound, seconds since 1970.")]] = (
+    started_at: Opt[Annotated[float, Meta(description="Time of the first sound, seconds since 1970.")]] = (
         UNSET
     )
 
@@ -103,7 +103,7 @@ class UserSpeechStarted(Stored, tag="user_speech_started", kw_only=True):
 
 
 class UserSpeechFinished(Stored, tag="user_speech_finished", kw_only=True):
-    """The user is silent."""
+    """The user stops speaking."""
 
     stopped_at: Opt[Annotated[float, Meta(description="Time of the last sound, seconds since 1970.")]] = UNSET
 
@@ -118,9 +118,11 @@ class UserSpeechFinished(Stored, tag="user_speech_finished", kw_only=True):
 
 
 class Interruption(Stored, tag="interruption", kw_only=True):
-    """The user cut the agent off."""
+    """The user interrupted the agent."""
 
-    interrupted_at: Opt[Annotated[float, Meta(description="When it stopped, seconds since 1970.")]] = UNSET
+    interrupted_at: Opt[Annotated[float, Meta(description="When the agent stopped, seconds since 1970.")]] = (
+        UNSET
+    )
 
     view: ClassVar = VIEWER
     example: ClassVar = {
@@ -132,9 +134,9 @@ class Interruption(Stored, tag="interruption", kw_only=True):
 
 
 class AgentFalseInterruption(Stored, tag="agent_false_interruption", kw_only=True):
-    """The noise that made the agent pause was no interruption."""
+    """The noise that made the agent pause was not an interruption."""
 
-    resumed: Opt[Annotated[bool, Meta(description="Whether it went on by itself.")]] = UNSET
+    resumed: Opt[Annotated[bool, Meta(description="Whether the agent resumed by itself.")]] = UNSET
 
     view: ClassVar = VIEWER
     example: ClassVar = {
@@ -146,7 +148,7 @@ class AgentFalseInterruption(Stored, tag="agent_false_interruption", kw_only=Tru
 
 
 class UserTranscriptionTimeout(Stored, tag="user_transcription_timeout", kw_only=True):
-    """There was speech, and no words came for it."""
+    """There was speech, but no transcript arrived."""
 
     speech_duration: Opt[Annotated[float | None, Meta(description="How long it was, seconds.")]] = UNSET
     started_at: Opt[Annotated[float | None, Meta(description="When it began, seconds since 1970.")]] = UNSET
@@ -162,7 +164,7 @@ class UserTranscriptionTimeout(Stored, tag="user_transcription_timeout", kw_only
 
 
 class AgentStateChanged(Stored, tag="agent_state", kw_only=True):
-    """What the agent does now."""
+    """The agent's current state."""
 
     state: AgentState
     previous: Opt[AgentState] = UNSET
@@ -179,7 +181,7 @@ class AgentStateChanged(Stored, tag="agent_state", kw_only=True):
 
 
 class UserStateChanged(Stored, tag="user_state", kw_only=True):
-    """What the user does now."""
+    """The user's current state."""
 
     state: UserState
     previous: Opt[UserState] = UNSET
@@ -198,8 +200,8 @@ class UserStateChanged(Stored, tag="user_state", kw_only=True):
 class Handoff(Stored, tag="handoff", kw_only=True):
     """Another agent takes over within the session."""
 
-    old_agent: Annotated[str, Meta(description="Who spoke so far.")]
-    new_agent: Annotated[str, Meta(description="Who speaks from now on.")]
+    old_agent: Annotated[str, Meta(description="The previous agent.")]
+    new_agent: Annotated[str, Meta(description="The new agent.")]
 
     view: ClassVar = VIEWER
     example: ClassVar = {
@@ -212,9 +214,9 @@ class Handoff(Stored, tag="handoff", kw_only=True):
 
 
 class AgentReady(Stored, tag="agent_ready", kw_only=True):
-    """The agent can take a conversation."""
+    """The agent is ready for a conversation."""
 
-    message: Opt[Annotated[str, Meta(description="A sentence for people.")]] = UNSET
+    message: Opt[Annotated[str, Meta(description="For people.")]] = UNSET
 
     view: ClassVar = VIEWER
     example: ClassVar = {
@@ -228,10 +230,10 @@ class SessionStarted(Stored, tag="session_started", kw_only=True):
     """A session begins; the first event with its `session_id`."""
 
     lease: Opt[
-        Annotated[float, Meta(description="Seconds in which its agent promises to say again that it lives.")]
+        Annotated[float, Meta(description="Seconds within which its agent promises to renew its lease.")]
     ] = UNSET
     supervised: Opt[
-        Annotated[bool, Meta(description="Whether the hub started that agent and sees its end by itself.")]
+        Annotated[bool, Meta(description="Whether the hub started that agent and notices its end.")]
     ] = UNSET
     job_id: Opt[Annotated[str, Meta(description="LiveKit's id of the agent's job.")]] = UNSET
     room_sid: Opt[Annotated[str, Meta(description="LiveKit's id of the room's present life.")]] = UNSET
@@ -250,14 +252,14 @@ class SessionStarted(Stored, tag="session_started", kw_only=True):
 
 
 class SessionEnded(Stored, tag="session_ended", kw_only=True):
-    """The session is over; nothing with its `session_id` follows."""
+    """The session has ended; no event with its `session_id` follows."""
 
     reason: Opt[
         Annotated[
             str,
             Meta(
                 description="Such as `participant_disconnected`, `room_disconnected`, `agent_stopped`, "
-                "`conversation_over`, `worker_lost`, `lease_expired`, `error`, or LiveKit's own word for it.",
+                "`conversation_over`, `worker_lost`, `lease_expired`, `error`, or LiveKit's own reason.",
                 examples=["participant_disconnected", "agent_stopped", "error"],
             ),
         ]
@@ -272,7 +274,7 @@ class SessionEnded(Stored, tag="session_ended", kw_only=True):
         ]
     ] = UNSET
     source: Opt[Annotated[str, Meta(description="With an error: which part failed.")]] = UNSET
-    message: Opt[Annotated[str, Meta(description="With an error: what it said.")]] = UNSET
+    message: Opt[Annotated[str, Meta(description="With an error: its message.")]] = UNSET
 
     view: ClassVar = VIEWER
     effect: ClassVar = effects.session_ended()

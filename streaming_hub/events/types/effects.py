@@ -20,7 +20,7 @@ class Notes(Protocol):
         """Set one key of one family."""
 
     def place(self, key: Hashable, seq: int) -> None:
-        """Remember where a transcript of this segment stands."""
+        """Remember the position of a transcript of this segment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Effect:
 
 
 NO_EFFECT: Final = Effect(lambda _notes, _facts: None)
-"""Of types that show no more than who is there."""
+"""Of types that show only who is there."""
 
 
 def about_session() -> Effect:

@@ -10,7 +10,7 @@ from streaming_hub.events.types import effects
 from streaming_hub.events.types.base import Opt, Stored
 from streaming_hub.events.views import OPERATOR
 
-CallId = Annotated[str, Meta(description="What the events of one call share.")]
+CallId = Annotated[str, Meta(description="Shared by the events of one call.")]
 
 _CALL = {"room": "rehearsal", "session_id": "d74c", "turn_id": "d74c.t3", "call_id": "call_a99c25baafb8"}
 
@@ -20,7 +20,7 @@ class ToolCallStarted(Stored, tag="tool_call_started", kw_only=True):
 
     call_id: CallId
     name: Annotated[str, Meta(description="The function's name.")]
-    arguments: Annotated[Any, Meta(description="An object, or the model's own text where that is not JSON.")]
+    arguments: Annotated[Any, Meta(description="An object, or the model's own text if that is not JSON.")]
 
     view: ClassVar = OPERATOR
     effect: ClassVar = effects.tool_started()
@@ -34,11 +34,11 @@ class ToolCallStarted(Stored, tag="tool_call_started", kw_only=True):
 
 
 class ToolCallUpdated(Stored, tag="tool_call_updated", kw_only=True):
-    """A long call tells how far it is."""
+    """Progress of a long call."""
 
     call_id: CallId
-    message: Annotated[Any, Meta(description="What it tells.")]
-    silent: Opt[Annotated[bool, Meta(description="Whether the agent keeps it to itself.")]] = UNSET
+    message: Annotated[Any, Meta(description="The progress.")]
+    silent: Opt[Annotated[bool, Meta(description="Whether the agent does not mention it.")]] = UNSET
 
     view: ClassVar = OPERATOR
     example: ClassVar = {
@@ -51,15 +51,13 @@ class ToolCallUpdated(Stored, tag="tool_call_updated", kw_only=True):
 
 
 class ToolCallFinished(Stored, tag="tool_call_finished", kw_only=True):
-    """A function's answer, or why there is none."""
+    """A function's result, or why there is none."""
 
     call_id: CallId
     status: Annotated[Literal["done", "error", "cancelled"], Meta(description="How it ended.")]
     name: Opt[Annotated[str, Meta(description="The function's name.")]] = UNSET
     output: Opt[Annotated[Any, Meta(description="What it returned, as JSON, or the error's text.")]] = UNSET
-    handoff: Opt[Annotated[str, Meta(description="The agent that it hands the conversation over to.")]] = (
-        UNSET
-    )
+    handoff: Opt[Annotated[str, Meta(description="The agent that takes over.")]] = UNSET
     duration: Opt[Annotated[float, Meta(description="How long it took, seconds.")]] = UNSET
 
     view: ClassVar = OPERATOR
@@ -76,9 +74,9 @@ class ToolCallFinished(Stored, tag="tool_call_finished", kw_only=True):
 
 
 class TurnMetrics(Stored, tag="turn_metrics", kw_only=True):
-    """How long the parts of a turn took, by LiveKit's own names; only what was measured is there.
+    """How long the parts of a turn took, under LiveKit's own names; only measured fields are present.
 
-    One event tells the user's part (`role`: `user`), one the agent's.
+    One event has the user's part (`role`: `user`), one the agent's.
     """
 
     e2e_latency: Opt[
@@ -95,7 +93,7 @@ class TurnMetrics(Stored, tag="turn_metrics", kw_only=True):
         ]
     ] = UNSET
     on_user_turn_completed_delay: Opt[
-        Annotated[float, Meta(description="Seconds spent in the agent's own hook of that name.")]
+        Annotated[float, Meta(description="Seconds in the agent's own hook of that name.")]
     ] = UNSET
     llm_node_ttft: Opt[Annotated[float, Meta(description="Seconds to the language model's first token.")]] = (
         UNSET
@@ -107,7 +105,7 @@ class TurnMetrics(Stored, tag="turn_metrics", kw_only=True):
         UNSET
     )
     started_speaking_at: Opt[
-        Annotated[float, Meta(description="When the speech that this is about began, seconds since 1970.")]
+        Annotated[float, Meta(description="When this part's speech began, seconds since 1970.")]
     ] = UNSET
     stopped_speaking_at: Opt[Annotated[float, Meta(description="When it ended, seconds since 1970.")]] = UNSET
     interrupted_at: Opt[
@@ -118,7 +116,9 @@ class TurnMetrics(Stored, tag="turn_metrics", kw_only=True):
     )
     llm_metadata: Opt[Annotated[Any, Meta(description="Name and provider of the language model.")]] = UNSET
     tts_metadata: Opt[Annotated[Any, Meta(description="Name and provider of the speech synthesis.")]] = UNSET
-    segment_id: Opt[Annotated[str, Meta(description="On the agent's: the transcript it belongs to.")]] = UNSET
+    segment_id: Opt[
+        Annotated[str, Meta(description="In the agent's part: the transcript it belongs to.")]
+    ] = UNSET
 
     view: ClassVar = OPERATOR
     example: ClassVar = {
@@ -138,12 +138,12 @@ class TurnMetrics(Stored, tag="turn_metrics", kw_only=True):
 
 
 class Usage(Stored, tag="usage", kw_only=True):
-    """What the models have used in the session so far; sent when it has changed."""
+    """What the models have used in the session so far; sent when it changes."""
 
     model_usage: Annotated[
         list[dict[str, Any]],
         Meta(
-            description="One entry for each model, in LiveKit's own words: tokens, characters, seconds of audio."
+            description="One entry for each model, with LiveKit's own fields: tokens, characters, seconds of audio."
         ),
     ]
 
@@ -175,8 +175,8 @@ class Error(Stored, tag="error", kw_only=True):
             examples=["llm", "stt", "tts", "worker"],
         ),
     ]
-    message: Annotated[str, Meta(description="What it said.")]
-    recoverable: Annotated[bool, Meta(description="Whether it is tried again.")]
+    message: Annotated[str, Meta(description="The error's message.")]
+    recoverable: Annotated[bool, Meta(description="Whether it is retried.")]
     label: Opt[Annotated[str, Meta(description="Which plugin.")]] = UNSET
 
     view: ClassVar = OPERATOR
@@ -193,7 +193,7 @@ class Error(Stored, tag="error", kw_only=True):
 
 
 class EventsDropped(Stored, tag="events_dropped", kw_only=True):
-    """The agent's side could not keep so many events. It stands where they would have stood."""
+    """The client dropped events. It is in the place of the missing ones."""
 
     count: Annotated[int, Meta(ge=1, description="How many.")]
     reason: Opt[Annotated[str, Meta(description="Why.")]] = UNSET
@@ -208,15 +208,15 @@ class EventsDropped(Stored, tag="events_dropped", kw_only=True):
 
 
 class SessionReport(Stored, tag="session_report", kw_only=True):
-    """A session has ended: its figures and what was said. Made by the hub alone, once."""
+    """A session has ended: its figures and transcript. Only the hub creates it, once."""
 
     session: Annotated[
-        dict[str, Any], Meta(description="The session, as `GET /api/sessions/ID` answers it to operators.")
+        dict[str, Any], Meta(description="The session, as `GET /api/sessions/ID` returns it to operators.")
     ]
     transcript: Annotated[
         list[dict[str, Any]], Meta(description="Its final transcripts; 48 KiB of JSON at most.")
     ]
-    truncated: Opt[Annotated[bool, Meta(description="`true` where the transcript had more.")]] = UNSET
+    truncated: Opt[Annotated[bool, Meta(description="`true` if the transcript had more.")]] = UNSET
 
     view: ClassVar = OPERATOR
     by_hub: ClassVar = True

@@ -12,16 +12,16 @@ from streaming_hub.events.views import VIEWER
 
 
 class OfRoom(Stored, kw_only=True):
-    """What all of them tell."""
+    """The fields of all of them."""
 
     created_at: Opt[
-        Annotated[int, Meta(ge=0, description="When LiveKit made the webhook, whole seconds since 1970.")]
+        Annotated[int, Meta(ge=0, description="When LiveKit created the webhook, whole seconds since 1970.")]
     ] = UNSET
     room_sid: Opt[Annotated[str, Meta(description="LiveKit's id of the room.")]] = UNSET
 
 
 class OfParticipant(OfRoom, kw_only=True):
-    """What is told of a participant."""
+    """The fields about a participant."""
 
     name: Opt[Annotated[str, Meta(description="The name to show.")]] = UNSET
     participant_sid: Opt[Annotated[str, Meta(description="LiveKit's id of the participant.")]] = UNSET
@@ -34,7 +34,7 @@ class OfParticipant(OfRoom, kw_only=True):
             ),
         ]
     ] = UNSET
-    reason: Opt[Annotated[str, Meta(description="Why they left, in LiveKit's words.")]] = UNSET
+    reason: Opt[Annotated[str, Meta(description="Why they left, as reported by LiveKit.")]] = UNSET
 
 
 class RoomStarted(OfRoom, tag="room_started", kw_only=True):
@@ -50,7 +50,7 @@ class RoomStarted(OfRoom, tag="room_started", kw_only=True):
 
 
 class ParticipantJoined(OfParticipant, tag="participant_joined", kw_only=True):
-    """Somebody came in."""
+    """A participant joined."""
 
     view: ClassVar = VIEWER
     effect: ClassVar = effects.member(joined=True)
@@ -65,7 +65,7 @@ class ParticipantJoined(OfParticipant, tag="participant_joined", kw_only=True):
 
 
 class ParticipantLeft(OfParticipant, tag="participant_left", kw_only=True):
-    """Somebody went."""
+    """A participant left."""
 
     view: ClassVar = VIEWER
     effect: ClassVar = effects.member(joined=False)

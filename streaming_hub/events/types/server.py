@@ -1,4 +1,4 @@
-"""Event types that the server alone makes: the agent process (stored), and control events (never stored)."""
+"""Event types that only the server creates: the agent process (stored), and control events (never stored)."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ ProcessState = Literal["starting", "ready", "running", "draining", "stopped", "f
 WhyReset = Annotated[
     ResetReason,
     Meta(
-        description="`expired`: not stored any more; `foreign`: of another history; `future`; `malformed`; "
-        "`history_lost`: Redis came back with less."
+        description="`expired`: no longer stored; `foreign`: of another history; `future`; `malformed`; "
+        "`history_lost`: Redis returned with fewer events."
     ),
 ]
-RoomStates = Annotated[list[SnapshotRoom], Meta(description="As `GET /api/rooms/NAME` tells it.")]
+RoomStates = Annotated[list[SnapshotRoom], Meta(description="As returned by `GET /api/rooms/NAME`.")]
 
 
 class AgentProcess(Stored, tag="agent_process", kw_only=True):
-    """What the agent process does."""
+    """The state of the agent process."""
 
     state: Annotated[ProcessState, Meta(description="`running` while a session is live.")]
-    pid: Annotated[int | None, Meta(description="The process; null where there is none.")]
+    pid: Annotated[int | None, Meta(description="The process; null if there is none.")]
     exit: Annotated[
         int | str | None,
         Meta(description="Its exit code, or the name of the signal that ended it; else null."),
@@ -34,7 +34,7 @@ class AgentProcess(Stored, tag="agent_process", kw_only=True):
     reason: Annotated[
         str | None,
         Meta(
-            description="One sentence: why it failed; with `ready` and `running` why new rooms get no agent for now; "
+            description="One sentence: why it failed; with `ready` and `running`, why new rooms get no agent for now; "
             "else null."
         ),
     ]
@@ -44,7 +44,7 @@ class AgentProcess(Stored, tag="agent_process", kw_only=True):
     restart_in: Opt[
         Annotated[
             float | None,
-            Meta(description="With `failed`: seconds until it is started again; null if it is not."),
+            Meta(description="With `failed`: seconds until it is restarted; null if it is not."),
         ]
     ] = UNSET
 
@@ -63,9 +63,9 @@ class AgentProcess(Stored, tag="agent_process", kw_only=True):
 class Connected(Control, tag="connected", kw_only=True):
     """The first event of every stream."""
 
-    client_id: Annotated[str, Meta(description="A name for this stream, made up by the server.")]
+    client_id: Annotated[str, Meta(description="An id for this stream, chosen by the server.")]
     cursor: Annotated[
-        str, Meta(description="The position after which the stream goes on; a valid `Last-Event-ID`.")
+        str, Meta(description="The position after which the stream continues; a valid `Last-Event-ID`.")
     ]
     head: Annotated[
         str,
@@ -79,14 +79,14 @@ class Connected(Control, tag="connected", kw_only=True):
     ignored: Opt[
         Annotated[
             list[str],
-            Meta(description="Parameters of the request that nothing reads: misspelt filters, perhaps."),
+            Meta(description="Unknown parameters of the request, perhaps misspelt filters."),
         ]
     ] = UNSET
     warnings: Opt[
         Annotated[
             list[str],
             Meta(
-                description="Sentences about filters whose values look like mistakes: they match nothing, perhaps."
+                description="Sentences about filters whose values look like mistakes and may match nothing."
             ),
         ]
     ] = UNSET
@@ -103,7 +103,7 @@ class Connected(Control, tag="connected", kw_only=True):
 
 
 class Heartbeat(Control, tag="heartbeat", kw_only=True):
-    """Says that the stream lives. Its `id:` line is the stream's own position."""
+    """Shows that the stream is alive. Its `id:` line is the stream's own position."""
 
     timestamp: Annotated[float, Meta(description="The server's clock, seconds since 1970.")]
 
@@ -112,11 +112,11 @@ class Heartbeat(Control, tag="heartbeat", kw_only=True):
 
 
 class Snapshot(Control, tag="snapshot", kw_only=True):
-    """The present state of the rooms, asked for with `snapshot=1`; several events where one would be too long."""
+    """The current state of the rooms, requested with `snapshot=1`; several events if one would be too long."""
 
-    as_of: Annotated[str, Meta(description="The position that it is the state at.")]
-    part: Annotated[int, Meta(ge=1, description="Which of them it is.")]
-    more: Annotated[bool, Meta(description="Whether another part follows, with other rooms.")]
+    as_of: Annotated[str, Meta(description="The position of this state.")]
+    part: Annotated[int, Meta(ge=1, description="Its number, from 1.")]
+    more: Annotated[bool, Meta(description="Whether another part with other rooms follows.")]
     rooms: RoomStates
 
     view: ClassVar = VIEWER
@@ -143,14 +143,12 @@ class Snapshot(Control, tag="snapshot", kw_only=True):
 
 
 class StreamReset(Control, tag="stream_reset", kw_only=True):
-    """The stream cannot go on where it was asked to, or had to skip something. What is still stored follows."""
+    """The stream cannot resume where requested, or had to skip events. The events still stored follow."""
 
     reason: WhyReset
-    requested: Annotated[str, Meta(description="The cursor as it was sent, shortened.")]
-    oldest: Annotated[str | None, Meta(description="The first stored id; null where nothing is stored.")]
-    missed: Annotated[
-        int | None, Meta(description="How many events are missed; null where it cannot be known.")
-    ]
+    requested: Annotated[str, Meta(description="The cursor as sent, shortened.")]
+    oldest: Annotated[str | None, Meta(description="The first stored id; null if nothing is stored.")]
+    missed: Annotated[int | None, Meta(description="How many events the client missed; null if unknown.")]
 
     view: ClassVar = VIEWER
     example: ClassVar = {
@@ -172,7 +170,7 @@ class Goodbye(Control, tag="goodbye", kw_only=True):
             examples=["draining", "ticket_expired"],
         ),
     ]
-    retry_ms: Annotated[int, Meta(ge=0, description="When to come back, milliseconds.")]
+    retry_ms: Annotated[int, Meta(ge=0, description="When to reconnect, milliseconds.")]
 
     view: ClassVar = VIEWER
     example: ClassVar = {"type": "goodbye", "reason": "draining", "retry_ms": 3120}

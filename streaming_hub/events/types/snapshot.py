@@ -1,4 +1,4 @@
-"""A room's present state, as types: `streaming_hub.rooms.state` makes it, /openapi.json describes it. Pure."""
+"""A room's current state, as types: `streaming_hub.rooms.state` builds it, /openapi.json describes it. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from msgspec import Meta
 
 
 class Participant(TypedDict):
-    """Who is in a room."""
+    """A participant in a room."""
 
     identity: str
     role: str | None
@@ -29,7 +29,7 @@ class Line(TypedDict):
 
 
 class Turn(TypedDict):
-    """The turn that is open: what was said in it so far."""
+    """The open turn: what was said in it so far."""
 
     turn_id: str
     session_id: str | None
@@ -41,13 +41,13 @@ class SessionLine(TypedDict):
     """One of the last sessions; times in seconds since 1970."""
 
     session_id: str
-    started: Annotated[float | None, Meta(description="Null where that event has expired.")]
+    started: Annotated[float | None, Meta(description="Null if that event has expired.")]
     ended: NotRequired[float | None]
     reason: NotRequired[str | None]
 
 
 class ToolCall(TypedDict):
-    """One of the last tool calls. Fields are as they were posted, whatever they hold."""
+    """One of the last tool calls. Fields are as posted, with any value."""
 
     session_id: str | None
     call_id: str
@@ -56,7 +56,7 @@ class ToolCall(TypedDict):
     arguments: Any
     started: Any
     status: Annotated[
-        Any, Meta(description="`running`, `unfinished` (the session ended before), or as posted.")
+        Any, Meta(description="`running`, `unfinished` (the session ended first), or as posted.")
     ]
     output: Any
     duration: Annotated[Any, Meta(description="Seconds.")]
@@ -64,18 +64,18 @@ class ToolCall(TypedDict):
 
 
 class RoomSummary(TypedDict):
-    """A room in short."""
+    """A summary of a room."""
 
     room: str
     last_seq: Annotated[int, Meta(description="The sequence number of its newest event.")]
     updated: Annotated[float | None, Meta(description="That event's timestamp, seconds since 1970.")]
     participants: list[Participant]
     agent_state: Annotated[str | None, Meta(description="The newest state in a session that has not ended.")]
-    speaking: Annotated[list[str], Meta(description="Who speaks: identities, or roles.")]
+    speaking: Annotated[list[str], Meta(description="Who is speaking: identities, or roles.")]
 
 
 class RoomForViewers(RoomSummary):
-    """A room's present state as viewers see it."""
+    """A room's current state as viewers see it."""
 
     user_state: str | None
     turn: Turn | None
@@ -86,7 +86,7 @@ class RoomForViewers(RoomSummary):
 
 
 class RoomState(RoomForViewers):
-    """A room's present state, as far as it follows from the stored events."""
+    """A room's current state, as far as it follows from the stored events."""
 
     tools: NotRequired[Annotated[list[ToolCall], Meta(description="The last tool calls; operators only.")]]
 
@@ -98,8 +98,8 @@ class SnapshotRoom(RoomState):
         Annotated[
             dict[str, int],
             Meta(
-                description="Of a room that is too large for one event: how many of the oldest entries of a list, or "
-                "characters of a text, are missing. `GET /api/rooms/NAME` has them."
+                description="If a room is too large for one event: how many of the oldest entries of a list, or "
+                "characters of a string, are missing. `GET /api/rooms/NAME` returns them."
             ),
         ]
     ]

@@ -30,8 +30,8 @@ class StartRequest(msgspec.Struct, forbid_unknown_fields=True):
     """The optional body of a start.
 
     Attributes:
-        mode: `auto` takes `livekit` where it is configured, else `rehearsal`.
-        room: the room of the rehearsal; in `livekit` mode the agent serves every room, whatever is named here.
+        mode: `auto` means `livekit` if it is configured, else `rehearsal`.
+        room: the room of the rehearsal; in `livekit` mode it has no effect: the agent serves every room.
         wait: seconds to wait until the agent is ready or has failed.
     """
 
@@ -69,27 +69,27 @@ _WHY: Final = "LIVEKIT_URL is not set."
     about=lambda: About(
         group=AGENT,
         summary="Start the agent",
-        text="`auto` takes `livekit` where LIVEKIT_URL and a model key are set, else `rehearsal`: the same agent on "
-        "recorded speech and scripted models. A second start answers the running one.",
+        text="`auto` means `livekit` if LIVEKIT_URL and a model key are set, else `rehearsal`: the same agent with "
+        "recorded speech and scripted models. A second start returns the running agent.",
         body=(json(StartRequest, {"mode": "rehearsal", "wait": 10}),),
         answers=ok(
             AgentAnswer,
             _example(status="starting", state="starting", sessions=0, why=_WHY),
-            "It starts, or ran already.",
+            "It starts, or was already running.",
         ),
     ),
 )
 def start() -> Response:
-    """Start the agent, unless it runs."""
+    """Start the agent, unless it is running."""
     grant = callers.grant()
     callers.limit(Action.START, grant)
     parts = services()
     asked = answers.body(StartRequest)
     # An agent without a room of its own serves all of them.
     require_room(grant, asked.room)
-    chosen, why = choose_mode(parts.settings) if asked.mode == "auto" else (asked.mode, "It was asked for.")
+    chosen, why = choose_mode(parts.settings) if asked.mode == "auto" else (asked.mode, "Requested.")
     if parts.draining:
-        raise Unavailable("The server is stopping: no agent is started any more.")
+        raise Unavailable("The server is stopping and starts no agent.")
     if parts.agent_lacks is not None:
         raise Unavailable(parts.agent_lacks)
     try:
@@ -127,7 +127,7 @@ def start() -> Response:
     ),
 )
 def stop() -> Response:
-    """Let the agent say its last words, then end it."""
+    """Stop the agent after its last words."""
     grant = callers.grant()
     agent = services().agent
     running = agent.status()
@@ -152,12 +152,12 @@ def stop() -> Response:
     ),
 )
 def status() -> Response:
-    """Tell the agent's state, and in which mode it would start."""
+    """Return the agent's state, and the mode in which it would start."""
     grant = callers.grant()
     parts = services()
     found = parts.agent.status()
     body = _describe(found, None)
-    # Its log may tell of other rooms.
+    # Its log may name other rooms.
     body["log"] = found.log if grant.allows_room(found.room) else []
     mode, why = choose_mode(parts.settings)
     body["auto"] = {"mode": mode, "why": parts.agent_lacks or why}
@@ -165,11 +165,11 @@ def status() -> Response:
 
 
 def _why_not_so(found: AgentStatus, mode: str, room: str | None) -> str | None:
-    """Say that the agent which runs is not the one that was asked for, and what to do; None where it is."""
+    """Say that the running agent is not the requested one, and what to do; None if it is."""
     if found.mode != mode:
-        return f"It runs in {found.mode} mode already: stop it to start it in {mode} mode."
+        return f"It is already running in {found.mode} mode: stop it to start it in {mode} mode."
     if mode == "rehearsal" and room is not None and room != found.room:
-        return f"It rehearses in another room already: stop it to start it in {room}."
+        return f"It is already rehearsing in another room: stop it to start it in {room}."
     return None
 
 

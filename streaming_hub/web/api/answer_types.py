@@ -1,6 +1,6 @@
-"""What the endpoints answer, as types: the views fill them, /openapi.json is made from them.
+"""The types of responses: the views fill them, /openapi.json is made from them.
 
-They are plain dicts at run time, so they cost nothing; mypy keeps the views to them.
+They are plain dicts at run time, so they cost nothing; mypy checks the views against them.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ Summaries = list[RoomSummary]
 
 
 class Published(TypedDict):
-    """One event was taken: it is stored and on its way."""
+    """One event was accepted: it is stored and on its way."""
 
     status: Literal["ok"]
     id: Annotated[str, Meta(description="Its id, `<epoch>-<seq>`.")]
     duplicate: NotRequired[
-        Annotated[bool, Meta(description="`true` where its `event_id` was known: nothing was sent again.")]
+        Annotated[bool, Meta(description="`true` if its `event_id` was known: nothing was sent again.")]
     ]
     clients_notified: Annotated[int, Meta(description="Open streams that may see it; 0 for a duplicate.")]
 
 
 class BatchPublished(TypedDict):
-    """A batch was taken as a whole."""
+    """A batch was accepted as a whole."""
 
     status: Literal["ok"]
     ids: Annotated[list[str], Meta(description="The ids in posted order.")]
@@ -43,11 +43,11 @@ class Lease(TypedDict):
     """Leases were renewed."""
 
     status: Literal["ok"]
-    ended: Annotated[list[str], Meta(description="Those of the sessions that have ended already.")]
+    ended: Annotated[list[str], Meta(description="Those of the sessions that have already ended.")]
 
 
 class Auto(TypedDict):
-    """Which mode a start would choose."""
+    """The mode that a start would choose."""
 
     mode: Mode
     why: str
@@ -58,19 +58,15 @@ class AgentAnswer(TypedDict):
 
     status: Annotated[State, Meta(description="The same as `state`.")]
     state: AgentState
-    pid: Annotated[int | None, Meta(description="The process; null where there is none.")]
-    mode: Annotated[Mode | None, Meta(description="Of the present or the last process.")]
+    pid: Annotated[int | None, Meta(description="The process; null if there is none.")]
+    mode: Annotated[Mode | None, Meta(description="Of the current or the last process.")]
     room: Annotated[str | None, Meta(description="The room it was started for, if any.")]
-    uptime: Annotated[
-        float, Meta(description="Seconds since the process was started; 0 where there is none.")
-    ]
-    restarts: Annotated[
-        int, Meta(description="How often it was started again by itself since the last start.")
-    ]
+    uptime: Annotated[float, Meta(description="Seconds since the process was started; 0 if there is none.")]
+    restarts: Annotated[int, Meta(description="Automatic restarts since the last start.")]
     sessions: Annotated[int, Meta(description="Live sessions.")]
     last_error: Annotated[str | None, Meta(description="Why it last failed since the last start.")]
     trouble: Annotated[
-        str | None, Meta(description="Why it gets no new rooms for now, though it runs; null where it does.")
+        str | None, Meta(description="Why it gets no new rooms for now although it runs; else null.")
     ]
     node: Annotated[str | None, Meta(description="The process that runs it; null where none does.")]
     log: NotRequired[
@@ -78,18 +74,20 @@ class AgentAnswer(TypedDict):
             list[str],
             Meta(
                 description="Its last log lines since the last start, without secrets. In the status, and in the "
-                "answer to a start that has failed."
+                "response to a failed start."
             ),
         ]
     ]
     why: NotRequired[
         Annotated[
             str,
-            Meta(description="Of a start: why this mode, or that another one runs already."),
+            Meta(description="After a start: why this mode, or that another one is already running."),
         ]
     ]
-    already_running: NotRequired[Annotated[bool, Meta(description="Of a start: `true` where it ran before.")]]
-    auto: NotRequired[Annotated[Auto, Meta(description="Of the status: which mode a start would choose.")]]
+    already_running: NotRequired[
+        Annotated[bool, Meta(description="After a start: `true` if it was already running.")]
+    ]
+    auto: NotRequired[Annotated[Auto, Meta(description="In the status: the mode that a start would choose.")]]
 
 
 class EventsPage(TypedDict):
@@ -98,7 +96,7 @@ class EventsPage(TypedDict):
     events: Annotated[
         list[Any],
         Meta(
-            description="Oldest first, each as it was posted, with its `id`.",
+            description="Oldest first, each as posted, with its `id`.",
             extra_json_schema={"items": {"$ref": "#/components/schemas/StoredEvent"}},
         ),
     ]
@@ -106,7 +104,7 @@ class EventsPage(TypedDict):
         str, Meta(description="Send it as `after` for the next page, or as `last_event_id` to a stream.")
     ]
     previous: Annotated[
-        str | None, Meta(description="Send it as `before` for the page before; null where none is.")
+        str | None, Meta(description="Send it as `before` for the page before; null if there is none.")
     ]
     more: Annotated[bool, Meta(description="Whether there is more after `next`.")]
     warnings: NotRequired[
@@ -142,12 +140,14 @@ class Token(TypedDict):
 
 
 class WebhookTaken(TypedDict):
-    """What became of a webhook."""
+    """The result of a webhook."""
 
-    status: Annotated[Literal["ok", "ignored"], Meta(description="`ignored`: none of the hub's business.")]
+    status: Annotated[
+        Literal["ok", "ignored"], Meta(description="`ignored`: not about rooms or participants.")
+    ]
     id: NotRequired[Annotated[str, Meta(description="The stored event's id.")]]
-    duplicate: NotRequired[Annotated[bool, Meta(description="`true` where LiveKit had sent it before.")]]
-    event: NotRequired[Annotated[str, Meta(description="Of an ignored one: LiveKit's name of it.")]]
+    duplicate: NotRequired[Annotated[bool, Meta(description="`true` if LiveKit had sent it before.")]]
+    event: NotRequired[Annotated[str, Meta(description="If ignored: LiveKit's name of the event.")]]
 
 
 class Percentiles(TypedDict):
@@ -178,7 +178,7 @@ class Match(TypedDict):
 
 
 class ArchivedSession(TypedDict):
-    """One session and its figures; formulas: docs/reference/archive.md. Absent is null. Times: seconds since 1970."""
+    """A session and its figures (docs/reference/archive.md). Missing values are null. Times: seconds since 1970."""
 
     session_id: str
     room: str | None
@@ -186,7 +186,7 @@ class ArchivedSession(TypedDict):
     state: Literal["live", "ended"]
     started: float
     ended: float | None
-    duration: Annotated[float, Meta(description="Seconds; of a live one up to its newest event.")]
+    duration: Annotated[float, Meta(description="Seconds; if live, up to its newest event.")]
     reason: str | None
     participants: list[Person]
     turns: int
@@ -211,17 +211,15 @@ class ArchivedSession(TypedDict):
     usage: Annotated[list[Any] | None, Meta(description="The newest `model_usage`. Operators only.")]
     missing_events: Annotated[
         int | None,
-        Meta(
-            description="Numbers that were skipped while it was live: an upper bound; null where it is not known."
-        ),
+        Meta(description="Sequence numbers skipped while it was live: an upper bound; null if unknown."),
     ]
     incomplete: bool
-    recorded: Annotated[bool, Meta(description="Whether its raw events are kept with it.")]
+    recorded: Annotated[bool, Meta(description="Whether its raw events are archived.")]
     matches: NotRequired[Annotated[list[Match], Meta(description="With `q`: the first three utterances.")]]
 
 
 class ArchivedTurn(TypedDict):
-    """One turn of a session. The latencies are LiveKit's, in seconds, but for `heard_latency`."""
+    """One turn of a session. The latencies, except `heard_latency`, are LiveKit's, in seconds."""
 
     turn_id: str
     index: int
@@ -304,7 +302,7 @@ class Reconciliation(TypedDict):
 
 
 class SessionDetail(TypedDict):
-    """Everything that is known of a session. For viewers, `tools` and `errors` are empty."""
+    """Everything about a session. For viewers, `tools` and `errors` are empty."""
 
     session: ArchivedSession
     turns: list[ArchivedTurn]
@@ -375,7 +373,7 @@ class LogPage(TypedDict):
 
 
 class Bucket(TypedDict):
-    """Figures of the sessions that began in one stretch of time; latencies over all their turns."""
+    """Figures of the sessions that began in one period; latencies over all their turns."""
 
     start: Annotated[int, Meta(description="Seconds since 1970, UTC.")]
     sessions: int
@@ -408,14 +406,14 @@ class Me(TypedDict):
 
 
 class Health(TypedDict):
-    """How the server is."""
+    """The state of the server."""
 
     status: Literal["ok", "draining"]
     version: str
     clients: Annotated[int, Meta(description="Open streams.")]
     archive: Annotated[
         Literal["ok", "away", "off"],
-        Meta(description="`away` while its database cannot be written; the hub does all else meanwhile."),
+        Meta(description="`away` while its database cannot be written; everything else works."),
     ]
     history: Annotated[
         Literal["ok", "away"],

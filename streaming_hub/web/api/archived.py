@@ -1,4 +1,4 @@
-"""What the endpoints over the archive share: asking it, and turning its refusals into HTTP's."""
+"""What the archive's endpoints share: asking it, and turning its refusals into HTTP errors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ROOM: Final = Parameter(
     "room",
     "query",
     TEXT,
-    "Chooses where the id exists in several rooms; empty: the one without a room.",
+    "Chooses one if the id exists in several rooms; empty: the one without a room.",
     "support-7",
 )
 SESSION_ID: Final = parameters.name(
@@ -89,7 +89,7 @@ def ask(what: str, arguments: dict[str, Any], *, session: str = "") -> Any:
 
 
 def problem_of(refusal: Refusal, session: str = "") -> HubError:
-    """Return the error that tells of a refusal."""
+    """Return the error for a refusal."""
     shown = session[:100]
     if refusal.name == "missing":
         return NotFound(f"There is no session {shown!r} in the archive.")
@@ -103,7 +103,7 @@ def problem_of(refusal: Refusal, session: str = "") -> HubError:
 
 
 def sees_all(grant: Grant) -> bool:
-    """Tell whether a caller has the operator's view."""
+    """Return whether a caller has the operator's view."""
     return grant.view == OPERATOR
 
 
@@ -137,7 +137,7 @@ def texts(args: MultiDict[str, str], name: str) -> list[str]:
 
 
 def check(name: str, value: str, most: int) -> None:
-    """Refuse a value that is too long, or holds what no stored text can.
+    """Refuse a value that is too long, or contains what no stored text can.
 
     Raises:
         BadRequest: it is.
@@ -161,7 +161,7 @@ def room_asked(args: MultiDict[str, str]) -> str | None:
 
 
 def only_operators(grant: Grant, asked: Iterable[str], kind: str, hidden: Collection[str]) -> None:
-    """Refuse what would tell a viewer what viewers do not see.
+    """Refuse what would reveal to a viewer what viewers do not see.
 
     Raises:
         Forbidden: a viewer asks for it.

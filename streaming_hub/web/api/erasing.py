@@ -1,4 +1,4 @@
-"""`DELETE /api/rooms/NAME/events`, `DELETE /api/sessions/ID`: erase what is stored, for good."""
+"""`DELETE /api/rooms/NAME/events`, `DELETE /api/sessions/ID`: erase stored events permanently."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ PAGE: Final = Limit(1000, 1024 * 1024)
     errors=(NotFound, Unavailable),
     about=lambda: About(
         group=HISTORY,
-        summary="Erase a room's events for good",
-        text="From the file, from memory, from what waits for slow clients, and from the archive. 503 while the "
-        "archive is away: then nothing is erased yet.",
+        summary="Erase a room's events permanently",
+        text="From the file, from memory, from the queues of slow clients, and from the archive. While the archive is "
+        "unavailable, the response is 503 and nothing is erased.",
         parameters=(parameters.name("name", "The room.", "support-7"),),
         answers=ok(Erased, {"status": "ok", "erased": 484}),
     ),
@@ -65,8 +65,8 @@ def erase_room(name: str) -> Response:
     errors=(NotFound, Unavailable),
     about=lambda: About(
         group=HISTORY,
-        summary="Erase a session's events for good",
-        text="In every room that the caller may erase; as for a room. Late events of it are not archived.",
+        summary="Erase a session's events permanently",
+        text="In every room that the caller may erase, as for a room. Late events of the session are not archived.",
         parameters=(parameters.name("session_id", "The session.", "d74c"),),
         answers=ok(Erased, {"status": "ok", "erased": 37}),
     ),
@@ -77,7 +77,7 @@ def erase_session(session_id: str) -> Response:
     parts = services()
     parts.reach_head()
     query.only(request.args, ("room",))
-    # What comes after the look at its rooms is not erased.
+    # Events that arrive after its rooms are looked up are not erased.
     head = parts.history.bounds.head
     rooms = _rooms_to_erase(parts, grant, session_id, archived.room_asked(request.args), head)
     with _archive_without(parts, session_id=session_id, rooms=rooms):
@@ -115,12 +115,12 @@ def _archive_without(
     session_id: str | None = None,
     rooms: Collection[str] | None = None,
 ) -> Iterator[None]:
-    """Take a room or a session out of the archive, and keep its report from being published meanwhile.
+    """Erase a room or a session from the archive, and hold back its report meanwhile.
 
-    First out of the archive: what it still reads of the history is then kept out of it.
+    The archive comes first: it then ignores what it still reads of them in the history.
 
     Raises:
-        Unavailable: the archive is away. Nothing was erased: it would stay there for good.
+        Unavailable: the archive is away. Nothing was erased, since the archive would keep it.
     """
     if parts.archive is None:
         yield
@@ -167,7 +167,7 @@ def _erased(
     callers.note("erase", room=room, session_id=session_id, events=count)
     parts.rooms.forget()
     parts.sessions.forget(room=room, session_id=session_id)
-    # The store's log and the other nodes, too, are rid of them before this is answered.
+    # The store's log and the other nodes, too, are cleared before the response.
     parts.read(parts.history.checkpoint)
     if parts.nodes is not None:
         parts.nodes.wait_until_erased()

@@ -45,18 +45,18 @@ def _about() -> About:
     return About(
         group=HISTORY,
         summary="Stored events, page by page",
-        text="Oldest first. A parameter that is not listed is refused: a misspelt filter would answer with everything.",
+        text="Oldest first. Unknown parameters are refused, since a misspelt filter would match everything.",
         parameters=(
             *parameters.FILTERS,
             Parameter(
-                "after", "query", cursors, "Go on after this id. Not together with `before` or `last`."
+                "after", "query", cursors, "Events after this id. Not together with `before` or `last`."
             ),
-            Parameter("before", "query", cursors, "Go back from this id."),
+            Parameter("before", "query", cursors, "Events before this id."),
             Parameter(
                 "last",
                 "query",
                 parameters.count(1),
-                "The newest so many; without a number, the newest `limit`.",
+                "This many of the newest; without a number, the newest `limit`.",
             ),
             Parameter("limit", "query", parameters.count(1), "How many at most: 100, up to 1000.", 10),
         ),
@@ -69,7 +69,7 @@ def _about() -> About:
 
 @endpoint(blueprint, "GET", "/api/events", scope=SUBSCRIBE, errors=(BadRequest,), about=_about)
 def events() -> Response:
-    """Answer a page of stored events, oldest first."""
+    """Return a page of stored events, oldest first."""
     parts, args = services(), request.args
     grant = callers.grant()
     query.only(args, PARAMETERS, query.FILTERS)
@@ -94,7 +94,7 @@ def _position(parts: Services, name: str) -> int | None:
     found = cursor.resolve(text, parts.history.bounds.range())
     if isinstance(found, int):
         return found
-    # A page of history is asked for again, not streamed: what has expired is simply not there any more.
+    # A page is requested, not streamed: expired events are simply no longer there.
     if found.reason == "expired":
         return parts.history.bounds.oldest - 1
     raise BadRequest(

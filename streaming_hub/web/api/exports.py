@@ -38,7 +38,7 @@ def _about() -> About:
     return About(
         group=ARCHIVE,
         summary="A session as a file",
-        text="Captions, a protocol to read, a table of its turns, or the JSON of the session. A live one up to now.",
+        text="Captions, a readable transcript, a table of its turns, or the JSON of the session; a live one up to now.",
         parameters=(
             archived.SESSION_ID,
             archived.ROOM,
@@ -46,7 +46,7 @@ def _about() -> About:
                 "format",
                 "query",
                 parameters.choice(*FORMATS),
-                "Which kind of file; `json` by default.",
+                "The format; `json` by default.",
                 "vtt",
             ),
         ),
@@ -63,7 +63,7 @@ def _about() -> About:
     about=_about,
 )
 def export(session_id: str) -> Response:
-    """Answer a session in one of several formats."""
+    """Return a session in one of several formats."""
     if not paths.ends_with(request.environ, "export"):
         return answers.encoded(sessions.detail_of(f"{session_id}/export"))
     arguments = sessions.chosen(session_id, "format")

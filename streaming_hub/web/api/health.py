@@ -1,4 +1,4 @@
-"""`GET /api/health`: whether the server takes requests."""
+"""`GET /api/health`: whether the server accepts requests."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def _about() -> About:
     }
     return About(
         group=SERVER,
-        summary="Does the server take requests?",
+        summary="Whether the server accepts requests",
         answers=(
             *ok(Health, example, "It does."),
-            Answer(503, "It stops.", (json(Health, example | {"status": "draining"}),)),
+            Answer(503, "It is stopping.", (json(Health, example | {"status": "draining"}),)),
         ),
     )
 
 
 @endpoint(blueprint, "GET", "/api/health", about=_about)
 def health() -> Response:
-    """Tell whether the server takes requests: 503 while it drains."""
+    """Return whether the server accepts requests: 503 while it drains."""
     parts = services()
     body: Health = {
         "status": "draining" if parts.draining else "ok",

@@ -1,4 +1,4 @@
-"""`POST /api/agent/lease`: agents that the hub did not start say that their sessions still live."""
+"""`POST /api/agent/lease`: agents that the hub did not start renew the leases of their sessions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=1024, pattern=r"^[^\
 
 
 class Held(msgspec.Struct):
-    """One living session, and the room it is in."""
+    """One live session, and its room."""
 
     session_id: Name
     room: Name | None = None
@@ -32,8 +32,8 @@ class LeaseRequest(msgspec.Struct):
     """The body.
 
     Attributes:
-        sessions: those that live.
-        lease: seconds until they count as dead unless this is sent again.
+        sessions: the live ones.
+        lease: seconds until they count as dead unless renewed.
     """
 
     sessions: Annotated[list[Held], msgspec.Meta(max_length=MAX_SESSIONS)] = []
@@ -47,14 +47,14 @@ class LeaseRequest(msgspec.Struct):
     scope=PUBLISH,
     about=lambda: About(
         group=PUBLISHING,
-        summary="Say that sessions still live",
-        text="For agents that the hub did not start. A session whose lease runs out is ended by the hub.",
+        summary="Renew the leases of sessions",
+        text="For agents that the hub did not start. The hub ends a session whose lease expires.",
         body=(json(LeaseRequest, {"sessions": [{"session_id": "d74c", "room": "support-7"}], "lease": 15}),),
         answers=ok(Lease, {"status": "ok", "ended": []}),
     ),
 )
 def renew() -> Response:
-    """Renew leases; answers which of the sessions have ended already."""
+    """Renew leases; return which of the sessions have already ended."""
     grant = callers.grant()
     asked = answers.body(LeaseRequest)
     if grant.rooms is not None:

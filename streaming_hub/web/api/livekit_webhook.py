@@ -1,4 +1,4 @@
-"""`POST /api/livekit/webhook`: livekit-server tells what happens in its rooms. Its signature is its credential."""
+"""`POST /api/livekit/webhook`: livekit-server reports room events. Its signature is its credential."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ KINDS: Final = frozenset({"application/webhook+json", "application/json"})
     errors=(BadRequest, Unauthorized, TooLarge, UnsupportedMedia, InvalidBody, Unavailable),
     about=lambda: About(
         group=LIVEKIT,
-        summary="livekit-server tells about its rooms",
-        text="For livekit-server's own configuration (`webhook.urls`). The JWT in `Authorization` and the body's hash "
-        "in it are checked with LIVEKIT_API_SECRET.",
+        summary="livekit-server reports room events",
+        text="For livekit-server's configuration (`webhook.urls`). The JWT in `Authorization` and the hash of the body "
+        "in it are verified with LIVEKIT_API_SECRET.",
         body=(
             Content(
                 "application/webhook+json",
@@ -63,7 +63,7 @@ KINDS: Final = frozenset({"application/webhook+json", "application/json"})
     ),
 )
 def webhook() -> Response:
-    """Store what a webhook tells of rooms and participants; others are answered and passed over."""
+    """Store a webhook about a room or a participant; acknowledge and ignore others."""
     parts = services()
     settings = parts.settings
     if not settings.livekit_api_key or not settings.livekit_api_secret:

@@ -26,7 +26,7 @@ blueprint = Blueprint("me", __name__)
     ),
 )
 def me() -> Response:
-    """Answer what the caller may do and see."""
+    """Return what the caller may do and see."""
     grant = callers.grant()
     query.only(request.args, ())
     body: Me = {

@@ -1,4 +1,4 @@
-"""`GET /metrics`: figures for Prometheus."""
+"""`GET /metrics`: metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def _about() -> About:
     )
     return About(
         group=SERVER,
-        summary="Figures for Prometheus",
-        text="In Prometheus's text format, or in OpenMetrics where `Accept` asks for it.",
-        answers=(Answer(200, "The figures.", contents),),
+        summary="Metrics for Prometheus",
+        text="In Prometheus's text format, or in OpenMetrics if `Accept` asks for it.",
+        answers=(Answer(200, "The metrics.", contents),),
     )
 
 
 @endpoint(blueprint, "GET", "/metrics", scope=OPERATE, about=_about)
 def metrics() -> Response:
-    """Answer all metrics in the format that is asked for."""
+    """Return all metrics in the requested format."""
     body, content_type = services().metrics.render(request.headers.get("Accept", ""))
     return Response(body, headers=answers.NOT_CACHED, content_type=content_type)

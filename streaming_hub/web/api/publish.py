@@ -1,4 +1,4 @@
-"""`POST /api/agent/data`: an agent's events come in."""
+"""`POST /api/agent/data`: publish events."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def serve(parts: Services, environ: dict[str, Any]) -> answers.Plain:
-    """Do as `publish`, for a request whose body was read already.
+    """Do as `publish`, for a request whose body has been read.
 
     Raises:
         HubError: it was refused as a whole; nothing was stored.
@@ -74,9 +74,9 @@ def _about() -> About:
     return About(
         group=PUBLISHING,
         summary="Publish one event or a batch",
-        text="When the answer comes, the events are stored and on their way. A batch (a JSON array, or one event a "
-        "line) is taken whole or not at all. 64 KiB an event, 1 MiB and 1000 events a batch, 32 levels of nesting; "
-        "compressed bodies are refused.",
+        text="When the response arrives, the events are stored and on their way. A batch (a JSON array, or one event "
+        "per line) is stored whole or not at all. Limits: 64 KiB per event, 1 MiB and 1000 events per batch, 32 "
+        "levels of nesting. Compressed bodies are refused.",
         parameters=(
             Parameter(
                 "Idempotency-Key",
@@ -87,7 +87,7 @@ def _about() -> About:
                     "maxLength": MAX_KEY,
                     "pattern": f"^{printed}( *{printed})*$",
                 },
-                "Stands for a missing `event_id`: makes a retry harmless.",
+                "Used as `event_id` if that is missing; makes retries harmless.",
             ),
         ),
         body=(
@@ -99,7 +99,7 @@ def _about() -> About:
             ),
         ),
         body_required=True,
-        answers=(Answer(200, "Taken.", (Content(JSON, (Published, BatchPublished), taken),)),),
+        answers=(Answer(200, "Accepted.", (Content(JSON, (Published, BatchPublished), taken),)),),
     )
 
 
@@ -113,7 +113,7 @@ def _about() -> About:
     about=_about,
 )
 def publish() -> Response:
-    """Store one event or a batch, and hand it on; answered before anything is sent."""
+    """Store one event or a batch, and respond before it is sent to clients."""
     answers.raise_met(request.environ)
     return answers.encoded(_take(services(), request.environ, lambda: request.get_data(cache=False)))
 
@@ -155,7 +155,7 @@ def _parse(environ: dict[str, Any], read: Callable[[], bytes]) -> tuple[list[Eve
     if kind not in ("application/json", "application/x-ndjson"):
         raise UnsupportedMedia(f"Content-Type {kind!r}: expected application/json or application/x-ndjson.")
     if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
-        raise UnsupportedMedia("Content-Encoding: bodies are taken as they are, not compressed.")
+        raise UnsupportedMedia("Content-Encoding: send the body uncompressed.")
     key = _idempotency_key(environ.get("HTTP_IDEMPOTENCY_KEY"))
     body = read()
     if kind == "application/x-ndjson":

@@ -1,4 +1,4 @@
-"""`GET /api/rooms`: the rooms with stored events, and the present state of one."""
+"""`GET /api/rooms`: the rooms with stored events, and the current state of one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _example() -> dict[str, Any]:
     ),
 )
 def rooms() -> Response:
-    """Answer all rooms with stored events."""
+    """Return all rooms with stored events."""
     parts = services()
     interest = callers.interest_of(callers.grant(), EVERYTHING)
     parts.reach_head()
@@ -57,7 +57,7 @@ def rooms() -> Response:
     errors=(NotFound,),
     about=lambda: About(
         group=HISTORY,
-        summary="One room's present state",
+        summary="One room's current state",
         text="As far as it follows from the stored events.",
         parameters=(parameters.name("name", "The room.", "support-7"),),
         answers=ok(
@@ -74,7 +74,7 @@ def rooms() -> Response:
     ),
 )
 def room(name: str) -> Response:
-    """Answer one room's present state."""
+    """Return one room's current state."""
     parts = services()
     interest = callers.interest_of(callers.grant(), EVERYTHING)
     parts.reach_head()

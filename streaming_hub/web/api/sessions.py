@@ -69,7 +69,7 @@ def _about_list() -> About:
     return About(
         group=ARCHIVE,
         summary="Sessions, page by page",
-        text="Live ones and ended ones, at most 2 s after their events. Viewers see no tools, errors, usage and "
+        text="Live and ended sessions, at most 2 s after their events. Viewers do not see tools, errors, usage and "
         "LiveKit's latencies, and may not filter or sort by them (403).",
         parameters=(
             many("room", "Sessions in this room; empty: those without a room."),
@@ -86,19 +86,19 @@ def _about_list() -> About:
                 "q",
                 "query",
                 {**archived.TEXT, "maxLength": MAX_QUERY},
-                "Sessions with an utterance that has all these words, whatever their case; in scripts without spaces, "
-                "any part of two or more characters. There are no operators.",
+                "Sessions with an utterance that contains all these words, in upper or lower case; in scripts without "
+                "spaces, any part of two or more characters. There are no operators.",
                 "Paris",
             ),
             Parameter(
                 "sort",
                 "query",
                 parameters.choice(*sorts),
-                "By what; `-` in front for descending; latencies by p95. Default: `-started`.",
+                "The order; a leading `-` means descending; latencies by p95. Default: `-started`.",
                 "-started",
             ),
             Parameter("limit", "query", parameters.count(1), f"How many at most: 50, up to {MAX_LIMIT}."),
-            Parameter("cursor", "query", {"type": "string"}, "`next` of the page before."),
+            Parameter("cursor", "query", {"type": "string"}, "`next` of the previous page."),
             Parameter(
                 "skip",
                 "query",
@@ -135,7 +135,7 @@ def _about_list() -> About:
     about=_about_list,
 )
 def sessions() -> Response:
-    """Answer a page of sessions."""
+    """Return a page of sessions."""
     grant, args = callers.grant(), request.args
     archived.archive()
     query.only(args, PARAMETERS, REPEATABLE)
@@ -197,7 +197,7 @@ def _about_detail() -> About:
     about=_about_detail,
 )
 def session(session_id: str) -> Response:
-    """Answer everything that is known of a session."""
+    """Return everything about a session."""
     return answers.encoded(detail_of(session_id))
 
 
@@ -205,9 +205,9 @@ def _about_events() -> About:
     example = '{"id":"4fdd2f42-12","type":"session_started","timestamp":1795429986.66}\n'
     return About(
         group=ARCHIVE,
-        summary="A session's events as they were",
-        text="Every event, interims included, as the stream sent it, oldest first; one a line. 410 where recordings "
-        "are off and the history has forgotten them.",
+        summary="A session's raw events",
+        text="Every event, interims included, as the stream sent it, oldest first, one per line. 410 if recordings "
+        "are off and the events have expired.",
         parameters=(archived.SESSION_ID, archived.ROOM),
         answers=(Answer(200, "The events.", (text("application/x-ndjson", example),)),),
     )
@@ -222,7 +222,7 @@ def _about_events() -> About:
     about=_about_events,
 )
 def session_events(session_id: str) -> Response:
-    """Answer every event of a session as it was on the stream."""
+    """Return every event of a session as it was on the stream."""
     if not paths.ends_with(request.environ, "events"):
         return answers.encoded(detail_of(f"{session_id}/events"))
     arguments = chosen(session_id)
@@ -362,8 +362,8 @@ def _from_history(
     last = int(found["last"].rpartition("-")[2])
     if epoch != bounds.epoch or int(first) < bounds.oldest:
         raise Gone(
-            f"The events of the session {session_id[:100]!r} are not kept any more: STREAM_ARCHIVE_RECORDINGS is off, "
-            "and the history has forgotten them."
+            f"The events of the session {session_id[:100]!r} are no longer stored: STREAM_ARCHIVE_RECORDINGS is off, "
+            "and they have expired from the history."
         )
     interest = Interest(sessions=frozenset({session_id}), operator=operator)
     room = found["room"]

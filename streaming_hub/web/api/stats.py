@@ -58,7 +58,7 @@ def _about() -> About:
                 "bucket",
                 "query",
                 parameters.choice(*SIZES),
-                f"How long a bucket is; `hour` by default. At most {MOST_BUCKETS} buckets.",
+                f"Length of a bucket; `hour` by default. At most {MOST_BUCKETS} buckets.",
                 "hour",
             ),
             archived.many("room", "Sessions in this room; empty: those without a room."),
@@ -77,7 +77,7 @@ def _about() -> About:
     about=_about,
 )
 def stats() -> Response:
-    """Answer figures by time of start."""
+    """Return figures by time of start."""
     grant = callers.grant()
     archived.archive()
     query.only(request.args, PARAMETERS, REPEATABLE)
@@ -104,7 +104,7 @@ def asked_of(grant: Grant, args: MultiDict[str, str], now: float) -> dict[str, A
     count = -(-until // size) - since // size
     if count > MOST_BUCKETS:
         raise BadRequest(
-            f"from and to are {count:.0f} buckets of a {bucket} apart; at most {MOST_BUCKETS} are answered: choose a "
+            f"from and to are {count:.0f} buckets of a {bucket} apart; at most {MOST_BUCKETS} are returned: choose a "
             "larger bucket or a shorter time.",
             field="bucket",
         )

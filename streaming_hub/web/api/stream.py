@@ -1,4 +1,4 @@
-"""`GET /api/stream`: the events as they happen; `POST /api/stream/ticket`: a credential that may stand in a URL."""
+"""`GET /api/stream`: events as they happen; `POST /api/stream/ticket`: a credential for a URL."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ data: {"id":"4fdd2f42-12","type":"transcript","timestamp":1795429993.485,"room":
         summary="Events as they happen",
         head="The stream's headers, at once",
         text="Server-Sent Events, each a default `message` with JSON in one `data:` line; the types are listed under "
-        "Events. The first is `connected`. It does not end by itself: the server says `goodbye` first. A browser "
-        "gets 200 and `goodbye` where others get 503 or 429, since any other status ends an EventSource for good; so "
-        "does an expired ticket.",
+        "Events. The first is `connected`. The stream does not end without a `goodbye`. A browser gets 200 and "
+        "`goodbye` when others get 503 or 429, since any other status ends an EventSource for good; the same applies "
+        "to an expired ticket.",
         ticket=True,
         parameters=(
             *parameters.FILTERS,
@@ -88,13 +88,21 @@ data: {"id":"4fdd2f42-12","type":"transcript","timestamp":1795429993.485,"room":
                 "last_event_id",
                 "query",
                 parameters.CURSOR,
-                "Go on after this id, where the header cannot be set. One that cannot be honoured gets a "
-                "`stream_reset`.",
+                "Resume after this id, for clients that cannot set the header. If that is not possible, the stream "
+                "sends a `stream_reset`.",
             ),
-            Parameter("replay", "query", parameters.count(0), "The last so many matching events first.", 20),
-            Parameter("snapshot", "query", parameters.FLAG, "The present state of the rooms first.", "1"),
             Parameter(
-                "Last-Event-ID", "header", parameters.CURSOR, "As `last_event_id`, which it wins over."
+                "replay",
+                "query",
+                parameters.count(0),
+                "Send this many of the latest matching events first.",
+                20,
+            ),
+            Parameter(
+                "snapshot", "query", parameters.FLAG, "Send the current state of the rooms first.", "1"
+            ),
+            Parameter(
+                "Last-Event-ID", "header", parameters.CURSOR, "Same as `last_event_id`, which it overrides."
             ),
         ),
         answers=(Answer(200, "The stream.", (text("text/event-stream", example),)),),
@@ -123,7 +131,7 @@ def _answer(parts: Services, environ: callers.Environ) -> answers.Plain:
     if isinstance(grant, Expired):
         return _goodbye(environ, "ticket_expired", 1000)
     if environ["REQUEST_METHOD"] == "HEAD":
-        # No body is known in advance, so that no Content-Length is told.
+        # The body is not known in advance, so there is no Content-Length.
         return HEADERS, iter(())
     if parts.draining:
         return _goodbye(environ, "draining", random.randint(1000, 5000))
@@ -158,14 +166,14 @@ def _opened(
     scope=SUBSCRIBE,
     about=lambda: About(
         group=STREAMING,
-        summary="A credential that may stand in a URL",
+        summary="A credential for a URL",
         text="For EventSource, which cannot send headers. It opens streams only; `room` narrows it to one room.",
         body=(json(TicketRequest, {"room": "support-7"}),),
         answers=ok(Ticket, {"ticket": "eyJ2IjoxfQ.c2lnbmF0dXJl", "expires_in": 600}),
     ),
 )
 def ticket() -> Response:
-    """Answer a short-lived credential that may stand in a URL."""
+    """Return a short-lived credential for a URL."""
     parts = services()
     grant = callers.grant()
     callers.limit(Action.TICKET, grant)
@@ -176,7 +184,7 @@ def ticket() -> Response:
 
 
 def _refusal(parts: Services, client: Client) -> HubError | None:
-    """Return why a client gets no further stream, if it gets none."""
+    """Return why a client gets no further stream; None if it does."""
     full = _full(parts, client)
     if full is not None:
         return full
@@ -189,7 +197,7 @@ def _refusal(parts: Services, client: Client) -> HubError | None:
 
 def _full(parts: Services, client: Client) -> HubError | None:
     if len(parts.hub) >= parts.max_clients:
-        return Unavailable("All streams are taken; come back later.", retry_after=random.randint(5, 60))
+        return Unavailable("All streams are in use; retry later.", retry_after=random.randint(5, 60))
     most = parts.limits.streams_of_one(client)
     if most is not None and parts.hub.audience.addresses[client.bucket] >= most:
         return TooMany(
@@ -213,7 +221,7 @@ def _open(
     intro: list[dict[str, Any]] = []
     head = parts.history.bounds.head
     if wants_snapshot:
-        # The stream goes on where the snapshot stands, whatever other threads publish meanwhile.
+        # The stream continues at the snapshot's position, whatever other threads publish meanwhile.
         rooms, head = parts.rooms.current()
         as_of = cursor.show(parts.history.bounds.epoch, head)
         intro += snapshots(as_of, parts.rooms.visible(rooms, interest))
@@ -240,7 +248,7 @@ def _open(
 
 
 def _pieces(intro: list[dict[str, Any]]) -> Iterator[bytes]:
-    """Yield what is sent at once: all up to the first snapshot, then each further one."""
+    """Yield what is sent in one piece: everything up to the first snapshot, then each further one."""
     first = [fields for fields in intro if fields.get("part", 1) == 1]
     yield b"".join(map(sse.control_frame, first))
     for fields in intro[len(first) :]:
@@ -257,7 +265,7 @@ def _start(
     head: int,
     intro: list[dict[str, Any]],
 ) -> int:
-    """Return the position to go on after; a cursor that cannot be honoured adds a `stream_reset` to the intro."""
+    """Return the position to continue after; a cursor that cannot be honoured adds a `stream_reset` to the intro."""
     if asked:
         found = _resolved(parts, asked)
         if isinstance(found, int):
@@ -267,7 +275,7 @@ def _start(
     if replay:
         with parts.replay_look_ups:
             before = parts.read(lambda: parts.history.position_before(head + 1, interest, replay))
-        # Not below the window, should it have moved on while this was read.
+        # Not below the window, which may have moved during the read.
         return head if before is None else max(before, parts.history.bounds.oldest - 1)
     return head
 
@@ -286,16 +294,16 @@ def _resolved(parts: Services, asked: str) -> int | cursor.Reset:
 
 
 def _in_page(environ: callers.Environ) -> bool:
-    """Say whether a page in a browser asks: EventSource or fetch. Of other programs, Node's fetch says the same."""
+    """Return whether a page in a browser sent this, by EventSource or fetch. Node's fetch looks the same."""
     return "HTTP_SEC_FETCH_MODE" in environ
 
 
 def _goodbye(environ: callers.Environ, reason: str, retry_ms: int) -> answers.Plain:
-    """Tell a browser to come back later; any status but 200 would make it give up for good."""
+    """Ask a browser to reconnect later; on any status but 200 it would give up for good."""
     frame = goodbye(reason, retry_ms, chunked=False)
     if not _in_page(environ):
         return [*HEADERS, ("Content-Length", str(len(frame))), ("Connection", "close")], [frame]
-    # One byte more than there is: to a page the end is an error, as that of an open stream (`frames.goodbye`).
+    # One byte more than there is: so the end is an error to a page, as with an open stream (`frames.goodbye`).
     return [*HEADERS, ("Content-Length", str(len(frame) + 1)), ("Connection", "close")], _and_wait(frame)
 
 
@@ -305,9 +313,9 @@ def _and_wait(frame: bytes) -> Iterator[bytes]:
 
 
 def _late(parts: Services, environ: dict[str, Any], full: HubError | None) -> answers.Plain:
-    """Answer where others came, or the server began to stop, while a replay was looked up."""
+    """Respond if others connected, or the server began to stop, while a replay was looked up."""
     if full is None or parts.draining:
-        # Those to say goodbye to may have been listed before.
+        # The list of streams that get a goodbye may already be complete.
         return _goodbye(environ, "draining", random.randint(1000, 5000))
     return _refused(parts, environ, full)
 

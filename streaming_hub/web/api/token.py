@@ -38,8 +38,8 @@ def _about() -> About:
     return About(
         group=LIVEKIT,
         summary="A LiveKit token for one participant",
-        text="LiveKit's standard token endpoint, as its clients' `TokenSource.endpoint` asks it. All fields are "
-        "optional. Without a room one is made up.",
+        text="LiveKit's standard token endpoint, for `TokenSource.endpoint` of its clients. All fields are "
+        "optional. Without a room, the hub chooses one.",
         body=(json(TokenRequest, {"room_name": "support-7", "participant_identity": "alice"}),),
         answers=(Answer(201, "A token.", (json(Token, example),)),),
     )
@@ -54,7 +54,7 @@ def _about() -> About:
     about=_about,
 )
 def token() -> Response:
-    """Answer a token for one participant in one room, within the caller's own rooms and time."""
+    """Return a token for one participant in one room, within the caller's own rooms and lifetime."""
     grant = callers.grant()
     callers.limit(Action.TOKEN, grant)
     parts = services()
@@ -83,7 +83,7 @@ def _read() -> TokenRequest:
 
 
 def parse_request(body: bytes) -> TokenRequest:
-    """Read a request; LiveKit's clients write snake_case, others may write camelCase. Unknown fields are passed over.
+    """Read a request; LiveKit's clients write snake_case, others may write camelCase. Unknown fields are ignored.
 
     Raises:
         BadRequest: not JSON.
@@ -118,4 +118,4 @@ def _missing(parts: Services) -> str:
         "LIVEKIT_API_SECRET": settings.livekit_api_secret,
     }
     missing = [name for name, value in needed.items() if not value]
-    return f"LiveKit is not configured: set {', '.join(missing)} and start the server again."
+    return f"LiveKit is not configured: set {', '.join(missing)} and restart the server."

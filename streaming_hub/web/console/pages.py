@@ -6,8 +6,9 @@ modules ask the API, with the reader's key.
 
 from __future__ import annotations
 
+import posixpath
 import re
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -51,6 +52,8 @@ PAGES: Final = (
     Page("/console/", "live.html", "The console: live sessions", "Live"),
     Page("/console/sessions", "sessions.html", "The console: live and past sessions", "Sessions"),
     Page("/console/sessions/<path:session_id>", "session.html", "The console: one session"),
+    Page("/console/stats", "stats.html", "The console: figures over time", "Figures"),
+    Page("/console/agent", "agent.html", "The console: the agent process", "Agent", operators=True),
 )
 """In the order of the navigation."""
 
@@ -58,6 +61,7 @@ POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self' blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_IMPORT: Final = re.compile(r"^(?:import|export|\}).* from '([^']+)';$", re.MULTILINE)
 TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 """Suffix -> media type. The system's own tables differ, and browsers refuse modules of another type."""
 
@@ -66,12 +70,39 @@ def show(page: Page, **_names: str) -> Response:
     """Serve a page; names in its path are for its module."""
     entries = [one for one in PAGES if one.entry]
     html = render_template(
-        f"console/{page.template}", page=page, entries=entries, demo=services().settings.demo > 0
+        f"console/{page.template}",
+        page=page,
+        entries=entries,
+        imports=imports,
+        demo=services().settings.demo > 0,
     )
     answer = make_response(html)
     answer.headers["Content-Security-Policy"] = POLICY
     answer.headers["Cache-Control"] = "no-cache"
     return answer
+
+
+@cache
+def imports(module: str) -> tuple[str, ...]:
+    """Return the paths of all modules that one of `static/` needs, so that a page may ask for them at once."""
+    found: dict[str, None] = {}
+    wanted = [f"/console/static/{module}"]
+    while wanted:
+        path = wanted.pop(0)
+        if path in found:
+            continue
+        found[path] = None
+        folder = path.rpartition("/")[0]
+        wanted += [
+            posixpath.normpath(posixpath.join(folder, name)) for name in _IMPORT.findall(_source(path))
+        ]
+    return tuple(found)[1:]
+
+
+def _source(path: str) -> str:
+    kind, _, name = path.removeprefix("/console/").partition("/")
+    folder = resources.js_client() if kind == "client" else resources.console(kind)
+    return (folder / name).read_text(encoding="utf-8")
 
 
 def _named(name: str, example: str) -> Parameter:

@@ -1,4 +1,4 @@
-"""From the described endpoints to an OpenAPI 3.1 document: plain dicts in the order in which they are read."""
+"""From the described endpoints to an OpenAPI 3.1 document: plain dicts in reading order."""
 
 from __future__ import annotations
 
@@ -78,24 +78,24 @@ ERRORS: Final[dict[type[HubError], tuple[str, str]]] = {
         "The origin 'https://elsewhere.example' is not listed in STREAM_CORS_ORIGINS.",
     ),
     errors.NotFound: (
-        "There is no such thing; no name is empty.",
+        "It does not exist. No name is empty.",
         "The room 'support-7' has no stored events.",
     ),
     errors.Conflict: (
-        "The state does not allow it, or it is not clear what is meant.",
+        "The current state does not allow it, or the request is ambiguous.",
         "There is a session 'd74c' in several rooms: choose one with ?room= ('support-7', 'support-8').",
     ),
     errors.Gone: (
-        "It was there, and is not kept any more.",
-        "The events of the session 'd74c' are not kept any more: STREAM_ARCHIVE_RECORDINGS is off, and the history has "
-        "forgotten them.",
+        "It existed, but is no longer stored.",
+        "The events of the session 'd74c' are no longer stored: STREAM_ARCHIVE_RECORDINGS is off, and they have "
+        "expired from the history.",
     ),
     errors.TooLarge: (
         "It has too many bytes or events.",
         "The event has 70000 bytes; at most 65536 are taken.",
     ),
     errors.UnsupportedMedia: (
-        "The content type is another, or the body is compressed.",
+        "The content type is not supported, or the body is compressed.",
         "Content-Type 'text/plain': expected application/json or application/x-ndjson.",
     ),
     errors.Misdirected: (
@@ -107,11 +107,17 @@ ERRORS: Final[dict[type[HubError], tuple[str, str]]] = {
         "JSON, but not a valid event.",
         "type: 'a b': expected a letter, then letters, digits, _ . : or -, at most 64.",
     ),
-    errors.InvalidBody: ("JSON, but not what this takes.", "Object contains unknown field `rom`."),
-    errors.TooMany: ("Too often.", "More than 100 per 1 second by this address (publish): come back later."),
-    errors.Unavailable: ("Not now, but later.", "The server is stopping; send it again to the next one."),
+    errors.InvalidBody: ("JSON, but not what this endpoint takes.", "Object contains unknown field `rom`."),
+    errors.TooMany: (
+        "A rate limit was reached.",
+        "More than 100 per 1 second by this address (publish): come back later.",
+    ),
+    errors.Unavailable: (
+        "Not available now; retry later.",
+        "The server is stopping; send it again to the next one.",
+    ),
 }
-"""When each error comes, and a detail for its example."""
+"""When each error occurs, and a detail for its example."""
 
 
 def document(endpoints: Sequence[Endpoint], open_scopes: Iterable[str]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The description as one HTML page: no script, nothing from elsewhere, everything escaped.
 
-It is made from the OpenAPI document and the event types alone, so that it cannot tell anything else.
+It is made only from the OpenAPI document and the event types, so it cannot drift from the API.
 """
 
 from __future__ import annotations

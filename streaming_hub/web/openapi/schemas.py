@@ -1,4 +1,4 @@
-"""The schemas of the document: what msgspec makes of Python types, and what no type can say (posted events)."""
+"""The schemas of the document: from Python types by msgspec, and those that no type can express (posted events)."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _event_types() -> dict[str, Schema]:
 
 
 def _tidy(schema: Schema) -> Schema:
-    """Return a schema with its docstring unindented and without Google's sections, which tell Python's readers."""
+    """Return a schema with its docstring unindented and without Google's sections, which are for Python's readers."""
     if "description" not in schema:
         return schema
     text = inspect.cleandoc(schema["description"]).partition("\n\nAttributes:")[0]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.console import axe
 from tests.browser.console.on_console import KEYS, connection, enter_key, post
 
 if TYPE_CHECKING:
@@ -237,10 +238,42 @@ def test_the_help_shows_the_rules(page: Page, hub: HubProcess) -> None:
     expect(page.get_by_role("dialog", name="Trouble")).to_be_hidden()
 
 
-def test_trouble_of_no_call_is_told_on_the_page(page: Page, hub: HubProcess) -> None:
+def test_trouble_of_no_call_is_reported_on_the_page(page: Page, hub: HubProcess) -> None:
     open_live(page, hub)
     post(hub, {"type": "events_dropped", "count": 12, "reason": "the spool is full"})
     expect(page.get_by_role("alert")).to_contain_text("could not deliver 12 events: the spool is full")
+
+
+@pytest.mark.npm
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(page: Page, hub: HubProcess, scheme: Literal["light", "dark"]) -> None:
+    page.emulate_media(color_scheme=scheme)
+    open_live(page, hub)
+    now = time.time()
+    ann = {"participant": "ann", "role": "user"}
+    post(
+        hub,
+        of("a", "error", message="x"),
+        of("a", "user_speech_finished", **ann, turn_id="t", timestamp=now - 30),
+        of("a", "agent_speech_started", turn_id="t", timestamp=now - 27),
+        of("a", "transcript", text="words", **ann),
+        of("b", "session_started", timestamp=now - 60),
+        of("b", "agent_state", state="thinking", timestamp=now - 50),
+        of("c", "session_started"),
+        of("c", "interruption"),
+        {"type": "events_dropped", "count": 2},
+        *(of(f"room {number}", "session_started") for number in range(8)),
+    )
+    expect(trouble(page, "b")).to_have_count(2)
+    for width in (1400, 360):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert axe.serious(page) == []
+    page.get_by_role("button", name="Help").click()
+    assert axe.serious(page) == []
+    page.get_by_role("button", name="Close").click()
+    page.get_by_role("button", name="Use a key").click()
+    assert axe.serious(page) == []
 
 
 @pytest.mark.parametrize("width", [360, 768, 1400])

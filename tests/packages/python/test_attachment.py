@@ -315,7 +315,7 @@ class TestWhyItEnded:
         assert poster.events[-1]["reason"] == "job_shutdown"
 
     @pytest.mark.parametrize("reason", sorted(rtc.DisconnectReason.values()))
-    def test_every_reason_of_a_user_is_told_as_it_is(
+    def test_every_reason_of_a_user_is_reported_as_it_is(
         self, session: Any, poster: Recorder, room: Any, reason: Any
     ) -> None:
         name = rtc.DisconnectReason.Name(reason).lower()
@@ -330,7 +330,7 @@ class TestWhyItEnded:
         assert poster.events[-1]["disconnect_reason"] == name
 
     @pytest.mark.parametrize("reason", sorted(rtc.DisconnectReason.values()))
-    def test_every_reason_of_the_agent_is_told_as_it_is(
+    def test_every_reason_of_the_agent_is_reported_as_it_is(
         self, session: Any, poster: Recorder, room: Any, reason: Any
     ) -> None:
         name = rtc.DisconnectReason.Name(reason).lower()
@@ -378,7 +378,7 @@ class TestWhyItEnded:
         close(session)
         assert poster.events[-1]["reason"] == "participant_removed"
 
-    def test_a_connection_that_is_lost_is_told_before_it_is_given_up(
+    def test_a_connection_that_is_lost_is_reported_before_it_is_given_up(
         self, poster: Recorder, room: Any
     ) -> None:
         room.emit("reconnecting")
@@ -420,7 +420,7 @@ class TestWhyItEnded:
         close(session, lk.CloseReason.TASK_COMPLETED)
         assert poster.events[-1]["reason"] == "task_completed"
 
-    def test_somebody_else(self, session: Any, poster: Recorder, room: Any) -> None:
+    def test_another_user(self, session: Any, poster: Recorder, room: Any) -> None:
         room.emit("participant_disconnected", Participant("listener"))
         close(session)
         assert poster.events[-1]["reason"] == "user_initiated"

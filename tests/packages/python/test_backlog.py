@@ -154,7 +154,7 @@ def test_a_count_names_the_room_that_all_its_events_share(events: list[object], 
     assert told["reason"] == "why ?"
 
 
-def test_what_is_lost_at_the_end_is_told_by_number() -> None:
+def test_what_is_lost_at_the_end_is_reported_by_number() -> None:
     backlog = new_backlog(None, max_events=3)
     for number in range(5):
         put(backlog, number)

@@ -244,7 +244,7 @@ class TestStates:
             only(session.agent("listening", 2.0, "speaking"), "agent_speech_finished")["interrupted"] is False
         )
 
-    def test_an_interruption_by_code_is_told_by_the_message(self, session: Session) -> None:
+    def test_an_interruption_by_code_is_reported_by_the_message(self, session: Session) -> None:
         session.speech(1.0)
         session.agent("speaking", 1.5, "thinking")
         session.message("assistant", "Hel", 2.0, interrupted=True)
@@ -586,7 +586,7 @@ class TestTools:
         assert session.tool(scheduled, 13.0) == []
         assert only(session.agent("speaking", 13.5), "agent_speech_started")["turn_id"] == turn
 
-    def test_calls_are_not_remembered_for_ever(self, session: Session) -> None:
+    def test_calls_are_not_remembered_forever(self, session: Session) -> None:
         for number in range(CALLS_REMEMBERED + 10):
             call = llm.FunctionCall(call_id=f"c{number}", name="weather", arguments="{}")
             session.tool(lk.ToolCallStarted(function_call=call), 3.0)
@@ -641,7 +641,7 @@ class TestErrors:
         assert sent["recoverable"] is True
         assert sent["label"] == "openai.X"
 
-    def test_a_bare_exception_is_told_as_well(self, session: Session) -> None:
+    def test_a_bare_exception_is_reported_as_well(self, session: Session) -> None:
         event = lk.ErrorEvent(error=RuntimeError("boom"), source="custom", created_at=2.0)
         sent = only(session.feed(event), "error")
         assert (sent["source"], sent["message"], sent["recoverable"]) == (

@@ -299,7 +299,7 @@ def test_an_event_that_a_stranger_always_refuses_waits_and_is_never_called_deliv
     assert hub.dropped() == 0
 
 
-def test_a_redirect_is_not_followed_and_its_target_is_told(
+def test_a_redirect_is_not_followed_and_its_target_is_reported(
     hub: FakeHub, caplog: pytest.LogCaptureFixture
 ) -> None:
     hub.script.append(Reply(301, b"", {"Location": "https://hub.example/api/agent/data"}, stores=False))
@@ -397,7 +397,7 @@ def test_a_hub_that_refuses_everything_does_not_make_us_loop(hub: FakeHub, statu
     ],
     ids=lambda odd: str(odd)[:24].encode("ascii", "replace").decode(),
 )
-def test_an_event_that_cannot_be_sent_is_counted_and_the_rest_goes_on(hub: FakeHub, odd: Any) -> None:
+def test_an_event_that_cannot_be_sent_is_counted_and_the_rest_continues(hub: FakeHub, odd: Any) -> None:
     poster = Poster(hub.url, pace=QUICK)
     poster.post({"type": "test", "n": 0})
     poster.post(odd)
@@ -619,7 +619,7 @@ def test_rubbish_in_an_old_spool_file_does_not_block_the_rest(hub: FakeHub, spoo
     assert hub.dropped() == 4
 
 
-def test_a_folder_that_cannot_be_written_is_reported_and_memory_goes_on(
+def test_a_folder_that_cannot_be_written_is_reported_and_memory_continues(
     absent_hub: FakeHub, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     in_the_way = tmp_path / "file"

@@ -112,7 +112,7 @@ def test_a_hub_with_a_certificate_of_ones_own_is_reached(
     assert tls_hub.numbers() == [0]
 
 
-def test_a_bundle_that_is_not_there_is_told_and_loses_nothing(
+def test_a_bundle_that_is_not_there_is_reported_and_loses_nothing(
     tls_hub: FakeHub, certificate: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     bundle = certificate.with_name("later.pem")

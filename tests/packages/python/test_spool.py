@@ -259,7 +259,7 @@ def test_an_empty_file_is_removed_at_the_end(spool: Spool) -> None:
     assert list(spool.path.parent.iterdir()) == []
 
 
-def test_events_without_room_are_told_once_by_the_next_owner(spool: Spool) -> None:
+def test_events_without_room_are_reported_once_by_the_next_owner(spool: Spool) -> None:
     spool.append(lines(1), ROOM_ENOUGH)
     spool.note_unsaved(17)
     spool.close()
@@ -303,7 +303,7 @@ def test_a_failed_write_leaves_whole_lines_only(spool: Spool, small_disk: int) -
     assert spool.peek(10, 1000) == lines(1, 2)
 
 
-def test_nobody_else_may_read_it(spool: Spool) -> None:
+def test_no_other_user_may_read_it(spool: Spool) -> None:
     assert spool.path.stat().st_mode & 0o077 == 0
     assert spool.path.parent.stat().st_mode & 0o077 == 0
 

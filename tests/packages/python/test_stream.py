@@ -87,7 +87,7 @@ def test_a_reset_cut_off_before_its_frame_is_asked_for_again() -> None:
     assert asked(one)["last_event_id"] == ["e-5"]
 
 
-def test_a_skip_in_the_middle_goes_on_before_the_oldest() -> None:
+def test_a_skip_in_the_middle_continues_before_the_oldest() -> None:
     one = stream("e-1")
     reset = {"type": "stream_reset", "reason": "expired", "missed": 3, "oldest": "e-6"}
     one.receive(frame(CONNECTED) + frame({"type": "n"}, "e-2"))

@@ -128,7 +128,7 @@ def test_a_livekit_token_is_for_its_room_and_the_viewers_view_on_any_hub(setting
 @pytest.mark.parametrize(
     ("credential", "view"), [("s", "viewer"), ("o", "operator"), (livekit_token(), "viewer")]
 )
-def test_a_ticket_has_the_view_of_whoever_asked_for_it(credential: str, view: str) -> None:
+def test_a_ticket_has_the_view_of_the_caller_that_requested_it(credential: str, view: str) -> None:
     auth = hub(**KEYED, livekit_api_secret=LIVEKIT)
     ticket, _ = auth.mint_ticket(auth.authenticate(credential, NOW), None, NOW)
     grant = auth.open_ticket(ticket, NOW)

@@ -60,7 +60,7 @@ def accepted(app: Flask, times: int, *arguments: Any) -> int:
     return sum(post(app, *arguments).status_code == 200 for _ in range(times))
 
 
-def test_a_rate_limit_limits_publishing_and_tells_when_to_come_back() -> None:
+def test_a_rate_limit_limits_publishing_and_says_when_to_retry() -> None:
     app = hub(rate_limit=RateLimit(3, 60))
     assert accepted(app, 5) == 3
     refused = post(app)
@@ -175,7 +175,7 @@ def statuses(answers: list[Any]) -> list[int]:
     return [answer.status_code for answer in answers]
 
 
-def test_one_address_holds_so_many_streams_and_gets_room_when_one_closes() -> None:
+def test_streams_of_one_address_are_limited_and_closing_one_frees_a_place() -> None:
     app = hub(**KEYS, max_clients_per_address=2)
     key = bearer(SUBSCRIBE_KEY)
     opened = open_streams(app, 3, FAR, **key)
@@ -186,7 +186,7 @@ def test_one_address_holds_so_many_streams_and_gets_room_when_one_closes() -> No
     assert statuses(open_streams(app, 2, FAR, **key)) == [200, 429]
 
 
-def test_a_browser_over_the_limit_is_told_to_come_back_later() -> None:
+def test_a_browser_over_the_limit_is_asked_to_reconnect_later() -> None:
     for settings in ({"max_clients_per_address": 1}, {"max_clients": 1}):
         app = hub(**settings)
         opened = open_streams(app, 1)

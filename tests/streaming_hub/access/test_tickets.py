@@ -85,7 +85,7 @@ def test_an_expired_credential_gets_no_ticket(expires_at: float) -> None:
         BOX.mint(caller(expires_at=expires_at), None, NOW, 600)
 
 
-def test_an_expired_ticket_is_told_apart_from_a_wrong_one() -> None:
+def test_an_expired_ticket_differs_from_a_wrong_one() -> None:
     ticket, _ = BOX.mint(caller(), None, NOW, 600)
     assert BOX.open(ticket, NOW + 600) == Expired("ticket:subscribe-key-1")
     with pytest.raises(Unauthorized, match="POST /api/stream/ticket"):
@@ -177,7 +177,7 @@ def test_a_ticket_is_not_signed_by_a_secret_of_the_settings() -> None:
 
 
 @pytest.mark.parametrize("key", ["publish-only", None])
-def test_only_who_may_subscribe_gets_a_ticket(key: str | None) -> None:
+def test_only_callers_that_may_subscribe_get_a_ticket(key: str | None) -> None:
     auth = hub(publish_keys=["publish-only"], subscribe_keys=["s"], operator_keys=["o"])
     with pytest.raises(Forbidden if key else Unauthorized, match="subscribe"):
         auth.mint_ticket(auth.authenticate(key, NOW), None, NOW)

@@ -201,7 +201,7 @@ def test_each_kind_needs_the_signature_of_its_own_secret() -> None:
     assert "signature" in refusal(hub_token(secret="another secret of at least 32 bytes"))
 
 
-def test_with_one_secret_for_both_the_claims_alone_tell_the_kind() -> None:
+def test_with_one_secret_for_both_the_claims_give_the_kind() -> None:
     assert SAME.read(livekit_token(secret=HUB), NOW).scopes == {"subscribe"}
     assert SAME.read(hub_token(scope="operate"), NOW).scopes == ALL_SCOPES
     assert "scope" in refusal(livekit_token(secret=HUB, scope="operate"), SAME)

@@ -36,7 +36,7 @@ def told(sessions: list[Session]) -> list[dict[str, Any]]:
     return [events.fields_of(session.end()) for session in sessions]
 
 
-def test_sessions_of_the_dead_process_end_and_others_go_on() -> None:
+def test_sessions_of_the_dead_process_end_and_others_continue() -> None:
     table = Sessions()
     table.take(said("ours"), 0, supervised=True)
     table.take(started("theirs", lease=15), 0, supervised=False)
@@ -48,7 +48,7 @@ def test_sessions_of_the_dead_process_end_and_others_go_on() -> None:
     assert len(table) == 1
 
 
-def test_session_that_has_told_its_end_is_not_ended_again() -> None:
+def test_session_that_has_published_its_end_is_not_ended_again() -> None:
     table = Sessions()
     table.take(said(), 0, supervised=True)
     assert table.take(ended(), 1, supervised=True) is not None
@@ -85,7 +85,7 @@ def test_renewal_alone_begins_a_lease() -> None:
     assert told(table.expired(5))[0]["room"] == "hall"
 
 
-def test_session_without_anybody_who_answers_for_it_is_never_ended() -> None:
+def test_a_session_that_is_not_tracked_is_never_ended() -> None:
     table = Sessions()
     table.take(started(), 0, supervised=False)
     table.take(said(), 1, supervised=False)
@@ -171,7 +171,7 @@ def test_promise_that_is_no_number_of_seconds_is_none(lease: object) -> None:
     assert not table.waiting
 
 
-def test_erased_sessions_are_not_told_again() -> None:
+def test_erased_sessions_are_not_reported_again() -> None:
     table = Sessions()
     for name in ("one", "two"):
         table.take(said(name), 0, supervised=True)

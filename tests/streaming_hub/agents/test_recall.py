@@ -154,7 +154,7 @@ def test_nobody_is_looked_for_without_an_agent() -> None:
     assert rooms.looked == []
 
 
-def test_agent_that_does_not_come_is_sent_again_and_then_told() -> None:
+def test_agent_that_does_not_come_is_sent_again_and_then_reported() -> None:
     rooms = Rooms(hall=[ALICE])
     rooms.obeys = False
     calls = Calls(rooms)
@@ -207,7 +207,7 @@ def test_unforeseen_failure_does_not_end_the_looks(caplog: pytest.LogCaptureFixt
     assert "failed in an unforeseen way" in caplog.text
 
 
-def test_failure_is_told_with_its_cause() -> None:
+def test_failure_is_reported_with_its_cause() -> None:
     rooms = Rooms(failures=99, hall=[ALICE])
     calls = Calls(rooms)
     calls.recall.lost("hall")
@@ -258,7 +258,7 @@ def test_stopped_agent_is_not_sent_to_what_was_opened_since() -> None:
     assert rooms.sent == []
 
 
-def test_rooms_that_cannot_be_listed_are_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_rooms_that_cannot_be_listed_are_reported_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     calls = Calls(Rooms(failures=99))
     calls.ready()
     calls.recall.takes_none()

@@ -212,7 +212,7 @@ def test_half_of_a_surrogate_pair_is_not_passed_on():
         ("", logging.INFO, ""),
     ],
 )
-def test_a_line_tells_its_level(line, level, words):
+def test_a_line_shows_its_level(line, level, words):
     assert levelled(line) == (level, words)
 
 

@@ -44,7 +44,7 @@ def test_nothing_runs_before_the_first_start():
         assert agent.changes == []
 
 
-def test_start_ready_running_stop_are_told_in_order():
+def test_start_ready_running_stop_are_reported_in_order():
     with Watched("running:2", "drain") as agent:
         started = agent.start("rehearsal", "kitchen", wait=15)
         assert not started.already_running
@@ -63,7 +63,7 @@ def test_start_ready_running_stop_are_told_in_order():
     assert agent.status().last_error is None
 
 
-def test_what_keeps_new_rooms_from_it_is_told_and_its_end_too():
+def test_what_keeps_new_rooms_from_it_is_reported_and_its_end_too():
     full = "told:" + json.dumps({"state": "running", "sessions": 1, "reason": "the machine is full"})
     with Watched("ready", full, full, "log:said", "wait") as agent:
         agent.start("livekit", wait=15)
@@ -76,7 +76,7 @@ def test_what_keeps_new_rooms_from_it_is_told_and_its_end_too():
     assert told == [("starting", None), ("ready", None), running, ("draining", None), ("stopped", None)]
 
 
-def test_the_end_of_a_trouble_is_told_in_the_same_state():
+def test_the_end_of_a_trouble_is_reported_in_the_same_state():
     away = "told:" + json.dumps({"state": "ready", "reason": "LiveKit is away"})
     with Watched("ready", away, "ready", "log:said", "wait") as agent:
         agent.start("livekit", wait=15)
@@ -87,7 +87,7 @@ def test_the_end_of_a_trouble_is_told_in_the_same_state():
         assert agent.status().trouble is None
 
 
-def test_a_child_that_drains_is_told_once_whatever_reasons_it_gives():
+def test_a_child_that_drains_is_reported_once_whatever_reasons_it_gives():
     steps = [f'told:{{"state":"draining","reason":"reason {number}"}}' for number in range(3)]
     with Watched("ready", *steps, "log:said", "wait") as agent:
         agent.start("rehearsal", wait=15)
@@ -436,7 +436,7 @@ def test_a_callback_that_raises_stops_nothing(caplog):
         agent.supervisor._outbox._deliver = lambda change: 1 / 0
         assert agent.start("rehearsal", wait=15).status.state == "ready"
         assert agent.stop().state == "stopped"
-    assert "the agent's change to stopped could not be told" in caplog.text
+    assert "the agent's change to stopped could not be published" in caplog.text
 
 
 def test_no_descriptor_is_left_behind():

@@ -116,7 +116,7 @@ def test_a_newer_version_is_left_alone(database: Database) -> None:
         database.check()
 
 
-def test_somebody_elses_database_is_left_alone(tmp_path: Path) -> None:
+def test_another_programs_database_is_not_touched(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / "archive.db")) as other:
         other.execute("CREATE TABLE sessions (mine)")
     database = Database(f"sqlite:///{tmp_path}/archive.db")

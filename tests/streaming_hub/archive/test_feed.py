@@ -92,7 +92,7 @@ def test_a_session_is_visible_within_two_seconds_and_its_report_within_three(sta
     assert (visible < 2, reported < 3) == (True, True), (visible, reported)
 
 
-def test_it_goes_on_after_its_process_was_killed(start: Any) -> None:
+def test_it_continues_after_its_process_was_killed(start: Any) -> None:
     server = start()
     post(server, call("one", ends=False))
     eventually(lambda: names(server), ["one"])
@@ -182,7 +182,9 @@ def test_a_locked_database_holds_nothing_up_and_is_caught_up_with(start: Any, tm
     assert server.log.count("archive: sqlite") == 1
 
 
-def test_a_database_that_opens_and_takes_nothing_is_away_and_told_once(start: Any, tmp_path: Path) -> None:
+def test_a_database_that_opens_and_takes_nothing_is_away_and_reported_once(
+    start: Any, tmp_path: Path
+) -> None:
     server = start()
     post(server, call("before"))
     eventually(lambda: names(server), ["before"])
@@ -202,7 +204,7 @@ def test_a_database_that_opens_and_takes_nothing_is_away_and_told_once(start: An
     assert server.log.count("archive: back") == 1
 
 
-def test_what_the_history_forgot_meanwhile_is_told(start: Any, tmp_path: Path) -> None:
+def test_what_the_history_forgot_meanwhile_is_reported(start: Any, tmp_path: Path) -> None:
     server = start(STREAM_HISTORY_MAX_EVENTS="100")
     post(server, call("live", ends=False))
     post(server, call("ended", at=START + 1))
@@ -316,7 +318,9 @@ def test_sessions_expire(start: Any) -> None:
     eventually(lambda: names(server), [], 30)
 
 
-def test_a_newer_database_is_told_in_one_sentence_and_the_hub_goes_on(start: Any, tmp_path: Path) -> None:
+def test_a_newer_database_is_reported_in_one_sentence_and_the_hub_continues(
+    start: Any, tmp_path: Path
+) -> None:
     server = start()
     eventually(lambda: server.get("/api/health").json()["archive"], "ok")
     server.end()

@@ -130,7 +130,7 @@ def test_the_recording_is_every_event_as_it_was(database: Database) -> None:
         )
 
 
-def test_raw_events_come_in_pages_that_go_on_when_the_session_ends(
+def test_raw_events_come_in_pages_that_continue_when_the_session_ends(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stores, "PART_BYTES", 1000)
@@ -185,7 +185,7 @@ def test_another_history_leaves_the_number_open(database: Database) -> None:
             assert (row.incomplete, row.missing_events) == (live, None if live else 0)
 
 
-def test_a_session_that_nobody_ends_is_abandoned(database: Database) -> None:
+def test_a_session_without_an_end_is_abandoned(database: Database) -> None:
     line = some_calls(9, live=3)
     store = archived(database, line)
     live = [key for key in line.sessions() if expected(line, *key)["session"]["ended"] is None]

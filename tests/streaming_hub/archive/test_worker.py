@@ -73,7 +73,7 @@ def page(events: list[dict[str, Any]], after: int = 0) -> dict[str, Any]:
     }
 
 
-def test_an_event_that_cannot_be_written_is_left_out_and_told(
+def test_an_event_that_cannot_be_written_is_left_out_and_reported(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = some_calls(1, 4, live=0).events

@@ -9,7 +9,7 @@ import pytest
 
 from streaming_hub.cluster.ownership import MemoryLeases, Ownership, RedisLeases
 from streaming_hub.cluster.server import Server
-from tests.faults.waiting import until
+from tests.kit.wait import until
 from tests.redis_server import RedisServer
 
 if TYPE_CHECKING:

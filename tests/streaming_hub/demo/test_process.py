@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
+from tests.kit.wait import until
 from tests.test_flask_server import SECONDS, Running, run, start
 
 if TYPE_CHECKING:
@@ -42,11 +42,8 @@ def wait_for_sessions(server: Running, count: int, key: str | None = None) -> li
     Raises:
         AssertionError: they are not.
     """
-    deadline = time.monotonic() + SECONDS
-    while len(found := live_sessions(server, key)) < count:
-        assert time.monotonic() < deadline, server.output()
-        time.sleep(0.1)
-    return found
+    until(lambda: len(live_sessions(server, key)) >= count, SECONDS, server.output)
+    return live_sessions(server, key)
 
 
 def child_of(server: Running) -> int:
@@ -63,16 +60,11 @@ def child_of(server: Running) -> int:
 
 
 def is_gone(pid: int) -> bool:
-    """Wait until a process has ended."""
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        try:
-            if ") Z " in Path(f"/proc/{pid}/stat").read_text():
-                return True
-        except OSError:
-            return True
-        time.sleep(0.05)
-    return False
+    """Say whether a process has ended."""
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
 
 
 def test_it_shows_calls_that_talk_and_leaves_nothing_behind(
@@ -99,7 +91,7 @@ def test_the_child_ends_with_the_hub(start: Callable[..., Running], number: sign
     child = child_of(server)
     os.kill(server.process.pid, number)
     assert server.ended_within(SECONDS)
-    assert is_gone(child)
+    until(lambda: is_gone(child), SECONDS, server.output)
 
 
 def test_it_posts_where_keys_are_set(start: Callable[..., Running]) -> None:

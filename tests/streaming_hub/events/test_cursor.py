@@ -80,7 +80,7 @@ def test_anything_else_is_malformed(cursor: str) -> None:
     assert found.requested == cursor[:200]
 
 
-def test_an_empty_history_still_has_a_place_to_go_on_from() -> None:
+def test_an_empty_history_still_has_a_place_to_continue_from() -> None:
     assert resolve("abc1-20", EMPTY) == 20
     assert resolve("abc1-19", EMPTY) == Reset("expired", "abc1-19", 19)
     assert resolve("abc1-0", NEW) == 0

@@ -44,7 +44,7 @@ def test_what_it_answers_is_what_is_stored() -> None:
 
 
 @pytest.mark.parametrize("hook", ["fail", "forget_event", "control", "unencodable"])
-def test_when_it_fails_nothing_is_stored_and_nothing_is_told(
+def test_when_it_fails_nothing_is_stored_and_nothing_is_reported(
     hook: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -74,7 +74,7 @@ def test_what_else_ends_lines_cannot_stand_in_json_as_it_is() -> None:
             parse_one(b'{"type":"test",%c"text":"ab"}' % code)
 
 
-def test_a_chunk_tells_its_length_in_bytes() -> None:
+def test_a_chunk_has_its_length_in_bytes() -> None:
     assert sse.chunk("é".encode()) == b"2\r\n\xc3\xa9\r\n"
     assert unchunk(sse.chunk(b"a" * 300) + sse.chunk(b"b") + sse.LAST_CHUNK) == (b"a" * 300 + b"b", True)
 

@@ -672,7 +672,7 @@ def test_a_checkpoint_does_not_wait_long_for_a_reader(path: Path) -> None:
     history.close()
 
 
-def test_an_append_is_refused_soon_while_somebody_else_writes(path: Path) -> None:
+def test_an_append_is_refused_soon_while_another_program_writes(path: Path) -> None:
     history = on_disk(path)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -769,7 +769,7 @@ def test_expired_text_is_overwritten(path: Path) -> None:
     assert rows(path) == [51]
 
 
-def test_the_file_does_not_grow_for_ever(path: Path) -> None:
+def test_the_file_does_not_grow_forever(path: Path) -> None:
     history = on_disk(path, max_events=200)
     sizes = []
     for _ in range(6):
@@ -930,7 +930,7 @@ def test_a_path_that_cannot_be_a_file_is_an_error(tmp_path: Path, place: str) ->
         on_disk(tmp_path / place)
 
 
-def test_a_full_disk_refuses_and_goes_on(path: Path) -> None:
+def test_a_full_disk_refuses_and_continues(path: Path) -> None:
     history = on_disk(path)
     fill(history, 3, event_id="kept")
     history._db.execute("PRAGMA max_page_count=1")

@@ -66,7 +66,7 @@ def test_all_steps_are_done_under_the_lock_then_the_store_is_looked_after() -> N
     assert hub.locked[:5] == [True] * 5
 
 
-def test_who_publishes_without_end_does_not_keep_the_store_from_being_looked_after(
+def test_endless_publishing_does_not_keep_the_store_from_its_upkeep(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(housekeeper, "STEPS", 3)

@@ -147,7 +147,7 @@ def test_room_without_a_name_is_passed_over() -> None:
     assert fields(body("room_started", room={})) is None
 
 
-def test_name_that_no_event_may_carry_is_told() -> None:
+def test_name_that_no_event_may_carry_is_reported() -> None:
     with pytest.raises(InvalidEvent, match="participant"):
         fields(body("participant_joined", participant=participant("a\nb")))
 

@@ -53,7 +53,7 @@ def test_without_rooms_there_is_one_event() -> None:
 
 
 @pytest.mark.parametrize("text", ["words " * 30, "\u2028" * 60, "\x01" * 30])
-def test_all_rooms_are_told_in_events_of_a_bounded_length(text: str) -> None:
+def test_all_rooms_are_reported_in_events_of_a_bounded_length(text: str) -> None:
     states = [state(f"r{n}", transcript=[line(m, text) for m in range(50)]) for n in range(300)]
     events = sent(states)
     assert len(events) > 5

@@ -125,7 +125,7 @@ def test_speech_starts_and_finishes():
     ]
 
 
-def test_an_end_of_speech_that_names_nobody_ends_all_of_that_role():
+def test_an_end_of_speech_without_a_participant_ends_all_of_that_role():
     started = {"type": "agent_speech_started", "participant": "bot", "session_id": "s"}
     assert described(started, {"type": "agent_speech_finished"})["speaking"] == []
     assert described(started, {"type": "agent_speech_finished", "session_id": "s"})["speaking"] == []
@@ -395,7 +395,7 @@ def test_what_viewers_see_is_what_it_would_be_without_the_operators_events(story
 
 
 @given(story=st.lists(st.tuples(EVENTS, HOSTILE), max_size=8))
-def test_no_value_in_any_field_raises_and_all_that_is_told_is_json(story):
+def test_no_value_in_any_field_raises_and_all_that_is_reported_is_json(story):
     rooms = Rooms(TINY)
     for seq, (event, hostile) in enumerate(story, 1):
         rooms.apply(seq, {**event, **hostile, "room": "r"})

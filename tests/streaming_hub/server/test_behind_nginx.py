@@ -95,9 +95,7 @@ def test_a_proxy_that_is_not_named_opens_nothing(
     assert hub.get("/api/events").status_code == 200
 
 
-def test_a_proxy_that_is_named_is_believed_and_nobody_else(
-    start_server: Callable[..., ServerProcess], tmp_path: Path
-) -> None:
+def test_only_a_named_proxy_is_trusted(start_server: Callable[..., ServerProcess], tmp_path: Path) -> None:
     hub = start_server(STREAM_TRUSTED_PROXIES="127.0.0.1").wait_until_up()
     with nginx(tmp_path, hub.port, APPENDING) as port:
         assert status(port) == 200

@@ -189,7 +189,7 @@ def test_a_request_line_that_is_too_long_is_refused_in_words(port: int) -> None:
     assert "8192 bytes" in problem["detail"]
 
 
-def test_who_sends_nonsense_does_not_fill_the_log(
+def test_bad_requests_do_not_fill_the_log(
     port: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0

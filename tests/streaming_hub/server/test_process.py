@@ -193,7 +193,9 @@ class TestRequests:
             "header",
         ],
     )
-    def test_what_is_no_http_is_refused_and_harms_nobody(self, hub_server: ServerProcess, raw: bytes) -> None:
+    def test_what_is_not_http_is_refused_and_does_no_harm(
+        self, hub_server: ServerProcess, raw: bytes
+    ) -> None:
         sock = connect(hub_server.port)
         try:
             sock.sendall(raw)
@@ -223,7 +225,7 @@ class TestRequests:
         stored = hub_server.get(f"/api/events?after={ids}").json()["events"]
         assert stored == []
 
-    def test_clients_that_leave_in_the_middle_harm_nobody(self, hub_server: ServerProcess) -> None:
+    def test_clients_that_leave_in_the_middle_do_no_harm(self, hub_server: ServerProcess) -> None:
         for cut in (
             b"GET",
             b"POST /api/agent/data HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{",
@@ -268,7 +270,7 @@ class TestSlowClients:
         )
         assert told == expected
 
-    def test_an_open_file_limit_pauses_accepting_and_goes_on(
+    def test_an_open_file_limit_pauses_accepting_and_continues(
         self, start_server: Callable[..., ServerProcess]
     ) -> None:
         limited = [sys.executable, "-c", WITH_FEW_FILES, "--port", "0"]
@@ -323,7 +325,7 @@ class TestRestarts:
         assert [frame["type"] for frame in found if frame["type"] != "heartbeat"] == ["connected", "b", "c"]
         assert third.split("-") == [first[0].split("-")[0], "3"]
 
-    def test_streams_are_told_when_the_server_stops(
+    def test_streams_get_a_goodbye_when_the_server_stops(
         self, start_server: Callable[..., ServerProcess], tmp_path: Path
     ) -> None:
         server = start_server(folder=tmp_path, STREAM_DRAIN="1").wait_until_up()

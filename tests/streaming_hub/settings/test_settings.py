@@ -155,7 +155,7 @@ def test_what_the_agent_takes_is_taken() -> None:
     AgentSettings.from_env(values)
 
 
-def test_a_misspelt_name_is_told_with_the_one_that_was_meant() -> None:
+def test_a_misspelt_name_is_reported_with_the_one_that_was_meant() -> None:
     doubts = parse({"STREAM_SUBSCRIBE_KEY": "a-secret-key", "STREAM_PORT": "1", "AGENT_VOICE": "ash"}).doubts
     assert doubts == ("STREAM_SUBSCRIBE_KEY is not a known setting. Did you mean STREAM_SUBSCRIBE_KEYS?",)
 
@@ -226,7 +226,7 @@ def test_what_can_only_be_a_comment_is_one(tmp_path: Path) -> None:
     assert settings.doubts == ()
 
 
-def test_what_other_programs_expand_is_taken_as_written_and_told(tmp_path: Path) -> None:
+def test_what_other_programs_expand_is_taken_as_written_and_reported(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("SECRET=hunter2\nLIVEKIT_API_SECRET=${SECRET}\nOTHER=${SECRET}\n")
     settings = load({"SECRET": "hunter3"}, tmp_path)
     assert settings.livekit_api_secret == "${SECRET}"

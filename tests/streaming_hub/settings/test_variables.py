@@ -58,7 +58,7 @@ def test_a_line_that_cannot_be_read_is_named_but_not_shown(tmp_path: Path, text:
         ('STREAM_OPERATOR_KEYS="hunter2\\"', 1, '"'),
     ],
 )
-def test_a_quote_that_is_not_closed_is_told(tmp_path: Path, text: str, line: int, quote: str) -> None:
+def test_a_quote_that_is_not_closed_is_reported(tmp_path: Path, text: str, line: int, quote: str) -> None:
     (tmp_path / ".env").write_text(text)
     with pytest.raises(SettingsError) as caught:
         read(tmp_path, {})
@@ -127,7 +127,7 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytes
         ("OPENAI_KEY", "Did you mean OPENAI_API_KEY?"),
     ],
 )
-def test_a_name_that_nothing_reads_is_told_with_the_nearest(name: str, hint: str) -> None:
+def test_a_name_that_nothing_reads_is_reported_with_the_nearest(name: str, hint: str) -> None:
     (sentence,) = doubts({name: "hunter2", "STREAM_PORT": "1"}, KNOWN)
     assert sentence == f"{name} is not a known setting. {hint}"
 

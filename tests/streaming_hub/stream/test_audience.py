@@ -52,7 +52,7 @@ def test_readers_of_several_events_count_once() -> None:
     assert audience.count_readers([entry(None)]) == 1
 
 
-def test_who_leaves_leaves_nothing_behind() -> None:
+def test_a_client_that_leaves_leaves_nothing_behind() -> None:
     audience = Audience()
     readers = [reader(interest, "10.0.0.1") for interest in (ROOMS, ROOMS, EVERYTHING)]
     for one in readers:
@@ -66,7 +66,7 @@ def test_who_leaves_leaves_nothing_behind() -> None:
     assert vars(audience) == vars(Audience())
 
 
-def test_who_is_live_is_in_its_group() -> None:
+def test_a_live_subscriber_is_in_its_group() -> None:
     audience = Audience()
     readers = [reader(ROOM_A), reader(ROOM_A)]
     for one in readers:

@@ -48,7 +48,7 @@ def deliver(hub: Hub, *events: Event) -> None:
 class TestPublish:
     """What the publisher is told."""
 
-    def test_clients_notified_are_those_who_may_see_it(self) -> None:
+    def test_clients_notified_counts_the_clients_that_may_see_it(self) -> None:
         hub = hub_over()
         for interest in (
             EVERYTHING,
@@ -63,7 +63,7 @@ class TestPublish:
         assert hub.publish([posted("usage", room="a")]).clients_notified == 4
         assert hub.publish([posted(room="b"), posted("usage")]).clients_notified == 4
 
-    def test_a_duplicate_notifies_nobody_and_is_not_sent_again(self) -> None:
+    def test_a_duplicate_notifies_no_client_and_is_not_sent_again(self) -> None:
         hub = hub_over()
         one = reader(hub)
         first = hub.publish([posted(event_id="x")])
@@ -189,7 +189,7 @@ class TestReplay:
         assert seqs(pull_all(hub, slow)) == [4]
         assert seqs(pull_all(hub, late)) == [2, 4]
 
-    def test_an_erasure_that_closes_the_last_reader_of_an_interest_goes_on(self) -> None:
+    def test_an_erasure_that_closes_the_last_reader_of_an_interest_continues(self) -> None:
         hub = hub_over()
         closed, stays = reader(hub, interest=ROOM_A), reader(hub)
         pull_all(hub, closed)
@@ -206,7 +206,7 @@ class TestReplay:
         assert hub.subscribers() == [stays]
         assert seqs(pull_all(hub, stays)) == [2]
 
-    def test_an_erasure_that_fails_leaves_nobody_unserved(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_erasure_that_fails_leaves_no_reader_unserved(self, monkeypatch: pytest.MonkeyPatch) -> None:
         hub = hub_over()
         one = reader(hub)
         pull_all(hub, one)
@@ -264,7 +264,7 @@ class TestReset:
         assert [int(frame["id"].split("-")[1]) for frame in got[1:-1]] == list(range(42, 52))
         assert (got[-1]["type"], got[-1]["_id"]) == ("heartbeat", f"{epoch}-51")
 
-    def test_a_quiet_filtered_reader_is_not_told_of_a_loss_that_was_none(self) -> None:
+    def test_a_quiet_filtered_reader_gets_no_report_of_a_loss_that_was_none(self) -> None:
         hub = hub_over(memory(20), queue_size=3)
         one = reader(hub, interest=ROOM_A)
         pull_all(hub, one)

@@ -110,7 +110,7 @@ class TestHead:
 class TestFrames:
     """What stands in the body."""
 
-    def test_connected_comes_first_and_says_where_the_stream_goes_on(self, server: ServerProcess) -> None:
+    def test_connected_comes_first_and_says_where_the_stream_continues(self, server: ServerProcess) -> None:
         ids = publish(server, 2)
         first = open_stream(server.port).frames()[0]
         assert first["type"] == "connected"
@@ -253,7 +253,7 @@ class TestReplay:
         ],
         ids=["word", "5000", "latin-1", "blank", "foreign", "future", "far-future"],
     )
-    def test_what_is_no_cursor_of_this_history_is_told(
+    def test_what_is_no_cursor_of_this_history_is_reported(
         self, server: ServerProcess, made: Callable[[str], str], reason: str
     ) -> None:
         ids = publish(server, 50)
@@ -369,7 +369,7 @@ class TestSnapshot:
         assert [room["room"] for part in parts for room in part["rooms"]] == rooms[98::-1]
         assert all(len(room["transcript"]) == 50 for part in parts for room in part["rooms"])
 
-    def test_mistaken_filters_are_told(self, server: ServerProcess) -> None:
+    def test_mistaken_filters_are_reported(self, server: ServerProcess) -> None:
         first = open_stream(server.port, "?room=a+b&type=x,y").frames()[0]
         assert [sentence[:5] for sentence in first["warnings"]] == ["room=", "type="]
         assert "warnings" not in open_stream(server.port, "?room=a").frames()[0]
@@ -389,7 +389,7 @@ def small(start_server: Callable[..., ServerProcess]) -> ServerProcess:
 class TestFull:
     """More streams than there may be."""
 
-    def test_a_browser_is_told_to_come_back_and_others_get_503(self, small: ServerProcess) -> None:
+    def test_a_browser_is_asked_to_reconnect_and_others_get_503(self, small: ServerProcess) -> None:
         one, two = open_stream(small.port), open_stream(small.port)
         browser = ask(
             small.port,

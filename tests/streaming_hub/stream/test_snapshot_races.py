@@ -48,7 +48,7 @@ def test_an_event_between_snapshot_and_stream_is_sent(
 
 
 @pytest.mark.parametrize(("whose", "status"), [("all", 503), ("one address's", 429)])
-def test_who_comes_while_a_replay_is_looked_up_counts_as_a_client(
+def test_a_client_that_connects_during_a_replay_counts(
     app: Flask, monkeypatch: pytest.MonkeyPatch, whose: str, status: int
 ) -> None:
     parts = services_of(app)
@@ -70,7 +70,7 @@ def test_who_comes_while_a_replay_is_looked_up_counts_as_a_client(
     assert len(parts.hub) == 1
 
 
-def test_a_stop_that_begins_while_a_replay_is_looked_up_is_told(
+def test_a_stop_that_begins_while_a_replay_is_looked_up_is_reported(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = services_of(app)

@@ -76,7 +76,7 @@ def test_all_readers_share_the_bytes() -> None:
     assert not ended
 
 
-def test_a_full_queue_is_dropped_and_reading_goes_on_from_what_was_not_sent() -> None:
+def test_a_full_queue_is_dropped_and_reading_continues_from_what_was_not_sent() -> None:
     subscriber = live(position=3, size=2)
     assert subscriber.offer(batch(entry(8)))
     assert subscriber.offer(batch(entry(9)))

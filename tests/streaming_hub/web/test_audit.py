@@ -47,7 +47,7 @@ def last(audit: Any) -> dict[str, Any]:
     return found
 
 
-def test_start_stop_and_erase_are_told_with_who_and_what(audit: Any) -> None:
+def test_start_stop_and_erase_are_reported_with_who_and_what(audit: Any) -> None:
     app = hub(**KEYS)
     key = bearer(OPERATOR_KEY)
     who = {"who": "operator-key-1", "address": "127.0.0.1"}
@@ -97,7 +97,7 @@ def test_start_stop_and_erase_are_told_with_who_and_what(audit: Any) -> None:
         ),
     ],
 )
-def test_refusals_are_told(
+def test_refusals_are_reported(
     audit: Any, method: str, path: str, headers: dict[str, str], status: int, more: dict[str, Any]
 ) -> None:
     livekit = {"livekit_api_key": LIVEKIT_KEY, "livekit_api_secret": LIVEKIT_SECRET}
@@ -107,7 +107,7 @@ def test_refusals_are_told(
     assert services_of(app).refusals == {status: 1}
 
 
-def test_wrong_hosts_floods_and_full_houses_are_told(audit: Any) -> None:
+def test_wrong_hosts_floods_and_full_houses_are_reported(audit: Any) -> None:
     app = hub(rate_limit=RateLimit(1, 60), max_clients_per_address=1)
     ask(app, "GET", "/api/events", headers={"Host": "evil.example"})
     assert (last(audit)["status"], last(audit)["route"]) == (421, "/api/events")
@@ -138,7 +138,7 @@ def test_a_flood_of_refusals_fills_no_log(audit: Any) -> None:
     assert [one.get("left_out") for one in audit()[-2:]] == [30, None]
 
 
-def test_what_goes_well_and_plain_mistakes_are_not_told(audit: Any) -> None:
+def test_what_goes_well_and_plain_mistakes_are_not_reported(audit: Any) -> None:
     app = hub()
     ask(app, "POST", "/api/agent/data", json={"type": "x"})
     ask(app, "POST", "/api/agent/data", json={"type": 1})

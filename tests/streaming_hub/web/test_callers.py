@@ -223,7 +223,7 @@ def test_with_every_scope_keyed_any_host_will_do() -> None:
         ("", 421),
     ],
 )
-def test_where_everybody_is_let_in_names_of_other_sites_are_not(host: str, status: int) -> None:
+def test_with_open_access_the_names_of_other_sites_are_refused(host: str, status: int) -> None:
     app = hub(allow_open=True, cors_origins=("https://hub.example.com",))
     assert ask(app, "GET", "/api/events", peer=FAR, headers={"Host": host}).status_code == status
 
@@ -342,9 +342,12 @@ def test_a_start_does_not_show_the_agent_of_another_room() -> None:
 @pytest.mark.parametrize(
     ("asked", "why"),
     [
-        ({"mode": "livekit"}, "It runs in rehearsal mode already: stop it to start it in livekit mode."),
-        ({"room": "b"}, "It rehearses in another room already: stop it to start it in b."),
-        ({"mode": "rehearsal", "room": "a"}, "It was asked for."),
+        (
+            {"mode": "livekit"},
+            "It is already running in rehearsal mode: stop it to start it in livekit mode.",
+        ),
+        ({"room": "b"}, "It is already rehearsing in another room: stop it to start it in b."),
+        ({"mode": "rehearsal", "room": "a"}, "Requested."),
         (
             {},
             "LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET and OPENAI_API_KEY (or OPENAI_BASE_URL) are not set.",
@@ -475,7 +478,7 @@ def test_a_ticket_for_a_room_shows_that_room() -> None:
     assert [one["text"] for one in found] == ["words in b"]
 
 
-def test_an_expired_ticket_is_told_in_the_stream_and_a_wrong_one_is_refused() -> None:
+def test_an_expired_ticket_gets_a_goodbye_and_a_wrong_one_is_refused() -> None:
     app = hub(**KEYS)
     parts = services_of(app)
     made = ticket_of(app, bearer(SUBSCRIBE_KEY))["ticket"]

@@ -49,7 +49,7 @@ def test_the_view_runs_only_with_the_scope_and_finds_the_grant(make_app: Callabl
     assert answer.get_json()["who"].startswith("subscribe-key")
 
 
-def test_without_a_scope_nobody_is_asked(make_app: Callable[..., Flask]) -> None:
+def test_without_a_scope_no_credential_is_needed(make_app: Callable[..., Flask]) -> None:
     assert with_view(make_app, None).test_client().get("/api/throwaway").status_code == 200
 
 

@@ -31,7 +31,7 @@ def test_what_thousands_ask_for_is_read_once() -> None:
         ("ticket=t&room=a+b", "room='a b': a + in a URL"),
     ],
 )
-def test_a_filter_that_looks_like_a_mistake_is_told(text: str, part: str) -> None:
+def test_a_filter_that_looks_like_a_mistake_is_reported(text: str, part: str) -> None:
     (sentence,) = query.of_stream(text).warnings
     assert part in sentence
 
@@ -52,7 +52,7 @@ def test_a_filter_that_may_be_meant_is_not(text: str) -> None:
     assert query.of_stream(text).warnings == []
 
 
-def test_ten_mistakes_are_told_at_most() -> None:
+def test_ten_mistakes_are_reported_at_most() -> None:
     assert len(query.of_stream("&".join(["type=a,b"] * 30)).warnings) == 10
 
 

@@ -6,11 +6,13 @@ silent. One thread iterates; any may close it.
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
 
 import requests
 import urllib3
@@ -34,6 +36,8 @@ from streaming_hub_client.stream import (
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+log = logging.getLogger("streaming_hub_client")
+
 CONNECT_TIMEOUT = 10.0
 REDIRECTS = 10
 BUFFER = 64 * 1024
@@ -49,6 +53,7 @@ class Connections:
         self._closed = threading.Event()
         self._answer: requests.Response | None = None
         self._reading_since: float | None = None
+        self._was_silent = False
 
     def close(self) -> None:
         """End the iteration, and the connection."""
@@ -75,17 +80,32 @@ class Connections:
                     asked = retry_after(answer.headers.get("Retry-After"), time.time())
                     yield from self._read(answer)
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-                stream.error = Trouble(str(error))
+                stream.error = self._trouble(error)
             except Trouble as error:
                 stream.error = error
             if self.closed:
                 return
+            if self._was_silent:
+                stream.error = Trouble(f"The stream was silent for {stream.silence:g} s.")
+                self._was_silent = False
             if isinstance(stream.error, Refused):
                 yield [Item(None, None, "refused")]
                 raise stream.error
             yield [Item(None, None, "connecting")]
-            pause = stream.pause(lived=time.monotonic() - began, asked=asked, chance=random.random())
+            lived = time.monotonic() - began
+            # That a stream ends now and then is normal; that none can be opened is not.
+            level = logging.INFO if stream.has_worked(lived) else logging.WARNING
+            pause = stream.pause(lived=lived, asked=asked, chance=random.random())
+            log.log(level, "%s Trying again in %.1f s.", stream.error, pause)
             self._closed.wait(pause)
+
+    def _trouble(self, error: Exception) -> Trouble:
+        """Say what happened without the whole URL, which may hold a ticket."""
+        kind = type(error).__name__
+        if self._stream.is_open:
+            return Trouble(f"The connection was lost ({kind}).")
+        place = urlunsplit(urlsplit(self._stream.query.url)._replace(query=""))
+        return Trouble(f"The hub cannot be reached at {place} ({kind}).")
 
     def _open(self, session: requests.Session) -> requests.Response:
         url, headers = self._stream.connect(_ask(self._key), _ask(self._ticket))
@@ -138,6 +158,7 @@ class Connections:
         while not over.wait(min(1.0, self._stream.silence / 8)):
             since = self._reading_since
             if since is not None and time.monotonic() - since > self._stream.silence:
+                self._was_silent = True
                 self._interrupt()
 
     def _interrupt(self) -> None:

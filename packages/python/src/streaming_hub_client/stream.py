@@ -170,12 +170,14 @@ class Stream:
         resume: Where the next connection goes on; empty: from now.
         silence: Seconds without a byte after which the connection is dead.
         error: Why the present connection has to be closed; None while it goes on.
+        is_open: Whether the present connection's answer is a stream.
     """
 
     query: Query
     resume: str = ""
     silence: float = SILENCE * HEARTBEAT
     error: Trouble | Refused | None = None
+    is_open: bool = False
     ticket_is_fixed: bool = False
     _least: float = 0.0
     _failures: int = 0
@@ -193,6 +195,7 @@ class Stream:
         """Begin a connection and return its URL and headers."""
         self.silence = SILENCE * HEARTBEAT
         self.error = None
+        self.is_open = False
         self._has_worked = False
         self._cursor = None
         self._parser = Parser()
@@ -215,6 +218,7 @@ class Stream:
 
     def opened(self) -> None:
         """Note that the answer is a stream."""
+        self.is_open = True
         self._least = 0.0
 
     def receive(self, chunk: bytes) -> list[Item]:
@@ -234,6 +238,10 @@ class Stream:
             self._least = max(self._least, self._parser.retry_ms / 1000)
         return items
 
+    def has_worked(self, lived: float) -> bool:
+        """Say whether the present connection brought anything, or lived long; `lived` is in seconds."""
+        return self._has_worked or lived > WORKED
+
     def pause(self, *, lived: float, asked: float, chance: float) -> float:
         """Return the seconds to wait before the next connection.
 
@@ -242,7 +250,7 @@ class Stream:
             asked: The least wait in seconds that its answer asked for (`retry_after`).
             chance: A random number from 0 to below 1.
         """
-        if self._has_worked or lived > WORKED:
+        if self.has_worked(lived):
             self._failures = 0
         floor = min(max(asked, self._least), LONGEST_WAIT)
         half = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._failures, 10)) / 2

@@ -56,7 +56,7 @@ def wait_for_ends(app: FlaskClient, count: int) -> list[tuple[str, str]]:
     return ends(app)
 
 
-def test_silent_death_does_not_show_as_speaking_for_ever() -> None:
+def test_silent_death_does_not_show_as_speaking_forever() -> None:
     app = client()
     post(app, STARTED | {"lease": 1}, SPEAKS)
     assert app.get("/api/rooms/hall").json["speaking"] == ["agent"]
@@ -108,7 +108,7 @@ class FullDisk:
         return self._publish(events)
 
 
-def test_end_that_cannot_be_stored_is_told_when_the_disk_has_room_again(
+def test_end_that_cannot_be_stored_is_reported_when_the_disk_has_room_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     app = client()
@@ -119,7 +119,7 @@ def test_end_that_cannot_be_stored_is_told_when_the_disk_has_room_again(
     assert wait_for_ends(app, 1) == [("s1", "lease_expired")]
 
 
-def test_states_that_cannot_be_stored_are_told_in_order_with_what_ended(
+def test_states_that_cannot_be_stored_are_reported_in_order_with_what_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     app = client()
@@ -135,7 +135,7 @@ def test_states_that_cannot_be_stored_are_told_in_order_with_what_ended(
     assert [event["type"] for event in events] == ["agent_process", "session_ended", "agent_process", "error"]
 
 
-def test_what_waits_to_be_told_is_bounded_and_is_erased_with_its_session(
+def test_waiting_ends_are_bounded_and_erased_with_their_session(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("streaming_hub.agents.session_watch.MAX_UNTOLD", 3)

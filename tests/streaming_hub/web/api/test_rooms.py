@@ -73,7 +73,7 @@ class TestEvents:
         assert seen == wanted
         assert page["next"] == ids[-1]
 
-    def test_the_next_cursor_goes_on_with_what_comes_later(self, client: FlaskClient) -> None:
+    def test_the_next_cursor_continues_with_what_comes_later(self, client: FlaskClient) -> None:
         post(client, {}, {})
         cursor = get(client, "/api/events")["next"]
         later = post(client, {})

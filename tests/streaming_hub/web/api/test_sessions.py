@@ -278,6 +278,8 @@ def test_a_cursor_belongs_to_its_sort(server: ServerProcess) -> None:
 def test_one_id_in_several_rooms(server: ServerProcess) -> None:
     problem = get(server, "/api/sessions/two", 409)
     assert "other-room" in problem["detail"]
+    assert "other-room" in problem["rooms"]
+    assert len(problem["rooms"]) == 2
     assert get(server, "/api/sessions/two?room=other-room")["session"]["room"] == "other-room"
     get(server, "/api/sessions/two?room=", 404)
     assert get(server, "/api/sessions/roomless?room=")["session"]["room"] is None

@@ -145,7 +145,7 @@ def test_without_from_there_are_never_too_many_buckets(server: ServerProcess) ->
     assert get(server, "")["buckets"][-1]["start"] <= time.time()
 
 
-def test_what_callers_are_told_about_themselves(server: ServerProcess) -> None:
+def test_callers_see_their_own_rights(server: ServerProcess) -> None:
     assert server.get("/api/me", **OPERATOR).json() == {
         "scopes": ["operate", "publish", "subscribe"],
         "view": "operator",

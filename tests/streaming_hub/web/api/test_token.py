@@ -180,7 +180,7 @@ def test_any_key_closes_the_endpoint_to_strangers(keys: str) -> None:
     assert held.status_code == (201 if keys == "operator_keys" else 403)
 
 
-def test_stranger_is_refused_before_anything_is_told() -> None:
+def test_stranger_is_refused_before_anything_is_reported() -> None:
     assert client(operator_keys=("k",), livekit_url=None).post("/api/token").status_code == 401
 
 

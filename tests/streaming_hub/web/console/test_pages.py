@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streaming_hub import resources
-from streaming_hub.web.console.pages import PAGES
+from streaming_hub.web.console.pages import PAGES, imports
 from tests.kit.callers import ask, hub
 
 if TYPE_CHECKING:
@@ -40,8 +40,17 @@ def test_a_page_runs_nothing_but_modules_of_the_hub(page: Page) -> None:
 def test_all_that_a_page_loads_exists(page: Page) -> None:
     app = hub()
     text = ask(app, "GET", address(page)).text
-    for path in re.findall(r"""(?:src|href)="(/console/static/[^"]+)""", text):
+    for path in re.findall(r"""(?:src|href)="(/console/(?:static|client)/[^"]+)""", text):
         assert ask(app, "GET", path).status_code == 200, path
+
+
+def test_a_page_asks_for_all_its_modules_at_once() -> None:
+    found = imports("live/live.js")
+    assert {"/console/static/live/calls.js", "/console/static/dom.js", "/console/client/sse.js"} <= set(found)
+    assert "/console/static/live/live.js" not in found
+    assert len(set(found)) == len(found)
+    text = ask(hub(), "GET", "/console/").text
+    assert tuple(re.findall(r'rel="modulepreload" href="([^"]+)"', text)) == found
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)

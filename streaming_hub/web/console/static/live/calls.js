@@ -181,7 +181,7 @@ const hear = (call, at) => void (call.heard = Math.max(call.heard ?? at, at));
 const errorText = (event) => [event.source, event.message].filter((part) => typeof part === 'string').join(': ');
 
 /** @param {HubEvent} event */
-const droppedText = ({ count, reason }) => `The agent could not deliver ${count} events${reason ? `: ${reason}` : ''}`;
+const droppedText = ({ count, reason }) => [`The agent could not deliver ${count} events`, reason].filter(Boolean).join(': ');
 
 /**
  * @param {unknown} value

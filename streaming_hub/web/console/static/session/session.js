@@ -200,7 +200,7 @@ function refresh() {
   document.title = `${name} · Session · Console`;
   const state = byId('state');
   const isLive = session.state === 'live' && !isFile;
-  setText(state, session.state === 'live' ? (isFile ? 'Not ended' : 'Live') : `Ended${session.reason ? `: ${session.reason}` : ''}`);
+  setText(state, session.state === 'live' ? (isFile ? 'Not ended' : 'Live') : ['Ended', session.reason].filter(Boolean).join(': '));
   setAttribute(state, 'data-tone', isLive ? 'ok' : /^(worker_lost|lease_expired|error)$/.test(session.reason ?? '') ? 'bad' : '');
   const people = session.participants.map((/** @type {any} */ one) => one.identity).join(', ');
   byId('facts').replaceChildren(
