@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
+import msgspec
 from gevent.event import Event
 
 from streaming_hub import __version__, logs, signals
@@ -22,9 +23,11 @@ from streaming_hub.access.exposure import refuse_open_off_loopback
 from streaming_hub.agents.mode import choose_mode
 from streaming_hub.demo.process import DemoProcess
 from streaming_hub.errors import SettingsError, StorageError
-from streaming_hub.server.listening import LOOPBACK, listen_at, why_not
+from streaming_hub.history import shared
+from streaming_hub.server.listening import LOOPBACK, listen, listen_at, why_not
 from streaming_hub.server.server import Server
 from streaming_hub.server.serving import begin, url_of
+from streaming_hub.server.workers import MOST, Child, Workers, place
 from streaming_hub.settings import (
     AGENT_TABLE,
     TABLE,
@@ -44,8 +47,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("hub")
 
 PROGRAM: Final = "streaming-hub"
-SAME_SIGNAL: Final = 1.0
-"""Seconds within which a repeated signal counts as one: `uv run` and the terminal both send it."""
+SAME_SIGNAL: Final = signals.SAME
 
 MOST_DEMO_CALLS: Final = 1000
 
@@ -63,6 +65,7 @@ def run(
     Returns:
         0, or 2 when the server cannot start.
     """
+    told = place()
     options = _parser(program).parse_args(arguments)
     given = {name: value for name in ("host", "port") if (value := getattr(options, name)) is not None}
     try:
@@ -75,8 +78,13 @@ def run(
             for doubt in settings.doubts:
                 log.warning("%s", doubt)
             refuse_open_off_loopback(settings, settings.host or LOOPBACK[0])
-            app = create_app(settings)
-            serve(app, settings)
+            if told is None and options.workers > 1:
+                return _run_workers(settings, options.workers)
+            child = None if told is None else Child(told)
+            if child is not None and settings.node is not None:
+                # No two nodes may have one name.
+                settings = msgspec.structs.replace(settings, node=f"{settings.node}-{child.number}")
+            serve(create_app(settings), settings, child)
     except SettingsError as error:
         return _fail(program, str(error))
     except StorageError as error:
@@ -94,36 +102,72 @@ def _demo_settings(count: int, folder: str) -> dict[str, Any]:
     }
 
 
-def serve(app: Flask, settings: Settings) -> None:
+def _run_workers(settings: Settings, count: int) -> int:
+    """Be the parent of several nodes on one port; return the exit code.
+
+    Raises:
+        SettingsError: the history cannot be shared, or the address cannot be used.
+    """
+    if not shared(settings.history):
+        raise SettingsError(
+            f"--workers {count}: several workers need a Redis server, as each would have a history of its own with "
+            f"{settings.history}. Set STREAM_HISTORY=redis://HOST:6379/0, or leave --workers out."
+        )
+    listeners = listen_at(settings.host, settings.port)
+    log.info("starting %d workers at %s", count, url_of(listeners[0]))
+    return Workers(count, listeners).run()
+
+
+def serve(app: Flask, settings: Settings, child: Child | None = None) -> None:
     """Serve an application until SIGTERM or SIGINT, then drain.
+
+    Args:
+        app: the application.
+        settings: where it listens.
+        child: this process as one of several workers, whose parent listens.
 
     Raises:
         SettingsError: the address cannot be used.
     """
     parts = services_of(app)
     try:
-        listeners = listen_at(settings.host, settings.port)
-    except SettingsError:
+        listeners = listen_at(settings.host, settings.port) if child is None else child.listeners
+        # A node's own address, which no other answers: for its metrics and its agent.
+        own = [listen(LOOPBACK[0], 0)] if parts.history.shared else []
+    except (SettingsError, OSError):
         parts.stop()
         raise
     ended = _watch_signals()
     if os.getpid() == 1:
         # Process 1 inherits the agent's orphans: let libev reap them.
         gevent.get_hub().loop.install_sigchld()
-    writer = begin(parts, url_of(listeners[0]))
-    servers = [Server(listener, app, writer) for listener in listeners]
+    writer = begin(parts, url_of((own or listeners)[0]))
+    servers = [Server(listener, app, writer, shared=child is not None) for listener in listeners]
     for server in servers:
+        server.start()
+    own_servers = [Server(listener, app, writer) for listener in own]
+    for server in own_servers:
         server.start()
     if parts.archive is not None:
         log.info("%s", parts.archive.description)
-    _greet(parts)
+    if own:
+        log.info("node %s, metrics at %s/metrics", parts.node, parts.url)
+    if child is not None:
+        child.watch_parent()
+        child.serves()
+    if child is None or child.greets:
+        _greet(parts, url_of(listeners[0]))
     demo = DemoProcess(parts.url, parts.agent_key, settings.demo) if settings.demo else None
     ended.wait()
     log.info("%s", _farewell(parts))
     if demo is not None:
         demo.stop()
+    if own:
+        # The other nodes take what comes now; the agent's last words come by the own address.
+        for server in servers:
+            server.close()
     parts.stop(writer.drain)
-    for server in servers:
+    for server in (*servers, *own_servers):
         server.stop(timeout=1)
     writer.close()
 
@@ -155,15 +199,15 @@ def _farewell(parts: Services) -> str:
     return f"shutting down: {agent}closing {opened}. Signal again to exit at once"
 
 
-def _greet(parts: Services) -> None:
+def _greet(parts: Services, url: str) -> None:
     mode, why = choose_mode(parts.settings)
     key = ""
     if OPERATE not in parts.authenticator.open_scopes:
         key = ' -H "X-API-Key: KEY"\n              KEY: one of STREAM_OPERATOR_KEYS, or a token with the operate scope'
     print(
-        f"\n  Live page   {parts.url}/\n"
-        f"  Console     {parts.url}/console/\n"
-        f"  Next        curl -X POST {parts.url}/api/agent/start{key}\n"
+        f"\n  Live page   {url}/\n"
+        f"  Console     {url}/console/\n"
+        f"  Next        curl -X POST {url}/api/agent/start{key}\n"
         f"  Agent       {parts.agent_lacks or f'will run in {mode} mode: {why}'}\n"
         f"  Keys        {_keys_needed(parts)}\n",
         flush=True,
@@ -208,8 +252,22 @@ def _parser(program: str) -> argparse.ArgumentParser:
         metavar="N",
         help="show N simulated calls: history in memory, a temporary archive, no webhooks",
     )
+    parser.add_argument(
+        "--workers",
+        type=_workers,
+        default=1,
+        metavar="N",
+        help=f"how many processes share the port, 1 to {MOST}; more than one needs STREAM_HISTORY=redis://...",
+    )
     parser.add_argument("--version", action="version", version=__version__)
     return parser
+
+
+def _workers(text: str) -> int:
+    count = int(text)
+    if not 1 <= count <= MOST:
+        raise argparse.ArgumentTypeError(f"{text}: expected a number of processes, 1 to {MOST}")
+    return count
 
 
 def _port(text: str) -> int:

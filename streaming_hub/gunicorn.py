@@ -11,6 +11,7 @@ from gevent import monkey
 # master, which waits for signals: with gevent's signals and fork there it would never hear that a worker has ended.
 monkey.patch_all(signal=False, os=False)
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ from streaming_hub.history import shared
 from streaming_hub.server.bounds import BoundedMixin
 from streaming_hub.server.environ import WRITER_KEY
 from streaming_hub.server.handover import HandoverMixin
+from streaming_hub.server.listening import LOOPBACK, listen
+from streaming_hub.server.server import Server
 from streaming_hub.server.serving import begin, url_of
 from streaming_hub.settings import load
 from streaming_hub.web.current import services_of
@@ -51,6 +54,9 @@ class Worker(GeventPyWSGIWorker):
                 self.cfg.workers,
             )
             sys.exit(Arbiter.APP_LOAD_ERROR)
+        if self.cfg.workers > 1 and os.environ.get("STREAM_NODE"):
+            # No two nodes may have one name.
+            os.environ["STREAM_NODE"] += f"-{os.getpid()}"
         super().init_process()
 
     def run(self) -> None:
@@ -69,7 +75,14 @@ class Worker(GeventPyWSGIWorker):
             parts.stop()
             sys.exit(Arbiter.APP_LOAD_ERROR)
         self._draining = False
-        self._writer = begin(parts, url_of(reachable[0]) if reachable else None)
+        if self.cfg.workers > 1:
+            # This worker's own address, which no other answers: for its metrics and its agent.
+            own = listen(LOOPBACK[0], 0)
+            self._writer = begin(parts, url_of(own))
+            self.log.info("node %s, metrics at %s/metrics", parts.node, parts.url)
+            Server(own, self.wsgi, self._writer).start()
+        else:
+            self._writer = begin(parts, url_of(reachable[0]) if reachable else None)
         self.server_class = self._make_server
         super().run()
 

@@ -21,6 +21,9 @@ def _ending() -> tuple[signal.Signals, ...]:
 ENDING: Final = _ending()
 """Signals that end the server with a drain; the last one when its terminal is closed."""
 
+SAME: Final = 1.0
+"""Seconds within which a repeated signal counts as one: `uv run` and the terminal both send it."""
+
 
 def end_at_once() -> None:
     """Until the server serves, let a signal end the process at once, and silently."""

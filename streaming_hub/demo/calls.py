@@ -118,7 +118,7 @@ class Call:
         self._new_turn()
         transcription = chance.uniform(0.12, 0.35)
         stopped = self._speak("user", self.user, exchange.user, SECONDS_PER_CHARACTER, wait=transcription)
-        end_of_turn = transcription + chance.uniform(0.15, 0.5)
+        end_of_turn = transcription + chance.uniform(0.15, 0.4)
         self._add("agent_state", **self.agent, state="thinking", previous="listening", after=end_of_turn)
         self._add(
             "turn_metrics",
@@ -139,8 +139,8 @@ class Call:
             self._wait(chance.uniform(0.8, 2.0))
         if exchange.tool:
             self._call(exchange)
-        ttft = chance.uniform(1.3, 2.6) if self.is_slow else chance.uniform(0.22, 0.75)
-        if chance.random() < 0.015:
+        ttft = chance.uniform(1.3, 2.6) if self.is_slow else chance.uniform(0.2, 0.6)
+        if chance.random() < 0.006:
             ttft = chance.uniform(6, 11)
         ttfb = chance.uniform(0.09, 0.28)
         playback = chance.uniform(0.02, 0.06)

@@ -52,6 +52,9 @@ class DirectMixin:
     loop: Any
     socket: Any
 
+    at_once = MOST_AT_ONCE
+    """Connections that are accepted before others get a turn."""
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._accepted: deque[tuple[dict[str, Any], BareSocket]] = deque()
@@ -61,7 +64,7 @@ class DirectMixin:
         listener = self.socket
         if listener.family not in (AF_INET, AF_INET6):
             return super().do_read()  # type: ignore[misc] # gevent's, next in line
-        for _ in range(MOST_AT_ONCE):
+        for _ in range(self.at_once):
             try:
                 descriptor, address = listener._accept()
             except BlockingIOError:

@@ -37,15 +37,19 @@ class Server(DirectMixin, pywsgi.WSGIServer):
         listener: a bound, listening socket.
         application: the WSGI application.
         writer: who serves the streams.
+        shared: whether other processes accept from the same socket.
     """
 
     handler_class = Handler
 
-    def __init__(self, listener: Any, application: Any, writer: Writer) -> None:
+    def __init__(self, listener: Any, application: Any, writer: Writer, *, shared: bool = False) -> None:
         # gevent would ask for the address's name, for which macOS may take seconds.
         environ = {WRITER_KEY: writer, "SERVER_NAME": str(listener.getsockname()[0])}
         super().__init__(listener, application, log=None, error_log=log, environ=environ)
         self._told_full = 0.0
+        if shared:
+            # One at a time, or whoever wakes first takes all that wait.
+            self.max_accept = self.min_accept = self.at_once = 1
 
     def do_read(self) -> Any:
         """Accept a connection; when descriptors run out, pause and continue later."""

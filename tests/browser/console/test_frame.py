@@ -69,3 +69,15 @@ def test_a_hub_that_is_away_is_waited_for(page: Page, start_hub: Callable[..., H
     expect(connection(page)).to_have_text("Connecting")
     start_hub(hub.port)
     expect(connection(page)).to_have_text("Live", timeout=30_000)
+
+
+def test_the_live_page_leads_to_the_console(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+    page.goto(start_hub().url)
+    page.get_by_role("link", name="Console").click()
+    expect(page.get_by_role("heading", name="Live sessions")).to_be_visible()
+
+
+def test_the_live_page_on_disk_leads_to_its_servers_console(page: Page, page_uri: str) -> None:
+    page.goto(page_uri)
+    link = page.get_by_role("link", name="Console")
+    expect(link).to_have_attribute("href", "http://localhost:5000/console/")

@@ -9,8 +9,8 @@ import pytest
 
 from streaming_hub.cluster.ownership import MemoryLeases, Ownership, RedisLeases
 from streaming_hub.cluster.server import Server
+from tests.kit.redis_server import RedisServer
 from tests.kit.wait import until
-from tests.redis_server import RedisServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

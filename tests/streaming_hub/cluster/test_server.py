@@ -10,7 +10,7 @@ import pytest
 
 from streaming_hub.cluster.server import Away, Server
 from streaming_hub.errors import StorageError, Unavailable
-from tests.redis_server import RedisServer
+from tests.kit.redis_server import RedisServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

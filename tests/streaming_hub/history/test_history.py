@@ -35,8 +35,8 @@ from streaming_hub.history.page import Limit
 from streaming_hub.history.redis import RedisHistory
 from streaming_hub.history.sqlite import SqliteHistory
 from streaming_hub.settings import Settings
+from tests.kit.redis_server import RedisServer
 from tests.kit.wait import allowed
-from tests.redis_server import RedisServer
 from tests.streaming_hub.making import (
     NOW,
     interim,

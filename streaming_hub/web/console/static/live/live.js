@@ -62,7 +62,8 @@ begin((me) => {
     views = next;
     place([...views.values()].map(({ element }) => element));
     list.dataset.density = rows.length <= ROOMY ? 'roomy' : 'dense';
-    showTotals(rows);
+    byId('columns').hidden = !rows.length;
+    if (rows.length || status === 'live') showTotals(rows);
     showEmpty(rows.length, arranged.length, status);
     showNotice(calls.notice, at);
     if (status === 'live' && !isFilledIn) {
@@ -127,7 +128,7 @@ function showTotals(rows) {
  */
 function showEmpty(all, fitting, status) {
   let text = '';
-  if (!all) text = status === 'live' ? 'No live session. A call appears here as soon as its agent starts a session.' : '';
+  if (!all) text = status === 'live' ? 'No live session. A call appears here as soon as its agent starts a session.' : 'Loading…';
   else if (!fitting) text = `No session fits this filter; ${count(all)} are live.`;
   else if (fitting > MOST_ROWS) text = `${count(fitting - MOST_ROWS)} more: use the filter to find them.`;
   setText(byId('empty'), text);

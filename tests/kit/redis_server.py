@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.kit.process import free_port
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -23,14 +25,6 @@ def needs_redis() -> str:
     if found is None:
         pytest.skip("redis-server is not installed")
     return found
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 class RedisServer:

@@ -1,0 +1,129 @@
+"""Two nodes behind the load balancer of compose.nodes.yaml, restarted one after the other under load."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from tests.faults.crowd import Crowd
+from tests.faults.publishers import Publisher, assert_all_right, assert_all_stored
+from tests.kit.process import ROOT, Server, free_port
+from tests.kit.redis_server import RedisServer
+from tests.kit.wait import let_pass, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(NGINX is None, reason="nginx is not installed"),
+]
+
+
+def settings() -> dict[str, object]:
+    found: dict[str, object] = yaml.safe_load((ROOT / "compose.nodes.yaml").read_text())
+    return found
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path / "redis", tcp=True)
+    yield server
+    server.stop()
+
+
+class Behind(Server):
+    """A node as others see it: by way of the load balancer."""
+
+    def __init__(self, port: int) -> None:
+        self.host, self.port, self.url = "127.0.0.1", port, f"http://127.0.0.1:{port}"
+
+
+def balancer(folder: Path, nodes: dict[str, int]) -> tuple[subprocess.Popen[bytes], int]:
+    """Run nginx with the configuration that compose.nodes.yaml has, on ports of this machine."""
+    port = free_port()
+    configs: dict[str, dict[str, str]] = settings()["configs"]  # type: ignore[assignment]
+    text = configs["nginx"]["content"].replace("$$", "$").replace("listen 8080", f"listen 127.0.0.1:{port}")
+    for name, node_port in nodes.items():
+        assert f"server {name}:5000" in text
+        text = text.replace(f"server {name}:5000", f"server 127.0.0.1:{node_port}")
+    temporary = " ".join(
+        f"{kind}_temp_path {folder};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    text = text.replace("http {", f"http {{ access_log off; keepalive_timeout 0; {temporary}", 1).replace(
+        "worker_rlimit_nofile 65536;", ""
+    )
+    text = text.replace("worker_connections 32768", "worker_connections 2000")
+    config = folder / "nginx.conf"
+    config.write_text(
+        f"daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;\n{text}"
+    )
+    assert NGINX is not None
+    return subprocess.Popen([NGINX, "-p", str(folder), "-c", str(config)]), port
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_no_client_loses_an_event_and_none_reconnects_more_than_twice(
+    tmp_path: Path, redis: RedisServer
+) -> None:
+    environment = {
+        "STREAM_HISTORY": redis.url,
+        "STREAM_DRAIN": "2",
+        "STREAM_TRUSTED_PROXIES": "127.0.0.1",
+        "STREAM_ARCHIVE": "off",
+    }
+    with Server(tmp_path / "1", **environment) as one, Server(tmp_path / "2", **environment) as other:
+        process, port = balancer(tmp_path, {"hub-1": one.port, "hub-2": other.port})
+        try:
+            until(lambda: answers(port), 20)
+            with (
+                Crowd("127.0.0.1", port) as crowd,
+                Publisher(Behind(port), "a", pause=0.01) as first,
+                Publisher(Behind(port), "b", batch=5, pause=0.01) as second,
+            ):
+                crowd.add(30, name="whole")
+                crowd.until_open()
+                for node in (one, other):
+                    let_pass(1)
+                    code, seconds = node.stop()
+                    assert (code, seconds < 12) == (0, True)
+                    node.start()
+                    crowd.until_open()
+                let_pass(1)
+                for publisher in (first, second):
+                    publisher.stop()
+                crowd.until_at(max(first.head, second.head))
+                assert_all_right([first, second], crowd.errors())
+                assert not [client.checker.resets for client in crowd.clients if client.checker.resets]
+                assert max(client.connections for client in crowd.clients) <= 1 + 2
+                assert_all_stored(one, [first, second])
+                assert_all_stored(other, [first, second])
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def test_the_composition_is_whole() -> None:
+    found = settings()
+    services: dict[str, dict[str, object]] = found["services"]  # type: ignore[assignment]
+    assert set(services) == {"hub-1", "hub-2", "redis", "postgres", "proxy"}
+    names = set()
+    for name in ("hub-1", "hub-2"):
+        environment: dict[str, str] = services[name]["environment"]  # type: ignore[assignment]
+        assert environment["STREAM_HISTORY"].startswith("redis://")
+        assert environment["STREAM_ARCHIVE"].startswith("postgresql+psycopg://")
+        names.add(environment["STREAM_NODE"])
+    assert len(names) == 2
+    assert "noeviction" in services["redis"]["command"]  # type: ignore[operator]

@@ -1,0 +1,180 @@
+"""`--workers N`: children on one port are started, replaced and ended. Real processes on a real redis-server."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+import requests
+
+from tests.kit.process import OWN_SETTINGS, ROOT, free_port, is_running
+from tests.kit.redis_server import RedisServer
+from tests.kit.wait import allowed, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+class Parent:
+    """`flask_server.py --workers N` in a folder of its own."""
+
+    def __init__(self, folder: Path, count: int, command: list[str] | None = None, **settings: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log_file = folder / "log"
+        inherited = {name: text for name, text in os.environ.items() if not name.startswith(OWN_SETTINGS)}
+        own = [str(ROOT / "flask_server.py"), "--workers", str(count), "--port", str(self.port)]
+        with self.log_file.open("wb") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, *(command or own)],
+                cwd=folder,
+                env={**inherited, "PYTHONPATH": str(ROOT), **settings},
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pids = self.workers()
+        self.process.kill()
+        self.process.wait()
+        for pid in pids:
+            until(lambda pid=pid: not is_running(pid), 20)
+
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def workers(self) -> list[int]:
+        """The children that live."""
+        ran = subprocess.run(
+            ["ps", "-o", "pid=,stat=,args=", "--ppid", str(self.process.pid)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        rows = [line.split(None, 2) for line in ran.stdout.splitlines()]
+        return [int(pid) for pid, stat, args in rows if not stat.startswith("Z") and "worker.py" not in args]
+
+    def nodes(self) -> dict[str, str]:
+        """Node -> the address of its metrics, from the start lines."""
+        return dict(re.findall(r"node (\S+), metrics at (\S+)/metrics", self.log()))
+
+    def until_up(self, count: int) -> None:
+        until(lambda: len(self.nodes()) >= count, 60, what=self.log)
+
+    def health(self) -> dict[str, Any]:
+        answer: dict[str, Any] = requests.get(f"{self.url}/api/health", timeout=20).json()
+        return answer
+
+
+def test_each_worker_is_a_node_and_answers_at_its_own_port(redis: RedisServer, tmp_path: Path) -> None:
+    settings = {"STREAM_HISTORY": redis.url, "STREAM_REDIS_PREFIX": "own", "STREAM_NODE": "web"}
+    with Parent(tmp_path, 2, **settings) as parent:
+        parent.until_up(2)
+        nodes = parent.nodes()
+        assert set(nodes) == {"web-1", "web-2"}
+        for name, url in nodes.items():
+            assert requests.get(f"{url}/api/health", timeout=20).json()["node"] == name
+            assert f'node="{name}"' in requests.get(f"{url}/metrics", timeout=20).text
+        # One port, and both answer there in the end.
+        seen = set()
+
+        def both() -> bool:
+            seen.add(parent.health()["node"])
+            return len(seen) == 2
+
+        until(both, 30)
+        # Whoever takes the event, a stream at the other one gets it.
+        with requests.get(f"{nodes['web-1']}/api/stream", stream=True, timeout=20) as stream:
+            lines = (json.loads(line[6:]) for line in stream.iter_lines() if line.startswith(b"data: "))
+            assert next(lines)["type"] == "connected"
+            requests.post(
+                f"{nodes['web-2']}/api/agent/data", json={"type": "x"}, timeout=20
+            ).raise_for_status()
+            assert next(event for event in lines if event["type"] == "x")
+        assert parent.log().count("Live page") == 1
+
+
+def test_a_dead_worker_is_replaced_and_all_end_on_sigterm(redis: RedisServer, tmp_path: Path) -> None:
+    with Parent(tmp_path, 2, STREAM_HISTORY=redis.url, STREAM_REDIS_PREFIX="dead") as parent:
+        parent.until_up(2)
+        before = parent.workers()
+        assert len(before) == 2
+        os.kill(before[0], signal.SIGKILL)
+        begun = time.monotonic()
+        until(lambda: len(parent.workers()) == 2 and parent.workers() != before, 20, what=parent.log)
+        assert time.monotonic() - begun < allowed(5)
+        parent.until_up(3)
+        assert "ended by SIGKILL; starting another" in parent.log()
+        pids = parent.workers()
+        with requests.get(f"{parent.url}/api/stream", stream=True, timeout=20) as stream:
+            begun = time.monotonic()
+            parent.process.terminate()
+            assert b"goodbye" in stream.content
+        assert parent.process.wait(20) == 0
+        assert time.monotonic() - begun < allowed(10)
+        assert not [pid for pid in pids if is_running(pid)]
+
+
+def test_children_end_with_a_parent_that_was_killed(redis: RedisServer, tmp_path: Path) -> None:
+    with Parent(tmp_path, 2, STREAM_HISTORY=redis.url, STREAM_REDIS_PREFIX="orphans") as parent:
+        parent.until_up(2)
+        pids = parent.workers()
+        parent.process.kill()
+        parent.process.wait()
+        until(lambda: not [pid for pid in pids if is_running(pid)], 20)
+
+
+def test_a_worker_that_cannot_start_ends_all_with_its_sentence(tmp_path: Path) -> None:
+    other = RedisServer(tmp_path / "other", maxmemory_policy="allkeys-lru")
+    try:
+        with Parent(tmp_path, 2, STREAM_HISTORY=other.url) as parent:
+            assert parent.process.wait(60) == 2
+            assert "noeviction" in parent.log()
+            assert "Traceback" not in parent.log()
+    finally:
+        other.stop()
+
+
+@pytest.mark.parametrize("history", ["memory://", "sqlite:///data/x.db"])
+def test_a_history_that_is_not_shared_refuses_several_workers(tmp_path: Path, history: str) -> None:
+    with Parent(tmp_path, 2, STREAM_HISTORY=history) as parent:
+        assert parent.process.wait(60) == 2
+        assert "--workers 2: several workers need a Redis server" in parent.log()
+
+
+def test_gunicorn_with_two_workers(redis: RedisServer, tmp_path: Path) -> None:
+    port = free_port()
+    command = ["-m", "gunicorn", "-w", "2", "-k", "streaming_hub.gunicorn.Worker", "-b", f"127.0.0.1:{port}"]
+    command += ["--graceful-timeout", "15", "flask_server:create_app()"]
+    settings = {"STREAM_HISTORY": redis.url, "STREAM_REDIS_PREFIX": "gunicorn", "STREAM_NODE": "g"}
+    with Parent(tmp_path, 2, command, **settings) as parent:
+        parent.until_up(2)
+        names = list(parent.nodes())
+        assert len(set(names)) == 2
+        assert all(name.startswith("g-") for name in names)
+        first, second = parent.nodes().values()
+        told = requests.post(f"{first}/api/agent/data", json={"type": "x"}, timeout=20).json()["id"]
+        assert requests.get(f"{second}/api/events?last=1", timeout=20).json()["events"][0]["id"] == told
+        parent.process.terminate()
+        assert parent.process.wait(20) == 0
