@@ -203,6 +203,11 @@ def _archive(archive: Any) -> Iterable[Metric]:
     for outcome, count in sorted(archive.uploaded.items()):
         outcomes.add_metric([outcome], count)
     yield outcomes
+    yield _counter(
+        "hub_reconciliation_missing",
+        "Messages of LiveKit's chat histories that the transcripts lack.",
+        archive.reconciliation_missing,
+    )
     yield _counter("hub_archive_restarts", "How often the archive's process was restarted.", archive.restarts)
 
 

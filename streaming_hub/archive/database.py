@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Engine
 
-REVISION: Final = "0004"
+REVISION: Final = "0005"
 """The newest migration."""
 BUSY_SECONDS: Final = 1.0
 """How long SQLite waits for another program that has the file locked."""

@@ -99,6 +99,7 @@ class Archive:
         texts: whether texts of uploads are kept at all.
 
     Attributes:
+        reconciliation_missing: messages of LiveKit's chat histories that the transcripts lack.
         uploaded: what became of the spans and log lines of uploads, by outcome.
         state: `ok`, or `away` while the database cannot be written.
         skipped: how many events the history no longer had when they were to be archived.
@@ -123,6 +124,7 @@ class Archive:
         texts: bool = True,
     ) -> None:
         self.uploaded: Counter[str] = Counter()
+        self.reconciliation_missing = 0
         self.state: State = "away"
         self.skipped = 0
         self.written = 0
@@ -415,6 +417,8 @@ class Archive:
         if now >= self._chores_at:
             self._chores_at = now + CHORES
             before = self._clock() - ABANDONED_AFTER
+            if self._uploads is not None:
+                self.reconciliation_missing += self._write("reconcile", None)
             if self._write("abandon", [before, [list(key) for key in self._answered_for()]]):
                 self._reports_at = 0.0
             self._pinged_at = now

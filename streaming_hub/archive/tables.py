@@ -241,6 +241,9 @@ jobs = sa.Table(
     sa.Column("begun", sa.Double, nullable=False),
     sa.Column("touched", sa.Double, nullable=False),
     sa.Column("memory", sa.LargeBinary),
+    sa.Column("report", sa.LargeBinary),
+    sa.Column("recorded", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("counted", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index("archive_jobs_by_touched", "touched"),
     sa.Index("archive_jobs_by_room_sid", "room_sid"),
 )

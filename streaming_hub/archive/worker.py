@@ -97,6 +97,7 @@ class Worker:
             "upload": self._upload,
             "outbox": lambda _arguments: _plain(self._uploads.due(time.time())),
             "published": self._uploads.published,
+            "reconcile": lambda _arguments: self._uploads.count_missing(time.time()),
             "ping": lambda _arguments: self._database.check(),
         }
         self._reading: dict[str, Callable[[Any], Any]] = {
@@ -263,7 +264,8 @@ class Worker:
         with self._database.reading() as connection:
             row = _chosen(connection, arguments)
             found = queries.detail(connection, row, operator=arguments["operator"])
-        return _json(_shown(found, operator=arguments["operator"]))
+            told = self._uploads.reconciliation(connection, row) if arguments["operator"] else None
+        return _json(_shown(found, operator=arguments["operator"]) | {"reconciliation": told})
 
     def _events(self, arguments: Any) -> Any:
         with self._database.reading() as connection:

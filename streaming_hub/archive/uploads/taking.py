@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import sqlalchemy as sa
 
-from streaming_hub.archive.tables import turns
-from streaming_hub.archive.uploads import otlp, outbox, spool, telemetry
+from streaming_hub.archive.tables import jobs, sessions, turns, utterances
+from streaming_hub.archive.uploads import otlp, outbox, recording, spool, telemetry
+from streaming_hub.archive.uploads.reconcile import reconcile
 from streaming_hub.archive.uploads.telemetry import Counts, Telemetry
 from streaming_hub.archive.uploads.trace import trace
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     from streaming_hub.archive.database import Database
 
+SETTLED: Final = 10.0
+"""Seconds after its last upload at which a session's transcript is taken for whole."""
+MOST_COUNTED: Final = 20
 LEVELS: Final = ("trace", "debug", "info", "warning", "error", "critical")
 """OpenTelemetry's severities, 1 to 24, in steps of four, as Python names them."""
 
@@ -47,15 +51,20 @@ class Uploads:
             Away: the database cannot be used; nothing was written.
         """
         head, body = spool.read(path)
-        data = otlp.unpacked(body, head.encoding)
         counts = Counts()
+        if head.kind == "recordings":
+            found = recording.read(head.content_type, body)
+            with self._database.writing() as connection:
+                counts = self._telemetry.add_recording(connection, found, now)
+            return _shown(counts)
+        data = otlp.unpacked(body, head.encoding)
         if head.kind == "traces":
             with self._database.writing() as connection:
                 counts, _ = self._telemetry.add_spans(connection, otlp.spans(head.content_type, data), now)
         elif head.kind == "logs":
             with self._database.writing() as connection:
                 counts, _ = self._telemetry.add_lines(connection, otlp.lines(head.content_type, data), now)
-        return {name: count for name, count in msgspec.structs.asdict(counts).items() if count}
+        return _shown(counts)
 
     def due(self, now: float) -> outbox.Due:
         """Return some of the events that are made of uploads and wait for the hub."""
@@ -69,6 +78,33 @@ class Uploads:
         if not self._texts:
             # They hold words as they were before the operator's hook.
             self._database.empty_log()
+
+    def reconciliation(self, connection: Connection, session: Row[Any]) -> dict[str, Any] | None:
+        """Hold a session's transcript against LiveKit's chat history; None where there is none."""
+        job = _job(connection, session)
+        messages = None if job is None else telemetry.messages_of(job)
+        if messages is None:
+            return None
+        columns = (utterances.c.role, utterances.c.text, utterances.c.at)
+        chosen = sa.select(*columns).where(utterances.c.session == session.id).order_by(utterances.c.position)
+        return reconcile(messages, [dict(row) for row in connection.execute(chosen).mappings()])
+
+    def count_missing(self, now: float) -> int:
+        """Return how many messages the transcripts lack of sessions whose report came since the last call."""
+        missing = 0
+        with self._database.writing() as connection:
+            fresh = (
+                jobs.c.report.is_not(None),
+                jobs.c.counted.is_(sa.false()),
+                jobs.c.touched < now - SETTLED,
+            )
+            for job in connection.execute(sa.select(jobs).where(*fresh).limit(MOST_COUNTED)).all():
+                chosen = sa.select(sessions).where(sessions.c.job_id == job.job).limit(1)
+                session = connection.execute(chosen).first()
+                told = None if session is None else self.reconciliation(connection, session)
+                missing += len(told["missing"]) if told is not None else 0
+                connection.execute(sa.update(jobs).where(jobs.c.id == job.id).values(counted=True))
+        return missing
 
     def trace(self, connection: Connection, session: Row[Any]) -> dict[str, Any]:
         """Return the stages of a session's turns."""
@@ -95,6 +131,10 @@ class Uploads:
         ]
         last = (rows[limit - 1].at, rows[limit - 1].position) if len(rows) > limit else None
         return {"lines": shown, "dropped": job.dropped_lines}, last
+
+
+def _shown(counts: Counts) -> dict[str, int]:
+    return {name: count for name, count in msgspec.structs.asdict(counts).items() if count}
 
 
 def level_of(severity: int) -> str | None:

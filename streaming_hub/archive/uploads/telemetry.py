@@ -17,6 +17,7 @@ from streaming_hub.archive.tables import erased, jobs, lines, spans
 from streaming_hub.archive.tables import outbox as outbox_table
 from streaming_hub.archive.uploads import outbox, translate
 from streaming_hub.archive.uploads.otlp import Happening, Line, Span
+from streaming_hub.archive.uploads.recording import Message
 from streaming_hub.archive.uploads.translate import Facts, Memory
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row
 
     from streaming_hub.archive.uploads.otlp import Attributes
+    from streaming_hub.archive.uploads.recording import Recording
 
 MOST_SPANS: Final = 10_000
 MOST_LINES: Final = 10_000
@@ -62,6 +64,7 @@ _PRIVATE: Final = frozenset(
 )
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Span).decode
+_decode_messages = msgspec.msgpack.Decoder(list[Message]).decode
 _decode_memory = msgspec.msgpack.Decoder(Memory).decode
 
 
@@ -88,6 +91,7 @@ class Job(msgspec.Struct):
     name: str
     redacted: bool
     memory: Memory
+    recorded: bool = False
 
 
 def mark(job: str) -> str:
@@ -115,6 +119,31 @@ class Telemetry:
     def add_spans(self, connection: Connection, found: Iterable[Span], now: float) -> tuple[Counts, set[str]]:
         """Keep spans; return what became of them, and the jobs they are of."""
         return self._add(connection, found, now, self._insert_spans)
+
+    def add_recording(self, connection: Connection, found: Recording, now: float) -> Counts:
+        """Keep what a recording says of a session, once a job: the messages, and the end where no span told it."""
+        if erased_jobs(connection, [found.job]):
+            return Counts(erased=1)
+        job = job_of(connection, found.job, now)
+        if job.recorded:
+            return Counts(repeated=1)
+        if found.redacted and not job.redacted:
+            redact(connection, job)
+        redacted = job.redacted or found.redacted
+        events = [translate.usage(job.name, found.at, found.usage)] if found.usage else []
+        outbox.put(connection, job.id, events + translate.ended(job.memory, job.name, found.at, found.reason))
+        sid = job.room_sid or found.room_sid or None
+        kept = None if redacted or not self._texts else zlib.compress(_encode(found.messages))
+        changes = {
+            "recorded": True,
+            "report": kept,
+            "redacted": redacted,
+            "room_sid": sid,
+            "room": job.room or outbox.room_of(connection, sid),
+            "memory": _encode(job.memory),
+        }
+        _update(connection, job, changes)
+        return Counts(kept=1)
 
     def add_lines(self, connection: Connection, found: Iterable[Line], now: float) -> tuple[Counts, set[str]]:
         """Keep log lines; return what became of them, and the jobs they are of."""
@@ -228,7 +257,14 @@ def job_of(connection: Connection, name: str, now: float) -> Job:
         return Job(made, None, None, name, redacted=False, memory=Memory())
     connection.execute(sa.update(jobs).where(jobs.c.id == row.id).values(touched=now))
     memory = Memory() if row.memory is None else _decode_memory(row.memory)
-    return Job(row.id, row.room, row.room_sid, name, redacted=row.redacted, memory=memory)
+    return Job(
+        row.id, row.room, row.room_sid, name, redacted=row.redacted, memory=memory, recorded=row.recorded
+    )
+
+
+def messages_of(row: Row[Any]) -> list[Message] | None:
+    """Return the messages of LiveKit's report; None where there is none, or it may not be kept."""
+    return None if row.report is None else _decode_messages(zlib.decompress(row.report))
 
 
 def row_of(connection: Connection, name: str) -> Row[Any] | None:
@@ -255,6 +291,7 @@ def redact(connection: Connection, job: Job) -> None:
         connection.execute(sa.update(spans).where(*place).values(data=_pack(span)))
     connection.execute(sa.delete(lines).where(lines.c.job == job.id, lines.c.private))
     outbox.redact(connection, job.id)
+    connection.execute(sa.update(jobs).where(jobs.c.id == job.id).values(report=None))
 
 
 def erased_jobs(connection: Connection, names: Iterable[str]) -> list[str]:

@@ -285,6 +285,22 @@ class SessionList(TypedDict):
     total: NotRequired[Annotated[int, Meta(description="How many there are in all pages; with `total=1`.")]]
 
 
+class ChatMessage(TypedDict):
+    """A message, or a line of the transcript."""
+
+    role: str | None
+    text: str
+    at: Annotated[float | None, Meta(description="Seconds since 1970.")]
+
+
+class Reconciliation(TypedDict):
+    """What LiveKit's chat history and the transcript do not have in common."""
+
+    complete: Annotated[bool, Meta(description="Whether no message is missing.")]
+    missing: list[ChatMessage]
+    unexpected: Annotated[list[ChatMessage], Meta(description="Lines that are in no message.")]
+
+
 class SessionDetail(TypedDict):
     """Everything about a session. For viewers, `tools` and `errors` are empty."""
 
@@ -293,6 +309,12 @@ class SessionDetail(TypedDict):
     transcript: list[ArchivedLine]
     tools: list[ArchivedTool]
     errors: list[ArchivedError]
+    reconciliation: Annotated[
+        Reconciliation | None,
+        Meta(
+            description="LiveKit's chat history against the transcript; null before its report, and for viewers."
+        ),
+    ]
 
 
 class UploadsOff(TypedDict):

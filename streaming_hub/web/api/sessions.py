@@ -178,6 +178,7 @@ def _about_detail() -> About:
         "transcript": report["transcript"],
         "tools": [],
         "errors": [],
+        "reconciliation": None,
     }
     return About(
         group=ARCHIVE,

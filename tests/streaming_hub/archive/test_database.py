@@ -7,6 +7,7 @@ Covers
     streaming_hub.archive.migrations.versions.0002_stored_statistics
     streaming_hub.archive.migrations.versions.0003_hidden_and_long_names
     streaming_hub.archive.migrations.versions.0004_uploads
+    streaming_hub.archive.migrations.versions.0005_reports
 """
 
 from __future__ import annotations

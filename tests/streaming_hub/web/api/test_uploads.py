@@ -387,3 +387,60 @@ def test_nobody_can_post_in_their_name(fresh: Any) -> None:
     server = fresh()
     answer = server.post({"type": "mine", "event_id": f"upload:{JOB}:x:1"}, **{"X-API-Key": "publish-key"})
     assert answer.status_code == 422
+
+
+def test_the_transcript_is_held_against_livekits_chat_history(server: ServerProcess) -> None:
+    def told(session: str, **caller: str) -> Any:
+        return server.get(f"/api/sessions/{session}", **(caller or OPERATOR)).json()["reconciliation"]
+
+    assert told(SESSION) == {"complete": True, "missing": [], "unexpected": []}
+    assert told(SESSION, **VIEWER) is None
+
+
+def test_a_message_that_was_lost_is_named_and_counted(fresh: Any) -> None:
+    server = fresh()
+    lost = next(
+        one for one in replay.attached() if one.get("text") == "You said: Hello there." and one["is_final"]
+    )
+    post(
+        server, [one for one in replay.attached() if one is not lost and one["event_id"] != lost["event_id"]]
+    )
+    replay.send_all(server.url, kinds=("recordings",))
+    wait_for(server, SESSION)
+
+    def told() -> Any:
+        return server.get(f"/api/sessions/{SESSION}", **OPERATOR).json()["reconciliation"]
+
+    found = eventually(told, lambda found: found is not None)
+    assert found["complete"] is False
+    assert [(one["role"], one["text"]) for one in found["missing"]] == [("agent", "You said: Hello there.")]
+    assert found["unexpected"] == []
+    eventually(lambda: metric(server, "hub_reconciliation_missing_total"), 1.0, 60)
+
+
+def test_a_recording_ends_a_session_and_has_its_usage(fresh: Any) -> None:
+    server = fresh()
+    for one in replay.uploads():
+        names = [span.name for span in spans_of(one)] if one.kind == "traces" else []
+        if "session_close" not in names and "job_entrypoint" not in names and "agent_session" not in names:
+            assert replay.send(server.url, one).status_code == 200
+    wait_for(server, JOB)
+    detail = server.get(f"/api/sessions/{JOB}", **OPERATOR).json()
+    assert detail["session"]["reason"] == "participant_disconnected"
+    assert {model["type"] for model in detail["session"]["usage"]} == {"llm_usage", "tts_usage", "stt_usage"}
+    assert detail["reconciliation"] == {"complete": True, "missing": [], "unexpected": []}
+
+
+def spans_of(one: replay.Upload) -> list[otlp.Span]:
+    return list(otlp.spans(one.content_type, otlp.unpacked(one.body, one.encoding)))
+
+
+def test_a_redacted_recording_leaves_nothing(fresh: Any) -> None:
+    server = fresh()
+    post(server, replay.attached(replay.REDACTED))
+    replay.send_all(server.url, replay.REDACTED)
+    session = replay.attached(replay.REDACTED)[0]["session_id"]
+    wait_for(server, session)
+    eventually(lambda: waiting(server), 0.0)
+    eventually(lambda: metric(server, 'hub_upload_items_total{outcome="kept"}') > 50, True)
+    assert server.get(f"/api/sessions/{session}", **OPERATOR).json()["reconciliation"] is None

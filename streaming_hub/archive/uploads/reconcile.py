@@ -1,0 +1,63 @@
+"""LiveKit's chat history held against the transcript that the hub has: what was lost, and what is too much. Pure.
+
+A message of the user's may have come as several final transcripts: LiveKit joins what was said in one turn.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from streaming_hub.archive.uploads.recording import Message
+
+Fields = dict[str, Any]
+
+MOST_JOINED: Final = 20
+"""Transcripts that one message may consist of."""
+
+
+def reconcile(messages: Iterable[Message], transcript: Iterable[Fields]) -> Fields:
+    """Return `{complete, missing, unexpected}`.
+
+    Args:
+        messages: LiveKit's, in order.
+        transcript: the hub's finals with `role`, `text` and `at`, in order.
+    """
+    left: dict[str, list[Fields]] = {}
+    for line in transcript:
+        if line["text"] and line["text"].strip():
+            left.setdefault(line["role"], []).append(line)
+    missing: list[Fields] = []
+    for message in messages:
+        lines = left.get(message.role, [])
+        place = _find(lines, _words(message.text))
+        if place is None:
+            missing.append({"role": message.role, "text": message.text, "at": message.at})
+        else:
+            del lines[place]
+    unexpected = [
+        {"role": line["role"], "text": line["text"], "at": line["at"]}
+        for lines in left.values()
+        for line in lines
+    ]
+    unexpected.sort(key=lambda line: line["at"])
+    return {"complete": not missing, "missing": missing, "unexpected": unexpected}
+
+
+def _find(lines: Sequence[Fields], wanted: list[str]) -> slice | None:
+    """Return the first lines that say a message together."""
+    for first in range(len(lines)):
+        said: list[str] = []
+        for last in range(first, min(len(lines), first + MOST_JOINED)):
+            said += _words(lines[last]["text"])
+            if said == wanted:
+                return slice(first, last + 1)
+            if said != wanted[: len(said)]:
+                break
+    return None
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
