@@ -60,6 +60,14 @@ ENDPOINTS = [
     ("GET", "/api/sessions/s/export", SUBSCRIBE),
     ("GET", "/api/stats", SUBSCRIBE),
     ("GET", "/api/me", SUBSCRIBE),
+    ("GET", "/api/webhooks", OPERATE),
+    ("POST", "/api/webhooks", OPERATE),
+    ("GET", "/api/webhooks/w", OPERATE),
+    ("PATCH", "/api/webhooks/w", OPERATE),
+    ("DELETE", "/api/webhooks/w", OPERATE),
+    ("POST", "/api/webhooks/w/test", OPERATE),
+    ("GET", "/api/webhooks/w/deliveries", OPERATE),
+    ("POST", "/api/webhooks/w/replay", OPERATE),
     ("DELETE", "/api/rooms/a/events", OPERATE),
     ("POST", "/api/token", "join"),
 ]
@@ -133,7 +141,7 @@ def test_nothing_opens_without_a_right_credential(
 
 def test_every_route_is_in_these_tables() -> None:
     rules = {
-        rule.rule.replace("<path:name>", "a").replace("<path:session_id>", "s")
+        rule.rule.replace("<path:name>", "a").replace("<path:session_id>", "s").replace("<webhook_id>", "w")
         for rule in hub().url_map.iter_rules()
     }
     known = {path for _, path, _ in ENDPOINTS} | {path for _, path in OPEN} | WITHOUT_SCOPE | OPERATORS_VIEW
