@@ -358,6 +358,11 @@ def _nodes(parts: Services) -> Nodes | None:
     if parts.archive is not None:
         writes = nodes.ownership("archive")
         parts.archive.share(owner=lambda: writes.held(time.monotonic()), claim=lambda: nodes.claim("archive"))
+    if parts.webhooks is not None:
+        delivers = nodes.ownership("webhooks")
+        parts.webhooks.share(
+            owner=lambda: delivers.held(time.monotonic()), claim=lambda: nodes.claim("webhooks")
+        )
     cluster = cast("RedisHistory", parts.history).server
     parts.agent = HubAgent(
         parts.supervisor,

@@ -5,6 +5,7 @@ Covers streaming_hub.agents.hub_agent, streaming_hub.cluster.secret and streamin
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -19,6 +20,7 @@ from tests.faults.crowd import Crowd
 from tests.kit.process import Server
 from tests.kit.redis_server import RedisServer
 from tests.kit.wait import until
+from tests.streaming_hub.outlets.webhooks.receiving import receiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +55,8 @@ def made(folder: Path, redis: RedisServer, name: str, prefix: str, **settings: s
 def nodes(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Iterator[tuple[Server, Server]]:
     """Two nodes that the tests here share."""
     folder = tmp_path_factory.mktemp("nodes")
-    with made(folder, redis, "a", "hub") as a, made(folder, redis, "b", "hub") as b:
+    private = {"STREAM_WEBHOOK_ALLOW_PRIVATE": "1"}
+    with made(folder, redis, "a", "hub", **private) as a, made(folder, redis, "b", "hub", **private) as b:
         yield a, b
 
 
@@ -209,6 +212,32 @@ def test_the_archive_has_one_writer_and_many_readers(nodes: tuple[Server, Server
         30,
         what=lambda: reports,
     )
+
+
+def test_a_webhook_made_on_one_node_gets_the_events_of_both_and_is_managed_on_any(
+    nodes: tuple[Server, Server],
+) -> None:
+    a, b = nodes
+    with receiver() as got:
+        wanted = {"url": got.url, "types": ["*"], "rooms": ["hooked"]}
+        status, _, body = a.ask("POST", "/api/webhooks", wanted)
+        assert status == 201, body
+        made = json.loads(body)
+        for number in range(10):
+            publish(nodes[number % 2], room="hooked", n=number)
+        until(lambda: len(got.ids) >= 10, 30, what=lambda: a.log() + b.log())
+        assert [one.event["data"]["n"] for one in got.got[:10]] == list(range(10))
+        assert [one["id"] for one in b.json("GET", "/api/webhooks")["webhooks"]] == [made["id"]]
+        # The other node delivers now, each event once more or less: no event is left out, in order.
+        for number in range(10, 20):
+            publish(nodes[number % 2], room="hooked", n=number)
+        until(lambda: got.got[-1].event["data"]["n"] == 19, 30, what=lambda: a.log() + b.log())
+        assert list(dict.fromkeys(one.event["data"]["n"] for one in got.got)) == list(range(20))
+        path = f"/api/webhooks/{made['id']}/deliveries"
+        assert len(a.json("GET", path)["deliveries"]) == 20
+        assert b.ask("DELETE", "/api/rooms/hooked/events")[0] == 200
+        assert a.json("GET", path)["deliveries"] == []
+        assert b.ask("DELETE", f"/api/webhooks/{made['id']}")[0] == 204
 
 
 def test_a_lease_renewed_anywhere_keeps_a_session_and_one_node_ends_it(nodes: tuple[Server, Server]) -> None:

@@ -45,6 +45,8 @@ OPEN_SECONDS: Final = 600.0
 WRITE_SECONDS: Final = 20.0
 START_SECONDS: Final = 5.0
 """How long a question waits for a process that is being started."""
+CLAIM_SECONDS: Final = 12.0
+"""How long it waits until another node has left the database to this one."""
 BEGIN_SECONDS: Final = 3.0
 ANSWER_SECONDS: Final = 30.0
 ERASE_SECONDS: Final = 300.0
@@ -105,8 +107,22 @@ class Webhooks:
         """Held while events are on their way from the history to the process, and while they are erased."""
         self._trouble = ""
         self._pinged_at = 0.0
+        self._epoch = ""
+        self._owner: Callable[[], bool] = lambda: True
+        self._claim: Callable[[], object] = lambda: None
         path = url.removeprefix("sqlite:///")
         self._needed = path == url or bool(config.get("given")) or Path(path).exists()
+
+    def share(self, *, owner: Callable[[], bool], claim: Callable[[], object]) -> None:
+        """Deliver for several nodes: one at a time has the database, and whichever is asked takes it over.
+
+        Args:
+            owner: whether this node has it.
+            claim: asks whichever node has it to leave it to this one.
+        """
+        self._owner, self._claim = owner, claim
+        # Another node may have made an endpoint.
+        self._needed = True
 
     @property
     def behind(self) -> int:
@@ -165,7 +181,11 @@ class Webhooks:
         Raises:
             Refusal: it says no, or is away.
         """
-        until = time.monotonic() + START_SECONDS
+        wait = START_SECONDS
+        if not self._owner():
+            self._claim()
+            wait = CLAIM_SECONDS
+        until = time.monotonic() + wait
         while True:
             process = self._wait_until_up(until)
             try:
@@ -220,12 +240,17 @@ class Webhooks:
             if process is not None and not process.gone and self._up.is_set():
                 return process
             if self._stop.is_set() or time.monotonic() >= until:
-                raise Refusal("away", self._trouble or "The webhooks are being started.")
+                waiting = "being started" if self._owner() else "with another node; ask again"
+                raise Refusal("away", self._trouble or f"The webhooks are {waiting}.")
             time.sleep(0.02)
 
     def _run(self) -> None:
         pause = FIRST_PAUSE
         while not self._stop.is_set():
+            if not self._owner():
+                self._leave()
+                self._stop.wait(POLL)
+                continue
             try:
                 try:
                     self._open()
@@ -235,12 +260,13 @@ class Webhooks:
                     log.warning("webhooks: back, %d events behind", self.behind)
                 self.state, self._trouble = "ok", ""
                 pause = FIRST_PAUSE
-                while not self._stop.is_set():
+                while not self._stop.is_set() and self._owner():
                     if not self._step():
                         self._stop.wait(POLL)
-            except Refusal as error:
-                self._failed(error.text)
-                if error.name == ENDED and pause == FIRST_PAUSE:
+                continue
+            except (Refusal, Unavailable) as error:
+                self._failed(str(error))
+                if isinstance(error, Refusal) and error.name == ENDED and pause == FIRST_PAUSE:
                     pause *= 2
                     continue
             except OSError as error:
@@ -250,6 +276,15 @@ class Webhooks:
                 self._failed("their feed failed")
             self._stop.wait(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _leave(self) -> None:
+        """End the process: the node that delivers now needs what it holds of the database."""
+        process, self._process = self._process, None
+        self._follower = None
+        self._up.clear()
+        self.state, self._trouble = "ok", ""
+        if process is not None:
+            process.close(STOP_SECONDS)
 
     def _failed(self, text: str) -> None:
         if self._stop.is_set():
@@ -271,11 +306,17 @@ class Webhooks:
             self._config["enable"] = False
         position = self._write("open", None, within=OPEN_SECONDS)
         bounds = self._history.bounds
-        if position is None or position[0] != bounds.epoch or position[1] > bounds.head:
+        if position is not None and position[0] in bounds.carried:
+            # What survived a loss of the history has been read already, as far as it was.
+            survived = min(position[1], bounds.carried[position[0]])
+            position = [bounds.epoch, max(survived, bounds.oldest - 1)]
+            self._write("begin", position)
+        elif position is None or position[0] != bounds.epoch or position[1] > bounds.head:
             first = bounds.head if position is None else bounds.oldest - 1
             position = [bounds.epoch, first]
             self._write("begin", position)
         self._write("given", bounds.head)
+        self._epoch = bounds.epoch
         self._follow(position[1])
 
     def _follow(self, after: int) -> None:
@@ -288,6 +329,8 @@ class Webhooks:
         assert self._process is not None  # noqa: S101 - `_open` has made it
         if self._process.gone:
             raise Refusal(ENDED, "The process of the webhooks has ended; it is started again.")
+        if self._epoch != self._history.bounds.epoch:
+            self._open()
         with self._reading:
             found = self._next_page()
             found = self._catch_up() or found
