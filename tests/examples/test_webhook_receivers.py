@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from streaming_hub.outlets.webhooks import signing
-from tests.browser.hub_process import ROOT
+from tests.kit.process import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -120,7 +120,7 @@ def test_another_programs_database_is_not_touched(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / "archive.db")) as other:
         other.execute("CREATE TABLE sessions (mine)")
     database = Database(f"sqlite:///{tmp_path}/archive.db")
-    with pytest.raises(Away, match=r"not the archive's \(sessions\)"):
+    with pytest.raises(Away, match=r"not the hub's \(sessions\)"):
         database.open()
 
 

@@ -90,7 +90,7 @@ def test_an_event_that_cannot_be_written_is_left_out_and_reported(
     assert [line for line in hub.log if bad in line and "left out" in line]
     # The page counts as read, and the next one follows it.
     assert hub.ask("page", page([], len(events))) is False
-    found, _ = hub.ask("sessions", {})
+    found, *_ = hub.ask("sessions", {})
     assert len(msgspec.json.decode(found)) == 4
 
 
@@ -117,7 +117,7 @@ def test_names_of_any_length_are_archived_and_found(postgres_server: postgres.Se
             ({"participant": [long]}, {("a", None)}),
             ({"room": [long]}, {("a", long)}),
         ):
-            found, _ = hub.ask("sessions", asked)
+            found, *_ = hub.ask("sessions", asked)
             decoded = msgspec.json.decode(found)
             assert {(one["session_id"], one["room"]) for one in decoded} == wanted
         hub.ask("erase", {"session_id": long, "rooms": None, "room": None, "known": []})
