@@ -25,6 +25,16 @@ export class Problem extends Error {
   }
 }
 
+/**
+ * Whether a failure passes by itself: the hub, or its archive, is away or being started.
+ *
+ * @param {unknown} error
+ */
+export const isPassing = (error) => error instanceof Problem && (error.status === 0 || error.status === 503);
+
+/** After how many ms a page asks again then. */
+export const AGAIN = 3000;
+
 /** @returns {string | null} */
 export const storedKey = () => sessionStorage.getItem(KEY);
 

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { Problem } from '../api.js';
+import { AGAIN, isPassing } from '../api.js';
 import { byId, make, setAttribute, setText } from '../dom.js';
 import { NONE, dateTime, duration, zone } from '../format.js';
 import { begin, setConnection, told } from '../frame.js';
@@ -92,8 +92,7 @@ async function open(isViewer) {
     })));
     const sentence = told(error);
     if (sentence) fail(sentence);
-    // An archive that is away comes back.
-    if (error instanceof Problem && error.status === 503) setTimeout(() => void open(isViewer), RELOAD);
+    if (isPassing(error)) setTimeout(() => void open(isViewer), AGAIN);
     return;
   }
   if (isFile) return;

@@ -5,7 +5,7 @@
  */
 
 import { Address } from '../address.js';
-import { askJson } from '../api.js';
+import { AGAIN, askJson, isPassing } from '../api.js';
 import { byId, make, setAttribute, setText } from '../dom.js';
 import { FilterForm } from '../filter-form.js';
 import { OF_SESSIONS, operatorsOf } from '../filters.js';
@@ -30,6 +30,8 @@ begin(({ view }) => {
   const isOperator = view === 'operator';
   const columns = columnsFor(isOperator);
   const scroller = byId('scroller');
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let again;
   const list = new SessionList((path, how) => askJson(path, how), onList, onError);
   const rows = new VirtualRows({
     scroller,
@@ -140,6 +142,8 @@ begin(({ view }) => {
     const sentence = told(error);
     showProblem(sentence);
     if (list.total === null) setText(byId('result'), '');
+    clearTimeout(again);
+    if (isPassing(error)) again = setTimeout(() => list.retry(), AGAIN);
   }
 
   /** @param {string} sentence Empty hides it. */

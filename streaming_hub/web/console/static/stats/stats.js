@@ -5,7 +5,7 @@
  */
 
 import { Address } from '../address.js';
-import { askJson } from '../api.js';
+import { AGAIN, askJson, isPassing } from '../api.js';
 import { byId, make, setAttribute, setText } from '../dom.js';
 import { download, stamp } from '../download.js';
 import { FilterForm } from '../filter-form.js';
@@ -80,7 +80,9 @@ begin(({ view }) => {
       showProblem('');
       show();
     } catch (error) {
-      if (mine === run) showProblem(told(error));
+      if (mine !== run) return;
+      showProblem(told(error));
+      if (isPassing(error)) setTimeout(() => void (mine === run && open()), AGAIN);
     } finally {
       if (mine === run) setAttribute(byId('panels'), 'aria-busy', 'false');
     }
