@@ -4,7 +4,7 @@ Its arguments are steps, taken in order: `ready`, `running:2`, `draining`, `fail
 `log:TEXT`, `env:NAME` (prints the value), `fds` (prints the open descriptors), `flood:LINES`, `endless`,
 `grandchild`, `escape` (leaves a process that holds the log pipe), `exit:CODE`, `kill`, `deaf` (ignores
 SIGTERM), `drain` (waits for SIGTERM, then says what a worker says, and exits 0), `wait`, `chatter` (says
-`ready` over and over), `crash-after:FILE`
+`ready` over and over), `pause:SECONDS`, `crash-after:FILE`
 (exits at once from the second life on). Like the worker, it kills its group when the control socket ends.
 """
 
@@ -111,6 +111,7 @@ STEPS = {
     "kill": lambda _: os.kill(os.getpid(), signal.SIGKILL),
     "deaf": lambda _: signal.signal(signal.SIGTERM, signal.SIG_IGN),
     "drain": drain,
+    "pause": lambda seconds: time.sleep(float(seconds)),
     "wait": rest,
 }
 
