@@ -151,10 +151,13 @@ class Follower:
     def wait_for_nodes(self, number: int) -> None:
         """Wait until every node that is there has acted on a note.
 
+        A node that falls silent meanwhile has not: it may only be slow, and still hold what the note is about.
+
         Raises:
             Unavailable: one of them does not, or the server is away.
         """
         until = time.monotonic() + ERASE_SECONDS
+        expected: set[bytes] = set()
         while True:
             with self._server.line() as line:
                 here, acts = line.calls(
@@ -163,7 +166,8 @@ class Follower:
                         ("ZRANGEBYSCORE", self._key("acts"), number, "+inf"),
                     ]
                 )
-            missing = set(here) - set(acts)
+            expected.update(here)
+            missing = expected.difference(acts)
             if not missing:
                 return
             if time.monotonic() >= until:
