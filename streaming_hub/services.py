@@ -19,10 +19,12 @@ from streaming_hub.access import Authenticator
 from streaming_hub.access.address import TrustedProxies
 from streaming_hub.access.limits import Limits
 from streaming_hub.agents import Supervisor, hub_agent, program
-from streaming_hub.agents.environ import agent_environ, spool_folder
+from streaming_hub.agents.environ import agent_environ, spool_folder, watcher_environ
 from streaming_hub.agents.hub_agent import HubAgent
 from streaming_hub.agents.recall import Recall
 from streaming_hub.agents.spool_folder import private_folder
+from streaming_hub.agents.watch import POLICY as WATCH_POLICY
+from streaming_hub.agents.watch import Watch
 from streaming_hub.archive.feed import Archive, url_of
 from streaming_hub.archive.uploads.spool import Spool
 from streaming_hub.cluster.secret import shared_secret
@@ -34,6 +36,7 @@ from streaming_hub.history.housekeeper import Housekeeper, at_once
 from streaming_hub.intake import Intake
 from streaming_hub.livekit.server_api import Service
 from streaming_hub.livekit.tokens import Minter
+from streaming_hub.livekit.webhooks import WATCHER
 from streaming_hub.logs import Gate
 from streaming_hub.metrics import Metrics
 from streaming_hub.outlets.webhooks import feed as webhooks
@@ -41,6 +44,7 @@ from streaming_hub.outlets.webhooks.addresses import Forbidden, check_url
 from streaming_hub.rooms.current import RoomStates
 from streaming_hub.stream.hub import Hub
 from streaming_hub.stream.latency import Latency
+from streaming_hub.wording import not_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -85,6 +89,7 @@ class Services:
         refusals: how many requests were refused, by status.
         refusals_told: which of them get a line in the audit.
         replay_look_ups: held while a replay's beginning is looked for.
+        watch: runs the watcher process; None where no room is watched.
         uploads: what LiveKit's agents upload, until it is archived; None where none is taken.
         draining: whether the server is about to stop: new streams and foreign events are refused.
 
@@ -105,6 +110,7 @@ class Services:
         self.url = f"http://127.0.0.1:{settings.port}"
         self.draining = False
         self.agent_key = secrets.token_urlsafe(24)
+        self.watcher_key = secrets.token_urlsafe(24) if settings.watch else None
         redact = Redaction(settings.redact) if settings.redact else None
         self.max_clients = settings.max_clients
         self.proxies = TrustedProxies(settings.trusted_proxies)
@@ -117,7 +123,7 @@ class Services:
         self.history = open_history(settings, clock(), self.node)
         server = cast("RedisHistory", self.history).server if self.history.shared else None
         self.limits = Limits(settings, server)
-        self.authenticator = _authenticator(settings, self.agent_key, server)
+        self.authenticator = _authenticator(settings, self.agent_key, self.watcher_key, server)
         self.hub = Hub(self.history, queue_size=settings.queue_size, clock=clock)
         self.replay_look_ups = threading.Semaphore(LOOK_UPS)
         self.offload: Callable[[Callable[[], Any]], Any] = at_once
@@ -130,6 +136,7 @@ class Services:
         self.uploads = _uploads(self)
         self.agent_lacks = program.what_is_missing() if agent_command is None else None
         self.agent: Supervisor | HubAgent = self.supervisor
+        self.watch = _watch(self)
         self.archive = _archive(self)
         self.webhooks = _webhooks(self)
         self.housekeeper = Housekeeper(self.history, self.hub.storing, clock)
@@ -162,6 +169,8 @@ class Services:
             self.nodes.start()
         if isinstance(self.agent, HubAgent):
             self.agent.begin()
+        if self.watch is not None:
+            self.watch.begin()
         if self.archive is not None:
             self.archive.start(self.read)
         if self.webhooks is not None:
@@ -193,7 +202,10 @@ class Services:
         until = time.monotonic() + DRAIN_BUDGET
         if self.recall is not None:
             self.recall.stop()
+        watcher = threading.Thread(target=self._close_watch, name="watcher-end")
+        watcher.start()
         self.agent.close(AGENT_BUDGET)
+        watcher.join()
         self.sessions.stop()
         say_goodbye(max(0.0, min(self.settings.drain, until - time.monotonic())))
         self.housekeeper.stop()
@@ -204,6 +216,10 @@ class Services:
         if self.nodes is not None:
             self.nodes.stop()
         self.history.close()
+
+    def _close_watch(self) -> None:
+        if self.watch is not None:
+            self.watch.close()
 
     def log_upload_lost(self, error: OSError) -> None:
         """Log that an upload could not be written; the agent goes on."""
@@ -237,7 +253,9 @@ class Services:
         self.sessions.tell([posted.make(fields)])
 
 
-def _authenticator(settings: Settings, agent_key: str, server: Server | None) -> Authenticator:
+def _authenticator(
+    settings: Settings, agent_key: str, watcher_key: str | None, server: Server | None
+) -> Authenticator:
     return Authenticator(
         publish_keys=settings.publish_keys,
         subscribe_keys=settings.subscribe_keys,
@@ -246,6 +264,7 @@ def _authenticator(settings: Settings, agent_key: str, server: Server | None) ->
         livekit_api_key=settings.livekit_api_key,
         livekit_api_secret=settings.livekit_api_secret,
         agent_key=agent_key,
+        watcher_key=watcher_key,
         # A ticket that one node has made opens a stream on every node.
         ticket_secret=None if server is None else shared_secret(server),
     )
@@ -363,6 +382,8 @@ def _nodes(parts: Services) -> Nodes | None:
         parts.webhooks.share(
             owner=lambda: delivers.held(time.monotonic()), claim=lambda: nodes.claim("webhooks")
         )
+    if parts.watch is not None:
+        parts.watch.lease = nodes.ownership("watcher")
     cluster = cast("RedisHistory", parts.history).server
     parts.agent = HubAgent(
         parts.supervisor,
@@ -393,3 +414,37 @@ def _supervisor(parts: Services, command: Sequence[str] | None) -> Supervisor:
         environ=lambda _mode, _room: parts.agent_environ(),
         on_state=parts.publish_process_state,
     )
+
+
+def _watch(parts: Services) -> Watch | None:
+    settings = parts.settings
+    if not settings.watch:
+        return None
+    needed = {
+        "LIVEKIT_URL": settings.livekit_url,
+        "LIVEKIT_API_KEY": settings.livekit_api_key,
+        "LIVEKIT_API_SECRET": settings.livekit_api_secret,
+    }
+    missing = [name for name, value in needed.items() if not value]
+    if missing:
+        raise SettingsError(f"STREAM_WATCH needs LiveKit: {not_set(missing)}.")
+    if (lacks := program.what_is_missing()) is not None:
+        raise SettingsError(f"STREAM_WATCH: {lacks}")
+    identity = f"{WATCHER}{secrets.token_hex(4)}"
+
+    def environ(_mode: str, _room: str | None) -> dict[str, str]:
+        return watcher_environ(
+            settings, url=parts.url, key=parts.watcher_key or "", spool=parts.spool_folder, identity=identity
+        )
+
+    def changed(change: dict[str, Any]) -> None:
+        log.info("watcher: %s", change["state"])
+
+    supervisor = Supervisor(
+        program.command("watcher"),
+        environ=environ,
+        on_state=changed,
+        policy=WATCH_POLICY,
+        name="watcher",
+    )
+    return Watch(supervisor)

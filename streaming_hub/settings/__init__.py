@@ -79,6 +79,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook_retries: tuple[float, ...] = DEFAULT_WEBHOOK_RETRIES
     webhook_disable_after: float = 432_000.0
     webhook_allow_private: bool = False
+    watch: tuple[str, ...] = ()
     observability: bool | None = None
     observability_prompts: bool = False
     heartbeat: float = 15.0
@@ -237,6 +238,12 @@ def _archive(text: str) -> str:
     return matching(r"sqlite:///[^\s?].*|postgresql\+psycopg://\S+")(text)
 
 
+def _watch(text: str) -> tuple[str, ...]:
+    if text.lower() in ("off", "all"):
+        return () if text.lower() == "off" else ("*",)
+    return some(listed(matching(r"[^\x00-\x1f\x7f,]{1,256}")))(text)
+
+
 _URL = matching(r"(?:wss?|https?)://[^\s/]+\S*")
 
 TABLE: Final[tuple[Setting, ...]] = (
@@ -366,6 +373,13 @@ TABLE: Final[tuple[Setting, ...]] = (
         "1 or 0",
         "Whether webhooks may be sent to loopback, private and other addresses that are not public, and to these by "
         "http.",
+    ),
+    Setting(
+        "STREAM_WATCH",
+        "watch",
+        _watch,
+        "off, all, or names of rooms separated by commas, with * and ? as in file names",
+        "LiveKit rooms whose agents are watched from within: for agents that know nothing of the hub.",
     ),
     Setting(
         "STREAM_OBSERVABILITY",

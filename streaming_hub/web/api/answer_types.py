@@ -53,6 +53,18 @@ class Auto(TypedDict):
     why: str
 
 
+class WatcherAnswer(TypedDict):
+    """The watcher process, on the node that answers."""
+
+    state: AgentState
+    pid: Annotated[int | None, Meta(description="The process; null if there is none.")]
+    rooms: Annotated[int, Meta(description="Rooms that it is in.")]
+    sessions: Annotated[int, Meta(description="Live sessions that it tells of.")]
+    restarts: Annotated[int, Meta(description="Automatic restarts.")]
+    last_error: Annotated[str | None, Meta(description="Why it last failed.")]
+    trouble: Annotated[str | None, Meta(description="Why it may miss rooms for now; else null.")]
+
+
 class AgentAnswer(TypedDict):
     """The agent process."""
 
@@ -86,6 +98,9 @@ class AgentAnswer(TypedDict):
     ]
     already_running: NotRequired[
         Annotated[bool, Meta(description="After a start: `true` if it was already running.")]
+    ]
+    watcher: NotRequired[
+        Annotated[WatcherAnswer | None, Meta(description="In the status; null without STREAM_WATCH.")]
     ]
     auto: NotRequired[Annotated[Auto, Meta(description="In the status: the mode that a start would choose.")]]
 
