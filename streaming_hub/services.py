@@ -295,6 +295,7 @@ def _archive(parts: Services) -> Archive | None:
         prompts=settings.observability_prompts,
         # What was said comes in many forms here, and the operator's hook only knows events.
         texts=settings.redact is None,
+        watched=bool(settings.watch),
     )
 
 

@@ -122,6 +122,7 @@ class Archive:
         uploads: Spool | None = None,
         prompts: bool = False,
         texts: bool = True,
+        watched: bool = False,
     ) -> None:
         self.uploaded: Counter[str] = Counter()
         self.reconciliation_missing = 0
@@ -137,6 +138,7 @@ class Archive:
             "recordings": recordings,
             "prompts": prompts,
             "texts": texts,
+            "watched": watched,
         }
         self._uploads = uploads
         self._history = history

@@ -11,6 +11,7 @@ import msgspec
 import sqlalchemy as sa
 
 from streaming_hub.archive import spoken
+from streaming_hub.archive.reduce import REPLACED
 from streaming_hub.archive.store import ROWID_BITS
 from streaming_hub.archive.tables import (
     PERCENTILES,
@@ -56,6 +57,10 @@ _PLAIN: Final = (
     "tool_failures",
     "errors",
 )
+
+
+not_replaced: Final = sessions.c.reason.is_distinct_from(REPLACED)
+"""That a session is not one that another one reports, too."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -173,7 +178,8 @@ def detail(connection: Connection, row: Row[Any], *, operator: bool = True) -> F
 
 def due_reports(connection: Connection, most: int) -> list[Row[Any]]:
     """Return sessions that have ended and whose report the archive has not seen in the history."""
-    chosen = sa.select(sessions).where(sessions.c.ended.is_not(None), sessions.c.reported.is_(sa.false()))
+    unreported = (sessions.c.ended.is_not(None), sessions.c.reported.is_(sa.false()), not_replaced)
+    chosen = sa.select(sessions).where(*unreported)
     return list(connection.execute(chosen.order_by(sessions.c.id).limit(most)))
 
 
@@ -214,7 +220,7 @@ def _conditions(
     connection: Connection, search: Search, phrases: list[list[str]]
 ) -> list[sa.ColumnElement[bool]]:
     columns = sessions.c
-    conditions: list[sa.ColumnElement[bool]] = []
+    conditions: list[sa.ColumnElement[bool]] = [] if REPLACED in search.reason else [not_replaced]
     if search.allowed is not None:
         conditions += [columns.room.in_(search.allowed)]
     if search.room:

@@ -56,6 +56,7 @@ class Config(msgspec.Struct, frozen=True):
         recordings: whether raw events of ended sessions are kept.
         prompts: whether prompts and whole model inputs of uploads are kept.
         texts: whether texts of uploads are kept at all.
+        watched: whether a watcher may report the same sessions as uploads.
     """
 
     url: str
@@ -63,6 +64,7 @@ class Config(msgspec.Struct, frozen=True):
     recordings: bool
     prompts: bool = False
     texts: bool = True
+    watched: bool = False
 
 
 class Worker:
@@ -78,7 +80,9 @@ class Worker:
         self._config = config
         self._database = Database(config.url)
         self._store = Store(self._database, recordings=config.recordings)
-        self._uploads = Uploads(self._database, prompts=config.prompts, texts=config.texts)
+        self._uploads = Uploads(
+            self._database, prompts=config.prompts, texts=config.texts, watched=config.watched
+        )
         self._sending = threading.Lock()
         self._to_write: queue.SimpleQueue[list[Any] | None] = queue.SimpleQueue()
         self._merge_at: float | None = None

@@ -22,6 +22,18 @@ class Assistant(Agent):
         """Tell the time in a time zone."""
         return f"noon in {time_zone}"
 
+    @function_tool
+    async def call_clerk(self) -> Agent:
+        """Hand over to the clerk."""
+        return Clerk(instructions="You are the clerk.")
+
+
+class Clerk(Agent):
+    """Takes over, and says so."""
+
+    async def on_enter(self) -> None:
+        await self.session.say("The clerk is here.")
+
 
 @server.rtc_session()
 async def entrypoint(ctx: JobContext) -> None:

@@ -2,8 +2,8 @@
 
     uv run python -m tests.uploads.record FOLDER [redacted]
 
-Writes `uploads.jsonl.gz` (one request a line: path, headers, body in base64) and `attached.jsonl` (the events that
-`attach` sent of the same call). Needs livekit-server and espeak-ng on PATH. The tests read what it has written, in
+Writes `uploads.jsonl.gz` (one request a line: path, headers, body in base64), `attached.jsonl` (the events that
+`attach` sent of the same call) and `session.jsonl.gz` (what a watcher sees of it). Needs livekit-server and espeak-ng on PATH. The tests read what it has written, in
 tests/uploads/recorded/VERSION.
 """
 
@@ -28,6 +28,7 @@ from tests.livekit.processes import ROOT as CHECKOUT
 from tests.livekit.processes import LiveKitServer, Program
 from tests.stubs.openai_stub import OpenAIStub
 from tests.stubs.script import Rule
+from tests.uploads.watch import Recorder
 
 ROOM = "support-7"
 HELLO = "Hello there."
@@ -98,8 +99,8 @@ class Receiver:
         return body
 
 
-def talk(folder: Path, python: str, redacted: str) -> Receiver:
-    """Hold one call; return what was received."""
+def talk(folder: Path, python: str, redacted: str) -> tuple[Receiver, Recorder]:
+    """Hold one call; return what was received, and what a watcher saw."""
     receiver = Receiver()
     with LiveKitServer(folder) as livekit, OpenAIStub() as stub:
         for phrase in (HELLO, TIME, STORY, STOP):
@@ -127,6 +128,7 @@ def talk(folder: Path, python: str, redacted: str) -> Receiver:
                 lambda: "registered worker" in agent.tail(), seconds=60, what="the agent is registered"
             )
             with Participant(livekit.url, livekit.token(ROOM, "alice"), "alice") as alice:
+                recorder = Recorder(livekit.url, ROOM)
                 alice.wait_for_agent()
                 receiver.until("agent_speech_finished", 1)
                 for number, phrase in enumerate((HELLO, TIME), 2):
@@ -151,7 +153,8 @@ def talk(folder: Path, python: str, redacted: str) -> Receiver:
             if agent.wait(30) is None:
                 agent.kill()
             print(agent.tail()[-1500:], file=sys.stderr)
-    return receiver
+    recorder.join()
+    return receiver, recorder
 
 
 def scrubbed(upload: dict[str, Any]) -> bytes:
@@ -172,7 +175,7 @@ def scrubbed(upload: dict[str, Any]) -> bytes:
 def main(folder: Path, redacted: str) -> None:
     """Record one call."""
     with tempfile.TemporaryDirectory() as place:
-        receiver = talk(Path(place), os.environ.get("AGENT_PYTHON", sys.executable), redacted)
+        receiver, recorder = talk(Path(place), os.environ.get("AGENT_PYTHON", sys.executable), redacted)
     folder.mkdir(parents=True, exist_ok=True)
     with gzip.open(folder / "uploads.jsonl.gz", "wt") as out:
         for one in receiver.uploads:
@@ -181,6 +184,7 @@ def main(folder: Path, redacted: str) -> None:
     with (folder / "attached.jsonl").open("w") as out:
         for event in receiver.events:
             out.write(json.dumps(event, ensure_ascii=False) + "\n")
+    recorder.write(folder)
     print(len(receiver.uploads), "uploads,", len(receiver.events), "events")
 
 

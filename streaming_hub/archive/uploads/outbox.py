@@ -24,6 +24,8 @@ MOST_DUE: Final = 200
 """Events that are published at a time."""
 ATTACH_SECONDS: Final = 1.0
 """How long a job's first events wait: where `attach` reports its session, they are not published."""
+WATCH_SECONDS: Final = 3.0
+"""The same where a watcher may report it, which waits for `attach` itself."""
 
 _write = msgspec.json.Encoder().encode
 _read = msgspec.json.Decoder(dict[str, Any]).decode
@@ -44,14 +46,19 @@ def put(connection: Connection, job: int, events: Iterable[Event]) -> None:
         connection.execute(sa.insert(outbox), rows)
 
 
-def due(connection: Connection, now: float) -> Due:
+def due(connection: Connection, now: float, hold: float = ATTACH_SECONDS) -> Due:
     """Return some of the events that wait, in order; drop those of jobs that `attach` reports.
 
     A job's events wait until its room is known, and until `attach` has had the time to report the same session.
+
+    Args:
+        connection: writes.
+        now: seconds since 1970.
+        hold: seconds of that time.
     """
     of_job = outbox.join(jobs, jobs.c.id == outbox.c.job)
     chosen = sa.select(outbox.c.id, outbox.c.data, jobs.c.job, jobs.c.room).select_from(of_job)
-    ready = (jobs.c.room.is_not(None), jobs.c.begun <= now - ATTACH_SECONDS)
+    ready = (jobs.c.room.is_not(None), jobs.c.begun <= now - hold)
     rows = connection.execute(chosen.where(*ready).order_by(outbox.c.id).limit(MOST_DUE)).all()
     reported = {name for name in {row.job for row in rows} if attached(connection, name)}
     published(connection, [row.id for row in rows if row.job in reported])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import sqlalchemy as sa
 
+from streaming_hub.archive.queries import not_replaced
 from streaming_hub.archive.tables import jobs, sessions, turns, utterances
 from streaming_hub.archive.uploads import otlp, outbox, recording, spool, telemetry
 from streaming_hub.archive.uploads.reconcile import reconcile
@@ -34,9 +35,11 @@ class Uploads:
         database: where to.
         prompts: whether prompts and whole model inputs are kept.
         texts: whether texts are kept at all.
+        watched: whether a watcher may report the same sessions.
     """
 
-    def __init__(self, database: Database, *, prompts: bool, texts: bool) -> None:
+    def __init__(self, database: Database, *, prompts: bool, texts: bool, watched: bool = False) -> None:
+        self._hold = outbox.WATCH_SECONDS if watched else outbox.ATTACH_SECONDS
         self._database = database
         self._texts = texts
         self._telemetry = Telemetry(prompts=prompts, texts=texts)
@@ -69,7 +72,7 @@ class Uploads:
     def due(self, now: float) -> outbox.Due:
         """Return some of the events that are made of uploads and wait for the hub."""
         with self._database.writing() as connection:
-            return outbox.due(connection, now)
+            return outbox.due(connection, now, self._hold)
 
     def published(self, ids: list[int]) -> None:
         """Forget events that the hub has published."""
@@ -99,7 +102,7 @@ class Uploads:
                 jobs.c.touched < now - SETTLED,
             )
             for job in connection.execute(sa.select(jobs).where(*fresh).limit(MOST_COUNTED)).all():
-                chosen = sa.select(sessions).where(sessions.c.job_id == job.job).limit(1)
+                chosen = sa.select(sessions).where(sessions.c.job_id == job.job, not_replaced).limit(1)
                 session = connection.execute(chosen).first()
                 told = None if session is None else self.reconciliation(connection, session)
                 missing += len(told["missing"]) if told is not None else 0
