@@ -1,4 +1,7 @@
-"""The watcher in real rooms: agents that know nothing of the hub, and what the stream tells of them."""
+"""The watcher in real rooms: agents that know nothing of the hub, and what the stream tells of them.
+
+Covers agent.watcher, agent.watching.room, agent.watching.rooms, agent.watching.service and agent.watching.settings.
+"""
 
 from __future__ import annotations
 

@@ -86,6 +86,8 @@ PURE = (
     "streaming_hub_client.bridge",
     "streaming_hub_client.conversation",
     "agent.rehearsal.script",
+    "agent.watching.messages",
+    "agent.watching.watched",
     "streaming_hub_client.retry",
     "streaming_hub_client.sse",
     "streaming_hub_client.stream",

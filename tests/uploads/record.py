@@ -3,7 +3,9 @@
     uv run python -m tests.uploads.record FOLDER [redacted]
 
 Writes `uploads.jsonl.gz` (one request a line: path, headers, body in base64), `attached.jsonl` (the events that
-`attach` sent of the same call) and `session.jsonl.gz` (what a watcher sees of it). Needs livekit-server and espeak-ng on PATH. The tests read what it has written, in
+`attach` sent of the same call) and `session.jsonl.gz` (what a watcher sees of it). Needs livekit-server and espeak-ng
+on PATH. AGENT_PYTHON names the Python of another version of the SDK; AGENT_NODE a folder in which npm has installed
+`@livekit/agents` and its plugins openai and silero. The tests read what it has written, in
 tests/uploads/recorded/VERSION.
 """
 
@@ -19,6 +21,7 @@ import tempfile
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -119,28 +122,23 @@ def talk(folder: Path, python: str, redacted: str) -> tuple[Receiver, Recorder]:
             "STREAM_URL": receiver.url,
             "RECORD": redacted,
         }
-        agent.launch(
-            [python, "-m", "livekit.agents", "start", "tests/uploads/agent.py"],
-            {**os.environ, **livekit.environment, **settings},
-        )
+        agent.launch(command(python), {**os.environ, **livekit.environment, **settings})
         try:
-            wait_until(
-                lambda: "registered worker" in agent.tail(), seconds=60, what="the agent is registered"
-            )
+            wait_until(lambda: "registered" in agent.tail(), seconds=60, what="the agent is registered")
             with Participant(livekit.url, livekit.token(ROOM, "alice"), "alice") as alice:
                 recorder = Recorder(livekit.url, ROOM)
                 alice.wait_for_agent()
-                receiver.until("agent_speech_finished", 1)
+                until(alice, "finished", 1)
                 for number, phrase in enumerate((HELLO, TIME), 2):
                     time.sleep(0.8)
                     alice.say(phrase)
-                    receiver.until("agent_speech_finished", number)
+                    until(alice, "finished", number)
                 time.sleep(0.8)
                 alice.say(STORY)
-                receiver.until("agent_speech_started", 4)
+                until(alice, "started", 4)
                 time.sleep(2)
                 alice.say(STOP)
-                receiver.until("agent_speech_finished", 5)
+                until(alice, "finished", 5)
                 time.sleep(1)
             wait_until(
                 lambda: any(one["path"].endswith("/recordings/v0") for one in receiver.uploads),
@@ -155,6 +153,30 @@ def talk(folder: Path, python: str, redacted: str) -> tuple[Receiver, Recorder]:
             print(agent.tail()[-1500:], file=sys.stderr)
     recorder.join()
     return receiver, recorder
+
+
+def command(python: str) -> list[str]:
+    """Return what runs the agent."""
+    node = os.environ.get("AGENT_NODE")
+    if not node:
+        return [python, "-m", "livekit.agents", "start", "tests/uploads/agent.py"]
+    script = Path(node) / "agent.mjs"
+    script.write_bytes((CHECKOUT / "tests/uploads/node_agent.mjs").read_bytes())
+    return ["node", str(script), "start"]
+
+
+def until(alice: Participant, what: str, count: int) -> None:
+    """Wait until the agent has started or finished to speak so many times, by its own attribute."""
+
+    def told() -> bool:
+        states = ["", *(state for _, state in alice.agent_states.all())]
+        pairs = list(pairwise(states))
+        begun, ended = (
+            sum(pair[place] == "speaking" != pair[1 - place] for pair in pairs) for place in (1, 0)
+        )
+        return (begun if what == "started" else ended) >= count
+
+    wait_until(told, seconds=60, what=f"the agent has {what} speaking {count} times")
 
 
 def scrubbed(upload: dict[str, Any]) -> bytes:
