@@ -66,8 +66,9 @@ LOOK_UPS: Final = 2
 together delayed all other reads from the disk by ten seconds."""
 AGENT_BUDGET: Final = 4.0
 """Seconds that the agent has for its last words when the server stops; then it is killed."""
+AUDIO: Final = "audio"
 UPLOADS: Final = "uploads"
-"""The folder for uploads, beside the archive's file."""
+"""The folders for audio and for uploads, beside the archive's file."""
 REFUSALS_TOLD_PER_SECOND: Final = 20
 """Lines that the audit gets of refused requests: anybody can send those, and a flood must not fill a disk."""
 
@@ -89,6 +90,7 @@ class Services:
         refusals: how many requests were refused, by status.
         refusals_told: which of them get a line in the audit.
         replay_look_ups: held while a replay's beginning is looked for.
+        audio: the folder for the audio of calls; None where it is not kept.
         watch: runs the watcher process; None where no room is watched.
         uploads: what LiveKit's agents upload, until it is archived; None where none is taken.
         draining: whether the server is about to stop: new streams and foreign events are refused.
@@ -134,6 +136,7 @@ class Services:
         self.sessions = self.intake.sessions
         self.supervisor = _supervisor(self, agent_command)
         self.uploads = _uploads(self)
+        self.audio = _audio(self)
         self.agent_lacks = program.what_is_missing() if agent_command is None else None
         self.agent: Supervisor | HubAgent = self.supervisor
         self.watch = _watch(self)
@@ -296,6 +299,7 @@ def _archive(parts: Services) -> Archive | None:
         # What was said comes in many forms here, and the operator's hook only knows events.
         texts=settings.redact is None,
         watched=bool(settings.watch),
+        audio=parts.audio,
     )
 
 
@@ -349,6 +353,26 @@ def _uploads(parts: Services) -> Spool | None:
     if kind == "sqlite":
         return Spool(Path(path.partition("?")[0]).absolute().with_name(UPLOADS))
     return Spool(private_folder(Path(tempfile.gettempdir()) / f"streaming-hub-{UPLOADS}-{os.getuid()}"))
+
+
+def _audio(parts: Services) -> Path | None:
+    settings = parts.settings
+    if not settings.archive_audio:
+        return None
+    url = url_of(settings.archive, settings.history)
+    if url is None or parts.uploads is None:
+        raise SettingsError(
+            "STREAM_ARCHIVE_AUDIO=on needs what agents upload: an archive (STREAM_ARCHIVE), LIVEKIT_API_KEY and "
+            "LIVEKIT_API_SECRET, and STREAM_OBSERVABILITY not off."
+        )
+    if settings.archive_audio_dir is not None:
+        return Path(settings.archive_audio_dir).absolute()
+    kind, _, path = url.partition(":///")
+    if kind != "sqlite":
+        raise SettingsError(
+            "STREAM_ARCHIVE_AUDIO=on with PostgreSQL needs STREAM_ARCHIVE_AUDIO_DIR, a folder that all nodes share."
+        )
+    return Path(path.partition("?")[0]).absolute().with_name(AUDIO)
 
 
 def _new_node() -> str:

@@ -45,6 +45,7 @@ DEFAULTS: Final = {
     "rate_limit": "none on loopback, 100/second elsewhere",
     "archive": "`archive.db` beside the history, off for `memory://`",
     "watch": "off",
+    "archive_audio_dir": "`audio/` beside an SQLite archive",
     "observability": "on where LIVEKIT_API_SECRET and an archive are set",
     "cors_origins": "localhost, and `null` while open",
 }

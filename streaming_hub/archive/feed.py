@@ -97,6 +97,8 @@ class Archive:
         uploads: what LiveKit's agents upload; None where none are taken.
         prompts: whether prompts and whole model inputs of uploads are kept.
         texts: whether texts of uploads are kept at all.
+        watched: whether a watcher may report the same sessions as uploads.
+        audio: the folder for the audio of recordings; None where it is not kept.
 
     Attributes:
         reconciliation_missing: messages of LiveKit's chat histories that the transcripts lack.
@@ -123,6 +125,7 @@ class Archive:
         prompts: bool = False,
         texts: bool = True,
         watched: bool = False,
+        audio: Path | None = None,
     ) -> None:
         self.uploaded: Counter[str] = Counter()
         self.reconciliation_missing = 0
@@ -139,6 +142,7 @@ class Archive:
             "prompts": prompts,
             "texts": texts,
             "watched": watched,
+            "audio": None if audio is None else str(audio),
         }
         self._uploads = uploads
         self._history = history

@@ -57,6 +57,7 @@ class Config(msgspec.Struct, frozen=True):
         prompts: whether prompts and whole model inputs of uploads are kept.
         texts: whether texts of uploads are kept at all.
         watched: whether a watcher may report the same sessions as uploads.
+        audio: the folder for the audio of recordings; None where it is not kept.
     """
 
     url: str
@@ -65,6 +66,7 @@ class Config(msgspec.Struct, frozen=True):
     prompts: bool = False
     texts: bool = True
     watched: bool = False
+    audio: str | None = None
 
 
 class Worker:
@@ -81,7 +83,11 @@ class Worker:
         self._database = Database(config.url)
         self._store = Store(self._database, recordings=config.recordings)
         self._uploads = Uploads(
-            self._database, prompts=config.prompts, texts=config.texts, watched=config.watched
+            self._database,
+            prompts=config.prompts,
+            texts=config.texts,
+            watched=config.watched,
+            audio=None if config.audio is None else Path(config.audio),
         )
         self._sending = threading.Lock()
         self._to_write: queue.SimpleQueue[list[Any] | None] = queue.SimpleQueue()
@@ -111,6 +117,7 @@ class Worker:
             "stats": self._stats,
             "trace": self._trace,
             "logs": self._logs,
+            "audio": self._audio,
         }
 
     def serve(self) -> None:
@@ -229,6 +236,7 @@ class Worker:
     def _erase(self, arguments: Any) -> Any:
         keys = removal.erase(self._database, msgspec.convert(arguments, Wanted), time.time())
         self._store.drop(keys)
+        self._uploads.sweep()
         self._database.empty_log()
         self._merge_soon(MERGE_SECONDS)
         return [list(key) for key in keys]
@@ -256,6 +264,10 @@ class Worker:
             row = _chosen(connection, arguments)
             found, last = self._uploads.logs(connection, row, tuple(arguments["after"]), arguments["limit"])
         return [_json(found["lines"]), found["dropped"], last]
+
+    def _audio(self, arguments: Any) -> Any:
+        with self._database.reading() as connection:
+            return self._uploads.audio(connection, _chosen(connection, arguments))
 
     def _sessions(self, arguments: Any) -> Any:
         search = msgspec.convert(arguments, queries.Search)
@@ -319,6 +331,7 @@ class Worker:
         keys = removal.expire(self._database, before, before)
         self._store.drop(keys)
         if keys:
+            self._uploads.sweep()
             self._merge_soon(MERGE_EXPIRED_SECONDS)
         return bool(keys)
 

@@ -73,6 +73,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     archive: str | None = None
     archive_max_age: float = 2_592_000.0
     archive_recordings: bool = True
+    archive_audio: bool = False
+    archive_audio_dir: str | None = None
     webhook_url: str | None = None
     webhook_secret: str | None = None
     webhook_types: tuple[str, ...] = DEFAULT_WEBHOOK_TYPES
@@ -328,6 +330,20 @@ TABLE: Final[tuple[Setting, ...]] = (
         boolean,
         "on or off",
         "Whether to archive the raw events of ended sessions too.",
+    ),
+    Setting(
+        "STREAM_ARCHIVE_AUDIO",
+        "archive_audio",
+        boolean,
+        "on or off",
+        "Whether to keep the audio of calls that LiveKit's agents upload.",
+    ),
+    Setting(
+        "STREAM_ARCHIVE_AUDIO_DIR",
+        "archive_audio_dir",
+        matching(r"[^\x00]+"),
+        "a folder",
+        "Where audio is kept; with PostgreSQL it has to be set, and shared by all nodes.",
     ),
     Setting(
         "STREAM_WEBHOOK_URL",

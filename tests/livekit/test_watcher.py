@@ -13,10 +13,12 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+import requests
+from livekit import api
 
 from tests.kit.wait import until
 from tests.livekit.participant import Participant
-from tests.livekit.processes import HubServer, LiveKitServer, Program, free_port
+from tests.livekit.processes import API_KEY, API_SECRET, HubServer, LiveKitServer, Program, free_port
 from tests.stubs.script import GREETING, Rule
 
 if TYPE_CHECKING:
@@ -92,8 +94,14 @@ class Place:
         return Participant(self.livekit.url, self.livekit.token(room, identity), identity)
 
     def rooms(self) -> list[str]:
-        answer = self.livekit.ask("RoomService/ListRooms", room="")
-        return [room["name"] for room in answer.get("rooms", [])]
+        token = api.AccessToken(API_KEY, API_SECRET).with_grants(api.VideoGrants(room_list=True)).to_jwt()
+        answer = requests.post(
+            f"http://127.0.0.1:{self.livekit.port}/twirp/livekit.RoomService/ListRooms",
+            json={},
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=10,
+        )
+        return [room["name"] for room in answer.json().get("rooms", [])]
 
     def people(self, room: str) -> list[dict[str, Any]]:
         answer = self.livekit.ask("RoomService/ListParticipants", room=room)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from streaming_hub.archive.queries import not_replaced
 from streaming_hub.archive.tables import jobs, sessions, turns, utterances
 from streaming_hub.archive.uploads import otlp, outbox, recording, spool, telemetry
+from streaming_hub.archive.uploads.audio import AudioFolder
 from streaming_hub.archive.uploads.reconcile import reconcile
 from streaming_hub.archive.uploads.telemetry import Counts, Telemetry
 from streaming_hub.archive.uploads.trace import trace
@@ -36,13 +37,23 @@ class Uploads:
         prompts: whether prompts and whole model inputs are kept.
         texts: whether texts are kept at all.
         watched: whether a watcher may report the same sessions.
+        audio: the folder for the audio of recordings; None where it is not kept.
     """
 
-    def __init__(self, database: Database, *, prompts: bool, texts: bool, watched: bool = False) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        prompts: bool,
+        texts: bool,
+        watched: bool = False,
+        audio: Path | None = None,
+    ) -> None:
+        self._audio = None if audio is None else AudioFolder(audio)
         self._hold = outbox.WATCH_SECONDS if watched else outbox.ATTACH_SECONDS
         self._database = database
         self._texts = texts
-        self._telemetry = Telemetry(prompts=prompts, texts=texts)
+        self._telemetry = Telemetry(prompts=prompts, texts=texts, audio=self._audio)
 
     def take(self, path: Path, now: float) -> dict[str, int]:
         """Archive an upload; the same one again changes nothing.
@@ -54,12 +65,19 @@ class Uploads:
             Away: the database cannot be used; nothing was written.
         """
         head, body = spool.read(path)
+        counts = self._take(head, body, now)
+        if self._audio is not None:
+            self._audio.drop(self._telemetry.unwanted)
+        self._telemetry.unwanted.clear()
+        return _shown(counts)
+
+    def _take(self, head: spool.Head, body: bytes, now: float) -> Counts:
         counts = Counts()
         if head.kind == "recordings":
             found = recording.read(head.content_type, body)
             with self._database.writing() as connection:
                 counts = self._telemetry.add_recording(connection, found, now)
-            return _shown(counts)
+            return counts
         data = otlp.unpacked(body, head.encoding)
         if head.kind == "traces":
             with self._database.writing() as connection:
@@ -67,7 +85,20 @@ class Uploads:
         elif head.kind == "logs":
             with self._database.writing() as connection:
                 counts, _ = self._telemetry.add_lines(connection, otlp.lines(head.content_type, data), now)
-        return _shown(counts)
+        return counts
+
+    def sweep(self) -> None:
+        """Remove audio that no session has any more."""
+        if self._audio is not None:
+            with self._database.reading() as connection:
+                self._audio.sweep(connection)
+
+    def audio(self, connection: Connection, session: Row[Any]) -> str | None:
+        """Return the file with a session's audio; None where there is none."""
+        job = _job(connection, session)
+        if job is None or job.audio is None or self._audio is None:
+            return None
+        return str(self._audio.path(job.key))
 
     def due(self, now: float) -> outbox.Due:
         """Return some of the events that are made of uploads and wait for the hub."""

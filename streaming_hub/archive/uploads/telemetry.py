@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row
 
     from streaming_hub.archive.uploads.otlp import Attributes
+    from streaming_hub.archive.uploads.audio import AudioFolder
     from streaming_hub.archive.uploads.recording import Recording
 
 MOST_SPANS: Final = 10_000
@@ -93,6 +94,11 @@ class Job(msgspec.Struct):
     memory: Memory
     recorded: bool = False
 
+    @property
+    def key(self) -> str:
+        """The hash by which its row and its audio are found."""
+        return mark(self.name)
+
 
 def mark(job: str) -> str:
     """Return the hash by which a job's rows are found, and by which it stays known once it is erased."""
@@ -110,11 +116,17 @@ class Telemetry:
     Args:
         prompts: whether prompts and model inputs are kept.
         texts: whether texts are kept at all: span attributes with what was said, and log lines.
+        audio: where audio is kept; None where it is not.
+
+    Attributes:
+        unwanted: hashes of jobs whose audio is to be removed once the transaction is committed.
     """
 
-    def __init__(self, *, prompts: bool, texts: bool) -> None:
+    def __init__(self, *, prompts: bool, texts: bool, audio: AudioFolder | None = None) -> None:
+        self.unwanted: list[str] = []
         self._prompts = prompts
         self._texts = texts
+        self._audio = audio
 
     def add_spans(self, connection: Connection, found: Iterable[Span], now: float) -> tuple[Counts, set[str]]:
         """Keep spans; return what became of them, and the jobs they are of."""
@@ -128,7 +140,7 @@ class Telemetry:
         if job.recorded:
             return Counts(repeated=1)
         if found.redacted and not job.redacted:
-            redact(connection, job)
+            self._redact(connection, job)
         redacted = job.redacted or found.redacted
         events = [translate.usage(job.name, found.at, found.usage)] if found.usage else []
         outbox.put(connection, job.id, events + translate.ended(job.memory, job.name, found.at, found.reason))
@@ -142,8 +154,19 @@ class Telemetry:
             "room": job.room or outbox.room_of(connection, sid),
             "memory": _encode(job.memory),
         }
+        if (
+            self._audio is not None
+            and self._texts
+            and not redacted
+            and self._audio.keep(job.key, found.audio)
+        ):
+            changes |= {"audio": len(found.audio), "audio_start": found.start}
         _update(connection, job, changes)
         return Counts(kept=1)
+
+    def _redact(self, connection: Connection, job: Job) -> None:
+        redact(connection, job)
+        self.unwanted.append(job.key)
 
     def add_lines(self, connection: Connection, found: Iterable[Line], now: float) -> tuple[Counts, set[str]]:
         """Keep log lines; return what became of them, and the jobs they are of."""
@@ -170,7 +193,7 @@ class Telemetry:
         for span in found:
             room = room or _text(span.attributes.get("lk.pii.room_name"))
         if redacted and not job.redacted:
-            redact(connection, job)
+            self._redact(connection, job)
         for key, span in list(fresh.items())[:free]:
             kept = self._shown(span, redacted=redacted)
             values.append({"job": job.id, "position": place, "key": key, "data": _pack(kept)})
@@ -218,7 +241,7 @@ class Telemetry:
         room = job.room or next((line.room for line in found if line.room), None)
         marked = any(line.attributes.get(REDACTED) is True for line in found)
         if marked and not job.redacted:
-            redact(connection, job)
+            self._redact(connection, job)
         logged = [line for line in found if line.scope not in REPORTS]
         fresh, repeated = _new(connection, lines, job, {_key_of(line): line for line in logged}, len(logged))
         place, free = _place(connection, lines, job, MOST_LINES)
@@ -291,7 +314,7 @@ def redact(connection: Connection, job: Job) -> None:
         connection.execute(sa.update(spans).where(*place).values(data=_pack(span)))
     connection.execute(sa.delete(lines).where(lines.c.job == job.id, lines.c.private))
     outbox.redact(connection, job.id)
-    connection.execute(sa.update(jobs).where(jobs.c.id == job.id).values(report=None))
+    connection.execute(sa.update(jobs).where(jobs.c.id == job.id).values(report=None, audio=None))
 
 
 def erased_jobs(connection: Connection, names: Iterable[str]) -> list[str]:

@@ -230,6 +230,14 @@ class ArchivedSession(TypedDict):
     ]
     incomplete: bool
     recorded: Annotated[bool, Meta(description="Whether its raw events are archived.")]
+    audio: Annotated[
+        bool | None,
+        Meta(description="Whether its audio is kept (`GET /api/sessions/ID/audio`); null for viewers."),
+    ]
+    recording_start: Annotated[
+        float | None,
+        Meta(description="When the audio begins, seconds since 1970; null without, and for viewers."),
+    ]
     matches: NotRequired[Annotated[list[Match], Meta(description="With `q`: the first three utterances.")]]
 
 

@@ -408,4 +408,4 @@ def test_server_that_is_not_there_is_a_failure() -> None:
 def test_a_watcher_is_nobody_who_is_present(twirp: Twirp) -> None:
     people = [{"identity": "hub-watcher-1", "kind": "AGENT"}, {"identity": "hub-watcher-2"}]
     twirp.answer = (200, "application/json", json.dumps({"participants": people}).encode())
-    assert [one.identity for one in twirp.service().present("hall")] == ["hub-watcher-2"]
+    assert [one.identity for one in service(twirp).present("hall")] == ["hub-watcher-2"]

@@ -29,7 +29,11 @@ def running() -> Iterator[contextlib.ExitStack]:
 
 def watch(running: contextlib.ExitStack, *steps: str, lease: Ownership | None = None) -> Watch:
     supervisor = Supervisor(
-        command(*steps), environ=lambda _mode, _room: {}, on_state=lambda _change: None, policy=POLICY, name="watcher"
+        command(*steps),
+        environ=lambda _mode, _room: {},
+        on_state=lambda _change: None,
+        policy=POLICY,
+        name="watcher",
     )
     made = Watch(supervisor)
     made.lease = lease
@@ -38,7 +42,9 @@ def watch(running: contextlib.ExitStack, *steps: str, lease: Ownership | None = 
 
 
 def test_one_node_runs_it_from_the_start(running: contextlib.ExitStack) -> None:
-    made = watch(running, 'told:{"state": "ready", "counts": {"rooms": 2, "unknown": -1, "other": true}}', "drain")
+    made = watch(
+        running, 'told:{"state": "ready", "counts": {"rooms": 2, "unknown": -1, "other": true}}', "drain"
+    )
     made.begin()
     made.begin()
     until(lambda: made.status().state is State.READY, 30, "ready")
@@ -50,7 +56,9 @@ def test_one_node_runs_it_from_the_start(running: contextlib.ExitStack) -> None:
     assert made.status().state is State.STOPPED
 
 
-def test_of_two_nodes_the_owner_of_the_lease_runs_it_and_the_other_takes_over(running: contextlib.ExitStack) -> None:
+def test_of_two_nodes_the_owner_of_the_lease_runs_it_and_the_other_takes_over(
+    running: contextlib.ExitStack,
+) -> None:
     leases = MemoryLeases()
     first, second = (Ownership(leases, "watcher", name, ttl=3600.0) for name in ("one", "two"))
     owner, other = (watch(running, "ready", "drain", lease=lease) for lease in (first, second))
