@@ -26,10 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 HOLD_SECONDS = 2.0
-TELLS_ALL = 3
+TELLS_ALL = 2
 """Session messages after which an agent counts as one that sends them: a Node agent's first one may reach anybody."""
-TELLS_ALL_HELD = 2
-"""The same at the end of the hold."""
 SAME_WORDS_SECONDS = 2.0
 REPLACED = "replaced"
 SOURCE = "watcher"
@@ -128,7 +126,7 @@ class Watched:
         held, self._held = self._held, None
         if held is None or self.over:
             return []
-        self._tells_all = self._count >= TELLS_ALL_HELD
+        self._tells_all = self._count >= TELLS_ALL
         events = self._seed()
         for take in held:
             events += take()

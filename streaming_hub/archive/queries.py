@@ -25,7 +25,6 @@ from streaming_hub.archive.tables import (
     turns,
     utterances,
 )
-
 from streaming_hub.archive.uploads import telemetry
 
 if TYPE_CHECKING:

@@ -88,6 +88,10 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/archive/test_schema.py",
         "columns against the document",
     ),
+    "streaming_hub.archive.uploads.audio": (
+        "tests/streaming_hub/web/api/test_uploads_audio.py",
+        "asked over HTTP, in parts",
+    ),
     "streaming_hub.archive.uploads.taking": (
         "tests/streaming_hub/web/api/test_uploads.py",
         "asked over HTTP, of a real agent's uploads",

@@ -76,8 +76,7 @@ class Uploads:
         if head.kind == "recordings":
             found = recording.read(head.content_type, body)
             with self._database.writing() as connection:
-                counts = self._telemetry.add_recording(connection, found, now)
-            return counts
+                return self._telemetry.add_recording(connection, found, now)
         data = otlp.unpacked(body, head.encoding)
         if head.kind == "traces":
             with self._database.writing() as connection:

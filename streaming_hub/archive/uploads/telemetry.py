@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Row
 
-    from streaming_hub.archive.uploads.otlp import Attributes
     from streaming_hub.archive.uploads.audio import AudioFolder
+    from streaming_hub.archive.uploads.otlp import Attributes
     from streaming_hub.archive.uploads.recording import Recording
 
 MOST_SPANS: Final = 10_000
@@ -146,7 +146,7 @@ class Telemetry:
         outbox.put(connection, job.id, events + translate.ended(job.memory, job.name, found.at, found.reason))
         sid = job.room_sid or found.room_sid or None
         kept = None if redacted or not self._texts else zlib.compress(_encode(found.messages))
-        changes = {
+        changes: dict[str, Any] = {
             "recorded": True,
             "report": kept,
             "redacted": redacted,

@@ -30,7 +30,7 @@ def test_states_are_named_as_livekit_names_them() -> None:
     )
     ((name, payload),) = read(told)
     assert (name, payload.old_state, payload.new_state) == ("agent_state_changed", "initializing", "speaking")
-    assert payload.created_at == AT
+    assert payload.created_at == pytest.approx(AT, abs=1e-6)
     told = Event(user_state_changed=Event.UserStateChanged(old_state=pb.US_SPEAKING, new_state=pb.US_AWAY))
     ((name, payload),) = read(told)
     assert (name, payload.old_state, payload.new_state) == ("user_state_changed", "speaking", "away")

@@ -65,6 +65,7 @@ class TestTheHold:
     def test_a_late_attach_ends_it(self) -> None:
         one = watched()
         one.message(*state(AT, "initializing", "listening"))
+        one.message(*state(AT + 0.1, "listening", "thinking"))
         one.release()
         (ended,) = one.replaced(AT + 5)
         assert (ended["type"], ended["reason"]) == ("session_ended", "replaced")
