@@ -87,6 +87,7 @@ class Services:
         max_clients: how many streams may be open; the descriptors may allow fewer than the setting.
         publishing: how long accepted publishing requests took, without the network.
         writer: who serves the streams, where the server hands them over.
+        redact: the operator's hook; None where there is none.
         refusals: how many requests were refused, by status.
         refusals_told: which of them get a line in the audit.
         replay_look_ups: held while a replay's beginning is looked for.
@@ -113,7 +114,7 @@ class Services:
         self.draining = False
         self.agent_key = secrets.token_urlsafe(24)
         self.watcher_key = secrets.token_urlsafe(24) if settings.watch else None
-        redact = Redaction(settings.redact) if settings.redact else None
+        self.redact = Redaction(settings.redact) if settings.redact else None
         self.max_clients = settings.max_clients
         self.proxies = TrustedProxies(settings.trusted_proxies)
         self.refusals: Counter[int] = Counter()
@@ -132,7 +133,7 @@ class Services:
         self.rooms = RoomStates(self.hub, self.read)
         self.minter = _minter(settings)
         self.recall = _recall(self)
-        self.intake = Intake(self.hub, redact, self.recall)
+        self.intake = Intake(self.hub, self.redact, self.recall)
         self.sessions = self.intake.sessions
         self.supervisor = _supervisor(self, agent_command)
         self.uploads = _uploads(self)
@@ -300,6 +301,7 @@ def _archive(parts: Services) -> Archive | None:
         texts=settings.redact is None,
         watched=bool(settings.watch),
         audio=parts.audio,
+        redact=parts.redact,
     )
 
 

@@ -69,6 +69,10 @@ MOST_SID: Final = 100
 """Characters of LiveKit's id of a room."""
 NAMING: Final = frozenset({"room_started", "participant_joined"})
 """Types that LiveKit's webhooks become, and that give a room's name and id."""
+LEAVING: Final = frozenset({"participant_left", "room_finished"})
+"""Types that tell of an agent's end."""
+AGENT: Final = "agent-"
+"""livekit-server calls an agent's participant this and its job, unless the agent chooses a name."""
 UPLOADS: Final = 20
 """Uploads that are archived between two pages of events."""
 
@@ -99,6 +103,7 @@ class Archive:
         texts: whether texts of uploads are kept at all.
         watched: whether a watcher may report the same sessions as uploads.
         audio: the folder for the audio of recordings; None where it is not kept.
+        redact: the operator's hook; None where there is none.
 
     Attributes:
         reconciliation_missing: messages of LiveKit's chat histories that the transcripts lack.
@@ -126,6 +131,7 @@ class Archive:
         texts: bool = True,
         watched: bool = False,
         audio: Path | None = None,
+        redact: Callable[[Event], Event] | None = None,
     ) -> None:
         self.uploaded: Counter[str] = Counter()
         self.reconciliation_missing = 0
@@ -145,6 +151,7 @@ class Archive:
             "audio": None if audio is None else str(audio),
         }
         self._uploads = uploads
+        self._redact = redact or (lambda event: event)
         self._history = history
         self._lock = lock
         self._publish = publish
@@ -425,6 +432,8 @@ class Archive:
             before = self._clock() - ABANDONED_AFTER
             if self._uploads is not None:
                 self.reconciliation_missing += self._write("reconcile", None)
+                if self._write("lost", None):
+                    self._outbox_at = 0.0
             if self._write("abandon", [before, [list(key) for key in self._answered_for()]]):
                 self._reports_at = 0.0
             self._pinged_at = now
@@ -475,6 +484,8 @@ class Archive:
             if not due["ids"]:
                 return False
             try:
+                for report in due["reports"]:
+                    self._write("report", [report["job"], self._redacted(report)])
                 self._publish_made([posted.make(fields) for fields in due["events"]])
             except Unavailable as error:
                 log.warning("what an agent uploaded could not be published, and is tried again: %s", error)
@@ -483,6 +494,17 @@ class Archive:
             self._write("published", due["ids"])
         self._outbox_at = 0.0
         return True
+
+    def _redacted(self, report: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the messages of a report as the operator's hook leaves them: as transcripts, which it knows."""
+        about = {"type": "transcript", "is_final": True, "room": report["room"], "session_id": report["job"]}
+        found = []
+        for message in report["messages"]:
+            event = posted.make(about | {"role": message["role"], "text": message["text"]})
+            text = posted.fields_of(self._redact(event)).get("text")
+            if isinstance(text, str) and text.strip():
+                found.append(message | {"text": text})
+        return found
 
     def _write(self, what: str, arguments: Any) -> Any:
         assert self._process is not None  # noqa: S101 - `_open` has made it
@@ -502,8 +524,7 @@ class Archive:
             "at": page.entries[-1].at if page.entries else self._clock(),
             "lines": lines,
             "skipped": page.skipped,
-            "rooms": {} if self._uploads is None else _rooms_named(page),
-        }
+        } | ({} if self._uploads is None else _told_by_webhooks(page))
 
     def _publish_reports(self, now: float) -> bool:
         """Publish what is due; return whether there was anything."""
@@ -520,24 +541,31 @@ class Archive:
         return bool(due)
 
 
-class _Named(msgspec.Struct):
+class _Told(msgspec.Struct):
     room: Any = None
     room_sid: Any = None
+    participant: Any = None
 
 
-def _rooms_named(page: Followed) -> dict[str, str]:
-    """Return the rooms' names by LiveKit's ids, as far as events of a page tell both."""
-    found: dict[str, str] = {}
+def _told_by_webhooks(page: Followed) -> dict[str, Any]:
+    """Return what LiveKit's webhooks tell of rooms and jobs: see `store.Page`."""
+    rooms: dict[str, str] = {}
+    gone: list[str] = []
+    closed: list[str] = []
     for entry in page.entries:
-        if entry.type in NAMING:
-            told = msgspec.json.decode(entry.data, type=_Named)
-            if (
-                isinstance(told.room, str)
-                and isinstance(told.room_sid, str)
-                and len(told.room_sid) <= MOST_SID
-            ):
-                found[told.room_sid] = told.room
-    return found
+        if entry.type not in NAMING and entry.type not in LEAVING:
+            continue
+        told = msgspec.json.decode(entry.data, type=_Told)
+        sid = told.room_sid if isinstance(told.room_sid, str) and len(told.room_sid) <= MOST_SID else None
+        if entry.type in NAMING and sid is not None and isinstance(told.room, str):
+            rooms[sid] = told.room
+        elif entry.type == "room_finished" and sid is not None:
+            closed.append(sid)
+        elif entry.type == "participant_left" and isinstance(told.participant, str):
+            job = told.participant.removeprefix(AGENT)
+            if job != told.participant and len(job) <= MOST_SID:
+                gone.append(job)
+    return {"rooms": rooms, "gone": gone, "closed": closed}
 
 
 def url_of(archive: str | None, history: str) -> str | None:

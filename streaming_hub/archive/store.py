@@ -3,8 +3,8 @@
     page -> by session -> Reduction.take -> changed rows, raw events, position -> commit
 
 A session's reduction stays in memory between pages. It can be dropped at any time: a live session's raw events are in
-`archive_live_events` and are taken in again; a session that has ended is read from its recording, or, where recordings
-are off, from its stored state. What the reduction says is only believed once its transaction was committed.
+`archive_live_events`; a session that has ended is read from its recording, or, where recordings are off, from its
+stored state. What the reduction says is only believed once its transaction was committed.
 """
 
 from __future__ import annotations
@@ -98,6 +98,7 @@ class Page(msgspec.Struct, frozen=True):
         lines: the events that name a session, as JSON, in order.
         skipped: numbers before the first event that the history no longer had.
         rooms: names of rooms by LiveKit's ids, as its webhooks tell them.
+        gone, closed: by the same, jobs whose agents have left, and ids of closed rooms.
     """
 
     epoch: str
@@ -107,6 +108,8 @@ class Page(msgspec.Struct, frozen=True):
     lines: list[bytes]
     skipped: int = 0
     rooms: dict[str, str] = {}
+    gone: list[str] = []
+    closed: list[str] = []
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -195,6 +198,7 @@ class Store:
                 if position != Position(page.epoch, page.after):
                     raise Behind(position)  # noqa: TRY301 - what follows belongs to the same transaction
                 outbox.name_rooms(connection, page.rooms, page.at)
+                outbox.note_gone(connection, page.gone, page.closed, page.at)
                 if page.skipped:
                     _note_missing(connection, page.skipped)
                 touched = self._take_in(connection, page)

@@ -27,6 +27,7 @@ from streaming_hub.archive import queries, removal, reports, stats, views, wire
 from streaming_hub.archive.database import Away, Database
 from streaming_hub.archive.removal import Wanted
 from streaming_hub.archive.store import Behind, Page, Store, raw_page, seq_of
+from streaming_hub.archive.uploads.recording import Message
 from streaming_hub.archive.uploads.taking import Uploads
 from streaming_hub.archive.wire import ANSWER, BEGUN, LOG, REFUSED, Refusal
 from streaming_hub.events.types import operator_only
@@ -107,6 +108,8 @@ class Worker:
             "upload": self._upload,
             "outbox": lambda _arguments: _plain(self._uploads.due(time.time())),
             "published": self._uploads.published,
+            "report": self._report,
+            "lost": lambda _arguments: self._uploads.end_lost(time.time()),
             "reconcile": lambda _arguments: self._uploads.count_missing(time.time()),
             "ping": lambda _arguments: self._database.check(),
         }
@@ -254,6 +257,10 @@ class Worker:
             self._log("error", f"an upload could not be archived, and is left out: {error!r}")
             return {"failed": 1}
         return taken
+
+    def _report(self, arguments: Any) -> None:
+        job, messages = arguments
+        self._uploads.keep_report(job, msgspec.convert(messages, list[Message]))
 
     def _trace(self, arguments: Any) -> Any:
         with self._database.reading() as connection:

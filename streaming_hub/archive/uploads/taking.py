@@ -112,6 +112,16 @@ class Uploads:
             # They hold words as they were before the operator's hook.
             self._database.empty_log()
 
+    def keep_report(self, name: str, messages: list[recording.Message]) -> None:
+        """Keep the messages of a job's report, as the operator's hook has left them."""
+        with self._database.writing() as connection:
+            telemetry.keep_report(connection, name, messages)
+
+    def end_lost(self, now: float) -> int:
+        """End the sessions of jobs that were killed; return how many."""
+        with self._database.writing() as connection:
+            return telemetry.end_lost(connection, now)
+
     def reconciliation(self, connection: Connection, session: Row[Any]) -> dict[str, Any] | None:
         """Hold a session's transcript against LiveKit's chat history; None where there is none."""
         job = _job(connection, session)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import sqlalchemy as sa
 
-from streaming_hub.archive.tables import erased, jobs, lines, spans
+from streaming_hub.archive.reduce import ABANDONED
+from streaming_hub.archive.tables import erased, jobs, lines, sessions, spans
 from streaming_hub.archive.tables import outbox as outbox_table
 from streaming_hub.archive.uploads import outbox, translate
 from streaming_hub.archive.uploads.otlp import Happening, Line, Span
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
 MOST_SPANS: Final = 10_000
 MOST_LINES: Final = 10_000
 """Spans and log lines that are kept of one job."""
+GONE_SECONDS: Final = 30.0
+"""How long after its agent has left a job may still upload; LiveKit's SDK is done after 18 s at most."""
+SILENT_SECONDS: Final = 3600.0
+"""The same where no webhook tells: silent calls upload nothing."""
+MOST_ENDED: Final = 100
+LOST: Final = "worker_lost"
 REDACTED: Final = "lk.redaction.enabled"
 """LiveKit's mark: the receiver has to drop what was said."""
 REPORTS: Final = ("chat_history", "evaluations")
@@ -144,8 +151,10 @@ class Telemetry:
         redacted = job.redacted or found.redacted
         events = [translate.usage(job.name, found.at, found.usage)] if found.usage else []
         outbox.put(connection, job.id, events + translate.ended(job.memory, job.name, found.at, found.reason))
+        if not redacted and not self._texts:
+            outbox.put_report(connection, job.id, found.messages)
         sid = job.room_sid or found.room_sid or None
-        kept = None if redacted or not self._texts else zlib.compress(_encode(found.messages))
+        kept = None if redacted or not self._texts else _packed(found.messages)
         changes: dict[str, Any] = {
             "recorded": True,
             "report": kept,
@@ -283,6 +292,36 @@ def job_of(connection: Connection, name: str, now: float) -> Job:
     return Job(
         row.id, row.room, row.room_sid, name, redacted=row.redacted, memory=memory, recorded=row.recorded
     )
+
+
+def keep_report(connection: Connection, name: str, messages: list[Message]) -> None:
+    """Keep the messages of a job's report, as the operator's hook has left them."""
+    kept = sa.update(jobs).where(jobs.c.key == mark(name), jobs.c.redacted.is_(sa.false()))
+    connection.execute(kept.values(report=_packed(messages)))
+
+
+def _packed(messages: list[Message]) -> bytes:
+    return zlib.compress(_encode(messages))
+
+
+def end_lost(connection: Connection, now: float) -> int:
+    """End sessions that uploads made and whose job says nothing more: it was killed. Return how many.
+
+    livekit-server's webhooks tell that its agent has left; without them a long silence does.
+    """
+    left = sa.and_(jobs.c.gone <= now - GONE_SECONDS, jobs.c.touched <= now - GONE_SECONDS)
+    silent = jobs.c.touched <= now - SILENT_SECONDS
+    live = sa.and_(sessions.c.session_id == jobs.c.job, sessions.c.ended.is_(None))
+    chosen = sa.select(jobs).join(sessions, live).where(jobs.c.memory.is_not(None), sa.or_(left, silent))
+    ended = 0
+    for row in connection.execute(chosen.limit(MOST_ENDED)).all():
+        memory = _decode_memory(row.memory)
+        at, reason = (row.touched, ABANDONED) if row.gone is None else (row.gone, LOST)
+        events = translate.ended(memory, row.job, at, reason)
+        outbox.put(connection, row.id, events)
+        connection.execute(sa.update(jobs).where(jobs.c.id == row.id).values(memory=_encode(memory)))
+        ended += len(events)
+    return ended
 
 
 def messages_of(row: Row[Any]) -> list[Message] | None:
