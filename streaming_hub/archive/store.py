@@ -2,9 +2,8 @@
 
     page -> by session -> Reduction.take -> changed rows, raw events, position -> commit
 
-A session's reduction stays in memory between pages. It can be dropped at any time: a live session's raw events are in
-`archive_live_events`; a session that has ended is read from its recording, or, where recordings are off, from its
-stored state. What the reduction says is only believed once its transaction was committed.
+A session's reduction stays in memory between pages. It can be dropped at any time: raw events of a live session are in
+`archive_live_events`, one that has ended has a recording or a stored state. It is only believed once it is committed.
 """
 
 from __future__ import annotations

@@ -39,8 +39,7 @@ SILENT_SECONDS: Final = 3600.0
 """The same where no webhook tells: silent calls upload nothing."""
 MOST_ENDED: Final = 100
 LOST: Final = "worker_lost"
-REDACTED: Final = "lk.redaction.enabled"
-"""LiveKit's mark: the receiver has to drop what was said."""
+REDACTED: Final = translate.REDACTED
 REPORTS: Final = ("chat_history", "evaluations")
 """Scopes that carry LiveKit's report, not log lines."""
 PROMPTS: Final = frozenset(

@@ -35,6 +35,8 @@ REMEMBERED: Final = 50
 """Turns that are remembered: more than can still be answered."""
 EARLY: Final = 1.0
 """Seconds by which an answer may begin before the user's turn has ended: LiveKit prepares it."""
+REDACTED: Final = "lk.redaction.enabled"
+"""LiveKit's mark: the receiver has to drop what was said."""
 NODE: Final = "nodejs"
 USER: Final = "user"
 AGENT: Final = "agent"
@@ -187,8 +189,9 @@ def _turn_answered(memory: Memory, job: str, span: Span) -> str:
     asked = _text(span, "lk.pii.user_input")
     before = [said for said in memory.turns if said.ended <= span.ended]
     same = [said for said in before if asked is not None and said.words == _hash(asked)]
-    if not same and asked is None and (span.attributes.get("lk.e2e_latency") is not None):
-        # Redacted: the words are not there, but only an answer to somebody has this latency.
+    hidden = asked is None and span.attributes.get(REDACTED) is True
+    if not same and hidden and span.attributes.get("lk.e2e_latency") is not None:
+        # The words are not there, but a speech that answers nobody rarely has this latency.
         same = [said for said in before if said.ended >= span.started - EARLY] or before[-1:]
     # The newest first: the same words may have been said before.
     for said in sorted(same, key=lambda one: (one.answered, -one.ended)):
