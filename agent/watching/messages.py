@@ -174,10 +174,12 @@ def _transcribed(body: pb.AgentSessionEvent.UserInputTranscribed) -> SimpleNames
     return transcribed(body.transcript, is_final=body.is_final, language=language)
 
 
-def transcribed(text: str, *, is_final: bool, language: str | None = None) -> SimpleNamespace:
+def transcribed(
+    text: str, *, is_final: bool, language: str | None = None, item_id: str | None = None
+) -> SimpleNamespace:
     """Return LiveKit's `UserInputTranscribedEvent` without what the room does not tell."""
     return SimpleNamespace(
-        transcript=text, is_final=is_final, language=language, speaker_id=None, item_id=None
+        transcript=text, is_final=is_final, language=language, speaker_id=None, item_id=item_id
     )
 
 

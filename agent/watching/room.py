@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from livekit import rtc
 from streaming_hub_client.ending import livekit_name, why_closed, why_left
 
-from .watched import HOLD_SECONDS, Watched
+from .watched import HOLD_SECONDS, SETTLE_SECONDS, Watched
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -33,6 +33,7 @@ TRANSCRIPTION = "lk.transcription"
 STATE = "lk.agent.state"
 NAME = "lk.agent.name"
 FINAL = "lk.transcription_final"
+SEGMENT = "lk.segment_id"
 JOB_OF_IDENTITY = "agent-"
 """livekit-server calls an agent's participant `agent-` and the job's id, unless the agent chooses a name."""
 PEOPLE = frozenset(
@@ -218,6 +219,8 @@ class RoomWatch:
         watched = self._agents.get(participant.identity)
         if watched is not None and changed.get(STATE):
             self._take(watched, watched.state(changed[STATE], time.time()))
+            if watched.waits:
+                asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._settle, watched)
 
     def _disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:
         if not self._done.is_set():
@@ -256,9 +259,12 @@ class RoomWatch:
             if watched is not None:
                 self._take(watched, watched.words_ended(stream, now))
             return
-        final = (reader.info.attributes or {}).get(FINAL) == "true"
+        told = reader.info.attributes or {}
         for watched in list(self._agents.values()):
-            self._take(watched, watched.heard(identity, text, now, is_final=final))
+            heard = watched.heard(
+                identity, told.get(SEGMENT, ""), text, now, is_final=told.get(FINAL) == "true"
+            )
+            self._take(watched, heard)
 
     def _take(self, watched: Watched, events: list[Event]) -> None:
         if watched.begun is not None and watched.session_id not in self._held:
@@ -268,6 +274,10 @@ class RoomWatch:
 
     def _release(self, watched: Watched) -> None:
         self._send(watched.release())
+
+    def _settle(self, watched: Watched) -> None:
+        if not watched.over:
+            self._send(watched.settle())
 
     def _send(self, events: list[Event]) -> None:
         for event in events:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 HOLD_SECONDS = 2.0
 TELLS_ALL = 2
 """Session messages after which an agent counts as one that sends them: a Node agent's first one may reach anybody."""
+SETTLE_SECONDS = 0.5
 SAME_WORDS_SECONDS = 2.0
 REPLACED = "replaced"
 SOURCE = "watcher"
@@ -73,6 +74,8 @@ class Watched:
         self._stream: str | None = None
         self._spoken: dict[str, str] = {}
         self._last_final: tuple[str, float] | None = None
+        self._last_heard = ""
+        self._waiting: list[tuple[str, float]] = []
 
     @property
     def session_id(self) -> str:
@@ -113,13 +116,23 @@ class Watched:
         """Take the end of a text stream of the agent's."""
         return self._take(at, lambda: self._words_ended(stream, at))
 
-    def heard(self, user: str, text: str, at: float, *, is_final: bool) -> list[Event]:
+    def heard(self, user: str, segment: str, text: str, at: float, *, is_final: bool) -> list[Event]:
         """Take the user's words so far, of one segment."""
-        return self._take(at, lambda: self._heard(user, text, at, is_final=is_final))
+        return self._take(at, lambda: self._heard(user, segment, text, at, is_final=is_final))
 
     def state(self, state: str, at: float) -> list[Event]:
         """Take a new value of `lk.agent.state`."""
-        return self._take(at, lambda: [] if self._tells_all else self._changed(state, at))
+        return self._take(at, lambda: self._attribute(state, at))
+
+    def settle(self) -> list[Event]:
+        """Give states that waited for the user's final words, `SETTLE_SECONDS` after the first of them."""
+        waiting, self._waiting = self._waiting, []
+        return [event for state, at in waiting for event in self._changed(state, at)]
+
+    @property
+    def waits(self) -> bool:
+        """Whether states wait for the user's final words."""
+        return bool(self._waiting)
 
     def release(self) -> list[Event]:
         """Give what was held back; from now on events are given at once."""
@@ -147,7 +160,7 @@ class Watched:
             at: When.
             disconnect_reason: LiveKit's, of the participant that left.
         """
-        events = self.release()
+        events = self.release() + self.settle()
         self.over = True
         if not self._memory.started:
             return events
@@ -191,6 +204,15 @@ class Watched:
         text, at = self._last_final
         return bool(payload.transcript == text and abs(payload.created_at - at) < SAME_WORDS_SECONDS)
 
+    def _attribute(self, state: str, at: float) -> list[Event]:
+        if self._tells_all:
+            return []
+        # The agent begins to think a moment before the words that it thinks about are final in the room.
+        if self._waiting or (state in WORKING and self._memory.heard.open is not None):
+            self._waiting.append((state, at))
+            return []
+        return self._changed(state, at)
+
     def _changed(self, state: str, at: float, before: str | None = None) -> list[Event]:
         if state == self._state:
             return []
@@ -216,13 +238,13 @@ class Watched:
         return bridge.translate(memory, "speech_created", created)
 
     def _words(self, stream: str, text: str, at: float) -> list[Event]:
-        events: list[Event] = []
+        events = self.settle()
         if not self._memory.started:
-            events = bridge.translate(
+            events += bridge.translate(
                 self._memory, "speech_created", SimpleNamespace(user_initiated=True, created_at=at)
             )
         elif stream != self._stream and self._state not in WORKING:
-            events = self._speech(at)
+            events += self._speech(at)
         self._stream = stream
         self._spoken[stream] = self._spoken.get(stream, "") + text
         return events + bridge.agent_words(self._memory, text, at)
@@ -239,12 +261,15 @@ class Watched:
             self._memory, "conversation_item_added", SimpleNamespace(item=item, created_at=at)
         )
 
-    def _heard(self, user: str, text: str, at: float, *, is_final: bool) -> list[Event]:
+    def _heard(self, user: str, segment: str, text: str, at: float, *, is_final: bool) -> list[Event]:
         self.linked(user)
-        if self._tells_all:
+        if self._tells_all or (text == self._last_heard and not is_final):
             return []
+        self._last_heard = "" if is_final else text
+        payload = transcribed(text, is_final=is_final, item_id=segment or None)
+        payload.created_at = at
+        events = bridge.translate(self._memory, "user_input_transcribed", payload)
         if is_final:
             self._last_final = text, at
-        payload = transcribed(text, is_final=is_final)
-        payload.created_at = at
-        return bridge.translate(self._memory, "user_input_transcribed", payload)
+            events += self.settle()
+        return events

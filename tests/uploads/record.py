@@ -124,7 +124,9 @@ def talk(folder: Path, python: str, redacted: str) -> tuple[Receiver, Recorder]:
         }
         agent.launch(command(python), {**os.environ, **livekit.environment, **settings})
         try:
-            wait_until(lambda: "registered worker" in agent.tail(), seconds=60, what="the agent is registered")
+            wait_until(
+                lambda: "registered worker" in agent.tail(), seconds=60, what="the agent is registered"
+            )
             with Participant(livekit.url, livekit.token(ROOM, "alice"), "alice") as alice:
                 recorder = Recorder(livekit.url, ROOM)
                 alice.wait_for_agent()

@@ -79,7 +79,7 @@ def read(content_type: str, body: bytes) -> Recording:
         header.job_id,
         header.room_id,
         header.redaction_enabled,
-        summary.timestamp or start + header.duration / 1000,
+        summary.timestamp or (start + header.duration / 1000 if header.duration else 0.0),
         reason or None,
         summary.usage,
         _messages(parts.get("chat_history", b"{}")),

@@ -148,8 +148,10 @@ class Telemetry:
         if found.redacted and not job.redacted:
             self._redact(connection, job)
         redacted = job.redacted or found.redacted
-        events = [translate.usage(job.name, found.at, found.usage)] if found.usage else []
-        outbox.put(connection, job.id, events + translate.ended(job.memory, job.name, found.at, found.reason))
+        # Node's SDK does not say when it made the recording: at the end of the job, just before it was uploaded.
+        at = found.at or now
+        events = [translate.usage(job.name, at, found.usage)] if found.usage else []
+        outbox.put(connection, job.id, events + translate.ended(job.memory, job.name, at, found.reason))
         if not redacted and not self._texts:
             outbox.put_report(connection, job.id, found.messages)
         sid = job.room_sid or found.room_sid or None

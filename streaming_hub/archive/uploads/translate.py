@@ -189,7 +189,8 @@ def _turn_answered(memory: Memory, job: str, span: Span) -> str:
     asked = _text(span, "lk.pii.user_input")
     before = [said for said in memory.turns if said.ended <= span.ended]
     same = [said for said in before if asked is not None and said.words == _hash(asked)]
-    hidden = asked is None and span.attributes.get(REDACTED) is True
+    # Redacted, or what a Node agent says after a tool, which is an `agent_turn` of its own.
+    hidden = asked is None and (span.attributes.get(REDACTED) is True or span.sdk == NODE)
     if not same and hidden and span.attributes.get("lk.e2e_latency") is not None:
         # The words are not there, but a speech that answers nobody rarely has this latency.
         same = [said for said in before if said.ended >= span.started - EARLY] or before[-1:]
@@ -240,12 +241,8 @@ def _user_turn(memory: Memory, job: str, span: Span) -> list[Event]:
         events = [_transcript(span, at, turn, text, who)]
     # Node's SDK gives milliseconds here, and seconds everywhere else.
     scale = 1000.0 if span.sdk == NODE else 1.0
-    delay = _number(span, "lk.transcription_delay")
-    told = {
-        "transcription_delay": None if delay is None else delay / scale,
-        "end_of_turn_delay": _number(span, "lk.end_of_turn_delay"),
-    }
-    known = {name: value for name, value in told.items() if value is not None}
+    told = {name: _number(span, f"lk.{name}") for name in ("transcription_delay", "end_of_turn_delay")}
+    known = {name: value / scale for name, value in told.items() if value is not None}
     if known:
         events.append(_event(job, "turn_metrics", span.ended, span.id, turn, **who, **known))
     return events

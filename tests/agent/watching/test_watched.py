@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import pytest
 from livekit.protocol.agent_pb import agent_session as pb
 
 from agent.watching.watched import Watched
+from tests.uploads import replay
+from tests.uploads.watch import events_of
 
 Event = dict[str, Any]
 Told = pb.AgentSessionEvent
@@ -41,6 +44,52 @@ def watched(found: str | None = None) -> Watched:
 
 def kinds(events: list[Event]) -> list[str]:
     return [event["type"] for event in events]
+
+
+def finals(events: list[Event], role: str = "") -> list[tuple[str, str, int]]:
+    """Return role, words and turn (by its number of appearance) of each final."""
+    turns: dict[str, int] = {}
+    return [
+        (one["role"], one["text"], turns.setdefault(one["turn_id"], len(turns)))
+        for one in events
+        if one["type"] == "transcript" and one["is_final"] and one["role"].startswith(role)
+    ]
+
+
+@pytest.mark.parametrize("version", ["1.8.9-watched", "1.8.0-watched"])
+def test_a_recorded_call_is_told_as_attach_told_it(version: str) -> None:
+    unknown: Counter[str] = Counter()
+    ours, theirs = events_of(version, unknown), replay.attached(version)
+    assert finals(ours) == finals(theirs)
+    for kind in (
+        "agent_speech_started",
+        "tool_call_started",
+        "tool_call_finished",
+        "interruption",
+        "session_ended",
+    ):
+        assert kinds(ours).count(kind) == kinds(theirs).count(kind) > 0, kind
+    assert unknown == {}
+
+
+def test_a_recorded_call_of_a_node_agent_has_its_words_and_turns() -> None:
+    unknown: Counter[str] = Counter()
+    events = events_of("node-1.9.0", unknown)
+    assert finals(events, "user") == [
+        ("user", "Hello there.", 0),
+        ("user", "What is the current time in London?", 1),
+        ("user", "Tell me a long story about the sea.", 2),
+        ("user", "Stop please.", 3),
+    ]
+    said = {turn: words for role, words, turn in finals(events) if role == "agent"}
+    asked = {turn: words for role, words, turn in finals(events) if role == "user"}
+    answers = {asked.get(turn): words for turn, words in said.items()}
+    assert answers[None] == "Hello, how can I help you?"
+    assert answers["Hello there."] == "You said: Hello there."
+    assert answers["What is the current time in London?"] == 'It is "noon in Europe/London".'
+    assert answers["Tell me a long story about the sea."].startswith("Once upon a time")
+    assert answers["Stop please."] == "You said: Stop please."
+    assert unknown == {}
 
 
 class TestTheHold:
@@ -162,8 +211,8 @@ class TestWithoutSessionMessages:
         one.words_ended("ST_1", AT + 0.6)
         one.state("listening", AT + 0.7)
         events = one.release()
-        events += one.heard("bob", "What ", AT + 3, is_final=False)
-        events += one.heard("bob", "What time?", AT + 3.2, is_final=True)
+        events += one.heard("bob", "SG_1", "What ", AT + 3, is_final=False)
+        events += one.heard("bob", "SG_1", "What time?", AT + 3.2, is_final=True)
         events += one.state("thinking", AT + 3.4)
         events += one.state("speaking", AT + 3.6)
         events += one.words("ST_2", "Noon.", AT + 3.7)
@@ -181,6 +230,33 @@ class TestWithoutSessionMessages:
             kinds(events).count("agent_speech_started") == kinds(events).count("agent_speech_finished") == 2
         )
 
+    def test_an_agent_that_thinks_before_the_words_are_final_answers_them(self) -> None:
+        one = watched("listening")
+        one.state("speaking", AT)
+        one.release()
+        one.state("listening", AT + 1)
+        events = one.heard("bob", "SG_1", "What", AT + 3, is_final=False)
+        assert one.state("thinking", AT + 3.1) == []
+        assert one.waits
+        events += one.heard("bob", "SG_1", "What time?", AT + 3.11, is_final=True)
+        assert not one.waits
+        assert [(one["type"], one.get("is_final")) for one in events] == [
+            ("transcript", False),
+            ("transcript", True),
+            ("agent_state", None),
+        ]
+        assert len({event["turn_id"] for event in events}) == 1
+
+    def test_a_final_that_does_not_come_holds_nothing_up(self) -> None:
+        one = watched("listening")
+        one.state("speaking", AT)
+        one.release()
+        one.state("listening", AT + 1)
+        one.heard("bob", "SG_1", "What", AT + 3, is_final=False)
+        one.state("thinking", AT + 3.1)
+        one.state("speaking", AT + 3.2)
+        assert kinds(one.settle()) == ["transcript", "agent_state", "agent_state", "agent_speech_started"]
+
     def test_a_first_message_that_reaches_everybody_is_not_the_beginning_of_others(self) -> None:
         one = watched()
         one.message(*state(AT, "initializing", "listening"))
@@ -194,7 +270,7 @@ class TestWithoutSessionMessages:
         one.release()
         one.message(*state(AT + 3, "thinking", "listening"))
         one.message(*state(AT + 4, "listening", "thinking"))
-        events = one.heard("alice", "Hi.", AT + 5, is_final=True)
+        events = one.heard("alice", "SG_1", "Hi.", AT + 5, is_final=True)
         heard = Told.UserInputTranscribed(transcript="Hi.", is_final=True)
         events += one.message(*message(AT + 5.01, user_input_transcribed=heard))
         events += one.message(*state(AT + 6, "listening", "speaking"))
