@@ -173,6 +173,9 @@ class RoomWatch:
             self._agent_came(participant)
         elif _is_person(participant):
             self._left_by = None
+            if len(self._people()) == 1:
+                for watched in self._agents.values():
+                    watched.linked(participant.identity)
             if self._alone is not None:
                 self._alone.cancel()
                 self._alone = None

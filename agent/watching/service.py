@@ -62,7 +62,8 @@ async def _run(settings: Settings, control: Control) -> str | None:
     failure = None
     if watching.done() and (error := watching.exception()) is not None:
         logger.error("the watcher cannot continue", exc_info=error)
-        failure = f"the watcher cannot continue: {error}"
+        causes = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
+        failure = f"the watcher cannot continue: {'; '.join(map(str, causes))}"
     else:
         control.tell("draining")
     try:
