@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-    from streaming_hub.archive.database import Database
     from streaming_hub.archive.store import Key
+    from streaming_hub.sidecar.database import Database
 
 STEP: Final = 50
 """Sessions that one transaction removes."""

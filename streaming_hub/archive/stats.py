@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-    from streaming_hub.archive.database import Database
+    from streaming_hub.sidecar.database import Database
 
 Fields = dict[str, Any]
 

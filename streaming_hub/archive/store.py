@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-    from streaming_hub.archive.database import Database
+    from streaming_hub.sidecar.database import Database
 
 READER: Final = "archive"
 CACHED: Final = 5_000

@@ -5,26 +5,25 @@ seconds since 1970, durations seconds, absent values NULL. Tables whose name beg
 bookkeeping and may change without notice.
 
 Beside these there is `archive_words`, the search index: an FTS5 table in SQLite, a column of tsvectors in PostgreSQL
-(`database.create`).
+(`_SEARCH`).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import sqlalchemy as sa
+
+from streaming_hub.sidecar.columns import BigId, Json, Text
+from streaming_hub.sidecar.database import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-metadata = sa.MetaData()
+REVISION: Final = "0005"
+"""The newest migration."""
 
-BigId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-"""SQLite gives out ids by itself only for a column of exactly this type."""
-Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
-"""Compared by code points in both databases, so that both sort alike."""
-Json = sa.JSON(none_as_null=True)
+metadata = sa.MetaData()
 
 PERCENTILES: Final = ("count", "p50", "p90", "p95", "p99", "max")
 
@@ -306,20 +305,32 @@ stats = sa.Table(
     sa.Column("data", sa.LargeBinary, nullable=False),
 )
 
+_SEARCH: Final = {
+    # The tokens are made before (`spoken`): FTS5 only has to split them at spaces.
+    "sqlite": (
+        "CREATE VIRTUAL TABLE archive_words USING fts5(words, content='', "
+        """tokenize="ascii tokenchars '_.,'''")""",
+    ),
+    "postgresql": (
+        "CREATE TABLE archive_words (session BIGINT, position INTEGER, words TSVECTOR NOT NULL, "
+        "PRIMARY KEY (session, position))",
+        "CREATE INDEX archive_words_by_word ON archive_words USING gin (words)",
+    ),
+}
+
+ARCHIVE: Final = Kind(
+    "archive",
+    "sessions",
+    metadata,
+    REVISION,
+    "streaming_hub.archive:migrations",
+    _SEARCH,
+    0x5354524541,
+)
+
 
 def in_rooms(rooms: Sequence[str]) -> sa.ColumnElement[bool]:
     """Say that a session is in one of these rooms; an empty name stands for those without a room."""
     named = [room for room in rooms if room]
     inside = sessions.c.room.in_(named)
     return inside if len(named) == len(rooms) else sa.or_(inside, sessions.c.room.is_(None))
-
-
-encode_json = msgspec.json.Encoder().encode
-
-
-def to_json(value: object) -> str:
-    """Write a value for a JSON column."""
-    return encode_json(value).decode()
-
-
-from_json = msgspec.json.Decoder().decode

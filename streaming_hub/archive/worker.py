@@ -1,20 +1,16 @@
-"""The archive's own process: the only one that knows the database. Run by `process`, as a module.
+"""The archive's own process, run as a module: the only one that uses the database.
 
-    main thread    reads what the hub asks
-    writer         pages, erasures, chores: one after the other, in the order in which they were asked for
-    readers        queries, side by side with the writer and each other
+    main thread    reads the hub's requests
+    writer         pages, erasures, chores: one after the other, in the order in which they were requested
+    readers        queries, in parallel with the writer and each other
 
-It ends when the hub's end of the socket closes, however the hub ended. Reducing events and putting rows together is
-work for a processor; in the hub's process, which has one thread for all its streams, it would hold them up.
+Reducing events and building rows takes CPU time; the hub's process has one thread for all its streams, which this would
+hold up.
 """
 
 from __future__ import annotations
 
-import os
 import queue
-import signal
-import socket
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -23,15 +19,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from streaming_hub.archive import queries, removal, reports, stats, views, wire
-from streaming_hub.archive.database import Away, Database
+from streaming_hub.archive import queries, removal, reports, stats, views
 from streaming_hub.archive.removal import Wanted
 from streaming_hub.archive.store import Behind, Page, Store, raw_page, seq_of
+from streaming_hub.archive.tables import ARCHIVE
 from streaming_hub.archive.uploads.taking import Uploads
-from streaming_hub.archive.wire import ANSWER, BEGUN, LOG, REFUSED, Refusal
 from streaming_hub.events.types import operator_only
+from streaming_hub.sidecar.database import Away, Database
+from streaming_hub.sidecar.wire import Refusal
+from streaming_hub.sidecar.worker import HubLine, main
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
 READERS: Final = 4
@@ -43,12 +42,10 @@ MERGE_EXPIRED_SECONDS: Final = 86_400.0
 KEPT_IN_MIND: Final = 3600.0
 """Seconds for which a process that starts looks back for erasures whose leftovers may still be there."""
 IDLE_SECONDS: Final = 0.2
-NICE: Final = 5
-"""The streams come first where both want the same processor."""
 
 
 class Config(msgspec.Struct, frozen=True):
-    """What the hub tells at the start.
+    """The hub's first message.
 
     Attributes:
         url: an SQLAlchemy URL.
@@ -69,18 +66,17 @@ class Worker:
     """Answers the hub.
 
     Args:
-        sock: the hub's line.
-        config: what it told.
+        sock: the connection to it.
+        config: its first message.
     """
 
     def __init__(self, sock: socket.socket, config: Config) -> None:
-        self._sock = sock
+        self._line = HubLine(sock, "archive")
         self._config = config
-        self._database = Database(config.url)
+        self._database = Database(config.url, ARCHIVE)
         self._store = Store(self._database, recordings=config.recordings)
         self._uploads = Uploads(self._database, prompts=config.prompts, texts=config.texts)
-        self._sending = threading.Lock()
-        self._to_write: queue.SimpleQueue[list[Any] | None] = queue.SimpleQueue()
+        self._to_write: queue.SimpleQueue[tuple[int, str, Any] | None] = queue.SimpleQueue()
         self._merge_at: float | None = None
         self._merged_at = -MERGE_SECONDS
         self._next_chore = 0.0
@@ -115,14 +111,11 @@ class Worker:
         writer.start()
         readers = ThreadPoolExecutor(READERS, "reader")
         try:
-            while (message := wire.receive(self._sock)) is not None:
-                if message[1] in self._writing:
-                    self._to_write.put(message)
+            for request in self._line.requests():
+                if request[1] in self._writing:
+                    self._to_write.put(request)
                 else:
-                    readers.submit(self._answer, message, self._reading)
-        except OSError as error:
-            # The hub is gone: what it asked for last is finished, and nobody waits for it.
-            print(f"archive: the hub is gone ({error})", file=sys.stderr)
+                    readers.submit(self._answer, request, self._reading)
         finally:
             self._to_write.put(None)
             readers.shutdown(cancel_futures=True)
@@ -132,41 +125,26 @@ class Worker:
     def _write(self) -> None:
         while True:
             try:
-                message = self._to_write.get(timeout=IDLE_SECONDS)
+                request = self._to_write.get(timeout=IDLE_SECONDS)
             except queue.Empty:
                 self._do_chores()
                 continue
-            if message is None:
+            if request is None:
                 return
-            self._answer(message, self._writing)
+            self._answer(request, self._writing)
             self._do_chores()
 
-    def _answer(self, message: list[Any], table: dict[str, Callable[[Any], Any]]) -> None:
-        number, what, arguments = message
+    def _answer(self, request: tuple[int, str, Any], table: dict[str, Callable[[Any], Any]]) -> None:
+        number, what, arguments = request
         try:
             if table is self._reading:
                 self._database.check()
-            self._send([number, BEGUN, None])
-            answer = [number, ANSWER, table[what](arguments)]
-        except Away as error:
-            answer = [number, REFUSED, ["away", str(error), None]]
-        except Refusal as error:
-            answer = [number, REFUSED, [error.name, error.text, error.extra]]
-        except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
-            self._log("error", f"{what} failed: {error!r}")
-            answer = [number, REFUSED, ["failed", f"The archive failed ({type(error).__name__}).", None]]
-        self._send(answer)
-
-    def _send(self, message: list[Any]) -> None:
-        try:
-            with self._sending:
-                wire.send(self._sock, message)
-        except OSError:
-            # The reader of the line notices it, too, and ends everything.
-            return
-
-    def _log(self, level: str, text: str) -> None:
-        self._send([0, LOG, [level, text]])
+            self._line.begin(number)
+            value = table[what](arguments)
+        except Exception as error:  # noqa: BLE001 - logged; one bad event or request must not end the process
+            self._line.refuse(number, what, error)
+        else:
+            self._line.answer(number, value)
 
     def _open(self, _arguments: Any) -> Any:
         self._store.forget()
@@ -196,7 +174,7 @@ class Worker:
         except Away:
             raise
         except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
-            self._log("warning", f"a page of events is written one by one: {error!r}")
+            self._line.log("warning", f"a page of events is written one by one: {error!r}")
             return self._one_by_one(page)
 
     def _one_by_one(self, page: Page) -> bool:
@@ -210,7 +188,7 @@ class Worker:
             except (Away, Behind):
                 raise
             except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
-                self._log(
+                self._line.log(
                     "error", f"event {page.epoch}-{seq} could not be archived, and is left out: {error!r}"
                 )
                 self._store.write(msgspec.structs.replace(single, lines=[]))
@@ -239,7 +217,7 @@ class Worker:
         except Away:
             raise
         except Exception as error:  # noqa: BLE001 - logged; one bad upload must not hold up all others
-            self._log("error", f"an upload could not be archived, and is left out: {error!r}")
+            self._line.log("error", f"an upload could not be archived, and is left out: {error!r}")
             return {"failed": 1}
         return taken
 
@@ -305,7 +283,7 @@ class Worker:
             self._next_chore = time.monotonic() + CHORE_SECONDS
         except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
             self._next_chore = time.monotonic() + CHORE_SECONDS
-            self._log("error", f"old sessions could not be removed: {error!r}")
+            self._line.log("error", f"old sessions could not be removed: {error!r}")
 
     def _expire(self) -> bool:
         """Remove some of what has expired; return whether there may be more."""
@@ -375,16 +353,5 @@ def _plain(value: Any) -> Any:
 _json = msgspec.json.Encoder().encode
 
 
-def main(descriptor: int) -> None:
-    """Serve the hub at the other end of a socket until it hangs up."""
-    # The hub tells when to end; the terminal's signals and those for the hub's group are the hub's.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(NICE)
-    sock = socket.socket(fileno=descriptor)
-    first = wire.receive(sock)
-    if first is not None:
-        Worker(sock, msgspec.convert(first[2], Config)).serve()
-
-
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(lambda sock, config: Worker(sock, msgspec.convert(config, Config)).serve())

@@ -70,10 +70,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/archive/test_database.py",
         "run when a database is opened",
     ),
-    "streaming_hub.archive.process": (
-        "tests/streaming_hub/archive/test_feed.py",
-        "the feed starts and restarts it",
-    ),
     "streaming_hub.archive.reduce": (
         "tests/streaming_hub/archive/test_vectors.py",
         "the same vectors for every reducer",
@@ -92,10 +88,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "shows what was uploaded",
     ),
     "streaming_hub.archive.views": ("tests/streaming_hub/archive/test_queries.py", "seen in answers"),
-    "streaming_hub.archive.wire": (
-        "tests/streaming_hub/archive/test_feed.py",
-        "between the hub and the archive's process",
-    ),
     "streaming_hub.archive.words": (
         "tests/streaming_hub/archive/test_vectors.py",
         "the same vectors for every reducer",
@@ -216,6 +208,34 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "streaming_hub.settings.values": (
         "tests/streaming_hub/settings/test_settings.py",
         "seen in each setting",
+    ),
+    "streaming_hub.sidecar.columns": (
+        "tests/streaming_hub/archive/test_database.py",
+        "in both databases",
+    ),
+    "streaming_hub.sidecar.database": (
+        "tests/streaming_hub/archive/test_database.py",
+        "with the archive's tables",
+    ),
+    "streaming_hub.sidecar.feed": (
+        "tests/streaming_hub/archive/test_feed.py",
+        "with a process, and a hub around it",
+    ),
+    "streaming_hub.sidecar.migrate": (
+        "tests/streaming_hub/archive/test_database.py",
+        "run when a database is opened",
+    ),
+    "streaming_hub.sidecar.process": (
+        "tests/streaming_hub/archive/test_feed.py",
+        "the feed starts and restarts it",
+    ),
+    "streaming_hub.sidecar.wire": (
+        "tests/streaming_hub/archive/test_feed.py",
+        "between a hub and its archive's process",
+    ),
+    "streaming_hub.sidecar.worker": (
+        "tests/streaming_hub/archive/test_worker.py",
+        "as the archive's process",
     ),
     "streaming_hub.stream.counters": ("tests/streaming_hub/web/api/test_metrics.py", "read as metrics"),
     "streaming_hub.stream.disk": (

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Row
 
-    from streaming_hub.archive.database import Database
+    from streaming_hub.sidecar.database import Database
 
 SETTLED: Final = 10.0
 """Seconds after its last upload at which a session's transcript is taken for whole."""

@@ -16,21 +16,21 @@ from collections import Counter, deque
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from streaming_hub.archive.database import Away
 from streaming_hub.outlets.webhooks import log, retries, signing
 from streaming_hub.outlets.webhooks.endpoints import DELIVERED, FAILED, PENDING, body_of, key_of
 from streaming_hub.outlets.webhooks.messages import Ended, Tried
 from streaming_hub.outlets.webhooks.schedule import Schedule
+from streaming_hub.sidecar.database import Away
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
     from concurrent.futures import Executor
 
-    from streaming_hub.archive.database import Database
     from streaming_hub.outlets.webhooks.endpoints import Endpoint
     from streaming_hub.outlets.webhooks.log import Queued
     from streaming_hub.outlets.webhooks.sender import Outcome, Sender
     from streaming_hub.outlets.webhooks.store import Store
+    from streaming_hub.sidecar.database import Database
 
 Got = TypeVar("Got")
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-    from streaming_hub.archive.database import Database
+    from streaming_hub.sidecar.database import Database
 
 RUN_LENGTH: Final = 16
 RUN_BYTES: Final = 64 * 1024

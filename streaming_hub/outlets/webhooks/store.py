@@ -19,7 +19,6 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from streaming_hub.archive.wire import Refusal
 from streaming_hub.outlets.webhooks.endpoints import (
     DELIVERED,
     EVERYTHING,
@@ -40,14 +39,15 @@ from streaming_hub.outlets.webhooks.tables import (
     notices,
     position,
 )
+from streaming_hub.sidecar.wire import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sqlalchemy.engine import Connection
 
-    from streaming_hub.archive.database import Database
     from streaming_hub.outlets.webhooks.messages import Line
+    from streaming_hub.sidecar.database import Database
 
 READER: Final = "webhooks"
 MOST_PENDING: Final = 100_000

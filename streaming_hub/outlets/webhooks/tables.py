@@ -10,9 +10,9 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from streaming_hub.archive.database import Kind
-from streaming_hub.archive.tables import BigId, Json, Text
 from streaming_hub.outlets.webhooks.endpoints import PENDING
+from streaming_hub.sidecar.columns import BigId, Json, Text
+from streaming_hub.sidecar.database import Kind
 
 REVISION: Final = "0001"
 """The newest migration."""
@@ -100,6 +100,7 @@ position = sa.Table(
 )
 
 WEBHOOKS: Final = Kind(
+    "webhooks",
     "webhooks",
     metadata,
     REVISION,

@@ -1,23 +1,17 @@
-"""The webhooks' own process: the only one that knows their database and their receivers. Run as a module.
+"""The webhooks' own process, run as a module: the only one that uses their database and connects to receivers.
 
-    line       a thread that reads what the hub asks
-    event loop sends webhooks, answers the hub
-    writer     one thread: pages, changes, outcomes, in the order in which they came
-    readers    some threads: what is due, the log
-
-It ends when the hub's end of the socket closes, however the hub ended.
+line          a thread that reads the hub's requests
+event loop    sends webhooks, answers the hub
+writer        one thread: pages, changes, outcomes, in the order in which they arrived
+readers       some threads: what is due, the log
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import resource
 import secrets
-import signal
-import socket
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -25,9 +19,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from streaming_hub.archive import wire
-from streaming_hub.archive.database import Away, Database
-from streaming_hub.archive.wire import ANSWER, BEGUN, LOG, REFUSED, Refusal
 from streaming_hub.outlets.webhooks import addresses, log, signing
 from streaming_hub.outlets.webhooks.dispatcher import Dispatcher
 from streaming_hub.outlets.webhooks.endpoints import SETTINGS, Endpoint, Secret
@@ -35,8 +26,12 @@ from streaming_hub.outlets.webhooks.messages import Line, Page
 from streaming_hub.outlets.webhooks.sender import Sender
 from streaming_hub.outlets.webhooks.store import OPERATOR, Store
 from streaming_hub.outlets.webhooks.tables import WEBHOOKS
+from streaming_hub.sidecar.database import Away, Database
+from streaming_hub.sidecar.wire import Refusal
+from streaming_hub.sidecar.worker import HubLine, main
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
 READERS: Final = 2
@@ -52,8 +47,6 @@ MOST_ENDPOINTS: Final = 10_000
 MOST_DESCRIPTORS: Final = 65_536
 SPARE_DESCRIPTORS: Final = 200
 MOST_REQUESTS: Final = 4_000
-NICE: Final = 5
-"""The streams come first where both want the same processor."""
 WITH_STATUS: Final = frozenset({"open", "begin", "given", "page", "ping", "create", "change", "delete"})
 """Questions whose answers say how the webhooks are."""
 CHANGEABLE: Final = ("url", "types", "rooms", "view", "interims", "description")
@@ -68,7 +61,7 @@ class Given(msgspec.Struct, frozen=True):
 
 
 class Config(msgspec.Struct, frozen=True):
-    """What the hub tells at the start.
+    """The hub's first message.
 
     Attributes:
         url: an SQLAlchemy URL.
@@ -91,12 +84,12 @@ class Worker:
     """Answers the hub, and sends.
 
     Args:
-        sock: the hub's line.
-        config: what it told.
+        sock: the connection to it.
+        config: its first message.
     """
 
     def __init__(self, sock: socket.socket, config: Config) -> None:
-        self._sock = sock
+        self._line = HubLine(sock, "webhooks")
         self._config = config
         self._database = Database(config.url, WEBHOOKS)
         self._store = Store(self._database, disable_after=config.disable_after)
@@ -105,7 +98,6 @@ class Worker:
         self._loop.set_default_executor(ThreadPoolExecutor(LOOK_UPS, "look-up"))
         self._writer = ThreadPoolExecutor(1, "writer")
         self._readers = ThreadPoolExecutor(READERS, "reader")
-        self._sending = threading.Lock()
         self._ended = asyncio.Event()
         self._answers: set[asyncio.Task[None]] = set()
         self._dispatcher = Dispatcher(
@@ -116,7 +108,7 @@ class Worker:
             readers=self._readers,
             waits=config.retries,
             total=_requests(),
-            report=self._log,
+            report=self._line.log,
         )
         self._writing: dict[str, Callable[[Any], Any]] = {
             "open": self._open,
@@ -152,44 +144,36 @@ class Worker:
         self._database.close()
 
     def _listen(self) -> None:
-        try:
-            while (message := wire.receive(self._sock)) is not None:
-                self._loop.call_soon_threadsafe(self._take, message)
-        except (OSError, ValueError) as error:
-            print(f"webhooks: the hub is gone ({error})", file=sys.stderr)
+        for request in self._line.requests():
+            self._loop.call_soon_threadsafe(self._take, request)
         self._loop.call_soon_threadsafe(self._ended.set)
 
-    def _take(self, message: list[Any]) -> None:
-        task = asyncio.ensure_future(self._answer(*message))
+    def _take(self, request: tuple[int, str, Any]) -> None:
+        task = asyncio.ensure_future(self._answer(*request))
         self._answers.add(task)
         task.add_done_callback(self._answers.discard)
 
     async def _answer(self, number: int, what: str, arguments: Any) -> None:
         try:
             value = await self._value(number, what, arguments)
-            answer = [number, ANSWER, value]
-        except Away as error:
-            answer = [number, REFUSED, ["away", str(error), None]]
-        except Refusal as error:
-            answer = [number, REFUSED, [error.name, error.text, error.extra]]
-        except Exception as error:  # noqa: BLE001 - logged; one bad question must not end the process
-            self._log("error", f"webhooks: {what} failed: {error!r}")
-            answer = [number, REFUSED, ["failed", f"The webhooks failed ({type(error).__name__}).", None]]
-        self._send(answer)
+        except Exception as error:  # noqa: BLE001 - logged; one bad request must not end the process
+            self._line.refuse(number, what, error)
+        else:
+            self._line.answer(number, value)
 
     async def _value(self, number: int, what: str, arguments: Any) -> Any:
         if what == "test":
-            self._send([number, BEGUN, None])
+            self._line.begin(number)
             return msgspec.to_builtins(await self._dispatcher.test(self._endpoint(arguments)))
         if what in ("create", "change") and arguments.get("url") is not None:
-            self._send([number, BEGUN, None])
+            self._line.begin(number)
             await self._check(arguments["url"])
         executor, table = (
             (self._readers, self._reading) if what in self._reading else (self._writer, self._writing)
         )
 
         def work() -> Any:
-            self._send([number, BEGUN, None])
+            self._line.begin(number)
             return table[what](arguments)
 
         value = await self._loop.run_in_executor(executor, work)
@@ -241,17 +225,6 @@ class Worker:
         if found is None:
             raise Refusal("missing", "")
         return found
-
-    def _send(self, message: list[Any]) -> None:
-        try:
-            with self._sending:
-                wire.send(self._sock, message)
-        except OSError:
-            # The reader of the line notices it, too, and ends everything.
-            return
-
-    def _log(self, level: str, text: str) -> None:
-        self._send([0, LOG, [level, text]])
 
     def _open(self, _nothing: Any) -> Any:
         self._database.open()
@@ -370,9 +343,9 @@ class Worker:
                     await asyncio.sleep(0)
             except Away as error:
                 # The next page reports it, and opens the database anew.
-                self._log("debug", f"webhooks: {error}")
+                self._line.log("debug", f"webhooks: {error}")
             except Exception as error:  # noqa: BLE001 - logged; tried again
-                self._log("error", f"webhooks: old deliveries could not be removed: {error!r}")
+                self._line.log("error", f"webhooks: old deliveries could not be removed: {error!r}")
 
 
 def _within(rooms: list[str] | None, allowed: list[str]) -> bool:
@@ -391,20 +364,9 @@ def _requests() -> int:
     return max(20, min(MOST_REQUESTS, (soft - SPARE_DESCRIPTORS) // 2))
 
 
-async def _serve(sock: socket.socket, config: Config) -> None:
-    await Worker(sock, config).serve()
-
-
-def main(descriptor: int) -> None:
-    """Serve the hub at the other end of a socket until it hangs up."""
-    # The hub tells when to end; the terminal's signals and those for the hub's group are the hub's.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(NICE)
-    sock = socket.socket(fileno=descriptor)
-    first = wire.receive(sock)
-    if first is not None:
-        asyncio.run(_serve(sock, msgspec.convert(first[2], Config)))
+async def _serve(sock: socket.socket, config: Any) -> None:
+    await Worker(sock, msgspec.convert(config, Config)).serve()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(lambda sock, config: asyncio.run(_serve(sock, config)))

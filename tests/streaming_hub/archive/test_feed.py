@@ -2,8 +2,9 @@
 
 Covers
 
-    streaming_hub.archive.process
-    streaming_hub.archive.wire
+    streaming_hub.sidecar.feed
+    streaming_hub.sidecar.process
+    streaming_hub.sidecar.wire
     streaming_hub.archive.worker
 
 Covers streaming_hub.history.follow, too.
@@ -22,8 +23,8 @@ import jwt
 import pytest
 import requests
 
-from streaming_hub.archive.database import REVISION
 from streaming_hub.archive.feed import url_of
+from streaming_hub.archive.tables import REVISION
 from tests.kit.process import ServerProcess
 from tests.streaming_hub.archive import postgres
 from tests.streaming_hub.web.api.archiving import START, call, eventually, reports

@@ -1,4 +1,7 @@
-"""The archive's process from within: events that cannot be written, and what the search index still holds."""
+"""The archive's process from within: events that cannot be written, and what the search index still holds.
+
+Covers streaming_hub.sidecar.worker, too.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from streaming_hub.archive import removal, wire, worker
+from streaming_hub.archive import removal, worker
 from streaming_hub.archive.reduce import Reduction
-from streaming_hub.archive.wire import ANSWER, LOG, REFUSED
 from streaming_hub.archive.worker import Config, Worker
+from streaming_hub.sidecar import wire
+from streaming_hub.sidecar.wire import ANSWER, LOG, REFUSED
 from tests.streaming_hub.archive.calls import EPOCH, START, some_calls
 
 if TYPE_CHECKING:

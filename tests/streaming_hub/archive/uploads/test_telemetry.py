@@ -16,7 +16,7 @@ from streaming_hub.archive.uploads.telemetry import Counts, Telemetry
 from tests.uploads import replay
 
 if TYPE_CHECKING:
-    from streaming_hub.archive.database import Database
+    from streaming_hub.sidecar.database import Database
 
 NOW = 1_795_430_000.0
 
