@@ -78,13 +78,13 @@ class Archive(Feed):
         publish_made: publishes events made from uploads, as if they had been posted.
         answered_for: the sessions, id and room, that hold a lease or that the hub's own agent runs.
         clock: seconds since 1970.
-        uploads: what LiveKit's agents upload; None where none are taken.
+        uploads: what LiveKit's agents upload; None if uploads are off.
         prompts: whether prompts and whole model inputs of uploads are kept.
         texts: whether texts of uploads are kept at all.
 
     Attributes:
-        reconciliation_missing: messages of LiveKit's chat histories that the transcripts lack.
-        uploaded: what became of the spans and log lines of uploads, by outcome.
+        reconciliation_missing: how many messages of LiveKit's chat histories are missing from the transcripts.
+        uploaded: how many spans and log lines were uploaded, by outcome.
         written: how many events this hub has archived.
     """
 
@@ -134,17 +134,17 @@ class Archive(Feed):
 
     @property
     def description(self) -> str:
-        """One sentence for the log: where sessions are kept, and for how long."""
-        # The password of a database never reaches the log.
+        """Where sessions are stored and for how long, as a sentence for the log."""
+        # The database's password must not reach the log.
         where = re.sub(r"(?<=://)([^/@:]*):[^@]*@", r"\1:***@", self.url)
-        days = f"{self.max_age / 86_400:g} days after their end" if self.max_age else "for good"
-        return f"archive: sessions are kept in {where.removeprefix('sqlite:///')} {days}"
+        days = f"{self.max_age / 86_400:g} days after their end" if self.max_age else "indefinitely"
+        return f"archive: sessions are stored in {where.removeprefix('sqlite:///')} {days}"
 
     def ask(self, what: str, arguments: Any, *, within: float = 30.0) -> Any:
-        """Ask the archive.
+        """Query the archive.
 
         Raises:
-            Refusal: it says no, or is away.
+            Refusal: the query is refused, or the archive is away.
         """
         begun = time.monotonic()
         while True:
@@ -156,13 +156,13 @@ class Archive(Feed):
                 if refusal.name == ENDED:
                     continue
                 if refusal.name == "away" and self._trouble:
-                    # What the feed met says more than that nothing is open.
+                    # The feed's error says more than that no database is open.
                     raise Refusal("away", self._trouble) from refusal
                 raise
 
     @contextmanager
     def erasing(self) -> Iterator[None]:
-        """Keep reports from being published while something is erased."""
+        """Hold back reports during an erasure."""
         with self._erasing:
             yield
 
@@ -174,16 +174,16 @@ class Archive(Feed):
         room: str | None = None,
         known: Iterable[tuple[str, str | None]] = (),
     ) -> None:
-        """Erase a session or a room, and keep out what comes late.
+        """Erase a session or a room, and reject events of it that arrive later.
 
         Args:
-            session_id: the session's.
-            rooms: those that the caller may erase in; None for all.
+            session_id: the session to erase.
+            rooms: the rooms that the caller may erase in; None for all.
             room: or everything in this room.
-            known: sessions that are meant, whether the archive has read them or not.
+            known: sessions to erase even if the archive has not read them yet.
 
         Raises:
-            Refusal: the archive is away; nothing, or not all, was erased.
+            Refusal: the archive is away; some or all of it was not erased.
         """
         wanted = {
             "session_id": session_id,
@@ -198,24 +198,24 @@ class Archive(Feed):
             if self.state != "ok":
                 raise Refusal("away", self._trouble)
             try:
-                # What waits is erased with the rest, once it is known which job it is of.
+                # Pending uploads are erased with the rest, once archiving them has shown which job they belong to.
                 for path in () if self._uploads is None else self._uploads.waiting():
                     process.ask("upload", str(path), begin=ERASE_BEGIN_SECONDS, within=WRITE_SECONDS)
                     if self._uploads is not None:
                         self._uploads.done(path)
                 process.ask("erase", wanted, begin=ERASE_BEGIN_SECONDS, within=ERASE_SECONDS)
             except Refusal as refusal:
-                # Whatever it had erased stays erased; the rest is asked for again.
+                # What has been erased stays erased; ask for the rest again.
                 if refusal.name != ENDED:
                     raise
             else:
                 return
 
     def _wait_until_owner(self) -> None:
-        """Have this node write the archive: what another node has in mind of a session would outlive its erasure.
+        """Make this node the writer: what another node holds in memory of a session would survive its erasure.
 
         Raises:
-            Refusal: whoever writes it does not leave it.
+            Refusal: the node that writes does not hand over.
         """
         if self._follower is not None and self._owner():
             return
@@ -223,11 +223,11 @@ class Archive(Feed):
         until = time.monotonic() + CLAIM_SECONDS
         while self._follower is None or not self._owner():
             if self._stop.is_set() or time.monotonic() >= until:
-                raise Refusal("away", self._trouble or "Another node writes it; ask again.")
+                raise Refusal("away", self._trouble or "Another node writes the archive; try again.")
             time.sleep(0.02)
 
     def _stand_by(self) -> None:
-        """Only read, what another node writes."""
+        """Only read what another node writes."""
         self._follower = None
         self._started()
         self._write("look", None, within=OPEN_SECONDS)
@@ -241,7 +241,7 @@ class Archive(Feed):
 
     def _works(self) -> None:
         if self._follower is not None:
-            # A full database can be opened all the same.
+            # Write something first: a full database can still be opened.
             self._next_page()
         super()._works()
 
@@ -262,7 +262,7 @@ class Archive(Feed):
                 self._reports_at = 0.0
             self._pinged_at = now
         if self._reports_at is not None and now >= self._reports_at:
-            # They are in the history now, and count once the archive has read them there.
+            # A report counts as published once the archive has read it from the history.
             found = self._publish_reports(now) or found
         if not found and now >= self._pinged_at + PING:
             self._write("ping", None)
@@ -270,12 +270,12 @@ class Archive(Feed):
         return found
 
     def _next_page(self) -> bool:
-        """Archive what comes next; return whether there was anything."""
+        """Archive the next page; return whether there was one."""
         assert self._follower is not None  # noqa: S101 - `_open` has made it
         try:
             page = self._follower.next()
         except Unavailable:
-            # The history is away; whoever follows it has said so.
+            # The history is away, which its own reader has logged.
             return False
         if page is None:
             return False
@@ -287,7 +287,7 @@ class Archive(Feed):
         return True
 
     def _take_uploads(self, uploads: Spool) -> bool:
-        """Archive some of what agents uploaded; return whether there was anything."""
+        """Archive some uploads; return whether there were any."""
         with self._erasing:
             waiting = uploads.waiting()[:UPLOADS]
             for path in waiting:
@@ -298,7 +298,7 @@ class Archive(Feed):
         return bool(waiting)
 
     def _publish_uploaded(self, now: float) -> bool:
-        """Publish events that are made of uploads; return whether there was anything."""
+        """Publish events made from uploads; return whether there were any."""
         with self._erasing:
             due = self._write("outbox", None)
             self._outbox_at = now + OUTBOX_SECONDS if due["more"] else None
@@ -308,7 +308,7 @@ class Archive(Feed):
                 self._publish_made([posted.make(fields) for fields in due["events"]])
             except Unavailable as error:
                 self._log.warning(
-                    "what an agent uploaded could not be published, and is tried again: %s", error
+                    "events from an upload could not be published and will be retried: %s", error
                 )
                 self._outbox_at = now + REPORT_RETRY
                 return False
@@ -329,14 +329,14 @@ class Archive(Feed):
         }
 
     def _publish_reports(self, now: float) -> bool:
-        """Publish what is due; return whether there was anything."""
+        """Publish the reports that are due; return whether there were any."""
         with self._erasing:
             due = self._write("reports", REPORTS)
             try:
                 for fields in due:
                     self._publish([posted.make(fields)])
             except Unavailable as error:
-                self._log.warning("a session's report could not be published, and is tried again: %s", error)
+                self._log.warning("a session's report could not be published and will be retried: %s", error)
                 self._reports_at = now + REPORT_RETRY
                 return False
         self._reports_at = now if len(due) == REPORTS else None
@@ -349,7 +349,7 @@ class _Named(msgspec.Struct):
 
 
 def _rooms_named(page: Followed) -> dict[str, str]:
-    """Return the rooms' names by LiveKit's ids, as far as events of a page tell both."""
+    """Return LiveKit's room ids with the rooms' names, from the events of a page that have both."""
     found: dict[str, str] = {}
     for entry in page.entries:
         if entry.type in NAMING:
@@ -364,11 +364,11 @@ def _rooms_named(page: Followed) -> dict[str, str]:
 
 
 def url_of(archive: str | None, history: str) -> str | None:
-    """Return where the archive is kept; None where it is off.
+    """Return the archive's URL; None if the archive is off.
 
     Args:
         archive: STREAM_ARCHIVE.
-        history: STREAM_HISTORY; a history on disk has its archive beside it unless told otherwise.
+        history: STREAM_HISTORY; by default the archive lies beside a history on disk.
     """
     if archive == "off":
         return None
@@ -377,6 +377,6 @@ def url_of(archive: str | None, history: str) -> str | None:
     kind, _, path = history.partition("://")
     if kind == "memory":
         return None
-    # Of a history on a server it lies where SQLite's would.
+    # For a history on a server: where it would be for SQLite.
     file = Path(path.removeprefix("/")) if kind == "sqlite" else Path(DEFAULT_FOLDER) / DEFAULT_FILE
     return f"sqlite:///{file.with_name(DEFAULT_FILE)}"

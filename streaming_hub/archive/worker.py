@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
 READERS: Final = 4
 CHORE_SECONDS: Final = 5.0
-"""Seconds between two looks at what has expired."""
+"""Seconds between checks for expired sessions."""
 MERGE_SECONDS: Final = 240.0
 MERGE_EXPIRED_SECONDS: Final = 86_400.0
-"""Least seconds between two times that the search index is written anew because something was erased, or expired."""
+"""Minimum seconds between two merges of the search index after an erasure, or an expiry."""
 KEPT_IN_MIND: Final = 3600.0
-"""Seconds for which a process that starts looks back for erasures whose leftovers may still be there."""
+"""How far back, in seconds, a new process looks for erasures whose traces may still be in the index."""
 IDLE_SECONDS: Final = 0.2
 
 
@@ -81,7 +81,7 @@ class Worker:
         self._merged_at = -MERGE_SECONDS
         self._next_chore = 0.0
         self._guest = False
-        """Whether another node writes: then this process only reads."""
+        """Whether another node writes, and this process only reads."""
         self._writing: dict[str, Callable[[Any], Any]] = {
             "open": self._open,
             "look": self._look,
@@ -152,7 +152,7 @@ class Worker:
         self._database.open()
         position = self._store.position()
         if removal.erased_since(self._database, time.time() - KEPT_IN_MIND):
-            # Whoever erased it may have been killed before the index was rid of it.
+            # The process that erased it may have been killed before the index was merged.
             self._merge_soon(MERGE_SECONDS)
         return None if position is None else [position.epoch, position.seq]
 
@@ -174,11 +174,13 @@ class Worker:
         except Away:
             raise
         except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
-            self._line.log("warning", f"a page of events is written one by one: {error!r}")
+            self._line.log(
+                "warning", f"archive: a page could not be written and is written event by event: {error!r}"
+            )
             return self._one_by_one(page)
 
     def _one_by_one(self, page: Page) -> bool:
-        """Write a page without the events that cannot be: whatever they are, they must not stop the archive."""
+        """Write a page event by event, without those that fail: no event may stop the archive."""
         after, ended = page.after, False
         for line in page.lines:
             seq = seq_of(line)
@@ -189,7 +191,8 @@ class Worker:
                 raise
             except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
                 self._line.log(
-                    "error", f"event {page.epoch}-{seq} could not be archived, and is left out: {error!r}"
+                    "error",
+                    f"archive: event {page.epoch}-{seq} could not be written and is left out: {error!r}",
                 )
                 self._store.write(msgspec.structs.replace(single, lines=[]))
             after = seq
@@ -217,7 +220,7 @@ class Worker:
         except Away:
             raise
         except Exception as error:  # noqa: BLE001 - logged; one bad upload must not hold up all others
-            self._line.log("error", f"an upload could not be archived, and is left out: {error!r}")
+            self._line.log("error", f"archive: an upload could not be stored and is left out: {error!r}")
             return {"failed": 1}
         return taken
 
@@ -279,14 +282,14 @@ class Worker:
                 self._merge_at, self._merged_at = None, time.monotonic()
                 self._database.empty_log()
         except Away:
-            # The next page tells it, and opens the database anew.
+            # The next page reports this and reopens the database.
             self._next_chore = time.monotonic() + CHORE_SECONDS
         except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
             self._next_chore = time.monotonic() + CHORE_SECONDS
-            self._line.log("error", f"old sessions could not be removed: {error!r}")
+            self._line.log("error", f"archive: expired sessions could not be removed: {error!r}")
 
     def _expire(self) -> bool:
-        """Remove some of what has expired; return whether there may be more."""
+        """Remove some expired sessions; return whether there may be more."""
         if not self._config.max_age:
             return False
         before = time.time() - self._config.max_age
@@ -297,16 +300,16 @@ class Worker:
         return bool(keys)
 
     def _merge_soon(self, pause: float) -> None:
-        """Have the search index overwrite what was removed, though not more often than every so many seconds."""
+        """Schedule a merge of the search index, at least `pause` seconds after the last one."""
         at = max(time.monotonic(), self._merged_at + pause)
         self._merge_at = at if self._merge_at is None else min(self._merge_at, at)
 
 
 def _chosen(connection: Any, arguments: dict[str, Any]) -> Any:
-    """Return the row of the session that is asked for.
+    """Return the requested session's row.
 
     Raises:
-        Refusal: there is none, or the id exists in several rooms and none was named.
+        Refusal: there is none, or the id exists in several rooms and the request names none.
     """
     session_id, room = arguments["session_id"], arguments["room"]
     rows = queries.rows_of(connection, session_id, arguments["allowed"])
@@ -327,7 +330,7 @@ def _shown(found: dict[str, Any], *, operator: bool) -> dict[str, Any]:
 
 
 class _Seen(msgspec.Struct):
-    """What decides who sees an event."""
+    """The fields that decide who sees an event."""
 
     type: str
     audience: Any = None
@@ -337,7 +340,7 @@ _decode_seen = msgspec.json.Decoder(_Seen).decode
 
 
 def _for_viewers(lines: bytes) -> bytes:
-    """Return raw events without those that only operators see."""
+    """Return raw events without those for operators only."""
     kept: list[bytes] = []
     for line in lines.splitlines(keepends=True):
         seen = _decode_seen(line)

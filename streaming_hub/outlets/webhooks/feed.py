@@ -40,8 +40,8 @@ class Webhooks(Feed):
 
     Args:
         url: an SQLAlchemy URL: of `outlets.db`, or the archive's PostgreSQL.
-        config: what the process is told, see `worker.Config`; without `url`.
-        history: what is passed on.
+        config: for the process, see `worker.Config`; without `url`.
+        history: what is followed.
         lock: guards the history against publishers.
         publish: publishes the hub's own events.
 
@@ -68,14 +68,14 @@ class Webhooks(Feed):
         self.state = "off"
         self.status: dict[str, Any] = {}
         self._sent = 0
-        """The position that the process is known to have."""
+        """The position that the process has confirmed."""
         self._filter: tuple[int, Any] = (0, None)
-        """By which version of the endpoints, and their types, events above that position are chosen."""
+        """The version of the endpoints, and their event types, that select the events above that position."""
         self._ready = False
         """Whether the hub has started."""
         self._starting = threading.Lock()
         self._reading = threading.RLock()
-        """Held while events are on their way from the history to the process, and while they are erased."""
+        """Held while events move from the history to the process, and during erasures."""
         path = url.removeprefix("sqlite:///")
         self._needed = path == url or bool(config.get("given")) or Path(path).exists()
 
@@ -104,7 +104,7 @@ class Webhooks(Feed):
             self.need()
 
     def need(self) -> None:
-        """Begin, as there is going to be an endpoint."""
+        """Start the process, before the first endpoint is created."""
         with self._starting:
             if self._thread is None and not self._stop.is_set():
                 self.state = "away"
@@ -116,10 +116,10 @@ class Webhooks(Feed):
         return self._thread is not None
 
     def ask(self, what: str, arguments: Any, *, within: float = ANSWER_SECONDS) -> Any:
-        """Ask the process.
+        """Send the process a request.
 
         Raises:
-            Refusal: it says no, or is away.
+            Refusal: it refuses, or is away.
         """
         wait = START_SECONDS
         if not self._owner():
@@ -135,7 +135,7 @@ class Webhooks(Feed):
                     raise
 
     def change(self, what: str, arguments: Any) -> Any:
-        """Ask for a change of the endpoints, and take note of what they want from now on.
+        """Change the endpoints, and note what they want from now on.
 
         Raises:
             Refusal: as `ask`.
@@ -148,7 +148,7 @@ class Webhooks(Feed):
     def erasing(
         self, *, room: str | None = None, session_id: str | None = None, rooms: Sequence[str] | None = None
     ) -> Iterator[None]:
-        """Erase copies and log rows of a room or a session; nothing is read of the history until the end.
+        """Erase copies and log rows of a room or a session; the history is not read until the context ends.
 
         Args:
             room: everything in this room.
@@ -170,12 +170,12 @@ class Webhooks(Feed):
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Keep erasures out while events are read from the history for the process."""
+        """Block erasures while events are read from the history for the process."""
         with self._reading:
             yield
 
     def _stand_by(self) -> None:
-        """Leave it all to the node that delivers."""
+        """Leave delivering to the owner."""
         self._leave()
         self.state, self._trouble = "ok", ""
 
@@ -201,7 +201,7 @@ class Webhooks(Feed):
         self._filter = (self.status["version"], self.status["wanted"])
 
     def _step(self) -> bool:
-        """Pass on a page, or do what else is due; return whether there may be more."""
+        """Send a page, or do what else is due; return whether there may be more."""
         with self._reading:
             found = self._next_page()
             found = self._catch_up() or found
@@ -213,9 +213,9 @@ class Webhooks(Feed):
         return found
 
     def _next_page(self) -> bool:
-        """Pass on what comes next; return whether there was anything."""
+        """Send the next page; return whether there was one."""
         if self.status["version"] != self._filter[0]:
-            # An endpoint was made or changed, and may want what was left out: read it again.
+            # A new or changed endpoint may want events that were left out: read them again.
             self._follow(self._sent)
         assert self._follower is not None  # noqa: S101 - `_open` has made it
         page = self._follower.next()
@@ -223,13 +223,13 @@ class Webhooks(Feed):
             return False
         lines = _lines(page.entries, self._filter[1])
         if lines or page.skipped:
-            # A page of which no endpoint wants anything is passed on with the next one, or by `_flush`.
+            # A page that no endpoint wants anything of is confirmed with the next one, or by `_flush`.
             self._pass_on(page.upto, lines, page.skipped)
             self.skipped += page.skipped
         return True
 
     def _flush(self) -> None:
-        """Have the process know that it has all that it wants up to here."""
+        """Tell the process that it has everything it wants up to here."""
         with self._reading:
             if self._follower is not None and self._follower.position > self._sent:
                 self._pass_on(self._follower.position, [], 0)
@@ -239,7 +239,7 @@ class Webhooks(Feed):
             self._sent = upto
 
     def _catch_up(self) -> bool:
-        """Read on for endpoints that are not as far as the others; return whether there was anything."""
+        """Read a page for each endpoint that is behind the others; return whether there was one."""
         found = False
         version, wanted = self.status["version"], self.status["wanted"]
         for name, after in self.status["catching_up"]:
@@ -260,7 +260,7 @@ class Webhooks(Feed):
         skipped: int,
         endpoint: str | None = None,
     ) -> bool:
-        """Have the process store a page; return whether it did: not where the endpoints have changed meanwhile."""
+        """Have the process store a page; return False if the endpoints have changed in the meantime."""
         page = {
             "version": version,
             "epoch": self._history.bounds.epoch,
@@ -291,7 +291,9 @@ class Webhooks(Feed):
         try:
             self._publish([posted.make({"event_id": name, **fields}) for name, fields in due])
         except Unavailable as error:
-            self._log.warning("an error of a webhook could not be published, and is tried again: %s", error)
+            self._log.warning(
+                "an error event about a webhook could not be published and will be retried: %s", error
+            )
             return
         super()._write("published", [name for name, _ in due])
 
@@ -306,7 +308,7 @@ def _lines(entries: Sequence[Entry], wanted: Sequence[str] | None) -> list[list[
 
 
 def url_of(archive: str) -> str:
-    """Return where the webhooks are kept.
+    """Return the URL of the webhooks' database.
 
     Args:
         archive: the archive's URL: beside its file, or in the same PostgreSQL.

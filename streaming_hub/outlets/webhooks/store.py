@@ -1,11 +1,10 @@
-"""Writes the webhooks' database: endpoints, deliveries, and how far the history was read.
+"""Writes the webhooks' database: endpoints, deliveries, and how far the history has been read.
 
-    page -> who wants which event -> deliveries, lanes, position -> commit
+    page -> which endpoint wants which event -> deliveries, lanes, position -> commit
     outcomes of requests -> deliveries, lanes, health of the endpoint -> commit
 
-One thread at a time. Deliveries and position are written in one transaction, so whatever is killed when, every event
-below the position is a delivery, or counted in `missed`. Endpoints are held in memory, too; if a transaction fails
-they are read again.
+Not thread-safe. Deliveries and position are written in one transaction: whatever is killed, every event up to the
+position is a delivery or counted in `missed`. Endpoints are also held in memory and reread if a transaction fails.
 """
 
 from __future__ import annotations
@@ -52,18 +51,18 @@ if TYPE_CHECKING:
 READER: Final = "webhooks"
 MOST_PENDING: Final = 100_000
 MOST_BYTES: Final = 256 * 1024 * 1024
-"""What one endpoint may have pending."""
+"""What an endpoint may have pending."""
 MOST_SKIPPED_ROWS: Final = 1_000
-"""Rows of skipped deliveries that an endpoint's log gets until it keeps up again; all are counted in `missed`."""
+"""Skipped deliveries that appear in an endpoint's log until it keeps up again; `missed` counts all of them."""
 LOG_SECONDS: Final = 7 * 86_400.0
-"""How long a delivery stays in the log after its end."""
+"""Seconds that a finished delivery stays in the log."""
 STEP: Final = 1_000
-"""Rows that one transaction of the clean-up removes."""
+"""Rows removed per transaction of the clean-up."""
 MOST_NOTICES: Final = 100
 GONE: Final = "gone"
 NO_SUCCESS: Final = "no_success"
 OPERATOR: Final = "operator"
-"""Why an endpoint is disabled: it answered 410, it took nothing for too long, or an operator wanted it."""
+"""Why an endpoint is disabled: it responded 410, it accepted nothing for too long, or an operator disabled it."""
 FAILING: Final = "failing"
 OVERFLOW: Final = "overflow"
 HISTORY_MOVED_ON: Final = "history_moved_on"
@@ -71,7 +70,7 @@ HISTORY_LOST: Final = "history_lost"
 
 
 class _Held(msgspec.Struct):
-    """What an endpoint has pending, and rows of skipped deliveries since it last kept up."""
+    """An endpoint's pending deliveries, and the skipped ones logged since it last kept up."""
 
     count: int = 0
     size: int = 0
@@ -82,21 +81,21 @@ class Store:
     """See the module.
 
     Args:
-        database: where to, of the kind `tables.WEBHOOKS`.
+        database: of the kind `tables.WEBHOOKS`.
         disable_after: STREAM_WEBHOOK_DISABLE_AFTER, seconds.
         clock: seconds since 1970.
 
     Attributes:
         endpoints: by id.
-        version: grows when an endpoint may want what none wanted before.
-        erasures: grows with every erasure.
+        version: increases when an endpoint may want events that none wanted before.
+        erasures: increases with every erasure.
     """
 
     def __init__(
         self, database: Database, *, disable_after: float, clock: Callable[[], float] = time.time
     ) -> None:
         self.endpoints: dict[str, Endpoint] = {}
-        # Another process begins with another number, so no page made for the last one fits by chance.
+        # Every process begins with a different number, so a page made for an earlier process never matches by chance.
         self.version = int(time.time() * 1000)
         self.erasures = 0
         self._database = database
@@ -107,7 +106,7 @@ class Store:
         self._insert = sqlite.insert if database.sqlite else postgresql.insert
 
     def reload(self) -> None:
-        """Read what is held in memory."""
+        """Load what is held in memory."""
         with self._database.reading() as connection:
             rows = connection.execute(sa.select(endpoints).order_by(endpoints.c.created, endpoints.c.id))
             self.endpoints = {row.id: _endpoint_of(row) for row in rows}
@@ -117,35 +116,35 @@ class Store:
 
     @property
     def wanted(self) -> list[str] | None:
-        """The only types that an endpoint may want; None for all."""
+        """The event types that endpoints want; None for all."""
         types = {kind for one in self.endpoints.values() if one.enabled for kind in one.types}
         return None if EVERYTHING in types else sorted(types)
 
     @property
     def catching_up(self) -> list[tuple[str, int]]:
-        """Endpoints that read from the history by themselves, and after which sequence number."""
+        """Endpoints that read the history on their own, and the sequence number they follow."""
         return [
             (one.id, one.behind) for one in self.endpoints.values() if one.enabled and one.behind is not None
         ]
 
     @property
     def pending(self) -> tuple[int, int]:
-        """Deliveries that are pending, and their bytes."""
+        """The number of pending deliveries, and their bytes."""
         held = list(self._held.values())
         return sum(one.count for one in held), sum(one.size for one in held)
 
     def held(self, endpoint: str) -> int:
-        """Return how many deliveries of an endpoint are pending."""
+        """Return how many deliveries an endpoint has pending."""
         found = self._held.get(endpoint)
         return 0 if found is None else found.count
 
     def position(self) -> tuple[str, int] | None:
-        """Return epoch and number up to which the history was read; None where it was not read yet."""
+        """Return the epoch and sequence number up to which the history has been read; None before the first read."""
         with self._database.reading() as connection:
             return _position(connection)
 
     def begin_epoch(self, epoch: str, seq: int) -> None:
-        """Continue in another history. What endpoints had not read of the last one is lost, and reported as such."""
+        """Continue with another history. What endpoints had not read of the last one is lost, and reported."""
         with self._writing() as connection:
             known = _position(connection) is not None
             for endpoint in self.endpoints.values():
@@ -160,7 +159,7 @@ class Store:
             self._move(connection, epoch, seq)
 
     def take(self, page: Page) -> set[str]:
-        """Store a page's events for those that want them; return the endpoints that got something.
+        """Store a page's events for the endpoints that want them; return those that got any.
 
         Raises:
             Refusal: `stale`, the page was made for other endpoints; `behind`, it does not follow the position.
@@ -222,7 +221,7 @@ class Store:
                 endpoint.behind = max(at[1], endpoint.after)
             self._save(connection, endpoint)
             if endpoint.enabled:
-                # Whoever enables an endpoint, or mends its URL, wants to see it work.
+                # An operator who enables an endpoint or fixes its URL wants to see it work now.
                 waiting = sa.update(lanes).where(lanes.c.endpoint == endpoint.id)
                 connection.execute(waiting.values(next_try=0.0))
         self.endpoints = {**self.endpoints, endpoint.id: endpoint}
@@ -230,7 +229,7 @@ class Store:
         self.version += 1
 
     def delete(self, endpoint: str) -> None:
-        """Remove an endpoint with its deliveries."""
+        """Remove an endpoint and its deliveries."""
         with self._writing() as connection:
             for table in (deliveries, lanes):
                 connection.execute(sa.delete(table).where(table.c.endpoint == endpoint))
@@ -240,7 +239,7 @@ class Store:
         self.version += 1
 
     def record(self, outcomes: Sequence[Tried | Ended]) -> set[str]:
-        """Write what came of requests; return the endpoints that were disabled by it."""
+        """Write outcomes of requests; return the endpoints that they disabled."""
         disabled: set[str] = set()
         with self._writing() as connection:
             for one in outcomes:
@@ -252,14 +251,14 @@ class Store:
         return disabled
 
     def replay(self, endpoint_id: str, lines: Sequence[Line], *, filtered: bool) -> int:
-        """Send events again; return how many were stored for that.
+        """Queue events again; return how many.
 
-        One that is pending already is tried at once instead.
+        One that is already pending is tried at once instead.
 
         Args:
-            endpoint_id: whose.
+            endpoint_id: the endpoint.
             lines: the events.
-            filtered: whether to leave out what the endpoint does not want at present.
+            filtered: whether to leave out what the endpoint does not currently want.
         """
         endpoint = self._known(endpoint_id)
         messages = [message_of(line.seq, line.at, line.data, hidden=line.hidden) for line in lines]
@@ -273,14 +272,13 @@ class Store:
             return len(pending) + self._held[endpoint_id].count - before
 
     def resend(self, endpoint_id: str, ids: Sequence[int]) -> tuple[int, list[str]]:
-        """Send deliveries again.
+        """Queue deliveries again.
 
         Returns:
-            How many were stored for that, and the ids of the events of the others, whose body the history may still
-            have.
+            How many were queued, and the event ids of the others, whose bodies the history may still have.
 
         Raises:
-            Refusal: `unknown`, there is no such delivery; nothing was stored.
+            Refusal: `unknown`, there is no such delivery; nothing was queued.
         """
         endpoint = self._known(endpoint_id)
         chosen = sa.select(deliveries).where(deliveries.c.endpoint == endpoint_id, deliveries.c.id.in_(ids))
@@ -298,7 +296,7 @@ class Store:
             return len(pending) + len(values), [row.event_id for row in again if row.body is None]
 
     def erase(self, *, room: str | None, session_id: str | None, rooms: list[str] | None) -> None:
-        """Remove every copy and every row of the log of a room's or a session's events."""
+        """Remove all copies and log rows of a room's or a session's events."""
         if room is not None:
             chosen = deliveries.c.lane == key_of(room)
         else:
@@ -312,7 +310,7 @@ class Store:
         self._database.empty_log()
 
     def clean(self) -> bool:
-        """Remove some of what is old; return whether there may be more."""
+        """Remove some old deliveries; return whether there may be more."""
         now = self._clock()
         old = sa.select(deliveries.c.id).where(deliveries.c.done < now - LOG_SECONDS).limit(STEP)
         with self._database.reading() as connection:
@@ -338,7 +336,7 @@ class Store:
             return [(row.id, row.event) for row in connection.execute(found)]
 
     def published(self, ids: Sequence[str]) -> None:
-        """Forget notices that were published."""
+        """Remove published notices."""
         with self._writing() as connection:
             connection.execute(sa.delete(notices).where(notices.c.id.in_(ids)))
 
@@ -358,7 +356,7 @@ class Store:
             with self._database.writing() as connection:
                 yield connection
         except BaseException:
-            # What is in memory may be ahead of what is stored.
+            # Memory may be ahead of the database.
             self._stale = True
             raise
 
@@ -398,7 +396,7 @@ class Store:
         return set(rows)
 
     def _insert_rows(self, connection: Connection, endpoint: Endpoint, rows: list[dict[str, Any]]) -> None:
-        """Store deliveries, or count them as missed where too much is pending."""
+        """Store deliveries, or count them as missed if too much is pending."""
         held = self._held.setdefault(endpoint.id, _Held())
         kept: list[dict[str, Any]] = []
         over = 0
@@ -431,7 +429,7 @@ class Store:
             self._save(connection, endpoint)
 
     def _record(self, connection: Connection, endpoint: Endpoint, tried: Tried) -> bool:
-        """Write what came of one request; return whether the endpoint was disabled by it."""
+        """Write the outcome of a request; return whether it disabled the endpoint."""
         now = self._clock()
         values: dict[str, Any] = {
             "attempts": tried.attempts,
@@ -519,7 +517,7 @@ class Store:
         recoverable: bool,
         missed: int | None = None,
     ) -> None:
-        """Have an `error` event published, once."""
+        """Queue an `error` event to be published once."""
         event: dict[str, Any] = {
             "type": "error",
             "source": SOURCE,
@@ -549,7 +547,7 @@ class Store:
 
 
 def _endpoint_of(row: sa.Row[Any]) -> Endpoint:
-    # SQLAlchemy's own keys are a kind of str that msgspec does not take.
+    # SQLAlchemy's keys are a subclass of str that msgspec rejects.
     return msgspec.convert({name: row._mapping[name] for name in Endpoint.__struct_fields__}, Endpoint)
 
 
@@ -561,7 +559,7 @@ def _position(connection: Connection) -> tuple[str, int] | None:
 
 
 def _pending_of(connection: Connection, endpoint: str, events: Sequence[str]) -> dict[str, str]:
-    """Return which of these events are pending for an endpoint, and their lanes."""
+    """Return which of these events an endpoint has pending, and their lanes."""
     found = sa.select(deliveries.c.event_id, deliveries.c.lane).where(
         deliveries.c.endpoint == endpoint, deliveries.c.event_id.in_(events), deliveries.c.state == PENDING
     )
@@ -569,14 +567,14 @@ def _pending_of(connection: Connection, endpoint: str, events: Sequence[str]) ->
 
 
 def _wake(connection: Connection, endpoint: str, names: set[str]) -> None:
-    """Have lanes tried at once."""
+    """Make lanes due now."""
     if names:
         mine = sa.update(lanes).where(lanes.c.endpoint == endpoint, lanes.c.lane.in_(names))
         connection.execute(mine.values(next_try=0.0))
 
 
 def _again(row: sa.Row[Any], now: float) -> dict[str, Any]:
-    """Make a new delivery of one that is in the log."""
+    """Make a new delivery of a logged one."""
     values = dict(row._mapping)
     del values["id"]
     return values | {"state": PENDING, "tries": 0, "attempts": [], "created": now, "done": None}

@@ -1,6 +1,6 @@
-"""The tables of the webhooks, in `outlets.db` or PostgreSQL's schema `hub_private`: for the hub alone.
+"""The webhooks' tables, in `outlets.db` or PostgreSQL's schema `hub_private`. Internal.
 
-Secrets and copies of what people said lie here, so none of it is for other programs' queries. Times are seconds since
+They hold secrets and copies of what people said, so they are not meant for other programs. Times are seconds since
 1970.
 """
 
@@ -47,7 +47,7 @@ lanes = sa.Table(
     sa.Column("lane", Text, primary_key=True),
     sa.Column("next_try", sa.Double, nullable=False),
 )
-"""One row for each order (an endpoint's room) that has something pending."""
+"""A row for each lane (a room's sequence at one endpoint) that has something pending."""
 sa.Index("webhook_lanes_by_time", lanes.c.endpoint, lanes.c.next_try)
 deliveries = sa.Table(
     "webhook_deliveries",
@@ -66,7 +66,7 @@ deliveries = sa.Table(
     sa.Column("body", sa.LargeBinary),
     sa.Column("created", sa.Double, nullable=False),
     sa.Column("done", sa.Double),
-    # An id that was erased is never given to another row: a request in flight may still name it.
+    # The id of a deleted row is never reused: a request in flight may still refer to it.
     sqlite_autoincrement=True,
 )
 _pending = deliveries.c.state == PENDING

@@ -36,24 +36,24 @@ if TYPE_CHECKING:
 
 READERS: Final = 2
 LOOK_UPS: Final = 64
-"""Names that are looked up at the same time: a name server that hangs must not hold up the names of others."""
+"""Maximum number of concurrent DNS look-ups: a name server that hangs must not delay other names."""
 CHORE_SECONDS: Final = 5.0
 STOP_SECONDS: Final = 0.4
 CHECK_SECONDS: Final = 2.0
-"""How long a new endpoint's name is looked up."""
+"""How long resolving a new endpoint's name may take."""
 OVERLAP: Final = 86_400.0
-"""Seconds for which a secret signs along after it was replaced."""
+"""Seconds for which a replaced secret still signs."""
 MOST_ENDPOINTS: Final = 10_000
 MOST_DESCRIPTORS: Final = 65_536
 SPARE_DESCRIPTORS: Final = 200
 MOST_REQUESTS: Final = 4_000
 WITH_STATUS: Final = frozenset({"open", "begin", "given", "page", "ping", "create", "change", "delete"})
-"""Questions whose answers say how the webhooks are."""
+"""Requests whose answers include `_status`."""
 CHANGEABLE: Final = ("url", "types", "rooms", "view", "interims", "description")
 
 
 class Given(msgspec.Struct, frozen=True):
-    """The endpoint of the settings."""
+    """The endpoint from the settings."""
 
     url: str
     secret: str
@@ -68,8 +68,8 @@ class Config(msgspec.Struct, frozen=True):
         retries: STREAM_WEBHOOK_RETRIES, seconds.
         disable_after: STREAM_WEBHOOK_DISABLE_AFTER, seconds.
         allow_private: STREAM_WEBHOOK_ALLOW_PRIVATE.
-        given: the endpoint of the settings.
-        enable: whether that endpoint is enabled anew, as the hub has just started.
+        given: the endpoint from the settings.
+        enable: whether to re-enable that endpoint, as the hub has just started.
     """
 
     url: str
@@ -81,7 +81,7 @@ class Config(msgspec.Struct, frozen=True):
 
 
 class Worker:
-    """Answers the hub, and sends.
+    """Answers the hub, and sends webhooks.
 
     Args:
         sock: the connection to it.
@@ -180,7 +180,7 @@ class Worker:
         return await self._afterwards(what, arguments, value)
 
     async def _afterwards(self, what: str, arguments: Any, value: Any) -> Any:
-        """Do in the event loop what follows from a change, and complete the answer."""
+        """Do what follows a request in the event loop, and complete the answer."""
         if what == "erase":
             self._dispatcher.purge(**arguments)
         elif what == "open":
@@ -232,7 +232,7 @@ class Worker:
         return self._store.position()
 
     def _given(self, head: int) -> None:
-        """Make the endpoint of the settings, change it, or remove it; a new one gets events above `head`."""
+        """Create, change or remove the endpoint from the settings; a new one gets events above `head`."""
         given, found = self._config.given, self._store.endpoints.get(SETTINGS)
         if given is None:
             if found is not None:
@@ -295,7 +295,7 @@ class Worker:
 
     def _create(self, fields: dict[str, Any]) -> dict[str, Any]:
         if len(self._store.endpoints) >= MOST_ENDPOINTS:
-            raise Refusal("full", f"There are {MOST_ENDPOINTS} endpoints, which is the most.")
+            raise Refusal("full", f"There are already {MOST_ENDPOINTS} endpoints, the maximum.")
         secret = signing.make_secret()
         endpoint = Endpoint(
             id=f"wh_{secrets.token_hex(8)}",
@@ -342,7 +342,7 @@ class Worker:
                 while await self._loop.run_in_executor(self._writer, self._store.clean):
                     await asyncio.sleep(0)
             except Away as error:
-                # The next page reports it, and opens the database anew.
+                # The next page reports this and reopens the database.
                 self._line.log("debug", f"webhooks: {error}")
             except Exception as error:  # noqa: BLE001 - logged; tried again
                 self._line.log("error", f"webhooks: old deliveries could not be removed: {error!r}")
@@ -353,14 +353,14 @@ def _within(rooms: list[str] | None, allowed: list[str]) -> bool:
 
 
 def _requests() -> int:
-    """Allow as many descriptors as the system does; return how many requests may be open at a time."""
+    """Raise the limit of descriptors as far as allowed; return how many requests may be open at a time."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
     if soft < wanted:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             soft = wanted
-    # Half of them for connections that are kept open between requests.
+    # The other half is for idle pooled connections.
     return max(20, min(MOST_REQUESTS, (soft - SPARE_DESCRIPTORS) // 2))
 
 
