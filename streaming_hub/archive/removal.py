@@ -57,7 +57,7 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 def erase(database: Database, wanted: Wanted, now: float) -> list[Key]:
-    """Remove sessions, and drop events of theirs that arrive later.
+    """Remove sessions, and drop their events that arrive later.
 
     Returns:
         The sessions: those that had rows, and the known ones.

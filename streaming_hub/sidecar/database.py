@@ -161,7 +161,7 @@ class Database:
         """
         if self.sqlite and self._file != self._identity():
             self.close()
-            raise Away(f"{self.path} was moved or replaced; it is opened anew.")
+            raise Away(f"{self.path} was moved or replaced; it is being reopened.")
         with self._connected() as connection:
             if self.sqlite:
                 connection.info["immediate"] = True

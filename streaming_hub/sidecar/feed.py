@@ -50,7 +50,7 @@ class Feed(ABC):
     """See the module. Subclasses say what a page becomes, and what else is due.
 
     Args:
-        config: what the process is told first, see its `Config`.
+        config: the process's first message, see its `Config`.
         history: what is followed.
         lock: guards the history against publishers.
         publish: publishes the hub's own events.

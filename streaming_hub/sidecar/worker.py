@@ -43,7 +43,7 @@ class HubLine:
                 number, what, arguments = message
                 yield number, what, arguments
         except (OSError, ValueError) as error:
-            # The last requests are still completed, but nobody waits for the answers.
+            # The last requests are still completed, although their answers have no receiver.
             print(f"{self._name}: the connection to the hub broke ({error})", file=sys.stderr)
 
     def begin(self, number: int) -> None:

@@ -32,7 +32,7 @@ FLOORS = (
     ("services",),
     ("server",),
     ("web",),
-    ("command", "gunicorn"),  # find the hub's services by way of the application (web.current)
+    ("command", "gunicorn"),  # find the hub's services through the application (web.current)
     ("__main__",),
     ("flask_server",),
 )

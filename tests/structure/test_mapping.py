@@ -23,13 +23,13 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "streaming_hub_client.file_lock": ("tests/packages/python/test_spool.py", "runs with either lock"),
     "streaming_hub_client.heard": (
         "tests/packages/python/test_live_sessions.py",
-        "needs a session of LiveKit's",
+        "needs a LiveKit session",
     ),
     "agent.rehearsal": ("tests/agent/test_rehearsal.py", "the parts work only together"),
     "agent.session": ("tests/agent/test_rooms.py", "needs the stub of the models"),
     "streaming_hub_client.user_words": (
         "tests/packages/python/test_live_sessions.py",
-        "needs a session of LiveKit's",
+        "needs a LiveKit session",
     ),
     "streaming_hub_client.words": (
         "tests/packages/python/test_attachment.py",
@@ -56,7 +56,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     ),
     "streaming_hub.agents.process": (
         "tests/streaming_hub/agents/test_supervisor.py",
-        "real processes, by way of their supervisor",
+        "real processes, through their supervisor",
     ),
     "streaming_hub.agents.report": (
         "tests/streaming_hub/agents/test_supervisor.py",
@@ -64,7 +64,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     ),
     "streaming_hub.agents.session_watch": (
         "tests/streaming_hub/web/api/test_leases.py",
-        "by way of the endpoint that renews leases",
+        "through the endpoint that renews leases",
     ),
     "streaming_hub.archive.migrations": (
         "tests/streaming_hub/archive/test_database.py",
@@ -99,7 +99,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "streaming_hub.demo.scenes": ("tests/streaming_hub/demo/test_calls.py", "data that calls are made of"),
     "streaming_hub.events.stored": (
         "tests/streaming_hub/history/test_history.py",
-        "what every store gives back",
+        "what every store returns",
     ),
     "streaming_hub.events.types": (
         "tests/streaming_hub/web/openapi/test_document.py",
@@ -135,7 +135,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     ),
     "streaming_hub.livekit.tokens": (
         "tests/streaming_hub/web/api/test_token.py",
-        "by way of the endpoint that mints them",
+        "through the endpoint that mints them",
     ),
     "streaming_hub.outlets.exports": (
         "tests/streaming_hub/outlets/test_exports.py",

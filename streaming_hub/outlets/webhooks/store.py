@@ -384,8 +384,8 @@ class Store:
             if not endpoint.expiring:
                 endpoint.expiring = True
                 text = (
-                    f"Deliveries were pending longer than events are stored ({self._max_age:g} s) and were dropped: they "
-                    "are counted in `missed`."
+                    f"Deliveries were pending longer than events are stored ({self._max_age:g} s) and were dropped: "
+                    "they are counted in `missed`."
                 )
                 self._notify(connection, endpoint, reports.EXPIRED, text, recoverable=True)
             rows.save(connection, endpoint)

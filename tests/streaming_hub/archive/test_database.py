@@ -1,4 +1,4 @@
-"""Databases that are missing, older, newer, somebody else's, locked, full, moved, corrupt.
+"""Databases that are missing, older, newer, another program's, locked, full, moved, corrupt.
 
 Covers
 
@@ -172,7 +172,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     database.close()
 
 
-def test_a_file_that_was_moved_is_opened_anew(tmp_path: Path) -> None:
+def test_a_file_that_was_moved_is_reopened(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/archive.db", ARCHIVE)
     database.open()
     archived(database, some_calls(5))

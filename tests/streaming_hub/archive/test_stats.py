@@ -146,7 +146,7 @@ def test_a_change_while_a_result_is_worked_out_is_not_lost(
             send(store, line, [100], after=before)
         else:
             send(Store(another(database), recordings=True), line, [100], after=before)
-        # And somebody else has begun to work it out anew.
+        # And another reader has begun to compute it again.
         asked = Asked(**DAY)
         stats._mark(database, "hour", stats._scope(asked), stats.starts(asked), stats.MARK + b"another")
         return found

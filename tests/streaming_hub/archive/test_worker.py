@@ -86,7 +86,7 @@ def test_an_event_that_cannot_be_written_is_left_out_and_reported(
 
     def fails(self: Reduction, event: Any) -> None:
         if event["id"] == bad:
-            raise RuntimeError("nobody thought of this")
+            raise RuntimeError("unexpected")
         take(self, event)
 
     monkeypatch.setattr(Reduction, "take", fails)
@@ -166,7 +166,7 @@ def test_the_index_is_rid_of_what_was_erased_soon_and_not_all_the_time(
     for _ in range(50):
         hub.ask("ping", None)
     assert len(times) == 1
-    # A process that starts anew does it again: the one before may have been killed.
+    # A new process does it again: the previous one may have been killed.
     hub.ask("open", None)
 
 

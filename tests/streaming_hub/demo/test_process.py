@@ -37,10 +37,10 @@ def live_sessions(server: Running, key: str | None = None) -> list[dict[str, Any
 
 
 def wait_for_sessions(server: Running, count: int, key: str | None = None) -> list[dict[str, Any]]:
-    """Wait until so many are live.
+    """Wait until `count` sessions are live.
 
     Raises:
-        AssertionError: they are not.
+        AssertionError: they are not, in time.
     """
     until(lambda: len(live_sessions(server, key)) >= count, SECONDS, server.output)
     return live_sessions(server, key)
