@@ -75,7 +75,7 @@ def test_it_shows_calls_that_talk_and_leaves_nothing_behind(
     rooms = requests.get(f"{server.url}/api/rooms", timeout=10).json()["rooms"]
     assert all(room["participants"] for room in rooms)
     assert ">Demo<" in requests.get(f"{server.url}/console/", timeout=10).text
-    archive = Path(re.search(r"kept in (\S+)", server.output())[1])  # type: ignore[index]
+    archive = Path(re.search(r"stored in (\S+)", server.output())[1])  # type: ignore[index]
     assert archive.exists()
     server.process.send_signal(signal.SIGTERM)
     assert server.ended_within(SECONDS), server.output()
