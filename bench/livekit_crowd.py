@@ -3,7 +3,7 @@
 Run by `bench/livekit_figures.py`:  livekit_crowd.py ROOMS
 
 Takes LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET from the environment, prints `talking` once all are in, and
-goes on until it is ended. The rate is that of a real talk without a pause: 216 session messages and 50 text streams a
+runs until it is ended. The rate is that of a real talk without a pause: 216 session messages and 50 text streams a
 minute in each room.
 """
 

@@ -5,7 +5,7 @@ Run: uv run bench/livekit_figures.py [--rounds N] [--turns N] [--no-page] [--no-
 Needs livekit-server on PATH (see docs/guides/development.md), espeak-ng, and Chromium for the page. A round
 takes about seven minutes: the hub starts the agent three times; then the same questions are asked of an agent without
 `attach`, of one with it, of that again while the page is open, and of one whose allocations are followed. Then agents
-that know nothing of the hub are asked, by way of the watcher and of their uploads (another eight minutes). How each
+that know nothing of the hub are asked, through the watcher and through their uploads (another eight minutes). How each
 figure is taken is in docs/explanation/performance.md. The exit code is 1 where a goal was missed.
 """
 

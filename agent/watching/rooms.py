@@ -3,7 +3,7 @@
     participant_joined (LiveKit's webhook)  the room may have an agent and people now
     ListRooms                               at the start; every 5 s while no webhook comes
     ListParticipants                        before joining: the watcher never joins a room without a person, because
-                                            that would open it, and send an agent to greet nobody
+                                            that would open it, and dispatch an agent that greets an empty room
     session_started                         an agent's `attach` reports it: its room is left alone
 
 May touch: the hub by the client package, livekit-server's API.

@@ -126,7 +126,7 @@ def place(tmp_path: Path, _needs_livekit_server: None) -> Iterator[Place]:
 
 
 def greeted(hub: HubServer, room: str, after: Seen | None = None) -> Seen:
-    """Wait until the greeting is told, and its speech is over; return its final."""
+    """Wait for the greeting and the end of its speech; return its final."""
     final = hub.stream.wait("transcript", role="agent", is_final=True, room=room, seconds=40, after=after)
     assert final["text"] == GREETING
     hub.stream.wait("agent_speech_finished", room=room, seconds=20)

@@ -83,7 +83,7 @@ class Receiver:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def until(self, kind: str, count: int) -> None:
-        """Wait for so many events of a type."""
+        """Wait for `count` events of a type."""
         wait_until(
             lambda: sum(one["type"] == kind for one in self.events) >= count,
             seconds=60,
@@ -168,7 +168,7 @@ def command(python: str) -> list[str]:
 
 
 def until(alice: Participant, what: str, count: int) -> None:
-    """Wait until the agent has started or finished to speak so many times, by its own attribute."""
+    """Wait until the agent has started or finished speaking this many times, by its own attribute."""
 
     def told() -> bool:
         states = ["", *(state for _, state in alice.agent_states.all())]

@@ -1,7 +1,7 @@
-"""Events that are made of uploads, in the database until the hub has published them. In the archive's process.
+"""Events made from uploads, stored until the hub has published them. In the archive's process.
 
-They are written with the spans they come from, so each is made once; an event that is published twice because the hub
-was killed in between is one, by its `event_id`.
+They are written with the spans they come from, so each is made once. An event that is published twice because the hub
+was killed in between is stored once, by its `event_id`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Event = dict[str, Any]
 
 MOST_DUE: Final = 200
-"""Events that are published at a time."""
+"""Events published at a time."""
 ATTACH_SECONDS: Final = 1.0
 """How long a job's first events wait: where `attach` reports its session, they are not published."""
 WATCH_SECONDS: Final = 3.0
@@ -55,7 +55,7 @@ class Due(msgspec.Struct):
 
 
 def put(connection: Connection, job: int, events: Iterable[Event]) -> None:
-    """Let events wait until the hub publishes them."""
+    """Store events until the hub publishes them."""
     rows = [{"job": job, "data": _write(event)} for event in events]
     if rows:
         connection.execute(sa.insert(outbox), rows)
@@ -70,7 +70,7 @@ def due(connection: Connection, now: float, hold: float = ATTACH_SECONDS) -> Due
     """Return some of the events that wait, in order; drop those of jobs that `attach` or the watcher reports.
 
     A job's events wait until its room is known, and until `attach` has had the time to report the same session. Of a
-    reported session only its end is told, where nothing else tells it.
+    reported session only the end is published, if nothing else reports it.
 
     Args:
         connection: writes.
@@ -104,7 +104,7 @@ def due(connection: Connection, now: float, hold: float = ATTACH_SECONDS) -> Due
 
 
 def published(connection: Connection, ids: Sequence[int]) -> None:
-    """Forget events that the hub has published, or never will."""
+    """Remove events that the hub has published or will never publish."""
     if ids:
         connection.execute(sa.delete(outbox).where(outbox.c.id.in_(ids)))
 
@@ -119,7 +119,7 @@ def _reported(connection: Connection, job: str) -> Row[Any] | None:
 
 
 def note_gone(connection: Connection, names: Sequence[str], sids: Sequence[str], at: float) -> None:
-    """Take note that jobs' agents have left, by LiveKit's webhooks, or that their rooms are closed.
+    """Record that jobs' agents have left, as LiveKit's webhooks report, or that their rooms are closed.
 
     Args:
         connection: writes.
@@ -134,7 +134,7 @@ def note_gone(connection: Connection, names: Sequence[str], sids: Sequence[str],
 
 
 def redact(connection: Connection, job: int) -> None:
-    """Take what was said out of a job's events."""
+    """Remove what was said from a job's events."""
     for row, data in connection.execute(
         sa.select(outbox.c.id, outbox.c.data).where(outbox.c.job == job)
     ).all():
@@ -147,7 +147,7 @@ def redact(connection: Connection, job: int) -> None:
 
 
 def name_rooms(connection: Connection, named: dict[str, str], now: float) -> None:
-    """Take note of the rooms' names by LiveKit's ids, which most spans have alone."""
+    """Store room names by LiveKit's ids; most spans have only the id."""
     for sid, room in named.items():
         known = connection.execute(sa.update(rooms).where(rooms.c.sid == sid).values(room=room, at=now))
         if not known.rowcount:
@@ -157,5 +157,5 @@ def name_rooms(connection: Connection, named: dict[str, str], now: float) -> Non
 
 
 def room_of(connection: Connection, sid: str | None) -> str | None:
-    """Return a room's name by LiveKit's id; None where no webhook has told it."""
+    """Return a room's name by LiveKit's id; None if no webhook has named it."""
     return connection.execute(sa.select(rooms.c.room).where(rooms.c.sid == sid)).scalar()
