@@ -146,7 +146,7 @@ class Watched:
         return events
 
     def replaced(self, at: float) -> list[Event]:
-        """End, because the agent's own `attach` reports the session; a session that is still held back leaves no events."""
+        """End the session, which the agent's own `attach` reports; one that is still held back leaves no events."""
         if self._held is not None:
             self._held, self.over = None, True
             return []
@@ -226,8 +226,8 @@ class Watched:
     def _speech(self, at: float) -> list[Event]:
         """Tell the bridge of a new speech, which LiveKit does not send: the agent begins to work on one.
 
-        It resumes one where the words of the last one have no final yet. It answers the user if they have said something that waits
-        for an answer.
+        It resumes the last one if the words of that have no final yet. It answers the user if they have said something
+        that waits for an answer.
         """
         memory = self._memory
         if memory.speech_segment is not None:
