@@ -244,7 +244,10 @@ class RoomWatch:
                 self._take(watched, watched.message(data, time.time()))
 
     async def _read_words(self, reader: rtc.TextStreamReader, identity: str) -> None:
-        stream, is_agents = reader.info.stream_id, identity in self._agents
+        stream, is_agents = (
+            reader.info.stream_id,
+            any(one.identity == identity for one in self._agents_here()),
+        )
         text = ""
         try:
             async for piece in reader:
