@@ -53,7 +53,7 @@ def watched(folder: Path, turns: int) -> Figures:
 
 
 def uploaded(folder: Path, turns: int) -> Figures:
-    """Measure how far uploads are behind the session's callback, with the SDK's own delays and with short ones."""
+    """Measure how far uploads are behind what they tell of, with the SDK's own delays and with short ones."""
     figures: Figures = {}
     for name, delays in (("uploads", {}), ("uploads with short delays", SHORT_DELAYS)):
         place = folder / name.replace(" ", "-")
@@ -63,7 +63,10 @@ def uploaded(folder: Path, turns: int) -> Figures:
             said = noted_talk(where, turns, upload)
         found = behind(said, "user_final", "text")
         figures[f"{name}: user's final behind the callback, p50"] = [middle(found)]
-        figures[f"{name}: user's final behind the callback, most"] = [max(found)]
+        # Dated by the end of its span.
+        spans = [at - event["timestamp"] for at, event in said.notes if event["type"] == "turn_metrics"]
+        figures[f"{name}: a span on the stream after its end, p50"] = [middle(spans)]
+        figures[f"{name}: a span on the stream after its end, most"] = [max(spans)]
         figures[f"{name}: the agent's CPU"] = [said.cpu]
     return figures
 
