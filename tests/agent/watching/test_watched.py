@@ -56,19 +56,19 @@ def finals(events: list[Event], role: str = "") -> list[tuple[str, str, int]]:
     ]
 
 
+ENDED_BY_WATCHING = {"1.8.0-watched": {"tool_call_finished"}}
+"""Types by recording that `attach` lacks: 1.8.0 does not report a tool's end to it, but sums calls up in the room."""
+
+
 @pytest.mark.parametrize("version", ["1.8.9-watched", "1.8.0-watched"])
 def test_a_recorded_call_is_told_as_attach_told_it(version: str) -> None:
     unknown: Counter[str] = Counter()
     ours, theirs = events_of(version, unknown), replay.attached(version)
     assert finals(ours) == finals(theirs)
-    for kind in (
-        "agent_speech_started",
-        "tool_call_started",
-        "tool_call_finished",
-        "interruption",
-        "session_ended",
-    ):
-        assert kinds(ours).count(kind) == kinds(theirs).count(kind) > 0, kind
+    # That also means as many words while they were spoken.
+    counts = [Counter(kinds(events)) for events in (ours, theirs)]
+    assert counts[0] - counts[1] == Counter(ENDED_BY_WATCHING.get(version, ()))
+    assert counts[1] - counts[0] == {}
     assert unknown == {}
 
 

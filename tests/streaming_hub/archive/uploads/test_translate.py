@@ -112,7 +112,7 @@ def test_a_node_agents_call_has_its_words_turns_tools_and_figures() -> None:
         ("user", "What is the current time in London?", 2, False),
         ("agent", 'It is "noon in Europe/London".', 2, False),
         ("user", "Tell me a long story about the sea.", 3, False),
-        ("agent", "Once upon a time there was a small boat that sailed over the wide", 3, True),
+        ("agent", "Once upon a time there was a small boat that sailed over", 3, True),
         ("user", "Stop please.", 4, False),
         ("agent", "You said: Stop please.", 4, False),
     ]
