@@ -44,12 +44,13 @@ def test_all_that_a_page_loads_exists(page: Page) -> None:
         assert ask(app, "GET", path).status_code == 200, path
 
 
-def test_a_page_asks_for_all_its_modules_at_once() -> None:
-    found = imports("live/live.js")
-    assert {"/console/static/live/calls.js", "/console/static/dom.js", "/console/client/sse.js"} <= set(found)
-    assert "/console/static/live/live.js" not in found
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
+def test_a_page_asks_for_all_its_modules_at_once(page: Page) -> None:
+    found = imports(page.module)
+    assert {"/console/static/frame.js", "/console/static/dom.js", "/console/client/sse.js"} <= set(found)
+    assert f"/console/static/{page.module}" not in found
     assert len(set(found)) == len(found)
-    text = ask(hub(), "GET", "/console/").text
+    text = ask(hub(), "GET", address(page)).text
     assert tuple(re.findall(r'rel="modulepreload" href="([^"]+)"', text)) == found
 
 

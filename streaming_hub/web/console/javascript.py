@@ -1,0 +1,396 @@
+"""JavaScript modules as they are sent: the same program with short local names, without comments and idle space. Pure.
+
+The parser is tree-sitter's, so templates, regular expressions and strings are what the language says they are. What is
+done with its tree is written here, as no minifier for Python fits: the small ones take nested templates apart, the
+others need Node or have no wheels for macOS. A test has esbuild compare what is sent with the sources.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from itertools import count, product
+from string import ascii_letters, digits
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tree_sitter import Node, Parser
+
+_WHOLE: Final = frozenset({"string", "regex", "number"})
+"""Nodes that are written as they are."""
+_SCOPES: Final = frozenset(
+    {
+        "program",
+        "statement_block",
+        "function_declaration",
+        "function_expression",
+        "arrow_function",
+        "method_definition",
+        "generator_function_declaration",
+        "class_declaration",
+        "class",
+        "for_statement",
+        "for_in_statement",
+        "catch_clause",
+        "switch_body",
+    }
+)
+_DECLARING: Final = {
+    "variable_declarator": "name",
+    "catch_clause": "parameter",
+    "arrow_function": "parameter",
+    "for_in_statement": "left",
+    "namespace_import": None,
+    "import_clause": None,
+    "formal_parameters": None,
+}
+"""Node -> the field that holds what it declares; None for all of its children."""
+_NAMED: Final = frozenset({"function_declaration", "class_declaration", "generator_function_declaration"})
+_PATTERNS: Final = frozenset(
+    {
+        "array_pattern",
+        "object_pattern",
+        "rest_pattern",
+        "assignment_pattern",
+        "object_assignment_pattern",
+        "pair_pattern",
+    }
+)
+_NAME: Final = frozenset(
+    {"identifier", "shorthand_property_identifier", "shorthand_property_identifier_pattern"}
+)
+_SHORTHAND: Final = _NAME - {"identifier"}
+_CONTINUED: Final = frozenset(
+    {
+        "{",
+        "(",
+        "[",
+        ",",
+        ";",
+        "=",
+        "=>",
+        "&&",
+        "||",
+        "??",
+        "?",
+        ":",
+        "+",
+        "-",
+        "*",
+        "/",
+        "<",
+        ">",
+        "===",
+        "!==",
+        "<=",
+        ">=",
+        "+=",
+        "-=",
+        "...",
+        ".",
+        "?.",
+    }
+)
+"""Tokens after which a statement goes on, or that end one: the line break that follows means nothing."""
+_CONTINUING: Final = frozenset(
+    {
+        "}",
+        ")",
+        "]",
+        ",",
+        ";",
+        "=",
+        "=>",
+        "&&",
+        "||",
+        "??",
+        "?",
+        ":",
+        "*",
+        "===",
+        "!==",
+        "<=",
+        ">=",
+        "+=",
+        "-=",
+        ".",
+        "?.",
+    }
+)
+_BODIES: Final = frozenset(
+    {
+        "function_declaration",
+        "method_definition",
+        "class_declaration",
+        "if_statement",
+        "else_clause",
+        "for_statement",
+        "for_in_statement",
+        "while_statement",
+        "switch_statement",
+        "try_statement",
+        "catch_clause",
+        "finally_clause",
+    }
+)
+"""Whose closing brace ends a statement."""
+_SHORTER: Final = {"true": "!0", "false": "!1", "undefined": "void 0"}
+_RESERVED: Final = frozenset({"as", "do", "if", "in", "of", "for", "let", "new", "try", "var", "get", "set"})
+
+
+class _Token(NamedTuple):
+    text: str
+    start: int
+    end: int
+    is_ending: bool = False
+
+
+def shrink(source: str) -> str:
+    """Return a module that does the same in fewer bytes; the module itself where it cannot be read.
+
+    Args:
+        source: an ECMAScript module whose statements end with semicolons.
+    """
+    root = _parser().parse(source.encode()).root_node
+    if root.has_error:
+        return source
+    return _written(source.encode(), list(_tokens(root, _short_names(root))))
+
+
+@cache
+def _parser() -> Parser:
+    # Loaded with the first page: a hub whose console nobody opens does not need them.
+    import tree_sitter  # noqa: PLC0415
+    import tree_sitter_javascript  # noqa: PLC0415
+
+    return tree_sitter.Parser(tree_sitter.Language(tree_sitter_javascript.language()))
+
+
+def _text(node: Node) -> str:
+    return (node.text or b"").decode()
+
+
+# ------------------------------------------------------------------------------------------------ names
+
+
+class _Uses(NamedTuple):
+    """How often a module's names stand in it.
+
+    Attributes:
+        plain: name -> as a variable of its own, or as a private member.
+        shorthand: name -> as a variable and a property in one, as in `{ name }`.
+        imported: names that another module exports under this very name.
+        kept: names that others know: exported ones, and the browser's own.
+    """
+
+    plain: Counter[str]
+    shorthand: Counter[str]
+    imported: set[str]
+    kept: set[str]
+
+
+def _short_names(root: Node) -> dict[str, str]:
+    """Return name -> shorter name, for names that only this module knows.
+
+    A name is replaced wherever it is a variable, whatever scope declares it: so nothing is shadowed that was not, and
+    nothing else is.
+    """
+    uses = _uses_in(root)
+    names = set(uses.plain) | set(uses.shorthand) | uses.imported | uses.kept
+    staying = names - set(uses.plain) | uses.kept | {name for name in names if len(name) == 1}
+    publics, privates = _free_names(staying), _free_names(set())
+    chosen: dict[str, str] = {}
+    for name, times in uses.plain.most_common():
+        if name.startswith("#"):
+            chosen[name] = f"#{next(privates)}"
+        elif name not in staying:
+            short = next(publics)
+            # `name` becomes `name:a` in an object, and `name as a` where it is imported.
+            cost = uses.shorthand[name] * (len(short) + 1) + (name in uses.imported) * (len(short) + 4)
+            if times * (len(name) - len(short)) > cost:
+                chosen[name] = short
+    staying |= names - set(chosen)
+    return {name: short for name, short in chosen.items() if short not in staying}
+
+
+def _uses_in(root: Node) -> _Uses:
+    declared: dict[int, set[str]] = {}
+    for node, scopes in _with_scopes(root):
+        for name in _declared_by(node):
+            # A function's own name belongs to the scope around it.
+            place = scopes[-2] if node.type in _NAMED else scopes[-1]
+            declared.setdefault(place, set()).add(name)
+    uses = _Uses(Counter(), Counter(), set(), set())
+    for node, scopes in _with_scopes(root):
+        kind, name = node.type, _text(node) if node.child_count == 0 else ""
+        if kind == "private_property_identifier":
+            uses.plain[name] += 1
+        elif kind in _NAME:
+            _count(node, uses, is_known=any(name in declared.get(scope, ()) for scope in scopes))
+    return uses
+
+
+def _count(node: Node, uses: _Uses, *, is_known: bool) -> None:
+    name, parent = _text(node), node.parent
+    if not is_known or _is_exported(node):
+        uses.kept.add(name)
+    elif node.type in _SHORTHAND:
+        uses.shorthand[name] += 1
+    elif parent is not None and parent.type == "import_specifier" and parent.child_count == 1:
+        uses.imported.add(name)
+    else:
+        uses.plain[name] += 1
+
+
+def _free_names(taken: set[str]) -> Iterator[str]:
+    for length in count(1):
+        for first, *rest in product(ascii_letters, *[ascii_letters + digits] * (length - 1)):
+            name = first + "".join(rest)
+            if name not in taken and name not in _RESERVED:
+                yield name
+
+
+def _with_scopes(root: Node) -> Iterator[tuple[Node, tuple[int, ...]]]:
+    """Yield each node with the scopes that it is in, the innermost last."""
+    waiting: list[tuple[Node, tuple[int, ...]]] = [(root, ())]
+    while waiting:
+        node, outer = waiting.pop()
+        scopes = (*outer, node.id) if node.type in _SCOPES else outer
+        yield node, scopes
+        if node.type not in _WHOLE:
+            waiting.extend((child, scopes) for child in reversed(node.children))
+
+
+def _declared_by(node: Node) -> Iterator[str]:
+    kind = node.type
+    if kind in _NAMED or kind in ("function_expression", "class"):
+        name = node.child_by_field_name("name")
+        if name is not None:
+            yield _text(name)
+    elif kind == "import_specifier":
+        yield _text(node.child_by_field_name("alias") or node.children[0])
+    elif kind in _DECLARING:
+        field = _DECLARING[kind]
+        found = node.named_children if field is None else node.children_by_field_name(field)
+        if kind != "for_in_statement" or node.child_by_field_name("kind"):
+            for one in found:
+                yield from _names_in(one)
+
+
+def _names_in(pattern: Node) -> Iterator[str]:
+    kind = pattern.type
+    if kind in ("identifier", "shorthand_property_identifier_pattern"):
+        yield _text(pattern)
+    elif kind in ("assignment_pattern", "object_assignment_pattern"):
+        yield from _names_in(pattern.children[0])
+    elif kind == "pair_pattern":
+        yield from _names_in(pattern.children[-1])
+    elif kind in _PATTERNS:
+        for child in pattern.named_children:
+            yield from _names_in(child)
+
+
+def _is_exported(node: Node) -> bool:
+    """Tell whether a name stands where other modules know it."""
+    inner, outer = node, node.parent
+    while outer is not None and outer.type in (
+        *_PATTERNS,
+        "lexical_declaration",
+        "variable_declarator",
+        *_NAMED,
+    ):
+        field = outer.child_by_field_name("name")
+        if field is not None and field != inner:
+            return False
+        inner, outer = outer, outer.parent
+    return outer is not None and outer.type in ("export_statement", "export_specifier")
+
+
+# ------------------------------------------------------------------------------------------------ tokens
+
+
+def _tokens(node: Node, names: dict[str, str]) -> Iterator[_Token]:
+    kind = node.type
+    if kind == "comment":
+        return
+    if kind == "template_string":
+        yield from _template(node, names)
+    elif kind in _WHOLE or not node.children:
+        yield from _leaf(node, names)
+    elif kind == "import_specifier" and node.child_count == 1:
+        name = _text(node)
+        yield _Token(f"{name} as {names[name]}" if name in names else name, node.start_byte, node.end_byte)
+    else:
+        for child in node.children:
+            yield from _tokens(child, names)
+
+
+def _template(node: Node, names: dict[str, str]) -> Iterator[_Token]:
+    for child in node.children:
+        if child.type == "template_substitution":
+            yield from _tokens(child, names)
+        else:
+            yield _Token(_text(child), child.start_byte, child.end_byte)
+
+
+def _leaf(node: Node, names: dict[str, str]) -> Iterator[_Token]:
+    kind, text, parent = node.type, _text(node), node.parent
+    outer = parent.type if parent is not None else ""
+    if kind in _SHORTHAND and text in names:
+        text = f"{text}:{names[text]}"
+    elif kind in ("identifier", "private_property_identifier"):
+        text = names.get(text, text)
+    elif kind in ("(", ")") and outer == "formal_parameters" and _is_bare(parent):
+        return
+    elif kind == "const" and parent is not None and _is_within(parent):
+        text = "let"
+    else:
+        text = _SHORTER.get(kind, text)
+    is_block = kind == "}" and outer in ("statement_block", "class_body", "switch_body")
+    ends = parent is not None and is_block and parent.parent is not None and parent.parent.type in _BODIES
+    if kind == ";" and outer in ("empty_statement", "for_statement"):
+        ends = True
+    yield _Token(text, node.start_byte, node.end_byte, ends)
+
+
+def _is_bare(parameters: Node | None) -> bool:
+    """Tell whether an arrow function's parameter needs no parentheses."""
+    if parameters is None or parameters.parent is None or parameters.parent.type != "arrow_function":
+        return False
+    return [child.type for child in parameters.named_children] == ["identifier"]
+
+
+def _is_within(declaration: Node) -> bool:
+    """Tell a declaration within a function or a loop from the module's own, which others may import."""
+    outer = declaration.parent
+    is_loop = declaration.type == "for_in_statement"
+    return is_loop or (outer is not None and outer.type not in ("program", "export_statement"))
+
+
+def _written(source: bytes, tokens: list[_Token]) -> str:
+    parts: list[str] = []
+    before = _Token(";", 0, 0)
+    for index, token in enumerate(tokens):
+        following = tokens[index + 1].text if index + 1 < len(tokens) else ""
+        if token.text == ";" and following == "}" and not token.is_ending:
+            continue
+        parts.append(_gap(source[before.end : token.start], before, token))
+        parts.append(token.text)
+        before = token
+    return "".join(parts) + "\n"
+
+
+def _gap(between: bytes, before: _Token, after: _Token) -> str:
+    if not between:
+        return ""
+    last, first = before.text[-1:], after.text[:1]
+    if b"\n" in between and not (before.text in _CONTINUED or before.is_ending or after.text in _CONTINUING):
+        return "\n"
+    needs = (_is_word(last) and _is_word(first)) or (last == first and first in "+-/")
+    return " " if needs else ""
+
+
+def _is_word(character: str) -> bool:
+    return character.isalnum() or character in "_$#\\" or character > "\x7f"
