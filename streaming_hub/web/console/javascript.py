@@ -62,63 +62,11 @@ _NAME: Final = frozenset(
     {"identifier", "shorthand_property_identifier", "shorthand_property_identifier_pattern"}
 )
 _SHORTHAND: Final = _NAME - {"identifier"}
-_CONTINUED: Final = frozenset(
-    {
-        "{",
-        "(",
-        "[",
-        ",",
-        ";",
-        "=",
-        "=>",
-        "&&",
-        "||",
-        "??",
-        "?",
-        ":",
-        "+",
-        "-",
-        "*",
-        "/",
-        "<",
-        ">",
-        "===",
-        "!==",
-        "<=",
-        ">=",
-        "+=",
-        "-=",
-        "...",
-        ".",
-        "?.",
-    }
-)
-"""Tokens after which a statement goes on, or that end one: the line break that follows means nothing."""
-_CONTINUING: Final = frozenset(
-    {
-        "}",
-        ")",
-        "]",
-        ",",
-        ";",
-        "=",
-        "=>",
-        "&&",
-        "||",
-        "??",
-        "?",
-        ":",
-        "*",
-        "===",
-        "!==",
-        "<=",
-        ">=",
-        "+=",
-        "-=",
-        ".",
-        "?.",
-    }
-)
+_OPERATORS: Final = frozenset({"=>", "&&", "||", "??", "===", "!==", "<=", ">=", "+=", "-=", "?."})
+_CONTINUED: Final = frozenset("{([,;:?+-*/<>=.") | _OPERATORS | {"..."}
+"""Tokens after which a statement continues or has ended: the line break that follows means nothing."""
+_CONTINUING: Final = frozenset("})],;:?*=.") | _OPERATORS
+"""Tokens before which a line break means nothing."""
 _BODIES: Final = frozenset(
     {
         "function_declaration",
