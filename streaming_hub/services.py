@@ -306,6 +306,7 @@ def _webhooks(parts: Services) -> webhooks.Webhooks | None:
         "retries": list(settings.webhook_retries),
         "disable_after": settings.webhook_disable_after,
         "allow_private": settings.webhook_allow_private,
+        "max_age": settings.archive_max_age,
         "given": given,
     }
     return webhooks.Webhooks(

@@ -185,6 +185,14 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/outlets/webhooks/test_store.py",
         "reads what the store writes",
     ),
+    "streaming_hub.outlets.webhooks.reports": (
+        "tests/streaming_hub/outlets/webhooks/test_store.py",
+        "what the store has to report",
+    ),
+    "streaming_hub.outlets.webhooks.rows": (
+        "tests/streaming_hub/outlets/webhooks/test_store.py",
+        "the store's statements, in both databases",
+    ),
     "streaming_hub.outlets.webhooks.tables": (
         "tests/streaming_hub/outlets/webhooks/test_store.py",
         "made in both databases",

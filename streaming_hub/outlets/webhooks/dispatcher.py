@@ -14,13 +14,14 @@ import time
 import uuid
 from collections import Counter, deque
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from streaming_hub.archive.database import Away
 from streaming_hub.outlets.webhooks import log, retries, signing
 from streaming_hub.outlets.webhooks.endpoints import DELIVERED, FAILED, PENDING, body_of, key_of
 from streaming_hub.outlets.webhooks.messages import Ended, Tried
 from streaming_hub.outlets.webhooks.schedule import Schedule
+from streaming_hub.outlets.webhooks.sender import HEADERS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -133,7 +134,8 @@ class Dispatcher:
     async def test(self, endpoint: Endpoint) -> Outcome:
         """Send an endpoint a test now, once."""
         body = body_of(TEST_TYPE, time.time(), 0.0, b"{}")
-        return await self._send(endpoint, f"test_{uuid.uuid4()}", body)
+        headers = self._headers(endpoint, f"test_{uuid.uuid4()}", body)
+        return await self._sender.send(endpoint.url, body, headers)
 
     async def stop(self, seconds: float) -> None:
         """Begin nothing more, wait a moment for what is in flight, and write what came of it."""
@@ -221,8 +223,10 @@ class Dispatcher:
         try:
             while queued and (endpoint := self._active(name)) is not None:
                 one = queued.popleft()
-                outcome = await self._send(endpoint, one.event_id, one.body)
-                tried = self._judge(name, lane, one, outcome)
+                headers = self._headers(endpoint, one.event_id, one.body)
+                outcome = await self._sender.send(endpoint.url, one.body, headers)
+                request = {"url": endpoint.url, "headers": HEADERS | headers}
+                tried = self._judge(name, lane, one, outcome, request)
                 self._outcomes.append(tried)
                 self._news.set()
                 if tried.state == PENDING:
@@ -238,12 +242,12 @@ class Dispatcher:
             return None
         return endpoint
 
-    async def _send(self, endpoint: Endpoint, message_id: str, body: bytes) -> Outcome:
+    @staticmethod
+    def _headers(endpoint: Endpoint, message_id: str, body: bytes) -> dict[str, str]:
         now = time.time()
-        headers = signing.headers(message_id, body, endpoint.keys(now), now)
-        return await self._sender.send(endpoint.url, body, headers)
+        return signing.headers(message_id, body, endpoint.keys(now), now)
 
-    def _judge(self, name: str, lane: str, one: Queued, outcome: Outcome) -> Tried:
+    def _judge(self, name: str, lane: str, one: Queued, outcome: Outcome, request: dict[str, Any]) -> Tried:
         now = time.time()
         attempt = {
             "at": now - outcome.duration,
@@ -251,6 +255,7 @@ class Dispatcher:
             "duration": outcome.duration,
             "answer": outcome.answer,
             "error": outcome.error,
+            "request": request,
         }
         attempts = [*one.attempts, attempt]
         gone = outcome.status == retries.GONE

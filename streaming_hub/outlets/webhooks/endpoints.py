@@ -51,6 +51,7 @@ class Endpoint(msgspec.Struct, kw_only=True):
         failing_since: its first failure since the last success.
         warned: whether its failing was reported.
         overflowing: whether it was reported that too much is pending.
+        expiring: whether it was reported that copies were dropped for their age, since the last success.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Endpoint(msgspec.Struct, kw_only=True):
     failing_since: float | None = None
     warned: bool = False
     overflowing: bool = False
+    expiring: bool = False
 
     def keys(self, now: float) -> list[str]:
         """Return the secrets that sign at a time, the newest first."""
@@ -93,6 +95,7 @@ class Message(msgspec.Struct, frozen=True):
 
     Attributes:
         seq: its sequence number.
+        at: when it was accepted, seconds since 1970.
         id: the hub's id of it.
         hidden: whether only operators see it.
         interim: whether it is an interim transcript.
@@ -101,6 +104,7 @@ class Message(msgspec.Struct, frozen=True):
     """
 
     seq: int
+    at: float
     id: str
     type: str
     room: str | None
@@ -138,6 +142,7 @@ def message_of(seq: int, at: float, line: bytes, *, hidden: bool) -> Message:
     about = event.get("webhook_id") if kind == "error" and event.get("source") == SOURCE else None
     return Message(
         seq=seq,
+        at=at,
         id=event["id"],
         type=kind,
         room=_text(event.get("room")),

@@ -104,12 +104,7 @@ def next_tries(database: Database) -> dict[str, float]:
 
 def page(database: Database, asked: Asked) -> tuple[list[dict[str, Any]], int | None]:
     """Return a page of an endpoint's log, newest first, and where the next one begins; None on the last."""
-    names = ("id", "event_id", "type", "room", "state", "attempts", "lane")
-    chosen = sa.select(*(deliveries.c[name] for name in names), lanes.c.next_try)
-    chosen = chosen.outerjoin(
-        lanes, sa.and_(lanes.c.endpoint == deliveries.c.endpoint, lanes.c.lane == deliveries.c.lane)
-    )
-    chosen = chosen.where(deliveries.c.endpoint == asked.endpoint)
+    chosen = _rows(asked.endpoint)
     if asked.states:
         chosen = chosen.where(deliveries.c.state.in_(asked.states))
     if asked.types:
@@ -123,9 +118,33 @@ def page(database: Database, asked: Asked) -> tuple[list[dict[str, Any]], int | 
 
 
 def _shown(row: Any) -> dict[str, Any]:
-    shown = {name: row._mapping[name] for name in ("id", "event_id", "type", "room", "state", "attempts")}
+    shown = {name: row._mapping[name] for name in ("event_id", "type", "room", "state")}
+    attempts = [{name: one[name] for name in one if name != "request"} for one in row.attempts]
     # The first of its room has been tried; those behind it wait for it.
-    return shown | {"id": str(row.id), "next_try": (row.next_try or None) if row.state == PENDING else None}
+    next_try = (row.next_try or None) if row.state == PENDING else None
+    return {"id": str(row.id), **shown, "attempts": attempts, "next_try": next_try}
+
+
+def one(database: Database, endpoint: str, delivery: int) -> dict[str, Any] | None:
+    """Return a delivery as `page` does, and its requests as they were sent; None where the log has it no longer.
+
+    `body` is bytes, or None where it is not kept any more; `request` of each attempt has `url` and `headers`.
+    """
+    chosen = _rows(endpoint, "body").where(deliveries.c.id == delivery)
+    with database.reading() as connection:
+        row = connection.execute(chosen).first()
+    if row is None:
+        return None
+    return _shown(row) | {"attempts": [{"request": None} | one for one in row.attempts], "body": row.body}
+
+
+def _rows(endpoint: str, *more: str) -> sa.Select[Any]:
+    names = ("id", "event_id", "type", "room", "state", "attempts", "lane", *more)
+    chosen = sa.select(*(deliveries.c[name] for name in names), lanes.c.next_try)
+    chosen = chosen.outerjoin(
+        lanes, sa.and_(lanes.c.endpoint == deliveries.c.endpoint, lanes.c.lane == deliveries.c.lane)
+    )
+    return chosen.where(deliveries.c.endpoint == endpoint)
 
 
 def health(database: Database, endpoint: str) -> dict[str, Any]:

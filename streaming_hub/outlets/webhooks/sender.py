@@ -34,6 +34,12 @@ ANSWER_BYTES: Final = 1024
 IDLE_SECONDS: Final = 15.0
 """How long a connection that is not used stays open."""
 MOST_ERROR: Final = 300
+HEADERS: Final = {
+    "content-type": "application/json",
+    "user-agent": "streaming-hub",
+    "accept-encoding": "identity",
+}
+"""Of every request, beside those that carry the signature."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -155,11 +161,7 @@ class Sender:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=self._seconds),
-            headers={
-                "content-type": "application/json",
-                "user-agent": "streaming-hub",
-                "accept-encoding": "identity",
-            },
+            headers=HEADERS,
         )
 
     def _check(self, scheme: str, address: Any) -> None:

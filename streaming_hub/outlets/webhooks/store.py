@@ -17,39 +17,31 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from streaming_hub.archive.wire import Refusal
+from streaming_hub.outlets.webhooks import reports, rows
 from streaming_hub.outlets.webhooks.endpoints import (
     DELIVERED,
     EVERYTHING,
     FAILED,
     PENDING,
     SKIPPED,
-    SOURCE,
     Endpoint,
     Message,
     key_of,
     message_of,
 )
 from streaming_hub.outlets.webhooks.messages import Ended, Page, Tried
-from streaming_hub.outlets.webhooks.tables import (
-    deliveries,
-    endpoints,
-    lanes,
-    notices,
-    position,
-)
+from streaming_hub.outlets.webhooks.tables import deliveries, endpoints, lanes, notices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy.engine import Connection
 
     from streaming_hub.archive.database import Database
     from streaming_hub.outlets.webhooks.messages import Line
 
-READER: Final = "webhooks"
 MOST_PENDING: Final = 100_000
 MOST_BYTES: Final = 256 * 1024 * 1024
 """What one endpoint may have pending."""
@@ -57,17 +49,11 @@ MOST_SKIPPED_ROWS: Final = 1_000
 """Rows of skipped deliveries that an endpoint's log gets until it keeps up again; all are counted in `missed`."""
 LOG_SECONDS: Final = 7 * 86_400.0
 """How long a delivery stays in the log after its end."""
+KEPT_BYTES: Final = 128 * 1024 * 1024
+"""Bodies of deliveries that arrived, all endpoints: the newest are kept for the log."""
 STEP: Final = 1_000
-"""Rows that one transaction of the clean-up removes."""
+"""Rows that one transaction of the clean-up, or of sending again, takes."""
 MOST_NOTICES: Final = 100
-GONE: Final = "gone"
-NO_SUCCESS: Final = "no_success"
-OPERATOR: Final = "operator"
-"""Why an endpoint is disabled: it answered 410, it took nothing for too long, or an operator wanted it."""
-FAILING: Final = "failing"
-OVERFLOW: Final = "overflow"
-HISTORY_MOVED_ON: Final = "history_moved_on"
-HISTORY_LOST: Final = "history_lost"
 
 
 class _Held(msgspec.Struct):
@@ -84,6 +70,7 @@ class Store:
     Args:
         database: where to, of the kind `tables.WEBHOOKS`.
         disable_after: STREAM_WEBHOOK_DISABLE_AFTER, seconds.
+        max_age: STREAM_ARCHIVE_MAX_AGE, seconds: no copy of an event is kept for longer, 0 for no such bound.
         clock: seconds since 1970.
 
     Attributes:
@@ -93,7 +80,12 @@ class Store:
     """
 
     def __init__(
-        self, database: Database, *, disable_after: float, clock: Callable[[], float] = time.time
+        self,
+        database: Database,
+        *,
+        disable_after: float,
+        max_age: float = 0.0,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.endpoints: dict[str, Endpoint] = {}
         # Another process begins with another number, so no page made for the last one fits by chance.
@@ -101,17 +93,20 @@ class Store:
         self.erasures = 0
         self._database = database
         self._disable_after = disable_after
+        self._max_age = max_age
         self._clock = clock
         self._held: dict[str, _Held] = {}
+        self._kept = 0
+        """Bytes of bodies of deliveries that arrived; an upper bound once rows were removed."""
         self._stale = True
-        self._insert = sqlite.insert if database.sqlite else postgresql.insert
 
     def reload(self) -> None:
         """Read what is held in memory."""
         with self._database.reading() as connection:
-            rows = connection.execute(sa.select(endpoints).order_by(endpoints.c.created, endpoints.c.id))
-            self.endpoints = {row.id: _endpoint_of(row) for row in rows}
+            found = connection.execute(sa.select(endpoints).order_by(endpoints.c.created, endpoints.c.id))
+            self.endpoints = {row.id: rows.endpoint_of(row) for row in found}
             self._count(connection)
+            self._kept = rows.kept_bytes(connection)
         self.version += 1
         self._stale = False
 
@@ -142,12 +137,12 @@ class Store:
     def position(self) -> tuple[str, int] | None:
         """Return epoch and number up to which the history was read; None where it was not read yet."""
         with self._database.reading() as connection:
-            return _position(connection)
+            return rows.position_of(connection)
 
     def begin_epoch(self, epoch: str, seq: int) -> None:
         """Continue in another history. What endpoints had not read of the last one is lost, and reported as such."""
         with self._writing() as connection:
-            known = _position(connection) is not None
+            known = rows.position_of(connection) is not None
             for endpoint in self.endpoints.values():
                 endpoint.after = seq
                 endpoint.behind = None if endpoint.enabled else seq
@@ -155,9 +150,9 @@ class Store:
                     text = (
                         "The history was replaced: events that had not been read from the last one are lost."
                     )
-                    self._notify(connection, endpoint, HISTORY_LOST, text, recoverable=True)
-                self._save(connection, endpoint)
-            self._move(connection, epoch, seq)
+                    self._notify(connection, endpoint, reports.HISTORY_LOST, text, recoverable=True)
+                rows.save(connection, endpoint)
+            rows.move(connection, epoch, seq)
 
     def take(self, page: Page) -> set[str]:
         """Store a page's events for those that want them; return the endpoints that got something.
@@ -169,9 +164,9 @@ class Store:
             self.reload()
         if page.version != self.version:
             raise Refusal("stale", "The endpoints have changed.")
-        messages = [message_of(line.seq, line.at, line.data, hidden=line.hidden) for line in page.lines]
+        messages = [_message(line) for line in page.lines]
         with self._writing() as connection:
-            at = _position(connection)
+            at = rows.position_of(connection)
             if page.endpoint is not None:
                 return self._catch_up(connection, page, messages, at)
             if at != (page.epoch, page.after):
@@ -187,7 +182,7 @@ class Store:
                 if message.seq > one.after and one.wants(message)
             )
             touched = self._add(connection, pairs)
-            self._move(connection, page.epoch, page.upto)
+            rows.move(connection, page.epoch, page.upto)
         return touched
 
     def _catch_up(
@@ -204,13 +199,13 @@ class Store:
         wanted = ((endpoint, one) for one in messages if one.seq <= upto and endpoint.wants(one))
         touched = self._add(connection, wanted)
         endpoint.behind = None if upto >= at[1] else upto
-        self._save(connection, endpoint)
+        rows.save(connection, endpoint)
         return touched
 
     def save(self, endpoint: Endpoint) -> None:
         """Create an endpoint, or change it."""
         with self._writing() as connection:
-            at = _position(connection)
+            at = rows.position_of(connection)
             if (
                 endpoint.behind is not None
                 and endpoint.enabled
@@ -220,7 +215,7 @@ class Store:
                 endpoint.after, endpoint.behind = endpoint.behind, None
             if not endpoint.enabled and endpoint.behind is None and at is not None:
                 endpoint.behind = max(at[1], endpoint.after)
-            self._save(connection, endpoint)
+            rows.save(connection, endpoint)
             if endpoint.enabled:
                 # Whoever enables an endpoint, or mends its URL, wants to see it work.
                 waiting = sa.update(lanes).where(lanes.c.endpoint == endpoint.id)
@@ -246,7 +241,7 @@ class Store:
             for one in outcomes:
                 endpoint = self.endpoints.get(one.endpoint)
                 if isinstance(one, Ended):
-                    self._end(connection, one)
+                    rows.end_lane(connection, one.endpoint, one.lane)
                 elif endpoint is not None and self._record(connection, endpoint, one):
                     disabled.add(endpoint.id)
         return disabled
@@ -262,40 +257,83 @@ class Store:
             filtered: whether to leave out what the endpoint does not want at present.
         """
         endpoint = self._known(endpoint_id)
-        messages = [message_of(line.seq, line.at, line.data, hidden=line.hidden) for line in lines]
+        messages = [_message(line) for line in lines]
         messages = [one for one in messages if endpoint.wants(one) or not filtered]
         with self._writing() as connection:
-            pending = _pending_of(connection, endpoint_id, [one.id for one in messages])
+            pending = rows.pending_of(connection, endpoint_id, [one.id for one in messages])
             fresh = [one for one in messages if one.id not in pending]
             before = self._held[endpoint_id].count
             self._add(connection, ((endpoint, one) for one in fresh))
-            _wake(connection, endpoint_id, set(pending.values()))
+            rows.wake(connection, endpoint_id, set(pending.values()))
             return len(pending) + self._held[endpoint_id].count - before
 
-    def resend(self, endpoint_id: str, ids: Sequence[int]) -> tuple[int, list[str]]:
-        """Send deliveries again.
+    def resend(
+        self, endpoint_id: str, ids: Sequence[int], lines: Sequence[Line] | None = None
+    ) -> tuple[int, list[str]]:
+        """Send deliveries again, in the order of their events.
+
+        Args:
+            endpoint_id: whose.
+            ids: which.
+            lines: events of which the log no longer has the body; None to be told which those are.
 
         Returns:
-            How many were stored for that, and the ids of the events of the others, whose body the history may still
-            have.
+            How many were stored for that, and the events that neither the log nor `lines` has. Without `lines`
+            nothing is stored where there are any.
 
         Raises:
             Refusal: `unknown`, there is no such delivery; nothing was stored.
         """
         endpoint = self._known(endpoint_id)
-        chosen = sa.select(deliveries).where(deliveries.c.endpoint == endpoint_id, deliveries.c.id.in_(ids))
+        bodies = {one.id: one.body for one in map(_message, lines or ())}
         with self._writing() as connection:
-            rows = connection.execute(chosen.order_by(deliveries.c.id)).all()
-            missing = set(ids) - {row.id for row in rows}
+            found = rows.by_ids(connection, endpoint_id, ids)
+            missing = set(ids) - {row.id for row in found}
             if missing:
                 raise Refusal("unknown", f"There is no delivery {min(missing)} of this endpoint.")
-            first = {row.event_id: row for row in reversed(rows)}
-            pending = _pending_of(connection, endpoint_id, list(first))
-            again = [row for row in reversed(first.values()) if row.event_id not in pending]
-            values = [_again(row, self._clock()) for row in again if row.body is not None]
-            self._insert_rows(connection, endpoint, values)
-            _wake(connection, endpoint_id, set(pending.values()))
-            return len(pending) + len(values), [row.event_id for row in again if row.body is None]
+            bodies |= {row.event_id: row.body for row in found if row.body is not None}
+            lost = [row.event_id for row in rows.in_order(found) if row.event_id not in bodies]
+            if lost and lines is None:
+                return 0, lost
+            return self._send_again(connection, endpoint, found, bodies), lost
+
+    def resend_failed(self, endpoint_id: str, after: int, upto: int | None) -> tuple[int, int | None, int]:
+        """Send again what failed and was not sent again since, some at a time.
+
+        Args:
+            endpoint_id: whose.
+            after: the last one of the time before; 0 at first.
+            upto: the bound that the first call returned; None at first.
+
+        Returns:
+            How many were stored for that, the last one (None at the end), and the bound for the next calls.
+        """
+        endpoint = self._known(endpoint_id)
+        with self._writing() as connection:
+            upto = rows.newest(connection, endpoint_id) if upto is None else upto
+            ids = rows.failed(connection, endpoint_id, after=after, upto=upto, most=STEP)
+            found = rows.by_ids(connection, endpoint_id, ids)
+            bodies = {row.event_id: row.body for row in found if row.body is not None}
+            count = self._send_again(connection, endpoint, found, bodies)
+            return count, ids[-1] if len(ids) == STEP else None, upto
+
+    def _send_again(
+        self,
+        connection: Connection,
+        endpoint: Endpoint,
+        found: Sequence[sa.Row[Any]],
+        bodies: Mapping[str, bytes],
+    ) -> int:
+        pending = rows.pending_of(connection, endpoint.id, [row.event_id for row in found])
+        now, before = self._clock(), self._held[endpoint.id].count
+        values = [
+            rows.again(row, bodies[row.event_id], now)
+            for row in rows.in_order(found)
+            if row.event_id in bodies and row.event_id not in pending
+        ]
+        self._insert_rows(connection, endpoint, values)
+        rows.wake(connection, endpoint.id, set(pending.values()))
+        return len(pending) + self._held[endpoint.id].count - before
 
     def erase(self, *, room: str | None, session_id: str | None, rooms: list[str] | None) -> None:
         """Remove every copy and every row of the log of a room's or a session's events."""
@@ -314,22 +352,54 @@ class Store:
     def clean(self) -> bool:
         """Remove some of what is old; return whether there may be more."""
         now = self._clock()
-        old = sa.select(deliveries.c.id).where(deliveries.c.done < now - LOG_SECONDS).limit(STEP)
+        accepted = now - self._max_age if self._max_age else None
         with self._database.reading() as connection:
-            ids = list(connection.execute(old).scalars())
+            old = rows.old(connection, done=now - LOG_SECONDS, accepted=accepted, most=STEP)
+            if self._kept > KEPT_BYTES:
+                self._kept = rows.kept_bytes(connection)
         stale = [
             one
             for one in self.endpoints.values()
             if any(key.until is not None and key.until <= now for key in one.secrets)
         ]
-        if not ids and not stale:
+        full = self._kept > KEPT_BYTES
+        if not old and not stale and not full:
             return False
         with self._writing() as connection:
-            connection.execute(sa.delete(deliveries).where(deliveries.c.id.in_(ids)))
+            rows.remove(connection, old)
+            self._note_expired(connection, [one for one in old if one.state == PENDING])
+            if full:
+                self._kept -= rows.forget_bodies(connection, STEP)
             for endpoint in stale:
                 endpoint.secrets = [one for one in endpoint.secrets if one.until is None or one.until > now]
-                self._save(connection, endpoint)
-        return len(ids) == STEP
+                rows.save(connection, endpoint)
+        return len(old) == STEP or self._kept > KEPT_BYTES
+
+    def _note_expired(self, connection: Connection, dropped: Sequence[rows.Place]) -> None:
+        """Count copies that were dropped for their age, and report it once until the next success."""
+        for name in {one.endpoint for one in dropped} & {*self.endpoints}:
+            endpoint = self.endpoints[name]
+            sizes = [one.size for one in dropped if one.endpoint == name]
+            endpoint.missed += len(sizes)
+            self._release(endpoint, len(sizes), sum(sizes))
+            if not endpoint.expiring:
+                endpoint.expiring = True
+                text = (
+                    f"Deliveries waited for longer than events are kept ({self._max_age:g} s), and were dropped: they "
+                    "are counted in `missed`."
+                )
+                self._notify(connection, endpoint, reports.EXPIRED, text, recoverable=True)
+            rows.save(connection, endpoint)
+
+    def _release(self, endpoint: Endpoint, count: int, size: int) -> bool:
+        """Note that deliveries are pending no longer; return whether the endpoint keeps up again by it."""
+        held = self._held[endpoint.id]
+        held.count -= count
+        held.size -= size
+        keeps_up = endpoint.overflowing and held.count < MOST_PENDING // 2 and held.size < MOST_BYTES // 2
+        if keeps_up:
+            endpoint.overflowing, held.skipped = False, 0
+        return keeps_up
 
     def due_notices(self) -> list[tuple[str, dict[str, Any]]]:
         """Return `error` events to publish: id and fields."""
@@ -375,7 +445,7 @@ class Store:
 
     def _add(self, connection: Connection, pairs: Iterable[tuple[Endpoint, Message]]) -> set[str]:
         now = self._clock()
-        rows: dict[str, list[dict[str, Any]]] = {}
+        fresh: dict[str, list[dict[str, Any]]] = {}
         for endpoint, message in pairs:
             row: dict[str, Any] = {
                 "endpoint": endpoint.id,
@@ -391,18 +461,19 @@ class Store:
                 "body": message.body,
                 "created": now,
                 "done": None,
+                "accepted": message.at,
             }
-            rows.setdefault(endpoint.id, []).append(row)
-        for name, values in rows.items():
+            fresh.setdefault(endpoint.id, []).append(row)
+        for name, values in fresh.items():
             self._insert_rows(connection, self.endpoints[name], values)
-        return set(rows)
+        return set(fresh)
 
-    def _insert_rows(self, connection: Connection, endpoint: Endpoint, rows: list[dict[str, Any]]) -> None:
+    def _insert_rows(self, connection: Connection, endpoint: Endpoint, values: list[dict[str, Any]]) -> None:
         """Store deliveries, or count them as missed where too much is pending."""
         held = self._held.setdefault(endpoint.id, _Held())
         kept: list[dict[str, Any]] = []
         over = 0
-        for row in rows:
+        for row in values:
             if held.count < MOST_PENDING and held.size + row["size"] <= MOST_BYTES:
                 held.count += 1
                 held.size += row["size"]
@@ -416,9 +487,9 @@ class Store:
             connection.execute(sa.insert(deliveries), kept)
         waiting = {row["lane"] for row in kept if row["state"] == PENDING}
         if waiting:
-            insert = self._insert(lanes).on_conflict_do_nothing()
-            values = [{"endpoint": endpoint.id, "lane": lane, "next_try": 0.0} for lane in sorted(waiting)]
-            connection.execute(insert, values)
+            insert = rows.insert_of(connection)(lanes).on_conflict_do_nothing()
+            begun = [{"endpoint": endpoint.id, "lane": lane, "next_try": 0.0} for lane in sorted(waiting)]
+            connection.execute(insert, begun)
         if over:
             endpoint.missed += over
             if not endpoint.overflowing:
@@ -427,8 +498,8 @@ class Store:
                     f"More than {MOST_PENDING} deliveries or {MOST_BYTES >> 20} MiB are pending: new events are "
                     "skipped and counted in `missed`."
                 )
-                self._notify(connection, endpoint, OVERFLOW, text, recoverable=True)
-            self._save(connection, endpoint)
+                self._notify(connection, endpoint, reports.OVERFLOW, text, recoverable=True)
+            rows.save(connection, endpoint)
 
     def _record(self, connection: Connection, endpoint: Endpoint, tried: Tried) -> bool:
         """Write what came of one request; return whether the endpoint was disabled by it."""
@@ -440,17 +511,12 @@ class Store:
         }
         if tried.state != PENDING:
             values["done"] = now
-        if tried.state == DELIVERED:
-            values["body"] = None
         update = sa.update(deliveries).where(deliveries.c.id == tried.delivery, deliveries.c.state == PENDING)
         found = connection.execute(update.values(values)).rowcount
-        if found and tried.state != PENDING:
-            held = self._held[endpoint.id]
-            held.count -= 1
-            held.size -= tried.size
-            if endpoint.overflowing and held.count < MOST_PENDING // 2 and held.size < MOST_BYTES // 2:
-                endpoint.overflowing, held.skipped = False, 0
-                self._save(connection, endpoint)
+        if found and tried.state == DELIVERED:
+            self._kept += tried.size
+        if found and tried.state != PENDING and self._release(endpoint, 1, tried.size):
+            rows.save(connection, endpoint)
         if tried.next_try is not None:
             waits = sa.update(lanes).where(lanes.c.endpoint == endpoint.id, lanes.c.lane == tried.lane)
             connection.execute(waits.values(next_try=tried.next_try))
@@ -458,9 +524,9 @@ class Store:
 
     def _note_health(self, connection: Connection, endpoint: Endpoint, tried: Tried, now: float) -> bool:
         if tried.state == DELIVERED:
-            if endpoint.failing_since is not None or endpoint.warned:
-                endpoint.failing_since, endpoint.warned = None, False
-                self._save(connection, endpoint)
+            if endpoint.failing_since is not None or endpoint.warned or endpoint.expiring:
+                endpoint.failing_since, endpoint.warned, endpoint.expiring = None, False, False
+                rows.save(connection, endpoint)
             return False
         changed = endpoint.failing_since is None
         if endpoint.failing_since is None:
@@ -468,46 +534,36 @@ class Store:
         if tried.state == FAILED and not endpoint.warned:
             endpoint.warned = changed = True
             text = "A delivery has failed for good: the receiver did not accept it. The next ones are still tried."
-            self._notify(connection, endpoint, FAILING, text, recoverable=True)
-        reason = GONE if tried.gone else None
+            self._notify(connection, endpoint, reports.FAILING, text, recoverable=True)
+        reason = reports.GONE if tried.gone else None
         if now - endpoint.failing_since >= self._disable_after:
-            reason = reason or NO_SUCCESS
+            reason = reason or reports.NO_SUCCESS
         disable = endpoint.enabled and reason is not None
         if disable and reason is not None:
             self._disable(connection, endpoint, reason)
         elif changed:
-            self._save(connection, endpoint)
+            rows.save(connection, endpoint)
         return disable
 
     def _disable(self, connection: Connection, endpoint: Endpoint, reason: str) -> None:
-        at = _position(connection)
+        at = rows.position_of(connection)
         endpoint.enabled, endpoint.reason = False, reason
         if endpoint.behind is None and at is not None:
             endpoint.behind = max(at[1], endpoint.after)
         why = {
-            GONE: "The receiver answered 410 Gone.",
-            NO_SUCCESS: f"The receiver accepted nothing for {self._disable_after:g} s.",
+            reports.GONE: "The receiver answered 410 Gone.",
+            reports.NO_SUCCESS: f"The receiver accepted nothing for {self._disable_after:g} s.",
         }[reason]
         self._notify(connection, endpoint, reason, f"{why} The endpoint is disabled.", recoverable=False)
-        self._save(connection, endpoint)
-
-    def _end(self, connection: Connection, ended: Ended) -> None:
-        """Remove a lane that has nothing pending."""
-        mine = sa.and_(lanes.c.endpoint == ended.endpoint, lanes.c.lane == ended.lane)
-        waiting = sa.select(deliveries.c.id).where(
-            deliveries.c.endpoint == ended.endpoint,
-            deliveries.c.lane == ended.lane,
-            deliveries.c.state == PENDING,
-        )
-        connection.execute(sa.delete(lanes).where(mine, ~waiting.exists()))
+        rows.save(connection, endpoint)
 
     def _note_missed(self, connection: Connection, endpoint: Endpoint, count: int) -> None:
         endpoint.missed += count
         text = (
             f"The history dropped up to {count} events before they were read: they are counted in `missed`."
         )
-        self._notify(connection, endpoint, HISTORY_MOVED_ON, text, recoverable=True, missed=count)
-        self._save(connection, endpoint)
+        self._notify(connection, endpoint, reports.HISTORY_MOVED_ON, text, recoverable=True, missed=count)
+        rows.save(connection, endpoint)
 
     def _notify(
         self,
@@ -520,63 +576,10 @@ class Store:
         missed: int | None = None,
     ) -> None:
         """Have an `error` event published, once."""
-        event: dict[str, Any] = {
-            "type": "error",
-            "source": SOURCE,
-            "webhook_id": endpoint.id,
-            "reason": reason,
-            "message": f"Webhook {endpoint.id}: {text}",
-            "recoverable": recoverable,
-        }
-        if missed is not None:
-            event["missed"] = missed
+        event = reports.error(endpoint.id, reason, text, recoverable=recoverable, missed=missed)
         row = {"id": f"webhook_{uuid.uuid4().hex}", "event": event, "created": self._clock()}
         connection.execute(sa.insert(notices), row)
 
-    def _save(self, connection: Connection, endpoint: Endpoint) -> None:
-        row: dict[str, Any] = msgspec.to_builtins(endpoint)
-        insert = self._insert(endpoints)
-        given = {name: insert.excluded[name] for name in row if name != "id"}
-        connection.execute(insert.on_conflict_do_update(index_elements=["id"], set_=given), row)
 
-    def _move(self, connection: Connection, epoch: str, seq: int) -> None:
-        insert = self._insert(position)
-        given = {"epoch": insert.excluded["epoch"], "seq": insert.excluded["seq"]}
-        connection.execute(
-            insert.on_conflict_do_update(index_elements=["reader"], set_=given),
-            {"reader": READER, "epoch": epoch, "seq": seq},
-        )
-
-
-def _endpoint_of(row: sa.Row[Any]) -> Endpoint:
-    # SQLAlchemy's own keys are a kind of str that msgspec does not take.
-    return msgspec.convert({name: row._mapping[name] for name in Endpoint.__struct_fields__}, Endpoint)
-
-
-def _position(connection: Connection) -> tuple[str, int] | None:
-    row = connection.execute(
-        sa.select(position.c.epoch, position.c.seq).where(position.c.reader == READER)
-    ).first()
-    return None if row is None else (row.epoch, row.seq)
-
-
-def _pending_of(connection: Connection, endpoint: str, events: Sequence[str]) -> dict[str, str]:
-    """Return which of these events are pending for an endpoint, and their lanes."""
-    found = sa.select(deliveries.c.event_id, deliveries.c.lane).where(
-        deliveries.c.endpoint == endpoint, deliveries.c.event_id.in_(events), deliveries.c.state == PENDING
-    )
-    return {row.event_id: row.lane for row in connection.execute(found)}
-
-
-def _wake(connection: Connection, endpoint: str, names: set[str]) -> None:
-    """Have lanes tried at once."""
-    if names:
-        mine = sa.update(lanes).where(lanes.c.endpoint == endpoint, lanes.c.lane.in_(names))
-        connection.execute(mine.values(next_try=0.0))
-
-
-def _again(row: sa.Row[Any], now: float) -> dict[str, Any]:
-    """Make a new delivery of one that is in the log."""
-    values = dict(row._mapping)
-    del values["id"]
-    return values | {"state": PENDING, "tries": 0, "attempts": [], "created": now, "done": None}
+def _message(line: Line) -> Message:
+    return message_of(line.seq, line.at, line.data, hidden=line.hidden)

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 
 from streaming_hub.archive.database import Kind
 from streaming_hub.archive.tables import BigId, Json, Text
-from streaming_hub.outlets.webhooks.endpoints import PENDING
+from streaming_hub.outlets.webhooks.endpoints import DELIVERED, FAILED, PENDING
 
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 """The newest migration."""
 
 metadata = sa.MetaData()
@@ -39,6 +39,7 @@ endpoints = sa.Table(
     sa.Column("failing_since", sa.Double),
     sa.Column("warned", sa.Boolean, nullable=False),
     sa.Column("overflowing", sa.Boolean, nullable=False),
+    sa.Column("expiring", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 lanes = sa.Table(
     "webhook_lanes",
@@ -66,6 +67,7 @@ deliveries = sa.Table(
     sa.Column("body", sa.LargeBinary),
     sa.Column("created", sa.Double, nullable=False),
     sa.Column("done", sa.Double),
+    sa.Column("accepted", sa.Double, nullable=False, server_default=sa.text("0")),
     # An id that was erased is never given to another row: a request in flight may still name it.
     sqlite_autoincrement=True,
 )
@@ -78,6 +80,18 @@ sa.Index(
     sqlite_where=_pending,
     postgresql_where=_pending,
 )
+_failed = deliveries.c.state == FAILED
+sa.Index(
+    "webhook_deliveries_failed",
+    deliveries.c.endpoint,
+    deliveries.c.id,
+    sqlite_where=_failed,
+    postgresql_where=_failed,
+)
+KEPT: Final = sa.and_(deliveries.c.state == DELIVERED, deliveries.c.body.is_not(None))
+"""Deliveries that arrived and still have their body, for the log."""
+sa.Index("webhook_deliveries_kept", deliveries.c.id, sqlite_where=KEPT, postgresql_where=KEPT)
+sa.Index("webhook_deliveries_by_acceptance", deliveries.c.accepted)
 sa.Index("webhook_deliveries_by_endpoint", deliveries.c.endpoint, deliveries.c.id)
 sa.Index("webhook_deliveries_by_event", deliveries.c.endpoint, deliveries.c.event_id)
 sa.Index("webhook_deliveries_by_lane", deliveries.c.lane)

@@ -32,8 +32,9 @@ from streaming_hub.outlets.webhooks import addresses, log, signing
 from streaming_hub.outlets.webhooks.dispatcher import Dispatcher
 from streaming_hub.outlets.webhooks.endpoints import SETTINGS, Endpoint, Secret
 from streaming_hub.outlets.webhooks.messages import Line, Page
+from streaming_hub.outlets.webhooks.reports import OPERATOR
 from streaming_hub.outlets.webhooks.sender import Sender
-from streaming_hub.outlets.webhooks.store import OPERATOR, Store
+from streaming_hub.outlets.webhooks.store import Store
 from streaming_hub.outlets.webhooks.tables import WEBHOOKS
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Config(msgspec.Struct, frozen=True):
         retries: STREAM_WEBHOOK_RETRIES, seconds.
         disable_after: STREAM_WEBHOOK_DISABLE_AFTER, seconds.
         allow_private: STREAM_WEBHOOK_ALLOW_PRIVATE.
+        max_age: STREAM_ARCHIVE_MAX_AGE, seconds.
         given: the endpoint of the settings.
         enable: whether that endpoint is enabled anew, as the hub has just started.
     """
@@ -83,6 +85,7 @@ class Config(msgspec.Struct, frozen=True):
     retries: list[float]
     disable_after: float
     allow_private: bool
+    max_age: float = 0.0
     given: Given | None = None
     enable: bool = True
 
@@ -99,7 +102,7 @@ class Worker:
         self._sock = sock
         self._config = config
         self._database = Database(config.url, WEBHOOKS)
-        self._store = Store(self._database, disable_after=config.disable_after)
+        self._store = Store(self._database, disable_after=config.disable_after, max_age=config.max_age)
         self._sender = Sender(allow_private=config.allow_private)
         self._loop = asyncio.get_running_loop()
         self._loop.set_default_executor(ThreadPoolExecutor(LOOK_UPS, "look-up"))
@@ -131,11 +134,15 @@ class Worker:
             "delete": self._store.delete,
             "replay": self._replay,
             "resend": self._resend,
+            "resend_failed": lambda asked: self._store.resend_failed(
+                asked["id"], asked["after"], asked["upto"]
+            ),
             "erase": lambda wanted: self._store.erase(**wanted),
         }
         self._reading: dict[str, Callable[[Any], Any]] = {
             "list": self._list,
             "deliveries": lambda asked: log.page(self._database, msgspec.convert(asked, log.Asked)),
+            "delivery": lambda asked: log.one(self._database, *asked),
         }
 
     async def serve(self) -> None:
@@ -201,7 +208,7 @@ class Worker:
             self._dispatcher.purge(**arguments)
         elif what == "open":
             await self._dispatcher.wake_all()
-        elif what in ("change", "replay", "resend"):
+        elif what in ("change", "replay", "resend", "resend_failed"):
             self._dispatcher.due([arguments["id"]])
         elif what == "page":
             self._dispatcher.due(value)
@@ -360,7 +367,9 @@ class Worker:
         return self._store.replay(arguments["id"], lines, filtered=arguments["filtered"])
 
     def _resend(self, arguments: dict[str, Any]) -> Any:
-        return self._store.resend(arguments["id"], arguments["deliveries"])
+        given = arguments["lines"]
+        lines = None if given is None else msgspec.convert(given, list[Line])
+        return self._store.resend(arguments["id"], arguments["deliveries"], lines)
 
     async def _do_chores(self) -> None:
         while True:

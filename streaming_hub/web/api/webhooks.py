@@ -18,7 +18,7 @@ from streaming_hub.events.interest import EVERYTHING
 from streaming_hub.events.views import OPERATOR
 from streaming_hub.history.follow import PAGE, position_before
 from streaming_hub.history.page import Limit
-from streaming_hub.outlets.webhooks.endpoints import SETTINGS, STATES
+from streaming_hub.outlets.webhooks.endpoints import SETTINGS, STATES, message_of
 from streaming_hub.web import answers, bodies, callers, query, times
 from streaming_hub.web.api import archived, webhook_about
 from streaming_hub.web.api.webhook_requests import MAX_LIMIT, Change, Create, Place, Replay
@@ -178,6 +178,30 @@ def deliveries(webhook_id: str) -> Response:
 
 @endpoint(
     blueprint,
+    "GET",
+    "/api/webhooks/<webhook_id>/deliveries/<delivery_id>",
+    scope=OPERATE,
+    errors=(BadRequest, NotFound, Conflict, Unavailable),
+    about=webhook_about.one_delivery,
+)
+def delivery(webhook_id: str, delivery_id: str) -> Response:
+    """Answer one delivery with its requests as they were sent."""
+    query.only(request.args, ())
+    _one(webhook_id)
+    number = _number_of(delivery_id)
+    found = None if number is None else _ask("delivery", [webhook_id, number])
+    if found is None:
+        raise NotFound("There is no such delivery: the log keeps them for 7 days.")
+    body = found["body"]
+    if body is None:
+        # Only the newest are kept with their body; what is sent of an event is always the same.
+        for seq, at, hidden, data in _lines_of(services(), [found["event_id"]]):
+            body = message_of(seq, at, data, hidden=hidden).body
+    return answers.json({**found, "body": None if body is None else body.decode()})
+
+
+@endpoint(
+    blueprint,
     "POST",
     "/api/webhooks/<webhook_id>/replay",
     scope=OPERATE,
@@ -185,16 +209,20 @@ def deliveries(webhook_id: str) -> Response:
     about=webhook_about.replaying,
 )
 def replay(webhook_id: str) -> Response:
-    """Send a range of events, or single deliveries, again."""
+    """Send a range of events, single deliveries, or all that failed, again."""
     asked = answers.body(Replay)
     parts = services()
     _one(webhook_id)
-    if asked.deliveries is not None:
-        if asked.since is not None or asked.to is not None:
-            raise InvalidBody("deliveries: not together with from and to.", field="deliveries")
+    given = {"state": asked.state, "deliveries": asked.deliveries, "from": asked.since, "to": asked.to}
+    chosen = [name for name, value in given.items() if value is not None]
+    if len(chosen) > 1 and chosen != ["from", "to"]:
+        raise InvalidBody(f"{chosen[0]}: not together with {chosen[1]}.", field=chosen[0])
+    if asked.state is not None:
+        replayed, missed = _resend_failed(webhook_id), 0
+    elif asked.deliveries is not None:
         replayed, missed = _resend(parts, webhook_id, asked.deliveries)
     elif asked.since is None:
-        raise InvalidBody("from: it is missing; send from and to, or deliveries.", field="from")
+        raise InvalidBody("from: it is missing; send from and to, deliveries, or state.", field="from")
     else:
         replayed, missed = _replay(parts, webhook_id, asked.since, asked.to)
     callers.note("webhook_replay", webhook=webhook_id, replayed=replayed)
@@ -330,31 +358,41 @@ def _names_event(place: Place) -> bool:
 
 
 def _resend(parts: Services, webhook_id: str, names: list[str]) -> tuple[int, int]:
-    ids = [int(name) if name.isascii() and name.isdigit() and len(name) < 16 else -1 for name in names]
-    if -1 in ids:
-        shown = names[ids.index(-1)][:40]
-        raise InvalidBody(f"deliveries: {shown!r} is not the id of a delivery.", field="deliveries")
+    ids = []
+    for name in names:
+        number = _number_of(name)
+        if number is None:
+            raise InvalidBody(f"deliveries: {name[:40]!r} is not the id of a delivery.", field="deliveries")
+        ids.append(number)
+    asked: dict[str, Any] = {"id": webhook_id, "deliveries": ids, "lines": None}
     with _outlet().reading():
-        replayed, events = _ask("resend", {"id": webhook_id, "deliveries": ids})
-        lines, missed = [], 0
-        for event in events:
-            entry = _entry(parts, event)
-            if entry is None:
-                missed += 1
-            else:
-                lines.append(entry)
-        if lines:
-            replayed += _ask("replay", {"id": webhook_id, "lines": lines, "filtered": False})
-    return replayed, missed
+        replayed, lost = _ask("resend", asked)
+        if lost:
+            replayed, lost = _ask("resend", asked | {"lines": _lines_of(parts, lost)})
+    return replayed, len(lost)
 
 
-def _entry(parts: Services, event_id: str) -> list[Any] | None:
-    """Return an event as the webhooks' process takes it; None where the history has forgotten it."""
-    found = cursor.resolve(event_id, parts.history.bounds.range())
-    if not isinstance(found, int):
-        return None
-    page = parts.read(partial(parts.history.since, found - 1, EVERYTHING, Limit(1, PAGE.size)))
-    if not page.entries or page.entries[0].seq != found:
-        return None
-    one = page.entries[0]
-    return [one.seq, one.at, one.operator_only, one.data]
+def _resend_failed(webhook_id: str) -> int:
+    replayed, after, upto = 0, 0, None
+    while after is not None:
+        with _outlet().reading():
+            count, after, upto = _ask("resend_failed", {"id": webhook_id, "after": after, "upto": upto})
+        replayed += count
+    return replayed
+
+
+def _number_of(name: str) -> int | None:
+    """Return the number of a delivery; None where the name is none."""
+    return int(name) if name.isascii() and name.isdigit() and len(name) < 16 else None
+
+
+def _lines_of(parts: Services, events: list[str]) -> list[list[Any]]:
+    """Return events as the webhooks' process takes them, without those that the history has forgotten."""
+    lines = []
+    for event_id in events:
+        found = cursor.resolve(event_id, parts.history.bounds.range())
+        if not isinstance(found, int):
+            continue
+        page = parts.read(partial(parts.history.since, found - 1, EVERYTHING, Limit(1, PAGE.size)))
+        lines += [[one.seq, one.at, one.operator_only, one.data] for one in page.entries if one.seq == found]
+    return lines
