@@ -84,27 +84,38 @@ _BODIES: Final = frozenset(
     }
 )
 """Whose closing brace ends a statement."""
-_SHORTER: Final = {"true": "!0", "false": "!1", "undefined": "void 0"}
+_SHORTER: Final = {"const": "let", "true": "!0", "false": "!1", "undefined": "void 0"}
 _RESERVED: Final = frozenset({"as", "do", "if", "in", "of", "for", "let", "new", "try", "var", "get", "set"})
 
 
 class _Token(NamedTuple):
+    """A token as it is written.
+
+    Attributes:
+        start, end: its bytes in the source.
+        is_ending: whether a statement ends with it, whatever follows.
+        joint: whether it stands between two declarations: the first one's semicolon, the second one's keyword.
+    """
+
     text: str
     start: int
     end: int
     is_ending: bool = False
+    joint: bool = False
 
 
-def shrink(source: str) -> str:
+def shrink(source: str, *, join: bool = True) -> str:
     """Return a module that does the same in fewer bytes; the module itself where it cannot be read.
 
     Args:
         source: an ECMAScript module whose statements end with semicolons.
+        join: whether declarations that follow one another become one.
     """
     root = _parser().parse(source.encode()).root_node
     if root.has_error:
         return source
-    return _written(source.encode(), list(_tokens(root, _short_names(root))))
+    tokens = list(_tokens(root, _short_names(root)))
+    return _written(source.encode(), _joined(tokens) if join else tokens)
 
 
 @cache
@@ -292,15 +303,14 @@ def _leaf(node: Node, names: dict[str, str]) -> Iterator[_Token]:
         text = names.get(text, text)
     elif kind in ("(", ")") and outer == "formal_parameters" and _is_bare(parent):
         return
-    elif kind == "const" and parent is not None and _is_within(parent):
-        text = "let"
     else:
         text = _SHORTER.get(kind, text)
     is_block = kind == "}" and outer in ("statement_block", "class_body", "switch_body")
     ends = parent is not None and is_block and parent.parent is not None and parent.parent.type in _BODIES
     if kind == ";" and outer in ("empty_statement", "for_statement"):
         ends = True
-    yield _Token(text, node.start_byte, node.end_byte, ends)
+    joint = _is_joined(parent, to_next=kind == ";") if kind in ("const", "let", ";") else False
+    yield _Token(text, node.start_byte, node.end_byte, ends, joint)
 
 
 def _is_bare(parameters: Node | None) -> bool:
@@ -310,11 +320,25 @@ def _is_bare(parameters: Node | None) -> bool:
     return [child.type for child in parameters.named_children] == ["identifier"]
 
 
-def _is_within(declaration: Node) -> bool:
-    """Tell a declaration within a function or a loop from the module's own, which others may import."""
-    outer = declaration.parent
-    is_loop = declaration.type == "for_in_statement"
-    return is_loop or (outer is not None and outer.type not in ("program", "export_statement"))
+def _is_joined(declaration: Node | None, *, to_next: bool) -> bool:
+    """Tell whether a declaration and the next one, or the one before it, become one: `let a=1,b=2;`."""
+    if declaration is None or declaration.type != "lexical_declaration":
+        return False
+    step = "next_named_sibling" if to_next else "prev_named_sibling"
+    other: Node | None = getattr(declaration, step)
+    while other is not None and other.type == "comment":
+        other = getattr(other, step)
+    if other is None or other.type != "lexical_declaration":
+        return False
+    return (declaration if to_next else other).children[-1].type == ";"
+
+
+def _joined(tokens: list[_Token]) -> list[_Token]:
+    return [
+        token._replace(text=",") if token.joint else token
+        for token in tokens
+        if not token.joint or token.text == ";"
+    ]
 
 
 def _written(source: bytes, tokens: list[_Token]) -> str:

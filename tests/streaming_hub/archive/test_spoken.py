@@ -21,7 +21,9 @@ def matches(text: str, query: str) -> bool:
     found = spoken.tokens(text)
     return all(
         any(
-            found[at].startswith(phrase[0]) if spoken.prefix(phrase) else found[at : at + len(phrase)] == phrase
+            found[at].startswith(phrase[0])
+            if spoken.prefix(phrase)
+            else found[at : at + len(phrase)] == phrase
             for at in range(len(found))
         )
         for phrase in spoken.asked(query)

@@ -30,4 +30,4 @@ def test_only_what_means_nothing_goes(source: str, suffix: str, sent: str) -> No
 
 
 def test_modules_are_sent_short() -> None:
-    assert compact("/** A. */\nconst aaa = 1;\nb(aaa);\n", ".js") == "const a=1;b(a);\n"
+    assert compact("/** A. */\nconst aaa = 1;\nb(aaa);\n", ".js") == "let a=1;b(a);\n"

@@ -38,8 +38,8 @@ HERE = Path(__file__).parent
         ("for (;;);", "for(;;);"),
         ("while (a);\nif (b) {\n  c;\n}", "while(a);if(b){c}"),
         # Names that only the module knows become short.
-        ("const one = 1; const two = one + one; b(two, two);", "const a=1;const c=a+a;b(c,c);"),
-        ("export const one = 1; b(one);", "export const one=1;b(one);"),
+        ("const one = 1; const two = one + one; b(two, two);", "let a=1,c=a+a;b(c,c);"),
+        ("export const one = 1; b(one);", "export let one=1;b(one);"),
         ("export function one(first) { return first + first; }", "export function one(a){return a+a}"),
         ("export class One { #two = 1; two() { return this.#two; } }", "export class One{#a=1;two(){return this.#a}}"),
         ("import { one as two } from 'b'; two(two);", "import{one as a}from'b';a(a);"),
@@ -47,16 +47,18 @@ HERE = Path(__file__).parent
         ("import { one } from 'b'; one();", "import{one}from'b';one();"),
         ("f = (first) => ({ first, b: first.first, [first]: first });", "f=a=>({first:a,b:a.first,[a]:a});"),
         ("const f = ({ first, b: { second = 2 } = {} }) => first + first + first + second + second + second;",
-         "const f=({first:a,b:{second:b=2}={}})=>a+a+a+b+b+b;"),
+         "let f=({first:a,b:{second:b=2}={}})=>a+a+a+b+b+b;"),
         ("f = async (one) => { const two = await one; return two; };", "f=async a=>{let b=await a;return b};"),
-        ("const f = async(...some) => some;", "const f=async(...a)=>a;"),
+        ("const f = async(...some) => some;", "let f=async(...a)=>a;"),
         ("try { b(); } catch (error) { c(error, error); }", "try{b()}catch(a){c(a,a)}"),
         ("for (const one of b) c(one, one);", "for(let a of b)c(a,a);"),
+        ("const a = 1;\n// b\nlet [c] = d;\nexport const e = 1;\nlet f;", "let a=1,[c]=d;export let e=1;let f;"),
+        ("for (let a = 1; a;) b(); let c = 1;", "for(let a=1;a;)b();let c=1;"),
         # What is not declared here belongs to the browser, whatever else has its name.
-        ("const f = (name) => name; b(name);", "const f=name=>name;b(name);"),
+        ("const f = (name) => name; b(name);", "let f=name=>name;b(name);"),
         ("{ const event = 1; b(event); } b(event);", "{let event=1;b(event)}b(event);"),
-        ("const a1 = 1; b(a1, a1, a); c(a1);", "const d=1;b(d,d,a);c(d);"),
-        ("const one = true; b(one, false, undefined);", "const a=!0;b(a,!1,void 0);"),
+        ("const a1 = 1; b(a1, a1, a); c(a1);", "let d=1;b(d,d,a);c(d);"),
+        ("const one = true; b(one, false, undefined);", "let a=!0;b(a,!1,void 0);"),
         ("outer: for (const one of b) { continue outer; }", "outer:for(let a of b){continue outer}"),
     ],
 )  # fmt: skip
@@ -83,8 +85,9 @@ def test_what_is_sent_means_the_same() -> None:
         npm("ci", cwd=PACKAGE)
     files = []
     for path in [*MODULES, *STYLES]:
-        source = path.read_text(encoding="utf-8")
-        files.append([path.name, path.suffix[1:], *map(_comparable, (source, compact(source, path.suffix)))])
+        source, kind = path.read_text(encoding="utf-8"), path.suffix
+        sent = shrink(source, join=False) if kind == ".js" else compact(source, kind)
+        files.append([path.name, kind[1:], _comparable(source), _comparable(sent)])
     ran = subprocess.run(
         [node(), str(HERE / "js" / "compare.js"), str(PACKAGE)],
         input=json.dumps(files),
@@ -94,6 +97,16 @@ def test_what_is_sent_means_the_same() -> None:
         check=False,
     )
     assert (ran.returncode, ran.stdout.strip(), ran.stderr) == (0, "[]", "")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+def test_declarations_are_joined_and_nothing_else(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    apart, joined = shrink(source, join=False), shrink(source)
+    parts = re.split(r";let ?(?=[\w$[{])", apart)
+    # Each place where one ended and the next one began is either as it was, or a comma.
+    assert re.fullmatch(r"(?:,|;let ?)".join(map(re.escape, parts)), joined)
+    assert joined == apart or len(joined) < len(apart)
 
 
 def _comparable(source: str) -> str:
