@@ -15,6 +15,8 @@ _COMMENT_OR_STRING: Final = re.compile(rf"/\*.*?\*/|{_STRING}", re.DOTALL)
 _IDLE: Final = re.compile(r"\s*;\s*(?=\})|\s*([,{};>])\s*|(?<=:)\s+")
 _SPACE: Final = re.compile(r"\s+")
 _INDENTATION: Final = re.compile(r"\s*\n\s*")
+_PLAIN_VALUE: Final = re.compile(r'(<[^<>]*? [\w-]+=)"([\w-]+)"(?=[ >])')
+_NEEDLESS_END: Final = re.compile(r"</(option|th|td|dt|dd|li)>(?=<(?:\1|/select|/tr|/dl|/ul|/ol|dt|dd)\b)")
 
 
 def compact(source: str, suffix: str) -> str:
@@ -28,8 +30,19 @@ def compact(source: str, suffix: str) -> str:
         return shrink(source)
     if suffix == ".css":
         return _tighten(source)
-    # A line break is a space, too. No page has text whose spaces count.
-    return _INDENTATION.sub("\n", source) if suffix == ".html" else source
+    return _shorten(source) if suffix == ".html" else source
+
+
+def _shorten(page: str) -> str:
+    """Return a page without indentation, and without quotes and end tags that HTML does not need.
+
+    No page has text whose spaces count.
+    """
+    text = _NEEDLESS_END.sub("", _INDENTATION.sub("\n", page))
+    while (shorter := _PLAIN_VALUE.sub(r"\1\2", text)) != text:
+        # One attribute of each tag at a time.
+        text = shorter
+    return text
 
 
 def _tighten(style: str) -> str:

@@ -309,7 +309,13 @@ def _leaf(node: Node, names: dict[str, str]) -> Iterator[_Token]:
     ends = parent is not None and is_block and parent.parent is not None and parent.parent.type in _BODIES
     if kind == ";" and outer in ("empty_statement", "for_statement"):
         ends = True
-    joint = _is_joined(parent, to_next=kind == ";") if kind in ("const", "let", ";") else False
+    joint = False
+    if kind in ("const", "let", ";"):
+        joint = _is_joined(parent, to_next=kind == ";")
+    elif kind == "export" and parent is not None:
+        joint = _is_joined(parent.child_by_field_name("declaration"), to_next=False)
+    elif kind == "number":
+        text = text.replace("_", "").removeprefix("0") or "0" if "." in text else text.replace("_", "")
     yield _Token(text, node.start_byte, node.end_byte, ends, joint)
 
 
@@ -324,10 +330,16 @@ def _is_joined(declaration: Node | None, *, to_next: bool) -> bool:
     """Tell whether a declaration and the next one, or the one before it, become one: `let a=1,b=2;`."""
     if declaration is None or declaration.type != "lexical_declaration":
         return False
+    is_exported = declaration.parent is not None and declaration.parent.type == "export_statement"
+    one = declaration.parent if is_exported else declaration
     step = "next_named_sibling" if to_next else "prev_named_sibling"
-    other: Node | None = getattr(declaration, step)
+    other: Node | None = getattr(one, step)
     while other is not None and other.type == "comment":
         other = getattr(other, step)
+    if is_exported and other is not None and other.type == "export_statement":
+        other = other.child_by_field_name("declaration")
+    elif is_exported:
+        return False
     if other is None or other.type != "lexical_declaration":
         return False
     return (declaration if to_next else other).children[-1].type == ";"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from html.parser import HTMLParser
+from typing import Any
+
 import pytest
 
+from streaming_hub import resources
 from streaming_hub.web.console.compact import compact
 
 
@@ -22,6 +26,13 @@ from streaming_hub.web.console.compact import compact
         ("a { b: c /* d */ e; }", ".css", "a{b:c e}"),
         ("<p>\n  <b>c</b>\n\n  d\n</p>\n", ".html", "<p>\n<b>c</b>\nd\n</p>\n"),
         ("<p>a  <b>c</b>  d</p>", ".html", "<p>a  <b>c</b>  d</p>"),
+        (
+            '<a b="c" d="e f" g="/h" i="j-1" k="">l="m"</a>',
+            ".html",
+            '<a b=c d="e f" g="/h" i=j-1 k="">l="m"</a>',
+        ),
+        ("<ul><li>a</li><li>b</li></ul>", ".html", "<ul><li>a<li>b</ul>"),
+        ("<dl><dt>a</dt><dd>b</dd> <dt>c</dt></dl>", ".html", "<dl><dt>a<dd>b</dd> <dt>c</dl>"),
         ("<!-- A. -->\n", ".svg", "<!-- A. -->\n"),
     ],
 )
@@ -31,3 +42,32 @@ def test_only_what_means_nothing_goes(source: str, suffix: str, sent: str) -> No
 
 def test_modules_are_sent_short() -> None:
     assert compact("/** A. */\nconst aaa = 1;\nb(aaa);\n", ".js") == "let a=1;b(a);\n"
+
+
+class Read(HTMLParser):
+    """What a page says, without the end tags that may be left out."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[Any] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, attrs))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in ("option", "th", "td", "dt", "dd", "li"):
+            self.found.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        if data.split():
+            self.found.append(" ".join(data.split()))
+
+
+@pytest.mark.parametrize(
+    "path", sorted(resources.console("templates").rglob("*.html")), ids=lambda path: path.name
+)
+def test_a_page_says_the_same(path: Any) -> None:
+    page = path.read_text(encoding="utf-8")
+    assert Read(compact(page, ".html")).found == Read(page).found

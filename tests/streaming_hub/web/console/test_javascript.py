@@ -53,6 +53,8 @@ HERE = Path(__file__).parent
         ("try { b(); } catch (error) { c(error, error); }", "try{b()}catch(a){c(a,a)}"),
         ("for (const one of b) c(one, one);", "for(let a of b)c(a,a);"),
         ("const a = 1;\n// b\nlet [c] = d;\nexport const e = 1;\nlet f;", "let a=1,[c]=d;export let e=1;let f;"),
+        ("export const a = 1;\nexport const e = 2, f = 3;", "export let a=1,e=2,f=3;"),
+        ("a = [1_000, 0.5, 10.5, 0x1_0, 1e3, 0];", "a=[1000,.5,10.5,0x10,1e3,0];"),
         ("for (let a = 1; a;) b(); let c = 1;", "for(let a=1;a;)b();let c=1;"),
         # What is not declared here belongs to the browser, whatever else has its name.
         ("const f = (name) => name; b(name);", "let f=name=>name;b(name);"),
@@ -103,9 +105,9 @@ def test_what_is_sent_means_the_same() -> None:
 def test_declarations_are_joined_and_nothing_else(path: Path) -> None:
     source = path.read_text(encoding="utf-8")
     apart, joined = shrink(source, join=False), shrink(source)
-    parts = re.split(r";let ?(?=[\w$[{])", apart)
+    parts = re.split(r";(?:export )?let ?(?=[\w$[{])", apart)
     # Each place where one ended and the next one began is either as it was, or a comma.
-    assert re.fullmatch(r"(?:,|;let ?)".join(map(re.escape, parts)), joined)
+    assert re.fullmatch(r"(?:,|;(?:export )?let ?)".join(map(re.escape, parts)), joined)
     assert joined == apart or len(joined) < len(apart)
 
 

@@ -5,7 +5,7 @@
  */
 
 import { Address } from '../address.js';
-import { byId, make, setAttribute, setText } from '../dom.js';
+import { byId, make, setText } from '../dom.js';
 import { fromLocal } from '../filters.js';
 import { NONE, ago, count, dateTime, seconds, zone } from '../format.js';
 import { begin, setConnection, showProblem, told } from '../frame.js';
@@ -312,5 +312,4 @@ function keepingFocus(body, rows) {
   body.replaceChildren(...rows);
   if (key === undefined) return;
   for (const one of body.querySelectorAll('[data-key]')) if (one instanceof HTMLElement && one.dataset['key'] === key) one.focus();
-  setAttribute(body, 'data-key', null);
 }
