@@ -74,16 +74,3 @@ export const requestText = (request) =>
   request
     ? [`POST ${request.url}`, ...Object.entries(request.headers).map(([name, value]) => `${name}: ${value}`)].join('\n')
     : 'An older version sent this request, and kept nothing of it.';
-
-/**
- * A body to be read; what is no JSON stays as it is.
- *
- * @param {string} body
- */
-export function bodyText(body) {
-  try {
-    return JSON.stringify(JSON.parse(body), null, 2);
-  } catch {
-    return body;
-  }
-}

@@ -10,7 +10,7 @@ import { fromLocal } from '../filters.js';
 import { NONE, ago, count, dateTime, seconds, zone } from '../format.js';
 import { begin, setConnection, showProblem, told } from '../frame.js';
 import * as api from './hooks-api.js';
-import { OF_SETTINGS, bodyText, deliveryState, linesIn, namesIn, outcomeOf, requestText, stateOf } from './texts.js';
+import { OF_SETTINGS, deliveryState, linesIn, namesIn, outcomeOf, requestText, stateOf } from './texts.js';
 
 /** @typedef {import('./texts.js').Endpoint} Endpoint */
 /** @typedef {import('./texts.js').Delivery} Delivery */
@@ -219,7 +219,7 @@ begin(({ view }) => {
     byId('delivery', HTMLDialogElement).showModal();
     try {
       const { attempts, body } = await api.sent(endpoint.id, delivery.id);
-      setText(byId('delivery-body'), body === null ? 'Neither the log nor the history has it any more.' : bodyText(body));
+      setText(byId('delivery-body'), body ?? 'Neither the log nor the history has it any more.');
       byId('no-attempts').hidden = attempts.length > 0;
       byId('delivery-attempts').replaceChildren(...attempts.map(attemptItem));
     } catch (error) {
