@@ -1,8 +1,8 @@
-"""JavaScript modules as they are sent: the same program with short local names, without comments and idle space. Pure.
+"""Shortens JavaScript modules for sending: short local names, no comments, no unneeded space. Pure.
 
-The parser is tree-sitter's, so templates, regular expressions and strings are what the language says they are. What is
-done with its tree is written here, as no minifier for Python fits: the small ones take nested templates apart, the
-others need Node or have no wheels for macOS. A test has esbuild compare what is sent with the sources.
+tree-sitter parses, so templates, regular expressions and strings are recognised exactly. The rest is written by hand: the
+small minifiers for Python break nested templates, and the others need Node or have no wheels for macOS. A test compares
+the result with the sources, by esbuild.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tree_sitter import Node, Parser
 
 _WHOLE: Final = frozenset({"string", "regex", "number"})
-"""Nodes that are written as they are."""
+"""Nodes that are copied unchanged."""
 _SCOPES: Final = frozenset(
     {
         "program",
@@ -83,18 +83,18 @@ _BODIES: Final = frozenset(
         "finally_clause",
     }
 )
-"""Whose closing brace ends a statement."""
+"""Nodes whose closing brace ends a statement."""
 _SHORTER: Final = {"const": "let", "true": "!0", "false": "!1", "undefined": "void 0"}
 _RESERVED: Final = frozenset({"as", "do", "if", "in", "of", "for", "let", "new", "try", "var", "get", "set"})
 
 
 class _Token(NamedTuple):
-    """A token as it is written.
+    """A token of the output.
 
     Attributes:
         start, end: its bytes in the source.
-        is_ending: whether a statement ends with it, whatever follows.
-        joint: whether it stands between two declarations: the first one's semicolon, the second one's keyword.
+        is_ending: whether it ends a statement, whatever follows.
+        joint: whether it is between two declarations that may become one: the semicolon, and the second keyword.
     """
 
     text: str
@@ -105,11 +105,11 @@ class _Token(NamedTuple):
 
 
 def shrink(source: str, *, join: bool = True) -> str:
-    """Return a module that does the same in fewer bytes; the module itself where it cannot be read.
+    """Return an equivalent, shorter module; the module itself if it cannot be parsed.
 
     Args:
         source: an ECMAScript module whose statements end with semicolons.
-        join: whether declarations that follow one another become one.
+        join: whether to join consecutive declarations.
     """
     root = _parser().parse(source.encode()).root_node
     if root.has_error:
@@ -120,7 +120,7 @@ def shrink(source: str, *, join: bool = True) -> str:
 
 @cache
 def _parser() -> Parser:
-    # Loaded with the first page: a hub whose console nobody opens does not need them.
+    # Imported on first use: a hub whose console is never opened does not need them.
     import tree_sitter  # noqa: PLC0415
     import tree_sitter_javascript  # noqa: PLC0415
 
@@ -135,13 +135,13 @@ def _text(node: Node) -> str:
 
 
 class _Uses(NamedTuple):
-    """How often a module's names stand in it.
+    """How often each name occurs in a module.
 
     Attributes:
-        plain: name -> as a variable of its own, or as a private member.
-        shorthand: name -> as a variable and a property in one, as in `{ name }`.
-        imported: names that another module exports under this very name.
-        kept: names that others know: exported ones, and the browser's own.
+        plain: as a variable, or as a private member.
+        shorthand: as a variable and a property in one, as in `{ name }`.
+        imported: names imported without an alias.
+        kept: exported names, and globals.
     """
 
     plain: Counter[str]
@@ -151,10 +151,10 @@ class _Uses(NamedTuple):
 
 
 def _short_names(root: Node) -> dict[str, str]:
-    """Return name -> shorter name, for names that only this module knows.
+    """Return name -> shorter name, for names that are local to the module.
 
-    A name is replaced wherever it is a variable, whatever scope declares it: so nothing is shadowed that was not, and
-    nothing else is.
+    A name is replaced wherever it is a variable, in every scope, by one that the module does not use otherwise. So
+    shadowing stays as it was.
     """
     uses = _uses_in(root)
     names = set(uses.plain) | set(uses.shorthand) | uses.imported | uses.kept
@@ -178,7 +178,7 @@ def _uses_in(root: Node) -> _Uses:
     declared: dict[int, set[str]] = {}
     for node, scopes in _with_scopes(root):
         for name in _declared_by(node):
-            # A function's own name belongs to the scope around it.
+            # The name of a declared function belongs to the scope around it.
             place = scopes[-2] if node.type in _NAMED else scopes[-1]
             declared.setdefault(place, set()).add(name)
     uses = _Uses(Counter(), Counter(), set(), set())
@@ -212,7 +212,7 @@ def _free_names(taken: set[str]) -> Iterator[str]:
 
 
 def _with_scopes(root: Node) -> Iterator[tuple[Node, tuple[int, ...]]]:
-    """Yield each node with the scopes that it is in, the innermost last."""
+    """Yield each node with the scopes around it, the innermost last."""
     waiting: list[tuple[Node, tuple[int, ...]]] = [(root, ())]
     while waiting:
         node, outer = waiting.pop()
@@ -252,7 +252,7 @@ def _names_in(pattern: Node) -> Iterator[str]:
 
 
 def _is_exported(node: Node) -> bool:
-    """Tell whether a name stands where other modules know it."""
+    """Tell whether a name is declared by an export."""
     inner, outer = node, node.parent
     while outer is not None and outer.type in (
         *_PATTERNS,
@@ -327,7 +327,7 @@ def _is_bare(parameters: Node | None) -> bool:
 
 
 def _is_joined(declaration: Node | None, *, to_next: bool) -> bool:
-    """Tell whether a declaration and the next one, or the one before it, become one: `let a=1,b=2;`."""
+    """Tell whether a declaration joins the next one, or the one before it: `let a=1,b=2;`."""
     if declaration is None or declaration.type != "lexical_declaration":
         return False
     is_exported = declaration.parent is not None and declaration.parent.type == "export_statement"
