@@ -1,8 +1,8 @@
 """Shortens JavaScript modules for sending: short local names, no comments, no unneeded space. Pure.
 
-tree-sitter parses, so templates, regular expressions and strings are recognised exactly. The rest is written by hand: the
-small minifiers for Python break nested templates, and the others need Node or have no wheels for macOS. A test compares
-the result with the sources, by esbuild.
+tree-sitter parses, so templates, regular expressions and strings are recognised exactly. The rest is written by hand:
+the small minifiers for Python break nested templates, and the others need Node or have no wheels for macOS. A test
+compares the result with the sources, by esbuild.
 """
 
 from __future__ import annotations
@@ -252,7 +252,7 @@ def _names_in(pattern: Node) -> Iterator[str]:
 
 
 def _is_exported(node: Node) -> bool:
-    """Tell whether a name is declared by an export."""
+    """Return whether a name is declared by an export."""
     inner, outer = node, node.parent
     while outer is not None and outer.type in (
         *_PATTERNS,
@@ -320,14 +320,14 @@ def _leaf(node: Node, names: dict[str, str]) -> Iterator[_Token]:
 
 
 def _is_bare(parameters: Node | None) -> bool:
-    """Tell whether an arrow function's parameter needs no parentheses."""
+    """Return whether an arrow function's parameter needs no parentheses."""
     if parameters is None or parameters.parent is None or parameters.parent.type != "arrow_function":
         return False
     return [child.type for child in parameters.named_children] == ["identifier"]
 
 
 def _is_joined(declaration: Node | None, *, to_next: bool) -> bool:
-    """Tell whether a declaration joins the next one, or the one before it: `let a=1,b=2;`."""
+    """Return whether a declaration joins the next one, or the one before it: `let a=1,b=2;`."""
     if declaration is None or declaration.type != "lexical_declaration":
         return False
     is_exported = declaration.parent is not None and declaration.parent.type == "export_statement"

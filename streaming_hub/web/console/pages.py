@@ -1,7 +1,7 @@
 """The console: its pages, which share a frame, and the modules and styles that they load.
 
-To add a page: a template that extends `frame.html`, a module and a style sheet in `static/`, and a row in `PAGES`. Pages
-contain no data; their modules call the API with the user's key.
+To add a page: a template that extends `frame.html`, a module and a style sheet in `static/`, and a row in `PAGES`.
+Pages contain no data; their modules call the API with the user's key.
 """
 
 from __future__ import annotations

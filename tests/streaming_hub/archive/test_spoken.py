@@ -17,7 +17,7 @@ PIECES: list[dict[str, Any]] = json.loads((VECTORS / "pieces.json").read_text(en
 
 
 def matches(text: str, query: str) -> bool:
-    """Tell whether each phrase of the query stands in the text's tokens, one token after the other."""
+    """Return whether each phrase of the query stands in the text's tokens, one token after the other."""
     found = spoken.tokens(text)
     return all(
         any(
