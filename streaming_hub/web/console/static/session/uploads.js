@@ -41,6 +41,8 @@ export class Uploads {
   #lines = /** @type {LogLine[]} */ ([]);
   #cursor = '';
   #started = 0;
+  /** Rises with each session. */
+  #run = 0;
   /** @type {Map<string | null, number>} */
   #turns = new Map();
   #stageTable = new LongTable('Stages', ['At', 'Turn', 'Stage', 'Model', 'Duration', 'Tokens', 'Retries', 'Error'],
@@ -62,7 +64,8 @@ export class Uploads {
   /** Begin with another session. @param {number} started Seconds since 1970. */
   begin(started) {
     [this.#started, this.#stages, this.#lines, this.#cursor] = [started, [], [], ''];
-    for (const table of [this.#stageTable, this.#log]) table.show([]);
+    this.#run++;
+    for (const table of [this.#stageTable, this.#log]) table.show([], 0);
     this.tell(null);
   }
 
@@ -72,31 +75,35 @@ export class Uploads {
    * @param {string} path The session's in the API.
    * @param {string} room
    * @param {Turns} turns
-   * @returns {Promise<Spans>} The stages as spans of the session's clock.
+   * @returns {Promise<Spans | null>} The stages as spans of the session's clock; null where another session is shown by now.
    * @throws {import('../api.js').Problem}
    */
   async ask(path, room, turns) {
+    const run = this.#run;
     const query = new URLSearchParams({ room });
     const trace = await askJson(`${path}/trace?${query}`);
     query.set('limit', String(PAGE));
     /** @type {LogLine[]} */
     let last = [];
+    let dropped = 0;
     for (let isMore = true; isMore; ) {
       if (this.#cursor) query.set('cursor', this.#cursor);
-      const { lines, next } = await askJson(`${path}/logs?${query}`);
-      isMore = next !== null;
+      const page = await askJson(`${path}/logs?${query}`);
+      if (run !== this.#run) return null;
+      ({ lines: last, dropped } = page);
+      isMore = page.next !== null;
       if (isMore) {
-        this.#lines.push(...lines);
-        this.#cursor = next;
-      } else last = lines;
+        this.#lines.push(...last);
+        this.#cursor = page.next;
+      }
     }
     this.#turns = new Map(turns.map(({ turn_id }, index) => [turn_id, index + 1]));
     /** @type {{ turn_id: string | null, stages: Stage[] }[]} */
     const all = [...trace.turns, { turn_id: null, stages: trace.other }];
     this.#stages = all.flatMap(({ turn_id, stages }) => stages.map((stage) => ({ ...stage, turn_id })))
       .sort((one, other) => one.started - other.started || other.duration - one.duration);
-    this.#stageTable.show(this.#stages);
-    this.#log.show([...this.#lines, ...last]);
+    this.#stageTable.show(this.#stages, trace.dropped);
+    this.#log.show([...this.#lines, ...last], dropped);
     const spans = new Spans();
     for (const { name, started, duration: took, error, turn_id } of this.#stages) {
       const from = Math.max(0, started - this.#started);
@@ -163,11 +170,14 @@ class LongTable {
     }));
   }
 
-  /** @param {readonly T[]} items */
-  show(items) {
+  /**
+   * @param {readonly T[]} items
+   * @param {number} dropped How many more the hub did not keep.
+   */
+  show(items, dropped) {
     this.#items = items;
     this.panel.hidden = !items.length;
-    setText(this.chip, count(items.length));
+    setText(this.chip, `${count(items.length)}${dropped ? `, ${count(dropped)} dropped` : ''}`);
     setAttribute(this.table, 'aria-rowcount', items.length + 1);
     this.rows.show(items);
   }
