@@ -75,7 +75,7 @@ export class Uploads {
    * @param {string} path The session's in the API.
    * @param {string} room
    * @param {Turns} turns
-   * @returns {Promise<Spans | null>} The stages as spans of the session's clock; null where another session is shown by now.
+   * @returns {Promise<Spans | null>} The turns' stages as spans of the session's clock; null where another session is shown by now.
    * @throws {import('../api.js').Problem}
    */
   async ask(path, room, turns) {
@@ -106,6 +106,8 @@ export class Uploads {
     this.#log.show([...this.#lines, ...last], dropped);
     const spans = new Spans();
     for (const { name, started, duration: took, error, turn_id } of this.#stages) {
+      // What belongs to no turn lasts as long as the job: it would cover the others.
+      if (turn_id === null) continue;
       const from = Math.max(0, started - this.#started);
       spans.add({ from, to: from + took, kind: error === null ? 'stage' : 'stage-failed', label: named(name), turn_id });
     }
