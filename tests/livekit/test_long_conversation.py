@@ -137,9 +137,7 @@ def test_every_word_and_state_of_a_long_conversation(
     memory = Memory(hub=hub.pid, agent=agent["pid"])
     end = time.monotonic() + MINUTES * 60
     with ThreadPoolExecutor() as pool:
-        talks = {
-            room: pool.submit(perform, room, hub, stub, person, end) for room, person in people.items()
-        }
+        talks = {room: pool.submit(perform, room, hub, stub, person, end) for room, person in people.items()}
         spoken = talk(talks, memory)
     until(
         lambda: (
