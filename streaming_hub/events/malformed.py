@@ -1,6 +1,6 @@
 """Why a body is not JSON, in words that say what to send instead. Pure.
 
-A parser reports where it gave up; the usual mistakes are elsewhere: another encoding, a byte order mark, a line too many.
+A parser reports where it gave up; the usual mistakes are elsewhere: another encoding, a byte order mark, several lines.
 Only refused bodies come here, and each check is linear in their size.
 """
 
@@ -20,7 +20,7 @@ _LONE_SURROGATE: Final = re.compile(
 )
 
 
-def why_not_json(body: bytes, error: Exception) -> str:
+def why_not_json(body: bytes, error: Exception) -> str:  # noqa: PLR0911 - one for each mistake
     """Return what is wrong with a body that is not JSON, as the end of a sentence.
 
     Args:
