@@ -117,7 +117,7 @@ def test_deliveries_with_request_and_answers(page: Page, hub: HubProcess, receiv
     expect(table(page, "Endpoints").get_by_role("row").nth(1)).to_contain_text("50%")
     deliveries.get_by_role("button", name="error").click()
     dialog = page.get_by_role("dialog", name="Delivery")
-    expect(dialog).to_contain_text('"message":"overloaded"')
+    expect(dialog).to_contain_text('"message": "overloaded"')
     expect(dialog).to_contain_text("<b>no room left</b>")
     tries = dialog.get_by_role("listitem")
     expect(tries).to_have_count(3)
