@@ -42,6 +42,12 @@ class SessionLine(TypedDict):
 
     session_id: str
     started: Annotated[float | None, Meta(description="Null if that event has expired.")]
+    updated: Annotated[
+        float | None,
+        Meta(
+            description="Its newest event's timestamp. A session that has not ended and had no event for 24 h is abandoned."
+        ),
+    ]
     ended: NotRequired[float | None]
     reason: NotRequired[str | None]
 

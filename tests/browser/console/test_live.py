@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 from tests.browser.console import axe
 from tests.browser.console.on_console import KEYS, connection, enter_key, post
+from tests.kit.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -159,6 +160,36 @@ def test_a_page_that_is_opened_late_knows_what_was(page: Page, start_hub: Callab
     expect(call(page, "a").get_by_role("img")).to_have_attribute(
         "aria-label", "Heard latency of the last turns: 1.00 s"
     )
+
+
+def test_a_session_whose_end_the_history_forgot_is_not_live(
+    page: Page, start_hub: Callable[..., HubProcess]
+) -> None:
+    hub = start_hub(STREAM_HISTORY_MAX_EVENTS="100")
+    for room in ("ghost", "again"):
+        post(hub, of(room, "session_started"), of(room, "session_ended", reason="participant_disconnected"))
+    post(hub, of("alive", "session_started"))
+    for _ in range(5):
+        post(hub, *(of("noise", "usage", "n", model_usage=[]) for _ in range(100)))
+    # The agent's spool delivers late what it has of the first one; another session of the same name begins.
+    post(hub, of("ghost", "usage", model_usage=[]), of("alive", "usage", model_usage=[]))
+    post(hub, of("again", "session_started"))
+    until(
+        lambda: _seen(hub) == {"ghost": "ended", "again": "ended", "alive": "live"},
+        seconds=30,
+        what="archived",
+    )
+    open_live(page, hub)
+    expect(call(page, "alive")).to_have_count(1)
+    expect(call(page, "again")).to_have_count(1)
+    expect(call(page, "ghost")).to_have_count(0)
+
+
+def _seen(hub: HubProcess) -> dict[str, str]:
+    import requests
+
+    answer = requests.get(f"{hub.url}/api/sessions", timeout=10).json()
+    return {one["room"]: one["state"] for one in answer.get("sessions", []) if one["room"] != "noise"}
 
 
 def _archived(hub: HubProcess, room: str) -> bool:

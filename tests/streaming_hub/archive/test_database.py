@@ -51,13 +51,21 @@ AS_BEFORE_IN_POSTGRESQL = (
 )
 
 
+INDEXES = {
+    "sqlite": "SELECT tbl_name, name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL",
+    "postgresql": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema()",
+}
+"""Asked of the database itself: SQLAlchemy's inspector knows no index on an expression in SQLite."""
+
+
 def schema(database: Database) -> dict[str, object]:
     with database.reading() as connection:
         look = sa.inspect(connection)
+        indexes = connection.exec_driver_sql(INDEXES[connection.dialect.name]).all()
         return {
             name: (
                 [(one["name"], str(one["type"]), one["nullable"]) for one in look.get_columns(name)],
-                sorted(str(one["name"]) for one in look.get_indexes(name)),
+                sorted((index, " ".join(sql.split())) for table, index, sql in indexes if table == name),
                 look.get_pk_constraint(name)["constrained_columns"],
             )
             for name in sorted(look.get_table_names())
