@@ -1,9 +1,9 @@
 """The archive's figures held against sound: `uv run python -m bench.sound_figures [--talks N] [--turns N]`.
 
-A caller talks to the hub's own agent in a real room and cuts into some answers. A third participant records both voices,
-and an energy detector (`hearing`) measures on the recording what `GET /api/sessions/ID` says of the session: when each
-voice began and stopped, how long both talked, what was cut off, and how long the caller waited. What the caller waited
-is also taken at the caller's own end, from the last sample that left the microphone to the first sound of the answer.
+A caller talks to the hub's own agent in a real room and cuts into some answers. A third participant records both
+voices, and an energy detector (`hearing`) measures on the recording what `GET /api/sessions/ID` says of the session:
+when each voice began and stopped, how long both talked, what was cut off, and how long the caller waited. The wait is
+also taken at the caller's own end, from the last sample that left the microphone to the first sound of the answer.
 
 Needs livekit-server on PATH and espeak-ng. Prints one line of JSON for each figure, then a table of the differences
 (archive minus sound). They are explained in docs/reference/archive.md.
@@ -212,7 +212,10 @@ def main() -> None:
                 talk = converse(hub, livekit, stub, f"talk-{number}", script(options.turns))
                 for one in talk.compared():
                     fields = {"archive": round(one.archive, 3), "sound": round(one.sound, 3)}
-                    print(json.dumps({"talk": number, "figure": one.figure, "turn": one.turn, **fields}))
+                    print(
+                        json.dumps({"talk": number, "figure": one.figure, "turn": one.turn, **fields}),
+                        flush=True,
+                    )
                 compared += talk.compared()
     load = [round(one, 2) for one in os.getloadavg()]
     print(json.dumps({"figure": "load average", "values": load}))

@@ -25,7 +25,7 @@ MOST = {
     "heard_latency": 0.6,
     CALLER: 0.7,
 }
-"""Seconds by which the archive may differ, over the turns in the middle: two to three times what a quiet machine shows."""
+"""Seconds by which the archive may differ (the median over the turns): two to three times a quiet machine's."""
 
 pytestmark = [pytest.mark.livekit, pytest.mark.timeout(300)]
 
