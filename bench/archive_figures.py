@@ -39,6 +39,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 START: Final = 1_793_000_000
 MONTH: Final = 30 * 86_400
 TURNS: Final = 10
+ME: Final = (sys.executable, "-m", "bench.archive_figures")
 PARTS: Final = ("scale", "keep-up", "publish", "meanwhile")
 WORDS: Final = [f"word{number}" for number in range(5000)]
 _encode = msgspec.json.Encoder().encode
@@ -333,16 +334,23 @@ def publish(pairs: int) -> None:
     )
 
 
-def meanwhile(sessions: int, pairs: int, seconds: float) -> None:
+def meanwhile(sessions: int, pairs: int, seconds: float, kept: Path | None) -> None:
     """Compare how late events arrive while the archive answers one query after the other, and while it is left alone.
 
     One hub serves both runs of a pair, so that nothing but the queries differs.
+
+    Args:
+        sessions: how many the archive has.
+        pairs: of runs.
+        seconds: of a run.
+        kept: an archive that a former run has filled, or where to fill one; None for one that is removed.
     """
     late: dict[str, list[float]] = {"queries": [], "none": []}
     asked = 0
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "archive.db"
-        fill(path, sessions)
+        path = kept or Path(folder) / "archive.db"
+        if not path.exists():
+            fill(path, sessions)
         # What is a month old would be removed meanwhile.
         hub = Hub(f"sqlite:///{path}", STREAM_ARCHIVE_MAX_AGE="0")
         arrived: list[float] = []
@@ -379,8 +387,7 @@ class Questions:
 
     def __init__(self, url: str, sessions: int, seed: int) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.archive_figures", "--ask", url]
-            + ["--sessions", str(sessions), "--seed", str(seed)],
+            [*ME, "--ask", url, "--sessions", str(sessions), "--seed", str(seed)],
             cwd=ROOT, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
 
@@ -433,6 +440,9 @@ def main() -> None:
         "--pairs", type=int, default=5, help="pairs of runs of the parts `publish` and `meanwhile`"
     )
     parser.add_argument("--seconds", type=float, default=10, help="length of one run of the part `meanwhile`")
+    parser.add_argument(
+        "--archive", type=Path, help="file of the part `meanwhile`, filled where it is missing, and kept"
+    )
     parser.add_argument("--part", choices=PARTS, action="append")
     parser.add_argument("--ask", metavar="URL", help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=1, help=argparse.SUPPRESS)
@@ -448,7 +458,7 @@ def main() -> None:
     if "publish" in parts:
         publish(options.pairs)
     if "meanwhile" in parts:
-        meanwhile(options.sessions, options.pairs, options.seconds)
+        meanwhile(options.sessions, options.pairs, options.seconds, options.archive)
 
 
 if __name__ == "__main__":

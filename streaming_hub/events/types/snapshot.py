@@ -45,7 +45,7 @@ class SessionLine(TypedDict):
     updated: Annotated[
         float | None,
         Meta(
-            description="Its newest event's timestamp. A session that has not ended and had no event for 24 h is abandoned."
+            description="Its newest event's timestamp. Without an end, and without an event for 24 h, it is abandoned."
         ),
     ]
     ended: NotRequired[float | None]
