@@ -40,6 +40,8 @@ CHORE_SECONDS: Final = 5.0
 MERGE_SECONDS: Final = 240.0
 MERGE_EXPIRED_SECONDS: Final = 86_400.0
 """Least seconds between two times that the search index is written anew because something was erased, or expired."""
+EMPTY_SECONDS: Final = 0.5
+"""Seconds between two tries to empty SQLite's log while a long read holds it open."""
 KEPT_IN_MIND: Final = 3600.0
 """Seconds for which a process that starts looks back for erasures whose leftovers may still be there."""
 IDLE_SECONDS: Final = 0.2
@@ -84,6 +86,7 @@ class Worker:
         self._merge_at: float | None = None
         self._merged_at = -MERGE_SECONDS
         self._next_chore = 0.0
+        self._empty_at = 0.0
         self._guest = False
         """Whether another node writes: then this process only reads."""
         self._writing: dict[str, Callable[[Any], Any]] = {
@@ -299,6 +302,9 @@ class Worker:
                 and not removal.merge_words(self._database)
             ):
                 self._merge_at, self._merged_at = None, time.monotonic()
+                self._database.empty_log()
+            if self._database.log_held and now >= self._empty_at:
+                self._empty_at = now + EMPTY_SECONDS
                 self._database.empty_log()
         except Away:
             # The next page tells it, and opens the database anew.

@@ -313,6 +313,8 @@ class Store:
 
     def clean(self) -> bool:
         """Remove some of what is old; return whether there may be more."""
+        if self._database.log_held:
+            self._database.empty_log()
         now = self._clock()
         old = sa.select(deliveries.c.id).where(deliveries.c.done < now - LOG_SECONDS).limit(STEP)
         with self._database.reading() as connection:
