@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import sqlite3
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -27,6 +26,8 @@ REVISION: Final = "0005"
 """The newest migration."""
 BUSY_SECONDS: Final = 1.0
 """How long SQLite waits for another program that has the file locked."""
+BROKEN: Final = frozenset({"SQLITE_NOTADB", "SQLITE_CORRUPT"})
+"""SQLite's names of errors that time does not heal."""
 CONNECT_SECONDS: Final = 2
 STATEMENT_SECONDS: Final = 60
 """How long PostgreSQL works on one statement, and how long this side waits for a peer that says nothing."""
@@ -216,11 +217,9 @@ class Database:
             )
         return Away(f"{self.shown} cannot be used: {text}.{self._remedy(cause)}")
 
-    def _remedy(self, cause: object) -> str:
-        if self.sqlite and getattr(cause, "sqlite_errorcode", None) in (
-            sqlite3.SQLITE_NOTADB,
-            sqlite3.SQLITE_CORRUPT,
-        ):
+    @staticmethod
+    def _remedy(cause: object) -> str:
+        if getattr(cause, "sqlite_errorname", None) in BROKEN:
             return " Restore it from a backup, or move it away: the hub then makes a new one."
         return ""
 
