@@ -67,7 +67,7 @@ class Participant:
         heard: Stretches of the agent's voice, half a second of silence apart.
         pcm: All that was heard, 16-bit mono at `RATE`.
         recorded: (arrival, PCM) of each frame of `FRAME_SECONDS` of each other voice, by identity.
-        agent_states: (time, `lk.agent.state`) as the room tells it.
+        agent_states: (time, `lk.agent.state`) as the room reports it.
     """
 
     def __init__(self, address: str, token: str, identity: str, *, speaks: bool = True) -> None:
