@@ -407,7 +407,7 @@ def keep_asking(url: str, sessions: int, seed: int) -> None:
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: over.set())
     while not over.is_set():
-        # A filter that nobody has used yet, and that lets every session through: no stored result fits.
+        # A filter that was not used before and lets every session through: no stored result fits.
         everyone = [("agent", f"agent-{number}") for number in range(7)]
         fresh = [*everyone, ("agent", f"cold-{rng.random()}")]
         month = [

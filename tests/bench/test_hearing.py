@@ -71,7 +71,7 @@ def test_a_track_that_stood_still_goes_on_at_its_new_place() -> None:
 
 def test_talk_overlap_and_interruptions() -> None:
     agent = [(0.0, 4.0), (6.0, 9.0), (12.0, 15.0)]
-    # Cuts into the first answer, speaks along with the second one, which goes on, and asks after the third.
+    # Cuts into the first answer, speaks along with the second one, which continues, and asks after the third.
     user = [(3.5, 5.0), (7.0, 7.5), (16.0, 17.0)]
     assert hearing.talk(agent) == 10.0
     assert hearing.overlap(user, agent) == 1.0

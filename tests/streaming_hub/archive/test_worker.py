@@ -187,9 +187,9 @@ def test_a_log_that_a_long_read_holds_open_is_emptied_after_it(
         emptied.append(not database.log_held)
 
     monkeypatch.setattr(Database, "empty_log", counted)
-    # With the first erasure the index is written anew, too, and then not again for minutes: it would empty the log.
+    # The first erasure also merges the index, which empties the log, and does not happen again for minutes.
     hub.ask("erase", {"session_id": "s2", "rooms": None, "room": None, "known": []})
-    until(lambda: emptied == [True, True], seconds=20, what="the index is written anew")
+    until(lambda: emptied == [True, True], seconds=20, what="the index is merged")
     with contextlib.closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM sessions").fetchall()
