@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import requests
 from livekit_watch import LivePage, read_notes
 
+from tests.kit.wait import until
 from tests.livekit.participant import Participant
 from tests.livekit.processes import HubServer, LiveKitServer, Program
-from tests.kit.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
