@@ -350,6 +350,8 @@ class Store:
 
     def clean(self) -> bool:
         """Remove some old deliveries; return whether there may be more."""
+        if self._database.log_held:
+            self._database.empty_log()
         now = self._clock()
         accepted = now - self._max_age if self._max_age else None
         with self._database.reading() as connection:
