@@ -171,7 +171,7 @@ def resident(pid: int) -> int:
 class Hub:
     """A real server in a folder of its own."""
 
-    def __init__(self, archive: str) -> None:
+    def __init__(self, archive: str, **settings: str) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self._log = Path(self._folder.name) / "log"
         with self._log.open("w") as log:
@@ -179,7 +179,8 @@ class Hub:
                 [sys.executable, str(ROOT / "flask_server.py"), "--port", "0"],
                 cwd=self._folder.name, stdout=log, stderr=log,
                 env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "PYTHONUNBUFFERED": "1"}
-                | ({"STREAM_ARCHIVE": archive} if archive else {}),
+                | ({"STREAM_ARCHIVE": archive} if archive else {})
+                | settings,
             )  # fmt: skip
         while "http://127.0.0.1:" not in self._log.read_text():
             time.sleep(0.05)

@@ -20,7 +20,8 @@ import pytest
 import requests
 
 from bench import webhook_receivers
-from tests.kit.process import ROOT, free_port, needs_proc
+from tests.kit.process import ROOT, Server, free_port, needs_proc
+from tests.kit.redis_server import RedisServer
 from tests.streaming_hub.outlets.webhooks.hub import LOCAL, Hub, note, webhook_pid
 from tests.streaming_hub.outlets.webhooks.receiving import Receiver, receiver
 from tests.streaming_hub.web.api.archiving import eventually
@@ -109,6 +110,14 @@ def stored(folder: Path, name: str) -> tuple[int, set[int], int]:
     return place, {seq(row[0]) for row in rows}, missed
 
 
+def check_order(hook: Receiver) -> None:
+    """Check that no event of a room arrived for the first time after a newer one."""
+    for number in range(ROOMS):
+        arrived = [seq(got.id) for got in list(hook.got) if got.event["data"]["room"] == f"r{number}"]
+        first = list(dict.fromkeys(arrived))
+        assert first == sorted(first), f"r{number} is out of order"
+
+
 @needs_proc
 def test_kills_at_random_moments_lose_nothing_and_keep_the_order_of_each_room(
     start: Callable[..., Hub], hook: Receiver, tmp_path: Path
@@ -139,12 +148,40 @@ def test_kills_at_random_moments_lose_nothing_and_keep_the_order_of_each_room(
         sent = load.end()
     assert len(sent) > 50
     eventually(lambda: set(sent) - set(hook.ids), set(), SECONDS)
-    for number in range(ROOMS):
-        arrived = [seq(got.id) for got in list(hook.got) if got.event["data"]["room"] == f"r{number}"]
-        first = list(dict.fromkeys(arrived))
-        assert first == sorted(first), f"r{number} is out of order"
+    check_order(hook)
     assert hub.one(name)["missed"] == 0
     eventually(lambda: hub.deliveries(name, "?state=pending"), [], SECONDS)
+
+
+def test_another_node_delivers_once_the_one_that_did_is_killed(hook: Receiver, tmp_path: Path) -> None:
+    redis = RedisServer(tmp_path, tcp=True, appendonly="yes")
+    settings = {
+        **LOCAL,
+        "STREAM_HISTORY": redis.url,
+        "STREAM_ARCHIVE": f"sqlite:///{tmp_path}/archive.db",
+    }
+    try:
+        with Server(tmp_path / "a", **settings) as a, Server(tmp_path / "b", **settings) as b:
+            wanted = {"url": hook.url, "types": ["note"]}
+            # Whichever node is asked delivers.
+            status, _, body = a.ask("POST", "/api/webhooks", wanted)
+            assert status == 201, body
+            sent = a.json("POST", "/api/agent/data", [note("r0", -1)])["ids"]
+            eventually(lambda: hook.ids, sent, SECONDS)
+            load = Load(b.url)
+            try:
+                time.sleep(2)
+                a.kill()
+                killed = len(load.acknowledged)
+                eventually(lambda: len(load.acknowledged) > killed + 100, wanted=True, seconds=SECONDS)
+            finally:
+                sent += load.end()
+            eventually(lambda: set(sent) - set(hook.ids), set(), SECONDS)
+            check_order(hook)
+            (found,) = b.json("GET", "/api/webhooks")["webhooks"]
+            assert found["missed"] == 0
+    finally:
+        redis.stop()
 
 
 @pytest.fixture
