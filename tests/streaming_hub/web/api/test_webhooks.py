@@ -429,10 +429,45 @@ def test_without_an_archive_it_names_the_setting(start: Any) -> None:
         ({"url": "https://2130706433/"}, "url"),
         ({"url": "http://hook.example/"}, "url"),
         ({"url": "https://a:b@hook.example/"}, "url"),
+        *(
+            ({"url": url}, "url")
+            for url in (
+                *("", "hook.example", "https://", "ftp://hook.example/", "https://hook.example:0x50/"),
+                *("https://0177.0.0.1/", "https://0x7f000001/", "https://127.1/", "https://127.0.0.1./"),
+                *("https://[::1]/", "https://[::ffff:127.0.0.1]/", "https://[64:ff9b::7f00:1]/"),
+                *(
+                    "https://169.254.169.254/latest/meta-data",
+                    "https://100.64.0.1/",
+                    "https://[fe80::1%25lo]/",
+                ),
+                *(
+                    "https://\uff11\uff12\uff17.0.0.1/",
+                    "https://127\u30020\u30020\u30021/",
+                    "https://localhost./",
+                ),
+                *(
+                    "https://hook.example\\@127.0.0.1/",
+                    "https://127.0.0.1#@hook.example/",
+                    "https://a@10.0.0.1/",
+                ),
+                *("https://hook.example/\r\nx: y", "https://hook.example/" + "x" * 2048),
+            )
+        ),
         ({"types": []}, "types"),
+        ({"types": None}, "types"),
+        ({"types": "note"}, "types"),
         ({"types": ["a b"]}, "types[0]"),
+        ({"types": ["note", "*x"]}, "types[1]"),
+        ({"types": ["x" * 65]}, "types[0]"),
+        ({"types": ["note"] * 101}, "types"),
         ({"rooms": []}, "rooms"),
+        ({"rooms": "a"}, "rooms"),
         ({"rooms": [""]}, "rooms[0]"),
+        ({"rooms": ["a", None]}, "rooms[1]"),
+        ({"rooms": ["a\r\n"]}, "rooms[0]"),
+        ({"rooms": ["a\0"]}, "rooms[0]"),
+        ({"rooms": ["x" * 1001]}, "rooms[0]"),
+        ({"description": 5}, "description"),
         ({"view": "all"}, "view"),
         ({"interims": "yes"}, "interims"),
         ({"from": "yesterday"}, "from"),
@@ -446,6 +481,33 @@ def test_bad_endpoints_are_refused_by_field(server: Hub, fields: dict[str, Any],
     assert answer.status_code == 422, answer.text
     assert answer.json()["field"] == field
     assert server.ask("GET", "").json() == {"webhooks": []}
+    if not fields:
+        return
+    made = server.create("https://8.8.8.8/", description="unchanged")
+    changed = server.ask("PATCH", f"/{made['id']}", fields)
+    after = server.one(made["id"])
+    server.ask("DELETE", f"/{made['id']}")
+    assert (changed.status_code, changed.json()["field"]) == (422, field)
+    del made["secret"]
+    assert after == made
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"rotate_secret": "yes"}, "rotate_secret"),
+        ({"rotate_secret": "whsec_" + "QUJD" * 10}, "rotate_secret"),
+        ({"enabled": 1}, "enabled"),
+        ({"secret": "whsec_" + "QUJD" * 10}, "secret"),
+    ],
+)
+def test_secrets_are_the_hubs_to_make(server: Hub, fields: dict[str, Any], field: str) -> None:
+    made = server.create("https://8.8.8.8/")
+    answer = server.ask("PATCH", f"/{made['id']}", fields)
+    server.ask("DELETE", f"/{made['id']}")
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
+    assert "QUJDQUJD" not in answer.text
+    assert "QUJDQUJD" not in server.log
 
 
 @pytest.fixture(scope="module")
