@@ -40,6 +40,8 @@ AWAY_SECONDS: Final = 1.0
 """Pause before the database is asked again."""
 FAILED_SECONDS: Final = 5.0
 """Pause after outcomes that could not be written, before their deliveries are sent again."""
+MOST_ENDPOINTS: Final = 50
+"""Endpoints that are looked at together; those that work, and are due meanwhile, come before the next ones."""
 MOST_OUTCOMES: Final = 500
 """Outcomes that one transaction writes."""
 MOST_ATTEMPTS: Final = 50
@@ -86,8 +88,9 @@ class Dispatcher:
         self._schedule = Schedule(total)
         self._loop = asyncio.get_running_loop()
         self._runs: dict[tuple[str, str], deque[Queued]] = {}
-        self._filling: set[str] = set()
-        self._again: set[str] = set()
+        self._due: dict[bool, dict[str, None]] = {False: {}, True: {}}
+        """Endpoints to look at, in order, by whether they fail: those that work come first."""
+        self._waiting_for_due = asyncio.Event()
         self._gone: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._outcomes: deque[Tried | Ended] = deque()
@@ -95,15 +98,13 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._recorder = asyncio.create_task(self._record_all())
+        self._starter = asyncio.create_task(self._start_all())
 
     def due(self, endpoints: Iterable[str]) -> None:
         """Look for something to send to these endpoints."""
-        for endpoint in endpoints:
-            if endpoint in self._filling:
-                self._again.add(endpoint)
-            elif not self._stopping:
-                self._filling.add(endpoint)
-                self._spawn(self._fill(endpoint))
+        for name in endpoints:
+            self._due[self._schedule.fails(name)][name] = None
+        self._waiting_for_due.set()
 
     async def wake_all(self) -> None:
         """Look for something to send to every endpoint, each in its time.
@@ -140,6 +141,7 @@ class Dispatcher:
     async def stop(self, seconds: float) -> None:
         """Begin nothing more, wait a moment for what is in flight, and write what came of it."""
         self._stopping = True
+        self._starter.cancel()
         for timer in self._timers.values():
             timer.cancel()
         for queued in self._runs.values():
@@ -149,7 +151,7 @@ class Dispatcher:
         left = list(self._tasks)
         for task in left:
             task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.gather(*left, self._starter, return_exceptions=True)
         self._news.set()
         await self._recorder
         await self._sender.close()
@@ -164,44 +166,66 @@ class Dispatcher:
         if not task.cancelled() and task.exception() is not None:
             self._report("error", f"webhooks: unexpected error: {task.exception()!r}")
 
-    async def _fill(self, name: str) -> None:
-        """Start as many lanes of an endpoint as are due and may run."""
-        try:
-            while not self._stopping:
-                self._again.discard(name)
-                await self._start_lanes(name)
-                if name not in self._again:
-                    return
-        finally:
-            self._filling.discard(name)
+    async def _start_all(self) -> None:
+        """Start lanes as endpoints are due, some endpoints at a time."""
+        while True:
+            names = self._next_due()
+            if not names:
+                self._waiting_for_due.clear()
+                await self._waiting_for_due.wait()
+                continue
+            try:
+                await self._start_lanes(names)
+            except Away:
+                for name in names:
+                    self._wait(name, time.time() + AWAY_SECONDS)
+            except Exception as error:  # noqa: BLE001 - reported; tried again
+                self._report("error", f"webhooks: unexpected error: {error!r}")
+                for name in names:
+                    self._wait(name, time.time() + FAILED_SECONDS)
 
-    async def _start_lanes(self, name: str) -> None:
-        endpoint = self._active(name)
-        if endpoint is None:
-            return
-        self._schedule.note(name, failing=endpoint.failing_since is not None)
-        free = self._schedule.free(name)
-        if not free:
+    def _next_due(self) -> list[str]:
+        names: list[str] = []
+        for some in self._due.values():
+            while some and len(names) < MOST_ENDPOINTS:
+                name = next(iter(some))
+                del some[name]
+                names.append(name)
+        return names
+
+    async def _start_lanes(self, names: Sequence[str]) -> None:
+        """Start as many lanes of these endpoints as are due and may run."""
+        slots: dict[str, log.Slots] = {}
+        for name in names:
+            endpoint = self._active(name)
+            if endpoint is None:
+                continue
+            self._schedule.note(name, failing=endpoint.failing_since is not None)
+            free = self._schedule.free(name)
+            if free:
+                slots[name] = log.Slots(self._schedule.busy(name), free)
+        if not slots:
             return
         erasures = self._store.erasures
-        ask = partial(
-            log.due, self._database, name, busy=self._schedule.busy(name), most=free, now=time.time()
-        )
-        try:
-            found = await self._loop.run_in_executor(self._readers, ask)
-        except Away:
-            self._wait(name, time.time() + AWAY_SECONDS)
-            return
+        ask = partial(log.due, self._database, slots, time.time())
+        found = await self._loop.run_in_executor(self._readers, ask)
         if erasures != self._store.erasures:
             # It may hold what was erased meanwhile.
-            self._again.add(name)
+            self.due(slots)
             return
-        for lane, queued in found.lanes.items():
+        for name, due in found.items():
+            self._begin(name, due)
+
+    def _begin(self, name: str, due: log.Due) -> None:
+        for lane, queued in due.lanes.items():
+            # The others of its turn may have taken what was free for all; then it is woken when a lane ends.
+            if not self._schedule.free(name):
+                return
             self._schedule.begin(name, lane)
             self._runs[name, lane] = deque(queued)
             self._spawn(self._run(name, lane))
-        if found.next_try is not None:
-            self._wait(name, found.next_try)
+        if due.next_try is not None:
+            self._wait(name, due.next_try)
 
     def _wait(self, name: str, at: float) -> None:
         """Look for something to send at a time, seconds since 1970, unless something is due before."""

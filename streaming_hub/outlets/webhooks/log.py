@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 
 from streaming_hub.outlets.webhooks.endpoints import DELIVERED, FAILED, PENDING
-from streaming_hub.outlets.webhooks.tables import deliveries, lanes
+from streaming_hub.outlets.webhooks.tables import deliveries, endpoints, lanes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from sqlalchemy.engine import Connection
 
@@ -36,6 +36,13 @@ class Queued(msgspec.Struct, frozen=True):
     attempts: list[dict[str, Any]]
 
 
+class Slots(NamedTuple):
+    """What an endpoint can begin: `most` lanes beside those that are at work."""
+
+    busy: Collection[str]
+    most: int
+
+
 class Due(msgspec.Struct, frozen=True):
     """What an endpoint can send now.
 
@@ -58,24 +65,40 @@ class Asked(msgspec.Struct, frozen=True):
     before: int | None = None
 
 
-def due(database: Database, endpoint: str, *, busy: Collection[str], most: int, now: float) -> Due:
-    """Return what an endpoint can send now.
+def due(database: Database, slots: Mapping[str, Slots], now: float) -> dict[str, Due]:
+    """Return what endpoints can send now.
 
     Args:
         database: where.
-        endpoint: whose.
-        busy: lanes that are at work.
-        most: how many lanes to return.
+        slots: for each endpoint, what it can begin.
         now: seconds since 1970.
     """
+    # For each by itself: an index finds the first of a group at once, but not the firsts of all groups.
+    first = (
+        sa.select(sa.func.min(lanes.c.next_try)).where(lanes.c.endpoint == endpoints.c.id).scalar_subquery()
+    )
+    chosen = sa.select(endpoints.c.id, first).where(endpoints.c.id.in_(list(slots)))
+    with database.reading() as connection:
+        firsts = {row[0]: row[1] for row in connection.execute(chosen)}
+        return {
+            name: _due_of(connection, name, slots[name], now)
+            if firsts[name] <= now
+            else Due({}, firsts[name])
+            for name in slots
+            if firsts.get(name) is not None
+        }
+
+
+def _due_of(connection: Connection, endpoint: str, slots: Slots, now: float) -> Due:
     mine = lanes.c.endpoint == endpoint
     ready = sa.select(lanes.c.lane).where(mine, lanes.c.next_try <= now).order_by(lanes.c.next_try)
+    names = connection.execute(ready.limit(slots.most + len(slots.busy))).scalars()
+    found = {
+        name: _first(connection, endpoint, name)
+        for name in [name for name in names if name not in slots.busy][: slots.most]
+    }
     later = sa.select(sa.func.min(lanes.c.next_try)).where(mine, lanes.c.next_try > now)
-    with database.reading() as connection:
-        names = connection.execute(ready.limit(most + len(busy))).scalars()
-        chosen = [name for name in names if name not in busy][:most]
-        found = {name: _first(connection, endpoint, name) for name in chosen}
-        return Due(found, connection.execute(later).scalar())
+    return Due(found, connection.execute(later).scalar())
 
 
 def _first(connection: Connection, endpoint: str, lane: str) -> list[Queued]:

@@ -48,6 +48,17 @@ def save(connection: Connection, endpoint: Endpoint) -> None:
     connection.execute(insert.on_conflict_do_update(index_elements=["id"], set_=given), row)
 
 
+def insert(connection: Connection, values: Sequence[dict[str, Any]]) -> None:
+    """Store deliveries, and the lanes of those that are pending."""
+    if not values:
+        return
+    connection.execute(sa.insert(deliveries), values)
+    waiting = {(row["endpoint"], row["lane"]): None for row in values if row["state"] == PENDING}
+    if waiting:
+        begun = [{"endpoint": endpoint, "lane": lane, "next_try": 0.0} for endpoint, lane in waiting]
+        connection.execute(insert_of(connection)(lanes).on_conflict_do_nothing(), begun)
+
+
 def move(connection: Connection, epoch: str, seq: int) -> None:
     """Note up to which number the history was read."""
     insert = insert_of(connection)(position)

@@ -63,6 +63,10 @@ class Schedule:
         waiting, self._waiting = list(self._waiting), OrderedDict()
         return waiting
 
+    def fails(self, endpoint: str) -> bool:
+        """Tell whether an endpoint fails at present."""
+        return endpoint in self._failing
+
     def note(self, endpoint: str, *, failing: bool) -> None:
         """Note whether an endpoint fails at present."""
         if failing == (endpoint in self._failing):

@@ -331,7 +331,7 @@ class Store:
             for row in rows.in_order(found)
             if row.event_id in bodies and row.event_id not in pending
         ]
-        self._insert_rows(connection, endpoint, values)
+        rows.insert(connection, self._admit(connection, endpoint, values))
         rows.wake(connection, endpoint.id, set(pending.values()))
         return len(pending) + self._held[endpoint.id].count - before
 
@@ -464,12 +464,18 @@ class Store:
                 "accepted": message.at,
             }
             fresh.setdefault(endpoint.id, []).append(row)
-        for name, values in fresh.items():
-            self._insert_rows(connection, self.endpoints[name], values)
+        kept = [
+            row
+            for name, values in fresh.items()
+            for row in self._admit(connection, self.endpoints[name], values)
+        ]
+        rows.insert(connection, kept)
         return set(fresh)
 
-    def _insert_rows(self, connection: Connection, endpoint: Endpoint, values: list[dict[str, Any]]) -> None:
-        """Store deliveries, or count them as missed where too much is pending."""
+    def _admit(
+        self, connection: Connection, endpoint: Endpoint, values: list[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """Return the deliveries to store; where too much is pending, count the others as missed."""
         held = self._held.setdefault(endpoint.id, _Held())
         kept: list[dict[str, Any]] = []
         over = 0
@@ -483,13 +489,6 @@ class Store:
             if held.skipped < MOST_SKIPPED_ROWS:
                 held.skipped += 1
                 kept.append(row | {"state": SKIPPED, "body": None, "done": row["created"]})
-        if kept:
-            connection.execute(sa.insert(deliveries), kept)
-        waiting = {row["lane"] for row in kept if row["state"] == PENDING}
-        if waiting:
-            insert = rows.insert_of(connection)(lanes).on_conflict_do_nothing()
-            begun = [{"endpoint": endpoint.id, "lane": lane, "next_try": 0.0} for lane in sorted(waiting)]
-            connection.execute(insert, begun)
         if over:
             endpoint.missed += over
             if not endpoint.overflowing:
@@ -500,6 +499,7 @@ class Store:
                 )
                 self._notify(connection, endpoint, reports.OVERFLOW, text, recoverable=True)
             rows.save(connection, endpoint)
+        return kept
 
     def _record(self, connection: Connection, endpoint: Endpoint, tried: Tried) -> bool:
         """Write what came of one request; return whether the endpoint was disabled by it."""

@@ -82,7 +82,7 @@ class Kept:
         return self.store.take(Page(**given))
 
     def due(self, name: str = "one", *, busy: Any = (), most: int = 16, now: float = 1e9) -> log.Due:
-        return log.due(self.database, name, busy=busy, most=most, now=now)
+        return log.due(self.database, {name: log.Slots(busy, most)}, now).get(name, log.Due({}, None))
 
     def rows(self, name: str = "one") -> list[dict[str, Any]]:
         return log.page(self.database, log.Asked(name, 200))[0]
