@@ -1,9 +1,9 @@
-"""Sends what is pending: lane by lane, in order, from one event loop.
+"""Sends pending deliveries, lane by lane and in order, from one event loop.
 
-    due lanes -> log.due -> one coroutine a lane -> Sender -> outcomes -> Store.record -> the lane is free again
+    due lanes -> log.due -> a coroutine per lane -> Sender -> outcomes -> Store.record -> the lane is free again
 
-A lane stays at work until its outcomes are written, so nothing that was sent is loaded again. Only what is about to be
-sent is in memory. What the database knows and what is sent at present meet here and nowhere else.
+A lane stays busy until its outcomes are written, so nothing that was sent is loaded again. Only deliveries that are
+about to be sent are in memory. Nothing else combines the state of the database with the requests in flight.
 """
 
 from __future__ import annotations
@@ -16,53 +16,53 @@ from collections import Counter, deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from streaming_hub.archive.database import Away
 from streaming_hub.outlets.webhooks import log, retries, signing
 from streaming_hub.outlets.webhooks.endpoints import DELIVERED, FAILED, PENDING, body_of, key_of
 from streaming_hub.outlets.webhooks.messages import Ended, Tried
 from streaming_hub.outlets.webhooks.schedule import Schedule
 from streaming_hub.outlets.webhooks.sender import HEADERS
+from streaming_hub.sidecar.database import Away
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
     from concurrent.futures import Executor
 
-    from streaming_hub.archive.database import Database
     from streaming_hub.outlets.webhooks.endpoints import Endpoint
     from streaming_hub.outlets.webhooks.log import Queued
     from streaming_hub.outlets.webhooks.sender import Outcome, Sender
     from streaming_hub.outlets.webhooks.store import Store
+    from streaming_hub.sidecar.database import Database
 
 Got = TypeVar("Got")
 
 TEST_TYPE: Final = "webhook.test"
 AWAY_SECONDS: Final = 1.0
-"""Pause before the database is asked again."""
+"""Seconds until the database is tried again."""
 FAILED_SECONDS: Final = 5.0
-"""Pause after outcomes that could not be written, before their deliveries are sent again."""
-MOST_ENDPOINTS: Final = 50
-"""Endpoints that are looked at together; those that work, and are due meanwhile, come before the next ones."""
+"""Seconds to wait after outcomes could not be written; then their deliveries are sent again."""
+BATCH: Final = 50
+"""Maximum number of endpoints per look at the database. Working endpoints that become due go before the next batch."""
 MOST_OUTCOMES: Final = 500
-"""Outcomes that one transaction writes."""
+"""Maximum number of outcomes per transaction."""
 MOST_ATTEMPTS: Final = 50
-"""Attempts of a delivery that the log shows, the newest."""
+"""How many attempts of a delivery the log shows, the newest."""
 
 
 class Dispatcher:
     """See the module. All methods run in the event loop.
 
     Args:
-        store: writes; asked in `writer` alone.
-        database: read in `readers`.
+        store: writes; used only in `writer`.
+        database: read only in `readers`.
         sender: sends.
         writer: one thread.
         readers: some threads.
         waits: STREAM_WEBHOOK_RETRIES, seconds.
-        total: requests at a time, all endpoints.
-        report: a line for the log: level and text.
+        total: maximum number of requests at a time, for all endpoints.
+        report: writes a line to the log: level and text.
 
     Attributes:
-        counts: attempts and deliveries since the start, by what became of them.
+        counts: attempts and deliveries since the start, by outcome.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Dispatcher:
         self._loop = asyncio.get_running_loop()
         self._runs: dict[tuple[str, str], deque[Queued]] = {}
         self._due: dict[bool, dict[str, None]] = {False: {}, True: {}}
-        """Endpoints to look at, in order, by whether they fail: those that work come first."""
+        """Endpoints to check, by whether they fail: those that work come first."""
         self._waiting_for_due = asyncio.Event()
         self._gone: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -101,13 +101,13 @@ class Dispatcher:
         self._starter = asyncio.create_task(self._start_all())
 
     def due(self, endpoints: Iterable[str]) -> None:
-        """Look for something to send to these endpoints."""
+        """Check these endpoints for deliveries that are due."""
         for name in endpoints:
             self._due[self._schedule.fails(name)][name] = None
         self._waiting_for_due.set()
 
     async def wake_all(self) -> None:
-        """Look for something to send to every endpoint, each in its time.
+        """Schedule every endpoint's next delivery.
 
         Raises:
             Away: the database cannot be read.
@@ -119,7 +119,7 @@ class Dispatcher:
     def purge(
         self, *, room: str | None = None, session_id: str | None = None, rooms: list[str] | None = None
     ) -> None:
-        """Drop what is in memory of a room or a session; requests in flight may finish."""
+        """Drop a room's or a session's deliveries from memory; requests in flight may finish."""
         lanes = None if rooms is None else {key_of(one) for one in rooms}
         for (_, lane), queued in self._runs.items():
             if room is not None:
@@ -133,13 +133,13 @@ class Dispatcher:
                 queued.extend(kept)
 
     async def test(self, endpoint: Endpoint) -> Outcome:
-        """Send an endpoint a test now, once."""
+        """Send a test to an endpoint, now and once."""
         body = body_of(TEST_TYPE, time.time(), 0.0, b"{}")
         headers = self._headers(endpoint, f"test_{uuid.uuid4()}", body)
         return await self._sender.send(endpoint.url, body, headers)
 
     async def stop(self, seconds: float) -> None:
-        """Begin nothing more, wait a moment for what is in flight, and write what came of it."""
+        """Start no more requests, wait for those in flight, and write their outcomes."""
         self._stopping = True
         self._starter.cancel()
         for timer in self._timers.values():
@@ -167,7 +167,7 @@ class Dispatcher:
             self._report("error", f"webhooks: unexpected error: {task.exception()!r}")
 
     async def _start_all(self) -> None:
-        """Start lanes as endpoints are due, some endpoints at a time."""
+        """Start the lanes of endpoints that are due, a batch of endpoints at a time."""
         while True:
             names = self._next_due()
             if not names:
@@ -187,14 +187,14 @@ class Dispatcher:
     def _next_due(self) -> list[str]:
         names: list[str] = []
         for some in self._due.values():
-            while some and len(names) < MOST_ENDPOINTS:
+            while some and len(names) < BATCH:
                 name = next(iter(some))
                 del some[name]
                 names.append(name)
         return names
 
     async def _start_lanes(self, names: Sequence[str]) -> None:
-        """Start as many lanes of these endpoints as are due and may run."""
+        """Start the lanes of these endpoints that are due, as far as they may run."""
         slots: dict[str, log.Slots] = {}
         for name in names:
             endpoint = self._active(name)
@@ -210,7 +210,7 @@ class Dispatcher:
         ask = partial(log.due, self._database, slots, time.time())
         found = await self._loop.run_in_executor(self._readers, ask)
         if erasures != self._store.erasures:
-            # It may hold what was erased meanwhile.
+            # It may contain deliveries that have been erased in the meantime.
             self.due(slots)
             return
         for name, due in found.items():
@@ -218,7 +218,7 @@ class Dispatcher:
 
     def _begin(self, name: str, due: log.Due) -> None:
         for lane, queued in due.lanes.items():
-            # The others of its turn may have taken what was free for all; then it is woken when a lane ends.
+            # Others of this batch may have used up the requests; the schedule wakes it when a lane ends.
             if not self._schedule.free(name):
                 return
             self._schedule.begin(name, lane)
@@ -228,7 +228,7 @@ class Dispatcher:
             self._wait(name, due.next_try)
 
     def _wait(self, name: str, at: float) -> None:
-        """Look for something to send at a time, seconds since 1970, unless something is due before."""
+        """Check an endpoint at a time (seconds since 1970), unless it is due earlier."""
         when = self._loop.time() + max(0.0, at - time.time())
         timer = self._timers.get(name)
         if timer is not None:
@@ -242,7 +242,7 @@ class Dispatcher:
         self.due([name])
 
     async def _run(self, name: str, lane: str) -> None:
-        """Send a lane's deliveries one after the other, until one has to wait."""
+        """Send a lane's deliveries one by one until one has to wait."""
         queued = self._runs[name, lane]
         try:
             while queued and (endpoint := self._active(name)) is not None:
@@ -284,7 +284,7 @@ class Dispatcher:
         attempts = [*one.attempts, attempt]
         gone = outcome.status == retries.GONE
         state, wait = DELIVERED, None
-        # An answer that broke off after a 2xx is none: its status is not known to be meant.
+        # A response that broke off after a 2xx status is not a success: the receiver may have failed.
         if outcome.error is not None or not retries.delivered(outcome.status):
             wait = retries.wait(
                 len(attempts),
@@ -314,7 +314,7 @@ class Dispatcher:
         )
 
     async def _record_all(self) -> None:
-        """Write outcomes as they come, those that came meanwhile together."""
+        """Write outcomes in batches."""
         while not (self._stopping and not self._tasks and not self._outcomes):
             if not self._outcomes:
                 self._news.clear()

@@ -1,4 +1,4 @@
-"""What is reported about an endpoint: the reasons, and the `error` event. Pure."""
+"""Reports about an endpoint: the reasons, and the `error` event. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from streaming_hub.outlets.webhooks.endpoints import SOURCE
 GONE: Final = "gone"
 NO_SUCCESS: Final = "no_success"
 OPERATOR: Final = "operator"
-"""Why an endpoint is disabled: it answered 410, it took nothing for too long, or an operator wanted it."""
+"""Why an endpoint is disabled: it responded 410, it accepted nothing for too long, or an operator disabled it."""
 FAILING: Final = "failing"
 OVERFLOW: Final = "overflow"
 EXPIRED: Final = "expired"
@@ -23,11 +23,11 @@ def error(
     """Return the event.
 
     Args:
-        endpoint: the id of the one that it is about.
+        endpoint: its id.
         reason: one of those above.
         text: sentences for people.
-        recoverable: whether the endpoint is still sent to.
-        missed: how many events it does not get.
+        recoverable: whether webhooks are still sent to the endpoint.
+        missed: how many events it will not get.
     """
     event: dict[str, Any] = {
         "type": "error",

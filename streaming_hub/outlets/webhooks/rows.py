@@ -1,4 +1,4 @@
-"""Single statements on the webhooks' tables, for the store: they keep nothing in mind, and run in its transactions."""
+"""Statements on the webhooks' tables, for the store's transactions. Stateless."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ READER: Final = "webhooks"
 
 
 class Place(NamedTuple):
-    """A delivery, and what it counts for."""
+    """A delivery, with what is needed to count it."""
 
     id: int
     endpoint: str
@@ -30,18 +30,18 @@ class Place(NamedTuple):
 
 
 def endpoint_of(row: sa.Row[Any]) -> Endpoint:
-    """Return the endpoint that a row holds."""
-    # SQLAlchemy's own keys are a kind of str that msgspec does not take.
+    """Return a row's endpoint."""
+    # SQLAlchemy's keys are a subclass of str that msgspec rejects.
     return msgspec.convert({name: row._mapping[name] for name in Endpoint.__struct_fields__}, Endpoint)
 
 
 def insert_of(connection: Connection) -> Any:
-    """Return the dialect's `insert`, which knows what to do about rows that are there."""
+    """Return the dialect's `insert`, which has `on_conflict_do_update`."""
     return sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
 
 
 def save(connection: Connection, endpoint: Endpoint) -> None:
-    """Create an endpoint's row, or change it."""
+    """Create or change an endpoint's row."""
     row: dict[str, Any] = msgspec.to_builtins(endpoint)
     insert = insert_of(connection)(endpoints)
     given = {name: insert.excluded[name] for name in row if name != "id"}
@@ -60,7 +60,7 @@ def insert(connection: Connection, values: Sequence[dict[str, Any]]) -> None:
 
 
 def move(connection: Connection, epoch: str, seq: int) -> None:
-    """Note up to which number the history was read."""
+    """Store up to which sequence number the history has been read."""
     insert = insert_of(connection)(position)
     given = {"epoch": insert.excluded["epoch"], "seq": insert.excluded["seq"]}
     connection.execute(
@@ -70,7 +70,7 @@ def move(connection: Connection, epoch: str, seq: int) -> None:
 
 
 def position_of(connection: Connection) -> tuple[str, int] | None:
-    """Return epoch and number up to which the history was read; None where it was not read yet."""
+    """Return the epoch and sequence number up to which the history has been read; None before the first read."""
     row = connection.execute(
         sa.select(position.c.epoch, position.c.seq).where(position.c.reader == READER)
     ).first()
@@ -78,7 +78,7 @@ def position_of(connection: Connection) -> tuple[str, int] | None:
 
 
 def pending_of(connection: Connection, endpoint: str, events: Sequence[str]) -> dict[str, str]:
-    """Return which of these events are pending for an endpoint, and their lanes."""
+    """Return which of these events an endpoint has pending, and their lanes."""
     found = sa.select(deliveries.c.event_id, deliveries.c.lane).where(
         deliveries.c.endpoint == endpoint, deliveries.c.event_id.in_(events), deliveries.c.state == PENDING
     )
@@ -86,14 +86,14 @@ def pending_of(connection: Connection, endpoint: str, events: Sequence[str]) -> 
 
 
 def wake(connection: Connection, endpoint: str, names: set[str]) -> None:
-    """Have lanes tried at once."""
+    """Make lanes due now."""
     if names:
         mine = sa.update(lanes).where(lanes.c.endpoint == endpoint, lanes.c.lane.in_(names))
         connection.execute(mine.values(next_try=0.0))
 
 
 def again(row: sa.Row[Any], body: bytes, now: float) -> dict[str, Any]:
-    """Make a new delivery of one that is in the log."""
+    """Make a new delivery of a logged one."""
     values = dict(row._mapping)
     del values["id"]
     fresh = {"state": PENDING, "tries": 0, "attempts": [], "created": now, "done": None}
@@ -101,7 +101,7 @@ def again(row: sa.Row[Any], body: bytes, now: float) -> dict[str, Any]:
 
 
 def in_order(rows: Iterable[sa.Row[Any]]) -> list[sa.Row[Any]]:
-    """Return the first row of each event, in the order of the events.
+    """Return the first row of each event, in the order of events.
 
     Args:
         rows: deliveries by id.
@@ -120,20 +120,20 @@ def in_order(rows: Iterable[sa.Row[Any]]) -> list[sa.Row[Any]]:
 
 
 def by_ids(connection: Connection, endpoint: str, ids: Sequence[int]) -> Sequence[sa.Row[Any]]:
-    """Return deliveries of an endpoint, by id."""
+    """Return deliveries of an endpoint, ordered by id."""
     chosen = sa.select(deliveries).where(deliveries.c.endpoint == endpoint, deliveries.c.id.in_(ids))
     return connection.execute(chosen.order_by(deliveries.c.id)).all()
 
 
 def failed(connection: Connection, endpoint: str, *, after: int, upto: int | None, most: int) -> list[int]:
-    """Return deliveries that failed and that no newer one of their event follows, by id.
+    """Return failed deliveries without a newer one of the same event, ordered by id.
 
     Args:
-        connection: where.
-        endpoint: whose.
+        connection: to the database.
+        endpoint: its id.
         after: above this id.
         upto: up to this one; None for all.
-        most: how many to return.
+        most: maximum number to return.
     """
     newer = deliveries.alias()
     follows = sa.select(newer.c.id).where(
@@ -159,13 +159,13 @@ def newest(connection: Connection, endpoint: str) -> int:
 
 
 def old(connection: Connection, *, done: float, accepted: float | None, most: int) -> list[Place]:
-    """Return deliveries to be removed.
+    """Return deliveries to remove.
 
     Args:
-        connection: where.
-        done: those that ended before this time, seconds since 1970.
-        accepted: and those, ended or pending, whose event was accepted before this one.
-        most: how many to return.
+        connection: to the database.
+        done: those that finished before this time, seconds since 1970.
+        accepted: and those, finished or pending, whose event was accepted before this time.
+        most: maximum number to return.
     """
     columns = sa.select(*(deliveries.c[name] for name in Place._fields))
     found = connection.execute(columns.where(deliveries.c.done < done).limit(most)).all()
@@ -177,14 +177,14 @@ def old(connection: Connection, *, done: float, accepted: float | None, most: in
 
 
 def remove(connection: Connection, places: Sequence[Place]) -> None:
-    """Remove deliveries, and lanes that have nothing pending without them."""
+    """Remove deliveries, and the lanes that then have nothing pending."""
     connection.execute(sa.delete(deliveries).where(deliveries.c.id.in_([one.id for one in places])))
     for endpoint, lane in {(one.endpoint, one.lane) for one in places if one.state == PENDING}:
         end_lane(connection, endpoint, lane)
 
 
 def end_lane(connection: Connection, endpoint: str, lane: str) -> None:
-    """Remove a lane that has nothing pending."""
+    """Remove a lane if it has nothing pending."""
     mine = sa.and_(lanes.c.endpoint == endpoint, lanes.c.lane == lane)
     waiting = sa.select(deliveries.c.id).where(
         deliveries.c.endpoint == endpoint, deliveries.c.lane == lane, deliveries.c.state == PENDING
@@ -193,7 +193,7 @@ def end_lane(connection: Connection, endpoint: str, lane: str) -> None:
 
 
 def kept_bytes(connection: Connection) -> int:
-    """Return how many bytes of deliveries that arrived are still in the log."""
+    """Return the bytes of all bodies of delivered webhooks in the log."""
     return int(
         connection.execute(
             sa.select(sa.func.coalesce(sa.func.sum(deliveries.c.size), 0)).where(KEPT)
@@ -202,7 +202,7 @@ def kept_bytes(connection: Connection) -> int:
 
 
 def forget_bodies(connection: Connection, most: int) -> int:
-    """Take their bodies from the oldest deliveries that arrived; return how many bytes those were."""
+    """Remove the bodies of the oldest delivered webhooks; return how many bytes they had."""
     oldest = sa.select(deliveries.c.id, deliveries.c.size).where(KEPT).order_by(deliveries.c.id).limit(most)
     found = connection.execute(oldest).all()
     connection.execute(

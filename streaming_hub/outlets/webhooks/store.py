@@ -1,11 +1,10 @@
-"""Writes the webhooks' database: endpoints, deliveries, and how far the history was read.
+"""Writes the webhooks' database: endpoints, deliveries, and how far the history has been read.
 
-    page -> who wants which event -> deliveries, lanes, position -> commit
+    page -> which endpoint wants which event -> deliveries, lanes, position -> commit
     outcomes of requests -> deliveries, lanes, health of the endpoint -> commit
 
-One thread at a time. Deliveries and position are written in one transaction, so whatever is killed when, every event
-below the position is a delivery, or counted in `missed`. Endpoints are held in memory, too; if a transaction fails
-they are read again.
+Not thread-safe. Deliveries and position are written in one transaction: whatever is killed, every event up to the
+position is a delivery or counted in `missed`. Endpoints are also held in memory and reread if a transaction fails.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import sqlalchemy as sa
 
-from streaming_hub.archive.wire import Refusal
 from streaming_hub.outlets.webhooks import reports, rows
 from streaming_hub.outlets.webhooks.endpoints import (
     DELIVERED,
@@ -33,31 +31,32 @@ from streaming_hub.outlets.webhooks.endpoints import (
 )
 from streaming_hub.outlets.webhooks.messages import Ended, Page, Tried
 from streaming_hub.outlets.webhooks.tables import deliveries, endpoints, lanes, notices
+from streaming_hub.sidecar.wire import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy.engine import Connection
 
-    from streaming_hub.archive.database import Database
     from streaming_hub.outlets.webhooks.messages import Line
+    from streaming_hub.sidecar.database import Database
 
 MOST_PENDING: Final = 100_000
 MOST_BYTES: Final = 256 * 1024 * 1024
-"""What one endpoint may have pending."""
+"""What an endpoint may have pending."""
 MOST_SKIPPED_ROWS: Final = 1_000
-"""Rows of skipped deliveries that an endpoint's log gets until it keeps up again; all are counted in `missed`."""
+"""Skipped deliveries that appear in an endpoint's log until it keeps up again; `missed` counts all of them."""
 LOG_SECONDS: Final = 7 * 86_400.0
-"""How long a delivery stays in the log after its end."""
+"""Seconds that a finished delivery stays in the log."""
 KEPT_BYTES: Final = 128 * 1024 * 1024
-"""Bodies of deliveries that arrived, all endpoints: the newest are kept for the log."""
+"""Bodies of delivered webhooks, for all endpoints, that stay in the log; the newest ones."""
 STEP: Final = 1_000
-"""Rows that one transaction of the clean-up, or of sending again, takes."""
+"""Rows per transaction of the clean-up and of sending again."""
 MOST_NOTICES: Final = 100
 
 
 class _Held(msgspec.Struct):
-    """What an endpoint has pending, and rows of skipped deliveries since it last kept up."""
+    """An endpoint's pending deliveries, and the skipped ones logged since it last kept up."""
 
     count: int = 0
     size: int = 0
@@ -68,15 +67,15 @@ class Store:
     """See the module.
 
     Args:
-        database: where to, of the kind `tables.WEBHOOKS`.
+        database: of the kind `tables.WEBHOOKS`.
         disable_after: STREAM_WEBHOOK_DISABLE_AFTER, seconds.
-        max_age: STREAM_ARCHIVE_MAX_AGE, seconds: no copy of an event is kept for longer, 0 for no such bound.
+        max_age: STREAM_ARCHIVE_MAX_AGE, seconds: copies of events are removed at this age; 0 for never.
         clock: seconds since 1970.
 
     Attributes:
         endpoints: by id.
-        version: grows when an endpoint may want what none wanted before.
-        erasures: grows with every erasure.
+        version: increases when an endpoint may want events that none wanted before.
+        erasures: increases with every erasure.
     """
 
     def __init__(
@@ -88,7 +87,7 @@ class Store:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.endpoints: dict[str, Endpoint] = {}
-        # Another process begins with another number, so no page made for the last one fits by chance.
+        # Every process begins with a different number, so a page made for an earlier process never matches by chance.
         self.version = int(time.time() * 1000)
         self.erasures = 0
         self._database = database
@@ -97,11 +96,11 @@ class Store:
         self._clock = clock
         self._held: dict[str, _Held] = {}
         self._kept = 0
-        """Bytes of bodies of deliveries that arrived; an upper bound once rows were removed."""
+        """Bytes of the bodies of delivered webhooks; an upper bound once rows have been removed."""
         self._stale = True
 
     def reload(self) -> None:
-        """Read what is held in memory."""
+        """Load what is held in memory."""
         with self._database.reading() as connection:
             found = connection.execute(sa.select(endpoints).order_by(endpoints.c.created, endpoints.c.id))
             self.endpoints = {row.id: rows.endpoint_of(row) for row in found}
@@ -112,35 +111,35 @@ class Store:
 
     @property
     def wanted(self) -> list[str] | None:
-        """The only types that an endpoint may want; None for all."""
+        """The event types that endpoints want; None for all."""
         types = {kind for one in self.endpoints.values() if one.enabled for kind in one.types}
         return None if EVERYTHING in types else sorted(types)
 
     @property
     def catching_up(self) -> list[tuple[str, int]]:
-        """Endpoints that read from the history by themselves, and after which sequence number."""
+        """Endpoints that read the history on their own, and the sequence number they follow."""
         return [
             (one.id, one.behind) for one in self.endpoints.values() if one.enabled and one.behind is not None
         ]
 
     @property
     def pending(self) -> tuple[int, int]:
-        """Deliveries that are pending, and their bytes."""
+        """The number of pending deliveries, and their bytes."""
         held = list(self._held.values())
         return sum(one.count for one in held), sum(one.size for one in held)
 
     def held(self, endpoint: str) -> int:
-        """Return how many deliveries of an endpoint are pending."""
+        """Return how many deliveries an endpoint has pending."""
         found = self._held.get(endpoint)
         return 0 if found is None else found.count
 
     def position(self) -> tuple[str, int] | None:
-        """Return epoch and number up to which the history was read; None where it was not read yet."""
+        """Return the epoch and sequence number up to which the history has been read; None before the first read."""
         with self._database.reading() as connection:
             return rows.position_of(connection)
 
     def begin_epoch(self, epoch: str, seq: int) -> None:
-        """Continue in another history. What endpoints had not read of the last one is lost, and reported as such."""
+        """Continue with another history. What endpoints had not read of the last one is lost, and reported."""
         with self._writing() as connection:
             known = rows.position_of(connection) is not None
             for endpoint in self.endpoints.values():
@@ -155,7 +154,7 @@ class Store:
             rows.move(connection, epoch, seq)
 
     def take(self, page: Page) -> set[str]:
-        """Store a page's events for those that want them; return the endpoints that got something.
+        """Store a page's events for the endpoints that want them; return those that got any.
 
         Raises:
             Refusal: `stale`, the page was made for other endpoints; `behind`, it does not follow the position.
@@ -217,7 +216,7 @@ class Store:
                 endpoint.behind = max(at[1], endpoint.after)
             rows.save(connection, endpoint)
             if endpoint.enabled:
-                # Whoever enables an endpoint, or mends its URL, wants to see it work.
+                # An operator who enables an endpoint or fixes its URL wants to see it work now.
                 waiting = sa.update(lanes).where(lanes.c.endpoint == endpoint.id)
                 connection.execute(waiting.values(next_try=0.0))
         self.endpoints = {**self.endpoints, endpoint.id: endpoint}
@@ -225,7 +224,7 @@ class Store:
         self.version += 1
 
     def delete(self, endpoint: str) -> None:
-        """Remove an endpoint with its deliveries."""
+        """Remove an endpoint and its deliveries."""
         with self._writing() as connection:
             for table in (deliveries, lanes):
                 connection.execute(sa.delete(table).where(table.c.endpoint == endpoint))
@@ -235,7 +234,7 @@ class Store:
         self.version += 1
 
     def record(self, outcomes: Sequence[Tried | Ended]) -> set[str]:
-        """Write what came of requests; return the endpoints that were disabled by it."""
+        """Write outcomes of requests; return the endpoints that they disabled."""
         disabled: set[str] = set()
         with self._writing() as connection:
             for one in outcomes:
@@ -247,14 +246,14 @@ class Store:
         return disabled
 
     def replay(self, endpoint_id: str, lines: Sequence[Line], *, filtered: bool) -> int:
-        """Send events again; return how many were stored for that.
+        """Queue events again; return how many.
 
-        One that is pending already is tried at once instead.
+        One that is already pending is tried at once instead.
 
         Args:
-            endpoint_id: whose.
+            endpoint_id: the endpoint.
             lines: the events.
-            filtered: whether to leave out what the endpoint does not want at present.
+            filtered: whether to leave out what the endpoint does not currently want.
         """
         endpoint = self._known(endpoint_id)
         messages = [_message(line) for line in lines]
@@ -270,19 +269,19 @@ class Store:
     def resend(
         self, endpoint_id: str, ids: Sequence[int], lines: Sequence[Line] | None = None
     ) -> tuple[int, list[str]]:
-        """Send deliveries again, in the order of their events.
+        """Queue deliveries again, in the order of their events.
 
         Args:
-            endpoint_id: whose.
-            ids: which.
-            lines: events of which the log no longer has the body; None to be told which those are.
+            endpoint_id: the endpoint.
+            ids: the deliveries.
+            lines: events whose body the log no longer has; None to find out which.
 
         Returns:
-            How many were stored for that, and the events that neither the log nor `lines` has. Without `lines`
-            nothing is stored where there are any.
+            How many were queued, and the events that neither the log nor `lines` has. If there are any and `lines` is
+            None, nothing is queued.
 
         Raises:
-            Refusal: `unknown`, there is no such delivery; nothing was stored.
+            Refusal: `unknown`, there is no such delivery; nothing was queued.
         """
         endpoint = self._known(endpoint_id)
         bodies = {one.id: one.body for one in map(_message, lines or ())}
@@ -298,15 +297,15 @@ class Store:
             return self._send_again(connection, endpoint, found, bodies), lost
 
     def resend_failed(self, endpoint_id: str, after: int, upto: int | None) -> tuple[int, int | None, int]:
-        """Send again what failed and was not sent again since, some at a time.
+        """Queue some of the failed deliveries again that have not been sent again since.
 
         Args:
-            endpoint_id: whose.
-            after: the last one of the time before; 0 at first.
+            endpoint_id: the endpoint.
+            after: the last delivery of the previous call; 0 at first.
             upto: the bound that the first call returned; None at first.
 
         Returns:
-            How many were stored for that, the last one (None at the end), and the bound for the next calls.
+            How many were queued, the last one (None at the end), and the bound for the next calls.
         """
         endpoint = self._known(endpoint_id)
         with self._writing() as connection:
@@ -336,7 +335,7 @@ class Store:
         return len(pending) + self._held[endpoint.id].count - before
 
     def erase(self, *, room: str | None, session_id: str | None, rooms: list[str] | None) -> None:
-        """Remove every copy and every row of the log of a room's or a session's events."""
+        """Remove all copies and log rows of a room's or a session's events."""
         if room is not None:
             chosen = deliveries.c.lane == key_of(room)
         else:
@@ -350,7 +349,7 @@ class Store:
         self._database.empty_log()
 
     def clean(self) -> bool:
-        """Remove some of what is old; return whether there may be more."""
+        """Remove some old deliveries; return whether there may be more."""
         now = self._clock()
         accepted = now - self._max_age if self._max_age else None
         with self._database.reading() as connection:
@@ -376,7 +375,7 @@ class Store:
         return len(old) == STEP or self._kept > KEPT_BYTES
 
     def _note_expired(self, connection: Connection, dropped: Sequence[rows.Place]) -> None:
-        """Count copies that were dropped for their age, and report it once until the next success."""
+        """Count copies dropped because of their age, and report it once until the next success."""
         for name in {one.endpoint for one in dropped} & {*self.endpoints}:
             endpoint = self.endpoints[name]
             sizes = [one.size for one in dropped if one.endpoint == name]
@@ -385,14 +384,14 @@ class Store:
             if not endpoint.expiring:
                 endpoint.expiring = True
                 text = (
-                    f"Deliveries waited for longer than events are kept ({self._max_age:g} s), and were dropped: they "
-                    "are counted in `missed`."
+                    f"Deliveries were pending longer than events are stored ({self._max_age:g} s) and were dropped: "
+                    "they are counted in `missed`."
                 )
                 self._notify(connection, endpoint, reports.EXPIRED, text, recoverable=True)
             rows.save(connection, endpoint)
 
     def _release(self, endpoint: Endpoint, count: int, size: int) -> bool:
-        """Note that deliveries are pending no longer; return whether the endpoint keeps up again by it."""
+        """Note that deliveries are no longer pending; return whether the endpoint keeps up again."""
         held = self._held[endpoint.id]
         held.count -= count
         held.size -= size
@@ -408,7 +407,7 @@ class Store:
             return [(row.id, row.event) for row in connection.execute(found)]
 
     def published(self, ids: Sequence[str]) -> None:
-        """Forget notices that were published."""
+        """Remove published notices."""
         with self._writing() as connection:
             connection.execute(sa.delete(notices).where(notices.c.id.in_(ids)))
 
@@ -428,7 +427,7 @@ class Store:
             with self._database.writing() as connection:
                 yield connection
         except BaseException:
-            # What is in memory may be ahead of what is stored.
+            # Memory may be ahead of the database.
             self._stale = True
             raise
 
@@ -475,7 +474,7 @@ class Store:
     def _admit(
         self, connection: Connection, endpoint: Endpoint, values: list[dict[str, Any]]
     ) -> list[dict[str, Any]]:
-        """Return the deliveries to store; where too much is pending, count the others as missed."""
+        """Return the deliveries to store, and count the others as missed if too much is pending."""
         held = self._held.setdefault(endpoint.id, _Held())
         kept: list[dict[str, Any]] = []
         over = 0
@@ -502,7 +501,7 @@ class Store:
         return kept
 
     def _record(self, connection: Connection, endpoint: Endpoint, tried: Tried) -> bool:
-        """Write what came of one request; return whether the endpoint was disabled by it."""
+        """Write the outcome of a request; return whether it disabled the endpoint."""
         now = self._clock()
         values: dict[str, Any] = {
             "attempts": tried.attempts,
@@ -575,7 +574,7 @@ class Store:
         recoverable: bool,
         missed: int | None = None,
     ) -> None:
-        """Have an `error` event published, once."""
+        """Queue an `error` event to be published once."""
         event = reports.error(endpoint.id, reason, text, recoverable=recoverable, missed=missed)
         row = {"id": f"webhook_{uuid.uuid4().hex}", "event": event, "created": self._clock()}
         connection.execute(sa.insert(notices), row)

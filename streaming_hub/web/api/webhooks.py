@@ -11,7 +11,6 @@ from flask import Blueprint, Response, request
 from msgspec import Meta, UnsetType
 
 from streaming_hub.access import OPERATE
-from streaming_hub.archive.wire import Refusal
 from streaming_hub.errors import BadRequest, Conflict, Forbidden, HubError, InvalidBody, NotFound, Unavailable
 from streaming_hub.events import cursor
 from streaming_hub.events.interest import EVERYTHING
@@ -19,16 +18,21 @@ from streaming_hub.events.views import OPERATOR
 from streaming_hub.history.follow import PAGE, position_before
 from streaming_hub.history.page import Limit
 from streaming_hub.outlets.webhooks.endpoints import SETTINGS, STATES, message_of
+from streaming_hub.sidecar.wire import Refusal
 from streaming_hub.web import answers, bodies, callers, query, times
 from streaming_hub.web.api import archived, webhook_about
 from streaming_hub.web.api.webhook_requests import MAX_LIMIT, Change, Create, Place, Replay
 from streaming_hub.web.current import services
-from streaming_hub.web.endpoint import endpoint
+from streaming_hub.web.endpoint import Arguments, endpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streaming_hub.access import Grant
     from streaming_hub.outlets.webhooks.feed import Webhooks
     from streaming_hub.services import Services
+    from streaming_hub.web.about import About
+    from streaming_hub.web.declared import Method
 
 blueprint = Blueprint("webhooks", __name__)
 
@@ -36,16 +40,26 @@ DEFAULT_LIMIT: Final = 50
 RETRY: Final = 2
 TEST_SECONDS: Final = 20.0
 MOST_ID: Final = 10**15
+ALL: Final = "/api/webhooks"
+ONE: Final = "/api/webhooks/<webhook_id>"
 
 
-@endpoint(
-    blueprint,
-    "GET",
-    "/api/webhooks",
-    scope=OPERATE,
-    errors=(BadRequest, Conflict, Unavailable),
-    about=webhook_about.all_of_them,
-)
+def _endpoint(
+    method: Method, path: str, about: Callable[[], About], *errors: type[HubError]
+) -> Callable[[Callable[Arguments, Response]], Callable[Arguments, Response]]:
+    """Declare an endpoint: all of them need `operate` and the archive, and those of one webhook may not find it."""
+    missing = (NotFound,) if path.startswith(ONE) else ()
+    return endpoint(
+        blueprint,
+        method,
+        path,
+        scope=OPERATE,
+        errors=(*errors, *missing, Conflict, Unavailable),
+        about=about,
+    )
+
+
+@_endpoint("GET", ALL, webhook_about.all_of_them, BadRequest)
 def webhooks() -> Response:
     """Answer the endpoints that the caller may see."""
     grant = callers.grant()
@@ -55,14 +69,7 @@ def webhooks() -> Response:
     return answers.json({"webhooks": found})
 
 
-@endpoint(
-    blueprint,
-    "POST",
-    "/api/webhooks",
-    scope=OPERATE,
-    errors=(BadRequest, Forbidden, InvalidBody, Conflict, Unavailable),
-    about=webhook_about.making,
-)
+@_endpoint("POST", ALL, webhook_about.making, BadRequest, Forbidden, InvalidBody)
 def create() -> Response:
     """Make an endpoint."""
     grant, parts = callers.grant(), services()
@@ -79,28 +86,14 @@ def create() -> Response:
     return answers.json(made, 201)
 
 
-@endpoint(
-    blueprint,
-    "GET",
-    "/api/webhooks/<webhook_id>",
-    scope=OPERATE,
-    errors=(BadRequest, NotFound, Conflict, Unavailable),
-    about=webhook_about.one,
-)
+@_endpoint("GET", ONE, webhook_about.one, BadRequest)
 def webhook(webhook_id: str) -> Response:
     """Answer one endpoint."""
     query.only(request.args, ())
     return answers.json(_one(webhook_id))
 
 
-@endpoint(
-    blueprint,
-    "PATCH",
-    "/api/webhooks/<webhook_id>",
-    scope=OPERATE,
-    errors=(BadRequest, Forbidden, InvalidBody, NotFound, Conflict, Unavailable),
-    about=webhook_about.changing,
-)
+@_endpoint("PATCH", ONE, webhook_about.changing, BadRequest, Forbidden, InvalidBody)
 def change(webhook_id: str) -> Response:
     """Change an endpoint."""
     found = _changeable(webhook_id)
@@ -116,14 +109,7 @@ def change(webhook_id: str) -> Response:
     return answers.json(changed)
 
 
-@endpoint(
-    blueprint,
-    "DELETE",
-    "/api/webhooks/<webhook_id>",
-    scope=OPERATE,
-    errors=(NotFound, Conflict, Unavailable),
-    about=webhook_about.removing,
-)
+@_endpoint("DELETE", ONE, webhook_about.removing)
 def delete(webhook_id: str) -> Response:
     """Remove an endpoint, what it still had to get, and its log."""
     _changeable(webhook_id)
@@ -132,14 +118,7 @@ def delete(webhook_id: str) -> Response:
     return Response(status=204, headers=answers.NOT_CACHED)
 
 
-@endpoint(
-    blueprint,
-    "POST",
-    "/api/webhooks/<webhook_id>/test",
-    scope=OPERATE,
-    errors=(NotFound, Conflict, Unavailable),
-    about=webhook_about.testing,
-)
+@_endpoint("POST", f"{ONE}/test", webhook_about.testing)
 def test(webhook_id: str) -> Response:
     """Send a test now, once."""
     _one(webhook_id)
@@ -147,14 +126,7 @@ def test(webhook_id: str) -> Response:
     return answers.json({name: outcome[name] for name in ("status", "answer", "duration", "error")})
 
 
-@endpoint(
-    blueprint,
-    "GET",
-    "/api/webhooks/<webhook_id>/deliveries",
-    scope=OPERATE,
-    errors=(BadRequest, NotFound, Conflict, Unavailable),
-    about=webhook_about.log,
-)
+@_endpoint("GET", f"{ONE}/deliveries", webhook_about.log, BadRequest)
 def deliveries(webhook_id: str) -> Response:
     """Answer a page of an endpoint's log."""
     args = request.args
@@ -176,14 +148,7 @@ def deliveries(webhook_id: str) -> Response:
     return answers.json({"deliveries": found, "next": None if place is None else times.make_cursor([place])})
 
 
-@endpoint(
-    blueprint,
-    "GET",
-    "/api/webhooks/<webhook_id>/deliveries/<delivery_id>",
-    scope=OPERATE,
-    errors=(BadRequest, NotFound, Conflict, Unavailable),
-    about=webhook_about.one_delivery,
-)
+@_endpoint("GET", f"{ONE}/deliveries/<delivery_id>", webhook_about.one_delivery, BadRequest)
 def delivery(webhook_id: str, delivery_id: str) -> Response:
     """Answer one delivery with its requests as they were sent."""
     query.only(request.args, ())
@@ -200,14 +165,7 @@ def delivery(webhook_id: str, delivery_id: str) -> Response:
     return answers.json({**found, "body": None if body is None else body.decode()})
 
 
-@endpoint(
-    blueprint,
-    "POST",
-    "/api/webhooks/<webhook_id>/replay",
-    scope=OPERATE,
-    errors=(BadRequest, InvalidBody, NotFound, Conflict, Unavailable),
-    about=webhook_about.replaying,
-)
+@_endpoint("POST", f"{ONE}/replay", webhook_about.replaying, BadRequest, InvalidBody)
 def replay(webhook_id: str) -> Response:
     """Send a range of events, single deliveries, or all that failed, again."""
     asked = answers.body(Replay)

@@ -1,6 +1,6 @@
 """Who may do what: every endpoint, every kind of credential, from here and from elsewhere.
 
-Covers streaming_hub.web.headers and streaming_hub.web.console.live, by way of HTTP.
+Covers streaming_hub.web.headers and streaming_hub.web.console.live, over HTTP.
 """
 
 from __future__ import annotations
@@ -534,7 +534,7 @@ def test_two_different_credentials_are_one_too_many() -> None:
     check_refusal(ask(hub(**KEYS), "GET", "/api/events", headers=both), 401)
 
 
-# What browsers are told
+# Headers for browsers
 
 
 @pytest.mark.parametrize(

@@ -17,14 +17,14 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from streaming_hub.archive.database import Database
-from streaming_hub.archive.wire import Refusal
 from streaming_hub.outlets.webhooks import log, rows
 from streaming_hub.outlets.webhooks import store as stores
 from streaming_hub.outlets.webhooks.endpoints import Endpoint, Secret, key_of, message_of
 from streaming_hub.outlets.webhooks.messages import Ended, Line, Page, Tried
 from streaming_hub.outlets.webhooks.store import Store
 from streaming_hub.outlets.webhooks.tables import WEBHOOKS, deliveries, lanes
+from streaming_hub.sidecar.database import Database
+from streaming_hub.sidecar.wire import Refusal
 from tests.streaming_hub.archive.conftest import postgres_server, url
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Deliveries know when their event was accepted, so that copies end with the retention."""
+"""Add to deliveries when their event was accepted, so copies expire with the retention."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Add the columns, and the indexes for what is removed, shown and sent again."""
+    """Add the columns, and the indexes for removing, showing and sending again."""
     op.add_column(
         "webhook_endpoints", sa.Column("expiring", sa.Boolean, nullable=False, server_default=sa.false())
     )
