@@ -235,14 +235,21 @@ class Store:
 
     def record(self, outcomes: Sequence[Tried | Ended]) -> set[str]:
         """Write outcomes of requests; return the endpoints that they disabled."""
+        now = self._clock()
         disabled: set[str] = set()
+        tried = [one for one in outcomes if isinstance(one, Tried) and one.endpoint in self.endpoints]
         with self._writing() as connection:
-            for one in outcomes:
-                endpoint = self.endpoints.get(one.endpoint)
-                if isinstance(one, Ended):
-                    rows.end_lane(connection, one.endpoint, one.lane)
-                elif endpoint is not None and self._record(connection, endpoint, one):
+            # Deliveries that were erased while their request was in flight are not among them.
+            found = rows.finish(connection, tried, now)
+            for one in tried:
+                endpoint = self.endpoints[one.endpoint]
+                if one.delivery in found:
+                    self._settle(connection, endpoint, one)
+                if self._note_health(connection, endpoint, one, now):
                     disabled.add(endpoint.id)
+            rows.end_lanes(
+                connection, [(one.endpoint, one.lane) for one in outcomes if isinstance(one, Ended)]
+            )
         return disabled
 
     def replay(self, endpoint_id: str, lines: Sequence[Line], *, filtered: bool) -> int:
@@ -500,26 +507,12 @@ class Store:
             rows.save(connection, endpoint)
         return kept
 
-    def _record(self, connection: Connection, endpoint: Endpoint, tried: Tried) -> bool:
-        """Write the outcome of a request; return whether it disabled the endpoint."""
-        now = self._clock()
-        values: dict[str, Any] = {
-            "attempts": tried.attempts,
-            "tries": len(tried.attempts),
-            "state": tried.state,
-        }
-        if tried.state != PENDING:
-            values["done"] = now
-        update = sa.update(deliveries).where(deliveries.c.id == tried.delivery, deliveries.c.state == PENDING)
-        found = connection.execute(update.values(values)).rowcount
-        if found and tried.state == DELIVERED:
+    def _settle(self, connection: Connection, endpoint: Endpoint, tried: Tried) -> None:
+        """Note what an outcome means for what is pending and kept."""
+        if tried.state == DELIVERED:
             self._kept += tried.size
-        if found and tried.state != PENDING and self._release(endpoint, 1, tried.size):
+        if tried.state != PENDING and self._release(endpoint, 1, tried.size):
             rows.save(connection, endpoint)
-        if tried.next_try is not None:
-            waits = sa.update(lanes).where(lanes.c.endpoint == endpoint.id, lanes.c.lane == tried.lane)
-            connection.execute(waits.values(next_try=tried.next_try))
-        return self._note_health(connection, endpoint, tried, now)
 
     def _note_health(self, connection: Connection, endpoint: Endpoint, tried: Tried, now: float) -> bool:
         if tried.state == DELIVERED:
