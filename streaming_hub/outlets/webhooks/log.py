@@ -65,6 +65,32 @@ class Asked(msgspec.Struct, frozen=True):
     before: int | None = None
 
 
+def _oldest() -> sa.Select[Any]:
+    """Return the statement for a lane's oldest pending deliveries: the first one, and others as far as they fit."""
+    pending = sa.and_(
+        deliveries.c.endpoint == sa.bindparam("of"),
+        deliveries.c.lane == sa.bindparam("in_lane"),
+        deliveries.c.state == PENDING,
+    )
+    some = sa.select(deliveries.c.id, deliveries.c.size).where(pending).order_by(deliveries.c.id)
+    limited = some.limit(RUN_LENGTH).subquery()
+    upto = sa.func.sum(limited.c.size).over(order_by=limited.c.id, rows=(None, 0))
+    sums = sa.select(limited.c.id, limited.c.size, upto.label("upto")).subquery()
+    fit = sa.select(sums.c.id).where(sa.or_(sums.c.upto <= RUN_BYTES, sums.c.upto == sums.c.size))
+    columns = [deliveries.c[name] for name in Queued.__struct_fields__]
+    return sa.select(*columns).where(deliveries.c.id.in_(fit)).order_by(deliveries.c.id)
+
+
+# Made once: these run for every lane, and making a statement takes longer than running it.
+_OLDEST: Final = _oldest()
+_LANES: Final = (
+    sa.select(lanes.c.lane, lanes.c.next_try)
+    .where(lanes.c.endpoint == sa.bindparam("of"))
+    .order_by(lanes.c.next_try)
+    .limit(sa.bindparam("most"))
+)
+
+
 def due(database: Database, slots: Mapping[str, Slots], now: float) -> dict[str, Due]:
     """Return the deliveries of several endpoints that are due.
 
@@ -90,30 +116,17 @@ def due(database: Database, slots: Mapping[str, Slots], now: float) -> dict[str,
 
 
 def _due_of(connection: Connection, endpoint: str, slots: Slots, now: float) -> Due:
-    mine = lanes.c.endpoint == endpoint
-    ready = sa.select(lanes.c.lane).where(mine, lanes.c.next_try <= now).order_by(lanes.c.next_try)
-    names = connection.execute(ready.limit(slots.most + len(slots.busy))).scalars()
-    chosen = [name for name in names if name not in slots.busy][: slots.most]
-    found = {name: _first(connection, endpoint, name) for name in chosen}
-    later = sa.select(sa.func.min(lanes.c.next_try)).where(mine, lanes.c.next_try > now)
-    return Due(found, connection.execute(later).scalar())
+    # One more than may be due, which says when to look again.
+    most = slots.most + len(slots.busy) + 1
+    first = connection.execute(_LANES, {"of": endpoint, "most": most}).all()
+    ready = [row.lane for row in first if row.next_try <= now and row.lane not in slots.busy][: slots.most]
+    later = next((row.next_try for row in first if row.next_try > now), None)
+    return Due({lane: _first(connection, endpoint, lane) for lane in ready}, later)
 
 
 def _first(connection: Connection, endpoint: str, lane: str) -> list[Queued]:
-    mine = sa.and_(
-        deliveries.c.endpoint == endpoint, deliveries.c.lane == lane, deliveries.c.state == PENDING
-    )
-    sizes = sa.select(deliveries.c.id, deliveries.c.size).where(mine).order_by(deliveries.c.id)
-    ids: list[int] = []
-    total = 0
-    for row in connection.execute(sizes.limit(RUN_LENGTH)):
-        total += row.size
-        if ids and total > RUN_BYTES:
-            break
-        ids.append(row.id)
-    columns = [deliveries.c[name] for name in Queued.__struct_fields__]
-    rows = connection.execute(sa.select(*columns).where(deliveries.c.id.in_(ids)).order_by(deliveries.c.id))
-    return [Queued(**row._mapping) for row in rows]
+    found = connection.execute(_OLDEST, {"of": endpoint, "in_lane": lane})
+    return [Queued(*row) for row in found]
 
 
 def next_tries(database: Database) -> dict[str, float]:
