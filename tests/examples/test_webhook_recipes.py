@@ -173,11 +173,11 @@ def test_bad_latency_is_alerted_once_not_for_every_turn(recipe: Recipe) -> None:
     recipe.stub.plan.extend([503, 503])
     # Not enough turns yet to say anything.
     turns(2.5, 1)
-    turns(1.0, 40)
+    turns(1.0, 20)
     assert recipe.texts == []
     turns(2.5, 1)
     assert recipe.texts == []
-    turns(2.5, 40)
+    turns(2.5, 20)
     first = recipe.texts
     # The chat took the third one.
     assert len(first) == 3
@@ -189,10 +189,10 @@ def test_bad_latency_is_alerted_once_not_for_every_turn(recipe: Recipe) -> None:
     recipe.program.kill()
     recipe.start(*arguments, CHAT_WEBHOOK_URL=recipe.stub.url)
     # Below the limit, but not well below.
-    turns(1.9, 40)
+    turns(1.9, 20)
     turns(2.5, 3)
     assert recipe.texts == first
-    turns(1.0, 40)
+    turns(1.0, 20)
     assert recipe.texts[3:] == ["Answers are quick again: p95 of the newest 20 turns is 1.00 s (limit 2 s)"]
 
 
