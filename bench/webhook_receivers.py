@@ -1,7 +1,7 @@
 """Receivers of webhooks, quick ones and dead ones: `python -m bench.webhook_receivers`.
 
     living     answers 200 at once, and remembers how late each event came
-    refusing   a port on which nobody listens
+    refusing   a port that refuses connections
     hanging    takes the request and never answers
     garbage    speaks no TLS (its URL is https)
     drip       a byte of an answer each second

@@ -44,7 +44,7 @@ def summary(report: dict[str, Any]) -> str:
         f"answers heard after {seconds(heard and heard['p95'])} (p95)",
     ]
     words = [line for line in report["transcript"] if line["text"]][-LAST_WORDS:]
-    lines += [f"> {escaped(line['role'] or 'somebody')}: {escaped(line['text'])}" for line in words]
+    lines += [f"> {escaped(line['role'] or 'unknown')}: {escaped(line['text'])}" for line in words]
     return "\n".join(lines)
 
 

@@ -66,7 +66,7 @@ def make_app(secret: str, crm_url: str, crm_key: str) -> Flask:
                     json=note(report),
                     headers={
                         "Authorization": f"Bearer {crm_key}",
-                        # One note a person: several of one call are told apart.
+                        # A call with several people gives each of them one note.
                         "Idempotency-Key": f"{request.headers['webhook-id']}:{quote(identity, safe='')}",
                     },
                     timeout=5,

@@ -82,7 +82,7 @@ def make_app(secret: str, chat_url: str, file: str, *, limit: float, window: int
                 except requests.RequestException as error:
                     return f"the chat cannot be reached ({type(error).__name__})", 503
                 if not 200 <= answer.status_code < 300:
-                    # Nothing is committed: the hub sends it again, and then the chat is told again.
+                    # Nothing is committed: the hub sends it again, and so is the message.
                     return f"the chat answered {answer.status_code}", 503
             db.execute("COMMIT")
         return "", 204

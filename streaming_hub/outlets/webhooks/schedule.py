@@ -74,7 +74,7 @@ class Schedule:
         return woken
 
     def fails(self, endpoint: str) -> bool:
-        """Tell whether an endpoint fails at present."""
+        """Return whether an endpoint is failing."""
         return endpoint in self._failing
 
     def note(self, endpoint: str, *, failing: bool) -> None:
