@@ -163,6 +163,34 @@ def test_a_page_that_is_opened_late_knows_what_was(page: Page, start_hub: Callab
     )
 
 
+def test_a_session_whose_end_the_history_forgot_is_not_live(
+    page: Page, start_hub: Callable[..., HubProcess]
+) -> None:
+    hub = start_hub(STREAM_HISTORY_MAX_EVENTS="100")
+    for room in ("ghost", "again"):
+        post(hub, of(room, "session_started"), of(room, "session_ended", reason="participant_disconnected"))
+    post(hub, of("alive", "session_started"))
+    for _ in range(5):
+        post(hub, *(of("noise", "usage", "n", model_usage=[]) for _ in range(100)))
+    # The agent's spool delivers late what it has of the first one; another session of the same name begins.
+    post(hub, of("ghost", "usage", model_usage=[]), of("alive", "usage", model_usage=[]))
+    post(hub, of("again", "session_started"))
+    until(
+        lambda: _seen(hub) == {"ghost": "ended", "again": "ended", "alive": "live"},
+        seconds=30,
+        what="archived",
+    )
+    open_live(page, hub)
+    expect(call(page, "alive")).to_have_count(1)
+    expect(call(page, "again")).to_have_count(1)
+    expect(call(page, "ghost")).to_have_count(0)
+
+
+def _seen(hub: HubProcess) -> dict[str, str]:
+    answer = requests.get(f"{hub.url}/api/sessions", timeout=10).json()
+    return {one["room"]: one["state"] for one in answer.get("sessions", []) if one["room"] != "noise"}
+
+
 def _archived(hub: HubProcess, room: str, field: str, value: int) -> bool:
     sessions = requests.get(f"{hub.url}/api/sessions", params={"room": room}, timeout=10).json()["sessions"]
     return bool(sessions) and sessions[0][field] == value
