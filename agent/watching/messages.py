@@ -202,6 +202,7 @@ def _message(body: pb.ChatMessage) -> SimpleNamespace:
         body.id,
         _one_of(ROLES, body.role, "ChatRole"),
         "\n".join(part.text for part in body.content),
+        seconds(body.created_at),
         interrupted=body.interrupted,
         confidence=confidence,
         metrics=_metrics(body.metrics),
@@ -212,6 +213,7 @@ def chat_message(
     name: str,
     role: str,
     text: str,
+    at: float,
     *,
     interrupted: bool,
     confidence: float | None = None,
@@ -225,6 +227,7 @@ def chat_message(
         text_content=text,
         interrupted=interrupted,
         transcript_confidence=confidence,
+        created_at=at,
         metrics=metrics or {},
     )
 

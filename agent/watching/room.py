@@ -13,6 +13,7 @@ import asyncio
 import logging
 import time
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from livekit import rtc
@@ -123,7 +124,7 @@ class RoomWatch:
         for watched in list(self._agents.values()):
             if self._reported(job_of(watched.agent)):
                 del self._agents[watched.agent]
-                self._send(watched.replaced(time.time()))
+                self._tell(partial(watched.replaced, time.time()))
         if self._agents_here() and not self._agents:
             self._done.set()
 
@@ -134,7 +135,7 @@ class RoomWatch:
 
     def _close_all(self, reason: str, named: str | None = None) -> None:
         for watched in self._agents.values():
-            self._send(watched.close(reason, time.time(), named))
+            self._tell(partial(watched.close, reason, time.time(), named))
         self._agents.clear()
 
     def _listen(self) -> None:
@@ -203,7 +204,7 @@ class RoomWatch:
             watched = self._agents.pop(participant.identity, None)
             if watched is not None:
                 reason, named = self._why_agent_left(participant.disconnect_reason)
-                self._send(watched.close(reason, now, named))
+                self._tell(partial(watched.close, reason, now, named))
         elif not self._people():
             self._left_by = participant.disconnect_reason
             loop = asyncio.get_running_loop()
@@ -221,7 +222,7 @@ class RoomWatch:
     def _attributes(self, changed: dict[str, str], participant: rtc.Participant) -> None:
         watched = self._agents.get(participant.identity)
         if watched is not None and changed.get(STATE):
-            self._take(watched, watched.state(changed[STATE], time.time()))
+            self._take(watched, partial(watched.state, changed[STATE], time.time()))
             if watched.waits:
                 asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._settle, watched)
 
@@ -241,7 +242,7 @@ class RoomWatch:
                 continue
             watched = self._agents.get(identity)
             if watched is not None:
-                self._take(watched, watched.message(data, time.time()))
+                self._take(watched, partial(watched.message, data, time.time()))
 
     async def _read_words(self, reader: rtc.TextStreamReader, identity: str) -> None:
         stream, is_agents = (
@@ -254,7 +255,7 @@ class RoomWatch:
                 text += piece
                 watched = self._agents.get(identity)
                 if watched is not None:
-                    self._take(watched, watched.words(stream, piece, time.time()))
+                    self._take(watched, partial(watched.words, stream, piece, time.time()))
         except rtc.StreamError as error:
             logger.debug("a transcription in the room %r was cut off: %s", self.name, error)
             if not is_agents:
@@ -263,27 +264,28 @@ class RoomWatch:
         if is_agents:
             watched = self._agents.get(identity)
             if watched is not None:
-                self._take(watched, watched.words_ended(stream, now))
+                self._take(watched, partial(watched.words_ended, stream, now))
             return
         told = reader.info.attributes or {}
         for watched in list(self._agents.values()):
-            heard = watched.heard(
-                identity, told.get(SEGMENT, ""), text, now, is_final=told.get(FINAL) == "true"
-            )
-            self._take(watched, heard)
+            final, segment = told.get(FINAL) == "true", told.get(SEGMENT, "")
+            self._take(watched, partial(watched.heard, identity, segment, text, now, is_final=final))
 
-    def _take(self, watched: Watched, events: list[Event]) -> None:
+    def _take(self, watched: Watched, make: Callable[[], list[Event]]) -> None:
+        self._tell(make)
         if watched.begun is not None and watched.session_id not in self._held:
             self._held.add(watched.session_id)
-            asyncio.get_running_loop().call_later(HOLD_SECONDS, self._release, watched)
-        self._send(events)
+            asyncio.get_running_loop().call_later(HOLD_SECONDS, self._tell, watched.release)
 
-    def _release(self, watched: Watched) -> None:
-        self._send(watched.release())
+    def _tell(self, make: Callable[[], list[Event]]) -> None:
+        try:
+            self._send(make())
+        except Exception:
+            logger.exception("could not stream what happened in the room %r", self.name)
 
     def _settle(self, watched: Watched) -> None:
         if not watched.over:
-            self._send(watched.settle())
+            self._tell(watched.settle)
 
     def _send(self, events: list[Event]) -> None:
         for event in events:

@@ -234,15 +234,12 @@ class Watched:
             return []
         asked = memory.user_turn
         answers = asked is not None and asked.worded and not asked.answered
-        created = SimpleNamespace(user_initiated=not answers, created_at=at)
-        return bridge.translate(memory, "speech_created", created)
+        return bridge.translate(memory, "speech_created", _created(at, answers=answers))
 
     def _words(self, stream: str, text: str, at: float) -> list[Event]:
         events = self.settle()
         if not self._memory.started:
-            events += bridge.translate(
-                self._memory, "speech_created", SimpleNamespace(user_initiated=True, created_at=at)
-            )
+            events += bridge.translate(self._memory, "speech_created", _created(at, answers=False))
         elif stream != self._stream and self._state not in WORKING:
             events += self._speech(at)
         self._stream = stream
@@ -253,7 +250,7 @@ class Watched:
         text = self._spoken.pop(stream, "")
         if self._tells_all or not text.strip():
             return []
-        said = chat_message(stream, "assistant", text, interrupted=False)
+        said = chat_message(stream, "assistant", text, at, interrupted=False)
         return self._item(said, at)
 
     def _item(self, item: Any, at: float) -> list[Event]:
@@ -273,3 +270,8 @@ class Watched:
             self._last_final = text, at
             events += self.settle()
         return events
+
+
+def _created(at: float, *, answers: bool) -> SimpleNamespace:
+    """Return LiveKit's `SpeechCreatedEvent` as the bridge reads it; the room does not show a `say`."""
+    return SimpleNamespace(source="generate_reply", user_initiated=not answers, created_at=at)
