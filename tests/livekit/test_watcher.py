@@ -322,7 +322,12 @@ def test_no_empty_room_is_opened_and_without_webhooks_rooms_are_found(
         # That event counted as a webhook; a hub that never had one asks for the rooms at once.
         hub.__exit__()
         hub = HubServer(
-            tmp_path, {"STREAM_WATCH": "k*,den", "STREAM_HISTORY": "memory://", **place.livekit.environment}
+            tmp_path,
+            {
+                "STREAM_WATCH": "k*,den",
+                "STREAM_HISTORY": f"sqlite:///{tmp_path}/new.db",
+                **place.livekit.environment,
+            },
         )
         with hub, place.person("kitchen") as alice, place.person("other", "bob") as bob:
             alice.wait_for_agent()
