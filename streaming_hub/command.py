@@ -10,7 +10,7 @@ import sys
 import tempfile
 import textwrap
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -207,14 +207,24 @@ def _greet(parts: Services, url: str) -> None:
     key = ""
     if OPERATE not in parts.authenticator.open_scopes:
         key = ' -H "X-API-Key: KEY"\n              KEY: one of STREAM_OPERATOR_KEYS, or a token with the operate scope'
-    print(
+    _show(
         f"\n  Live page   {url}/\n"
         f"  Console     {url}/console/\n"
         f"  Next        curl -X POST {url}/api/agent/start{key}\n"
         f"  Agent       {parts.agent_lacks or f'will run in {mode} mode: {why}'}\n"
-        f"  Keys        {_keys_needed(parts)}\n",
-        flush=True,
+        f"  Keys        {_keys_needed(parts)}\n"
     )
+
+
+def _show(text: str) -> None:
+    """Print; a terminal, pipe or disk that takes nothing any more is no reason to end the server."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        log.warning("standard output cannot be written: %s", error.strerror)
+        # What is still in its buffer would fail again when the process ends, and change the exit code.
+        with open(os.devnull, "wb") as nowhere, suppress(OSError):  # noqa: PTH123 - no path
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _keys_needed(parts: Services) -> str:
