@@ -124,7 +124,7 @@ def make(fields: dict[str, Any]) -> Event:
 
 
 def rebuild(event: Event, fields: object) -> Event:
-    """Return the event with other fields, checked anew (what a redaction hook answers).
+    """Return the event with other fields, checked again (the result of a redaction hook).
 
     The `event_id` stays, so that a retry is recognised whatever the hook took out.
 

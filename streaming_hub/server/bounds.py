@@ -102,7 +102,7 @@ class UploadBody:
         self.done = False
 
     def read(self, size: int = -1) -> bytes:
-        """Read at most so many bytes, or all of it.
+        """Read at most `size` bytes, or all of it.
 
         Raises:
             OSError: it does not arrive.

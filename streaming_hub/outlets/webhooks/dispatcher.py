@@ -1,65 +1,76 @@
-"""Sends what is pending: lane by lane, in order, from one event loop.
+"""Sends pending deliveries, lane by lane and in order, from one event loop.
 
-    due lanes -> log.due -> one coroutine a lane -> Sender -> outcomes -> Store.record -> the lane is free again
+    due lanes -> log.due -> a coroutine per lane -> Sender -> outcomes -> Store.record -> the lane is free again
 
-A lane stays at work until its outcomes are written, so nothing that was sent is loaded again. Only what is about to be
-sent is in memory. What the database knows and what is sent at present meet here and nowhere else.
+A lane stays busy until its outcomes are written, so nothing that was sent is loaded again. Only deliveries that are
+about to be sent are in memory. Nothing else combines the state of the database with the requests in flight.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import random
 import time
 import uuid
 from collections import Counter, deque
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from streaming_hub.archive.database import Away
 from streaming_hub.outlets.webhooks import log, retries, signing
 from streaming_hub.outlets.webhooks.endpoints import DELIVERED, FAILED, PENDING, body_of, key_of
 from streaming_hub.outlets.webhooks.messages import Ended, Tried
-from streaming_hub.outlets.webhooks.schedule import Schedule
+from streaming_hub.outlets.webhooks.schedule import PER_ENDPOINT, Schedule
+from streaming_hub.outlets.webhooks.sender import HEADERS
+from streaming_hub.sidecar.database import Away
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
     from concurrent.futures import Executor
 
-    from streaming_hub.archive.database import Database
     from streaming_hub.outlets.webhooks.endpoints import Endpoint
     from streaming_hub.outlets.webhooks.log import Queued
     from streaming_hub.outlets.webhooks.sender import Outcome, Sender
     from streaming_hub.outlets.webhooks.store import Store
+    from streaming_hub.sidecar.database import Database
 
 Got = TypeVar("Got")
 
 TEST_TYPE: Final = "webhook.test"
 AWAY_SECONDS: Final = 1.0
-"""Pause before the database is asked again."""
+"""Seconds until the database is tried again."""
 FAILED_SECONDS: Final = 5.0
-"""Pause after outcomes that could not be written, before their deliveries are sent again."""
+"""Seconds to wait after outcomes could not be written; then their deliveries are sent again."""
+BATCH: Final = 50
+FAILING_BATCH: Final = 20
+"""Maximum number of endpoints per look at the database."""
+FAILING_LANES: Final = 2
+"""Maximum number of lanes of a failing endpoint that are started per look: working ones wait for few of them."""
+FAILING_PER_SECOND: Final = 200
+"""Maximum number of lanes per second that are started of all failing endpoints. Thousands of requests that lead nowhere
+would take the processor from those that arrive."""
 MOST_OUTCOMES: Final = 500
-"""Outcomes that one transaction writes."""
+"""Maximum number of outcomes per transaction."""
 MOST_ATTEMPTS: Final = 50
-"""Attempts of a delivery that the log shows, the newest."""
+"""How many attempts of a delivery the log shows, the newest."""
 
 
 class Dispatcher:
     """See the module. All methods run in the event loop.
 
     Args:
-        store: writes; asked in `writer` alone.
-        database: read in `readers`.
+        store: writes; used only in `writer`.
+        database: read only in `readers`.
         sender: sends.
         writer: one thread.
         readers: some threads.
         waits: STREAM_WEBHOOK_RETRIES, seconds.
-        total: requests at a time, all endpoints.
-        report: a line for the log: level and text.
+        total: maximum number of requests at a time, for all endpoints.
+        report: writes a line to the log: level and text.
 
     Attributes:
-        counts: attempts and deliveries since the start, by what became of them.
+        counts: attempts and deliveries since the start, by outcome.
     """
 
     def __init__(
@@ -85,8 +96,9 @@ class Dispatcher:
         self._schedule = Schedule(total)
         self._loop = asyncio.get_running_loop()
         self._runs: dict[tuple[str, str], deque[Queued]] = {}
-        self._filling: set[str] = set()
-        self._again: set[str] = set()
+        self._due: dict[bool, dict[str, None]] = {False: {}, True: {}}
+        """Endpoints to check, by whether they fail: those that work come first."""
+        self._became_due = asyncio.Event()
         self._gone: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._outcomes: deque[Tried | Ended] = deque()
@@ -94,18 +106,16 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._recorder = asyncio.create_task(self._record_all())
+        self._starter = asyncio.create_task(self._start_all())
 
     def due(self, endpoints: Iterable[str]) -> None:
-        """Look for something to send to these endpoints."""
-        for endpoint in endpoints:
-            if endpoint in self._filling:
-                self._again.add(endpoint)
-            elif not self._stopping:
-                self._filling.add(endpoint)
-                self._spawn(self._fill(endpoint))
+        """Check these endpoints for deliveries that are due."""
+        for name in endpoints:
+            self._due[self._schedule.fails(name)][name] = None
+        self._became_due.set()
 
     async def wake_all(self) -> None:
-        """Look for something to send to every endpoint, each in its time.
+        """Schedule every endpoint's next delivery.
 
         Raises:
             Away: the database cannot be read.
@@ -117,7 +127,7 @@ class Dispatcher:
     def purge(
         self, *, room: str | None = None, session_id: str | None = None, rooms: list[str] | None = None
     ) -> None:
-        """Drop what is in memory of a room or a session; requests in flight may finish."""
+        """Drop a room's or a session's deliveries from memory; requests in flight may finish."""
         lanes = None if rooms is None else {key_of(one) for one in rooms}
         for (_, lane), queued in self._runs.items():
             if room is not None:
@@ -131,13 +141,15 @@ class Dispatcher:
                 queued.extend(kept)
 
     async def test(self, endpoint: Endpoint) -> Outcome:
-        """Send an endpoint a test now, once."""
+        """Send a test to an endpoint, now and once."""
         body = body_of(TEST_TYPE, time.time(), 0.0, b"{}")
-        return await self._send(endpoint, f"test_{uuid.uuid4()}", body)
+        headers = self._headers(endpoint, f"test_{uuid.uuid4()}", body)
+        return await self._sender.send(endpoint.url, body, headers)
 
     async def stop(self, seconds: float) -> None:
-        """Begin nothing more, wait a moment for what is in flight, and write what came of it."""
+        """Start no more requests, wait for those in flight, and write their outcomes."""
         self._stopping = True
+        self._starter.cancel()
         for timer in self._timers.values():
             timer.cancel()
         for queued in self._runs.values():
@@ -147,7 +159,7 @@ class Dispatcher:
         left = list(self._tasks)
         for task in left:
             task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.gather(*left, self._starter, return_exceptions=True)
         self._news.set()
         await self._recorder
         await self._sender.close()
@@ -162,47 +174,86 @@ class Dispatcher:
         if not task.cancelled() and task.exception() is not None:
             self._report("error", f"webhooks: unexpected error: {task.exception()!r}")
 
-    async def _fill(self, name: str) -> None:
-        """Start as many lanes of an endpoint as are due and may run."""
-        try:
-            while not self._stopping:
-                self._again.discard(name)
-                await self._start_lanes(name)
-                if name not in self._again:
-                    return
-        finally:
-            self._filling.discard(name)
+    async def _start_all(self) -> None:
+        """Start the lanes of endpoints that are due, a batch of endpoints at a time."""
+        rests_until = 0.0
+        while True:
+            if names := self._next_due(BATCH, failing=False):
+                await self._start_safely(names, PER_ENDPOINT)
+                continue
+            if self._loop.time() >= rests_until and (names := self._next_due(FAILING_BATCH, failing=True)):
+                started = await self._start_safely(names, FAILING_LANES)
+                rests_until = self._loop.time() + started / FAILING_PER_SECOND
+                continue
+            self._became_due.clear()
+            until = rests_until if self._due[True] else None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
+                    await self._became_due.wait()
 
-    async def _start_lanes(self, name: str) -> None:
-        endpoint = self._active(name)
-        if endpoint is None:
-            return
-        self._schedule.note(name, failing=endpoint.failing_since is not None)
-        free = self._schedule.free(name)
-        if not free:
-            return
-        erasures = self._store.erasures
-        ask = partial(
-            log.due, self._database, name, busy=self._schedule.busy(name), most=free, now=time.time()
-        )
+    def _next_due(self, most: int, *, failing: bool) -> list[str]:
+        some = self._due[failing]
+        names = list(itertools.islice(some, most))
+        for name in names:
+            del some[name]
+        return names
+
+    async def _start_safely(self, names: Sequence[str], most: int) -> int:
+        """Start lanes as `_start_lanes` does; if that fails, try again later."""
         try:
-            found = await self._loop.run_in_executor(self._readers, ask)
+            return await self._start_lanes(names, most)
         except Away:
-            self._wait(name, time.time() + AWAY_SECONDS)
-            return
+            pause = AWAY_SECONDS
+        except Exception as error:  # noqa: BLE001 - reported; tried again
+            self._report("error", f"webhooks: unexpected error: {error!r}")
+            pause = FAILED_SECONDS
+        for name in names:
+            self._wait(name, time.time() + pause)
+        return 0
+
+    async def _start_lanes(self, names: Sequence[str], most: int) -> int:
+        """Start the lanes of these endpoints that are due, as far as they may run; return how many were started.
+
+        Args:
+            names: the endpoints.
+            most: maximum number of lanes for each of them.
+        """
+        slots: dict[str, log.Slots] = {}
+        for name in names:
+            endpoint = self._active(name)
+            if endpoint is None:
+                continue
+            self._schedule.note(name, failing=endpoint.failing_since is not None)
+            free = self._schedule.free(name)
+            if free:
+                slots[name] = log.Slots(self._schedule.busy(name), min(free, most))
+        if not slots:
+            return 0
+        erasures = self._store.erasures
+        ask = partial(log.due, self._database, slots, time.time())
+        found = await self._loop.run_in_executor(self._readers, ask)
         if erasures != self._store.erasures:
-            # It may hold what was erased meanwhile.
-            self._again.add(name)
-            return
-        for lane, queued in found.lanes.items():
+            # It may contain deliveries that have been erased in the meantime.
+            self.due(slots)
+            return 0
+        self.due(name for name, due in found.items() if len(due.lanes) == most < PER_ENDPOINT)
+        return sum(self._begin(name, due) for name, due in found.items())
+
+    def _begin(self, name: str, due: log.Due) -> int:
+        """Start an endpoint's lanes; return how many."""
+        for number, (lane, queued) in enumerate(due.lanes.items()):
+            # Others of this batch may have used up the requests; the schedule wakes it when a lane ends.
+            if not self._schedule.free(name):
+                return number
             self._schedule.begin(name, lane)
             self._runs[name, lane] = deque(queued)
             self._spawn(self._run(name, lane))
-        if found.next_try is not None:
-            self._wait(name, found.next_try)
+        if due.next_try is not None:
+            self._wait(name, due.next_try)
+        return len(due.lanes)
 
     def _wait(self, name: str, at: float) -> None:
-        """Look for something to send at a time, seconds since 1970, unless something is due before."""
+        """Check an endpoint at a time (seconds since 1970), unless it is due earlier."""
         when = self._loop.time() + max(0.0, at - time.time())
         timer = self._timers.get(name)
         if timer is not None:
@@ -216,13 +267,15 @@ class Dispatcher:
         self.due([name])
 
     async def _run(self, name: str, lane: str) -> None:
-        """Send a lane's deliveries one after the other, until one has to wait."""
+        """Send a lane's deliveries one by one until one has to wait."""
         queued = self._runs[name, lane]
         try:
             while queued and (endpoint := self._active(name)) is not None:
                 one = queued.popleft()
-                outcome = await self._send(endpoint, one.event_id, one.body)
-                tried = self._judge(name, lane, one, outcome)
+                headers = self._headers(endpoint, one.event_id, one.body)
+                outcome = await self._sender.send(endpoint.url, one.body, headers)
+                request = {"url": endpoint.url, "headers": HEADERS | headers}
+                tried = self._judge(name, lane, one, outcome, request)
                 self._outcomes.append(tried)
                 self._news.set()
                 if tried.state == PENDING:
@@ -238,12 +291,12 @@ class Dispatcher:
             return None
         return endpoint
 
-    async def _send(self, endpoint: Endpoint, message_id: str, body: bytes) -> Outcome:
+    @staticmethod
+    def _headers(endpoint: Endpoint, message_id: str, body: bytes) -> dict[str, str]:
         now = time.time()
-        headers = signing.headers(message_id, body, endpoint.keys(now), now)
-        return await self._sender.send(endpoint.url, body, headers)
+        return signing.headers(message_id, body, endpoint.keys(now), now)
 
-    def _judge(self, name: str, lane: str, one: Queued, outcome: Outcome) -> Tried:
+    def _judge(self, name: str, lane: str, one: Queued, outcome: Outcome, request: dict[str, Any]) -> Tried:
         now = time.time()
         attempt = {
             "at": now - outcome.duration,
@@ -251,11 +304,12 @@ class Dispatcher:
             "duration": outcome.duration,
             "answer": outcome.answer,
             "error": outcome.error,
+            "request": request,
         }
         attempts = [*one.attempts, attempt]
         gone = outcome.status == retries.GONE
         state, wait = DELIVERED, None
-        # An answer that broke off after a 2xx is none: its status is not known to be meant.
+        # A response that broke off after a 2xx status is not a success: the receiver may have failed.
         if outcome.error is not None or not retries.delivered(outcome.status):
             wait = retries.wait(
                 len(attempts),
@@ -285,7 +339,7 @@ class Dispatcher:
         )
 
     async def _record_all(self) -> None:
-        """Write outcomes as they come, those that came meanwhile together."""
+        """Write outcomes in batches."""
         while not (self._stopping and not self._tasks and not self._outcomes):
             if not self._outcomes:
                 self._news.clear()

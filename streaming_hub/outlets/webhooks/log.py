@@ -1,31 +1,31 @@
-"""Reads the webhooks' database: what is to be sent next, the log of deliveries, the health of endpoints."""
+"""Reads the webhooks' database: the next deliveries, the log of deliveries, the health of endpoints."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 
 from streaming_hub.outlets.webhooks.endpoints import DELIVERED, FAILED, PENDING
-from streaming_hub.outlets.webhooks.tables import deliveries, lanes
+from streaming_hub.outlets.webhooks.tables import deliveries, endpoints, lanes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from sqlalchemy.engine import Connection
 
-    from streaming_hub.archive.database import Database
+    from streaming_hub.sidecar.database import Database
 
 RUN_LENGTH: Final = 16
 RUN_BYTES: Final = 64 * 1024
-"""Deliveries, and bytes of them, that a lane takes into memory at a time."""
+"""How many deliveries, and bytes of them, a lane loads at a time."""
 RECENT: Final = 100
-"""Deliveries by which the success rate of an endpoint is measured."""
+"""How many deliveries an endpoint's success rate is measured over."""
 
 
 class Queued(msgspec.Struct, frozen=True):
-    """A delivery that is to be sent."""
+    """A delivery to send."""
 
     id: int
     event_id: str
@@ -36,12 +36,19 @@ class Queued(msgspec.Struct, frozen=True):
     attempts: list[dict[str, Any]]
 
 
+class Slots(NamedTuple):
+    """What an endpoint may start: at most `most` lanes, other than those in `busy`."""
+
+    busy: Collection[str]
+    most: int
+
+
 class Due(msgspec.Struct, frozen=True):
-    """What an endpoint can send now.
+    """The deliveries of an endpoint that are due.
 
     Attributes:
         lanes: the oldest pending deliveries of each lane, in order.
-        next_try: when the next lane is due that is not now, seconds since 1970; None where there is none.
+        next_try: when the next lane is due after now, seconds since 1970; None if there is none.
     """
 
     lanes: dict[str, list[Queued]]
@@ -49,7 +56,7 @@ class Due(msgspec.Struct, frozen=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A page of the log that is asked for."""
+    """A query of the log."""
 
     endpoint: str
     limit: int
@@ -58,58 +65,80 @@ class Asked(msgspec.Struct, frozen=True):
     before: int | None = None
 
 
-def due(database: Database, endpoint: str, *, busy: Collection[str], most: int, now: float) -> Due:
-    """Return what an endpoint can send now.
+def _oldest() -> sa.Select[Any]:
+    """Return the statement for a lane's oldest pending deliveries: the first one, and others as far as they fit."""
+    pending = sa.and_(
+        deliveries.c.endpoint == sa.bindparam("of"),
+        deliveries.c.lane == sa.bindparam("in_lane"),
+        deliveries.c.state == PENDING,
+    )
+    some = sa.select(deliveries.c.id, deliveries.c.size).where(pending).order_by(deliveries.c.id)
+    limited = some.limit(RUN_LENGTH).subquery()
+    upto = sa.func.sum(limited.c.size).over(order_by=limited.c.id, rows=(None, 0))
+    sums = sa.select(limited.c.id, limited.c.size, upto.label("upto")).subquery()
+    fit = sa.select(sums.c.id).where(sa.or_(sums.c.upto <= RUN_BYTES, sums.c.upto == sums.c.size))
+    columns = [deliveries.c[name] for name in Queued.__struct_fields__]
+    return sa.select(*columns).where(deliveries.c.id.in_(fit)).order_by(deliveries.c.id)
+
+
+# Made once: these run for every lane, and making a statement takes longer than running it.
+_OLDEST: Final = _oldest()
+_LANES: Final = (
+    sa.select(lanes.c.lane, lanes.c.next_try)
+    .where(lanes.c.endpoint == sa.bindparam("of"))
+    .order_by(lanes.c.next_try)
+    .limit(sa.bindparam("most"))
+)
+
+
+def due(database: Database, slots: Mapping[str, Slots], now: float) -> dict[str, Due]:
+    """Return the deliveries of several endpoints that are due.
 
     Args:
-        database: where.
-        endpoint: whose.
-        busy: lanes that are at work.
-        most: how many lanes to return.
+        database: the webhooks'.
+        slots: what each endpoint may start, by its id.
         now: seconds since 1970.
     """
-    mine = lanes.c.endpoint == endpoint
-    ready = sa.select(lanes.c.lane).where(mine, lanes.c.next_try <= now).order_by(lanes.c.next_try)
-    later = sa.select(sa.func.min(lanes.c.next_try)).where(mine, lanes.c.next_try > now)
+    # One subquery per endpoint: the index has the minimum of one group at once, while GROUP BY reads every lane.
+    first = (
+        sa.select(sa.func.min(lanes.c.next_try)).where(lanes.c.endpoint == endpoints.c.id).scalar_subquery()
+    )
+    chosen = sa.select(endpoints.c.id, first).where(endpoints.c.id.in_(list(slots)))
     with database.reading() as connection:
-        names = connection.execute(ready.limit(most + len(busy))).scalars()
-        chosen = [name for name in names if name not in busy][:most]
-        found = {name: _first(connection, endpoint, name) for name in chosen}
-        return Due(found, connection.execute(later).scalar())
+        firsts = {row[0]: row[1] for row in connection.execute(chosen)}
+        return {
+            name: _due_of(connection, name, slots[name], now)
+            if firsts[name] <= now
+            else Due({}, firsts[name])
+            for name in slots
+            if firsts.get(name) is not None
+        }
+
+
+def _due_of(connection: Connection, endpoint: str, slots: Slots, now: float) -> Due:
+    # One more than may be due, which says when to look again.
+    most = slots.most + len(slots.busy) + 1
+    first = connection.execute(_LANES, {"of": endpoint, "most": most}).all()
+    ready = [row.lane for row in first if row.next_try <= now and row.lane not in slots.busy][: slots.most]
+    later = next((row.next_try for row in first if row.next_try > now), None)
+    return Due({lane: _first(connection, endpoint, lane) for lane in ready}, later)
 
 
 def _first(connection: Connection, endpoint: str, lane: str) -> list[Queued]:
-    mine = sa.and_(
-        deliveries.c.endpoint == endpoint, deliveries.c.lane == lane, deliveries.c.state == PENDING
-    )
-    sizes = sa.select(deliveries.c.id, deliveries.c.size).where(mine).order_by(deliveries.c.id)
-    ids: list[int] = []
-    total = 0
-    for row in connection.execute(sizes.limit(RUN_LENGTH)):
-        total += row.size
-        if ids and total > RUN_BYTES:
-            break
-        ids.append(row.id)
-    columns = [deliveries.c[name] for name in Queued.__struct_fields__]
-    rows = connection.execute(sa.select(*columns).where(deliveries.c.id.in_(ids)).order_by(deliveries.c.id))
-    return [Queued(**row._mapping) for row in rows]
+    found = connection.execute(_OLDEST, {"of": endpoint, "in_lane": lane})
+    return [Queued(*row) for row in found]
 
 
 def next_tries(database: Database) -> dict[str, float]:
-    """Return when each endpoint has something to send first, seconds since 1970."""
+    """Return when each endpoint's first delivery is due, seconds since 1970."""
     first = sa.select(lanes.c.endpoint, sa.func.min(lanes.c.next_try)).group_by(lanes.c.endpoint)
     with database.reading() as connection:
         return {row[0]: row[1] for row in connection.execute(first)}
 
 
 def page(database: Database, asked: Asked) -> tuple[list[dict[str, Any]], int | None]:
-    """Return a page of an endpoint's log, newest first, and where the next one begins; None on the last."""
-    names = ("id", "event_id", "type", "room", "state", "attempts", "lane")
-    chosen = sa.select(*(deliveries.c[name] for name in names), lanes.c.next_try)
-    chosen = chosen.outerjoin(
-        lanes, sa.and_(lanes.c.endpoint == deliveries.c.endpoint, lanes.c.lane == deliveries.c.lane)
-    )
-    chosen = chosen.where(deliveries.c.endpoint == asked.endpoint)
+    """Return a page of an endpoint's log, newest first, and where the next one begins; None on the last page."""
+    chosen = _rows(asked.endpoint)
     if asked.states:
         chosen = chosen.where(deliveries.c.state.in_(asked.states))
     if asked.types:
@@ -123,13 +152,37 @@ def page(database: Database, asked: Asked) -> tuple[list[dict[str, Any]], int | 
 
 
 def _shown(row: Any) -> dict[str, Any]:
-    shown = {name: row._mapping[name] for name in ("id", "event_id", "type", "room", "state", "attempts")}
-    # The first of its room has been tried; those behind it wait for it.
-    return shown | {"id": str(row.id), "next_try": (row.next_try or None) if row.state == PENDING else None}
+    shown = {name: row._mapping[name] for name in ("event_id", "type", "room", "state")}
+    attempts = [{name: one[name] for name in one if name != "request"} for one in row.attempts]
+    # Only the first one of its room is due; the others wait for it.
+    next_try = (row.next_try or None) if row.state == PENDING else None
+    return {"id": str(row.id), **shown, "attempts": attempts, "next_try": next_try}
+
+
+def one(database: Database, endpoint: str, delivery: int) -> dict[str, Any] | None:
+    """Return a delivery as in `page`, with its requests as they were sent; None if it is no longer in the log.
+
+    `body` is bytes, or None if it is no longer stored; `request` of each attempt has `url` and `headers`.
+    """
+    chosen = _rows(endpoint, "body").where(deliveries.c.id == delivery)
+    with database.reading() as connection:
+        row = connection.execute(chosen).first()
+    if row is None:
+        return None
+    return _shown(row) | {"attempts": [{"request": None} | one for one in row.attempts], "body": row.body}
+
+
+def _rows(endpoint: str, *more: str) -> sa.Select[Any]:
+    names = ("id", "event_id", "type", "room", "state", "attempts", "lane", *more)
+    chosen = sa.select(*(deliveries.c[name] for name in names), lanes.c.next_try)
+    chosen = chosen.outerjoin(
+        lanes, sa.and_(lanes.c.endpoint == deliveries.c.endpoint, lanes.c.lane == deliveries.c.lane)
+    )
+    return chosen.where(deliveries.c.endpoint == endpoint)
 
 
 def health(database: Database, endpoint: str) -> dict[str, Any]:
-    """Return how an endpoint does: its success rate, the oldest pending delivery and the next try."""
+    """Return an endpoint's health: its success rate, the oldest pending delivery and the next attempt."""
     mine = deliveries.c.endpoint == endpoint
     recent = sa.select(deliveries.c.state, deliveries.c.tries).where(mine)
     recent = recent.where(sa.or_(deliveries.c.state.in_((DELIVERED, FAILED)), deliveries.c.tries > 0))

@@ -1,7 +1,7 @@
-"""The console: its pages, made from one frame, and the modules and styles that they load.
+"""The console: its pages, which share a frame, and the modules and styles that they load.
 
-Add a page: a template that extends `frame.html`, a module in `static/`, and a row of `PAGES`. Pages hold no data; their
-modules ask the API, with the reader's key.
+To add a page: a template that extends `frame.html`, a module and a style sheet in `static/`, and a row in `PAGES`.
+Pages contain no data; their modules call the API with the user's key.
 """
 
 from __future__ import annotations
@@ -31,36 +31,41 @@ blueprint = Blueprint("console", __name__, template_folder=str(resources.console
 
 
 class Page(NamedTuple):
-    """One page of the console.
+    """A page of the console.
 
     Attributes:
         path: its route.
-        template: in `templates/console/`.
+        name: of its template, `NAME.html`, and of its module and style sheet, `static/NAME/NAME.js` and `.css`.
         summary: what it shows, for the API's description.
         entry: its name in the navigation; None for a page that others link to.
         operators: whether its entry is for operators only.
     """
 
     path: str
-    template: str
+    name: str
     summary: str
     entry: str | None = None
     operators: bool = False
 
+    @property
+    def module(self) -> str:
+        """Its module in `static/`."""
+        return f"{self.name}/{self.name}.js"
+
 
 PAGES: Final = (
-    Page("/console/", "live.html", "The console: live sessions", "Live"),
-    Page("/console/sessions", "sessions.html", "The console: live and past sessions", "Sessions"),
-    Page("/console/sessions/<path:session_id>", "session.html", "The console: one session"),
-    Page("/console/stats", "stats.html", "The console: figures over time", "Figures"),
+    Page("/console/", "live", "The console: live sessions", "Live"),
+    Page("/console/sessions", "sessions", "The console: live and past sessions", "Sessions"),
+    Page("/console/sessions/<path:session_id>", "session", "The console: one session"),
+    Page("/console/stats", "stats", "The console: figures over time", "Figures"),
     Page(
         "/console/webhooks",
-        "webhooks.html",
+        "webhooks",
         "The console: webhooks and their deliveries",
         "Webhooks",
         operators=True,
     ),
-    Page("/console/agent", "agent.html", "The console: the agent process", "Agent", operators=True),
+    Page("/console/agent", "agent", "The console: the agent process", "Agent", operators=True),
 )
 """In the order of the navigation."""
 
@@ -70,20 +75,20 @@ POLICY: Final = (
 )
 _IMPORT: Final = re.compile(r"^(?:import|export|\}).* from '([^']+)';$", re.MULTILINE)
 TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-"""Suffix -> media type. The system's own tables differ, and browsers refuse modules of another type."""
+"""Suffix -> media type. Systems' own tables differ, and browsers refuse modules of another type."""
 
 
 def show(page: Page, **_names: str) -> Response:
-    """Serve a page; names in its path are for its module."""
+    """Serve a page; its module reads the names in the path."""
     entries = [one for one in PAGES if one.entry]
     html = render_template(
-        f"console/{page.template}",
+        f"console/{page.name}.html",
         page=page,
         entries=entries,
         imports=imports,
         demo=services().settings.demo > 0,
     )
-    answer = make_response(html)
+    answer = make_response(compact(html, ".html"))
     answer.headers["Content-Security-Policy"] = POLICY
     answer.headers["Cache-Control"] = "no-cache"
     return answer
@@ -91,7 +96,7 @@ def show(page: Page, **_names: str) -> Response:
 
 @cache
 def imports(module: str) -> tuple[str, ...]:
-    """Return the paths of all modules that one of `static/` needs, so that a page may ask for them at once."""
+    """Return the paths of all modules that one in `static/` imports, so a page can preload them."""
     found: dict[str, None] = {}
     wanted = [f"/console/static/{module}"]
     while wanted:
@@ -134,7 +139,7 @@ def _about_files(summary: str) -> About:
 
 def _view(page: Page) -> Any:
     view = partial(show, page)
-    view.__doc__ = f"Serve {page.template}."
+    view.__doc__ = f"Serve {page.name}.html."
     return view
 
 
@@ -174,7 +179,7 @@ def _file(folder: Path, name: str) -> Response:
         raise NotFound(f"The console has no file {name[:80]!r}.")
     answer = Response(sent(path, path.stat().st_mtime_ns), mimetype=mimetype)
     answer.add_etag()
-    # Asked for again each time (304 where it is the same): all modules of a page are of one version.
+    # Revalidated each time (304 if unchanged), so all modules of a page are of one version.
     answer.headers["Cache-Control"] = "no-cache"
     answer.make_conditional(request)
     return answer
@@ -182,5 +187,5 @@ def _file(folder: Path, name: str) -> Response:
 
 @lru_cache(maxsize=200)
 def sent(path: Path, _changed: int = 0) -> bytes:
-    """Return a file as browsers get it."""
+    """Return a file as it is sent to browsers."""
     return compact(path.read_text(encoding="utf-8"), path.suffix).encode()

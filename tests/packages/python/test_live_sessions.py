@@ -111,7 +111,7 @@ class TestMessagesThatWereNotHeard:
 
         assert [text for role, text in asyncio.run(talk()).lines() if role == "user"] == ["again", "again"]
 
-    def test_words_that_only_an_interim_told_are_made_final(self) -> None:
+    def test_words_known_only_from_an_interim_become_final(self) -> None:
         async def talk() -> Any:
             session = await pipeline("Yes, two.", turn_handling={"turn_detection": "manual"})
             heard(session).push(stt.SpeechEventType.FINAL_TRANSCRIPT, "Is there")

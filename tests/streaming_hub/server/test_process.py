@@ -258,7 +258,7 @@ class TestRequests:
 
 
 class TestSlowClients:
-    """Nobody drags the others down."""
+    """No client slows the others down."""
 
     def test_a_stuck_reader_costs_the_others_nothing_and_catches_up(
         self, start_server: Callable[..., ServerProcess]

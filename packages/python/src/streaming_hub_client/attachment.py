@@ -52,7 +52,7 @@ class Sink(Protocol):
         """Take one event; never blocks, never raises."""
 
     def flush(self, timeout: float, /) -> bool:
-        """Wait until what was taken is sent, at most `timeout` seconds; tell whether it is."""
+        """Wait until what was taken is sent, for at most `timeout` seconds; return whether it is."""
 
     def close(self, timeout: float, /) -> bool:
         """Flush and end."""

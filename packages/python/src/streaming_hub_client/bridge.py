@@ -113,7 +113,7 @@ def _finish_speech(memory: Conversation, at: float, new_state: str, *, closing: 
     events = [memory.event("agent_speech_finished", at, memory.speech_turn, **fields)]
     if cut:
         memory.interrupted_at = at
-    if cut and not closing:  # the end of a session is nobody's interruption
+    if cut and not closing:  # the end of a session is not an interruption
         fields = {"interrupted_at": at, **_agent(memory)}
         events.append(memory.event("interruption", at, memory.speech_turn, **fields))
     return events
@@ -189,7 +189,7 @@ def conversation_item_added(memory: Conversation, ev: lk.ConversationItemAddedEv
 
 
 def _handoff(memory: Conversation, item: llm.AgentHandoff, at: float) -> list[Event]:
-    if item.old_agent_id is None:  # a session's first agent takes over from nobody
+    if item.old_agent_id is None:  # a session's first agent takes over from no other
         return []
     names = {"old_agent": item.old_agent_id, "new_agent": item.new_agent_id}
     return [memory.event("handoff", at, memory.reply_turn, **names)]
@@ -216,7 +216,7 @@ def _turn_of_message(memory: Conversation) -> Turn:
 
 
 def speech_created(memory: Conversation, ev: lk.SpeechCreatedEvent) -> list[Event]:
-    """Nothing to send; tells a new speech from one that resumes."""
+    """Return no event; note that a new speech begins, not one that resumes."""
     memory.words_welcome = True
     if ev.source == "say":
         memory.remember_say(ev.speech_handle.id)
@@ -260,7 +260,7 @@ def _tool_finished(memory: Conversation, update: lk.ToolCallEnded, at: float) ->
 
 
 def _tool_reply(memory: Conversation, update: lk.ToolReplyUpdated, _at: float) -> list[Event]:
-    # A reply that was put off is a new speech; it belongs to the turn of the call it tells about.
+    # A reply that was put off is a new speech; it belongs to the turn of the call it reports on.
     names = (name.removesuffix("_final").split("_update_")[0] for name in update.update_ids)
     calls = (memory.tools.get(name) for name in names)
     turns = [call.turn for call in calls if call is not None]

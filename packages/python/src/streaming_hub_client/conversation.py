@@ -227,11 +227,11 @@ class Conversation:
         del self.wordless[:-TURNS_WITHOUT_WORDS]
 
     def settle_reply(self) -> Turn:
-        """Decide which turn the agent works on now, and give it.
+        """Decide which turn the agent works on now, and return it.
 
-        A committed user message is answered first. A speech that answers nobody (a greeting, a `say`) is a
-        turn of its own. Without a new speech the agent goes on with what it was at: a tool's answer, or a
-        speech that resumes after a false interruption.
+        A committed user message is answered first. A speech that answers no message (a greeting, a `say`) is a
+        turn of its own. Without a new speech the agent continues its last one: with a tool's answer, or after
+        a false interruption.
         """
         pending = self.user_turn
         if pending is not None and not pending.answered and (pending.committed or self.speech_answers_user):
@@ -274,7 +274,7 @@ class Conversation:
     def _turn_of_new_speech(self) -> Turn:
         if (
             self.speech_answers_user and self.tool_turn is not None
-        ):  # a realtime model tells what a tool returned
+        ):  # a realtime model speaks about a tool's result
             return self.tool_turn
         turn = self.new_turn()
         if self.speech_answers_user:  # to words that are still to come

@@ -6,7 +6,7 @@ what the hub has not taken within a tenth of a second, so that neither an outage
 loses it. Every event has an `event_id`, so sending it twice is harmless, and a batch whose answer was lost is
 simply sent again.
 
-May touch: the network (one URL), threads, and by way of `streaming_hub_client.backlog` the spool folder.
+May touch: the network (one URL), threads, and through `streaming_hub_client.backlog` the spool folder.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from streaming_hub_client.retry import (
     is_from_hub,
     judge,
     retry_after,
+    takes,
 )
 from streaming_hub_client.route import route_to
 
@@ -170,7 +171,7 @@ class Poster:
         self._backlog.append(line, event)
 
     def flush(self, timeout_seconds: float) -> bool:
-        """Wait until the hub has everything, at most so long; return whether it has."""
+        """Wait until the hub has everything, or for the timeout; return whether it has."""
         self._hurry.set()
         return self._backlog.wait_until_empty(timeout_seconds)
 
@@ -239,7 +240,8 @@ class Poster:
         status, headers = response.status_code, response.headers
         said = _decoded(response.content)
         wait = retry_after(headers.get("Retry-After"), time.time())
-        if not is_from_hub(status, headers.get("Content-Type", ""), said):
+        strange = 200 <= status < 300 and not takes(said, len(batch))
+        if strange or not is_from_hub(status, headers.get("Content-Type", ""), said):
             return Answer(Verdict.LATER, _stranger(response), wait, smaller=status in ABOUT_THE_BODY)
         return Answer(judge(status, said.get("field")), f"status {status}: {_start_of(response)}", wait)
 
@@ -310,7 +312,7 @@ class Poster:
         with closing(HTTPAdapter()) as connection:
             while not self._closed.wait(self._pace.renew_leases):
                 renewal = self._leases.renewal()
-                # What keeps a renewal from arriving keeps events from arriving, and is told in the log there.
+                # What stops a renewal stops events, too, and is logged there.
                 with suppress(OSError):
                     if renewal is not None:
                         request = requests.Request("POST", self._lease_url, self._headers, json=renewal)

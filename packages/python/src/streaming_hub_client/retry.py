@@ -22,9 +22,9 @@ class Answer(NamedTuple):
 
     Attributes:
         verdict: What to do with the batch.
-        detail: The reason in words, for the log; what stands before its first colon tells one trouble from another.
-        retry_after: How long to wait at least, in seconds, where the answer asks for it.
-        smaller: Whether a smaller batch may pass where this one did not.
+        detail: The reason in words, for the log; the part before its first colon identifies the kind of trouble.
+        retry_after: How long to wait at least, in seconds, if the answer asks for it.
+        smaller: Whether a smaller batch might be accepted.
     """
 
     verdict: Verdict
@@ -108,6 +108,19 @@ def is_from_hub(status: int, content_type: str, said: dict[str, Any]) -> bool:
         and isinstance(said.get("detail"), str)
         and "instance" not in said
     )
+
+
+def takes(said: dict[str, Any], count: int | None) -> bool:
+    """Say whether an answer accepts all events of a request: the hub names an id for each.
+
+    Args:
+        said: The body's JSON object; empty where it is none.
+        count: How many events were sent as an array; None for one that was sent as an object.
+    """
+    ids = [said.get("id")] if count is None else said.get("ids")
+    expected = 1 if count is None else count
+    named = isinstance(ids, list) and len(ids) == expected and all(isinstance(one, str) for one in ids)
+    return said.get("status") == "ok" and named
 
 
 def judge(status: int, field: object = None) -> Verdict:

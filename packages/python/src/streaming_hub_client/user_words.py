@@ -47,7 +47,7 @@ def transcribed(memory: Conversation, ev: lk.UserInputTranscribedEvent) -> list[
 def _transcript(memory: Conversation, segment: Segment, ev: lk.UserInputTranscribedEvent) -> list[Event]:
     if (
         ev.transcript.strip() or ev.item_id is None
-    ):  # an empty final of an item tells that its transcription failed
+    ):  # an empty final means that the item's transcription failed
         segment.text = ev.transcript
     if ev.is_final:
         segment.final, segment.final_at = True, ev.created_at
@@ -73,7 +73,7 @@ def close_open(memory: Conversation, at: float) -> list[Event]:
 
 
 def close_unfinished(memory: Conversation, at: float) -> list[Event]:
-    """Close words of a turn that is over, once the user begins to speak anew."""
+    """Close words of a turn that is over, once the user speaks again."""
     segment = memory.heard.open
     if segment is None or not (segment.turn.committed or segment.turn.answered):
         return []

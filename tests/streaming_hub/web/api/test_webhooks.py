@@ -14,13 +14,14 @@ import os
 import signal
 import stat
 import time
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import jwt
 import pytest
 import requests
+from standardwebhooks import Webhook
 
-from tests.kit.process import ServerProcess
+from tests.streaming_hub.outlets.webhooks.hub import LOCAL, Hub, note, webhook_pid
 from tests.streaming_hub.outlets.webhooks.receiving import Receiver, receiver
 from tests.streaming_hub.server.wire import PATIENCE
 from tests.streaming_hub.web.api.archiving import call, eventually
@@ -30,44 +31,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECRET = "whsec_" + "QUJD" * 10
-LOCAL = {"STREAM_WEBHOOK_ALLOW_PRIVATE": "1", "STREAM_WEBHOOK_RETRIES": "0.2,0.2,0.2,0.2"}
-
-
-class Hub(ServerProcess):
-    """A hub, and how its webhooks are asked for."""
-
-    headers: ClassVar[dict[str, str]] = {}
-
-    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> requests.Response:
-        return requests.request(
-            method,
-            f"{self.url}/api/webhooks{path}",
-            json=body,
-            headers=self.headers | headers,
-            timeout=PATIENCE,
-        )
-
-    def create(self, url: str, **fields: Any) -> dict[str, Any]:
-        answer = self.ask("POST", "", {"url": url, **fields})
-        assert answer.status_code == 201, answer.text
-        return answer.json()
-
-    def one(self, name: str) -> dict[str, Any]:
-        return self.ask("GET", f"/{name}").json()
-
-    def deliveries(self, name: str, query: str = "") -> list[dict[str, Any]]:
-        return self.ask("GET", f"/{name}/deliveries{query}").json()["deliveries"]
-
-    def wait_for_states(self, name: str, *states: str) -> list[dict[str, Any]]:
-        """Wait until the newest deliveries have these states."""
-        return eventually(
-            lambda: self.deliveries(name), lambda found: [one["state"] for one in found] == list(states)
-        )
-
-    def publish(self, *events: dict[str, Any]) -> list[str]:
-        answer = self.post(list(events), **self.headers)
-        assert answer.status_code == 200, answer.text
-        return answer.json()["ids"]
 
 
 @pytest.fixture
@@ -87,10 +50,6 @@ def start(tmp_path: Path) -> Iterator[Any]:
 def hook() -> Iterator[Receiver]:
     with receiver() as found:
         yield found
-
-
-def note(room: str | None = "a", number: int = 0, **fields: Any) -> dict[str, Any]:
-    return {"type": "note", "number": number, **({} if room is None else {"room": room}), **fields}
 
 
 def test_an_event_arrives_signed_as_the_standard_says(start: Any, hook: Receiver) -> None:
@@ -232,21 +191,6 @@ def test_nothing_is_lost_when_the_hub_or_the_process_is_killed(start: Any, hook:
     assert hub.one(made["id"])["missed"] == 0
 
 
-def webhook_pid(hub: Hub) -> int:
-    """The webhooks' process: a child whose command line says so."""
-    from pathlib import Path
-
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-            command = (path.parent / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if int(fields[1]) == hub.process.pid and b"outlets.webhooks.worker" in command:
-            return int(path.parent.name)
-    raise AssertionError("no process of the webhooks")
-
-
 def test_a_test_is_sent_at_once_also_while_disabled(start: Any, hook: Receiver) -> None:
     hub = start()
     made = hub.create(hook.url)
@@ -282,6 +226,85 @@ def test_replay_of_a_range_and_of_deliveries(start: Any, hook: Receiver) -> None
     assert hub.ask("POST", path, {"deliveries": [oldest["id"]]}).json() == {"replayed": 1, "missed": 0}
     hook.wait_for(9)
     assert hook.ids[8] == ids[1]
+
+
+def test_all_that_failed_is_sent_again_by_one_request(start: Any, hook: Receiver) -> None:
+    hub = start(STREAM_WEBHOOK_RETRIES="0.05")
+    made = hub.create(hook.url, types=["note"])
+    path = f"/{made['id']}/replay"
+    assert hub.ask("POST", path, {"state": "failed"}).json() == {"replayed": 0, "missed": 0}
+    hook.status = 500
+    ids = hub.publish(*(note("a", number) for number in range(3)))
+    hub.wait_for_states(made["id"], *["failed"] * 3)
+    hook.status = 200
+    before = len(hook.got)
+    answer = hub.ask("POST", path, {"state": "failed"})
+    assert (answer.status_code, answer.json()) == (202, {"replayed": 3, "missed": 0})
+    hub.wait_for_states(made["id"], *["delivered"] * 3, *["failed"] * 3)
+    assert hook.ids[before:] == ids
+    assert hub.ask("POST", path, {"state": "failed"}).json() == {"replayed": 0, "missed": 0}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "from"),
+        ({"to": 5}, "from"),
+        ({"state": "delivered"}, "state"),
+        ({"state": "failed", "from": 5}, "state"),
+        ({"state": "failed", "deliveries": ["1"]}, "state"),
+        ({"deliveries": ["1"], "to": 5}, "deliveries"),
+        ({"deliveries": []}, "deliveries"),
+        ({"deliveries": ["-1"]}, "deliveries"),
+        ({"deliveries": ["77"]}, "deliveries"),
+        ({"from": "yesterday"}, "from"),
+        ({"from": 5, "to": "tomorrow"}, "to"),
+    ],
+)
+def test_what_cannot_be_sent_again_is_refused_by_field(server: Hub, body: dict[str, Any], field: str) -> None:
+    made = server.create("https://8.8.8.8/")
+    answer = server.ask("POST", f"/{made['id']}/replay", body)
+    server.ask("DELETE", f"/{made['id']}")
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
+
+
+def test_a_delivery_shows_its_requests_as_they_were_sent(start: Any, hook: Receiver) -> None:
+    hub = start()
+    hook.plan.append(503)
+    made = hub.create(f"{hook.url}/x", types=["note"])
+    hub.publish(note("a", 1, text="ü \u2028"))
+    (delivery,) = hub.wait_for_states(made["id"], "delivered")
+    shown = hub.ask("GET", f"/{made['id']}/deliveries/{delivery['id']}").json()
+    assert [one["status"] for one in shown["attempts"]] == [503, 200]
+    for got, attempt in zip(hook.got, shown["attempts"], strict=True):
+        request = attempt.pop("request")
+        assert request["url"] == f"{hook.url}/x"
+        assert request["headers"].items() <= got.headers.items()
+        assert shown["body"].encode() == got.body
+        Webhook(made["secret"]).verify(shown["body"], request["headers"])
+    del shown["body"]
+    assert shown == delivery
+    for path in (f"/{made['id']}/deliveries/1{delivery['id']}", f"/{made['id']}/deliveries/x"):
+        assert hub.ask("GET", path).status_code == 404
+    other = hub.create(hook.url)
+    assert hub.ask("GET", f"/{other['id']}/deliveries/{delivery['id']}").status_code == 404
+
+
+def test_copies_for_a_disabled_endpoint_end_with_the_retention(start: Any, hook: Receiver) -> None:
+    hub = start(STREAM_ARCHIVE_MAX_AGE="3")
+    hook.status = 410
+    made = hub.create(hook.url, types=["note"])
+    hub.publish(note("a", 1, text="short-lived"), note("b", 2))
+    eventually(lambda: hub.one(made["id"])["reason"], "gone")
+    found = eventually(lambda: hub.one(made["id"]), lambda one: one["missed"] == 2)
+    assert found["health"]["pending"] == 0
+    assert hub.deliveries(made["id"]) == []
+    reasons = eventually(
+        lambda: [one["reason"] for one in hub.get("/api/events?type=error").json()["events"]],
+        lambda reasons: len(reasons) > 1,
+    )
+    assert reasons == ["gone", "expired"]
+    assert "hub_webhooks_events_missed_total 2.0" in hub.get("/metrics").text
 
 
 def test_the_log_has_pages_and_filters(start: Any, hook: Receiver) -> None:
@@ -406,10 +429,45 @@ def test_without_an_archive_it_names_the_setting(start: Any) -> None:
         ({"url": "https://2130706433/"}, "url"),
         ({"url": "http://hook.example/"}, "url"),
         ({"url": "https://a:b@hook.example/"}, "url"),
+        *(
+            ({"url": url}, "url")
+            for url in (
+                *("", "hook.example", "https://", "ftp://hook.example/", "https://hook.example:0x50/"),
+                *("https://0177.0.0.1/", "https://0x7f000001/", "https://127.1/", "https://127.0.0.1./"),
+                *("https://[::1]/", "https://[::ffff:127.0.0.1]/", "https://[64:ff9b::7f00:1]/"),
+                *(
+                    "https://169.254.169.254/latest/meta-data",
+                    "https://100.64.0.1/",
+                    "https://[fe80::1%25lo]/",
+                ),
+                *(
+                    "https://\uff11\uff12\uff17.0.0.1/",
+                    "https://127\u30020\u30020\u30021/",
+                    "https://localhost./",
+                ),
+                *(
+                    "https://hook.example\\@127.0.0.1/",
+                    "https://127.0.0.1#@hook.example/",
+                    "https://a@10.0.0.1/",
+                ),
+                *("https://hook.example/\r\nx: y", "https://hook.example/" + "x" * 2048),
+            )
+        ),
         ({"types": []}, "types"),
+        ({"types": None}, "types"),
+        ({"types": "note"}, "types"),
         ({"types": ["a b"]}, "types[0]"),
+        ({"types": ["note", "*x"]}, "types[1]"),
+        ({"types": ["x" * 65]}, "types[0]"),
+        ({"types": ["note"] * 101}, "types"),
         ({"rooms": []}, "rooms"),
+        ({"rooms": "a"}, "rooms"),
         ({"rooms": [""]}, "rooms[0]"),
+        ({"rooms": ["a", None]}, "rooms[1]"),
+        ({"rooms": ["a\r\n"]}, "rooms[0]"),
+        ({"rooms": ["a\0"]}, "rooms[0]"),
+        ({"rooms": ["x" * 1001]}, "rooms[0]"),
+        ({"description": 5}, "description"),
         ({"view": "all"}, "view"),
         ({"interims": "yes"}, "interims"),
         ({"from": "yesterday"}, "from"),
@@ -423,6 +481,33 @@ def test_bad_endpoints_are_refused_by_field(server: Hub, fields: dict[str, Any],
     assert answer.status_code == 422, answer.text
     assert answer.json()["field"] == field
     assert server.ask("GET", "").json() == {"webhooks": []}
+    if not fields:
+        return
+    made = server.create("https://8.8.8.8/", description="unchanged")
+    changed = server.ask("PATCH", f"/{made['id']}", fields)
+    after = server.one(made["id"])
+    server.ask("DELETE", f"/{made['id']}")
+    assert (changed.status_code, changed.json()["field"]) == (422, field)
+    del made["secret"]
+    assert after == made
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"rotate_secret": "yes"}, "rotate_secret"),
+        ({"rotate_secret": "whsec_" + "QUJD" * 10}, "rotate_secret"),
+        ({"enabled": 1}, "enabled"),
+        ({"secret": "whsec_" + "QUJD" * 10}, "secret"),
+    ],
+)
+def test_secrets_are_the_hubs_to_make(server: Hub, fields: dict[str, Any], field: str) -> None:
+    made = server.create("https://8.8.8.8/")
+    answer = server.ask("PATCH", f"/{made['id']}", fields)
+    server.ask("DELETE", f"/{made['id']}")
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
+    assert "QUJDQUJD" not in answer.text
+    assert "QUJDQUJD" not in server.log
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
-"""The connection to the archive's database: SQLite or PostgreSQL, made when it is missing, migrated when it is older.
+"""The connection to a database: SQLite or PostgreSQL, created if it is missing, migrated if it is older.
 
-Only the archive's own process imports this. Alembic is loaded only where there is something to migrate.
+Only the processes beside the hub import this. Alembic is loaded only if there is something to migrate.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
-from streaming_hub.archive import tables
+from streaming_hub.sidecar.columns import from_json, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy.engine import Connection, Engine
 
-REVISION: Final = "0005"
-"""The newest migration."""
 BUSY_SECONDS: Final = 1.0
 """How long SQLite waits for another program that has the file locked."""
+BROKEN: Final = frozenset({"SQLITE_NOTADB", "SQLITE_CORRUPT"})
+"""SQLite's names of errors that time does not heal."""
 CONNECT_SECONDS: Final = 2
 STATEMENT_SECONDS: Final = 60
 """How long PostgreSQL works on one statement, and how long this side waits for a peer that says nothing."""
@@ -35,8 +35,6 @@ those of the connection."""
 
 CLAIM_SECONDS: Final = 2.0
 """How long opening waits for the process of a hub that has just ended."""
-_CLAIM_KEY: Final = 0x5354524541
-"""Names the advisory lock that one hub's archive holds in PostgreSQL."""
 _CLAIM_KEEPALIVE: Final = " ".join(
     f"-c tcp_{name}"
     for name in ("keepalives_idle=10", "keepalives_interval=5", "keepalives_count=3", "user_timeout=25000")
@@ -44,24 +42,13 @@ _CLAIM_KEEPALIVE: Final = " ".join(
 """PostgreSQL notices within half a minute that a machine is gone, and gives its lock to another."""
 
 _VERSION = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32)))
-_SEARCH = {
-    # The tokens are made before (`spoken`): FTS5 only has to split them at spaces.
-    "sqlite": (
-        "CREATE VIRTUAL TABLE archive_words USING fts5(words, content='', "
-        """tokenize="ascii tokenchars '_.,'''")""",
-    ),
-    "postgresql": (
-        "CREATE TABLE archive_words (session BIGINT, position INTEGER, words TSVECTOR NOT NULL, "
-        "PRIMARY KEY (session, position))",
-        "CREATE INDEX archive_words_by_word ON archive_words USING gin (words)",
-    ),
-}
 
 
 class Kind(NamedTuple):
-    """What a database of the hub's is for, and what it consists of.
+    """What one of the hub's databases is for, and what it consists of.
 
     Attributes:
+        name: what the connections to PostgreSQL are named after.
         holds: what is kept in it, for messages.
         metadata: its tables.
         revision: its newest migration.
@@ -71,6 +58,7 @@ class Kind(NamedTuple):
         schema: the schema it has to itself in PostgreSQL; None for the database's own.
     """
 
+    name: str
     holds: str
     metadata: sa.MetaData
     revision: str
@@ -78,11 +66,6 @@ class Kind(NamedTuple):
     extra: dict[str, tuple[str, ...]]
     claim: int
     schema: str | None = None
-
-
-ARCHIVE: Final = Kind(
-    "sessions", tables.metadata, REVISION, "streaming_hub.archive:migrations", _SEARCH, _CLAIM_KEY
-)
 
 
 class Away(Exception):
@@ -95,9 +78,12 @@ class Database:
     Args:
         url: an SQLAlchemy URL, `sqlite:///PATH` or `postgresql+psycopg://...`.
         kind: what is in it.
+
+    Attributes:
+        log_held: whether SQLite's log is still to be emptied.
     """
 
-    def __init__(self, url: str, kind: Kind = ARCHIVE) -> None:
+    def __init__(self, url: str, kind: Kind) -> None:
         self._kind = kind
         self.url = make_url(url)
         self.sqlite = self.url.get_backend_name() == "sqlite"
@@ -105,6 +91,7 @@ class Database:
         self._engine: Engine | None = None
         self._file: tuple[int, int] | None = None
         self._claim: int | Connection | None = None
+        self.log_held = False
 
     @property
     def path(self) -> Path:
@@ -180,7 +167,7 @@ class Database:
         """
         if self.sqlite and self._file != self._identity():
             self.close()
-            raise Away(f"{self.path} was moved or replaced; it is opened anew.")
+            raise Away(f"{self.path} was moved or replaced; it is being reopened.")
         with self._connected() as connection:
             if self.sqlite:
                 connection.info["immediate"] = True
@@ -209,14 +196,35 @@ class Database:
             return Away(
                 f"{self.shown} needs a package that is missing ({text}): install livekit-streaming-hub[postgres]."
             )
-        return Away(f"{self.shown} cannot be used: {text}.")
+        return Away(f"{self.shown} cannot be used: {text}.{self._remedy(cause)}")
+
+    @staticmethod
+    def _remedy(cause: object) -> str:
+        if getattr(cause, "sqlite_errorname", None) in BROKEN:
+            return " Restore it from a backup, or move it away: the hub then makes a new one."
+        return ""
 
     def empty_log(self) -> None:
-        """Empty SQLite's write-ahead log, which still holds what was erased."""
+        """Empty SQLite's write-ahead log, which still holds what was erased.
+
+        A read that began before may hold it open: then `log_held` says so, and a later call may succeed.
+
+        Raises:
+            Away: the database cannot be used now.
+        """
         if not self.sqlite:
             return
+        waited, self.log_held = self.log_held, True
         with self._connected() as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            # Only the first call waits for readers: later ones are made between other work.
+            connection.exec_driver_sql(
+                f"PRAGMA busy_timeout={0 if waited else int(BUSY_SECONDS * 1000)}"
+            ).fetchall()
+            try:
+                (busy, _, _) = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+            finally:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}").fetchall()
+        self.log_held = bool(busy)
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Connection]:
@@ -243,7 +251,7 @@ class Database:
         return found.st_dev, found.st_ino
 
     def _make_engine(self) -> Engine:
-        options: dict[str, Any] = {"json_serializer": tables.to_json, "json_deserializer": tables.from_json}
+        options: dict[str, Any] = {"json_serializer": to_json, "json_deserializer": from_json}
         if self.sqlite:
             private_file(self.path)
             engine = sa.create_engine(self.url, connect_args={"timeout": BUSY_SECONDS}, **options)
@@ -255,7 +263,7 @@ class Database:
             "connect_timeout": CONNECT_SECONDS,
             "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c timezone=UTC {path} {_CLAIM_KEEPALIVE}",
             "tcp_user_timeout": STATEMENT_SECONDS * 1000,
-            "application_name": "streaming-hub-archive",
+            "application_name": f"streaming-hub-{self._kind.name}",
         }
         return sa.create_engine(self.url, connect_args=connect, pool_pre_ping=True, **options)
 
@@ -290,7 +298,7 @@ class Database:
             create_all(connection, self._kind)
 
     def _migrate(self, engine: Engine, version: str) -> None:
-        from streaming_hub.archive.migrations import migrate  # noqa: PLC0415 - loads Alembic, which is seldom needed
+        from streaming_hub.sidecar.migrate import migrate  # noqa: PLC0415 - loads Alembic, which is rarely needed
 
         if not migrate(engine, version, self._kind.migrations):
             raise Away(
@@ -310,7 +318,7 @@ def _locked(claim: int | Connection, key: int) -> bool:
     return True
 
 
-def create_all(connection: Connection, kind: Kind = ARCHIVE) -> None:
+def create_all(connection: Connection, kind: Kind) -> None:
     """Make every table of the newest version in an empty database."""
     kind.metadata.create_all(connection)
     for statement in kind.extra.get(connection.dialect.name, ()):
