@@ -243,7 +243,7 @@ def _archive(text: str) -> str:
 def _watch(text: str) -> tuple[str, ...]:
     if text.lower() in ("off", "all"):
         return () if text.lower() == "off" else ("*",)
-    return some(listed(matching(r"[^\x00-\x1f\x7f,]{1,256}")))(text)
+    return listed(matching(r"[^\x00-\x1f\x7f,]{1,256}"))(text)
 
 
 _URL = matching(r"(?:wss?|https?)://[^\s/]+\S*")
