@@ -125,6 +125,10 @@ class RoomWatch:
             if self._reported(job_of(watched.agent)):
                 del self._agents[watched.agent]
                 self._tell(partial(watched.replaced, time.time()))
+        self._leave_if_idle()
+
+    def _leave_if_idle(self) -> None:
+        """Leave if there are agents and all of them report themselves."""
         if self._agents_here() and not self._agents:
             self._done.set()
 
@@ -183,7 +187,10 @@ class RoomWatch:
 
     def _agent_came(self, participant: rtc.RemoteParticipant) -> None:
         job = job_of(participant.identity)
-        if self._reported(job) or participant.identity in self._agents:
+        if participant.identity in self._agents:
+            return
+        if self._reported(job):
+            self._leave_if_idle()
             return
         told = {"job_id": job, "room_sid": self._sid, "agent_name": participant.attributes.get(NAME)}
         watched = Watched(
