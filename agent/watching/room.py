@@ -129,7 +129,8 @@ class RoomWatch:
 
     def _leave_if_idle(self) -> None:
         """Leave if there are agents and all of them report themselves."""
-        if self._agents_here() and not self._agents:
+        here = self._agents_here()
+        if here and all(self._reported(job_of(one.identity)) for one in here):
             self._done.set()
 
     def end(self, reason: str) -> None:
