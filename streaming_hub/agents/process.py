@@ -142,7 +142,7 @@ class Child:
 
     def terminate(self) -> None:
         """Ask the child to drain (SIGTERM only to it: it ends its own children)."""
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):  # it has ended
             self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:

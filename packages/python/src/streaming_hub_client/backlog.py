@@ -216,7 +216,7 @@ class Backlog:
             told = self._own.unsaved if self._own else 0
             unsaved = sum(entry.events for entry in self._memory)
             for spool in self._files():
-                with suppress(OSError):
+                with suppress(OSError):  # what it holds is on disk already
                     spool.close()
             return max(0, unsaved - told)
 
@@ -277,7 +277,7 @@ class Backlog:
         """Write how many events exist only in memory, for the process that adopts the file if this one is killed."""
         with self._gate:
             unsaved = sum(entry.events for entry in self._memory) + (self._gap.count if self._gap else 0)
-        with suppress(OSError):
+        with suppress(OSError):  # only a count: writing events reports a disk that fails
             spool.note_unsaved(unsaved)
 
     def _write(self, lines: list[bytes]) -> int:
@@ -306,7 +306,7 @@ class Backlog:
     def _remove_drained(self) -> None:
         while self._adopted and self._adopted[0].empty:
             spool = self._adopted.pop(0)
-            with suppress(OSError):
+            with suppress(OSError):  # one that cannot be removed does no harm
                 spool.close()
 
     def _set_aside(self, spool: Spool, error: OSError) -> None:
@@ -315,7 +315,7 @@ class Backlog:
             self._own = None
         else:
             self._adopted.remove(spool)
-        with suppress(OSError):
+        with suppress(OSError):  # its failure has been reported
             spool.close()
 
     def _report_disk(self, error: OSError) -> None:
