@@ -204,8 +204,8 @@ def replaying() -> About:
     return About(
         group=WEBHOOKS,
         summary="Send again",
-        text="A range of the events that the webhook currently wants, single deliveries, or all failed ones that have not "
-        "been sent again, with the same `webhook-id`. Pending deliveries are retried at once.",
+        text="A range of the events that the webhook currently wants, single deliveries, or all failed ones that have "
+        "not been sent again, with the same `webhook-id`. Pending deliveries are retried at once.",
         parameters=(_ID,),
         body=(json(Replay, {"from": "4fdd2f42-500", "to": "4fdd2f42-512"}),),
         answers=(Answer(202, "They are queued.", (json(Replayed, {"replayed": 13, "missed": 0}),)),),
