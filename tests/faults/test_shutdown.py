@@ -6,34 +6,23 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.faults.crowd import Crowd
 from tests.faults.publishers import Publisher, assert_all_right
+from tests.kit.proc import members
 from tests.kit.process import ROOT, Server
 from tests.kit.wait import allowed, let_pass, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
 STREAMS = 200
 FAKE_AGENT = str(ROOT / "tests" / "streaming_hub" / "agents" / "fake_agent.py")
-
-
-def members(group: int) -> list[int]:
-    """Return the living processes of a process group."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                state, _parent, its_group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if int(its_group) == group and state != "Z":
-                found.append(int(entry.name))
-    return found
 
 
 def start_talking(server: Server) -> int:

@@ -21,6 +21,7 @@ import pytest
 import requests
 from standardwebhooks import Webhook
 
+from tests.kit.proc import child
 from tests.kit.process import ServerProcess
 from tests.streaming_hub.outlets.webhooks.receiving import Receiver, receiver
 from tests.streaming_hub.server.wire import PATIENCE
@@ -234,18 +235,7 @@ def test_nothing_is_lost_when_the_hub_or_the_process_is_killed(start: Any, hook:
 
 
 def webhook_pid(hub: Hub) -> int:
-    """The webhooks' process: a child whose command line says so."""
-    from pathlib import Path
-
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-            command = (path.parent / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if int(fields[1]) == hub.process.pid and b"outlets.webhooks.worker" in command:
-            return int(path.parent.name)
-    raise AssertionError("no process of the webhooks")
+    return child(hub.process.pid, "outlets.webhooks.worker")
 
 
 def test_a_test_is_sent_at_once_also_while_disabled(start: Any, hook: Receiver) -> None:
