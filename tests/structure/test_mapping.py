@@ -28,6 +28,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     ),
     "agent.rehearsal": ("tests/agent/test_rehearsal.py", "the parts work only together"),
     "agent.session": ("tests/agent/test_rooms.py", "needs the stub of the models"),
+    "streaming_hub_client.turn": ("tests/packages/python/test_bridge.py", "seen in its events"),
     "streaming_hub_client.user_words": (
         "tests/packages/python/test_live_sessions.py",
         "needs a LiveKit session",
@@ -71,6 +72,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/archive/test_database.py",
         "run when a database is opened",
     ),
+    "streaming_hub.archive.raw": ("tests/streaming_hub/archive/test_store.py", "written with the rows"),
     "streaming_hub.archive.reduce": (
         "tests/streaming_hub/archive/test_vectors.py",
         "the same vectors for every reducer",

@@ -1,4 +1,4 @@
-"""Every row of the bridge's table, with LiveKit's own payload types."""
+"""Every row of the bridge's table, with LiveKit's own payload types. Covers `streaming_hub_client.turn`."""
 
 from __future__ import annotations
 

@@ -10,8 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from streaming_hub.archive import queries, tables
-from streaming_hub.archive import store as stores
-from streaming_hub.archive.store import Behind, Page, Position, Store, raw_events, raw_page
+from streaming_hub.archive import raw as raws
+from streaming_hub.archive.raw import raw_events, raw_page
+from streaming_hub.archive.store import Behind, Page, Position, Store
 from tests.streaming_hub.archive.calls import EPOCH, START, Line, archived, call, expected, send, some_calls
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def test_the_recording_is_every_event_as_it_was(database: Database) -> None:
 def test_raw_events_come_in_pages_that_continue_when_the_session_ends(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stores, "PART_BYTES", 1000)
+    monkeypatch.setattr(raws, "PART_BYTES", 1000)
     line = some_calls(5, 1, live=0)
     ((session_id, room),) = line.sessions()
     store = archived(database, line, sizes=[len(line.events) - 1])

@@ -13,12 +13,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from streaming_hub_client import user_words
-from streaming_hub_client.conversation import (
-    Conversation,
-    Event,
-    ToolCall,
-    Turn,
-)
+from streaming_hub_client.conversation import Conversation, Event, ToolCall
 from streaming_hub_client.data import plain
 
 if TYPE_CHECKING:
@@ -26,6 +21,8 @@ if TYPE_CHECKING:
 
     from livekit.agents import llm
     from livekit.agents.voice import events as lk
+
+    from streaming_hub_client.turn import Turn
 
     Translate = Callable[[Conversation, Any], list[Event]]
 

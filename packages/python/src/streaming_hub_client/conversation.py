@@ -11,47 +11,12 @@ from typing import Any, Protocol
 
 from streaming_hub_client.data import complete, repair
 from streaming_hub_client.heard import Heard
+from streaming_hub_client.turn import Segment, Turn
 
 Event = dict[str, Any]
 
 CALLS_REMEMBERED = 256
 TURNS_WITHOUT_WORDS = 8
-
-
-@dataclass
-class Turn:
-    """One user utterance and its answer; a greeting is a turn without the utterance.
-
-    Attributes:
-        id: The turn's name, unique across sessions.
-        worded: Words of the user were sent for it.
-        committed: LiveKit has added the user's message, so later words start the next turn.
-        answered: The agent has begun to work on its answer.
-    """
-
-    id: str
-    worded: bool = False
-    committed: bool = False
-    answered: bool = False
-
-
-@dataclass
-class Segment:
-    """A piece of speech whose interim transcripts and final share one id.
-
-    Attributes:
-        id: The segment's name, unique across sessions.
-        turn: The turn it belongs to.
-        text: Its words so far.
-        item_id: LiveKit's id of the input it transcribes, where the model gives one.
-        final: Its final was sent.
-    """
-
-    id: str
-    turn: Turn
-    text: str = ""
-    item_id: str | None = None
-    final: bool = False
 
 
 @dataclass

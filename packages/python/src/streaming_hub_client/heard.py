@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from streaming_hub_client.conversation import Segment
+    from streaming_hub_client.turn import Segment
 
 SEGMENTS_REMEMBERED = 256
 

@@ -11,12 +11,8 @@ if TYPE_CHECKING:
     from livekit.agents import llm
     from livekit.agents.voice import events as lk
 
-    from streaming_hub_client.conversation import (
-        Conversation,
-        Event,
-        Segment,
-        Turn,
-    )
+    from streaming_hub_client.conversation import Conversation, Event
+    from streaming_hub_client.turn import Segment, Turn
 
 
 def transcribed(memory: Conversation, ev: lk.UserInputTranscribedEvent) -> list[Event]:
