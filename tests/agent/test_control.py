@@ -1,4 +1,4 @@
-"""The line to the hub: states up, and death down."""
+"""The control socket: states to the hub, and its end to the agent."""
 
 from __future__ import annotations
 

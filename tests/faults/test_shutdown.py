@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT with open streams and a talking agent; and what becomes of the agent when either is killed."""
+"""SIGTERM and SIGINT with open streams and a talking agent; and the agent's end when either is killed."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_signal_drains_agent_streams_and_history(tmp_path: Path, number: int) 
         until(lambda: all(client.socket is None for client in streams))
 
         assert crowd.errors() == []
-        # Foreign publishers are refused at once, while the agent may still have its say.
+        # Other publishers are refused at once, while the agent may still publish.
         assert publisher.refused > 0
         assert members(agent) == []
         assert {client.ended_well for client in streams} == {1}
@@ -93,7 +93,7 @@ def test_a_signal_drains_agent_streams_and_history(tmp_path: Path, number: int) 
         ended = [event["type"] for event in told].index("session_ended")
         assert ended > [event.get("state") for event in told].index("draining")
         # Every stream had all of it: the goodbye comes after the last word. The report on the ended session may be
-        # stored later still; who resumes reads it.
+        # stored even later; clients that resume read it.
         last = max(_seq(event) for event in told if event["type"] != "session_report")
         assert min(client.checker.position for client in streams) >= last
         for client in streams:

@@ -55,7 +55,7 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 
 
 class Program:
-    """A running program, whose output is read meanwhile.
+    """A running program; a thread reads its output.
 
     Args:
         command: the program and its arguments.
@@ -164,7 +164,7 @@ class ServerProcess(Program):
         self._launch(command, folder, environ(PYTHONPATH=str(ROOT), PYTHONUNBUFFERED="1", **settings))
 
     def wait_until_up(self) -> ServerProcess:
-        """Wait until it takes requests."""
+        """Wait until it accepts requests."""
         self.port = int(self.wait_for_line(r"http://127\.0\.0\.1:(\d+)")[1])
         self.url = f"http://127.0.0.1:{self.port}"
         return self
@@ -186,7 +186,7 @@ class ServerProcess(Program):
         until(lambda: clients() == count, SECONDS, lambda: f"{clients()} streams are open, not {count}")
 
     def end(self) -> None:
-        """End it, whatever it does."""
+        """Kill it."""
         self.kill()
 
 
@@ -254,7 +254,7 @@ class Server:
         descriptors: its limit of open files.
         agent: what runs as the agent process; the real worker by default.
         host: where it listens.
-        before: what its command begins with.
+        before: the beginning of its command.
         **settings: environment variables.
     """
 
@@ -393,7 +393,7 @@ class Server:
         return int(self._status("VmRSS"))
 
     def peak_kib(self) -> int:
-        """Return the most memory that it ever had."""
+        """Return its peak resident memory."""
         return int(self._status("VmHWM"))
 
     def threads(self) -> int:
@@ -452,7 +452,7 @@ def memory_of(pid: int) -> int:
 
 
 def open_files() -> int:
-    """How many descriptors this process has, and one for asking."""
+    """How many descriptors this process has, plus one for this look."""
     return len(list(OPEN_FILES.iterdir()))
 
 

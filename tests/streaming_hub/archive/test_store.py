@@ -1,4 +1,4 @@
-"""What is in the archive is what the pure functions say, however the events came and whatever was killed."""
+"""What is in the archive is what the pure functions say, however the events arrive and whatever is killed."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_events_after_the_end_count_and_the_end_stays(database: Database, record
     send(store, line, [5, 100], after=before)
     assert_archived(database, line)
     assert found(database, "s", "r")["session"]["ended"] == ended
-    # And once more, by a process that knows nothing of it.
+    # And once more, by a new process.
     before = len(line.events)
     call(line, random.Random(5), "s", "r", START + 2, turns=1, ends=False)
     send(Store(database, recordings=recordings), line, [100], after=before)
@@ -200,7 +200,7 @@ def test_a_session_without_an_end_is_abandoned(database: Database) -> None:
         else:
             newest = max(one["timestamp"] for one in line.of(*key))
             assert (session["ended"], session["reason"]) == (newest, "abandoned")
-    # It has died without a word, and its last words come late.
+    # It died silently, and its last events arrive late.
     before = len(line.events)
     line.add(
         "session_ended",

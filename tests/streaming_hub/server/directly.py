@@ -43,7 +43,7 @@ CHANGING = ("client_id", "server_time", "as_of")
 
 
 class Counted(House):
-    """A house that counts the connections which gevent's server got."""
+    """A server that counts the connections passed to gevent's server."""
 
     def __init__(self, hub: Hub | None = None) -> None:
         super().__init__(hub)
@@ -75,7 +75,7 @@ class Counted(House):
 
 
 def told(answer: Answer, events: int) -> tuple[Any, ...]:
-    """What an answer says, without what differs from time to time."""
+    """An answer without its varying parts."""
     headers = {name: value for name, value in answer.headers.items() if name != "date"}
     time.strptime(answer.headers["date"], "%a, %d %b %Y %H:%M:%S GMT")
     if not events:
@@ -122,7 +122,7 @@ def a_stream_lives_on_by_the_writer() -> None:
 
 
 def a_sender_that_is_gone_stops_nobody() -> None:
-    """It said nothing, or all of it, and reset the connection before it was accepted."""
+    """A client that sent nothing, or everything, and reset the connection before it was accepted."""
     house = Counted()
     house.server.stop_accepting()
     for said in (b"", request_bytes("GET", STREAM_PATH)):
@@ -151,7 +151,7 @@ def an_error_of_the_application_closes_the_connection() -> None:
 
 
 def a_large_answer_comes_whole() -> None:
-    """Though no socket holds so much at once; and the application hears of its end."""
+    """Although no socket holds that much at once; and the application learns of its end."""
     house = Counted()
     ended = []
 

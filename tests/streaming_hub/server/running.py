@@ -78,7 +78,7 @@ def handlers() -> int:
 
 
 def a_stream_leaves_the_server() -> None:
-    """No handler, greenlet or environ of it remains, and it lives on."""
+    """No handler, greenlet or environ of it remains, and the stream stays open."""
     house = House()
     answers = []
     for _ in range(30):

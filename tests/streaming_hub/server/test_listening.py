@@ -1,4 +1,4 @@
-"""Where the server listens: both loopback addresses on one port, and what is said where one is taken."""
+"""Where the server listens: both loopback addresses on one port, and the message if one is in use."""
 
 from __future__ import annotations
 

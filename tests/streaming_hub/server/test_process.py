@@ -1,4 +1,4 @@
-"""The server process as its operator and its worst clients meet it: limits, many streams, restarts, signals."""
+"""The server process as operators and hostile clients see it: limits, many streams, restarts, signals."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class TestManyStreams:
 
 
 class TestRequests:
-    """What a request may cost, and how."""
+    """The limits of a request."""
 
     def test_a_connection_serves_many_requests(self, hub_server: ServerProcess) -> None:
         sock = connect(hub_server.port)
@@ -308,7 +308,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 class TestRestarts:
-    """A restart is as if nothing had been; the end is orderly."""
+    """Clients notice only a pause at a restart; the end is orderly."""
 
     def test_clients_resume_after_a_restart(
         self, start_server: Callable[..., ServerProcess], tmp_path: Path

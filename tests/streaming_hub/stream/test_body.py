@@ -1,4 +1,4 @@
-"""The generator that serves a stream where no socket can be had: the same frames, and nothing left behind."""
+"""The generator that serves a stream without access to its socket: the same frames, and nothing left behind."""
 
 from __future__ import annotations
 

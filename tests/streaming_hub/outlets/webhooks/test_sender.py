@@ -1,4 +1,4 @@
-"""Webhooks on their way: addresses, signatures, retries, and real receivers on loopback.
+"""Sending webhooks: addresses, signatures, retries, and real receivers on loopback.
 
 Covers
 
