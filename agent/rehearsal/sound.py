@@ -120,7 +120,7 @@ class Speaker(io.AudioOutput):
         self._start_clock()
 
     def flush(self) -> None:
-        """The segment is complete: play the rest."""
+        """Play the rest of a complete segment."""
         super().flush()
         if self._pushed and self._playout is None:
             self._playout = asyncio.create_task(self._play_rest())

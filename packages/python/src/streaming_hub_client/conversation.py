@@ -115,7 +115,7 @@ class Conversation:
         return event
 
     def transcript(self, segment: Segment, at: float, *, role: str, is_final: bool, **fields: Any) -> Event:
-        """Build a transcript event of a segment's present text."""
+        """Build a transcript event with a segment's current text."""
         return self.event(
             "transcript",
             at,
@@ -129,7 +129,7 @@ class Conversation:
         )
 
     def new_turn(self) -> Turn:
-        """Open a turn with an id of its own."""
+        """Open a new turn."""
         self._count += 1
         return Turn(f"{self.session_id}.t{self._count}")
 
@@ -139,7 +139,7 @@ class Conversation:
         return Segment(f"{self.session_id}.s{self._count}", turn)
 
     def turn_of_user(self) -> Turn:
-        """Give the turn that the user's present words belong to.
+        """Return the turn that the user's current words belong to.
 
         A turn takes the user's words until LiveKit commits them or the agent answers it. Noise that no
         transcript follows leaves its turn open for the next words.
@@ -204,7 +204,7 @@ class Conversation:
         ):  # a realtime model speaks about a tool's result
             return self.tool_turn
         turn = self.new_turn()
-        if self.speech_answers_user:  # to words that are still to come
+        if self.speech_answers_user:  # to words that will follow
             self._expect_words(turn)
         return turn
 
