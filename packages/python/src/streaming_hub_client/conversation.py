@@ -17,6 +17,7 @@ Event = dict[str, Any]
 
 CALLS_REMEMBERED = 256
 TURNS_WITHOUT_WORDS = 8
+SAYS_REMEMBERED = 64
 
 
 @dataclass
@@ -54,7 +55,8 @@ class Conversation:
         agent: The agent's identity in the room.
         about: What `session_started` says of LiveKit's job: `job_id`, `room_sid`, `agent_name`.
 
-    `result` is set by the shell before the end of a tool call that has one.
+    `result` is set by the shell before the end of a tool call that has one, `playing` before every event: the id of
+    the speech that LiveKit plays now.
     """
 
     session_id: str
@@ -78,6 +80,8 @@ class Conversation:
     new_speech: bool = False
     speech_answers_user: bool = False
     deferred_reply: Turn | None = None
+    playing: str | None = None
+    says: dict[str, Turn | None] = field(default_factory=dict)
     tool_turn: Turn | None = None
 
     speech_turn: Turn | None = None
@@ -145,7 +149,7 @@ class Conversation:
         transcript follows leaves its turn open for the next words.
         """
         turn = self.user_turn
-        if turn is None or turn.committed or turn.answered:
+        if turn is None or turn.committed or turn.answered or turn.passed:
             turn = self.user_turn = self.new_turn()
             self._expect_words(turn)
         return turn
@@ -197,6 +201,35 @@ class Conversation:
         self.reply_turn.answered = True
         self.new_speech, self.speech_answers_user, self.deferred_reply = False, False, None
         return self.reply_turn
+
+    def remember_say(self, speech_id: str) -> None:
+        """Remember that a speech is a `say`, and forget the oldest of too many."""
+        if len(self.says) >= SAYS_REMEMBERED:
+            del self.says[next(iter(self.says))]
+        self.says[speech_id] = None
+
+    def turn_of_say(self) -> Turn | None:
+        """Return the turn of the `say` that is spoken now; None if something else is.
+
+        Several speeches may wait, so the order in which they were made does not tell which one is spoken.
+        """
+        name = self.playing
+        if name is None:  # LiveKit does not tell
+            name = next((one for one, turn in self.says.items() if turn is None), "")
+        if name not in self.says:
+            return None
+        turn = self.says[name]
+        if turn is None:
+            turn = self.says[name] = self.new_turn()
+            turn.answered = True
+        return turn
+
+    def pass_over_user(self, turn: Turn) -> None:
+        """Note that the agent begins to speak in a turn: words of the user that it does not answer are over."""
+        user = self.user_turn
+        heard = user is not None and user.worded and self.user_speaking is None and self.heard.open is None
+        if user is not None and heard and user is not turn:
+            user.passed = True
 
     def _turn_of_new_speech(self) -> Turn:
         if (

@@ -14,12 +14,15 @@ class Turn:
         worded: Words of the user were sent for it.
         committed: LiveKit has added the user's message, so later words start the next turn.
         answered: The agent has begun to work on its answer.
+        passed: The agent has said something else since its words; LiveKit has dropped them, or the application
+            handles them itself.
     """
 
     id: str
     worded: bool = False
     committed: bool = False
     answered: bool = False
+    passed: bool = False
 
 
 @dataclass
@@ -32,6 +35,7 @@ class Segment:
         text: Its words so far.
         item_id: LiveKit's id of the input it transcribes, where the model gives one.
         final: Its final was sent.
+        final_at: When that was heard, seconds since 1970.
     """
 
     id: str
@@ -39,3 +43,4 @@ class Segment:
     text: str = ""
     item_id: str | None = None
     final: bool = False
+    final_at: float = 0.0

@@ -46,7 +46,7 @@ def _transcript(memory: Conversation, segment: Segment, ev: lk.UserInputTranscri
     ):  # an empty final means that the item's transcription failed
         segment.text = ev.transcript
     if ev.is_final:
-        segment.final = True
+        segment.final, segment.final_at = True, ev.created_at
         memory.heard.finish(segment)
     else:
         segment.final, memory.heard.open, memory.heard.unconfirmed = False, segment, None
@@ -92,6 +92,10 @@ def message(memory: Conversation, item: llm.ChatMessage, at: float) -> list[Even
         segment.final = True
         events = [memory.transcript(segment, at, role="user", is_final=True)]
     turn.committed = True
+    if not turn.answered and (memory.user_turn is None or memory.user_turn.answered):
+        memory.user_turn = (
+            turn  # it began before the turn that was answered last, and waits for its own answer
+        )
     metrics = dict(item.metrics)
     fields = {"role": "user", "participant": memory.user, **metrics}
     return events + ([memory.event("turn_metrics", at, turn, **fields)] if metrics else [])
@@ -119,7 +123,7 @@ def _said_by_message(  # one for each way in which a message comes about
     spoken = item.transcript_confidence is not None
     if spoken and (finished := heard.claim_open(text)) is not None:
         return finished.turn, finished
-    if spoken and (rewritten := heard.claim_rewritten()) is not None:
+    if spoken and (rewritten := heard.claim_rewritten(item.created_at)) is not None:
         return rewritten.turn, None
     segment = memory.new_segment(memory.turn_of_words(is_final=True) if spoken else memory.turn_of_typing())
     segment.text = text
