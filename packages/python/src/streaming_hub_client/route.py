@@ -31,7 +31,7 @@ def route_to(url: str) -> Route:
 
     HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE mean what they mean to
     `requests`; SSL_CERT_FILE, which OpenSSL and httpx read, is used where neither bundle is set. A loopback
-    address is never asked of a proxy: there it would be another machine.
+    address never goes through a proxy, where it would be another machine.
 
     Args:
         url: Where requests go.
