@@ -148,7 +148,7 @@ class Subscriber:
         """Return everything pending as one piece, and move the position past it; empty if nothing is pending."""
         if not self.waiting:
             if self._held is not None and self._held.first <= self.position:
-                # It was dropped with the rest, and read since. Kept, it would make `wait` return at once, again and again.
+                # It was dropped with the rest and read since. If kept, `wait` would return at once, again and again.
                 self._held = None
             return b""
         if self._held is None and self.queue.qsize() == 1:
