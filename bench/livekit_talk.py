@@ -23,9 +23,9 @@ import requests
 from livekit_watch import LivePage, read_notes
 
 from tests.kit.process import Program
+from tests.kit.wait import until
 from tests.livekit.participant import Participant
 from tests.livekit.processes import HubServer, LiveKitServer
-from tests.livekit.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -200,7 +200,7 @@ def _reader(port: int, heard: Path) -> Iterator[None]:
         ) as reader,
     ):
         try:
-            wait_until(lambda: heard.stat().st_size > 0, seconds=10, text="the reader is connected")
+            until(lambda: heard.stat().st_size > 0, seconds=10, what="the reader is connected")
             yield
         finally:
             reader.kill()
@@ -212,7 +212,7 @@ def _look(agent: Program, report: Path) -> dict[str, Any]:
 
     known = len(lines())
     agent.signal(signal.SIGUSR1)
-    wait_until(lambda: len(lines()) > known, seconds=120, text=f"a report of the agent, {agent.log}")
+    until(lambda: len(lines()) > known, seconds=120, what=f"a report of the agent, {agent.log}")
     line: dict[str, Any] = json.loads(lines()[-1])
     return line
 
