@@ -29,7 +29,7 @@ def test_the_words_are_the_recordings(rehearsal: Recorded) -> None:
     assert [final["text"] for final in rehearsal.finals("user")] == [line.text for line in script.LINES]
 
 
-def test_interims_come_before_each_users_final(rehearsal: Recorded) -> None:
+def test_interims_precede_each_users_final(rehearsal: Recorded) -> None:
     for final in rehearsal.finals("user"):
         segment = rehearsal.of_type("transcript", segment_id=final["segment_id"])
         assert len(segment) > 2

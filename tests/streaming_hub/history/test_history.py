@@ -685,7 +685,7 @@ def test_an_append_is_refused_soon_while_another_program_writes(path: Path) -> N
     history.close()
 
 
-def test_an_erasure_while_the_log_is_emptied_is_not_taken_for_done(
+def test_an_erasure_while_the_log_is_emptied_does_not_count_as_done(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = on_disk(path)

@@ -51,7 +51,7 @@ def test_both_addresses_share_a_port(host: str | None) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT])
-def test_no_ipv6_is_no_error(
+def test_missing_ipv6_is_not_an_error(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
 ) -> None:
     refuse_ipv6(monkeypatch, number)

@@ -133,7 +133,7 @@ class TestRequests:
 
     @pytest.mark.parametrize("path", [POST, "/api/agent/start", "/api/stream/ticket"])
     @pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
-    def test_a_body_that_was_not_read_is_never_taken_for_an_empty_one(
+    def test_an_unread_body_never_counts_as_empty(
         self, hub_server: ServerProcess, path: str, kind: str
     ) -> None:
         sock = connect(hub_server.port)

@@ -156,7 +156,7 @@ class TestReplay:
         # At 15 kB a filter, not 200 bytes.
         assert len(hub._shared) < 600
 
-    def test_a_page_of_nothing_is_not_kept(self) -> None:
+    def test_an_empty_page_is_not_cached(self) -> None:
         hub = hub_over()
         deliver(hub, *(posted(room="b") for _ in range(5)))
         for number in range(50):
@@ -224,7 +224,7 @@ class TestReplay:
         assert hub.step() == [one]
         assert seqs(pull_all(hub, one)) == [1]
 
-    def test_a_page_that_was_read_before_an_erasure_is_not_kept(self) -> None:
+    def test_a_page_read_before_an_erasure_is_not_cached(self) -> None:
         hub = hub_over()
         deliver(hub, posted(room="a"), posted(room="b"))
         late = reader(hub, 0)
@@ -240,7 +240,7 @@ class TestReplay:
 class TestReset:
     """A reader behind the history is notified."""
 
-    def test_an_overflow_that_history_still_has_is_no_loss(self) -> None:
+    def test_an_overflow_that_history_still_has_is_not_a_loss(self) -> None:
         hub = hub_over(queue_size=3)
         one = reader(hub)
         pull_all(hub, one)

@@ -110,7 +110,7 @@ class TestHead:
 class TestFrames:
     """The body."""
 
-    def test_connected_comes_first_and_says_where_the_stream_continues(self, server: ServerProcess) -> None:
+    def test_connected_is_first_and_says_where_the_stream_continues(self, server: ServerProcess) -> None:
         ids = publish(server, 2)
         first = open_stream(server.port).frames()[0]
         assert first["type"] == "connected"
@@ -325,7 +325,7 @@ class TestFilters:
 class TestSnapshot:
     """`snapshot=1`: the rooms' state first."""
 
-    def test_it_comes_before_any_event_and_says_who_is_there(self, server: ServerProcess) -> None:
+    def test_it_precedes_any_event_and_lists_the_participants(self, server: ServerProcess) -> None:
         server.post(
             [
                 {"type": "session_started", "room": "talk", "session_id": "s"},

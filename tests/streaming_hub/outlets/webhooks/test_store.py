@@ -509,7 +509,7 @@ def test_endpoints_and_what_is_pending_are_read_again(kept: Kept) -> None:
     assert kept.rows() == []
 
 
-def test_another_history_begins_anew_and_says_so(kept: Kept) -> None:
+def test_another_history_starts_over_and_reports_it(kept: Kept) -> None:
     kept.endpoint()
     kept.store.begin_epoch("f", 3)
     assert kept.store.position() == ("f", 3)
