@@ -228,7 +228,7 @@ def test_rebuilding_remembers_dead_sessions() -> None:
 def test_rebuilding_takes_whatever_is_stored(stored: list[dict[str, Any]]) -> None:
     table = Sessions()
     dead = table.rebuild(stored, 0) + table.expired(1e9)
-    assert {session.end().fields["session_id"] for session in dead} <= {"a", "b"}
+    assert {session.end().session_id for session in dead} <= {"a", "b"}
 
 
 def test_invented_sessions_cost_bounded_memory() -> None:
