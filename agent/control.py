@@ -1,4 +1,4 @@
-"""The line to the hub that started this process: readiness up, the hub's death down.
+"""The control socket to the hub that started this process: reports states, and detects the hub's death.
 
 Standard library only, because it runs before the heavy imports: between start and readiness the process must
 already die with the hub. Without `AGENT_CONTROL_FD` (started by hand) it says nothing and watches nothing.
@@ -70,7 +70,7 @@ class Control:
                 self._connection = None
 
     def refuse(self, reason: str) -> int:
-        """Say why the agent does not run, to the hub and in the log.
+        """Report why the agent does not run, to the hub and in the log.
 
         Args:
             reason: One sentence that says what to do.

@@ -66,7 +66,7 @@ class Noted(msgspec.Struct):
 
 
 def needs_agent(people: Iterable[Present], lost_at: float | None) -> bool:
-    """Say whether an agent should be sent to a room.
+    """Return whether an agent should be sent to a room.
 
     Args:
         people: who is there. The participant of a killed agent stays for about 20 s.
@@ -155,7 +155,7 @@ class Recall:
                 self._none_since = self._clock()
 
     def takes_rooms(self, served: Collection[str]) -> None:
-        """Look at the rooms that were opened while the agent took none, if ever it did; not where it has a name.
+        """Check the rooms that were opened while the agent accepted none; not for an agent with a name.
 
         Args:
             served: rooms in which it has a session: it may just be coming back to them.

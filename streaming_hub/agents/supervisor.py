@@ -75,7 +75,7 @@ class SupervisorClosedError(RuntimeError):
 
 @dataclass
 class _Run:
-    """All lives of the process between one operator's start and the stop or the final failure."""
+    """All lives of the process from an operator's start to the stop or the final failure."""
 
     mode: str
     room: str | None
@@ -161,7 +161,7 @@ class Supervisor:
         return Started(self.status(), already_running)
 
     def stop(self, timeout: float = 8.0) -> AgentStatus:
-        """Lets the process drain, then kills its group; cancels a pending restart. Always ends `stopped`.
+        """Let the process drain, then kill its group; cancel a pending restart. Always ends in `stopped`.
 
         Args:
             timeout: seconds that the process has to drain; 1.5 s more at most until it is gone.
@@ -195,7 +195,7 @@ class Supervisor:
             )
 
     def close(self, timeout: float = 8.0) -> None:
-        """Stops the process for good: a later start is refused.
+        """Stop the process permanently: later starts are refused.
 
         Args:
             timeout: as for `stop`.
@@ -241,7 +241,7 @@ class Supervisor:
         return True
 
     def _watch(self, run: _Run) -> None:
-        """The thread of one run: waits for each child's end, and starts the next when the policy says so."""
+        """Run the thread of one run: wait for each child's end, and start the next if the policy says so."""
         child = run.child
         while True:
             delay = self._died(run, child.wait() if child else None)
@@ -262,7 +262,7 @@ class Supervisor:
         return run.stopping or run is not self._run
 
     def _died(self, run: _Run, code: int | None) -> float | None:
-        """Settles what the end of a child means; returns the seconds until the next start, or None."""
+        """Decide what the end of a child means; return the seconds until the next start, or None."""
         with self._cond:
             if run is not self._run or self._state not in ALIVE:
                 return None
@@ -398,7 +398,7 @@ class Supervisor:
         reason: str | None = None,
         **more: object,
     ) -> None:
-        """The only place where the state changes, with `_cond` held."""
+        """Change the state, with `_cond` held. The only place that does."""
         if state not in TRANSITIONS[self._state]:
             raise RuntimeError(f"the agent process cannot go from {self._state} to {state}")
         self._state = state

@@ -1,4 +1,4 @@
-"""The line to the hub: states up, and death down."""
+"""The control socket: states to the hub, and its end to the agent."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_started_by_hand_it_reports_to_no_hub(
 
 
 @pytest.mark.parametrize("number", ["nonsense", "999999"])
-def test_a_number_that_is_no_socket_is_named(monkeypatch: pytest.MonkeyPatch, number: str) -> None:
+def test_a_number_that_is_not_a_socket_is_named(monkeypatch: pytest.MonkeyPatch, number: str) -> None:
     monkeypatch.setenv(CONTROL_FD, number)
     with pytest.raises(ValueError, match=f"{CONTROL_FD}='{number}'"):
         Control.from_env()

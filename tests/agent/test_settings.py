@@ -1,4 +1,4 @@
-"""The agent process's settings: what is missing or wrong is named."""
+"""The agent process's settings: missing and wrong ones are named."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def test_no_client_loses_an_event_and_none_reconnects_more_than_twice(
                 crowd.add(30, name="whole")
                 crowd.until_open()
                 for node in (one, other):
-                    let_pass(3)  # longer than fail_timeout: nginx tries the node that has come back
+                    let_pass(3)  # longer than fail_timeout: nginx tries the restarted node again
                     code, seconds = node.stop()
                     assert (code, seconds < 12) == (0, True)
                     node.start()

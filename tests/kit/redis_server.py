@@ -50,7 +50,7 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0" if self.port else f"unix://{self.path}"
 
     def start(self) -> None:
-        """Start it, with the data that lie there."""
+        """Start it with the data in its folder."""
         arguments = [
             needs_redis(),
             "--port",
@@ -95,7 +95,7 @@ class RedisServer:
             self.process = None
 
     def pause(self) -> None:
-        """Let it answer nothing."""
+        """Pause it: it answers nothing."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
 
@@ -105,7 +105,7 @@ class RedisServer:
         self.process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        """End it, whatever it does."""
+        """Kill it."""
         self.kill()
 
 

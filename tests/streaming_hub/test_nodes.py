@@ -67,7 +67,7 @@ def publish(server: Server, **fields: Any) -> str:
     return answer
 
 
-def test_each_node_says_who_it_is(nodes: tuple[Server, Server]) -> None:
+def test_each_node_names_itself(nodes: tuple[Server, Server]) -> None:
     for server, name in zip(nodes, "ab", strict=True):
         assert server.json("GET", "/api/health")["node"] == name
         assert server.json("GET", "/api/health")["history"] == "ok"

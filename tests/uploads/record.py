@@ -13,7 +13,6 @@ import base64
 import gzip
 import json
 import os
-import signal
 import sys
 import tempfile
 import threading
@@ -22,10 +21,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from tests.kit.process import Program
 from tests.kit.wait import until as wait_until
 from tests.livekit.participant import Participant
 from tests.livekit.processes import ROOT as CHECKOUT
-from tests.livekit.processes import LiveKitServer, Program
+from tests.livekit.processes import LiveKitServer
 from tests.stubs.openai_stub import OpenAIStub
 from tests.stubs.script import Rule
 
@@ -110,7 +110,6 @@ def talk(folder: Path, python: str, redacted: str) -> Receiver:
             )
         )
         stub.script.add(Rule("story", text=LONG))
-        agent = Program(folder / "agent.log")
         settings = {
             "OPENAI_API_KEY": "any",
             "OPENAI_BASE_URL": stub.base_url,
@@ -118,14 +117,10 @@ def talk(folder: Path, python: str, redacted: str) -> Receiver:
             "STREAM_URL": receiver.url,
             "RECORD": redacted,
         }
-        agent.launch(
-            [python, "-m", "livekit.agents", "start", "tests/uploads/agent.py"],
-            {**os.environ, **livekit.environment, **settings},
-        )
+        command = [python, "-m", "livekit.agents", "start", "tests/uploads/agent.py"]
+        agent = Program(command, **livekit.environment, **settings)
         try:
-            wait_until(
-                lambda: "registered worker" in agent.tail(), seconds=60, what="the agent is registered"
-            )
+            agent.wait_for("registered worker", 60)
             with Participant(livekit.url, livekit.token(ROOM, "alice"), "alice") as alice:
                 alice.wait_for_agent()
                 receiver.until("agent_speech_finished", 1)
@@ -147,10 +142,8 @@ def talk(folder: Path, python: str, redacted: str) -> Receiver:
             )
             time.sleep(4)
         finally:
-            agent.signal(signal.SIGTERM)
-            if agent.wait(30) is None:
-                agent.kill()
-            print(agent.tail()[-1500:], file=sys.stderr)
+            agent.stop(30)
+            print(agent.log[-1500:], file=sys.stderr)
     return receiver
 
 

@@ -1,4 +1,4 @@
-"""What an agent uploaded of a session: `GET /api/sessions/ID/trace` and `/logs`. For operators."""
+"""What an agent uploaded about a session: `GET /api/sessions/ID/trace` and `/logs`. For operators."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _STAGE: Final[dict[str, Any]] = {
     ),
 )
 def session_trace(session_id: str) -> Response:
-    """Answer the stages of a session's turns."""
+    """Return the stages of a session's turns."""
     if not paths.ends_with(request.environ, "trace"):
         return answers.encoded(sessions.detail_of(f"{session_id}/trace"))
     archived.for_operators(callers.grant(), "The trace")
@@ -77,7 +77,7 @@ def session_trace(session_id: str) -> Response:
             Parameter(
                 "limit", "query", parameters.count(1), f"How many: {DEFAULT_LIMIT}, up to {MAX_LIMIT}."
             ),
-            Parameter("cursor", "query", {"type": "string"}, "`next` of the page before."),
+            Parameter("cursor", "query", {"type": "string"}, "`next` of the previous page."),
         ),
         answers=ok(
             LogPage,
@@ -97,7 +97,7 @@ def session_trace(session_id: str) -> Response:
     ),
 )
 def session_logs(session_id: str) -> Response:
-    """Answer a page of the agent's log."""
+    """Return a page of the agent's log."""
     if not paths.ends_with(request.environ, "logs"):
         return answers.encoded(sessions.detail_of(f"{session_id}/logs"))
     archived.for_operators(callers.grant(), "The log")

@@ -66,7 +66,7 @@ class Connections:
         return self._closed.is_set()
 
     def batches(self) -> Generator[list[Item]]:
-        """Yield what the stream brings, all that came together as one list.
+        """Yield the stream's items; those that arrived together are one list.
 
         Raises:
             Refused: The hub does not want this client.
@@ -100,7 +100,7 @@ class Connections:
             self._closed.wait(pause)
 
     def _trouble(self, error: Exception) -> Trouble:
-        """Say what happened without the whole URL, which may hold a ticket."""
+        """Describe an error without the whole URL, which may contain a ticket."""
         kind = type(error).__name__
         if self._stream.is_open:
             return Trouble(f"The connection was lost ({kind}).")
@@ -165,7 +165,7 @@ class Connections:
         """Make a read that blocks in another thread return."""
         answer = self._answer
         if answer is not None:
-            with suppress(OSError, ValueError, RuntimeError):  # it has ended by itself meanwhile
+            with suppress(OSError, ValueError, RuntimeError):  # it has already ended
                 answer.raw.shutdown()
 
 

@@ -39,10 +39,10 @@ _PASSING = frozenset({408, 425, 429})
 
 
 class Gap(NamedTuple):
-    """Stands where events are missing.
+    """Marks missing events.
 
     Attributes:
-        missed: How many; None where that cannot be known.
+        missed: How many; None if unknown.
         reason: The hub's word, such as `expired`.
     """
 
@@ -51,7 +51,7 @@ class Gap(NamedTuple):
 
 
 class Refused(Exception):
-    """The hub does not want this client; trying again would not help.
+    """The hub refuses this client; retrying would not help.
 
     Attributes:
         status: HTTP's.
@@ -65,7 +65,7 @@ class Refused(Exception):
 
 
 class Trouble(Exception):
-    """Passing trouble: no stream for now. The text says why."""
+    """A temporary failure: no stream for now. The message says why."""
 
 
 class Item(NamedTuple):
@@ -135,7 +135,7 @@ def query_of(
     replay: int | None,
     snapshot: bool,
 ) -> Query:
-    """Read what the caller gave.
+    """Check the caller's arguments.
 
     Raises:
         ValueError: The URL cannot be used.
@@ -222,7 +222,7 @@ class Stream:
         self._least = 0.0
 
     def receive(self, chunk: bytes) -> list[Item]:
-        """Take bytes, and return what they bring. Afterwards `error` says whether the connection has to be closed."""
+        """Process received bytes; return their items. Then `error` says whether the connection has to be closed."""
         try:
             messages = self._parser.feed(chunk)
         except ValueError as error:
@@ -239,7 +239,7 @@ class Stream:
         return items
 
     def has_worked(self, lived: float) -> bool:
-        """Say whether the present connection brought anything, or lived long; `lived` is in seconds."""
+        """Return whether the current connection delivered anything or lasted long; `lived` is in seconds."""
         return self._has_worked or lived > WORKED
 
     def pause(self, *, lived: float, asked: float, chance: float) -> float:
@@ -255,7 +255,7 @@ class Stream:
         floor = min(max(asked, self._least), LONGEST_WAIT)
         half = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._failures, 10)) / 2
         self._failures += 1
-        # At random on top of what the server asked for: all its clients were told the same.
+        # A random time on top of what the server asked for, since it asked all its clients for the same.
         return max(floor, half) + chance * half
 
     def _take(self, message: Message, items: list[Item]) -> None:
@@ -311,14 +311,14 @@ class Stream:
 
 
 def is_stream(status: int, content_type: str) -> bool:
-    """Say whether an answer is a stream of events."""
+    """Return whether an answer is a stream of events."""
     return status == 200 and content_type.partition(";")[0].strip().lower() == "text/event-stream"
 
 
 def failure(
     status: int, headers: Mapping[str, str], body: bytes, *, url: str, key_kept: bool
 ) -> Trouble | Refused:
-    """Say what an answer that is no stream means.
+    """Return what an answer that is not a stream means.
 
     Args:
         status: The HTTP status.
@@ -342,7 +342,7 @@ def failure(
 
 
 def retry_after(header: str | None, now: float) -> float:
-    """Return the seconds that an answer asks to wait, 0 without (RFC 9110, section 10.2.3).
+    """Return the seconds that an answer asks the client to wait; 0 without (RFC 9110, section 10.2.3).
 
     Args:
         header: Seconds or a date.
@@ -387,7 +387,7 @@ def _milliseconds(value: Any) -> float:
 
 
 def _has_reached(position: str, goal: Any) -> bool:
-    """Say whether a position has reached another. Those of different histories cannot be compared: reached."""
+    """Return whether a position has reached another; true for different histories, which cannot be compared."""
     at = _ID.fullmatch(position)
     to = _ID.fullmatch(goal) if isinstance(goal, str) else None
     return at is None or to is None or at[1] != to[1] or int(at[2]) >= int(to[2])
@@ -399,7 +399,7 @@ def _before(event_id: Any) -> str | None:
 
 
 def _detail(status: int, content_type: str, body: bytes) -> str | None:
-    """Return the words of a problem document (RFC 9457); None where it is not the hub's."""
+    """Return the detail of a problem document (RFC 9457); None if it is not the hub's."""
     if content_type.partition(";")[0].strip().lower() != "application/problem+json":
         return None
     try:
