@@ -10,7 +10,9 @@ Importing this without redis-py raises SettingsError.
 
 from __future__ import annotations
 
+import ssl
 import threading
+import time
 from contextlib import contextmanager
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from streaming_hub.cluster.address import Address
+from streaming_hub.cluster.clock import HubClock
 from streaming_hub.errors import SettingsError, StorageError, Unavailable
 
 try:
@@ -41,6 +44,8 @@ OLDEST_VERSION: Final = (7, 0)
 MOST_CALLS: Final = 64
 """Calls of one node under way at the same time; each has a connection."""
 RETRY_AFTER: Final = 2
+_CHECKED_PARTS: Final = ("server", "memory", "replication", "cluster")
+"""Sections of INFO that have what `_checked` looks at."""
 _REFUSING: Final = ("NOREPLICAS", "MISCONF", "MASTERDOWN", "BUSY")
 """Codes of a server that is there and cannot write now."""
 
@@ -71,7 +76,7 @@ class Line:
     """One checked connection.
 
     Attributes:
-        identity: the server's, when this was connected.
+        identity: the server's, when it was last looked at.
     """
 
     def __init__(self, connection: Any, identity: Identity) -> None:
@@ -139,6 +144,7 @@ class Server:
     Attributes:
         shown: the URL without password.
         away: why the server counts as away, or None. Set by whoever follows it (`note_away`, `note_back`).
+        clock: the server's.
 
     Raises:
         SettingsError: the URL cannot be used.
@@ -148,6 +154,7 @@ class Server:
         address = Address(url)
         self.shown = address.shown
         self.away: str | None = None
+        self.clock = HubClock()
         self._tag = f"{{{prefix}}}:"
         self._class = {
             "redis": redis.Connection,
@@ -179,8 +186,8 @@ class Server:
         try:
             connection.connect()
             connection.send_command("INFO")
-            info = _fields(connection.read_response())
-            return Line(connection, self._checked(info))
+            line = Line(connection, self._checked(_fields(connection.read_response())))
+            self._measure(line)
         except redis.AuthenticationError as error:
             raise StorageError(f"{self.shown}: the server refuses the user or password: {error}.") from error
         except redis.BusyLoadingError as error:
@@ -188,13 +195,43 @@ class Server:
             raise Away("it is loading its data") from error
         except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
             connection.disconnect()
+            if untrusted := _untrusted(error):
+                raise StorageError(
+                    f"{self.shown}: its certificate is refused: {untrusted}. A CA of your own is named by "
+                    "SSL_CERT_FILE, and the certificate has to hold the host's name."
+                ) from error
             raise Away(_why(error)) from error
         except ResponseError as error:
             connection.disconnect()
             raise self._unusable(error) from error
-        except StorageError:
+        except (StorageError, Away):
             connection.disconnect()
             raise
+        return line
+
+    def look_again(self, line: Line) -> bool:
+        """Check the server once more, over a connection that has been open for a while; measure its clock.
+
+        A server gets another replication id when its first replica is connected, or an hour after the last one was.
+
+        Returns:
+            Whether its identity is another one; idle connections that know the old one are closed then.
+
+        Raises:
+            Away, StorageError: as for `connect`.
+        """
+        (info,) = self._measure(line, ("INFO", *_CHECKED_PARTS))
+        before, line.identity = line.identity, self._checked(_fields(info))
+        changed = before.run != line.identity.run
+        if changed:
+            self._hang_up()
+        return changed
+
+    def _measure(self, line: Line, *commands: tuple[Any, ...]) -> list[Any]:
+        asked = time.monotonic()
+        *answers, (seconds, micros) = line.calls([*commands, ("TIME",)])
+        self.clock.measured(int(seconds) + int(micros) / 1e6, asked, time.monotonic())
+        return answers
 
     @contextmanager
     def line(self) -> Iterator[Line]:
@@ -335,6 +372,15 @@ def _refused(error: ResponseError) -> Exception:
     if any(name in text for name in _REFUSING):
         return Refusing(text.rstrip("."))
     return error
+
+
+def _untrusted(error: BaseException | None) -> str | None:
+    """Return what is wrong with the server's certificate, where that is the reason."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error.verify_message
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _why(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -34,14 +35,33 @@ class RedisServer:
         folder: for data and the Unix socket.
         options: of redis-server's configuration, without the dashes.
         tcp: whether it listens on a port as well.
+        tls: a certificate and its key; then the port speaks TLS.
+        environment: variables besides this process's own.
     """
 
-    def __init__(self, folder: Path, *, tcp: bool = False, **options: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        tcp: bool = False,
+        tls: tuple[Path, Path] | None = None,
+        environment: dict[str, str] | None = None,
+        **options: str,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.port = free_port() if tcp else 0
         self.path = folder / "s"
         self.options = {"save": "", "appendonly": "no", **options}
+        self._environment = {**os.environ, **(environment or {})}
+        if tls is not None:
+            self.options |= {
+                "tls-port": str(self.port),
+                "tls-cert-file": str(tls[0]),
+                "tls-key-file": str(tls[1]),
+                "tls-auth-clients": "no",
+            }
+        self._plain_port = 0 if tls is not None else self.port
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -54,7 +74,7 @@ class RedisServer:
         arguments = [
             needs_redis(),
             "--port",
-            str(self.port),
+            str(self._plain_port),
             "--bind",
             "127.0.0.1",
             "--unixsocket",
@@ -64,7 +84,7 @@ class RedisServer:
         for name, value in self.options.items():
             arguments += [f"--{name.replace('_', '-')}", value]
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(arguments, stdout=log, stderr=log)
+            self.process = subprocess.Popen(arguments, stdout=log, stderr=log, env=self._environment)
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             assert self.process.poll() is None, (self.folder / "log").read_text()

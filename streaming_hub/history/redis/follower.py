@@ -238,6 +238,7 @@ class Follower:
             or meta.head < history.bounds.head
         ):
             # What was read with it may belong to another epoch.
+            self._server.look_again(line)
             self._settle(line)
             return
         by_stream: dict[bytes, Any] = dict(found or ())
@@ -249,7 +250,11 @@ class Follower:
         self._take_notes(line, by_stream.get(self._key("notes").encode()) or [])
         with self._cond:
             self._cond.notify_all()
-        if time.monotonic() >= self._sign_at:
+        if time.monotonic() < self._sign_at:
+            return
+        if self._server.look_again(line):
+            self._settle(line)
+        else:
             self._sign(line)
 
     def _take_notes(self, line: Line, found: list[Any]) -> None:
