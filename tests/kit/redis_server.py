@@ -100,11 +100,11 @@ class RedisServer:
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(10)
             sock.connect(str(self.path))
-            parts = [str(part).encode() for part in command]
-            sock.sendall(
-                b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(one), one) for one in parts)
-            )
             with sock.makefile("rb") as reader:
+                if password := self.options.get("requirepass"):
+                    sock.sendall(_packed("AUTH", password))
+                    _reply(reader)
+                sock.sendall(_packed(*command))
                 return _reply(reader)
 
     def kill(self) -> None:
@@ -127,6 +127,11 @@ class RedisServer:
     def stop(self) -> None:
         """End it, whatever it does."""
         self.kill()
+
+
+def _packed(*command: str | int) -> bytes:
+    parts = [str(part).encode() for part in command]
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(one), one) for one in parts)
 
 
 def _reply(reader: Any) -> Any:
