@@ -288,3 +288,36 @@ def test_hundreds_of_clients_that_reconnect_at_once_around_an_outage_miss_nothin
         assert_all_right([one, other], crowd.errors())
         assert not [client.checker.resets for client in crowd.clients if client.checker.resets]
         assert_all_stored(b, [one, other])
+
+
+def test_a_client_that_is_ahead_of_a_node_cut_off_is_asked_to_wait_not_sent_everything_again(
+    tmp_path: Path,
+) -> None:
+    with (
+        redis_at(tmp_path) as redis,
+        Proxy([redis.port]) as network,
+        node(tmp_path, "a", f"redis://127.0.0.1:{network.port}/0") as a,
+        node(tmp_path, "b", redis.url) as b,
+        Crowd(a.host, a.port) as crowd,
+    ):
+        first = published(b, {"type": "x"})["id"]
+        until(lambda: len(a.stored()) == 1, 20)
+        network.refusing = True
+        network.cut()
+        until_away(a)
+        newest = published(b, {"type": "y"})["id"]
+        status, headers, _ = a.ask("GET", f"/api/stream?last_event_id={newest}")
+        assert (status, "retry-after" in headers) == (503, True)
+        asked = a.ask("GET", f"/api/stream?last_event_id={newest}", headers={"Accept": "text/event-stream"})
+        assert (asked[0], b"history_away" in asked[2]) == (200, True)
+        # What this node knows, it can resume.
+        known = crowd.add(1, f"?last_event_id={first}", name="known")
+        ahead = crowd.add(1, f"?last_event_id={newest}", name="ahead")
+        crowd.until_open(known)
+        network.refusing = False
+        until_ok(a)
+        last = published(b, {"type": "z"})["id"]
+        crowd.until_at(int(last.split("-")[1]))
+        assert crowd.errors() == []
+        assert (known[0].checker.received, ahead[0].checker.received) == (2, 1)
+        assert not [client.checker.resets for client in crowd.clients if client.checker.resets]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import socket
@@ -36,7 +35,6 @@ class RedisServer:
         options: of redis-server's configuration, without the dashes.
         tcp: whether it listens on a port as well.
         tls: a certificate and its key; then the port speaks TLS.
-        environment: variables besides this process's own.
     """
 
     def __init__(
@@ -45,7 +43,6 @@ class RedisServer:
         *,
         tcp: bool = False,
         tls: tuple[Path, Path] | None = None,
-        environment: dict[str, str] | None = None,
         **options: str,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,7 +50,6 @@ class RedisServer:
         self.port = free_port() if tcp else 0
         self.path = folder / "s"
         self.options = {"save": "", "appendonly": "no", **options}
-        self._environment = {**os.environ, **(environment or {})}
         if tls is not None:
             self.options |= {
                 "tls-port": str(self.port),
@@ -84,7 +80,7 @@ class RedisServer:
         for name, value in self.options.items():
             arguments += [f"--{name.replace('_', '-')}", value]
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(arguments, stdout=log, stderr=log, env=self._environment)
+            self.process = subprocess.Popen(arguments, stdout=log, stderr=log)
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             assert self.process.poll() is None, (self.folder / "log").read_text()
