@@ -223,7 +223,7 @@ class Services:
 
     def end_lost_sessions(self) -> None:
         """Tell the end of the sessions whose agent process went with its node."""
-        self.sessions.tell(self.sessions.process_changed("failed", in_rooms=False))
+        self.sessions.tell(self.sessions.process_changed("failed", in_rooms=False, elsewhere=True))
 
     def publish_missing_agent(self, room: str, message: str) -> None:
         """Publish that a room did not get its agent back."""

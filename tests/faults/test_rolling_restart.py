@@ -84,7 +84,7 @@ def caddy(folder: Path, port: int, nodes: dict[str, int]) -> list[str]:
         assert given in text
         text = text.replace(given, f"127.0.0.1:{node_port}")
     config = folder / "Caddyfile"
-    config.write_text(f"{{\n  admin off\n  auto_https off\n  persist_config off\n}}\n{text}")
+    config.write_text(f"{{\n  admin off\n  auto_https off\n}}\n{text}")
     return [program("caddy"), "run", "--config", str(config), "--adapter", "caddyfile"]
 
 

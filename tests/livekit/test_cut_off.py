@@ -8,7 +8,7 @@ import pytest
 
 from tests.kit.redis_server import RedisServer
 from tests.kit.tcp_proxy import Proxy
-from tests.kit.wait import until
+from tests.kit.wait import let_pass, until
 from tests.livekit.processes import HubServer
 from tests.livekit.test_conversation import greeted
 
@@ -53,6 +53,9 @@ def test_a_node_that_is_cut_off_keeps_its_call_and_takes_no_new_one(
             for number in range(5):
                 join(f"new-{number}", f"guest-{number}")
                 b.stream.wait("session_started", room=f"new-{number}", seconds=60)
+            assert b.get("/api/agent/status")["sessions"] == 5
+            # Nor is another agent sent into the call that goes on.
+            let_pass(35)
             assert b.get("/api/agent/status")["sessions"] == 5
             status = a.get("/api/agent/status")
             assert (status["node"], status["sessions"], status["state"]) == ("a", 1, "running")
