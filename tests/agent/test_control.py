@@ -69,7 +69,7 @@ def test_the_hub_limits_how_long_jobs_are_taken(pair: tuple[socket.socket, socke
     until(control.takes_jobs, 20)
 
 
-def test_by_hand_there_is_nobody_to_tell(
+def test_started_by_hand_it_reports_to_no_hub(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv(CONTROL_FD, raising=False)

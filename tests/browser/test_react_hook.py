@@ -146,7 +146,7 @@ def test_it_stays_bounded(
     assert len(events(page)) == 500
 
 
-def test_the_url_may_be_relative_and_another_one_begins_anew(
+def test_the_url_may_be_relative_and_a_new_one_restarts_the_stream(
     page: Page, start_hub: Callable[..., HubProcess], site: Callable[[str], str]
 ) -> None:
     hub = start_hub()

@@ -54,7 +54,7 @@ def route(tmp_path: Path) -> Iterator[Callable[..., str]]:
 
 
 def read(url: str, count: int, **headers: str) -> list[tuple[str | None, dict[str, Any]]]:
-    """The first so many events of a stream, each with its id line."""
+    """The first `count` events of a stream, each with its id line."""
     found: list[tuple[str | None, dict[str, Any]]] = []
     place = None
     with requests.get(url, headers=headers, stream=True, timeout=30) as answer:
