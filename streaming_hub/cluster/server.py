@@ -10,6 +10,7 @@ Importing this without redis-py raises SettingsError.
 
 from __future__ import annotations
 
+import select
 import ssl
 import threading
 import time
@@ -18,6 +19,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from gevent import monkey
 
 from streaming_hub.cluster.address import Address
 from streaming_hub.cluster.clock import HubClock
@@ -48,6 +50,9 @@ _CHECKED_PARTS: Final = ("server", "memory", "replication", "cluster")
 """Sections of INFO that have what `_checked` looks at."""
 _REFUSING: Final = ("NOREPLICAS", "MISCONF", "MASTERDOWN", "BUSY")
 """Error codes of a server that is up but cannot write now."""
+
+
+_poll = monkey.get_original("select", "poll")
 
 
 class Away(Exception):
@@ -116,10 +121,14 @@ class Line:
 
     def good(self) -> bool:
         """Return whether it can be used again: nothing unread, and not closed by the other side."""
-        try:
-            return self._open and not self._connection.can_read()
-        except (redis.RedisError, OSError):
+        # Every answer was read: what can be read now is the end, or something that nothing asked for. Not by redis-py's
+        # `can_read`, which under gevent waits for a turn of the loop, twice per call.
+        sock = self._connection._sock
+        if not self._open or sock is None:
             return False
+        poll = _poll()
+        poll.register(sock.fileno(), select.POLLIN)
+        return not poll.poll(0)
 
     def close(self) -> None:
         """Close it."""
