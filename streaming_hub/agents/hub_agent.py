@@ -4,8 +4,8 @@
     stop    asks the owner, which stops it
     look    once a second: the owner publishes its status; the others take over an agent that no node runs
 
-The agent process is told up to when it may take new jobs, which is as long as the lease is certainly this node's; it
-enforces that itself, whatever becomes of the hub meanwhile. An owner that loses the server keeps its live calls: in
+The hub tells the agent process up to when it may take new jobs, which is as long as the lease is certainly this node's;
+it enforces that itself, whatever becomes of the hub meanwhile. An owner that loses the server keeps its live calls: in
 `livekit` mode it ends the agent only once another node has taken over and no session is left here. A rehearsal has no
 callers, and ends before the lease does.
 

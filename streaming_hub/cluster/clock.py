@@ -1,6 +1,6 @@
 """The hub's clock: the server's, so that nodes whose own clocks differ or are set agree. Pure; time is an argument.
 
-Between two measurements it follows this machine's monotonic clock, which nobody sets.
+Between two measurements it follows this machine's monotonic clock, which cannot be set.
 """
 
 from __future__ import annotations

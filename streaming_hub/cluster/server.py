@@ -10,7 +10,6 @@ Importing this without redis-py raises SettingsError.
 
 from __future__ import annotations
 
-import select
 import ssl
 import threading
 import time
@@ -52,7 +51,7 @@ _REFUSING: Final = ("NOREPLICAS", "MISCONF", "MASTERDOWN", "BUSY")
 """Error codes of a server that is up but cannot write now."""
 
 
-_poll = monkey.get_original("select", "poll")
+_poll, _POLLIN = monkey.get_original("select", ["poll", "POLLIN"])
 
 
 class Away(Exception):
@@ -127,7 +126,7 @@ class Line:
         if not self._open or sock is None:
             return False
         poll = _poll()
-        poll.register(sock.fileno(), select.POLLIN)
+        poll.register(sock.fileno(), _POLLIN)
         return not poll.poll(0)
 
     def close(self) -> None:

@@ -109,7 +109,7 @@ def test_the_servers_clock_is_set_back_and_forth(tmp_path: Path) -> None:
             return {one["state"] for one in told} == {"ready"} and told[0]["pid"] == told[1]["pid"]
 
         until(one_agent, 30, what=lambda: a.log() + b.log())
-        # Nobody waits an hour for a node that died with such a lease.
+        # No node waits an hour for one that died with such a lease.
         owner = b.json("GET", "/api/agent/status")["node"]
         dead, alive = (a, b) if owner == "a" else (b, a)
         dead.kill()

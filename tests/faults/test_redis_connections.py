@@ -220,7 +220,7 @@ def test_a_divided_network_gives_exact_counts_and_no_false_duplicates(tmp_path: 
         for crowd in (at_a, at_b):
             crowd.until_at(1)
         network.passing.clear()
-        # Sent into the void: whether it is stored nobody can say, so the answer is to send it again.
+        # Sent into the void: whether it is stored is unknown, so the answer is to send it again.
         held: list[Any] = []
         sender = threading.Thread(
             target=lambda: held.append(a.ask("POST", DATA, {"type": "x", "event_id": "held"})), daemon=True

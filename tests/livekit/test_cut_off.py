@@ -54,7 +54,7 @@ def test_a_node_that_is_cut_off_keeps_its_call_and_takes_no_new_one(
                 join(f"new-{number}", f"guest-{number}")
                 b.stream.wait("session_started", room=f"new-{number}", seconds=60)
             assert b.get("/api/agent/status")["sessions"] == 5
-            # Nor is another agent sent into the call that goes on.
+            # Nor is another agent sent into the call that continues.
             let_pass(35)
             assert b.get("/api/agent/status")["sessions"] == 5
             status = a.get("/api/agent/status")
