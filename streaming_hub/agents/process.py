@@ -140,6 +140,11 @@ class Child:
         )
         self._listener.start()
 
+    def tell(self, **fields: float) -> None:
+        """Write one line to the control socket; a child that is gone, or reads nothing, does not get it."""
+        with suppress(OSError):
+            self._control.send(json.dumps(fields).encode() + b"\n", socket.MSG_DONTWAIT)
+
     def terminate(self) -> None:
         """Ask the child to drain (SIGTERM only to it: it ends its own children)."""
         with suppress(ProcessLookupError):  # it has ended

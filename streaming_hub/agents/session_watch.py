@@ -149,13 +149,16 @@ class SessionWatch:
         with self._lock:
             return self._table.answered_for
 
-    def process_changed(self, state: str, *, in_rooms: bool, trouble: bool = False) -> list[Event]:
+    def process_changed(
+        self, state: str, *, in_rooms: bool, trouble: bool = False, elsewhere: bool = False
+    ) -> list[Event]:
         """Note a state of the agent process.
 
         Args:
             state: see streaming_hub.agents.states.
             in_rooms: whether it works in LiveKit's rooms; not in rehearsal.
             trouble: whether it gets no new rooms for now, though it runs.
+            elsewhere: whether it is another node's, which is gone or cut off.
 
         Returns:
             The ends of the sessions that went with it.
@@ -175,7 +178,7 @@ class SessionWatch:
         with self._lock:
             lost = self._table.worker_lost()
         for session in lost:
-            self._note_lost(session)
+            self._note_lost(session, surely=not elsewhere)
         return [session.end() for session in lost]
 
     def tell(self, told: Sequence[Event]) -> None:
@@ -221,9 +224,9 @@ class SessionWatch:
         if events.fields_of(end).get("reason") == AGENT_STOPPED:
             self._note_lost(session)
 
-    def _note_lost(self, session: Session) -> None:
+    def _note_lost(self, session: Session, *, surely: bool = True) -> None:
         if self._recall is not None and session.room is not None:
-            self._recall.lost(session.room)
+            self._recall.lost(session.room, surely=surely)
 
     def _look_after_leases(self) -> None:
         with self._lock:
@@ -246,7 +249,7 @@ class SessionWatch:
         for session in expired:
             # A job's own process has died, and the worker is alive.
             if session.supervised:
-                self._note_lost(session)
+                self._note_lost(session, surely=not self._history.shared)
         self.tell([session.end() for session in expired])
 
     def _stored(self) -> Iterator[dict[str, Any]]:

@@ -135,6 +135,7 @@ class Supervisor:
         self._gate = Gate(LOG_LINES_PER_SECOND, clock)
         self._last_error: str | None = None
         self._closed = False
+        self._jobs_until: float | None = None
 
     def start(self, mode: str, room: str | None = None, wait: float = 0.0) -> Started:
         """Start the process, unless there is one. If one is draining, wait until it has ended.
@@ -204,6 +205,18 @@ class Supervisor:
             self._closed = True
         self.stop(timeout)
 
+    def allow_jobs(self, until: float) -> None:
+        """Let the process take new jobs up to a time; never called, it always may. What it has, it keeps.
+
+        Args:
+            until: seconds of `time.monotonic`, which all processes of a machine share; in the past: none from now on.
+        """
+        with self._cond:
+            changed, self._jobs_until = until != self._jobs_until, until
+            child = self._run.child if self._run is not None else None
+        if changed and child is not None:
+            child.tell(jobs_until=until)
+
     def _begin(self, mode: str, room: str | None) -> None:
         environ = {name: value for name, value in os.environ.items() if name not in WITHHELD}
         environ.setdefault("PYTHONUNBUFFERED", "1")
@@ -237,6 +250,9 @@ class Supervisor:
             run.child, run.started_at = child, self._clock()
             self._change(State.STARTING)
             self._set_timer(run, self._policy.start_timeout, late_sentence(self._policy))
+            until = self._jobs_until
+        if until is not None:
+            child.tell(jobs_until=until)
         child.listen(lambda lines: self._on_lines(run, lines), lambda lines: self._on_told(run, child, lines))
         return True
 

@@ -44,16 +44,19 @@ class Arrivals:
         self.renewed: Callable[[Renewed], None] = lambda _note: None
         self.wanted: Callable[[Wanted], None] = lambda _note: None
 
-    def arrived(self, entries: Sequence[Entry], meta: Meta) -> None:
+    def arrived(self, entries: Sequence[Entry], meta: Meta | None) -> None:
         """Add what follows the head, and pass it on."""
         hub, history = self._hub, self._history
         with hub.lock:
-            if not history.take_in(entries, meta.oldest):
-                hub.overtaken()
-                entries = [entry for entry in entries if entry.seq >= meta.oldest]
-            history.note(meta)
-            if not entries:
-                history.bounds.head = max(history.bounds.head, meta.head)
+            if meta is None:
+                history.take_in(entries, history.bounds.oldest)
+            else:
+                if not history.take_in(entries, meta.oldest):
+                    hub.overtaken()
+                    entries = [entry for entry in entries if entry.seq >= meta.oldest]
+                history.note(meta)
+                if not entries:
+                    history.bounds.head = max(history.bounds.head, meta.head)
             hub.hand_on(entries)
         if entries:
             self.saw(entries)

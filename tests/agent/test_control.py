@@ -16,6 +16,7 @@ import pytest
 
 from agent.control import CONTROL_FD, Control
 from tests.kit.process import is_running
+from tests.kit.wait import until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,6 +56,17 @@ def test_states_are_lines_of_json_and_repeats_are_left_out(pair: tuple[socket.so
             {"state": "running", "sessions": 2},
             {"state": "failed", "reason": "no key\nset it"},
         ]
+
+
+def test_the_hub_limits_how_long_jobs_are_taken(pair: tuple[socket.socket, socket.socket]) -> None:
+    hub, child = pair
+    control = Control(child)
+    assert control.takes_jobs(), "a hub of one node sets no limit"
+    control.watch()
+    hub.sendall(b'{"jobs_until": 1.5}\n')
+    until(lambda: not control.takes_jobs(), 20)
+    hub.sendall(b'nonsense\n{"news": 1}\n[]\n{"jobs_until": %f}\n' % (time.monotonic() + 300))
+    until(control.takes_jobs, 20)
 
 
 def test_started_by_hand_it_reports_to_no_hub(
