@@ -31,7 +31,7 @@ class Case(NamedTuple):
     script: Sequence[Part]
     expected: Sequence[int]
     check: Callable[[Sequence[Request]], bool] = lambda _requests: True
-    seconds: float = 10.0
+    seconds: float = 30.0
     settle: float = 0.5
 
 
@@ -117,7 +117,7 @@ CONNECTION = (
         [Part([connected(), b"retry: 4000\n\n", event(1)]), Part([connected(), event(2)], close=False)],
         [1, 2],
         waited(3.9),
-        20,
+        30,
     ),
     Case("reconnects after 503", [Part([answer("503 Service Unavailable")]), STREAM_AFTER], [1]),
     Case(
@@ -125,7 +125,7 @@ CONNECTION = (
         [Part([answer("503 Service Unavailable", "Retry-After: 4")]), STREAM_AFTER],
         [1],
         waited(3.9),
-        20,
+        30,
     ),
     Case(
         "outlasts a proxy's 502 page",

@@ -20,7 +20,7 @@ from tools.conformance.run import FOLDER, Client, Page, Program, passes
 
 ROOT: Final = FOLDER.parents[1]
 DOCUMENT: Final = ROOT / "docs" / "reference" / "conformance.md"
-AT_ONCE: Final = 6
+AT_ONCE: Final = 8
 OTHERS: Final = ("httpx-sse", "sseclient-py", "aiohttp-sse-client")
 HTML: Final = ("text/html", b"<!doctype html><title>client</title><link rel=icon href=data:,>")
 
