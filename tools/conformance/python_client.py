@@ -1,6 +1,6 @@
 """Read a stream by one of Python's clients, and print each event's data on a line: `python_client.py NAME URL`.
 
-Runs with the packages of the client alone; imports only the one that is named.
+Each is used as its README shows. Runs with the packages of that client alone, and imports no other.
 """
 
 from __future__ import annotations
@@ -8,13 +8,19 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from typing import Any
+
+
+def show(data: str, kind: str = "message") -> None:
+    if kind == "message":
+        print(data.replace("\n", ""), flush=True)
 
 
 def follow(url: str) -> None:
     from streaming_hub_client import follow
 
     for item in follow(url):
-        print(json.dumps(item), flush=True)
+        show(json.dumps(item))
 
 
 def afollow(url: str) -> None:
@@ -22,7 +28,7 @@ def afollow(url: str) -> None:
 
     async def read() -> None:
         async for item in afollow(url):
-            print(json.dumps(item), flush=True)
+            show(json.dumps(item))
 
     asyncio.run(read())
 
@@ -33,7 +39,7 @@ def httpx_sse(url: str) -> None:
 
     with httpx.Client(timeout=None) as client, connect_sse(client, "GET", url) as source:
         for event in source.iter_sse():
-            print(event.data.replace("\n", ""), flush=True)
+            show(event.data, event.event)
 
 
 def sseclient_py(url: str) -> None:
@@ -42,7 +48,7 @@ def sseclient_py(url: str) -> None:
 
     answer = requests.get(url, stream=True, headers={"Accept": "text/event-stream"})
     for event in sseclient.SSEClient(answer).events():
-        print(event.data.replace("\n", ""), flush=True)
+        show(event.data, event.event)
 
 
 def aiohttp_sse_client(url: str) -> None:
@@ -51,10 +57,24 @@ def aiohttp_sse_client(url: str) -> None:
     async def read() -> None:
         async with client.EventSource(url) as source:
             async for event in source:
-                print(event.data.replace("\n", ""), flush=True)
+                show(event.data, event.type)
 
     asyncio.run(read())
 
 
+def main(name: str, url: str) -> None:
+    clients: dict[str, Any] = {
+        "follow": follow,
+        "afollow": afollow,
+        "httpx-sse": httpx_sse,
+        "sseclient-py": sseclient_py,
+        "aiohttp-sse-client": aiohttp_sse_client,
+    }
+    try:
+        clients[name](url)
+    except Exception as error:
+        show(json.dumps({"error": f"{type(error).__name__}: {error}"}))
+
+
 if __name__ == "__main__":
-    globals()[sys.argv[1].replace("-", "_")](sys.argv[2])
+    main(*sys.argv[1:])

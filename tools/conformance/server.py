@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,10 +19,17 @@ BETWEEN_PIECES = 0.05
 
 @dataclass
 class Part:
-    """What one request for the stream gets: its pieces, and whether the connection is closed after them."""
+    """What one request for the stream gets.
 
-    pieces: Sequence[bytes]
-    close: bool = True
+    Attributes:
+        pieces: Bytes to send, one write each; a number is a pause in seconds.
+        end: What happens after them: the connection is closed, reset, or held open in silence.
+        away: Seconds for which nobody listens afterwards.
+    """
+
+    pieces: Sequence[bytes | float]
+    end: Literal["close", "reset", "hold"] = "close"
+    away: float = 0
 
 
 @dataclass
@@ -38,8 +46,8 @@ class Server:
     """See the module. After the script's end requests are held open without an answer.
 
     Attributes:
-        script: what the requests for `/stream` get, in order.
-        pages: what other paths get: path -> media type and body.
+        script: What the requests for `/stream` get, in order.
+        pages: What other paths get: path -> media type and body.
     """
 
     script: Sequence[Part]
@@ -49,52 +57,72 @@ class Server:
     def __enter__(self) -> Self:
         self._left = list(self.script)
         self._open: list[socket.socket] = []
+        self._over = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._port = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}"
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._listener.close()
+        self._over.set()
+        self._deaf()
         for client in self._open:
             with contextlib.suppress(OSError):
                 client.close()
 
-    def _accept(self) -> None:
+    def _deaf(self) -> None:
+        with contextlib.suppress(OSError):  # wakes the thread that accepts; closing alone does not
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self, listener: socket.socket) -> None:
         with contextlib.suppress(OSError):  # closed
             while True:
-                client, _ = self._listener.accept()
+                client, _ = listener.accept()
                 self._open.append(client)
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError):  # the client has gone
-            head = b""
-            while b"\r\n\r\n" not in head:
-                piece = client.recv(4096)
-                if not piece:
-                    return
-                head += piece
-            line, *lines = head.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
-            target = line.split(" ")[1]
+            target, headers = self._read(client)
+            if target is None:
+                return
             if not target.startswith("/stream"):
                 kind, body = self.pages.get(target, ("text/plain", b""))
                 status = "200 OK" if target in self.pages else "404 Not Found"
                 client.sendall(answer(status, f"Content-Type: {kind}", body=body))
                 client.close()
                 return
-            pairs = (one.partition(": ") for one in lines)
-            self.requests.append(
-                Request(target, {name.lower(): value for name, _, value in pairs}, time.monotonic())
-            )
-            if not self._left:
-                return
-            part = self._left.pop(0)
-            for piece in part.pieces:
+            self.requests.append(Request(target, headers, time.monotonic()))
+            if self._left:
+                self._send(client, self._left.pop(0))
+
+    def _read(self, client: socket.socket) -> tuple[str | None, dict[str, str]]:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            piece = client.recv(4096)
+            if not piece:
+                return None, {}
+            head += piece
+        line, *lines = head.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
+        pairs = (one.partition(": ") for one in lines)
+        return line.split(" ")[1], {name.lower(): value for name, _, value in pairs}
+
+    def _send(self, client: socket.socket, part: Part) -> None:
+        for piece in part.pieces:
+            if isinstance(piece, bytes):
                 client.sendall(piece)
-                time.sleep(BETWEEN_PIECES)
-            if part.close:
-                client.close()
+            self._over.wait(BETWEEN_PIECES if isinstance(piece, bytes) else piece)
+        if part.away:
+            self._deaf()
+        if part.end == "reset":
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if part.end != "hold":
+            client.close()
+        if part.away and not self._over.wait(part.away):
+            self._listener = socket.create_server(("127.0.0.1", self._port))
+            threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
 
 def answer(status: str, *headers: str, body: bytes = b"") -> bytes:

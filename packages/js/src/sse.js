@@ -12,7 +12,7 @@ const LONGEST_LINE = 16 * 1024 * 1024;
 /**
  * @typedef {object} Message
  * @property {string} type `message` where the stream does not say.
- * @property {string} data
+ * @property {string | null} data Null where a block has a new id and nothing else: no event, but the position moves.
  * @property {string} id The last event id so far.
  */
 
@@ -31,6 +31,7 @@ export function createParser(onMessage, onRetry) {
   let rest = '';
   let afterCarriageReturn = false;
   let id = '';
+  let reportedId = '';
   let type = '';
   /** @type {string[]} */
   let data = [];
@@ -38,7 +39,8 @@ export function createParser(onMessage, onRetry) {
   /** @param {string} line */
   const take = (line) => {
     if (line === '') {
-      if (data.length) onMessage({ type: type || 'message', data: data.join('\n'), id });
+      if (data.length || id !== reportedId) onMessage({ type: type || 'message', data: data.length ? data.join('\n') : null, id });
+      reportedId = id;
       data = [];
       type = '';
       return;

@@ -87,8 +87,8 @@ test('events and gaps are handed out, control events are not; the position follo
   assert.deepEqual(seen, [['gap', 'e-4'], ['snapshot', 'e-4'], ['test', 'e-6'], ['test', 'e-9']]);
   assert.deepEqual(server.requests[0].query.get('last_event_id'), 'e-1');
   assert.equal(server.requests[0].headers['last-event-id'], 'e-1');
-  const { missed, events } = opened.getSnapshot();
-  assert.deepEqual([missed, numbers(events)], [3, [5, 7]]);
+  const { missed, reason, events } = opened.getSnapshot();
+  assert.deepEqual([missed, reason, numbers(events)], [3, 'expired', [5, 7]]);
 });
 
 test('an iteration that begins late gets what came since the opening', async () => {
@@ -387,6 +387,17 @@ test('a wait beyond what timers hold does not fire at once', async () => {
   await until(() => opened.getSnapshot().error);
   await new Promise((resolve) => setTimeout(resolve, 600));
   assert.equal(server.requests.length, 1);
+});
+
+test('an id without data moves the position, and an empty one does not', async () => {
+  const server = await serve((_, response, nth) => {
+    if (nth === 1) stream(response, connected('e-0'), event(1), 'id: e-7\n\n', 'id\n\n').end();
+    else stream(response, connected('e-7'));
+  });
+  const opened = open({ url: server.url });
+  const { query } = await server.request(2);
+  assert.equal(query.get('last_event_id'), 'e-7');
+  assert.equal(opened.getSnapshot().position, 'e-7');
 });
 
 test('silence for 2.5 heartbeats reconnects; comments are life', async () => {
