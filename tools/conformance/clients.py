@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
+ENDED = '{"ended":true}'
+"""What a page says when its client has stopped without an error."""
+
+
 class Reading(Protocol):
     """A client that reads a stream. Each event's data is a line of `lines`; so is `{"error": "..."}`."""
 
@@ -100,7 +104,7 @@ class Page:
 
     Attributes:
         browser: Playwright's.
-        script: Reads `/stream`, and logs each event's data.
+        script: Reads `/stream`, and logs each event's data; an error, or `ENDED`, once nothing more comes.
         pages: As for `Client`; `/` is the page.
     """
 
@@ -130,7 +134,7 @@ class PageReading:
         page.evaluate(f"() => {{ {script} }}")
 
     def has_ended(self) -> bool:
-        return False
+        return any(line.startswith(('{"error"', ENDED)) for line in list(self.lines))
 
     def sleep(self) -> None:
         self._devtools.send("Page.setWebLifecycleState", {"state": "frozen"})

@@ -27,7 +27,7 @@ FOLDER: Final = Path(__file__).parent
 ROOT: Final = FOLDER.parents[1]
 DOCUMENT: Final = ROOT / "docs" / "reference" / "conformance.md"
 BEGIN: Final = "<!-- measured -->\n"
-AT_ONCE: Final = 12
+AT_ONCE: Final = 30
 CHROMIUM: Final = "/usr/bin/chromium"
 PYTHON: Final = ("httpx-sse", "sseclient-py", "aiohttp-sse-client")
 NPM: Final = ("eventsource", "@microsoft/fetch-event-source")
@@ -43,7 +43,10 @@ FETCH_EVENT_SOURCE: Final = """
 import('/lib/index').then(({ fetchEventSource }) => fetchEventSource('/stream', {
   openWhenHidden: true,
   onmessage: ({ event, data }) => (event || 'message') === 'message' && console.log(data),
-})).catch((error) => console.log(JSON.stringify({ error: String(error) })));
+})).then(
+  () => console.log('{"ended":true}'),
+  (error) => console.log(JSON.stringify({ error: String(error) })),
+);
 """
 OWN: Final = """
 import('/src/index.js').then(async ({ openStream }) => {

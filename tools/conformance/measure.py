@@ -91,6 +91,8 @@ def outcome(lines: Sequence[str]) -> tuple[list[tuple[Any, Any]], list[str]]:
             found = {}
         if "error" in found:
             errors.append(str(found["error"]))
+        elif "ended" in found:
+            continue
         elif found.get("type") not in CONTROL:
             events.append((found.get("n"), found.get("t")))
     return events, errors
