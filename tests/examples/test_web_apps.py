@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from playwright.sync_api import BrowserContext, Page
+    from playwright.sync_api import BrowserContext, Locator, Page
 
 pytestmark = [pytest.mark.npm, pytest.mark.timeout(280)]
 
@@ -161,11 +161,16 @@ def say(hub: HubProcess, room: str, text: str, **more: Any) -> dict[str, Any]:
     return hub.post({"type": "transcript", **fields}, **WRITER)
 
 
+def warning(page: Page) -> Locator:  # noqa: F811
+    """Return what a page says about a gap; Next.js has an alert of its own."""
+    return page.locator("p[role=alert]:visible")
+
+
 def a_conversation_appears(page: Page, url: str, hub: HubProcess) -> None:  # noqa: F811
     """Open a page, and follow a word that changes, and markup that is none."""
     page.goto(url)
     expect(page.get_by_role("status")).to_have_text("live", timeout=PATIENCE)
-    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(warning(page)).to_have_count(0)
     say(hub, "r1", "My ord", is_final=False, segment_id="s1")
     lines = page.get_by_role("list", name="Transcript").get_by_role("listitem")
     expect(lines).to_have_text(["ann My ord"], timeout=PATIENCE)
@@ -191,7 +196,7 @@ def a_gap_is_told(
     oldest = seq(stored(hub)[0]["id"])
     context.set_offline(False)
     wanted = f"{oldest - last - 1} events are missing (expired)."
-    expect(page.get_by_role("alert")).to_have_text(wanted, timeout=PATIENCE)
+    expect(warning(page)).to_have_text(wanted, timeout=PATIENCE)
     expect(page.get_by_text(f"Said meanwhile: {3 * WINDOW - 1}.")).to_have_count(1, timeout=PATIENCE)
     assert seq(newest["id"]) - last == 3 * WINDOW
     say(hub, "r1", "Heard again.")
@@ -256,7 +261,7 @@ def test_the_html_page(
         hub.kill()
         hub = start(hub.port)
         wanted = "Some events are missing (foreign)."
-        expect(page.get_by_role("alert")).to_have_text(wanted, timeout=PATIENCE)
+        expect(warning(page)).to_have_text(wanted, timeout=PATIENCE)
         say(hub, "r1", "Heard again.")
         expect(page.get_by_text("Heard again.")).to_have_count(1, timeout=PATIENCE)
     finally:
