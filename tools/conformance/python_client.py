@@ -57,7 +57,7 @@ def aiohttp_sse_client(url: str) -> None:
     async def read() -> None:
         async with client.EventSource(url) as source:
             async for event in source:
-                show(event.data, event.type)
+                show(event.data, event.type or "message")
 
     asyncio.run(read())
 

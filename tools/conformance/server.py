@@ -1,4 +1,7 @@
-"""A server that answers each request for the stream by the next part of a script, byte for byte."""
+"""A server that answers each request for the stream by the next part of a script, byte for byte.
+
+Streams have chunked encoding, one chunk a piece, as is usual with HTTP/1.1; without it some clients wait for a full buffer.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, Self
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 BETWEEN_PIECES = 0.05
 """Seconds between two pieces, so that clients read them apart."""
 
@@ -22,8 +26,9 @@ class Part:
     """What one request for the stream gets.
 
     Attributes:
-        pieces: Bytes to send, one write each; a number is a pause in seconds.
-        end: What happens after them: the connection is closed, reset, or held open in silence.
+        pieces: Bytes to send, one write each; a number is a pause in seconds. The first one has the answer's head.
+        end: What happens after them: the body and the connection are closed, the connection is reset, or held open in
+            silence.
         away: Seconds for which nobody listens afterwards.
     """
 
@@ -99,21 +104,25 @@ class Server:
                 self._send(client, self._left.pop(0))
 
     def _read(self, client: socket.socket) -> tuple[str | None, dict[str, str]]:
-        head = b""
-        while b"\r\n\r\n" not in head:
+        received = b""
+        while b"\r\n\r\n" not in received:
             piece = client.recv(4096)
             if not piece:
                 return None, {}
-            head += piece
-        line, *lines = head.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
+            received += piece
+        line, *lines = received.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
         pairs = (one.partition(": ") for one in lines)
         return line.split(" ")[1], {name.lower(): value for name, _, value in pairs}
 
     def _send(self, client: socket.socket, part: Part) -> None:
+        streams = False
         for piece in part.pieces:
             if isinstance(piece, bytes):
-                client.sendall(piece)
+                streams = streams or CHUNKED in piece
+                client.sendall(_chunked(piece) if streams else piece)
             self._over.wait(BETWEEN_PIECES if isinstance(piece, bytes) else piece)
+        if streams and part.end == "close":
+            client.sendall(b"0\r\n\r\n")
         if part.away:
             self._deaf()
         if part.end == "reset":
@@ -125,7 +134,21 @@ class Server:
             threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
 
+def head(*headers: str) -> bytes:
+    """Return the head of a stream; what is sent with it and after it goes out in chunks."""
+    return (
+        "\r\n".join(["HTTP/1.1 200 OK", *headers, "Cache-Control: no-store", "", ""])
+        .encode()
+        .replace(b"\r\n\r\n", b"\r\n" + CHUNKED)
+    )
+
+
+def _chunked(piece: bytes) -> bytes:
+    begin, chunked, body = piece.rpartition(CHUNKED)
+    return begin + chunked + (b"%x\r\n%b\r\n" % (len(body), body) if body else b"")
+
+
 def answer(status: str, *headers: str, body: bytes = b"") -> bytes:
     """Return a whole answer."""
-    head = [f"HTTP/1.1 {status}", *headers, f"Content-Length: {len(body)}", "Connection: close", "", ""]
-    return "\r\n".join(head).encode() + body
+    lines = [f"HTTP/1.1 {status}", *headers, f"Content-Length: {len(body)}", "Connection: close", "", ""]
+    return "\r\n".join(lines).encode() + body
