@@ -1,6 +1,6 @@
 """A server that answers each request for the stream by the next part of a script, byte for byte.
 
-Streams have chunked encoding, one chunk a piece, as is usual with HTTP/1.1: without it some clients wait for full buffers.
+Streams are chunked, one chunk a piece, as is usual with HTTP/1.1: without it some clients wait for full buffers.
 """
 
 from __future__ import annotations
