@@ -30,7 +30,7 @@ class Settings:
     Attributes:
         mode: `livekit` or `rehearsal`.
         room: The rehearsal's room.
-        agent_name: The name to be sent for by (LiveKit's explicit dispatch); empty: it comes to every new room.
+        agent_name: The name for LiveKit's explicit dispatch; if empty, the agent joins every new room.
         executor: Whether LiveKit runs each session in a `thread` or in a `process` of its own.
         load_threshold: CPU load of the machine, 0 to 1, above which no new room is taken; infinite: never.
         livekit_url: The LiveKit server.

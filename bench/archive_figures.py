@@ -26,9 +26,11 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import requests
 
-from streaming_hub.archive.database import Database
-from streaming_hub.archive.process import ArchiveProcess
+from streaming_hub.archive.feed import Archive
 from streaming_hub.archive.store import Page, Store
+from streaming_hub.archive.tables import ARCHIVE
+from streaming_hub.sidecar.database import Database
+from streaming_hub.sidecar.process import Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,7 +79,7 @@ def events_of(rng: random.Random, number: int, at: float) -> Iterator[dict[str, 
 def fill(path: Path, sessions: int) -> None:
     """Write many sessions, spread over a month."""
     rng = random.Random(1)
-    database = Database(f"sqlite:///{path}")
+    database = Database(f"sqlite:///{path}", ARCHIVE)
     database.open()
     store = Store(database, recordings=True)
     store.begin_epoch("bench", 0)
@@ -104,7 +106,8 @@ def scale(sessions: int) -> None:
     """Measure queries over many sessions."""
     with tempfile.TemporaryDirectory() as folder:
         fill(Path(folder) / "archive.db", sessions)
-        process = ArchiveProcess({"url": f"sqlite:///{folder}/archive.db", "max_age": 0, "recordings": True})
+        config = {"url": f"sqlite:///{folder}/archive.db", "max_age": 0, "recordings": True}
+        process = Process(config, worker=Archive.WORKER, name=Archive.NAME)
         process.ask("open", None, begin=30)
         rng = random.Random(2)
 

@@ -181,7 +181,7 @@ class Server:
             try:
                 process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
-                continue
+                continue  # it ignores the signal: the next one kills it
         process.wait()
 
 

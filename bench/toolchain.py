@@ -34,7 +34,7 @@ def compiler() -> str:
 
 
 def build(name: str) -> Path:
-    """Return the program `name` ("load" or "floor"), compiled anew if a source is newer than it.
+    """Return the program `name` ("load" or "floor"), recompiled if a source is newer.
 
     Raises:
         NoCompilerError: If there is no C compiler.

@@ -1,6 +1,6 @@
-"""This node among the others of its hub: what arrives from Redis, and what one node at a time does.
+"""This node of a hub: applies what arrives from Redis, and runs the tasks that only one node at a time does.
 
-Put together by `services` where the history is shared; with a history of its own a hub has none of this.
+Built by `services` only if the history is shared.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ log = logging.getLogger("streaming_hub.nodes")
 REACH_SECONDS: Final = 3.0
 RENEW: Final = 1.0
 URGENT: Final = 0.1
-"""Seconds between two looks at the leases; shorter while this node waits for one."""
+"""Seconds between renewals of the leases; shorter while this node waits for one."""
 
 
 class Nodes:
@@ -43,7 +43,7 @@ class Nodes:
         history: shared with the other nodes.
         rooms: this node's states of the rooms.
         sessions: this node's view of the sessions.
-        config: what must be equal on all nodes, as text.
+        config: the settings that must be equal on all nodes, as text.
         node: this node's name.
     """
 
@@ -83,12 +83,12 @@ class Nodes:
     def ownership(
         self, name: str, ttl: float = TTL, margin: float = MARGIN, *, wanted: bool = True
     ) -> Ownership:
-        """Return this node's side of a lease, which is renewed from now on; arguments as of `Ownership`."""
+        """Return this node's side of a lease, which is renewed from now on. For the arguments see `Ownership`."""
         self._owned[name] = Ownership(self.leases, name, self.node, ttl, margin=margin, wanted=wanted)
         return self._owned[name]
 
     def alone(self) -> bool:
-        """Return whether no other node is there, as far as this one can know."""
+        """Return whether this is the only node, as far as it knows."""
         try:
             names = self._history.server.call("ZRANGE", self._history.server.key("nodes"), 0, -1)
         except Unavailable:
@@ -96,12 +96,12 @@ class Nodes:
         return not {name.decode() for name in names} - {self.node}
 
     def claim(self, name: str) -> None:
-        """Ask whoever owns a lease to leave it to this node."""
+        """Ask the owner of a lease to hand it over to this node."""
         self._urgent = time.monotonic() + 2 * RENEW
         self._tell(notes.Wanted(name, self.node))
 
     def start(self) -> None:
-        """Begin to follow; a second call does nothing."""
+        """Start following Redis; a second call does nothing."""
         if self._thread is None:
             self._follower.start()
             for one in self._owned.values():
@@ -110,7 +110,7 @@ class Nodes:
             self._thread.start()
 
     def stop(self) -> None:
-        """Give back what this node owns, and leave the hub."""
+        """Release this node's leases, and leave the hub."""
         self._stop.set()
         for one in self._owned.values():
             one.wanted = False
@@ -118,7 +118,7 @@ class Nodes:
         self._follower.stop()
 
     def reach_head(self) -> None:
-        """Wait until all that any node has stored by now has arrived here.
+        """Wait until everything that any node has stored by now has arrived here.
 
         Raises:
             Unavailable: the server is away, or it takes too long.
@@ -127,10 +127,10 @@ class Nodes:
             self._follower.reach_head(REACH_SECONDS)
 
     def wait_until_erased(self) -> None:
-        """Wait until every node has forgotten what was erased here last.
+        """Wait until every node has dropped what was last erased here.
 
         Raises:
-            Unavailable: a node does not answer; ask again.
+            Unavailable: a node does not answer; retry.
         """
         if self._thread is not None and self._history.last_note:
             self._follower.wait_for_nodes(self._history.last_note)
@@ -171,7 +171,7 @@ class Nodes:
 
 
 def event_of(entry: Entry) -> Event:
-    """Return an entry as the event that it was."""
+    """Return a stored entry as the posted event."""
     return Event(
         entry.type,
         entry.data,

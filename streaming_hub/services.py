@@ -65,7 +65,7 @@ AGENT_BUDGET: Final = 4.0
 UPLOADS: Final = "uploads"
 """The folder for uploads, beside the archive's file."""
 REFUSALS_TOLD_PER_SECOND: Final = 20
-"""Lines that the audit gets of refused requests: anybody can send those, and a flood must not fill a disk."""
+"""Refused requests in the audit log per second: anyone can send them, and a flood must not fill the disk."""
 
 
 class Services:
@@ -206,7 +206,7 @@ class Services:
         self.history.close()
 
     def log_upload_lost(self, error: OSError) -> None:
-        """Log that an upload could not be written; the agent goes on."""
+        """Log that an upload could not be written; the agent is not affected."""
         passes, held = self._uploads_told.admit()
         if passes:
             others = f", and {held} others" if held else ""
@@ -306,6 +306,7 @@ def _webhooks(parts: Services) -> webhooks.Webhooks | None:
         "retries": list(settings.webhook_retries),
         "disable_after": settings.webhook_disable_after,
         "allow_private": settings.webhook_allow_private,
+        "max_age": settings.archive_max_age,
         "given": given,
     }
     return webhooks.Webhooks(

@@ -1,13 +1,13 @@
 """One agent for all nodes of a hub: the node that owns the lease `agent` runs it, every node can start, stop and ask.
 
-    start   where nobody owns the lease, here; else the owner's agent is the answer
-    stop    the owner is told, and stops it
-    look    once a second: the owner publishes its status; the others take over an agent that nobody runs any more
+    start   here if the lease is free; else returns the status of the owner's agent
+    stop    asks the owner, which stops it
+    look    once a second: the owner publishes its status; the others take over an agent that no node runs
 
 An owner that loses the server keeps its live calls: in `livekit` mode it ends the agent only once another node has
-taken over and no session is left here. A rehearsal, which nobody listens to elsewhere, ends before the lease does.
+taken over and no session is left here. A rehearsal has no callers, and ends before the lease does.
 
-What is shared lies in one hash: `wanted` (1 from a start to a stop), `mode`, `room`, `status` (JSON).
+The shared state is one hash: `wanted` (1 from a start to a stop), `mode`, `room`, `status` (JSON).
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class HubAgent:
             return replace(here, node=None)
 
     def close(self, timeout: float) -> None:
-        """Stop what runs here for good. Another node goes on with it, where there is one."""
+        """Stop what runs here for good. Another node takes over, if there is one."""
         self._stop.set()
         owned = self._lease.held(time.monotonic())
         if owned and not self._others():

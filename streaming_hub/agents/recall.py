@@ -128,7 +128,7 @@ class Recall:
             self.entered(room)
 
     def closed(self, room: str) -> None:
-        """Note that a room is no more."""
+        """Note that a room no longer exists."""
         with self._lock:
             self._rooms.pop(room, None)
 

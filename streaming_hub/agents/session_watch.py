@@ -86,11 +86,11 @@ class SessionWatch:
         owner: Callable[[], bool],
         renewed: Callable[[Sequence[tuple[str, str | None]], float], object],
     ) -> None:
-        """Be one of several nodes that watch the same sessions.
+        """Share the sessions with other nodes.
 
         Args:
-            owner: whether this node ends them; one at a time does.
-            renewed: tells the other nodes of leases that were renewed here.
+            owner: whether this node ends expired sessions; one at a time does.
+            renewed: reports leases renewed here to the other nodes.
         """
         self._owner, self._tell_renewed = owner, renewed
 
@@ -113,7 +113,7 @@ class SessionWatch:
         self._look_after_leases()
 
     def give_time(self) -> None:
-        """Let every lease begin anew: renewals may not have come through."""
+        """Restart every lease: renewals may not have arrived."""
         with self._lock:
             self._table.extend(self._clock())
 

@@ -23,10 +23,10 @@ log = logging.getLogger("hub")
 def private_folder(wanted: Path) -> Path:
     """Return a folder that only this user can enter: the requested one, or a new one beside it.
 
-    Another user of the machine may have laid a folder or a link of that name there, to read what is written into it.
+    Another user of the machine may have planted a folder or a link of that name, to read what is written to it.
 
     Args:
-        wanted: made where it is missing; taken where it is a folder of this user's with mode 0700.
+        wanted: created if missing; used if it is this user's and has mode 0700.
 
     Raises:
         OSError: no folder can be made there.

@@ -61,7 +61,7 @@ LOG_LINES_PER_SECOND = 200
 """At most this many of the agent's lines a second reach the server's log; the stored last lines have no such limit."""
 
 EVENT_LINES = 10
-"""So many of the last log lines go with a failure."""
+"""How many of the last log lines are reported with a failure."""
 
 EVENT_LINE_LENGTH = 500
 """The longest of them, in characters."""

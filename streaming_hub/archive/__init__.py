@@ -1,5 +1,5 @@
-"""Every session kept in SQL, measured and searchable, by a process of its own.
+"""Every session in SQL, measured and searchable, by a process of its own (`streaming_hub.sidecar`).
 
-`feed` and `process` run in the hub, `worker` and what it imports in that process; `wire` is what they exchange.
+`feed` runs in the hub, `worker` and what it imports in that process.
 Pure: `words`, `reduce`, `figures`, `spoken`, `views`. This file imports nothing, or that process would load the hub.
 """

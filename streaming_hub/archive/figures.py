@@ -1,9 +1,9 @@
-"""The figures of a session, and the rows that the API answers and the tables hold. Pure.
+"""A session's figures, and the rows for the API and the tables. Pure.
 
 Formulas: docs/reference/archive.md.
 
-All times are seconds. Percentiles are by nearest rank (the smallest value that at least p percent of the values do
-not exceed), over all values.
+All times are in seconds. Percentiles are by nearest rank: the smallest value that at least p percent of all values do
+not exceed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PERCENTS: Final = (50, 90, 95, 99)
 
 
 def summary(state: State) -> Row:
-    """Return the `session` object, without what only an archive knows (`recorded`, `incomplete`, `missing_events`)."""
+    """Return the `session` object without the archive's own fields (`recorded`, `incomplete`, `missing_events`)."""
     end = state.newest if state.ended is None else state.ended
     duration = rounded(max(0.0, end - state.started))
     user, agent = intervals(state, USER, end), intervals(state, AGENT, end)
@@ -80,9 +80,9 @@ def turn_row(state: State, turn: Turn) -> Row:
 
 
 def utterance_row(state: State, said: Utterance) -> Row:
-    """Return one line of `transcript`; `started` and `stopped` are its speech's.
+    """Return one line of `transcript`; `started` and `stopped` are those of its speech.
 
-    Whether viewers see it is no field of it: `said.operator_only`.
+    Whether viewers see it is not among its fields; see `said.operator_only`.
     """
     speech = None if said.speech is None else state.speeches[said.speech]
     return {
@@ -123,7 +123,7 @@ def error_row(error: Failure) -> Row:
 
 
 def detail(state: State) -> Row:
-    """Return everything of a session, as `GET /api/sessions/ID` answers it."""
+    """Return everything about a session, as in the response of `GET /api/sessions/ID`."""
     return {
         "session": summary(state),
         "turns": [turn_row(state, turn) for turn in state.turns],
@@ -134,7 +134,7 @@ def detail(state: State) -> Row:
 
 
 def heard_latency(turn: Turn) -> float | None:
-    """Return what the caller waited: from the last end of the user's speech to the agent's first sound after it."""
+    """Return how long the caller waited: from the last end of the user's speech to the agent's first sound after it."""
     if turn.agent_started is None:
         return None
     stops = [stop for stop in turn.user_stops if stop <= turn.agent_started]
@@ -142,7 +142,7 @@ def heard_latency(turn: Turn) -> float | None:
 
 
 def failed(tool: Tool, *, session_ended: bool) -> bool:
-    """Tell whether a call ended with another status than `done`, or never ended in a session that has."""
+    """Return whether a tool call ended with a status other than `done`, or never ended in a session that has."""
     return tool.status != DONE if tool.ended else session_ended
 
 
@@ -156,7 +156,7 @@ def intervals(state: State, role: str, end: float) -> list[Interval]:
 
 
 def union(spans: Iterable[Interval]) -> list[Interval]:
-    """Return the intervals joined where they touch, in order; those that end before they begin are left out."""
+    """Return the intervals in order, merged where they touch; those that end before they begin are dropped."""
     joined: list[Interval] = []
     for start, stop in sorted(span for span in spans if span[0] < span[1]):
         if joined and start <= joined[-1][1]:
@@ -167,16 +167,16 @@ def union(spans: Iterable[Interval]) -> list[Interval]:
 
 
 def length(spans: Iterable[Interval]) -> float:
-    """Return the sum of the intervals' lengths."""
+    """Return the total length of the intervals."""
     total = 0.0
-    # Not by sum(): from Python 3.12 on it compensates, and the twin in JavaScript does not.
+    # Not sum(): since Python 3.12 it compensates for rounding, and the JavaScript twin does not.
     for start, stop in spans:
         total += stop - start
     return total
 
 
 def percentiles(values: Iterable[float | None]) -> Row | None:
-    """Return `{count, p50, p90, p95, p99, max}` of the values that are there; None where there are none."""
+    """Return `{count, p50, p90, p95, p99, max}` of the values that are not None; None if there are none."""
     present = sorted(value for value in values if value is not None)
     if not present:
         return None
@@ -188,7 +188,7 @@ def percentiles(values: Iterable[float | None]) -> Row | None:
 
 
 def nearest_rank(ordered: Sequence[float], percent: int) -> float:
-    """Return a percentile of at least one value in ascending order.
+    """Return a percentile of a non-empty list in ascending order.
 
     Args:
         ordered: the values.

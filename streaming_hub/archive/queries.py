@@ -1,6 +1,6 @@
-"""What is asked of the archive: lists, one session, its raw events, reports that are due. Reads only.
+"""Queries of the archive: lists, one session, its raw events, reports that are due. Read only.
 
-Rows become the objects of the API here, for the operator; `views` takes away what viewers do not see.
+Turns rows into the API's objects, for operators; `views` removes what viewers do not see.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Fields = dict[str, Any]
 
 MOST_MATCHES: Final = 3
-"""Utterances that a session of a search shows."""
+"""Matching utterances shown for each session of a search."""
 SORTS: Final = {
     "started": sessions.c.started,
     "duration": sessions.c.duration,
@@ -59,7 +59,7 @@ _PLAIN: Final = (
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a list goes on: the last session of the page before."""
+    """Where a list continues: the last session of the previous page."""
 
     value: float | None
     session_id: str
@@ -67,17 +67,17 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True):
-    """What a list holds.
+    """What a list contains, and in which order.
 
     Attributes:
         allowed: the rooms that the caller may see; None for all.
         state: `live`, `ended` or both.
-        since, until: of the start, seconds since 1970; `until` is not included.
+        since, until: bounds of the start, seconds since 1970; `until` is exclusive.
         sort: one of `SORTS`.
-        after: where to go on.
-        skip: sessions to leave out before the page.
-        total: whether to count all, whatever the page.
-        operator: whether utterances count that only operators see.
+        after: where to continue.
+        skip: how many sessions to skip before the page.
+        total: whether to count the sessions on all pages.
+        operator: whether to search utterances that only operators see.
     """
 
     allowed: list[str] | None = None
@@ -105,7 +105,7 @@ def find(connection: Connection, search: Search) -> tuple[list[Fields], Place | 
     """Return a page of sessions, and where the next one begins."""
     phrases = spoken.asked(search.q) if search.q else []
     if search.q and not phrases:
-        # Punctuation alone is in no utterance's words.
+        # A query of punctuation alone matches nothing.
         return [], None
     column = SORTS[search.sort]
     narrow = sa.select(sessions.c.id).where(*_conditions(connection, search, phrases))
@@ -133,7 +133,7 @@ def find(connection: Connection, search: Search) -> tuple[list[Fields], Place | 
 
 
 def count(connection: Connection, search: Search) -> int:
-    """Return how many sessions a list holds in all its pages."""
+    """Return how many sessions a list has on all pages."""
     phrases = spoken.asked(search.q) if search.q else []
     if search.q and not phrases:
         return 0
@@ -143,7 +143,7 @@ def count(connection: Connection, search: Search) -> int:
 
 
 def rows_of(connection: Connection, session_id: str, allowed: Sequence[str] | None) -> list[Row[Any]]:
-    """Return the sessions of this id in the rooms that the caller may see, by room."""
+    """Return the sessions with this id in the rooms that the caller may see, ordered by room."""
     chosen = sa.select(sessions).where(sessions.c.session_id == session_id)
     if allowed is not None:
         chosen = chosen.where(room_key.in_(allowed), sessions.c.room.is_not(None))
@@ -151,9 +151,9 @@ def rows_of(connection: Connection, session_id: str, allowed: Sequence[str] | No
 
 
 def detail(connection: Connection, row: Row[Any], *, operator: bool = True) -> Fields:
-    """Return all that is known of a session, as `GET /api/sessions/ID` answers it.
+    """Return everything about a session, as in the response of `GET /api/sessions/ID`.
 
-    For viewers without what only operator events say; `views` takes away the rest.
+    For viewers, what comes only from operator events is left out; `views` removes the rest.
     """
     calls = _of(connection, tool_calls, row.id)
     by_turn: dict[str | None, list[str | None]] = {}
@@ -172,13 +172,13 @@ def detail(connection: Connection, row: Row[Any], *, operator: bool = True) -> F
 
 
 def due_reports(connection: Connection, most: int) -> list[Row[Any]]:
-    """Return sessions that have ended and whose report the archive has not seen in the history."""
+    """Return ended sessions whose report the archive has not yet read from the history."""
     chosen = sa.select(sessions).where(sessions.c.ended.is_not(None), sessions.c.reported.is_(sa.false()))
     return list(connection.execute(chosen.order_by(sessions.c.id).limit(most)))
 
 
 def session_fields(row: Row[Any], people: list[Fields], *, operator: bool = True) -> Fields:
-    """Return the `session` object of a row; for viewers without what only operator events say."""
+    """Return the `session` object of a row; for viewers, without what comes only from operator events."""
     fields = _session_fields(row, people)
     if not operator:
         for name in ("turns", "user_words", "agent_words"):
@@ -224,7 +224,7 @@ def _conditions(
         conditions.append(
             columns.id.in_(sa.select(people.session).where(people.identity.in_(search.participant)))
         )
-    # A reason that viewers do not see must not be found by them either.
+    # Viewers must not find a session by a reason that they do not see.
     reason = (
         columns.reason if search.operator else sa.case((columns.reason_hidden, None), else_=columns.reason)
     )
@@ -249,7 +249,7 @@ def _conditions(
 
 
 def _beyond(column: sa.Column[Any], place: Place, *, descending: bool) -> sa.ColumnElement[bool]:
-    """Say what comes after a place; absent values come last either way."""
+    """Return the condition for what follows a place; absent values are last in either order."""
     tie = sa.or_(
         sessions.c.session_id > place.session_id,
         sa.and_(sessions.c.session_id == place.session_id, sessions.c.id > place.row),

@@ -1,9 +1,9 @@
-"""From a session's events, in order, to what is known of the session: its turns, words, tools and errors. Pure.
+"""Reduces a session's events, in order, to what they tell about it: turns, words, tools and errors. Pure.
 
     events, oldest first -> Reduction.take -> State -> figures.summary, figures.turn_row ...
 
-`State` holds everything that later events may still change; it can be stored and loaded again. What does not fit (a
-text that is a list, a time that is a string) counts as absent: events carry any value in any field.
+`State` holds everything that later events may still change; it can be stored and loaded again. A value of the wrong
+type (a list as text, a string as time) counts as absent, since events may have any value in any field.
 
 A JavaScript twin of this module and of `figures` passes the same tests/vectors/figures.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_TIME: Final = 1e11
-"""Times are seconds since 1970, below this, as in posted timestamps."""
+"""Upper bound of times, in seconds since 1970, as for posted timestamps."""
 STAGES: Final = (
     "e2e_latency",
     "transcription_delay",
@@ -30,20 +30,20 @@ STAGES: Final = (
     "tts_node_ttfb",
     "playback_latency",
 )
-"""LiveKit's own figures of a turn, seconds."""
+"""LiveKit's figures of a turn, in seconds."""
 USER: Final = "user"
 AGENT: Final = "agent"
 OPERATOR: Final = "operator"
-"""The `audience` of events that viewers do not see."""
+"""`audience` of events that viewers do not see."""
 ABANDONED: Final = "abandoned"
 REPORT: Final = "session_report"
-"""The hub's own summary of a session: about it, not part of it."""
+"""Type of the hub's own summary of a session, which is not part of the session."""
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 
 
 class Speech(msgspec.Struct):
-    """One talk interval of one voice; `stopped` is None while it is open, `told` once a transcript belongs to it."""
+    """A talk interval of one voice; `stopped` is None while it is open, `told` is set once it has a transcript."""
 
     role: str
     participant: str | None
@@ -59,7 +59,7 @@ class Turn(msgspec.Struct):
     Attributes:
         user_stops: when the user's speech stopped, each time.
         tools: positions in `State.tools`.
-        operator_only: whether only events that viewers do not see name it.
+        operator_only: whether it appears only in events that viewers do not see.
     """
 
     turn_id: str
@@ -125,20 +125,20 @@ class Failure(msgspec.Struct):
 
 
 class Person(msgspec.Struct):
-    """A participant that an event of the session names, unless the event is for operators only."""
+    """A participant named in the session's events, except in those for operators only."""
 
     identity: str
     role: str | None
 
 
 class State(msgspec.Struct):
-    """All that is known of one session.
+    """Everything known about a session.
 
     Attributes:
         started: time of its first event; `newest`: the latest time of any.
-        open: positions in `speeches` of those that have not stopped.
-        hidden_user_words, hidden_agent_words: how many of the words are in utterances that viewers do not see.
-        job_id: LiveKit's id of the agent's job, where an event gives it.
+        open: positions in `speeches` of the speeches that have not stopped.
+        hidden_user_words, hidden_agent_words: how many of the words viewers do not see.
+        job_id: LiveKit's id of the agent's job, if an event has it.
         reason_hidden: whether viewers do not see the event that gave the reason.
     """
 
@@ -169,7 +169,7 @@ class State(msgspec.Struct):
 
 
 class Changes(msgspec.Struct):
-    """Positions in the lists of a `State` whose rows are to be written."""
+    """Positions in the lists of a `State` whose rows have to be written."""
 
     turns: set[int] = set()
     utterances: set[int] = set()
@@ -178,14 +178,14 @@ class Changes(msgspec.Struct):
 
 
 class Reduction:
-    """A session that takes in events.
+    """Updates a session's state from its events.
 
     Args:
-        state: where it begins.
+        state: the initial state.
 
     Attributes:
-        state: what is known.
-        changes: what `take` has changed since they were last cleared.
+        state: the current state.
+        changes: what `take` has changed since this was last cleared.
     """
 
     def __init__(self, state: State) -> None:
@@ -197,12 +197,12 @@ class Reduction:
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> Reduction:
-        """Begin with a session's first event, which is still to be taken in."""
+        """Return the reduction of a new session; its first event still has to be passed to `take`."""
         at = time_of(event, "timestamp") or 0.0
         return cls(State(text_of(event, "session_id") or "", text_of(event, "room"), at, at))
 
     def take(self, event: Mapping[str, Any]) -> None:
-        """Take in the next event of the session."""
+        """Apply the session's next event."""
         kind = event.get("type")
         if kind == REPORT:
             return
@@ -218,7 +218,7 @@ class Reduction:
             handler(self, event, at, turn)
 
     def abandon(self) -> None:
-        """End a session that nobody ended."""
+        """End a session that has no end event."""
         if self.state.ended is None:
             self.state.ended, self.state.reason = self.state.newest, ABANDONED
 
@@ -348,7 +348,7 @@ class Reduction:
             self._touch(turn)
 
     def _speech_of(self, said: Utterance) -> int | None:
-        """Return the latest speech of the same voice and turn, unless a transcript before this one told it."""
+        """Return the latest speech of the same voice and turn, unless an earlier transcript belongs to it."""
         speeches = self.state.speeches
         for index in range(len(speeches) - 1, max(len(speeches) - 1 - _LOOK_BACK, -1), -1):
             speech = speeches[index]
@@ -413,7 +413,7 @@ class Reduction:
         if turn is None:
             return
         for name in STAGES:
-            # Once a turn: an answer after a tool call brings figures of its own, and the user waited for the first.
+            # Once per turn: a response after a tool call has its own figures, but the user waited for the first one.
             if getattr(turn, name) is None:
                 setattr(turn, name, number_of(event, name))
         self._touch(turn)
@@ -438,7 +438,7 @@ class Reduction:
 
 
 _LOOK_BACK: Final = 50
-"""Talk intervals that are looked at for the one a transcript belongs to."""
+"""How many talk intervals to search for the one that a transcript belongs to."""
 
 _HANDLERS: Final = {
     "session_started": Reduction._started,
@@ -459,13 +459,13 @@ _HANDLERS: Final = {
 
 
 def text_of(event: Mapping[str, Any], field: str) -> str | None:
-    """Return a field that is a string without NUL, which PostgreSQL cannot hold; else None."""
+    """Return a field if it is a string without NUL (PostgreSQL cannot store one), else None."""
     value = event.get(field)
     return value if isinstance(value, str) and "\0" not in value else None
 
 
 def number_of(event: Mapping[str, Any], field: str) -> float | None:
-    """Return a field that is a number below `MAX_TIME` either way; else None."""
+    """Return a field if it is a number between -`MAX_TIME` and `MAX_TIME`, else None."""
     value = event.get(field)
     if isinstance(value, bool) or not isinstance(value, int | float) or not -MAX_TIME < value < MAX_TIME:
         return None
@@ -473,13 +473,13 @@ def number_of(event: Mapping[str, Any], field: str) -> float | None:
 
 
 def time_of(event: Mapping[str, Any], field: str) -> float | None:
-    """Return a field that is seconds since 1970; else None."""
+    """Return a field if it is a time in seconds since 1970, else None."""
     value = number_of(event, field)
     return value if value is not None and value >= 0 else None
 
 
 def rounded(seconds: float) -> float:
-    """Return seconds in whole microseconds: what a double adds beyond them is noise.
+    """Round seconds to microseconds: the digits of a double beyond them are noise.
 
     The arithmetic is the same in JavaScript, so both give the same double.
     """

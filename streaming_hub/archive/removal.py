@@ -1,7 +1,7 @@
-"""Takes sessions out of the archive: erased on request, or older than the archive's age. In small steps.
+"""Removes sessions from the archive, on request or by age, in small steps.
 
-SQLite overwrites what it deletes (`secure_delete`), but FTS5 only notes that an entry is gone until it merges its
-segments: `merge_words` does that, a little at a time.
+SQLite overwrites what it deletes (`secure_delete`), but FTS5 only marks an entry as deleted until it merges its
+segments, which `merge_words` does step by step.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-    from streaming_hub.archive.database import Database
     from streaming_hub.archive.store import Key
+    from streaming_hub.sidecar.database import Database
 
 STEP: Final = 50
-"""Sessions that one transaction removes."""
+"""Sessions removed per transaction."""
 MERGE_PAGES: Final = 500
-"""Pages of the search index that one step of merging works on: some milliseconds."""
+"""Pages of the search index merged per step, which takes some milliseconds."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What is to be erased.
+    """What to erase.
 
     Attributes:
         session_id: this session, in every room of `rooms`.
         rooms: the rooms that the caller may erase in; None for all.
         room: or everything of this room.
-        known: sessions (id and room) to be kept out even where the archive has not read them yet.
+        known: sessions (id and room) to reject even if the archive has not read them yet.
     """
 
     session_id: str | None = None
@@ -57,13 +57,13 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 def erase(database: Database, wanted: Wanted, now: float) -> list[Key]:
-    """Remove sessions, and keep them out: late events of theirs are dropped.
+    """Remove sessions, and drop their events that arrive later.
 
     Returns:
-        The sessions that were meant: those that had rows, and the known ones.
+        The sessions: those that had rows, and the known ones.
 
     Raises:
-        Away: the database cannot be used; what was removed until then stays removed.
+        Away: the database cannot be used; what has been removed so far stays removed.
     """
     keys = {(session_id, room or None) for session_id, room in wanted.known}
     with database.writing() as connection:
@@ -82,12 +82,12 @@ def erase(database: Database, wanted: Wanted, now: float) -> list[Key]:
 
 
 def expire(database: Database, before: float, forget_erased: float) -> list[Key]:
-    """Remove some of the sessions that ended before a time; return them, none once all are gone.
+    """Remove some of the sessions that ended before a time; return them, or an empty list if none are left.
 
     Args:
-        database: where.
+        database: the archive.
         before: seconds since 1970.
-        forget_erased: erasures before this need not be known any more.
+        forget_erased: erasures before this time may be forgotten.
     """
     old = sa.select(sessions.c.id, sessions.c.started, sessions.c.session_id, sessions.c.room)
     old = old.where(sessions.c.ended < before).order_by(sessions.c.ended).limit(STEP)
@@ -108,7 +108,7 @@ def expire(database: Database, before: float, forget_erased: float) -> list[Key]
 
 
 def erased_since(database: Database, at: float) -> bool:
-    """Tell whether anything was erased since a time, seconds since 1970."""
+    """Return whether anything was erased since a time, in seconds since 1970."""
     with database.reading() as connection:
         return (
             connection.execute(sa.select(erased.c.key).where(erased.c.at >= at).limit(1)).first() is not None
@@ -116,23 +116,23 @@ def erased_since(database: Database, at: float) -> bool:
 
 
 def merge_words(database: Database) -> bool:
-    """Go one step in overwriting what the search index still holds of removed sessions.
+    """Overwrite a part of what the search index still holds of removed sessions.
 
     Returns:
         Whether there is more to do.
     """
     if not database.sqlite:
-        # Gone with the rows; VACUUM overwrites it (docs/explanation/privacy.md).
+        # Deleted with the rows; VACUUM overwrites it (docs/explanation/privacy.md).
         return False
     with database.writing() as connection:
         changes = "SELECT total_changes()"
         before = connection.exec_driver_sql(changes).scalar_one()
-        # Negative: merges what lies in one segment, too, so that the end of it is a single segment without leftovers.
+        # Negative: also merges a single segment, so the result is one segment without leftovers.
         connection.exec_driver_sql(
             f"INSERT INTO archive_words (archive_words, rank) VALUES ('merge', -{MERGE_PAGES})"
         )
         after: int = connection.exec_driver_sql(changes).scalar_one()
-    # Less than two changes: nothing was merged (the FTS5 documentation, "The 'merge' Command").
+    # Fewer than two changes: nothing was merged (FTS5 documentation, "The 'merge' Command").
     return bool(after - before >= 2)
 
 
@@ -147,7 +147,7 @@ def _chosen(wanted: Wanted) -> sa.Select[Any]:
 
 
 def _erase_jobs(connection: Connection, wanted: Wanted, now: float) -> None:
-    """Remove jobs whose session the archive does not know: it may never have begun, or is still to be read."""
+    """Remove jobs whose session the archive does not know: it may never have begun, or has not been read yet."""
     chosen = sa.select(jobs.c.id, jobs.c.job)
     if wanted.room is not None:
         chosen = chosen.where(jobs.c.room == wanted.room)
@@ -165,12 +165,12 @@ def _erase_jobs(connection: Connection, wanted: Wanted, now: float) -> None:
 
 
 def keep_jobs_out(connection: Connection, names: Iterable[str], now: float) -> None:
-    """Remember jobs whose late uploads are to be dropped."""
+    """Remember jobs, to drop later uploads of them."""
     _remember(connection, [telemetry.mark(name) for name in names], now)
 
 
 def _stray_jobs(connection: Connection, before: float) -> list[int]:
-    """Return some jobs that have no session, and nothing of which was uploaded since a time."""
+    """Return some jobs without a session and without uploads since a time."""
     known = sa.select(sessions.c.id).where(sessions.c.job_id == jobs.c.job)
     chosen = sa.select(jobs.c.id).where(jobs.c.touched < before, ~known.exists())
     return list(connection.execute(chosen.order_by(jobs.c.touched).limit(STEP)).scalars())
@@ -215,7 +215,7 @@ def _forget_words(connection: Connection, ids: list[int]) -> None:
         utterances.c.text != "",
         utterances.c.position < MOST_UTTERANCES,
     )
-    # The index has no copy of what it indexed: it is told again what to take out.
+    # The index has no copy of the indexed text: deleting needs the text again.
     rows = [
         (row << ROWID_BITS | place, " ".join(spoken.tokens(text)))
         for row, place, text in connection.execute(said)

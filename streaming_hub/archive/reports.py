@@ -1,6 +1,6 @@
-"""The `session_report` of a session that has ended: the event that the hub publishes once.
+"""The `session_report`: the event that the hub publishes once for each ended session.
 
-That it exists once is the `event_id`'s doing: whoever publishes it uses the same one.
+Its `event_id` is the same whichever node publishes it, so it is stored only once.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row
 
 PREFIX: Final = "report:"
-"""How the `event_id` of a report begins; posted ones may not."""
+"""Prefix of a report's `event_id`, which posted events may not use."""
 MOST_BYTES: Final = 48 * 1024
-"""Bytes of JSON of a report's transcript."""
+"""Maximum size of a report's transcript, in bytes of JSON."""
 _encode = msgspec.json.Encoder().encode
 
 
 def event_id(room: str | None, session_id: str) -> str:
-    """Return the name of a session's report."""
+    """Return the `event_id` of a session's report."""
     return f"{PREFIX}{quote(room or '', safe='')}:{quote(session_id, safe='')}"
 
 
@@ -45,7 +45,7 @@ def event_of(connection: Connection, row: Row[Any]) -> dict[str, Any]:
 
 
 def cut(lines: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], bool]:
-    """Return as many lines as fit, from the first one, and whether some were left out."""
+    """Return the first lines that fit, and whether others were left out."""
     size = 2
     kept: list[dict[str, Any]] = []
     for line in lines:

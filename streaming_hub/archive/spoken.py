@@ -1,8 +1,8 @@
-"""What the search index holds of an utterance, and what a query asks of it. Pure; one tokeniser for both databases.
+"""What the search index holds of an utterance, and how queries match it. Pure; one tokeniser for both databases.
 
 Words are those of `words`, case-folded. Scripts without spaces have no words to look up, so their runs are indexed as
-overlapping pairs of characters and a last single one: "abc" as "ab", "bc", "c". A query's run then matches wherever its
-pairs follow one another, which is where it is a substring; a single character matches as the beginning of a pair.
+overlapping pairs of characters and the last character: "abc" as "ab", "bc", "c". A query's run matches where its pairs
+follow one another, so it matches as a substring; a single character matches as the prefix of a pair.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MOST_TOKENS: Final = 16_000
-"""Tokens of one utterance that are indexed; PostgreSQL knows no positions beyond 16,383."""
+"""Maximum number of indexed tokens per utterance; PostgreSQL has no positions beyond 16,383."""
 
 
 def tokens(text: str) -> list[str]:
-    """Return what is indexed of an utterance, in order."""
+    """Return an utterance's tokens, in order."""
     found: list[str] = []
     for piece, spaceless in _pieces(folded(text)):
         if spaceless:
@@ -32,9 +32,9 @@ def tokens(text: str) -> list[str]:
 
 
 def asked(query: str) -> list[list[str]]:
-    """Return what an utterance must hold to match: phrases, each a run of tokens that follow one another.
+    """Return the phrases that an utterance must contain to match, each a run of consecutive tokens.
 
-    A phrase of one token that is a single character of a script without spaces matches by its beginning; see `prefix`.
+    A single character of a script without spaces matches as a prefix; see `prefix`.
     """
     phrases: list[list[str]] = []
     for piece, spaceless in _pieces(folded(query)):
@@ -46,13 +46,13 @@ def asked(query: str) -> list[list[str]]:
 
 
 def prefix(phrase: list[str]) -> bool:
-    """Tell whether a phrase matches by the beginning of a token."""
+    """Return whether a phrase matches as a prefix of a token."""
     return len(phrase) == 1 and len(phrase[0]) == 1 and words.kind(phrase[0]) == SPACELESS
 
 
 def for_sqlite(phrases: list[list[str]]) -> str:
     """Write a query for FTS5."""
-    # Quoted, nothing is an operator; no token holds a quote.
+    # Within quotes there are no operators, and no token contains a quote.
     return " AND ".join(f'"{" ".join(phrase)}"{" *" if prefix(phrase) else ""}' for phrase in phrases)
 
 
@@ -70,13 +70,13 @@ def vector(found: list[str]) -> str:
 
 
 def folded(text: str) -> str:
-    """Return a text in the form in which texts are compared."""
+    """Return a text in the form used for comparison."""
     text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
     return text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
 
 
 def _lexeme(token: str) -> str:
-    # PostgreSQL takes no lexeme of 2 KB or more.
+    # PostgreSQL rejects lexemes of 2 KB or more.
     quoted = token[:400].replace("\\", "\\\\").replace("'", "''")
     return f"'{quoted}'"
 

@@ -1,9 +1,9 @@
 """Statistics by time of start: sessions, minutes, latencies over all turns, interruptions, tools, errors.
 
-The rows of a range are read once and put into buckets here, since percentiles by nearest rank need all values. What a
-closed hour or day gave is stored: every change to a session drops the stored results of the hour and the day in which
-it began, in the same transaction (`store.forget_stats`). So that no change is missed between reading and storing, a
-mark is stored first and replaced by the result afterwards, if it is still there.
+The rows of a range are read once and put into buckets here, since percentiles by nearest rank need all values. The
+result of a closed hour or day is stored, and a change to a session drops the stored results of the hour and the day in
+which it began, in the same transaction (`store.forget_stats`). To miss no change between reading and storing, a marker
+is stored first; the result replaces it only if the marker is still there.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-    from streaming_hub.archive.database import Database
+    from streaming_hub.sidecar.database import Database
 
 Fields = dict[str, Any]
 
 SIZES: Final = {"minute": 60, "hour": 3600, "day": 86_400}
-"""Seconds of a bucket; all begin at whole multiples since 1970, UTC."""
+"""Length of a bucket in seconds; buckets begin at multiples of it since 1970, UTC."""
 MOST_BUCKETS: Final = 10_000
 STORED: Final = frozenset({"hour", "day"})
 MARK: Final = b"?"
-"""What stands in place of a result that is being worked out."""
+"""Placeholder for a result that is being computed."""
 MOST_STORED: Final = 100_000
-"""Stored results; of more the oldest buckets are dropped."""
+"""Maximum number of stored results; beyond it the oldest buckets are dropped."""
 LATENCIES: Final = {
     "heard_latency": turns.c.heard_latency,
     "latency": turns.c.e2e_latency,
@@ -56,11 +56,11 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """Which statistics.
+    """Which statistics to compute.
 
     Attributes:
         allowed: the rooms that the caller may see; None for all.
-        since, until: seconds since 1970; `until` is not included. Sessions outside count in no bucket.
+        since, until: seconds since 1970; `until` is exclusive. Sessions outside are in no bucket.
         bucket: one of `SIZES`.
         from_first: whether to begin with the first session at or after `since`.
     """
@@ -82,11 +82,11 @@ def starts(asked: Asked) -> list[int]:
 
 
 def buckets(database: Database, asked: Asked, now: float) -> list[Fields]:
-    """Return every bucket of the range, empty ones included, and store what may be.
+    """Return every bucket of the range, including empty ones, and store the results of closed buckets.
 
     Args:
-        database: where.
-        asked: which ones.
+        database: the archive.
+        asked: which statistics.
         now: seconds since 1970; a bucket is closed once it is over.
     """
     size = SIZES[asked.bucket]
@@ -99,10 +99,10 @@ def buckets(database: Database, asked: Asked, now: float) -> list[Fields]:
             ).scalar_one()
         if first is None:
             return []
-        # The whole bucket, as it is stored: nothing lies before the first session in it.
+        # Return the whole bucket, as it is stored: it has nothing before the first session.
         asked = msgspec.structs.replace(asked, since=float(first // size * size))
     wanted = starts(asked)
-    # A bucket that the range cuts is not the whole one that is stored.
+    # The range covers only a part of this bucket; stored results are of whole ones.
     whole = [
         start
         for start in wanted
@@ -127,7 +127,7 @@ def buckets(database: Database, asked: Asked, now: float) -> list[Fields]:
 
 
 def _computed(connection: Connection, asked: Asked, first: int, end: int) -> dict[int, Fields]:
-    """Work out the buckets between two times; those without a session are left out."""
+    """Compute the buckets between two times, without empty ones."""
     size = SIZES[asked.bucket]
     conditions = _conditions(asked, max(first, asked.since), min(end, asked.until))
     found: dict[int, Fields] = {}
@@ -157,7 +157,7 @@ def _computed(connection: Connection, asked: Asked, first: int, end: int) -> dic
 
 
 def _conditions(asked: Asked, since: float, until: float) -> list[sa.ColumnElement[bool]]:
-    """Say which sessions count that began from `since` to before `until`."""
+    """Return the condition for sessions that began from `since` (inclusive) to `until` (exclusive)."""
     conditions = [sessions.c.started >= since, sessions.c.started < until]
     if asked.allowed is not None:
         conditions.append(sessions.c.room.in_(asked.allowed))
@@ -183,7 +183,7 @@ def _empty(start: int) -> Fields:
 
 
 def _stretches(starts: Iterable[int], size: int) -> list[tuple[int, int]]:
-    """Return the first and last of each run of buckets that follow one another."""
+    """Return the first and last of each run of consecutive buckets."""
     found: list[tuple[int, int]] = []
     for start in starts:
         if found and found[-1][1] + size == start:
@@ -194,7 +194,7 @@ def _stretches(starts: Iterable[int], size: int) -> list[tuple[int, int]]:
 
 
 def _scope(asked: Asked) -> str:
-    """Return what tells the stored results of one set of filters from those of another."""
+    """Return the key of stored results for a set of filters."""
     filters = [
         sorted(asked.room),
         sorted(asked.agent),

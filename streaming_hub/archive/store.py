@@ -1,10 +1,10 @@
-"""Writes pages of events into the archive: rows and position in one transaction, so each event counts exactly once.
+"""Writes pages of events to the archive: rows and position in one transaction, so each event counts exactly once.
 
     page -> by session -> Reduction.take -> changed rows, raw events, position -> commit
 
-A session's reduction stays in memory between pages. It can be dropped at any time: a live session's raw events are in
-`archive_live_events` and are taken in again; a session that has ended is read from its recording, or, where recordings
-are off, from its stored state. What the reduction says is only believed once its transaction was committed.
+A session's reduction stays in memory between pages and may be dropped at any time. A live session is rebuilt from its
+raw events in `archive_live_events`, an ended one from its recording or, if recordings are off, from its stored state.
+Reductions are valid only once their transaction is committed.
 """
 
 from __future__ import annotations
@@ -43,24 +43,24 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-    from streaming_hub.archive.database import Database
+    from streaming_hub.sidecar.database import Database
 
 READER: Final = "archive"
 CACHED: Final = 5_000
-"""Sessions whose reduction stays in memory."""
+"""Maximum number of reductions in memory."""
 LIVE_LEVEL: Final = 1
 RECORDING_LEVEL: Final = 6
-"""Levels of zlib: raw events of live sessions are compressed again at the end."""
+"""zlib levels: raw events of live sessions are compressed again when the session ends."""
 PART_BYTES: Final = 1 << 20
-"""Bytes of raw events in one part of a recording, and in one answer of `raw_page`, unless a single event has more."""
+"""Maximum bytes of raw events in a part of a recording and in a result of `raw_page`; a larger event is on its own."""
 HOUR: Final = 3600
 DAY: Final = 86_400
 ROWID_BITS: Final = 20
-"""In SQLite the search index knows an utterance as `session << 20 | position`."""
+"""In SQLite's search index an utterance is `session << 20 | position`."""
 MOST_UTTERANCES: Final = 1 << ROWID_BITS
 
 Key = tuple[str, str | None]
-"""A session's id and its room."""
+"""A session's id and room."""
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_state = msgspec.msgpack.Decoder(State).decode
@@ -73,7 +73,7 @@ def _utterance(state: State, said: Utterance) -> dict[str, Any]:
 
 def _turn(state: State, turn: Turn) -> dict[str, Any]:
     row = figures.turn_row(state, turn)
-    # Known by `tool_calls.turn_id`, and by `position`.
+    # In `tool_calls.turn_id`, and in `position`.
     del row["tools"], row["index"]
     return row | {"operator_only": turn.operator_only}
 
@@ -84,7 +84,7 @@ _COUNTED_ROWS: Final[dict[sa.Table, tuple[str, Callable[[State, Any], dict[str, 
     tool_calls: ("tools", lambda _state, tool: figures.tool_row(tool)),
     session_errors: ("errors", lambda _state, error: figures.error_row(error)),
 }
-"""Table -> the list of a `State` that fills it, and how one of it becomes a row."""
+"""Table -> the list in `State` that fills it, and the function that makes a row of an item."""
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -92,11 +92,11 @@ class Page(msgspec.Struct, frozen=True):
 
     Attributes:
         epoch: the history's name.
-        after: the position that the archive must stand at.
+        after: the position that the archive must be at.
         upto: the position after it.
         at: when the newest of the events was stored, seconds since 1970.
         lines: the events that name a session, as JSON, in order.
-        skipped: numbers before the first event that the history no longer had.
+        skipped: how many sequence numbers before the first event the history no longer had.
         rooms: names of rooms by LiveKit's ids, as its webhooks tell them.
     """
 
@@ -117,7 +117,7 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class Behind(Exception):
-    """A page does not follow the archive's position; `position` is where it stands."""
+    """A page does not follow the archive's position, which is `position`."""
 
     def __init__(self, position: Position | None) -> None:
         super().__init__("the page does not follow the archive's position")
@@ -131,9 +131,9 @@ class _Kept:
         id: `sessions.id`.
         ended: whether its row says so.
         indexed: how many utterances the search index has.
-        stated: whether its state is stored, and so must be kept up to date.
-        people: the participants that are written.
-        lines: raw events that are to be written.
+        stated: whether its state is stored and so has to be updated.
+        people: the participants already written.
+        lines: raw events still to be written.
     """
 
     __slots__ = ("ended", "id", "indexed", "lines", "people", "reduction", "stated")
@@ -149,10 +149,10 @@ class _Kept:
 
 
 class Store:
-    """Writes the archive; one thread at a time.
+    """Writes the archive. Not thread-safe.
 
     Args:
-        database: where to.
+        database: the archive.
         recordings: whether the raw events of ended sessions are kept.
     """
 
@@ -163,26 +163,26 @@ class Store:
         self._insert = sqlite.insert if database.sqlite else postgresql.insert
 
     def forget(self) -> None:
-        """Drop what is in memory: the database has been opened anew."""
+        """Drop everything in memory, after the database has been reopened."""
         self._kept.clear()
 
     def position(self) -> Position | None:
-        """Return how far the archive has read; None where it has read nothing yet."""
+        """Return how far the archive has read; None if it has read nothing yet."""
         with self._database.reading() as connection:
             return _position(connection)
 
     def begin_epoch(self, epoch: str, seq: int) -> None:
-        """Go on in another history: sessions that are live now may lack any number of events."""
+        """Continue with another history: sessions that are live now may miss any number of events."""
         with self._database.writing() as connection:
             live = sessions.c.ended.is_(None)
             connection.execute(sa.update(sessions).where(live).values(incomplete=True, missing_events=None))
             self._move(connection, None, Position(epoch, seq))
 
     def write(self, page: Page) -> bool:
-        """Take in a page.
+        """Write a page.
 
         Returns:
-            Whether a session has ended with it.
+            Whether a session ended in it.
 
         Raises:
             Behind: the page does not follow the archive's position; nothing was written.
@@ -201,7 +201,7 @@ class Store:
                 ended = self._write(connection, touched, page.at)
                 self._move(connection, position, Position(page.epoch, page.upto))
         except BaseException:
-            # Their reductions are ahead of what is stored.
+            # Their reductions are ahead of the database.
             self._kept.clear()
             raise
         for kept in touched:
@@ -211,10 +211,10 @@ class Store:
         return ended
 
     def abandon(self, before: float, answered_for: Iterable[Key]) -> bool:
-        """End live sessions that nothing was heard of and that nobody answers for.
+        """End live sessions without recent events that no agent holds.
 
         Args:
-            before: when their last event came, at the latest.
+            before: their last event is older than this, seconds since 1970.
             answered_for: sessions that hold a lease, or that the hub's own agent runs.
 
         Returns:
@@ -238,7 +238,7 @@ class Store:
         return bool(found)
 
     def drop(self, keys: Iterable[Key]) -> None:
-        """Forget the reductions of sessions that are gone from the database."""
+        """Forget the reductions of sessions that were removed from the database."""
         for key in keys:
             self._kept.pop(key, None)
 
@@ -275,7 +275,7 @@ class Store:
         reduction, stated = _reduction(connection, row.id)
         state = reduction.state
         if row.ended is not None:
-            # Where nobody ended it, its events do not say so, or say so later.
+            # Its events may lack an end, or have one that came later.
             state.ended, state.reason = row.ended, row.reason
         reduction.changes = type(reduction.changes)()
         kept = _Kept(row.id, reduction, ended=row.ended is not None, indexed=len(state.utterances))
@@ -314,7 +314,7 @@ class Store:
         self._write_rows(connection, touched)
         self._write_people(connection, touched)
         if updates:
-            # All rows of one call have the same columns.
+            # One statement needs rows with the same columns.
             names = [name for name in updates[0] if name != "row"]
             update = sa.update(sessions).where(sessions.c.id == sa.bindparam("row"))
             connection.execute(update.values({name: sa.bindparam(name) for name in names}), updates)
@@ -373,7 +373,7 @@ class Store:
         connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=given), rows)
 
     def _finish(self, connection: Connection, kept: _Kept) -> None:
-        """Turn the raw events of a session that has just ended into its recording, or keep its state instead."""
+        """Turn the raw events of a session that has just ended into its recording, or store its state instead."""
         if not kept.ended:
             raw = b"".join(_parts(connection, live_events, kept.id))
             if self._recordings and raw:
@@ -409,12 +409,12 @@ class Store:
             .values(values)
         )
         if moved.rowcount != 1:
-            # Another hub writes into the same archive.
+            # Another hub writes to the same archive.
             raise Behind(None)
 
 
 def key_of(event: Mapping[str, Any]) -> Key | None:
-    """Return what identifies an event's session; None where it belongs to none."""
+    """Return an event's session id and room; None if it belongs to no session."""
     session_id = text_of(event, "session_id")
     if not session_id:
         return None
@@ -422,12 +422,12 @@ def key_of(event: Mapping[str, Any]) -> Key | None:
 
 
 def seq_of(line: bytes) -> int:
-    """Return the number of an event, from its id."""
+    """Return an event's sequence number, from its id."""
     return int(_decode(line)["id"].rpartition("-")[2])
 
 
 def mark(key: Key) -> str:
-    """Return the hash by which an erased session stays known."""
+    """Return the hash that an erased session is remembered by."""
     session_id, room = key
     return hashlib.sha256(f"{room or ''}\0{session_id}".encode()).hexdigest()
 
@@ -490,7 +490,7 @@ def _note_reported(connection: Connection, key: Key) -> None:
 
 
 def _erased(connection: Connection, keys: Iterable[Key]) -> set[Key]:
-    """Return which of these sessions were erased: their late events are dropped."""
+    """Return which of these sessions were erased; their events are dropped."""
     marks = {mark(key): key for key in keys}
     found: set[Key] = set()
     names = list(marks)
@@ -508,7 +508,7 @@ def forget_stats(connection: Connection, starts: Iterable[float]) -> None:
 
 
 def _pieces(lines: list[bytes]) -> Iterator[list[bytes]]:
-    """Split raw events into parts that readers can take one by one."""
+    """Split raw events into the parts of a recording."""
     piece: list[bytes] = []
     size = 0
     for line in lines:
@@ -525,7 +525,7 @@ def _part(row: int, lines: list[bytes]) -> dict[str, Any]:
 
 
 def _add_parts(connection: Connection, table: sa.Table, parts: list[dict[str, Any]], level: int) -> None:
-    """Append raw events to what a table has of their sessions."""
+    """Append raw events to those that a table already has of their sessions."""
     if not parts:
         return
     place = (
@@ -555,19 +555,19 @@ def _parts(connection: Connection, table: sa.Table, row: int) -> Iterable[bytes]
 
 
 def raw_events(connection: Connection, row: int) -> list[bytes]:
-    """Return all that the archive has of a session's raw events: NDJSON, in order."""
+    """Return all raw events that the archive has of a session: NDJSON, in order."""
     return [*_parts(connection, recordings, row), *_parts(connection, live_events, row)]
 
 
 def raw_page(connection: Connection, row: int, after: int) -> tuple[bytes, int]:
-    """Return some of a session's raw events, and how many there are up to the last of them.
+    """Return some of a session's raw events, and the number of the last one.
 
-    A live session's events move into its recording when it ends; their number in the session stays.
+    A live session's events move into its recording when it ends; their numbers do not change.
 
     Args:
         connection: reads.
         row: `sessions.id`.
-        after: how many of its first events to leave out.
+        after: how many events to skip.
 
     Returns:
         NDJSON, in order; empty at the end.
@@ -586,7 +586,7 @@ def raw_page(connection: Connection, row: int, after: int) -> tuple[bytes, int]:
 
 
 def _reduction(connection: Connection, row: int) -> tuple[Reduction, bool]:
-    """Rebuild a session's reduction from what is stored of it; tell whether that was its state."""
+    """Rebuild a session's reduction from the database; return it and whether its stored state was used."""
     stored = connection.execute(sa.select(states.c.data).where(states.c.session == row)).scalar()
     if stored is not None:
         return Reduction(_decode_state(zlib.decompress(stored))), True

@@ -1,30 +1,29 @@
-"""The archive's tables. docs/reference/archive.md describes them column by column, and a test keeps the two equal.
+"""The archive's tables. docs/reference/archive.md describes every column, and a test compares the two.
 
-People query these with their own tools: whatever changes here needs a migration (`migrations/versions`). Times are
-seconds since 1970, durations seconds, absent values NULL. Tables whose name begins with `archive_` are the hub's own
-bookkeeping and may change without notice.
+Users query these with their own tools, so every change needs a migration (`migrations/versions`). Times are seconds
+since 1970, durations seconds, absent values NULL. Tables named `archive_...` are internal and may change without
+notice.
 
-Beside these there is `archive_words`, the search index: an FTS5 table in SQLite, a column of tsvectors in PostgreSQL
-(`database.create`).
+Not among them: `archive_words`, the search index, an FTS5 table in SQLite and a table of tsvectors in PostgreSQL
+(`_SEARCH`).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import sqlalchemy as sa
+
+from streaming_hub.sidecar.columns import BigId, Json, Text
+from streaming_hub.sidecar.database import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-metadata = sa.MetaData()
+REVISION: Final = "0005"
+"""The newest migration."""
 
-BigId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-"""SQLite gives out ids by itself only for a column of exactly this type."""
-Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
-"""Compared by code points in both databases, so that both sort alike."""
-Json = sa.JSON(none_as_null=True)
+metadata = sa.MetaData()
 
 PERCENTILES: Final = ("count", "p50", "p90", "p95", "p99", "max")
 
@@ -74,22 +73,22 @@ sessions = sa.Table(
     sa.Column("job_id", Text),
 )
 room_key: sa.ColumnElement[str] = sa.func.coalesce(sessions.c.room, sa.literal_column("''"))
-"""A session's room, empty where it has none."""
+"""A session's room; empty if it has none."""
 SQLITE: Final = "sqlite"
 POSTGRESQL: Final = "postgresql"
 
 
 def _on(dialect: str, name: str, *columns: sa.ColumnElement[Any], **options: Any) -> None:
-    """Make an index in one of the databases.
+    """Create an index in one of the databases.
 
-    Names of any length are archived, but an entry of PostgreSQL's B-trees holds 2704 bytes. Its hash indexes keep four
-    bytes of each value; they know no order and no second column.
+    Names may have any length, but an entry of PostgreSQL's B-trees holds 2704 bytes at most. Its hash indexes store
+    four bytes per value, but have no order and no second column.
     """
     sa.Index(name, *columns, **options).ddl_if(dialect=dialect)
 
 
 def _on_name(name: str, column: sa.Column[Any], *then: sa.Column[Any]) -> None:
-    """Make an index over a name that may be long."""
+    """Create an index on a name that may be long."""
     _on(SQLITE, name, column, *then)
     _on(POSTGRESQL, f"{name}_hash", column, postgresql_using="hash")
 
@@ -110,7 +109,7 @@ sa.Index("sessions_by_errors", sessions.c.errors)
 
 
 def _of_session() -> list[sa.Column[int]]:
-    """Make the key of a row that belongs to a session: its `sessions.id`, and its place, from 0."""
+    """Return the key columns of a row that belongs to a session: `sessions.id` and a position, from 0."""
     return [
         sa.Column("session", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
@@ -284,7 +283,7 @@ rooms = sa.Table(
     sa.Column("room", Text, nullable=False),
     sa.Column("at", sa.Double, nullable=False),
 )
-"""What agents uploaded (`uploads.telemetry`), by job; the events made of it; rooms by LiveKit's ids."""
+"""What agents uploaded (`uploads.telemetry`), by job; events made from it; room names by LiveKit's ids."""
 
 OF_SESSION: Final = (
     session_participants,
@@ -295,7 +294,7 @@ OF_SESSION: Final = (
     recordings,
     live_events,
 )
-"""Tables whose rows belong to a session and go with it, by `session` and `position`."""
+"""Tables whose rows belong to a session and are removed with it, by `session` and `position`."""
 
 stats = sa.Table(
     "archive_stats",
@@ -306,20 +305,32 @@ stats = sa.Table(
     sa.Column("data", sa.LargeBinary, nullable=False),
 )
 
+_SEARCH: Final = {
+    # `spoken` makes the tokens; FTS5 only splits them at spaces.
+    "sqlite": (
+        "CREATE VIRTUAL TABLE archive_words USING fts5(words, content='', "
+        """tokenize="ascii tokenchars '_.,'''")""",
+    ),
+    "postgresql": (
+        "CREATE TABLE archive_words (session BIGINT, position INTEGER, words TSVECTOR NOT NULL, "
+        "PRIMARY KEY (session, position))",
+        "CREATE INDEX archive_words_by_word ON archive_words USING gin (words)",
+    ),
+}
+
+ARCHIVE: Final = Kind(
+    "archive",
+    "sessions",
+    metadata,
+    REVISION,
+    "streaming_hub.archive:migrations",
+    _SEARCH,
+    0x5354524541,
+)
+
 
 def in_rooms(rooms: Sequence[str]) -> sa.ColumnElement[bool]:
-    """Say that a session is in one of these rooms; an empty name stands for those without a room."""
+    """Return the condition for sessions in these rooms; an empty name means those without a room."""
     named = [room for room in rooms if room]
     inside = sessions.c.room.in_(named)
     return inside if len(named) == len(rooms) else sa.or_(inside, sessions.c.room.is_(None))
-
-
-encode_json = msgspec.json.Encoder().encode
-
-
-def to_json(value: object) -> str:
-    """Write a value for a JSON column."""
-    return encode_json(value).decode()
-
-
-from_json = msgspec.json.Decoder().decode

@@ -1,4 +1,4 @@
-"""What viewers see of a session: the conversation and the waiting, not tools, errors, usage and stages. Pure."""
+"""What viewers see of a session: the conversation and heard latencies, not tools, errors, usage and stages. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HIDDEN_STATS: Final = (
 )
 """Fields of a bucket of statistics that are null for viewers."""
 OPERATOR_SORTS: Final = frozenset({"latency", "errors"})
-"""What only operators may sort by: the order would tell the values."""
+"""Sort keys for operators only: the order would reveal the values."""
 
 
 def of_session(fields: Fields) -> Fields:
@@ -39,7 +39,7 @@ def of_sessions(found: Iterable[Fields]) -> list[Fields]:
 
 
 def of_detail(fields: Fields) -> Fields:
-    """Return everything of a session as viewers see it."""
+    """Return a session's details as viewers see them."""
     transcript = [line for line in fields["transcript"] if not line["operator_only"]]
     turns = [turn | dict.fromkeys(STAGES) | {"tools": []} for turn in fields["turns"]]
     if len(transcript) < len(fields["transcript"]):

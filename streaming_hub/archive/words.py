@@ -1,11 +1,11 @@
-"""What counts as a word, in any script. Pure; the JavaScript twin passes the same vectors.
+"""Splits text into words, in any script. Pure; the JavaScript twin passes the same vectors.
 
-A word is a maximal run of letters, marks, digits and underscores that holds at least one letter or digit. An
-apostrophe between letters belongs to it ("don't"), and so does `.` or `,` between digits ("3.5"). Scripts that are
-written without spaces have no such runs: each of their letters counts as one word.
+A word is a maximal run of letters, marks, digits and underscores with at least one letter or digit. An apostrophe
+between letters belongs to it ("don't"), and so does `.` or `,` between digits ("3.5"). In scripts written without
+spaces each letter counts as one word.
 
-The standard library knows no scripts, so those few are listed here as ranges of code points (Unicode 16, Blocks and
-Scripts); only the letters within them count.
+The standard library has no data on scripts, so these few are listed here as ranges of code points (Unicode 16, Blocks
+and Scripts); only the letters within them count.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SPACELESS_RANGES: Final = (
     (0x1AFF0, 0x1B16F),  # Katakana and Hiragana
     (0x20000, 0x3FFFF),  # Han
 )
-"""Ranges of code points, both ends included, whose letters count one by one."""
+"""Ranges of code points, both ends inclusive, whose letters count one by one."""
 
 _STARTS: Final = [first for first, _ in SPACELESS_RANGES]
 
@@ -55,7 +55,7 @@ APOSTROPHES: Final = "'\N{RIGHT SINGLE QUOTATION MARK}"
 
 @lru_cache(maxsize=8192)
 def kind(character: str) -> str:
-    """Return what a character is to a word: one of the constants above."""
+    """Return a character's class: one of the constants above."""
     category = unicodedata.category(character)
     if category[0] == "L":
         return SPACELESS if in_spaceless_script(character) else LETTER
@@ -67,7 +67,7 @@ def kind(character: str) -> str:
 
 
 def in_spaceless_script(character: str) -> bool:
-    """Tell whether a character lies in one of the ranges."""
+    """Return whether a character is in one of the ranges."""
     point = ord(character)
     index = bisect_right(_STARTS, point) - 1
     return index >= 0 and point <= SPACELESS_RANGES[index][1]
@@ -100,7 +100,7 @@ def count(text: str) -> int:
 
 
 def _joins(character: str, kinds: list[str], index: int) -> bool:
-    """Tell whether a character between two others belongs to a word."""
+    """Return whether a character between two others belongs to a word."""
     if not 0 < index < len(kinds) - 1:
         return False
     before, after = kinds[index - 1], kinds[index + 1]

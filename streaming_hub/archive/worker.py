@@ -1,20 +1,16 @@
-"""The archive's own process: the only one that knows the database. Run by `process`, as a module.
+"""The archive's own process, run as a module: the only one that uses the database.
 
-    main thread    reads what the hub asks
-    writer         pages, erasures, chores: one after the other, in the order in which they were asked for
-    readers        queries, side by side with the writer and each other
+    main thread    reads the hub's requests
+    writer         pages, erasures, chores: one after the other, in the order in which they were requested
+    readers        queries, in parallel with the writer and each other
 
-It ends when the hub's end of the socket closes, however the hub ended. Reducing events and putting rows together is
-work for a processor; in the hub's process, which has one thread for all its streams, it would hold them up.
+Reducing events and building rows takes CPU time; the hub's process has one thread for all its streams, which this would
+hold up.
 """
 
 from __future__ import annotations
 
-import os
 import queue
-import signal
-import socket
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -23,32 +19,33 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from streaming_hub.archive import queries, removal, reports, stats, views, wire
-from streaming_hub.archive.database import Away, Database
+from streaming_hub.archive import queries, removal, reports, stats, views
 from streaming_hub.archive.removal import Wanted
 from streaming_hub.archive.store import Behind, Page, Store, raw_page, seq_of
+from streaming_hub.archive.tables import ARCHIVE
 from streaming_hub.archive.uploads.taking import Uploads
-from streaming_hub.archive.wire import ANSWER, BEGUN, LOG, REFUSED, Refusal
 from streaming_hub.events.types import operator_only
+from streaming_hub.sidecar.database import Away, Database
+from streaming_hub.sidecar.wire import Refusal
+from streaming_hub.sidecar.worker import HubLine, main
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
 READERS: Final = 4
 CHORE_SECONDS: Final = 5.0
-"""Seconds between two looks at what has expired."""
+"""Seconds between checks for expired sessions."""
 MERGE_SECONDS: Final = 240.0
 MERGE_EXPIRED_SECONDS: Final = 86_400.0
-"""Least seconds between two times that the search index is written anew because something was erased, or expired."""
+"""Minimum seconds between two merges of the search index after an erasure, or an expiry."""
 KEPT_IN_MIND: Final = 3600.0
-"""Seconds for which a process that starts looks back for erasures whose leftovers may still be there."""
+"""How far back, in seconds, a new process looks for erasures whose traces may still be in the index."""
 IDLE_SECONDS: Final = 0.2
-NICE: Final = 5
-"""The streams come first where both want the same processor."""
 
 
 class Config(msgspec.Struct, frozen=True):
-    """What the hub tells at the start.
+    """The hub's first message.
 
     Attributes:
         url: an SQLAlchemy URL.
@@ -69,23 +66,22 @@ class Worker:
     """Answers the hub.
 
     Args:
-        sock: the hub's line.
-        config: what it told.
+        sock: the connection to it.
+        config: its first message.
     """
 
     def __init__(self, sock: socket.socket, config: Config) -> None:
-        self._sock = sock
+        self._line = HubLine(sock, "archive")
         self._config = config
-        self._database = Database(config.url)
+        self._database = Database(config.url, ARCHIVE)
         self._store = Store(self._database, recordings=config.recordings)
         self._uploads = Uploads(self._database, prompts=config.prompts, texts=config.texts)
-        self._sending = threading.Lock()
-        self._to_write: queue.SimpleQueue[list[Any] | None] = queue.SimpleQueue()
+        self._to_write: queue.SimpleQueue[tuple[int, str, Any] | None] = queue.SimpleQueue()
         self._merge_at: float | None = None
         self._merged_at = -MERGE_SECONDS
         self._next_chore = 0.0
         self._guest = False
-        """Whether another node writes: then this process only reads."""
+        """Whether another node writes, and this process only reads."""
         self._writing: dict[str, Callable[[Any], Any]] = {
             "open": self._open,
             "look": self._look,
@@ -115,14 +111,11 @@ class Worker:
         writer.start()
         readers = ThreadPoolExecutor(READERS, "reader")
         try:
-            while (message := wire.receive(self._sock)) is not None:
-                if message[1] in self._writing:
-                    self._to_write.put(message)
+            for request in self._line.requests():
+                if request[1] in self._writing:
+                    self._to_write.put(request)
                 else:
-                    readers.submit(self._answer, message, self._reading)
-        except OSError as error:
-            # The hub is gone: what it asked for last is finished, and nobody waits for it.
-            print(f"archive: the hub is gone ({error})", file=sys.stderr)
+                    readers.submit(self._answer, request, self._reading)
         finally:
             self._to_write.put(None)
             readers.shutdown(cancel_futures=True)
@@ -132,41 +125,26 @@ class Worker:
     def _write(self) -> None:
         while True:
             try:
-                message = self._to_write.get(timeout=IDLE_SECONDS)
+                request = self._to_write.get(timeout=IDLE_SECONDS)
             except queue.Empty:
                 self._do_chores()
                 continue
-            if message is None:
+            if request is None:
                 return
-            self._answer(message, self._writing)
+            self._answer(request, self._writing)
             self._do_chores()
 
-    def _answer(self, message: list[Any], table: dict[str, Callable[[Any], Any]]) -> None:
-        number, what, arguments = message
+    def _answer(self, request: tuple[int, str, Any], table: dict[str, Callable[[Any], Any]]) -> None:
+        number, what, arguments = request
         try:
             if table is self._reading:
                 self._database.check()
-            self._send([number, BEGUN, None])
-            answer = [number, ANSWER, table[what](arguments)]
-        except Away as error:
-            answer = [number, REFUSED, ["away", str(error), None]]
-        except Refusal as error:
-            answer = [number, REFUSED, [error.name, error.text, error.extra]]
-        except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
-            self._log("error", f"{what} failed: {error!r}")
-            answer = [number, REFUSED, ["failed", f"The archive failed ({type(error).__name__}).", None]]
-        self._send(answer)
-
-    def _send(self, message: list[Any]) -> None:
-        try:
-            with self._sending:
-                wire.send(self._sock, message)
-        except OSError:
-            # The reader of the line notices it, too, and ends everything.
-            return
-
-    def _log(self, level: str, text: str) -> None:
-        self._send([0, LOG, [level, text]])
+            self._line.begin(number)
+            value = table[what](arguments)
+        except Exception as error:  # noqa: BLE001 - logged; one bad event or request must not end the process
+            self._line.refuse(number, what, error)
+        else:
+            self._line.answer(number, value)
 
     def _open(self, _arguments: Any) -> Any:
         self._store.forget()
@@ -174,7 +152,7 @@ class Worker:
         self._database.open()
         position = self._store.position()
         if removal.erased_since(self._database, time.time() - KEPT_IN_MIND):
-            # Whoever erased it may have been killed before the index was rid of it.
+            # The process that erased it may have been killed before the index was merged.
             self._merge_soon(MERGE_SECONDS)
         return None if position is None else [position.epoch, position.seq]
 
@@ -196,11 +174,13 @@ class Worker:
         except Away:
             raise
         except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
-            self._log("warning", f"a page of events is written one by one: {error!r}")
+            self._line.log(
+                "warning", f"archive: a page could not be written and is written event by event: {error!r}"
+            )
             return self._one_by_one(page)
 
     def _one_by_one(self, page: Page) -> bool:
-        """Write a page without the events that cannot be: whatever they are, they must not stop the archive."""
+        """Write a page event by event, without those that fail: no event may stop the archive."""
         after, ended = page.after, False
         for line in page.lines:
             seq = seq_of(line)
@@ -210,8 +190,9 @@ class Worker:
             except (Away, Behind):
                 raise
             except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
-                self._log(
-                    "error", f"event {page.epoch}-{seq} could not be archived, and is left out: {error!r}"
+                self._line.log(
+                    "error",
+                    f"archive: event {page.epoch}-{seq} could not be written and is left out: {error!r}",
                 )
                 self._store.write(msgspec.structs.replace(single, lines=[]))
             after = seq
@@ -239,7 +220,7 @@ class Worker:
         except Away:
             raise
         except Exception as error:  # noqa: BLE001 - logged; one bad upload must not hold up all others
-            self._log("error", f"an upload could not be archived, and is left out: {error!r}")
+            self._line.log("error", f"archive: an upload could not be stored and is left out: {error!r}")
             return {"failed": 1}
         return taken
 
@@ -301,14 +282,14 @@ class Worker:
                 self._merge_at, self._merged_at = None, time.monotonic()
                 self._database.empty_log()
         except Away:
-            # The next page tells it, and opens the database anew.
+            # The next page reports this and reopens the database.
             self._next_chore = time.monotonic() + CHORE_SECONDS
         except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
             self._next_chore = time.monotonic() + CHORE_SECONDS
-            self._log("error", f"old sessions could not be removed: {error!r}")
+            self._line.log("error", f"archive: expired sessions could not be removed: {error!r}")
 
     def _expire(self) -> bool:
-        """Remove some of what has expired; return whether there may be more."""
+        """Remove some expired sessions; return whether there may be more."""
         if not self._config.max_age:
             return False
         before = time.time() - self._config.max_age
@@ -319,16 +300,16 @@ class Worker:
         return bool(keys)
 
     def _merge_soon(self, pause: float) -> None:
-        """Have the search index overwrite what was removed, though not more often than every so many seconds."""
+        """Schedule a merge of the search index, at least `pause` seconds after the last one."""
         at = max(time.monotonic(), self._merged_at + pause)
         self._merge_at = at if self._merge_at is None else min(self._merge_at, at)
 
 
 def _chosen(connection: Any, arguments: dict[str, Any]) -> Any:
-    """Return the row of the session that is asked for.
+    """Return the requested session's row.
 
     Raises:
-        Refusal: there is none, or the id exists in several rooms and none was named.
+        Refusal: there is none, or the id exists in several rooms and the request names none.
     """
     session_id, room = arguments["session_id"], arguments["room"]
     rows = queries.rows_of(connection, session_id, arguments["allowed"])
@@ -349,7 +330,7 @@ def _shown(found: dict[str, Any], *, operator: bool) -> dict[str, Any]:
 
 
 class _Seen(msgspec.Struct):
-    """What decides who sees an event."""
+    """The fields that decide who sees an event."""
 
     type: str
     audience: Any = None
@@ -359,7 +340,7 @@ _decode_seen = msgspec.json.Decoder(_Seen).decode
 
 
 def _for_viewers(lines: bytes) -> bytes:
-    """Return raw events without those that only operators see."""
+    """Return raw events without those for operators only."""
     kept: list[bytes] = []
     for line in lines.splitlines(keepends=True):
         seen = _decode_seen(line)
@@ -375,16 +356,5 @@ def _plain(value: Any) -> Any:
 _json = msgspec.json.Encoder().encode
 
 
-def main(descriptor: int) -> None:
-    """Serve the hub at the other end of a socket until it hangs up."""
-    # The hub tells when to end; the terminal's signals and those for the hub's group are the hub's.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(NICE)
-    sock = socket.socket(fileno=descriptor)
-    first = wire.receive(sock)
-    if first is not None:
-        Worker(sock, msgspec.convert(first[2], Config)).serve()
-
-
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(lambda sock, config: Worker(sock, msgspec.convert(config, Config)).serve())

@@ -1,5 +1,5 @@
-"""What the nodes of one hub share besides its events: the connection to Redis and who owns what.
+"""What the nodes of a hub share besides events: the connection to Redis, and leases.
 
-A node is one hub process. Nodes with the same Redis and the same prefix are one hub. Knows no HTTP and no streams;
-with a history in memory or in SQLite the hub is a single node and nothing here connects to anything.
+A node is one hub process; nodes with the same Redis and the same prefix form one hub. Knows no HTTP and no streams.
+With a history in memory or in SQLite the hub is a single node, and nothing here connects to anything.
 """

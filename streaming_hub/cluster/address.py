@@ -1,4 +1,4 @@
-"""The URL of a Redis server: what it may say, and how it is shown without its password. Pure."""
+"""The URL of a Redis server: checked, and shown without its password. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PORT: Final = 6379
 
 
 class Address:
-    """Where a Redis server is, and as whom to connect.
+    """A Redis server's address and credentials.
 
     Args:
         url: see `EXPECTED`.
@@ -24,7 +24,7 @@ class Address:
         scheme: one of `SCHEMES`.
 
     Raises:
-        SettingsError: the URL cannot be read. Its text is not repeated, as it may hold a password.
+        SettingsError: the URL cannot be used. The message does not repeat it, as it may contain a password.
     """
 
     def __init__(self, url: str) -> None:
@@ -33,13 +33,13 @@ class Address:
             port = parts.port
             query = parse_qs(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
         except ValueError:
-            raise _unreadable("it cannot be read") from None
+            raise _unreadable("it cannot be parsed") from None
         self.scheme = parts.scheme
         if self.scheme not in SCHEMES:
-            raise _unreadable("its scheme is not known")
+            raise _unreadable("its scheme is unknown")
         unknown = sorted(query.keys() - ({"db"} if self.scheme == "unix" else set()))
         if unknown or parts.fragment:
-            raise _unreadable(f"it has {', '.join(unknown) or 'a fragment'}, which has no meaning here")
+            raise _unreadable(f"it has {', '.join(unknown) or 'a fragment'}, which is not supported")
         if self.scheme == "unix":
             place = {"path": unquote(parts.path)}
             database = query.get("db", ["0"])[0]
@@ -50,7 +50,7 @@ class Address:
             host = f"[{place['host']}]" if ":" in place["host"] else place["host"]
             self.shown = f"{self.scheme}://{host}:{port or _PORT}/{database}"
         if not all(place.values()):
-            raise _unreadable("it names no path" if self.scheme == "unix" else "it names no host")
+            raise _unreadable("it names no path" if self.scheme == "unix" else "it has no host")
         if not (database.isascii() and database.isdigit()):
             raise _unreadable("its database is not a number")
         self.options: dict[str, Any] = {**place, "db": int(database)}

@@ -1,7 +1,7 @@
-"""Who of several nodes does a chore that only one may do: leases, in memory for a single node and in Redis for several.
+"""Decides which node does a task that only one may do: leases, in memory for a single node and in Redis for several.
 
-A lease is held by one node at a time, for `TTL` seconds from its last renewal. A node counts itself as the owner for a
-little less: it stops before another one can begin, even if it cannot reach the server any more. Time is an argument.
+One node at a time owns a lease, for `TTL` seconds from its last renewal. A node counts itself as the owner for slightly
+less time, so it stops before another can begin, even if it can no longer reach the server. Time is an argument.
 """
 
 from __future__ import annotations
@@ -14,39 +14,39 @@ if TYPE_CHECKING:
     from streaming_hub.cluster.server import Server
 
 TTL: Final = 8.0
-"""Seconds that a lease lasts without renewal."""
+"""Seconds until a lease expires without renewal."""
 MARGIN: Final = 1.5
-"""Seconds before its end in which the owner counts it as lost."""
+"""Seconds before expiry at which the owner considers it lost."""
 
 REST: Final = 3.0
-"""Seconds in which a node that gave a lease away leaves it to others."""
+"""Seconds for which a node that gave up a lease does not take it again."""
 
 
 class Leases(Protocol):
-    """Where leases are kept."""
+    """Where leases are stored."""
 
     def acquire(self, name: str, node: str, ttl: float, now: float) -> bool:
         """Take or renew a lease; return whether the node has it.
 
         Args:
-            name: the lease's.
-            node: who wants it.
+            name: of the lease.
+            node: the node that wants it.
             ttl: seconds.
-            now: seconds that only rise; a store with a clock of its own uses that.
+            now: seconds of a monotonic clock; ignored by stores with their own clock.
 
         Raises:
             Unavailable: the store is away.
         """
 
     def release(self, name: str, node: str) -> None:
-        """Give a lease back; of another node's nothing happens.
+        """Release a lease; does nothing if another node owns it.
 
         Raises:
             Unavailable: the store is away.
         """
 
     def owner(self, name: str, now: float) -> str | None:
-        """Return who has a lease.
+        """Return a lease's owner.
 
         Raises:
             Unavailable: the store is away.
@@ -67,12 +67,12 @@ class MemoryLeases:
         return True
 
     def release(self, name: str, node: str) -> None:
-        """Give a lease back."""
+        """Release a lease."""
         if self._held.get(name, ("", 0.0))[0] == node:
             del self._held[name]
 
     def owner(self, name: str, now: float) -> str | None:
-        """Return who has a lease."""
+        """Return a lease's owner."""
         node, until = self._held.get(name, (None, 0.0))
         return node if now < until else None
 
@@ -89,10 +89,10 @@ return 1
 
 
 class RedisLeases:
-    """Leases of all nodes on one server, by its clock.
+    """Leases of all nodes, on one server and by its clock.
 
     Args:
-        server: where they lie.
+        server: stores them.
     """
 
     def __init__(self, server: Server) -> None:
@@ -104,11 +104,11 @@ class RedisLeases:
         return bool(answer)
 
     def release(self, name: str, node: str) -> None:
-        """Give a lease back."""
+        """Release a lease."""
         self._server.call("EVAL", _RELEASE, 1, self._key(name), node)
 
     def owner(self, name: str, now: float) -> str | None:  # noqa: ARG002 - the server's clock
-        """Return who has a lease."""
+        """Return a lease's owner."""
         found = self._server.call("GET", self._key(name))
         return None if found is None else found.decode()
 
@@ -117,17 +117,17 @@ class RedisLeases:
 
 
 class Ownership:
-    """One node's side of one lease.
+    """A node's side of a lease.
 
     Args:
-        leases: where it is kept.
-        name: the lease's.
+        leases: stores it.
+        name: of the lease.
         node: this node.
         ttl: seconds.
-        margin: seconds before its end in which this node counts it as lost.
+        margin: seconds before expiry at which this node considers it lost.
 
     Attributes:
-        wanted: whether this node takes it whenever it is free; see `look`.
+        wanted: whether this node takes it when it is free; see `look`.
     """
 
     def __init__(
@@ -150,29 +150,29 @@ class Ownership:
         self._until = float("-inf")
 
     def held(self, now: float) -> bool:
-        """Return whether this node is the owner, as far as it can know."""
+        """Return whether this node is the owner, as far as it knows."""
         return now < self._until
 
     def look(self, now: float) -> None:
-        """Take or renew it where it is wanted; to be called every second or so."""
+        """Take or renew it if it is wanted; call this about every second."""
         if self.wanted and now >= self._rest_until:
             self.hold(now)
 
     def yield_to_others(self, now: float) -> None:
-        """Give it back, and let others have it for a while."""
+        """Release it, and leave it to others for a while."""
         self._rest_until = now + REST
         self.release()
 
     def hold(self, now: float) -> bool:
         """Take or renew the lease; return whether this node is the owner.
 
-        A store that is away leaves what was renewed before: until that runs out, nobody else can have it.
+        If the store is away, the last renewal counts: until that expires, no other node can be the owner.
         """
         try:
             got = self._leases.acquire(self.name, self._node, self._ttl, now)
         except Unavailable:
             return self.held(now)
-        # From the moment before the request: the store's own count began later.
+        # From before the request: the store's own time began later.
         self._until = now + self._ttl - self._margin if got else float("-inf")
         return got
 
@@ -185,7 +185,7 @@ class Ownership:
         return self._leases.owner(self.name, now)
 
     def release(self) -> None:
-        """Give it back, so that another node need not wait; a store that is away lets it run out."""
+        """Release it, so that another node need not wait; if the store is away, it expires."""
         self._until = float("-inf")
         try:
             self._leases.release(self.name, self._node)

@@ -1,4 +1,4 @@
-"""A secret that all nodes of a hub share: the first one makes it."""
+"""A secret that all nodes of a hub share, made by the first one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def shared_secret(server: Server) -> bytes:
-    """Return 32 random bytes, the same on every node; a server that loses its data makes new ones at the next start.
+    """Return 32 random bytes, the same on every node; if the server loses its data, the next start makes new ones.
 
     Raises:
         Unavailable: the server is away.

@@ -1,8 +1,8 @@
-"""Connections to one Redis or Valkey server: checked when they are made, and how their failures read.
+"""Connections to a Redis or Valkey server, checked when they are made, and the wording of their failures.
 
-redis-py's `Connection` does the protocol; its client and pools are left out because they retry, reconnect and wait by
-rules of their own. Here a call is answered within `ANSWER_SECONDS` or fails, and only the history's follower looks for
-a server that is away: everything else fails at once meanwhile. Plain sockets, so gevent's monkey-patching makes every
+redis-py's `Connection` speaks the protocol; its client and pools are not used because they retry, reconnect and wait by
+their own rules. Here a call is answered within `ANSWER_SECONDS` or fails. While the server is away only the history's
+follower tries to reach it; everything else fails at once. Sockets are plain, so gevent's monkey-patching makes every
 wait cooperative. A connection belongs to the thread that made it: under gevent nothing here may run in its threadpool.
 
 Importing this without redis-py raises SettingsError.
@@ -35,26 +35,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ANSWER_SECONDS: Final = 3.0
-"""How long an answer may take; then the server counts as away."""
+"""How long an answer may take before the server counts as away."""
 CONNECT_SECONDS: Final = 1.5
 OLDEST_VERSION: Final = (7, 0)
 MOST_CALLS: Final = 64
-"""Calls of one node under way at the same time; each has a connection."""
+"""Maximum number of concurrent calls of a node; each has a connection."""
 RETRY_AFTER: Final = 2
 _REFUSING: Final = ("NOREPLICAS", "MISCONF", "MASTERDOWN", "BUSY")
-"""Codes of a server that is there and cannot write now."""
+"""Error codes of a server that is up but cannot write now."""
 
 
 class Away(Exception):
-    """The server does not answer, or cannot do it at the moment. The message says why."""
+    """The server does not answer, or cannot do this now. The message says why."""
 
 
 class Refusing(Away):
-    """The server is there and refuses to write for now: out of memory, its disk fails, replicas are missing."""
+    """The server is up but refuses to write for now: it is out of memory, its disk fails, or replicas are missing."""
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Which server's memory answers: it changes with a restart and with a promotion.
+    """Identifies a server's memory; changes with a restart and with a promotion.
 
     Attributes:
         run: the run id and the replication id.
@@ -68,10 +68,10 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class Line:
-    """One checked connection.
+    """A checked connection.
 
     Attributes:
-        identity: the server's, when this was connected.
+        identity: the server's, when this connection was made.
     """
 
     def __init__(self, connection: Any, identity: Identity) -> None:
@@ -91,7 +91,7 @@ class Line:
         """Send several commands at once and return their answers.
 
         Raises:
-            Away: one of them was not answered, or was refused for now; the others may have been done.
+            Away: one of them was not answered or was refused for now; the others may have been executed.
         """
         connection = self._connection
         try:
@@ -101,7 +101,7 @@ class Line:
             self.close()
             raise Away(_why(error)) from error
         except BaseException:
-            # Answers that nobody has read must not be taken for those of the next command.
+            # Unread answers must not be taken for those of the next command.
             self.close()
             raise
         for answer in answers:
@@ -134,11 +134,11 @@ class Server:
 
     Args:
         url: see `address.EXPECTED`.
-        prefix: what the names of all keys begin with.
+        prefix: of all keys.
 
     Attributes:
         shown: the URL without password.
-        away: why the server counts as away, or None. Set by whoever follows it (`note_away`, `note_back`).
+        away: why the server counts as away, or None. Set by its follower (`note_away`, `note_back`).
 
     Raises:
         SettingsError: the URL cannot be used.
@@ -169,11 +169,11 @@ class Server:
         return self._tag + name
 
     def connect(self) -> Line:
-        """Make a connection and check the server at its other end.
+        """Connect, and check the server.
 
         Raises:
-            Away: it cannot be reached, or is still loading.
-            StorageError: it can be reached and must not be used; says why.
+            Away: it cannot be reached, or is still loading its data.
+            StorageError: it is unsuitable; says why.
         """
         connection = self._class(**self._options)
         try:
@@ -198,7 +198,7 @@ class Server:
 
     @contextmanager
     def line(self) -> Iterator[Line]:
-        """Lend a connection for one exchange.
+        """Provide a connection for one exchange.
 
         Raises:
             Unavailable: the server is away, or becomes so; says why.
@@ -219,7 +219,7 @@ class Server:
             self._slots.release()
 
     def call(self, *command: Any) -> Any:
-        """Send a command on a lent connection and return its answer.
+        """Send a command on a connection of the pool and return its answer.
 
         Raises:
             Unavailable: the server is away, or becomes so; says why.
@@ -228,16 +228,16 @@ class Server:
             return line.call(*command)
 
     def note_away(self, why: str) -> None:
-        """Let every call fail at once until `note_back`."""
+        """Make every call fail at once until `note_back`."""
         self.away = why
         self._hang_up()
 
     def note_back(self) -> None:
-        """Let calls be made again."""
+        """Allow calls again."""
         self.away = None
 
     def close(self) -> None:
-        """Close the connections that nobody uses, and refuse further calls."""
+        """Close the idle connections, and refuse further calls."""
         self.note_away("the hub is stopping")
 
     def _hang_up(self) -> None:
@@ -295,7 +295,7 @@ class Server:
 
 
 class Script:
-    """A Lua script beside this package's modules; run by its hash, and sent in full where the server lacks it."""
+    """A Lua script beside this package's modules; run by its hash, and sent in full if the server lacks it."""
 
     def __init__(self, package: str, name: str) -> None:
         self._text = resources.files(package).joinpath(name).read_bytes()
@@ -312,14 +312,14 @@ class Script:
         try:
             return line.call("EVALSHA", self._hash, len(keys), *keys, *arguments)
         except redis.exceptions.NoScriptError:
-            # A server that was restarted, or a promoted replica.
+            # The server was restarted, or a replica was promoted.
             return line.call("EVAL", self._text, len(keys), *keys, *arguments)
 
 
 def unavailable(why: str) -> Unavailable:
-    """Return the error that a request is answered with."""
+    """Return the error for the client of a request."""
     return Unavailable(
-        f"Redis is away: {why}. Send it again later; an event_id makes that harmless.",
+        f"Redis is away: {why}. Retry later; an event_id makes that safe.",
         retry_after=RETRY_AFTER,
     )
 

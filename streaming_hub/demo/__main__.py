@@ -31,7 +31,7 @@ PATIENCE: Final = 30.0
 
 
 def main(url: str, count: int) -> int:
-    """Post the events as their times come.
+    """Post the events when they are due.
 
     Returns:
         1 when the hub refuses them or cannot be reached.
@@ -52,12 +52,12 @@ def main(url: str, count: int) -> int:
 
 
 def post(session: requests.Session, address: str, events: list[dict[str, Any]]) -> None:
-    """Post events; again for a while where the hub is busy or a connection breaks.
+    """Post events; retry for a while if the hub is busy or a connection breaks.
 
     Raises:
         requests.RequestException: the hub refuses them or cannot be reached.
     """
-    # The base install has no client package. What is posted twice counts once.
+    # The base install has no client package. The `event_id` makes repeats harmless.
     named = [{"event_id": uuid.uuid4().hex, **event} for event in events]
     deadline = time.monotonic() + PATIENCE
     while True:
@@ -73,13 +73,13 @@ def post(session: requests.Session, address: str, events: list[dict[str, Any]]) 
 
 
 def batches(count: int) -> Iterator[list[dict[str, Any]]]:
-    """Yield the events of all lines that are due, oldest first; wait where none is."""
+    """Yield the events of all lines when they are due, oldest first."""
     begun = time.time()
     timeline = heapq.merge(*timelines(count, begun), key=itemgetter(0))
     due: list[dict[str, Any]] = []
     for at, event in timeline:
         if at < begun and event.get("is_final") is False:
-            continue  # of what was said before the demo, the final words are enough
+            continue  # skip interims from before the start of the demo
         while at > time.time() or len(due) >= MOST:
             if due:
                 yield due
@@ -90,7 +90,7 @@ def batches(count: int) -> Iterator[list[dict[str, Any]]]:
 
 
 def _end_with_parent() -> None:
-    """End when the hub does, however it ends: the system then closes the pipe that is our standard input."""
+    """End with the hub, however it ends: the system then closes the pipe on standard input."""
 
     def wait() -> None:
         sys.stdin.buffer.read()

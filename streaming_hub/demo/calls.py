@@ -1,6 +1,6 @@
-"""Simulated calls as events with times: greetings, turns, tools, interruptions, and what goes wrong now and then.
+"""Simulated calls as timed events: greetings, turns, tools, interruptions, and occasional failures.
 
-Pure: the number of a line and of a call decide everything. Event types and fields are those of
+Pure: everything follows from the numbers of the line and the call. Event types and fields are those of
 docs/reference/events.md, as `attach` sends them.
 """
 
@@ -21,16 +21,16 @@ Timed = tuple[float, Event]
 """When an event happens, and the event."""
 
 OLDEST: Final = 240.0
-"""Seconds that the oldest call has been going when the demo begins."""
+"""How long, in seconds, the oldest call has been running when the demo begins."""
 SECONDS_PER_CHARACTER: Final = 0.065
 INTERIM_SECONDS: Final = 0.35
-"""Between two interims of one utterance."""
+"""Seconds between two interims of an utterance."""
 SLOW_LINES: Final = 9
-"""One line in so many has a slow model."""
+"""One in this number of lines has a slow model."""
 
 
 def timelines(count: int, now: float) -> list[Iterator[Timed]]:
-    """Return each line's events from its first call on, oldest first, without an end.
+    """Return each line's endless events, from its first call on, oldest first.
 
     Args:
         count: Lines; each has one call after the other.
@@ -40,7 +40,7 @@ def timelines(count: int, now: float) -> list[Iterator[Timed]]:
 
 
 def line(number: int, begin: float) -> Iterator[Timed]:
-    """Yield the events of one line: call after call in one room, with pauses between them.
+    """Yield the events of a line: call after call in one room, with pauses between them.
 
     Args:
         number: Which line.
@@ -58,7 +58,7 @@ def line(number: int, begin: float) -> Iterator[Timed]:
 
 @dataclass
 class Call:
-    """One call, played from its begin to its end.
+    """A call, played from beginning to end.
 
     Attributes:
         number: Its line.
@@ -155,7 +155,7 @@ class Call:
     def _speak(
         self, kind: str, who: Event, text: str, pace: float, *, until: float = 1.0, wait: float = 0.0
     ) -> float:
-        """Say a text with interims; return when the voice stopped.
+        """Speak a text with interims; return when the voice stopped.
 
         Args:
             kind: `user` or `agent`.

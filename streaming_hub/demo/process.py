@@ -1,4 +1,4 @@
-"""The demo's child process, as the hub starts and ends it."""
+"""Starts and ends the demo's child process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class DemoProcess:
         return self._process.pid
 
     def stop(self) -> None:
-        """End it: by closing its standard input, by force where that is not enough."""
+        """End it: close its standard input, and kill it if that is not enough."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:

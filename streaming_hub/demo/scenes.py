@@ -14,7 +14,7 @@ class Tool(NamedTuple):
 
 
 class Exchange(NamedTuple):
-    """What the caller says and what the agent answers, after calling a tool where there is one."""
+    """What the caller says and what the agent answers, after calling a tool if there is one."""
 
     user: str
     agent: str

@@ -53,7 +53,7 @@ def show(epoch: str, seq: int) -> str:
 
 
 def is_id(text: str) -> bool:
-    """Tell whether a text has the form of an id, of whichever history."""
+    """Return whether a text has the form of an id, of any history."""
     return _CURSOR.fullmatch(text) is not None
 
 

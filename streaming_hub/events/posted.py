@@ -19,6 +19,7 @@ from streaming_hub.errors import (
     InvalidEvent,
     TooLarge,
 )
+from streaming_hub.events.malformed import JSON_STRING, why_not_json
 from streaming_hub.events.types import CONTROL_TYPES, PROCESS_TYPES
 from streaming_hub.events.types.base import MAX_TIMESTAMP
 from streaming_hub.wording import listing
@@ -46,8 +47,6 @@ _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 _LONG_NUMBER: Final = b"0" * 309
 _DIGITS_ALIKE = bytes.maketrans(b"123456789", b"0" * 9)
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"{}[]")
-# Possessive, and without its end where the text has none: else an unterminated string is tried again at every quote.
-_JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 
 _decoder = msgspec.json.Decoder()
 _array_decoder = msgspec.json.Decoder(list[msgspec.Raw])
@@ -125,7 +124,7 @@ def make(fields: dict[str, Any]) -> Event:
 
 
 def rebuild(event: Event, fields: object) -> Event:
-    """Return the event with other fields, checked anew (what a redaction hook answers).
+    """Return the event with other fields, checked again (the result of a redaction hook).
 
     The `event_id` stays, so that a retry is recognised whatever the hook took out.
 
@@ -157,7 +156,7 @@ def _elements(body: bytes) -> list[bytes]:
     try:
         return [bytes(raw) for raw in _array_decoder.decode(body)]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"The body is not a JSON array: {error}.") from error
+        raise BadRequest(f"The body is not a JSON array: {why_not_json(body, error)}.") from error
 
 
 def _read_at_once(body: bytes, parts: list[bytes]) -> list[Event] | None:
@@ -216,7 +215,7 @@ def _event(body: bytes, where: str) -> Event:
     except msgspec.ValidationError as error:
         raise InvalidEvent(f"{_at(where)}a number cannot be held: {error}.", field=where or None) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f"{_at(where)}not JSON: {error}.") from error
+        raise BadRequest(f"{_at(where)}not JSON: {why_not_json(body, error)}.") from error
     if not isinstance(fields, dict):
         raise InvalidEvent(f"{_at(where)}an event is a JSON object, not {_name(fields)}.")
     if _may_hold_long_number(body):
@@ -228,7 +227,7 @@ def _event(body: bytes, where: str) -> Event:
 
 def _check_depth(body: bytes, where: str) -> None:
     depth = 0
-    for byte in _JSON_STRING.sub(b"", body).translate(None, _NO_BRACKETS):
+    for byte in JSON_STRING.sub(b"", body).translate(None, _NO_BRACKETS):
         if byte in b"{[":
             depth += 1
             if depth > MAX_DEPTH:

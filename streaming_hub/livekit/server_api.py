@@ -1,6 +1,6 @@
 """Client for livekit-server's API (Twirp with JSON): list rooms and participants, dispatch an agent.
 
-Blocks on the network: to be called from a thread of its own.
+Blocks on the network: call it from a thread of its own.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Service:
 
     Args:
         url: LIVEKIT_URL.
-        tokens: makes what it is asked with.
+        tokens: makes the tokens of its requests.
     """
 
     def __init__(self, url: str, tokens: Tokens) -> None:
@@ -90,7 +90,7 @@ class Service:
         """Send an agent to a room.
 
         Args:
-            room: which has to exist.
+            room: has to exist.
             agent_name: empty for the worker without a name.
 
         Raises:
@@ -129,7 +129,7 @@ def _present(one: dict[str, Any]) -> Present:
 
 
 def _moment(one: dict[str, Any], name: str) -> float:
-    """Read a time; newer servers also send milliseconds, and int64 arrive as strings. 0 if absent."""
+    """Return a time in seconds; newer servers also send milliseconds, and int64 arrive as strings. 0 if absent."""
     first, _, second = name.partition("_")
     camel = first + second.title()
     milliseconds = str(one.get(f"{name}_ms") or one.get(f"{camel}Ms") or 0)

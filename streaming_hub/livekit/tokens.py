@@ -1,4 +1,4 @@
-"""LiveKit's tokens: what a client may ask for, and what it gets.
+"""LiveKit's tokens: what a client may request, and what it gets.
 
 The request is LiveKit's standard one (`TokenSource.endpoint` of its clients). A token is a JWT with a few claims, which
 PyJWT signs: livekit-api would bring protobuf and an HTTP client into every installation. A test compares both.
@@ -16,9 +16,9 @@ import msgspec
 from streaming_hub.errors import InvalidBody
 
 PARTICIPANT_SECONDS: Final = 900.0
-"""How long a token can be used to join; LiveKit renews it for connected participants."""
+"""Seconds for which a token can be used to join; LiveKit renews it for connected participants."""
 SERVICE_SECONDS: Final = 60.0
-"""How long a token of the hub's own is good for."""
+"""Seconds for which the hub's own tokens are valid."""
 
 _UNDERSCORE: Final = re.compile(r"_([a-z])")
 
@@ -71,7 +71,7 @@ class Minter:
     Args:
         api_key: LIVEKIT_API_KEY.
         api_secret: LIVEKIT_API_SECRET.
-        agent_name: the agent that is asked for where a request names none; empty where LiveKit sends one by itself.
+        agent_name: the agent to dispatch if a request names none; empty if LiveKit dispatches one to every room.
     """
 
     def __init__(self, api_key: str, api_secret: str, agent_name: str = "") -> None:
@@ -82,13 +82,13 @@ class Minter:
         """Return a token for one participant in one room.
 
         Args:
-            asked: name, metadata, attributes and room configuration.
+            asked: the request, with name, metadata, attributes and room configuration.
             room: the only room that it opens.
             identity: the participant; LiveKit disconnects an existing participant with the same identity.
-            seconds: how long it is good for.
+            seconds: how long it is valid.
 
         Raises:
-            InvalidBody: the room configuration is none, or asks for a recording.
+            InvalidBody: the room configuration is invalid, or asks for a recording.
         """
         grants = {
             "roomJoin": True,
@@ -109,11 +109,11 @@ class Minter:
         )
 
     def for_room(self, room: str) -> str:
-        """Return a token with which the hub itself asks about one room."""
+        """Return a token for the hub's own requests about one room."""
         return self._token({"roomAdmin": True, "room": room}, SERVICE_SECONDS)
 
     def for_listing(self) -> str:
-        """Return a token with which the hub itself asks which rooms are open."""
+        """Return a token for the hub's own requests for the list of rooms."""
         return self._token({"roomList": True}, SERVICE_SECONDS)
 
     def _token(self, grants: dict[str, Any], seconds: float, **claims: Any) -> str:
@@ -138,9 +138,9 @@ class Minter:
 
 
 def _camel_case(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return a message's fields under their JSON names, without nulls, as protobuf reads either spelling.
+    """Return a message's fields under their JSON names, without nulls, since protobuf accepts either spelling.
 
-    Those of the agents, too; names in maps stay, as they are their publisher's.
+    This includes the agents' fields. Keys of maps stay unchanged.
     """
     renamed = {_UNDERSCORE.sub(_upper, name): value for name, value in fields.items() if value is not None}
     agents = renamed.get("agents")

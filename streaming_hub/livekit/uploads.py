@@ -1,4 +1,4 @@
-"""What LiveKit's agents upload to "Agent Insights", and the token that they upload with. Pure: time is an argument.
+"""LiveKit's agents upload to "Agent Insights": the paths, and the tokens of the uploads. Pure: time is an argument.
 
 An agent signs a JWT with its own LIVEKIT_API_SECRET; it names the API key as its issuer and grants
 `observability.write` (livekit-agents, `telemetry/traces.py`). The token names no room, and opens nothing else.
@@ -14,12 +14,12 @@ from streaming_hub.access.tokens import decode_claims, signed_payload
 from streaming_hub.errors import Unauthorized
 
 PREFIX: Final = "/observability/"
-"""How the paths begin that agents upload to."""
+"""Prefix of the paths that agents upload to."""
 LEEWAY: Final = 60.0
-"""Seconds by which the agent's clock may differ from ours."""
+"""Seconds by which the agent's clock may differ from the hub's."""
 MAX_TOKEN_CHARACTERS: Final = 8192
 DISABLED: Final = "data recording is disabled by owner"
-"""In a 401 these words make the SDK stop uploading for the session, with one warning in its log."""
+"""In a 401 this text makes the SDK stop uploading for the session, with one warning in its log."""
 
 
 class _Grant(msgspec.Struct):
@@ -34,7 +34,7 @@ class _Claims(msgspec.Struct):
 
 
 def verify(token: str | None, *, api_key: str, api_secret: str, now: float) -> None:
-    """Check that an agent of this LiveKit project sends a request.
+    """Check that a request is from an agent of this LiveKit project.
 
     Args:
         token: the `Authorization` header.
@@ -43,7 +43,7 @@ def verify(token: str | None, *, api_key: str, api_secret: str, now: float) -> N
         now: seconds since 1970.
 
     Raises:
-        Unauthorized: no token, another secret or key, no grant to upload, or a token that is over.
+        Unauthorized: no token, another secret or key, no grant to upload, or an expired token.
     """
     token = (token or "").strip().removeprefix("Bearer ")
     if not token or len(token) > MAX_TOKEN_CHARACTERS or not token.isascii():

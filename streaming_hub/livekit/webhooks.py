@@ -1,7 +1,7 @@
-"""livekit-server's webhooks: proved to be its own, and turned into the hub's room events. Pure: time is an argument.
+"""livekit-server's webhooks: authenticated, and turned into the hub's room events. Pure: time is an argument.
 
-A webhook carries a bare JWT in `Authorization`, signed with the API secret, that holds the body's SHA-256. Only
-only what is listed here is passed on: the body holds secrets (`room.turnPassword`) and whatever else LiveKit may add.
+A webhook has a bare JWT in `Authorization`, signed with the API secret, that contains the body's SHA-256. Only the
+fields listed here are passed on: the body holds secrets (`room.turnPassword`), and LiveKit may add more.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from streaming_hub.events.posted import Event
 
 MAX_AGE: Final = 600.0
-"""Seconds after which a webhook is too old: LiveKit's own retries end before, and its token lasts 5 minutes."""
+"""Seconds after which a webhook is too old: LiveKit's retries end before that, and its token lasts 5 minutes."""
 LEEWAY: Final = 60.0
-"""Seconds by which livekit-server's clock may differ from ours."""
+"""Seconds by which livekit-server's clock may differ from the hub's."""
 MAX_TOKEN_CHARACTERS: Final = 8192
 
 ROLES: Final = {"AGENT": "agent", "STANDARD": "user", "SIP": "user", "CONNECTOR": "user"}
 """LiveKit's kinds of participants as roles; others (egress, ingress, bridges) are `system`."""
 EVENTS: Final = frozenset({"room_started", "room_finished", "participant_joined", "participant_left"})
-"""The webhooks that become events, under the same names."""
+"""The webhooks that become events of the same name."""
 
 
 class _Claims(msgspec.Struct):
@@ -54,14 +54,14 @@ class _Participant(msgspec.Struct, rename="camel"):
 
 
 class Webhook(msgspec.Struct, rename="camel"):
-    """The part of a webhook that is used.
+    """The fields of a webhook that are used.
 
     Attributes:
-        event: LiveKit's name of it.
+        event: LiveKit's name for it.
         id: unique; LiveKit's retries repeat it.
         created_at: seconds since 1970; LiveKit writes int64 as strings.
         room: where it happened.
-        participant: whom it is about.
+        participant: the one it is about.
     """
 
     event: str
@@ -85,7 +85,7 @@ def verify(body: bytes, token: str | None, *, api_key: str, api_secret: str, now
         now: seconds since 1970.
 
     Raises:
-        Unauthorized: no token, another secret, another body, or a token that is over.
+        Unauthorized: no token, another secret, another body, or an expired token.
     """
     token = (token or "").strip().removeprefix("Bearer ")
     if not token or len(token) > MAX_TOKEN_CHARACTERS or not token.isascii():
@@ -111,7 +111,7 @@ def read(body: bytes, now: float) -> Webhook:
     Raises:
         BadRequest: not JSON.
         InvalidBody: JSON, but not a webhook.
-        Unauthorized: too old, so it may be a replay of one that is forgotten.
+        Unauthorized: too old; it may be a replay of one that the hub no longer remembers.
     """
     try:
         webhook = _decoder.decode(body)
@@ -129,7 +129,7 @@ def read(body: bytes, now: float) -> Webhook:
 
 
 def translate(webhook: Webhook) -> Event | None:
-    """Return the hub's event for a webhook; None for those that are none of its business (tracks, egress).
+    """Return the hub's event for a webhook; None for those it ignores (tracks, egress).
 
     Raises:
         InvalidEvent: a name that no event may carry.
@@ -140,7 +140,7 @@ def translate(webhook: Webhook) -> Event | None:
     if webhook.id:
         fields["event_id"] = webhook.id
     if created := _seconds(webhook.created_at):
-        # LiveKit has whole seconds; the event's own timestamp is its arrival, or times would go backwards.
+        # LiveKit's times are whole seconds. The event's timestamp is its arrival, or times would go backwards.
         fields["created_at"] = created
     if webhook.room.sid:
         fields["room_sid"] = webhook.room.sid
@@ -168,7 +168,7 @@ def _digest(text: str) -> bytes:
 
 
 def _seconds(value: int | str) -> int:
-    """Read LiveKit's int64; what is none counts as not given."""
+    """Return LiveKit's int64 as a number; anything else counts as absent."""
     if isinstance(value, int):
         return max(value, 0)
     return int(value) if value.isascii() and value.isdigit() and len(value) <= 18 else 0

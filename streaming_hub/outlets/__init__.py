@@ -1,4 +1,4 @@
-"""Ways out of the hub besides the stream: files to download, and what is sent to other systems.
+"""Outputs besides the stream: files to download, and webhooks to other systems.
 
-Reads what the archive and the history return; knows no Flask.
+Uses what the archive and the history return; knows no Flask.
 """

@@ -51,6 +51,11 @@ SHORTEST_WAIT: Final = 0.00005
 LINGER_BYTES: Final = 4 * 1024 * 1024
 LINGER_SECONDS: Final = 2.0
 """How much of an unread body is thrown away before the connection is closed, so that the answer is not lost."""
+_TLS_HANDSHAKE: Final = b"\x16"
+"""The first byte of a connection that begins with TLS (RFC 8446, section 5.1)."""
+_TLS: Final = (
+    "This port speaks HTTP without TLS: use http:// in the URL, or a proxy in front of the hub that ends TLS."
+)
 _ABSOLUTE = re.compile(r"https?://([^/?]+)", re.IGNORECASE)
 _unreadable = Gate(1, time.monotonic)
 """Allows one line a second in the log, so that bad requests cannot fill it."""
@@ -97,7 +102,7 @@ class UploadBody:
         self.done = False
 
     def read(self, size: int = -1) -> bytes:
-        """Read at most so many bytes, or all of it.
+        """Read at most `size` bytes, or all of it.
 
         Raises:
             OSError: it does not arrive.
@@ -131,6 +136,7 @@ class BoundedMixin:
     wsgi_input: Any
     headers: Headers
     _unread = False
+    _first = b""
     _upload: UploadBody | None = None
     _run_began = 0.0
     _authority: str | None = None
@@ -155,6 +161,9 @@ class BoundedMixin:
         asked = time.monotonic()
         if not self._has_request():
             return None
+        if self._first == _TLS_HANDSHAKE:
+            # Such bytes need not hold a line's end, so its client would wait for READ_TIMEOUT.
+            return self._refuse(_TLS, "it speaks TLS: https:// instead of http://")
         now = time.monotonic()
         # If we waited for this request, other sockets have already run.
         self._run_began = now if now - asked > SHORTEST_WAIT else give_way(self._run_began)
@@ -274,7 +283,8 @@ class BoundedMixin:
     def _has_request(self) -> bool:
         try:
             with gevent.Timeout(IDLE_TIMEOUT, exception=False):
-                return bool(self.rfile.peek(1))
+                self._first = self.rfile.peek(1)[:1]
+                return bool(self._first)
         except (OSError, ValueError):
             return False
         return False
@@ -305,14 +315,15 @@ class BoundedMixin:
                 log.debug("a client that sent too much is gone: %s", error)
 
     def _handle_client_error(self, ex: Exception) -> tuple[str, bytes]:
+        return self._refuse("The request could not be read as HTTP/1.1.", type(ex).__name__)
+
+    def _refuse(self, detail: str, why: str) -> tuple[str, bytes]:
         passes, held = _unreadable.admit()
         if passes:
             # The request is not logged: it may contain a key or a ticket.
             others = f", after {held} others" if held else ""
-            log.info(
-                "a request from %s could not be read (%s)%s", self.client_address, type(ex).__name__, others
-            )
-        return ("400", problem_response("400 Bad Request", "The request could not be read as HTTP/1.1."))
+            log.info("a request from %s could not be read (%s)%s", self.client_address, why, others)
+        return ("400", problem_response("400 Bad Request", detail))
 
 
 def problem_response(status: str, detail: str) -> bytes:

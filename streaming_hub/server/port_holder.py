@@ -46,7 +46,7 @@ def _from_proc(folder: Path, host: str, port: int) -> tuple[str, int] | None:
             if any(str(entry.readlink()) in wanted for entry in (process / "fd").iterdir()):
                 return (process / "comm").read_text().strip(), int(process.name)
         except OSError:
-            # It ended meanwhile, or belongs to another user.
+            # It has ended, or belongs to another user: the message then says "another program".
             continue
     return None
 
@@ -57,7 +57,7 @@ def _inodes(folder: Path, host: str, port: int) -> Iterator[str]:
         try:
             rows = (folder / "net" / table).read_text().splitlines()[1:]
         except OSError:
-            # Without IPv6 the second one is missing.
+            # The second one is missing if there is no IPv6.
             continue
         for row in rows:
             fields = row.split()
@@ -89,6 +89,7 @@ def _from_lsof(host: str, port: int) -> tuple[str, int] | None:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
+        # The message then says "another program".
         return None
     return _parse_lsof(ran.stdout, host, port)
 

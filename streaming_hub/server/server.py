@@ -48,7 +48,7 @@ class Server(DirectMixin, pywsgi.WSGIServer):
         super().__init__(listener, application, log=None, error_log=log, environ=environ)
         self._told_full = 0.0
         if shared:
-            # One at a time, or whoever wakes first takes all that wait.
+            # One at a time, or the first process to wake accepts all pending connections.
             self.max_accept = self.min_accept = self.at_once = 1
 
     def do_read(self) -> Any:

@@ -1,4 +1,4 @@
-"""`--workers N`: a parent that serves nobody and N children, each a node on the same port.
+"""`--workers N`: a parent that serves no requests and N children, each a node on the same port.
 
     parent   opens the listening sockets, starts the children, replaces those that die, passes signals on
     child    the same command line, with the sockets inherited; says on a pipe that it serves; ends with its parent
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("hub.workers")
 
 VARIABLE: Final = "HUB_WORKER"
-"""What a child is told: see `Place`."""
+"""A child's `Place`, as JSON."""
 MOST: Final = 256
 LOOK: Final = 0.05
 SHORT_LIFE: Final = 10.0
@@ -45,7 +45,7 @@ _sleep = monkey.get_original("time", "sleep")
 
 
 class Place(msgspec.Struct, frozen=True):
-    """What one child is told.
+    """A child's share of the work.
 
     Attributes:
         number: from 1.
@@ -181,7 +181,7 @@ class Workers:
         self._due.pop(number, None)
 
     def _look(self) -> int:
-        """Take note of who serves and who is gone; return the code to end with, or 0."""
+        """Note which children serve and which are gone; return the code to end with, or 0."""
         for child in list(self._running.values()):
             if not child.serves:
                 child.serves = self._said_ready(child)

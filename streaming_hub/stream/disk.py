@@ -89,7 +89,7 @@ class DiskReader:
 
     def _log(self, error: BaseException) -> None:
         if self._hub.history.away is not None:
-            # Reported once by whoever follows it, not by every reader.
+            # Its follower has reported this once; readers need not repeat it.
             return
         detail = error.detail if isinstance(error, HubError) else repr(error)
-        log.warning("a page of history could not be read, and is tried again in %g s: %s", RETRY, detail)
+        log.warning("a page of history could not be read and is retried in %g s: %s", RETRY, detail)

@@ -69,7 +69,7 @@ class Arrivals:
         self.lost()
 
     def back(self) -> None:
-        """Take note that the server is back."""
+        """Note that the server is back."""
         self.returned()
 
     def noted(self, note: Note) -> None:
@@ -85,7 +85,7 @@ class Arrivals:
             self.wanted(note)
 
     def notes_missed(self) -> None:
-        """Read everything anew: any of it may be erased."""
+        """Read everything again: any of it may have been erased."""
         with self._hub.lock:
             self._history.distrust()
             self._hub.overtaken()

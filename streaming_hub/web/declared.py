@@ -75,9 +75,12 @@ def arrange(blueprints: Sequence[str]) -> None:
 def declaration_of(method: str, path: str) -> Declaration:
     """Return what the view of an endpoint declares; a HEAD has that of its GET.
 
+    Some clients send `post`; Flask routes a method in any case, so it is looked up in any case.
+
     Raises:
         KeyError: there is no such endpoint.
     """
+    method = method.upper()
     return DECLARED["GET" if method == "HEAD" else method, path]
 
 

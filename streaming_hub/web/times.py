@@ -91,6 +91,6 @@ def read_cursor(text: str, kinds: Any) -> Any:
             problem = error
     raise BadRequest(
         f"cursor={text[:_SHOWN]!r}: not a cursor of this list. Send the `next` of the page before, with the same "
-        "sort, or none to begin anew.",
+        "sort, or none to start over.",
         field="cursor",
     ) from problem

@@ -57,7 +57,7 @@ def test_states_are_lines_of_json_and_repeats_are_left_out(pair: tuple[socket.so
         ]
 
 
-def test_by_hand_there_is_nobody_to_tell(
+def test_started_by_hand_it_reports_to_no_hub(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv(CONTROL_FD, raising=False)

@@ -96,7 +96,7 @@ def test_the_interruption(rehearsal: Recorded) -> None:
     assert 0 < len(interims) < len(whole.split())
 
 
-def test_metrics_of_both_sides_tell_the_latency(rehearsal: Recorded) -> None:
+def test_metrics_of_both_sides_have_the_latency(rehearsal: Recorded) -> None:
     for final in rehearsal.finals("user"):
         (user,) = rehearsal.of_type("turn_metrics", role="user", turn_id=final["turn_id"])
         agent = rehearsal.of_type("turn_metrics", role="agent", turn_id=final["turn_id"])[-1]

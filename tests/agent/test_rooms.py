@@ -68,7 +68,7 @@ class Events:
 
 @pytest.fixture(autouse=True)
 def running(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process whose end nobody has announced."""
+    """A process whose end was not announced."""
     monkeypatch.setattr("streaming_hub_client.ending._ending", _Ending())
 
 

@@ -1,4 +1,4 @@
-"""The agent process as the hub starts it: failures that are told, and its end."""
+"""The agent process as the hub starts it: the failures that it reports, and its end."""
 
 from __future__ import annotations
 

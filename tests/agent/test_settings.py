@@ -35,7 +35,7 @@ def test_agent_may_have_a_name() -> None:
     assert Settings.from_env({**COMPLETE, "AGENT_NAME": "helper"}).agent_name == "helper"
 
 
-def test_speech_models_get_as_long_as_language_models_unless_told_otherwise() -> None:
+def test_speech_models_get_the_timeout_of_language_models_by_default() -> None:
     assert speech_timeout({}) == 10
     assert speech_timeout({"AGENT_SPEECH_TIMEOUT": "45"}) == 45
 

@@ -64,7 +64,7 @@ class WorkerProcess:
         return self._log.read().decode(errors="replace")
 
     def wait_for_state(self, state: str, *, times: int = 1, seconds: float = 60.0) -> dict[str, Any]:
-        """Wait until the child has said a state so many times, and give the whole first message."""
+        """Wait until the child has reported a state `times` times, and return the first message."""
 
         def found() -> list[dict[str, Any]]:
             return [message for message in self.messages if message["state"] == state]

@@ -24,7 +24,7 @@ class FaultyServer(socketserver.ThreadingTCPServer):
     Args:
         fault: What happens to the frame of POST number BROKEN_POST.
         chunked: Use chunked transfer coding.
-        piece: Write at most so many bytes at once, with TCP_NODELAY; 0 for all.
+        piece: Maximum bytes per write, with TCP_NODELAY; 0 for all.
     """
 
     allow_reuse_address = True

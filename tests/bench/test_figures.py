@@ -62,7 +62,7 @@ def test_a_goal_is_reached_or_missed(factor: float, met: bool) -> None:
     assert rows["paced, p99 latency, 100 clients"].met is None
 
 
-def test_pick_refuses_what_is_no_number() -> None:
+def test_pick_refuses_what_is_not_a_number() -> None:
     assert measure.pick(sample(1.0), "latency_ms.p99") == 3.0
     with pytest.raises(TypeError, match="latency_ms is not a number"):
         measure.pick(sample(1.0), "latency_ms")

@@ -1,4 +1,4 @@
-"""A hub that does exactly what a test tells it: it falls silent, sends the same event twice, or disappears.
+"""A hub that does exactly what a test says: it falls silent, sends the same event twice, or disappears.
 
 It speaks the stream's wire format over real sockets. What the real hub can produce is tested with the real
 hub; this one is for what a healthy hub never does. It serves the page too, under a strict
@@ -107,7 +107,7 @@ class StubHub:
             timeout: seconds.
 
         Raises:
-            queue.Empty: nobody came.
+            queue.Empty: no client connected.
         """
         opened = self.opened.get(timeout=timeout)
         self._streams.append(opened)
@@ -194,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
             try:
                 self.wfile.write(frame.encode())
             except OSError:
-                return  # the page closed the stream: what was still queued is for nobody
+                return  # the page closed the stream: what is still queued has no reader
 
 
 def content_policy(page: str) -> str:

@@ -169,7 +169,7 @@ def test_page_that_comes_later_shows_many_rooms_in_order_of_time(page: Page, stu
                 for word, after in (("early", 0), ("late", 1000))
             ],
         }
-        for number in range(250, 0, -1)  # as the server tells them: the newest first
+        for number in range(250, 0, -1)  # as the server sends them: newest first
     ]
     stream.control("snapshot", rooms=rooms)
     expect(said(page, "late 250")).to_be_in_viewport()

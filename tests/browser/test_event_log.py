@@ -55,7 +55,7 @@ def test_pause_counts_what_comes_meanwhile(page: Page, live: Opened) -> None:
     resume = page.get_by_role("button", name="Resume (2 new)")
     expect(resume).to_be_visible()
     expect(logged(page, "meanwhile")).to_have_count(0)
-    expect(said(page, "meanwhile too")).to_be_visible()  # the conversation goes on
+    expect(said(page, "meanwhile too")).to_be_visible()  # the conversation continues
     resume.click()
     expect(logged(page, "meanwhile")).to_have_count(2)
 

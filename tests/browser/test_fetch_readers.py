@@ -1,7 +1,7 @@
 """Readers after the hub's goodbye: in a page fetch-event-source and EventSource, outside curl and requests.
 
 fetch-event-source reads by `fetch`, takes a body that ends as HTTP says for the end of its work, and reconnects after
-any other end. Programs outside a page take that other end for an error. Each gets the end that it goes on after.
+any other end. Programs outside a page take that other end for an error. Each gets the end after which it reconnects.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def test_silence_makes_it_reconnect_where_it_was(page: Page, stub: StubHub) -> N
     first.control("snapshot", rooms=[])
     say(first, 1, "before")
     expect(said(page, "before")).to_be_visible()
-    second = stub.next_stream()  # nobody closed the first one: the page itself gave it up
+    second = stub.next_stream()  # the first one was not closed: the page itself abandoned it
     assert second.query == {"last_event_id": "e-1"}
     second.connected(cursor="e-1")
     say(second, 2, "after")

@@ -72,7 +72,7 @@ def test_with_a_key_it_is_not_the_key_s_fault(page: Page) -> None:
         expect(page.locator("body")).to_contain_text(f"What answers at {url} is not the hub (403)")
 
 
-def test_another_origin_that_lets_nobody_read_is_not_called_silent(page: Page) -> None:
+def test_another_origin_that_refuses_all_readers_is_not_called_silent(page: Page) -> None:
     with serving(*AIRPLAY) as url, serving(*AIRPLAY) as other:
         page.goto(url)
         page.locator("#server").fill(other)

@@ -135,7 +135,7 @@ class Checker:
             oldest = split(fields.oldest)[1]
             self._count_missed(fields, oldest - 1 - split(fields.requested or "-")[1])
             self.position = oldest - 1
-        # Which publishers' numbers are in the hole is not known: each may go on with any higher one, once.
+        # Which publishers' numbers are in the hole is not known: each may continue with any higher one, once.
         self._loose = set(self.numbers)
         self.last_id = f"{self.epoch}-{self.position}"
 

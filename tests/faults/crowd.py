@@ -323,7 +323,7 @@ class Crowd:
             command, future = self._commands.popleft()
             try:
                 future.set_result(command())
-            except BaseException as error:  # noqa: BLE001 # handed to whoever waits for it
+            except BaseException as error:  # noqa: BLE001 # handed to the waiting caller
                 future.set_exception(error)
 
     def _connect(self, client: Client) -> None:

@@ -20,7 +20,7 @@ RETRY_SECONDS = 0.03
 
 
 class Line:
-    """A kept connection that posts, and posts again, until it is told that all is stored. For one thread.
+    """A kept connection that posts, and posts again, until everything is acknowledged. For one thread.
 
     Args:
         server: to whom.

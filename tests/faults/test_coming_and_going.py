@@ -79,7 +79,7 @@ def test_hang_ups_are_noticed_without_a_publish_or_a_heartbeat(tmp_path: Path) -
         crowd.leave(leaving)
         until(lambda: server.clients() == 1 and server.descriptors() <= alone, what=server.clients)
         assert server.metric('hub_streams_ended_total{reason="hung_up"}') == 200
-        # Half a hang-up is one, too: the client sends its end, and goes on listening.
+        # Half a hang-up is one, too: the client ends its side and still listens.
         half = socket.create_connection((server.host, server.port))
         half.sendall(b"GET /api/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         until(lambda: server.clients() == 2)
@@ -132,7 +132,7 @@ def test_without_descriptors_accepting_pauses_and_the_rest_continues(tmp_path: P
         connections = [socket.create_connection((server.host, server.port)) for _ in range(400)]
         until(lambda: server.descriptors() >= 255, what=server.descriptors)
         until(lambda: "no file descriptor is left" in server.log(), what=server.log)
-        # No connection is answered now; those that have one go on.
+        # No connection is answered now; open ones continue.
         here = publisher.head
         until(lambda: publisher.head > here + 200)
         crowd.until_at(here + 200)

@@ -25,7 +25,7 @@ CLIENTS = 20
 MINUTE = 65.0
 """A minute, and what a busy machine adds to it."""
 
-# Opens so many streams to each port given, and reads for ever.
+# Opens a number of streams to each given port, and reads until it is killed.
 VISITOR = """
 import select, socket, sys
 host, count, *ports = sys.argv[1:]
@@ -85,7 +85,7 @@ def test_peers_that_vanish_are_gone_within_a_minute(tmp_path: Path) -> None:
             ip("-n", name, "link", "set", f"{name}b", "down")
             pulled = time.monotonic()
             until(lambda: idle.clients() == beating.clients() == 0, MINUTE)
-            # Not sooner than a tunnel may last: nobody said that they were gone.
+            # Not sooner than a tunnel may last: nothing announced that they were gone.
             assert time.monotonic() - pulled > 10
             assert visitor.poll() is None
         finally:

@@ -205,13 +205,13 @@ def test_redis_comes_back_with_less(tmp_path: Path, way: str) -> None:
         for crowd in crowds:
             crowd.until_at(2, [c for c in crowd.clients if not c.name.startswith("f")])
         assert at_a.errors() + at_b.errors() == []
-        # Nobody is sent again what survived.
+        # Surviving events are not sent again.
         survived = 1 if way == "older" else 0
         whole = [c for crowd in crowds for c in crowd.clients if c.name.startswith("w")]
         assert {c.checker.received for c in whole} == {3 if survived else 4}
         stored = [event["type"] for event in a.stored()]
         assert stored == (["kept", "lost"] if survived else ["lost", "kept"])
-        # A client of the old epoch that comes now hears of the loss, and goes on where the survivors end.
+        # A client of the old epoch that comes now learns of the loss, and continues where the survivors end.
         back = at_b.add(1, f"?last_event_id={last}", name="back")[0]
         until(lambda: back.checker.received >= 1, 20)
         assert back.checker.resets == ["history_lost" if survived else "foreign"]

@@ -41,7 +41,7 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 class Behind(Server):
-    """A node as others see it: by way of the load balancer."""
+    """A node as clients see it: through the load balancer."""
 
     def __init__(self, port: int) -> None:
         self.host, self.port, self.url = "127.0.0.1", port, f"http://127.0.0.1:{port}"

@@ -87,7 +87,7 @@ def test_crash_loops_under_load(tmp_path: Path) -> None:
             assert client.checker.resets == []
             assert client.connections > CRASHES // 2
         for client in crowd.clients[:20]:
-            # Nobody else publishes: what was lost on the way to the publisher was sent again under its old id.
+            # There are no other publishers: what was lost on the way to the publisher was sent again under its old id.
             assert client.checker.numbers == {p.name: len(p.ids) - 1 for p in publishers}
             assert client.checker.received == sum(len(p.ids) for p in publishers)
         for client in crowd.clients[20:]:

@@ -37,7 +37,7 @@ def members(group: int) -> list[int]:
 
 
 def start_talking(server: Server) -> int:
-    """Start a rehearsal, wait until somebody has spoken, and return its process's id."""
+    """Start a rehearsal, wait until there was speech, and return its process's id."""
     server.json("POST", "/api/agent/start", {"mode": "rehearsal", "wait": 30})
     until(lambda: kinds(server).count("agent_speech_started") >= 1, 40, what=server.log)
     pid: int = server.json("GET", "/api/agent/status")["pid"]

@@ -85,7 +85,7 @@ def test_a_client_that_reads_nothing_is_disconnected_and_can_resume(tmp_path: Pa
     with Server(tmp_path, changes=changes) as server, Crowd(server.host, server.port) as crowd:
         (stuck,) = crowd.add(name="stuck", speed=0, window=SMALL_WINDOW)
         (quick,) = crowd.add(name="quick")
-        # A trickle is progress: whoever takes a little is not closed, however little it is.
+        # A trickle is progress: a client that reads a little is not disconnected, however little it is.
         (slow,) = crowd.add(name="slow", speed=200_000, window=SMALL_WINDOW)
         until(lambda: server.clients() == 3)
         with Publisher(server, "a", size=EVENT_BYTES, count=400) as publisher:
@@ -137,7 +137,7 @@ def publish_segment(line: Line, segment: int) -> int:
     return int(ids[0].rpartition("-")[2])
 
 
-def test_tiny_windows_tell_every_gap_exactly(tmp_path: Path) -> None:
+def test_tiny_windows_report_every_gap_exactly(tmp_path: Path) -> None:
     with (
         Server(
             tmp_path, changes=NEVER_CLOSED, STREAM_HISTORY_MAX_EVENTS="100", STREAM_QUEUE_SIZE="16"

@@ -1,4 +1,4 @@
-"""A real HTTP server on a port of its own that stands for the hub and misbehaves where it is told to."""
+"""A real HTTP server on a port of its own that stands for the hub and misbehaves on request."""
 
 from __future__ import annotations
 

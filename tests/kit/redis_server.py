@@ -100,7 +100,7 @@ class RedisServer:
         self.process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Let it continue."""
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
 

@@ -48,7 +48,7 @@ def of_lines(lines: Iterable[bytes | str]) -> Iterator[dict[str, Any]]:
 
 
 def unchunk(data: bytes) -> tuple[bytes, bool]:
-    """Decode a chunked body strictly; the flag tells whether its last chunk is there."""
+    """Decode a chunked body strictly; the flag is whether it has its last chunk."""
     body = b""
     while data:
         size, _, rest = data.partition(b"\r\n")

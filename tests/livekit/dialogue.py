@@ -123,7 +123,7 @@ def perform(room: str, hub: HubServer, stub: OpenAIStub, person: Participant, un
 
     Args:
         room: The room; the person is in it.
-        hub: Its stream tells when the agent has answered.
+        hub: Its stream reports when the agent has answered.
         stub: Learns the answers.
         person: Who talks.
         until: By `time.monotonic`.

@@ -64,7 +64,7 @@ class Participant:
         words: The room's own transcription.
         heard: Stretches of the agent's voice, half a second of silence apart.
         pcm: All that was heard, 16-bit mono at `RATE`.
-        agent_states: (time, `lk.agent.state`) as the room tells it.
+        agent_states: (time, `lk.agent.state`) as the room reports it.
     """
 
     def __init__(self, address: str, token: str, identity: str) -> None:

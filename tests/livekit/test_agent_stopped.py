@@ -1,4 +1,4 @@
-"""The agent process stopped while it speaks: the speech is cut, the end is told, nothing stays behind."""
+"""The agent process stopped while it speaks: the speech is cut off, the end is reported, nothing is left behind."""
 
 from __future__ import annotations
 

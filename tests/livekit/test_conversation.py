@@ -1,4 +1,4 @@
-"""A person talks to the agent in a real room, and the stream tells every word and state of it."""
+"""A person talks to the agent in a real room, and the stream has every word and state of it."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ BURN = "import os; os.nice(19)\nwhile True: pass"
 
 @contextlib.contextmanager
 def busy_machine() -> Iterator[None]:
-    """All cores at work, for nobody who would miss them."""
+    """Load on all cores, by processes that nothing depends on."""
     burning = [subprocess.Popen([sys.executable, "-c", BURN]) for _ in range(os.cpu_count() or 1)]
     try:
         yield

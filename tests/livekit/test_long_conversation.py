@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.kit.wait import until
 from tests.livekit.dialogue import PHRASES, perform, phrases
 from tests.livekit.record import check_room
 
@@ -134,11 +135,9 @@ def test_every_word_and_state_of_a_long_conversation(
     agent = hub.start_agent()
     people = {room: join(room, f"user-{room}") for room in PHRASES}
     memory = Memory(hub=hub.pid, agent=agent["pid"])
-    until = time.monotonic() + MINUTES * 60
+    end = time.monotonic() + MINUTES * 60
     with ThreadPoolExecutor() as pool:
-        talks = {
-            room: pool.submit(perform, room, hub, stub, person, until) for room, person in people.items()
-        }
+        talks = {room: pool.submit(perform, room, hub, stub, person, end) for room, person in people.items()}
         spoken = talk(talks, memory)
     until(
         lambda: (

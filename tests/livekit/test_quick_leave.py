@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.livekit, pytest.mark.timeout(240)]
 
 
 @pytest.mark.parametrize("moment", ["at once", "agent in room", "session started"])
-def test_whoever_leaves_within_a_second_is_the_reason_of_the_end(
+def test_a_user_who_leaves_within_a_second_is_the_reason_of_the_end(
     hub: HubServer, join: Join, moment: str
 ) -> None:
     hub.start_agent()

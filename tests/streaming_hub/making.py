@@ -46,7 +46,7 @@ def hub_over(history: History | None = None, queue_size: int = 256) -> Hub:
 def reader(
     hub: Hub, position: int | None = None, interest: Interest = EVERYTHING, *, chunked: bool = False
 ) -> Subscriber:
-    """A subscribed reader; it goes on after the head by default."""
+    """A subscribed reader; it begins at the head by default."""
     start = hub.history.bounds.head if position is None else position
     subscriber = hub.new_subscriber(interest, start, chunked=chunked, expires_at=None)
     hub.subscribe(subscriber)

@@ -1,4 +1,4 @@
-"""The tree of errors: what its docstring says is what it is, and each knows what clients are told."""
+"""The tree of errors: it is as its docstring says, and each error has its response."""
 
 from __future__ import annotations
 

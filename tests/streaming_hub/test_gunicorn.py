@@ -25,7 +25,7 @@ COMMAND = [
 
 @pytest.fixture
 def start(start_server: Callable[..., ServerProcess]) -> Callable[..., ServerProcess]:
-    """Starts gunicorn with so many workers."""
+    """Starts gunicorn with a number of workers."""
     return lambda workers, **settings: start_server(command=[*COMMAND, "-w", str(workers)], **settings)
 
 

@@ -311,7 +311,7 @@ def test_another_node_takes_the_agent_over(redis: RedisServer, tmp_path: Path, h
         status = b.json("GET", "/api/agent/status")
         assert (status["mode"], status["room"]) == ("rehearsal", "kept")
         assert b.json("POST", "/api/agent/stop")["state"] == "stopped"
-        # `stop` means stop: nobody starts it again.
+        # `stop` means stop: no node starts it again.
         time.sleep(3)
         assert b.json("GET", "/api/agent/status")["state"] == "stopped"
 

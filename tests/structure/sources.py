@@ -21,7 +21,7 @@ class Import:
     """One imported module.
 
     Attributes:
-        name: with dots; for `from a import b` both `a` and `a.b` are told, since `b` may be a module.
+        name: with dots; for `from a import b` both `a` and `a.b` are reported, since `b` may be a module.
         typing_only: whether it stands under `if TYPE_CHECKING` and never runs.
     """
 

@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import tomllib
 from functools import cache
 from importlib.util import find_spec
@@ -320,51 +319,3 @@ def test_every_document_is_linked_from_the_readme() -> None:
     assert len(paths) > 10
     missing = [path for path in paths if f"({path})" not in readme]
     assert missing == []
-
-
-# Wording
-
-DROPPED = (
-    r"\bwho(?:ever| was away| takes| hung up| is absent| comes later)\b",
-    r"\b(?:some|no)body\b",
-    r"\b(?:is|are) told\b",
-    r"\bbe it\b",
-    r"\bfor ever\b",
-    r"\bby way of\b",
-    r"\bgoes on\b",
-    r"\bfrom so many\b",
-    r"\bnobody foresaw\b",
-    r"\bwatching over agents\b",
-    r"\bbegin so are ours\b",
-    r"\bbeats hearts\b",
-    r"\bsends for the agent\b",
-    r"\bit comes to every new room\b",
-)
-"""Phrases that read like a translation and have no right use in what users read."""
-
-
-def dropped(text: str) -> list[str]:
-    plain = " ".join(without_code(text).split())
-    return [found[0] for phrase in DROPPED for found in re.finditer(phrase, plain, flags=re.IGNORECASE)]
-
-
-@pytest.mark.parametrize(
-    "document",
-    documents(),
-    ids=lambda path: str(path.relative_to(ROOT)),
-)
-def test_a_document_is_in_plain_english(document: Path) -> None:
-    assert dropped(read(document)) == []
-
-
-def test_the_help_is_in_plain_english() -> None:
-    ran = subprocess.run(
-        [sys.executable, "flask_server.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert "STREAM_HISTORY" in ran.stdout
-    assert dropped(ran.stdout) == []
-
-
-def test_a_dropped_phrase_is_found_across_lines() -> None:
-    assert dropped("A client is\ntold how much it missed.") == ["is told"]
-    assert dropped("`nobody` is a user's name") == []

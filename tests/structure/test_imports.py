@@ -25,13 +25,14 @@ FLOORS = (
     ("cluster",),
     ("access",),
     ("history",),
+    ("sidecar",),
     ("livekit", "archive", "stream"),
     ("agents", "outlets", "rooms"),
     ("intake", "metrics", "nodes"),
     ("services",),
     ("server",),
     ("web",),
-    ("command", "gunicorn"),  # find the hub's services by way of the application (web.current)
+    ("command", "gunicorn"),  # find the hub's services through the application (web.current)
     ("__main__",),
     ("flask_server",),
 )
@@ -225,14 +226,13 @@ def test_only_the_web_room_and_the_entry_point_import_flask() -> None:
 def test_only_streaming_knows_sockets_and_the_agents_control_line() -> None:
     # The supervisor's one socket is its end of the pair that leads to the agent process.
     found = users(HUB, "socket", "_socket", "socketserver", "ssl", "selectors", typing=False)
-    # The archive's process has a pair of its own.
+    # So is the other end of the pair that leads to a process beside the hub.
     assert {name for name in found if not belongs(name, "streaming_hub.stream", "streaming_hub.server")} == {
         "streaming_hub.agents.process",
-        "streaming_hub.archive.process",
-        "streaming_hub.archive.worker",
-        # So has the webhooks', which also looks at the addresses that it connects to.
+        "streaming_hub.sidecar.process",
+        "streaming_hub.sidecar.worker",
+        # Checks the addresses that it connects to.
         "streaming_hub.outlets.webhooks.sender",
-        "streaming_hub.outlets.webhooks.worker",
     }
 
 
@@ -259,9 +259,10 @@ def test_redis_is_loaded_only_where_it_is_used() -> None:
 
 def test_only_the_processes_of_archive_and_webhooks_know_sql() -> None:
     found = users(HUB, "sqlalchemy", "alembic", typing=False)
-    known = ("streaming_hub.archive", "streaming_hub.outlets.webhooks")
+    known = ("streaming_hub.archive", "streaming_hub.outlets.webhooks", "streaming_hub.sidecar")
     assert {name for name in found if not belongs(name, *known)} == set()
-    assert not found & {"streaming_hub.archive.feed", "streaming_hub.outlets.webhooks.feed"}
+    in_the_hub = ("archive.feed", "outlets.webhooks.feed", "sidecar.feed", "sidecar.process", "sidecar.wire")
+    assert not found & {f"streaming_hub.{name}" for name in in_the_hub}
 
 
 def test_the_hub_imports_no_livekit_agents() -> None:

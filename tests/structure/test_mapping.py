@@ -23,13 +23,13 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "streaming_hub_client.file_lock": ("tests/packages/python/test_spool.py", "runs with either lock"),
     "streaming_hub_client.heard": (
         "tests/packages/python/test_live_sessions.py",
-        "needs a session of LiveKit's",
+        "needs a LiveKit session",
     ),
     "agent.rehearsal": ("tests/agent/test_rehearsal.py", "the parts work only together"),
     "agent.session": ("tests/agent/test_rooms.py", "needs the stub of the models"),
     "streaming_hub_client.user_words": (
         "tests/packages/python/test_live_sessions.py",
-        "needs a session of LiveKit's",
+        "needs a LiveKit session",
     ),
     "streaming_hub_client.words": (
         "tests/packages/python/test_attachment.py",
@@ -56,7 +56,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     ),
     "streaming_hub.agents.process": (
         "tests/streaming_hub/agents/test_supervisor.py",
-        "real processes, by way of their supervisor",
+        "real processes, through their supervisor",
     ),
     "streaming_hub.agents.report": (
         "tests/streaming_hub/agents/test_supervisor.py",
@@ -64,15 +64,11 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     ),
     "streaming_hub.agents.session_watch": (
         "tests/streaming_hub/web/api/test_leases.py",
-        "by way of the endpoint that renews leases",
+        "through the endpoint that renews leases",
     ),
     "streaming_hub.archive.migrations": (
         "tests/streaming_hub/archive/test_database.py",
         "run when a database is opened",
-    ),
-    "streaming_hub.archive.process": (
-        "tests/streaming_hub/archive/test_feed.py",
-        "the feed starts and restarts it",
     ),
     "streaming_hub.archive.reduce": (
         "tests/streaming_hub/archive/test_vectors.py",
@@ -92,10 +88,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "shows what was uploaded",
     ),
     "streaming_hub.archive.views": ("tests/streaming_hub/archive/test_queries.py", "seen in answers"),
-    "streaming_hub.archive.wire": (
-        "tests/streaming_hub/archive/test_feed.py",
-        "between the hub and the archive's process",
-    ),
     "streaming_hub.archive.words": (
         "tests/streaming_hub/archive/test_vectors.py",
         "the same vectors for every reducer",
@@ -107,7 +99,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "streaming_hub.demo.scenes": ("tests/streaming_hub/demo/test_calls.py", "data that calls are made of"),
     "streaming_hub.events.stored": (
         "tests/streaming_hub/history/test_history.py",
-        "what every store gives back",
+        "what every store returns",
     ),
     "streaming_hub.events.types": (
         "tests/streaming_hub/web/openapi/test_document.py",
@@ -143,7 +135,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     ),
     "streaming_hub.livekit.tokens": (
         "tests/streaming_hub/web/api/test_token.py",
-        "by way of the endpoint that mints them",
+        "through the endpoint that mints them",
     ),
     "streaming_hub.outlets.exports": (
         "tests/streaming_hub/outlets/test_exports.py",
@@ -185,6 +177,14 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/outlets/webhooks/test_store.py",
         "reads what the store writes",
     ),
+    "streaming_hub.outlets.webhooks.reports": (
+        "tests/streaming_hub/outlets/webhooks/test_store.py",
+        "what the store has to report",
+    ),
+    "streaming_hub.outlets.webhooks.rows": (
+        "tests/streaming_hub/outlets/webhooks/test_store.py",
+        "the store's statements, in both databases",
+    ),
     "streaming_hub.outlets.webhooks.tables": (
         "tests/streaming_hub/outlets/webhooks/test_store.py",
         "made in both databases",
@@ -216,6 +216,34 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "streaming_hub.settings.values": (
         "tests/streaming_hub/settings/test_settings.py",
         "seen in each setting",
+    ),
+    "streaming_hub.sidecar.columns": (
+        "tests/streaming_hub/archive/test_database.py",
+        "in both databases",
+    ),
+    "streaming_hub.sidecar.database": (
+        "tests/streaming_hub/archive/test_database.py",
+        "with the archive's tables",
+    ),
+    "streaming_hub.sidecar.feed": (
+        "tests/streaming_hub/archive/test_feed.py",
+        "with a process, and a hub around it",
+    ),
+    "streaming_hub.sidecar.migrate": (
+        "tests/streaming_hub/archive/test_database.py",
+        "run when a database is opened",
+    ),
+    "streaming_hub.sidecar.process": (
+        "tests/streaming_hub/archive/test_feed.py",
+        "the feed starts and restarts it",
+    ),
+    "streaming_hub.sidecar.wire": (
+        "tests/streaming_hub/archive/test_feed.py",
+        "between a hub and its archive's process",
+    ),
+    "streaming_hub.sidecar.worker": (
+        "tests/streaming_hub/archive/test_worker.py",
+        "as the archive's process",
     ),
     "streaming_hub.stream.counters": ("tests/streaming_hub/web/api/test_metrics.py", "read as metrics"),
     "streaming_hub.stream.disk": (

@@ -1,4 +1,4 @@
-"""Models of LiveKit's base types that say what a test tells them, for real AgentSessions without a network."""
+"""Models of LiveKit's base types that say what a test sets, for real AgentSessions without a network."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Said:
     Attributes:
         deltas: Its text, in the parts in which the model gives it.
         calls: Tools it calls, as (name, JSON arguments).
-        hold: Waited for before the answer goes on after its first part.
+        hold: Waited for after the first part of the answer.
     """
 
     deltas: Sequence[str] = ()

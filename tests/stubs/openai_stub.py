@@ -6,7 +6,7 @@ It speaks the real protocol, so that the agent's own OpenAI plugins talk to it u
     POST /v1/chat/completions                     streamed (usage chunk, [DONE]) or whole; tool calls
     POST /v1/audio/transcriptions                 multipart WAV in, JSON out
     POST /v1/audio/speech                         espeak-ng's voice as audio/wav
-    WS   /v1/realtime?intent=transcription        interim and final transcripts while somebody speaks
+    WS   /v1/realtime?intent=transcription        interim and final transcripts during speech
 
 Inside a test:
 

@@ -1,6 +1,6 @@
 """One connection of the stub's realtime transcription: OpenAI's events, without a socket.
 
-`Transcriber.receive` takes a client event and returns the server events that follow from it. Speech is told
+`Transcriber.receive` takes a client event and returns the server events that follow from it. Speech is distinguished
 from silence by its loudness; time is the audio's own, so a fast or slow sender changes nothing.
 """
 

@@ -54,7 +54,7 @@ class Script:
     """The conversation's content.
 
     Speech is recognised in this order: a phrase of `vocabulary` (exact words, any number of rooms at once),
-    then the next text of `hear` (for audio that nobody taught), then nothing at all: noise yields no words.
+    then the next text of `hear` (for audio that was not taught), then nothing at all: noise yields no words.
     """
 
     def __init__(self) -> None:
@@ -161,7 +161,7 @@ class Faults:
         self._versions = dict.fromkeys(MODELS, 0)
 
     def set(self, model: Model, fault: Fault, times: int | None = None) -> None:
-        """Make a model fail, for ever or a number of times.
+        """Make a model fail, always or a number of times.
 
         Raises:
             ValueError: An unknown model or fault.

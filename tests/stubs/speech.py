@@ -148,7 +148,7 @@ def _bands(samples: Samples, rate: int) -> Features:
 
 @functools.lru_cache(maxsize=1)
 def _typical() -> Features:
-    """Return the mean of the voice's bands: what all its words have in common tells none of them apart."""
+    """Return the mean of the voice's bands: what all its words have in common distinguishes none of them."""
     sample = "The quick brown fox jumps over the lazy dog, while nine big wolves judge her from a park."
     mean: Features = _bands(np.frombuffer(say(sample), np.int16), RATE).mean(axis=0)
     return mean
@@ -165,7 +165,7 @@ def features(samples: Samples, rate: int) -> Features:
 def _align(heard: Features, known: Features) -> Features:
     """Return, for every frame of a phrase, how well everything that was heard fits up to there: up to 1.
 
-    Both are walked from the first frame on; for each heard frame the phrase goes on by none, one or two, so
+    Both are walked from the first frame on; for each heard frame the phrase advances by none, one or two, so
     that audio which a busy machine has stretched, repeated or cut still fits.
     """
     cost: Features = np.float32(1) - heard @ known.T
@@ -216,7 +216,7 @@ class Vocabulary:
         return alike[0][1] if alike else None
 
     def words_so_far(self, pcm: bytes, rate: int) -> list[str]:
-        """Return the words said so far in a phrase that goes on.
+        """Return the words said so far in a phrase that is not over.
 
         Where several phrases begin alike, only the words they share are returned: a later word may not
         take back an earlier one.

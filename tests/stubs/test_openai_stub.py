@@ -71,11 +71,11 @@ def test_streamed_answer_comes_word_by_word_and_ends_with_usage(stub: OpenAIStub
     assert chunks[-1].usage.completion_tokens == 4
 
 
-def test_greets_where_nobody_has_spoken(stub: OpenAIStub) -> None:
+def test_it_greets_before_the_user_has_spoken(stub: OpenAIStub) -> None:
     assert ask(stub, {"role": "system", "content": "Greet the user."}).content == GREETING
 
 
-def test_calls_the_tool_that_shares_a_word_and_then_tells_its_result(stub: OpenAIStub) -> None:
+def test_it_calls_the_tool_that_shares_a_word_and_then_says_its_result(stub: OpenAIStub) -> None:
     question = user("What is the weather in Paris?")
     call = ask(stub, question, tools=[TOOL]).tool_calls[0]
     assert call.function.name == "get_weather"
@@ -191,7 +191,7 @@ async def listen(stub: OpenAIStub, pcm: bytes, wanted: str) -> list[dict[str, An
     return received
 
 
-def test_realtime_tells_the_words_while_they_are_spoken(stub: OpenAIStub) -> None:
+def test_realtime_sends_the_words_while_they_are_spoken(stub: OpenAIStub) -> None:
     stub.learn("What is the weather in Paris?", "What is the time in London?")
     silence = bytes(RATE * 2)
     pcm = silence + say("What is the weather in Paris?") + silence

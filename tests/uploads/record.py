@@ -79,7 +79,7 @@ class Receiver:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def until(self, kind: str, count: int) -> None:
-        """Wait for so many events of a type."""
+        """Wait for `count` events of a type."""
         wait_until(
             lambda: sum(one["type"] == kind for one in self.events) >= count,
             seconds=60,

@@ -1,4 +1,4 @@
-"""OTLP/HTTP bodies to spans and log lines (OpenTelemetry protocol 1.x, protobuf and JSON). Pure.
+"""Decodes OTLP/HTTP bodies to spans and log lines (OpenTelemetry protocol 1.x, protobuf and JSON). Pure.
 
 `opentelemetry-proto` has the messages. LiveKit's Python SDK sends protobuf; its Node SDK sends logs as JSON, where ids
 are hexadecimal rather than base64 (OTLP specification, "JSON Protobuf Encoding").
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 MAX_DECODED: Final = 16 * 1024 * 1024
-"""Bytes of a body after decompression."""
+"""Maximum bytes of a body after decompression."""
 MAX_TEXT: Final = 16_384
-"""Characters of one value."""
+"""Maximum characters of one value."""
 PROTOBUF: Final = "application/x-protobuf"
 JSON: Final = "application/json"
 TYPES: Final = (PROTOBUF, JSON)
@@ -42,7 +42,7 @@ Attributes = dict[str, Any]
 
 
 class Undecodable(ValueError):
-    """A body is not what its headers say."""
+    """A body does not match its headers."""
 
 
 class TooLong(ValueError):
@@ -50,7 +50,7 @@ class TooLong(ValueError):
 
 
 class Happening(msgspec.Struct, frozen=True):
-    """An event of a span."""
+    """A span's event."""
 
     name: str
     at: float
@@ -61,9 +61,9 @@ class Span(msgspec.Struct, frozen=True):
     """A span. Times are seconds since 1970; ids are hexadecimal.
 
     Attributes:
-        job: `job_id`, by which LiveKit tells calls apart.
+        job: `job_id`, LiveKit's id of the call.
         sdk: the language of OpenTelemetry's SDK, `python` or `nodejs`.
-        error: its status's message where it failed, which may be empty; else None.
+        error: the message of its status if it failed, which may be empty; else None.
     """
 
     job: str
@@ -80,7 +80,7 @@ class Span(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """What tells it from every other span."""
+        """Its unique key."""
         return self.trace + self.id
 
 
@@ -88,11 +88,11 @@ class Line(msgspec.Struct, frozen=True):
     """A log record.
 
     Attributes:
-        job: as of a span.
+        job: as for a span.
         scope: the logger's name by OpenTelemetry, `chat_history` for LiveKit's own report.
         severity: 1 to 24, by OpenTelemetry.
-        room: the room's name, where the scope says it.
-        body: as it was logged, where that was text.
+        room: the room's name, if the scope has it.
+        body: the logged text; empty for other values.
     """
 
     job: str
@@ -107,11 +107,11 @@ class Line(msgspec.Struct, frozen=True):
 
 
 def unpacked(body: bytes, encoding: str) -> bytes:
-    """Return a body decompressed.
+    """Decompress a body.
 
     Raises:
-        Undecodable: it is not compressed so.
-        TooLong: it would have more than `MAX_DECODED` bytes.
+        Undecodable: it is not compressed that way.
+        TooLong: it has more than `MAX_DECODED` bytes decompressed.
     """
     if encoding in ("", "identity"):
         data = body
@@ -122,14 +122,14 @@ def unpacked(body: bytes, encoding: str) -> bytes:
         except zlib.error as error:
             raise Undecodable(f"not gzip: {error}") from error
         if len(data) <= MAX_DECODED and not opened.eof:
-            raise Undecodable("gzip that ends early")
+            raise Undecodable("the gzip data is cut off")
     if len(data) > MAX_DECODED:
         raise TooLong(f"more than {MAX_DECODED} bytes once decompressed")
     return data
 
 
 def check(kind: str, content_type: str, data: bytes) -> None:
-    """Check that a decompressed body can be read.
+    """Check that a decompressed body can be decoded.
 
     Raises:
         Undecodable: it cannot.
@@ -138,10 +138,10 @@ def check(kind: str, content_type: str, data: bytes) -> None:
 
 
 def spans(content_type: str, data: bytes) -> Iterator[Span]:
-    """Yield the spans of an ExportTraceServiceRequest; those of no job have an empty one.
+    """Yield the spans of an ExportTraceServiceRequest; `job` is empty for those without one.
 
     Raises:
-        Undecodable: it is none.
+        Undecodable: it is not such a request.
     """
     for part in _request("traces", content_type, data).resource_spans:
         resource = _attributes(part.resource.attributes)
@@ -168,10 +168,10 @@ def spans(content_type: str, data: bytes) -> Iterator[Span]:
 
 
 def lines(content_type: str, data: bytes) -> Iterator[Line]:
-    """Yield the records of an ExportLogsServiceRequest; those of no job have an empty one.
+    """Yield the records of an ExportLogsServiceRequest; `job` is empty for those without one.
 
     Raises:
-        Undecodable: it is none.
+        Undecodable: it is not such a request.
     """
     for part in _request("logs", content_type, data).resource_logs:
         resource = _attributes(part.resource.attributes)
@@ -231,12 +231,12 @@ def _base64(text: str) -> str:
 
 
 def _id(data: bytes) -> str:
-    # 16 or 8 bytes by the specification; protobuf takes any number.
+    # 16 or 8 bytes by the specification, but protobuf allows any length.
     return data[:16].hex()
 
 
 def _job(attributes: Attributes, resource: Attributes) -> str:
-    # With LiveKit's thread executor the resource is the first job's for all rooms: the record's own counts.
+    # With LiveKit's thread executor every resource is the first job's, so the record's own attributes count.
     found = attributes.get("job_id") or resource.get("job_id")
     return found if isinstance(found, str) else ""
 
@@ -258,10 +258,10 @@ def _value(value: Any) -> Any:
     if kind == "bytes_value":
         return value.bytes_value.hex()[:MAX_TEXT]
     found = getattr(value, kind)
-    # JSON has neither of them.
+    # JSON has no NaN and no infinity.
     return None if isinstance(found, float) and not -1e308 < found < 1e308 else found
 
 
 def _text(text: str) -> str:
-    # PostgreSQL cannot hold NUL.
+    # PostgreSQL cannot store NUL.
     return text[:MAX_TEXT].replace("\0", "")

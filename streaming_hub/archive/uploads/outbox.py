@@ -1,7 +1,7 @@
-"""Events that are made of uploads, in the database until the hub has published them. In the archive's process.
+"""Events made from uploads, stored until the hub has published them. In the archive's process.
 
-They are written with the spans they come from, so each is made once; an event that is published twice because the hub
-was killed in between is one, by its `event_id`.
+They are written with the spans they come from, so each is made once. An event that is published twice because the hub
+was killed in between is stored once, by its `event_id`.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 Event = dict[str, Any]
 
 MOST_DUE: Final = 200
-"""Events that are published at a time."""
+"""Events published at a time."""
 ATTACH_SECONDS: Final = 1.0
-"""How long a job's first events wait: where `attach` reports its session, they are not published."""
+"""How long a job's first events wait: if `attach` reports its session, they are not published."""
 
 _write = msgspec.json.Encoder().encode
 _read = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Due(msgspec.Struct):
-    """Events that wait for the hub: their rows and themselves, and whether there are others."""
+    """Events to publish: their rows, the events, and whether there are more."""
 
     ids: list[int]
     events: list[Event]
@@ -38,16 +38,16 @@ class Due(msgspec.Struct):
 
 
 def put(connection: Connection, job: int, events: Iterable[Event]) -> None:
-    """Let events wait until the hub publishes them."""
+    """Store events until the hub publishes them."""
     rows = [{"job": job, "data": _write(event)} for event in events]
     if rows:
         connection.execute(sa.insert(outbox), rows)
 
 
 def due(connection: Connection, now: float) -> Due:
-    """Return some of the events that wait, in order; drop those of jobs that `attach` reports.
+    """Return some of the events to publish, in order; drop those of jobs that `attach` reports.
 
-    A job's events wait until its room is known, and until `attach` has had the time to report the same session.
+    A job's events wait until its room is known and `attach` has had time to report the same session.
     """
     of_job = outbox.join(jobs, jobs.c.id == outbox.c.job)
     chosen = sa.select(outbox.c.id, outbox.c.data, jobs.c.job, jobs.c.room).select_from(of_job)
@@ -62,19 +62,19 @@ def due(connection: Connection, now: float) -> Due:
 
 
 def published(connection: Connection, ids: Sequence[int]) -> None:
-    """Forget events that the hub has published, or never will."""
+    """Remove events that the hub has published or will never publish."""
     if ids:
         connection.execute(sa.delete(outbox).where(outbox.c.id.in_(ids)))
 
 
 def attached(connection: Connection, job: str) -> bool:
-    """Tell whether something else than uploads reports a job's session."""
+    """Return whether a job's session is reported by something other than uploads."""
     chosen = sa.select(sessions.c.id).where(sessions.c.job_id == job, sessions.c.session_id != job)
     return connection.execute(chosen.limit(1)).first() is not None
 
 
 def redact(connection: Connection, job: int) -> None:
-    """Take what was said out of a job's events."""
+    """Remove what was said from a job's events."""
     for row, data in connection.execute(
         sa.select(outbox.c.id, outbox.c.data).where(outbox.c.job == job)
     ).all():
@@ -87,7 +87,7 @@ def redact(connection: Connection, job: int) -> None:
 
 
 def name_rooms(connection: Connection, named: dict[str, str], now: float) -> None:
-    """Take note of the rooms' names by LiveKit's ids, which most spans have alone."""
+    """Store room names by LiveKit's ids; most spans have only the id."""
     for sid, room in named.items():
         known = connection.execute(sa.update(rooms).where(rooms.c.sid == sid).values(room=room, at=now))
         if not known.rowcount:
@@ -97,5 +97,5 @@ def name_rooms(connection: Connection, named: dict[str, str], now: float) -> Non
 
 
 def room_of(connection: Connection, sid: str | None) -> str | None:
-    """Return a room's name by LiveKit's id; None where no webhook has told it."""
+    """Return a room's name by LiveKit's id; None if no webhook has named it."""
     return connection.execute(sa.select(rooms.c.room).where(rooms.c.sid == sid)).scalar()

@@ -1,6 +1,6 @@
-"""LiveKit's chat history held against the transcript that the hub has: what was lost, and what is too much. Pure.
+"""Compares LiveKit's chat history with the hub's transcript: what is missing and what is unexpected. Pure.
 
-A message of the user's may have come as several final transcripts: LiveKit joins what was said in one turn.
+A user's message may correspond to several final transcripts: LiveKit joins what was said in one turn.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Fields = dict[str, Any]
 
 MOST_JOINED: Final = 20
-"""Transcripts that one message may consist of."""
+"""How many transcripts one message may consist of."""
 
 
 def reconcile(messages: Iterable[Message], transcript: Iterable[Fields]) -> Fields:
@@ -47,7 +47,7 @@ def reconcile(messages: Iterable[Message], transcript: Iterable[Fields]) -> Fiel
 
 
 def _find(lines: Sequence[Fields], wanted: list[str]) -> slice | None:
-    """Return the first lines that say a message together."""
+    """Return the first lines that together are a message."""
     for first in range(len(lines)):
         said: list[str] = []
         for last in range(first, min(len(lines), first + MOST_JOINED)):

@@ -1,4 +1,4 @@
-"""A recording upload to its parts: header, chat history, audio. Pure.
+"""Splits a recording upload into its parts: header, chat history, audio. Pure.
 
 LiveKit's SDK sends `multipart/form-data` (RFC 7578) with a `livekit.MetricsRecordingHeader` in protobuf, the chat
 history in JSON, and perhaps Ogg Opus. The header's fields are declared here by their numbers (livekit-protocol,
@@ -31,14 +31,14 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Recording(msgspec.Struct, frozen=True):
-    """What a recording says of a session.
+    """What a recording says about a session.
 
     Attributes:
-        redacted: whether LiveKit's mark says that nothing of what was said may be kept.
-        at: when the report was made, seconds since 1970; 0 where it does not say.
-        reason: why the session ended, as `session_ended` gives it.
-        usage: of each model.
-        messages: the chat history's.
+        redacted: whether LiveKit marked it as redacted, so nothing of what was said may be stored.
+        at: when the report was made, seconds since 1970; 0 if it does not say.
+        reason: why the session ended, as in `session_ended`.
+        usage: per model.
+        messages: the chat history.
     """
 
     job: str
@@ -57,14 +57,14 @@ class _Summary(msgspec.Struct):
 
 
 def read(content_type: str, body: bytes) -> Recording:
-    """Read a recording.
+    """Decode a recording.
 
     Args:
-        content_type: with the boundary.
-        body: as it came.
+        content_type: including the boundary.
+        body: as received.
 
     Raises:
-        Undecodable: it is none, or has no header.
+        Undecodable: it is not a recording, or has no header.
     """
     parts = _parts(content_type, body)
     header = _header(parts.get("header", b""))
@@ -114,7 +114,7 @@ def _summary(text: str) -> _Summary:
     try:
         return msgspec.json.decode(text or "{}", type=_Summary)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        # A form of the future: the chat history is there all the same.
+        # A newer format; the chat history is still there.
         return _Summary()
 
 

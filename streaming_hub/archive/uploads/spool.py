@@ -1,10 +1,10 @@
-"""Uploads on disk, until the archive has them: written whole before the agent gets its answer.
+"""Uploads on disk until they are archived, written in full before the agent gets its response.
 
     <nanoseconds>-<process>-<number>.upload    a line of JSON (`Head`), then the body as it came
-    *.part                           being written, or left by a hub that was killed: no agent was answered 200
+    *.part                           being written, or left by a hub that was killed; not acknowledged with 200
 
-An agent's job is killed if the hub holds its uploads up (docs/explanation/failures.md), so the answer never waits for
-the database, and a full spool drops what comes rather than refuse it.
+An agent's job is killed if the hub delays its uploads (docs/explanation/failures.md), so the response never waits for
+the database, and a full spool drops uploads rather than refusing them.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_BYTES: Final = 512 * 1024 * 1024
-"""Bytes of all bodies that may wait."""
+"""Maximum bytes of all pending bodies."""
 LEFT_SECONDS: Final = 900.0
-"""Age of a body that nobody writes any more: it has to arrive within a third of that."""
+"""Age in seconds at which a partial body is abandoned; a body has to arrive within a third of that."""
 SUFFIX: Final = ".upload"
 PART: Final = ".part"
 
@@ -33,11 +33,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Head(msgspec.Struct, frozen=True):
-    """What is known of a body.
+    """What a body is.
 
     Attributes:
         kind: `traces`, `logs`, `metrics` or `recordings`.
-        content_type: with its parameters.
+        content_type: including parameters.
         encoding: the Content-Encoding; empty for none.
     """
 
@@ -47,7 +47,7 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class Part:
-    """A body that is being written; a context manager that removes what was not kept.
+    """A body that is being written; a context manager that removes it unless `keep` was called.
 
     Attributes:
         size: bytes of the body so far.
@@ -71,7 +71,7 @@ class Part:
         """Append to the body.
 
         Raises:
-            OSError: the disk is full, or broken.
+            OSError: the disk is full or broken.
         """
         self._file.write(data)
         self.size += len(data)
@@ -92,10 +92,10 @@ class Part:
         """Make it durable; waits for the disk.
 
         Returns:
-            False: the spool is full, and it was dropped.
+            False if the spool is full and it was dropped.
 
         Raises:
-            OSError: the disk is full, or broken.
+            OSError: the disk is full or broken.
         """
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -103,11 +103,11 @@ class Part:
 
 
 class Spool:
-    """The uploads that wait.
+    """The pending uploads.
 
     Args:
-        folder: where they lie; made when the first one comes.
-        max_bytes: how much may wait.
+        folder: where they are; created with the first one.
+        max_bytes: maximum bytes of all pending bodies.
         clock: nanoseconds since 1970, for names that sort by time.
 
     Attributes:
@@ -125,10 +125,10 @@ class Spool:
         self._tidy()
 
     def begin(self, head: Head) -> Part:
-        """Begin to write a body.
+        """Start writing a body.
 
         Raises:
-            OSError: there is no place for it.
+            OSError: the disk is full or broken.
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return Part(
@@ -136,7 +136,7 @@ class Spool:
         )
 
     def take(self, part: Path, size: int) -> bool:
-        """Let a written body wait, unless there is too much already; for `Part`."""
+        """Add a written body, unless the spool is full; for `Part`."""
         if sum(_size(path) for path in self.waiting()) + size > self._max_bytes:
             return False
         part.rename(part.with_suffix(SUFFIX))
@@ -144,22 +144,22 @@ class Spool:
         return True
 
     def waiting(self) -> list[Path]:
-        """Return what waits, oldest first, whichever node on this machine took it."""
+        """Return the pending bodies, oldest first, from all nodes on this machine."""
         try:
             return sorted(path for path in self.folder.iterdir() if path.suffix == SUFFIX)
         except FileNotFoundError:
             return []
 
     def done(self, path: Path) -> None:
-        """Remove a body that is archived."""
+        """Remove an archived body."""
         path.unlink(missing_ok=True)
 
     def count(self, kind: str, outcome: str) -> None:
-        """Count an upload; from the thread that serves requests."""
+        """Count an upload; called in the thread that serves requests."""
         self.counts[kind, outcome] += 1
 
     def _tidy(self) -> None:
-        """Remove what a hub that was killed has left half written."""
+        """Remove partial bodies left by a hub that was killed."""
         before = self._clock() / 1e9 - LEFT_SECONDS
         for path in self.folder.glob(f"*{PART}"):
             with contextlib.suppress(FileNotFoundError):
@@ -175,11 +175,11 @@ def _size(path: Path) -> int:
 
 
 def read(path: Path) -> tuple[Head, bytes]:
-    """Return a body that waits.
+    """Read a pending body.
 
     Raises:
-        OSError: it is gone.
-        msgspec.DecodeError: it is none.
+        OSError: it no longer exists.
+        msgspec.DecodeError: it is not one.
     """
     head, _, body = path.read_bytes().partition(b"\n")
     return msgspec.json.decode(head, type=Head), body

@@ -1,4 +1,4 @@
-"""Takes uploads into the archive, one after the other, and answers what is asked of them. In the archive's process."""
+"""Archives uploads one by one, and answers queries about them. In the archive's process."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Row
 
-    from streaming_hub.archive.database import Database
+    from streaming_hub.sidecar.database import Database
 
 SETTLED: Final = 10.0
-"""Seconds after its last upload at which a session's transcript is taken for whole."""
+"""Seconds after its last upload at which a session's transcript counts as complete."""
 MOST_COUNTED: Final = 20
 LEVELS: Final = ("trace", "debug", "info", "warning", "error", "critical")
-"""OpenTelemetry's severities, 1 to 24, in steps of four, as Python names them."""
+"""Python's names for OpenTelemetry's severities, 1 to 24, in steps of four."""
 
 
 class Uploads:
     """See the module.
 
     Args:
-        database: where to.
+        database: the archive.
         prompts: whether prompts and whole model inputs are kept.
         texts: whether texts are kept at all.
     """
@@ -42,10 +42,10 @@ class Uploads:
         self._telemetry = Telemetry(prompts=prompts, texts=texts)
 
     def take(self, path: Path, now: float) -> dict[str, int]:
-        """Archive an upload; the same one again changes nothing.
+        """Archive an upload; repeating one changes nothing.
 
         Returns:
-            What became of its spans or lines, by outcome.
+            How many spans or lines it had, by outcome.
 
         Raises:
             Away: the database cannot be used; nothing was written.
@@ -67,20 +67,20 @@ class Uploads:
         return _shown(counts)
 
     def due(self, now: float) -> outbox.Due:
-        """Return some of the events that are made of uploads and wait for the hub."""
+        """Return some of the events made from uploads that the hub has to publish."""
         with self._database.writing() as connection:
             return outbox.due(connection, now)
 
     def published(self, ids: list[int]) -> None:
-        """Forget events that the hub has published."""
+        """Remove events that the hub has published."""
         with self._database.writing() as connection:
             outbox.published(connection, ids)
         if not self._texts:
-            # They hold words as they were before the operator's hook.
+            # They hold words from before the operator's redaction.
             self._database.empty_log()
 
     def reconciliation(self, connection: Connection, session: Row[Any]) -> dict[str, Any] | None:
-        """Hold a session's transcript against LiveKit's chat history; None where there is none."""
+        """Compare a session's transcript with LiveKit's chat history; None if there is none."""
         job = _job(connection, session)
         messages = None if job is None else telemetry.messages_of(job)
         if messages is None:
@@ -90,7 +90,7 @@ class Uploads:
         return reconcile(messages, [dict(row) for row in connection.execute(chosen).mappings()])
 
     def count_missing(self, now: float) -> int:
-        """Return how many messages the transcripts lack of sessions whose report came since the last call."""
+        """Return how many messages are missing from the transcripts of sessions reported since the last call."""
         missing = 0
         with self._database.writing() as connection:
             fresh = (
@@ -120,7 +120,7 @@ class Uploads:
     def logs(
         self, connection: Connection, session: Row[Any], after: tuple[float, int], limit: int
     ) -> tuple[dict[str, Any], tuple[float, int] | None]:
-        """Return a page of a session's log lines, and where the next one begins; None at the end."""
+        """Return a page of a session's log lines, and where the next page begins; None at the end."""
         job = _job(connection, session)
         if job is None:
             return {"lines": [], "dropped": 0}, None
@@ -138,7 +138,7 @@ def _shown(counts: Counts) -> dict[str, int]:
 
 
 def level_of(severity: int) -> str | None:
-    """Return the name of OpenTelemetry's severity number; None where it is not given."""
+    """Return the name of an OpenTelemetry severity number; None if it is unspecified."""
     return LEVELS[(severity - 1) // 4] if 1 <= severity <= 24 else None
 
 

@@ -1,7 +1,7 @@
-"""What agents have uploaded, in the database: spans and log lines by job, each once, within bounds.
+"""Uploaded spans and log lines in the database: by job, each once, within limits.
 
-A job is LiveKit's name of one run of an agent in a room. Its rows live as long as its session; those of a job whose
-session never showed up go by the time of their last upload.
+A job is LiveKit's term for one run of an agent in a room. Its rows are removed with its session; those of a job whose
+session never appeared expire by the time of its last upload.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 MOST_SPANS: Final = 10_000
 MOST_LINES: Final = 10_000
-"""Spans and log lines that are kept of one job."""
+"""Maximum number of spans and log lines per job."""
 REDACTED: Final = "lk.redaction.enabled"
-"""LiveKit's mark: the receiver has to drop what was said."""
+"""LiveKit's attribute that tells the receiver to drop what was said."""
 REPORTS: Final = ("chat_history", "evaluations")
-"""Scopes that carry LiveKit's report, not log lines."""
+"""Scopes with LiveKit's report instead of log lines."""
 PROMPTS: Final = frozenset(
     {
         "lk.pii.chat_ctx",
@@ -69,7 +69,7 @@ _decode_memory = msgspec.msgpack.Decoder(Memory).decode
 
 
 class Counts(msgspec.Struct):
-    """What became of an upload's spans and lines."""
+    """An upload's spans and lines, by outcome."""
 
     kept: int = 0
     repeated: int = 0
@@ -83,7 +83,7 @@ class Counts(msgspec.Struct):
 
 
 class Job(msgspec.Struct):
-    """One job's row, while an upload is taken in."""
+    """A job's row while an upload is being archived."""
 
     id: int
     room: str | None
@@ -95,17 +95,17 @@ class Job(msgspec.Struct):
 
 
 def mark(job: str) -> str:
-    """Return the hash by which a job's rows are found, and by which it stays known once it is erased."""
+    """Return the hash that a job's rows are found by, and that it is remembered by once erased."""
     return hashlib.sha256(f"job\0{job}".encode()).hexdigest()
 
 
 def is_private(name: str) -> bool:
-    """Tell whether an attribute holds what people said or wrote, by LiveKit's own rule (`telemetry/pii.py`)."""
+    """Return whether an attribute holds what people said or wrote, by LiveKit's rule (`telemetry/pii.py`)."""
     return "pii" in name.split(".") or name in _PRIVATE
 
 
 class Telemetry:
-    """Takes uploads in; one thread at a time.
+    """Stores uploads. Not thread-safe.
 
     Args:
         prompts: whether prompts and model inputs are kept.
@@ -117,11 +117,11 @@ class Telemetry:
         self._texts = texts
 
     def add_spans(self, connection: Connection, found: Iterable[Span], now: float) -> tuple[Counts, set[str]]:
-        """Keep spans; return what became of them, and the jobs they are of."""
+        """Store spans; return their outcomes and jobs."""
         return self._add(connection, found, now, self._insert_spans)
 
     def add_recording(self, connection: Connection, found: Recording, now: float) -> Counts:
-        """Keep what a recording says of a session, once a job: the messages, and the end where no span told it."""
+        """Store what a recording says about a session, once per job: its messages, and its end if no span has it."""
         if erased_jobs(connection, [found.job]):
             return Counts(erased=1)
         job = job_of(connection, found.job, now)
@@ -146,7 +146,7 @@ class Telemetry:
         return Counts(kept=1)
 
     def add_lines(self, connection: Connection, found: Iterable[Line], now: float) -> tuple[Counts, set[str]]:
-        """Keep log lines; return what became of them, and the jobs they are of."""
+        """Store log lines; return their outcomes and jobs."""
         return self._add(connection, found, now, self._insert_lines)
 
     def _add(self, connection: Connection, found: Any, now: float, insert: Any) -> tuple[Counts, set[str]]:
@@ -174,7 +174,7 @@ class Telemetry:
         for key, span in list(fresh.items())[:free]:
             kept = self._shown(span, redacted=redacted)
             values.append({"job": job.id, "position": place, "key": key, "data": _pack(kept)})
-            # Words pass the operator's hook as events, whatever is kept of the spans.
+            # As events, words pass through the operator's redaction, whatever is stored of the spans.
             told.append(kept if redacted else span)
             place += 1
         if values:
@@ -239,7 +239,7 @@ class Telemetry:
 
 
 def job_of(connection: Connection, name: str, now: float) -> Job:
-    """Return a job's row, made when its first upload comes, and note the time of an upload."""
+    """Return a job's row, created with its first upload, and record the time of this upload."""
     row = row_of(connection, name)
     if row is None:
         values = {
@@ -263,17 +263,17 @@ def job_of(connection: Connection, name: str, now: float) -> Job:
 
 
 def messages_of(row: Row[Any]) -> list[Message] | None:
-    """Return the messages of LiveKit's report; None where there is none, or it may not be kept."""
+    """Return the messages of LiveKit's report; None if there is none or it may not be stored."""
     return None if row.report is None else _decode_messages(zlib.decompress(row.report))
 
 
 def row_of(connection: Connection, name: str) -> Row[Any] | None:
-    """Return a job's row; None where nothing of it was uploaded."""
+    """Return a job's row; None if it has no uploads."""
     return connection.execute(sa.select(jobs).where(jobs.c.key == mark(name))).first()
 
 
 def redact(connection: Connection, job: Job) -> None:
-    """Drop what was kept of a job that turns out to be redacted."""
+    """Drop what was stored of a job that turns out to be redacted."""
     rows = connection.execute(sa.select(spans.c.position, spans.c.data).where(spans.c.job == job.id)).all()
     for position, data in rows:
         span = _unpack(data)
@@ -302,18 +302,18 @@ def erased_jobs(connection: Connection, names: Iterable[str]) -> list[str]:
 
 
 def spans_of(connection: Connection, job: int) -> Iterator[Span]:
-    """Yield a job's spans, in the order in which they came."""
+    """Yield a job's spans in the order of arrival."""
     chosen = sa.select(spans.c.data).where(spans.c.job == job).order_by(spans.c.position)
     yield from map(_unpack, connection.execute(chosen).scalars())
 
 
 def lines_of(connection: Connection, job: int, after: tuple[float, int], limit: int) -> list[Row[Any]]:
-    """Return log lines by time, after a place.
+    """Return log lines by time, from a position on.
 
     Args:
-        connection: reads.
+        connection: to the archive.
         job: `archive_jobs.id`.
-        after: time and position of the line before; of nothing: (-1.0, -1).
+        after: time and position of the previous line; (-1.0, -1) to begin.
         limit: how many.
     """
     at, position = after
@@ -323,7 +323,7 @@ def lines_of(connection: Connection, job: int, after: tuple[float, int], limit: 
 
 
 def remove(connection: Connection, ids: Sequence[int]) -> None:
-    """Remove jobs with all that is kept of them."""
+    """Remove jobs and everything stored of them."""
     if ids:
         for table in (spans, lines, outbox_table):
             connection.execute(sa.delete(table).where(table.c.job.in_(ids)))
@@ -333,7 +333,7 @@ def remove(connection: Connection, ids: Sequence[int]) -> None:
 def _new(
     connection: Connection, table: sa.Table, job: Job, found: dict[str, Any], given: int
 ) -> tuple[dict[str, Any], int]:
-    """Return what is not kept yet, and how many of those that were given are repeats."""
+    """Return the items that are not stored yet, and how many are repeats."""
     known: set[str] = set()
     keys = list(found)
     for start in range(0, len(keys), 500):
@@ -345,7 +345,7 @@ def _new(
 
 
 def _place(connection: Connection, table: sa.Table, job: Job, most: int) -> tuple[int, int]:
-    """Return the next position, and how many more rows there may be."""
+    """Return the next position, and how many more rows are allowed."""
     last = connection.execute(sa.select(sa.func.max(table.c.position)).where(table.c.job == job.id)).scalar()
     place = 0 if last is None else last + 1
     return place, max(0, most - place)

@@ -1,8 +1,7 @@
-"""From a job's spans to what `GET /api/sessions/ID/trace` answers: the stages of each turn. Pure.
+"""Turns a job's spans into the response of `GET /api/sessions/ID/trace`: the stages of each turn. Pure.
 
-LiveKit's `user_turn` and `agent_turn` spans hold the stages of a turn as their children, and name no turn of the hub's.
-A turn that the hub made from uploads has the span's id in its own (`turn_of`); any other is found by the time at which
-its speech began.
+LiveKit's `user_turn` and `agent_turn` spans have the stages of a turn as children, but do not name the hub's turn. A
+turn that the hub made from uploads has the span's id in its own (`turn_of`); any other is found by its speech's start.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ AGENT_TURN: Final = "agent_turn"
 SPEAKING: Final = {USER_TURN: "user_speaking", AGENT_TURN: "agent_speaking"}
 _STARTED: Final = {USER_TURN: "user_started", AGENT_TURN: "agent_started"}
 NEAR: Final = 1.0
-"""Seconds by which a span and the event of the same moment may differ."""
+"""How far, in seconds, a span and the event of the same moment may be apart."""
 MOST_DEPTH: Final = 50
 PROMPTS: Final = (
     "gen_ai.system_instructions",
@@ -36,17 +35,17 @@ PROMPTS: Final = (
 
 
 def turn_of(job: str, span: str) -> str:
-    """Return the id of a turn that is made from an uploaded span."""
+    """Return the id of a turn made from an uploaded span."""
     return f"{job}.{span}"
 
 
 def trace(job: str, spans: Sequence[Span], turns: Iterable[Fields]) -> Fields:
-    """Return the stages of each turn, and what belongs to none.
+    """Return the stages of each turn, and the spans that belong to none.
 
     Args:
         job: LiveKit's id of the job.
-        spans: all of them.
-        turns: the session's, as rows with `turn_id` and the times at which its speech began.
+        spans: all spans of the job.
+        turns: the session's turns, as rows with `turn_id` and the start times of their speech.
     """
     known = list(turns)
     by_id = {span.id: span for span in spans}
@@ -68,7 +67,7 @@ def trace(job: str, spans: Sequence[Span], turns: Iterable[Fields]) -> Fields:
 
 
 def _owner(span: Span, by_id: dict[str, Span]) -> str | None:
-    """Return the turn's span that a span is under, or is."""
+    """Return the turn's span that a span is or belongs to."""
     for _ in range(MOST_DEPTH):
         if span.name in SPEAKING:
             return span.id
@@ -99,7 +98,7 @@ def _turn(job: str, span: Span, spans: Sequence[Span], turns: Sequence[Fields]) 
 
 
 def _runs(spans: Iterable[Span]) -> dict[str, int]:
-    """Return how often each request was tried: LiveKit has a span `..._run` for each try."""
+    """Return the number of attempts per request: LiveKit has a span `..._run` for each."""
     found: dict[str, int] = {}
     for span in spans:
         if span.name.endswith("_run"):
@@ -126,7 +125,7 @@ def _stage(span: Span, runs: int) -> Fields:
 
 
 def error_of(span: Span) -> str | None:
-    """Return why a span failed; None where it did not."""
+    """Return why a span failed; None if it did not."""
     if span.error is None:
         return None
     raised = next((one.attributes for one in span.events if one.name == "exception"), {})

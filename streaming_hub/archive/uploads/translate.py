@@ -1,7 +1,7 @@
-"""From an agent's spans to the hub's events, in the words that `attach` uses (streaming_hub_client.bridge). Pure.
+"""Turns an agent's spans into the hub's events, with the fields that `attach` uses (streaming_hub_client.bridge). Pure.
 
-LiveKit sends a span when it ends, in batches, children before their parents. Each new span is seen once; what has to be
-remembered from one batch to the next is `Memory`, which is stored with the job.
+LiveKit sends a span when it ends, in batches, children before their parents. Each new span is processed once; `Memory`
+carries over from one batch to the next and is stored with the job.
 
     user_turn, user_speaking        user_speech_started/_finished, transcript, turn_metrics
     agent_turn, agent_speaking      agent_speech_started/_finished, transcript, turn_metrics, interruption
@@ -9,7 +9,7 @@ remembered from one batch to the next is `Memory`, which is stored with the job.
     ..._request_run with an error   error
     session_close, else its parents session_ended
 
-Every event has an `event_id` made of the job and the span, so that it exists once whatever is repeated.
+Every event has an `event_id` made of the job and the span, so a repeated one is stored once.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 Event = dict[str, Any]
 
 PREFIX: Final = "upload:"
-"""How the `event_id`s of these events begin; posted ones may not."""
+"""Prefix of these events' `event_id`, which posted events may not use."""
 REMEMBERED: Final = 50
-"""Turns that are remembered: more than can still be answered."""
+"""Turns to remember: more than can still be answered."""
 EARLY: Final = 1.0
-"""Seconds by which an answer may begin before the user's turn has ended: LiveKit prepares it."""
+"""How long, in seconds, before the end of the user's turn a response may begin: LiveKit generates ahead."""
 NODE: Final = "nodejs"
 USER: Final = "user"
 AGENT: Final = "agent"
@@ -44,7 +44,7 @@ _RUN: Final = "_request_run"
 
 
 class Said(msgspec.Struct):
-    """A turn of the user's that an answer may belong to; of its words only a hash is remembered."""
+    """A user turn that a response may belong to; only a hash of its words is remembered."""
 
     span: str
     words: str
@@ -53,15 +53,15 @@ class Said(msgspec.Struct):
 
 
 class Memory(msgspec.Struct):
-    """What is remembered of a job between batches.
+    """What carries over from one batch of a job to the next.
 
     Attributes:
         started, ended: whether `session_started` and `session_ended` were made.
         user, agent: the participants' identities.
         turns: the user's newest turns.
-        answers: span ids of `agent_turn`s -> the ids of their turns, as far as they were decided.
+        answers: span ids of `agent_turn`s -> the ids of their turns, once decided.
         spoken: span ids of `agent_turn`s -> when their speech began and ended.
-        latencies: span ids of `agent_turn`s -> LiveKit's figures of their nodes.
+        latencies: span ids of `agent_turn`s -> LiveKit's figures for their nodes.
     """
 
     started: bool = False
@@ -75,7 +75,7 @@ class Memory(msgspec.Struct):
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """What `session_started` says of a job."""
+    """What `session_started` says about a job."""
 
     job: str
     room_sid: str | None = None
@@ -86,9 +86,9 @@ def translate(memory: Memory, facts: Facts, batch: Iterable[Span]) -> list[Event
     """Return the events of new spans, by time, without `room`.
 
     Args:
-        memory: the job's; it is updated.
-        facts: what is known of the job.
-        batch: the spans of one upload that were not seen before.
+        memory: of the job; updated.
+        facts: about the job.
+        batch: the new spans of one upload.
     """
     spans = sorted(batch, key=lambda span: (span.ended, span.started, span.id))
     if not spans:
@@ -112,7 +112,7 @@ def translate(memory: Memory, facts: Facts, batch: Iterable[Span]) -> list[Event
 
 
 def ended(memory: Memory, job: str, at: float, reason: str | None) -> list[Event]:
-    """Return the end of a session that no span has told, as its recording tells it."""
+    """Return the end of a session from its recording, if no span had it."""
     if memory.ended:
         return []
     memory.ended = True
@@ -121,7 +121,7 @@ def ended(memory: Memory, job: str, at: float, reason: str | None) -> list[Event
 
 
 def usage(job: str, at: float, model_usage: list[Any]) -> Event:
-    """Return the models' usage of a whole session, as its recording tells it."""
+    """Return a session's model usage, from its recording."""
     return _event(job, "usage", at, "recording", model_usage=model_usage)
 
 
@@ -153,7 +153,7 @@ def _note_people(memory: Memory, spans: Sequence[Span]) -> None:
 
 
 def _note_figures(memory: Memory, spans: Sequence[Span]) -> None:
-    """Note the nodes' figures and the speech of an answer, whose own span comes after them."""
+    """Remember the nodes' figures and the speech of a response, whose own span arrives later."""
     for span in spans:
         for name, attribute, figure in (
             ("llm_node", "lk.response.ttft", "llm_node_ttft"),
@@ -168,7 +168,7 @@ def _note_figures(memory: Memory, spans: Sequence[Span]) -> None:
 
 
 def _pair(memory: Memory, job: str, spans: Sequence[Span]) -> None:
-    """Decide which turn each answer belongs to: LiveKit's spans have no link between the two."""
+    """Decide which turn each response belongs to: LiveKit's spans do not link the two."""
     memory.turns += [
         Said(span.id, _hash(_text(span, "lk.pii.user_transcript") or ""), span.ended)
         for span in spans
@@ -178,7 +178,7 @@ def _pair(memory: Memory, job: str, spans: Sequence[Span]) -> None:
         if span.name == AGENT_TURN and span.id not in memory.answers:
             memory.answers[span.id] = _turn_answered(memory, job, span)
     for span in spans:
-        # An answer that goes on: what it has done so far is told now.
+        # The response continues: report what it has done so far.
         if span.name in ("agent_speaking", "function_tool") and span.parent not in memory.answers:
             memory.answers[span.parent] = _turn_going_on(memory, job, span)
 
@@ -188,9 +188,9 @@ def _turn_answered(memory: Memory, job: str, span: Span) -> str:
     before = [said for said in memory.turns if said.ended <= span.ended]
     same = [said for said in before if asked is not None and said.words == _hash(asked)]
     if not same and asked is None and (span.attributes.get("lk.e2e_latency") is not None):
-        # Redacted: the words are not there, but only an answer to somebody has this latency.
+        # Redacted: there are no words, but only a response to a user has this latency.
         same = [said for said in before if said.ended >= span.started - EARLY] or before[-1:]
-    # The newest first: the same words may have been said before.
+    # Newest first: the same words may have been said before.
     for said in sorted(same, key=lambda one: (one.answered, -one.ended)):
         said.answered = True
         return turn_of(job, said.span)
@@ -235,7 +235,7 @@ def _user_turn(memory: Memory, job: str, span: Span) -> list[Event]:
     if text:
         at = _final_at(span)
         events = [_transcript(span, at, turn, text, who)]
-    # Node's SDK gives milliseconds here, and seconds everywhere else.
+    # The Node SDK sends milliseconds here, and seconds everywhere else.
     scale = 1000.0 if span.sdk == NODE else 1.0
     delay = _number(span, "lk.transcription_delay")
     told = {
@@ -255,7 +255,7 @@ def _agent_turn(memory: Memory, job: str, span: Span, batch: Sequence[Span]) -> 
     spoken = memory.spoken.get(span.id)
     cut_at = {"interrupted_at": span.ended if spoken is None else spoken[1]} if cut else {}
     events: list[Event] = []
-    # The end of a session is nobody's interruption.
+    # The end of a session is not an interruption.
     closing = any(one.name == "session_close" and one.started <= span.ended for one in batch)
     if cut and spoken is not None and not closing:
         events.append(_event(job, "interruption", spoken[1], span.id, turn, **cut_at, **who))
@@ -290,7 +290,7 @@ def _tool(job: str, span: Span, turn: str | None) -> list[Event]:
 
 
 def _error(job: str, span: Span, batch: Sequence[Span]) -> Event:
-    # A request that failed for good has failed with its last try.
+    # Only a request's last attempt decides whether it failed.
     return _event(
         job,
         "error",
@@ -334,7 +334,7 @@ def _who(role: str, identity: str | None) -> Event:
 
 
 def _final_at(span: Span) -> float:
-    """Return when the last final transcript of a turn came: the span ends when the turn is committed."""
+    """Return when the last final transcript of a turn arrived: the span ends when the turn is committed."""
     found = _json(_text(span, "lk.stt.events"))
     times = [
         one["received_at"]
@@ -368,7 +368,7 @@ def _number(span: Span, name: str) -> float | None:
 
 
 def _json(text: str | None) -> Any:
-    """Read JSON; what is none stays as it is."""
+    """Decode JSON; return other values unchanged."""
     if text is None:
         return None
     try:

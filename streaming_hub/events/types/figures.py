@@ -185,7 +185,7 @@ class Error(Stored, tag="error", kw_only=True):
             str,
             Meta(
                 description="With the source `webhook`: `gone`, `no_success`, `failing`, `overflow`, "
-                "`history_moved_on` or `history_lost`."
+                "`expired`, `history_moved_on` or `history_lost`."
             ),
         ]
     ] = UNSET

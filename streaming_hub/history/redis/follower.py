@@ -48,13 +48,13 @@ _NOTE = Script("streaming_hub.history.redis", "note.lua")
 
 
 class Listener(Protocol):
-    """Whoever hands on what is stored: the hub."""
+    """Passes on what is stored: the hub."""
 
     def arrived(self, entries: Sequence[Entry], meta: Meta) -> None:
         """Take in what follows the head; no entries means that all up to `meta.head` are erased."""
 
     def new_epoch(self, meta: Meta, gone: Sequence[tuple[int, int]]) -> None:
-        """Take note that the history lost events, or that another node began an epoch.
+        """Note that the history lost events, or that another node began an epoch.
 
         Args:
             meta: where it stands now.
@@ -62,13 +62,13 @@ class Listener(Protocol):
         """
 
     def back(self) -> None:
-        """Take note that the server is back after it was away."""
+        """Note that the server is back."""
 
     def noted(self, note: Note) -> None:
         """Take in what another node told."""
 
     def notes_missed(self) -> None:
-        """Take note that notes are gone unread: anything in memory may be erased."""
+        """Note that notes were lost unread: anything in memory may have been erased."""
 
 
 class Follower:

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 KEPT: Final = 2000
-"""Notes that the server keeps. A node that was away for longer reads everything anew."""
+"""Notes that the server keeps. A node that was away for longer reads everything again."""
 
 
 class Erased(msgspec.Struct, frozen=True, tag="erased"):
@@ -38,7 +38,7 @@ class Renewed(msgspec.Struct, frozen=True, tag="renewed"):
 
 
 class Wanted(msgspec.Struct, frozen=True, tag="wanted"):
-    """A node asks whoever owns a lease to leave it to this node.
+    """A node asks the owner of a lease to hand it over.
 
     Attributes:
         name: the lease's.

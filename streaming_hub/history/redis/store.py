@@ -1,7 +1,7 @@
 """The history's interface over Redis, with the newest entries in memory in front of it.
 
 What is stored reaches `bounds` and memory by the follower alone, in the order of the numbers, whichever node stored it;
-`append` only returns numbers. Until `following` is set, `append` reads on by itself: a node that serves nobody.
+`append` only returns numbers. Until `following` is set, `append` reads on by itself, as for a node without clients.
 
 Keys, all with the hash tag `{PREFIX}`: `meta` (hash), `log` (stream of events), `ids` (sorted set of event_ids by
 number), `gone` (list of ranges of erased numbers), `notes` (stream of what nodes tell each other), `nodes`, `configs`,
@@ -225,7 +225,7 @@ class RedisHistory:
         return len(removed)
 
     def forget(self, numbers: Sequence[int]) -> None:
-        """Take note that these were erased, by whichever node."""
+        """Note that these were erased, by any node."""
         gone = set(numbers)
         if gone:
             self._window.remove(lambda entry: entry.seq in gone, (min(gone), max(gone)))
@@ -249,7 +249,7 @@ class RedisHistory:
         return False
 
     def checkpoint(self) -> None:
-        """Have the server write its append-only file anew where something was erased: the old one still has it."""
+        """Have the server rewrite its append-only file if something was erased: the old file still has it."""
         if not self._rewrite:
             return
         with self.server.line() as line:
@@ -257,7 +257,7 @@ class RedisHistory:
                 try:
                     line.call("BGREWRITEAOF")
                 except ResponseError as error:
-                    # One is under way, or may not be asked for: later, or by whoever may.
+                    # One is running, or this user may not start one: later, or by an operator.
                     log.warning(
                         "%s: its append-only file still holds what was erased: %s", self.server.shown, error
                     )
@@ -358,7 +358,7 @@ class RedisHistory:
         follows = self.bounds.head + 1
         whole = oldest <= follows or (bool(entries) and entries[0].seq == follows)
         if not whole:
-            # Below the oldest all is gone; what readers have not got of it, they are told by number.
+            # Everything below the oldest is gone; readers that missed some of it get its number.
             self.bounds.head = max(self.bounds.head, oldest - 1)
             self._window = Window(start=self.bounds.head, max_bytes=RECENT_BYTES)
             entries = [entry for entry in entries if entry.seq > self.bounds.head]
@@ -531,7 +531,7 @@ class RedisHistory:
         with self.server.line() as line:
             meta, found = self.read(line, after, count, upto=upto, backwards=backwards)
         with self.lock:
-            # A reader below it is told what it missed, before it gets this page.
+            # A reader below it learns what it missed before it gets this page.
             self._advance(min(meta.oldest, self.bounds.head + 1))
         return found
 

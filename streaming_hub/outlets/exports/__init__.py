@@ -1,6 +1,6 @@
 """A session as a file: captions (WebVTT, SubRip) and documents (Markdown, text, CSV, JSON).
 
-Pure: what `GET /api/sessions/ID` answers goes in, bytes come out.
+Pure: from the response of `GET /api/sessions/ID` to bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Format(msgspec.Struct, frozen=True):
-    """One kind of file.
+    """A file format.
 
     Attributes:
         media: its content type.

@@ -1,7 +1,7 @@
 """Captions of a session: WebVTT (https://www.w3.org/TR/webvtt1/) and SubRip. Pure.
 
-Written here because it is little: a caption library would bring a parser and not the rules that matter, which utterance
-lasts from when to when.
+Written by hand: a caption library would add a parser, but not the rules that matter here: when each utterance starts
+and stops.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 UNTIMED: Final = 2.0
-"""Seconds that a caption shows whose speech has no known end."""
+"""How long a caption is shown, in seconds, if the end of its speech is unknown."""
 
 
 class Cue(msgspec.Struct, frozen=True):
-    """One utterance: seconds from the session's start, who speaks, what is said."""
+    """An utterance: start and stop in seconds from the session's start, the speaker, and the text."""
 
     start: float
     stop: float
@@ -30,7 +30,7 @@ class Cue(msgspec.Struct, frozen=True):
 
 
 def cues(detail: dict[str, Any]) -> list[Cue]:
-    """Return the utterances that have words, in the order in which they begin."""
+    """Return the utterances that have words, by start."""
     begin = detail["session"]["started"]
     found = []
     for line in detail["transcript"]:
@@ -38,10 +38,10 @@ def cues(detail: dict[str, Any]) -> list[Cue]:
         if not text:
             continue
         start = line["at"] if line["started"] is None else line["started"]
-        # Without a stop: a final comes at the end of what was said.
+        # No stop: a final transcript arrives at the end of the speech.
         stop = line["at"] if line["stopped"] is None else line["stopped"]
         start, stop = max(0.0, start - begin), stop - begin
-        # In whole milliseconds, as they are written: a cue has to end after it begins.
+        # In whole milliseconds, as written to the file: a cue has to end after it begins.
         if round(stop * 1000) <= round(start * 1000):
             stop = start + UNTIMED
         found.append(Cue(start, stop, speaker(line), text))
@@ -73,7 +73,7 @@ def clock(seconds: float, point: str) -> str:
 
     Args:
         seconds: not negative.
-        point: what stands before the milliseconds.
+        point: the separator before the milliseconds.
     """
     whole, milliseconds = divmod(round(seconds * 1000), 1000)
     minutes, second = divmod(whole, 60)

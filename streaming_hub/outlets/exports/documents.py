@@ -38,7 +38,7 @@ TURN_COLUMNS: Final = (
 )
 """Columns of the CSV: a turn's fields."""
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-"""What spreadsheets take for the beginning of a formula."""
+"""Characters that begin a formula in spreadsheets."""
 FIGURES: Final = (
     ("duration", "Duration"),
     ("turns", "Turns"),
@@ -64,19 +64,19 @@ _MEANS_SOMETHING: Final = re.compile(
     re.VERBOSE,
 )
 _BEGINS_SOMETHING: Final = re.compile(r"^(?:[#+\-=]|\d+(?=[.)]))")
-"""What begins a heading, a list or a line at the start of a line."""
+"""What begins a heading, a list or a rule at the start of a line."""
 _encode = msgspec.json.Encoder().encode
 
 
 def json(detail: Fields) -> str:
-    """Write what `GET /api/sessions/ID` answers."""
+    """Write the response of `GET /api/sessions/ID`."""
     return _encode(detail).decode()
 
 
 def csv(detail: Fields) -> str:
-    """Write one row a turn (RFC 4180), with the names of its tools.
+    """Write a row per turn (RFC 4180), with the names of its tools.
 
-    Cells that a spreadsheet would take for a formula begin with `'`.
+    Cells that a spreadsheet would read as a formula begin with `'`.
     """
     called: dict[str | None, list[str]] = {}
     for tool in detail["tools"]:
@@ -91,17 +91,17 @@ def csv(detail: Fields) -> str:
 
 
 def markdown(detail: Fields) -> str:
-    """Write a protocol in Markdown."""
+    """Write a transcript in Markdown."""
     return "\n".join(_protocol(detail, _Markdown)) + "\n"
 
 
 def text(detail: Fields) -> str:
-    """Write a protocol in plain text."""
+    """Write a transcript in plain text."""
     return "\n".join(_protocol(detail, _Plain)) + "\n"
 
 
 class _Lines:
-    """What the csv module writes into."""
+    """Collects what the csv module writes."""
 
     def __init__(self) -> None:
         self.written: list[str] = []
@@ -111,17 +111,17 @@ class _Lines:
 
 
 def _escape_last(found: re.Match[str]) -> str:
-    """Escape a sign itself, and what follows a number, which stays as it is."""
+    """Escape a sign, or what follows a number."""
     begin = found[0]
     return f"{begin}\\" if begin.isdigit() else f"\\{begin}"
 
 
 class _Markdown:
-    """How a protocol looks in Markdown."""
+    """Formatting of a transcript in Markdown."""
 
     @staticmethod
     def escape(words: str) -> str:
-        """Escape what means something within a line, and what would begin a list or heading in front of it."""
+        """Escape inline markup, and what would begin a list or heading at the start of the line."""
         escaped = _MEANS_SOMETHING.sub(r"\\\g<0>", words)
         return _BEGINS_SOMETHING.sub(_escape_last, escaped)
 
@@ -132,7 +132,7 @@ class _Markdown:
 
 
 class _Plain:
-    """How a protocol looks in plain text."""
+    """Formatting of a transcript in plain text."""
 
     escape: Callable[[str], str] = staticmethod(lambda words: words)
     title = "{}"
@@ -145,7 +145,7 @@ def _protocol(detail: Fields, look: type[_Markdown | _Plain]) -> Iterator[str]:
     session = detail["session"]
 
     def shown(value: object) -> str:
-        # A line break would begin a line of its own, which may mean something else.
+        # A line break would start a new line, which Markdown may read differently.
         return look.escape(" ".join(str(value).split()))
 
     yield look.title.format(f"Session {shown(session['session_id'])}")
@@ -173,7 +173,7 @@ def _protocol(detail: Fields, look: type[_Markdown | _Plain]) -> Iterator[str]:
 
 
 def _begun(line: Fields) -> float:
-    """Return when an utterance began, seconds since 1970: its final may come after those of later ones."""
+    """Return when an utterance began, seconds since 1970: its final transcript may follow those of later ones."""
     return float(line["at"] if line["started"] is None else line["started"])
 
 
@@ -221,5 +221,5 @@ def _time(at: float) -> str:
     try:
         return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (OverflowError, ValueError, OSError):
-        # Up to 1e11 may be posted: the year 5138, which some platforms cannot name.
+        # Timestamps of up to 1e11 (the year 5138) are accepted, which some platforms cannot format.
         return f"{at:.3f}"

@@ -1,4 +1,4 @@
-"""Who says a line, for people. Pure."""
+"""The speaker's name in exports. Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Where webhooks may be sent: the rules for URLs and for the addresses behind them.
+"""Which URLs and addresses webhooks may be sent to.
 
-Pure. A URL is checked when an endpoint is created; an address is checked again by `sender` on the very address it
-connects to, because a name may answer differently later.
+Pure. A URL is checked when an endpoint is created. `sender` checks each address it connects to, because a name may
+resolve differently later.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _SHARED: Final = (ipaddress.ip_network("100.64.0.0/10"),)
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _LOCAL: Final = (ipaddress.ip_network("64:ff9b:1::/48"), ipaddress.ip_network("fec0::/10"))
-"""NAT64 for local use (RFC 8215) and site-local addresses (RFC 3879), which `ipaddress` takes for global."""
+"""NAT64 for local use (RFC 8215) and site-local addresses (RFC 3879), which `ipaddress` considers global."""
 
 
 class Forbidden(ValueError):
-    """A webhook may not be sent there; the text says why."""
+    """A webhook may not be sent there. The message says why."""
 
 
 def reason(address: Address) -> str | None:
-    """Return why an address is not public; None where it is."""
+    """Return why an address is not public; None if it is."""
     if isinstance(address, ipaddress.IPv6Address):
         inside = _ipv4_inside(address)
         if inside is not None:
@@ -41,7 +41,7 @@ def reason(address: Address) -> str | None:
 
 
 def check_address(address: Address, *, scheme: str, allow_private: bool) -> None:
-    """Check an address that is about to be connected to.
+    """Check an address before connecting to it.
 
     Raises:
         Forbidden: it is not public, or `http` would leave the private network.
@@ -54,7 +54,7 @@ def check_address(address: Address, *, scheme: str, allow_private: bool) -> None
 
 
 def check_url(url: str, *, allow_private: bool) -> None:
-    """Check what can be seen without resolving the host's name.
+    """Check what can be checked without resolving the host's name.
 
     Raises:
         Forbidden: see the module.
@@ -76,9 +76,9 @@ def check_url(url: str, *, allow_private: bool) -> None:
         address = ipaddress.ip_address(host)
     except ValueError:
         last = host.rstrip(".").rpartition(".")[2]
-        # Resolvers read 2130706433, 0177.0.0.1 and 0x7f.1 as addresses; no public name ends in a number.
+        # Resolvers accept 2130706433, 0177.0.0.1 and 0x7f.1 as addresses; no public name ends in a number.
         if last.isdigit() or last.startswith("0x"):
-            raise Forbidden(f"{host} is not a host's name, nor an address in the usual form") from None
+            raise Forbidden(f"{host} is neither a host name nor an address in the usual notation") from None
         return
     check_address(address, scheme=parts.scheme, allow_private=allow_private)
 

@@ -1,9 +1,9 @@
-"""Sends what is pending: lane by lane, in order, from one event loop.
+"""Sends pending deliveries, lane by lane and in order, from one event loop.
 
-    due lanes -> log.due -> one coroutine a lane -> Sender -> outcomes -> Store.record -> the lane is free again
+    due lanes -> log.due -> a coroutine per lane -> Sender -> outcomes -> Store.record -> the lane is free again
 
-A lane stays at work until its outcomes are written, so nothing that was sent is loaded again. Only what is about to be
-sent is in memory. What the database knows and what is sent at present meet here and nowhere else.
+A lane stays busy until its outcomes are written, so nothing that was sent is loaded again. Only deliveries that are
+about to be sent are in memory. Nothing else combines the state of the database with the requests in flight.
 """
 
 from __future__ import annotations
@@ -14,52 +14,53 @@ import time
 import uuid
 from collections import Counter, deque
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from streaming_hub.archive.database import Away
 from streaming_hub.outlets.webhooks import log, retries, signing
 from streaming_hub.outlets.webhooks.endpoints import DELIVERED, FAILED, PENDING, body_of, key_of
 from streaming_hub.outlets.webhooks.messages import Ended, Tried
 from streaming_hub.outlets.webhooks.schedule import Schedule
+from streaming_hub.outlets.webhooks.sender import HEADERS
+from streaming_hub.sidecar.database import Away
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
     from concurrent.futures import Executor
 
-    from streaming_hub.archive.database import Database
     from streaming_hub.outlets.webhooks.endpoints import Endpoint
     from streaming_hub.outlets.webhooks.log import Queued
     from streaming_hub.outlets.webhooks.sender import Outcome, Sender
     from streaming_hub.outlets.webhooks.store import Store
+    from streaming_hub.sidecar.database import Database
 
 Got = TypeVar("Got")
 
 TEST_TYPE: Final = "webhook.test"
 AWAY_SECONDS: Final = 1.0
-"""Pause before the database is asked again."""
+"""Seconds until the database is tried again."""
 FAILED_SECONDS: Final = 5.0
-"""Pause after outcomes that could not be written, before their deliveries are sent again."""
+"""Seconds to wait after outcomes could not be written; then their deliveries are sent again."""
 MOST_OUTCOMES: Final = 500
-"""Outcomes that one transaction writes."""
+"""Maximum number of outcomes per transaction."""
 MOST_ATTEMPTS: Final = 50
-"""Attempts of a delivery that the log shows, the newest."""
+"""How many attempts of a delivery the log shows, the newest."""
 
 
 class Dispatcher:
     """See the module. All methods run in the event loop.
 
     Args:
-        store: writes; asked in `writer` alone.
-        database: read in `readers`.
+        store: writes; used only in `writer`.
+        database: read only in `readers`.
         sender: sends.
         writer: one thread.
         readers: some threads.
         waits: STREAM_WEBHOOK_RETRIES, seconds.
-        total: requests at a time, all endpoints.
-        report: a line for the log: level and text.
+        total: maximum number of requests at a time, for all endpoints.
+        report: writes a line to the log: level and text.
 
     Attributes:
-        counts: attempts and deliveries since the start, by what became of them.
+        counts: attempts and deliveries since the start, by outcome.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class Dispatcher:
         self._recorder = asyncio.create_task(self._record_all())
 
     def due(self, endpoints: Iterable[str]) -> None:
-        """Look for something to send to these endpoints."""
+        """Check these endpoints for deliveries that are due."""
         for endpoint in endpoints:
             if endpoint in self._filling:
                 self._again.add(endpoint)
@@ -105,7 +106,7 @@ class Dispatcher:
                 self._spawn(self._fill(endpoint))
 
     async def wake_all(self) -> None:
-        """Look for something to send to every endpoint, each in its time.
+        """Schedule every endpoint's next delivery.
 
         Raises:
             Away: the database cannot be read.
@@ -117,7 +118,7 @@ class Dispatcher:
     def purge(
         self, *, room: str | None = None, session_id: str | None = None, rooms: list[str] | None = None
     ) -> None:
-        """Drop what is in memory of a room or a session; requests in flight may finish."""
+        """Drop a room's or a session's deliveries from memory; requests in flight may finish."""
         lanes = None if rooms is None else {key_of(one) for one in rooms}
         for (_, lane), queued in self._runs.items():
             if room is not None:
@@ -131,12 +132,13 @@ class Dispatcher:
                 queued.extend(kept)
 
     async def test(self, endpoint: Endpoint) -> Outcome:
-        """Send an endpoint a test now, once."""
+        """Send a test to an endpoint, now and once."""
         body = body_of(TEST_TYPE, time.time(), 0.0, b"{}")
-        return await self._send(endpoint, f"test_{uuid.uuid4()}", body)
+        headers = self._headers(endpoint, f"test_{uuid.uuid4()}", body)
+        return await self._sender.send(endpoint.url, body, headers)
 
     async def stop(self, seconds: float) -> None:
-        """Begin nothing more, wait a moment for what is in flight, and write what came of it."""
+        """Start no more requests, wait for those in flight, and write their outcomes."""
         self._stopping = True
         for timer in self._timers.values():
             timer.cancel()
@@ -163,7 +165,7 @@ class Dispatcher:
             self._report("error", f"webhooks: unexpected error: {task.exception()!r}")
 
     async def _fill(self, name: str) -> None:
-        """Start as many lanes of an endpoint as are due and may run."""
+        """Start the lanes of an endpoint that are due, as far as they may run."""
         try:
             while not self._stopping:
                 self._again.discard(name)
@@ -191,7 +193,7 @@ class Dispatcher:
             self._wait(name, time.time() + AWAY_SECONDS)
             return
         if erasures != self._store.erasures:
-            # It may hold what was erased meanwhile.
+            # It may contain deliveries that have been erased in the meantime.
             self._again.add(name)
             return
         for lane, queued in found.lanes.items():
@@ -202,7 +204,7 @@ class Dispatcher:
             self._wait(name, found.next_try)
 
     def _wait(self, name: str, at: float) -> None:
-        """Look for something to send at a time, seconds since 1970, unless something is due before."""
+        """Check an endpoint at a time (seconds since 1970), unless it is due earlier."""
         when = self._loop.time() + max(0.0, at - time.time())
         timer = self._timers.get(name)
         if timer is not None:
@@ -216,13 +218,15 @@ class Dispatcher:
         self.due([name])
 
     async def _run(self, name: str, lane: str) -> None:
-        """Send a lane's deliveries one after the other, until one has to wait."""
+        """Send a lane's deliveries one by one until one has to wait."""
         queued = self._runs[name, lane]
         try:
             while queued and (endpoint := self._active(name)) is not None:
                 one = queued.popleft()
-                outcome = await self._send(endpoint, one.event_id, one.body)
-                tried = self._judge(name, lane, one, outcome)
+                headers = self._headers(endpoint, one.event_id, one.body)
+                outcome = await self._sender.send(endpoint.url, one.body, headers)
+                request = {"url": endpoint.url, "headers": HEADERS | headers}
+                tried = self._judge(name, lane, one, outcome, request)
                 self._outcomes.append(tried)
                 self._news.set()
                 if tried.state == PENDING:
@@ -238,12 +242,12 @@ class Dispatcher:
             return None
         return endpoint
 
-    async def _send(self, endpoint: Endpoint, message_id: str, body: bytes) -> Outcome:
+    @staticmethod
+    def _headers(endpoint: Endpoint, message_id: str, body: bytes) -> dict[str, str]:
         now = time.time()
-        headers = signing.headers(message_id, body, endpoint.keys(now), now)
-        return await self._sender.send(endpoint.url, body, headers)
+        return signing.headers(message_id, body, endpoint.keys(now), now)
 
-    def _judge(self, name: str, lane: str, one: Queued, outcome: Outcome) -> Tried:
+    def _judge(self, name: str, lane: str, one: Queued, outcome: Outcome, request: dict[str, Any]) -> Tried:
         now = time.time()
         attempt = {
             "at": now - outcome.duration,
@@ -251,11 +255,12 @@ class Dispatcher:
             "duration": outcome.duration,
             "answer": outcome.answer,
             "error": outcome.error,
+            "request": request,
         }
         attempts = [*one.attempts, attempt]
         gone = outcome.status == retries.GONE
         state, wait = DELIVERED, None
-        # An answer that broke off after a 2xx is none: its status is not known to be meant.
+        # A response that broke off after a 2xx status is not a success: the receiver may have failed.
         if outcome.error is not None or not retries.delivered(outcome.status):
             wait = retries.wait(
                 len(attempts),
@@ -285,7 +290,7 @@ class Dispatcher:
         )
 
     async def _record_all(self) -> None:
-        """Write outcomes as they come, those that came meanwhile together."""
+        """Write outcomes in batches."""
         while not (self._stopping and not self._tasks and not self._outcomes):
             if not self._outcomes:
                 self._news.clear()

@@ -1,4 +1,4 @@
-"""An endpoint, which events it gets, and what is sent of them. Pure."""
+"""An endpoint, the events it gets, and the bodies sent. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streaming_hub.events.views import OPERATOR
 
 EVERYTHING: Final = "*"
 SETTINGS: Final = "settings"
-"""The id of the endpoint that STREAM_WEBHOOK_URL makes."""
+"""The id of the endpoint from STREAM_WEBHOOK_URL."""
 SOURCE: Final = "webhook"
 """`source` of the `error` events about endpoints."""
 PENDING: Final = "pending"
@@ -20,37 +20,38 @@ DELIVERED: Final = "delivered"
 FAILED: Final = "failed"
 SKIPPED: Final = "skipped"
 STATES: Final = (PENDING, DELIVERED, FAILED, SKIPPED)
-"""What a delivery may be; `skipped` were never sent."""
+"""The states of a delivery; `skipped` ones were never sent."""
 MOST_KEY: Final = 200
-"""Characters of a lane's name, so that every database can index it."""
+"""Maximum characters of a lane's name, so every database can index it."""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Secret(msgspec.Struct):
-    """A secret that signs; `until` (seconds since 1970) is None for the present one."""
+    """A secret that signs; `until` (seconds since 1970) is None for the current one."""
 
     secret: str
     until: float | None = None
 
 
 class Endpoint(msgspec.Struct, kw_only=True):
-    """One endpoint, as its row has it.
+    """An endpoint, as stored.
 
     Attributes:
-        types: names of types, or `*`.
+        types: event types, or `*`.
         rooms: the only rooms; None for all, and for events without a room.
         view: `viewer` or `operator`.
         reason: why it is disabled; None while it is enabled.
-        secrets: the newest first.
+        secrets: newest first.
         after: it gets events above this sequence number.
-        behind: where it reads from the history by itself, as it is disabled or catches up; None while it gets every
-            event as it comes.
-        missed: events that were skipped.
-        failing_since: its first failure since the last success.
-        warned: whether its failing was reported.
-        overflowing: whether it was reported that too much is pending.
+        behind: the position from which it reads the history on its own, while it is disabled or catches up; None while
+            it gets every event as it arrives.
+        missed: how many events were skipped.
+        failing_since: when it first failed after the last success, seconds since 1970.
+        warned: whether it was reported as failing.
+        overflowing: whether it was reported as overflowing.
+        expiring: whether it was reported, since the last success, that copies were dropped because of their age.
     """
 
     id: str
@@ -70,13 +71,14 @@ class Endpoint(msgspec.Struct, kw_only=True):
     failing_since: float | None = None
     warned: bool = False
     overflowing: bool = False
+    expiring: bool = False
 
     def keys(self, now: float) -> list[str]:
-        """Return the secrets that sign at a time, the newest first."""
+        """Return the secrets that sign at a time, newest first."""
         return [one.secret for one in self.secrets if one.until is None or one.until > now]
 
     def wants(self, message: Message) -> bool:
-        """Tell whether it gets an event."""
+        """Return whether it gets an event."""
         if message.hidden and self.view != OPERATOR:
             return False
         if message.interim and not self.interims:
@@ -93,14 +95,16 @@ class Message(msgspec.Struct, frozen=True):
 
     Attributes:
         seq: its sequence number.
-        id: the hub's id of it.
+        at: when it was accepted, seconds since 1970.
+        id: the hub's id.
         hidden: whether only operators see it.
         interim: whether it is an interim transcript.
-        about: the endpoint that it reports on.
-        body: what is sent.
+        about: the endpoint that it reports on, for `error` events about webhooks.
+        body: of the request.
     """
 
     seq: int
+    at: float
     id: str
     type: str
     room: str | None
@@ -112,12 +116,12 @@ class Message(msgspec.Struct, frozen=True):
 
     @property
     def lane(self) -> str:
-        """The order that it belongs to: its room's."""
+        """The sequence it is delivered in: its room's."""
         return key_of(self.room)
 
 
 def key_of(name: str | None) -> str:
-    """Return what stands for a room or a session in an index: its name, or a hash where it is long."""
+    """Return the key of a room or a session in an index: its name, or a hash of a long one."""
     name = name or ""
     if len(name) <= MOST_KEY and "\0" not in name:
         return name
@@ -125,11 +129,11 @@ def key_of(name: str | None) -> str:
 
 
 def message_of(seq: int, at: float, line: bytes, *, hidden: bool) -> Message:
-    """Read an event as the stream has it.
+    """Decode an event as the stream has it.
 
     Args:
         seq: its sequence number.
-        at: when it was accepted, seconds since 1970; stands in for a timestamp that cannot be read.
+        at: when it was accepted, seconds since 1970; replaces a timestamp that cannot be represented.
         line: JSON.
         hidden: whether only operators see it.
     """
@@ -138,6 +142,7 @@ def message_of(seq: int, at: float, line: bytes, *, hidden: bool) -> Message:
     about = event.get("webhook_id") if kind == "error" and event.get("source") == SOURCE else None
     return Message(
         seq=seq,
+        at=at,
         id=event["id"],
         type=kind,
         room=_text(event.get("room")),

@@ -1,4 +1,4 @@
-"""Reads the webhooks' database: what is to be sent next, the log of deliveries, the health of endpoints."""
+"""Reads the webhooks' database: the next deliveries, the log of deliveries, the health of endpoints."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-    from streaming_hub.archive.database import Database
+    from streaming_hub.sidecar.database import Database
 
 RUN_LENGTH: Final = 16
 RUN_BYTES: Final = 64 * 1024
-"""Deliveries, and bytes of them, that a lane takes into memory at a time."""
+"""How many deliveries, and bytes of them, a lane loads at a time."""
 RECENT: Final = 100
-"""Deliveries by which the success rate of an endpoint is measured."""
+"""How many deliveries an endpoint's success rate is measured over."""
 
 
 class Queued(msgspec.Struct, frozen=True):
-    """A delivery that is to be sent."""
+    """A delivery to send."""
 
     id: int
     event_id: str
@@ -37,11 +37,11 @@ class Queued(msgspec.Struct, frozen=True):
 
 
 class Due(msgspec.Struct, frozen=True):
-    """What an endpoint can send now.
+    """The deliveries of an endpoint that are due.
 
     Attributes:
         lanes: the oldest pending deliveries of each lane, in order.
-        next_try: when the next lane is due that is not now, seconds since 1970; None where there is none.
+        next_try: when the next lane is due after now, seconds since 1970; None if there is none.
     """
 
     lanes: dict[str, list[Queued]]
@@ -49,7 +49,7 @@ class Due(msgspec.Struct, frozen=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A page of the log that is asked for."""
+    """A query of the log."""
 
     endpoint: str
     limit: int
@@ -59,13 +59,13 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 def due(database: Database, endpoint: str, *, busy: Collection[str], most: int, now: float) -> Due:
-    """Return what an endpoint can send now.
+    """Return the deliveries of an endpoint that are due.
 
     Args:
-        database: where.
-        endpoint: whose.
-        busy: lanes that are at work.
-        most: how many lanes to return.
+        database: the webhooks'.
+        endpoint: its id.
+        busy: lanes to skip, which are being sent.
+        most: maximum number of lanes.
         now: seconds since 1970.
     """
     mine = lanes.c.endpoint == endpoint
@@ -96,20 +96,15 @@ def _first(connection: Connection, endpoint: str, lane: str) -> list[Queued]:
 
 
 def next_tries(database: Database) -> dict[str, float]:
-    """Return when each endpoint has something to send first, seconds since 1970."""
+    """Return when each endpoint's first delivery is due, seconds since 1970."""
     first = sa.select(lanes.c.endpoint, sa.func.min(lanes.c.next_try)).group_by(lanes.c.endpoint)
     with database.reading() as connection:
         return {row[0]: row[1] for row in connection.execute(first)}
 
 
 def page(database: Database, asked: Asked) -> tuple[list[dict[str, Any]], int | None]:
-    """Return a page of an endpoint's log, newest first, and where the next one begins; None on the last."""
-    names = ("id", "event_id", "type", "room", "state", "attempts", "lane")
-    chosen = sa.select(*(deliveries.c[name] for name in names), lanes.c.next_try)
-    chosen = chosen.outerjoin(
-        lanes, sa.and_(lanes.c.endpoint == deliveries.c.endpoint, lanes.c.lane == deliveries.c.lane)
-    )
-    chosen = chosen.where(deliveries.c.endpoint == asked.endpoint)
+    """Return a page of an endpoint's log, newest first, and where the next one begins; None on the last page."""
+    chosen = _rows(asked.endpoint)
     if asked.states:
         chosen = chosen.where(deliveries.c.state.in_(asked.states))
     if asked.types:
@@ -123,13 +118,37 @@ def page(database: Database, asked: Asked) -> tuple[list[dict[str, Any]], int | 
 
 
 def _shown(row: Any) -> dict[str, Any]:
-    shown = {name: row._mapping[name] for name in ("id", "event_id", "type", "room", "state", "attempts")}
-    # The first of its room has been tried; those behind it wait for it.
-    return shown | {"id": str(row.id), "next_try": (row.next_try or None) if row.state == PENDING else None}
+    shown = {name: row._mapping[name] for name in ("event_id", "type", "room", "state")}
+    attempts = [{name: one[name] for name in one if name != "request"} for one in row.attempts]
+    # Only the first one of its room is due; the others wait for it.
+    next_try = (row.next_try or None) if row.state == PENDING else None
+    return {"id": str(row.id), **shown, "attempts": attempts, "next_try": next_try}
+
+
+def one(database: Database, endpoint: str, delivery: int) -> dict[str, Any] | None:
+    """Return a delivery as in `page`, with its requests as they were sent; None if it is no longer in the log.
+
+    `body` is bytes, or None if it is no longer stored; `request` of each attempt has `url` and `headers`.
+    """
+    chosen = _rows(endpoint, "body").where(deliveries.c.id == delivery)
+    with database.reading() as connection:
+        row = connection.execute(chosen).first()
+    if row is None:
+        return None
+    return _shown(row) | {"attempts": [{"request": None} | one for one in row.attempts], "body": row.body}
+
+
+def _rows(endpoint: str, *more: str) -> sa.Select[Any]:
+    names = ("id", "event_id", "type", "room", "state", "attempts", "lane", *more)
+    chosen = sa.select(*(deliveries.c[name] for name in names), lanes.c.next_try)
+    chosen = chosen.outerjoin(
+        lanes, sa.and_(lanes.c.endpoint == deliveries.c.endpoint, lanes.c.lane == deliveries.c.lane)
+    )
+    return chosen.where(deliveries.c.endpoint == endpoint)
 
 
 def health(database: Database, endpoint: str) -> dict[str, Any]:
-    """Return how an endpoint does: its success rate, the oldest pending delivery and the next try."""
+    """Return an endpoint's health: its success rate, the oldest pending delivery and the next attempt."""
     mine = deliveries.c.endpoint == endpoint
     recent = sa.select(deliveries.c.state, deliveries.c.tries).where(mine)
     recent = recent.where(sa.or_(deliveries.c.state.in_((DELIVERED, FAILED)), deliveries.c.tries > 0))

@@ -1,4 +1,4 @@
-"""What the store is given: pages of events, and what came of requests. Plain data."""
+"""Input of the store: pages of events, and outcomes of requests. Plain data."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Page(msgspec.Struct, frozen=True):
     """Events that follow a position.
 
     Attributes:
-        version: `Store.version` as the feed knows it; it left out what no endpoint of that version wants.
+        version: the `Store.version` by which the feed left out what no endpoint wants.
         epoch: the history's name.
         after: the position that they follow.
         upto: the position after them.
-        skipped: numbers that the history no longer had.
-        endpoint: whom they are for, where one catches up by itself; None for all that are up to date.
+        skipped: how many sequence numbers the history no longer had.
+        endpoint: the one that catches up with this page; None for all that are up to date.
     """
 
     version: int
@@ -38,14 +38,14 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class Tried(msgspec.Struct, frozen=True):
-    """What came of a request.
+    """The outcome of a request.
 
     Attributes:
         state: the delivery's state after it.
         attempts: all of the delivery's attempts, this one included.
         next_try: seconds since 1970; None unless it stays pending.
         size: bytes of the delivery's body.
-        gone: whether the answer disables the endpoint.
+        gone: whether the response disables the endpoint.
     """
 
     endpoint: str
@@ -59,7 +59,7 @@ class Tried(msgspec.Struct, frozen=True):
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """A lane is no longer at work."""
+    """A lane is no longer busy."""
 
     endpoint: str
     lane: str

@@ -1,4 +1,4 @@
-"""When a webhook is tried again, and when it has failed for good. Pure: time and chance are arguments."""
+"""When a webhook is retried, and when it has failed for good. Pure: time and chance are arguments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WORTH_RETRYING: Final = frozenset({408, 410, 425, 429})
 
 
 def delivered(status: int | None) -> bool:
-    """Tell whether an answer's status means success; None is no answer."""
+    """Return whether a response's status means success; None means no response."""
     return status is not None and 200 <= status <= 299
 
 
@@ -29,15 +29,15 @@ def wait(
     now: float,
     chance: float,
 ) -> float | None:
-    """Return the seconds until the next attempt; None where the delivery has failed.
+    """Return the seconds until the next attempt; None if the delivery has failed for good.
 
     Args:
-        attempts: how often it was tried, at least 1.
-        status: the last answer's; None without one.
-        retry_after: the last answer's `Retry-After` (RFC 9110, section 10.2.3); it only lengthens the wait.
+        attempts: the number of attempts so far, at least 1.
+        status: of the last response; None without one.
+        retry_after: the last response's `Retry-After` (RFC 9110, section 10.2.3), which can only lengthen the wait.
         waits: STREAM_WEBHOOK_RETRIES, seconds.
         now: seconds since 1970.
-        chance: from 0 to 1, spreads the wait by `JITTER` both ways.
+        chance: 0 to 1; varies the wait by up to `JITTER` either way.
     """
     refused = status is not None and 400 <= status <= 499 and status not in _WORTH_RETRYING
     if attempts > len(waits) or (refused and attempts >= CLIENT_ERROR_ATTEMPTS):
@@ -53,5 +53,5 @@ def _seconds(retry_after: str | None, now: float) -> float:
     try:
         return parsedate_to_datetime(text).timestamp() - now
     except (ValueError, OverflowError):
-        # Not a date: the header says nothing, and the planned wait stands.
+        # Neither seconds nor a date: ignore the header.
         return 0.0

@@ -1,7 +1,7 @@
-"""How many requests run at a time, and for whom. Pure.
+"""Limits the number of concurrent requests, per endpoint and in total. Pure.
 
-An endpoint has at most `PER_ENDPOINT` requests open, one for each of its lanes (a room's order). All together have a
-bound, too, for each takes a descriptor: endpoints that fail share half of it, so that those that work always find room.
+An endpoint has at most `PER_ENDPOINT` requests open, one per lane (the sequence of a room). The total is limited, too,
+since each request needs a descriptor. Failing endpoints share half of it, which leaves room for those that work.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ PER_ENDPOINT: Final = 16
 
 
 class Schedule:
-    """Counts what runs.
+    """Counts running lanes.
 
     Args:
-        total: requests at a time, all endpoints.
+        total: maximum number of requests at a time, for all endpoints.
     """
 
     def __init__(self, total: int) -> None:
@@ -29,15 +29,15 @@ class Schedule:
 
     @property
     def running(self) -> int:
-        """How many lanes are at work."""
+        """How many lanes are running."""
         return self._running
 
     def busy(self, endpoint: str) -> frozenset[str]:
-        """Return the lanes of an endpoint that are at work."""
+        """Return the running lanes of an endpoint."""
         return frozenset(self._busy.get(endpoint, ()))
 
     def free(self, endpoint: str) -> int:
-        """Return how many more lanes of an endpoint may begin; where that is none for the others' sake, it waits."""
+        """Return how many more lanes of an endpoint may start; if the total allows none, note that it waits."""
         own = PER_ENDPOINT - len(self._busy.get(endpoint, ()))
         left = self._total - self._running
         if endpoint in self._failing:
@@ -47,13 +47,13 @@ class Schedule:
         return max(0, min(own, left))
 
     def begin(self, endpoint: str, lane: str) -> None:
-        """Note that a lane is at work."""
+        """Note that a lane has started."""
         self._busy.setdefault(endpoint, set()).add(lane)
         self._running += 1
         self._running_failing += endpoint in self._failing
 
     def end(self, endpoint: str, lane: str) -> list[str]:
-        """Note that a lane has ended; return the endpoints that waited for that."""
+        """Note that a lane has ended; return the endpoints that waited for it."""
         lanes = self._busy[endpoint]
         lanes.discard(lane)
         if not lanes:
@@ -64,7 +64,7 @@ class Schedule:
         return waiting
 
     def note(self, endpoint: str, *, failing: bool) -> None:
-        """Note whether an endpoint fails at present."""
+        """Note whether an endpoint is failing."""
         if failing == (endpoint in self._failing):
             return
         running = len(self._busy.get(endpoint, ()))

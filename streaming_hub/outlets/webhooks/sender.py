@@ -1,9 +1,8 @@
-"""Sends one webhook over HTTP, from a checked address only. Connections are pooled.
+"""Sends a webhook over HTTP, to checked addresses only. Connections are pooled.
 
-aiohttp does the work: thousands of receivers may hang at the same time, and a waiting coroutine costs next to nothing,
-where a thread costs a stack. Its `socket_factory` is called with the very address of every connection, so a name that
-answers differently later gets no further than one that is refused at once. Redirects, proxy variables and cookies are
-not followed. TLS verifies the name in the URL.
+Uses aiohttp: thousands of receivers may hang at the same time, and a waiting coroutine costs next to nothing, while a
+thread costs a stack. Its `socket_factory` gets the address of every connection, so a name that resolves differently
+later is refused as well. Redirects, proxy variables and cookies are ignored. TLS verifies the name in the URL.
 """
 
 from __future__ import annotations
@@ -29,22 +28,28 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractResolver
 
 SECONDS: Final = 15.0
-"""From connecting to the end of the answer."""
+"""From connecting to the end of the response."""
 ANSWER_BYTES: Final = 1024
 IDLE_SECONDS: Final = 15.0
-"""How long a connection that is not used stays open."""
+"""How long an idle connection stays open."""
 MOST_ERROR: Final = 300
+HEADERS: Final = {
+    "content-type": "application/json",
+    "user-agent": "streaming-hub",
+    "accept-encoding": "identity",
+}
+"""Headers of every request, besides those with the signature."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of a request.
+    """The outcome of a request.
 
     Attributes:
         duration: seconds.
-        status: the answer's; None without one.
-        answer: the first `ANSWER_BYTES` of it.
+        status: of the response; None without one.
+        answer: the first `ANSWER_BYTES` of its body.
         retry_after: its `Retry-After`.
-        error: what went wrong, where there is no complete answer.
+        error: what went wrong, if there is no complete response.
     """
 
     duration: float
@@ -59,7 +64,7 @@ class Sender:
 
     Args:
         allow_private: STREAM_WEBHOOK_ALLOW_PRIVATE.
-        resolver: finds a name's addresses; the system's by default.
+        resolver: resolves names; the system's by default.
         seconds: see `SECONDS`.
     """
 
@@ -72,7 +77,7 @@ class Sender:
         self._sessions: dict[str, aiohttp.ClientSession] = {}
 
     async def send(self, url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
-        """Send, and return what came of it; an error on the way is part of the outcome."""
+        """Send a request and return its outcome, which includes errors on the way."""
         begun = time.monotonic()
         status, retry_after, answer, error = None, None, b"", None
         try:
@@ -82,7 +87,7 @@ class Sender:
                 status, retry_after = response.status, response.headers.get("retry-after")
                 answer = await _first_bytes(response.content, ANSWER_BYTES + 1)
                 if len(answer) > ANSWER_BYTES:
-                    # The rest may be endless: a new connection is cheaper than reading it.
+                    # The rest may be endless; a new connection is cheaper than reading it.
                     response.close()
         except addresses.Forbidden as refused:
             error = str(refused)
@@ -94,11 +99,11 @@ class Sender:
         return Outcome(time.monotonic() - begun, status, text, retry_after, error)
 
     async def check(self, url: str, seconds: float) -> None:
-        """Look up the host of a URL, and check its addresses. A name that is not found now may be found later.
+        """Resolve the host of a URL and check its addresses.
 
         Args:
-            url: one that `addresses.check_url` takes.
-            seconds: how long the look-up may take.
+            url: one that `addresses.check_url` accepts.
+            seconds: how long resolving may take.
 
         Raises:
             Forbidden: none of its addresses may be connected to.
@@ -109,7 +114,7 @@ class Sender:
             async with asyncio.timeout(seconds):
                 found = await loop.getaddrinfo(parts.hostname, None, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
-            # TimeoutError is an OSError, too.
+            # A name that is not found (or not in time: TimeoutError is an OSError) may be found when sending.
             return
         refused: addresses.Forbidden | None = None
         for one in found:
@@ -139,7 +144,7 @@ class Sender:
             try:
                 self._check(scheme, place[0])
             except addresses.Forbidden as refused:
-                # The next address of the name is tried after an OSError.
+                # After an OSError aiohttp tries the name's next address.
                 raise OSError(str(refused)) from refused
             return socket.socket(family, kind, protocol)
 
@@ -155,15 +160,11 @@ class Sender:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=self._seconds),
-            headers={
-                "content-type": "application/json",
-                "user-agent": "streaming-hub",
-                "accept-encoding": "identity",
-            },
+            headers=HEADERS,
         )
 
     def _check(self, scheme: str, address: Any) -> None:
-        # A link-local address may carry the name of its interface.
+        # A link-local address may include the name of its interface.
         found = ipaddress.ip_address(str(address).partition("%")[0])
         addresses.check_address(found, scheme=scheme, allow_private=self._allow_private)
 
@@ -177,7 +178,7 @@ async def _first_bytes(stream: aiohttp.StreamReader, count: int) -> bytes:
 
 
 def _text_of(error: Exception) -> str:
-    """Say what went wrong without the URL, whose path may be a secret."""
+    """Return an error's text without the URL, whose path may be a secret."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"the certificate is not trusted: {error.certificate_error}"[:MOST_ERROR]
     if isinstance(error, aiohttp.ClientConnectorError):

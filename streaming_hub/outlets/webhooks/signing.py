@@ -1,4 +1,4 @@
-"""Signatures of webhooks (Standard Webhooks 1.0.0). Pure, but for making secrets."""
+"""Signatures of webhooks (Standard Webhooks 1.0.0). Pure except for making secrets."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def make_secret() -> str:
 
 
 def headers(message_id: str, body: bytes, keys: Sequence[str], now: float) -> dict[str, str]:
-    """Return the headers of a request.
+    """Return the headers of a signed request.
 
     Args:
-        message_id: the same at every attempt.
+        message_id: the same for every attempt.
         body: JSON, in UTF-8.
-        keys: the secrets that sign, the newest first.
+        keys: the secrets that sign, newest first.
         now: seconds since 1970.
     """
     at = datetime.fromtimestamp(int(now), UTC)

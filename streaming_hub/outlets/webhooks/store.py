@@ -1,11 +1,10 @@
-"""Writes the webhooks' database: endpoints, deliveries, and how far the history was read.
+"""Writes the webhooks' database: endpoints, deliveries, and how far the history has been read.
 
-    page -> who wants which event -> deliveries, lanes, position -> commit
+    page -> which endpoint wants which event -> deliveries, lanes, position -> commit
     outcomes of requests -> deliveries, lanes, health of the endpoint -> commit
 
-One thread at a time. Deliveries and position are written in one transaction, so whatever is killed when, every event
-below the position is a delivery, or counted in `missed`. Endpoints are held in memory, too; if a transaction fails
-they are read again.
+Not thread-safe. Deliveries and position are written in one transaction: whatever is killed, every event up to the
+position is a delivery or counted in `missed`. Endpoints are also held in memory and reread if a transaction fails.
 """
 
 from __future__ import annotations
@@ -17,61 +16,47 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from streaming_hub.archive.wire import Refusal
+from streaming_hub.outlets.webhooks import reports, rows
 from streaming_hub.outlets.webhooks.endpoints import (
     DELIVERED,
     EVERYTHING,
     FAILED,
     PENDING,
     SKIPPED,
-    SOURCE,
     Endpoint,
     Message,
     key_of,
     message_of,
 )
 from streaming_hub.outlets.webhooks.messages import Ended, Page, Tried
-from streaming_hub.outlets.webhooks.tables import (
-    deliveries,
-    endpoints,
-    lanes,
-    notices,
-    position,
-)
+from streaming_hub.outlets.webhooks.tables import deliveries, endpoints, lanes, notices
+from streaming_hub.sidecar.wire import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy.engine import Connection
 
-    from streaming_hub.archive.database import Database
     from streaming_hub.outlets.webhooks.messages import Line
+    from streaming_hub.sidecar.database import Database
 
-READER: Final = "webhooks"
 MOST_PENDING: Final = 100_000
 MOST_BYTES: Final = 256 * 1024 * 1024
-"""What one endpoint may have pending."""
+"""What an endpoint may have pending."""
 MOST_SKIPPED_ROWS: Final = 1_000
-"""Rows of skipped deliveries that an endpoint's log gets until it keeps up again; all are counted in `missed`."""
+"""Skipped deliveries that appear in an endpoint's log until it keeps up again; `missed` counts all of them."""
 LOG_SECONDS: Final = 7 * 86_400.0
-"""How long a delivery stays in the log after its end."""
+"""Seconds that a finished delivery stays in the log."""
+KEPT_BYTES: Final = 128 * 1024 * 1024
+"""Bodies of delivered webhooks, for all endpoints, that stay in the log; the newest ones."""
 STEP: Final = 1_000
-"""Rows that one transaction of the clean-up removes."""
+"""Rows per transaction of the clean-up and of sending again."""
 MOST_NOTICES: Final = 100
-GONE: Final = "gone"
-NO_SUCCESS: Final = "no_success"
-OPERATOR: Final = "operator"
-"""Why an endpoint is disabled: it answered 410, it took nothing for too long, or an operator wanted it."""
-FAILING: Final = "failing"
-OVERFLOW: Final = "overflow"
-HISTORY_MOVED_ON: Final = "history_moved_on"
-HISTORY_LOST: Final = "history_lost"
 
 
 class _Held(msgspec.Struct):
-    """What an endpoint has pending, and rows of skipped deliveries since it last kept up."""
+    """An endpoint's pending deliveries, and the skipped ones logged since it last kept up."""
 
     count: int = 0
     size: int = 0
@@ -82,72 +67,81 @@ class Store:
     """See the module.
 
     Args:
-        database: where to, of the kind `tables.WEBHOOKS`.
+        database: of the kind `tables.WEBHOOKS`.
         disable_after: STREAM_WEBHOOK_DISABLE_AFTER, seconds.
+        max_age: STREAM_ARCHIVE_MAX_AGE, seconds: copies of events are removed at this age; 0 for never.
         clock: seconds since 1970.
 
     Attributes:
         endpoints: by id.
-        version: grows when an endpoint may want what none wanted before.
-        erasures: grows with every erasure.
+        version: increases when an endpoint may want events that none wanted before.
+        erasures: increases with every erasure.
     """
 
     def __init__(
-        self, database: Database, *, disable_after: float, clock: Callable[[], float] = time.time
+        self,
+        database: Database,
+        *,
+        disable_after: float,
+        max_age: float = 0.0,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.endpoints: dict[str, Endpoint] = {}
-        # Another process begins with another number, so no page made for the last one fits by chance.
+        # Every process begins with a different number, so a page made for an earlier process never matches by chance.
         self.version = int(time.time() * 1000)
         self.erasures = 0
         self._database = database
         self._disable_after = disable_after
+        self._max_age = max_age
         self._clock = clock
         self._held: dict[str, _Held] = {}
+        self._kept = 0
+        """Bytes of the bodies of delivered webhooks; an upper bound once rows have been removed."""
         self._stale = True
-        self._insert = sqlite.insert if database.sqlite else postgresql.insert
 
     def reload(self) -> None:
-        """Read what is held in memory."""
+        """Load what is held in memory."""
         with self._database.reading() as connection:
-            rows = connection.execute(sa.select(endpoints).order_by(endpoints.c.created, endpoints.c.id))
-            self.endpoints = {row.id: _endpoint_of(row) for row in rows}
+            found = connection.execute(sa.select(endpoints).order_by(endpoints.c.created, endpoints.c.id))
+            self.endpoints = {row.id: rows.endpoint_of(row) for row in found}
             self._count(connection)
+            self._kept = rows.kept_bytes(connection)
         self.version += 1
         self._stale = False
 
     @property
     def wanted(self) -> list[str] | None:
-        """The only types that an endpoint may want; None for all."""
+        """The event types that endpoints want; None for all."""
         types = {kind for one in self.endpoints.values() if one.enabled for kind in one.types}
         return None if EVERYTHING in types else sorted(types)
 
     @property
     def catching_up(self) -> list[tuple[str, int]]:
-        """Endpoints that read from the history by themselves, and after which sequence number."""
+        """Endpoints that read the history on their own, and the sequence number they follow."""
         return [
             (one.id, one.behind) for one in self.endpoints.values() if one.enabled and one.behind is not None
         ]
 
     @property
     def pending(self) -> tuple[int, int]:
-        """Deliveries that are pending, and their bytes."""
+        """The number of pending deliveries, and their bytes."""
         held = list(self._held.values())
         return sum(one.count for one in held), sum(one.size for one in held)
 
     def held(self, endpoint: str) -> int:
-        """Return how many deliveries of an endpoint are pending."""
+        """Return how many deliveries an endpoint has pending."""
         found = self._held.get(endpoint)
         return 0 if found is None else found.count
 
     def position(self) -> tuple[str, int] | None:
-        """Return epoch and number up to which the history was read; None where it was not read yet."""
+        """Return the epoch and sequence number up to which the history has been read; None before the first read."""
         with self._database.reading() as connection:
-            return _position(connection)
+            return rows.position_of(connection)
 
     def begin_epoch(self, epoch: str, seq: int) -> None:
-        """Continue in another history. What endpoints had not read of the last one is lost, and reported as such."""
+        """Continue with another history. What endpoints had not read of the last one is lost, and reported."""
         with self._writing() as connection:
-            known = _position(connection) is not None
+            known = rows.position_of(connection) is not None
             for endpoint in self.endpoints.values():
                 endpoint.after = seq
                 endpoint.behind = None if endpoint.enabled else seq
@@ -155,12 +149,12 @@ class Store:
                     text = (
                         "The history was replaced: events that had not been read from the last one are lost."
                     )
-                    self._notify(connection, endpoint, HISTORY_LOST, text, recoverable=True)
-                self._save(connection, endpoint)
-            self._move(connection, epoch, seq)
+                    self._notify(connection, endpoint, reports.HISTORY_LOST, text, recoverable=True)
+                rows.save(connection, endpoint)
+            rows.move(connection, epoch, seq)
 
     def take(self, page: Page) -> set[str]:
-        """Store a page's events for those that want them; return the endpoints that got something.
+        """Store a page's events for the endpoints that want them; return those that got any.
 
         Raises:
             Refusal: `stale`, the page was made for other endpoints; `behind`, it does not follow the position.
@@ -169,9 +163,9 @@ class Store:
             self.reload()
         if page.version != self.version:
             raise Refusal("stale", "The endpoints have changed.")
-        messages = [message_of(line.seq, line.at, line.data, hidden=line.hidden) for line in page.lines]
+        messages = [_message(line) for line in page.lines]
         with self._writing() as connection:
-            at = _position(connection)
+            at = rows.position_of(connection)
             if page.endpoint is not None:
                 return self._catch_up(connection, page, messages, at)
             if at != (page.epoch, page.after):
@@ -187,7 +181,7 @@ class Store:
                 if message.seq > one.after and one.wants(message)
             )
             touched = self._add(connection, pairs)
-            self._move(connection, page.epoch, page.upto)
+            rows.move(connection, page.epoch, page.upto)
         return touched
 
     def _catch_up(
@@ -204,13 +198,13 @@ class Store:
         wanted = ((endpoint, one) for one in messages if one.seq <= upto and endpoint.wants(one))
         touched = self._add(connection, wanted)
         endpoint.behind = None if upto >= at[1] else upto
-        self._save(connection, endpoint)
+        rows.save(connection, endpoint)
         return touched
 
     def save(self, endpoint: Endpoint) -> None:
         """Create an endpoint, or change it."""
         with self._writing() as connection:
-            at = _position(connection)
+            at = rows.position_of(connection)
             if (
                 endpoint.behind is not None
                 and endpoint.enabled
@@ -220,9 +214,9 @@ class Store:
                 endpoint.after, endpoint.behind = endpoint.behind, None
             if not endpoint.enabled and endpoint.behind is None and at is not None:
                 endpoint.behind = max(at[1], endpoint.after)
-            self._save(connection, endpoint)
+            rows.save(connection, endpoint)
             if endpoint.enabled:
-                # Whoever enables an endpoint, or mends its URL, wants to see it work.
+                # An operator who enables an endpoint or fixes its URL wants to see it work now.
                 waiting = sa.update(lanes).where(lanes.c.endpoint == endpoint.id)
                 connection.execute(waiting.values(next_try=0.0))
         self.endpoints = {**self.endpoints, endpoint.id: endpoint}
@@ -230,7 +224,7 @@ class Store:
         self.version += 1
 
     def delete(self, endpoint: str) -> None:
-        """Remove an endpoint with its deliveries."""
+        """Remove an endpoint and its deliveries."""
         with self._writing() as connection:
             for table in (deliveries, lanes):
                 connection.execute(sa.delete(table).where(table.c.endpoint == endpoint))
@@ -240,65 +234,108 @@ class Store:
         self.version += 1
 
     def record(self, outcomes: Sequence[Tried | Ended]) -> set[str]:
-        """Write what came of requests; return the endpoints that were disabled by it."""
+        """Write outcomes of requests; return the endpoints that they disabled."""
         disabled: set[str] = set()
         with self._writing() as connection:
             for one in outcomes:
                 endpoint = self.endpoints.get(one.endpoint)
                 if isinstance(one, Ended):
-                    self._end(connection, one)
+                    rows.end_lane(connection, one.endpoint, one.lane)
                 elif endpoint is not None and self._record(connection, endpoint, one):
                     disabled.add(endpoint.id)
         return disabled
 
     def replay(self, endpoint_id: str, lines: Sequence[Line], *, filtered: bool) -> int:
-        """Send events again; return how many were stored for that.
+        """Queue events again; return how many.
 
-        One that is pending already is tried at once instead.
+        One that is already pending is tried at once instead.
 
         Args:
-            endpoint_id: whose.
+            endpoint_id: the endpoint.
             lines: the events.
-            filtered: whether to leave out what the endpoint does not want at present.
+            filtered: whether to leave out what the endpoint does not currently want.
         """
         endpoint = self._known(endpoint_id)
-        messages = [message_of(line.seq, line.at, line.data, hidden=line.hidden) for line in lines]
+        messages = [_message(line) for line in lines]
         messages = [one for one in messages if endpoint.wants(one) or not filtered]
         with self._writing() as connection:
-            pending = _pending_of(connection, endpoint_id, [one.id for one in messages])
+            pending = rows.pending_of(connection, endpoint_id, [one.id for one in messages])
             fresh = [one for one in messages if one.id not in pending]
             before = self._held[endpoint_id].count
             self._add(connection, ((endpoint, one) for one in fresh))
-            _wake(connection, endpoint_id, set(pending.values()))
+            rows.wake(connection, endpoint_id, set(pending.values()))
             return len(pending) + self._held[endpoint_id].count - before
 
-    def resend(self, endpoint_id: str, ids: Sequence[int]) -> tuple[int, list[str]]:
-        """Send deliveries again.
+    def resend(
+        self, endpoint_id: str, ids: Sequence[int], lines: Sequence[Line] | None = None
+    ) -> tuple[int, list[str]]:
+        """Queue deliveries again, in the order of their events.
+
+        Args:
+            endpoint_id: the endpoint.
+            ids: the deliveries.
+            lines: events whose body the log no longer has; None to find out which.
 
         Returns:
-            How many were stored for that, and the ids of the events of the others, whose body the history may still
-            have.
+            How many were queued, and the events that neither the log nor `lines` has. If there are any and `lines` is
+            None, nothing is queued.
 
         Raises:
-            Refusal: `unknown`, there is no such delivery; nothing was stored.
+            Refusal: `unknown`, there is no such delivery; nothing was queued.
         """
         endpoint = self._known(endpoint_id)
-        chosen = sa.select(deliveries).where(deliveries.c.endpoint == endpoint_id, deliveries.c.id.in_(ids))
+        bodies = {one.id: one.body for one in map(_message, lines or ())}
         with self._writing() as connection:
-            rows = connection.execute(chosen.order_by(deliveries.c.id)).all()
-            missing = set(ids) - {row.id for row in rows}
+            found = rows.by_ids(connection, endpoint_id, ids)
+            missing = set(ids) - {row.id for row in found}
             if missing:
                 raise Refusal("unknown", f"There is no delivery {min(missing)} of this endpoint.")
-            first = {row.event_id: row for row in reversed(rows)}
-            pending = _pending_of(connection, endpoint_id, list(first))
-            again = [row for row in reversed(first.values()) if row.event_id not in pending]
-            values = [_again(row, self._clock()) for row in again if row.body is not None]
-            self._insert_rows(connection, endpoint, values)
-            _wake(connection, endpoint_id, set(pending.values()))
-            return len(pending) + len(values), [row.event_id for row in again if row.body is None]
+            bodies |= {row.event_id: row.body for row in found if row.body is not None}
+            lost = [row.event_id for row in rows.in_order(found) if row.event_id not in bodies]
+            if lost and lines is None:
+                return 0, lost
+            return self._send_again(connection, endpoint, found, bodies), lost
+
+    def resend_failed(self, endpoint_id: str, after: int, upto: int | None) -> tuple[int, int | None, int]:
+        """Queue some of the failed deliveries again that have not been sent again since.
+
+        Args:
+            endpoint_id: the endpoint.
+            after: the last delivery of the previous call; 0 at first.
+            upto: the bound that the first call returned; None at first.
+
+        Returns:
+            How many were queued, the last one (None at the end), and the bound for the next calls.
+        """
+        endpoint = self._known(endpoint_id)
+        with self._writing() as connection:
+            upto = rows.newest(connection, endpoint_id) if upto is None else upto
+            ids = rows.failed(connection, endpoint_id, after=after, upto=upto, most=STEP)
+            found = rows.by_ids(connection, endpoint_id, ids)
+            bodies = {row.event_id: row.body for row in found if row.body is not None}
+            count = self._send_again(connection, endpoint, found, bodies)
+            return count, ids[-1] if len(ids) == STEP else None, upto
+
+    def _send_again(
+        self,
+        connection: Connection,
+        endpoint: Endpoint,
+        found: Sequence[sa.Row[Any]],
+        bodies: Mapping[str, bytes],
+    ) -> int:
+        pending = rows.pending_of(connection, endpoint.id, [row.event_id for row in found])
+        now, before = self._clock(), self._held[endpoint.id].count
+        values = [
+            rows.again(row, bodies[row.event_id], now)
+            for row in rows.in_order(found)
+            if row.event_id in bodies and row.event_id not in pending
+        ]
+        self._insert_rows(connection, endpoint, values)
+        rows.wake(connection, endpoint.id, set(pending.values()))
+        return len(pending) + self._held[endpoint.id].count - before
 
     def erase(self, *, room: str | None, session_id: str | None, rooms: list[str] | None) -> None:
-        """Remove every copy and every row of the log of a room's or a session's events."""
+        """Remove all copies and log rows of a room's or a session's events."""
         if room is not None:
             chosen = deliveries.c.lane == key_of(room)
         else:
@@ -312,24 +349,56 @@ class Store:
         self._database.empty_log()
 
     def clean(self) -> bool:
-        """Remove some of what is old; return whether there may be more."""
+        """Remove some old deliveries; return whether there may be more."""
         now = self._clock()
-        old = sa.select(deliveries.c.id).where(deliveries.c.done < now - LOG_SECONDS).limit(STEP)
+        accepted = now - self._max_age if self._max_age else None
         with self._database.reading() as connection:
-            ids = list(connection.execute(old).scalars())
+            old = rows.old(connection, done=now - LOG_SECONDS, accepted=accepted, most=STEP)
+            if self._kept > KEPT_BYTES:
+                self._kept = rows.kept_bytes(connection)
         stale = [
             one
             for one in self.endpoints.values()
             if any(key.until is not None and key.until <= now for key in one.secrets)
         ]
-        if not ids and not stale:
+        full = self._kept > KEPT_BYTES
+        if not old and not stale and not full:
             return False
         with self._writing() as connection:
-            connection.execute(sa.delete(deliveries).where(deliveries.c.id.in_(ids)))
+            rows.remove(connection, old)
+            self._note_expired(connection, [one for one in old if one.state == PENDING])
+            if full:
+                self._kept -= rows.forget_bodies(connection, STEP)
             for endpoint in stale:
                 endpoint.secrets = [one for one in endpoint.secrets if one.until is None or one.until > now]
-                self._save(connection, endpoint)
-        return len(ids) == STEP
+                rows.save(connection, endpoint)
+        return len(old) == STEP or self._kept > KEPT_BYTES
+
+    def _note_expired(self, connection: Connection, dropped: Sequence[rows.Place]) -> None:
+        """Count copies dropped because of their age, and report it once until the next success."""
+        for name in {one.endpoint for one in dropped} & {*self.endpoints}:
+            endpoint = self.endpoints[name]
+            sizes = [one.size for one in dropped if one.endpoint == name]
+            endpoint.missed += len(sizes)
+            self._release(endpoint, len(sizes), sum(sizes))
+            if not endpoint.expiring:
+                endpoint.expiring = True
+                text = (
+                    f"Deliveries were pending longer than events are stored ({self._max_age:g} s) and were dropped: "
+                    "they are counted in `missed`."
+                )
+                self._notify(connection, endpoint, reports.EXPIRED, text, recoverable=True)
+            rows.save(connection, endpoint)
+
+    def _release(self, endpoint: Endpoint, count: int, size: int) -> bool:
+        """Note that deliveries are no longer pending; return whether the endpoint keeps up again."""
+        held = self._held[endpoint.id]
+        held.count -= count
+        held.size -= size
+        keeps_up = endpoint.overflowing and held.count < MOST_PENDING // 2 and held.size < MOST_BYTES // 2
+        if keeps_up:
+            endpoint.overflowing, held.skipped = False, 0
+        return keeps_up
 
     def due_notices(self) -> list[tuple[str, dict[str, Any]]]:
         """Return `error` events to publish: id and fields."""
@@ -338,7 +407,7 @@ class Store:
             return [(row.id, row.event) for row in connection.execute(found)]
 
     def published(self, ids: Sequence[str]) -> None:
-        """Forget notices that were published."""
+        """Remove published notices."""
         with self._writing() as connection:
             connection.execute(sa.delete(notices).where(notices.c.id.in_(ids)))
 
@@ -358,7 +427,7 @@ class Store:
             with self._database.writing() as connection:
                 yield connection
         except BaseException:
-            # What is in memory may be ahead of what is stored.
+            # Memory may be ahead of the database.
             self._stale = True
             raise
 
@@ -375,7 +444,7 @@ class Store:
 
     def _add(self, connection: Connection, pairs: Iterable[tuple[Endpoint, Message]]) -> set[str]:
         now = self._clock()
-        rows: dict[str, list[dict[str, Any]]] = {}
+        fresh: dict[str, list[dict[str, Any]]] = {}
         for endpoint, message in pairs:
             row: dict[str, Any] = {
                 "endpoint": endpoint.id,
@@ -391,18 +460,19 @@ class Store:
                 "body": message.body,
                 "created": now,
                 "done": None,
+                "accepted": message.at,
             }
-            rows.setdefault(endpoint.id, []).append(row)
-        for name, values in rows.items():
+            fresh.setdefault(endpoint.id, []).append(row)
+        for name, values in fresh.items():
             self._insert_rows(connection, self.endpoints[name], values)
-        return set(rows)
+        return set(fresh)
 
-    def _insert_rows(self, connection: Connection, endpoint: Endpoint, rows: list[dict[str, Any]]) -> None:
-        """Store deliveries, or count them as missed where too much is pending."""
+    def _insert_rows(self, connection: Connection, endpoint: Endpoint, values: list[dict[str, Any]]) -> None:
+        """Store deliveries, or count them as missed if too much is pending."""
         held = self._held.setdefault(endpoint.id, _Held())
         kept: list[dict[str, Any]] = []
         over = 0
-        for row in rows:
+        for row in values:
             if held.count < MOST_PENDING and held.size + row["size"] <= MOST_BYTES:
                 held.count += 1
                 held.size += row["size"]
@@ -416,9 +486,9 @@ class Store:
             connection.execute(sa.insert(deliveries), kept)
         waiting = {row["lane"] for row in kept if row["state"] == PENDING}
         if waiting:
-            insert = self._insert(lanes).on_conflict_do_nothing()
-            values = [{"endpoint": endpoint.id, "lane": lane, "next_try": 0.0} for lane in sorted(waiting)]
-            connection.execute(insert, values)
+            insert = rows.insert_of(connection)(lanes).on_conflict_do_nothing()
+            begun = [{"endpoint": endpoint.id, "lane": lane, "next_try": 0.0} for lane in sorted(waiting)]
+            connection.execute(insert, begun)
         if over:
             endpoint.missed += over
             if not endpoint.overflowing:
@@ -427,11 +497,11 @@ class Store:
                     f"More than {MOST_PENDING} deliveries or {MOST_BYTES >> 20} MiB are pending: new events are "
                     "skipped and counted in `missed`."
                 )
-                self._notify(connection, endpoint, OVERFLOW, text, recoverable=True)
-            self._save(connection, endpoint)
+                self._notify(connection, endpoint, reports.OVERFLOW, text, recoverable=True)
+            rows.save(connection, endpoint)
 
     def _record(self, connection: Connection, endpoint: Endpoint, tried: Tried) -> bool:
-        """Write what came of one request; return whether the endpoint was disabled by it."""
+        """Write the outcome of a request; return whether it disabled the endpoint."""
         now = self._clock()
         values: dict[str, Any] = {
             "attempts": tried.attempts,
@@ -440,17 +510,12 @@ class Store:
         }
         if tried.state != PENDING:
             values["done"] = now
-        if tried.state == DELIVERED:
-            values["body"] = None
         update = sa.update(deliveries).where(deliveries.c.id == tried.delivery, deliveries.c.state == PENDING)
         found = connection.execute(update.values(values)).rowcount
-        if found and tried.state != PENDING:
-            held = self._held[endpoint.id]
-            held.count -= 1
-            held.size -= tried.size
-            if endpoint.overflowing and held.count < MOST_PENDING // 2 and held.size < MOST_BYTES // 2:
-                endpoint.overflowing, held.skipped = False, 0
-                self._save(connection, endpoint)
+        if found and tried.state == DELIVERED:
+            self._kept += tried.size
+        if found and tried.state != PENDING and self._release(endpoint, 1, tried.size):
+            rows.save(connection, endpoint)
         if tried.next_try is not None:
             waits = sa.update(lanes).where(lanes.c.endpoint == endpoint.id, lanes.c.lane == tried.lane)
             connection.execute(waits.values(next_try=tried.next_try))
@@ -458,9 +523,9 @@ class Store:
 
     def _note_health(self, connection: Connection, endpoint: Endpoint, tried: Tried, now: float) -> bool:
         if tried.state == DELIVERED:
-            if endpoint.failing_since is not None or endpoint.warned:
-                endpoint.failing_since, endpoint.warned = None, False
-                self._save(connection, endpoint)
+            if endpoint.failing_since is not None or endpoint.warned or endpoint.expiring:
+                endpoint.failing_since, endpoint.warned, endpoint.expiring = None, False, False
+                rows.save(connection, endpoint)
             return False
         changed = endpoint.failing_since is None
         if endpoint.failing_since is None:
@@ -468,46 +533,36 @@ class Store:
         if tried.state == FAILED and not endpoint.warned:
             endpoint.warned = changed = True
             text = "A delivery has failed for good: the receiver did not accept it. The next ones are still tried."
-            self._notify(connection, endpoint, FAILING, text, recoverable=True)
-        reason = GONE if tried.gone else None
+            self._notify(connection, endpoint, reports.FAILING, text, recoverable=True)
+        reason = reports.GONE if tried.gone else None
         if now - endpoint.failing_since >= self._disable_after:
-            reason = reason or NO_SUCCESS
+            reason = reason or reports.NO_SUCCESS
         disable = endpoint.enabled and reason is not None
         if disable and reason is not None:
             self._disable(connection, endpoint, reason)
         elif changed:
-            self._save(connection, endpoint)
+            rows.save(connection, endpoint)
         return disable
 
     def _disable(self, connection: Connection, endpoint: Endpoint, reason: str) -> None:
-        at = _position(connection)
+        at = rows.position_of(connection)
         endpoint.enabled, endpoint.reason = False, reason
         if endpoint.behind is None and at is not None:
             endpoint.behind = max(at[1], endpoint.after)
         why = {
-            GONE: "The receiver answered 410 Gone.",
-            NO_SUCCESS: f"The receiver accepted nothing for {self._disable_after:g} s.",
+            reports.GONE: "The receiver answered 410 Gone.",
+            reports.NO_SUCCESS: f"The receiver accepted nothing for {self._disable_after:g} s.",
         }[reason]
         self._notify(connection, endpoint, reason, f"{why} The endpoint is disabled.", recoverable=False)
-        self._save(connection, endpoint)
-
-    def _end(self, connection: Connection, ended: Ended) -> None:
-        """Remove a lane that has nothing pending."""
-        mine = sa.and_(lanes.c.endpoint == ended.endpoint, lanes.c.lane == ended.lane)
-        waiting = sa.select(deliveries.c.id).where(
-            deliveries.c.endpoint == ended.endpoint,
-            deliveries.c.lane == ended.lane,
-            deliveries.c.state == PENDING,
-        )
-        connection.execute(sa.delete(lanes).where(mine, ~waiting.exists()))
+        rows.save(connection, endpoint)
 
     def _note_missed(self, connection: Connection, endpoint: Endpoint, count: int) -> None:
         endpoint.missed += count
         text = (
             f"The history dropped up to {count} events before they were read: they are counted in `missed`."
         )
-        self._notify(connection, endpoint, HISTORY_MOVED_ON, text, recoverable=True, missed=count)
-        self._save(connection, endpoint)
+        self._notify(connection, endpoint, reports.HISTORY_MOVED_ON, text, recoverable=True, missed=count)
+        rows.save(connection, endpoint)
 
     def _notify(
         self,
@@ -519,64 +574,11 @@ class Store:
         recoverable: bool,
         missed: int | None = None,
     ) -> None:
-        """Have an `error` event published, once."""
-        event: dict[str, Any] = {
-            "type": "error",
-            "source": SOURCE,
-            "webhook_id": endpoint.id,
-            "reason": reason,
-            "message": f"Webhook {endpoint.id}: {text}",
-            "recoverable": recoverable,
-        }
-        if missed is not None:
-            event["missed"] = missed
+        """Queue an `error` event to be published once."""
+        event = reports.error(endpoint.id, reason, text, recoverable=recoverable, missed=missed)
         row = {"id": f"webhook_{uuid.uuid4().hex}", "event": event, "created": self._clock()}
         connection.execute(sa.insert(notices), row)
 
-    def _save(self, connection: Connection, endpoint: Endpoint) -> None:
-        row: dict[str, Any] = msgspec.to_builtins(endpoint)
-        insert = self._insert(endpoints)
-        given = {name: insert.excluded[name] for name in row if name != "id"}
-        connection.execute(insert.on_conflict_do_update(index_elements=["id"], set_=given), row)
 
-    def _move(self, connection: Connection, epoch: str, seq: int) -> None:
-        insert = self._insert(position)
-        given = {"epoch": insert.excluded["epoch"], "seq": insert.excluded["seq"]}
-        connection.execute(
-            insert.on_conflict_do_update(index_elements=["reader"], set_=given),
-            {"reader": READER, "epoch": epoch, "seq": seq},
-        )
-
-
-def _endpoint_of(row: sa.Row[Any]) -> Endpoint:
-    # SQLAlchemy's own keys are a kind of str that msgspec does not take.
-    return msgspec.convert({name: row._mapping[name] for name in Endpoint.__struct_fields__}, Endpoint)
-
-
-def _position(connection: Connection) -> tuple[str, int] | None:
-    row = connection.execute(
-        sa.select(position.c.epoch, position.c.seq).where(position.c.reader == READER)
-    ).first()
-    return None if row is None else (row.epoch, row.seq)
-
-
-def _pending_of(connection: Connection, endpoint: str, events: Sequence[str]) -> dict[str, str]:
-    """Return which of these events are pending for an endpoint, and their lanes."""
-    found = sa.select(deliveries.c.event_id, deliveries.c.lane).where(
-        deliveries.c.endpoint == endpoint, deliveries.c.event_id.in_(events), deliveries.c.state == PENDING
-    )
-    return {row.event_id: row.lane for row in connection.execute(found)}
-
-
-def _wake(connection: Connection, endpoint: str, names: set[str]) -> None:
-    """Have lanes tried at once."""
-    if names:
-        mine = sa.update(lanes).where(lanes.c.endpoint == endpoint, lanes.c.lane.in_(names))
-        connection.execute(mine.values(next_try=0.0))
-
-
-def _again(row: sa.Row[Any], now: float) -> dict[str, Any]:
-    """Make a new delivery of one that is in the log."""
-    values = dict(row._mapping)
-    del values["id"]
-    return values | {"state": PENDING, "tries": 0, "attempts": [], "created": now, "done": None}
+def _message(line: Line) -> Message:
+    return message_of(line.seq, line.at, line.data, hidden=line.hidden)

@@ -1,6 +1,6 @@
-"""The tables of the webhooks, in `outlets.db` or PostgreSQL's schema `hub_private`: for the hub alone.
+"""The webhooks' tables, in `outlets.db` or PostgreSQL's schema `hub_private`. Internal.
 
-Secrets and copies of what people said lie here, so none of it is for other programs' queries. Times are seconds since
+They hold secrets and copies of what people said, so they are not meant for other programs. Times are seconds since
 1970.
 """
 
@@ -10,11 +10,11 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from streaming_hub.archive.database import Kind
-from streaming_hub.archive.tables import BigId, Json, Text
-from streaming_hub.outlets.webhooks.endpoints import PENDING
+from streaming_hub.outlets.webhooks.endpoints import DELIVERED, FAILED, PENDING
+from streaming_hub.sidecar.columns import BigId, Json, Text
+from streaming_hub.sidecar.database import Kind
 
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 """The newest migration."""
 
 metadata = sa.MetaData()
@@ -39,6 +39,7 @@ endpoints = sa.Table(
     sa.Column("failing_since", sa.Double),
     sa.Column("warned", sa.Boolean, nullable=False),
     sa.Column("overflowing", sa.Boolean, nullable=False),
+    sa.Column("expiring", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 lanes = sa.Table(
     "webhook_lanes",
@@ -47,7 +48,7 @@ lanes = sa.Table(
     sa.Column("lane", Text, primary_key=True),
     sa.Column("next_try", sa.Double, nullable=False),
 )
-"""One row for each order (an endpoint's room) that has something pending."""
+"""A row for each lane (a room's sequence at one endpoint) that has something pending."""
 sa.Index("webhook_lanes_by_time", lanes.c.endpoint, lanes.c.next_try)
 deliveries = sa.Table(
     "webhook_deliveries",
@@ -66,7 +67,8 @@ deliveries = sa.Table(
     sa.Column("body", sa.LargeBinary),
     sa.Column("created", sa.Double, nullable=False),
     sa.Column("done", sa.Double),
-    # An id that was erased is never given to another row: a request in flight may still name it.
+    sa.Column("accepted", sa.Double, nullable=False, server_default=sa.text("0")),
+    # The id of a deleted row is never reused: a request in flight may still refer to it.
     sqlite_autoincrement=True,
 )
 _pending = deliveries.c.state == PENDING
@@ -78,6 +80,18 @@ sa.Index(
     sqlite_where=_pending,
     postgresql_where=_pending,
 )
+_failed = deliveries.c.state == FAILED
+sa.Index(
+    "webhook_deliveries_failed",
+    deliveries.c.endpoint,
+    deliveries.c.id,
+    sqlite_where=_failed,
+    postgresql_where=_failed,
+)
+KEPT: Final = sa.and_(deliveries.c.state == DELIVERED, deliveries.c.body.is_not(None))
+"""For the delivered webhooks that still have their body."""
+sa.Index("webhook_deliveries_kept", deliveries.c.id, sqlite_where=KEPT, postgresql_where=KEPT)
+sa.Index("webhook_deliveries_by_acceptance", deliveries.c.accepted)
 sa.Index("webhook_deliveries_by_endpoint", deliveries.c.endpoint, deliveries.c.id)
 sa.Index("webhook_deliveries_by_event", deliveries.c.endpoint, deliveries.c.event_id)
 sa.Index("webhook_deliveries_by_lane", deliveries.c.lane)
@@ -100,6 +114,7 @@ position = sa.Table(
 )
 
 WEBHOOKS: Final = Kind(
+    "webhooks",
     "webhooks",
     metadata,
     REVISION,

@@ -1,23 +1,17 @@
-"""The webhooks' own process: the only one that knows their database and their receivers. Run as a module.
+"""The webhooks' own process, run as a module: the only one that uses their database and connects to receivers.
 
-    line       a thread that reads what the hub asks
-    event loop sends webhooks, answers the hub
-    writer     one thread: pages, changes, outcomes, in the order in which they came
-    readers    some threads: what is due, the log
-
-It ends when the hub's end of the socket closes, however the hub ended.
+line          a thread that reads the hub's requests
+event loop    sends webhooks, answers the hub
+writer        one thread: pages, changes, outcomes, in the order in which they arrived
+readers       some threads: what is due, the log
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import resource
 import secrets
-import signal
-import socket
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -25,42 +19,42 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from streaming_hub.archive import wire
-from streaming_hub.archive.database import Away, Database
-from streaming_hub.archive.wire import ANSWER, BEGUN, LOG, REFUSED, Refusal
 from streaming_hub.outlets.webhooks import addresses, log, signing
 from streaming_hub.outlets.webhooks.dispatcher import Dispatcher
 from streaming_hub.outlets.webhooks.endpoints import SETTINGS, Endpoint, Secret
 from streaming_hub.outlets.webhooks.messages import Line, Page
+from streaming_hub.outlets.webhooks.reports import OPERATOR
 from streaming_hub.outlets.webhooks.sender import Sender
-from streaming_hub.outlets.webhooks.store import OPERATOR, Store
+from streaming_hub.outlets.webhooks.store import Store
 from streaming_hub.outlets.webhooks.tables import WEBHOOKS
+from streaming_hub.sidecar.database import Away, Database
+from streaming_hub.sidecar.wire import Refusal
+from streaming_hub.sidecar.worker import HubLine, main
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
 READERS: Final = 2
 LOOK_UPS: Final = 64
-"""Names that are looked up at the same time: a name server that hangs must not hold up the names of others."""
+"""Maximum number of concurrent DNS look-ups: a name server that hangs must not delay other names."""
 CHORE_SECONDS: Final = 5.0
 STOP_SECONDS: Final = 0.4
 CHECK_SECONDS: Final = 2.0
-"""How long a new endpoint's name is looked up."""
+"""How long resolving a new endpoint's name may take."""
 OVERLAP: Final = 86_400.0
-"""Seconds for which a secret signs along after it was replaced."""
+"""Seconds for which a replaced secret still signs."""
 MOST_ENDPOINTS: Final = 10_000
 MOST_DESCRIPTORS: Final = 65_536
 SPARE_DESCRIPTORS: Final = 200
 MOST_REQUESTS: Final = 4_000
-NICE: Final = 5
-"""The streams come first where both want the same processor."""
 WITH_STATUS: Final = frozenset({"open", "begin", "given", "page", "ping", "create", "change", "delete"})
-"""Questions whose answers say how the webhooks are."""
+"""Requests whose answers include `_status`."""
 CHANGEABLE: Final = ("url", "types", "rooms", "view", "interims", "description")
 
 
 class Given(msgspec.Struct, frozen=True):
-    """The endpoint of the settings."""
+    """The endpoint from the settings."""
 
     url: str
     secret: str
@@ -68,44 +62,45 @@ class Given(msgspec.Struct, frozen=True):
 
 
 class Config(msgspec.Struct, frozen=True):
-    """What the hub tells at the start.
+    """The hub's first message.
 
     Attributes:
         url: an SQLAlchemy URL.
         retries: STREAM_WEBHOOK_RETRIES, seconds.
         disable_after: STREAM_WEBHOOK_DISABLE_AFTER, seconds.
         allow_private: STREAM_WEBHOOK_ALLOW_PRIVATE.
-        given: the endpoint of the settings.
-        enable: whether that endpoint is enabled anew, as the hub has just started.
+        max_age: STREAM_ARCHIVE_MAX_AGE, seconds.
+        given: the endpoint from the settings.
+        enable: whether to re-enable that endpoint, as the hub has just started.
     """
 
     url: str
     retries: list[float]
     disable_after: float
     allow_private: bool
+    max_age: float = 0.0
     given: Given | None = None
     enable: bool = True
 
 
 class Worker:
-    """Answers the hub, and sends.
+    """Answers the hub, and sends webhooks.
 
     Args:
-        sock: the hub's line.
-        config: what it told.
+        sock: the connection to it.
+        config: its first message.
     """
 
     def __init__(self, sock: socket.socket, config: Config) -> None:
-        self._sock = sock
+        self._line = HubLine(sock, "webhooks")
         self._config = config
         self._database = Database(config.url, WEBHOOKS)
-        self._store = Store(self._database, disable_after=config.disable_after)
+        self._store = Store(self._database, disable_after=config.disable_after, max_age=config.max_age)
         self._sender = Sender(allow_private=config.allow_private)
         self._loop = asyncio.get_running_loop()
         self._loop.set_default_executor(ThreadPoolExecutor(LOOK_UPS, "look-up"))
         self._writer = ThreadPoolExecutor(1, "writer")
         self._readers = ThreadPoolExecutor(READERS, "reader")
-        self._sending = threading.Lock()
         self._ended = asyncio.Event()
         self._answers: set[asyncio.Task[None]] = set()
         self._dispatcher = Dispatcher(
@@ -116,7 +111,7 @@ class Worker:
             readers=self._readers,
             waits=config.retries,
             total=_requests(),
-            report=self._log,
+            report=self._line.log,
         )
         self._writing: dict[str, Callable[[Any], Any]] = {
             "open": self._open,
@@ -131,11 +126,15 @@ class Worker:
             "delete": self._store.delete,
             "replay": self._replay,
             "resend": self._resend,
+            "resend_failed": lambda asked: self._store.resend_failed(
+                asked["id"], asked["after"], asked["upto"]
+            ),
             "erase": lambda wanted: self._store.erase(**wanted),
         }
         self._reading: dict[str, Callable[[Any], Any]] = {
             "list": self._list,
             "deliveries": lambda asked: log.page(self._database, msgspec.convert(asked, log.Asked)),
+            "delivery": lambda asked: log.one(self._database, *asked),
         }
 
     async def serve(self) -> None:
@@ -152,56 +151,48 @@ class Worker:
         self._database.close()
 
     def _listen(self) -> None:
-        try:
-            while (message := wire.receive(self._sock)) is not None:
-                self._loop.call_soon_threadsafe(self._take, message)
-        except (OSError, ValueError) as error:
-            print(f"webhooks: the hub is gone ({error})", file=sys.stderr)
+        for request in self._line.requests():
+            self._loop.call_soon_threadsafe(self._take, request)
         self._loop.call_soon_threadsafe(self._ended.set)
 
-    def _take(self, message: list[Any]) -> None:
-        task = asyncio.ensure_future(self._answer(*message))
+    def _take(self, request: tuple[int, str, Any]) -> None:
+        task = asyncio.ensure_future(self._answer(*request))
         self._answers.add(task)
         task.add_done_callback(self._answers.discard)
 
     async def _answer(self, number: int, what: str, arguments: Any) -> None:
         try:
             value = await self._value(number, what, arguments)
-            answer = [number, ANSWER, value]
-        except Away as error:
-            answer = [number, REFUSED, ["away", str(error), None]]
-        except Refusal as error:
-            answer = [number, REFUSED, [error.name, error.text, error.extra]]
-        except Exception as error:  # noqa: BLE001 - logged; one bad question must not end the process
-            self._log("error", f"webhooks: {what} failed: {error!r}")
-            answer = [number, REFUSED, ["failed", f"The webhooks failed ({type(error).__name__}).", None]]
-        self._send(answer)
+        except Exception as error:  # noqa: BLE001 - logged; one bad request must not end the process
+            self._line.refuse(number, what, error)
+        else:
+            self._line.answer(number, value)
 
     async def _value(self, number: int, what: str, arguments: Any) -> Any:
         if what == "test":
-            self._send([number, BEGUN, None])
+            self._line.begin(number)
             return msgspec.to_builtins(await self._dispatcher.test(self._endpoint(arguments)))
         if what in ("create", "change") and arguments.get("url") is not None:
-            self._send([number, BEGUN, None])
+            self._line.begin(number)
             await self._check(arguments["url"])
         executor, table = (
             (self._readers, self._reading) if what in self._reading else (self._writer, self._writing)
         )
 
         def work() -> Any:
-            self._send([number, BEGUN, None])
+            self._line.begin(number)
             return table[what](arguments)
 
         value = await self._loop.run_in_executor(executor, work)
         return await self._afterwards(what, arguments, value)
 
     async def _afterwards(self, what: str, arguments: Any, value: Any) -> Any:
-        """Do in the event loop what follows from a change, and complete the answer."""
+        """Do what follows a request in the event loop, and complete the answer."""
         if what == "erase":
             self._dispatcher.purge(**arguments)
         elif what == "open":
             await self._dispatcher.wake_all()
-        elif what in ("change", "replay", "resend"):
+        elif what in ("change", "replay", "resend", "resend_failed"):
             self._dispatcher.due([arguments["id"]])
         elif what == "page":
             self._dispatcher.due(value)
@@ -242,24 +233,13 @@ class Worker:
             raise Refusal("missing", "")
         return found
 
-    def _send(self, message: list[Any]) -> None:
-        try:
-            with self._sending:
-                wire.send(self._sock, message)
-        except OSError:
-            # The reader of the line notices it, too, and ends everything.
-            return
-
-    def _log(self, level: str, text: str) -> None:
-        self._send([0, LOG, [level, text]])
-
     def _open(self, _nothing: Any) -> Any:
         self._database.open()
         self._store.reload()
         return self._store.position()
 
     def _given(self, head: int) -> None:
-        """Make the endpoint of the settings, change it, or remove it; a new one gets events above `head`."""
+        """Create, change or remove the endpoint from the settings; a new one gets events above `head`."""
         given, found = self._config.given, self._store.endpoints.get(SETTINGS)
         if given is None:
             if found is not None:
@@ -322,7 +302,7 @@ class Worker:
 
     def _create(self, fields: dict[str, Any]) -> dict[str, Any]:
         if len(self._store.endpoints) >= MOST_ENDPOINTS:
-            raise Refusal("full", f"There are {MOST_ENDPOINTS} endpoints, which is the most.")
+            raise Refusal("full", f"There are already {MOST_ENDPOINTS} endpoints, the maximum.")
         secret = signing.make_secret()
         endpoint = Endpoint(
             id=f"wh_{secrets.token_hex(8)}",
@@ -360,7 +340,9 @@ class Worker:
         return self._store.replay(arguments["id"], lines, filtered=arguments["filtered"])
 
     def _resend(self, arguments: dict[str, Any]) -> Any:
-        return self._store.resend(arguments["id"], arguments["deliveries"])
+        given = arguments["lines"]
+        lines = None if given is None else msgspec.convert(given, list[Line])
+        return self._store.resend(arguments["id"], arguments["deliveries"], lines)
 
     async def _do_chores(self) -> None:
         while True:
@@ -369,10 +351,10 @@ class Worker:
                 while await self._loop.run_in_executor(self._writer, self._store.clean):
                     await asyncio.sleep(0)
             except Away as error:
-                # The next page reports it, and opens the database anew.
-                self._log("debug", f"webhooks: {error}")
+                # The next page reports this and reopens the database.
+                self._line.log("debug", f"webhooks: {error}")
             except Exception as error:  # noqa: BLE001 - logged; tried again
-                self._log("error", f"webhooks: old deliveries could not be removed: {error!r}")
+                self._line.log("error", f"webhooks: old deliveries could not be removed: {error!r}")
 
 
 def _within(rooms: list[str] | None, allowed: list[str]) -> bool:
@@ -380,31 +362,20 @@ def _within(rooms: list[str] | None, allowed: list[str]) -> bool:
 
 
 def _requests() -> int:
-    """Allow as many descriptors as the system does; return how many requests may be open at a time."""
+    """Raise the limit of descriptors as far as allowed; return how many requests may be open at a time."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
     if soft < wanted:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             soft = wanted
-    # Half of them for connections that are kept open between requests.
+    # The other half is for idle pooled connections.
     return max(20, min(MOST_REQUESTS, (soft - SPARE_DESCRIPTORS) // 2))
 
 
-async def _serve(sock: socket.socket, config: Config) -> None:
-    await Worker(sock, config).serve()
-
-
-def main(descriptor: int) -> None:
-    """Serve the hub at the other end of a socket until it hangs up."""
-    # The hub tells when to end; the terminal's signals and those for the hub's group are the hub's.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(NICE)
-    sock = socket.socket(fileno=descriptor)
-    first = wire.receive(sock)
-    if first is not None:
-        asyncio.run(_serve(sock, msgspec.convert(first[2], Config)))
+async def _serve(sock: socket.socket, config: Any) -> None:
+    await Worker(sock, msgspec.convert(config, Config)).serve()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(lambda sock, config: asyncio.run(_serve(sock, config)))

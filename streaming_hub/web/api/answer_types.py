@@ -493,6 +493,40 @@ class WebhookDelivery(TypedDict):
     ]
 
 
+class WebhookRequest(TypedDict):
+    """A request as it was sent."""
+
+    url: str
+    headers: Annotated[dict[str, str], Meta(description="Those that the hub sets, the signature included.")]
+
+
+class WebhookAttemptRequest(WebhookAttempt):
+    """One attempt of a delivery, with what was sent."""
+
+    request: Annotated[WebhookRequest | None, Meta(description="null if it was sent by an older version.")]
+
+
+class WebhookDeliveryRequests(TypedDict):
+    """A delivery, and what was sent."""
+
+    id: str
+    event_id: Annotated[str, Meta(description="The hub's `id` of the event, and the `webhook-id`.")]
+    type: str
+    room: str | None
+    state: Literal["pending", "delivered", "failed", "skipped"]
+    attempts: list[WebhookAttemptRequest]
+    next_try: Annotated[
+        float | None,
+        Meta(description="When its room is tried next, seconds since 1970; null for now, or never."),
+    ]
+    body: Annotated[
+        str | None,
+        Meta(
+            description="The body of each request, byte for byte; null once neither log nor history has it."
+        ),
+    ]
+
+
 class WebhookDeliveries(TypedDict):
     """A page of a webhook's log, the newest first."""
 

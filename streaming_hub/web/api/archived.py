@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from streaming_hub.archive.wire import Refusal
 from streaming_hub.errors import BadRequest, Conflict, Forbidden, HubError, NotFound, Unavailable
 from streaming_hub.events.views import OPERATOR
+from streaming_hub.sidecar.wire import Refusal
 from streaming_hub.web import parameters
 from streaming_hub.web.about import Parameter, Schema
 from streaming_hub.web.current import services

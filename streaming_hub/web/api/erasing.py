@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import Blueprint, Response, request
 
 from streaming_hub.access import OPERATE, require_room
-from streaming_hub.archive.wire import Refusal
 from streaming_hub.errors import NotFound, Unavailable
 from streaming_hub.events.interest import Interest
 from streaming_hub.history.page import Limit
+from streaming_hub.sidecar.wire import Refusal
 from streaming_hub.stream.erasing import erase
 from streaming_hub.web import answers, callers, parameters, query
 from streaming_hub.web.about import HISTORY, About, ok

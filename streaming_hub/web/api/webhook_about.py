@@ -12,6 +12,7 @@ from streaming_hub.web.api.answer_types import (
     MadeWebhook,
     Replayed,
     WebhookDeliveries,
+    WebhookDeliveryRequests,
     WebhookEndpoint,
     WebhookList,
     WebhookTest,
@@ -169,13 +170,42 @@ def log() -> About:
     )
 
 
+def one_delivery() -> About:
+    """Describe GET /api/webhooks/<webhook_id>/deliveries/<delivery_id>."""
+    signed = {
+        "content-type": "application/json",
+        "user-agent": "streaming-hub",
+        "accept-encoding": "identity",
+        "webhook-id": "4fdd2f42-512",
+        "webhook-timestamp": "1795430083",
+        "webhook-signature": "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
+    }
+    sent = {"url": _WEBHOOK["url"], "headers": signed}
+    body = '{"type":"session_ended","timestamp":"2026-11-23T10:34:43.310Z","data":{"id":"4fdd2f42-512"}}'
+    return About(
+        group=WEBHOOKS,
+        summary="A delivery with its requests",
+        text="As in the list, with each request as it was sent.",
+        parameters=(
+            _ID,
+            Parameter(
+                "delivery_id", "path", {"type": "string", "pattern": "^[0-9]{1,15}$"}, "Its `id`.", "812"
+            ),
+        ),
+        answers=ok(
+            WebhookDeliveryRequests,
+            {**_DELIVERY, "attempts": [{**_DELIVERY["attempts"][0], "request": sent}], "body": body},
+        ),
+    )
+
+
 def replaying() -> About:
     """Describe POST /api/webhooks/<webhook_id>/replay."""
     return About(
         group=WEBHOOKS,
         summary="Send again",
-        text="A range of events that the webhook wants at present, or single deliveries, with the same `webhook-id`. "
-        "What is still pending is tried at once.",
+        text="A range of events that the webhook wants at present, single deliveries, or all that failed and were not "
+        "sent again since, with the same `webhook-id`. What is still pending is tried at once.",
         parameters=(_ID,),
         body=(json(Replay, {"from": "4fdd2f42-500", "to": "4fdd2f42-512"}),),
         answers=(Answer(202, "They are on their way.", (json(Replayed, {"replayed": 13, "missed": 0}),)),),

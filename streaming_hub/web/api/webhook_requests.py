@@ -68,14 +68,16 @@ class Change(msgspec.Struct, forbid_unknown_fields=True, rename={"since": "from"
 
 
 class Replay(msgspec.Struct, forbid_unknown_fields=True, rename={"since": "from"}):
-    """What is sent again: a range, or single deliveries.
+    """What is sent again: a range, single deliveries, or all that failed.
 
     Attributes:
         since: the first event, by id or time of acceptance (inclusive).
         to: the last one (inclusive); the newest by default.
         deliveries: or these deliveries.
+        state: or every delivery in this state whose event was not sent again since.
     """
 
     since: Place | None = None
     to: Place | None = None
     deliveries: Annotated[list[str], Meta(min_length=1, max_length=MAX_RESENT)] | None = None
+    state: Literal["failed"] | None = None

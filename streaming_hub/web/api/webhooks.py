@@ -11,24 +11,28 @@ from flask import Blueprint, Response, request
 from msgspec import Meta, UnsetType
 
 from streaming_hub.access import OPERATE
-from streaming_hub.archive.wire import Refusal
 from streaming_hub.errors import BadRequest, Conflict, Forbidden, HubError, InvalidBody, NotFound, Unavailable
 from streaming_hub.events import cursor
 from streaming_hub.events.interest import EVERYTHING
 from streaming_hub.events.views import OPERATOR
 from streaming_hub.history.follow import PAGE, position_before
 from streaming_hub.history.page import Limit
-from streaming_hub.outlets.webhooks.endpoints import SETTINGS, STATES
+from streaming_hub.outlets.webhooks.endpoints import SETTINGS, STATES, message_of
+from streaming_hub.sidecar.wire import Refusal
 from streaming_hub.web import answers, bodies, callers, query, times
 from streaming_hub.web.api import archived, webhook_about
 from streaming_hub.web.api.webhook_requests import MAX_LIMIT, Change, Create, Place, Replay
 from streaming_hub.web.current import services
-from streaming_hub.web.endpoint import endpoint
+from streaming_hub.web.endpoint import Arguments, endpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streaming_hub.access import Grant
     from streaming_hub.outlets.webhooks.feed import Webhooks
     from streaming_hub.services import Services
+    from streaming_hub.web.about import About
+    from streaming_hub.web.declared import Method
 
 blueprint = Blueprint("webhooks", __name__)
 
@@ -36,16 +40,26 @@ DEFAULT_LIMIT: Final = 50
 RETRY: Final = 2
 TEST_SECONDS: Final = 20.0
 MOST_ID: Final = 10**15
+ALL: Final = "/api/webhooks"
+ONE: Final = "/api/webhooks/<webhook_id>"
 
 
-@endpoint(
-    blueprint,
-    "GET",
-    "/api/webhooks",
-    scope=OPERATE,
-    errors=(BadRequest, Conflict, Unavailable),
-    about=webhook_about.all_of_them,
-)
+def _endpoint(
+    method: Method, path: str, about: Callable[[], About], *errors: type[HubError]
+) -> Callable[[Callable[Arguments, Response]], Callable[Arguments, Response]]:
+    """Declare an endpoint: all of them need `operate` and the archive, and those of one webhook may not find it."""
+    missing = (NotFound,) if path.startswith(ONE) else ()
+    return endpoint(
+        blueprint,
+        method,
+        path,
+        scope=OPERATE,
+        errors=(*errors, *missing, Conflict, Unavailable),
+        about=about,
+    )
+
+
+@_endpoint("GET", ALL, webhook_about.all_of_them, BadRequest)
 def webhooks() -> Response:
     """Answer the endpoints that the caller may see."""
     grant = callers.grant()
@@ -55,14 +69,7 @@ def webhooks() -> Response:
     return answers.json({"webhooks": found})
 
 
-@endpoint(
-    blueprint,
-    "POST",
-    "/api/webhooks",
-    scope=OPERATE,
-    errors=(BadRequest, Forbidden, InvalidBody, Conflict, Unavailable),
-    about=webhook_about.making,
-)
+@_endpoint("POST", ALL, webhook_about.making, BadRequest, Forbidden, InvalidBody)
 def create() -> Response:
     """Make an endpoint."""
     grant, parts = callers.grant(), services()
@@ -79,28 +86,14 @@ def create() -> Response:
     return answers.json(made, 201)
 
 
-@endpoint(
-    blueprint,
-    "GET",
-    "/api/webhooks/<webhook_id>",
-    scope=OPERATE,
-    errors=(BadRequest, NotFound, Conflict, Unavailable),
-    about=webhook_about.one,
-)
+@_endpoint("GET", ONE, webhook_about.one, BadRequest)
 def webhook(webhook_id: str) -> Response:
     """Answer one endpoint."""
     query.only(request.args, ())
     return answers.json(_one(webhook_id))
 
 
-@endpoint(
-    blueprint,
-    "PATCH",
-    "/api/webhooks/<webhook_id>",
-    scope=OPERATE,
-    errors=(BadRequest, Forbidden, InvalidBody, NotFound, Conflict, Unavailable),
-    about=webhook_about.changing,
-)
+@_endpoint("PATCH", ONE, webhook_about.changing, BadRequest, Forbidden, InvalidBody)
 def change(webhook_id: str) -> Response:
     """Change an endpoint."""
     found = _changeable(webhook_id)
@@ -116,14 +109,7 @@ def change(webhook_id: str) -> Response:
     return answers.json(changed)
 
 
-@endpoint(
-    blueprint,
-    "DELETE",
-    "/api/webhooks/<webhook_id>",
-    scope=OPERATE,
-    errors=(NotFound, Conflict, Unavailable),
-    about=webhook_about.removing,
-)
+@_endpoint("DELETE", ONE, webhook_about.removing)
 def delete(webhook_id: str) -> Response:
     """Remove an endpoint, what it still had to get, and its log."""
     _changeable(webhook_id)
@@ -132,14 +118,7 @@ def delete(webhook_id: str) -> Response:
     return Response(status=204, headers=answers.NOT_CACHED)
 
 
-@endpoint(
-    blueprint,
-    "POST",
-    "/api/webhooks/<webhook_id>/test",
-    scope=OPERATE,
-    errors=(NotFound, Conflict, Unavailable),
-    about=webhook_about.testing,
-)
+@_endpoint("POST", f"{ONE}/test", webhook_about.testing)
 def test(webhook_id: str) -> Response:
     """Send a test now, once."""
     _one(webhook_id)
@@ -147,14 +126,7 @@ def test(webhook_id: str) -> Response:
     return answers.json({name: outcome[name] for name in ("status", "answer", "duration", "error")})
 
 
-@endpoint(
-    blueprint,
-    "GET",
-    "/api/webhooks/<webhook_id>/deliveries",
-    scope=OPERATE,
-    errors=(BadRequest, NotFound, Conflict, Unavailable),
-    about=webhook_about.log,
-)
+@_endpoint("GET", f"{ONE}/deliveries", webhook_about.log, BadRequest)
 def deliveries(webhook_id: str) -> Response:
     """Answer a page of an endpoint's log."""
     args = request.args
@@ -176,25 +148,39 @@ def deliveries(webhook_id: str) -> Response:
     return answers.json({"deliveries": found, "next": None if place is None else times.make_cursor([place])})
 
 
-@endpoint(
-    blueprint,
-    "POST",
-    "/api/webhooks/<webhook_id>/replay",
-    scope=OPERATE,
-    errors=(BadRequest, InvalidBody, NotFound, Conflict, Unavailable),
-    about=webhook_about.replaying,
-)
+@_endpoint("GET", f"{ONE}/deliveries/<delivery_id>", webhook_about.one_delivery, BadRequest)
+def delivery(webhook_id: str, delivery_id: str) -> Response:
+    """Answer one delivery with its requests as they were sent."""
+    query.only(request.args, ())
+    _one(webhook_id)
+    number = _number_of(delivery_id)
+    found = None if number is None else _ask("delivery", [webhook_id, number])
+    if found is None:
+        raise NotFound("There is no such delivery: the log keeps them for 7 days.")
+    body = found["body"]
+    if body is None:
+        # Only the newest are kept with their body; what is sent of an event is always the same.
+        for seq, at, hidden, data in _lines_of(services(), [found["event_id"]]):
+            body = message_of(seq, at, data, hidden=hidden).body
+    return answers.json({**found, "body": None if body is None else body.decode()})
+
+
+@_endpoint("POST", f"{ONE}/replay", webhook_about.replaying, BadRequest, InvalidBody)
 def replay(webhook_id: str) -> Response:
-    """Send a range of events, or single deliveries, again."""
+    """Send a range of events, single deliveries, or all that failed, again."""
     asked = answers.body(Replay)
     parts = services()
     _one(webhook_id)
-    if asked.deliveries is not None:
-        if asked.since is not None or asked.to is not None:
-            raise InvalidBody("deliveries: not together with from and to.", field="deliveries")
+    given = {"state": asked.state, "deliveries": asked.deliveries, "from": asked.since, "to": asked.to}
+    chosen = [name for name, value in given.items() if value is not None]
+    if len(chosen) > 1 and chosen != ["from", "to"]:
+        raise InvalidBody(f"{chosen[0]}: not together with {chosen[1]}.", field=chosen[0])
+    if asked.state is not None:
+        replayed, missed = _resend_failed(webhook_id), 0
+    elif asked.deliveries is not None:
         replayed, missed = _resend(parts, webhook_id, asked.deliveries)
     elif asked.since is None:
-        raise InvalidBody("from: it is missing; send from and to, or deliveries.", field="from")
+        raise InvalidBody("from: it is missing; send from and to, deliveries, or state.", field="from")
     else:
         replayed, missed = _replay(parts, webhook_id, asked.since, asked.to)
     callers.note("webhook_replay", webhook=webhook_id, replayed=replayed)
@@ -330,31 +316,41 @@ def _names_event(place: Place) -> bool:
 
 
 def _resend(parts: Services, webhook_id: str, names: list[str]) -> tuple[int, int]:
-    ids = [int(name) if name.isascii() and name.isdigit() and len(name) < 16 else -1 for name in names]
-    if -1 in ids:
-        shown = names[ids.index(-1)][:40]
-        raise InvalidBody(f"deliveries: {shown!r} is not the id of a delivery.", field="deliveries")
+    ids = []
+    for name in names:
+        number = _number_of(name)
+        if number is None:
+            raise InvalidBody(f"deliveries: {name[:40]!r} is not the id of a delivery.", field="deliveries")
+        ids.append(number)
+    asked: dict[str, Any] = {"id": webhook_id, "deliveries": ids, "lines": None}
     with _outlet().reading():
-        replayed, events = _ask("resend", {"id": webhook_id, "deliveries": ids})
-        lines, missed = [], 0
-        for event in events:
-            entry = _entry(parts, event)
-            if entry is None:
-                missed += 1
-            else:
-                lines.append(entry)
-        if lines:
-            replayed += _ask("replay", {"id": webhook_id, "lines": lines, "filtered": False})
-    return replayed, missed
+        replayed, lost = _ask("resend", asked)
+        if lost:
+            replayed, lost = _ask("resend", asked | {"lines": _lines_of(parts, lost)})
+    return replayed, len(lost)
 
 
-def _entry(parts: Services, event_id: str) -> list[Any] | None:
-    """Return an event as the webhooks' process takes it; None where the history has forgotten it."""
-    found = cursor.resolve(event_id, parts.history.bounds.range())
-    if not isinstance(found, int):
-        return None
-    page = parts.read(partial(parts.history.since, found - 1, EVERYTHING, Limit(1, PAGE.size)))
-    if not page.entries or page.entries[0].seq != found:
-        return None
-    one = page.entries[0]
-    return [one.seq, one.at, one.operator_only, one.data]
+def _resend_failed(webhook_id: str) -> int:
+    replayed, after, upto = 0, 0, None
+    while after is not None:
+        with _outlet().reading():
+            count, after, upto = _ask("resend_failed", {"id": webhook_id, "after": after, "upto": upto})
+        replayed += count
+    return replayed
+
+
+def _number_of(name: str) -> int | None:
+    """Return the number of a delivery; None where the name is none."""
+    return int(name) if name.isascii() and name.isdigit() and len(name) < 16 else None
+
+
+def _lines_of(parts: Services, events: list[str]) -> list[list[Any]]:
+    """Return events as the webhooks' process takes them, without those that the history has forgotten."""
+    lines = []
+    for event_id in events:
+        found = cursor.resolve(event_id, parts.history.bounds.range())
+        if not isinstance(found, int):
+            continue
+        page = parts.read(partial(parts.history.since, found - 1, EVERYTHING, Limit(1, PAGE.size)))
+        lines += [[one.seq, one.at, one.operator_only, one.data] for one in page.entries if one.seq == found]
+    return lines

@@ -1,9 +1,8 @@
-"""The console's files as they are sent: without comments, indentation and idle space, half the size. Pure.
+"""Compacts the console's files by half for sending: without comments, indentation and unneeded space. Pure.
 
-The sources need no build step, and are what Node and tsc check; browsers need no documentation. Line breaks stay, so
-that an error's line is the source's. By hand, as the small minifiers for Python take nested templates apart, and the
-large ones need Node: this one leaves alone every line in which a space might mean something. A test has esbuild
-compare what is sent with the sources.
+The sources have no build step and are what Node and tsc check. Line breaks stay, so an error's line is the source's.
+Written by hand, as the small minifiers for Python break nested templates and the large ones need Node; this one leaves
+every line alone in which a space might matter. A test compares the result with the sources, by esbuild.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ import re
 from typing import Final
 
 _COMMENT: Final = re.compile(r"^[ \t]*(?:/\*(?:(?!\*/).)*\*/|//[^\n]*)[ \t]*$", re.DOTALL | re.MULTILINE)
-"""A comment that has its lines for itself. No literal spans lines (a test), so none can hold one."""
+"""A comment on lines of its own. No string literal spans lines (a test checks that), so none can contain one."""
 _CAST: Final = re.compile(r"/\*\* @(?:(?!\*/).)*\*/ ?")
 """A type within a line."""
 _INDENTATION: Final = re.compile(r"^[ \t]+", re.MULTILINE)
 _DELICATE: Final = re.compile(r"[`\"/]")
-"""Templates, regular expressions and what may hold them."""
+"""Templates, regular expressions and what may contain them."""
 _DELICATE_IN_STYLES: Final = re.compile(r"\"|--[\w-]+:")
 _STRING: Final = re.compile(r"('(?:[^'\\]|\\.)*')")
 _IDLE: Final = re.compile(r" ?([=,(){};:?\[\]|&<>]) ?")
@@ -25,11 +24,11 @@ _IDLE_IN_STYLES: Final = re.compile(r" ?([,{};]) ?|(?<=:) ")
 
 
 def compact(source: str, suffix: str) -> str:
-    """Return a file's text without what browsers do not need.
+    """Return a file's text without the parts that browsers do not need.
 
     Args:
         source: the file's text.
-        suffix: its kind: `.js`, `.css`; any other stays as it is.
+        suffix: `.js` or `.css`; other files stay unchanged.
     """
     if suffix not in (".js", ".css"):
         return source
@@ -47,5 +46,5 @@ def _tighten(line: str) -> str:
 
 
 def _tighten_style(line: str) -> str:
-    # A custom property keeps the space that it is given.
+    # The value of a custom property includes its space.
     return line if _DELICATE_IN_STYLES.search(line) else _IDLE_IN_STYLES.sub(r"\1", line)

@@ -29,7 +29,7 @@ PAGE: Final = resources.live_page()
     about=lambda: about_page("The live page, as the file is called"),
 )
 def page() -> Response:
-    """Serve the live page; nothing but its own script and style, and LiveKit's client, may run in it."""
+    """Serve the live page; its policy allows only its own script and style, and LiveKit's client."""
     nonce = secrets.token_urlsafe(16)
     html = vendor.with_talk(PAGE.read_bytes(), services(), nonce)
     return Response(
@@ -47,7 +47,7 @@ def content_security_policy(html: bytes, nonce: str) -> str:
 
     Args:
         html: the page as sent.
-        nonce: which the page puts on the one script that it loads (`streaming_hub.web.console.vendor`).
+        nonce: of the one script that the page loads (`streaming_hub.web.console.vendor`).
     """
     scripts = " ".join((*_hashes(html, b"script"), f"'nonce-{nonce}'"))
     styles = " ".join(_hashes(html, b"style"))

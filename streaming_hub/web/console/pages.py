@@ -1,7 +1,7 @@
-"""The console: its pages, made from one frame, and the modules and styles that they load.
+"""The console: its pages, which share a frame, and the modules and styles that they load.
 
-Add a page: a template that extends `frame.html`, a module in `static/`, and a row of `PAGES`. Pages hold no data; their
-modules ask the API, with the reader's key.
+To add a page: a template that extends `frame.html`, a module in `static/`, and a row in `PAGES`. Pages contain no data;
+their modules call the API with the user's key.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ blueprint = Blueprint("console", __name__, template_folder=str(resources.console
 
 
 class Page(NamedTuple):
-    """One page of the console.
+    """A page of the console.
 
     Attributes:
         path: its route.
@@ -70,11 +70,11 @@ POLICY: Final = (
 )
 _IMPORT: Final = re.compile(r"^(?:import|export|\}).* from '([^']+)';$", re.MULTILINE)
 TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-"""Suffix -> media type. The system's own tables differ, and browsers refuse modules of another type."""
+"""Suffix -> media type. Systems' own tables differ, and browsers refuse modules of another type."""
 
 
 def show(page: Page, **_names: str) -> Response:
-    """Serve a page; names in its path are for its module."""
+    """Serve a page; its module reads the names in the path."""
     entries = [one for one in PAGES if one.entry]
     html = render_template(
         f"console/{page.template}",
@@ -91,7 +91,7 @@ def show(page: Page, **_names: str) -> Response:
 
 @cache
 def imports(module: str) -> tuple[str, ...]:
-    """Return the paths of all modules that one of `static/` needs, so that a page may ask for them at once."""
+    """Return the paths of all modules that one in `static/` imports, so a page can preload them."""
     found: dict[str, None] = {}
     wanted = [f"/console/static/{module}"]
     while wanted:
@@ -174,7 +174,7 @@ def _file(folder: Path, name: str) -> Response:
         raise NotFound(f"The console has no file {name[:80]!r}.")
     answer = Response(sent(path, path.stat().st_mtime_ns), mimetype=mimetype)
     answer.add_etag()
-    # Asked for again each time (304 where it is the same): all modules of a page are of one version.
+    # Revalidated each time (304 if unchanged), so all modules of a page are of one version.
     answer.headers["Cache-Control"] = "no-cache"
     answer.make_conditional(request)
     return answer
@@ -182,5 +182,5 @@ def _file(folder: Path, name: str) -> Response:
 
 @lru_cache(maxsize=200)
 def sent(path: Path, _changed: int = 0) -> bytes:
-    """Return a file as browsers get it."""
+    """Return a file as it is sent to browsers."""
     return compact(path.read_text(encoding="utf-8"), path.suffix).encode()

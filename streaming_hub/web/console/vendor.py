@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 blueprint = Blueprint("vendor", __name__)
 
 CLIENT: Final = Path("node_modules/livekit-client/dist/livekit-client.umd.js")
-"""In the working directory, as all that the user adds."""
+"""In the working directory, like everything the user adds."""
 HOW_TO_GET: Final = "npm install --no-save livekit-client"
 _PLACE: Final = b'<meta name="referrer"'
 
@@ -39,17 +39,17 @@ def livekit_client() -> Response:
     """Serve the installed package's script."""
     if not CLIENT.is_file():
         raise NotFound(f"livekit-client is not installed: run `{HOW_TO_GET}` where the hub runs.")
-    # Asked for again each time (304 where it is the same): an update of the package shows at once.
+    # Revalidated each time (304 if unchanged), so an update of the package takes effect at once.
     return send_file(CLIENT.absolute(), mimetype="text/javascript", conditional=True, max_age=0)
 
 
 def with_talk(page: bytes, parts: Services, nonce: str) -> bytes:
-    """Tell the page whether it can talk, and with which nonce it may load the script.
+    """Insert into the page whether Talk is available, and the nonce for its script.
 
     Args:
         page: the live page.
-        parts: whose settings count.
-        nonce: of this answer's Content-Security-Policy.
+        parts: the hub's services.
+        nonce: of this response's Content-Security-Policy.
     """
     missing = [] if parts.minter is not None else ["livekit"]
     if not CLIENT.is_file():

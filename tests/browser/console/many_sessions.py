@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from streaming_hub.archive.database import Database
-from streaming_hub.archive.tables import sessions
+from streaming_hub.archive.tables import ARCHIVE, sessions
+from streaming_hub.sidecar.database import Database
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ SECONDS = 10.0
 
 def make(path: Path, count: int) -> None:
     """Write an archive whose sessions are named by their place in time: `s00000` and so on."""
-    database = Database(f"sqlite:///{path}")
+    database = Database(f"sqlite:///{path}", ARCHIVE)
     database.open()
     try:
         with database.writing() as connection:

@@ -56,7 +56,7 @@ def test_a_key_may_be_changed_on_a_page_that_runs(page: Page, start_hub: Callabl
     page.get_by_role("button", name="Use a key").click()
     enter_key(page, "nobody-s-key")
     expect(page.get_by_role("alert")).not_to_be_empty()
-    # Until another key has been accepted, the page goes on with what it had.
+    # Until another key has been accepted, the page keeps what it had.
     assert page.evaluate("sessionStorage.getItem('access-key')") is None
     enter_key(page, "operator-key")
     expect(page.get_by_role("button", name="Change key")).to_be_visible()

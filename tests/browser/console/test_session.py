@@ -68,7 +68,7 @@ def moment(page: Page) -> tuple[float, float]:
 
 
 def is_in_sight(row: Locator) -> bool:
-    """Tell whether a row is within the part of its list that is shown."""
+    """Return whether a row is within the visible part of its list."""
     script = """row => {
         const [inner, outer] = [row, row.closest('.scroll')].map(one => one.getBoundingClientRect());
         return inner.top >= outer.top && inner.bottom <= outer.bottom + 1;
@@ -108,7 +108,7 @@ def hub(start_hub: Callable[..., HubProcess]) -> HubProcess:
 
 @pytest.fixture
 def ended(hub: HubProcess) -> dict[str, Any]:
-    """A session that has ended, as the API tells it."""
+    """A session that has ended, as the API returns it."""
     hub.post(call())
     return archived(hub, "d74c")
 
@@ -314,7 +314,7 @@ def test_a_live_session_is_reported_as_it_happens(page: Page, hub: HubProcess) -
     expect(lines(page)).to_have_count(1)
     expect(at_clock(page).locator(".said")).to_have_text("What time is it in Paris?")
     expect(table(page, "Figures").get_by_role("row").filter(has_text="user_words")).to_contain_text("6")
-    # Its clock goes on while nothing happens.
+    # Its clock runs while nothing happens.
     shown = position(page)
     until(lambda: position(page) > shown + 1)
     page.get_by_role("button", name="Pause").click()

@@ -64,7 +64,7 @@ class Session(rtc.EventEmitter[str]):
 
 @pytest.fixture(autouse=True)
 def running(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process whose end nobody has announced."""
+    """A process whose end was not announced."""
     monkeypatch.setattr("streaming_hub_client.ending._ending", _Ending())
 
 
@@ -233,7 +233,7 @@ class Wire(io.TextOutput):
 
 
 class TestRoomWords:
-    """The words' tap is put behind the room's synchronizer by way of `start`."""
+    """The words' tap is put behind the room's synchronizer through `start`."""
 
     def start(self, session: Any, **options: Any) -> room_io.RoomOptions:
         assert asyncio.run(session.start("agent", **options)) == "started"
@@ -352,9 +352,7 @@ class TestWhyItEnded:
         close(session)
         assert poster.events[-1]["reason"] == "disconnect_reason_99"
 
-    def test_a_room_that_livekit_closed_because_nobody_was_there(
-        self, session: Any, poster: Recorder, room: Any
-    ) -> None:
+    def test_a_room_that_livekit_closed_as_empty(self, session: Any, poster: Recorder, room: Any) -> None:
         room.emit("disconnected", rtc.DisconnectReason.ROOM_CLOSED)
         close(session)
         assert poster.events[-1]["reason"] == "participant_disconnected"
@@ -385,7 +383,7 @@ class TestWhyItEnded:
         told = poster.events[-1]
         assert (told["type"], told["source"], told["recoverable"]) == ("error", "room", True)
 
-    def test_an_agent_that_has_lost_the_room_blames_nobody_in_it(
+    def test_an_agent_that_lost_the_room_blames_no_participant(
         self, session: Any, poster: Recorder, room: Any
     ) -> None:
         room.emit("participant_disconnected", Participant("user"))

@@ -319,7 +319,7 @@ class TestUserWords:
         session.ask("What time is it?", 1.0)
         assert len([event for event in session.of_type("transcript") if event["is_final"]]) == 1
 
-    def test_words_that_only_an_interim_told_are_final_with_their_message(self, session: Session) -> None:
+    def test_words_known_only_from_an_interim_become_final_with_their_message(self, session: Session) -> None:
         session.heard("Is there", 1.0, final=True)
         session.heard("park", 1.5)
         final = only(
@@ -525,7 +525,9 @@ class TestTurns:
         answer = only(session.agent("speaking", 2.2), "agent_speech_started")
         assert answer["turn_id"] == started["turn_id"]
 
-    def test_a_realtime_model_that_tells_a_tools_result_stays_in_the_turn(self, session: Session) -> None:
+    def test_a_realtime_model_that_speaks_about_a_tools_result_stays_in_the_turn(
+        self, session: Session
+    ) -> None:
         session.heard("How is the weather?", 1.0, final=True, item_id="i1")
         session.message("user", "How is the weather?", 1.0, id="i1", transcript_confidence=1.0)
         session.speech(1.1, user_initiated=False)

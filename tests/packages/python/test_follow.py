@@ -377,7 +377,7 @@ def test_publish_gives_up_in_time() -> None:
         publish(hub.url, {"type": "note"}, timeout=0.5)
 
 
-def test_publish_names_events_and_tells_refusals(hub: HubProcess) -> None:
+def test_publish_names_events_and_raises_refusals(hub: HubProcess) -> None:
     event = {"type": "named", "room": "p"}
     assert publish(hub.url, event)["status"] == "ok"
     assert event == {"type": "named", "room": "p"}

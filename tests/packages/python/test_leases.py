@@ -1,4 +1,4 @@
-"""The promise that the hub is told again and again that a session lives."""
+"""Leases: the hub regularly learns that a session is alive."""
 
 from __future__ import annotations
 

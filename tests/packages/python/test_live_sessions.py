@@ -9,7 +9,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from livekit.agents import Agent, StopResponse, stt
+from livekit.agents import Agent, StopResponse, function_tool, stt
 
 from tests.packages.python.talks import pipeline, realtime, typed
 from tests.stubs.models import PushedSTT, Said, Speaker
@@ -111,7 +111,7 @@ class TestMessagesThatWereNotHeard:
 
         assert [text for role, text in asyncio.run(talk()).lines() if role == "user"] == ["again", "again"]
 
-    def test_words_that_only_an_interim_told_are_made_final(self) -> None:
+    def test_words_known_only_from_an_interim_become_final(self) -> None:
         async def talk() -> Any:
             session = await pipeline("Yes, two.", turn_handling={"turn_detection": "manual"})
             heard(session).push(stt.SpeechEventType.FINAL_TRANSCRIPT, "Is there")
@@ -128,7 +128,123 @@ class TestMessagesThatWereNotHeard:
         assert done.open_segments() == set()
 
 
+class TestSpeechesThatWait:
+    """Which speech is spoken decides its turn, not which was made last."""
+
+    def test_a_say_that_waits_is_not_the_answer_to_what_is_asked_meanwhile(self) -> None:
+        async def talk() -> Any:
+            session = await pipeline("We do.")
+            session.session.say("Welcome.")
+            session.session.say("This call is recorded.")
+            last = session.session.say("How can I help?", allow_interruptions=False)
+            await heard(session).utter("Do you deliver?")
+            await last
+            await session.said("We do.")
+            await session.quiet()
+            await session.session.aclose()
+            return session
+
+        done = asyncio.run(talk())
+        assert done.turns_of("Do you deliver?") == done.turns_of("We do.")
+        says = done.turns_of("This call is recorded.") | done.turns_of("How can I help?")
+        assert len(says) == 2
+        assert says & done.turns_of("We do.") == set()
+
+    def test_a_tool_that_speaks_leaves_the_answer_in_the_questions_turn(self) -> None:
+        class Looking(Agent):
+            @function_tool
+            async def count(self) -> int:
+                """Count."""
+                await self.session.say("Let me look.")
+                return 5
+
+        async def talk() -> Any:
+            session = await pipeline(Said([], [("count", "{}")]), "Five.", agent=Looking(instructions="x"))
+            await heard(session).utter("How many?")
+            await session.said("Five.")
+            await session.session.aclose()
+            return session
+
+        done = asyncio.run(talk())
+        assert done.turns_of("How many?") == done.turns_of("Five.")
+        assert done.turns_of("Let me look.") & done.turns_of("Five.") == set()
+
+    def test_without_a_voice_each_say_is_a_turn(self) -> None:
+        async def talk() -> Any:
+            session = await typed("Yes.")
+            session.session.say("One.")
+            await session.session.say("Two.")
+            await session.session.run(user_input="Ready?")
+            await session.session.aclose()
+            return session
+
+        done = asyncio.run(talk())
+        assert done.lines() == [("agent", "One."), ("agent", "Two."), ("user", "Ready?"), ("agent", "Yes.")]
+        assert len(done.turns_of("One.") | done.turns_of("Two.") | done.turns_of("Ready?")) == 3
+        assert done.turns_of("Ready?") == done.turns_of("Yes.")
+
+
+class TestTurnsThatEndOtherwise:
+    def test_what_follows_an_answer_by_the_application_is_another_turn(self) -> None:
+        class Own(Agent):
+            async def on_user_turn_completed(self, turn_ctx: Any, new_message: Any) -> None:
+                self.session.say(f"You said {new_message.text_content}")
+                raise StopResponse
+
+        async def talk() -> Any:
+            session = await pipeline(agent=Own(instructions="x"))
+            for text in ("one", "two"):
+                await heard(session).utter(text)
+                await session.said(f"You said {text}")
+                await session.quiet()
+            await session.session.aclose()
+            return session
+
+        done = asyncio.run(talk())
+        assert [text for _, text in done.lines()] == ["one", "You said one", "two", "You said two"]
+        assert done.turns_of("one") & done.turns_of("two") == set()
+
+    def test_a_rewritten_message_takes_all_its_finals(self) -> None:
+        class Masking(Agent):
+            async def on_user_turn_completed(self, turn_ctx: Any, new_message: Any) -> None:
+                new_message.content = ["****"]
+
+        async def talk() -> Any:
+            session = await pipeline("Noted.", "Thanks.", agent=Masking(instructions="x"))
+            await heard(session).utter("My card", "is 4111")
+            await session.said("Noted.")
+            await session.quiet()
+            await heard(session).utter("and 1234")
+            await session.said("Thanks.")
+            await session.session.aclose()
+            return session
+
+        done = asyncio.run(talk())
+        assert done.turns_of("My card") == done.turns_of("is 4111") == done.turns_of("Noted.")
+        assert done.turns_of("and 1234") == done.turns_of("Thanks.")
+        assert done.turns_of("Noted.") & done.turns_of("Thanks.") == set()
+
+
 class TestRealtimeWords:
+    def test_a_question_around_a_typed_one_gets_its_own_answer(self) -> None:
+        async def talk() -> Any:
+            session, model = await realtime()
+            model.answers.append("Typed answer.")
+            model.now.voice(on=True)
+            model.now.hear("item_1", "Hel")
+            session.session.generate_reply(user_input="Typed?")
+            await session.said("Typed answer.")
+            model.now.hear("item_1", "Hello?", final=True)
+            model.now.voice(on=False)
+            model.now.answer("Spoken answer.")
+            await session.said("Spoken answer.")
+            await session.session.aclose()
+            return session
+
+        done = asyncio.run(talk())
+        assert done.turns_of("Typed?") == done.turns_of("Typed answer.")
+        assert done.turns_of("Hello?") == done.turns_of("Spoken answer.")
+
     def test_words_whose_transcription_fails_stay_where_they_were_said(self) -> None:
         async def talk() -> Any:
             session, model = await realtime()

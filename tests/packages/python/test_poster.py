@@ -428,7 +428,7 @@ def test_an_event_of_just_the_limit_is_sent(hub: FakeHub) -> None:
     assert hub.events == [event]
 
 
-def test_without_spool_a_full_memory_tells_the_exact_count_in_its_place(absent_hub: FakeHub) -> None:
+def test_without_a_spool_a_full_memory_reports_the_exact_count_in_place(absent_hub: FakeHub) -> None:
     poster = Poster(absent_hub.url, max_queue=100, pace=QUICK)
     post_numbers(poster, range(250), room="kitchen")
     absent_hub.start()
@@ -489,7 +489,7 @@ def test_events_reach_the_spool_while_a_request_hangs(hub: FakeHub, spool_dir: P
     assert [len(request.events) for request in hub.requests] == [1, 19]
 
 
-def test_a_full_spool_and_a_full_memory_tell_the_exact_count(absent_hub: FakeHub, spool_dir: Path) -> None:
+def test_a_full_spool_and_a_full_memory_report_the_exact_count(absent_hub: FakeHub, spool_dir: Path) -> None:
     poster = Poster(absent_hub.url, spool_dir=spool_dir, max_queue=20, max_spool_bytes=20_000, pace=QUICK)
     posted = 0
     while spool_bytes(spool_dir) < 19_500:
@@ -524,7 +524,7 @@ def test_closing_in_an_outage_leaves_the_rest_to_the_next_poster(
     assert list(spool_dir.iterdir()) == []
 
 
-def test_closing_with_a_full_spool_lets_the_next_poster_tell_the_count(
+def test_after_closing_with_a_full_spool_the_next_poster_reports_the_count(
     absent_hub: FakeHub, spool_dir: Path
 ) -> None:
     first = Poster(absent_hub.url, spool_dir=spool_dir, max_spool_bytes=5_000, pace=QUICK)

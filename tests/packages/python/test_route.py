@@ -79,7 +79,7 @@ def test_events_go_through_the_proxy_and_give_it_its_password(monkeypatch: pytes
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A certificate for 127.0.0.1 that nobody knows, and its key in the same file."""
+    """A self-signed certificate for 127.0.0.1, and its key in the same file."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not on PATH")
     path = tmp_path / "hub.pem"

@@ -49,7 +49,7 @@ def spool(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.Mo
 
 @pytest.fixture
 def small_disk() -> Iterator[int]:
-    """A limit of this process: no file may grow over so many bytes, the kernel answers EFBIG in mid-write."""
+    """A limit of this process: no file may grow beyond this many bytes, the kernel answers EFBIG in mid-write."""
     limit = 4096
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
@@ -180,7 +180,7 @@ def test_a_file_that_was_replaced_while_it_was_taken_over_is_left_alone(
     assert Spool.adopt(spool.path, lost_record) is None
 
 
-def test_a_file_that_was_taken_before_we_locked_it_is_made_anew(
+def test_a_file_taken_before_it_was_locked_is_created_again(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock = streaming_hub_client.spool.lock
@@ -247,7 +247,7 @@ def test_where_no_open_file_can_be_removed_a_drained_one_goes_all_the_same(
     assert list(spool.path.parent.iterdir()) == []
 
 
-def test_a_vanished_file_is_nobodys(tmp_path: Path) -> None:
+def test_a_vanished_file_is_not_adopted(tmp_path: Path) -> None:
     assert Spool.adopt(tmp_path / "gone.jsonl", lost_record) is None
 
 

@@ -107,7 +107,7 @@ def test_tokens_for_rooms_are_not_handed_out_by_a_hub_that_has_keys_but_none_for
 
 @pytest.mark.parametrize("operator_keys", [[], ["o"]])
 @pytest.mark.parametrize("credential", [None, "s"])
-def test_while_operate_is_open_keys_and_nobody_see_everything(
+def test_while_operate_is_open_keys_and_anonymous_callers_see_everything(
     operator_keys: list[str], credential: str | None
 ) -> None:
     auth = hub(subscribe_keys=["s"], operator_keys=operator_keys)
@@ -186,12 +186,12 @@ def test_a_wrong_credential_is_refused_even_where_none_is_needed(settings: Any, 
 
 
 @pytest.mark.parametrize("settings", [{}, {"livekit_api_secret": LIVEKIT}, {"agent_key": "made-up"}])
-def test_while_nothing_is_keyed_an_unknown_key_is_nobody(settings: dict[str, Any]) -> None:
+def test_while_nothing_is_keyed_an_unknown_key_is_anonymous(settings: dict[str, Any]) -> None:
     auth = hub(**settings)
     assert auth.authenticate("left over from yesterday", NOW) == auth.authenticate(None, NOW)
 
 
-def test_where_no_token_can_be_checked_a_token_is_nobodys_either() -> None:
+def test_where_no_token_can_be_checked_a_token_is_anonymous_too() -> None:
     assert hub().authenticate(livekit_token(), NOW).anonymous
 
 

@@ -36,7 +36,7 @@ def test_each_key_has_its_name_and_scopes(credential: str, name: str, scopes: ob
 @pytest.mark.parametrize(
     "credential", ["", "pub", "pub-a ", "PUB-A", "pub-a,pub-b", "publish-key-1", "ünknown", "\ud800"]
 )
-def test_anything_else_is_no_key(credential: str) -> None:
+def test_anything_else_is_not_a_key(credential: str) -> None:
     assert keys.find(RING, credential) is None
 
 

@@ -140,7 +140,7 @@ def test_a_right_key_still_works_where_wrong_ones_were_tried() -> None:
 
 def test_without_a_limit_the_limiter_is_not_asked() -> None:
     app = hub()
-    services_of(app).limits._limiter = None  # type: ignore[assignment] # whoever asks it fails
+    services_of(app).limits._limiter = None  # type: ignore[assignment] # using it fails
     limits = services_of(app).limits
     for action in Action:
         limits.check(action, Client(NEAR, loopback=True))

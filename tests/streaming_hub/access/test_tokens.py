@@ -348,7 +348,7 @@ def test_a_subject_that_does_not_fit_a_log_is_replaced_by_a_digest(subject: Any)
     assert first != second
 
 
-def test_a_subject_cannot_pose_as_a_key_or_as_nobody() -> None:
+def test_a_subject_cannot_pose_as_a_key_or_as_anonymous() -> None:
     assert READER.read(hub_token(sub="operator-key-1"), NOW).who == "jwt:operator-key-1"
     assert not READER.read(hub_token(sub="anonymous"), NOW).anonymous
 

@@ -88,7 +88,7 @@ def list_descriptors(_argument):
 
 
 def rest(_argument):
-    # Longer than any test, and not for ever: a test that fails must leave nothing behind for good.
+    # Longer than any test, but limited: a test that fails must not leave it running.
     time.sleep(300)
 
 

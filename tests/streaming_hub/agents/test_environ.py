@@ -1,4 +1,4 @@
-"""What the agent process is told. Covers streaming_hub.services, too, which puts it together."""
+"""The agent process's environment. Covers streaming_hub.services, too, which puts it together."""
 
 from __future__ import annotations
 

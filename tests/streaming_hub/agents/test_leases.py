@@ -114,7 +114,7 @@ def test_another_room_with_the_same_id_ends_renews_and_moves_nothing() -> None:
     ]
 
 
-def test_end_told_by_another_room_beforehand_does_not_keep_a_session_from_being_known() -> None:
+def test_an_earlier_end_in_another_room_does_not_hide_a_session() -> None:
     table = Sessions()
     table.take(posted("session_ended", session_id="s1", room="cellar", reason="bye"), 0, supervised=False)
     table.take(said(), 1, supervised=True)
@@ -165,7 +165,7 @@ def test_dead_process_cannot_renew() -> None:
 
 
 @pytest.mark.parametrize("lease", [0, -3, True, "15", None, [15]])
-def test_promise_that_is_no_number_of_seconds_is_none(lease: object) -> None:
+def test_a_lease_that_is_not_a_number_of_seconds_is_ignored(lease: object) -> None:
     table = Sessions()
     table.take(started(lease=lease), 0, supervised=False)
     assert not table.waiting

@@ -121,7 +121,7 @@ def test_agent_is_sent_to_rooms_that_lost_it_and_that_people_entered_meanwhile()
     assert len(rooms.sent) == 3, "a second readiness sends no second agent"
 
 
-def test_room_that_somebody_enters_while_the_agent_is_there_gets_it() -> None:
+def test_room_entered_while_the_agent_is_there_gets_it() -> None:
     rooms = Rooms(open=[ALICE])
     calls = Calls(rooms)
     calls.ready()
@@ -144,7 +144,7 @@ def test_agent_that_livekit_sends_by_itself_meanwhile_is_not_doubled() -> None:
     assert rooms.sent == []
 
 
-def test_nobody_is_looked_for_without_an_agent() -> None:
+def test_without_an_agent_no_room_is_checked() -> None:
     rooms = Rooms(hall=[ALICE])
     calls = Calls(rooms)
     calls.ready()
@@ -164,7 +164,7 @@ def test_agent_that_does_not_come_is_sent_again_and_then_reported() -> None:
     assert [room for room, _ in calls.failed] == ["hall"]
 
 
-def test_room_that_nobody_enters_is_forgotten() -> None:
+def test_room_that_stays_empty_is_forgotten() -> None:
     rooms = Rooms()
     calls = Calls(rooms)
     calls.recall.entered("hall")
@@ -284,7 +284,7 @@ def test_open_rooms_that_cannot_be_read_do_not_end_the_looks(caplog: pytest.LogC
     assert rooms.sent == [("hall", "")]
 
 
-def test_stopping_hub_sends_nobody() -> None:
+def test_stopping_hub_dispatches_no_agent() -> None:
     rooms = Rooms(hall=[ALICE])
     calls = Calls(rooms)
     calls.recall.lost("hall")
@@ -372,7 +372,7 @@ def test_dispatch_names_room_and_agent(twirp: Twirp) -> None:
     assert body == {"room": "hall", "agent_name": "helper"}
 
 
-def test_room_that_is_not_there_has_nobody(twirp: Twirp) -> None:
+def test_missing_room_has_no_participants(twirp: Twirp) -> None:
     twirp.answer = (404, "application/json", b'{"code": "not_found", "msg": "no such room"}')
     assert service(twirp).present("hall") == []
 

@@ -235,7 +235,7 @@ def test_an_exit_before_ready_is_a_failure_whatever_the_code(code):
         assert (change["exit"], change["log"], change["restart_in"]) == (code, ["LIVEKIT_URL is wrong"], None)
 
 
-def test_a_failure_that_the_child_tells_is_the_reason():
+def test_a_failure_reported_by_the_child_is_the_reason():
     with Watched("failed:OPENAI_API_KEY is missing: set it", "exit:0") as agent:
         status = agent.start("livekit", wait=15).status
         assert status.state == "failed"

@@ -41,7 +41,7 @@ class Watched:
         return [change["state"] for change in list(self.changes)]
 
     def until_state(self, state, seconds=60.0):
-        # The status has it a moment before the change is told.
+        # The status has it a moment before the change is reported.
         until(
             lambda: self.status().state == state and self.states()[-1:] == [state],
             seconds,

@@ -14,7 +14,7 @@ from streaming_hub.archive.store import Page, Store
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from streaming_hub.archive.database import Database
+    from streaming_hub.sidecar.database import Database
 
 EPOCH = "epoch"
 START = 1_795_392_000.0  # 2026-11-23, 00:00 UTC

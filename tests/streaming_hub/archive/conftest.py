@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streaming_hub.archive.database import Database
+from streaming_hub.archive.tables import ARCHIVE
+from streaming_hub.sidecar.database import Database
 from tests.streaming_hub.archive import postgres
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def database(url: str) -> Iterator[Database]:
-    database = Database(url)
+    database = Database(url, ARCHIVE)
     database.open()
     yield database
     database.close()

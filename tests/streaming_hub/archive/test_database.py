@@ -1,7 +1,9 @@
-"""Databases that are missing, older, newer, somebody else's, locked, full, moved, corrupt.
+"""Databases that are missing, older, newer, another program's, locked, full, moved, corrupt.
 
 Covers
 
+    streaming_hub.sidecar.columns
+    streaming_hub.sidecar.migrate
     streaming_hub.archive.migrations.env
     streaming_hub.archive.migrations.versions.0001_baseline
     streaming_hub.archive.migrations.versions.0002_stored_statistics
@@ -20,9 +22,10 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
-from streaming_hub.archive import database as databases
 from streaming_hub.archive import tables
-from streaming_hub.archive.database import REVISION, Away, Database
+from streaming_hub.archive.tables import ARCHIVE, REVISION
+from streaming_hub.sidecar import database as databases
+from streaming_hub.sidecar.database import Away, Database
 from tests.streaming_hub.archive.calls import archived, some_calls
 
 if TYPE_CHECKING:
@@ -72,7 +75,7 @@ def execute(database: Database, *statements: str) -> None:
 
 
 def test_the_file_is_the_owners_alone(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path}/data/archive.db")
+    database = Database(f"sqlite:///{tmp_path}/data/archive.db", ARCHIVE)
     database.open()
     archived(database, some_calls(1))
     for path in (tmp_path / "data").iterdir():
@@ -82,7 +85,7 @@ def test_the_file_is_the_owners_alone(tmp_path: Path) -> None:
 
 
 def test_an_older_version_is_migrated_with_what_it_holds(url: str) -> None:
-    database = Database(url)
+    database = Database(url, ARCHIVE)
     database.open()
     new = schema(database)
     archived(database, some_calls(2))
@@ -119,14 +122,14 @@ def test_a_newer_version_is_left_alone(database: Database) -> None:
 def test_another_programs_database_is_not_touched(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / "archive.db")) as other:
         other.execute("CREATE TABLE sessions (mine)")
-    database = Database(f"sqlite:///{tmp_path}/archive.db")
+    database = Database(f"sqlite:///{tmp_path}/archive.db", ARCHIVE)
     with pytest.raises(Away, match=r"not the hub's \(sessions\)"):
         database.open()
 
 
 def test_what_is_no_database_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "archive.db").write_bytes(b"not a database at all" * 100)
-    database = Database(f"sqlite:///{tmp_path}/archive.db")
+    database = Database(f"sqlite:///{tmp_path}/archive.db", ARCHIVE)
     with pytest.raises(Away, match="not a database"):
         database.open()
     assert (tmp_path / "archive.db").read_bytes().startswith(b"not a database")
@@ -135,14 +138,14 @@ def test_what_is_no_database_is_left_alone(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Away, match="file"):
-        Database(f"sqlite:///{tmp_path}/file/archive.db").open()
+        Database(f"sqlite:///{tmp_path}/file/archive.db", ARCHIVE).open()
 
 
 def test_a_locked_file_is_away_for_writing_and_can_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(databases, "BUSY_SECONDS", 0.05)
-    database = Database(f"sqlite:///{tmp_path}/archive.db")
+    database = Database(f"sqlite:///{tmp_path}/archive.db", ARCHIVE)
     database.open()
     with contextlib.closing(sqlite3.connect(tmp_path / "archive.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -155,7 +158,7 @@ def test_a_locked_file_is_away_for_writing_and_can_be_read(
 
 
 def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path}/archive.db")
+    database = Database(f"sqlite:///{tmp_path}/archive.db", ARCHIVE)
     database.open()
     line = some_calls(4, 40)
     with database._connected() as connection:
@@ -169,8 +172,8 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     database.close()
 
 
-def test_a_file_that_was_moved_is_opened_anew(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path}/archive.db")
+def test_a_file_that_was_moved_is_reopened(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/archive.db", ARCHIVE)
     database.open()
     archived(database, some_calls(5))
     (tmp_path / "archive.db").rename(tmp_path / "elsewhere.db")
@@ -183,7 +186,7 @@ def test_a_file_that_was_moved_is_opened_anew(tmp_path: Path) -> None:
 
 
 def test_passwords_are_not_shown() -> None:
-    database = Database("postgresql+psycopg://hub:secret-word@127.0.0.1:1/none")
+    database = Database("postgresql+psycopg://hub:secret-word@127.0.0.1:1/none", ARCHIVE)
     with pytest.raises(Away) as raised:
         database.open()
     assert "secret-word" not in str(raised.value)
@@ -195,4 +198,4 @@ def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(Away, match=r"livekit-streaming-hub\[postgres\]"):
-        Database("postgresql+psycopg://hub@127.0.0.1:1/none").open()
+        Database("postgresql+psycopg://hub@127.0.0.1:1/none", ARCHIVE).open()

@@ -1,9 +1,10 @@
-"""The archive beside a running hub: it catches up, survives kills, and tells what it missed. Real processes.
+"""The archive beside a running hub: it catches up, survives kills, and reports what it missed. Real processes.
 
 Covers
 
-    streaming_hub.archive.process
-    streaming_hub.archive.wire
+    streaming_hub.sidecar.feed
+    streaming_hub.sidecar.process
+    streaming_hub.sidecar.wire
     streaming_hub.archive.worker
 
 Covers streaming_hub.history.follow, too.
@@ -22,8 +23,8 @@ import jwt
 import pytest
 import requests
 
-from streaming_hub.archive.database import REVISION
 from streaming_hub.archive.feed import url_of
+from streaming_hub.archive.tables import REVISION
 from tests.kit.process import ServerProcess
 from tests.streaming_hub.archive import postgres
 from tests.streaming_hub.web.api.archiving import START, call, eventually, reports
@@ -204,7 +205,7 @@ def test_a_database_that_opens_and_takes_nothing_is_away_and_reported_once(
     assert server.log.count("archive: back") == 1
 
 
-def test_what_the_history_forgot_meanwhile_is_reported(start: Any, tmp_path: Path) -> None:
+def test_what_the_history_dropped_in_the_meantime_is_reported(start: Any, tmp_path: Path) -> None:
     server = start(STREAM_HISTORY_MAX_EVENTS="100")
     post(server, call("live", ends=False))
     post(server, call("ended", at=START + 1))
@@ -337,7 +338,7 @@ def test_a_newer_database_is_reported_in_one_sentence_and_the_hub_continues(
     eventually(lambda: names(server), ["one"])
 
 
-def test_a_database_file_that_vanished_is_made_anew(start: Any, tmp_path: Path) -> None:
+def test_a_database_file_that_vanished_is_created_again(start: Any, tmp_path: Path) -> None:
     server = start()
     post(server, call("one"))
     eventually(lambda: names(server), ["one"])
@@ -428,7 +429,7 @@ def test_two_folders_do_not_mix(start: Any, tmp_path: Path) -> None:
     post(server, call("one"))
     eventually(lambda: names(server), ["one"])
     server.end()
-    # Somebody begins a new history and keeps the archive.
+    # An operator starts a new history and keeps the archive.
     for path in (tmp_path / "data").glob("events.db*"):
         path.unlink()
     server = start()

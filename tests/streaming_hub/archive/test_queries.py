@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from streaming_hub.archive import queries, spoken, views, words
-from streaming_hub.archive.database import Database
 from streaming_hub.archive.queries import Search
+from streaming_hub.archive.tables import ARCHIVE
+from streaming_hub.sidecar.database import Database
 from tests.streaming_hub.archive.calls import START, WORDS, Line, archived, expected, some_calls
 
 LINE = some_calls(11, 40, live=6)
@@ -79,7 +80,7 @@ def both(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
     urls = [f"sqlite:///{tmp_path_factory.mktemp('queries')}/archive.db"]
     with contextlib.suppress(pytest.skip.Exception):
         urls.append(request.getfixturevalue("postgres_server").new_database("queries"))
-    databases = [Database(one) for one in urls]
+    databases = [Database(one, ARCHIVE) for one in urls]
     for one in databases:
         one.open()
         archived(one, LINE, sizes=[50] * 100)

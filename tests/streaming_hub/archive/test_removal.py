@@ -9,10 +9,11 @@ import pytest
 import sqlalchemy as sa
 
 from streaming_hub.archive import queries, removal, tables
-from streaming_hub.archive.database import Database
 from streaming_hub.archive.queries import Search
 from streaming_hub.archive.removal import Wanted
 from streaming_hub.archive.store import Page, Store
+from streaming_hub.archive.tables import ARCHIVE
+from streaming_hub.sidecar.database import Database
 from tests.streaming_hub.archive.calls import EPOCH, START, Line, archived, call, expected, send, some_calls
 from tests.streaming_hub.archive.test_store import found
 
@@ -92,7 +93,7 @@ def test_nothing_of_what_was_erased_is_left(database: Database, recordings: bool
 
 
 def test_the_secret_would_be_found_in_the_files(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path}/archive.db")
+    database = Database(f"sqlite:///{tmp_path}/archive.db", ARCHIVE)
     database.open()
     archived(database, with_secret(2))
     merge(database)

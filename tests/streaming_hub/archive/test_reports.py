@@ -10,7 +10,7 @@ from streaming_hub.archive import queries, reports
 from tests.streaming_hub.archive.calls import START, Line, archived
 
 if TYPE_CHECKING:
-    from streaming_hub.archive.database import Database
+    from streaming_hub.sidecar.database import Database
 
 
 def test_its_name_is_made_of_room_and_session() -> None:

@@ -20,7 +20,7 @@ from tests.streaming_hub.archive.calls import START, archived, some_calls
 from tests.structure.sources import ROOT
 
 if TYPE_CHECKING:
-    from streaming_hub.archive.database import Database
+    from streaming_hub.sidecar.database import Database
 
 DOCUMENT = (ROOT / "docs" / "reference" / "archive.md").read_text(encoding="utf-8")
 PUBLIC = [table for table in tables.metadata.sorted_tables if not table.name.startswith("archive_")]
@@ -69,9 +69,10 @@ def test_there_are_queries() -> None:
 
 
 def test_the_dashboards_queries_run(postgres_server: object) -> None:
-    from streaming_hub.archive.database import Database
+    from streaming_hub.archive.tables import ARCHIVE
+    from streaming_hub.sidecar.database import Database
 
-    database = Database(postgres_server.new_database("dashboard"))  # type: ignore[attr-defined]
+    database = Database(postgres_server.new_database("dashboard"), ARCHIVE)  # type: ignore[attr-defined]
     database.open()
     archived(database, some_calls(3, 20, live=0))
     filled = 0

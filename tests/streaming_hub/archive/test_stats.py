@@ -9,11 +9,12 @@ import pytest
 import sqlalchemy as sa
 
 from streaming_hub.archive import removal, stats, tables
-from streaming_hub.archive.database import Database
 from streaming_hub.archive.figures import percentiles
 from streaming_hub.archive.removal import Wanted
 from streaming_hub.archive.stats import Asked
 from streaming_hub.archive.store import Store
+from streaming_hub.archive.tables import ARCHIVE
+from streaming_hub.sidecar.database import Database
 from tests.streaming_hub.archive.calls import START, Line, archived, call, expected, send, some_calls
 
 NOW = START + 30 * 86_400
@@ -145,7 +146,7 @@ def test_a_change_while_a_result_is_worked_out_is_not_lost(
             send(store, line, [100], after=before)
         else:
             send(Store(another(database), recordings=True), line, [100], after=before)
-        # And somebody else has begun to work it out anew.
+        # And another reader has begun to compute it again.
         asked = Asked(**DAY)
         stats._mark(database, "hour", stats._scope(asked), stats.starts(asked), stats.MARK + b"another")
         return found
@@ -157,6 +158,6 @@ def test_a_change_while_a_result_is_worked_out_is_not_lost(
 
 def another(database: Database) -> Database:
     """A second set of connections, as of another thread: opening the database would claim it as another hub does."""
-    other = Database(database.url.render_as_string(hide_password=False))
+    other = Database(database.url.render_as_string(hide_password=False), ARCHIVE)
     other._engine = other._make_engine()
     return other

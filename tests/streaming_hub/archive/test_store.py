@@ -15,7 +15,7 @@ from streaming_hub.archive.store import Behind, Page, Position, Store, raw_event
 from tests.streaming_hub.archive.calls import EPOCH, START, Line, archived, call, expected, send, some_calls
 
 if TYPE_CHECKING:
-    from streaming_hub.archive.database import Database
+    from streaming_hub.sidecar.database import Database
 
 ONLY_ARCHIVED = ("recorded", "incomplete", "missing_events")
 

@@ -1,4 +1,7 @@
-"""The archive's process from within: events that cannot be written, and what the search index still holds."""
+"""The archive's process from within: events that cannot be written, and what the search index still holds.
+
+Covers streaming_hub.sidecar.worker, too.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from streaming_hub.archive import removal, wire, worker
+from streaming_hub.archive import removal, worker
 from streaming_hub.archive.reduce import Reduction
-from streaming_hub.archive.wire import ANSWER, LOG, REFUSED
 from streaming_hub.archive.worker import Config, Worker
+from streaming_hub.sidecar import wire
+from streaming_hub.sidecar.wire import ANSWER, LOG, REFUSED
 from tests.streaming_hub.archive.calls import EPOCH, START, some_calls
 
 if TYPE_CHECKING:
@@ -82,7 +86,7 @@ def test_an_event_that_cannot_be_written_is_left_out_and_reported(
 
     def fails(self: Reduction, event: Any) -> None:
         if event["id"] == bad:
-            raise RuntimeError("nobody thought of this")
+            raise RuntimeError("unexpected")
         take(self, event)
 
     monkeypatch.setattr(Reduction, "take", fails)
@@ -162,7 +166,7 @@ def test_the_index_is_rid_of_what_was_erased_soon_and_not_all_the_time(
     for _ in range(50):
         hub.ask("ping", None)
     assert len(times) == 1
-    # A process that starts anew does it again: the one before may have been killed.
+    # A new process does it again: the previous one may have been killed.
     hub.ask("open", None)
 
 

@@ -90,7 +90,7 @@ def test_an_old_version_is_refused() -> None:
             Server(f"redis://127.0.0.1:{listener.getsockname()[1]}", "p").connect()
 
 
-def test_nobody_there(tmp_path: Path) -> None:
+def test_no_server_listens(tmp_path: Path) -> None:
     with pytest.raises(Away):
         Server(f"unix://{tmp_path}/none", "p").connect()
 

@@ -37,10 +37,10 @@ def live_sessions(server: Running, key: str | None = None) -> list[dict[str, Any
 
 
 def wait_for_sessions(server: Running, count: int, key: str | None = None) -> list[dict[str, Any]]:
-    """Wait until so many are live.
+    """Wait until `count` sessions are live.
 
     Raises:
-        AssertionError: they are not.
+        AssertionError: they are not, in time.
     """
     until(lambda: len(live_sessions(server, key)) >= count, SECONDS, server.output)
     return live_sessions(server, key)
@@ -75,7 +75,7 @@ def test_it_shows_calls_that_talk_and_leaves_nothing_behind(
     rooms = requests.get(f"{server.url}/api/rooms", timeout=10).json()["rooms"]
     assert all(room["participants"] for room in rooms)
     assert ">Demo<" in requests.get(f"{server.url}/console/", timeout=10).text
-    archive = Path(re.search(r"kept in (\S+)", server.output())[1])  # type: ignore[index]
+    archive = Path(re.search(r"stored in (\S+)", server.output())[1])  # type: ignore[index]
     assert archive.exists()
     server.process.send_signal(signal.SIGTERM)
     assert server.ended_within(SECONDS), server.output()

@@ -73,7 +73,7 @@ def test_what_is_not_json_is_a_bad_request(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", INVALID, ids=lambda body: body[:30].decode())
-def test_json_that_is_no_event_is_invalid(body: bytes) -> None:
+def test_json_that_is_not_an_event_is_invalid(body: bytes) -> None:
     with pytest.raises(InvalidEvent):
         events.parse_one(body)
 
@@ -329,7 +329,7 @@ def test_only_an_interim_with_a_segment_can_be_superseded(
     assert events.parse_one(json.dumps(fields).encode()).segment == segment
 
 
-def test_a_redacted_event_is_checked_anew_and_keeps_its_event_id() -> None:
+def test_a_redacted_event_is_checked_again_and_keeps_its_event_id() -> None:
     taken = posted("transcript", text="secret", event_id="1", room="r")
     changed = events.rebuild(taken, {"type": "transcript", "text": "***"})
     assert (changed.event_id, changed.room) == ("1", None)

@@ -1,4 +1,4 @@
-"""A process that stores numbered events and tells each acknowledged number, until it is killed.
+"""A process that stores numbered events and prints each acknowledged number, until it is killed.
 
     appending_process.py FILE
 
@@ -13,7 +13,7 @@ from streaming_hub.history.sqlite import SqliteHistory
 
 
 def main() -> None:
-    """Append for ever."""
+    """Append until killed."""
     history = SqliteHistory(Path(sys.argv[1]), max_events=500, max_age=1e9, sync="normal", now=1.0)
     number = history.bounds.head
     round_ = 0

@@ -108,7 +108,7 @@ def test_nor_do_those_that_were_erased_before_a_restart(tmp_path: Path) -> None:
     history.close()
 
 
-def test_a_page_that_an_erasure_overtakes_is_read_anew(tmp_path: Path) -> None:
+def test_a_page_overtaken_by_an_erasure_is_read_again(tmp_path: Path) -> None:
     history = SqliteHistory(tmp_path / "e.db", max_events=100, max_age=1e9, sync="normal", now=0)
     add(history, 3)
     add(history, 3, "erased")

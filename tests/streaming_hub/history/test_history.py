@@ -72,7 +72,7 @@ def in_redis(
     max_age: float = 1e6,
     node: str = "one",
 ) -> RedisHistory:
-    """A history in Redis, of a node that serves nobody."""
+    """A history in Redis, of a node that serves no clients."""
     return RedisHistory(Server(server.url, prefix), max_events=max_events, max_age=max_age, node=node, wait=0)
 
 
@@ -598,7 +598,7 @@ def test_a_smaller_window_applies_at_once(path: Path) -> None:
 
 
 def rows(path: Path) -> list[Any]:
-    """Sequence numbers of the rows in a file that nobody has open."""
+    """Sequence numbers of the rows in a file that no process has open."""
     with sqlite3.connect(path) as db:
         return [row[0] for row in db.execute("SELECT seq FROM events ORDER BY seq")]
 
@@ -653,7 +653,7 @@ def test_a_checkpoint_that_a_long_read_holds_up_is_done_again(path: Path) -> Non
 
 @contextlib.contextmanager
 def long_read(path: Path) -> Iterator[None]:
-    """Somebody reads the pages as they are now, until the block ends."""
+    """Read the pages as they are now, until the block ends."""
     with contextlib.closing(sqlite3.connect(path)) as held:
         held.execute("BEGIN").fetchall()
         held.execute("SELECT count(*) FROM events").fetchall()
@@ -667,7 +667,7 @@ def test_a_checkpoint_does_not_wait_long_for_a_reader(path: Path) -> None:
         erase(history, room="a")
         began = time.monotonic()
         history.checkpoint()
-        # Whoever publishes has to wait for it.
+        # Publishers have to wait for it.
         assert time.monotonic() - began < allowed(2)
     history.close()
 

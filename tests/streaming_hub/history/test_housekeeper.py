@@ -20,7 +20,7 @@ SECONDS = 30.0
 
 
 class FakeHub:
-    """A hub whose history has so many steps of forgetting to do."""
+    """A hub whose history has `steps` steps of trimming to do."""
 
     def __init__(self, steps: int) -> None:
         self.lock = threading.RLock()

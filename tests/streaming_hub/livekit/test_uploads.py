@@ -42,6 +42,6 @@ def test_others_are_not(claims: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("token", [None, "", "Bearer ", "Bearer x.y.z", "é", "x" * 9000])
-def test_nor_is_what_is_no_token(token: str | None) -> None:
+def test_what_is_not_a_token_is_refused(token: str | None) -> None:
     with pytest.raises(Unauthorized):
         check(token)

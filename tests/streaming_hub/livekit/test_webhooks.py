@@ -120,7 +120,7 @@ def test_kinds_of_participants_are_roles(kind: str, role: str) -> None:
     assert (known["kind"], known["role"]) == (kind.lower(), role)
 
 
-def test_participant_left_tells_why() -> None:
+def test_participant_left_has_the_reason() -> None:
     gone = participant("alice", disconnectReason="CLIENT_INITIATED")
     known = fields(body("participant_left", participant=gone))
     assert known is not None

@@ -90,7 +90,7 @@ def read_vtt(text: str) -> list[tuple[float, float, str, str]]:
     return found
 
 
-def test_vtt_is_strict_and_tells_who_when_and_what() -> None:
+def test_vtt_is_strict_and_has_speaker_time_and_text() -> None:
     cues = read_vtt(captions.vtt(detail()))
     assert [cue[3] for cue in cues] == [" ".join(text.split()) for text in reversed(NASTY)]
     assert cues[0][:3] == (10.0, 12.0, "alice")

@@ -1,4 +1,4 @@
-"""Room state: what it tells, the law that the stored window alone decides it, and what viewers may not learn."""
+"""Room state: what it contains, the law that the stored window alone decides it, and what viewers may not learn."""
 
 import json
 

@@ -189,12 +189,12 @@ def who_takes_no_answer_is_let_go() -> None:
 
 
 def a_crowd_lets_others_in() -> None:
-    """Whoever asks for something else is answered while hundreds of streams wait to be accepted."""
+    """Other requests are answered while hundreds of streams wait to be accepted."""
     let_a_crowd_in(lambda _number: STREAM_PATH)
 
 
 def a_mixed_crowd_lets_others_in() -> None:
-    """Though gevent goes on accepting after a connection that is for it."""
+    """Although gevent continues to accept after a connection that is for it."""
     let_a_crowd_in(lambda number: STREAM_PATH if number % 10 else "/")
 
 

@@ -76,7 +76,7 @@ def nginx(folder: Path, hub: int, headers: str) -> Iterator[int]:
 
 
 def status(port: int, client: str | None = None, **headers: str) -> int:
-    """What somebody who reads events through nginx is told."""
+    """What a client that reads events through nginx gets."""
     who = {"X-Test-Client": client} if client else {}
     return requests.get(
         f"http://127.0.0.1:{port}/api/events", headers={**who, **headers}, timeout=PATIENCE

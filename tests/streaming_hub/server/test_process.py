@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from streaming_hub.server.bounds import READ_TIMEOUT
 from tests.kit.process import ROOT, memory_of
 from tests.kit.wait import allowed
 from tests.streaming_hub.server.wire import (
@@ -211,6 +212,22 @@ class TestRequests:
         assert b"Traceback" not in said
         assert hub_server.get("/api/health").status_code == 200
 
+    def test_a_client_of_tls_is_told_at_once(self, hub_server: ServerProcess) -> None:
+        sock = connect(hub_server.port)
+        # Nothing in it ends a line, so it could be the beginning of a long request line.
+        sock.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 500)
+        began = time.monotonic()
+        assert "http://" in problem_of(Answer(sock), 400)["detail"]
+        assert time.monotonic() - began < READ_TIMEOUT / 2, "it waited for the rest of a request line"
+
+    @pytest.mark.parametrize("method", ["post", "Post", "pOST"])
+    def test_a_method_in_lower_case_is_no_failure_of_the_server(
+        self, hub_server: ServerProcess, method: str
+    ) -> None:
+        sock = connect(hub_server.port)
+        sock.sendall(request_bytes(method, POST, body=b'{"type":"note"}', **JSON))
+        assert Answer(sock).status == 200
+
     def test_a_length_and_chunks_do_not_smuggle_a_second_request(self, hub_server: ServerProcess) -> None:
         ids = hub_server.post({"type": "mark"}).json()["id"]
         body = b"0\r\n\r\n" + request_bytes("POST", POST, body=b'{"type":"smuggled"}', **JSON)
@@ -241,7 +258,7 @@ class TestRequests:
 
 
 class TestSlowClients:
-    """Nobody drags the others down."""
+    """No client slows the others down."""
 
     def test_a_stuck_reader_costs_the_others_nothing_and_catches_up(
         self, start_server: Callable[..., ServerProcess]

@@ -104,7 +104,7 @@ def test_each_worker_is_a_node_and_answers_at_its_own_port(redis: RedisServer, t
             return len(seen) == 2
 
         until(both, 30)
-        # Whoever takes the event, a stream at the other one gets it.
+        # Whichever takes the event, a stream at the other one gets it.
         with requests.get(f"{nodes['web-1']}/api/stream", stream=True, timeout=20) as stream:
             lines = (json.loads(line[6:]) for line in stream.iter_lines() if line.startswith(b"data: "))
             assert next(lines)["type"] == "connected"

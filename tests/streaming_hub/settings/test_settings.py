@@ -1,6 +1,6 @@
 """Settings: typed in one place, and a malformed one is refused by name.
 
-Covers streaming_hub.settings.values, by way of the table.
+Covers streaming_hub.settings.values, through the table.
 """
 
 from __future__ import annotations

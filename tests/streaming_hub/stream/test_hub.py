@@ -46,7 +46,7 @@ def deliver(hub: Hub, *events: Event) -> None:
 
 
 class TestPublish:
-    """What the publisher is told."""
+    """What the publisher gets."""
 
     def test_clients_notified_counts_the_clients_that_may_see_it(self) -> None:
         hub = hub_over()
@@ -238,7 +238,7 @@ class TestReplay:
 
 
 class TestReset:
-    """A reader that history has left behind is told."""
+    """A reader behind the history is notified."""
 
     def test_an_overflow_that_history_still_has_is_no_loss(self) -> None:
         hub = hub_over(queue_size=3)
@@ -294,7 +294,7 @@ class TestReset:
             deliver(hub, posted(room="b"))
             pull_all(hub, busy)
         hub.publish([posted(room="a")])
-        # The sweep ends half-way: the entry was taken from what is pending, and offered to nobody.
+        # The sweep ends half-way: the entry was taken from what is pending, and not offered to any subscriber.
         hub._take_pending()
         assert set(hub.send_all_back()) == {one, busy}
         assert [seqs(pull_all(hub, each)) for each in (one, busy)] == [[101], [101]]

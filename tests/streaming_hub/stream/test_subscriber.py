@@ -174,7 +174,7 @@ def test_a_batch_that_is_held_by_a_waiting_thread_counts_like_the_others() -> No
 
 
 @pytest.mark.parametrize("size", [1, 2])
-def test_a_batch_that_a_thread_got_while_the_queue_was_dropped_is_read_anew_and_not_sent_twice(
+def test_a_batch_taken_while_the_queue_was_dropped_is_read_again_and_not_sent_twice(
     size: int,
 ) -> None:
     subscriber = live(size=size)

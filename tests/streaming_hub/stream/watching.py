@@ -81,7 +81,7 @@ def words_and_hang_ups_are_noticed() -> None:
 
 
 def what_was_not_served_is_told_again() -> None:
-    """Also where the caller stops in the middle; nobody is passed over for good."""
+    """Also where the caller stops in the middle; no stream is skipped permanently."""
     for watched in both():
         with closing(watched):
             pairs = [socket.socketpair() for _ in range(5)]

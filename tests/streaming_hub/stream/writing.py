@@ -320,7 +320,7 @@ def a_goodbye_holds_nothing_that_was_erased() -> None:
 
 
 def a_drain_says_goodbye_to_all() -> None:
-    """What waits first; nothing is left open; each is told another time to come back."""
+    """What waits first; nothing is left open; each gets a different time to reconnect."""
     house = House()
     socks = [house.open(chunked=number % 2 == 0) for number in range(60)]
     house.publish(2)
@@ -421,7 +421,7 @@ def pages_come_while_all_other_threads_are_busy() -> None:
 
 
 def who_leaves_while_it_waits_for_its_turn_is_gone() -> None:
-    """Its turn comes, and moves nobody: neither the one who left nor, as after an error, all others."""
+    """Its turn affects no stream: neither the one who left nor, as after an error, all others."""
     house = House()
     # The reader looks through the history in three turns, and nothing is for it.
     house.hub.publish([posted()] * (2 * MOST_SCANNED + 1))
@@ -476,7 +476,7 @@ def nothing_is_left_of_readers_that_came_and_went() -> None:
 
 
 def one_failing_stream_does_not_blind_the_others() -> None:
-    """gevent stops a watcher whose callback raises: then nobody's hang-up would be noticed any more."""
+    """gevent stops a watcher whose callback raises: then no disconnect would be noticed any more."""
     house = House()
     first, second = house.open(), house.open()
     read(first, lambda _: True)
@@ -515,7 +515,7 @@ def one_failing_tick_does_not_stop_the_hearts() -> None:
 
 
 def a_reader_for_whom_little_is_stored_leaves_turns_to_others() -> None:
-    """What it wants comes after much that it does not: it looks on, and whoever asks meanwhile is served."""
+    """What it wants comes after much that it does not: it looks on, and other readers are served in the meantime."""
     house = House()
     house.hub.publish([posted(room="b") for _ in range(30_000)])
     house.hub.publish([posted(room="a")])

@@ -149,7 +149,7 @@ def test_what_goes_well_and_plain_mistakes_are_not_reported(audit: Any) -> None:
 
 
 WORDS = "marmalade-of-whispers"
-"""What somebody says."""
+"""What is said."""
 HOOK_FAILURE = "hook-failed-on"
 
 

@@ -1,4 +1,4 @@
-"""What is told of a body that is not what an endpoint takes: the field, and what it takes."""
+"""Errors for a body that an endpoint does not accept: the field, and what it takes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Who may do what: every endpoint, every kind of credential, from here and from elsewhere.
 
-Covers streaming_hub.web.headers and streaming_hub.web.console.live, by way of HTTP.
+Covers streaming_hub.web.headers and streaming_hub.web.console.live, over HTTP.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ ENDPOINTS = [
     ("DELETE", "/api/webhooks/w", OPERATE),
     ("POST", "/api/webhooks/w/test", OPERATE),
     ("GET", "/api/webhooks/w/deliveries", OPERATE),
+    ("GET", "/api/webhooks/w/deliveries/1", OPERATE),
     ("POST", "/api/webhooks/w/replay", OPERATE),
     ("DELETE", "/api/rooms/a/events", OPERATE),
     ("POST", "/api/token", "join"),
@@ -141,7 +142,10 @@ def test_nothing_opens_without_a_right_credential(
 
 def test_every_route_is_in_these_tables() -> None:
     rules = {
-        rule.rule.replace("<path:name>", "a").replace("<path:session_id>", "s").replace("<webhook_id>", "w")
+        rule.rule.replace("<path:name>", "a")
+        .replace("<path:session_id>", "s")
+        .replace("<webhook_id>", "w")
+        .replace("<delivery_id>", "1")
         for rule in hub().url_map.iter_rules()
     }
     known = {path for _, path, _ in ENDPOINTS} | {path for _, path in OPEN} | WITHOUT_SCOPE | OPERATORS_VIEW
@@ -530,7 +534,7 @@ def test_two_different_credentials_are_one_too_many() -> None:
     check_refusal(ask(hub(**KEYS), "GET", "/api/events", headers=both), 401)
 
 
-# What browsers are told
+# Headers for browsers
 
 
 @pytest.mark.parametrize(

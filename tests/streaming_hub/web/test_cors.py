@@ -185,5 +185,5 @@ def test_the_patterns_say_what_the_rule_says(
     patterns = listed_patterns(listed, all_open=all_open, operate=operate)
     by_pattern = any(pattern.match(origin) for pattern in patterns)
     by_rule = origin_listed(origin, listed, all_open=all_open, operate=operate)
-    # Browsers write `null` in one way; a pattern that takes another lets nobody in.
+    # Browsers write `null` in one way; a pattern that takes another matches no origin.
     assert by_pattern == by_rule or origin.lower() == "null"

@@ -1,6 +1,6 @@
 """The streaming guide's own lines, word for word; only the port differs.
 
-Covers streaming_hub.web.shortcut, by way of HTTP.
+Covers streaming_hub.web.shortcut, over HTTP.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Listener:
                 self._news.notify_all()
 
     def wait_for(self, text: str, count: int = 1) -> None:
-        """Wait until a text has been printed so many times."""
+        """Wait until a text has been printed `count` times."""
         with self._news:
             found = self._news.wait_for(lambda: "".join(self.lines).count(text) >= count, PATIENCE)
         assert found, f"no {text!r} in {self.lines}"

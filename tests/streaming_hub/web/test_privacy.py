@@ -1,4 +1,4 @@
-"""Erased is erased: on disk, in memory, in queues, in snapshots; and nobody else reads the file."""
+"""Erased is erased: on disk, in memory, in queues, in snapshots; and no other user can read the file."""
 
 from __future__ import annotations
 

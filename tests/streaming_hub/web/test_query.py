@@ -76,7 +76,7 @@ def test_a_part_is_refused_when_it_is_looked_at() -> None:
             _ = asked.replay
 
 
-def test_a_page_of_stored_events_tells_mistaken_filters_too() -> None:
+def test_a_page_of_stored_events_lists_mistaken_filters_too() -> None:
     found = ask(hub(), "GET", "/api/events?room=a+b&type=x").get_json()
     assert [sentence[:12] for sentence in found["warnings"]] == ["room='a b': "]
     assert "warnings" not in ask(hub(), "GET", "/api/events?room=a%20b").get_json()

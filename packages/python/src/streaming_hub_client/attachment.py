@@ -52,7 +52,7 @@ class Sink(Protocol):
         """Take one event; never blocks, never raises."""
 
     def flush(self, timeout: float, /) -> bool:
-        """Wait until what was taken is sent, at most `timeout` seconds; tell whether it is."""
+        """Wait until what was taken is sent, for at most `timeout` seconds; return whether it is."""
 
     def close(self, timeout: float, /) -> bool:
         """Flush and end."""
@@ -97,6 +97,7 @@ class Attachment:
         self._poster = poster
         self._choose = choose
         self._identify: Callable[[], str | None] = lambda: None
+        self._playing: Callable[[], str | None] = lambda: None
 
     @property
     def session_id(self) -> str:
@@ -106,6 +107,7 @@ class Attachment:
     def listen(self, session: AgentSession[Any]) -> None:
         """Subscribe to every event in the bridge's table."""
         self._identify = lambda: _linked_identity(session)
+        self._playing = lambda: session.current_speech.id if session.current_speech is not None else None
         for name in bridge.TABLE:
             callback = self._callback(session, name)
             session.on(name, callback)  # type: ignore[arg-type]  # the table's keys are the names
@@ -186,6 +188,7 @@ class Attachment:
                 if name == "agent_state_changed" and payload.old_state == "initializing":
                     self.begin_again()
                 self._memory.user = self._identify() or self._memory.user
+                self._memory.playing = self._playing()
                 self._memory.end_reason = known_end() or self._memory.end_reason
                 if name == "tool_execution_updated":
                     self._memory.result = self._results.note(session, payload.update)
@@ -197,6 +200,7 @@ class Attachment:
 
     def _on_words(self, text: str) -> None:
         try:
+            self._memory.playing = self._playing()
             self._send(bridge.agent_words(self._memory, text, time.time()))
         except Exception:
             logger.exception("could not stream the agent's words")

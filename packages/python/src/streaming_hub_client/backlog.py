@@ -4,7 +4,7 @@
 
 Nothing overtakes. What finds no room is counted, and the count itself becomes an `events_dropped` event at
 the end of the line. `append` and `lose` are called from the session's callbacks: they take `_gate`, which
-nobody holds during I/O. Disk work holds `_disk`, always taken before `_gate`.
+is never held during I/O. Disk work holds `_disk`, always taken before `_gate`.
 
 May touch: the spool folder, locks. Knows nothing of HTTP.
 """
@@ -144,7 +144,7 @@ class Backlog:
         return self._arrived
 
     def wait_for_events(self, *, in_memory: bool = False) -> bool:
-        """Wait until something waits (with `in_memory`: in memory) or the backlog is closed; True: go on."""
+        """Wait for an event (with `in_memory`: in memory) or for the end; return False once the backlog is closed."""
         with self._gate:
             self._gate.wait_for(
                 lambda: self._closed or self._memory or self._gap or (self._on_disk and not in_memory)
@@ -152,7 +152,7 @@ class Backlog:
             return not self._closed
 
     def wait_until_empty(self, timeout_seconds: float) -> bool:
-        """Wait until everything was delivered, at most so long; return whether it was."""
+        """Wait until everything is delivered, or for the timeout; return whether it is."""
         with self._gate:
             return self._gate.wait_for(lambda: self.empty, timeout_seconds)
 
@@ -274,7 +274,7 @@ class Backlog:
             self._note_unsaved(self._own)
 
     def _note_unsaved(self, spool: Spool) -> None:
-        """Write how many events this process alone knows of, for whoever finds the file if it is killed."""
+        """Write how many events exist only in memory, for the process that adopts the file if this one is killed."""
         with self._gate:
             unsaved = sum(entry.events for entry in self._memory) + (self._gap.count if self._gap else 0)
         with suppress(OSError):

@@ -16,6 +16,7 @@ from streaming_hub_client import user_words
 from streaming_hub_client.conversation import (
     Conversation,
     Event,
+    Segment,
     ToolCall,
     Turn,
 )
@@ -72,12 +73,15 @@ def user_state_changed(memory: Conversation, ev: lk.UserStateChangedEvent) -> li
 
 def agent_state_changed(memory: Conversation, ev: lk.AgentStateChangedEvent) -> list[Event]:
     """`agent_state`, and out of it the start, the end and the interruption of the agent's speech."""
-    turn = memory.settle_reply() if ev.new_state in ("thinking", "speaking") else None
+    turn = None
+    if ev.new_state in ("thinking", "speaking"):
+        said = memory.turn_of_say() if ev.new_state == "speaking" else None
+        turn = said or memory.settle_reply()
     question = [] if turn is None else user_words.close_answered(memory, turn, ev.created_at)
     state = {"state": ev.new_state, "previous": ev.old_state, "role": "agent", "participant": memory.agent}
     events = [*question, memory.event("agent_state", ev.created_at, turn or memory.speech_turn, **state)]
-    if ev.new_state == "speaking" and not memory.speaking:
-        return events + _start_speech(memory, ev.created_at)
+    if ev.new_state == "speaking" and turn is not None and not memory.speaking:
+        return events + _start_speech(memory, turn, ev.created_at)
     if memory.speaking and ev.new_state != "speaking":
         return events + _finish_speech(memory, ev.created_at, ev.new_state)
     if ev.new_state == "thinking":
@@ -85,11 +89,13 @@ def agent_state_changed(memory: Conversation, ev: lk.AgentStateChangedEvent) -> 
     return events
 
 
-def _start_speech(memory: Conversation, at: float) -> list[Event]:
-    resumed = memory.speech_turn is memory.reply_turn
+def _start_speech(memory: Conversation, turn: Turn, at: float) -> list[Event]:
+    resumed = memory.speech_turn is turn
     events = [] if resumed or memory.words_early else close_segment(memory, at)
     memory.words_early = False
-    memory.speech_turn, memory.tool_turn = memory.reply_turn, None
+    if not resumed:
+        memory.pass_over_user(turn)
+    memory.speech_turn, memory.tool_turn = turn, None
     memory.speaking, memory.words_welcome = True, True
     memory.speech_cut = memory.interrupted_at = None
     return [*events, memory.event("agent_speech_started", at, memory.speech_turn, **_agent(memory))]
@@ -107,7 +113,7 @@ def _finish_speech(memory: Conversation, at: float, new_state: str, *, closing: 
     events = [memory.event("agent_speech_finished", at, memory.speech_turn, **fields)]
     if cut:
         memory.interrupted_at = at
-    if cut and not closing:  # the end of a session is nobody's interruption
+    if cut and not closing:  # the end of a session is not an interruption
         fields = {"interrupted_at": at, **_agent(memory)}
         events.append(memory.event("interruption", at, memory.speech_turn, **fields))
     return events
@@ -133,12 +139,8 @@ def agent_words(memory: Conversation, text: str, at: float) -> list[Event]:
     if memory.ended or not text or (segment is None and not memory.words_welcome):
         return []
     before: list[Event] = []
-    if (
-        segment is not None
-        and not memory.speaking
-        and (memory.new_speech or segment.turn is not memory.reply_turn)
-    ):
-        before, segment = close_segment(memory, at), None  # it is another speech's
+    if segment is not None and not memory.speaking and _is_of_another_speech(memory, segment):
+        before, segment = close_segment(memory, at), None
     if segment is None:
         turn = _turn_spoken(memory)
         before += user_words.close_answered(memory, turn, at)
@@ -148,7 +150,16 @@ def agent_words(memory: Conversation, text: str, at: float) -> list[Event]:
     return [*before, memory.transcript(segment, at, role="agent", is_final=False)]
 
 
+def _is_of_another_speech(memory: Conversation, segment: Segment) -> bool:
+    said = memory.turn_of_say()
+    if said is not None:
+        return segment.turn is not said
+    return memory.new_speech or segment.turn is not memory.reply_turn
+
+
 def _turn_spoken(memory: Conversation) -> Turn:
+    if (said := memory.turn_of_say()) is not None:
+        return said
     if memory.new_speech and not memory.speaking:  # without a voice, words come before the state changes
         return memory.settle_reply()
     turn = memory.speech_turn if memory.speaking else memory.reply_turn
@@ -178,7 +189,7 @@ def conversation_item_added(memory: Conversation, ev: lk.ConversationItemAddedEv
 
 
 def _handoff(memory: Conversation, item: llm.AgentHandoff, at: float) -> list[Event]:
-    if item.old_agent_id is None:  # a session's first agent takes over from nobody
+    if item.old_agent_id is None:  # a session's first agent takes over from no other
         return []
     names = {"old_agent": item.old_agent_id, "new_agent": item.new_agent_id}
     return [memory.event("handoff", at, memory.reply_turn, **names)]
@@ -205,9 +216,12 @@ def _turn_of_message(memory: Conversation) -> Turn:
 
 
 def speech_created(memory: Conversation, ev: lk.SpeechCreatedEvent) -> list[Event]:
-    """Nothing to send; tells a new speech from one that resumes."""
-    memory.new_speech, memory.words_welcome = True, True
-    memory.speech_answers_user = not ev.user_initiated
+    """Return no event; note that a new speech begins, not one that resumes."""
+    memory.words_welcome = True
+    if ev.source == "say":
+        memory.remember_say(ev.speech_handle.id)
+    else:
+        memory.new_speech, memory.speech_answers_user = True, not ev.user_initiated
     return []
 
 
@@ -246,7 +260,7 @@ def _tool_finished(memory: Conversation, update: lk.ToolCallEnded, at: float) ->
 
 
 def _tool_reply(memory: Conversation, update: lk.ToolReplyUpdated, _at: float) -> list[Event]:
-    # A reply that was put off is a new speech; it belongs to the turn of the call it tells about.
+    # A reply that was put off is a new speech; it belongs to the turn of the call it reports on.
     names = (name.removesuffix("_final").split("_update_")[0] for name in update.update_ids)
     calls = (memory.tools.get(name) for name in names)
     turns = [call.turn for call in calls if call is not None]

@@ -16,6 +16,7 @@ Event = dict[str, Any]
 
 CALLS_REMEMBERED = 256
 TURNS_WITHOUT_WORDS = 8
+SAYS_REMEMBERED = 64
 
 
 @dataclass
@@ -27,12 +28,15 @@ class Turn:
         worded: Words of the user were sent for it.
         committed: LiveKit has added the user's message, so later words start the next turn.
         answered: The agent has begun to work on its answer.
+        passed: The agent has said something else since its words; LiveKit has dropped them, or the application
+            handles them itself.
     """
 
     id: str
     worded: bool = False
     committed: bool = False
     answered: bool = False
+    passed: bool = False
 
 
 @dataclass
@@ -45,6 +49,7 @@ class Segment:
         text: Its words so far.
         item_id: LiveKit's id of the input it transcribes, where the model gives one.
         final: Its final was sent.
+        final_at: When that was heard, seconds since 1970.
     """
 
     id: str
@@ -52,6 +57,7 @@ class Segment:
     text: str = ""
     item_id: str | None = None
     final: bool = False
+    final_at: float = 0.0
 
 
 @dataclass
@@ -89,7 +95,8 @@ class Conversation:
         agent: The agent's identity in the room.
         about: What `session_started` says of LiveKit's job: `job_id`, `room_sid`, `agent_name`.
 
-    `result` is set by the shell before the end of a tool call that has one.
+    `result` is set by the shell before the end of a tool call that has one, `playing` before every event: the id of
+    the speech that LiveKit plays now.
     """
 
     session_id: str
@@ -113,6 +120,8 @@ class Conversation:
     new_speech: bool = False
     speech_answers_user: bool = False
     deferred_reply: Turn | None = None
+    playing: str | None = None
+    says: dict[str, Turn | None] = field(default_factory=dict)
     tool_turn: Turn | None = None
 
     speech_turn: Turn | None = None
@@ -180,7 +189,7 @@ class Conversation:
         transcript follows leaves its turn open for the next words.
         """
         turn = self.user_turn
-        if turn is None or turn.committed or turn.answered:
+        if turn is None or turn.committed or turn.answered or turn.passed:
             turn = self.user_turn = self.new_turn()
             self._expect_words(turn)
         return turn
@@ -218,11 +227,11 @@ class Conversation:
         del self.wordless[:-TURNS_WITHOUT_WORDS]
 
     def settle_reply(self) -> Turn:
-        """Decide which turn the agent works on now, and give it.
+        """Decide which turn the agent works on now, and return it.
 
-        A committed user message is answered first. A speech that answers nobody (a greeting, a `say`) is a
-        turn of its own. Without a new speech the agent goes on with what it was at: a tool's answer, or a
-        speech that resumes after a false interruption.
+        A committed user message is answered first. A speech that answers no message (a greeting, a `say`) is a
+        turn of its own. Without a new speech the agent continues its last one: with a tool's answer, or after
+        a false interruption.
         """
         pending = self.user_turn
         if pending is not None and not pending.answered and (pending.committed or self.speech_answers_user):
@@ -233,10 +242,39 @@ class Conversation:
         self.new_speech, self.speech_answers_user, self.deferred_reply = False, False, None
         return self.reply_turn
 
+    def remember_say(self, speech_id: str) -> None:
+        """Remember that a speech is a `say`, and forget the oldest of too many."""
+        if len(self.says) >= SAYS_REMEMBERED:
+            del self.says[next(iter(self.says))]
+        self.says[speech_id] = None
+
+    def turn_of_say(self) -> Turn | None:
+        """Return the turn of the `say` that is spoken now; None if something else is.
+
+        Several speeches may wait, so the order in which they were made does not tell which one is spoken.
+        """
+        name = self.playing
+        if name is None:  # LiveKit does not tell
+            name = next((one for one, turn in self.says.items() if turn is None), "")
+        if name not in self.says:
+            return None
+        turn = self.says[name]
+        if turn is None:
+            turn = self.says[name] = self.new_turn()
+            turn.answered = True
+        return turn
+
+    def pass_over_user(self, turn: Turn) -> None:
+        """Note that the agent begins to speak in a turn: words of the user that it does not answer are over."""
+        user = self.user_turn
+        heard = user is not None and user.worded and self.user_speaking is None and self.heard.open is None
+        if user is not None and heard and user is not turn:
+            user.passed = True
+
     def _turn_of_new_speech(self) -> Turn:
         if (
             self.speech_answers_user and self.tool_turn is not None
-        ):  # a realtime model tells what a tool returned
+        ):  # a realtime model speaks about a tool's result
             return self.tool_turn
         turn = self.new_turn()
         if self.speech_answers_user:  # to words that are still to come

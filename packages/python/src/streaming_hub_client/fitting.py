@@ -104,7 +104,7 @@ def _length(value: Any) -> int:
 
 
 def _cut(value: Any, size: int) -> Any:
-    """Return a value whose JSON has at most so many bytes; the structure is kept where that is possible."""
+    """Return a value whose JSON has at most `size` bytes; its structure is preserved if possible."""
     if len(_encode(value)) <= size:
         return value
     if isinstance(value, str):
@@ -164,7 +164,7 @@ def _with_parts(value: Any, count: int) -> Any:
 
 
 def cut_text(text: str, size: int) -> str:
-    """Return the start of a text, with an ellipsis, so that its JSON has at most so many bytes.
+    """Return the start of a text, with an ellipsis, so that its JSON has at most `size` bytes.
 
     A character is not separated from the marks, joiners and selectors that belong to it.
     """
@@ -183,7 +183,7 @@ def _decoded_start(block: bytes) -> str:
         try:
             return msgspec.json.decode(b'"' + block[:end] + b'"', type=str)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            continue
+            continue  # cut within a character or an escape: one byte less
     return ""
 
 

@@ -116,9 +116,16 @@ class Heard:
                 return segment
         return None
 
-    def claim_rewritten(self) -> Segment | None:
-        """Take the oldest final for a spoken message whose text the application has changed."""
-        return self.pending.pop(0) if self.pending else None
+    def claim_rewritten(self, ended_at: float) -> Segment | None:
+        """Take the finals of a spoken message whose text the application has changed, and return the last.
+
+        Args:
+            ended_at: When the user's turn ended, seconds since 1970: what is heard later is another message's.
+        """
+        found = None
+        while self.pending and (found is None or self.pending[0].final_at <= ended_at):
+            found = self.pending.pop(0)
+        return found
 
 
 def _words(text: str) -> list[str]:

@@ -1,7 +1,7 @@
-"""Which sessions this process has promised the hub to answer for, so that its silent death is noticed.
+"""The sessions for which this process renews a lease, so that the hub notices if it dies.
 
-A `session_started` that passes by gets a `lease`: the seconds within which the hub is told again that the
-session lives. Pure but for its lock; `streaming_hub_client.poster` sends the renewals.
+Each `session_started` gets a `lease`: the seconds within which the session is renewed. Pure except for its
+lock; `streaming_hub_client.poster` sends the renewals.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ what the hub has not taken within a tenth of a second, so that neither an outage
 loses it. Every event has an `event_id`, so sending it twice is harmless, and a batch whose answer was lost is
 simply sent again.
 
-May touch: the network (one URL), threads, and by way of `streaming_hub_client.backlog` the spool folder.
+May touch: the network (one URL), threads, and through `streaming_hub_client.backlog` the spool folder.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class Poster:
         self._backlog.append(line, event)
 
     def flush(self, timeout_seconds: float) -> bool:
-        """Wait until the hub has everything, at most so long; return whether it has."""
+        """Wait until the hub has everything, or for the timeout; return whether it has."""
         self._hurry.set()
         return self._backlog.wait_until_empty(timeout_seconds)
 
@@ -310,7 +310,7 @@ class Poster:
         with closing(HTTPAdapter()) as connection:
             while not self._closed.wait(self._pace.renew_leases):
                 renewal = self._leases.renewal()
-                # What keeps a renewal from arriving keeps events from arriving, and is told in the log there.
+                # What stops a renewal stops events, too, and is logged there.
                 with suppress(OSError):
                     if renewal is not None:
                         request = requests.Request("POST", self._lease_url, self._headers, json=renewal)

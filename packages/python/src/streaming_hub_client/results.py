@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MAX_CALLS = 256
 SEVERAL_AGENTS = "the tool returned more than one agent"
-"""What LiveKit's model is told then; nobody takes over."""
+"""LiveKit's answer to the model then; no agent takes over."""
 
 
 @dataclass(frozen=True)

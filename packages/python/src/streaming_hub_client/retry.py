@@ -22,9 +22,9 @@ class Answer(NamedTuple):
 
     Attributes:
         verdict: What to do with the batch.
-        detail: The reason in words, for the log; what stands before its first colon tells one trouble from another.
-        retry_after: How long to wait at least, in seconds, where the answer asks for it.
-        smaller: Whether a smaller batch may pass where this one did not.
+        detail: The reason in words, for the log; the part before its first colon identifies the kind of trouble.
+        retry_after: How long to wait at least, in seconds, if the answer asks for it.
+        smaller: Whether a smaller batch might be accepted.
     """
 
     verdict: Verdict

@@ -122,8 +122,8 @@ class Spool:
 
         Args:
             path: The file.
-            lost_record: Makes the line that tells of events the dead process had no room for, from their
-                number and an event id that is the same at every attempt.
+            lost_record: Makes the line about events the dead process had no room for, from their number and an
+                event id that is the same at every attempt.
 
         Returns:
             The spool, or None where its owner lives or it has vanished.
@@ -209,7 +209,7 @@ class Spool:
             wanted *= 2
 
     def drop(self, lines: Sequence[bytes]) -> int:
-        """Mark the oldest lines as delivered; `lines` may go on with events that are not in the file.
+        """Mark the oldest lines as delivered; `lines` may end with events that are not in the file.
 
         Returns:
             How many of the lines were in the file.

@@ -170,10 +170,10 @@ class Stream:
 
     Attributes:
         query: Which stream.
-        resume: Where the next connection goes on; empty: from now.
+        resume: Where the next connection resumes; empty: from now.
         silence: Seconds without a byte after which the connection is dead.
-        error: Why the present connection has to be closed; None while it goes on.
-        is_open: Whether the present connection's answer is a stream.
+        error: Why the current connection has to be closed; None while it stays open.
+        is_open: Whether the current connection's answer is a stream.
     """
 
     query: Query

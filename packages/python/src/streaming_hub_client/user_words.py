@@ -47,10 +47,10 @@ def transcribed(memory: Conversation, ev: lk.UserInputTranscribedEvent) -> list[
 def _transcript(memory: Conversation, segment: Segment, ev: lk.UserInputTranscribedEvent) -> list[Event]:
     if (
         ev.transcript.strip() or ev.item_id is None
-    ):  # an empty final of an item tells that its transcription failed
+    ):  # an empty final means that the item's transcription failed
         segment.text = ev.transcript
     if ev.is_final:
-        segment.final = True
+        segment.final, segment.final_at = True, ev.created_at
         memory.heard.finish(segment)
     else:
         segment.final, memory.heard.open, memory.heard.unconfirmed = False, segment, None
@@ -73,7 +73,7 @@ def close_open(memory: Conversation, at: float) -> list[Event]:
 
 
 def close_unfinished(memory: Conversation, at: float) -> list[Event]:
-    """Close words of a turn that is over, once the user begins to speak anew."""
+    """Close words of a turn that is over, once the user speaks again."""
     segment = memory.heard.open
     if segment is None or not (segment.turn.committed or segment.turn.answered):
         return []
@@ -96,6 +96,10 @@ def message(memory: Conversation, item: llm.ChatMessage, at: float) -> list[Even
         segment.final = True
         events = [memory.transcript(segment, at, role="user", is_final=True)]
     turn.committed = True
+    if not turn.answered and (memory.user_turn is None or memory.user_turn.answered):
+        memory.user_turn = (
+            turn  # it began before the turn that was answered last, and waits for its own answer
+        )
     metrics = dict(item.metrics)
     fields = {"role": "user", "participant": memory.user, **metrics}
     return events + ([memory.event("turn_metrics", at, turn, **fields)] if metrics else [])
@@ -123,7 +127,7 @@ def _said_by_message(  # one for each way in which a message comes about
     spoken = item.transcript_confidence is not None
     if spoken and (finished := heard.claim_open(text)) is not None:
         return finished.turn, finished
-    if spoken and (rewritten := heard.claim_rewritten()) is not None:
+    if spoken and (rewritten := heard.claim_rewritten(item.created_at)) is not None:
         return rewritten.turn, None
     segment = memory.new_segment(memory.turn_of_words(is_final=True) if spoken else memory.turn_of_typing())
     segment.text = text

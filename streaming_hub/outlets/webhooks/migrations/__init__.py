@@ -1,1 +1,1 @@
-"""Brings `outlets.db` of an older version up to date, by Alembic (`archive.migrations` runs them)."""
+"""Migrations of `outlets.db`, run by Alembic (`streaming_hub.sidecar.migrate`)."""

@@ -11,7 +11,7 @@ from streaming_hub.archive.uploads import outbox, telemetry
 from tests.streaming_hub.archive.calls import Line, archived
 
 if TYPE_CHECKING:
-    from streaming_hub.archive.database import Database
+    from streaming_hub.sidecar.database import Database
 
 NOW = 1_795_430_000.0
 LATER = NOW + 60

@@ -16,7 +16,7 @@ from streaming_hub.archive.uploads.telemetry import Counts, Telemetry
 from tests.uploads import replay
 
 if TYPE_CHECKING:
-    from streaming_hub.archive.database import Database
+    from streaming_hub.sidecar.database import Database
 
 NOW = 1_795_430_000.0
 
@@ -143,7 +143,7 @@ def test_jobs_are_kept_apart_and_what_has_none_is_not_kept(database: Database) -
     [Wanted(session_id="AJ_1"), Wanted(room="hall"), Wanted(session_id="AJ_1", rooms=["hall"])],
     ids=["session", "room", "session in a room"],
 )
-def test_a_job_without_a_session_is_erased_too_and_does_not_come_back(
+def test_a_job_without_a_session_is_erased_too_and_does_not_return(
     database: Database, wanted: Wanted
 ) -> None:
     keeper = Telemetry(prompts=False, texts=True)

@@ -22,7 +22,7 @@ JOB = "AJ_1"
 FACTS = Facts(JOB, "RM_1", "helper")
 ONLY_ATTACHED = {"agent_state", "user_state", "usage", "agent_ready"}
 DIFFER = {"1.8.0": {"session_ended", "tool_call_finished"}}
-"""Types by version of the SDK: 1.8.0 has no span with the reason of the end, and tells `attach` of no tool's end."""
+"""Types by version of the SDK: 1.8.0 has no span with the reason of the end, and reports no tool's end to `attach`."""
 OTHERWISE = {
     "session_id",
     "event_id",
@@ -198,7 +198,7 @@ def test_a_tool_step_with_a_span_of_its_own_belongs_to_the_question() -> None:
     assert found["Noon."] == found["Time?"]
 
 
-def test_what_answers_nobody_is_a_turn_of_its_own() -> None:
+def test_speech_that_answers_no_user_is_its_own_turn() -> None:
     found = turns_of([user("u1", "Hi.", (1, 2)), agent("a1", "Are you there?", (9, 10))])
     assert found["Are you there?"] == f"{JOB}.a1"
 

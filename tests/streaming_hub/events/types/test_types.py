@@ -1,4 +1,4 @@
-"""The described event types: their examples fit, what does not fit is told, and no type is left out."""
+"""The described event types: their examples fit, what does not fit is reported, and no type is left out."""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@ Covers
 
     streaming_hub.outlets.webhooks.log
     streaming_hub.outlets.webhooks.migrations
+    streaming_hub.outlets.webhooks.reports
+    streaming_hub.outlets.webhooks.rows
 """
 
 from __future__ import annotations
@@ -11,17 +13,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
-from streaming_hub.archive.database import Database
-from streaming_hub.archive.wire import Refusal
-from streaming_hub.outlets.webhooks import log
+from streaming_hub.outlets.webhooks import log, rows
 from streaming_hub.outlets.webhooks import store as stores
 from streaming_hub.outlets.webhooks.endpoints import Endpoint, Secret, key_of, message_of
 from streaming_hub.outlets.webhooks.messages import Ended, Line, Page, Tried
 from streaming_hub.outlets.webhooks.store import Store
 from streaming_hub.outlets.webhooks.tables import WEBHOOKS, deliveries, lanes
+from streaming_hub.sidecar.database import Database
+from streaming_hub.sidecar.wire import Refusal
 from tests.streaming_hub.archive.conftest import postgres_server, url
 
 if TYPE_CHECKING:
@@ -129,7 +132,7 @@ def test_a_transaction_that_fails_leaves_nothing_in_mind(kept: Kept, monkeypatch
         raise RuntimeError("the disk is gone")
 
     with monkeypatch.context() as patched:
-        patched.setattr(kept.store, "_move", fail)
+        patched.setattr(rows, "move", fail)
         with pytest.raises(RuntimeError):
             kept.page(kept.line())
     assert kept.rows() == []
@@ -197,10 +200,6 @@ def test_success_failure_and_waiting(kept: Kept) -> None:
     assert kept.states() == ["failed", "failed", "delivered"]
     with kept.database.reading() as connection:
         assert connection.execute(sa.select(lanes)).all() == []
-        bodies = [
-            row.body is None for row in connection.execute(sa.select(deliveries).order_by(deliveries.c.id))
-        ]
-    assert bodies == [False, False, True]
     assert kept.store.pending == (0, 0)
 
 
@@ -299,19 +298,93 @@ def test_erasing_removes_copies_and_log_and_nothing_comes_back(kept: Kept) -> No
     assert int(kept.rows()[0]["id"]) > first.id + 5
 
 
-def test_resending(kept: Kept) -> None:
+def bodies(kept: Kept) -> list[bool]:
+    """Whether each delivery still has its body."""
+    with kept.database.reading() as connection:
+        found = connection.execute(sa.select(deliveries).order_by(deliveries.c.id))
+        return [row.body is not None for row in found]
+
+
+def test_deliveries_are_sent_again_in_the_order_of_their_events(kept: Kept) -> None:
     kept.endpoint()
-    lines = [kept.line() for _ in range(3)]
-    kept.page(*lines)
+    kept.page(*(kept.line(number=number) for number in range(3)))
     kept.tried("delivered")
     kept.tried("failed")
     ids = [int(one["id"]) for one in reversed(kept.rows())]
-    assert kept.store.resend("one", ids) == (2, ["e-1"])
-    assert kept.states() == ["delivered", "failed", "pending", "pending"]
-    assert kept.store.replay("one", lines[:1], filtered=False) == 1
-    assert [one.event_id for one in kept.due().lanes["a"]] == ["e-3", "e-2", "e-1"]
+    # The third one is pending: it is only tried at once.
+    assert kept.store.resend("one", ids[::-1]) == (3, [])
+    assert kept.states() == ["delivered", "failed", "pending", "pending", "pending"]
+    assert [one.event_id for one in kept.due().lanes["a"]] == ["e-3", "e-1", "e-2"]
+    assert [one.attempts for one in kept.due().lanes["a"]] == [[], [], []]
+    assert json.loads(kept.due().lanes["a"][1].body)["data"]["number"] == 0
     with pytest.raises(Refusal, match="no delivery 999"):
         kept.store.resend("one", [999])
+
+
+def test_a_body_that_the_log_no_longer_has_comes_from_the_history(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.endpoint()
+    lines = [kept.line(number=number) for number in range(3)]
+    kept.page(*lines)
+    for _ in range(3):
+        kept.tried("delivered")
+    monkeypatch.setattr(stores, "KEPT_BYTES", 250)
+    monkeypatch.setattr(stores, "STEP", 1)
+    while kept.store.clean():
+        pass
+    assert bodies(kept) == [False, False, True]
+    ids = [int(one["id"]) for one in reversed(kept.rows())]
+    assert kept.store.resend("one", ids) == (0, ["e-1", "e-2"])
+    assert kept.states() == ["delivered"] * 3
+    assert kept.store.resend("one", ids, lines[1:2]) == (2, ["e-1"])
+    assert [one.event_id for one in kept.due().lanes["a"]] == ["e-2", "e-3"]
+    assert kept.store.replay("one", lines[:1], filtered=False) == 1
+    assert [one.event_id for one in kept.due().lanes["a"]] == ["e-2", "e-3", "e-1"]
+
+
+def test_all_that_failed_is_sent_again_once(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "STEP", 2)
+    kept.endpoint()
+    kept.endpoint("two")
+    kept.page(*(kept.line() for _ in range(6)))
+    for state in ("failed", "failed", "delivered", "failed", "failed"):
+        kept.tried(state)
+    kept.tried("failed", name="two")
+
+    def again() -> int:
+        total, after, upto = 0, 0, None
+        while after is not None:
+            count, after, upto = kept.store.resend_failed("one", after, upto)
+            total += count
+        return total
+
+    assert again() == 4
+    assert [one.event_id for one in kept.due().lanes["a"]] == ["e-6", "e-1", "e-2", "e-4", "e-5"]
+    assert again() == 0
+    kept.tried("delivered")
+    kept.tried("failed")
+    assert again() == 1
+    assert kept.states("two").count("pending") == 5
+
+
+def test_a_delivery_is_shown_with_its_requests(kept: Kept) -> None:
+    kept.endpoint()
+    kept.page(kept.line(text="ü"))
+    queued = kept.due().lanes["a"][0]
+    attempt = {"at": 1.0, "status": 500, "duration": 0.1, "answer": "", "error": None}
+    sent = {"url": "https://hook.example/", "headers": {"webhook-signature": "v1,x"}}
+    tried = Tried(
+        "one", "a", queued.id, queued.size, "delivered", [attempt, attempt | {"request": sent}], None
+    )
+    kept.store.record([tried])
+    assert kept.rows()[0]["attempts"] == [attempt, attempt]
+    found = log.one(kept.database, "one", queued.id)
+    assert found is not None
+    assert found["body"] == queued.body
+    assert found["attempts"] == [{**attempt, "request": None}, {**attempt, "request": sent}]
+    assert log.one(kept.database, "two", queued.id) is None
+    assert log.one(kept.database, "one", queued.id + 1) is None
 
 
 def test_old_rows_go_and_pending_ones_stay(kept: Kept) -> None:
@@ -324,6 +397,69 @@ def test_old_rows_go_and_pending_ones_stay(kept: Kept) -> None:
     kept.clock.now += 2
     kept.store.clean()
     assert kept.states() == ["pending"]
+
+
+def test_copies_end_with_the_retention_and_are_counted(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "STEP", 3)
+    kept.store = Store(kept.database, disable_after=100.0, max_age=50.0, clock=kept.clock)
+    kept.store.reload()
+    kept.endpoint()
+    # Accepted at 5.
+    kept.clock.now = 10.0
+    kept.page(*(kept.line() for _ in range(6)), kept.line("b"))
+    kept.tried("delivered")
+    kept.tried("pending", gone=True)
+    kept.clock.now = 54.9
+    assert not kept.store.clean()
+    assert kept.states().count("pending") == 6
+    kept.clock.now = 55.1
+    while kept.store.clean():
+        pass
+    assert kept.rows() == []
+    assert kept.due().lanes == {}
+    assert log.next_tries(kept.database) == {}
+    assert kept.store.endpoints["one"].missed == 6
+    assert kept.store.pending == (0, 0)
+    assert kept.notices() == [("gone", False), ("expired", True)]
+    # Enabled again, and told again only after the next success.
+    one = kept.store.endpoints["one"]
+    kept.store.save(msgspec.structs.replace(one, enabled=True, reason=None, behind=None))
+    kept.page(kept.line())
+    kept.store.clean()
+    assert kept.store.endpoints["one"].missed == 7
+    assert len(kept.notices()) == 2
+    kept.page(kept.line())
+    kept.tried("delivered")
+    kept.page(kept.line())
+    kept.store.clean()
+    assert [reason for reason, _ in kept.notices()] == ["gone", "expired", "expired"]
+    again = Store(kept.database, disable_after=100.0, max_age=50.0)
+    again.reload()
+    assert again.endpoints["one"].missed == 8
+    assert again.pending == (0, 0)
+
+
+def test_a_database_of_the_first_version_is_migrated_with_what_it_holds(url: str) -> None:
+    kept = Kept(url)
+    kept.endpoint()
+    kept.page(kept.line())
+    expected = kept.rows()
+    with kept.database.writing() as connection:
+        for name in ("failed", "kept", "by_acceptance"):
+            connection.execute(sa.text(f"DROP INDEX webhook_deliveries_{name}"))
+        connection.execute(sa.text("ALTER TABLE webhook_deliveries DROP COLUMN accepted"))
+        connection.execute(sa.text("ALTER TABLE webhook_endpoints DROP COLUMN expiring"))
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
+    kept.database.open()
+    kept.store.reload()
+    assert kept.rows() == expected
+    assert kept.store.endpoints["one"].expiring is False
+    with kept.database.reading() as connection:
+        assert connection.execute(sa.select(deliveries.c.accepted)).scalar() == kept.clock.now
+        found = {one["name"] for one in sa.inspect(connection).get_indexes("webhook_deliveries")}
+        assert found >= {f"webhook_deliveries_{name}" for name in ("failed", "kept", "by_acceptance")}
+    kept.page(kept.line())
+    kept.database.close()
 
 
 def test_endpoints_and_what_is_pending_are_read_again(kept: Kept) -> None:

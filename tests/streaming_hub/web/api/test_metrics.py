@@ -1,4 +1,4 @@
-"""What Prometheus is told, and that docs/reference/metrics.md tells the same.
+"""The metrics for Prometheus, compared with docs/reference/metrics.md.
 
 Covers streaming_hub.metrics, too.
 """

@@ -1,6 +1,6 @@
 """Each sentence of the design's "Publishing, exactly", and a corpus of bad input.
 
-Covers streaming_hub.web.api.publish and streaming_hub.web.answers, by way of HTTP.
+Covers streaming_hub.web.api.publish and streaming_hub.web.answers, over HTTP.
 """
 
 from __future__ import annotations

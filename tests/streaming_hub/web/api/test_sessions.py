@@ -393,7 +393,7 @@ def test_the_start_is_logged_with_file_and_age(server: ServerProcess) -> None:
     assert "archive.db 30 days after their end" in server.log
 
 
-def test_health_and_metrics_tell_of_it(server: ServerProcess) -> None:
+def test_health_and_metrics_report_it(server: ServerProcess) -> None:
     assert get(server, "/api/health")["archive"] == "ok"
     metrics = server.get("/metrics", **OPERATOR).text
     assert "hub_archive_up 1.0" in metrics

@@ -383,7 +383,7 @@ def test_a_redacted_call_waits_for_its_rooms_name_and_has_no_words(fresh: Any) -
     assert detail["session"]["latency"]["count"] == 4
 
 
-def test_nobody_can_post_in_their_name(fresh: Any) -> None:
+def test_their_event_ids_cannot_be_posted(fresh: Any) -> None:
     server = fresh()
     answer = server.post({"type": "mine", "event_id": f"upload:{JOB}:x:1"}, **{"X-API-Key": "publish-key"})
     assert answer.status_code == 422

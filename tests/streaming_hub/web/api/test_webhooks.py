@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import jwt
 import pytest
 import requests
+from standardwebhooks import Webhook
 
 from tests.kit.process import ServerProcess
 from tests.streaming_hub.outlets.webhooks.receiving import Receiver, receiver
@@ -282,6 +283,85 @@ def test_replay_of_a_range_and_of_deliveries(start: Any, hook: Receiver) -> None
     assert hub.ask("POST", path, {"deliveries": [oldest["id"]]}).json() == {"replayed": 1, "missed": 0}
     hook.wait_for(9)
     assert hook.ids[8] == ids[1]
+
+
+def test_all_that_failed_is_sent_again_by_one_request(start: Any, hook: Receiver) -> None:
+    hub = start(STREAM_WEBHOOK_RETRIES="0.05")
+    made = hub.create(hook.url, types=["note"])
+    path = f"/{made['id']}/replay"
+    assert hub.ask("POST", path, {"state": "failed"}).json() == {"replayed": 0, "missed": 0}
+    hook.status = 500
+    ids = hub.publish(*(note("a", number) for number in range(3)))
+    hub.wait_for_states(made["id"], *["failed"] * 3)
+    hook.status = 200
+    before = len(hook.got)
+    answer = hub.ask("POST", path, {"state": "failed"})
+    assert (answer.status_code, answer.json()) == (202, {"replayed": 3, "missed": 0})
+    hub.wait_for_states(made["id"], *["delivered"] * 3, *["failed"] * 3)
+    assert hook.ids[before:] == ids
+    assert hub.ask("POST", path, {"state": "failed"}).json() == {"replayed": 0, "missed": 0}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "from"),
+        ({"to": 5}, "from"),
+        ({"state": "delivered"}, "state"),
+        ({"state": "failed", "from": 5}, "state"),
+        ({"state": "failed", "deliveries": ["1"]}, "state"),
+        ({"deliveries": ["1"], "to": 5}, "deliveries"),
+        ({"deliveries": []}, "deliveries"),
+        ({"deliveries": ["-1"]}, "deliveries"),
+        ({"deliveries": ["77"]}, "deliveries"),
+        ({"from": "yesterday"}, "from"),
+        ({"from": 5, "to": "tomorrow"}, "to"),
+    ],
+)
+def test_what_cannot_be_sent_again_is_refused_by_field(server: Hub, body: dict[str, Any], field: str) -> None:
+    made = server.create("https://8.8.8.8/")
+    answer = server.ask("POST", f"/{made['id']}/replay", body)
+    server.ask("DELETE", f"/{made['id']}")
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
+
+
+def test_a_delivery_shows_its_requests_as_they_were_sent(start: Any, hook: Receiver) -> None:
+    hub = start()
+    hook.plan.append(503)
+    made = hub.create(f"{hook.url}/x", types=["note"])
+    hub.publish(note("a", 1, text="ü \u2028"))
+    (delivery,) = hub.wait_for_states(made["id"], "delivered")
+    shown = hub.ask("GET", f"/{made['id']}/deliveries/{delivery['id']}").json()
+    assert [one["status"] for one in shown["attempts"]] == [503, 200]
+    for got, attempt in zip(hook.got, shown["attempts"], strict=True):
+        request = attempt.pop("request")
+        assert request["url"] == f"{hook.url}/x"
+        assert request["headers"].items() <= got.headers.items()
+        assert shown["body"].encode() == got.body
+        Webhook(made["secret"]).verify(shown["body"], request["headers"])
+    del shown["body"]
+    assert shown == delivery
+    for path in (f"/{made['id']}/deliveries/1{delivery['id']}", f"/{made['id']}/deliveries/x"):
+        assert hub.ask("GET", path).status_code == 404
+    other = hub.create(hook.url)
+    assert hub.ask("GET", f"/{other['id']}/deliveries/{delivery['id']}").status_code == 404
+
+
+def test_copies_for_a_disabled_endpoint_end_with_the_retention(start: Any, hook: Receiver) -> None:
+    hub = start(STREAM_ARCHIVE_MAX_AGE="3")
+    hook.status = 410
+    made = hub.create(hook.url, types=["note"])
+    hub.publish(note("a", 1, text="short-lived"), note("b", 2))
+    eventually(lambda: hub.one(made["id"])["reason"], "gone")
+    found = eventually(lambda: hub.one(made["id"]), lambda one: one["missed"] == 2)
+    assert found["health"]["pending"] == 0
+    assert hub.deliveries(made["id"]) == []
+    reasons = eventually(
+        lambda: [one["reason"] for one in hub.get("/api/events?type=error").json()["events"]],
+        lambda reasons: len(reasons) > 1,
+    )
+    assert reasons == ["gone", "expired"]
+    assert "hub_webhooks_events_missed_total 2.0" in hub.get("/metrics").text
 
 
 def test_the_log_has_pages_and_filters(start: Any, hook: Receiver) -> None:

@@ -85,7 +85,7 @@ def test_all_pages_together_are_small() -> None:
 
 
 def client_modules() -> set[str]:
-    """Return the client's modules that the console's load, directly or by way of others."""
+    """Return the client's modules that the console's load, directly or indirectly."""
     found: set[str] = set()
     wanted = [
         name.removeprefix("/console/client/")

@@ -54,7 +54,7 @@ def test_the_page_may_load_and_run_nothing(client: FlaskClient, html: str) -> No
     }
 
 
-def test_the_page_tells_every_endpoint_and_event(html: str) -> None:
+def test_the_page_has_every_endpoint_and_event(html: str) -> None:
     for endpoint in ENDPOINTS:
         assert f'<h3 class="path">{openapi_path(endpoint.path)}</h3>' in html
     for name in TYPES:

@@ -1,4 +1,4 @@
-"""The first schema. Databases begin at the newest version, so nothing leads up to this one."""
+"""The first schema. New databases are created at the newest version, so this migration is empty."""
 
 revision = "0001"
 down_revision = None

@@ -1,11 +1,10 @@
-"""What the hub and its archive process say to each other: frames of MessagePack over a socket pair.
+"""What the hub and a process beside it exchange: frames of MessagePack over a socket pair.
 
-    hub -> archive    [number, what, arguments]
-    archive -> hub    [number, kind, value]      any number of them; BEGUN first, then ANSWER or REFUSED
+    hub -> process    [number, what, arguments]
+    process -> hub    [number, kind, value]      BEGUN once or more, then ANSWER or REFUSED
                       [0, LOG, [level, text]]    a line for the log
 
-A frame is its length in four bytes, big-endian, and the message. Pure but for reading from and writing to the socket
-that it is given.
+A frame is its length in four bytes, big-endian, and the message. Pure except for reading and writing the given socket.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ REFUSED: Final = 2
 LOG: Final = 3
 
 ENDED: Final = "ended"
-"""The name of a refusal: the archive's process is gone, and is started again."""
+"""The name of a refusal: the process has ended, and is being restarted."""
 MAX_FRAME: Final = 1 << 30
 _LENGTH = struct.Struct(">I")
 _encode = msgspec.msgpack.Encoder().encode
@@ -32,12 +31,12 @@ _decode = msgspec.msgpack.Decoder(list[Any]).decode
 
 
 class Refusal(Exception):
-    """The archive cannot do what it was asked.
+    """The process cannot do what it was asked.
 
     Args:
-        name: `away` and `silent` (the database), `ended`, `behind`, `missing`, `ambiguous` or `failed`.
+        name: `away` and `silent` (the database), `ended`, `missing`, `failed`, or one that the request defines.
         text: one sentence.
-        extra: more about it.
+        extra: details.
     """
 
     def __init__(self, name: str, text: str, extra: Any = None) -> None:
@@ -62,7 +61,7 @@ def receive(sock: socket.socket) -> list[Any] | None:
 
     Raises:
         OSError: the connection broke.
-        ValueError: what came is no message.
+        ValueError: it is no message.
     """
     head = _exactly(sock, _LENGTH.size)
     if head is None:

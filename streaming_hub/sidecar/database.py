@@ -1,6 +1,6 @@
-"""The connection to the archive's database: SQLite or PostgreSQL, made when it is missing, migrated when it is older.
+"""The connection to a database: SQLite or PostgreSQL, created if it is missing, migrated if it is older.
 
-Only the archive's own process imports this. Alembic is loaded only where there is something to migrate.
+Only the processes beside the hub import this. Alembic is loaded only if there is something to migrate.
 """
 
 from __future__ import annotations
@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
-from streaming_hub.archive import tables
+from streaming_hub.sidecar.columns import from_json, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy.engine import Connection, Engine
 
-REVISION: Final = "0005"
-"""The newest migration."""
 BUSY_SECONDS: Final = 1.0
 """How long SQLite waits for another program that has the file locked."""
 CONNECT_SECONDS: Final = 2
@@ -35,8 +33,6 @@ those of the connection."""
 
 CLAIM_SECONDS: Final = 2.0
 """How long opening waits for the process of a hub that has just ended."""
-_CLAIM_KEY: Final = 0x5354524541
-"""Names the advisory lock that one hub's archive holds in PostgreSQL."""
 _CLAIM_KEEPALIVE: Final = " ".join(
     f"-c tcp_{name}"
     for name in ("keepalives_idle=10", "keepalives_interval=5", "keepalives_count=3", "user_timeout=25000")
@@ -44,24 +40,13 @@ _CLAIM_KEEPALIVE: Final = " ".join(
 """PostgreSQL notices within half a minute that a machine is gone, and gives its lock to another."""
 
 _VERSION = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32)))
-_SEARCH = {
-    # The tokens are made before (`spoken`): FTS5 only has to split them at spaces.
-    "sqlite": (
-        "CREATE VIRTUAL TABLE archive_words USING fts5(words, content='', "
-        """tokenize="ascii tokenchars '_.,'''")""",
-    ),
-    "postgresql": (
-        "CREATE TABLE archive_words (session BIGINT, position INTEGER, words TSVECTOR NOT NULL, "
-        "PRIMARY KEY (session, position))",
-        "CREATE INDEX archive_words_by_word ON archive_words USING gin (words)",
-    ),
-}
 
 
 class Kind(NamedTuple):
-    """What a database of the hub's is for, and what it consists of.
+    """What one of the hub's databases is for, and what it consists of.
 
     Attributes:
+        name: what the connections to PostgreSQL are named after.
         holds: what is kept in it, for messages.
         metadata: its tables.
         revision: its newest migration.
@@ -71,6 +56,7 @@ class Kind(NamedTuple):
         schema: the schema it has to itself in PostgreSQL; None for the database's own.
     """
 
+    name: str
     holds: str
     metadata: sa.MetaData
     revision: str
@@ -78,11 +64,6 @@ class Kind(NamedTuple):
     extra: dict[str, tuple[str, ...]]
     claim: int
     schema: str | None = None
-
-
-ARCHIVE: Final = Kind(
-    "sessions", tables.metadata, REVISION, "streaming_hub.archive:migrations", _SEARCH, _CLAIM_KEY
-)
 
 
 class Away(Exception):
@@ -97,7 +78,7 @@ class Database:
         kind: what is in it.
     """
 
-    def __init__(self, url: str, kind: Kind = ARCHIVE) -> None:
+    def __init__(self, url: str, kind: Kind) -> None:
         self._kind = kind
         self.url = make_url(url)
         self.sqlite = self.url.get_backend_name() == "sqlite"
@@ -180,7 +161,7 @@ class Database:
         """
         if self.sqlite and self._file != self._identity():
             self.close()
-            raise Away(f"{self.path} was moved or replaced; it is opened anew.")
+            raise Away(f"{self.path} was moved or replaced; it is being reopened.")
         with self._connected() as connection:
             if self.sqlite:
                 connection.info["immediate"] = True
@@ -243,7 +224,7 @@ class Database:
         return found.st_dev, found.st_ino
 
     def _make_engine(self) -> Engine:
-        options: dict[str, Any] = {"json_serializer": tables.to_json, "json_deserializer": tables.from_json}
+        options: dict[str, Any] = {"json_serializer": to_json, "json_deserializer": from_json}
         if self.sqlite:
             private_file(self.path)
             engine = sa.create_engine(self.url, connect_args={"timeout": BUSY_SECONDS}, **options)
@@ -255,7 +236,7 @@ class Database:
             "connect_timeout": CONNECT_SECONDS,
             "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c timezone=UTC {path} {_CLAIM_KEEPALIVE}",
             "tcp_user_timeout": STATEMENT_SECONDS * 1000,
-            "application_name": "streaming-hub-archive",
+            "application_name": f"streaming-hub-{self._kind.name}",
         }
         return sa.create_engine(self.url, connect_args=connect, pool_pre_ping=True, **options)
 
@@ -290,7 +271,7 @@ class Database:
             create_all(connection, self._kind)
 
     def _migrate(self, engine: Engine, version: str) -> None:
-        from streaming_hub.archive.migrations import migrate  # noqa: PLC0415 - loads Alembic, which is seldom needed
+        from streaming_hub.sidecar.migrate import migrate  # noqa: PLC0415 - loads Alembic, which is rarely needed
 
         if not migrate(engine, version, self._kind.migrations):
             raise Away(
@@ -310,7 +291,7 @@ def _locked(claim: int | Connection, key: int) -> bool:
     return True
 
 
-def create_all(connection: Connection, kind: Kind = ARCHIVE) -> None:
+def create_all(connection: Connection, kind: Kind) -> None:
     """Make every table of the newest version in an empty database."""
     kind.metadata.create_all(connection)
     for statement in kind.extra.get(connection.dialect.name, ()):

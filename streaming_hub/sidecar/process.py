@@ -1,9 +1,7 @@
-"""A process of the archive's, or the one of the webhooks, as the hub sees it: started, asked, ended.
+"""A process beside the hub, as the hub sees it: started, asked, stopped.
 
-The database is known on its other side only.
-
-It works the same with plain threads and under gevent's monkey-patching: whoever asks waits on an event, one thread
-reads the answers.
+Only the process knows the database. Works the same with plain threads and under gevent's monkey-patching: the caller
+waits for an event, and one thread reads the answers.
 """
 
 from __future__ import annotations
@@ -19,22 +17,19 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from streaming_hub.archive import wire
-from streaming_hub.archive.wire import ANSWER, BEGUN, ENDED, LOG, REFUSED, Refusal
+from streaming_hub.sidecar import wire
+from streaming_hub.sidecar.wire import ANSWER, BEGUN, ENDED, LOG, REFUSED, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-log = logging.getLogger("hub.archive")
-
-WORKER: Final = "streaming_hub.archive.worker"
 BEGIN_SECONDS: Final = 1.5
-"""How long a question may wait until the database has answered at all."""
+"""How long a request may wait for the database to begin with it."""
 ANSWER_SECONDS: Final = 30.0
 END_SECONDS: Final = 1.0
-"""How long the process may take for what it has begun when the hub ends."""
+"""How long the process may take to finish what it has begun."""
 WITHHELD: Final = ("STREAM_", "AGENT_", "LIVEKIT_", "OPENAI_")
-"""Variables that the archive has no use for begin so, and some of them are secrets."""
+"""Prefixes of variables that the process does not need; some of them are secrets."""
 
 
 class _Question:
@@ -47,11 +42,11 @@ class _Question:
         self.refusal: Refusal | None = None
 
 
-class ArchiveProcess:
-    """A running archive process.
+class Process:
+    """A running process.
 
     Args:
-        config: what it is told first, see the worker's `Config`.
+        config: the first message it gets, see the worker's `Config`.
         worker: the module that it runs.
         name: what it does, for messages.
 
@@ -59,11 +54,12 @@ class ArchiveProcess:
         OSError: it cannot be started.
     """
 
-    def __init__(self, config: Mapping[str, Any], *, worker: str = WORKER, name: str = "archive") -> None:
+    def __init__(self, config: Mapping[str, Any], *, worker: str, name: str) -> None:
         self._name = name
+        self._log = logging.getLogger(f"hub.{name}")
         self._sock, theirs = socket.socketpair()
         try:
-            # gevent's sockets do not block, and that flag would travel with the descriptor into the child.
+            # gevent's sockets do not block, and the child would inherit that flag with the descriptor.
             os.set_blocking(theirs.fileno(), True)
             os.set_inheritable(theirs.fileno(), True)  # noqa: FBT003 - the standard library's own signature
             self.pid: int = _spawn([sys.executable, "-m", worker, str(theirs.fileno())])
@@ -83,22 +79,22 @@ class ArchiveProcess:
 
     @property
     def gone(self) -> bool:
-        """Whether it has ended, or no longer listens."""
+        """Whether it has ended or no longer listens."""
         return self._gone.is_set()
 
     def ask(
         self, what: str, arguments: Any, *, begin: float = BEGIN_SECONDS, within: float = ANSWER_SECONDS
     ) -> Any:
-        """Ask, and wait for the answer.
+        """Send a request, and wait for the answer.
 
         Args:
-            what: the question's name.
+            what: the request's name.
             arguments: what belongs to it.
-            begin: seconds until it has to be begun.
-            within: seconds until it has to be answered.
+            begin: seconds until the process has to begin with it.
+            within: seconds until it has to answer after that.
 
         Raises:
-            Refusal: it says no, or has ended; `silent` where it does not answer.
+            Refusal: it refuses or has ended; `silent` if it does not answer.
         """
         question = _Question()
         number = next(self._numbers)
@@ -139,12 +135,12 @@ class ArchiveProcess:
         self._end_all()
 
     def _runs(self) -> bool:
-        """Tell whether the process has not ended yet, and take note when it has."""
+        """Return whether the process still runs; collect its status once it has ended."""
         if not self._ended:
             try:
                 self._ended = os.waitpid(self.pid, os.WNOHANG)[0] == self.pid
             except ChildProcessError:
-                # gevent's loop looks after every child once it looks after one.
+                # Once gevent's loop waits for one child, it collects all of them.
                 self._ended = True
         return not self._ended
 
@@ -161,17 +157,17 @@ class ArchiveProcess:
             while (message := wire.receive(self._sock)) is not None:
                 self._take(*message)
         except OSError as error:
-            # A process that was killed; whoever waits for it tells.
-            log.debug("the process of the %s broke off: %s", self._name, error)
+            # The process was killed; the callers that wait for it report that.
+            self._log.debug("the connection to the process of the %s broke: %s", self._name, error)
         except ValueError as error:
-            log.warning("the process of the %s cannot be understood: %s", self._name, error)
+            self._log.warning("the process of the %s sent what is no message: %s", self._name, error)
         finally:
             self._gone.set()
             self._end_all()
 
     def _take(self, number: int, kind: int, value: Any) -> None:
         if kind == LOG:
-            log.log(logging.getLevelNamesMapping()[value[0].upper()], "%s", value[1])
+            self._log.log(logging.getLevelNamesMapping()[value[0].upper()], "%s", value[1])
             return
         question = self._open.get(number)
         if question is None:
@@ -185,7 +181,7 @@ class ArchiveProcess:
             question.done.set()
 
     def _end(self) -> Refusal:
-        return Refusal(ENDED, f"The process of the {self._name} has ended; it is started again.")
+        return Refusal(ENDED, f"The process of the {self._name} has ended; it is being restarted.")
 
     def _end_all(self) -> None:
         for question in list(self._open.values()):
@@ -197,8 +193,8 @@ class ArchiveProcess:
 def _spawn(command: list[str]) -> int:
     """Start a process in a session of its own; return its id.
 
-    By `posix_spawn`, not by subprocess: gevent's Popen forks the interpreter, and from a thread of gevent's that prints
-    a traceback in the child.
+    Uses `posix_spawn`, not subprocess: gevent's Popen forks the interpreter, which prints a traceback in the child if
+    it is called from one of gevent's threads.
 
     Raises:
         OSError: it cannot be started.
@@ -212,6 +208,6 @@ def _spawn(command: list[str]) -> int:
 
 
 def _environ() -> dict[str, str]:
-    """Return the process's environment: this one's, without secrets, and with the way to this package."""
+    """Return this process's environment without secrets, and with the path to this package."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(WITHHELD)}
     return kept | {"PYTHONPATH": os.pathsep.join(folder for folder in sys.path if folder)}
