@@ -24,7 +24,7 @@ import sys, urllib.request
 with urllib.request.urlopen(sys.argv[1]) as answer:
     for line in answer:
         if line.startswith(b"data: "):
-            print(line[6:].decode(), flush=True)
+            print(line[6:].decode().strip(), flush=True)
 """
 """A client that does not reconnect, and takes every line by itself."""
 OWN = ["`follow`", "`afollow`", "`openStream` (Node)", "`openStream` (Chromium)"]
