@@ -3,6 +3,7 @@
     scale      lists, filters, search, one session, statistics over many sessions (SQLite)
     keep-up    events as fast as the archive has to follow, and bursts: how far it falls behind
     publish    paired runs with the archive on and off, alternating: how long publishing takes, how late events arrive
+    meanwhile  paired runs with queries over many sessions and without: how late events arrive while the archive works
 
 Prints one line of JSON for each figure. Run it on a quiet machine: whatever else runs is in the figures.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import os
 import random
 import signal
 import statistics
@@ -39,6 +41,8 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 START: Final = 1_793_000_000
 MONTH: Final = 30 * 86_400
 TURNS: Final = 10
+ME: Final = (sys.executable, "-m", "bench.archive_figures")
+PARTS: Final = ("scale", "keep-up", "publish", "meanwhile")
 WORDS: Final = [f"word{number}" for number in range(5000)]
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -172,9 +176,14 @@ def resident(pid: int) -> int:
 
 
 class Hub:
-    """A real server in a folder of its own."""
+    """A real server in a folder of its own.
 
-    def __init__(self, archive: str) -> None:
+    Args:
+        archive: STREAM_ARCHIVE; empty for the default.
+        settings: others.
+    """
+
+    def __init__(self, archive: str, **settings: str) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self._log = Path(self._folder.name) / "log"
         with self._log.open("w") as log:
@@ -182,7 +191,7 @@ class Hub:
                 [sys.executable, str(ROOT / "flask_server.py"), "--port", "0"],
                 cwd=self._folder.name, stdout=log, stderr=log,
                 env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "PYTHONUNBUFFERED": "1"}
-                | ({"STREAM_ARCHIVE": archive} if archive else {}),
+                | ({"STREAM_ARCHIVE": archive} if archive else {}) | settings,
             )  # fmt: skip
         while "http://127.0.0.1:" not in self._log.read_text():
             time.sleep(0.05)
@@ -328,6 +337,100 @@ def publish(pairs: int) -> None:
     )
 
 
+def meanwhile(sessions: int, pairs: int, seconds: float, kept: Path | None) -> None:
+    """Compare how late events arrive while the archive answers one query after the other, and while it is left alone.
+
+    One hub serves both runs of a pair, so that nothing but the queries differs.
+
+    Args:
+        sessions: how many the archive has.
+        pairs: of runs.
+        seconds: of a run.
+        kept: an archive that a former run has filled, or where to fill one; None for one that is removed.
+    """
+    late: dict[str, list[float]] = {"queries": [], "none": []}
+    asked = 0
+    with tempfile.TemporaryDirectory() as folder:
+        path = kept or Path(folder) / "archive.db"
+        if not path.exists():
+            fill(path, sessions)
+        # What is a month old would be removed meanwhile.
+        hub = Hub(f"sqlite:///{path}", STREAM_ARCHIVE_MAX_AGE="0")
+        arrived: list[float] = []
+        over = threading.Event()
+        reader = threading.Thread(target=arrivals, args=(hub, arrived, over), daemon=True)
+        reader.start()
+        post(hub, 1000, seconds, 10)
+        for pair in range(pairs):
+            for state in ("queries", "none") if pair % 2 else ("none", "queries"):
+                questions = Questions(hub.url, sessions, pair) if state == "queries" else None
+                arrived.clear()
+                post(hub, 1000, seconds, 10)
+                late[state].append(quantile(arrived[len(arrived) // 10 :], 0.99))
+                if questions is not None:
+                    asked += questions.end()
+                while hub.behind():
+                    time.sleep(0.1)
+        over.set()
+        hub.end()
+    ratios = [queries / none for queries, none in zip(late["queries"], late["none"], strict=True)]
+    tell(
+        "stream, p99, while the archive answers",
+        queries_ms=[round(one, 2) for one in late["queries"]],
+        none_ms=[round(one, 2) for one in late["none"]],
+        ratios=[round(one, 2) for one in ratios],
+        median_ratio=round(statistics.median(ratios), 3),
+        answers=asked,
+        load_average=[round(one, 2) for one in os.getloadavg()],
+    )
+
+
+class Questions:
+    """A process that asks a hub for a cold month, searches and lists, one after the other, until it is ended."""
+
+    def __init__(self, url: str, sessions: int, seed: int) -> None:
+        self._process = subprocess.Popen(
+            [*ME, "--ask", url, "--sessions", str(sessions), "--seed", str(seed)],
+            cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def end(self) -> int:
+        """End it; return how many answers it had."""
+        self._process.send_signal(signal.SIGTERM)
+        told, _ = self._process.communicate(timeout=60)
+        return int(told.split()[-1])
+
+
+def keep_asking(url: str, sessions: int, seed: int) -> None:
+    """Ask until SIGTERM; then print how many answers there were."""
+    rng, client, answers = random.Random(seed), requests.Session(), 0
+    over = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    while not over.is_set():
+        # A filter that was not used before and lets every session through: no stored result fits.
+        everyone = [("agent", f"agent-{number}") for number in range(7)]
+        fresh = [*everyone, ("agent", f"cold-{rng.random()}")]
+        month = [
+            ("from", START // 3600 * 3600),
+            ("to", START // 3600 * 3600 + MONTH),
+            ("bucket", "hour"),
+            *fresh,
+        ]
+        for path, query in (
+            ("/api/stats", month),
+            ("/api/sessions", [("q", WORDS[0])]),
+            ("/api/sessions", [("q", " ".join(rng.sample(WORDS[:500], 2)))]),
+            ("/api/sessions", [("sort", "-heard_latency"), ("limit", 200)]),
+            (f"/api/sessions/s{rng.randrange(sessions):06}", []),
+        ):
+            answer = client.get(f"{url}{path}", params=query, timeout=60)
+            answer.raise_for_status()
+            answers += 1
+            if over.is_set():
+                break
+    print(answers)
+
+
 def main() -> None:
     """Run the parts that are asked for."""
     parser = argparse.ArgumentParser(
@@ -336,16 +439,29 @@ def main() -> None:
     parser.add_argument(
         "--sessions", type=int, default=50_000, help="sessions of `scale`, of 20 utterances each"
     )
-    parser.add_argument("--pairs", type=int, default=5, help="pairs of runs of the part `publish`")
-    parser.add_argument("--part", choices=("scale", "keep-up", "publish"), action="append")
+    parser.add_argument(
+        "--pairs", type=int, default=5, help="pairs of runs of the parts `publish` and `meanwhile`"
+    )
+    parser.add_argument("--seconds", type=float, default=10, help="length of one run of the part `meanwhile`")
+    parser.add_argument(
+        "--archive", type=Path, help="file of the part `meanwhile`, filled where it is missing, and kept"
+    )
+    parser.add_argument("--part", choices=PARTS, action="append")
+    parser.add_argument("--ask", metavar="URL", help=argparse.SUPPRESS)
+    parser.add_argument("--seed", type=int, default=1, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    parts = options.part or ["scale", "keep-up", "publish"]
+    if options.ask:
+        keep_asking(options.ask, options.sessions, options.seed)
+        return
+    parts = options.part or PARTS
     if "scale" in parts:
         scale(options.sessions)
     if "keep-up" in parts:
         keep_up()
     if "publish" in parts:
         publish(options.pairs)
+    if "meanwhile" in parts:
+        meanwhile(options.sessions, options.pairs, options.seconds, options.archive)
 
 
 if __name__ == "__main__":

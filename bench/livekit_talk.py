@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import requests
 from livekit_watch import LivePage, read_notes
 
+from tests.kit.wait import until
 from tests.livekit.participant import Participant
 from tests.livekit.processes import HubServer, LiveKitServer, Program
-from tests.livekit.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +102,7 @@ def servers(folder: Path) -> Iterator[Servers]:
     stub = Program(folder / "stub.log")
     stub.launch([sys.executable, "-m", "tests.stubs.openai_stub"])
     try:
-        wait_until(lambda: "OPENAI_BASE_URL=" in stub.tail(), seconds=20, text="the model stub answers")
+        until(lambda: "OPENAI_BASE_URL=" in stub.tail(), seconds=20, what="the model stub answers")
         base = re.findall(r"OPENAI_BASE_URL=(\S+)", stub.tail())[-1]
         taught = {"learn": PHRASES, "rules": RULES}
         requests.post(base.removesuffix("/v1") + "/control", json=taught, timeout=60).raise_for_status()
@@ -187,7 +187,7 @@ def _agent(where: Servers, kind: str, report: Path) -> Iterator[Program]:
     environment = {**os.environ, **where.livekit.environment, **hub}
     agent.launch([sys.executable, str(HERE / "livekit_agent.py"), kind, str(report)], environment)
     try:
-        wait_until(lambda: "registered" in agent.tail(), seconds=40, text=f"the {kind} agent is registered")
+        until(lambda: "registered" in agent.tail(), seconds=40, what=f"the {kind} agent is registered")
         yield agent
     finally:
         agent.kill()
@@ -203,7 +203,7 @@ def _reader(port: int, heard: Path) -> Iterator[None]:
         ) as reader,
     ):
         try:
-            wait_until(lambda: heard.stat().st_size > 0, seconds=10, text="the reader is connected")
+            until(lambda: heard.stat().st_size > 0, seconds=10, what="the reader is connected")
             yield
         finally:
             reader.kill()
@@ -215,7 +215,7 @@ def _look(agent: Program, report: Path) -> dict[str, Any]:
 
     known = len(lines())
     agent.signal(signal.SIGUSR1)
-    wait_until(lambda: len(lines()) > known, seconds=120, text=f"a report of the agent, {agent.tail()}")
+    until(lambda: len(lines()) > known, seconds=120, what=f"a report of the agent, {agent.tail()}")
     line: dict[str, Any] = json.loads(lines()[-1])
     return line
 

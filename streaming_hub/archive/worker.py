@@ -39,6 +39,8 @@ CHORE_SECONDS: Final = 5.0
 MERGE_SECONDS: Final = 240.0
 MERGE_EXPIRED_SECONDS: Final = 86_400.0
 """Minimum seconds between two merges of the search index after an erasure, or an expiry."""
+EMPTY_SECONDS: Final = 0.5
+"""Seconds between two tries to empty SQLite's log while a long read holds it open."""
 KEPT_IN_MIND: Final = 3600.0
 """How far back, in seconds, a new process looks for erasures whose traces may still be in the index."""
 IDLE_SECONDS: Final = 0.2
@@ -80,6 +82,7 @@ class Worker:
         self._merge_at: float | None = None
         self._merged_at = -MERGE_SECONDS
         self._next_chore = 0.0
+        self._empty_at = 0.0
         self._guest = False
         """Whether another node writes, and this process only reads."""
         self._writing: dict[str, Callable[[Any], Any]] = {
@@ -280,6 +283,9 @@ class Worker:
                 and not removal.merge_words(self._database)
             ):
                 self._merge_at, self._merged_at = None, time.monotonic()
+                self._database.empty_log()
+            if self._database.log_held and now >= self._empty_at:
+                self._empty_at = now + EMPTY_SECONDS
                 self._database.empty_log()
         except Away:
             # The next page reports this and reopens the database.

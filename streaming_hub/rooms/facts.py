@@ -114,13 +114,14 @@ class View:
         """Apply one event that this audience may see."""
         self.last_seq = seq
         timestamp = event.get("timestamp")
-        if isinstance(timestamp, int | float) and not isinstance(timestamp, bool):
-            self.updated = (seq, timestamp)
+        at = timestamp if isinstance(timestamp, int | float) and not isinstance(timestamp, bool) else None
+        if at is not None:
+            self.updated = (seq, at)
         kind, session = string_field(event, "type") or "", string_field(event, "session_id")
         who = string_field(event, "participant")
         effect = EFFECTS.get(kind, NO_EFFECT)
         if session is not None and effect.of_session:
-            self.put("session", session, seq, None)
+            self.put("session", session, seq, at)
         if who is not None and effect.mentions:
             self.put("mention", who, seq, session)
         role = string_field(event, "role") or effect.role

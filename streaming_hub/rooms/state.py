@@ -108,9 +108,9 @@ class Reading:
     def sessions(self) -> list[SessionLine]:
         """Return the last sessions, oldest first; `started` is None if that event has expired."""
         started, answer = self._family("started"), []
-        for session, (seq, _) in self._family("session").items():
+        for session, (seq, updated) in self._family("session").items():
             began, at = started.get(session, (0, None))
-            entry: SessionLine = {"session_id": session, "started": at}
+            entry: SessionLine = {"session_id": session, "started": at, "updated": updated}
             ended, (ended_at, reason) = self._ended.get(session, (0, (None, None)))
             if ended > began:
                 entry["ended"], entry["reason"] = ended_at, reason

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 BUSY_SECONDS: Final = 1.0
 """How long SQLite waits for another program that has the file locked."""
+BROKEN: Final = frozenset({"SQLITE_NOTADB", "SQLITE_CORRUPT"})
+"""SQLite's names of errors that time does not heal."""
 CONNECT_SECONDS: Final = 2
 STATEMENT_SECONDS: Final = 60
 """How long PostgreSQL works on one statement, and how long this side waits for a peer that says nothing."""
@@ -76,6 +78,9 @@ class Database:
     Args:
         url: an SQLAlchemy URL, `sqlite:///PATH` or `postgresql+psycopg://...`.
         kind: what is in it.
+
+    Attributes:
+        log_held: whether SQLite's log is still to be emptied.
     """
 
     def __init__(self, url: str, kind: Kind) -> None:
@@ -86,6 +91,7 @@ class Database:
         self._engine: Engine | None = None
         self._file: tuple[int, int] | None = None
         self._claim: int | Connection | None = None
+        self.log_held = False
 
     @property
     def path(self) -> Path:
@@ -190,14 +196,35 @@ class Database:
             return Away(
                 f"{self.shown} needs a package that is missing ({text}): install livekit-streaming-hub[postgres]."
             )
-        return Away(f"{self.shown} cannot be used: {text}.")
+        return Away(f"{self.shown} cannot be used: {text}.{self._remedy(cause)}")
+
+    @staticmethod
+    def _remedy(cause: object) -> str:
+        if getattr(cause, "sqlite_errorname", None) in BROKEN:
+            return " Restore it from a backup, or move it away: the hub then makes a new one."
+        return ""
 
     def empty_log(self) -> None:
-        """Empty SQLite's write-ahead log, which still holds what was erased."""
+        """Empty SQLite's write-ahead log, which still holds what was erased.
+
+        A read that began before may hold it open: then `log_held` says so, and a later call may succeed.
+
+        Raises:
+            Away: the database cannot be used now.
+        """
         if not self.sqlite:
             return
+        waited, self.log_held = self.log_held, True
         with self._connected() as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            # Only the first call waits for readers: later ones are made between other work.
+            connection.exec_driver_sql(
+                f"PRAGMA busy_timeout={0 if waited else int(BUSY_SECONDS * 1000)}"
+            ).fetchall()
+            try:
+                (busy, _, _) = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+            finally:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}").fetchall()
+        self.log_held = bool(busy)
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Connection]:

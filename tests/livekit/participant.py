@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-_FRAME = RATE // 100  # samples of 10 ms
+FRAME_SECONDS = 0.01
+_FRAME = RATE // 100  # samples of a frame
 _LOUD = 300
 _BUFFER_MS = 400  # a thread that a busy machine holds up for less leaves no gap in what is said
 
@@ -59,16 +60,20 @@ class Participant:
         address: livekit-server's address.
         token: A token that may join and publish.
         identity: The name in the token.
+        speaks: Whether there is a microphone; without one the token need not allow to publish.
 
     Attributes:
         words: The room's own transcription.
         heard: Stretches of the agent's voice, half a second of silence apart.
         pcm: All that was heard, 16-bit mono at `RATE`.
+        recorded: (arrival, PCM) of each frame of `FRAME_SECONDS` of each other voice, by identity.
         agent_states: (time, `lk.agent.state`) as the room reports it.
     """
 
-    def __init__(self, address: str, token: str, identity: str) -> None:
+    def __init__(self, address: str, token: str, identity: str, *, speaks: bool = True) -> None:
         self.identity = identity
+        self.recorded: dict[str, list[tuple[float, bytes]]] = {}
+        self._speaks = speaks
         self.words: Growing[Words] = Growing("the room's transcription")
         self.heard: Growing[Heard] = Growing("the agent's voice")
         self.agent_states: Growing[tuple[float, str]] = Growing("the agent's states")
@@ -143,17 +148,22 @@ class Participant:
 
     async def _join(self) -> None:
         room = rtc.Room(loop=self._loop)
-        room.on("track_subscribed", lambda track, _publication, _owner: self._spawn(self._listen(track)))
+        room.on(
+            "track_subscribed",
+            lambda track, _publication, owner: self._spawn(self._listen(track, owner.identity)),
+        )
         room.on("participant_attributes_changed", self._attributes)
         room.register_text_stream_handler(
             "lk.transcription", lambda reader, identity: self._spawn(self._read(reader, identity))
         )
         await room.connect(self._address, self._token)
+        self._room = room
+        if not self._speaks:
+            return
         source = rtc.AudioSource(RATE, 1, queue_size_ms=_BUFFER_MS)
         track = rtc.LocalAudioTrack.create_audio_track("microphone", source)
         microphone = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         await room.local_participant.publish_track(track, microphone)
-        self._room = room
         self._spawn(self._microphone(source))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -173,12 +183,14 @@ class Participant:
             await source.wait_for_playout()
             spoken.set()
 
-    async def _listen(self, track: rtc.Track) -> None:
+    async def _listen(self, track: rtc.Track, owner: str) -> None:
         if track.kind != rtc.TrackKind.KIND_AUDIO:
             return
         stretch: Heard | None = None
-        async for event in rtc.AudioStream(track, sample_rate=RATE, num_channels=1):
+        recorded = self.recorded.setdefault(owner, [])
+        async for event in rtc.AudioStream(track, sample_rate=RATE, num_channels=1, frame_size_ms=10):
             samples = np.frombuffer(event.frame.data, np.int16)
+            recorded.append((time.time(), samples.tobytes()))
             self.pcm += samples.tobytes()
             if not samples.size or int(np.abs(samples).max()) < _LOUD:
                 continue

@@ -74,7 +74,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/archive/test_vectors.py",
         "the same vectors for every reducer",
     ),
-    "streaming_hub.archive.spoken": ("tests/streaming_hub/archive/test_queries.py", "found by searching"),
     "streaming_hub.archive.tables": (
         "tests/streaming_hub/archive/test_schema.py",
         "columns against the document",

@@ -177,9 +177,9 @@ function describe(room, view, last) {
     }
   }
 
-  const sessions = [...family('session')].map(([key, { n }]) => {
+  const sessions = [...family('session')].map(([key, { n, value: updated }]) => {
     /** @type {import('./types.js').Session} */
-    const session = { session_id: JSON.parse(key)[0], started: started.get(key)?.value ?? null };
+    const session = { session_id: JSON.parse(key)[0], started: started.get(key)?.value ?? null, updated };
     if (at(ended, key) > at(started, key)) [session.ended, session.reason] = ended.get(key)?.value;
     return { n: at(started, key) || n, is: session };
   });

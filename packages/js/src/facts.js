@@ -132,9 +132,10 @@ export function apply(view, event, n) {
     if (call !== null) note(family, keyOf(session, call), Object.fromEntries(known));
   };
 
-  view.updated = number('timestamp') ?? view.updated;
+  const at = number('timestamp');
+  view.updated = at ?? view.updated;
   // A report is about its session, and no part of it.
-  if (session !== null && type !== 'session_report') note('session', keyOf(session));
+  if (session !== null && type !== 'session_report') note('session', keyOf(session), at);
   if (who !== null) {
     if (type === 'participant_joined' || type === 'participant_left') note('member', keyOf(who), type.endsWith('joined'));
     else note('mention', keyOf(who), session);
@@ -205,9 +206,9 @@ export function viewOf(room, epoch, n) {
     view.order[0].push(at);
     view.order[1].push(key);
   }
-  for (const { session_id, started, ended, reason } of room.sessions) {
+  for (const { session_id, started, updated, ended, reason } of room.sessions) {
     const key = keyOf(session_id);
-    note('session', key);
+    note('session', key, updated);
     if (started !== null) note('started', key, started);
     if (ended !== undefined) note('ended', key, [ended, reason]);
   }

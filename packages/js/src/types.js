@@ -83,9 +83,15 @@
 /** @typedef {{ turn_id: string, session_id: string | null, user: string, agent: string }} Turn */
 
 /**
- * `ended` and `reason` are absent while the session lives.
+ * `updated` is when its newest event was; `ended` and `reason` are absent until an event ends the session.
  *
- * @typedef {{ session_id: string, started: number | null, ended?: number | null, reason?: string | null }} Session
+ * @typedef {{
+ *   session_id: string,
+ *   started: number | null,
+ *   updated: number | null,
+ *   ended?: number | null,
+ *   reason?: string | null,
+ * }} Session
  */
 
 /**

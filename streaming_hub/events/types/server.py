@@ -136,7 +136,7 @@ class Snapshot(Control, tag="snapshot", kw_only=True):
                 "user_state": "listening",
                 "turn": None,
                 "transcript": [],
-                "sessions": [{"session_id": "d74c", "started": 1795429986.66}],
+                "sessions": [{"session_id": "d74c", "started": 1795429986.66, "updated": 1795430083.31}],
             }
         ],
     }

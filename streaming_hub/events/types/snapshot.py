@@ -42,6 +42,12 @@ class SessionLine(TypedDict):
 
     session_id: str
     started: Annotated[float | None, Meta(description="Null if that event has expired.")]
+    updated: Annotated[
+        float | None,
+        Meta(
+            description="Its newest event's timestamp. Without an end, and without an event for 24 h, it is abandoned."
+        ),
+    ]
     ended: NotRequired[float | None]
     reason: NotRequired[str | None]
 

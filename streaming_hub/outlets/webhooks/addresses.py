@@ -76,6 +76,11 @@ def check_url(url: str, *, allow_private: bool) -> None:
         address = ipaddress.ip_address(host)
     except ValueError:
         last = host.rstrip(".").rpartition(".")[2]
+        if last.lower() == "localhost" and not allow_private:
+            # RFC 6761, section 6.3; not every resolver knows it with a dot at the end, or below.
+            raise Forbidden(
+                f"{host} is a loopback address; STREAM_WEBHOOK_ALLOW_PRIVATE=1 allows it"
+            ) from None
         # Resolvers accept 2130706433, 0177.0.0.1 and 0x7f.1 as addresses; no public name ends in a number.
         if last.isdigit() or last.startswith("0x"):
             raise Forbidden(f"{host} is neither a host name nor an address in the usual notation") from None

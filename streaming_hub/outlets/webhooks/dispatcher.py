@@ -9,6 +9,8 @@ about to be sent are in memory. Nothing else combines the state of the database 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import random
 import time
 import uuid
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from streaming_hub.outlets.webhooks import log, retries, signing
 from streaming_hub.outlets.webhooks.endpoints import DELIVERED, FAILED, PENDING, body_of, key_of
 from streaming_hub.outlets.webhooks.messages import Ended, Tried
-from streaming_hub.outlets.webhooks.schedule import Schedule
+from streaming_hub.outlets.webhooks.schedule import PER_ENDPOINT, Schedule
 from streaming_hub.outlets.webhooks.sender import HEADERS
 from streaming_hub.sidecar.database import Away
 
@@ -40,6 +42,14 @@ AWAY_SECONDS: Final = 1.0
 """Seconds until the database is tried again."""
 FAILED_SECONDS: Final = 5.0
 """Seconds to wait after outcomes could not be written; then their deliveries are sent again."""
+BATCH: Final = 50
+FAILING_BATCH: Final = 20
+"""Maximum number of endpoints per look at the database."""
+FAILING_LANES: Final = 2
+"""Maximum number of lanes of a failing endpoint that are started per look: working ones wait for few of them."""
+FAILING_PER_SECOND: Final = 200
+"""Maximum number of lanes per second that are started of all failing endpoints. Thousands of requests that lead nowhere
+would take the processor from those that arrive."""
 MOST_OUTCOMES: Final = 500
 """Maximum number of outcomes per transaction."""
 MOST_ATTEMPTS: Final = 50
@@ -86,8 +96,9 @@ class Dispatcher:
         self._schedule = Schedule(total)
         self._loop = asyncio.get_running_loop()
         self._runs: dict[tuple[str, str], deque[Queued]] = {}
-        self._filling: set[str] = set()
-        self._again: set[str] = set()
+        self._due: dict[bool, dict[str, None]] = {False: {}, True: {}}
+        """Endpoints to check, by whether they fail: those that work come first."""
+        self._became_due = asyncio.Event()
         self._gone: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._outcomes: deque[Tried | Ended] = deque()
@@ -95,15 +106,13 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._recorder = asyncio.create_task(self._record_all())
+        self._starter = asyncio.create_task(self._start_all())
 
     def due(self, endpoints: Iterable[str]) -> None:
         """Check these endpoints for deliveries that are due."""
-        for endpoint in endpoints:
-            if endpoint in self._filling:
-                self._again.add(endpoint)
-            elif not self._stopping:
-                self._filling.add(endpoint)
-                self._spawn(self._fill(endpoint))
+        for name in endpoints:
+            self._due[self._schedule.fails(name)][name] = None
+        self._became_due.set()
 
     async def wake_all(self) -> None:
         """Schedule every endpoint's next delivery.
@@ -140,6 +149,7 @@ class Dispatcher:
     async def stop(self, seconds: float) -> None:
         """Start no more requests, wait for those in flight, and write their outcomes."""
         self._stopping = True
+        self._starter.cancel()
         for timer in self._timers.values():
             timer.cancel()
         for queued in self._runs.values():
@@ -149,7 +159,7 @@ class Dispatcher:
         left = list(self._tasks)
         for task in left:
             task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.gather(*left, self._starter, return_exceptions=True)
         self._news.set()
         await self._recorder
         await self._sender.close()
@@ -164,44 +174,83 @@ class Dispatcher:
         if not task.cancelled() and task.exception() is not None:
             self._report("error", f"webhooks: unexpected error: {task.exception()!r}")
 
-    async def _fill(self, name: str) -> None:
-        """Start the lanes of an endpoint that are due, as far as they may run."""
-        try:
-            while not self._stopping:
-                self._again.discard(name)
-                await self._start_lanes(name)
-                if name not in self._again:
-                    return
-        finally:
-            self._filling.discard(name)
+    async def _start_all(self) -> None:
+        """Start the lanes of endpoints that are due, a batch of endpoints at a time."""
+        rests_until = 0.0
+        while True:
+            if names := self._next_due(BATCH, failing=False):
+                await self._start_safely(names, PER_ENDPOINT)
+                continue
+            if self._loop.time() >= rests_until and (names := self._next_due(FAILING_BATCH, failing=True)):
+                started = await self._start_safely(names, FAILING_LANES)
+                rests_until = self._loop.time() + started / FAILING_PER_SECOND
+                continue
+            self._became_due.clear()
+            until = rests_until if self._due[True] else None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
+                    await self._became_due.wait()
 
-    async def _start_lanes(self, name: str) -> None:
-        endpoint = self._active(name)
-        if endpoint is None:
-            return
-        self._schedule.note(name, failing=endpoint.failing_since is not None)
-        free = self._schedule.free(name)
-        if not free:
-            return
-        erasures = self._store.erasures
-        ask = partial(
-            log.due, self._database, name, busy=self._schedule.busy(name), most=free, now=time.time()
-        )
+    def _next_due(self, most: int, *, failing: bool) -> list[str]:
+        some = self._due[failing]
+        names = list(itertools.islice(some, most))
+        for name in names:
+            del some[name]
+        return names
+
+    async def _start_safely(self, names: Sequence[str], most: int) -> int:
+        """Start lanes as `_start_lanes` does; if that fails, try again later."""
         try:
-            found = await self._loop.run_in_executor(self._readers, ask)
+            return await self._start_lanes(names, most)
         except Away:
-            self._wait(name, time.time() + AWAY_SECONDS)
-            return
+            pause = AWAY_SECONDS
+        except Exception as error:  # noqa: BLE001 - reported; tried again
+            self._report("error", f"webhooks: unexpected error: {error!r}")
+            pause = FAILED_SECONDS
+        for name in names:
+            self._wait(name, time.time() + pause)
+        return 0
+
+    async def _start_lanes(self, names: Sequence[str], most: int) -> int:
+        """Start the lanes of these endpoints that are due, as far as they may run; return how many were started.
+
+        Args:
+            names: the endpoints.
+            most: maximum number of lanes for each of them.
+        """
+        slots: dict[str, log.Slots] = {}
+        for name in names:
+            endpoint = self._active(name)
+            if endpoint is None:
+                continue
+            self._schedule.note(name, failing=endpoint.failing_since is not None)
+            free = self._schedule.free(name)
+            if free:
+                slots[name] = log.Slots(self._schedule.busy(name), min(free, most))
+        if not slots:
+            return 0
+        erasures = self._store.erasures
+        ask = partial(log.due, self._database, slots, time.time())
+        found = await self._loop.run_in_executor(self._readers, ask)
         if erasures != self._store.erasures:
             # It may contain deliveries that have been erased in the meantime.
-            self._again.add(name)
-            return
-        for lane, queued in found.lanes.items():
+            self.due(slots)
+            return 0
+        self.due(name for name, due in found.items() if len(due.lanes) == most < PER_ENDPOINT)
+        return sum(self._begin(name, due) for name, due in found.items())
+
+    def _begin(self, name: str, due: log.Due) -> int:
+        """Start an endpoint's lanes; return how many."""
+        for number, (lane, queued) in enumerate(due.lanes.items()):
+            # Others of this batch may have used up the requests; the schedule wakes it when a lane ends.
+            if not self._schedule.free(name):
+                return number
             self._schedule.begin(name, lane)
             self._runs[name, lane] = deque(queued)
             self._spawn(self._run(name, lane))
-        if found.next_try is not None:
-            self._wait(name, found.next_try)
+        if due.next_try is not None:
+            self._wait(name, due.next_try)
+        return len(due.lanes)
 
     def _wait(self, name: str, at: float) -> None:
         """Check an endpoint at a time (seconds since 1970), unless it is due earlier."""

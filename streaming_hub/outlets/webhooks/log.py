@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 
 from streaming_hub.outlets.webhooks.endpoints import DELIVERED, FAILED, PENDING
-from streaming_hub.outlets.webhooks.tables import deliveries, lanes
+from streaming_hub.outlets.webhooks.tables import deliveries, endpoints, lanes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from sqlalchemy.engine import Connection
 
@@ -36,6 +36,13 @@ class Queued(msgspec.Struct, frozen=True):
     attempts: list[dict[str, Any]]
 
 
+class Slots(NamedTuple):
+    """What an endpoint may start: at most `most` lanes, other than those in `busy`."""
+
+    busy: Collection[str]
+    most: int
+
+
 class Due(msgspec.Struct, frozen=True):
     """The deliveries of an endpoint that are due.
 
@@ -58,41 +65,68 @@ class Asked(msgspec.Struct, frozen=True):
     before: int | None = None
 
 
-def due(database: Database, endpoint: str, *, busy: Collection[str], most: int, now: float) -> Due:
-    """Return the deliveries of an endpoint that are due.
+def _oldest() -> sa.Select[Any]:
+    """Return the statement for a lane's oldest pending deliveries: the first one, and others as far as they fit."""
+    pending = sa.and_(
+        deliveries.c.endpoint == sa.bindparam("of"),
+        deliveries.c.lane == sa.bindparam("in_lane"),
+        deliveries.c.state == PENDING,
+    )
+    some = sa.select(deliveries.c.id, deliveries.c.size).where(pending).order_by(deliveries.c.id)
+    limited = some.limit(RUN_LENGTH).subquery()
+    upto = sa.func.sum(limited.c.size).over(order_by=limited.c.id, rows=(None, 0))
+    sums = sa.select(limited.c.id, limited.c.size, upto.label("upto")).subquery()
+    fit = sa.select(sums.c.id).where(sa.or_(sums.c.upto <= RUN_BYTES, sums.c.upto == sums.c.size))
+    columns = [deliveries.c[name] for name in Queued.__struct_fields__]
+    return sa.select(*columns).where(deliveries.c.id.in_(fit)).order_by(deliveries.c.id)
+
+
+# Made once: these run for every lane, and making a statement takes longer than running it.
+_OLDEST: Final = _oldest()
+_LANES: Final = (
+    sa.select(lanes.c.lane, lanes.c.next_try)
+    .where(lanes.c.endpoint == sa.bindparam("of"))
+    .order_by(lanes.c.next_try)
+    .limit(sa.bindparam("most"))
+)
+
+
+def due(database: Database, slots: Mapping[str, Slots], now: float) -> dict[str, Due]:
+    """Return the deliveries of several endpoints that are due.
 
     Args:
         database: the webhooks'.
-        endpoint: its id.
-        busy: lanes to skip, which are being sent.
-        most: maximum number of lanes.
+        slots: what each endpoint may start, by its id.
         now: seconds since 1970.
     """
-    mine = lanes.c.endpoint == endpoint
-    ready = sa.select(lanes.c.lane).where(mine, lanes.c.next_try <= now).order_by(lanes.c.next_try)
-    later = sa.select(sa.func.min(lanes.c.next_try)).where(mine, lanes.c.next_try > now)
+    # One subquery per endpoint: the index has the minimum of one group at once, while GROUP BY reads every lane.
+    first = (
+        sa.select(sa.func.min(lanes.c.next_try)).where(lanes.c.endpoint == endpoints.c.id).scalar_subquery()
+    )
+    chosen = sa.select(endpoints.c.id, first).where(endpoints.c.id.in_(list(slots)))
     with database.reading() as connection:
-        names = connection.execute(ready.limit(most + len(busy))).scalars()
-        chosen = [name for name in names if name not in busy][:most]
-        found = {name: _first(connection, endpoint, name) for name in chosen}
-        return Due(found, connection.execute(later).scalar())
+        firsts = {row[0]: row[1] for row in connection.execute(chosen)}
+        return {
+            name: _due_of(connection, name, slots[name], now)
+            if firsts[name] <= now
+            else Due({}, firsts[name])
+            for name in slots
+            if firsts.get(name) is not None
+        }
+
+
+def _due_of(connection: Connection, endpoint: str, slots: Slots, now: float) -> Due:
+    # One more than may be due, which says when to look again.
+    most = slots.most + len(slots.busy) + 1
+    first = connection.execute(_LANES, {"of": endpoint, "most": most}).all()
+    ready = [row.lane for row in first if row.next_try <= now and row.lane not in slots.busy][: slots.most]
+    later = next((row.next_try for row in first if row.next_try > now), None)
+    return Due({lane: _first(connection, endpoint, lane) for lane in ready}, later)
 
 
 def _first(connection: Connection, endpoint: str, lane: str) -> list[Queued]:
-    mine = sa.and_(
-        deliveries.c.endpoint == endpoint, deliveries.c.lane == lane, deliveries.c.state == PENDING
-    )
-    sizes = sa.select(deliveries.c.id, deliveries.c.size).where(mine).order_by(deliveries.c.id)
-    ids: list[int] = []
-    total = 0
-    for row in connection.execute(sizes.limit(RUN_LENGTH)):
-        total += row.size
-        if ids and total > RUN_BYTES:
-            break
-        ids.append(row.id)
-    columns = [deliveries.c[name] for name in Queued.__struct_fields__]
-    rows = connection.execute(sa.select(*columns).where(deliveries.c.id.in_(ids)).order_by(deliveries.c.id))
-    return [Queued(**row._mapping) for row in rows]
+    found = connection.execute(_OLDEST, {"of": endpoint, "in_lane": lane})
+    return [Queued(*row) for row in found]
 
 
 def next_tries(database: Database) -> dict[str, float]:

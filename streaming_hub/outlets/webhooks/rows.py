@@ -12,11 +12,15 @@ from streaming_hub.outlets.webhooks.endpoints import FAILED, PENDING, Endpoint
 from streaming_hub.outlets.webhooks.tables import KEPT, deliveries, endpoints, lanes, position
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from sqlalchemy.engine import Connection
 
+    from streaming_hub.outlets.webhooks.messages import Tried
+
 READER: Final = "webhooks"
+_LANE: Final = sa.and_(lanes.c.endpoint == sa.bindparam("of"), lanes.c.lane == sa.bindparam("where"))
+"""One lane of many that a statement is executed for."""
 
 
 class Place(NamedTuple):
@@ -46,6 +50,17 @@ def save(connection: Connection, endpoint: Endpoint) -> None:
     insert = insert_of(connection)(endpoints)
     given = {name: insert.excluded[name] for name in row if name != "id"}
     connection.execute(insert.on_conflict_do_update(index_elements=["id"], set_=given), row)
+
+
+def insert(connection: Connection, values: Sequence[dict[str, Any]]) -> None:
+    """Store deliveries, and the lanes of those that are pending."""
+    if not values:
+        return
+    connection.execute(sa.insert(deliveries), values)
+    waiting = {(row["endpoint"], row["lane"]): None for row in values if row["state"] == PENDING}
+    if waiting:
+        begun = [{"endpoint": endpoint, "lane": lane, "next_try": 0.0} for endpoint, lane in waiting]
+        connection.execute(insert_of(connection)(lanes).on_conflict_do_nothing(), begun)
 
 
 def move(connection: Connection, epoch: str, seq: int) -> None:
@@ -165,20 +180,56 @@ def old(connection: Connection, *, done: float, accepted: float | None, most: in
     return [Place(*row) for row in found]
 
 
+def finish(connection: Connection, tried: Sequence[Tried], now: float) -> set[int]:
+    """Write the outcomes of requests; return the deliveries that were still pending.
+
+    Args:
+        connection: in a transaction.
+        tried: the outcomes.
+        now: seconds since 1970.
+    """
+    ids = [one.delivery for one in tried]
+    pending = sa.select(deliveries.c.id).where(deliveries.c.id.in_(ids), deliveries.c.state == PENDING)
+    found = set(connection.execute(pending).scalars())
+    outcomes = [
+        {
+            "of": one.delivery,
+            "attempts": one.attempts,
+            "tries": len(one.attempts),
+            "state": one.state,
+            "done": None if one.state == PENDING else now,
+        }
+        for one in tried
+        if one.delivery in found
+    ]
+    waits = [
+        {"of": one.endpoint, "where": one.lane, "next_try": one.next_try}
+        for one in tried
+        if one.next_try is not None
+    ]
+    if outcomes:
+        connection.execute(sa.update(deliveries).where(deliveries.c.id == sa.bindparam("of")), outcomes)
+    if waits:
+        connection.execute(sa.update(lanes).where(_LANE), waits)
+    return found
+
+
 def remove(connection: Connection, places: Sequence[Place]) -> None:
-    """Remove deliveries, and the lanes that then have nothing pending."""
+    """Remove deliveries, and lanes that have nothing pending without them."""
     connection.execute(sa.delete(deliveries).where(deliveries.c.id.in_([one.id for one in places])))
-    for endpoint, lane in {(one.endpoint, one.lane) for one in places if one.state == PENDING}:
-        end_lane(connection, endpoint, lane)
+    end_lanes(connection, {(one.endpoint, one.lane) for one in places if one.state == PENDING})
 
 
-def end_lane(connection: Connection, endpoint: str, lane: str) -> None:
-    """Remove a lane if it has nothing pending."""
-    mine = sa.and_(lanes.c.endpoint == endpoint, lanes.c.lane == lane)
-    waiting = sa.select(deliveries.c.id).where(
-        deliveries.c.endpoint == endpoint, deliveries.c.lane == lane, deliveries.c.state == PENDING
-    )
-    connection.execute(sa.delete(lanes).where(mine, ~waiting.exists()))
+def end_lanes(connection: Connection, ended: Collection[tuple[str, str]]) -> None:
+    """Remove those of these lanes that have nothing pending."""
+    if ended:
+        waiting = sa.select(deliveries.c.id).where(
+            deliveries.c.endpoint == sa.bindparam("of"),
+            deliveries.c.lane == sa.bindparam("where"),
+            deliveries.c.state == PENDING,
+        )
+        values = [{"of": endpoint, "where": lane} for endpoint, lane in ended]
+        connection.execute(sa.delete(lanes).where(_LANE, ~waiting.exists()), values)
 
 
 def kept_bytes(connection: Connection) -> int:

@@ -235,14 +235,21 @@ class Store:
 
     def record(self, outcomes: Sequence[Tried | Ended]) -> set[str]:
         """Write outcomes of requests; return the endpoints that they disabled."""
+        now = self._clock()
         disabled: set[str] = set()
+        tried = [one for one in outcomes if isinstance(one, Tried) and one.endpoint in self.endpoints]
         with self._writing() as connection:
-            for one in outcomes:
-                endpoint = self.endpoints.get(one.endpoint)
-                if isinstance(one, Ended):
-                    rows.end_lane(connection, one.endpoint, one.lane)
-                elif endpoint is not None and self._record(connection, endpoint, one):
+            # Deliveries that were erased while their request was in flight are not among them.
+            found = rows.finish(connection, tried, now)
+            for one in tried:
+                endpoint = self.endpoints[one.endpoint]
+                if one.delivery in found:
+                    self._settle(connection, endpoint, one)
+                if self._note_health(connection, endpoint, one, now):
                     disabled.add(endpoint.id)
+            rows.end_lanes(
+                connection, [(one.endpoint, one.lane) for one in outcomes if isinstance(one, Ended)]
+            )
         return disabled
 
     def replay(self, endpoint_id: str, lines: Sequence[Line], *, filtered: bool) -> int:
@@ -330,7 +337,7 @@ class Store:
             for row in rows.in_order(found)
             if row.event_id in bodies and row.event_id not in pending
         ]
-        self._insert_rows(connection, endpoint, values)
+        rows.insert(connection, self._admit(connection, endpoint, values))
         rows.wake(connection, endpoint.id, set(pending.values()))
         return len(pending) + self._held[endpoint.id].count - before
 
@@ -350,6 +357,8 @@ class Store:
 
     def clean(self) -> bool:
         """Remove some old deliveries; return whether there may be more."""
+        if self._database.log_held:
+            self._database.empty_log()
         now = self._clock()
         accepted = now - self._max_age if self._max_age else None
         with self._database.reading() as connection:
@@ -463,12 +472,18 @@ class Store:
                 "accepted": message.at,
             }
             fresh.setdefault(endpoint.id, []).append(row)
-        for name, values in fresh.items():
-            self._insert_rows(connection, self.endpoints[name], values)
+        kept = [
+            row
+            for name, values in fresh.items()
+            for row in self._admit(connection, self.endpoints[name], values)
+        ]
+        rows.insert(connection, kept)
         return set(fresh)
 
-    def _insert_rows(self, connection: Connection, endpoint: Endpoint, values: list[dict[str, Any]]) -> None:
-        """Store deliveries, or count them as missed if too much is pending."""
+    def _admit(
+        self, connection: Connection, endpoint: Endpoint, values: list[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """Return the deliveries to store, and count the others as missed if too much is pending."""
         held = self._held.setdefault(endpoint.id, _Held())
         kept: list[dict[str, Any]] = []
         over = 0
@@ -482,13 +497,6 @@ class Store:
             if held.skipped < MOST_SKIPPED_ROWS:
                 held.skipped += 1
                 kept.append(row | {"state": SKIPPED, "body": None, "done": row["created"]})
-        if kept:
-            connection.execute(sa.insert(deliveries), kept)
-        waiting = {row["lane"] for row in kept if row["state"] == PENDING}
-        if waiting:
-            insert = rows.insert_of(connection)(lanes).on_conflict_do_nothing()
-            begun = [{"endpoint": endpoint.id, "lane": lane, "next_try": 0.0} for lane in sorted(waiting)]
-            connection.execute(insert, begun)
         if over:
             endpoint.missed += over
             if not endpoint.overflowing:
@@ -499,27 +507,14 @@ class Store:
                 )
                 self._notify(connection, endpoint, reports.OVERFLOW, text, recoverable=True)
             rows.save(connection, endpoint)
+        return kept
 
-    def _record(self, connection: Connection, endpoint: Endpoint, tried: Tried) -> bool:
-        """Write the outcome of a request; return whether it disabled the endpoint."""
-        now = self._clock()
-        values: dict[str, Any] = {
-            "attempts": tried.attempts,
-            "tries": len(tried.attempts),
-            "state": tried.state,
-        }
-        if tried.state != PENDING:
-            values["done"] = now
-        update = sa.update(deliveries).where(deliveries.c.id == tried.delivery, deliveries.c.state == PENDING)
-        found = connection.execute(update.values(values)).rowcount
-        if found and tried.state == DELIVERED:
+    def _settle(self, connection: Connection, endpoint: Endpoint, tried: Tried) -> None:
+        """Note what an outcome means for what is pending and kept."""
+        if tried.state == DELIVERED:
             self._kept += tried.size
-        if found and tried.state != PENDING and self._release(endpoint, 1, tried.size):
+        if tried.state != PENDING and self._release(endpoint, 1, tried.size):
             rows.save(connection, endpoint)
-        if tried.next_try is not None:
-            waits = sa.update(lanes).where(lanes.c.endpoint == endpoint.id, lanes.c.lane == tried.lane)
-            connection.execute(waits.values(next_try=tried.next_try))
-        return self._note_health(connection, endpoint, tried, now)
 
     def _note_health(self, connection: Connection, endpoint: Endpoint, tried: Tried, now: float) -> bool:
         if tried.state == DELIVERED:

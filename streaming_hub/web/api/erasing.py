@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import Blueprint, Response, request
 
 from streaming_hub.access import OPERATE, require_room
-from streaming_hub.errors import NotFound, Unavailable
+from streaming_hub.errors import BadRequest, NotFound, Unavailable
 from streaming_hub.events.interest import Interest
 from streaming_hub.history.page import Limit
 from streaming_hub.sidecar.wire import Refusal
@@ -38,7 +38,7 @@ PAGE: Final = Limit(1000, 1024 * 1024)
     "DELETE",
     "/api/rooms/<path:name>/events",
     scope=OPERATE,
-    errors=(NotFound, Unavailable),
+    errors=(BadRequest, NotFound, Unavailable),
     about=lambda: About(
         group=HISTORY,
         summary="Erase a room's events permanently",
@@ -50,6 +50,8 @@ PAGE: Final = Limit(1000, 1024 * 1024)
 )
 def erase_room(name: str) -> Response:
     """Erase a room's events for good."""
+    # A filter that is not read would erase more than was meant.
+    query.only(request.args, ())
     require_room(callers.grant(), name)
     parts = services()
     parts.reach_head()
@@ -62,7 +64,7 @@ def erase_room(name: str) -> Response:
     "DELETE",
     "/api/sessions/<path:session_id>",
     scope=OPERATE,
-    errors=(NotFound, Unavailable),
+    errors=(BadRequest, NotFound, Unavailable),
     about=lambda: About(
         group=HISTORY,
         summary="Erase a session's events permanently",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,6 +61,7 @@ PARAMETERS: Final = (
     "errors",
 )
 PAGE: Final = Limit(1000, 1024 * 1024)
+_NUMBER: Final = re.compile(r"(\d{1,11}\.?\d{0,20}|\.\d{1,20})([eE][+-]?\d{1,3})?", re.ASCII)
 _Cursor = tuple[str, float | None, str, int]
 
 
@@ -315,12 +317,9 @@ def _states(args: MultiDict[str, str]) -> list[str]:
 
 
 def _seconds(args: MultiDict[str, str], name: str) -> float:
-    try:
-        number = float(args[name])
-    except ValueError:
-        number = -1.0
-    # NaN is not between any two numbers.
-    if not 0 <= number < times.MOST or not args[name].isascii():
+    # Not by float() alone: that reads "1_000", and digits of any script.
+    number = float(args[name]) if _NUMBER.fullmatch(args[name]) else -1.0
+    if not 0 <= number < times.MOST:
         raise BadRequest(f"{name}={args[name][:40]!r}: expected seconds, 0 or more.", field=name)
     return number
 

@@ -104,7 +104,7 @@ def asked_of(grant: Grant, args: MultiDict[str, str], now: float) -> dict[str, A
     count = -(-until // size) - since // size
     if count > MOST_BUCKETS:
         raise BadRequest(
-            f"from and to are {count:.0f} buckets of a {bucket} apart; at most {MOST_BUCKETS} are returned: choose a "
+            f"from and to are {count:.0f} {bucket}s apart; at most {MOST_BUCKETS} buckets are returned: choose a "
             "larger bucket or a shorter time.",
             field="bucket",
         )

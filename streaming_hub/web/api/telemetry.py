@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from flask import Blueprint, Response, request
@@ -22,6 +22,7 @@ blueprint = Blueprint("telemetry", __name__)
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1000
+_Cursor = tuple[float, Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]]
 ERRORS: Final[tuple[type[HubError], ...]] = (BadRequest, Forbidden, NotFound, Conflict, Unavailable)
 _STAGE: Final[dict[str, Any]] = {
     "name": "llm_request",
@@ -104,7 +105,7 @@ def session_logs(session_id: str) -> Response:
     cursor = request.args.get("cursor")
     arguments |= {
         "limit": query.count(request.args, "limit", DEFAULT_LIMIT, MAX_LIMIT, least=1),
-        "after": times.read_cursor(cursor, tuple[float, int]) if cursor else (-1.0, -1),
+        "after": times.read_cursor(cursor, _Cursor) if cursor else (-1.0, -1),
     }
     lines, dropped, last = archived.ask("logs", arguments, session=session_id)
     following = None if last is None else times.make_cursor(last)

@@ -1,8 +1,6 @@
 """Compacts the console's files by half for sending: without comments, indentation and unneeded space. Pure.
 
-The sources have no build step and are what Node and tsc check. Line breaks stay, so an error's line is the source's.
-Written by hand, as the small minifiers for Python break nested templates and the large ones need Node; this one leaves
-every line alone in which a space might matter. A test compares the result with the sources, by esbuild.
+The sources have no build step and are what Node and tsc check.
 """
 
 from __future__ import annotations
@@ -10,41 +8,51 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_COMMENT: Final = re.compile(r"^[ \t]*(?:/\*(?:(?!\*/).)*\*/|//[^\n]*)[ \t]*$", re.DOTALL | re.MULTILINE)
-"""A comment on lines of its own. No string literal spans lines (a test checks that), so none can contain one."""
-_CAST: Final = re.compile(r"/\*\* @(?:(?!\*/).)*\*/ ?")
-"""A type within a line."""
-_INDENTATION: Final = re.compile(r"^[ \t]+", re.MULTILINE)
-_DELICATE: Final = re.compile(r"[`\"/]")
-"""Templates, regular expressions and what may contain them."""
-_DELICATE_IN_STYLES: Final = re.compile(r"\"|--[\w-]+:")
-_STRING: Final = re.compile(r"('(?:[^'\\]|\\.)*')")
-_IDLE: Final = re.compile(r" ?([=,(){};:?\[\]|&<>]) ?")
-_IDLE_IN_STYLES: Final = re.compile(r" ?([,{};]) ?|(?<=:) ")
+from streaming_hub.web.console.javascript import shrink
+
+_STRING: Final = r'("(?:[^"\\]|\\.)*")'
+_COMMENT_OR_STRING: Final = re.compile(rf"/\*.*?\*/|{_STRING}", re.DOTALL)
+_UNNEEDED: Final = re.compile(r"\s*;\s*(?=\})|\s*([,{};>])\s*|(?<=:)\s+")
+_SPACE: Final = re.compile(r"\s+")
+_INDENTATION: Final = re.compile(r"\s*\n\s*")
+_PLAIN_VALUE: Final = re.compile(r'(<[^<>]*? [\w-]+=)"([\w-]+)"(?=[ >])')
+_UNNEEDED_END: Final = re.compile(r"</(option|th|td|dt|dd|li)>(?=<(?:\1|/select|/tr|/dl|/ul|/ol|dt|dd)\b)")
 
 
 def compact(source: str, suffix: str) -> str:
-    """Return a file's text without the parts that browsers do not need.
+    """Return a file's text without what browsers do not need.
 
     Args:
         source: the file's text.
-        suffix: `.js` or `.css`; other files stay unchanged.
+        suffix: `.js`, `.css` or `.html`; other files stay unchanged.
     """
-    if suffix not in (".js", ".css"):
-        return source
-    text = _COMMENT.sub(lambda found: "\n" * found[0].count("\n"), source)
-    text = _INDENTATION.sub("", _CAST.sub("", text))
-    tighten = _tighten if suffix == ".js" else _tighten_style
-    return "\n".join(map(tighten, text.split("\n")))
+    if suffix == ".js":
+        return shrink(source)
+    if suffix == ".css":
+        return _tighten(source)
+    return _shorten(source) if suffix == ".html" else source
 
 
-def _tighten(line: str) -> str:
-    if _DELICATE.search(line):
-        return line
-    parts = _STRING.split(line)
-    return "".join(part if index % 2 else _IDLE.sub(r"\1", part) for index, part in enumerate(parts))
+def _shorten(page: str) -> str:
+    """Return a page without indentation, and without quotes and end tags that HTML does not need.
+
+    No page has text in which spaces matter.
+    """
+    text = _UNNEEDED_END.sub("", _INDENTATION.sub("\n", page))
+    while (shorter := _PLAIN_VALUE.sub(r"\1\2", text)) != text:
+        # Each round unquotes one attribute per tag.
+        text = shorter
+    return text
 
 
-def _tighten_style(line: str) -> str:
-    # The value of a custom property includes its space.
-    return line if _DELICATE_IN_STYLES.search(line) else _IDLE_IN_STYLES.sub(r"\1", line)
+def _tighten(style: str) -> str:
+    """Return a style sheet without comments and unneeded space; strings stay unchanged."""
+    text = _COMMENT_OR_STRING.sub(lambda found: found[1] or "", style)
+    parts = re.split(_STRING, text)
+    return "".join(
+        part if index % 2 else _without_unneeded_space(part) for index, part in enumerate(parts)
+    ).strip()
+
+
+def _without_unneeded_space(part: str) -> str:
+    return _UNNEEDED.sub(lambda found: found[1] or "", _SPACE.sub(" ", part))

@@ -1,7 +1,7 @@
 """The console: its pages, which share a frame, and the modules and styles that they load.
 
-To add a page: a template that extends `frame.html`, a module in `static/`, and a row in `PAGES`. Pages contain no data;
-their modules call the API with the user's key.
+To add a page: a template that extends `frame.html`, a module and a style sheet in `static/`, and a row in `PAGES`.
+Pages contain no data; their modules call the API with the user's key.
 """
 
 from __future__ import annotations
@@ -35,32 +35,37 @@ class Page(NamedTuple):
 
     Attributes:
         path: its route.
-        template: in `templates/console/`.
+        name: of its template, `NAME.html`, and of its module and style sheet, `static/NAME/NAME.js` and `.css`.
         summary: what it shows, for the API's description.
         entry: its name in the navigation; None for a page that others link to.
         operators: whether its entry is for operators only.
     """
 
     path: str
-    template: str
+    name: str
     summary: str
     entry: str | None = None
     operators: bool = False
 
+    @property
+    def module(self) -> str:
+        """Its module in `static/`."""
+        return f"{self.name}/{self.name}.js"
+
 
 PAGES: Final = (
-    Page("/console/", "live.html", "The console: live sessions", "Live"),
-    Page("/console/sessions", "sessions.html", "The console: live and past sessions", "Sessions"),
-    Page("/console/sessions/<path:session_id>", "session.html", "The console: one session"),
-    Page("/console/stats", "stats.html", "The console: figures over time", "Figures"),
+    Page("/console/", "live", "The console: live sessions", "Live"),
+    Page("/console/sessions", "sessions", "The console: live and past sessions", "Sessions"),
+    Page("/console/sessions/<path:session_id>", "session", "The console: one session"),
+    Page("/console/stats", "stats", "The console: figures over time", "Figures"),
     Page(
         "/console/webhooks",
-        "webhooks.html",
+        "webhooks",
         "The console: webhooks and their deliveries",
         "Webhooks",
         operators=True,
     ),
-    Page("/console/agent", "agent.html", "The console: the agent process", "Agent", operators=True),
+    Page("/console/agent", "agent", "The console: the agent process", "Agent", operators=True),
 )
 """In the order of the navigation."""
 
@@ -77,13 +82,13 @@ def show(page: Page, **_names: str) -> Response:
     """Serve a page; its module reads the names in the path."""
     entries = [one for one in PAGES if one.entry]
     html = render_template(
-        f"console/{page.template}",
+        f"console/{page.name}.html",
         page=page,
         entries=entries,
         imports=imports,
         demo=services().settings.demo > 0,
     )
-    answer = make_response(html)
+    answer = make_response(compact(html, ".html"))
     answer.headers["Content-Security-Policy"] = POLICY
     answer.headers["Cache-Control"] = "no-cache"
     return answer
@@ -134,7 +139,7 @@ def _about_files(summary: str) -> About:
 
 def _view(page: Page) -> Any:
     view = partial(show, page)
-    view.__doc__ = f"Serve {page.template}."
+    view.__doc__ = f"Serve {page.name}.html."
     return view
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
+import requests
 from playwright.sync_api import expect
 
 from tests.browser.console import axe
 from tests.browser.console.on_console import KEYS, connection, enter_key, post
+from tests.kit.tcp_proxy import Proxy
+from tests.kit.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Locator, Page, Route
 
     from tests.kit.process import HubProcess
 
@@ -148,9 +152,7 @@ def test_a_page_that_is_opened_late_knows_what_was(page: Page, start_hub: Callab
     # More than the page asks the stream for: only the archive still has the rest.
     for _ in range(3):
         post(hub, *(of("noise", "usage", "n", model_usage=[]) for _ in range(900)))
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and not _archived(hub, "a"):
-        time.sleep(0.1)
+    until(lambda: _archived(hub, "a", "errors", 1))
     open_live(page, hub)
     expect(call(page, "a")).to_contain_text("half a")
     expect(call(page, "a")).to_contain_text("1 interruption")
@@ -161,11 +163,37 @@ def test_a_page_that_is_opened_late_knows_what_was(page: Page, start_hub: Callab
     )
 
 
-def _archived(hub: HubProcess, room: str) -> bool:
-    import requests
+def test_a_session_whose_end_the_history_forgot_is_not_live(
+    page: Page, start_hub: Callable[..., HubProcess]
+) -> None:
+    hub = start_hub(STREAM_HISTORY_MAX_EVENTS="100")
+    for room in ("ghost", "again"):
+        post(hub, of(room, "session_started"), of(room, "session_ended", reason="participant_disconnected"))
+    post(hub, of("alive", "session_started"))
+    for _ in range(5):
+        post(hub, *(of("noise", "usage", "n", model_usage=[]) for _ in range(100)))
+    # The agent's spool delivers late what it has of the first one; another session of the same name begins.
+    post(hub, of("ghost", "usage", model_usage=[]), of("alive", "usage", model_usage=[]))
+    post(hub, of("again", "session_started"))
+    until(
+        lambda: _seen(hub) == {"ghost": "ended", "again": "ended", "alive": "live"},
+        seconds=30,
+        what="archived",
+    )
+    open_live(page, hub)
+    expect(call(page, "alive")).to_have_count(1)
+    expect(call(page, "again")).to_have_count(1)
+    expect(call(page, "ghost")).to_have_count(0)
 
+
+def _seen(hub: HubProcess) -> dict[str, str]:
+    answer = requests.get(f"{hub.url}/api/sessions", timeout=10).json()
+    return {one["room"]: one["state"] for one in answer.get("sessions", []) if one["room"] != "noise"}
+
+
+def _archived(hub: HubProcess, room: str, field: str, value: int) -> bool:
     sessions = requests.get(f"{hub.url}/api/sessions", params={"room": room}, timeout=10).json()["sessions"]
-    return bool(sessions) and sessions[0]["errors"] == 1
+    return bool(sessions) and sessions[0][field] == value
 
 
 def test_sorting_and_filtering_are_kept_in_the_address(page: Page, hub: HubProcess) -> None:
@@ -242,6 +270,67 @@ def test_trouble_of_no_call_is_reported_on_the_page(page: Page, hub: HubProcess)
     open_live(page, hub)
     post(hub, {"type": "events_dropped", "count": 12, "reason": "the spool is full"})
     expect(page.get_by_role("alert")).to_contain_text("could not deliver 12 events: the spool is full")
+
+
+def test_what_a_gap_has_skipped_is_made_up_for(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+    hub = start_hub(STREAM_HISTORY_MAX_EVENTS="100")
+    with Proxy([hub.port]) as proxy:
+        page.goto(f"http://127.0.0.1:{proxy.port}/console/")
+        expect(connection(page)).to_have_text("Live")
+        post(hub, of("a", "session_started"), of("b", "session_started"))
+        post(hub, of("b", "interruption"), of("b", "error", message="x"))
+        expect(call(page, "b")).to_contain_text("1 interruption")
+        expect(items(page)).to_have_count(2)
+        proxy.refusing = True
+        proxy.cut()
+        expect(connection(page)).to_have_text("Connecting")
+        seen = requests.get(f"{hub.url}/api/events", params={"limit": 1}, timeout=10).json()["events"][0][
+            "id"
+        ]
+        post(
+            hub,
+            of("a", "session_ended", reason="job_shutdown"),
+            of("b", "interruption"),
+            of("c", "session_started"),
+        )
+
+        def is_gone() -> bool:
+            post(hub, *({"type": "filler", "room": "other"} for _ in range(200)))
+            stored = requests.get(f"{hub.url}/api/events", params={"limit": 200}, timeout=10).json()["events"]
+            types = {event["type"] for event in stored}
+            return types == {"filler"} and seen not in {event["id"] for event in stored}
+
+        # The archive reads the history, too: only what it has may be forgotten there.
+        until(lambda: _archived(hub, "b", "interruptions", 2))
+        until(is_gone)
+        proxy.refusing = False
+        expect(connection(page)).to_have_text("Live", timeout=60_000)
+        # The rooms come with the stream's snapshot, the rest from the archive.
+        expect(call(page, "c")).to_be_visible()
+        expect(call(page, "a")).to_have_count(0)
+        expect(call(page, "b")).to_contain_text("2 interruptions")
+        expect(trouble(page, "b")).to_have_text(["Error"])
+
+
+def test_a_hub_that_asks_for_patience_gets_it(page: Page, hub: HubProcess) -> None:
+    def busy(route: Route) -> None:
+        problem = {"title": "Service Unavailable", "status": 503, "detail": "The history is away."}
+        headers = {"Retry-After": "5", "Content-Type": "application/problem+json"}
+        route.fulfill(status=503, headers=headers, body=json.dumps(problem))
+
+    page.route("**/api/stream?*", busy)
+    page.goto(f"{hub.url}/console/")
+    expect(connection(page)).to_have_text("Connecting")
+    started = """() => performance.getEntriesByType('resource')
+        .filter(({ name }) => name.includes('/api/stream?')).map(({ startTime }) => startTime / 1000)"""
+    until(lambda: len(page.evaluate(started)) > 1)
+    first, second = page.evaluate(started)[:2]
+    # Its own first pause is three seconds at most.
+    assert second - first > 4
+    post(hub, of("a", "session_started"))
+    page.unroute("**/api/stream?*")
+    expect(connection(page)).to_have_text("Live", timeout=30_000)
+    expect(call(page, "a")).to_be_visible()
 
 
 @pytest.mark.npm

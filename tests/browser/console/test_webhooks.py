@@ -24,12 +24,13 @@ pytestmark = pytest.mark.page
 
 
 class Receiver(ThreadingHTTPServer):
-    """A receiver of webhooks that refuses some types."""
+    """A receiver of webhooks that refuses some types; what it got, as JSON, and headers and body as they came."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.refused = {"error"}
         self.got: list[dict[str, Any]] = []
+        self.sent: list[tuple[dict[str, str], str]] = []
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -38,7 +39,9 @@ class Handler(BaseHTTPRequestHandler):
     server: Receiver
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        text = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        body = json.loads(text)
+        self.server.sent.append(({name.lower(): value for name, value in self.headers.items()}, text))
         self.server.got.append(body)
         refused = body["type"] in self.server.refused
         self.send_response(400 if refused else 200)
@@ -116,7 +119,16 @@ def test_deliveries_with_request_and_answers(page: Page, hub: HubProcess, receiv
     dialog = page.get_by_role("dialog", name="Delivery")
     expect(dialog).to_contain_text('"message": "overloaded"')
     expect(dialog).to_contain_text("<b>no room left</b>")
-    expect(dialog.get_by_role("listitem")).to_have_count(3)
+    tries = dialog.get_by_role("listitem")
+    expect(tries).to_have_count(3)
+    # Each request as the receiver got it, byte for byte.
+    requests = [(headers, body) for headers, body in receiver.sent if json.loads(body)["type"] == "error"]
+    for shown, (headers, _body) in zip(tries.all(), requests, strict=True):
+        expect(shown).to_contain_text(f"POST http://127.0.0.1:{receiver.server_port}/hook")
+        for name in ("content-type", "webhook-id", "webhook-timestamp", "webhook-signature"):
+            expect(shown).to_contain_text(f"{name}: {headers[name]}")
+    assert {body for _headers, body in requests} == {requests[0][1]}
+    expect(dialog.get_by_label("Body")).to_have_text(requests[0][1])
     dialog.get_by_role("button", name="Close").click()
     page.get_by_label("State", exact=True).select_option("delivered")
     expect(deliveries.get_by_role("row")).to_have_count(2)
@@ -131,9 +143,12 @@ def test_sending_again(page: Page, hub: HubProcess, receiver: Receiver) -> None:
     expect(table(page, "Deliveries").get_by_text("Failed", exact=True)).to_be_visible(timeout=60_000)
     receiver.refused = set()
     before = len(receiver.got)
+    asked: list[Any] = []
+    page.on("request", lambda one: asked.append(one.post_data_json) if one.url.endswith("/replay") else None)
     page.get_by_role("button", name="Resend all failed").click()
     expect(page.get_by_role("status", name="Result")).to_contain_text("Sending again: 1")
     expect(table(page, "Deliveries").get_by_text("Delivered", exact=True)).to_have_count(2, timeout=60_000)
+    assert asked == [{"state": "failed"}]
     page.get_by_role("button", name="Resend", exact=True).last.click()
     expect(page.get_by_role("status", name="Result")).to_contain_text("Sending again: 1")
     page.get_by_label("From", exact=True).fill("2020-01-01T00:00")

@@ -2,7 +2,6 @@
 
 Covers
 
-    streaming_hub.archive.spoken
     streaming_hub.archive.views
 """
 

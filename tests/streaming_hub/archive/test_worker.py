@@ -5,8 +5,10 @@ Covers streaming_hub.sidecar.worker, too.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
+import sqlite3
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,9 @@ from streaming_hub.archive import removal, worker
 from streaming_hub.archive.reduce import Reduction
 from streaming_hub.archive.worker import Config, Worker
 from streaming_hub.sidecar import wire
+from streaming_hub.sidecar.database import Database
 from streaming_hub.sidecar.wire import ANSWER, LOG, REFUSED
+from tests.kit.wait import until
 from tests.streaming_hub.archive.calls import EPOCH, START, some_calls
 
 if TYPE_CHECKING:
@@ -158,8 +162,8 @@ def test_the_index_is_rid_of_what_was_erased_soon_and_not_all_the_time(
     monkeypatch.setattr(removal, "merge_words", counted)
     assert worker.MERGE_SECONDS < 600
     hub.ask("erase", {"session_id": "s1", "rooms": None, "room": None, "known": []})
-    until = time.monotonic() + 20
-    while not times and time.monotonic() < until:
+    bound = time.monotonic() + 20
+    while not times and time.monotonic() < bound:
         hub.ask("ping", None)
     assert len(times) == 1
     hub.ask("erase", {"session_id": "s2", "rooms": None, "room": None, "known": []})
@@ -168,6 +172,33 @@ def test_the_index_is_rid_of_what_was_erased_soon_and_not_all_the_time(
     assert len(times) == 1
     # A new process does it again: the previous one may have been killed.
     hub.ask("open", None)
+
+
+def test_a_log_that_a_long_read_holds_open_is_emptied_after_it(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.ask("page", page(some_calls(2, 4, live=0).events))
+    log = tmp_path / "a.db-wal"
+    emptied: list[bool] = []
+    empty = Database.empty_log
+
+    def counted(database: Database) -> None:
+        empty(database)
+        emptied.append(not database.log_held)
+
+    monkeypatch.setattr(Database, "empty_log", counted)
+    # The first erasure also merges the index, which empties the log, and does not happen again for minutes.
+    hub.ask("erase", {"session_id": "s2", "rooms": None, "room": None, "known": []})
+    until(lambda: emptied == [True, True], seconds=20, what="the index is merged")
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM sessions").fetchall()
+        hub.ask("erase", {"session_id": "s1", "rooms": None, "room": None, "known": []})
+        assert emptied[2:3] == [False]
+        assert log.stat().st_size > 0
+        reader.execute("ROLLBACK")
+    # Idle: no question leads to it.
+    until(lambda: log.stat().st_size == 0, seconds=20, what="the log is empty")
 
 
 def test_it_ends_when_the_hub_hangs_up(tmp_path: Path) -> None:

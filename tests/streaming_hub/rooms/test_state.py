@@ -75,7 +75,7 @@ def test_the_whole_shape():
                 "interrupted": False, "turn_id": "t", "session_id": "s", "timestamp": 6.0,
             }
         ],
-        "sessions": [{"session_id": "s", "started": 1.0}],
+        "sessions": [{"session_id": "s", "started": 1.0, "updated": 7.0}],
         "tools": [
             {
                 "session_id": "s", "call_id": "c", "turn_id": "t", "name": "f", "arguments": {"x": [1]},
@@ -156,7 +156,7 @@ def test_the_end_of_a_session_clears_speech_state_turn_and_those_only_seen_in_it
 def test_the_end_of_one_session_leaves_the_other_alone():
     state = described(
         {"type": "agent_state", "state": "thinking", "session_id": "s1"},
-        {"type": "agent_speech_started", "session_id": "s1", "participant": "bot1"},
+        {"type": "agent_speech_started", "session_id": "s1", "participant": "bot1", "timestamp": 5.0},
         {"type": "agent_state", "state": "speaking", "session_id": "s2"},
         {"type": "agent_speech_started", "session_id": "s2", "participant": "bot2"},
         {"type": "session_ended", "session_id": "s2", "reason": "worker_lost", "timestamp": 9.0},
@@ -164,8 +164,8 @@ def test_the_end_of_one_session_leaves_the_other_alone():
     assert state["speaking"] == ["bot1"]
     assert state["agent_state"] == "thinking"
     assert state["sessions"] == [
-        {"session_id": "s1", "started": None},
-        {"session_id": "s2", "started": None, "ended": 9.0, "reason": "worker_lost"},
+        {"session_id": "s1", "started": None, "updated": 5.0},
+        {"session_id": "s2", "started": None, "updated": 9.0, "ended": 9.0, "reason": "worker_lost"},
     ]
 
 
@@ -175,7 +175,7 @@ def test_a_session_that_starts_again_has_not_ended():
         {"type": "session_ended", "session_id": "s", "timestamp": 2.0},
         {"type": "session_started", "session_id": "s", "timestamp": 3.0},
     )
-    assert state["sessions"] == [{"session_id": "s", "started": 3.0}]
+    assert state["sessions"] == [{"session_id": "s", "started": 3.0, "updated": 3.0}]
 
 
 def test_who_left_is_gone_and_a_late_transcript_does_not_bring_them_back():

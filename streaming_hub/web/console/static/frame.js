@@ -64,6 +64,16 @@ export function setConnection(text, tone) {
 }
 
 /**
+ * Show what went wrong above what the page lists.
+ *
+ * @param {string} sentence Empty hides it.
+ */
+export function showProblem(sentence) {
+  byId('problem').hidden = !sentence;
+  setText(byId('problem-text'), sentence);
+}
+
+/**
  * Deal with an error of the API: a refusal asks for a key, anything else goes back to the caller.
  *
  * @param {unknown} error

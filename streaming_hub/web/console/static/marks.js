@@ -2,7 +2,7 @@
  * Where a search's words stand in a text, by the rules by which the archive finds it. Pure.
  *
  * Words match whole, whatever their case; in scripts without spaces any part matches. The twin of the hub's
- * `archive/spoken.py`: a test holds both against each other.
+ * `archive/spoken.py`: both pass `tests/vectors/search`.
  *
  * @module
  */

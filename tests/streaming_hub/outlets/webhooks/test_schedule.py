@@ -23,10 +23,28 @@ def test_those_that_fail_share_half_and_wait_for_each_other() -> None:
         assert schedule.free("dead") > 0
         schedule.begin("dead", str(number))
     assert (schedule.free("dead"), schedule.free("gone"), schedule.free("living")) == (0, 0, 10)
-    assert sorted(schedule.end("dead", "0")) == ["dead", "gone"]
+    # One request is left: one of those that wait for it is woken.
+    assert schedule.end("dead", "0") == ["dead"]
     assert schedule.free("gone") == 1
+    # It did not need it, so there are two.
+    assert schedule.free("living") == 11
+    schedule.begin("living", "x")
+    assert schedule.end("living", "x") == ["gone"]
     schedule.note("dead", failing=False)
     assert schedule.free("gone") == 10
+
+
+def test_nothing_that_waits_is_forgotten() -> None:
+    schedule = Schedule(4)
+    for number in range(4):
+        schedule.begin("a", str(number))
+    waiting = [f"w{number}" for number in range(5)]
+    assert [schedule.free(name) for name in waiting] == [0] * 5
+    schedule.note("w0", failing=True)
+    woken: list[str] = []
+    for number in range(4):
+        woken += schedule.end("a", str(number))
+    assert sorted(woken) == waiting
 
 
 def test_all_together_are_bounded() -> None:

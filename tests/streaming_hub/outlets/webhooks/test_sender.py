@@ -142,6 +142,7 @@ def test_no_way_into_networks_that_are_not_public(address: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
+        *("https://localhost./", "https://a.LocalHost/"),
         *("https://2130706433/", "https://0177.0.0.1/", "https://0x7f.1/", "https://127.1/"),
         *("https://u:p@hook.example/", "http://hook.example/", "ftp://hook.example/", "https:///x"),
         *("https://hook.example:99999/", "https://hook.example/a b"),

@@ -82,7 +82,7 @@ class Kept:
         return self.store.take(Page(**given))
 
     def due(self, name: str = "one", *, busy: Any = (), most: int = 16, now: float = 1e9) -> log.Due:
-        return log.due(self.database, name, busy=busy, most=most, now=now)
+        return log.due(self.database, {name: log.Slots(busy, most)}, now).get(name, log.Due({}, None))
 
     def rows(self, name: str = "one") -> list[dict[str, Any]]:
         return log.page(self.database, log.Asked(name, 200))[0]
@@ -123,6 +123,41 @@ def test_deliveries_and_position_are_written_together(kept: Kept) -> None:
     with pytest.raises(Refusal) as caught:
         kept.page(after=7)
     assert (caught.value.name, caught.value.extra) == ("behind", ("e", 2))
+
+
+def test_the_position_stays_where_deliveries_cannot_be_stored(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.endpoint()
+
+    def fail(*_arguments: Any) -> None:
+        raise RuntimeError("the disk is full")
+
+    line = kept.line()
+    with monkeypatch.context() as patched:
+        patched.setattr(rows, "insert", fail)
+        with pytest.raises(RuntimeError):
+            kept.page(line)
+    assert kept.store.position() == ("e", 0)
+    kept.store.reload()
+    kept.page(line)
+    assert kept.states() == ["pending"]
+
+
+def test_a_lane_takes_a_few_deliveries_and_few_bytes_at_a_time(kept: Kept) -> None:
+    kept.endpoint()
+    kept.page(*(kept.line() for _ in range(log.RUN_LENGTH + 1)), *(kept.line("b") for _ in range(2)))
+    assert [one.event_id for one in kept.due().lanes["a"]] == [
+        f"e-{number}" for number in range(1, log.RUN_LENGTH + 1)
+    ]
+    assert sorted(kept.due().lanes) == ["a", "b"]
+    assert sorted(kept.due(busy=["a"]).lanes) == ["b"]
+    assert len(kept.due(most=1).lanes) == 1
+    half = "x" * (log.RUN_BYTES // 2)
+    kept.page(*(kept.line("c", text=text) for text in (half, "", half, half)))
+    assert len(kept.due().lanes["c"]) == 2
+    kept.page(kept.line("d", text=half * 3), kept.line("d"))
+    assert len(kept.due().lanes["d"]) == 1
 
 
 def test_a_transaction_that_fails_leaves_nothing_in_mind(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ import requests
 
 from streaming_hub.archive import figures
 from streaming_hub.archive.reduce import Reduction
+from streaming_hub.web.times import make_cursor
 from tests.kit.process import ServerProcess
 from tests.streaming_hub.web.api.archiving import (
     KEYS,
@@ -232,6 +233,11 @@ def test_matches_are_shown(server: ServerProcess) -> None:
         ("latency_over=fast", "latency_over"),
         ("latency_over=-1", "latency_over"),
         ("latency_over=nan", "latency_over"),
+        ("latency_over=1_000", "latency_over"),
+        ("latency_over=5%0A", "latency_over"),
+        ("latency_over=%D9%A1", "latency_over"),
+        ("latency_over=1e999", "latency_over"),
+        ("cursor=WyItc3RhcnRlZCIsNSwiXHVkODAwIiwxXQ", "cursor"),
         ("failed_tools=maybe", "failed_tools"),
         ("from=5&to=1", "from"),
         ("q=a&q=b", "q"),
@@ -244,6 +250,25 @@ def test_bad_queries_are_400_and_named(server: ServerProcess, asked: str, field:
     problem = get(server, f"/api/sessions?{asked}", 400)
     assert problem["field"] == field
     assert field in problem["detail"]
+
+
+@pytest.mark.parametrize("value", ["0", "1", "2.5", ".5", "5.", "1e3", "1.5E-2"])
+def test_seconds_may_be_written_in_any_common_way(server: ServerProcess, value: str) -> None:
+    listed = ids(server.get(f"/api/sessions?latency_over={value}", **OPERATOR))
+    assert bool(listed) is (float(value) < 1.25)
+
+
+@pytest.mark.parametrize("values", [[5.0, 1 << 64], [5.0, -1], ["x", 1], [5.0]])
+def test_a_cursor_of_the_log_that_was_not_made_here(server: ServerProcess, values: list[Any]) -> None:
+    problem = get(server, f"/api/sessions/one/logs?cursor={make_cursor(values)}", 400)
+    assert problem["field"] == "cursor"
+
+
+def test_a_filter_that_erasing_does_not_know_erases_nothing(server: ServerProcess) -> None:
+    url = f"{server.url}/api/rooms/other-room/events?session_id=two"
+    refused = requests.delete(url, headers=OPERATOR, timeout=30)
+    assert (refused.status_code, refused.json()["field"]) == (400, "session_id")
+    assert get(server, "/api/sessions/two?room=other-room")["session"]["state"] == "ended"
 
 
 def test_any_part_of_a_list_can_be_asked_for(server: ServerProcess) -> None:

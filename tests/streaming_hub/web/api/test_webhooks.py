@@ -14,14 +14,14 @@ import os
 import signal
 import stat
 import time
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import jwt
 import pytest
 import requests
 from standardwebhooks import Webhook
 
-from tests.kit.process import ServerProcess
+from tests.streaming_hub.outlets.webhooks.hub import LOCAL, Hub, note, webhook_pid
 from tests.streaming_hub.outlets.webhooks.receiving import Receiver, receiver
 from tests.streaming_hub.server.wire import PATIENCE
 from tests.streaming_hub.web.api.archiving import call, eventually
@@ -31,44 +31,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECRET = "whsec_" + "QUJD" * 10
-LOCAL = {"STREAM_WEBHOOK_ALLOW_PRIVATE": "1", "STREAM_WEBHOOK_RETRIES": "0.2,0.2,0.2,0.2"}
-
-
-class Hub(ServerProcess):
-    """A hub, and how its webhooks are asked for."""
-
-    headers: ClassVar[dict[str, str]] = {}
-
-    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> requests.Response:
-        return requests.request(
-            method,
-            f"{self.url}/api/webhooks{path}",
-            json=body,
-            headers=self.headers | headers,
-            timeout=PATIENCE,
-        )
-
-    def create(self, url: str, **fields: Any) -> dict[str, Any]:
-        answer = self.ask("POST", "", {"url": url, **fields})
-        assert answer.status_code == 201, answer.text
-        return answer.json()
-
-    def one(self, name: str) -> dict[str, Any]:
-        return self.ask("GET", f"/{name}").json()
-
-    def deliveries(self, name: str, query: str = "") -> list[dict[str, Any]]:
-        return self.ask("GET", f"/{name}/deliveries{query}").json()["deliveries"]
-
-    def wait_for_states(self, name: str, *states: str) -> list[dict[str, Any]]:
-        """Wait until the newest deliveries have these states."""
-        return eventually(
-            lambda: self.deliveries(name), lambda found: [one["state"] for one in found] == list(states)
-        )
-
-    def publish(self, *events: dict[str, Any]) -> list[str]:
-        answer = self.post(list(events), **self.headers)
-        assert answer.status_code == 200, answer.text
-        return answer.json()["ids"]
 
 
 @pytest.fixture
@@ -88,10 +50,6 @@ def start(tmp_path: Path) -> Iterator[Any]:
 def hook() -> Iterator[Receiver]:
     with receiver() as found:
         yield found
-
-
-def note(room: str | None = "a", number: int = 0, **fields: Any) -> dict[str, Any]:
-    return {"type": "note", "number": number, **({} if room is None else {"room": room}), **fields}
 
 
 def test_an_event_arrives_signed_as_the_standard_says(start: Any, hook: Receiver) -> None:
@@ -231,21 +189,6 @@ def test_nothing_is_lost_when_the_hub_or_the_process_is_killed(start: Any, hook:
         first = list(dict.fromkeys(mine))
         assert first == [one for one in sent if one in set(first)]
     assert hub.one(made["id"])["missed"] == 0
-
-
-def webhook_pid(hub: Hub) -> int:
-    """The webhooks' process: a child whose command line says so."""
-    from pathlib import Path
-
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-            command = (path.parent / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if int(fields[1]) == hub.process.pid and b"outlets.webhooks.worker" in command:
-            return int(path.parent.name)
-    raise AssertionError("no process of the webhooks")
 
 
 def test_a_test_is_sent_at_once_also_while_disabled(start: Any, hook: Receiver) -> None:
@@ -486,10 +429,45 @@ def test_without_an_archive_it_names_the_setting(start: Any) -> None:
         ({"url": "https://2130706433/"}, "url"),
         ({"url": "http://hook.example/"}, "url"),
         ({"url": "https://a:b@hook.example/"}, "url"),
+        *(
+            ({"url": url}, "url")
+            for url in (
+                *("", "hook.example", "https://", "ftp://hook.example/", "https://hook.example:0x50/"),
+                *("https://0177.0.0.1/", "https://0x7f000001/", "https://127.1/", "https://127.0.0.1./"),
+                *("https://[::1]/", "https://[::ffff:127.0.0.1]/", "https://[64:ff9b::7f00:1]/"),
+                *(
+                    "https://169.254.169.254/latest/meta-data",
+                    "https://100.64.0.1/",
+                    "https://[fe80::1%25lo]/",
+                ),
+                *(
+                    "https://\uff11\uff12\uff17.0.0.1/",
+                    "https://127\u30020\u30020\u30021/",
+                    "https://localhost./",
+                ),
+                *(
+                    "https://hook.example\\@127.0.0.1/",
+                    "https://127.0.0.1#@hook.example/",
+                    "https://a@10.0.0.1/",
+                ),
+                *("https://hook.example/\r\nx: y", "https://hook.example/" + "x" * 2048),
+            )
+        ),
         ({"types": []}, "types"),
+        ({"types": None}, "types"),
+        ({"types": "note"}, "types"),
         ({"types": ["a b"]}, "types[0]"),
+        ({"types": ["note", "*x"]}, "types[1]"),
+        ({"types": ["x" * 65]}, "types[0]"),
+        ({"types": ["note"] * 101}, "types"),
         ({"rooms": []}, "rooms"),
+        ({"rooms": "a"}, "rooms"),
         ({"rooms": [""]}, "rooms[0]"),
+        ({"rooms": ["a", None]}, "rooms[1]"),
+        ({"rooms": ["a\r\n"]}, "rooms[0]"),
+        ({"rooms": ["a\0"]}, "rooms[0]"),
+        ({"rooms": ["x" * 1001]}, "rooms[0]"),
+        ({"description": 5}, "description"),
         ({"view": "all"}, "view"),
         ({"interims": "yes"}, "interims"),
         ({"from": "yesterday"}, "from"),
@@ -503,6 +481,33 @@ def test_bad_endpoints_are_refused_by_field(server: Hub, fields: dict[str, Any],
     assert answer.status_code == 422, answer.text
     assert answer.json()["field"] == field
     assert server.ask("GET", "").json() == {"webhooks": []}
+    if not fields:
+        return
+    made = server.create("https://8.8.8.8/", description="unchanged")
+    changed = server.ask("PATCH", f"/{made['id']}", fields)
+    after = server.one(made["id"])
+    server.ask("DELETE", f"/{made['id']}")
+    assert (changed.status_code, changed.json()["field"]) == (422, field)
+    del made["secret"]
+    assert after == made
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"rotate_secret": "yes"}, "rotate_secret"),
+        ({"rotate_secret": "whsec_" + "QUJD" * 10}, "rotate_secret"),
+        ({"enabled": 1}, "enabled"),
+        ({"secret": "whsec_" + "QUJD" * 10}, "secret"),
+    ],
+)
+def test_secrets_are_the_hubs_to_make(server: Hub, fields: dict[str, Any], field: str) -> None:
+    made = server.create("https://8.8.8.8/")
+    answer = server.ask("PATCH", f"/{made['id']}", fields)
+    server.ask("DELETE", f"/{made['id']}")
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
+    assert "QUJDQUJD" not in answer.text
+    assert "QUJDQUJD" not in server.log
 
 
 @pytest.fixture(scope="module")

@@ -80,6 +80,8 @@ export class Calls {
   rooms = new Map();
   /** The newest trouble that belongs to no room. @type {Mark | null} */
   notice = null;
+  /** Sessions that have ended by the archive, though the stream no longer has their end. @type {Set<string>} */
+  #ended = new Set();
 
   /**
    * @param {string} room
@@ -95,6 +97,26 @@ export class Calls {
   }
 
   /**
+   * Note that the archive has a session's end.
+   *
+   * @param {string} room
+   * @param {string} session
+   */
+  noteEnd(room, session) {
+    this.#ended.add(keyOf(room, session));
+  }
+
+  /**
+   * Whether a session has ended, though the stream no longer has its end.
+   *
+   * @param {string} room
+   * @param {string} session
+   */
+  hasEnded(room, session) {
+    return this.#ended.has(keyOf(room, session));
+  }
+
+  /**
    * Take in an event.
    *
    * @param {HubEvent | Gap} event
@@ -103,7 +125,10 @@ export class Calls {
   take(event, arrived) {
     if (event instanceof Gap) {
       // What is still stored is sent again, unless the whole history is gone.
-      if (event.reason !== 'history_lost') this.rooms.clear();
+      if (event.reason !== 'history_lost') {
+        this.rooms.clear();
+        this.#ended.clear();
+      }
       return;
     }
     const room = textOf(event.room);
@@ -111,6 +136,7 @@ export class Calls {
     const at = numberOf(event.timestamp) ?? arrived;
     const rule = RULES[event.type];
     if (!rule) return;
+    if (event.type === 'session_started') this.#ended.delete(keyOf(room ?? '', session ?? ''));
     if (room && session) rule(this.get(room, session), event, at, arrived);
     else if (event.type === 'error' || event.type === 'events_dropped') {
       if (room) for (const call of this.rooms.get(room)?.values() ?? []) rule(call, event, at, arrived);
@@ -130,6 +156,12 @@ export class Calls {
     }
   }
 }
+
+/**
+ * @param {string} room
+ * @param {string} session
+ */
+const keyOf = (room, session) => JSON.stringify([room, session]);
 
 /** @typedef {(call: Call, event: HubEvent, at: number, arrived: number) => void} TakeIn */
 

@@ -68,7 +68,7 @@ begin((me) => {
     showNotice(calls.notice, at);
     if (status === 'live' && !isFilledIn) {
       isFilledIn = true;
-      void fillIn(calls, me).then(schedule, told);
+      void fillIn(calls, me, rows).then(schedule, told);
     }
     last = performance.now();
     pause = Math.max(FRAME, SHARE * (last - begun));

@@ -11,16 +11,21 @@ import { Problem, askJson } from '../api.js';
 const PAGES = 5;
 /** Calls whose turns are read: the newest, and two at a time. */
 const WITH_TURNS = 60;
+/** Calls whose end is looked up. */
+const DOUBTED = 60;
+
+/** @typedef {import('./rows.js').Row} Row */
 
 /**
- * Add interruptions, errors, failed tools and latencies from before the stream's beginning. Without an archive nothing
- * is added.
+ * Add interruptions, errors, failed tools and latencies from before the stream's beginning, and the ends that the
+ * stream no longer has. Without an archive nothing is added.
  *
  * @param {Calls} calls
  * @param {import('../api.js').Me} me
+ * @param {readonly Row[]} rows What is shown.
  * @throws {Problem} The hub refuses.
  */
-export async function fillIn(calls, me) {
+export async function fillIn(calls, me, rows) {
   let isLate = 0;
   /** @type {any[]} */
   const sessions = [];
@@ -56,18 +61,50 @@ export async function fillIn(calls, me) {
       await addTurns(calls, session);
     }
   };
-  await Promise.all([reader(), reader()]);
+  await Promise.all([reader(), reader(), noteEnds(calls, rows, sessions)]);
 }
+
+/**
+ * Note which of the calls that look live have ended: the history may have forgotten their end, and not what came late.
+ *
+ * @param {Calls} calls
+ * @param {readonly Row[]} rows
+ * @param {readonly any[]} live What the archive has as live.
+ */
+async function noteEnds(calls, rows, live) {
+  /** @param {string} room @param {string} session */
+  const keyOf = (room, session) => JSON.stringify([room, session]);
+  const known = new Set(live.map(({ room, session_id }) => keyOf(room ?? '', session_id)));
+  const doubted = rows.filter((row) => row.ended === null && !known.has(keyOf(row.room, row.session)));
+  for (const { room, session, started } of doubted.slice(0, DOUBTED)) {
+    // Its beginning is on the stream, and so its end would be.
+    if (calls.get(room, session).isWhole) continue;
+    try {
+      const { ended } = (await askJson(addressOf(session, room))).session;
+      // One that began again after its end is live, though the archive keeps to the first end.
+      if (ended !== null && !(started !== null && started > ended)) calls.noteEnd(room, session);
+    } catch (error) {
+      // Not archived yet, or away: what the stream says counts.
+      if (!(error instanceof Problem)) throw error;
+    }
+  }
+}
+
+/**
+ * @param {string} session
+ * @param {string | null} room
+ */
+const addressOf = (session, room) =>
+  `/api/sessions/${encodeURIComponent(session)}?room=${encodeURIComponent(room ?? '')}`;
 
 /**
  * @param {Calls} calls
  * @param {any} session
  */
 async function addTurns(calls, session) {
-  const query = session.room ? `?room=${encodeURIComponent(session.room)}` : '?room=';
   let turns;
   try {
-    ({ turns } = await askJson(`/api/sessions/${encodeURIComponent(session.session_id)}${query}`));
+    ({ turns } = await askJson(addressOf(session.session_id, session.room)));
   } catch (error) {
     // It ended, or was erased, meanwhile.
     if (error instanceof Problem) return;

@@ -66,7 +66,9 @@ export function rowsOf(rooms, calls, now, isRoomy = false) {
  * @param {number} now
  */
 function isShown(room, session, calls, now) {
-  if (session.ended === undefined) return now - (room.updated ?? now) < ABANDONED;
+  if (session.ended === undefined) {
+    return !calls.hasEnded(room.room, session.session_id) && now - (session.updated ?? room.updated ?? now) < ABANDONED;
+  }
   if (!LINGERING.includes(session.reason ?? '')) return false;
   const ended = calls.rooms.get(room.room)?.get(session.session_id)?.ended ?? session.ended;
   return ended !== null && now - ended < LIMITS.lingering;

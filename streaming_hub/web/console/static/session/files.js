@@ -6,6 +6,7 @@
 
 import { Problem, ask } from '../api.js';
 import { byId, make } from '../dom.js';
+import { download } from '../download.js';
 import { NotARecording, readRecording } from './recording.js';
 
 /** @typedef {import('./recording.js').Recorded} Recorded */
@@ -78,7 +79,8 @@ export function showExports(path, room, hasEvents, onRefused) {
       try {
         const answer = await ask(`${path}/${format === 'ndjson' ? 'events' : 'export'}?${query}`);
         const named = nameIn(answer.headers.get('content-disposition'));
-        save(await answer.blob(), named ?? `session.${format}`);
+        const file = await answer.blob();
+        download(named ?? `session.${format}`, file.type, [file]);
       } catch (error) {
         if (!(error instanceof Problem)) throw error;
         onRefused(`${format.toUpperCase()} cannot be downloaded: ${error.message}`);
@@ -99,15 +101,4 @@ export function showExports(path, room, hasEvents, onRefused) {
 function nameIn(disposition) {
   const exact = /filename\*=UTF-8''([^;]+)/i.exec(disposition ?? '')?.[1];
   return exact ? decodeURIComponent(exact) : (/filename="([^"]+)"/i.exec(disposition ?? '')?.[1] ?? null);
-}
-
-/**
- * @param {Blob} blob
- * @param {string} name
- */
-function save(blob, name) {
-  const url = URL.createObjectURL(blob);
-  make('a', { href: url, download: name }).click();
-  // The download has begun by then.
-  setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }

@@ -31,6 +31,8 @@ const NAMES = /** @type {Record<string, string>} */ ({
   thinking: 'The agent thinks',
   tool: 'Tool',
   'tool-failed': 'Failed tool',
+  stage: 'Stage',
+  'stage-failed': 'Failed stage',
 });
 
 export class Lanes {
@@ -47,6 +49,8 @@ export class Lanes {
   #following = false;
   /** What the strip was last drawn for. */
   #strip = '';
+  /** @type {import('./sound.js').Waveform | null} */
+  #waveform = null;
 
   /**
    * @param {{ lanes: HTMLCanvasElement, strip: HTMLCanvasElement, labels: HTMLElement, shown: HTMLElement, tip: HTMLElement }} parts
@@ -72,6 +76,14 @@ export class Lanes {
     this.#revision = -1;
     this.#view = null;
     this.#strip = '';
+  }
+
+  /** @param {import('./sound.js').Waveform | null} waveform Of the session that is shown. */
+  hear(waveform) {
+    if (waveform === this.#waveform) return;
+    this.#waveform = waveform;
+    this.#revision = -1;
+    this.draw();
   }
 
   /**
@@ -102,7 +114,7 @@ export class Lanes {
     const { lanes, strip, shown } = this.parts;
     this.#width ||= lanes.clientWidth;
     if (this.#revision !== this.#model.timeline.revision) this.#lay(this.#model);
-    const scene = { layout: this.#layout, view: this.#view, end: this.#end, position: this.#position };
+    const scene = { layout: this.#layout, view: this.#view, end: this.#end, position: this.#position, waveform: this.#waveform };
     paintLanes(lanes, this.#width, this.#palette, scene);
     // A live session's strip shrinks step by step, not with each frame.
     const wide = strip.clientWidth;
@@ -119,14 +131,14 @@ export class Lanes {
   }
 
   /** @param {Model} model */
-  #lay({ timeline, detail }) {
+  #lay({ timeline, detail, stages }) {
     this.#revision = timeline.revision;
     const waits = new Spans();
     for (const turn of detail.turns) {
       const wait = waitOf(turn, timeline.started);
       if (wait) waits.add({ ...wait, kind: 'wait', label: '', turn_id: turn.turn_id });
     }
-    this.#layout = layoutOf(timeline, waits);
+    this.#layout = layoutOf(timeline, waits, { stages, hasSound: this.#waveform !== null });
     const { lanes, labels } = this.parts;
     const { rows, height } = this.#layout;
     lanes.style.height = labels.style.height = `${height}px`;
@@ -195,8 +207,9 @@ export class Lanes {
     }
     const near = ((view.to - view.from) / this.#width) * (row.kind === 'marks' ? 7 : 2);
     const [first, end] = row.spans.within(time - near, time + near);
+    const isStacked = row.kind === 'tools' || row.kind === 'stages';
     const depth = Math.floor((event.offsetY - row.y) / (row.bar + 2));
-    const span = row.spans.items.slice(first, end).filter((one) => (one.row ?? 0) === depth || row.kind !== 'tools').at(-1);
+    const span = row.spans.items.slice(first, end).filter((one) => (one.row ?? 0) === depth || !isStacked).at(-1);
     tip.hidden = !span;
     if (!span) return;
     const [from, to] = [span.from, span.to ?? this.#end];
@@ -204,9 +217,9 @@ export class Lanes {
     const started = this.#model?.timeline.started ?? 0;
     const when = row.kind === 'marks' ? formatTenths(from) : `${formatTenths(from)} – ${formatTenths(to)} · ${seconds(to - from)}`;
     tip.replaceChildren(
-      make('strong', {}, row.kind === 'tools' && span.label ? `${name} ${span.label}` : name),
+      make('strong', {}, isStacked && span.label ? `${name} ${span.label}` : name),
       make('span', { class: 'muted number', title: dateTime(started + from) }, when),
-      ...(span.label && row.kind !== 'tools' && row.kind !== 'thinking' ? [make('span', { class: 'said' }, span.label.slice(0, 240))] : []),
+      ...(span.label && !isStacked && row.kind !== 'thinking' ? [make('span', { class: 'said' }, span.label.slice(0, 240))] : []),
     );
     const most = Math.max(0, this.#width - tip.offsetWidth);
     tip.style.left = `${Math.min(most, Math.max(0, event.offsetX + 12))}px`;

@@ -4,13 +4,13 @@
  * @module
  */
 
-import { stack } from './spans.js';
+import { Spans, stack } from './spans.js';
 
 /** @typedef {import('./timeline.js').Lane} Lane */
 /** @typedef {import('./timeline.js').Timeline} Timeline */
 /**
  * @typedef {object} Row
- * @property {Lane['kind'] | 'waits' | 'marks'} kind
+ * @property {Lane['kind'] | 'sound' | 'stages' | 'waits' | 'marks'} kind
  * @property {string} label
  * @property {number} y px, below the ruler's top.
  * @property {number} height px
@@ -21,14 +21,15 @@ import { stack } from './spans.js';
 
 export const RULER = 24;
 const GAP = 6;
-const BARS = { user: 24, agent: 24, thinking: 12, tools: 16, waits: 16, marks: 14 };
+const BARS = { sound: 48, user: 24, agent: 24, thinking: 12, tools: 16, stages: 10, waits: 16, marks: 14 };
 
 /**
  * @param {Timeline} timeline
  * @param {import('./spans.js').Spans} waits What users waited, as spans.
+ * @param {{ stages?: import('./spans.js').Spans | null, hasSound?: boolean }} [uploaded] What the agent uploaded.
  * @returns {Layout}
  */
-export function layoutOf(timeline, waits) {
+export function layoutOf(timeline, waits, { stages, hasSound } = {}) {
   /** @type {Row[]} */
   const rows = [];
   let y = RULER + GAP;
@@ -45,9 +46,11 @@ export function layoutOf(timeline, waits) {
     y += height + GAP;
   };
   const { lanes } = timeline;
+  if (hasSound) add('sound', 'Sound', new Spans());
   for (const { kind, label, spans } of lanes.filter(({ kind }) => kind !== 'tools')) add(kind, label, spans);
   if (waits.items.length) add('waits', 'Latency', waits);
   for (const { spans } of lanes.filter(({ kind }) => kind === 'tools')) add('tools', 'Tools', spans, stack(spans.items));
+  if (stages?.items.length) add('stages', 'Stages', stages, stack(stages.items));
   if (timeline.marks.items.length) add('marks', 'Events', timeline.marks);
   return { rows, height: y };
 }

@@ -23,6 +23,8 @@ export class Model {
   #detail = null;
   #isViewer;
   #archived;
+  /** The stages of its turns, as the agent uploaded them. @type {import('./spans.js').Spans | null} */
+  stages = null;
   /** Whether there are raw events; else the archive's rows have to do. */
   hasEvents = false;
 

@@ -9,6 +9,7 @@ import { scaleOf, ticksOf } from './axis.js';
 import { RULER } from './layout.js';
 import { formatTenths } from './replay.js';
 import { LONG_WAIT } from './waterfall.js';
+import { loudest } from './waveform.js';
 
 /** @typedef {import('./axis.js').View} View */
 /** @typedef {import('./layout.js').Layout} Layout */
@@ -21,6 +22,7 @@ import { LONG_WAIT } from './waterfall.js';
  * @property {View} view
  * @property {number} end Seconds: where the session ends so far, and with it what lasts.
  * @property {number} position
+ * @property {import('./sound.js').Waveform | null} waveform
  */
 /** @typedef {Record<string, string>} Palette */
 
@@ -33,6 +35,8 @@ const FILLS = /** @type {Record<string, string>} */ ({
   thinking: 'warn',
   tool: 'stage-5',
   'tool-failed': 'bad',
+  stage: 'stage-1',
+  'stage-failed': 'bad',
   interruption: 'warn',
   'false-interruption': 'line-strong',
   error: 'bad',
@@ -77,7 +81,7 @@ export function contextOf(canvas, width, height) {
  * @param {Palette} palette
  * @param {Scene} scene
  */
-export function paintLanes(canvas, width, palette, { layout, view, end, position }) {
+export function paintLanes(canvas, width, palette, { layout, view, end, position, waveform }) {
   const context = contextOf(canvas, width, layout.height);
   const { x } = scaleOf(view, width);
   const color = (/** @type {string} */ name) => palette[name] ?? '';
@@ -98,6 +102,7 @@ export function paintLanes(canvas, width, palette, { layout, view, end, position
 
   context.font = `12px ${palette.font}`;
   for (const row of layout.rows) {
+    if (row.kind === 'sound' && waveform) paintWaveform(context, color, waveform, scaleOf(view, width).time, row, width);
     const [first, last] = row.spans.within(view.from, view.to);
     for (let place = first; place < last; place++) {
       const span = /** @type {Wait} */ (row.spans.items[place]);
@@ -121,6 +126,29 @@ export function paintLanes(canvas, width, palette, { layout, view, end, position
 }
 
 /** @typedef {(name: string) => string} Color */
+
+/**
+ * The user's channel upwards, the agent's downwards.
+ *
+ * @param {CanvasRenderingContext2D} context
+ * @param {Color} color
+ * @param {import('./sound.js').Waveform} waveform
+ * @param {(x: number) => number} timeAt
+ * @param {Row} row
+ * @param {number} width px
+ */
+function paintWaveform(context, color, { start, user, agent }, timeAt, row, width) {
+  const middle = row.y + row.bar / 2;
+  context.fillStyle = color('line');
+  context.fillRect(0, middle, width, 1);
+  for (const [name, peaks, direction] of /** @type {const} */ ([['user', user, -1], ['agent', agent, 1]])) {
+    context.fillStyle = color(name);
+    for (let x = 0; x < width; x++) {
+      const loud = loudest(peaks, timeAt(x) - start, timeAt(x + 1) - start);
+      if (loud > 0) context.fillRect(x, middle, 1, direction * loud * (row.bar / 2));
+    }
+  }
+}
 
 /**
  * @param {CanvasRenderingContext2D} context

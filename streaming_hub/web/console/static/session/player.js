@@ -14,6 +14,7 @@ import * as replay from './replay.js';
  * @property {number} end
  * @property {boolean} isReplay Whether the reader has set the clock; else there is no "later" yet.
  * @property {boolean} isFollowing Whether it stays at a live session's end.
+ * @property {number} speed Seconds of the session per second; 0 while it stands still or follows.
  */
 
 /** ms after the last of several seeks, until the address has the position. */
@@ -119,9 +120,9 @@ export class Player {
       this.#clock = replay.pause(this.#clock, now, end);
       this.#writeHash();
     }
-    const { following: isFollowing } = this.#clock;
+    const { following: isFollowing, playing, speed } = this.#clock;
     this.#show(position, end);
-    this.onMove({ position, end, isReplay: this.#isReplay, isFollowing });
+    this.onMove({ position, end, isReplay: this.#isReplay, isFollowing, speed: playing ? speed : 0 });
     this.#queue();
   }
 

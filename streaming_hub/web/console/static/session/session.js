@@ -6,7 +6,7 @@
  * @module
  */
 
-import { AGAIN, isPassing } from '../api.js';
+import { AGAIN, Problem, askJson, isPassing } from '../api.js';
 import { byId, make, setAttribute, setText } from '../dom.js';
 import { NONE, dateTime, duration, zone } from '../format.js';
 import { begin, setConnection, told } from '../frame.js';
@@ -14,15 +14,19 @@ import { openRecordings, showExports } from './files.js';
 import { Lanes } from './lanes.js';
 import { Model } from './model.js';
 import { Player } from './player.js';
+import { Sound } from './sound.js';
 import { SeveralRooms, follow, load, sessionApi } from './source.js';
 import { Tables } from './tables.js';
 import { Transcript } from './transcript.js';
+import { Uploads } from './uploads.js';
 
 /** @typedef {import('./recording.js').Recorded} Recorded */
 
-/** ms between computing the figures of a live session, and before the archive is asked again after a gap. */
+/** ms between computing the figures of a live session, and between looks at what its agent has uploaded. */
 const REFRESH = 400;
-const RELOAD = 3000;
+const LOOK = 10_000;
+/** Seconds after a session's end in which its last uploads may come. */
+const LATE = 60;
 /** Seconds: a turn before the clock, that "previous turn" does not count as this one. */
 const JUST_NOW = 1;
 
@@ -39,11 +43,15 @@ let refreshed = -Infinity;
 
 const transcript = new Transcript();
 const tables = new Tables();
+const uploads = new Uploads();
+const sound = new Sound(() => lanes.hear(sound.waveform), notify);
 const player = new Player(
-  ({ position, end, isReplay, isFollowing }) => {
+  ({ position, end, isReplay, isFollowing, speed }) => {
     lanes.move(position, end, isFollowing);
     transcript.move(position, isReplay, isReplay || isFollowing);
     tables.move(position, isReplay || isFollowing);
+    uploads.move(position, isReplay || isFollowing);
+    sound.follow(position, speed);
     if (model.timeline.revision !== shown && performance.now() - refreshed > REFRESH) refresh();
   },
   (command, position) => {
@@ -99,6 +107,34 @@ async function open(isViewer) {
   show(loaded.model, loaded.notice);
   showExports(sessionApi(model.detail.session.session_id), model.timeline.room, model.hasEvents, notify);
   if (model.isLive && model.hasEvents) listen(isViewer);
+  if (!isViewer) void look(model, loaded.archived);
+}
+
+/**
+ * Show what the agent has uploaded, now and while more may come.
+ *
+ * @param {import('./model.js').Model} of
+ * @param {Record<string, any> | null} archived What the archive answered; null to ask.
+ */
+async function look(of, archived) {
+  if (of !== model) return;
+  const { session, turns } = of.detail;
+  const path = sessionApi(session.session_id);
+  try {
+    const detail = archived ?? (await askJson(`${path}?room=${encodeURIComponent(of.timeline.room ?? '')}`));
+    const stages = await uploads.ask(path, of.timeline.room ?? '', turns);
+    if (!stages) return;
+    uploads.tell(detail.reconciliation ?? null);
+    const { audio, recording_start: start, duration: length } = detail.session;
+    sound.offer(audio ? { path: `${path}/audio?room=${encodeURIComponent(of.timeline.room ?? '')}`, start: start - of.timeline.started, duration: length } : null);
+    of.stages = stages;
+    of.timeline.revision++;
+    player.draw();
+  } catch (error) {
+    // 404: without an archive nothing is uploaded.
+    if (of === model && !isPassing(error) && !(error instanceof Problem && error.status === 404)) notify(told(error));
+  }
+  if (of.isLive || Date.now() / 1000 - (session.ended ?? 0) < LATE) setTimeout(() => void look(of, null), LOOK);
 }
 
 /**
@@ -126,7 +162,7 @@ function listen(isViewer) {
         if (followed !== model || followed.last === since) return;
         current.close();
         void open(isViewer);
-      }, RELOAD);
+      }, AGAIN);
     },
   );
   stream = current;
@@ -177,7 +213,10 @@ function show(next, notice) {
   notify('');
   setText(byId('notice'), notice);
   byId('notice').hidden = !notice;
+  sound.offer(null);
+  lanes.hear(null);
   lanes.show(model);
+  uploads.begin(model.timeline.started);
   transcript.show(model.timeline);
   refresh();
   const isLive = model.isLive && !isFile;

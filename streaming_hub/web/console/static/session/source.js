@@ -17,6 +17,7 @@ import { NotARecording, readRecording } from './recording.js';
  * @typedef {object} Loaded
  * @property {Model} model
  * @property {string} notice Why not everything is there; empty where it is.
+ * @property {SessionDetail | null} archived What the archive answered.
  */
 
 /** Events of the history a page. */
@@ -57,10 +58,10 @@ export async function load(id, room, isViewer) {
   if (text.status === 'fulfilled') {
     for (const event of eventsIn(text.value)) model.take(event);
   }
-  if (model.hasEvents) return { model, notice: incompleteness(archived.session) };
+  if (model.hasEvents) return { model, archived, notice: incompleteness(archived.session) };
   model.takeArchived();
   const why = text.status === 'rejected' ? text.reason.message : 'The archive has no events of it.';
-  return { model, notice: `${why} Shown is what the archive’s tables say.` };
+  return { model, archived, notice: `${why} Shown is what the archive’s tables say.` };
 }
 
 /**
@@ -126,7 +127,7 @@ async function fromHistory(id, room, isViewer, problem) {
   const model = new Model({ isViewer });
   for (const event of events) model.take(event);
   const isWhole = events[0]?.type === 'session_started';
-  return { model, notice: isWhole ? '' : 'Shown is what the hub’s history still has of this session.' };
+  return { model, archived: null, notice: isWhole ? '' : 'Shown is what the hub’s history still has of this session.' };
 }
 
 /**

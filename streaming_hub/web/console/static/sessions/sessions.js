@@ -10,7 +10,7 @@ import { byId, make, setAttribute, setText } from '../dom.js';
 import { FilterForm } from '../filter-form.js';
 import { OF_SESSIONS, operatorsOf } from '../filters.js';
 import { count, zone } from '../format.js';
-import { begin, setConnection, told } from '../frame.js';
+import { begin, setConnection, showProblem, told } from '../frame.js';
 import { VirtualRows } from '../virtual-rows.js';
 import { columnsFor, fillRow, makeRow } from './columns.js';
 import { exportSessions } from './export.js';
@@ -144,12 +144,6 @@ begin(({ view }) => {
     if (list.total === null) setText(byId('result'), '');
     clearTimeout(again);
     if (isPassing(error)) again = setTimeout(() => list.retry(), AGAIN);
-  }
-
-  /** @param {string} sentence Empty hides it. */
-  function showProblem(sentence) {
-    byId('problem').hidden = !sentence;
-    setText(byId('problem-text'), sentence);
   }
 
   /**

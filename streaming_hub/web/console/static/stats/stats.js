@@ -11,7 +11,7 @@ import { download, stamp } from '../download.js';
 import { FilterForm } from '../filter-form.js';
 import { OF_SESSIONS, OF_STATS, addressOf, timeText } from '../filters.js';
 import { zone } from '../format.js';
-import { begin, setConnection, told } from '../frame.js';
+import { begin, setConnection, showProblem, told } from '../frame.js';
 import { ChartPanel } from './chart-panel.js';
 import { PERCENTILES, SIZES, behindOf, csvOf, panelsFor, totalsOf } from './panels.js';
 import { shown } from './values.js';
@@ -126,11 +126,5 @@ begin(({ view }) => {
         make('div', {}, make('dt', {}, name), make('dd', {}, value, ' ', make('small', { class: 'muted' }, note))),
       ),
     );
-  }
-
-  /** @param {string} sentence Empty hides it. */
-  function showProblem(sentence) {
-    byId('problem').hidden = !sentence;
-    setText(byId('problem-text'), sentence);
   }
 });

@@ -5,13 +5,9 @@
  */
 
 import { ask, askJson } from '../api.js';
-import { cursorBefore } from './texts.js';
 
 /** @typedef {import('./texts.js').Endpoint} Endpoint */
 /** @typedef {import('./texts.js').Delivery} Delivery */
-
-/** Deliveries that one request sends again. */
-const MOST_RESENT = 1000;
 
 /** @param {string} [id] */
 const path = (id) => `/api/webhooks${id === undefined ? '' : `/${encodeURIComponent(id)}`}`;
@@ -43,47 +39,17 @@ export const test = (id) => askJson(`${path(id)}/test`, { method: 'POST', body: 
 export const deliveries = (id, filters) => askJson(`${path(id)}/deliveries?${new URLSearchParams(filters)}`);
 
 /**
+ * A delivery with its requests as they were sent.
+ *
+ * @param {string} id
+ * @param {string} delivery
+ * @returns {Promise<import('./texts.js').Sent>}
+ */
+export const sent = (id, delivery) => askJson(`${path(id)}/deliveries/${delivery}`);
+
+/**
  * @param {string} id
  * @param {unknown} body
  * @returns {Promise<{ replayed: number, missed: number }>}
  */
 export const replay = (id, body) => askJson(`${path(id)}/replay`, { method: 'POST', body });
-
-/**
- * Send all that failed again.
- *
- * @param {string} id
- * @returns {Promise<{ replayed: number, missed: number }>}
- */
-export async function replayFailed(id) {
-  /** @type {string[]} */
-  const failed = [];
-  /** @type {string | null} */
-  let cursor = '';
-  while (cursor !== null) {
-    /** @type {{ deliveries: Delivery[], next: string | null }} */
-    const page = await deliveries(id, { state: 'failed', limit: '200', ...(cursor ? { cursor } : {}) });
-    failed.push(...page.deliveries.map((one) => one.id));
-    cursor = page.next;
-  }
-  const done = { replayed: 0, missed: 0 };
-  for (let at = 0; at < failed.length; at += MOST_RESENT) {
-    const { replayed, missed } = await replay(id, { deliveries: failed.slice(at, at + MOST_RESENT) });
-    done.replayed += replayed;
-    done.missed += missed;
-  }
-  return done;
-}
-
-/**
- * The event that a delivery carries, as the history has it; null once it is forgotten.
- *
- * @param {string} id
- * @returns {Promise<Record<string, unknown> | null>}
- */
-export async function eventOf(id) {
-  const after = cursorBefore(id);
-  if (after === null) return null;
-  const { events } = await askJson(`/api/events?${new URLSearchParams({ after, limit: '1' })}`);
-  return events[0]?.id === id ? events[0] : null;
-}

@@ -33,6 +33,9 @@
  * @property {number | null} next_try
  */
 
+/** @typedef {{ url: string, headers: Record<string, string> }} Request */
+/** @typedef {Delivery & { attempts: (Attempt & { request: Request | null })[], body: string | null }} Sent */
+
 /** The id of the endpoint that the hub's settings name. */
 export const OF_SETTINGS = 'settings';
 
@@ -63,11 +66,11 @@ export const namesIn = (text) => [...new Set(text.split(/[\s,]+/).filter(Boolean
 export const linesIn = (text) => [...new Set(text.split('\n').map((line) => line.trim()).filter(Boolean))];
 
 /**
- * The cursor just before an event, so that a page of the history begins with it; null where its id is none.
+ * A request as text: its first line and its headers, or why there is none.
  *
- * @param {string} id
+ * @param {Request | null} request
  */
-export function cursorBefore(id) {
-  const found = /^(.+)-(\d{1,15})$/.exec(id);
-  return found && Number(found[2]) > 0 ? `${found[1]}-${Number(found[2]) - 1}` : null;
-}
+export const requestText = (request) =>
+  request
+    ? [`POST ${request.url}`, ...Object.entries(request.headers).map(([name, value]) => `${name}: ${value}`)].join('\n')
+    : 'An older version sent this request, and kept nothing of it.';

@@ -5,12 +5,12 @@
  */
 
 import { Address } from '../address.js';
-import { byId, make, setAttribute, setText } from '../dom.js';
+import { byId, make, setText } from '../dom.js';
 import { fromLocal } from '../filters.js';
 import { NONE, ago, count, dateTime, seconds, zone } from '../format.js';
-import { begin, setConnection, told } from '../frame.js';
+import { begin, setConnection, showProblem, told } from '../frame.js';
 import * as api from './hooks-api.js';
-import { OF_SETTINGS, deliveryState, linesIn, namesIn, outcomeOf, stateOf } from './texts.js';
+import { OF_SETTINGS, deliveryState, linesIn, namesIn, outcomeOf, requestText, stateOf } from './texts.js';
 
 /** @typedef {import('./texts.js').Endpoint} Endpoint */
 /** @typedef {import('./texts.js').Delivery} Delivery */
@@ -53,7 +53,7 @@ begin(({ view }) => {
       address.set({});
     });
   });
-  byId('resend-failed').addEventListener('click', () => act(async ({ id }) => showResent(await api.replayFailed(id))));
+  byId('resend-failed').addEventListener('click', () => act(async ({ id }) => showResent(await api.replay(id, { state: 'failed' }))));
   byId('range', HTMLFormElement).addEventListener('submit', (event) => {
     event.preventDefault();
     const from = fromLocal(byId('range-from', HTMLInputElement).value);
@@ -212,23 +212,32 @@ begin(({ view }) => {
   /** @param {Delivery} delivery */
   async function showDelivery(delivery) {
     const endpoint = selected();
-    setText(byId('delivery-request'), `POST ${endpoint?.url ?? ''}\nContent-Type: application/json\nwebhook-id: ${delivery.event_id}`);
+    if (!endpoint) return;
     setText(byId('delivery-body'), 'Loading');
-    byId('delivery-attempts').replaceChildren(
-      ...delivery.attempts.map((one) =>
-        make(
-          'li',
-          {},
-          make('p', {}, make('strong', {}, outcomeOf(one)), ` ${dateTime(one.at)}, ${seconds(one.duration)}`),
-          one.error && one.status !== null ? make('p', { class: 'muted' }, one.error) : '',
-          one.answer ? make('pre', { class: 'said' }, one.answer) : make('p', { class: 'muted' }, 'Empty answer'),
-        ),
-      ),
-    );
+    byId('delivery-attempts').replaceChildren();
     byId('no-attempts').hidden = delivery.attempts.length > 0;
     byId('delivery', HTMLDialogElement).showModal();
-    const event = await api.eventOf(delivery.event_id).catch(() => null);
-    setText(byId('delivery-body'), event ? JSON.stringify({ type: delivery.type, data: event }, null, 2) : 'The history no longer has this event.');
+    try {
+      const { attempts, body } = await api.sent(endpoint.id, delivery.id);
+      setText(byId('delivery-body'), body ?? 'Neither the log nor the history has it any more.');
+      byId('no-attempts').hidden = attempts.length > 0;
+      byId('delivery-attempts').replaceChildren(...attempts.map(attemptItem));
+    } catch (error) {
+      setText(byId('delivery-body'), told(error));
+    }
+  }
+
+  /** @param {import('./texts.js').Sent['attempts'][number]} attempt */
+  function attemptItem(attempt) {
+    const { at, status, duration, answer, error, request } = attempt;
+    return make(
+      'li',
+      {},
+      make('p', {}, make('strong', {}, outcomeOf(attempt)), ` ${dateTime(at)}, ${seconds(duration)}`),
+      make('pre', { 'aria-label': 'Request' }, requestText(request)),
+      error && status !== null ? make('p', { class: 'muted' }, error) : '',
+      answer ? make('pre', { class: 'said', 'aria-label': 'Answer' }, answer) : make('p', { class: 'muted' }, 'Empty answer'),
+    );
   }
 
   async function makeOne() {
@@ -289,12 +298,6 @@ begin(({ view }) => {
   function showResent({ replayed, missed }) {
     setText(byId('done'), `Sending again: ${count(replayed)}${missed ? `; ${count(missed)} are forgotten` : ''}.`);
   }
-
-  /** @param {string} sentence Empty hides it. */
-  function showProblem(sentence) {
-    byId('problem').hidden = !sentence;
-    setText(byId('problem-text'), sentence);
-  }
 });
 
 /**
@@ -309,5 +312,4 @@ function keepingFocus(body, rows) {
   body.replaceChildren(...rows);
   if (key === undefined) return;
   for (const one of body.querySelectorAll('[data-key]')) if (one instanceof HTMLElement && one.dataset['key'] === key) one.focus();
-  setAttribute(body, 'data-key', null);
 }

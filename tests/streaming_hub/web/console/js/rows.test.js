@@ -54,6 +54,22 @@ test('a session without an event for a day is dropped', () => {
   assert.equal(wall([start('a')], 100 + 86_400).length, 0);
 });
 
+test('a session without an event for a day is dropped, whatever else happens in its room', () => {
+  const rows = wall([start('a'), start('a', 't', 90_000)], 90_001);
+  assert.deepEqual(rows.map(({ session }) => session), ['t']);
+});
+
+test('a session that has ended by the archive is dropped until it begins again', () => {
+  const late = { type: 'usage', room: 'a', session_id: 's', timestamp: 100 };
+  const calls = new Calls();
+  const rooms = () => reduceConversation(undefined, /** @type {any} */ ({ id: 'e-1', ...late })).rooms;
+  assert.equal(rowsOf(rooms(), calls, 101).length, 1);
+  calls.noteEnd('a', 's');
+  assert.equal(rowsOf(rooms(), calls, 101).length, 0);
+  calls.take(/** @type {any} */ (start('a')), 102);
+  assert.equal(rowsOf(rooms(), calls, 103).length, 1);
+});
+
 test('who speaks, thinks and listens', () => {
   const talk = { room: 'a', session_id: 's' };
   /** @param {...object} events */

@@ -37,3 +37,14 @@ test('calls at the same time make the lane higher', () => {
 test('an empty session has no lanes', () => {
   assert.deepEqual(layoutOf(new Timeline(), new Spans()).rows, []);
 });
+
+test('what was uploaded has lanes of its own: the sound on top, stages over each other', () => {
+  const stages = new Spans();
+  stages.add({ from: 0, to: 4, kind: 'stage', label: 'agent turn' });
+  stages.add({ from: 1, to: 2, kind: 'stage', label: 'llm request' });
+  const timeline = timelineOf([5, 'user_speech_started', { participant: 'bob' }]);
+  const { rows } = layoutOf(timeline, new Spans(), { stages, hasSound: true });
+  assert.deepEqual(rows.map(({ label }) => label), ['Sound', 'bob', 'Stages']);
+  assert.deepEqual(stages.items.map(({ row }) => row), [0, 1]);
+  assert.deepEqual(layoutOf(timeline, new Spans(), { stages: new Spans() }).rows.map(({ label }) => label), ['bob']);
+});

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { cursorBefore, linesIn, namesIn, outcomeOf, stateOf } from '../../../../../streaming_hub/web/console/static/webhooks/texts.js';
+import { linesIn, namesIn, outcomeOf, requestText, stateOf } from '../../../../../streaming_hub/web/console/static/webhooks/texts.js';
 
 const health = { failing_since: null, pending: 0, success_rate: null, oldest_pending: null, next_try: null };
 const endpoint = {
@@ -29,7 +29,8 @@ test('types are words, rooms are lines', () => {
   assert.deepEqual([namesIn(' '), linesIn('')], [[], []]);
 });
 
-test('an event is read by the cursor before it', () => {
-  assert.equal(cursorBefore('4fdd-2f42-12'), '4fdd-2f42-11');
-  for (const id of ['', 'test_1', '4fdd-0', 'a-b']) assert.equal(cursorBefore(id), null);
+test('a request is its line and its headers', () => {
+  const request = { url: 'https://hook.example/a', headers: { 'content-type': 'application/json', 'webhook-id': 'e-1' } };
+  assert.equal(requestText(request), 'POST https://hook.example/a\ncontent-type: application/json\nwebhook-id: e-1');
+  assert.match(requestText(null), /older version/);
 });

@@ -1,0 +1,68 @@
+"""A hub with webhooks for tests: how its webhooks are asked for, and the process that delivers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import requests
+
+from tests.kit.process import ServerProcess
+from tests.streaming_hub.server.wire import PATIENCE
+from tests.streaming_hub.web.api.archiving import eventually
+
+LOCAL = {"STREAM_WEBHOOK_ALLOW_PRIVATE": "1", "STREAM_WEBHOOK_RETRIES": "0.2,0.2,0.2,0.2"}
+
+
+class Hub(ServerProcess):
+    """A hub, and how its webhooks are asked for."""
+
+    headers: ClassVar[dict[str, str]] = {}
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> requests.Response:
+        return requests.request(
+            method,
+            f"{self.url}/api/webhooks{path}",
+            json=body,
+            headers=self.headers | headers,
+            timeout=PATIENCE,
+        )
+
+    def create(self, url: str, **fields: Any) -> dict[str, Any]:
+        answer = self.ask("POST", "", {"url": url, **fields})
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    def one(self, name: str) -> dict[str, Any]:
+        return self.ask("GET", f"/{name}").json()
+
+    def deliveries(self, name: str, query: str = "") -> list[dict[str, Any]]:
+        return self.ask("GET", f"/{name}/deliveries{query}").json()["deliveries"]
+
+    def wait_for_states(self, name: str, *states: str) -> list[dict[str, Any]]:
+        """Wait until the newest deliveries have these states."""
+        return eventually(
+            lambda: self.deliveries(name), lambda found: [one["state"] for one in found] == list(states)
+        )
+
+    def publish(self, *events: dict[str, Any]) -> list[str]:
+        answer = self.post(list(events), **self.headers)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["ids"]
+
+
+def note(room: str | None = "a", number: int = 0, **fields: Any) -> dict[str, Any]:
+    return {"type": "note", "number": number, **({} if room is None else {"room": room}), **fields}
+
+
+def webhook_pid(hub: Hub) -> int:
+    """The webhooks' process: a child whose command line says so."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+            command = (path.parent / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if int(fields[1]) == hub.process.pid and b"outlets.webhooks.worker" in command:
+            return int(path.parent.name)
+    raise AssertionError("no process of the webhooks")
