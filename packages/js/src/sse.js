@@ -26,7 +26,9 @@ const LONGEST_LINE = 16 * 1024 * 1024;
  * @returns {(bytes: Uint8Array) => void} Feeds the next bytes. Throws a RangeError at a line over 16 Mi characters.
  */
 export function createParser(onMessage, onRetry) {
-  const decoder = new TextDecoder(); // removes the byte order mark
+  // The byte order mark is removed here, as Deno's decoder would remove one from later pieces, too.
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  let isBegun = false;
   const lineEnd = /[\r\n]/g;
   let rest = '';
   let afterCarriageReturn = false;
@@ -58,6 +60,8 @@ export function createParser(onMessage, onRetry) {
   return (bytes) => {
     let text = decoder.decode(bytes, { stream: true });
     if (text === '') return;
+    if (!isBegun && text[0] === '\ufeff') text = text.slice(1);
+    isBegun = true;
     if (afterCarriageReturn && text[0] === '\n') text = text.slice(1);
     afterCarriageReturn = false;
     lineEnd.lastIndex = rest.length;
