@@ -10,7 +10,7 @@ import sys
 import tempfile
 import textwrap
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -30,9 +30,11 @@ from streaming_hub.server.serving import begin, url_of
 from streaming_hub.server.workers import MOST, Child, Workers, place
 from streaming_hub.settings import (
     AGENT_TABLE,
+    BY_NAME,
     TABLE,
     Settings,
     load,
+    values,
 )
 from streaming_hub.web.current import services_of
 from streaming_hub.wording import listing, not_set
@@ -205,14 +207,24 @@ def _greet(parts: Services, url: str) -> None:
     key = ""
     if OPERATE not in parts.authenticator.open_scopes:
         key = ' -H "X-API-Key: KEY"\n              KEY: one of STREAM_OPERATOR_KEYS, or a token with the operate scope'
-    print(
+    _show(
         f"\n  Live page   {url}/\n"
         f"  Console     {url}/console/\n"
         f"  Next        curl -X POST {url}/api/agent/start{key}\n"
         f"  Agent       {parts.agent_lacks or f'will run in {mode} mode: {why}'}\n"
-        f"  Keys        {_keys_needed(parts)}\n",
-        flush=True,
+        f"  Keys        {_keys_needed(parts)}\n"
     )
+
+
+def _show(text: str) -> None:
+    """Print; a terminal, pipe or disk that takes nothing any more is no reason to end the server."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        log.warning("standard output cannot be written: %s", error.strerror)
+        # What is still in its buffer would fail again when the process ends, and change the exit code.
+        with open(os.devnull, "wb") as nowhere, suppress(OSError):  # noqa: PTH123 - no path
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _keys_needed(parts: Services) -> str:
@@ -243,19 +255,23 @@ def _parser(program: str) -> argparse.ArgumentParser:
         epilog=_settings_text(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--host", help="address to listen on (STREAM_HOST; default 127.0.0.1 and ::1)")
     parser.add_argument(
-        "--port", type=_port, help="port to listen on, 0 for any free port (STREAM_PORT; default 5000)"
+        "--host", type=_host, help="address to listen on (STREAM_HOST; default 127.0.0.1 and ::1)"
+    )
+    parser.add_argument(
+        "--port",
+        type=_count(0, 65535, "a port"),
+        help="port to listen on, 0 for any free port (STREAM_PORT; default 5000)",
     )
     parser.add_argument(
         "--demo",
-        type=_calls,
+        type=_count(1, MOST_DEMO_CALLS, "a number of calls"),
         metavar="N",
         help="show N simulated calls: history in memory, a temporary archive, no webhooks",
     )
     parser.add_argument(
         "--workers",
-        type=_workers,
+        type=_count(1, MOST, "a number of processes"),
         default=1,
         metavar="N",
         help=f"how many processes share the port, 1 to {MOST}; more than one needs STREAM_HISTORY=redis://...",
@@ -264,25 +280,23 @@ def _parser(program: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _workers(text: str) -> int:
-    count = int(text)
-    if not 1 <= count <= MOST:
-        raise argparse.ArgumentTypeError(f"{text}: expected a number of processes, 1 to {MOST}")
-    return count
+def _count(low: int, high: int, expected: str) -> Callable[[str], int]:
+    read = values.integer(low, high)
+
+    def convert(text: str) -> int:
+        try:
+            return int(read(text))
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text}: expected {expected}, {low} to {high}") from error
+
+    return convert
 
 
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"{text}: expected a port, 0 to 65535")
-    return port
-
-
-def _calls(text: str) -> int:
-    count = int(text)
-    if not 1 <= count <= MOST_DEMO_CALLS:
-        raise argparse.ArgumentTypeError(f"{text}: expected a number of calls, 1 to {MOST_DEMO_CALLS}")
-    return count
+def _host(text: str) -> str:
+    try:
+        return values.host(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text}: expected {BY_NAME['STREAM_HOST'].expects}") from error
 
 
 def _settings_text() -> str:

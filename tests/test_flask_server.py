@@ -20,6 +20,7 @@ import requests
 
 from streaming_hub import __version__
 from streaming_hub.settings import AGENT_TABLE, TABLE
+from tests.kit.wait import until
 from tests.streaming_hub.server.test_listening import has_ipv6
 
 if TYPE_CHECKING:
@@ -187,9 +188,42 @@ def test_with_livekit_and_a_model_it_says_livekit(start: Callable[..., Running])
     )
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_it_serves_on_when_nothing_takes_its_output(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    reader, writer = os.pipe()
+    os.close(reader)
+    log = tmp_path / "log"
+    with Path("/dev/full").open("wb") as full, os.fdopen(writer, "wb") as broken, log.open("wb") as errors:
+        for out in (full, broken):
+            process = subprocess.Popen(
+                [sys.executable, str(ROOT / "flask_server.py"), "--port", str(port)],
+                cwd=tmp_path,
+                env=environment(tmp_path),
+                stdout=out,
+                stderr=errors,
+            )
+            try:
+                until(lambda: "standard output cannot be written" in log.read_text(), SECONDS)
+                assert requests.get(f"http://127.0.0.1:{port}/api/health", timeout=SECONDS).ok
+                process.terminate()
+                assert process.wait(SECONDS) == 0
+            finally:
+                process.kill()
+                process.wait(SECONDS)
+            assert "Traceback" not in log.read_text()
+            log.write_bytes(b"")
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
+        (
+            {"STREAM_HISTORY": "sqlite:///data/x.db", "STREAM_ARCHIVE": "sqlite:///data/x.db"},
+            "STREAM_ARCHIVE",
+        ),
+        ({"STREAM_PUBLISH_KEYS": ","}, "STREAM_PUBLISH_KEYS"),
         ({"STREAM_HEARTBEAT": "soon"}, "STREAM_HEARTBEAT='soon': expected seconds"),
         ({"STREAM_HISTORY": "sqlite:////proc/nowhere/x.db"}, "STREAM_HISTORY"),
         ({"STREAM_REDACT": "nowhere:clean"}, "STREAM_REDACT='nowhere:clean'"),

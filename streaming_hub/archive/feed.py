@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from streaming_hub.errors import Unavailable
+from streaming_hub.errors import SettingsError, Unavailable
 from streaming_hub.events import posted
 from streaming_hub.sidecar.feed import (
     CLAIM_SECONDS,
@@ -369,14 +369,26 @@ def url_of(archive: str | None, history: str) -> str | None:
     Args:
         archive: STREAM_ARCHIVE.
         history: STREAM_HISTORY; by default the archive lies beside a history on disk.
+
+    Raises:
+        SettingsError: both are one file, which the history keeps for itself.
     """
     if archive == "off":
         return None
-    if archive is not None:
-        return archive
     kind, _, path = history.partition("://")
+    if archive is not None:
+        if kind == "sqlite" and _same_file(archive, history):
+            raise SettingsError(
+                "STREAM_ARCHIVE names the history's own file; choose another, such as archive.db."
+            )
+        return archive
     if kind == "memory":
         return None
     # For a history on a server: where it would be for SQLite.
     file = Path(path.removeprefix("/")) if kind == "sqlite" else Path(DEFAULT_FOLDER) / DEFAULT_FILE
     return f"sqlite:///{file.with_name(DEFAULT_FILE)}"
+
+
+def _same_file(one: str, other: str) -> bool:
+    paths = [Path(url.removeprefix("sqlite:///")) for url in (one, other) if url.startswith("sqlite:///")]
+    return len(paths) == 2 and paths[0].resolve() == paths[1].resolve()

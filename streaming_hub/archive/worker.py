@@ -3,6 +3,7 @@
     main thread    reads the hub's requests
     writer         pages, erasures, chores: one after the other, in the order in which they were requested
     readers        queries, in parallel with the writer and each other
+    statistics     statistics, one after the other: a month that is not stored takes seconds, and lists must not wait
 
 Reducing events and building rows takes CPU time; the hub's process has one thread for all its streams, which this would
 hold up.
@@ -32,8 +33,11 @@ from streaming_hub.sidecar.worker import HubLine, main
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
+    from concurrent.futures import Executor
 
 READERS: Final = 4
+LONG: Final = frozenset({"stats"})
+"""Queries that may take seconds."""
 CHORE_SECONDS: Final = 5.0
 """Seconds between checks for expired sessions."""
 MERGE_SECONDS: Final = 240.0
@@ -113,15 +117,17 @@ class Worker:
         writer = threading.Thread(target=self._write, name="writer")
         writer.start()
         readers = ThreadPoolExecutor(READERS, "reader")
+        long = ThreadPoolExecutor(1, "statistics")
         try:
             for request in self._line.requests():
                 if request[1] in self._writing:
                     self._to_write.put(request)
                 else:
-                    readers.submit(self._answer, request, self._reading)
+                    readers.submit(self._read, request, long)
         finally:
             self._to_write.put(None)
             readers.shutdown(cancel_futures=True)
+            long.shutdown(cancel_futures=True)
             writer.join()
             self._database.close()
 
@@ -137,11 +143,23 @@ class Worker:
             self._answer(request, self._writing)
             self._do_chores()
 
+    def _read(self, request: tuple[int, str, Any], long: Executor) -> None:
+        """Answer a query; hand one that may take long over as soon as the database has answered at all."""
+        number, what, _ = request
+        try:
+            self._database.check()
+        except Exception as error:  # noqa: BLE001 - logged; one bad event or request must not end the process
+            self._line.refuse(number, what, error)
+            return
+        if what in LONG:
+            self._line.begin(number)
+            long.submit(self._answer, request, self._reading)
+        else:
+            self._answer(request, self._reading)
+
     def _answer(self, request: tuple[int, str, Any], table: dict[str, Callable[[Any], Any]]) -> None:
         number, what, arguments = request
         try:
-            if table is self._reading:
-                self._database.check()
             self._line.begin(number)
             value = table[what](arguments)
         except Exception as error:  # noqa: BLE001 - logged; one bad event or request must not end the process

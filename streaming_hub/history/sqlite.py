@@ -87,12 +87,12 @@ class SqliteHistory:
 
     on_disk = True
     shared = False
-    away: Final = None
 
     def __init__(self, path: Path, *, max_events: int, max_age: float, sync: str, now: float) -> None:
         self._path = path
         self._max_age = max_age
         self._sync = sync
+        self.away: str | None = None
         self._readers: list[sqlite3.Connection] = []
         self._log = Log(path)
         self.first_row = 1
@@ -127,11 +127,20 @@ class SqliteHistory:
             below = self._overdue(head, len(rows))
             self._insert(rows, below)
         except sqlite3.Error as error:
-            raise _cannot_write(self._path, error) from error
+            raise self._cannot_write(error) from error
+        self.away = None
         self.bounds.head = head
         self.first_row = below
         self._take_in(new)
         return Appended(seqs, new)
+
+    def _cannot_write(self, error: sqlite3.Error) -> Unavailable:
+        """Note that the file cannot be written, until an event is stored again."""
+        self.away = f"The file {self._path} cannot be written: {error}."
+        log.error("%s: an event could not be stored: %s", self._path, error)
+        return Unavailable(
+            f"The history cannot be written ({error}); nothing was stored. Send it again later."
+        )
 
     def recent(self, after: int, interest: Interest, limit: Limit) -> Page | None:
         """Return what follows a position, when memory has all of it."""
@@ -200,7 +209,7 @@ class SqliteHistory:
                     self._write_meta()
                     self._write_erased(removed)
         except sqlite3.Error as error:
-            raise _cannot_write(self._path, error) from error
+            raise self._cannot_write(error) from error
         self._log.note_erased()
         self._window.remove(lambda entry: belongs(entry, room, session_id), span)
         self._take_in(())
@@ -429,8 +438,3 @@ def _where(interest: Interest) -> tuple[str, list[Any]]:
     if not interest.operator:
         parts.append(" AND operator_only = 0")
     return "".join(parts), values
-
-
-def _cannot_write(path: Path, error: sqlite3.Error) -> Unavailable:
-    log.error("%s: an event could not be stored: %s", path, error)
-    return Unavailable(f"The history cannot be written ({error}); nothing was stored. Send it again later.")

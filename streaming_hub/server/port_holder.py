@@ -32,6 +32,8 @@ def port_holder(host: str, port: int) -> str:
     if found is None:
         return UNKNOWN
     name, pid = found
+    # A process names itself; the sentence stays on one line all the same.
+    name = "".join(character if character.isprintable() else "?" for character in name)
     return next(
         (known for start, known in KNOWN.items() if name.startswith(start)), f"{name} (process {pid})"
     )

@@ -17,6 +17,7 @@ from streaming_hub.settings import variables
 from streaming_hub.settings.values import (
     boolean,
     choice,
+    host,
     integer,
     listed,
     matching,
@@ -24,7 +25,6 @@ from streaming_hub.settings.values import (
     origin,
     seconds,
     share,
-    some,
     webhook_secret,
 )
 
@@ -243,8 +243,8 @@ TABLE: Final[tuple[Setting, ...]] = (
     Setting(
         "STREAM_HOST",
         "host",
-        matching(r"\S+"),
-        "a host name or address",
+        host,
+        "a host name or address without scheme, brackets and port, such as 127.0.0.1 or ::1",
         "Address to listen on. Unset: 127.0.0.1 and, if IPv6 is available, ::1.",
     ),
     Setting(
@@ -341,14 +341,14 @@ TABLE: Final[tuple[Setting, ...]] = (
     Setting(
         "STREAM_WEBHOOK_TYPES",
         "webhook_types",
-        some(listed(matching(r"\*|[A-Za-z][A-Za-z0-9_.:-]{0,63}"))),
+        listed(matching(r"\*|[A-Za-z][A-Za-z0-9_.:-]{0,63}")),
         "types of events separated by commas, or *",
         "Types of events that STREAM_WEBHOOK_URL gets; `*` is everything.",
     ),
     Setting(
         "STREAM_WEBHOOK_RETRIES",
         "webhook_retries",
-        some(numbers(0.01, 604_800)),
+        numbers(0.01, 604_800),
         "seconds separated by commas, each 0.01 to 604800",
         "Seconds before each retry of a webhook (20 % jitter); after the last one the delivery has failed.",
     ),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -17,6 +18,10 @@ Value = TypeVar("Value")
 
 WEBHOOK_SECRET: Final = "whsec_"  # noqa: S105 - a prefix
 """How the secrets of webhooks begin."""
+
+
+_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+"""A number as other programs write it: Python's own readers also take `1_5` for 15, and digits of any script."""
 
 
 def integer(low: int, high: int) -> Callable[[str], float]:
@@ -31,7 +36,7 @@ def seconds(low: float, high: float) -> Callable[[str], float]:
 
 def share(text: str) -> float:
     """Read a number above 0, at most 1."""
-    number = float(text)
+    number = _number(float, text)
     if not 0 < number <= 1:
         raise ValueError(text)
     return number
@@ -60,29 +65,26 @@ def matching(pattern: str) -> Callable[[str], str]:
 
 
 def listed(read_one: Callable[[str], str] = str) -> Callable[[str], tuple[str, ...]]:
-    """Read a list separated by commas."""
+    """Read a list separated by commas, of at least one.
+
+    Commas alone are refused: they would count as unset, which for keys means open.
+    """
 
     def read(text: str) -> tuple[str, ...]:
-        return tuple(read_one(part.strip()) for part in text.split(",") if part.strip())
+        found = tuple(read_one(part.strip()) for part in text.split(",") if part.strip())
+        if not found:
+            raise ValueError(text)
+        return found
 
     return read
 
 
 def numbers(low: float, high: float) -> Callable[[str], tuple[float, ...]]:
-    """Read numbers within two bounds, separated by commas."""
+    """Read numbers within two bounds, at least one, separated by commas."""
     one = seconds(low, high)
 
     def read(text: str) -> tuple[float, ...]:
-        return tuple(one(part.strip()) for part in text.split(",") if part.strip())
-
-    return read
-
-
-def some(read_list: Callable[[str], tuple[Value, ...]]) -> Callable[[str], tuple[Value, ...]]:
-    """Read a list that is not empty."""
-
-    def read(text: str) -> tuple[Value, ...]:
-        found = read_list(text)
+        found = tuple(one(part.strip()) for part in text.split(",") if part.strip())
         if not found:
             raise ValueError(text)
         return found
@@ -117,9 +119,26 @@ def origin(text: str) -> str:
     return text.lower()
 
 
+def host(text: str) -> str:
+    """Read a host name or an IP address, without scheme, brackets and port."""
+    try:
+        ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        # As a resolver reads a name: it has labels of 1 to 63 characters.
+        if not re.fullmatch(r"[^\s/:*@?#\[\]]+", text) or not text.encode("idna"):
+            raise
+    return text
+
+
+def _number(kind: Callable[[str], float], text: str) -> float:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(text)
+    return kind(text)
+
+
 def _within(kind: Callable[[str], float], low: float, high: float) -> Callable[[str], float]:
     def read(text: str) -> float:
-        number = kind(text)
+        number = _number(kind, text)
         if not low <= number <= high:
             raise ValueError(text)
         return number

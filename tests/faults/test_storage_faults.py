@@ -66,12 +66,15 @@ def test_a_full_disk_refuses_keeps_what_it_has_and_continues(tmp_path: Path) -> 
         assert (status, fields["content-type"]) == (503, "application/problem+json")
         assert b"full" in body
         # Reading and health do not need the disk's free space.
-        assert server.ask("GET", "/api/health")[0] == 200
+        health = server.json("GET", "/api/health")
+        assert health["history"] == "away"
+        assert "full" in health["reason"]
         assert len(server.stored()) >= len(single.ids) + len(batch.ids)
 
         ballast.unlink()
         done = len(single.ids), len(batch.ids)
         until(lambda: len(single.ids) > done[0] + 50 and len(batch.ids) > done[1] + 100, 30)
+        assert server.json("GET", "/api/health")["history"] == "ok"
         single.stop()
         batch.stop()
         crowd.until_at(max(single.head, batch.head))

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,14 +20,14 @@ DEADLINE = 20.0
 
 @dataclass
 class Reply:
-    """One answer; by default the hub's own.
+    """One answer; without a body the hub's own, with an id for each event.
 
     `stores` says whether the batch is taken although the answer says otherwise or never arrives; `cut` ends
     the connection in the middle of the answer, `hold` waits for an event before answering.
     """
 
     status: int = 200
-    body: bytes = b'{"status":"ok"}'
+    body: bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
     stores: bool | None = None
     cut: bool = False
@@ -152,7 +152,7 @@ class FakeHub:
             reply = self.refusal
         if reply.stores or (reply.stores is None and reply.status == 200):
             self._store(events)
-        self._write(handler, reply)
+        self._write(handler, reply if reply.body is not None else replace(reply, body=_accepted(events)))
 
     def _store(self, events: list[dict[str, Any]]) -> None:
         with self._lock:
@@ -166,15 +166,21 @@ class FakeHub:
         handler.send_response(reply.status)
         for name, value in reply.headers.items():
             handler.send_header(name, value)
-        handler.send_header("Content-Length", str(len(reply.body)))
+        body = reply.body or b""
+        handler.send_header("Content-Length", str(len(body)))
         try:
             handler.end_headers()
-            handler.wfile.write(reply.body[: len(reply.body) // 2] if reply.cut else reply.body)
+            handler.wfile.write(body[: len(body) // 2] if reply.cut else body)
         except OSError:
             handler.close_connection = True
         if reply.cut:
             handler.close_connection = True
             _hang_up(handler.connection)
+
+
+def _accepted(events: object) -> bytes:
+    named = {"ids": [f"e-{n}" for n in range(len(events))]} if isinstance(events, list) else {"id": "e-0"}
+    return json.dumps({"status": "ok", **named}).encode()
 
 
 def _hang_up(connection: socket.socket) -> None:

@@ -152,7 +152,8 @@ def _protocol(detail: Fields, look: type[_Markdown | _Plain]) -> Iterator[str]:
     yield ""
     yield from (look.fact.format(name, shown(value)) for name, value in _facts(session) if value is not None)
     yield look.section.format("Figures")
-    yield from (look.fact.format(name, shown(value)) for name, value in _figures(session))
+    # Numbers of our own making: an escaped point would only be in the way.
+    yield from (look.fact.format(name, value) for name, value in _figures(session))
     yield look.section.format("Transcript")
     for line in sorted(detail["transcript"], key=_begun):
         said = "(no text)" if line["text"] is None else line["text"]

@@ -553,7 +553,9 @@ class Health(TypedDict):
     ]
     history: Annotated[
         Literal["ok", "away"],
-        Meta(description="`away` while Redis cannot be reached or written; streams stay open meanwhile."),
+        Meta(
+            description="`away` while Redis is unreachable, or from a failed write to the next good one; streams go on."
+        ),
     ]
     node: Annotated[str, Meta(description="The process that answers; a new name at each start.")]
     reason: NotRequired[Annotated[str, Meta(description="Why the history is away.")]]

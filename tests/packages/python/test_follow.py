@@ -366,6 +366,18 @@ def test_retries_of_publish_keep_the_event_id(first: Reply) -> None:
         assert [event["n"] for event in hub.events] == [1, 2]
 
 
+@pytest.mark.parametrize(
+    "body", [b'{"ok":true}', b'{"status":"ok"}', b'{"status":"ok","ids":["e-1"]}', b"[]", b""]
+)
+def test_publish_takes_no_strangers_word(body: bytes) -> None:
+    with FakeHub() as hub:
+        hub.default = Reply(body=body, stores=False)
+        with pytest.raises(Refused):
+            publish(hub.url, [{"type": "note"}, {"type": "note"}])
+        with pytest.raises(Refused):
+            publish(hub.url, {"type": "note"})
+
+
 def test_publish_gives_up_in_time() -> None:
     with FakeHub() as hub:
         hub.default = Reply(503, b"{}", {"Retry-After": "60"})

@@ -670,3 +670,14 @@ def test_an_unforeseen_error_does_not_end_the_sender(
     assert poster.close(DEADLINE)
     assert hub.numbers() == [0]
     assert "unforeseen" in caplog.text
+
+
+def test_a_strangers_ok_delivers_nothing() -> None:
+    with FakeHub() as hub:
+        hub.script.extend(
+            Reply(body=body, stores=False) for body in (b'{"status":"ok"}', b'{"status":"ok","ids":[]}')
+        )
+        poster = Poster(hub.url, pace=QUICK)
+        poster.post({"type": "note", "n": 1})
+        assert poster.close(20.0)
+        assert hub.numbers() == [1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from streaming_hub_client.retry import (
     is_from_hub,
     judge,
     retry_after,
+    takes,
 )
 
 
@@ -104,3 +107,25 @@ def test_backoff_stays_between_half_and_all_of_its_step(attempt: int, chance: fl
 def test_retry_after_is_read_as_seconds_or_date(header: str | None, seconds: float) -> None:
     # 784111747 is 08:49:07 of that day.
     assert retry_after(header, 784111747.0) == seconds
+
+
+@pytest.mark.parametrize(
+    ("said", "count", "taken"),
+    [
+        ({"status": "ok", "ids": ["e-1", "e-2"]}, 2, True),
+        ({"status": "ok", "ids": []}, 0, True),
+        ({"status": "ok", "id": "e-1"}, None, True),
+        ({"status": "ok", "ids": []}, 2, False),
+        ({"status": "ok", "ids": ["e-1"]}, 2, False),
+        ({"status": "ok", "ids": [1, 2]}, 2, False),
+        ({"status": "ok", "ids": "ab"}, 2, False),
+        ({"status": "ok", "id": "e-1"}, 1, False),
+        ({"status": "ok"}, None, False),
+        ({"status": "accepted", "id": "e-1"}, None, False),
+        ({}, None, False),
+    ],
+)
+def test_events_are_taken_by_an_answer_that_names_each(
+    said: dict[str, Any], count: int | None, taken: bool
+) -> None:
+    assert takes(said, count) is taken

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from streaming_hub.archive import removal, worker
+from streaming_hub.archive import removal, stats, worker
 from streaming_hub.archive.reduce import Reduction
 from streaming_hub.archive.worker import Config, Worker
 from streaming_hub.sidecar import wire
@@ -172,6 +172,30 @@ def test_the_index_is_rid_of_what_was_erased_soon_and_not_all_the_time(
     assert len(times) == 1
     # A new process does it again: the previous one may have been killed.
     hub.ask("open", None)
+
+
+def test_statistics_that_take_long_hold_up_no_list(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.ask("page", page(some_calls(2, 4, live=0).events))
+    let = threading.Event()
+    begun: list[int] = []
+
+    def slow(*_: object) -> list[dict[str, Any]]:
+        begun.append(1)
+        assert let.wait(60)
+        return []
+
+    monkeypatch.setattr(stats, "buckets", slow)
+    for number in range(1000, 1000 + worker.READERS + 2):
+        wire.send(hub.sock, [number, "stats", {"since": 0.0, "until": 1.0, "operator": True}])
+    until(lambda: bool(begun), seconds=20, what="statistics are computed")
+    # Without an answer this would wait until the test's own time is over.
+    hub.sock.settimeout(20)
+    try:
+        listed, _, total = hub.ask("sessions", {"total": True})
+    finally:
+        let.set()
+    assert total == len(msgspec.json.decode(listed)) == 4
+    assert len(begun) == 1
 
 
 def test_a_log_that_a_long_read_holds_open_is_emptied_after_it(

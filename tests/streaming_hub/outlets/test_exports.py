@@ -175,6 +175,12 @@ def test_markdown_leaves_plain_words_as_they_are(said: str, written: str) -> Non
     assert f"**alice**: {written}\n" in documents.markdown(detail([said]))
 
 
+def test_markdown_writes_figures_as_they_are() -> None:
+    figures = documents.markdown(detail()).partition("## Figures")[2].partition("##")[0]
+    assert re.search(r"^- Duration: \d+\.\d{3} s$", figures, re.MULTILINE)
+    assert "\\" not in figures
+
+
 def test_csv_names_the_tools_of_a_turn() -> None:
     whole = detail(["one", "two"])
     whole["tools"] = [

@@ -75,3 +75,9 @@ def test_without_proc_and_lsof_it_stays_unknown(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert port_holder("127.0.0.1", server.getsockname()[1]) == UNKNOWN
+
+
+def test_a_name_of_several_lines_stays_in_the_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(portability, "proc", lambda: None)
+    monkeypatch.setattr(module, "_from_lsof", lambda _host, _port: ("my\nname", 4711))
+    assert port_holder("127.0.0.1", 5000) == "my?name (process 4711)"

@@ -122,7 +122,29 @@ def test_a_value_is_read_into_its_type(name: str, text: str, value: Any) -> None
         ("STREAM_LOG_FORMAT", "xml"),
         ("LIVEKIT_URL", "localhost:7880"),
         ("OPENAI_BASE_URL", "not a url"),
-        ("STREAM_HOST", "two words"),
+        *(
+            (name, text)
+            for name in ("STREAM_HEARTBEAT", "STREAM_QUEUE_SIZE", "STREAM_PORT", "STREAM_HISTORY_MAX_AGE")
+            for text in ("1_5", "\u0661\u0665", "\uff11\uff15", "1 5", "15\u200b")
+        ),
+        ("STREAM_WEBHOOK_RETRIES", "5,3_0"),
+        ("STREAM_WEBHOOK_RETRIES", ","),
+        ("STREAM_TRUSTED_PROXIES", ","),
+        ("STREAM_CORS_ORIGINS", ",,"),
+        *(
+            ("STREAM_HOST", text)
+            for text in (
+                "two words",
+                "http://localhost",
+                "127.0.0.1:5000",
+                "localhost:5000",
+                "[::1]",
+                "*",
+                "0.0.0.0/0",
+                "a..b",
+                "a" * 64,
+            )
+        ),
     ],
 )
 def test_a_malformed_value_is_refused_by_name(name: str, text: str) -> None:
@@ -163,6 +185,20 @@ def test_a_misspelt_name_is_reported_with_the_one_that_was_meant() -> None:
 def test_what_agents_and_examples_read_is_no_misspelling() -> None:
     names = ("STREAM_URL", "STREAM_PUBLISH_KEY", "STREAM_KEY", "AGENT_ROOM")
     assert parse(dict.fromkeys(names, "x")).doubts == ()
+
+
+@pytest.mark.parametrize("name", ["STREAM_PUBLISH_KEYS", "STREAM_SUBSCRIBE_KEYS", "STREAM_OPERATOR_KEYS"])
+@pytest.mark.parametrize("text", [",", ",,", " , "])
+def test_commas_without_a_key_do_not_leave_a_scope_open(name: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name}="):
+        parse({name: text})
+
+
+@pytest.mark.parametrize(
+    "text", ["127.0.0.1", "::1", "fe80::1%eth0", "0.0.0.0", "hub.example", "m\u00fcnchen.example", "my_host"]
+)
+def test_a_host_is_a_name_or_an_address(text: str) -> None:
+    assert parse({"STREAM_HOST": text}).host == text
 
 
 def test_a_secret_is_never_repeated() -> None:

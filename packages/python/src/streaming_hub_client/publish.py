@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from streaming_hub_client.retry import backoff, retry_after
+from streaming_hub_client.retry import backoff, retry_after, takes
 from streaming_hub_client.route import route_to
 from streaming_hub_client.stream import Refused, hub_address
 
@@ -66,7 +66,7 @@ def publish(
                     verify=verify,
                 )
                 said = _object(answer)
-                if answer.status_code == 200 and said:
+                if answer.status_code == 200 and takes(said, len(named) if several else None):
                     return said
                 trouble = Refused(
                     answer.status_code, str(said.get("detail") or f"{address} is no hub's answer")

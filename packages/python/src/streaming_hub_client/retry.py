@@ -110,6 +110,19 @@ def is_from_hub(status: int, content_type: str, said: dict[str, Any]) -> bool:
     )
 
 
+def takes(said: dict[str, Any], count: int | None) -> bool:
+    """Say whether an answer accepts all events of a request: the hub names an id for each.
+
+    Args:
+        said: The body's JSON object; empty where it is none.
+        count: How many events were sent as an array; None for one that was sent as an object.
+    """
+    ids = [said.get("id")] if count is None else said.get("ids")
+    expected = 1 if count is None else count
+    named = isinstance(ids, list) and len(ids) == expected and all(isinstance(one, str) for one in ids)
+    return said.get("status") == "ok" and named
+
+
 def judge(status: int, field: object = None) -> Verdict:
     """Say what the hub's own answer means for a batch.
 
