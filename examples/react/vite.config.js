@@ -8,6 +8,8 @@ const proxy = {
     target: STREAM_URL,
     changeOrigin: true,
     headers: STREAM_KEY ? { Authorization: `Bearer ${STREAM_KEY}` } : {},
+    // A hub's stream that breaks off would leave the page's open: it would notice by the silence only.
+    configure: (server) => server.on('proxyRes', (hub, _, page) => hub.on('close', () => page.end())),
   },
 };
 
