@@ -17,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 import requests
 import urllib3
 
+from streaming_hub_client import clock
 from streaming_hub_client.route import route_to
 from streaming_hub_client.stream import (
     HEARTBEAT,
@@ -143,7 +144,7 @@ class Connections:
         threading.Thread(target=self._watch, args=(over,), name="hub-stream-silence", daemon=True).start()
         try:
             while stream.error is None and not self.closed:
-                self._reading_since = time.monotonic()
+                self._reading_since = clock.seconds()
                 chunk = answer.raw.read1(BUFFER)
                 self._reading_since = None
                 if not chunk:
@@ -157,7 +158,7 @@ class Connections:
     def _watch(self, over: threading.Event) -> None:
         while not over.wait(min(1.0, self._stream.silence / 8)):
             since = self._reading_since
-            if since is not None and time.monotonic() - since > self._stream.silence:
+            if since is not None and clock.seconds() - since > self._stream.silence:
                 self._was_silent = True
                 self._interrupt()
 

@@ -16,7 +16,7 @@ from datetime import timezone
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
-from streaming_hub_client.sse import Message, Parser
+from streaming_hub_client.sse import Parser
 
 Secret = str | Callable[[], str | None] | None
 """A credential, or what is called for one before every connection."""
@@ -90,12 +90,14 @@ class Reading:
         status: `connecting`; `catching-up` or `live`: the newest event at the time of the connection is still to come,
             or has been reached; `gap`: as `catching-up`, after a `Gap`; `refused`; `closed`.
         missed: How many events all gaps so far have skipped; None once a gap's size was unknown.
+        reason: The newest gap's reason; None as long as nothing is missing.
     """
 
     def __init__(self, position: str | None) -> None:
         self.position = position
         self.status = "connecting"
         self.missed: int | None = 0
+        self.reason: str | None = None
         self._waiting: deque[Item] = deque()
 
     def _take_next(self) -> dict[str, Any] | Gap | None:
@@ -106,6 +108,7 @@ class Reading:
             if isinstance(value, Gap):
                 known = self.missed is not None and value.missed is not None
                 self.missed = (self.missed or 0) + (value.missed or 0) if known else None
+                self.reason = value.reason
             if value is not None:
                 return value
         return None
@@ -230,8 +233,10 @@ class Stream:
             return []
         items: list[Item] = []
         for message in messages:
-            if message.type == "message":
-                self._take(message, items)
+            if message.data is None:
+                self._move_to(message.id, items)
+            elif message.type == "message":
+                self._take(message.data, message.id, items)
             if self.error is not None:
                 break
         if self._parser.retry_ms is not None:
@@ -258,10 +263,17 @@ class Stream:
         # A random time on top of what the server asked for, since it asked all its clients for the same.
         return max(floor, half) + chance * half
 
-    def _take(self, message: Message, items: list[Item]) -> None:
-        event = _event_of(message.data)
+    def _move_to(self, event_id: str, items: list[Item]) -> None:
+        # Without an id the next connection would begin at its own time, and miss what came before.
+        if event_id:
+            self._cursor = None
+            self.resume = event_id
+            items.append(Item(None, event_id, self._reach(event_id)))
+
+    def _take(self, data: str, event_id: str, items: list[Item]) -> None:
+        event = _event_of(data)
         if event is None:
-            self.error = Trouble(f"The stream sent what is not an event: {message.data[:80]}")
+            self.error = Trouble(f"The stream sent what is not an event: {data[:80]}")
             return
         kind = event["type"]
         if kind == "connected":
@@ -293,7 +305,7 @@ class Stream:
             self._has_worked = True
             self._wants_snapshot = False
             self._cursor = None
-            self.resume = message.id or self.resume
+            self.resume = event_id or self.resume
             status = self._reach(self.resume)
             items.append(Item(None if kind == "heartbeat" else event, self.resume or None, status))
 
@@ -334,6 +346,8 @@ def failure(
         detail = f"{place} answered {status}, and not as a hub does" + (
             f" (Server: {server})." if server else "."
         )
+        if "airtunes" in (server or "").lower():
+            detail += " It is AirPlay: use http://127.0.0.1 in place of localhost."
     if key_kept:
         detail += f" The key was not sent: {place} is at another origin than the hub's address."
     if 400 <= status < 500 and status not in _PASSING:
