@@ -1,4 +1,4 @@
-"""Why LiveKit's worker does not come up, or gets no rooms for a while: what its log says.
+"""Why LiveKit's worker does not start, or gets no rooms for a while, according to its log.
 
 LiveKit's worker ends with exit code 0 whatever happens, and does not report that it has lost the server or takes no
 rooms; its log is the only place that says so. One pure function, and one logging handler that calls back.
@@ -23,7 +23,7 @@ FULL = (
 
 
 def explain(error: BaseException | str, attempt: int, url: str) -> str | None:
-    """Say why the connection fails, once waiting longer makes no sense.
+    """Return why the connection fails, once waiting longer makes no sense.
 
     Args:
         error: What the connection attempt raised.
@@ -73,7 +73,7 @@ class ConnectionWatch(logging.Handler):
         self._tell("", self._full)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Look at one line."""
+        """Process one line."""
         message = record.getMessage()
         if message.startswith(FAILED_TO_CONNECT):
             self._failed(getattr(record, "error", "") or "no reason given", getattr(record, "retry_count", 1))

@@ -1,4 +1,4 @@
-"""The line to the hub that started this process: readiness up, the hub's death down.
+"""The control socket to the hub that started this process: reports states; the hub's death and its lease come back.
 
 Standard library only, because it runs before the heavy imports: between start and readiness the process must
 already die with the hub. Without `AGENT_CONTROL_FD` (started by hand) it says nothing and watches nothing.
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import socket
 import sys
 import threading
+import time
 from typing import Any
 
 CONTROL_FD = "AGENT_CONTROL_FD"
@@ -23,12 +25,17 @@ class Control:
 
     Args:
         connection: The inherited socket, or None when the process runs by hand.
+
+    Attributes:
+        jobs_until: Until when new jobs may be taken, in seconds of `time.monotonic`, which all processes of a machine
+            share. A hub of several nodes sets it again and again: it can only count on its lease for so long.
     """
 
     def __init__(self, connection: socket.socket | None) -> None:
         self._connection = connection
         self._lock = threading.Lock()
         self._last: dict[str, Any] | None = None
+        self.jobs_until = math.inf
 
     @classmethod
     def from_env(cls) -> Control:
@@ -52,6 +59,10 @@ class Control:
         if self._connection is not None:
             threading.Thread(target=self._wait_for_end, name="hub-watch", daemon=True).start()
 
+    def takes_jobs(self) -> bool:
+        """Return whether a new job may be taken now."""
+        return time.monotonic() < self.jobs_until
+
     def tell(self, state: str, **fields: Any) -> None:
         """Report a state to the hub; a repeat of the last one is not sent.
 
@@ -70,7 +81,7 @@ class Control:
                 self._connection = None
 
     def refuse(self, reason: str) -> int:
-        """Say why the agent does not run, to the hub and in the log.
+        """Report why the agent does not run, to the hub and in the log.
 
         Args:
             reason: One sentence that says what to do.
@@ -82,15 +93,23 @@ class Control:
         sys.stderr.write(f"agent: {reason}\n")
         return 1
 
+    def _take(self, line: bytes) -> None:
+        try:
+            message = json.loads(line)
+            self.jobs_until = float(message["jobs_until"])
+        except (ValueError, TypeError, KeyError, RecursionError):
+            # Written by a newer hub; that is not the end.
+            return
+
     def _wait_for_end(self) -> None:
         connection = self._connection
         if connection is None:
             return
         # A hub that died with our words unread resets the connection: that is its end, too. Nothing is
         # written about it, because the log's pipe broke with the hub.
-        with contextlib.suppress(OSError):
-            while connection.recv(4096):
-                continue  # the hub writes nothing; bytes are not the end
+        with contextlib.suppress(OSError), connection.makefile("rb") as lines:
+            for line in lines:
+                self._take(line)
         # Children first die with the group. A process that leads no group of its own (started without
         # start_new_session) must not take its parent's group along.
         if os.getpgrp() == os.getpid():

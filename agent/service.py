@@ -26,6 +26,8 @@ from .connection import ConnectionWatch
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from livekit.agents import JobRequest
+
     from .control import Control
     from .settings import Settings
 
@@ -49,6 +51,11 @@ ROUTINE = frozenset(
 
 FULL_LOAD = 0.7
 """livekit-server silently gives no job to a worker that reports this load or more (its `agents.target_load`)."""
+
+NO_LEASE = (
+    "this node is cut off from Redis, and another one may run the agent: the sessions here continue,"
+    " new rooms get no agent from here"
+)
 
 # At a stop of the hub all three together have to fit into what it grants before it kills (its AGENT_BUDGET).
 CLOSE_SECONDS = 2.0
@@ -140,7 +147,9 @@ class _Service:
         apart = self._settings.executor == "process"
         prewarm = partial(rooms.prewarm, stopping=self._stopping) if apart else rooms.prewarm
         server = _make_server(self._settings, self._settings.executor, setup_fnc=prewarm)
-        server.rtc_session(rooms.entrypoint, agent_name=self._settings.agent_name)
+        server.rtc_session(
+            rooms.entrypoint, agent_name=self._settings.agent_name, on_request=self._take_or_leave
+        )
         watch = ConnectionWatch(self._settings.livekit_url, self._fail, self._tell_trouble)
         logging.getLogger("livekit.agents").addHandler(watch)
 
@@ -150,6 +159,14 @@ class _Service:
 
         server.on("worker_registered", registered)
         return server, [server.run()]
+
+    async def _take_or_leave(self, job: JobRequest) -> None:
+        """Accept a job, or leave it to the worker of another node: livekit-server asks the next one."""
+        if self._control.takes_jobs():
+            await job.accept()
+        else:
+            logger.warning("a job is left to another node: %s", NO_LEASE)
+            await job.reject(terminate=False)
 
     def _tell_ready(self) -> None:
         if not self._ready:
@@ -175,7 +192,8 @@ class _Service:
     def _tell_sessions(self, server: AgentServer) -> None:
         if not self._ready or self._stop.is_set():
             return
-        why = {"reason": self._trouble} if self._trouble else {}
+        trouble = self._trouble if self._control.takes_jobs() else NO_LEASE
+        why = {"reason": trouble} if trouble else {}
         if sessions := len(server.active_jobs):
             self._control.tell("running", sessions=sessions, **why)
         else:

@@ -117,6 +117,7 @@ def _load_threshold(text: str) -> float:
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        # Python alone reads `1_5` as 15, and digits of any script.
+        return float(text) if text.isascii() and "_" not in text else math.nan
     except ValueError:
         return math.nan

@@ -367,6 +367,7 @@ def meanwhile(sessions: int, pairs: int, seconds: float, kept: Path | None) -> N
                 arrived.clear()
                 post(hub, 1000, seconds, 10)
                 late[state].append(quantile(arrived[len(arrived) // 10 :], 0.99))
+                tell("stream, p99, one run", state=state, ms=round(late[state][-1], 2), events=len(arrived))
                 if questions is not None:
                     asked += questions.end()
                 while hub.behind():

@@ -9,7 +9,6 @@ import contextlib
 import itertools
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -23,9 +22,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import requests
 from livekit_watch import LivePage, read_notes
 
+from tests.kit.process import Program
 from tests.kit.wait import until
 from tests.livekit.participant import Participant
-from tests.livekit.processes import HubServer, LiveKitServer, Program, free_port
+from tests.livekit.processes import HubServer, LiveKitServer, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -111,11 +111,9 @@ def servers(folder: Path, *, watch: bool = False) -> Iterator[Servers]:
         folder: Where logs and data go.
         watch: Whether the hub watches all rooms, which livekit-server's webhooks tell it of.
     """
-    stub = Program(folder / "stub.log")
-    stub.launch([sys.executable, "-m", "tests.stubs.openai_stub"])
+    stub = Program([sys.executable, "-m", "tests.stubs.openai_stub"])
     try:
-        until(lambda: "OPENAI_BASE_URL=" in stub.tail(), seconds=20, what="the model stub answers")
-        base = re.findall(r"OPENAI_BASE_URL=(\S+)", stub.tail())[-1]
+        base = stub.wait_for_line(r"OPENAI_BASE_URL=(\S+)")[1]
         taught = {"learn": PHRASES, "rules": RULES}
         requests.post(base.removesuffix("/v1") + "/control", json=taught, timeout=60).raise_for_status()
         port = free_port()
@@ -243,15 +241,14 @@ UPLOADED_SECONDS = 8.0
 def _agent(
     where: Servers, kind: str, report: Path, settings: Mapping[str, str] | None = None
 ) -> Iterator[Program]:
-    agent = Program(report.with_suffix(".log"))
     hub = {"STREAM_URL": where.hub.url, "AGENT_SPOOL_DIR": str(where.folder / "spool")}
-    environment = {**os.environ, **where.livekit.environment, **hub, **(settings or {})}
-    agent.launch([sys.executable, str(HERE / "livekit_agent.py"), kind, str(report)], environment)
+    command = [sys.executable, str(HERE / "livekit_agent.py"), kind, str(report)]
+    agent = Program(command, **where.livekit.environment, **hub, **(settings or {}))
     try:
-        until(lambda: "registered" in agent.tail(), seconds=40, what=f"the {kind} agent is registered")
+        agent.wait_for("registered", 60)
         yield agent
     finally:
-        agent.kill()
+        agent.kill_group()
 
 
 @contextlib.contextmanager
@@ -276,7 +273,7 @@ def _look(agent: Program, report: Path) -> dict[str, Any]:
 
     known = len(lines())
     agent.signal(signal.SIGUSR1)
-    until(lambda: len(lines()) > known, seconds=120, what=f"a report of the agent, {agent.tail()}")
+    until(lambda: len(lines()) > known, seconds=120, what=f"a report of the agent, {agent.log}")
     line: dict[str, Any] = json.loads(lines()[-1])
     return line
 

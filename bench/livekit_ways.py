@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from livekit_talk import HERE, Talk, noted_talk, servers
 
+from tests.kit.process import Program
 from tests.kit.wait import until
-from tests.livekit.processes import Program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -145,16 +145,12 @@ def words_behind(said: Talk) -> list[float]:
 
 @contextmanager
 def _crowd(where: Servers, count: int) -> Iterator[None]:
-    crowd = Program(where.folder / f"crowd-{count}.log")
-    crowd.launch(
-        [sys.executable, str(HERE / "livekit_crowd.py"), str(count)],
-        {**os.environ, **where.livekit.environment},
-    )
+    crowd = Program([sys.executable, str(HERE / "livekit_crowd.py"), str(count)], **where.livekit.environment)
     try:
-        until(lambda: "talking" in crowd.tail(), seconds=120, what=f"{count} rooms talk: {crowd.tail()}")
+        crowd.wait_for("talking", 120)
         yield
     finally:
-        crowd.kill()
+        crowd.kill_group()
 
 
 def _cpu(pid: int) -> float:

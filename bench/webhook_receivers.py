@@ -203,6 +203,6 @@ def url(ports: dict[str, int], kind: str, path: str) -> str:
 
 if __name__ == "__main__":
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError):  # macOS has a lower maximum than it reports
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     asyncio.run(serve())

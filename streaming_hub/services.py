@@ -78,7 +78,7 @@ class Services:
 
     Args:
         settings: what the operator chose.
-        clock: seconds since 1970.
+        clock: seconds since 1970; nodes on one Redis use that one's instead.
         agent_command: what runs as the agent; the project's own worker by default.
 
     Attributes:
@@ -108,8 +108,6 @@ class Services:
         agent_command: Sequence[str] | None = None,
     ) -> None:
         self.settings = settings
-        self.clock = clock
-        self.started_at = clock()
         self.url = f"http://127.0.0.1:{settings.port}"
         self.draining = False
         self.agent_key = secrets.token_urlsafe(24)
@@ -125,6 +123,8 @@ class Services:
         self.node = settings.node or _new_node()
         self.history = open_history(settings, clock(), self.node)
         server = cast("RedisHistory", self.history).server if self.history.shared else None
+        self.clock = clock = clock if server is None else server.clock
+        self.started_at = clock()
         self.limits = Limits(settings, server)
         self.authenticator = _authenticator(settings, self.agent_key, self.watcher_key, server)
         self.hub = Hub(self.history, queue_size=settings.queue_size, clock=clock)
@@ -243,7 +243,7 @@ class Services:
 
     def end_lost_sessions(self) -> None:
         """Tell the end of the sessions whose agent process went with its node."""
-        self.sessions.tell(self.sessions.process_changed("failed", in_rooms=False))
+        self.sessions.tell(self.sessions.process_changed("failed", in_rooms=False, elsewhere=True))
 
     def publish_missing_agent(self, room: str, message: str) -> None:
         """Publish that a room did not get its agent back."""

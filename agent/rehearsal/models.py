@@ -1,4 +1,4 @@
-"""Scripted models of LiveKit's base types: what hears, thinks and speaks in the rehearsal.
+"""Scripted models of LiveKit's base types, which hear, think and speak in the rehearsal.
 
 The only pretence there is. The speech-to-text model hears by the real voice activity detection and reads its
 words from the script; the language model looks its answers up; the voice is a hum as long as the words take.
@@ -27,7 +27,7 @@ class Prompter(Protocol):
     """Knows which words of the present recording have been played."""
 
     def words_said(self) -> list[str]:
-        """Give the words of the line played last, up to where its playing is now."""
+        """Return the words of the last line, up to its playback position."""
 
 
 class ScriptedSTT(stt.STT[Any]):
@@ -59,7 +59,7 @@ class ScriptedSTT(stt.STT[Any]):
         language: NotGivenOr[str] = NOT_GIVEN,  # noqa: ARG002  # the base class's parameter
         conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
     ) -> stt.RecognizeStream:
-        """Begin to listen."""
+        """Start listening."""
         return _ListeningStream(self, conn_options)
 
     async def _recognize_impl(self, *_args: Any, **_options: Any) -> stt.SpeechEvent:
@@ -140,7 +140,7 @@ class ScriptedLLM(llm.LLM[Any]):
         conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
         **_options: Any,
     ) -> llm.LLMStream:
-        """Begin an answer."""
+        """Start an answer."""
         return _AnsweringStream(self, chat_ctx=chat_ctx, tools=tools or [], conn_options=conn_options)
 
 
@@ -201,7 +201,7 @@ class ScriptedTTS(tts.TTS[Any]):
     def synthesize(
         self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
     ) -> tts.ChunkedStream:
-        """Begin to speak a sentence."""
+        """Start speaking a sentence."""
         return _HummingStream(tts=self, input_text=text, conn_options=conn_options)
 
 

@@ -71,14 +71,14 @@ class Microphone(io.AudioInput):
         await self._ended.wait()
 
     def words_said(self) -> list[str]:
-        """Give the words of the line played last, up to where its playing is now."""
+        """Return the words of the last line, up to its playback position."""
         if self._line is None or not self._frames:
             return []
         words = self._line.text.split()
         return words[: round(len(words) * self._position / len(self._frames))]
 
     async def __anext__(self) -> rtc.AudioFrame:
-        """Give the next frame when its time has come."""
+        """Return the next frame when it is due."""
         now = time.monotonic()
         self._due = now if self._due is None else self._due + FRAME_SECONDS
         if self._due < now - 1.0:  # far behind after a stall: continue from here instead of in a burst
@@ -112,7 +112,7 @@ class Speaker(io.AudioOutput):
         self._playout: asyncio.Task[None] | None = None
 
     async def capture_frame(self, frame: rtc.AudioFrame) -> None:
-        """Take sound to play; faster than real time is fine."""
+        """Add sound to play; faster than real time is fine."""
         if self._playout is not None:
             await self._playout
         await super().capture_frame(frame)
@@ -120,7 +120,7 @@ class Speaker(io.AudioOutput):
         self._start_clock()
 
     def flush(self) -> None:
-        """The segment is complete: play the rest."""
+        """Play the rest of a complete segment."""
         super().flush()
         if self._pushed and self._playout is None:
             self._playout = asyncio.create_task(self._play_rest())
@@ -133,14 +133,14 @@ class Speaker(io.AudioOutput):
             self.flush()
 
     def pause(self) -> None:
-        """Hold; LiveKit calls it many times for one interruption."""
+        """Pause; LiveKit calls this many times for one interruption."""
         super().pause()
         self._played, self._running_since = self._position(), None
         self._paused = True
         self._changed.set()
 
     def resume(self) -> None:
-        """Go on where it was held."""
+        """Resume from the pause."""
         super().resume()
         self._paused = False
         self._start_clock()

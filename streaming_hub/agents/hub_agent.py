@@ -4,8 +4,10 @@
     stop    asks the owner, which stops it
     look    once a second: the owner publishes its status; the others take over an agent that no node runs
 
-An owner that loses the server keeps its live calls: in `livekit` mode it ends the agent only once another node has
-taken over and no session is left here. A rehearsal has no callers, and ends before the lease does.
+The hub tells the agent process up to when it may take new jobs, which is as long as the lease is certainly this node's;
+it enforces that itself, whatever becomes of the hub meanwhile. An owner that loses the server keeps its live calls: in
+`livekit` mode it ends the agent only once another node has taken over and no session is left here. A rehearsal has no
+callers, and ends before the lease does.
 
 The shared state is one hash: `wanted` (1 from a start to a stop), `mode`, `room`, `status` (JSON).
 """
@@ -101,6 +103,7 @@ class HubAgent:
                 return Started(self._elsewhere(), already_running=True)
             self._server.call("HSET", self._key, "wanted", 1, "mode", mode, "room", room or "")
             self._lease.wanted = True
+            self._supervisor.allow_jobs(self._jobs_until())
             started = self._supervisor.start(mode, room, 0.0)
         if wait:
             started = replace(
@@ -190,8 +193,13 @@ class HubAgent:
             self._changed.wait(LOOK)
             self._changed.clear()
 
+    def _jobs_until(self) -> float:
+        # No infinity: it has to be JSON. The beginning of the clock is in the past, too.
+        return max(0.0, self._lease.until)
+
     def _look(self) -> None:
         now = time.monotonic()
+        self._supervisor.allow_jobs(self._jobs_until())
         here = self._supervisor.status()
         if self._lease.held(now):
             self._superseded = False
@@ -235,7 +243,7 @@ class HubAgent:
 
     def _look_for_an_orphan(self) -> None:
         wanted, mode, room = self._server.call("HMGET", self._key, "wanted", "mode", "room")
-        if wanted != b"1" or self._lease.owner(time.monotonic()) is not None:
+        if wanted != b"1":
             return
         with self._commands:
             if self._stop.is_set() or not self._lease.hold(time.monotonic()):
@@ -243,5 +251,6 @@ class HubAgent:
             log.warning("the node that ran the agent is gone; it is started here")
             self._lease.wanted = True
             self._taken_over()
+            self._supervisor.allow_jobs(self._jobs_until())
             self._supervisor.start((mode or b"rehearsal").decode(), (room or b"").decode() or None)
             self._publish()

@@ -42,7 +42,7 @@ class Splitter:
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Adds what was read and returns the lines that it completed, without their line ends."""
+        """Add what was read; return the lines that it completed, without their line ends."""
         *complete, rest = data.split(b"\n")
         lines = []
         for piece in complete:
@@ -52,7 +52,7 @@ class Splitter:
         return lines
 
     def flush(self) -> bytes:
-        """Returns the unfinished line and forgets it."""
+        """Return the unfinished line, and forget it."""
         line = bytes(self._rest)
         self._rest.clear()
         return line
@@ -62,7 +62,7 @@ class Splitter:
 
 
 class Cleaner:
-    """Turns a raw line into text without secrets, terminal escapes and what cannot be shown."""
+    """Turns a raw line into text without secrets, terminal escapes and unprintable characters."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         secrets: set[str] = set()
@@ -82,7 +82,7 @@ class Cleaner:
 
 
 def levelled(line: str) -> tuple[int, str]:
-    """The level that a line begins with, and the rest of it; a line that names none is information."""
+    """Return the level that a line begins with, and the rest of it; INFO for a line without a level."""
     found = _LEVELLED.fullmatch(line)
     return (LEVELS[found[1]], found[2]) if found else (LEVELS["INFO"], line)
 
@@ -94,9 +94,9 @@ class Tail:
         self._lines: deque[str] = deque(maxlen=size)
 
     def add(self, line: str) -> None:
-        """Adds a line that has been cleaned."""
+        """Add a cleaned line."""
         self._lines.append(line)
 
     def last(self, count: int = LINES_KEPT) -> list[str]:
-        """At most the last `count` lines."""
+        """Return at most the last `count` lines."""
         return list(self._lines)[-count:]

@@ -53,10 +53,10 @@ LOOK = 500
 """Milliseconds between checks whether the child has ended while another process still has its pipes."""
 
 MOST_SESSIONS = 1_000_000
-"""Live sessions that are believed."""
+"""Most live sessions that a child may report."""
 
 LEFTOVER_CHUNKS = 64
-"""What is still read from the pipes after the child's end, in chunks."""
+"""How many chunks are still read from the pipes after the child's end."""
 
 
 MOST_COUNTS = 20
@@ -81,7 +81,7 @@ class Told:
 
 
 def parse_told(line: bytes) -> Told:
-    """Reads one line of the control socket; a number that cannot be right counts as none.
+    """Parse one line of the control socket; a number that cannot be right counts as none.
 
     Raises:
         ValueError: the line is not a JSON object with a state that a child may report.
@@ -107,7 +107,7 @@ def _count(value: object) -> int:
 
 
 def exit_name(code: int) -> int | str:
-    """Popen's return code as people read it: the exit code, or the name of the signal that ended it."""
+    """Return Popen's return code in readable form: the exit code, or the name of the signal that ended it."""
     if code >= 0:
         return code
     try:
@@ -132,7 +132,7 @@ class Child:
         self._control, theirs = socket.socketpair()
         self._log, log_end = os.pipe()
         try:
-            # gevent's sockets do not block, and that flag would travel with the descriptor into the child.
+            # gevent's sockets do not block, and the child would inherit that flag with the descriptor.
             os.set_blocking(theirs.fileno(), True)
             self._process = subprocess.Popen(  # noqa: S603 - the command is the server's own, never a request's
                 list(command),
@@ -155,25 +155,30 @@ class Child:
         self._listener: threading.Thread | None = None
 
     def listen(self, on_lines: Lines, on_told: Lines) -> None:
-        """Starts the thread that reads the log pipe and the control socket, line by line, until both end."""
+        """Start the thread that reads the log pipe and the control socket, line by line, until both end."""
         arguments = (on_lines, on_told)
         self._listener = threading.Thread(
             target=self._listen, args=arguments, name=f"agent-{self.pid}-pipes", daemon=True
         )
         self._listener.start()
 
+    def tell(self, **fields: float) -> None:
+        """Write one line to the control socket; a child that is gone, or reads nothing, does not get it."""
+        with suppress(OSError):  # its own clock ends what this would have renewed
+            self._control.send(json.dumps(fields).encode() + b"\n", socket.MSG_DONTWAIT)
+
     def terminate(self) -> None:
         """Ask the child to drain (SIGTERM only to it: it ends its own children)."""
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):  # it has ended
             self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Ends the child and everything in its group (SIGKILL)."""
+        """Kill the child and everything in its group (SIGKILL)."""
         if not self._ended:
             self._kill_group()
 
     def wait(self) -> int:
-        """Waits for the child's end and what it still had to say, and kills what is left of its group.
+        """Wait for the child's end and its last output, and kill what is left of its group.
 
         To be called by one thread only: Popen.wait holds a lock meanwhile.
         """
@@ -220,7 +225,7 @@ class Child:
 
 
 def _read(descriptor: int) -> bytes:
-    """What is there to read; empty at the end, of which a broken connection is one kind."""
+    """Return what there is to read; empty at the end, or if the connection broke."""
     try:
         return os.read(descriptor, CHUNK)
     except ConnectionError:

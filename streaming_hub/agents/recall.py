@@ -30,6 +30,8 @@ ATTEMPTS: Final = 5
 """Checks of a room that is still empty, or of a server that does not respond."""
 SENDINGS: Final = 3
 """Agents sent to a room before reporting that none joins: LiveKit accepts, and drops the job of a busy worker."""
+LOOKS_IN_DOUBT: Final = 10
+"""Looks at an agent that may be alive or not; LiveKit removes the participant of a dead one after about 20 s."""
 
 
 class Pace(msgspec.Struct, frozen=True):
@@ -56,6 +58,8 @@ class Noted(msgspec.Struct):
             takes half a second: so a room that had no agent is looked at twice.
         vain: checks without a result.
         sent: how often an agent was sent.
+        doubts: looks to come at an agent that may live though its node is gone: a second one must not talk into its
+            call.
     """
 
     lost_at: float | None
@@ -63,10 +67,11 @@ class Noted(msgspec.Struct):
     bare: bool = False
     vain: int = 0
     sent: int = 0
+    doubts: int = 0
 
 
 def needs_agent(people: Iterable[Present], lost_at: float | None) -> bool:
-    """Say whether an agent should be sent to a room.
+    """Return whether an agent should be sent to a room.
 
     Args:
         people: who is there. The participant of a killed agent stays for about 20 s.
@@ -111,9 +116,14 @@ class Recall:
         self._stopped = False
         self._thread: threading.Thread | None = None
 
-    def lost(self, room: str) -> None:
-        """Note that a room has just lost its agent."""
-        self._note(room, self._clock())
+    def lost(self, room: str, *, surely: bool = True) -> None:
+        """Note that a room has just lost its agent.
+
+        Args:
+            room: its name.
+            surely: whether the agent is known to be dead; one of another node may only be cut off.
+        """
+        self._note(room, self._clock(), doubts=0 if surely else LOOKS_IN_DOUBT)
 
     def entered(self, room: str) -> None:
         """Note that a person is about to enter a room, or has."""
@@ -155,7 +165,7 @@ class Recall:
                 self._none_since = self._clock()
 
     def takes_rooms(self, served: Collection[str]) -> None:
-        """Look at the rooms that were opened while the agent took none, if ever it did; not where it has a name.
+        """Check the rooms that were opened while the agent accepted none; not for an agent with a name.
 
         Args:
             served: rooms in which it has a session: it may just be coming back to them.
@@ -171,9 +181,9 @@ class Recall:
         self._stopped = True
         self._changed.set()
 
-    def _note(self, room: str, lost_at: float | None) -> None:
+    def _note(self, room: str, lost_at: float | None, doubts: int = 0) -> None:
         with self._lock:
-            self._rooms[room] = Noted(lost_at, time.monotonic() + self._pace.settle)
+            self._rooms[room] = Noted(lost_at, time.monotonic() + self._pace.settle, doubts=doubts)
             if len(self._rooms) > MAX_ROOMS:
                 self._rooms.popitem(last=False)
             self._look_after()
@@ -239,6 +249,10 @@ class Recall:
             people = self._service.present(room)
             if not people:
                 self._in_vain(room, noted, "")
+            elif noted.doubts and any(one.agent for one in people):
+                noted.doubts -= 1
+                if not noted.doubts:
+                    self._done(room, noted)
             elif not needs_agent(people, noted.lost_at):
                 self._done(room, noted)
             elif not noted.bare and noted.lost_at is None:

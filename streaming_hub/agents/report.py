@@ -59,7 +59,7 @@ class Started:
 
 
 class Outbox:
-    """Hands changes to a callback in the order in which they were put, never two at a time."""
+    """Passes changes to a callback one at a time, in the order in which they were added."""
 
     def __init__(self, deliver: Callable[[dict[str, Any]], None]) -> None:
         self._deliver = deliver
@@ -67,11 +67,11 @@ class Outbox:
         self._lock = threading.RLock()
 
     def put(self, change: dict[str, Any]) -> None:
-        """Adds a change; the caller's lock gives the order."""
+        """Add a change; the caller's lock determines the order."""
         self._waiting.append(change)
 
     def flush(self) -> None:
-        """Returns when everything that had been put before has been delivered."""
+        """Wait until everything added before has been delivered."""
         with self._lock:
             while self._waiting:
                 change = self._waiting.popleft()
@@ -82,7 +82,7 @@ class Outbox:
 
 
 def death_sentence(outcome: int | str | None, *, was_ready: bool, name: str = "agent") -> str:
-    """Why a child that said nothing itself counts as failed; `outcome` is its exit code or signal."""
+    """Return why a child that reported no reason counts as failed; `outcome` is its exit code or signal."""
     how = f"was ended by {outcome}" if isinstance(outcome, str) else f"ended with exit code {outcome}"
     if was_ready:
         return f"the {name} process {how} without being asked to"
@@ -98,7 +98,7 @@ def late_sentence(policy: Policy, name: str = "agent") -> str:
 
 
 def given_up_sentence(failures: int) -> str:
-    """What follows the reason of the last of too many quick failures."""
+    """Return the sentence that follows the reason of the last of too many quick failures."""
     return (
         f"; it failed {failures} times in quick succession and is not started again: "
         "mend the cause, then start it"

@@ -35,7 +35,7 @@ LIFE: Final = Interest(types=frozenset({"session_started", "session_ended"}))
 GONE: Final = frozenset({"failed", "stopped"})
 """States of the agent process in which none of its sessions lives."""
 MAX_UNTOLD: Final = 1_000
-"""Events of the hub's own that wait for a history that cannot write; of more the oldest are lost."""
+"""How many of the hub's own events may wait for a history that cannot write; beyond that the oldest are lost."""
 HERE: Final = frozenset({"ready", "running"})
 
 log = logging.getLogger("streaming_hub.agents.leases")
@@ -95,7 +95,7 @@ class SessionWatch:
         self._owner, self._tell_renewed = owner, renewed
 
     def arrived(self, stored: Sequence[Event]) -> None:
-        """Take in what any node has stored, in the order of all nodes."""
+        """Process what any node has stored, in the common order."""
         for event in stored:
             with self._lock:
                 ended = self._table.take(event, self._clock(), supervised=event.supervised, told=True)
@@ -105,7 +105,7 @@ class SessionWatch:
             self._look_after_leases()
 
     def renewed_elsewhere(self, sessions: Sequence[tuple[str, str | None]], lease: float) -> None:
-        """Take in leases that were renewed on another node."""
+        """Apply leases that were renewed on another node."""
         with self._lock:
             now = self._clock()
             for name, room in sessions:
@@ -149,13 +149,16 @@ class SessionWatch:
         with self._lock:
             return self._table.answered_for
 
-    def process_changed(self, state: str, *, in_rooms: bool, trouble: bool = False) -> list[Event]:
+    def process_changed(
+        self, state: str, *, in_rooms: bool, trouble: bool = False, elsewhere: bool = False
+    ) -> list[Event]:
         """Note a state of the agent process.
 
         Args:
             state: see streaming_hub.agents.states.
             in_rooms: whether it works in LiveKit's rooms; not in rehearsal.
             trouble: whether it gets no new rooms for now, though it runs.
+            elsewhere: whether it is another node's, which is gone or cut off.
 
         Returns:
             The ends of the sessions that went with it.
@@ -175,7 +178,7 @@ class SessionWatch:
         with self._lock:
             lost = self._table.worker_lost()
         for session in lost:
-            self._note_lost(session)
+            self._note_lost(session, surely=not elsewhere)
         return [session.end() for session in lost]
 
     def tell(self, told: Sequence[Event]) -> None:
@@ -211,7 +214,7 @@ class SessionWatch:
             ]
 
     def stop(self) -> None:
-        """Stop, after a last try to publish what waits."""
+        """Stop, after a last attempt to publish pending events."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
@@ -221,9 +224,9 @@ class SessionWatch:
         if events.fields_of(end).get("reason") == AGENT_STOPPED:
             self._note_lost(session)
 
-    def _note_lost(self, session: Session) -> None:
+    def _note_lost(self, session: Session, *, surely: bool = True) -> None:
         if self._recall is not None and session.room is not None:
-            self._recall.lost(session.room)
+            self._recall.lost(session.room, surely=surely)
 
     def _look_after_leases(self) -> None:
         with self._lock:
@@ -244,9 +247,9 @@ class SessionWatch:
         with self._lock:
             expired = self._table.expired(self._clock())
         for session in expired:
-            # A job's process of its own has died, and the worker lives.
+            # A job's own process has died, and the worker is alive.
             if session.supervised:
-                self._note_lost(session)
+                self._note_lost(session, surely=not self._history.shared)
         self.tell([session.end() for session in expired])
 
     def _stored(self) -> Iterator[dict[str, Any]]:

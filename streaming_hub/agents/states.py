@@ -34,7 +34,7 @@ ALIVE = frozenset({State.STARTING, State.READY, State.RUNNING, State.DRAINING})
 """The states in which a process exists."""
 
 TELLABLE = frozenset({State.READY, State.RUNNING, State.DRAINING})
-"""The states that the child itself may bring about by saying so."""
+"""The states that the child itself may report."""
 
 
 def after_told(state: State, told: State) -> State:

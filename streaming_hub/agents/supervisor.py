@@ -74,7 +74,7 @@ class SupervisorClosedError(RuntimeError):
 
 @dataclass
 class _Run:
-    """All lives of the process between one operator's start and the stop or the final failure."""
+    """All lives of the process from an operator's start to the stop or the final failure."""
 
     mode: str
     room: str | None
@@ -142,6 +142,7 @@ class Supervisor:
         self._gate = Gate(LOG_LINES_PER_SECOND, clock)
         self._last_error: str | None = None
         self._closed = False
+        self._jobs_until: float | None = None
 
     def start(self, mode: str, room: str | None = None, wait: float = 0.0) -> Started:
         """Start the process, unless there is one. If one is draining, wait until it has ended.
@@ -168,7 +169,7 @@ class Supervisor:
         return Started(self.status(), already_running)
 
     def stop(self, timeout: float = 8.0) -> AgentStatus:
-        """Lets the process drain, then kills its group; cancels a pending restart. Always ends `stopped`.
+        """Let the process drain, then kill its group; cancel a pending restart. Always ends in `stopped`.
 
         Args:
             timeout: seconds that the process has to drain; 1.5 s more at most until it is gone.
@@ -204,7 +205,7 @@ class Supervisor:
             )
 
     def close(self, timeout: float = 8.0) -> None:
-        """Stops the process for good: a later start is refused.
+        """Stop the process permanently: later starts are refused.
 
         Args:
             timeout: as for `stop`.
@@ -212,6 +213,18 @@ class Supervisor:
         with self._cond:
             self._closed = True
         self.stop(timeout)
+
+    def allow_jobs(self, until: float) -> None:
+        """Let the process take new jobs up to a time; never called, it always may. What it has, it keeps.
+
+        Args:
+            until: seconds of `time.monotonic`, which all processes of a machine share; in the past: none from now on.
+        """
+        with self._cond:
+            changed, self._jobs_until = until != self._jobs_until, until
+            child = self._run.child if self._run is not None else None
+        if changed and child is not None:
+            child.tell(jobs_until=until)
 
     def _begin(self, mode: str, room: str | None) -> None:
         environ = {name: value for name, value in os.environ.items() if name not in WITHHELD}
@@ -250,7 +263,7 @@ class Supervisor:
         return True
 
     def _watch(self, run: _Run) -> None:
-        """The thread of one run: waits for each child's end, and starts the next when the policy says so."""
+        """Run the thread of one run: wait for each child's end, and start the next if the policy says so."""
         child = run.child
         while True:
             delay = self._died(run, child.wait() if child else None)
@@ -271,7 +284,7 @@ class Supervisor:
         return run.stopping or run is not self._run
 
     def _died(self, run: _Run, code: int | None) -> float | None:
-        """Settles what the end of a child means; returns the seconds until the next start, or None."""
+        """Decide what the end of a child means; return the seconds until the next start, or None."""
         with self._cond:
             if run is not self._run or self._state not in ALIVE:
                 return None
@@ -410,7 +423,7 @@ class Supervisor:
         reason: str | None = None,
         **more: object,
     ) -> None:
-        """The only place where the state changes, with `_cond` held."""
+        """Change the state, with `_cond` held. The only place that does."""
         if state not in TRANSITIONS[self._state]:
             raise RuntimeError(f"the {self._name} process cannot go from {self._state} to {state}")
         self._state = state

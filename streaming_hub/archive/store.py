@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from streaming_hub.archive import figures, spoken
+from streaming_hub.archive.raw import add_parts, close_session, raw_events
 from streaming_hub.archive.reduce import REPORT, Reduction, State, Turn, Utterance, text_of
 from streaming_hub.archive.tables import (
     PERCENTILES,
@@ -39,7 +40,7 @@ from streaming_hub.archive.tables import (
 from streaming_hub.archive.uploads import outbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -48,11 +49,6 @@ if TYPE_CHECKING:
 READER: Final = "archive"
 CACHED: Final = 5_000
 """Maximum number of reductions in memory."""
-LIVE_LEVEL: Final = 1
-RECORDING_LEVEL: Final = 6
-"""zlib levels: raw events of live sessions are compressed again when the session ends."""
-PART_BYTES: Final = 1 << 20
-"""Maximum bytes of raw events in a part of a recording and in a result of `raw_page`; a larger event is on its own."""
 HOUR: Final = 3600
 DAY: Final = 86_400
 ROWID_BITS: Final = 20
@@ -306,13 +302,13 @@ class Store:
     def _write(self, connection: Connection, touched: Sequence[_Kept], at: float | None) -> bool:
         ended = False
         updates: list[dict[str, Any]] = []
-        raw: list[dict[str, Any]] = []
+        raw: dict[int, list[bytes]] = {}
         for kept in touched:
             state = kept.reduction.state
             row = {"row": kept.id, **_session_row(state)}
             if at is not None:
                 row |= {"touched": at, "last_id": _decode(kept.lines[-1])["id"]}
-                raw.append({"session": kept.id, "events": len(kept.lines), "lines": kept.lines})
+                raw[kept.id] = kept.lines
             updates.append(row)
         self._write_rows(connection, touched)
         self._write_people(connection, touched)
@@ -323,11 +319,9 @@ class Store:
             connection.execute(update.values({name: sa.bindparam(name) for name in names}), updates)
             forget_stats(connection, {row["started"] for row in updates})
         late = {kept.id for kept in touched if kept.ended}
-        _add_parts(connection, live_events, [one for one in raw if one["session"] not in late], LIVE_LEVEL)
+        add_parts(connection, live_events, {row: raw[row] for row in raw if row not in late})
         if self._recordings:
-            _add_parts(
-                connection, recordings, [one for one in raw if one["session"] in late], RECORDING_LEVEL
-            )
+            add_parts(connection, recordings, {row: raw[row] for row in raw if row in late})
         for kept in touched:
             if kept.reduction.state.ended is not None:
                 ended = ended or not kept.ended
@@ -378,12 +372,8 @@ class Store:
     def _finish(self, connection: Connection, kept: _Kept) -> None:
         """Turn the raw events of a session that has just ended into its recording, or store its state instead."""
         if not kept.ended:
-            raw = b"".join(_parts(connection, live_events, kept.id))
-            if self._recordings and raw:
-                for lines in _pieces(raw.splitlines()):
-                    _add_parts(connection, recordings, [_part(kept.id, lines)], RECORDING_LEVEL)
+            if close_session(connection, kept.id, keep=self._recordings):
                 connection.execute(sa.update(sessions).where(sessions.c.id == kept.id).values(recorded=True))
-            connection.execute(sa.delete(live_events).where(live_events.c.session == kept.id))
             kept.ended = True
         if not self._recordings or kept.stated:
             state = zlib.compress(_encode_state(kept.reduction.state))
@@ -508,84 +498,6 @@ def forget_stats(connection: Connection, starts: Iterable[float]) -> None:
     """Drop the stored statistics of the hours and days in which these sessions began."""
     buckets = {int(start // size * size) for start in starts for size in (HOUR, DAY)}
     connection.execute(sa.delete(stats).where(stats.c.start.in_(buckets)))
-
-
-def _pieces(lines: list[bytes]) -> Iterator[list[bytes]]:
-    """Split raw events into the parts of a recording."""
-    piece: list[bytes] = []
-    size = 0
-    for line in lines:
-        if piece and size + len(line) > PART_BYTES:
-            yield piece
-            piece, size = [], 0
-        piece.append(line)
-        size += len(line) + 1
-    yield piece
-
-
-def _part(row: int, lines: list[bytes]) -> dict[str, Any]:
-    return {"session": row, "events": len(lines), "lines": lines}
-
-
-def _add_parts(connection: Connection, table: sa.Table, parts: list[dict[str, Any]], level: int) -> None:
-    """Append raw events to those that a table already has of their sessions."""
-    if not parts:
-        return
-    place = (
-        sa.select(sa.func.coalesce(sa.func.max(table.c.position) + 1, 0))
-        .where(table.c.session == sa.bindparam("row"))
-        .scalar_subquery()
-    )
-    insert = sa.insert(table).values(
-        session=sa.bindparam("row"), position=place, events=sa.bindparam("count"), data=sa.bindparam("raw")
-    )
-    rows = [
-        {
-            "row": part["session"],
-            "count": part["events"],
-            "raw": zlib.compress(b"".join(line + b"\n" for line in part["lines"]), level),
-        }
-        for part in parts
-    ]
-    connection.execute(insert, rows)
-
-
-def _parts(connection: Connection, table: sa.Table, row: int) -> Iterable[bytes]:
-    found = connection.execute(
-        sa.select(table.c.data).where(table.c.session == row).order_by(table.c.position)
-    )
-    return [zlib.decompress(part[0]) for part in found]
-
-
-def raw_events(connection: Connection, row: int) -> list[bytes]:
-    """Return all raw events that the archive has of a session: NDJSON, in order."""
-    return [*_parts(connection, recordings, row), *_parts(connection, live_events, row)]
-
-
-def raw_page(connection: Connection, row: int, after: int) -> tuple[bytes, int]:
-    """Return some of a session's raw events, and the number of the last one.
-
-    A live session's events move into its recording when it ends; their numbers do not change.
-
-    Args:
-        connection: reads.
-        row: `sessions.id`.
-        after: how many events to skip.
-
-    Returns:
-        NDJSON, in order; empty at the end.
-    """
-    passed = 0
-    for table in (recordings, live_events):
-        parts = sa.select(table.c.position, table.c.events).where(table.c.session == row)
-        for position, count in connection.execute(parts.order_by(table.c.position)).all():
-            if passed + count > after:
-                data = sa.select(table.c.data).where(table.c.session == row, table.c.position == position)
-                lines = zlib.decompress(connection.execute(data).scalar_one()).splitlines(keepends=True)
-                piece = next(_pieces(lines[after - passed :]))
-                return b"".join(piece), after + len(piece)
-            passed += count
-    return b"", passed
 
 
 def _reduction(connection: Connection, row: int) -> tuple[Reduction, bool]:

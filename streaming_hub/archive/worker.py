@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from streaming_hub.archive import queries, removal, reports, stats, views
+from streaming_hub.archive.raw import raw_page
 from streaming_hub.archive.removal import Wanted
-from streaming_hub.archive.store import Behind, Page, Store, raw_page, seq_of
+from streaming_hub.archive.store import Behind, Page, Store, seq_of
 from streaming_hub.archive.tables import ARCHIVE
 from streaming_hub.archive.uploads.recording import Message
 from streaming_hub.archive.uploads.taking import Uploads

@@ -80,9 +80,13 @@ class MemoryLeases:
 _RELEASE: Final = (
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 )
+# A lease ends at a time of day. Where the server's clock was set back, that is too far off for others to wait for.
 _ACQUIRE: Final = """
 local owner = redis.call('GET', KEYS[1])
-if owner and owner ~= ARGV[1] then return 0 end
+if owner and owner ~= ARGV[1] then
+  if redis.call('PTTL', KEYS[1]) > tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+  return 0
+end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
@@ -148,6 +152,11 @@ class Ownership:
         self._ttl = ttl
         self._margin = margin
         self._until = float("-inf")
+
+    @property
+    def until(self) -> float:
+        """Until when this node counts as the owner, unless it renews the lease; of the same clock as `now`."""
+        return self._until
 
     def held(self, now: float) -> bool:
         """Return whether this node is the owner, as far as it knows."""

@@ -10,14 +10,18 @@ Importing this without redis-py raises SettingsError.
 
 from __future__ import annotations
 
+import ssl
 import threading
+import time
 from contextlib import contextmanager
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from gevent import monkey
 
 from streaming_hub.cluster.address import Address
+from streaming_hub.cluster.clock import HubClock
 from streaming_hub.errors import SettingsError, StorageError, Unavailable
 
 try:
@@ -41,8 +45,13 @@ OLDEST_VERSION: Final = (7, 0)
 MOST_CALLS: Final = 64
 """Maximum number of concurrent calls of a node; each has a connection."""
 RETRY_AFTER: Final = 2
+_CHECKED_PARTS: Final = ("server", "memory", "replication", "cluster")
+"""Sections of INFO that have what `_checked` looks at."""
 _REFUSING: Final = ("NOREPLICAS", "MISCONF", "MASTERDOWN", "BUSY")
 """Error codes of a server that is up but cannot write now."""
+
+
+_poll, _POLLIN = monkey.get_original("select", ["poll", "POLLIN"])
 
 
 class Away(Exception):
@@ -71,7 +80,7 @@ class Line:
     """A checked connection.
 
     Attributes:
-        identity: the server's, when this connection was made.
+        identity: the server's, when it was last checked.
     """
 
     def __init__(self, connection: Any, identity: Identity) -> None:
@@ -111,10 +120,14 @@ class Line:
 
     def good(self) -> bool:
         """Return whether it can be used again: nothing unread, and not closed by the other side."""
-        try:
-            return self._open and not self._connection.can_read()
-        except (redis.RedisError, OSError):
+        # Every answer was read: what can be read now is the end, or something that nothing asked for. Not by redis-py's
+        # `can_read`, which under gevent waits for a turn of the loop, twice per call.
+        sock = self._connection._sock
+        if not self._open or sock is None:
             return False
+        poll = _poll()
+        poll.register(sock.fileno(), _POLLIN)
+        return not poll.poll(0)
 
     def close(self) -> None:
         """Close it."""
@@ -139,6 +152,7 @@ class Server:
     Attributes:
         shown: the URL without password.
         away: why the server counts as away, or None. Set by its follower (`note_away`, `note_back`).
+        clock: the server's.
 
     Raises:
         SettingsError: the URL cannot be used.
@@ -148,6 +162,7 @@ class Server:
         address = Address(url)
         self.shown = address.shown
         self.away: str | None = None
+        self.clock = HubClock()
         self._tag = f"{{{prefix}}}:"
         self._class = {
             "redis": redis.Connection,
@@ -179,8 +194,8 @@ class Server:
         try:
             connection.connect()
             connection.send_command("INFO")
-            info = _fields(connection.read_response())
-            return Line(connection, self._checked(info))
+            line = Line(connection, self._checked(_fields(connection.read_response())))
+            self._measure(line)
         except redis.AuthenticationError as error:
             raise StorageError(f"{self.shown}: the server refuses the user or password: {error}.") from error
         except redis.BusyLoadingError as error:
@@ -188,13 +203,43 @@ class Server:
             raise Away("it is loading its data") from error
         except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
             connection.disconnect()
+            if untrusted := _untrusted(error):
+                raise StorageError(
+                    f"{self.shown}: its certificate is refused: {untrusted}. A CA of your own is named by "
+                    "SSL_CERT_FILE, and the certificate has to hold the host's name."
+                ) from error
             raise Away(_why(error)) from error
         except ResponseError as error:
             connection.disconnect()
             raise self._unusable(error) from error
-        except StorageError:
+        except (StorageError, Away):
             connection.disconnect()
             raise
+        return line
+
+    def look_again(self, line: Line) -> bool:
+        """Check the server once more, over a connection that has been open for a while; measure its clock.
+
+        A server gets another replication id when its first replica is connected, or an hour after the last one was.
+
+        Returns:
+            Whether its identity is another one; idle connections that know the old one are closed then.
+
+        Raises:
+            Away, StorageError: as for `connect`.
+        """
+        (info,) = self._measure(line, ("INFO", *_CHECKED_PARTS))
+        before, line.identity = line.identity, self._checked(_fields(info))
+        changed = before.run != line.identity.run
+        if changed:
+            self._hang_up()
+        return changed
+
+    def _measure(self, line: Line, *commands: tuple[Any, ...]) -> list[Any]:
+        asked = time.monotonic()
+        *answers, (seconds, micros) = line.calls([*commands, ("TIME",)])
+        self.clock.measured(int(seconds) + int(micros) / 1e6, asked, time.monotonic())
+        return answers
 
     @contextmanager
     def line(self) -> Iterator[Line]:
@@ -335,6 +380,15 @@ def _refused(error: ResponseError) -> Exception:
     if any(name in text for name in _REFUSING):
         return Refusing(text.rstrip("."))
     return error
+
+
+def _untrusted(error: BaseException | None) -> str | None:
+    """Return what is wrong with the server's certificate, where that is the reason."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error.verify_message
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _why(error: BaseException) -> str:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MOST_GAPS: Final = 10_000
-"""Ranges of erased numbers that are remembered, so that readers of the history do not count them as missed."""
+"""How many ranges of erased numbers to remember, so readers of the history do not count them as missed."""
 
 
 class Bounds:

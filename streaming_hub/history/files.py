@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def claim(path: Path) -> IO[bytes]:
-    """Make the folder and the file with private modes, and keep other servers out until what is returned is closed.
+    """Create the folder and the file with private modes, and lock other servers out until the result is closed.
 
     Raises:
         StorageError: the file cannot be written, or another server has it.
@@ -40,7 +40,7 @@ def claim(path: Path) -> IO[bytes]:
 
 
 def set_aside(path: Path, now: float) -> Path:
-    """Rename a corrupt file with what belongs to it, and make an empty one in its place."""
+    """Rename a corrupt file and its companions, and create an empty one in its place."""
     aside = path.with_name(f"{path.name}.corrupt-{int(now)}")
     path.rename(aside)
     for suffix in ("-wal", "-shm"):

@@ -27,10 +27,10 @@ PAGE: Final = Limit(events=1000, size=512 * 1024)
 
 
 def position_before(history: History, at: float, read: Callable[[Callable[[], Page]], Page]) -> int:
-    """Return the sequence number after which the events come that were accepted at a time or later.
+    """Return the sequence number before the first event that was accepted at a time or later.
 
     Args:
-        history: where.
+        history: to search.
         at: seconds since 1970.
         read: calls a function that may wait for the disk.
     """
@@ -90,7 +90,7 @@ class Follower:
 
     @property
     def behind(self) -> int:
-        """How many numbers there are above the position."""
+        """How many sequence numbers there are above the position."""
         return max(0, self._history.bounds.head - self.position)
 
     def next(self) -> Followed | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("streaming_hub.history")
 
 PAUSE: Final = 1.0
-"""Seconds between two rounds when there is nothing more to forget."""
+"""Seconds between two rounds when there is nothing more to remove."""
 STEP_PAUSE: Final = 0.02
 """Seconds between two small steps of one round, in which others may publish."""
 SHORTEST_PAUSE: Final = STEP_PAUSE / 16
@@ -27,7 +27,7 @@ class Housekeeper:
     """A thread (a greenlet under gevent) that maintains the history.
 
     Args:
-        history: what to look after.
+        history: to maintain.
         lock: guards the history wherever several threads use it.
         clock: seconds since 1970.
     """
@@ -55,7 +55,7 @@ class Housekeeper:
         self._thread.start()
 
     def stop(self, timeout: float = 1.0) -> None:
-        """End, and wait until the round that is under way has ended.
+        """Stop, and wait for the current round to end.
 
         Args:
             timeout: seconds; a disk that takes longer is not waited for.
@@ -78,7 +78,7 @@ class Housekeeper:
             pause = step_pause if more else PAUSE
 
     def _forget_a_round(self, pause: float) -> bool:
-        """Run that many steps; return whether there is more to remove."""
+        """Run a number of steps; return whether there is more to remove."""
         for _ in range(STEPS):
             if not self._forget_a_little():
                 return False

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from streaming_hub.history.page import Limit, Page
 
 MAX_BYTES: Final = 512 * 1024 * 1024
-"""Bytes of frames that are stored, whatever their number: events may be large, and there is only memory."""
+"""Maximum bytes of stored frames, whatever their number: events may be large, and there is only memory."""
 
 
 class MemoryHistory:

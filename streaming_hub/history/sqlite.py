@@ -35,7 +35,7 @@ log = logging.getLogger("streaming_hub.history")
 
 RECENT_BYTES: Final = 32 * 1024 * 1024
 TRIM_ROWS: Final = 300
-"""Rows of one small step: half a millisecond."""
+"""Rows per step, which takes half a millisecond."""
 MOST_TRIM_ROWS: Final = 1200
 FAR_BEHIND_ROWS: Final = 3000
 """With this many rows pending, delete in larger batches, so that removal keeps up with fast publishing."""
@@ -234,7 +234,7 @@ class SqliteHistory:
         return below < self.bounds.oldest
 
     def checkpoint(self) -> None:
-        """Copy the log into the file; empty it if it has erased events or has grown large."""
+        """Copy the log into the file; empty it if it has erased events or is large."""
         self._log.checkpoint()
 
     def close(self) -> None:
@@ -330,7 +330,7 @@ class SqliteHistory:
         if len(rows) == 1 and not overdue:
             self._db.execute(_INSERT, rows[0])
         elif rows:
-            # A statement for many rows takes a fifth less than as many for one.
+            # One statement for many rows takes a fifth less time than many statements.
             whole = len(rows) - len(rows) % _ROWS_AT_ONCE
             with self._transaction():
                 if overdue:
@@ -356,7 +356,7 @@ class SqliteHistory:
         self._window.trim(oldest)
 
     def _take_in(self, new: Sequence[Entry]) -> None:
-        """Bring memory up to what was committed. It never raises: what is stored has to be handed on."""
+        """Bring memory up to date with the commit. Never raises: what is stored has to be passed on."""
         try:
             self._window.append(new)
             self._advance(self.bounds.floor())

@@ -1,4 +1,4 @@
-"""The write-ahead log beside the database: copied into it off the publishing path, and emptied where that must be.
+"""The write-ahead log beside the database: copied into it off the publishing path, and emptied when necessary.
 
 SQLite copies pages in its own time and leaves the log's file as it is. After an erasure that is not enough: the log
 holds the erased text until it is truncated.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("streaming_hub.history")
 
 LARGE_BYTES: Final = 64 * 1024 * 1024
-"""From this size on the log is emptied, not only copied."""
+"""Size from which the log is emptied, not only copied."""
 TRUNCATE_SECONDS: Final = 0.05
 """How long emptying waits for a reader of older pages. Publishing blocks in the meantime."""
 CONNECT_SECONDS: Final = 5.0
@@ -50,7 +50,7 @@ class Log:
         self._erasures += 1
 
     def checkpoint(self) -> None:
-        """Copy the log into the file; where a reader keeps it from being emptied, the next call tries again."""
+        """Copy the log into the file; if a reader keeps it from being emptied, the next call tries again."""
         try:
             with contextlib.closing(connect(self._path)) as db:
                 # Copies nearly everything without blocking anything.

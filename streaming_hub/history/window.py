@@ -1,6 +1,6 @@
 """The newest entries in memory, in order. Pure bookkeeping: the memory history is one, and SQLite's sits behind one.
 
-So that catching up does not ask the disk once per client, readers are served from here while they can be.
+Readers are served from here when possible, so catching up does not read from disk once per client.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is kept of a room's events, so that its current state can be read at any time. Pure: no I/O, no clock.
+"""What is remembered of a room's events, to derive its current state at any time. Pure: no I/O, no clock.
 
 The state of a room is a function of its stored events: reducing the stored window gives the same result as having
 seen everything and let the oldest expire. That holds by construction, because everything kept is one of:

@@ -37,20 +37,20 @@ IDLE_TIMEOUT: Final = 75.0
 READ_TIMEOUT: Final = 20.0
 """Seconds within which a request's head and body must have arrived, counted from its first byte."""
 MAX_BODY: Final = MAX_BATCH_BYTES
-"""Bytes of a body that are read; what is larger is answered 413 unread."""
+"""Maximum bytes of a body; a larger one is refused with 413, unread."""
 CHUNKED_PIECE: Final = 512
 UPLOADS: Final = "/observability/"
-"""How the paths begin whose bodies may be large: the application reads them itself, piece by piece."""
+"""Prefixes of the paths whose bodies may be large: the application reads them itself, piece by piece."""
 UPLOAD_PIECE: Final = 16 * 1024
 UPLOAD_SECONDS: Final = 300.0
 """Seconds within which such a body must have arrived."""
 LONGEST_RUN: Final = 0.003
-"""Seconds that one client may be served before other sockets run."""
+"""Seconds for which one client is served before other sockets get a turn."""
 SHORTEST_WAIT: Final = 0.00005
 """Seconds: for a request that took longer to arrive, the loop waited and ran others."""
 LINGER_BYTES: Final = 4 * 1024 * 1024
 LINGER_SECONDS: Final = 2.0
-"""How much of an unread body is thrown away before the connection is closed, so that the answer is not lost."""
+"""How much of an unread body is discarded before closing the connection, so that the response is not lost."""
 _TLS_HANDSHAKE: Final = b"\x16"
 """The first byte of a connection that begins with TLS (RFC 8446, section 5.1)."""
 _TLS: Final = (
@@ -64,8 +64,7 @@ _unreadable = Gate(1, time.monotonic)
 def give_way(since: float) -> float:
     """Let the loop look at other sockets, when one client has had it for long.
 
-    gevent reads and answers on as long as there is data: a client that always has some would be the only one that is
-    served.
+    gevent keeps reading and responding while there is data: a client that always has some would be the only one served.
 
     Args:
         since: when this client's run began (`time.monotonic`).
@@ -153,7 +152,7 @@ class BoundedMixin:
         try:
             super().handle()  # type: ignore[misc] # pywsgi's, next in line
         except OSError as error:
-            # pywsgi sends a refusal outside of what it expects clients to do.
+            # pywsgi sends a refusal outside the code in which it expects clients to disconnect.
             log.debug("a client that sent nonsense did not wait for its answer: %s", error)
 
     def handle_one_request(self) -> Any:
@@ -198,7 +197,7 @@ class BoundedMixin:
         return read
 
     def _take_absolute_form(self) -> None:
-        """Turn `GET http://host/path` into what it means; its host counts, not the field (RFC 9112, 3.2.2)."""
+        """Apply `GET http://host/path`: its host counts, not the header field (RFC 9112, 3.2.2)."""
         absolute = _ABSOLUTE.match(self.path)
         self._authority = absolute[1] if absolute else None
         if absolute:

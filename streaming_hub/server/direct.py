@@ -88,7 +88,7 @@ class DirectMixin:
 
     def _serve_in_turn(self) -> None:
         for _ in range(min(MOST_AT_ONCE, len(self._accepted))):
-            # Another greenlet may have taken the rest while this one waited for something.
+            # Another greenlet may have accepted the rest while this one was waiting.
             if self._accepted:
                 serve(self.application, *self._accepted.popleft())
 
@@ -125,7 +125,7 @@ def _take(sock: BareSocket) -> tuple[str, Headers] | None:
 
 
 def parse(request: bytes) -> tuple[str, Headers] | None:
-    """Return query string and fields of a request for a stream; None for all that is anything else, or odd."""
+    """Return query string and fields of a request for a stream; None for any other request, or an unusual one."""
     line = _REQUEST_LINE.match(request)
     if line is None or request.find(_END) != len(request) - len(_END):
         return None
@@ -141,7 +141,7 @@ def parse(request: bytes) -> tuple[str, Headers] | None:
 
 
 def serve(application: Any, environ: dict[str, Any], sock: BareSocket) -> None:
-    """Ask the application, and give the writer the stream; send what is none."""
+    """Call the application; give its stream to the writer, or send any other response."""
     started: list[tuple[str, list[tuple[str, str]]]] = []
     try:
         body = application(environ, lambda status, headers, _exc_info=None: started.append((status, headers)))

@@ -35,7 +35,7 @@ class Headers:
         readline: reads one line of at most this many bytes.
 
     Raises:
-        ValueError: a line is not a field, a field that may stand once stands twice, or there is too much.
+        ValueError: a line is not a field, a field that may occur once occurs twice, or there are too many bytes.
     """
 
     status = ""
@@ -56,7 +56,7 @@ class Headers:
         self._check_framing()
 
     def _check_framing(self) -> None:
-        """Refuse what a proxy may read as another length, to smuggle requests (RFC 9112, sections 6.1 and 6.3)."""
+        """Refuse what a proxy may read as another length: it smuggles requests (RFC 9112, sections 6.1 and 6.3)."""
         coding, length = self._values.get("transfer-encoding"), self._values.get("content-length")
         if coding is not None and (length is not None or coding.lower() != "chunked"):
             raise ValueError(

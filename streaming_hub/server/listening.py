@@ -21,7 +21,7 @@ BACKLOG: Final = 4096
 LOOPBACK: Final = ("127.0.0.1", "::1")
 """Where the server listens unless a host is set."""
 TRIES: Final = 20
-"""How many free ports are tried until both addresses have the same one."""
+"""How many free ports to try until both addresses have the same one."""
 _NO_SUCH_ADDRESS: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
@@ -79,7 +79,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def why_not(host: str | None, port: int) -> str | None:
-    """Return why nothing can listen at an address, as a sentence; None where something can."""
+    """Return why nothing can listen at an address, as a sentence; None if something can."""
     try:
         for sock in listen_at(host, port):
             sock.close()

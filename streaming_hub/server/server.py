@@ -27,7 +27,7 @@ class Handler(HandoverMixin, BoundedMixin, pywsgi.WSGIHandler):
     """pywsgi's handler with the handover, the limits and no access log."""
 
     def log_request(self) -> None:
-        """Requests are not logged one by one; what matters is in the audit log."""
+        """Log nothing: requests are not logged one by one, and the audit log has what matters."""
 
 
 class Server(DirectMixin, pywsgi.WSGIServer):

@@ -120,7 +120,7 @@ class Process:
             timeout: seconds; then it is killed.
         """
         self._gone.set()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # it has ended
             self._sock.shutdown(socket.SHUT_WR)
         until = time.monotonic() + timeout
         while self._runs() and time.monotonic() < until:
@@ -129,7 +129,7 @@ class Process:
             os.kill(self.pid, signal.SIGKILL)
             while self._runs():
                 time.sleep(0.001)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # closed by the other end; this ends the thread that reads
             self._sock.shutdown(socket.SHUT_RDWR)
         self._sock.close()
         self._end_all()

@@ -51,7 +51,7 @@ class Audience:
         return list(self._groups.values())
 
     def group(self, interest: Interest) -> Group | None:
-        """Return the group of an interest, if anybody has it."""
+        """Return the group of an interest, if any subscriber has it."""
         return self._groups.get(interest)
 
     def go_live(self, subscriber: Subscriber) -> None:
@@ -60,7 +60,7 @@ class Audience:
         self._groups[subscriber.interest].live[subscriber] = None
 
     def add(self, subscriber: Subscriber) -> None:
-        """Count a subscriber in."""
+        """Add a subscriber."""
         group = self._groups.get(subscriber.interest)
         if group is None:
             group = self._groups[subscriber.interest] = Group(subscriber.interest)
@@ -71,7 +71,7 @@ class Audience:
         self.addresses[subscriber.address] += 1
 
     def remove(self, subscriber: Subscriber) -> None:
-        """Forget a subscriber; one that was never counted in is no error."""
+        """Remove a subscriber; does nothing if it was never added."""
         group = self._groups.get(subscriber.interest)
         if group is None or subscriber not in group.members:
             return

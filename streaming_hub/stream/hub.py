@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from streaming_hub.stream.audience import Group
 
 SLICE: Final = 64
-"""How many subscribers a sweep serves before it lets others in."""
+"""How many subscribers a sweep serves before other work runs."""
 PAGE: Final = Limit()
 
 
@@ -100,7 +100,7 @@ class Hub:
         self._erasures = 0
 
     def publish(self, events: Sequence[Event]) -> Receipt:
-        """Store events and hand the new ones on.
+        """Store events, and pass on the new ones.
 
         Raises:
             Unavailable: they could not be stored; nothing was sent.
@@ -120,7 +120,7 @@ class Hub:
         return Receipt([f"{epoch}-{seq}" for seq in appended.seqs], appended.duplicates, notified)
 
     def _store(self, events: Sequence[Event]) -> Receipt:
-        """Store events where several nodes do: what is stored comes back by `arrived`, in the order of all nodes."""
+        """Store events that several nodes share: they come back through `arrived`, in the common order."""
         epoch = self.history.bounds.epoch
         appended = self.history.append(events, self.clock())
         with self.lock:
@@ -131,27 +131,27 @@ class Hub:
         return Receipt([f"{epoch}-{seq}" for seq in appended.seqs], appended.duplicates, notified)
 
     def hand_on(self, entries: Sequence[Entry]) -> None:
-        """Hand on what other nodes, or this one, have stored and the history has taken in; with `lock` held."""
+        """Pass on what any node has stored, once the history has it; with `lock` held."""
         if entries:
             self._pending.extend(entries)
             self.schedule()
 
     def overtaken(self) -> None:
-        """Send everybody back to the history, which has dropped events unread; with `lock` held."""
+        """Send all subscribers back to the history, which has dropped events unread; with `lock` held."""
         self._pending.clear()
         for subscriber in self.send_all_back():
             self.resume(subscriber)
         self._swept = self.history.bounds.head
 
     def begin_epoch(self, lost_epoch: str, survived: int) -> None:
-        """Tell every stream that events are lost, and read on with what survived; with `lock` held.
+        """Report the loss of events on every stream, and continue with what survived; with `lock` held.
 
         Args:
             lost_epoch: the one that was followed until now.
             survived: up to this number its events are in the new epoch as well.
         """
         self._pending.clear()
-        # Leaves each where it is: after what it was sent, and before what waits for it.
+        # Each keeps its position: after what it was sent, and before what is pending for it.
         self.send_all_back()
         self._shared.forget()
         self._erasures += 1
@@ -163,12 +163,12 @@ class Hub:
             self.resume(subscriber)
 
     def subscribe(self, subscriber: Subscriber) -> None:
-        """Count a subscriber in; it starts behind, and becomes live when it has read up to the head."""
+        """Add a subscriber; it starts behind, and becomes live when it has read up to the head."""
         with self.lock:
             self.audience.add(subscriber)
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
-        """Forget a subscriber."""
+        """Remove a subscriber."""
         with self.lock:
             self.audience.remove(subscriber)
 
@@ -182,7 +182,7 @@ class Hub:
         return len(self.audience)
 
     def subscribers(self) -> list[Subscriber]:
-        """Return all subscribers, in no order that means anything."""
+        """Return all subscribers, in no particular order."""
         with self.lock:
             return list(self.audience)
 
@@ -220,7 +220,7 @@ class Hub:
                 served = members[start : start + SLICE]
                 self._deliver(batch, served, group)
                 yield served
-                # The writer has sent to them when it asks for more.
+                # By the time the writer asks for more, it has sent to them.
                 reached = True
         if reached:
             # Another node's clock may be ahead of this one's.
@@ -231,7 +231,7 @@ class Hub:
         """Enqueue for each; sending is the writer's."""
         offered = 0
         for subscriber in subscribers:
-            # Since the list was made it may have left, or fallen behind.
+            # It may have left or fallen behind since the list was made.
             if not subscriber.live:
                 continue
             if subscriber.offer(batch):
@@ -249,7 +249,7 @@ class Hub:
         for group in self.audience.groups():
             for subscriber in group.live:
                 if not subscriber.waiting:
-                    # All that it may see up to there was handed to it, though it may have been nothing for long.
+                    # It has been given all that it may see up to there, even if that was nothing for a long time.
                     subscriber.position = max(subscriber.position, self._swept)
                 subscriber.forget()
                 sent_back.append(subscriber)
@@ -279,7 +279,7 @@ class Hub:
         return Fetched(self.history.since(position, interest, PAGE), erasures)
 
     def keep(self, interest: Interest, position: int, fetched: Fetched) -> None:
-        """Hand a fetched page to the subscribers waiting for it; if an erasure came first, it must be read again."""
+        """Give a fetched page to the subscribers waiting for it; if an erasure came first, it must be read again."""
         with self.lock:
             if fetched.erasures != self._erasures:
                 return
@@ -287,13 +287,13 @@ class Hub:
             self._shared.put(interest, position, reached)
             group = self.audience.group(interest)
             if reached.batch is None and group is not None:
-                # Nothing to send: they only move on.
+                # Nothing to send: they only advance.
                 for subscriber in group.members:
                     if subscriber.position == position and not subscriber.live:
                         subscriber.position = reached.upto
 
     def place(self, subscriber: Subscriber) -> str:
-        """Return the subscriber's own position as an id: all that it may see up to there was handed to it."""
+        """Return the subscriber's own position as an id: it has been given all that it may see up to there."""
         return cursor.show(self.history.bounds.epoch, self._place(subscriber))
 
     def _place(self, subscriber: Subscriber) -> int:
@@ -315,7 +315,7 @@ class Hub:
                 self._shared.forget()
                 self._read_anew()
             finally:
-                # Also if it failed: what was chosen is in queues that only the writer empties.
+                # Also if it failed: what was selected is in queues that only the writer empties.
                 self._owed = owed
                 self.schedule()
 
@@ -324,7 +324,7 @@ class Hub:
         for subscriber in self.subscribers():
             position = self.take_back(subscriber)
             group = self.audience.group(subscriber.interest)
-            # `take_back` may close the stream: the last reader of an interest takes its group along.
+            # `take_back` may close the stream, and the group of an interest ends with its last reader.
             if group is None or subscriber not in group.members:
                 continue
             if subscriber.waiting or position is not None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SHARED_BYTES: Final = 8 * 1024 * 1024
 """Bytes of joined pages cached for the next reader with the same position and interest."""
 OVERHEAD: Final = 1000
-"""Bytes that keeping anything costs, about."""
+"""Approximate overhead of a cached page, in bytes."""
 
 
 class Reached(msgspec.Struct, frozen=True):
@@ -54,7 +54,7 @@ class SharedPages:
         return found[0] if found is not None else None
 
     def put(self, interest: Interest, position: int, reached: Reached) -> None:
-        """Keep a page, unless nothing is in it: that costs no more to find out again than to keep."""
+        """Cache a page unless it is empty: finding that out again costs no more than caching it."""
         if reached.batch is None or (interest, position) in self._pages:
             return
         size = OVERHEAD + reached.batch.size + interest.size

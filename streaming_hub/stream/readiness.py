@@ -43,7 +43,7 @@ class Readiness(Protocol):
         """Report room for writing as well, or no longer."""
 
     def unregister(self, descriptor: int) -> None:
-        """Stop watching a descriptor; to be called before it is closed."""
+        """Stop watching a descriptor; call this before closing it."""
 
     def poll(self) -> Iterator[tuple[int, int]]:
         """Yield what is ready: descriptors with `READ`, `WRITE` and `HANG_UP`. Need not be read to the end."""
@@ -121,14 +121,14 @@ class WatcherReadiness:
     def want_write(self, descriptor: int, *, wanted: bool) -> None:
         """See `Readiness`."""
         watcher = self._watchers[descriptor]
-        # What is watched for cannot be changed meanwhile.
+        # The events of a running watcher cannot be changed.
         watcher.stop()
         watcher.events = READ | WRITE if wanted else READ
         watcher.start(self._note, descriptor, pass_events=True)
 
     def unregister(self, descriptor: int) -> None:
         """See `Readiness`."""
-        # The number may soon be another socket's.
+        # The number may soon belong to another socket.
         self._ready.pop(descriptor, None)
         watcher = self._watchers.pop(descriptor)
         watcher.stop()

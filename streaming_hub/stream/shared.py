@@ -1,4 +1,4 @@
-"""What any node has stored, on its way to this node's streams: between the history's follower and the hub.
+"""Passes what any node has stored to this node's streams: between the history's follower and the hub.
 
 The follower calls; everything here runs in its thread and holds the hub's lock for moments.
 """
@@ -30,7 +30,7 @@ class Arrivals:
         saw: called with what arrived, after it was handed on.
         lost: called when another epoch has begun.
         returned: called when a server that was away is back.
-        erased, renewed, wanted: called with what another node told.
+        erased, renewed, wanted: called with another node's note.
     """
 
     def __init__(self, hub: Hub, history: RedisHistory) -> None:
@@ -44,22 +44,25 @@ class Arrivals:
         self.renewed: Callable[[Renewed], None] = lambda _note: None
         self.wanted: Callable[[Wanted], None] = lambda _note: None
 
-    def arrived(self, entries: Sequence[Entry], meta: Meta) -> None:
-        """Take in what follows the head and hand it on."""
+    def arrived(self, entries: Sequence[Entry], meta: Meta | None) -> None:
+        """Add what follows the head, and pass it on."""
         hub, history = self._hub, self._history
         with hub.lock:
-            if not history.take_in(entries, meta.oldest):
-                hub.overtaken()
-                entries = [entry for entry in entries if entry.seq >= meta.oldest]
-            history.note(meta)
-            if not entries:
-                history.bounds.head = max(history.bounds.head, meta.head)
+            if meta is None:
+                history.take_in(entries, history.bounds.oldest)
+            else:
+                if not history.take_in(entries, meta.oldest):
+                    hub.overtaken()
+                    entries = [entry for entry in entries if entry.seq >= meta.oldest]
+                history.note(meta)
+                if not entries:
+                    history.bounds.head = max(history.bounds.head, meta.head)
             hub.hand_on(entries)
         if entries:
             self.saw(entries)
 
     def new_epoch(self, meta: Meta, gone: Sequence[tuple[int, int]]) -> None:
-        """Begin where the server stands, and tell every stream."""
+        """Begin at the server's position, and report it on every stream."""
         hub, history = self._hub, self._history
         with hub.lock:
             lost = history.bounds.epoch
@@ -73,7 +76,7 @@ class Arrivals:
         self.returned()
 
     def noted(self, note: Note) -> None:
-        """Take in what another node told."""
+        """Process another node's note."""
         if isinstance(note, notes.Erased):
             with self._hub.lock:
                 self._history.forget(note.numbers)

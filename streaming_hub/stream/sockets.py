@@ -17,8 +17,8 @@ USER_TIMEOUT_MS: Final = 45_000
 ANSWER_TIMEOUT: Final = 30.0
 """Seconds within which a client has to read a response; streams have their own limit."""
 NOT_SENT_BYTES: Final = 128 * 1024
-"""How much the kernel keeps for a client that does not take it. Left alone it keeps up to 4 MB, and says that there is
-room only when a third is free: a slow reader would seem to make no progress for minutes."""
+"""How much the kernel buffers for a client that does not read. By default it buffers up to 4 MB, and reports room only
+once a third is free: a slow reader would seem to make no progress for minutes."""
 _MACOS_DROP_TIME: Final = 0x80
 """TCP_RXT_CONNDROPTIME, in seconds: macOS's limit of unacknowledged bytes. Python has no name for it."""
 

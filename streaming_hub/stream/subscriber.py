@@ -108,7 +108,7 @@ class Subscriber:
     ) -> None:
         self.interest = interest
         self.position = position
-        # Each batch has at least one event, and one place is for `wake`: so a full queue is never met.
+        # Each batch has at least one event, and one place is reserved for `wake`, so this never finds a full queue.
         self.queue: queue.Queue[Batch | None] = queue.Queue(queue_size + 1)
         self.live = False
         self.intro: deque[bytes] = deque()
@@ -145,14 +145,14 @@ class Subscriber:
         return True
 
     def take(self) -> bytes:
-        """Return all that waits, joined into one piece, and move the position past it; empty when nothing waits."""
+        """Return everything pending as one piece, and move the position past it; empty if nothing is pending."""
         if not self.waiting:
             if self._held is not None and self._held.first <= self.position:
-                # It was dropped with the rest, and read since: kept, `wait` would return at once, over and over.
+                # It was dropped with the rest and read since. If kept, `wait` would return at once, again and again.
                 self._held = None
             return b""
         if self._held is None and self.queue.qsize() == 1:
-            # Nearly always, and twice as quick. Something waits, so it is no wake-up's `None`.
+            # Fast path: a single batch. Something is pending, so it is not the `None` of a wake-up.
             batch: Any = self.queue.get_nowait()
         else:
             batch = _merge(self._drain())
@@ -183,7 +183,7 @@ class Subscriber:
             self.queue.put_nowait(None)
 
     def forget(self) -> None:
-        """Drop all that waits, and read it from the history next."""
+        """Drop everything pending, to read it from the history instead."""
         self._drop()
 
     def _has_room(self, batch: Batch) -> bool:
@@ -206,9 +206,9 @@ class Subscriber:
 
     def _drop(self) -> None:
         batches = self._drain()
-        # Fewer than were counted in: a thread in `wait` has one in its hands, which must be read again, too.
+        # Fewer than were added: a thread in `wait` holds one, which must be read again, too.
         if batches and sum(batch.count for batch in batches) == self.waiting:
-            # A filtered reader may have received nothing for long: what it misses begins here, not where it last read.
+            # A filtered reader may have received nothing for long: what it misses begins here, not at its last read.
             self.position = max(self.position, batches[0].first - 1)
         self.waiting = self.waiting_bytes = 0
         self.live = False

@@ -26,11 +26,11 @@ def cut(data: bytes, sent: int, *, chunked: bool) -> Cut | None:
 
     Args:
         data: the whole write: frames, in one chunk where `chunked`.
-        sent: how many of its bytes the socket has taken.
+        sent: how many of its bytes the socket has accepted.
         chunked: whether the stream is sent in chunks.
 
     Returns:
-        None where it cannot be cut: its frames have no ids to resume after, or it is not one chunk.
+        None if it cannot be cut: its frames have no ids to resume after, or it is not one chunk.
     """
     payload = _payload(data) if chunked else range(len(data))
     if payload is None:

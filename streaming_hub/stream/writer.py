@@ -71,7 +71,7 @@ class Writer:
         self._loop = gevent.get_hub().loop
         self._readiness = readiness.make()
         self._again = self._loop.timer(0)
-        # It repeats, because libev restarts a timer that does not with what was left of it: nothing.
+        # It repeats, because libev restarts a one-shot timer with the remaining time, which is zero.
         self._rest = self._loop.timer(REST, REST)
         self._delivered = 0.0
         self._ticker: gevent.Greenlet | None = None
@@ -214,10 +214,10 @@ class Writer:
                 return False
 
     def _send(self, stream: Stream) -> None:
-        """Send what waits, until it is all sent or the socket is full."""
+        """Send what is pending until everything is sent or the socket is full."""
         subscriber = stream.subscriber
         if subscriber.stream is not stream:
-            # It was closed while it waited for its turn.
+            # It was closed while waiting for its turn.
             return
         for _ in range(PAGES_PER_TURN):
             data = stream.out
@@ -304,7 +304,7 @@ class Writer:
             try:
                 self._look_at(stream, event)
             except Exception:
-                # An error that got out of here would end the watching of all sockets.
+                # An error that escaped from here would end the watching of all sockets.
                 log.exception("a stream failed and was closed; its reader resumes")
                 self._close(stream)
             if time.monotonic() >= until:
@@ -318,7 +318,7 @@ class Writer:
             self._unblock(stream)
 
     def _still_there(self, stream: Stream) -> bool:
-        """Read and forget what a client says after its request; it has nothing to say."""
+        """Read and discard what a client sends after its request."""
         try:
             return bool(stream.socket.recv(4096))
         except BlockingIOError:

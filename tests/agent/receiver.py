@@ -43,7 +43,7 @@ class Receiver:
         self._server.server_close()
 
     def wait_for(self, condition: Callable[[list[Event]], Any], seconds: float = 30.0) -> Any:
-        """Wait until the condition over all events gives something true, and give that."""
+        """Wait until the condition on all events returns something true, and return that."""
         deadline = time.monotonic() + seconds
         with self._changed:
             while not (found := condition(self.events)):

@@ -44,7 +44,7 @@ class Recorded:
 
 
 class Rehearsals:
-    """Starts both, and lets tests wait for each; a context manager that leaves nothing behind."""
+    """Starts both, and lets tests wait for each. A context manager."""
 
     def __init__(self, folder: Path) -> None:
         self._stack = contextlib.ExitStack()

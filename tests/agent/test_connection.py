@@ -1,4 +1,4 @@
-"""The sentences that say why livekit mode does not come up."""
+"""The messages about why livekit mode does not start."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_an_unreachable_server_gets_a_second_chance() -> None:
 
 
 class Watched:
-    """A logger with the watch on it, and what it called."""
+    """A watched logger, and the calls it caused."""
 
     def __init__(self) -> None:
         self.failures: list[str] = []

@@ -1,4 +1,4 @@
-"""The line to the hub: states up, and death down."""
+"""The control socket: states to the hub, and its end to the agent."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 
 from agent.control import CONTROL_FD, Control
 from tests.kit.process import is_running
+from tests.kit.wait import until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -57,6 +58,17 @@ def test_states_are_lines_of_json_and_repeats_are_left_out(pair: tuple[socket.so
         ]
 
 
+def test_the_hub_limits_how_long_jobs_are_taken(pair: tuple[socket.socket, socket.socket]) -> None:
+    hub, child = pair
+    control = Control(child)
+    assert control.takes_jobs(), "a hub of one node sets no limit"
+    control.watch()
+    hub.sendall(b'{"jobs_until": 1.5}\n')
+    until(lambda: not control.takes_jobs(), 20)
+    hub.sendall(b'nonsense\n{"news": 1}\n[]\n{"jobs_until": %f}\n' % (time.monotonic() + 300))
+    until(control.takes_jobs, 20)
+
+
 def test_started_by_hand_it_reports_to_no_hub(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -71,7 +83,7 @@ def test_started_by_hand_it_reports_to_no_hub(
 
 
 @pytest.mark.parametrize("number", ["nonsense", "999999"])
-def test_a_number_that_is_no_socket_is_named(monkeypatch: pytest.MonkeyPatch, number: str) -> None:
+def test_a_number_that_is_not_a_socket_is_named(monkeypatch: pytest.MonkeyPatch, number: str) -> None:
     monkeypatch.setenv(CONTROL_FD, number)
     with pytest.raises(ValueError, match=f"{CONTROL_FD}='{number}'"):
         Control.from_env()

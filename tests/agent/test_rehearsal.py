@@ -1,7 +1,7 @@
 """Whole rehearsals as real processes, read as the hub would read them.
 
-One conversation is run once and looked at from all sides; beside it runs one with silent recordings. All that
-looks at them is in this file: a file is one worker's, and they take half a minute of real time.
+One conversation runs once for all of these tests, and beside it one with silent recordings. They are all in this
+file, which runs in a single xdist worker: a conversation takes half a minute of real time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def test_the_words_are_the_recordings(rehearsal: Recorded) -> None:
     assert [final["text"] for final in rehearsal.finals("user")] == [line.text for line in script.LINES]
 
 
-def test_interims_come_before_each_users_final(rehearsal: Recorded) -> None:
+def test_interims_precede_each_users_final(rehearsal: Recorded) -> None:
     for final in rehearsal.finals("user"):
         segment = rehearsal.of_type("transcript", segment_id=final["segment_id"])
         assert len(segment) > 2
@@ -168,7 +168,7 @@ def test_silence_in_place_of_the_recordings_yields_no_words(
 
 
 def unfitting(events: list[dict[str, Any]]) -> list[str]:
-    """What does not fit, each with its reason; fields that the type does not know, too."""
+    """What does not fit, with reasons; including unknown fields."""
     found = []
     for event in events:
         kind = TYPES.get(event["type"])

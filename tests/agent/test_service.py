@@ -73,7 +73,7 @@ def refusing_livekit() -> Iterator[str]:
 
 
 def failure(worker: WorkerProcess) -> str:
-    """The reason it gives; it has to end by itself and never to have been ready."""
+    """Return the reason it reports; it has to end by itself without having been ready."""
     reason: str = worker.wait_for_state("failed")["reason"]
     assert worker.process.wait(30) == 1
     assert [message["state"] for message in worker.messages] == ["failed"]

@@ -1,4 +1,4 @@
-"""The agent process's settings: what is missing or wrong is named."""
+"""The agent process's settings: missing and wrong ones are named."""
 
 from __future__ import annotations
 
@@ -89,6 +89,8 @@ def test_an_url_that_is_none_is_shown(url: str) -> None:
         ("AGENT_SPEECH_TIMEOUT", "0"),
         ("AGENT_SPEECH_TIMEOUT", "nan"),
         ("AGENT_SPEECH_TIMEOUT", "inf"),
+        ("AGENT_SPEECH_TIMEOUT", "1_0"),
+        ("AGENT_LOAD_THRESHOLD", "\uff11"),
     ],
 )
 def test_a_value_that_is_wrong_is_shown(name: str, value: str) -> None:

@@ -22,7 +22,7 @@ SETTINGS = ("LIVEKIT_", "OPENAI_", "AGENT_", "STREAM_")
 
 
 class WorkerProcess:
-    """The agent process and what it says on its control socket; a context manager that leaves nothing behind.
+    """The agent process and its messages on the control socket. A context manager.
 
     Args:
         settings: The environment's settings; those of the machine are not passed on.
@@ -73,7 +73,7 @@ class WorkerProcess:
         return found()[0]
 
     def stop(self, seconds: float = 10.0) -> float:
-        """Send SIGTERM and give the seconds until the process is gone."""
+        """Send SIGTERM; return the seconds until the process has ended."""
         asked = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(seconds)

@@ -1,4 +1,4 @@
-"""A tiny SSE server that breaks one event on purpose, to see whether the load generator notices."""
+"""A tiny SSE server that breaks one event on purpose, to check that the load generator notices."""
 
 from __future__ import annotations
 

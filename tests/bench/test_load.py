@@ -85,7 +85,7 @@ def test_a_broken_event_is_noticed(load: Path, kind: str, chunked: bool) -> None
 
 
 def test_a_wrong_letter_is_noticed(load: Path) -> None:
-    """A frame that is whole, but holds the text of another event."""
+    """A complete frame with the text of another event."""
     with serving(lambda frame: [frame.replace(b"hhhh", b"gggg", 1)]) as port:
         code, figures = put_load(load, port)
     assert code == 1

@@ -248,7 +248,7 @@ def test_latency_of_turns(page: Page, live: Opened) -> None:
     expect(page.get_by_role("list", name="Turns").get_by_role("listitem")).to_have_count(3)
 
 
-def test_reader_who_scrolled_up_is_left_alone(page: Page, live: Opened) -> None:
+def test_a_reader_who_scrolled_up_is_not_moved(page: Page, live: Opened) -> None:
     for number in range(1, 61):
         say(live, number, f"line {number}")
     expect(said(page, "line 60")).to_be_visible()

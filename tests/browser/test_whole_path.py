@@ -6,12 +6,12 @@ Covers streaming_hub.web.api.agent, over HTTP.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
 
 from tests.browser.on_page import conversation, lines, said
+from tests.kit.proc import members
 from tests.kit.wait import until
 
 if TYPE_CHECKING:
@@ -23,21 +23,6 @@ if TYPE_CHECKING:
 
 AGENT_TIME = 40_000
 """The longest wait for a real agent process, milliseconds."""
-
-
-def group(leader: int) -> list[int]:
-    """Living processes of a process group: the agent has one of its own."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            state, _parent, pgrp = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(pgrp) == leader and state != "Z":
-            found.append(int(entry.name))
-    return found
 
 
 def open_live(page: Page, hub: HubProcess, path: str = "/") -> None:
@@ -55,7 +40,7 @@ def test_start_see_the_conversation_stop(page: Page, start_hub: Callable[..., Hu
     expect(agent.get_by_text("mode rehearsal")).to_be_visible()
     expect(agent.get_by_text("In rehearsal mode: LIVEKIT_URL, LIVEKIT_API_KEY")).to_be_visible()
     pid = hub.agent()["pid"]
-    assert pid in group(pid)
+    assert pid in members(pid)
     expect(page.get_by_text("Agent is speaking")).to_be_visible(timeout=AGENT_TIME)
     box = conversation(page)
     final = ".line:not(.interim)"
@@ -69,7 +54,7 @@ def test_start_see_the_conversation_stop(page: Page, start_hub: Callable[..., Hu
     expect(box.get_by_text("Session ended")).to_be_visible()
     expect(page.get_by_text("is speaking")).to_have_count(0)
     assert hub.agent()["pid"] is None
-    until(lambda: group(pid) == [], what=f"the agent's processes {group(pid)} end")
+    until(lambda: members(pid) == [], what=f"the agent's processes {members(pid)} end")
 
 
 def test_crash_and_restart_show_missed_events_once(page: Page, start_hub: Callable[..., HubProcess]) -> None:

@@ -1,4 +1,4 @@
-"""What one subscriber may be sent, in what order: the rules of the stream, as a judge that all fault tests share. Pure.
+"""What a subscriber may be sent, and in what order: the rules of the stream, as a checker for all fault tests. Pure.
 
 Fed with the frames of one client across all its connections. Test events carry `p` (who published them) and `n` (from
 0, rising by one per publisher), so that completeness, order and the absence of duplicates show twice: in the ids, and
@@ -42,16 +42,16 @@ _decode = msgspec.json.Decoder(Fields).decode
 
 
 class Checker:
-    """The judge of one client.
+    """Checks one client.
 
     Args:
-        name: how its errors begin.
+        name: prefix of its errors.
         whole: whether it sees everything (no filter, operator's view, no interims): then ids rise by exactly one, and
             `missed` must be exact. Otherwise ids rise, and publishers' numbers still have no hole.
 
     Attributes:
-        errors: what was wrong, in words.
-        received: how many stored events came.
+        errors: what was wrong, as sentences.
+        received: how many stored events arrived.
         numbers: the last `n` of each publisher.
         missed: how many events the stream said were missed.
         resets: reasons of the `stream_reset` events.
@@ -89,7 +89,7 @@ class Checker:
         return self._asked
 
     def feed(self, frame: Frame) -> Fields:
-        """Judge the next frame; return its fields."""
+        """Check the next frame; return its fields."""
         fields = _decode(frame.data)
         if self._expects == "nothing":
             self._complain(f"{fields.type} after goodbye")
@@ -109,7 +109,7 @@ class Checker:
         epoch, seq = split(fields.cursor or "-")
         first = not self.epoch
         if first or epoch != self.epoch:
-            # Another history: its numbers have nothing to do with the old ones.
+            # Another history: its numbers are unrelated to the old ones.
             self.epoch, self.position = epoch, seq
             self.start = seq
         self._expects = "stream_reset" if self._asked not in (None, fields.cursor) else ""

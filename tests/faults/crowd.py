@@ -1,6 +1,6 @@
-"""SSE clients by the thousand, in one thread: each reconnects as an EventSource does and has a judge of its own.
+"""SSE clients by the thousand, in one thread: each reconnects as an EventSource does and has a checker of its own.
 
-Reads the wire itself (HTTP/1.1, chunks, frames), so that what is wrong there shows.
+Reads the wire itself (HTTP/1.1, chunks, frames), to see what is wrong there.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Client:
     """One client and everything about its connections.
 
     Args:
-        name: how its errors begin.
-        path: what it asks for.
+        name: prefix of its errors.
+        path: the requested path.
         whole: see Checker.
         resumes: whether it connects again when a connection ends.
         speed: how many bytes it reads a second; None: all there are, 0: none at all.
@@ -103,7 +103,7 @@ class Client:
         self.socket.connect_ex((host, port))
 
     def take(self, data: bytes) -> bool:
-        """Take in what came over the wire; return whether more may follow."""
+        """Process received bytes; return whether more may follow."""
         self._raw += data
         if not self._has_head:
             end = self._raw.find(b"\r\n\r\n")
@@ -234,7 +234,7 @@ class Crowd:
         return made
 
     def leave(self, clients: Iterable[Client]) -> None:
-        """Close these clients' connections for good."""
+        """Close these clients' connections; they do not reconnect."""
         chosen = list(clients)
 
         def leave() -> None:
@@ -246,7 +246,7 @@ class Crowd:
         self.clients = [client for client in self.clients if client not in set(chosen)]
 
     def cut(self, clients: Iterable[Client]) -> None:
-        """Close these clients' connections; they connect again at once."""
+        """Close these clients' connections; they reconnect at once."""
         self.do(lambda: self._each(self._lost, clients))
 
     def set_speed(self, client: Client, speed: int | None) -> None:

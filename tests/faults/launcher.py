@@ -1,9 +1,9 @@
-"""Runs flask_server.py with constants changed, so that half a minute of waiting can be two seconds in a test.
+"""Runs flask_server.py with constants changed, so a wait of half a minute takes two seconds in a test.
 
     python -m tests.faults.launcher [--set MODULE:NAME=JSON]... [--descriptors N] [--counts FILE] [--agent JSON]
         -- arguments of flask_server.py
 
-SIGUSR1 makes it write counts of what lives in it (greenlets, subscribers, streams...) to the file, as JSON.
+SIGUSR1 makes it write the number of live objects (greenlets, subscribers, streams...) to the file, as JSON.
 """
 
 # ruff: noqa: E402 - monkey-patching comes first
@@ -36,12 +36,12 @@ def change(assignment: str) -> None:
     place, _, value = assignment.partition("=")
     module_name, _, name = place.partition(":")
     module = importlib.import_module(module_name)
-    getattr(module, name)  # a name that is gone must not pass unnoticed
+    getattr(module, name)  # a name that no longer exists must be noticed
     setattr(module, name, json.loads(value))
 
 
 def write_counts(path: Path) -> None:
-    """Count what lives, after a collection."""
+    """Count live objects, after a collection."""
     gc.collect()
     counts = dict.fromkeys(("greenlets", "Subscriber", "Stream", "StreamBody", "Batch", "Group"), 0)
     for one in gc.get_objects():

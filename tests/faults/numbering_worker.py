@@ -3,7 +3,7 @@
     python -m tests.faults.numbering_worker FILE
 
 Writes a line to the file for each event: its serial number, and for how many seconds the session waited for the
-poster. Flushed at once, so that it outlives whatever becomes of the process.
+poster. Flushed at once, so it survives the process.
 """
 
 from __future__ import annotations

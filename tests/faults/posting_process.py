@@ -16,7 +16,7 @@ from streaming_hub_client.poster import Poster
 
 
 def main(url: str, folder: str, first: str, count: str, pause: str, options: str) -> None:
-    """Post, say how far, close."""
+    """Post, report progress, close."""
     logging.basicConfig(level=logging.WARNING)
     poster = Poster(url, spool_dir=Path(folder), **json.loads(options))
     for number in range(int(first), int(first) + int(count)):

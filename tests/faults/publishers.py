@@ -1,4 +1,4 @@
-"""Publishers that number their events and do not rest until each is acknowledged."""
+"""Publishers that number their events and retry until each is acknowledged."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Line:
     Attributes:
         refused: how many requests were answered 503.
         broken: how many requests got no answer.
-        errors: answers that no publisher may get.
+        errors: answers that are never allowed.
     """
 
     def __init__(self, server: Server) -> None:
@@ -141,7 +141,7 @@ class Publisher:
 
     @property
     def errors(self) -> list[str]:
-        """Answers that no publisher may get."""
+        """Answers that are never allowed."""
         return self._line.errors
 
     @property
@@ -159,7 +159,7 @@ class Publisher:
         until(lambda: self.done, seconds, what=lambda: f"{len(self.ids)} events of {self.name} acknowledged")
 
     def stop(self) -> None:
-        """Publish nothing new, and wait until what was begun is acknowledged."""
+        """Publish nothing new, and wait until everything published is acknowledged."""
         self._stop.set()
         self.finish()
 

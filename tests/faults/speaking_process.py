@@ -1,6 +1,6 @@
 """An agent that the hub did not start, in the middle of a sentence; for tests that kill it.
 
-Arguments: URL, session. Prints `speaking` once the hub has its events, and then lives on in silence.
+Arguments: URL, session. Prints `speaking` once the hub has its events, then stays alive and silent.
 """
 
 from __future__ import annotations

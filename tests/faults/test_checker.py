@@ -1,4 +1,4 @@
-"""The judge itself: a stream that keeps the rules passes, and each way to break one is noticed. Quick, no sockets."""
+"""The checker itself: a stream that keeps the rules passes, and each violation is noticed. Quick, no sockets."""
 
 from __future__ import annotations
 

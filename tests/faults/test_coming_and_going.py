@@ -1,4 +1,4 @@
-"""Clients that come and go, that vanish, that are too many: nothing of them stays, and the others stay served."""
+"""Clients that connect and disconnect, vanish, or are too many: nothing of them remains, and the others are served."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WARM_UP = 2
 MOST_THREADS = 12
 """gevent's pool of ten, the main thread, and one to spare; the pool shrinks and grows."""
 GROWTH_KIB = 15 * 1024
-"""Half of what ten thousand clients would hold that did not go; a busy machine's threads alone may keep 7 MiB."""
+"""Half of what ten thousand leaked clients would hold; on a busy machine threads alone may hold 7 MiB."""
 
 
 def test_nothing_stays_of_ten_rounds_of_a_thousand_clients(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def is_back(client: Client, connections: int) -> bool:
 
 
 def test_a_heartbeat_keeps_a_quiet_client_in_the_window(tmp_path: Path) -> None:
-    """What it may see happens seldom, what it may not see often: its place must not fall out of the window."""
+    """Events it may see are rare, others frequent: its position must stay within the window."""
     with (
         Server(tmp_path, STREAM_HEARTBEAT="0.2", STREAM_HISTORY_MAX_EVENTS="200") as server,
         Crowd(server.host, server.port) as crowd,

@@ -1,4 +1,4 @@
-"""Peers that vanish without a word, as a phone in a tunnel does: a network of its own, whose cable is pulled."""
+"""Peers that vanish silently, like a phone in a tunnel: a network namespace whose cable is pulled."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def network() -> Iterator[str]:
 
 
 def test_peers_that_vanish_are_gone_within_a_minute(tmp_path: Path) -> None:
-    """By keep-alive where nothing is sent, by unacknowledged heartbeats where something is."""
+    """By keep-alive if nothing is sent, by unacknowledged heartbeats otherwise."""
     with (
         network() as name,
         Server(tmp_path / "idle", host=HERE, STREAM_ALLOW_OPEN="1", STREAM_HEARTBEAT="3600") as idle,

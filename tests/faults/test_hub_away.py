@@ -1,4 +1,4 @@
-"""A hub that is gone for half a minute while a rehearsal talks on: a real worker, a real session, a real hub."""
+"""A hub that is away for half a minute during a rehearsal: a real worker, a real session, a real hub."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ AWAY_SECONDS = 30.0
 
 @contextlib.contextmanager
 def talking_agent(server: Server, posted: Path, spool: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A rehearsal that was started by hand, so that it does not die with the hub."""
+    """A rehearsal started by hand, so it does not die with the hub."""
     settings = {"STREAM_URL": server.url, "AGENT_MODE": "rehearsal", "AGENT_SPOOL_DIR": str(spool)}
     with log.open("wb") as out:
         agent = subprocess.Popen(

@@ -1,7 +1,12 @@
-"""Two nodes behind the load balancer of compose.nodes.yaml, restarted one after the other under load."""
+"""Two nodes behind a load balancer, restarted one after the other under load.
+
+nginx as compose.nodes.yaml configures it, Caddy as docs/guides/scaling.md does.
+"""
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import socket
 import subprocess
@@ -17,15 +22,11 @@ from tests.kit.redis_server import RedisServer
 from tests.kit.wait import let_pass, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(NGINX is None, reason="nginx is not installed"),
-]
+GUIDE = ROOT / "docs" / "guides" / "scaling.md"
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
 
 def settings() -> dict[str, object]:
@@ -47,9 +48,15 @@ class Behind(Server):
         self.host, self.port, self.url = "127.0.0.1", port, f"http://127.0.0.1:{port}"
 
 
-def balancer(folder: Path, nodes: dict[str, int]) -> tuple[subprocess.Popen[bytes], int]:
-    """Run nginx with the configuration that compose.nodes.yaml has, on ports of this machine."""
-    port = free_port()
+def program(name: str) -> str:
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin")
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def nginx(folder: Path, port: int, nodes: dict[str, int]) -> list[str]:
+    """Return the command of nginx with the configuration that compose.nodes.yaml has, on ports of this machine."""
     configs: dict[str, dict[str, str]] = settings()["configs"]  # type: ignore[assignment]
     text = configs["nginx"]["content"].replace("$$", "$").replace("listen 8080", f"listen 127.0.0.1:{port}")
     for name, node_port in nodes.items():
@@ -66,8 +73,19 @@ def balancer(folder: Path, nodes: dict[str, int]) -> tuple[subprocess.Popen[byte
     config.write_text(
         f"daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;\n{text}"
     )
-    assert NGINX is not None
-    return subprocess.Popen([NGINX, "-p", str(folder), "-c", str(config)]), port
+    return [program("nginx"), "-p", str(folder), "-c", str(config)]
+
+
+def caddy(folder: Path, port: int, nodes: dict[str, int]) -> list[str]:
+    """Return the command of Caddy with the configuration that the guide has, on ports of this machine."""
+    (text,) = re.findall(r"```caddyfile\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    text = text.replace("hub.example.com", f"http://127.0.0.1:{port}")
+    for given, node_port in zip(("127.0.0.1:5000", "127.0.0.1:5001"), nodes.values(), strict=True):
+        assert given in text
+        text = text.replace(given, f"127.0.0.1:{node_port}")
+    config = folder / "Caddyfile"
+    config.write_text(f"{{\n  admin off\n  auto_https off\n}}\n{text}")
+    return [program("caddy"), "run", "--config", str(config), "--adapter", "caddyfile"]
 
 
 def answers(port: int) -> bool:
@@ -75,8 +93,9 @@ def answers(port: int) -> bool:
         return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
+@pytest.mark.parametrize("balancer", [nginx, caddy])
 def test_no_client_loses_an_event_and_none_reconnects_more_than_twice(
-    tmp_path: Path, redis: RedisServer
+    tmp_path: Path, redis: RedisServer, balancer: Callable[[Path, int, dict[str, int]], list[str]]
 ) -> None:
     environment = {
         "STREAM_HISTORY": redis.url,
@@ -85,7 +104,12 @@ def test_no_client_loses_an_event_and_none_reconnects_more_than_twice(
         "STREAM_ARCHIVE": "off",
     }
     with Server(tmp_path / "1", **environment) as one, Server(tmp_path / "2", **environment) as other:
-        process, port = balancer(tmp_path, {"hub-1": one.port, "hub-2": other.port})
+        port = free_port()
+        command = balancer(tmp_path, port, {"hub-1": one.port, "hub-2": other.port})
+        log = (tmp_path / "balancer.log").open("wb")
+        home = {"XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+        process = subprocess.Popen(command, env={**os.environ, **home}, stdout=log, stderr=log)
+        log.close()
         try:
             until(lambda: answers(port), 20)
             with (
@@ -96,7 +120,8 @@ def test_no_client_loses_an_event_and_none_reconnects_more_than_twice(
                 crowd.add(30, name="whole")
                 crowd.until_open()
                 for node in (one, other):
-                    let_pass(3)  # longer than fail_timeout: nginx tries the node that has come back
+                    # Longer than fail_timeout and fail_duration: the restarted node is tried again.
+                    let_pass(3)
                     code, seconds = node.stop()
                     assert (code, seconds < 12) == (0, True)
                     node.start()

@@ -1,4 +1,4 @@
-"""A server that is killed while it is busy: nothing that it acknowledged is lost, and no client gets an event twice."""
+"""A server killed under load: nothing acknowledged is lost, and no client gets an event twice."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def assert_whole(database: Path) -> None:
 
 
 def assert_batches_are_whole(database: Path, batches: dict[str, int]) -> None:
-    """Check that no batch was stored in part, before anybody can send the rest again."""
+    """Check that no batch was stored in part, before the rest can be sent again."""
     with contextlib.closing(sqlite3.connect(database)) as db:
         for room, size in batches.items():
             (count,) = db.execute("SELECT count(*) FROM events WHERE room = ?", (room,)).fetchone()
@@ -67,7 +67,7 @@ def test_crash_loops_under_load(tmp_path: Path) -> None:
         ]
         for crash in range(CRASHES):
             if crash % 2:
-                # All are back, so each has one connection more; the other crashes find some on their way.
+                # All have reconnected, so each has one more connection; the other crashes catch some in between.
                 until(partial(are_back, crowd.clients, [crash // 2] * len(crowd.clients)), 60)
             let_pass(chance.uniform(0.02, 1.0))
             server.kill()
@@ -143,7 +143,7 @@ def test_racing_duplicates_get_one_id_across_a_crash(tmp_path: Path) -> None:
         assert [error for racer in racers for error in racer.line.errors] == []
         assert [ids for ids in told if len(ids) != 1] == []
         assert sorted(stored) == sorted(event_id for ids in told for event_id in ids)
-        # What the crash cut off was stored, and no answer told so: at most one batch of each racer.
+        # What the crash cut off was stored without an answer: at most one batch per racer.
         assert RACED - RACERS * 25 <= sum(racer.new for racer in racers) <= RACED
         assert [client.checker.received for client in crowd.clients] == [RACED] * 3
         assert sum(racer.line.broken for racer in racers) > 0
@@ -170,7 +170,7 @@ def test_a_thousand_clients_come_back_at_once_and_miss_nothing(tmp_path: Path, s
 
 
 def test_a_thousand_clients_that_are_cut_off_resume_from_the_file(tmp_path: Path) -> None:
-    """The server lives on, and what they missed is more than its memory holds."""
+    """The server keeps running, and they missed more than its memory holds."""
     changes = {"streaming_hub.history.sqlite:RECENT_BYTES": 20_000}
     with (
         Server(tmp_path, changes=changes) as server,

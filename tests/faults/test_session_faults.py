@@ -73,7 +73,7 @@ def test_killed_agent_process_ends_its_sessions_at_once(tmp_path: Path) -> None:
         os.kill(pid, signal.SIGKILL)
         until(lambda: session in ends(server), 40, lambda: "the end of the killed session")
         assert ends(server)[session] == "worker_lost"
-        # The next process sends what the killed one left in its spool, and the end stays the last word.
+        # The next process sends what the killed one left in its spool, and the end stays the last event.
         until(lambda: len(started(server)) > 1, 40, lambda: "the next process's session")
         until(lambda: last_of(server, session) == "session_ended", 10, lambda: last_of(server, session))
         requests.post(f"{server.url}/api/agent/stop", timeout=30)

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT with open streams and a talking agent; and what becomes of the agent when either is killed."""
+"""SIGTERM and SIGINT with open streams and a talking agent; and the agent's end when either is killed."""
 
 from __future__ import annotations
 
@@ -6,34 +6,23 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.faults.crowd import Crowd
 from tests.faults.publishers import Publisher, assert_all_right
+from tests.kit.proc import members
 from tests.kit.process import ROOT, Server
 from tests.kit.wait import allowed, let_pass, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
 STREAMS = 200
 FAKE_AGENT = str(ROOT / "tests" / "streaming_hub" / "agents" / "fake_agent.py")
-
-
-def members(group: int) -> list[int]:
-    """Return the living processes of a process group."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                state, _parent, its_group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if int(its_group) == group and state != "Z":
-                found.append(int(entry.name))
-    return found
 
 
 def start_talking(server: Server) -> int:
@@ -82,7 +71,7 @@ def test_a_signal_drains_agent_streams_and_history(tmp_path: Path, number: int) 
         until(lambda: all(client.socket is None for client in streams))
 
         assert crowd.errors() == []
-        # Foreign publishers are refused at once, while the agent may still have its say.
+        # Other publishers are refused at once, while the agent may still publish.
         assert publisher.refused > 0
         assert members(agent) == []
         assert {client.ended_well for client in streams} == {1}
@@ -104,7 +93,7 @@ def test_a_signal_drains_agent_streams_and_history(tmp_path: Path, number: int) 
         ended = [event["type"] for event in told].index("session_ended")
         assert ended > [event.get("state") for event in told].index("draining")
         # Every stream had all of it: the goodbye comes after the last word. The report on the ended session may be
-        # stored later still; who resumes reads it.
+        # stored even later; clients that resume read it.
         last = max(_seq(event) for event in told if event["type"] != "session_report")
         assert min(client.checker.position for client in streams) >= last
         for client in streams:

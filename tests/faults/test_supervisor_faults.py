@@ -1,4 +1,4 @@
-"""The supervisor under what wears it down: storms of commands, crash loops, floods, killed servers."""
+"""The supervisor under stress: storms of commands, crash loops, floods, killed servers."""
 
 import json
 import random
@@ -32,7 +32,7 @@ def until_gone(pids):
 
 
 def assert_one_at_a_time(changes):
-    """Follows the told changes: each fits the one before it, and a life ends before the next begins."""
+    """Follows the reported changes: each fits the previous one, and a process ends before the next one begins."""
     state, pid = State.STOPPED, None
     for change in changes:
         following = State(change["state"])

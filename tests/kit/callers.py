@@ -1,4 +1,4 @@
-"""Hubs with keys, and those who call them: shared by the tests of who may do what."""
+"""Hubs with keys and their callers, for the tests of access rules."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def livekit_token(room: str, seconds: float = 3600) -> dict[str, str]:
 
 
 def post_talk(app: Flask) -> None:
-    """Store what TALK says, past all access rules."""
+    """Store the events of TALK, bypassing all access rules."""
     from streaming_hub.events import posted
 
     services_of(app).hub.publish([posted.parse_one(json.dumps(one).encode()) for one in TALK])
@@ -82,7 +82,7 @@ def ask(
 
 
 def stored(answer: TestResponse, kinds: int) -> list[dict[str, Any]]:
-    """The first stored events of a stream; a heartbeat or its end are an error."""
+    """The first stored events of a stream; a heartbeat or the stream's end is an error."""
     frames = read(answer)
     found: list[dict[str, Any]] = []
     while len(found) < kinds:

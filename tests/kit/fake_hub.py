@@ -22,7 +22,7 @@ DEADLINE = 20.0
 class Reply:
     """One answer; without a body the hub's own, with an id for each event.
 
-    `stores` says whether the batch is taken although the answer says otherwise or never arrives; `cut` ends
+    `stores`: whether the batch is stored, whatever the answer says; `cut` ends
     the connection in the middle of the answer, `hold` waits for an event before answering.
     """
 
@@ -56,7 +56,7 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: connections that end in the middle are what these tests are made of."""
+        """Log nothing: in these tests connections break off on purpose."""
 
 
 class FakeHub:
@@ -125,7 +125,7 @@ class FakeHub:
 
     @property
     def listening(self) -> bool:
-        """Whether anybody can connect."""
+        """Whether it accepts connections."""
         return self._server is not None
 
     def numbers(self) -> list[int]:

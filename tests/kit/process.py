@@ -44,18 +44,18 @@ def environ(**more: str) -> dict[str, str]:
     return kept | more
 
 
-def free_port() -> int:
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """Return a free port below those that outgoing connections use, so that none of them takes it during a restart."""
     while True:
         port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
+        with socket.socket(type=kind) as probe, contextlib.suppress(OSError):  # taken: try another one
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
             return port
 
 
 class Program:
-    """A running program, whose output is read meanwhile.
+    """A running program; a thread reads its output.
 
     Args:
         command: the program and its arguments.
@@ -93,21 +93,26 @@ class Program:
             self._news.notify_all()
 
     @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self.process.pid
+
+    @property
     def log(self) -> str:
         """Its output so far."""
         return "".join(f"{line}\n" for line in list(self.lines))
 
-    def wait_for_line(self, pattern: str) -> re.Match[str]:
+    def wait_for_line(self, pattern: str, seconds: float = SECONDS) -> re.Match[str]:
         """Wait until its output has a pattern."""
         with self._news:
-            found = self._news.wait_for(lambda: re.search(pattern, self.log) or self._ended, SECONDS)
+            found = self._news.wait_for(lambda: re.search(pattern, self.log) or self._ended, seconds)
             match = re.search(pattern, self.log)
         assert match, f"no {pattern!r} ({'it ended' if found else 'too slow'}):\n{self.log}"
         return match
 
-    def wait_for(self, text: str) -> str:
+    def wait_for(self, text: str, seconds: float = SECONDS) -> str:
         """Wait until a line with this text was printed, and return it."""
-        return self.wait_for_line(f".*{re.escape(text)}.*")[0]
+        return self.wait_for_line(f".*{re.escape(text)}.*", seconds)[0]
 
     def signal(self, number: int = signal.SIGTERM) -> None:
         """Send it a signal."""
@@ -118,6 +123,22 @@ class Program:
         code = self.process.wait(SECONDS)
         self._reader.join(SECONDS)
         return code
+
+    def stop(self, seconds: float = 15.0) -> None:
+        """End it as an operator does; by force if it takes longer."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.kill_group()
+        self.kill()
+
+    def kill_group(self) -> None:
+        """End it and its children as a crash of the machine does."""
+        with contextlib.suppress(ProcessLookupError):  # all of them have ended
+            os.killpg(self.pid, signal.SIGKILL)
+        self.kill()
 
     def kill(self) -> None:
         """End it as a crash does."""
@@ -143,7 +164,7 @@ class ServerProcess(Program):
         self._launch(command, folder, environ(PYTHONPATH=str(ROOT), PYTHONUNBUFFERED="1", **settings))
 
     def wait_until_up(self) -> ServerProcess:
-        """Wait until it takes requests."""
+        """Wait until it accepts requests."""
         self.port = int(self.wait_for_line(r"http://127\.0\.0\.1:(\d+)")[1])
         self.url = f"http://127.0.0.1:{self.port}"
         return self
@@ -165,7 +186,7 @@ class ServerProcess(Program):
         until(lambda: clients() == count, SECONDS, lambda: f"{clients()} streams are open, not {count}")
 
     def end(self) -> None:
-        """End it, whatever it does."""
+        """Kill it."""
         self.kill()
 
 
@@ -220,12 +241,8 @@ class HubProcess(Program):
         self.signal(signal.SIGTERM)
 
     def end(self) -> None:
-        """End the server as an operator does; by force where that takes too long."""
-        if self.process.poll() is None:
-            self.ask_to_end()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(15)
-        self.kill()
+        """End the server as an operator does; by force if it takes too long."""
+        self.stop()
 
 
 class Server:
@@ -237,7 +254,7 @@ class Server:
         descriptors: its limit of open files.
         agent: what runs as the agent process; the real worker by default.
         host: where it listens.
-        before: what its command begins with.
+        before: the beginning of its command.
         **settings: environment variables.
     """
 
@@ -376,7 +393,7 @@ class Server:
         return int(self._status("VmRSS"))
 
     def peak_kib(self) -> int:
-        """Return the most memory that it ever had."""
+        """Return its peak resident memory."""
         return int(self._status("VmHWM"))
 
     def threads(self) -> int:
@@ -435,7 +452,7 @@ def memory_of(pid: int) -> int:
 
 
 def open_files() -> int:
-    """How many descriptors this process has, and one for asking."""
+    """How many descriptors this process has, plus one for this look."""
     return len(list(OPEN_FILES.iterdir()))
 
 

@@ -34,14 +34,30 @@ class RedisServer:
         folder: for data and the Unix socket.
         options: of redis-server's configuration, without the dashes.
         tcp: whether it listens on a port as well.
+        tls: a certificate and its key; then the port speaks TLS.
     """
 
-    def __init__(self, folder: Path, *, tcp: bool = False, **options: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        tcp: bool = False,
+        tls: tuple[Path, Path] | None = None,
+        **options: str,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.port = free_port() if tcp else 0
         self.path = folder / "s"
         self.options = {"save": "", "appendonly": "no", **options}
+        if tls is not None:
+            self.options |= {
+                "tls-port": str(self.port),
+                "tls-cert-file": str(tls[0]),
+                "tls-key-file": str(tls[1]),
+                "tls-auth-clients": "no",
+            }
+        self._plain_port = 0 if tls is not None else self.port
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -50,11 +66,11 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0" if self.port else f"unix://{self.path}"
 
     def start(self) -> None:
-        """Start it, with the data that lie there."""
+        """Start it with the data in its folder."""
         arguments = [
             needs_redis(),
             "--port",
-            str(self.port),
+            str(self._plain_port),
             "--bind",
             "127.0.0.1",
             "--unixsocket",
@@ -80,11 +96,11 @@ class RedisServer:
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(10)
             sock.connect(str(self.path))
-            parts = [str(part).encode() for part in command]
-            sock.sendall(
-                b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(one), one) for one in parts)
-            )
             with sock.makefile("rb") as reader:
+                if password := self.options.get("requirepass"):
+                    sock.sendall(_packed("AUTH", password))
+                    _reply(reader)
+                sock.sendall(_packed(*command))
                 return _reply(reader)
 
     def kill(self) -> None:
@@ -95,7 +111,7 @@ class RedisServer:
             self.process = None
 
     def pause(self) -> None:
-        """Let it answer nothing."""
+        """Pause it: it answers nothing."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
 
@@ -105,8 +121,13 @@ class RedisServer:
         self.process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        """End it, whatever it does."""
+        """Kill it."""
         self.kill()
+
+
+def _packed(*command: str | int) -> bytes:
+    parts = [str(part).encode() for part in command]
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(one), one) for one in parts)
 
 
 def _reply(reader: Any) -> Any:

@@ -47,11 +47,13 @@ class ScriptedServer:
     Args:
         script: what each connection is sent; it is closed afterwards, unless the bytes end a stream's open event.
         hold: whether the last line's connection stays open.
+        keep: whether the others stay open, too.
     """
 
-    def __init__(self, script: Sequence[bytes], *, hold: bool = True) -> None:
+    def __init__(self, script: Sequence[bytes], *, hold: bool = True, keep: bool = False) -> None:
         self._script = list(script)
         self._hold = hold
+        self._keep = keep
         self._held: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -86,7 +88,7 @@ class ScriptedServer:
         self.requests.append(Request(line, headers, time.monotonic()))
         if self._script:
             client.sendall(self._script.pop(0))
-        if self._script or not self._hold:
+        if not (self._keep if self._script else self._hold):
             client.close()
         else:
             self._held.append(client)

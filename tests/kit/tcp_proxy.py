@@ -1,4 +1,4 @@
-"""A TCP proxy that tests bend: it chooses among several targets, delays, holds back, cuts."""
+"""A TCP proxy with faults: it picks one of several targets, delays, holds back, and cuts connections."""
 
 from __future__ import annotations
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -18,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import requests
 from livekit import api
 
-from tests.kit.process import environ
+from tests.kit.process import Program, environ, free_port
 from tests.kit.wait import until
 from tests.livekit.waiting import Growing
 
@@ -30,77 +27,11 @@ API_KEY = "devkey"
 API_SECRET = "a_secret_of_at_least_32_bytes_____"
 
 
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """Return a port on 127.0.0.1 that is free now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-class Program:
-    """A child process in a session of its own, with its output in a file."""
-
-    def __init__(self, log: Path) -> None:
-        self.log = log
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def launch(
-        self, command: list[str], environment: Mapping[str, str] | None = None, folder: Path = ROOT
-    ) -> None:
-        """Start the command in a folder, its output appended to the log."""
-        with self.log.open("ab") as output:
-            self._process = subprocess.Popen(
-                command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
-            )
-
-    @property
-    def pid(self) -> int:
-        """The process's id.
-
-        Raises:
-            RuntimeError: It was not started.
-        """
-        if self._process is None:
-            raise RuntimeError("the process was not started: use it in a with statement")
-        return self._process.pid
-
-    def alive(self) -> bool:
-        """Return whether it runs."""
-        return self._process is not None and self._process.poll() is None
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process alone; nothing where it has ended."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, number)
-
-    def wait(self, seconds: float) -> int | None:
-        """Wait for the end and return the exit code; None where it still runs."""
-        if self._process is None:
-            return None
-        try:
-            return self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return None
-
-    def kill(self) -> None:
-        """End the process and everything in its group at once."""
-        if self._process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(10)
-
-    def tail(self) -> str:
-        """Return the end of the log."""
-        return self.log.read_text(errors="replace")[-4000:] if self.log.exists() else ""
-
-
 class LiveKitServer(Program):
     """livekit-server on loopback only; a context manager.
 
     Args:
-        folder: Where its configuration and its log go.
+        folder: Where its configuration goes.
         webhook: An address for its webhooks.
 
     Attributes:
@@ -108,7 +39,6 @@ class LiveKitServer(Program):
     """
 
     def __init__(self, folder: Path, webhook: str | None = None) -> None:
-        super().__init__(folder / "livekit-server.log")
         self.port = free_port()
         self.url = f"ws://127.0.0.1:{self.port}"
         self._config = folder / "livekit.yaml"
@@ -143,12 +73,11 @@ class LiveKitServer(Program):
         program = shutil.which("livekit-server")
         if program is None:
             raise FileNotFoundError("livekit-server is not on PATH")
-        self.launch([program, "--config", str(self._config)])
+        self._launch([program, "--config", str(self._config)], ROOT, dict(os.environ))
         until(self._answers, seconds=15, what="livekit-server answers")
 
     def _answers(self) -> bool:
-        if not self.alive():
-            raise AssertionError(f"livekit-server ended:\n{self.tail()}")
+        assert self.process.poll() is None, f"livekit-server ended:\n{self.log}"
         return _get_ok(f"http://127.0.0.1:{self.port}/")
 
     def token(self, room: str, identity: str) -> str:
@@ -178,7 +107,7 @@ class HubServer(Program):
     """`flask_server.py`, started by hand as a user would; a context manager.
 
     Args:
-        folder: Where it runs, and where the event store and the log go; the project's own may have a `.env.local`.
+        folder: Where it runs, and where the event store goes; the project's own may have a `.env.local`.
         environment: Settings besides the usual; they win over this machine's.
         port: The port on 127.0.0.1; None takes a free one.
 
@@ -188,7 +117,6 @@ class HubServer(Program):
     """
 
     def __init__(self, folder: Path, environment: Mapping[str, str], port: int | None = None) -> None:
-        super().__init__(folder / "hub.log")
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.stream = EventStream(self.url)
@@ -197,28 +125,26 @@ class HubServer(Program):
             "STREAM_HEARTBEAT": "2",
             "STREAM_DRAIN": "0",
         }
-        self._environment = environ(**{**usual, **environment})
+        self._folder = folder
+        self._environment = environ(PYTHONUNBUFFERED="1", **{**usual, **environment})
 
     def __enter__(self) -> Self:
         command = [sys.executable, str(ROOT / "flask_server.py"), "--port", str(self.port)]
-        self.launch(command, self._environment, self.log.parent)
+        self._launch(command, self._folder, self._environment)
         try:
             until(self._answers, seconds=30, what="the hub answers")
             self.stream.open()
         except BaseException:
-            self.kill()
+            self.kill_group()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.signal(signal.SIGTERM)
-        if self.wait(15) is None:
-            self.kill()
+        self.stop()
         self.stream.close()
 
     def _answers(self) -> bool:
-        if not self.alive():
-            raise AssertionError(f"the hub ended:\n{self.tail()}")
+        assert self.process.poll() is None, f"the hub ended:\n{self.log}"
         return _get_ok(f"{self.url}/api/health")
 
     def post(self, path: str, body: dict[str, Any] | None = None, seconds: float = 30) -> dict[str, Any]:

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.livekit.processes import Program
+from tests.kit.process import Program
 from tests.livekit.test_conversation import HELLO, greeted
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.livekit.conftest import Join, StartHub
     from tests.livekit.processes import HubServer, LiveKitServer
     from tests.stubs.openai_stub import OpenAIStub
@@ -39,12 +37,11 @@ def test_participant_who_leaves_ends_the_session(hub: HubServer, join: Join) -> 
 
 
 def test_crashed_participant_ends_the_session_with_a_reason_of_its_own(
-    hub: HubServer, livekit_server: LiveKitServer, tmp_path: Path
+    hub: HubServer, livekit_server: LiveKitServer
 ) -> None:
     hub.start_agent()
-    person = Program(tmp_path / "person.log")
     module = [sys.executable, "-m", "tests.livekit.outsider"]
-    person.launch([*module, livekit_server.url, livekit_server.token("hall", "alice"), "alice"])
+    person = Program([*module, livekit_server.url, livekit_server.token("hall", "alice"), "alice"])
     try:
         quiet = greeted(hub.stream, "hall")
     finally:

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.kit.proc import descendants
 from tests.livekit.test_conversation import greeted
 
 if TYPE_CHECKING:
     from tests.livekit.conftest import Join, StartHub
 
 pytestmark = [pytest.mark.livekit, pytest.mark.timeout(180)]
-
-
-def descendants(pid: int) -> list[int]:
-    """All living processes below one, the nearest first."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-    found = [pid]
-    for known in found:
-        found += [child for child, parent in parents.items() if parent == known]
-    return found[1:]
 
 
 def job_processes(worker: int) -> list[int]:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kit.wait import until
-from tests.livekit.processes import Program
+from tests.kit.process import Program
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.livekit.conftest import Join
     from tests.livekit.processes import HubServer, LiveKitServer
     from tests.stubs.openai_stub import OpenAIStub
@@ -25,15 +20,14 @@ ORDER = "One pizza please."
 
 
 def test_its_conversation_is_on_the_stream(
-    livekit_server: LiveKitServer, hub: HubServer, stub: OpenAIStub, join: Join, tmp_path: Path
+    livekit_server: LiveKitServer, hub: HubServer, stub: OpenAIStub, join: Join
 ) -> None:
     stub.learn(ORDER)
-    agent = Program(tmp_path / "own-agent.log")
     settings = {"OPENAI_API_KEY": "any", "OPENAI_BASE_URL": stub.base_url, "STREAM_URL": hub.url}
     command = [sys.executable, "-m", "livekit.agents", "start", "examples/own_agent/pizza.py"]
-    agent.launch(command, {**os.environ, **livekit_server.environment, **settings})
+    agent = Program(command, **livekit_server.environment, **settings)
     try:
-        until(lambda: "registered worker" in agent.tail(), seconds=40, what="the agent is registered")
+        agent.wait_for("registered worker", 60)
         alice = join("pizzeria", "alice")
         alice.wait_for_agent()
         stream = hub.stream
@@ -46,6 +40,4 @@ def test_its_conversation_is_on_the_stream(
         assert answer["text"] == f"You said: {ORDER}"
         assert hub.get("/api/agent/status")["state"] == "stopped"
     finally:
-        agent.signal(signal.SIGTERM)
-        if agent.wait(15) is None:
-            agent.kill()
+        agent.stop()

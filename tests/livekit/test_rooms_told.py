@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.kit.process import free_port
 from tests.livekit.participant import Participant
-from tests.livekit.processes import HubServer, LiveKitServer, free_port
+from tests.livekit.processes import HubServer, LiveKitServer
 from tests.livekit.test_conversation import greeted
 
 if TYPE_CHECKING:

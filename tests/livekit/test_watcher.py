@@ -10,15 +10,16 @@ import os
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 from livekit import api
 
+from tests.kit.process import Program
 from tests.kit.wait import until
 from tests.livekit.participant import Participant
-from tests.livekit.processes import API_KEY, API_SECRET, HubServer, LiveKitServer, Program, free_port
+from tests.livekit.processes import API_KEY, API_SECRET, HubServer, LiveKitServer, free_port
 from tests.stubs.script import GREETING, Rule
 
 if TYPE_CHECKING:
@@ -37,28 +38,17 @@ TIME = "What is the current time in London?"
 class Agent(Program):
     """tests/uploads/agent.py: an agent as its author writes it, started by LiveKit's own command line."""
 
-    def __init__(self, folder: Path, livekit: LiveKitServer, stub: OpenAIStub, **settings: str) -> None:
-        super().__init__(folder / "agent.log")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("STREAM_")}
+    def __init__(self, livekit: LiveKitServer, stub: OpenAIStub, **settings: str) -> None:
         models = {"OPENAI_API_KEY": "any", "OPENAI_BASE_URL": stub.base_url}
-        self._environment = {**kept, **livekit.environment, **models, **settings}
+        command = [sys.executable, "-m", "livekit.agents", "start", "tests/uploads/agent.py"]
+        super().__init__(command, **livekit.environment, **models, **settings)
 
     def __enter__(self) -> Agent:
-        command = [sys.executable, "-m", "livekit.agents", "start", "tests/uploads/agent.py"]
-        self.launch(command, self._environment)
-        until(lambda: "registered worker" in self.tail(), seconds=60, what="the agent is registered")
+        self.wait_for("registered worker", 60)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.signal(signal.SIGTERM)
-        if self.wait(20) is None:
-            self.kill()
-
-
-class StartHub(Protocol):
-    """Starts a hub that livekit-server sends its webhooks to."""
-
-    def __call__(self, **environment: str) -> HubServer: ...
+        self.stop()
 
 
 class Place:
@@ -88,7 +78,7 @@ class Place:
         return hub
 
     def agent(self, stub: OpenAIStub, **settings: str) -> Agent:
-        return self._running.enter_context(Agent(self.folder, self.livekit, stub, **settings))
+        return self._running.enter_context(Agent(self.livekit, stub, **settings))
 
     def person(self, room: str, identity: str = "alice") -> Participant:
         return Participant(self.livekit.url, self.livekit.token(room, identity), identity)
@@ -298,7 +288,7 @@ def test_an_agent_that_is_killed_ends_its_session(place: Place, stub: OpenAIStub
         alice.wait_for_agent()
         greeted(hub, "pit")
         started = hub.stream.wait("session_started", room="pit")
-        agent.kill()
+        agent.kill_group()
         over = hub.stream.wait("session_ended", session_id=started["session_id"], seconds=60)
         assert over["reason"] == "worker_lost"
 

@@ -35,7 +35,7 @@ def npm(*arguments: str, cwd: Path) -> str:
     if found is None:
         pytest.skip("npm is not on PATH (Debian: apt-get install npm)")
     ran = subprocess.run(
-        [found, *arguments, "--no-audit", "--no-fund"],
+        [found, "--no-audit", "--no-fund", *arguments],
         cwd=cwd,
         stdin=subprocess.DEVNULL,
         capture_output=True,

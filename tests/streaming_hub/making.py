@@ -54,7 +54,7 @@ def reader(
 
 
 def pull_all(hub: Hub, subscriber: Subscriber) -> bytes:
-    """Everything that a reader whose socket always has room is sent now."""
+    """Everything that is sent now to a reader whose socket always has room."""
     sent = b""
     while (pulled := hub.pull(subscriber)) is not Wait.EVENT:
         if pulled is Wait.DISK:

@@ -1,4 +1,4 @@
-"""Every event comes in one way: redacted, stored, and its session noted."""
+"""Every event enters the same way: redacted, stored, its session noted."""
 
 from __future__ import annotations
 

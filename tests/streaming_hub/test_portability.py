@@ -1,4 +1,4 @@
-"""The switch that hides what only Linux has."""
+"""The switch that hides Linux-only features."""
 
 from __future__ import annotations
 

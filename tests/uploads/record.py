@@ -15,7 +15,6 @@ import base64
 import gzip
 import json
 import os
-import signal
 import sys
 import tempfile
 import threading
@@ -25,10 +24,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from tests.kit.process import Program
 from tests.kit.wait import until as wait_until
 from tests.livekit.participant import Participant
 from tests.livekit.processes import ROOT as CHECKOUT
-from tests.livekit.processes import LiveKitServer, Program
+from tests.livekit.processes import LiveKitServer
 from tests.stubs.openai_stub import OpenAIStub
 from tests.stubs.script import Rule
 from tests.uploads.watch import Recorder
@@ -114,7 +114,6 @@ def talk(folder: Path, python: str, redacted: str) -> tuple[Receiver, Recorder]:
             )
         )
         stub.script.add(Rule("story", text=LONG))
-        agent = Program(folder / "agent.log")
         settings = {
             "OPENAI_API_KEY": "any",
             "OPENAI_BASE_URL": stub.base_url,
@@ -122,11 +121,9 @@ def talk(folder: Path, python: str, redacted: str) -> tuple[Receiver, Recorder]:
             "STREAM_URL": receiver.url,
             "RECORD": redacted,
         }
-        agent.launch(command(python), {**os.environ, **livekit.environment, **settings})
+        agent = Program(command(python), **livekit.environment, **settings)
         try:
-            wait_until(
-                lambda: "registered worker" in agent.tail(), seconds=60, what="the agent is registered"
-            )
+            agent.wait_for("registered worker", 60)
             with Participant(livekit.url, livekit.token(ROOM, "alice"), "alice") as alice:
                 recorder = Recorder(livekit.url, ROOM)
                 alice.wait_for_agent()
@@ -149,10 +146,8 @@ def talk(folder: Path, python: str, redacted: str) -> tuple[Receiver, Recorder]:
             )
             time.sleep(4)
         finally:
-            agent.signal(signal.SIGTERM)
-            if agent.wait(30) is None:
-                agent.kill()
-            print(agent.tail()[-1500:], file=sys.stderr)
+            agent.stop(30)
+            print(agent.log[-1500:], file=sys.stderr)
     recorder.join()
     return receiver, recorder
 

@@ -37,13 +37,17 @@ export function useStream(options = {}) {
  * Follow the rooms' present state while the component is mounted.
  *
  * @param {StreamOptions} [options]
- * @returns {{ rooms: import('./types.js').Conversation['rooms'], status: Snapshot['status'], missed: Snapshot['missed'] }}
- *   The same object until one of them changes.
+ * @returns {{
+ *   rooms: import('./types.js').Conversation['rooms'],
+ *   status: Snapshot['status'],
+ *   missed: Snapshot['missed'],
+ *   reason?: Snapshot['reason'],
+ * }} The same object until one of them changes.
  */
 export function useConversation(options) {
-  const { conversation, status, missed } = useStream(options);
+  const { conversation, status, missed, reason } = useStream(options);
   const { rooms } = conversation;
-  return useMemo(() => ({ rooms, status, missed }), [rooms, status, missed]);
+  return useMemo(() => ({ rooms, status, missed, ...(reason && { reason }) }), [rooms, status, missed, reason]);
 }
 
 /**

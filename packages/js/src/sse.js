@@ -12,7 +12,7 @@ const LONGEST_LINE = 16 * 1024 * 1024;
 /**
  * @typedef {object} Message
  * @property {string} type `message` where the stream does not say.
- * @property {string} data
+ * @property {string | null} data Null where a block has a new id and nothing else: no event, but the position moves.
  * @property {string} id The last event id so far.
  */
 
@@ -26,11 +26,14 @@ const LONGEST_LINE = 16 * 1024 * 1024;
  * @returns {(bytes: Uint8Array) => void} Feeds the next bytes. Throws a RangeError at a line over 16 Mi characters.
  */
 export function createParser(onMessage, onRetry) {
-  const decoder = new TextDecoder(); // removes the byte order mark
+  // The byte order mark is removed here, as Deno's decoder would remove one from later pieces, too.
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  let isBegun = false;
   const lineEnd = /[\r\n]/g;
   let rest = '';
   let afterCarriageReturn = false;
   let id = '';
+  let reportedId = '';
   let type = '';
   /** @type {string[]} */
   let data = [];
@@ -38,7 +41,8 @@ export function createParser(onMessage, onRetry) {
   /** @param {string} line */
   const take = (line) => {
     if (line === '') {
-      if (data.length) onMessage({ type: type || 'message', data: data.join('\n'), id });
+      if (data.length || id !== reportedId) onMessage({ type: type || 'message', data: data.length ? data.join('\n') : null, id });
+      reportedId = id;
       data = [];
       type = '';
       return;
@@ -56,6 +60,8 @@ export function createParser(onMessage, onRetry) {
   return (bytes) => {
     let text = decoder.decode(bytes, { stream: true });
     if (text === '') return;
+    if (!isBegun && text[0] === '\ufeff') text = text.slice(1);
+    isBegun = true;
     if (afterCarriageReturn && text[0] === '\n') text = text.slice(1);
     afterCarriageReturn = false;
     lineEnd.lastIndex = rest.length;

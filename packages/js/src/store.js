@@ -117,7 +117,7 @@ export function createStore(snapshot) {
     },
 
     /**
-     * @param {Partial<Pick<Snapshot, 'missed' | 'position' | 'error'>>} changes `error: undefined` takes it away.
+     * @param {Partial<Pick<Snapshot, 'missed' | 'reason' | 'position' | 'error'>>} changes `error: undefined` takes it away.
      */
     set(changes) {
       const next = { ...state, ...changes };

@@ -195,9 +195,19 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
       store.setStatus(isGapOpen ? 'gap' : hasReached(id, head) ? 'live' : 'catching-up');
     };
 
+    /** @param {string} id */
+    const moveTo = (id) => {
+      resume = id;
+      cursor = null;
+      inbox.move(id);
+      reached(id);
+    };
+
     const parse = createParser(
       ({ type, data, id }) => {
-        if (ending || isClosed || type !== 'message') return;
+        if (ending || isClosed) return;
+        if (data === null && id) return moveTo(id);
+        if (data === null || type !== 'message') return;
         const event = eventOf(data);
         if (event.type === 'connected') {
           if (event.heartbeat > 0) silence = SILENCE * event.heartbeat * 1000;
@@ -230,7 +240,7 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
           cursor = null;
           isGapOpen = true;
           const { missed } = store.getSnapshot();
-          store.set({ missed: missed === null || gap.missed === null ? null : missed + gap.missed });
+          store.set({ missed: missed === null || gap.missed === null ? null : missed + gap.missed, reason: gap.reason });
           store.reduce(gap);
           store.setStatus('gap');
           inbox.push(gap, resume || null);

@@ -55,6 +55,7 @@
  * @typedef {object} Snapshot
  * @property {Status} status
  * @property {number | null} missed Events that gaps have skipped; null once a gap's size was unknown.
+ * @property {string} [reason] The newest gap's reason, such as `expired`; absent as long as nothing is missing.
  * @property {string | null} position Where another stream would resume: pass it as `since`.
  * @property {readonly HubEvent[]} events The newest 500, oldest first.
  * @property {Conversation} conversation

@@ -76,8 +76,9 @@ test('the sources pass the type checker', () => {
   run(process.execPath, [join(PACKAGE, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json', '--noEmit'], PACKAGE);
 });
 
-async function sizeOf(...entries) {
-  const contents = entries.map((entry) => `export * from './src/${entry}.js';`).join('\n');
+const all = (...entries) => entries.map((entry) => `export * from './src/${entry}.js';`).join('\n');
+
+async function sizeOf(contents) {
   const { outputFiles } = await build({
     stdin: { contents, resolveDir: PACKAGE },
     bundle: true,
@@ -93,9 +94,23 @@ async function sizeOf(...entries) {
 }
 
 test('the core stays within 8 KiB minified and gzipped, and the hooks add at most 2', async (context) => {
-  const core = await sizeOf('index');
-  const hooks = (await sizeOf('index', 'react')) - core;
+  const core = await sizeOf(all('index'));
+  const hooks = (await sizeOf(all('index', 'react'))) - core;
   context.diagnostic(`core ${core} bytes, hooks ${hooks} more`);
   assert.ok(core <= 8 * 1024, `core: ${core} bytes`);
   assert.ok(hooks <= 2 * 1024, `hooks: ${hooks} bytes`);
+});
+
+test('the README has the sizes as they are', async () => {
+  const core = await sizeOf(all('index'));
+  const sizes = {
+    'all of the core': core,
+    '`openStream` alone': await sizeOf("export { openStream } from './src/index.js';"),
+    '`./react` besides': (await sizeOf(all('index', 'react'))) - core,
+    '`./next`': await sizeOf(all('next')),
+    '`./figures`': await sizeOf(all('figures')),
+  };
+  const readme = readFileSync(join(PACKAGE, 'README.md'), 'utf8');
+  const shown = [...readme.matchAll(/^\| (.+) \| (\d+\.\d) KiB \|$/gm)].map(([, name, size]) => [name, size]);
+  assert.deepEqual(shown, Object.entries(sizes).map(([name, bytes]) => [name, (bytes / 1024).toFixed(1)]));
 });

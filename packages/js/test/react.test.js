@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { JSDOM } from 'jsdom';
 import { until } from './kit/hub.js';
-import { Server, connected, event, stream } from './kit/server.js';
+import { Server, connected, event, frame, stream } from './kit/server.js';
 
 const { window } = new JSDOM('<!doctype html><div id="root"></div>', { url: 'http://localhost/' });
 for (const [name, value] of Object.entries({ window, document: window.document, navigator: window.navigator })) {
@@ -123,6 +123,9 @@ test('useConversation gives the rooms, and the same object while they stay', asy
   const last = given.at(-1);
   await act(async () => again(1));
   assert.equal(given.at(-1), last);
+  streams.forEach((response) => response.write(frame({ type: 'stream_reset', reason: 'expired', missed: 3, oldest: 'e-5' }, '')));
+  await settled(() => given.at(-1).reason, 'the gap');
+  assert.deepEqual([given.at(-1).missed, given.at(-1).reason], [3, 'expired']);
   await page.unmount();
 });
 

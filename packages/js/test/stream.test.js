@@ -87,8 +87,8 @@ test('events and gaps are handed out, control events are not; the position follo
   assert.deepEqual(seen, [['gap', 'e-4'], ['snapshot', 'e-4'], ['test', 'e-6'], ['test', 'e-9']]);
   assert.deepEqual(server.requests[0].query.get('last_event_id'), 'e-1');
   assert.equal(server.requests[0].headers['last-event-id'], 'e-1');
-  const { missed, events } = opened.getSnapshot();
-  assert.deepEqual([missed, numbers(events)], [3, [5, 7]]);
+  const { missed, reason, events } = opened.getSnapshot();
+  assert.deepEqual([missed, reason, numbers(events)], [3, 'expired', [5, 7]]);
 });
 
 test('an iteration that begins late gets what came since the opening', async () => {
@@ -389,6 +389,17 @@ test('a wait beyond what timers hold does not fire at once', async () => {
   assert.equal(server.requests.length, 1);
 });
 
+test('an id without data moves the position, and an empty one does not', async () => {
+  const server = await serve((_, response, nth) => {
+    if (nth === 1) stream(response, connected('e-0'), event(1), 'id: e-7\n\n', 'id\n\n').end();
+    else stream(response, connected('e-7'));
+  });
+  const opened = open({ url: server.url });
+  const { query } = await server.request(2);
+  assert.equal(query.get('last_event_id'), 'e-7');
+  assert.equal(opened.getSnapshot().position, 'e-7');
+});
+
 test('silence for 2.5 heartbeats reconnects; comments are life', async () => {
   const server = await serve((_, response, nth) => {
     stream(response, connected('e-0', { heartbeat: 0.2 }));
@@ -506,7 +517,8 @@ test('a slow reader holds the server back, and misses nothing', async () => {
   const total = 60_000;
   let sent = 0;
   const server = await serve((_, response) => {
-    stream(response, connected('e-0', { heartbeat: 0.2 }));
+    // A silence of 5 s: a busy machine may well stand still for half a second.
+    stream(response, connected('e-0', { heartbeat: 2 }));
     const more = () => {
       while (sent < total) if (!response.write(event(++sent, { fill: 'x'.repeat(1000) }))) return;
     };
@@ -520,7 +532,7 @@ test('a slow reader holds the server back, and misses nothing', async () => {
     assert.equal(item.n, count);
     if (count === 1) {
       // Longer than the silence that would count as death, were the reader not the cause.
-      await new Promise((resolve) => setTimeout(resolve, 1500));
+      await new Promise((resolve) => setTimeout(resolve, 6000));
       assert.ok(sent < total / 2, `${sent} sent`);
     }
     if (count === total) break;

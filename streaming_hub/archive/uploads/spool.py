@@ -162,7 +162,7 @@ class Spool:
         """Remove partial bodies left by a hub that was killed."""
         before = self._clock() / 1e9 - LEFT_SECONDS
         for path in self.folder.glob(f"*{PART}"):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError):  # another node has removed it
                 if path.stat().st_mtime < before:
                     path.unlink()
 

@@ -33,6 +33,8 @@ log = logging.getLogger("streaming_hub.history")
 BLOCK: Final = 1.0
 """Seconds that a read waits for something new. A server that does not answer is noticed after this and its timeout."""
 MOST_READ: Final = 256
+CHECK: Final = 1.0
+"""Seconds between two looks at what the server says of the history; much shorter than the store's `PATIENCE`."""
 SIGN: Final = 1.0
 """Seconds between two signs of life."""
 SILENCE: Final = 5.0
@@ -50,8 +52,13 @@ _NOTE = Script("streaming_hub.history.redis", "note.lua")
 class Listener(Protocol):
     """Passes on what is stored: the hub."""
 
-    def arrived(self, entries: Sequence[Entry], meta: Meta) -> None:
-        """Take in what follows the head; no entries means that all up to `meta.head` are erased."""
+    def arrived(self, entries: Sequence[Entry], meta: Meta | None) -> None:
+        """Take in what follows the head.
+
+        Args:
+            entries: none means that all up to `meta.head` are erased.
+            meta: read after them; None where they follow the head without a hole.
+        """
 
     def new_epoch(self, meta: Meta, gone: Sequence[tuple[int, int]]) -> None:
         """Note that the history lost events, or that another node began an epoch.
@@ -89,6 +96,8 @@ class Follower:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._sign_at = 0.0
+        self._checked_at = float("-inf")
+        self._counted = False
         self._note_at: int | None = None
         self._told: set[str] = set()
         self._down_since: float | None = None
@@ -202,6 +211,7 @@ class Follower:
 
     def _settle(self, line: Line) -> None:
         """Compare with the server, and begin where it is if the history is another one."""
+        self._checked_at = float("-inf")
         history = self._history
         meta = history.settle(line)
         if meta.epoch != history.bounds.epoch:
@@ -222,35 +232,54 @@ class Follower:
 
     def _read_on(self, line: Line) -> None:
         history = self._history
-        found, values = line.calls(
-            [
-                (
-                    *("XREAD", "COUNT", MOST_READ, "BLOCK", round(BLOCK * 1000), "STREAMS"),
-                    *(self._key("log"), self._key("notes"), f"{history.bounds.head}-0", f"{self._note_at}-0"),
-                ),
-                history.ask_meta(),
-            ]
+        found = line.call(
+            *("XREAD", "COUNT", MOST_READ, "BLOCK", round(BLOCK * 1000), "STREAMS"),
+            *(self._key("log"), self._key("notes"), f"{history.bounds.head}-0", f"{self._note_at}-0"),
         )
-        meta = wire.meta(values)
-        if (
-            meta is None
-            or (meta.epoch, meta.run) != (history.bounds.epoch, line.identity.run)
-            or meta.head < history.bounds.head
-        ):
-            # What was read with it may belong to another epoch.
-            self._settle(line)
-            return
         by_stream: dict[bytes, Any] = dict(found or ())
-        entries = wire.entries(meta.epoch, by_stream.get(self._key("log").encode()))
-        if not entries and meta.head > history.bounds.head:
-            # Stored since the read ended, or erased before it: one look at both says which.
-            meta, entries = history.read(line, history.bounds.head, MOST_READ)
+        entries = wire.entries(history.bounds.epoch, by_stream.get(self._key("log").encode()))
+        noted = by_stream.get(self._key("notes").encode()) or []
+        meta = None
+        if noted or not self._certainly_follow(entries):
+            checked_at = time.monotonic()
+            meta = wire.meta(line.call(*history.ask_meta()))
+            if (
+                meta is None
+                or (meta.epoch, meta.run) != (history.bounds.epoch, line.identity.run)
+                or meta.head < history.bounds.head
+            ):
+                # What was read may belong to another epoch.
+                self._server.look_again(line)
+                self._settle(line)
+                return
+            self._checked_at = checked_at
+            if not entries and meta.head > history.bounds.head:
+                # Stored since the read ended, or erased before it: one look at both says which.
+                meta, entries = history.read(line, history.bounds.head, MOST_READ)
         self._listener.arrived(entries, meta)
-        self._take_notes(line, by_stream.get(self._key("notes").encode()) or [])
+        self._take_notes(line, noted)
         with self._cond:
             self._cond.notify_all()
-        if time.monotonic() >= self._sign_at:
+        if time.monotonic() < self._sign_at:
+            return
+        if self._server.look_again(line):
+            self._settle(line)
+        else:
             self._sign(line)
+
+    def _certainly_follow(self, entries: Sequence[Entry]) -> bool:
+        """Return whether entries follow the head without a hole, and belong to the epoch that this node knows.
+
+        Another epoch gets its first event once every node that has given a sign of life has compared, or after
+        `PATIENCE`; this node has not.
+        """
+        return (
+            bool(entries)
+            and self._counted
+            and entries[0].seq == self._history.bounds.head + 1
+            and entries[-1].seq - entries[0].seq == len(entries) - 1
+            and time.monotonic() - self._checked_at < CHECK
+        )
 
     def _take_notes(self, line: Line, found: list[Any]) -> None:
         if not found:
@@ -279,8 +308,10 @@ class Follower:
             )
         except Refusing as error:
             # It can be read still.
+            self._counted = False
             self._history.refusing = str(error)
             return
+        self._counted = True
         self._history.refusing = None
         configs = dict(zip(answer[::2], answer[1::2], strict=True))
         self._history.peers = frozenset(name.decode() for name in configs)

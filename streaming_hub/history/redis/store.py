@@ -415,6 +415,7 @@ class RedisHistory:
         """
         meta = wire.meta(values)
         if meta is None or meta.epoch != self.bounds.epoch or meta.run != line.identity.run:
+            line.close()
             raise Away(COMPARING)
         return meta
 
@@ -451,7 +452,10 @@ class RedisHistory:
                     [self._meta, self._log, self._ids, self._notes, self._gone],
                     [line.identity.run, epoch, *arguments],
                 )
-                if answer[0] == b"ok" and wait_for_replica:
+                if answer[0] != b"ok":
+                    # It may be this connection alone that knows the server by another identity.
+                    line.close()
+                elif wait_for_replica:
                     self._wait_for_replica(line)
         except Unavailable as error:
             if isinstance(error.__cause__, Refusing):

@@ -187,7 +187,7 @@ class Dispatcher:
                 continue
             self._became_due.clear()
             until = rests_until if self._due[True] else None
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(TimeoutError):  # the pause of failing endpoints is over
                 async with asyncio.timeout_at(until):
                     await self._became_due.wait()
 

@@ -70,7 +70,7 @@ class AgentAnswer(TypedDict):
 
     status: Annotated[State, Meta(description="The same as `state`.")]
     state: AgentState
-    pid: Annotated[int | None, Meta(description="The process; null if there is none.")]
+    pid: Annotated[int | None, Meta(description="Process id; null if there is none.")]
     mode: Annotated[Mode | None, Meta(description="Of the current or the last process.")]
     room: Annotated[str | None, Meta(description="The room it was started for, if any.")]
     uptime: Annotated[float, Meta(description="Seconds since the process was started; 0 if there is none.")]
@@ -80,7 +80,7 @@ class AgentAnswer(TypedDict):
     trouble: Annotated[
         str | None, Meta(description="Why it gets no new rooms for now although it runs; else null.")
     ]
-    node: Annotated[str | None, Meta(description="The process that runs it; null where none does.")]
+    node: Annotated[str | None, Meta(description="The node that runs it; null if none does.")]
     log: NotRequired[
         Annotated[
             list[str],
@@ -134,14 +134,14 @@ class RoomList(TypedDict):
 
 
 class Erased(TypedDict):
-    """Events were erased for good."""
+    """Events were erased permanently."""
 
     status: Literal["ok"]
     erased: Annotated[int, Meta(description="How many.")]
 
 
 class Ticket(TypedDict):
-    """A credential that may stand in a URL, for streams only."""
+    """A credential for URLs, for streams only."""
 
     ticket: str
     expires_in: Annotated[float, Meta(description="Seconds; at most 600.")]
@@ -305,7 +305,7 @@ class SessionList(TypedDict):
 
     sessions: list[ArchivedSession]
     next: Annotated[str | None, Meta(description="`cursor` of the next page; null on the last one.")]
-    total: NotRequired[Annotated[int, Meta(description="How many there are in all pages; with `total=1`.")]]
+    total: NotRequired[Annotated[int, Meta(description="How many there are on all pages; with `total=1`.")]]
 
 
 class ChatMessage(TypedDict):
@@ -317,7 +317,7 @@ class ChatMessage(TypedDict):
 
 
 class Reconciliation(TypedDict):
-    """What LiveKit's chat history and the transcript do not have in common."""
+    """Differences between LiveKit's chat history and the transcript."""
 
     complete: Annotated[bool, Meta(description="Whether no message is missing.")]
     missing: list[ChatMessage]
@@ -335,21 +335,21 @@ class SessionDetail(TypedDict):
     reconciliation: Annotated[
         Reconciliation | None,
         Meta(
-            description="LiveKit's chat history against the transcript; null before its report, and for viewers."
+            description="LiveKit's chat history compared with the transcript; null before its report, and for viewers."
         ),
     ]
 
 
 class UploadsOff(TypedDict):
-    """Uploads are off: LiveKit's SDK stops sending them when it reads these words."""
+    """Uploads are off: this text makes LiveKit's SDK stop sending them."""
 
     msg: str
 
 
 class Stage(TypedDict):
-    """One stage of a turn, as a span of LiveKit's agent gives it."""
+    """A stage of a turn, from a span of LiveKit's agent."""
 
-    name: Annotated[str, Meta(description="LiveKit's name of the span.")]
+    name: Annotated[str, Meta(description="LiveKit's name for the span.")]
     started: Annotated[float, Meta(description="Seconds since 1970.")]
     duration: Annotated[float, Meta(description="Seconds.")]
     model: str | None
@@ -371,10 +371,10 @@ class TraceTurn(TypedDict):
 
 
 class Trace(TypedDict):
-    """What the agent uploaded of its work."""
+    """What the agent uploaded about its work."""
 
     turns: list[TraceTurn]
-    other: Annotated[list[Stage], Meta(description="What belongs to no turn.")]
+    other: Annotated[list[Stage], Meta(description="Stages of no turn.")]
     dropped: Annotated[int, Meta(description="Spans over the limit of a session.")]
 
 
@@ -429,21 +429,22 @@ class Me(TypedDict):
 
 
 class WebhookHealth(TypedDict):
-    """How a webhook does."""
+    """A webhook's health."""
 
     failing_since: Annotated[
-        float | None, Meta(description="Its first failure since the last success, seconds since 1970.")
+        float | None, Meta(description="When it first failed after the last success, seconds since 1970.")
     ]
     pending: Annotated[int, Meta(description="Deliveries that wait.")]
     success_rate: Annotated[
         float | None,
-        Meta(description="Share of the newest 100 tried deliveries that arrived; null without any."),
+        Meta(description="Share of the last 100 attempted deliveries that were accepted; null without any."),
     ]
     oldest_pending: Annotated[
-        float | None, Meta(description="Since when the oldest delivery waits, seconds since 1970.")
+        float | None, Meta(description="Since when the oldest delivery has been pending, seconds since 1970.")
     ]
     next_try: Annotated[
-        float | None, Meta(description="When it is tried next, seconds since 1970; null for now, or never.")
+        float | None,
+        Meta(description="When the next attempt is due, seconds since 1970; null for now, or never."),
     ]
 
 
@@ -464,18 +465,21 @@ class WebhookEndpoint(TypedDict):
             description="Why it is disabled: `gone` (410), `no_success` or `operator`; null while it is enabled."
         ),
     ]
-    missed: Annotated[int, Meta(description="Events that were skipped: too much was pending, or forgotten.")]
+    missed: Annotated[
+        int,
+        Meta(description="Events that were skipped: too much was pending, or the history had dropped them."),
+    ]
     health: WebhookHealth
 
 
 class MadeWebhook(WebhookEndpoint):
-    """A new webhook with its secret, which nothing shows again."""
+    """A new webhook with its secret, which is not shown again."""
 
     secret: str
 
 
 class ChangedWebhook(WebhookEndpoint):
-    """A changed webhook; with its secret where that is new."""
+    """A changed webhook; with its secret if that is new."""
 
     secret: NotRequired[str]
 
@@ -487,12 +491,12 @@ class WebhookList(TypedDict):
 
 
 class WebhookTest(TypedDict):
-    """What came of one request."""
+    """The outcome of a request."""
 
-    status: Annotated[int | None, Meta(description="The receiver's; null without an answer.")]
-    answer: Annotated[str, Meta(description="The first 1 KiB of the answer.")]
+    status: Annotated[int | None, Meta(description="The receiver's status; null without a response.")]
+    answer: Annotated[str, Meta(description="The first 1 KiB of the response.")]
     duration: Annotated[float, Meta(description="Seconds.")]
-    error: Annotated[str | None, Meta(description="What went wrong, where there is no complete answer.")]
+    error: Annotated[str | None, Meta(description="What went wrong, if there is no complete response.")]
 
 
 class WebhookAttempt(WebhookTest):
@@ -512,7 +516,9 @@ class WebhookDelivery(TypedDict):
     attempts: list[WebhookAttempt]
     next_try: Annotated[
         float | None,
-        Meta(description="When its room is tried next, seconds since 1970; null for now, or never."),
+        Meta(
+            description="When the next attempt for its room is due, seconds since 1970; null for now, or never."
+        ),
     ]
 
 
@@ -520,11 +526,11 @@ class WebhookRequest(TypedDict):
     """A request as it was sent."""
 
     url: str
-    headers: Annotated[dict[str, str], Meta(description="Those that the hub sets, the signature included.")]
+    headers: Annotated[dict[str, str], Meta(description="Those that the hub sets, including the signature.")]
 
 
 class WebhookAttemptRequest(WebhookAttempt):
-    """One attempt of a delivery, with what was sent."""
+    """An attempt of a delivery, with what was sent."""
 
     request: Annotated[WebhookRequest | None, Meta(description="null if it was sent by an older version.")]
 
@@ -540,7 +546,9 @@ class WebhookDeliveryRequests(TypedDict):
     attempts: list[WebhookAttemptRequest]
     next_try: Annotated[
         float | None,
-        Meta(description="When its room is tried next, seconds since 1970; null for now, or never."),
+        Meta(
+            description="When the next attempt for its room is due, seconds since 1970; null for now, or never."
+        ),
     ]
     body: Annotated[
         str | None,
@@ -551,17 +559,17 @@ class WebhookDeliveryRequests(TypedDict):
 
 
 class WebhookDeliveries(TypedDict):
-    """A page of a webhook's log, the newest first."""
+    """A page of a webhook's log, newest first."""
 
     deliveries: list[WebhookDelivery]
     next: Annotated[str | None, Meta(description="`cursor` of the next page; null on the last one.")]
 
 
 class Replayed(TypedDict):
-    """What is sent again."""
+    """How much is sent again."""
 
     replayed: int
-    missed: Annotated[int, Meta(description="Events that are not stored any more.")]
+    missed: Annotated[int, Meta(description="Events that are no longer stored.")]
 
 
 class Health(TypedDict):

@@ -1,4 +1,4 @@
-"""What the archive's endpoints share: asking it, and turning its refusals into HTTP errors."""
+"""What the archive's endpoints share: queries, and their refusals as HTTP errors."""
 
 from __future__ import annotations
 
@@ -64,18 +64,18 @@ def archive() -> Archive:
     found = services().archive
     if found is None:
         raise NotFound(
-            "There is no archive: set STREAM_ARCHIVE to keep sessions (a history in memory has none by itself)."
+            "There is no archive: set STREAM_ARCHIVE to keep sessions (a history in memory has none by default)."
         )
     return found
 
 
 def ask(what: str, arguments: dict[str, Any], *, session: str = "") -> Any:
-    """Ask the archive.
+    """Query the archive.
 
     Args:
-        what: the question.
+        what: the query.
         arguments: what belongs to it.
-        session: the session that is asked for, for messages.
+        session: the requested session, for messages.
 
     Raises:
         NotFound: no such session, or no archive.
@@ -130,22 +130,24 @@ def texts(args: MultiDict[str, str], name: str) -> list[str]:
     """
     values = args.getlist(name)
     if len(values) > MOST_VALUES:
-        raise BadRequest(f"{name} is given {len(values)} times; at most {MOST_VALUES} are taken.", field=name)
+        raise BadRequest(
+            f"{name} is given {len(values)} times; at most {MOST_VALUES} are accepted.", field=name
+        )
     for value in values:
         check(name, value, MOST_CHARACTERS)
     return values
 
 
 def check(name: str, value: str, most: int) -> None:
-    """Refuse a value that is too long, or contains what no stored text can.
+    """Refuse a value that is too long, or that no stored text can contain.
 
     Raises:
         BadRequest: it is.
     """
     if len(value) > most:
-        raise BadRequest(f"{name} has {len(value)} characters; at most {most} are taken.", field=name)
+        raise BadRequest(f"{name} has {len(value)} characters; at most {most} are accepted.", field=name)
     if "\0" in value:
-        raise BadRequest(f"{name}={value[:_SHOWN]!r}: no text has a NUL.", field=name)
+        raise BadRequest(f"{name}={value[:_SHOWN]!r}: a text cannot contain NUL.", field=name)
 
 
 def room_asked(args: MultiDict[str, str]) -> str | None:

@@ -49,7 +49,7 @@ PAGE: Final = Limit(1000, 1024 * 1024)
     ),
 )
 def erase_room(name: str) -> Response:
-    """Erase a room's events for good."""
+    """Erase a room's events permanently."""
     # A filter that is not read would erase more than was meant.
     query.only(request.args, ())
     require_room(callers.grant(), name)
@@ -74,7 +74,7 @@ def erase_room(name: str) -> Response:
     ),
 )
 def erase_session(session_id: str) -> Response:
-    """Erase a session's events for good: in the room that is named, else in every room that the caller may erase."""
+    """Erase a session's events permanently: in the named room, else in every room that the caller may erase."""
     grant = callers.grant()
     parts = services()
     parts.reach_head()
@@ -93,7 +93,7 @@ def erase_session(session_id: str) -> Response:
 def _rooms_to_erase(
     parts: Services, grant: Grant, session_id: str, asked: str | None, head: int
 ) -> list[str] | None:
-    """Return the rooms in which a session is to be erased (empty: in none); None for all.
+    """Return the rooms to erase a session in (empty: none); None for all.
 
     Raises:
         Forbidden: it is the named room's, or other rooms' alone, which the caller may not erase.

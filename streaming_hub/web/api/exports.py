@@ -78,7 +78,7 @@ def export(session_id: str) -> Response:
 
 
 def file_name(session_id: str, extension: str) -> str:
-    """Return the parameters that name the file (RFC 6266): in ASCII, and as it is where that differs."""
+    """Return the parameters that name the file (RFC 6266): in ASCII, and unchanged if that differs."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "_", session_id)[:_MOST_OF_ID].strip("._-")
     short = f"{NAME}-{plain or 'unnamed'}.{extension}"
     full = re.sub(r'[\\/:*?"<>|\x00-\x1f\x7f]+', "_", session_id)[:_MOST_OF_ID]

@@ -58,7 +58,7 @@ def rooms() -> Response:
     about=lambda: About(
         group=HISTORY,
         summary="One room's current state",
-        text="As far as it follows from the stored events.",
+        text="Derived from the stored events.",
         parameters=(parameters.name("name", "The room.", "support-7"),),
         answers=ok(
             RoomState,

@@ -149,7 +149,7 @@ def _opened(
     try:
         body = _open(parts, asked, environ.get("HTTP_LAST_EVENT_ID"), interest, grant.expires_at)
     except Unavailable as error:
-        # A replay or a snapshot that cannot be read now: a browser would give up at any other status.
+        # A replay, a snapshot or a position that cannot be looked up now: a browser would give up at any other status.
         return _refused(parts, environ, error, "history_away", random.randint(1000, 3000))
     full = _full(parts, client)
     if parts.draining or full is not None:
@@ -281,15 +281,15 @@ def _start(
 
 
 def _resolved(parts: Services, asked: str) -> int | cursor.Reset:
-    """Hold a cursor against the history; it may come from a node that is a little further on than this one."""
+    """Hold a cursor against the history; it may come from a node that is a little further on than this one.
+
+    Raises:
+        Unavailable: it does, and the history cannot be read now: to start elsewhere would send events twice.
+    """
     found = cursor.resolve(asked, parts.history.bounds.range())
     if isinstance(found, int) or found.reason not in ("future", "foreign") or not parts.history.shared:
         return found
-    try:
-        parts.reach_head()
-    except Unavailable:
-        # As far as this node knows; what it knows goes out at once, the rest when the history is back.
-        return found
+    parts.reach_head()
     return cursor.resolve(asked, parts.history.bounds.range())
 
 

@@ -55,7 +55,7 @@ _STAGE: Final[dict[str, Any]] = {
     ),
 )
 def session_trace(session_id: str) -> Response:
-    """Answer the stages of a session's turns."""
+    """Return the stages of a session's turns."""
     if not paths.ends_with(request.environ, "trace"):
         return answers.encoded(sessions.detail_of(f"{session_id}/trace"))
     archived.for_operators(callers.grant(), "The trace")
@@ -79,7 +79,7 @@ def session_trace(session_id: str) -> Response:
             Parameter(
                 "limit", "query", parameters.count(1), f"How many: {DEFAULT_LIMIT}, up to {MAX_LIMIT}."
             ),
-            Parameter("cursor", "query", {"type": "string"}, "`next` of the page before."),
+            Parameter("cursor", "query", {"type": "string"}, "`next` of the previous page."),
         ),
         answers=ok(
             LogPage,
@@ -99,7 +99,7 @@ def session_trace(session_id: str) -> Response:
     ),
 )
 def session_logs(session_id: str) -> Response:
-    """Answer a page of the agent's log."""
+    """Return a page of the agent's log."""
     if not paths.ends_with(request.environ, "logs"):
         return answers.encoded(sessions.detail_of(f"{session_id}/logs"))
     archived.for_operators(callers.grant(), "The log")

@@ -1,7 +1,7 @@
-"""`POST /observability/...`: takes what LiveKit's agents upload, as LiveKit Cloud's Insights would.
+"""`POST /observability/...`: accepts what LiveKit's agents upload, in place of LiveKit Cloud's Agent Insights.
 
-The body is on the disk before the agent gets its 200; all else is done later by the archive's process. Nothing here
-waits for the database, asks for a rate limit or answers 429 or 503: the agent's job would be killed for it
+The body is on disk before the agent gets its 200; the archive's process does everything else later. Nothing here
+waits for the database, applies a rate limit or responds 429 or 503: the agent's job would be killed for it
 (docs/guides/any-agent.md).
 """
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 blueprint = Blueprint("uploads", __name__)
 
 MAX_BODY: Final = 64 * 1024 * 1024
-"""Bytes of a body as it is sent: an hour of audio has about 50 MB."""
+"""Maximum bytes of a body as sent; an hour of audio has about 50 MB."""
 PIECE: Final = 64 * 1024
 MULTIPART: Final = "multipart/form-data"
 _BOUNDARY: Final = re.compile(r'boundary="?([0-9A-Za-z\'()+_,./:=? -]{1,70})"?', re.ASCII)
@@ -44,14 +44,14 @@ def _about(summary: str, *media: str) -> Callable[[], About]:
         group=LIVEKIT,
         summary=summary,
         text="For LiveKit's agents, in place of Agent Insights. The JWT in `Authorization` is checked "
-        "with LIVEKIT_API_SECRET. The upload is on the disk when the answer is there.",
+        "with LIVEKIT_API_SECRET. The upload is on disk when the response arrives.",
         body=tuple(Content(one, (binary,), {"Example": ""}) for one in media),
         body_required=True,
         answers=(
             Answer(200, "It was taken.", tuple(taken)),
             Answer(
                 401,
-                "The token is wrong; or uploads are off, and these words make the SDK stop sending them.",
+                "The token is wrong; or uploads are off, and this text makes the SDK stop sending them.",
                 (
                     json(UploadsOff, {"msg": tokens.DISABLED}),
                     Content(PROBLEM, ("Problem",), {"Example": _REFUSED}),
@@ -94,7 +94,7 @@ def traces() -> Response:
     about=_about("An agent's log", *OTLP),
 )
 def logs() -> Response:
-    """Take log lines and reports."""
+    """Accept log lines and reports."""
     return _take("logs")
 
 
@@ -120,7 +120,7 @@ def metrics() -> Response:
     about=_about("An agent's recording of a call", MULTIPART),
 )
 def recordings() -> Response:
-    """Take a recording: the chat history, and the audio where there is some."""
+    """Accept a recording: the chat history, and audio if there is any."""
     return _take("recordings")
 
 
@@ -139,14 +139,14 @@ def _take(kind: str) -> Response:
         head = _head(kind)
         request.max_content_length = MAX_BODY
         if (request.content_length or 0) > MAX_BODY:
-            raise TooLarge(f"The upload has {request.content_length} bytes; at most {MAX_BODY} are taken.")
+            raise TooLarge(f"The upload has {request.content_length} bytes; at most {MAX_BODY} are accepted.")
         outcome = _keep(parts, head)
     except HubError as error:
         spool.count(kind, _OUTCOMES.get(type(error), "undecodable"))
         raise
     spool.count(kind, outcome)
     if head.content_type == OTLP[0]:
-        # The empty answer of the protocol.
+        # The protocol's empty response.
         return Response(b"", content_type=head.content_type)
     return answers.json({})
 
@@ -155,10 +155,10 @@ _OUTCOMES: Final = {Unauthorized: "refused", TooLarge: "too_large"}
 
 
 def _head(kind: str) -> Head:
-    """Read what the body is said to be.
+    """Read the headers that describe the body.
 
     Raises:
-        UnsupportedMedia: nothing that is taken here.
+        UnsupportedMedia: it is not accepted here.
     """
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
     if kind == "recordings":
@@ -168,7 +168,7 @@ def _head(kind: str) -> Head:
                 f"Content-Type {request.mimetype[:100]!r}: expected {MULTIPART} with a boundary."
             )
         if encoding not in ("", "identity"):
-            raise UnsupportedMedia("Content-Encoding: recordings are taken as they are, not compressed.")
+            raise UnsupportedMedia("Content-Encoding: recordings must not be compressed.")
         return Head(kind, f"{MULTIPART}; boundary={boundary[1]}")
     # Loaded with the first upload: not every hub gets one.
     from streaming_hub.archive.uploads import otlp  # noqa: PLC0415
@@ -183,11 +183,11 @@ def _head(kind: str) -> Head:
 
 
 def _keep(parts: Services, head: Head) -> str:
-    """Write the body to the disk; return what became of it.
+    """Write the body to disk; return the outcome.
 
     Raises:
-        BadRequest: it did not arrive whole, or cannot be read.
-        TooLarge: it is.
+        BadRequest: it did not arrive in full, or cannot be decoded.
+        TooLarge: it is too large.
     """
     spool = parts.uploads
     assert spool is not None  # noqa: S101 - the caller has asked
@@ -206,21 +206,21 @@ def _receive(part: Part) -> None:
         try:
             piece = request.stream.read(PIECE)
         except OSError as error:
-            raise BadRequest("The upload did not arrive whole.") from error
+            raise BadRequest("The upload did not arrive in full.") from error
         if not piece:
             break
         part.write(piece)
         if part.size > MAX_BODY:
-            raise TooLarge(f"The upload has more than {MAX_BODY} bytes, which is the most that is taken.")
+            raise TooLarge(f"The upload has more than {MAX_BODY} bytes, the most that is accepted.")
     if request.content_length is not None and part.size < request.content_length:
-        raise BadRequest("The upload did not arrive whole.")
+        raise BadRequest("The upload did not arrive in full.")
 
 
 def _check_and_keep(part: Part, head: Head) -> str:
     if head.kind == "recordings":
         end = f"--{head.content_type.partition('boundary=')[2]}--".encode()
         if end not in part.last(len(end) + 16):
-            raise BadRequest("The upload is no whole multipart/form-data.")
+            raise BadRequest("The upload is not complete multipart/form-data.")
     else:
         from streaming_hub.archive.uploads import otlp  # noqa: PLC0415 - see `_head`
 
@@ -229,5 +229,5 @@ def _check_and_keep(part: Part, head: Head) -> str:
         except otlp.TooLong as error:
             raise TooLarge(f"The upload has {error}.") from error
         except otlp.Undecodable as error:
-            raise BadRequest(f"The upload cannot be read: {error}.") from error
+            raise BadRequest(f"The upload cannot be decoded: {error}.") from error
     return "accepted" if part.keep() else "dropped"

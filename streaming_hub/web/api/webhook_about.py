@@ -1,4 +1,4 @@
-"""What is said about the endpoints over webhooks."""
+"""Descriptions of the endpoints for webhooks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ID: Final = Parameter(
     "webhook_id",
     "path",
     {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
-    "The webhook; `settings` is the one of STREAM_WEBHOOK_URL.",
+    "The webhook; `settings` is the one from STREAM_WEBHOOK_URL.",
     "wh_5f3a90c1b2d4e6f7",
 )
 _SECRET: Final = "whsec_NmZlY2M1ZDAtNGUyMi00ZjM2LWE1OGEtOTY4NDFk"  # noqa: S105 - an example
@@ -72,7 +72,7 @@ def all_of_them() -> About:
     return About(
         group=WEBHOOKS,
         summary="All webhooks",
-        text="A credential limited to rooms sees those whose `rooms` lie within its own.",
+        text="A credential limited to rooms sees those whose `rooms` are among its own.",
         answers=ok(WebhookList, {"webhooks": [_WEBHOOK]}),
     )
 
@@ -81,11 +81,11 @@ def making() -> About:
     """Describe POST /api/webhooks."""
     return About(
         group=WEBHOOKS,
-        summary="Make a webhook",
-        text="The answer alone has the secret that signs its requests.",
+        summary="Create a webhook",
+        text="Only this response contains the secret that signs its requests.",
         body=(json(Create, {"url": "https://crm.example.com/hook", "description": "CRM"}),),
         body_required=True,
-        answers=(Answer(201, "It was made.", (json(MadeWebhook, {**_WEBHOOK, "secret": _SECRET}),)),),
+        answers=(Answer(201, "It was created.", (json(MadeWebhook, {**_WEBHOOK, "secret": _SECRET}),)),),
     )
 
 
@@ -104,8 +104,8 @@ def changing() -> About:
     return About(
         group=WEBHOOKS,
         summary="Change a webhook",
-        text="What is left out stays. A new secret is in this answer alone; the old one signs along for 24 hours. To "
-        "enable one tries what is pending at once.",
+        text="Omitted fields stay unchanged. Only this response contains a new secret; the old one also signs "
+        "for another 24 hours. Enabling a webhook retries its pending deliveries at once.",
         parameters=(_ID,),
         body=(json(Change, {"enabled": True}),),
         answers=ok(ChangedWebhook, _WEBHOOK),
@@ -117,7 +117,7 @@ def removing() -> About:
     return About(
         group=WEBHOOKS,
         summary="Remove a webhook",
-        text="With its log, and all that it still had to get.",
+        text="Also removes its log and its pending deliveries.",
         parameters=(_ID,),
         answers=(Answer(204, "It is gone.", ()),),
     )
@@ -128,12 +128,12 @@ def testing() -> About:
     return About(
         group=WEBHOOKS,
         summary="Send a test",
-        text="A `webhook.test`, sent now and once, also to one that is disabled.",
+        text="Sends a `webhook.test` once, also to a disabled webhook.",
         parameters=(_ID,),
         answers=ok(
             WebhookTest,
             {"status": 200, "answer": "ok", "duration": 0.041, "error": None},
-            "It was tried; `status` is the receiver's.",
+            "It was sent; `status` is the receiver's.",
         ),
     )
 
@@ -142,8 +142,8 @@ def log() -> About:
     """Describe GET /api/webhooks/<webhook_id>/deliveries."""
     return About(
         group=WEBHOOKS,
-        summary="What was sent, page by page",
-        text="The newest first, for 7 days.",
+        summary="The log of deliveries, page by page",
+        text="Newest first, for 7 days.",
         parameters=(
             _ID,
             Parameter(
@@ -164,7 +164,7 @@ def log() -> About:
                 },
                 f"How many at most: 50, up to {MAX_LIMIT}.",
             ),
-            Parameter("cursor", "query", {"type": "string"}, "`next` of the page before."),
+            Parameter("cursor", "query", {"type": "string"}, "`next` of the previous page."),
         ),
         answers=ok(WebhookDeliveries, {"deliveries": [_DELIVERY], "next": None}),
     )
@@ -204,9 +204,9 @@ def replaying() -> About:
     return About(
         group=WEBHOOKS,
         summary="Send again",
-        text="A range of events that the webhook wants at present, single deliveries, or all that failed and were not "
-        "sent again since, with the same `webhook-id`. What is still pending is tried at once.",
+        text="A range of the events that the webhook currently wants, single deliveries, or all failed ones that have "
+        "not been sent again, with the same `webhook-id`. Pending deliveries are retried at once.",
         parameters=(_ID,),
         body=(json(Replay, {"from": "4fdd2f42-500", "to": "4fdd2f42-512"}),),
-        answers=(Answer(202, "They are on their way.", (json(Replayed, {"replayed": 13, "missed": 0}),)),),
+        answers=(Answer(202, "They are queued.", (json(Replayed, {"replayed": 13, "missed": 0}),)),),
     )

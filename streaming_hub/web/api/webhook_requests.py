@@ -1,4 +1,4 @@
-"""The bodies of requests about webhooks."""
+"""The request bodies of the webhook endpoints."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Place = str | float
 
 
 class Create(msgspec.Struct, forbid_unknown_fields=True, rename={"since": "from"}):
-    """A new endpoint.
+    """A new webhook.
 
     Attributes:
-        url: where to; `https`, and a public address unless STREAM_WEBHOOK_ALLOW_PRIVATE is set.
-        types: which types of events; `*` stands for all.
+        url: the receiver; `https` and a public address, unless STREAM_WEBHOOK_ALLOW_PRIVATE is set.
+        types: event types; `*` for all.
         rooms: the only rooms; null for all, and for events without a room.
         view: whose view of the events.
         interims: whether interim transcripts are sent.
@@ -47,13 +47,13 @@ class Create(msgspec.Struct, forbid_unknown_fields=True, rename={"since": "from"
 
 
 class Change(msgspec.Struct, forbid_unknown_fields=True, rename={"since": "from"}):
-    """A change of an endpoint: what is left out stays as it is.
+    """A change of a webhook; omitted fields stay unchanged.
 
     Attributes:
-        url, types, rooms, view, interims, description: as at the creation.
+        url, types, rooms, view, interims, description: as for a new one.
         since: where it continues: a cursor (exclusive) or a time.
-        enabled: whether it is sent to. While it is not, the history waits for it, as far as it reaches back.
-        rotate_secret: true for a new secret; the old one signs along for 24 hours.
+        enabled: whether events are sent to it. Once re-enabled, it gets what it missed, if the history still has it.
+        rotate_secret: true for a new secret; the old one also signs for another 24 hours.
     """
 
     url: Url | UnsetType = UNSET
@@ -68,13 +68,13 @@ class Change(msgspec.Struct, forbid_unknown_fields=True, rename={"since": "from"
 
 
 class Replay(msgspec.Struct, forbid_unknown_fields=True, rename={"since": "from"}):
-    """What is sent again: a range, single deliveries, or all that failed.
+    """What to send again: a range, single deliveries, or all failed ones.
 
     Attributes:
         since: the first event, by id or time of acceptance (inclusive).
         to: the last one (inclusive); the newest by default.
         deliveries: or these deliveries.
-        state: or every delivery in this state whose event was not sent again since.
+        state: or all deliveries in this state that have not been sent again.
     """
 
     since: Place | None = None

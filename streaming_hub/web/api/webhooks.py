@@ -1,4 +1,4 @@
-"""`/api/webhooks`: endpoints, tests, the log of deliveries, and sending again."""
+"""`/api/webhooks`: endpoints, tests, the log of deliveries, and replays."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ ONE: Final = "/api/webhooks/<webhook_id>"
 def _endpoint(
     method: Method, path: str, about: Callable[[], About], *errors: type[HubError]
 ) -> Callable[[Callable[Arguments, Response]], Callable[Arguments, Response]]:
-    """Declare an endpoint: all of them need `operate` and the archive, and those of one webhook may not find it."""
+    """Declare an endpoint: all need `operate` and the archive; those for one webhook may not find it."""
     missing = (NotFound,) if path.startswith(ONE) else ()
     return endpoint(
         blueprint,
@@ -61,7 +61,7 @@ def _endpoint(
 
 @_endpoint("GET", ALL, webhook_about.all_of_them, BadRequest)
 def webhooks() -> Response:
-    """Answer the endpoints that the caller may see."""
+    """Return the webhooks that the caller may see."""
     grant = callers.grant()
     query.only(request.args, ())
     outlet = _outlet()
@@ -71,7 +71,7 @@ def webhooks() -> Response:
 
 @_endpoint("POST", ALL, webhook_about.making, BadRequest, Forbidden, InvalidBody)
 def create() -> Response:
-    """Make an endpoint."""
+    """Create a webhook."""
     grant, parts = callers.grant(), services()
     outlet = _outlet()
     asked = bodies.read(request.get_data(cache=False).strip() or b"{}", Create)
@@ -88,14 +88,14 @@ def create() -> Response:
 
 @_endpoint("GET", ONE, webhook_about.one, BadRequest)
 def webhook(webhook_id: str) -> Response:
-    """Answer one endpoint."""
+    """Return one webhook."""
     query.only(request.args, ())
     return answers.json(_one(webhook_id))
 
 
 @_endpoint("PATCH", ONE, webhook_about.changing, BadRequest, Forbidden, InvalidBody)
 def change(webhook_id: str) -> Response:
-    """Change an endpoint."""
+    """Change a webhook."""
     found = _changeable(webhook_id)
     asked = answers.body(Change)
     fields = msgspec.to_builtins(asked)
@@ -111,7 +111,7 @@ def change(webhook_id: str) -> Response:
 
 @_endpoint("DELETE", ONE, webhook_about.removing)
 def delete(webhook_id: str) -> Response:
-    """Remove an endpoint, what it still had to get, and its log."""
+    """Remove a webhook, its pending deliveries and its log."""
     _changeable(webhook_id)
     _change("delete", webhook_id)
     callers.note("webhook_delete", webhook=webhook_id)
@@ -120,7 +120,7 @@ def delete(webhook_id: str) -> Response:
 
 @_endpoint("POST", f"{ONE}/test", webhook_about.testing)
 def test(webhook_id: str) -> Response:
-    """Send a test now, once."""
+    """Send a test, once."""
     _one(webhook_id)
     outcome = _ask("test", webhook_id, within=TEST_SECONDS)
     return answers.json({name: outcome[name] for name in ("status", "answer", "duration", "error")})
@@ -128,7 +128,7 @@ def test(webhook_id: str) -> Response:
 
 @_endpoint("GET", f"{ONE}/deliveries", webhook_about.log, BadRequest)
 def deliveries(webhook_id: str) -> Response:
-    """Answer a page of an endpoint's log."""
+    """Return a page of a webhook's log."""
     args = request.args
     query.only(args, ("state", "type", "limit", "cursor"), ("state", "type"))
     states = archived.texts(args, "state")
@@ -150,7 +150,7 @@ def deliveries(webhook_id: str) -> Response:
 
 @_endpoint("GET", f"{ONE}/deliveries/<delivery_id>", webhook_about.one_delivery, BadRequest)
 def delivery(webhook_id: str, delivery_id: str) -> Response:
-    """Answer one delivery with its requests as they were sent."""
+    """Return one delivery, with its requests as they were sent."""
     query.only(request.args, ())
     _one(webhook_id)
     number = _number_of(delivery_id)
@@ -159,7 +159,7 @@ def delivery(webhook_id: str, delivery_id: str) -> Response:
         raise NotFound("There is no such delivery: the log keeps them for 7 days.")
     body = found["body"]
     if body is None:
-        # Only the newest are kept with their body; what is sent of an event is always the same.
+        # The log keeps only the newest bodies, but an event's body is always the same.
         for seq, at, hidden, data in _lines_of(services(), [found["event_id"]]):
             body = message_of(seq, at, data, hidden=hidden).body
     return answers.json({**found, "body": None if body is None else body.decode()})
@@ -167,20 +167,20 @@ def delivery(webhook_id: str, delivery_id: str) -> Response:
 
 @_endpoint("POST", f"{ONE}/replay", webhook_about.replaying, BadRequest, InvalidBody)
 def replay(webhook_id: str) -> Response:
-    """Send a range of events, single deliveries, or all that failed, again."""
+    """Send a range of events, single deliveries, or all failed ones again."""
     asked = answers.body(Replay)
     parts = services()
     _one(webhook_id)
     given = {"state": asked.state, "deliveries": asked.deliveries, "from": asked.since, "to": asked.to}
     chosen = [name for name, value in given.items() if value is not None]
     if len(chosen) > 1 and chosen != ["from", "to"]:
-        raise InvalidBody(f"{chosen[0]}: not together with {chosen[1]}.", field=chosen[0])
+        raise InvalidBody(f"{chosen[0]}: cannot be combined with {chosen[1]}.", field=chosen[0])
     if asked.state is not None:
         replayed, missed = _resend_failed(webhook_id), 0
     elif asked.deliveries is not None:
         replayed, missed = _resend(parts, webhook_id, asked.deliveries)
     elif asked.since is None:
-        raise InvalidBody("from: it is missing; send from and to, deliveries, or state.", field="from")
+        raise InvalidBody("from: missing; send from and to, deliveries, or state.", field="from")
     else:
         replayed, missed = _replay(parts, webhook_id, asked.since, asked.to)
     callers.note("webhook_replay", webhook=webhook_id, replayed=replayed)
@@ -191,11 +191,11 @@ def _outlet() -> Webhooks:
     """Return the webhooks.
 
     Raises:
-        Conflict: there is no archive beside which they could be kept.
+        Conflict: there is no archive, which they need.
     """
     found = services().webhooks
     if found is None:
-        raise Conflict("Webhooks are kept beside the archive, and there is none: set STREAM_ARCHIVE.")
+        raise Conflict("Webhooks need an archive, and there is none: set STREAM_ARCHIVE.")
     return found
 
 
@@ -226,7 +226,7 @@ def _problem_of(refusal: Refusal) -> HubError:
 
 
 def _one(webhook_id: str) -> dict[str, Any]:
-    """Return an endpoint that the caller may see.
+    """Return a webhook that the caller may see.
 
     Raises:
         NotFound: there is none.
@@ -242,22 +242,22 @@ def _one(webhook_id: str) -> dict[str, Any]:
 def _changeable(webhook_id: str) -> dict[str, Any]:
     found = _one(webhook_id)
     if webhook_id == SETTINGS:
-        raise Conflict("This webhook is set by STREAM_WEBHOOK_URL: change the settings, and restart the hub.")
+        raise Conflict("This webhook comes from STREAM_WEBHOOK_URL: change the setting and restart the hub.")
     return found
 
 
 def _check_reach(grant: Grant, rooms: list[str] | None, view: str) -> None:
-    """Refuse an endpoint that would get more than its maker may see.
+    """Refuse a webhook that would get more than the caller may see.
 
     Raises:
         Forbidden: it would.
     """
     if grant.rooms is not None and (rooms is None or not set(rooms) <= grant.rooms):
         raise Forbidden(
-            "This credential is for certain rooms only: name only those in `rooms`.", field="rooms"
+            "This credential is limited to certain rooms: `rooms` may name only those.", field="rooms"
         )
     if view == OPERATOR and not archived.sees_all(grant):
-        raise Forbidden("This credential has the viewer's view: send `view` with `viewer`.", field="view")
+        raise Forbidden("This credential has the viewer's view: set `view` to `viewer`.", field="view")
 
 
 def _position(parts: Services, name: str, place: Place, *, inclusive: bool = False) -> int:
@@ -265,9 +265,9 @@ def _position(parts: Services, name: str, place: Place, *, inclusive: bool = Fal
 
     Args:
         parts: the hub's services.
-        name: the field's.
+        name: of the field.
         place: a cursor, or a time.
-        inclusive: for a time, whether events of that very time are below the number.
+        inclusive: for a time, whether the number includes events of exactly that time.
 
     Raises:
         InvalidBody: it is neither.
@@ -311,7 +311,7 @@ def _replay(parts: Services, webhook_id: str, since: Place, to: Place | None) ->
 
 
 def _names_event(place: Place) -> bool:
-    """Tell an event's id, which is part of a range, from a time."""
+    """Return whether a range begins at an event's id, which it includes, not at a time."""
     return isinstance(place, str) and cursor.is_id(place)
 
 
@@ -340,12 +340,12 @@ def _resend_failed(webhook_id: str) -> int:
 
 
 def _number_of(name: str) -> int | None:
-    """Return the number of a delivery; None where the name is none."""
+    """Return a delivery's number; None if the text is not one."""
     return int(name) if name.isascii() and name.isdigit() and len(name) < 16 else None
 
 
 def _lines_of(parts: Services, events: list[str]) -> list[list[Any]]:
-    """Return events as the webhooks' process takes them, without those that the history has forgotten."""
+    """Return events as lines for the webhooks' process, without those that the history no longer has."""
     lines = []
     for event_id in events:
         found = cursor.resolve(event_id, parts.history.bounds.range())

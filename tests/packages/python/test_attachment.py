@@ -371,7 +371,7 @@ class TestWhyItEnded:
         close(session)
         assert poster.events[-1]["reason"] == told
 
-    def test_a_user_who_was_sent_out(self, session: Any, poster: Recorder, room: Any) -> None:
+    def test_a_removed_user(self, session: Any, poster: Recorder, room: Any) -> None:
         room.emit("participant_disconnected", Participant("user", rtc.DisconnectReason.PARTICIPANT_REMOVED))
         close(session)
         assert poster.events[-1]["reason"] == "participant_removed"

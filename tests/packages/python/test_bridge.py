@@ -1,4 +1,4 @@
-"""Every row of the bridge's table, with LiveKit's own payload types."""
+"""Every row of the bridge's table, with LiveKit's own payload types. Covers `streaming_hub_client.turn`."""
 
 from __future__ import annotations
 
@@ -448,7 +448,7 @@ class TestTurns:
         assert len({event["turn_id"] for event in finals}) == 1
         assert len({event["segment_id"] for event in finals}) == 2
 
-    def test_an_interrupted_answer_keeps_its_turn_although_it_comes_after_the_next_words(
+    def test_an_interrupted_answer_keeps_its_turn_although_it_arrives_after_the_next_words(
         self, session: Session
     ) -> None:
         session.ask("Tell me a story", 1.0)

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 import requests
-from streaming_hub_client import Gap, Refused, afollow, follow, publish
+from streaming_hub_client import Gap, Refused, afollow, clock, follow, publish
 
 from tests.kit.fake_hub import FakeHub, Reply
 from tests.kit.process import HubProcess
 from tests.kit.scripted import CONNECTED, STREAM, ScriptedServer, answer, frame
+from tests.kit.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -219,6 +220,26 @@ def test_silence_reconnects(read: Callable[..., Any]) -> None:
         with read(f"http://127.0.0.1:{server.getsockname()[1]}") as stream:
             assert next(stream) == {"type": "note"}
         assert len(asked) == 2
+
+
+def test_a_connection_that_died_while_the_machine_slept_is_opened_again(
+    read: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept = 0.0
+    awake = clock.seconds
+    monkeypatch.setattr(clock, "seconds", lambda: awake() + slept)
+    second = STREAM + CONNECTED + frame({"type": "note", "n": 2}, "e-2")
+    with ScriptedServer([STREAM + CONNECTED + NOTE, second], keep=True) as server, read(server.url) as stream:
+        assert next(stream) == {"type": "note"}
+
+        def sleep() -> None:
+            nonlocal slept
+            until(lambda: stream._connections._reading_since is not None, 20)
+            slept = 3600.0
+
+        threading.Thread(target=sleep, daemon=True).start()
+        assert next(stream) == {"type": "note", "n": 2}
+        assert len(server.requests) == 2
 
 
 def test_close_ends_an_iteration_in_another_thread(hub: HubProcess, read: Callable[..., Any]) -> None:

@@ -273,7 +273,7 @@ class TestRealtimeWords:
         assert done.turns_of("The one from Monday.") == done.turns_of("Done.")
 
     @pytest.mark.parametrize("voice", [True, False], ids=["speech detected", "no sign of speech"])
-    def test_a_transcript_that_comes_after_the_answer_has_begun_shares_its_turn(self, voice: bool) -> None:
+    def test_a_transcript_that_arrives_after_the_answer_has_begun_shares_its_turn(self, voice: bool) -> None:
         async def talk() -> Any:
             session, model = await realtime()
             for number, (question, answer) in enumerate(

@@ -96,7 +96,7 @@ def test_only_whole_lines_within_the_bound_are_taken(spool: Spool) -> None:
     assert spool.append(lines(3), HEADER_BYTES + 2 * size) == 0
 
 
-def test_a_line_longer_than_a_batch_still_comes(spool: Spool) -> None:
+def test_a_line_longer_than_a_batch_is_still_sent(spool: Spool) -> None:
     long = b'"' + b"x" * 5000 + b'"'
     spool.append([long, *lines(1)], ROOM_ENOUGH)
 

@@ -21,6 +21,10 @@ CASES = [
     ),
     ("data: a\u2028b\u0085c\x0bd\x0ce\n\n".encode(), [("message", "a\u2028b\u0085c\x0bd\x0ce", "")]),
     (b"event: x\n\ndata: a\n\n", [("message", "a", "")]),
+    (
+        b"id: 1\n\nid: 1\n\ndata: a\n\nid\n\n",
+        [("message", None, "1"), ("message", "a", "1"), ("message", None, "")],
+    ),
     (b"data: a\n\ndata: cut off\n", [("message", "a", "")]),
     (b"data: \xf0\x9f\x91\x8b\n\n", [("message", "\U0001f44b", "")]),
     (b"data: \xff\n\n", [("message", "\ufffd", "")]),
@@ -28,7 +32,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("stream", "expected"), CASES)
-def test_events_however_the_bytes_are_cut(stream: bytes, expected: list[tuple[str, str, str]]) -> None:
+def test_events_however_the_bytes_are_cut(stream: bytes, expected: list[tuple[str, str | None, str]]) -> None:
     wanted = [Message(*one) for one in expected]
     assert Parser().feed(stream) == wanted
     for cut in range(1, len(stream)):

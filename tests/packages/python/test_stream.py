@@ -75,6 +75,13 @@ def test_control_events_are_not_handed_out_and_the_position_follows() -> None:
     assert asked(one)["last_event_id"] == ["e-9"]
 
 
+def test_an_id_without_data_moves_the_position_and_an_empty_one_does_not() -> None:
+    one = stream()
+    received = one.receive(frame(CONNECTED) + b"id: e-8\n\nid\n\n")
+    assert received == [Item(None, "e-5", "live"), Item(None, "e-8", "live")]
+    assert asked(one)["last_event_id"] == ["e-8"]
+
+
 def test_a_reset_cut_off_before_its_frame_is_asked_for_again() -> None:
     one = stream("old-1")
     assert one.receive(frame(CONNECTED)) == [Item(None, None, "live")]
@@ -148,6 +155,8 @@ def test_what_is_a_refusal(status: int) -> None:
     other = failure(status, {"Server": "nginx"}, b"<html>", url="http://h/?ticket=secret", key_kept=False)
     assert isinstance(other, Refused)
     assert "nginx" in other.detail
+    airplay = failure(status, {"Server": "AirTunes/860.7.1"}, b"", url="http://h", key_kept=False)
+    assert "AirPlay" in str(airplay)
     assert "secret" not in other.detail
 
 
@@ -189,9 +198,9 @@ def test_what_gaps_skip_adds_up_until_one_is_unknown() -> None:
             return list(iter(self._take_next, None))
 
     one = Reader("e-1")
-    assert (one.position, one.status, one.missed) == ("e-1", "connecting", 0)
+    assert (one.position, one.status, one.missed, one.reason) == ("e-1", "connecting", 0, None)
     gaps = [Item(Gap(missed, "expired"), f"e-{missed}", "gap") for missed in (3, 4)]
     assert one.take(*gaps, Item(None, None, "live")) == [Gap(3, "expired"), Gap(4, "expired")]
-    assert (one.position, one.status, one.missed) == ("e-4", "live", 7)
+    assert (one.position, one.status, one.missed, one.reason) == ("e-4", "live", 7, "expired")
     one.take(Item(Gap(None, "unknown_epoch"), "f-1", "gap"), gaps[0])
     assert one.missed is None

@@ -96,5 +96,5 @@ def test_an_empty_key_is_refused_by_its_setting(scope: str, setting: str) -> Non
 
 
 @pytest.mark.parametrize("agent_key", ["", None])
-def test_no_agent_key_is_no_key(agent_key: Any) -> None:
+def test_an_absent_agent_key_is_not_a_key(agent_key: Any) -> None:
     assert keys.key_ring({"publish": []}, agent_key) == ()

@@ -54,7 +54,7 @@ def test_other_names_are_refused_while_any_scope_is_open(host: str) -> None:
     assert host_allowed(host, any_open=False)
 
 
-def test_a_client_older_than_the_host_header_is_no_browser() -> None:
+def test_a_client_without_a_host_header_is_not_a_browser() -> None:
     assert host_allowed(None, any_open=True)
 
 

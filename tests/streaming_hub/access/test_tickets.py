@@ -158,7 +158,7 @@ def hub(**settings: Any) -> Authenticator:
     return Authenticator(**{"ticket_secret": b"kept", **settings})
 
 
-def test_a_ticket_is_no_bearer_credential_and_a_token_no_ticket() -> None:
+def test_a_ticket_is_not_a_bearer_credential_and_a_token_is_not_a_ticket() -> None:
     for secrets in ({"jwt_secret": SECRET}, {"jwt_secret": SECRET, "livekit_api_secret": SECRET}):
         auth = hub(**secrets)
         token = jwt.encode({"scope": "subscribe", "exp": NOW + 60}, SECRET)

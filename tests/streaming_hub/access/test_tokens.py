@@ -354,7 +354,7 @@ def test_a_subject_cannot_pose_as_a_key_or_as_anonymous() -> None:
 
 
 @pytest.mark.parametrize(("position", "setting"), [(0, "STREAM_JWT_SECRET"), (2, "LIVEKIT_API_SECRET")])
-def test_a_public_key_is_no_secret(position: int, setting: str) -> None:
+def test_a_public_key_is_not_a_secret(position: int, setting: str) -> None:
     arguments: list[str | None] = [None, None, None]
     arguments[position] = "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----"
     with pytest.raises(SettingsError, match=setting) as refused:

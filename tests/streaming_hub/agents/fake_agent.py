@@ -4,7 +4,7 @@ Its arguments are steps, taken in order: `ready`, `running:2`, `draining`, `fail
 `log:TEXT`, `env:NAME` (prints the value), `fds` (prints the open descriptors), `flood:LINES`, `endless`,
 `grandchild`, `escape` (leaves a process that holds the log pipe), `exit:CODE`, `kill`, `deaf` (ignores
 SIGTERM), `drain` (waits for SIGTERM, then says what a worker says, and exits 0), `wait`, `chatter` (says
-`ready` over and over), `pause:SECONDS`, `crash-after:FILE`
+`ready` over and over), `pause:SECONDS`, `hear` (anywhere: prints the hub's lines), `crash-after:FILE`
 (exits at once from the second life on). Like the worker, it kills its group when the control socket ends.
 """
 
@@ -26,8 +26,9 @@ SLEEPER = "import time; time.sleep(300)"
 def watch_the_hub():
     # A hub that dies with words of ours unread ends the connection by a reset.
     with contextlib.suppress(ConnectionError):
-        while CONTROL.recv(1):
-            continue
+        for line in CONTROL.makefile():
+            if "hear" in sys.argv:
+                print("heard", line, end="", flush=True)
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
@@ -111,6 +112,7 @@ STEPS = {
     "kill": lambda _: os.kill(os.getpid(), signal.SIGKILL),
     "deaf": lambda _: signal.signal(signal.SIGTERM, signal.SIG_IGN),
     "drain": drain,
+    "hear": lambda _: None,
     "pause": lambda seconds: time.sleep(float(seconds)),
     "wait": rest,
 }

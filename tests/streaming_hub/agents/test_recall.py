@@ -12,6 +12,7 @@ import pytest
 
 from streaming_hub.agents.recall import (
     ATTEMPTS,
+    LOOKS_IN_DOUBT,
     SENDINGS,
     Pace,
     Recall,
@@ -119,6 +120,24 @@ def test_agent_is_sent_to_rooms_that_lost_it_and_that_people_entered_meanwhile()
     calls.recall.agent_gone()
     calls.ready()
     assert len(rooms.sent) == 3, "a second readiness sends no second agent"
+
+
+def test_agent_that_may_only_be_cut_off_gets_no_second_one_beside_it() -> None:
+    rooms = Rooms(alive=[ALICE, OLD_AGENT], dead=[ALICE, OLD_AGENT])
+    calls = Calls(rooms)
+    for room in ("alive", "dead"):
+        calls.recall.lost(room, surely=False)
+    looked = rooms.present
+
+    def present(room: str) -> list[Present]:
+        if rooms.looked.count("dead") == LOOKS_IN_DOUBT // 2:
+            rooms.rooms["dead"] = [ALICE]  # LiveKit has removed it
+        return looked(room)
+
+    rooms.present = present  # type: ignore[method-assign]
+    calls.ready()
+    assert rooms.sent == [("dead", "")]
+    assert rooms.looked.count("alive") == LOOKS_IN_DOUBT
 
 
 def test_room_entered_while_the_agent_is_there_gets_it() -> None:

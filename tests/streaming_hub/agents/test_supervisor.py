@@ -44,6 +44,21 @@ def test_nothing_runs_before_the_first_start():
         assert agent.changes == []
 
 
+def test_the_process_hears_up_to_when_it_may_take_jobs():
+    with Watched("hear", "ready", "wait") as agent:
+        agent.allow_jobs(1.5)
+        agent.start("livekit")
+        agent.until_logged('heard {"jobs_until": 1.5}')
+        for _ in range(2):
+            agent.allow_jobs(2.5)
+        agent.until_logged('heard {"jobs_until": 2.5}')
+        assert len([line for line in agent.status().log if "2.5" in line]) == 1, "a repeat is not sent"
+    with Watched("hear", "ready", "wait") as agent:
+        agent.start("livekit")
+        agent.until_state("ready")
+        assert agent.status().log == [], "without a lease it is not limited"
+
+
 def test_start_ready_running_stop_are_reported_in_order():
     with Watched("running:2", "drain") as agent:
         started = agent.start("rehearsal", "kitchen", wait=15)

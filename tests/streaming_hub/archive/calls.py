@@ -1,4 +1,4 @@
-"""Calls as an agent would post them, made up at random from a seed, and the archive that takes them in."""
+"""Calls as an agent would post them, made up at random from a seed, and the archive that they are written to."""
 
 from __future__ import annotations
 

@@ -16,7 +16,6 @@ import os
 import signal
 import sqlite3
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -25,12 +24,14 @@ import requests
 
 from streaming_hub.archive.feed import url_of
 from streaming_hub.archive.tables import REVISION
-from tests.kit.process import ServerProcess
+from tests.kit.proc import child, children
+from tests.kit.process import ServerProcess, is_running
 from tests.streaming_hub.archive import postgres
 from tests.streaming_hub.web.api.archiving import START, call, eventually, reports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -60,16 +61,7 @@ def names(server: ServerProcess) -> list[str]:
 
 
 def archive_pid(server: ServerProcess) -> int:
-    """The archive's process: a child whose command line says so."""
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-            command = (path.parent / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if int(fields[1]) == server.process.pid and b"streaming_hub.archive.worker" in command:
-            return int(path.parent.name)
-    raise AssertionError("no archive process")
+    return child(server.pid, "streaming_hub.archive.worker")
 
 
 def test_where_the_archive_is() -> None:
@@ -140,15 +132,7 @@ def test_its_process_ends_with_the_hub_however_it_ends(start: Any, number: int) 
     pid = archive_pid(server)
     server.process.send_signal(number)
     server.process.wait()
-    eventually(lambda: runs(pid), False)
-
-
-def runs(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    eventually(lambda: is_running(pid), False)
 
 
 def test_what_was_published_last_is_archived_before_the_end(start: Any, tmp_path: Path) -> None:
@@ -390,17 +374,6 @@ def test_postgresql_that_hangs(start: Any, own_postgres: postgres.Server) -> Non
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
     eventually(lambda: names(server), ["one", "two"], 60)
-
-
-def children(pid: int) -> list[int]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            if int(path.read_text().rpartition(")")[2].split()[1]) == pid:
-                found.append(int(path.parent.name))
-        except OSError:
-            continue
-    return found
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])

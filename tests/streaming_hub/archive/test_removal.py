@@ -1,4 +1,4 @@
-"""Erased and expired sessions are gone: rows, recordings, search index, the bytes in SQLite's files."""
+"""Erased and expired sessions leave nothing: no rows, recordings, index entries or bytes in SQLite's files."""
 
 from __future__ import annotations
 

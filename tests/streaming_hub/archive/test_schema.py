@@ -1,4 +1,4 @@
-"""docs/reference/archive.md and the dashboards, held against the tables: every column is described, every query runs.
+"""docs/reference/archive.md and the dashboards, compared with the tables: every column is described, every query runs.
 
 Covers
 

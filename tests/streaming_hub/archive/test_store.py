@@ -1,4 +1,4 @@
-"""What is in the archive is what the pure functions say, however the events came and whatever was killed."""
+"""What is in the archive is what the pure functions say, however the events arrive and whatever is killed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from streaming_hub.archive import queries, tables
-from streaming_hub.archive import store as stores
-from streaming_hub.archive.store import Behind, Page, Position, Store, raw_events, raw_page
+from streaming_hub.archive import raw as raws
+from streaming_hub.archive.raw import raw_events, raw_page
+from streaming_hub.archive.store import Behind, Page, Position, Store
 from tests.streaming_hub.archive.calls import EPOCH, START, Line, archived, call, expected, send, some_calls
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def test_events_after_the_end_count_and_the_end_stays(database: Database, record
     send(store, line, [5, 100], after=before)
     assert_archived(database, line)
     assert found(database, "s", "r")["session"]["ended"] == ended
-    # And once more, by a process that knows nothing of it.
+    # And once more, by a new process.
     before = len(line.events)
     call(line, random.Random(5), "s", "r", START + 2, turns=1, ends=False)
     send(Store(database, recordings=recordings), line, [100], after=before)
@@ -133,7 +134,7 @@ def test_the_recording_is_every_event_as_it_was(database: Database) -> None:
 def test_raw_events_come_in_pages_that_continue_when_the_session_ends(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stores, "PART_BYTES", 1000)
+    monkeypatch.setattr(raws, "PART_BYTES", 1000)
     line = some_calls(5, 1, live=0)
     ((session_id, room),) = line.sessions()
     store = archived(database, line, sizes=[len(line.events) - 1])
@@ -199,7 +200,7 @@ def test_a_session_without_an_end_is_abandoned(database: Database) -> None:
         else:
             newest = max(one["timestamp"] for one in line.of(*key))
             assert (session["ended"], session["reason"]) == (newest, "abandoned")
-    # It has died without a word, and its last words come late.
+    # It died silently, and its last events arrive late.
     before = len(line.events)
     line.add(
         "session_ended",

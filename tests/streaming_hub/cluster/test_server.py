@@ -1,4 +1,4 @@
-"""What a Redis server must be, checked when a connection is made; and how its failures read. Real servers."""
+"""What a Redis server must be, checked when a connection is made; and the wording of its failures. Real servers."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def test_the_same_number_gives_the_same_calls() -> None:
 
 
 @pytest.mark.parametrize("number", range(LINES))
-def test_events_come_in_the_order_in_which_they_happen(number: int) -> None:
+def test_events_arrive_in_the_order_in_which_they_happen(number: int) -> None:
     assert all(one["timestamp"] <= other["timestamp"] for one, other in pairwise(events(number)))
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from tests.kit.proc import child
+from tests.kit.process import is_running
 from tests.kit.wait import until
 from tests.test_flask_server import SECONDS, Running, run, start
 
@@ -46,27 +48,6 @@ def wait_for_sessions(server: Running, count: int, key: str | None = None) -> li
     return live_sessions(server, key)
 
 
-def child_of(server: Running) -> int:
-    """Return the process that posts."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (folder / "cmdline").read_bytes()
-            parent = re.search(r"^PPid:\s+(\d+)$", (folder / "status").read_text(), re.MULTILINE)
-        except OSError:
-            continue
-        if b"streaming_hub.demo" in command and parent and int(parent[1]) == server.process.pid:
-            return int(folder.name)
-    raise AssertionError(server.output())
-
-
-def is_gone(pid: int) -> bool:
-    """Say whether a process has ended."""
-    try:
-        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return True
-
-
 def test_it_shows_calls_that_talk_and_leaves_nothing_behind(
     start: Callable[..., Running], tmp_path: Path
 ) -> None:
@@ -88,10 +69,10 @@ def test_it_shows_calls_that_talk_and_leaves_nothing_behind(
 def test_the_child_ends_with_the_hub(start: Callable[..., Running], number: signal.Signals) -> None:
     server = start("--demo", "2")
     wait_for_sessions(server, 1)
-    child = child_of(server)
+    posting = child(server.process.pid, "streaming_hub.demo")
     os.kill(server.process.pid, number)
     assert server.ended_within(SECONDS)
-    until(lambda: is_gone(child), SECONDS, server.output)
+    until(lambda: not is_running(posting), SECONDS, server.output)
 
 
 def test_it_posts_where_keys_are_set(start: Callable[..., Running]) -> None:

@@ -1,4 +1,4 @@
-"""A follower reads everything once, in order, and says what the history no longer had."""
+"""A follower reads everything once, in order, and reports what the history no longer had."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One contract for every history, then what only a file can get wrong.
+"""One contract for every history, then the faults of files.
 
 Covers streaming_hub.events.stored, and streaming_hub.history.bounds, streaming_hub.history.files and
 streaming_hub.history.window, too.
@@ -86,7 +86,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 @pytest.fixture(params=["memory", "sqlite", "redis"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., History]]:
-    """Opens a history of each kind; a new store is one parameter more."""
+    """Opens a history of each kind; add a store as a parameter."""
     made: list[History] = []
 
     def build(max_events: int = 1000, max_age: float = 1e6) -> History:
@@ -393,7 +393,7 @@ def machines_server(redis_server: RedisServer) -> None:
 
 
 class HistoriesAgree(RuleBasedStateMachine):
-    """All stores, told the same, answer the same."""
+    """All stores give the same answers to the same calls."""
 
     server: RedisServer
     prefixes = itertools.count()
@@ -685,7 +685,7 @@ def test_an_append_is_refused_soon_while_another_program_writes(path: Path) -> N
     history.close()
 
 
-def test_an_erasure_while_the_log_is_emptied_is_not_taken_for_done(
+def test_an_erasure_while_the_log_is_emptied_does_not_count_as_done(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = on_disk(path)

@@ -1,4 +1,4 @@
-"""The housekeeper: forgets in small steps, looks after the store elsewhere, and ends when told."""
+"""The housekeeper: trims in small steps, maintains the store in between, and stops on request."""
 
 from __future__ import annotations
 

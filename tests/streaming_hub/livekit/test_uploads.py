@@ -1,4 +1,4 @@
-"""The token that agents upload with: the real one, and every way in which another one is wrong."""
+"""The token that agents upload with: a real one, and every kind of wrong one."""
 
 from __future__ import annotations
 

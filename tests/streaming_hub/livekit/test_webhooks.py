@@ -72,7 +72,7 @@ def test_forged_token_is_refused(token: str | None) -> None:
         verify(JOINED, token)
 
 
-def test_participants_token_is_no_webhook() -> None:
+def test_a_participants_token_is_not_a_webhooks() -> None:
     grants = api.VideoGrants(room_join=True, room="hall")
     token = api.AccessToken(KEY, SECRET).with_identity("mallory").with_grants(grants).to_jwt()
     with pytest.raises(Unauthorized):

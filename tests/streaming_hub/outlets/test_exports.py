@@ -1,4 +1,4 @@
-"""Exports against a strict reading of their formats, with text that means something in each.
+"""Exports against a strict reading of their formats, with text that is markup in each of them.
 
 Covers
 

@@ -85,7 +85,7 @@ def test_the_whole_shape():
     }  # fmt: skip
 
 
-def test_a_final_takes_the_place_of_its_interims_where_the_segment_began():
+def test_a_final_replaces_its_interims_at_the_segments_start():
     state = described(
         said("I am", "a", is_final=False),
         said("Yes", "b", role="agent", is_final=False),

@@ -43,7 +43,7 @@ CHANGING = ("client_id", "server_time", "as_of")
 
 
 class Counted(House):
-    """A house that counts the connections which gevent's server got."""
+    """A server that counts the connections passed to gevent's server."""
 
     def __init__(self, hub: Hub | None = None) -> None:
         super().__init__(hub)
@@ -75,7 +75,7 @@ class Counted(House):
 
 
 def told(answer: Answer, events: int) -> tuple[Any, ...]:
-    """What an answer says, without what differs from time to time."""
+    """An answer without its varying parts."""
     headers = {name: value for name, value in answer.headers.items() if name != "date"}
     time.strptime(answer.headers["date"], "%a, %d %b %Y %H:%M:%S GMT")
     if not events:
@@ -92,7 +92,7 @@ def descriptors() -> int:
     return open_files()
 
 
-def both_ways_say_the_same() -> None:
+def both_ways_answer_the_same() -> None:
     """Whether a request comes in one piece or in two."""
     app = create_app(Settings(history="memory://"))
     house = Counted(services_of(app).hub)
@@ -107,7 +107,7 @@ def both_ways_say_the_same() -> None:
         house.handled = 0
 
 
-def a_stream_lives_on_by_the_writer() -> None:
+def a_stream_continues_in_the_writer() -> None:
     """With events, and without a handler."""
     house = Counted()
     answers = [house.ask(request_bytes("GET", STREAM_PATH)) for _ in range(100)]
@@ -121,8 +121,8 @@ def a_stream_lives_on_by_the_writer() -> None:
     until(lambda: len(house.writer) == 0)
 
 
-def a_sender_that_is_gone_stops_nobody() -> None:
-    """It said nothing, or all of it, and reset the connection before it was accepted."""
+def a_sender_that_has_gone_stops_no_other() -> None:
+    """A client that sent nothing, or everything, and reset the connection before it was accepted."""
     house = Counted()
     house.server.stop_accepting()
     for said in (b"", request_bytes("GET", STREAM_PATH)):
@@ -150,8 +150,8 @@ def an_error_of_the_application_closes_the_connection() -> None:
     assert house.ask(request_bytes("GET", STREAM_PATH)).status == 200
 
 
-def a_large_answer_comes_whole() -> None:
-    """Though no socket holds so much at once; and the application hears of its end."""
+def a_large_answer_arrives_in_full() -> None:
+    """Although no socket holds that much at once; and the application learns of its end."""
     house = Counted()
     ended = []
 
@@ -171,7 +171,7 @@ def a_large_answer_comes_whole() -> None:
     assert house.handled == 0
 
 
-def who_takes_no_answer_is_let_go() -> None:
+def a_client_that_reads_no_answer_is_dropped() -> None:
     """After a time, with its descriptor."""
     sockets.ANSWER_TIMEOUT = 0.2  # type: ignore[misc] # shortened for this process
     house = Counted()
@@ -188,12 +188,12 @@ def who_takes_no_answer_is_let_go() -> None:
     assert house.ask(request_bytes("GET", "/")).status == 200
 
 
-def a_crowd_lets_others_in() -> None:
+def a_crowd_lets_others_connect() -> None:
     """Other requests are answered while hundreds of streams wait to be accepted."""
     let_a_crowd_in(lambda _number: STREAM_PATH)
 
 
-def a_mixed_crowd_lets_others_in() -> None:
+def a_mixed_crowd_lets_others_connect() -> None:
     """Although gevent continues to accept after a connection that is for it."""
     let_a_crowd_in(lambda number: STREAM_PATH if number % 10 else "/")
 
@@ -216,7 +216,7 @@ def let_a_crowd_in(path_of: Callable[[int], str]) -> None:
     assert max(steps) <= 2 * direct.MOST_AT_ONCE
 
 
-def who_waits_holds_up_nobody() -> None:
+def a_waiting_stream_delays_no_other() -> None:
     """Several are accepted at once; the first ones' answers take time, and the others are served meanwhile."""
     house = Counted()
     real, ready, waiting = house.server.application, gevent.event.Event(), []

@@ -78,7 +78,7 @@ def handlers() -> int:
 
 
 def a_stream_leaves_the_server() -> None:
-    """No handler, greenlet or environ of it remains, and it lives on."""
+    """No handler, greenlet or environ of it remains, and the stream stays open."""
     house = House()
     answers = []
     for _ in range(30):
@@ -176,7 +176,7 @@ def small_answers_do_not_wait() -> None:
         assert stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) >= 30_000
 
 
-def who_sends_nonsense_and_leaves_is_no_error() -> None:
+def a_client_that_sends_nonsense_and_leaves_is_not_an_error() -> None:
     """The client is gone before the refusal, which leaves no traceback in the log."""
     house = House()
     reported: list[Any] = []

@@ -1,4 +1,4 @@
-"""A real nginx in front, on the same machine: the world must not become this machine."""
+"""A real nginx in front, on the same machine: remote clients must not count as local."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests that would hold the server, over real sockets: too slow, too large, malformed."""
+"""Requests that try to block the server, over real sockets: too slow, too large, malformed."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def connect(port: int) -> socket.socket:
 
 
 def drip(port: int, beginning: bytes, drop: bytes) -> float:
-    """Send a request drop by drop until the server hangs up; return the seconds that took."""
+    """Send a request byte by byte until the server closes the connection; return the seconds."""
     with connect(port) as sock:
         sock.sendall(beginning)
         started = time.monotonic()
@@ -237,7 +237,7 @@ def test_names_with_underscores_do_not_pass_for_others(port: int) -> None:
 
 
 def longest_wait(port: int, stop: threading.Event) -> float:
-    """The slowest answer that another client gets until told to stop, in seconds."""
+    """The slowest response to another client until the end, in seconds."""
     slowest = 0.0
     while not stop.is_set():
         begin = time.monotonic()
@@ -251,7 +251,7 @@ def longest_wait(port: int, stop: threading.Event) -> float:
 
 
 def beside(port: int, attack: Callable[[], None]) -> float:
-    """Run an attack; return how long another client waited at most meanwhile."""
+    """Run an attack; return how long another client had to wait at most."""
     stop = threading.Event()
     waits: list[float] = []
     other = threading.Thread(target=lambda: waits.append(longest_wait(port, stop)))

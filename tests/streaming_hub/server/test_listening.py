@@ -1,4 +1,4 @@
-"""Where the server listens: both loopback addresses on one port, and what is said where one is taken."""
+"""Where the server listens: both loopback addresses on one port, and the message if one is in use."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_both_addresses_share_a_port(host: str | None) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT])
-def test_no_ipv6_is_no_error(
+def test_missing_ipv6_is_not_an_error(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
 ) -> None:
     refuse_ipv6(monkeypatch, number)

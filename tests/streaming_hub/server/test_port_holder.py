@@ -1,4 +1,4 @@
-"""Who listens on a port, found in both ways."""
+"""Finding the program on a port, in both ways."""
 
 from __future__ import annotations
 

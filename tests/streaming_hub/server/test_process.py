@@ -1,4 +1,4 @@
-"""The server process as its operator and its worst clients meet it: limits, many streams, restarts, signals."""
+"""The server process as operators and hostile clients see it: limits, many streams, restarts, signals."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class TestManyStreams:
 
 
 class TestRequests:
-    """What a request may cost, and how."""
+    """The limits of a request."""
 
     def test_a_connection_serves_many_requests(self, hub_server: ServerProcess) -> None:
         sock = connect(hub_server.port)
@@ -133,7 +133,7 @@ class TestRequests:
 
     @pytest.mark.parametrize("path", [POST, "/api/agent/start", "/api/stream/ticket"])
     @pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
-    def test_a_body_that_was_not_read_is_never_taken_for_an_empty_one(
+    def test_an_unread_body_never_counts_as_empty(
         self, hub_server: ServerProcess, path: str, kind: str
     ) -> None:
         sock = connect(hub_server.port)
@@ -325,7 +325,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 class TestRestarts:
-    """A restart is as if nothing had been; the end is orderly."""
+    """Clients notice only a pause at a restart; the end is orderly."""
 
     def test_clients_resume_after_a_restart(
         self, start_server: Callable[..., ServerProcess], tmp_path: Path

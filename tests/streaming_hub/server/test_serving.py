@@ -1,4 +1,4 @@
-"""What serving begins with: streaming_hub.server.serving."""
+"""Start-up of the server: streaming_hub.server.serving."""
 
 from __future__ import annotations
 

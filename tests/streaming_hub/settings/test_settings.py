@@ -165,6 +165,8 @@ def test_a_malformed_value_is_refused_by_name(name: str, text: str) -> None:
         ("AGENT_LOAD_THRESHOLD", "0"),
         ("AGENT_LOAD_THRESHOLD", "nan"),
         ("AGENT_SPEECH_TIMEOUT", "soon"),
+        ("AGENT_SPEECH_TIMEOUT", "1_0"),
+        ("AGENT_LOAD_THRESHOLD", "0.7_5"),
     ],
 )
 def test_what_the_agent_would_refuse_is_refused_at_once(name: str, text: str) -> None:

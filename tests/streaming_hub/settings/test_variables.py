@@ -155,5 +155,5 @@ def test_names_of_other_libraries_are_no_concern(name: str) -> None:
     assert doubts({name: "x"}, KNOWN) == ()
 
 
-def test_a_name_beside_the_one_that_it_resembles_is_no_slip() -> None:
+def test_a_name_beside_the_one_it_resembles_is_not_a_typo() -> None:
     assert doubts({"OPENAI_ADMIN_KEY": "x", "OPENAI_API_KEY": "x"}, KNOWN) == ()

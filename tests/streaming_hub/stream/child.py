@@ -1,4 +1,4 @@
-"""Runs one function in a Python of its own that monkey-patches first, as the server does.
+"""Runs a function in a new Python process that monkey-patches first, as the server does.
 
 python -m tests.streaming_hub.stream.child MODULE FUNCTION
 """
@@ -20,7 +20,7 @@ SECONDS = 60
 
 
 def run(module: str, function: str) -> None:
-    """Run it, and fail with what it said where it failed."""
+    """Run it; if it fails, fail with its output."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.streaming_hub.stream.child", module, function],
         cwd=ROOT,

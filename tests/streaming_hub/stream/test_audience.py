@@ -1,4 +1,4 @@
-"""Who reads: groups by interest, and which of them an event may concern."""
+"""The audience: groups by interest, and those that an event may concern."""
 
 from __future__ import annotations
 

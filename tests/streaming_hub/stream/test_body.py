@@ -1,4 +1,4 @@
-"""The generator that serves a stream where no socket can be had: the same frames, and nothing left behind."""
+"""The generator that serves a stream without access to its socket: the same frames, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_it_ends_with_its_credential() -> None:
     assert len(hub) == 0
 
 
-def test_old_pages_come_from_the_disk(tmp_path: Path) -> None:
+def test_old_pages_are_read_from_disk(tmp_path: Path) -> None:
     history = SqliteHistory(tmp_path / "e.db", max_events=9999, max_age=1e6, sync="normal", now=NOW)
     history.append([posted() for _ in range(1000)], NOW)
     history.append([posted() for _ in range(500)], NOW)

@@ -1,4 +1,4 @@
-"""Erasing piece by piece: others get their turn, and what is answered is true at the end."""
+"""Erasing in steps: others get their turn, and the response is correct at the end."""
 
 from __future__ import annotations
 

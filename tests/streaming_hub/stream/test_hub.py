@@ -1,4 +1,4 @@
-"""The way of an event to its readers: complete, in order, once; or a reset that counts exactly."""
+"""Events reach their readers completely, in order and once, or a reset counts exactly what is missing."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class TestPublish:
 
 
 class TestReplay:
-    """Where stored and live meet."""
+    """The transition from stored to live events."""
 
     def test_a_reader_starts_after_its_position(self) -> None:
         hub = hub_over()
@@ -156,7 +156,7 @@ class TestReplay:
         # At 15 kB a filter, not 200 bytes.
         assert len(hub._shared) < 600
 
-    def test_a_page_of_nothing_is_not_kept(self) -> None:
+    def test_an_empty_page_is_not_cached(self) -> None:
         hub = hub_over()
         deliver(hub, *(posted(room="b") for _ in range(5)))
         for number in range(50):
@@ -197,7 +197,7 @@ class TestReplay:
         hub.publish([posted(room="a"), posted(room="b")])
 
         def close(subscriber: Subscriber) -> None:
-            # As the writer does with what it cannot cut.
+            # As the writer does with frames that it cannot cut.
             if subscriber is closed:
                 hub.unsubscribe(subscriber)
 
@@ -224,7 +224,7 @@ class TestReplay:
         assert hub.step() == [one]
         assert seqs(pull_all(hub, one)) == [1]
 
-    def test_a_page_that_was_read_before_an_erasure_is_not_kept(self) -> None:
+    def test_a_page_read_before_an_erasure_is_not_cached(self) -> None:
         hub = hub_over()
         deliver(hub, posted(room="a"), posted(room="b"))
         late = reader(hub, 0)
@@ -240,7 +240,7 @@ class TestReplay:
 class TestReset:
     """A reader behind the history is notified."""
 
-    def test_an_overflow_that_history_still_has_is_no_loss(self) -> None:
+    def test_an_overflow_that_history_still_has_is_not_a_loss(self) -> None:
         hub = hub_over(queue_size=3)
         one = reader(hub)
         pull_all(hub, one)
@@ -315,7 +315,7 @@ class TestReset:
 
 
 class TestReachingTheHead:
-    """A reader to whom a heartbeat is owed gets it once, at the head."""
+    """A reader that is due a heartbeat gets it once, at the head."""
 
     def test_it_comes_after_what_was_stored(self) -> None:
         hub = hub_over()
@@ -461,7 +461,7 @@ def test_threads_publish_and_read_at_once() -> None:
 
 
 class Client:
-    """What one reader was sent, and what it must have been."""
+    """What a reader was sent, and what it should have been."""
 
     def __init__(self, subscriber: Subscriber, last: int, head: int) -> None:
         self.subscriber = subscriber
@@ -471,7 +471,7 @@ class Client:
 
 
 class Delivery(RuleBasedStateMachine):
-    """Random interleavings of everything, with queues, windows, pages, slices and caches that are tiny."""
+    """Random interleavings, with tiny queues, windows, pages, slices and caches."""
 
     @initialize(
         queue_size=st.integers(1, 4),
@@ -550,7 +550,7 @@ class Delivery(RuleBasedStateMachine):
 
     @rule(number=some)
     def reconnect(self, number: int) -> None:
-        """Come back with the position of the last heartbeat, or the last event."""
+        """Reconnect with the position of the last heartbeat, or the last event."""
         client = self._one(number)
         subscriber = client.subscriber
         self.hub.unsubscribe(subscriber)
@@ -674,7 +674,7 @@ class Delivery(RuleBasedStateMachine):
         client.last = oldest - 1
 
     def _check_gap(self, client: Client, upto: int) -> None:
-        """What lies between the last event and a position was not to be sent."""
+        """Nothing between the last event and a position was for this reader."""
         interest = client.subscriber.interest
         for seq in range(client.last + 1, upto + 1):
             entry = self.stored[seq]

@@ -1,4 +1,4 @@
-"""The stream as a client sees it on its socket: each sentence of the design's "The stream, exactly".
+"""The stream as a client sees it on its socket: its format, its order and its limits, exactly.
 
 Covers streaming_hub.web.api.stream, too.
 """
@@ -46,7 +46,7 @@ def stored(found: list[dict[str, Any]]) -> list[str]:
 
 
 def until_ids(answer: Answer, ids: list[str]) -> list[dict[str, Any]]:
-    """Read until the last of these ids has come."""
+    """Read until the last of these ids has arrived."""
     return answer.until(lambda found: ids[-1] in stored(found))
 
 
@@ -108,9 +108,9 @@ class TestHead:
 
 
 class TestFrames:
-    """What stands in the body."""
+    """The body."""
 
-    def test_connected_comes_first_and_says_where_the_stream_continues(self, server: ServerProcess) -> None:
+    def test_connected_is_first_and_says_where_the_stream_continues(self, server: ServerProcess) -> None:
         ids = publish(server, 2)
         first = open_stream(server.port).frames()[0]
         assert first["type"] == "connected"
@@ -171,7 +171,7 @@ class TestFrames:
         assert stored(quiet.frames()) == []
         heart = [frame for frame in quiet.frames() if frame["type"] == "heartbeat"][-1]
         assert set(heart) == {"type", "timestamp", "_id"}
-        # So it comes back without a reset, however much was published for others.
+        # So it resumes without a reset, however much was published for others.
         publish(server, 40, room="other")
         again = open_stream(server.port, "?room=nobody", Last_Event_ID=heart["_id"])
         assert [f["type"] for f in again.until_type("heartbeat")] == ["connected", "heartbeat"]
@@ -323,9 +323,9 @@ class TestFilters:
 
 
 class TestSnapshot:
-    """`snapshot=1`: the room state first."""
+    """`snapshot=1`: the rooms' state first."""
 
-    def test_it_comes_before_any_event_and_says_who_is_there(self, server: ServerProcess) -> None:
+    def test_it_precedes_any_event_and_lists_the_participants(self, server: ServerProcess) -> None:
         server.post(
             [
                 {"type": "session_started", "room": "talk", "session_id": "s"},
@@ -387,7 +387,7 @@ def small(start_server: Callable[..., ServerProcess]) -> ServerProcess:
 
 
 class TestFull:
-    """More streams than there may be."""
+    """More streams than allowed."""
 
     def test_a_browser_is_asked_to_reconnect_and_others_get_503(self, small: ServerProcess) -> None:
         one, two = open_stream(small.port), open_stream(small.port)
@@ -408,7 +408,7 @@ class TestFull:
         assert int(other.headers["retry-after"]) > 0
         assert other.headers["content-type"] == "application/problem+json"
         assert small.get("/api/health").json()["clients"] == 2
-        # A place that is given up is free at once, without any event.
+        # A closed stream's place is free at once, without any event.
         one.sock.close()
         small.wait_for_clients(1)
         three = open_stream(small.port)

@@ -1,4 +1,4 @@
-"""What accepted sockets have, with and without a listener of the hub's own."""
+"""Options of accepted sockets, with and without the hub's own listener."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a slow client is still sent after an erasure."""
+"""What is still sent to a slow client after an erasure."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def both() -> Iterator[Readiness]:
-    """Each way that this system has."""
+    """Each way that this system supports."""
     epoll = readiness._epoll_type()
     if epoll is not None:
         yield EpollReadiness(epoll)
@@ -34,7 +34,7 @@ def both() -> Iterator[Readiness]:
 
 
 def told(watched: Readiness) -> list[tuple[int, int]]:
-    """What is ready after the loop has looked once."""
+    """What is ready after one turn of the loop."""
     calls: list[list[tuple[int, int]]] = []
     watched.start(lambda: calls.append(list(watched.poll())))
     gevent.sleep(0.02)
@@ -123,7 +123,7 @@ def one_that_is_gone_is_not_told() -> None:
 
 
 def a_number_that_is_another_socket_s_by_now_tells_nothing_old() -> None:
-    """What was ready when a socket was let go says nothing about the next one of its number."""
+    """A ready socket that was released says nothing about the next one with its number."""
     for watched in both():
         with closing(watched):
             ours, theirs = socket.socketpair()

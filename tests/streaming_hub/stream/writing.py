@@ -77,7 +77,7 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def read(sock: socket.socket, enough: Callable[[bytes], object], size: int = 65_536) -> bytes:
-    """Read until it is enough; return what follows the head."""
+    """Read until the condition holds; return what follows the head."""
     data = b""
     while not (data.startswith(HEAD) and enough(data[len(HEAD) :])):
         more = sock.recv(size)
@@ -190,7 +190,7 @@ def a_stuck_reader_holds_up_nobody() -> None:
 
 
 def a_hang_up_is_noticed_without_an_event() -> None:
-    """Also one that comes while bytes wait, and one after a half-close."""
+    """Also while bytes are pending, and after a half-close."""
     house = House(queue_size=4)
     plain, full, half = house.open(), house.open(buffer=2048), house.open()
     house.publish(20, text="x" * 3000)
@@ -224,7 +224,7 @@ def a_stream_without_progress_is_closed() -> None:
         data += fine.recv(65_536)
     assert house.writer.stats.stalled == 1
     assert len(house.hub) == 1
-    # What it had taken is all that it gets.
+    # It gets nothing beyond what it had read.
     assert len(rest(stuck)) < 50 * 3000
     data += read_more(fine, data, has_id(50))
     assert [frame["id"] for frame in frames(data) if frame["type"] == "note"][-1].endswith("-50")
@@ -236,7 +236,7 @@ def has_id(seq: int) -> bytes:
 
 
 def read_more(sock: socket.socket, data: bytes, wanted: bytes) -> bytes:
-    """Read on until some bytes have come and the frame is whole."""
+    """Read until some bytes have arrived and the frame is complete."""
     more = b""
     while wanted not in data + more or not (data + more).endswith(b"\n\n"):
         more += sock.recv(65_536)
@@ -351,7 +351,7 @@ def a_handful_is_let_go_without_a_wait() -> None:
 
 
 def last_words_do_not_wait_for_the_goodbyes() -> None:
-    """Those that came just before a drain: all readers have them while most goodbyes are still to come."""
+    """Events from just before a drain: all readers have them before most goodbyes are sent."""
     house = House()
     socks = [house.open() for _ in range(60)]
 
@@ -454,7 +454,7 @@ def a_crowd_gets_everything_in_order() -> None:
 
 
 def nothing_is_left_of_readers_that_came_and_went() -> None:
-    """No descriptor, no record, no greenlet."""
+    """No descriptor, record or greenlet remains."""
 
     def rounds() -> tuple[int, int]:
         for _ in range(3):

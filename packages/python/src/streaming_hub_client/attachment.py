@@ -49,7 +49,7 @@ class Sink(Protocol):
     """Where events go: `streaming_hub_client.poster.Poster`, or anything with these methods."""
 
     def post(self, event: Event) -> None:
-        """Take one event; never blocks, never raises."""
+        """Queue one event; never blocks, never raises."""
 
     def flush(self, timeout: float, /) -> bool:
         """Wait until what was taken is sent, for at most `timeout` seconds; return whether it is."""
@@ -76,12 +76,12 @@ _shared = _Shared()
 
 
 def shared_poster() -> Sink:
-    """Give the process's poster, made from STREAM_URL and STREAM_PUBLISH_KEY when first asked for."""
+    """Return the process's poster, made from STREAM_URL and STREAM_PUBLISH_KEY on first use."""
     return _shared.get()
 
 
 class Attachment:
-    """What `attach` gives back.
+    """What `attach` returns.
 
     Attributes:
         words: The text output for the agent's words. `attach` puts it in place for sessions that are started
@@ -124,7 +124,7 @@ class Attachment:
             self._memory = Conversation(name, old.room, user=old.user, agent=old.agent, about=old.about)
 
     def ending(self, reason: str | None) -> None:
-        """Say why the session is about to end, where LiveKit's close reason would not tell.
+        """Set the reason of the session's end, for ends that LiveKit's close reason does not explain.
 
         Args:
             reason: What `session_ended` will give as its reason; None: what LiveKit says.

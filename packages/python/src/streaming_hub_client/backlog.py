@@ -34,14 +34,14 @@ log = logging.getLogger(__name__)
 
 
 class Entry(NamedTuple):
-    """An encoded event in memory, and how many of the session's events it stands for."""
+    """An encoded event in memory, and how many of the session's events it represents."""
 
     line: bytes
     events: int = 1
 
 
 class Gap:
-    """Events that were dropped one after another, not told yet."""
+    """Consecutive dropped events that have not been reported yet."""
 
     def __init__(self, room: str | None, session_id: str | None) -> None:
         self.count = 0
@@ -50,7 +50,7 @@ class Gap:
         self.session_id = session_id
 
     def add(self, count: int, reason: str, room: str | None, session_id: str | None) -> None:
-        """Count more of them; the latest reason stands, room and session only while all share them."""
+        """Count more of them; the latest reason counts, and room and session only if all share them."""
         self.count += count
         self.reason = reason
         self.room = room if room == self.room else None
@@ -84,7 +84,7 @@ def dropped_record(
 
 
 class Backlog:
-    """The line of waiting events. Safe for several threads.
+    """The queue of pending events. Thread-safe.
 
     Args:
         max_events: How many events may wait in memory.
@@ -116,7 +116,7 @@ class Backlog:
         self._on_disk = bool(self._adopted)
 
     def append(self, line: bytes, event: dict[str, Any]) -> None:
-        """Put an event at the end of the line; where memory is full it is counted as dropped."""
+        """Append an event; if memory is full, it is counted as dropped."""
         with self._gate:
             if self._closed:
                 self._lose(1, "it came after the poster was closed", event)
@@ -140,7 +140,7 @@ class Backlog:
 
     @property
     def arrived(self) -> int:
-        """A mark: how many events have ever come into memory."""
+        """How many events have ever entered memory, for `spill`."""
         return self._arrived
 
     def wait_for_events(self, *, in_memory: bool = False) -> bool:
@@ -216,7 +216,7 @@ class Backlog:
             told = self._own.unsaved if self._own else 0
             unsaved = sum(entry.events for entry in self._memory)
             for spool in self._files():
-                with suppress(OSError):
+                with suppress(OSError):  # what it holds is on disk already
                     spool.close()
             return max(0, unsaved - told)
 
@@ -277,7 +277,7 @@ class Backlog:
         """Write how many events exist only in memory, for the process that adopts the file if this one is killed."""
         with self._gate:
             unsaved = sum(entry.events for entry in self._memory) + (self._gap.count if self._gap else 0)
-        with suppress(OSError):
+        with suppress(OSError):  # only a count: writing events reports a disk that fails
             spool.note_unsaved(unsaved)
 
     def _write(self, lines: list[bytes]) -> int:
@@ -306,7 +306,7 @@ class Backlog:
     def _remove_drained(self) -> None:
         while self._adopted and self._adopted[0].empty:
             spool = self._adopted.pop(0)
-            with suppress(OSError):
+            with suppress(OSError):  # one that cannot be removed does no harm
                 spool.close()
 
     def _set_aside(self, spool: Spool, error: OSError) -> None:
@@ -315,7 +315,7 @@ class Backlog:
             self._own = None
         else:
             self._adopted.remove(spool)
-        with suppress(OSError):
+        with suppress(OSError):  # its failure has been reported
             spool.close()
 
     def _report_disk(self, error: OSError) -> None:

@@ -13,13 +13,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from streaming_hub_client import user_words
-from streaming_hub_client.conversation import (
-    Conversation,
-    Event,
-    Segment,
-    ToolCall,
-    Turn,
-)
+from streaming_hub_client.conversation import Conversation, Event, ToolCall
 from streaming_hub_client.data import plain
 
 if TYPE_CHECKING:
@@ -27,6 +21,8 @@ if TYPE_CHECKING:
 
     from livekit.agents import llm
     from livekit.agents.voice import events as lk
+
+    from streaming_hub_client.turn import Segment, Turn
 
     Translate = Callable[[Conversation, Any], list[Event]]
 
@@ -55,7 +51,7 @@ def translate(memory: Conversation, name: str, payload: Any) -> list[Event]:
 
 
 def user_state_changed(memory: Conversation, ev: lk.UserStateChangedEvent) -> list[Event]:
-    """`user_state`, and speech started or finished; LiveKit dates these back to the first or last sound."""
+    """Return `user_state`, and speech started or finished; LiveKit dates these back to the first or last sound."""
     fields = {"role": "user", "participant": memory.user}
     at = ev.created_at
     turn = memory.turn_of_user() if ev.new_state == "speaking" else memory.user_speaking
@@ -72,7 +68,7 @@ def user_state_changed(memory: Conversation, ev: lk.UserStateChangedEvent) -> li
 
 
 def agent_state_changed(memory: Conversation, ev: lk.AgentStateChangedEvent) -> list[Event]:
-    """`agent_state`, and out of it the start, the end and the interruption of the agent's speech."""
+    """Return `agent_state`, and the start, end and interruption of the agent's speech, which follow from it."""
     turn = None
     if ev.new_state in ("thinking", "speaking"):
         said = memory.turn_of_say() if ev.new_state == "speaking" else None
@@ -124,7 +120,7 @@ def _agent(memory: Conversation) -> dict[str, Any]:
 
 
 def agent_words(memory: Conversation, text: str, at: float) -> list[Event]:
-    """Agent words as they are spoken, from a text output behind LiveKit's synchronizer.
+    """Return the agent's words as they are spoken, from a text output behind LiveKit's synchronizer.
 
     Args:
         memory: The session's memory; it is updated.
@@ -167,7 +163,7 @@ def _turn_spoken(memory: Conversation) -> Turn:
 
 
 def close_segment(memory: Conversation, at: float) -> list[Event]:
-    """Give agent words that no message followed (`say(add_to_chat_ctx=False)`) their final."""
+    """Return the final of agent words that no message followed (`say(add_to_chat_ctx=False)`)."""
     segment, memory.speech_segment = memory.speech_segment, None
     if segment is None:
         return []
@@ -175,7 +171,7 @@ def close_segment(memory: Conversation, at: float) -> list[Event]:
 
 
 def conversation_item_added(memory: Conversation, ev: lk.ConversationItemAddedEvent) -> list[Event]:
-    """A committed message: the agent's final words, a typed user message, a turn's metrics, or a handoff."""
+    """Return a committed message's events: the agent's final words, a typed user message, metrics, or a handoff."""
     item: Any = ev.item
     if item.type == "agent_handoff":
         return _handoff(memory, item, ev.created_at)
@@ -226,7 +222,7 @@ def speech_created(memory: Conversation, ev: lk.SpeechCreatedEvent) -> list[Even
 
 
 def tool_execution_updated(memory: Conversation, ev: lk.ToolExecutionUpdatedEvent) -> list[Event]:
-    """`tool_call_started`, `tool_call_updated`, `tool_call_finished`."""
+    """Return `tool_call_started`, `tool_call_updated` or `tool_call_finished`."""
     update: Any = ev.update
     return TOOL_TABLE[update.type](memory, update, ev.created_at)
 
@@ -296,7 +292,7 @@ def _data(text: str) -> Any:
 
 
 def session_usage_updated(memory: Conversation, ev: lk.SessionUsageUpdatedEvent) -> list[Event]:
-    """`usage` with LiveKit's model usage, only when it changed: LiveKit repeats it every second."""
+    """Return `usage` with LiveKit's model usage if it has changed: LiveKit repeats it every second."""
     usage = [model.model_dump() for model in ev.usage.model_usage]
     if usage == memory.last_usage:
         return []
@@ -305,7 +301,7 @@ def session_usage_updated(memory: Conversation, ev: lk.SessionUsageUpdatedEvent)
 
 
 def error(memory: Conversation, ev: lk.ErrorEvent) -> list[Event]:
-    """`error`: LiveKit's own dump of it drops the message, so it is taken from the exception."""
+    """Return `error`; its message is from the exception, since LiveKit's own dump drops it."""
     cause = ev.error
     kind = str(getattr(cause, "type", "") or type(cause).__name__)
     fields = {
@@ -318,22 +314,22 @@ def error(memory: Conversation, ev: lk.ErrorEvent) -> list[Event]:
 
 
 def agent_false_interruption(memory: Conversation, ev: lk.AgentFalseInterruptionEvent) -> list[Event]:
-    """The noise that paused the agent was no interruption."""
+    """Return `agent_false_interruption`: what paused the agent was noise."""
     memory.interrupted_at = None
     return [memory.event("agent_false_interruption", ev.created_at, memory.speech_turn, resumed=ev.resumed)]
 
 
 def user_transcription_timeout(memory: Conversation, ev: lk.UserTranscriptionTimeoutEvent) -> list[Event]:
-    """Speech that the speech-to-text model gave no words for."""
+    """Return `user_transcription_timeout`: speech without a transcript."""
     fields = {"speech_duration": ev.speech_duration, "started_at": ev.vad_speech_started_at}
     return [memory.event("user_transcription_timeout", ev.created_at, memory.user_turn, **fields)]
 
 
 def close(memory: Conversation, ev: lk.CloseEvent) -> list[Event]:
-    """`session_ended`, after the end of what was still open."""
+    """Return `session_ended`, after the ends of what was still open."""
     at = ev.created_at
     events = []
-    if memory.speech_cut is None:  # words that wait for their message at the end were cut by it
+    if memory.speech_cut is None:  # words still without their message were cut off by the end
         memory.speech_cut = True
     if memory.speaking:
         events = _finish_speech(memory, at, "listening", closing=True)

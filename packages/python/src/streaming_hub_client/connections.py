@@ -17,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 import requests
 import urllib3
 
+from streaming_hub_client import clock
 from streaming_hub_client.route import route_to
 from streaming_hub_client.stream import (
     HEARTBEAT,
@@ -66,7 +67,7 @@ class Connections:
         return self._closed.is_set()
 
     def batches(self) -> Generator[list[Item]]:
-        """Yield what the stream brings, all that came together as one list.
+        """Yield the stream's items; those that arrived together are one list.
 
         Raises:
             Refused: The hub does not want this client.
@@ -100,7 +101,7 @@ class Connections:
             self._closed.wait(pause)
 
     def _trouble(self, error: Exception) -> Trouble:
-        """Say what happened without the whole URL, which may hold a ticket."""
+        """Describe an error without the whole URL, which may contain a ticket."""
         kind = type(error).__name__
         if self._stream.is_open:
             return Trouble(f"The connection was lost ({kind}).")
@@ -143,7 +144,7 @@ class Connections:
         threading.Thread(target=self._watch, args=(over,), name="hub-stream-silence", daemon=True).start()
         try:
             while stream.error is None and not self.closed:
-                self._reading_since = time.monotonic()
+                self._reading_since = clock.seconds()
                 chunk = answer.raw.read1(BUFFER)
                 self._reading_since = None
                 if not chunk:
@@ -157,7 +158,7 @@ class Connections:
     def _watch(self, over: threading.Event) -> None:
         while not over.wait(min(1.0, self._stream.silence / 8)):
             since = self._reading_since
-            if since is not None and time.monotonic() - since > self._stream.silence:
+            if since is not None and clock.seconds() - since > self._stream.silence:
                 self._was_silent = True
                 self._interrupt()
 
@@ -165,7 +166,7 @@ class Connections:
         """Make a read that blocks in another thread return."""
         answer = self._answer
         if answer is not None:
-            with suppress(OSError, ValueError, RuntimeError):  # it has ended by itself meanwhile
+            with suppress(OSError, ValueError, RuntimeError):  # it has already ended
                 answer.raw.shutdown()
 
 

@@ -11,53 +11,13 @@ from typing import Any, Protocol
 
 from streaming_hub_client.data import complete, repair
 from streaming_hub_client.heard import Heard
+from streaming_hub_client.turn import Segment, Turn
 
 Event = dict[str, Any]
 
 CALLS_REMEMBERED = 256
 TURNS_WITHOUT_WORDS = 8
 SAYS_REMEMBERED = 64
-
-
-@dataclass
-class Turn:
-    """One user utterance and its answer; a greeting is a turn without the utterance.
-
-    Attributes:
-        id: The turn's name, unique across sessions.
-        worded: Words of the user were sent for it.
-        committed: LiveKit has added the user's message, so later words start the next turn.
-        answered: The agent has begun to work on its answer.
-        passed: The agent has said something else since its words; LiveKit has dropped them, or the application
-            handles them itself.
-    """
-
-    id: str
-    worded: bool = False
-    committed: bool = False
-    answered: bool = False
-    passed: bool = False
-
-
-@dataclass
-class Segment:
-    """A piece of speech whose interim transcripts and final share one id.
-
-    Attributes:
-        id: The segment's name, unique across sessions.
-        turn: The turn it belongs to.
-        text: Its words so far.
-        item_id: LiveKit's id of the input it transcribes, where the model gives one.
-        final: Its final was sent.
-        final_at: When that was heard, seconds since 1970.
-    """
-
-    id: str
-    turn: Turn
-    text: str = ""
-    item_id: str | None = None
-    final: bool = False
-    final_at: float = 0.0
 
 
 @dataclass
@@ -159,7 +119,7 @@ class Conversation:
         return event
 
     def transcript(self, segment: Segment, at: float, *, role: str, is_final: bool, **fields: Any) -> Event:
-        """Build a transcript event of a segment's present text."""
+        """Build a transcript event with a segment's current text."""
         return self.event(
             "transcript",
             at,
@@ -173,7 +133,7 @@ class Conversation:
         )
 
     def new_turn(self) -> Turn:
-        """Open a turn with an id of its own."""
+        """Open a new turn."""
         self._count += 1
         return Turn(f"{self.session_id}.t{self._count}")
 
@@ -183,7 +143,7 @@ class Conversation:
         return Segment(f"{self.session_id}.s{self._count}", turn)
 
     def turn_of_user(self) -> Turn:
-        """Give the turn that the user's present words belong to.
+        """Return the turn that the user's current words belong to.
 
         A turn takes the user's words until LiveKit commits them or the agent answers it. Noise that no
         transcript follows leaves its turn open for the next words.
@@ -277,7 +237,7 @@ class Conversation:
         ):  # a realtime model speaks about a tool's result
             return self.tool_turn
         turn = self.new_turn()
-        if self.speech_answers_user:  # to words that are still to come
+        if self.speech_answers_user:  # to words that will follow
             self._expect_words(turn)
         return turn
 

@@ -44,7 +44,7 @@ def livekit_name(reason: int | None) -> str:
 
 
 def why_left(reason: int | None) -> str:
-    """Return why a session ends after its user left the room: a word of ours, or LiveKit's own."""
+    """Return why a session ends after its user left the room: one of our reasons, or LiveKit's own."""
     return _LEFT.get(reason or Reason.UNKNOWN_REASON) or livekit_name(reason)  # type: ignore[call-overload]
 
 
@@ -56,7 +56,7 @@ def why_closed(reason: int | None) -> str | None:
 
 
 class _Ending:
-    """Whom to ask why the sessions of this process are about to end."""
+    """What knows why the sessions of this process are about to end."""
 
     def __init__(self) -> None:
         self.ask: Callable[[], str | None] = lambda: None

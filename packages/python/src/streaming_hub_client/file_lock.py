@@ -1,4 +1,4 @@
-"""An exclusive lock on a file that ends with its owner, however that ends.
+"""An exclusive lock on a file that is released when its owner ends, however that happens.
 
 Where there is `fcntl`, it is an flock on the file. Elsewhere (Windows) it is SQLite's lock on an empty database beside
 the file: the standard library's one lock that works the same on every system. A file that only names its owner would
@@ -27,14 +27,14 @@ class Lock(Protocol):
     """A lock that is held."""
 
     def release(self, *, remove: bool) -> None:
-        """Let go; with `remove`, the file is gone and what the lock itself left can go, too."""
+        """Release it; with `remove`, the file is gone, and the lock's own file is removed, too."""
 
 
 class _Flock:
     """Held by the open file itself."""
 
     def release(self, *, remove: bool) -> None:
-        """Leave it to the file: it ends when that is closed."""
+        """Do nothing: closing the file releases it."""
 
 
 class _DatabaseLock:

@@ -1,4 +1,4 @@
-"""Make an event one that the hub takes: JSON, valid Unicode, at most 64 KiB. Pure.
+"""Makes an event acceptable to the hub: JSON, valid Unicode, at most 64 KiB. Pure.
 
 What is too long is cut, and the event says so in `truncated`: field -> its length before, in UTF-8 bytes.
 """
@@ -27,16 +27,16 @@ _SMALL = 256
 _LONG_NAME = 1024
 _KEPT = frozenset({"type", "timestamp", "truncated"})
 _LINE_FIELDS = ("room", "session_id", "participant", "role", "turn_id", "event_id")
-"""Fields that the hub takes without CR, LF and NUL only."""
+"""Fields that must not contain CR, LF or NUL."""
 _NAMES = frozenset({"type", "timestamp", "segment_id", "call_id", "truncated", *_LINE_FIELDS})
-"""Fields that tell what the event is about: whole unless they are absurdly long."""
+"""Fields that identify what the event is about: cut only if they are absurdly long."""
 _BREAKS = re.compile("[\r\n\0]")
 
 _encode = msgspec.json.Encoder().encode
 
 
 def fit(event: Event) -> Event:
-    """Return the event as the hub takes it.
+    """Return the event in a form that the hub accepts.
 
     Args:
         event: Any fields with any values.

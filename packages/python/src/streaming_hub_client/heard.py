@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from streaming_hub_client.conversation import Segment
+    from streaming_hub_client.turn import Segment
 
 SEGMENTS_REMEMBERED = 256
 
@@ -21,7 +21,7 @@ class Heard:
     """The user's segments of one session.
 
     Attributes:
-        open: The segment whose final has not come yet.
+        open: The segment whose final has not arrived yet.
         unconfirmed: The segment that was closed without a final, until other words are heard.
         by_id: Segments by LiveKit's item id: of the transcript, of the message, or both.
         pending: Segments with a final that no message has accounted for, oldest first.
@@ -65,18 +65,18 @@ class Heard:
             del self.pending[:-SEGMENTS_REMEMBERED]
 
     def close(self, segment: Segment) -> None:
-        """Note that a segment ends without its final, which may still come."""
+        """Note that a segment ends without its final, which may still arrive."""
         self.finish(segment)
         self.unconfirmed = segment
 
     def overtaken(self, segment: Segment, text: str) -> bool:
-        """Return whether an interim comes after the final that it led to."""
+        """Return whether an interim arrives after the final that it led to."""
         if not segment.final or segment is self.unconfirmed:
             return False
         return not (_begins_with(text, segment.text) and len(text) > len(segment.text))
 
     def settle(self, segment: Segment) -> None:
-        """Note that a segment's message has come."""
+        """Note that a segment's message has arrived."""
         if segment in self.pending:
             self.pending.remove(segment)
 

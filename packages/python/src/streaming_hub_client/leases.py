@@ -13,7 +13,7 @@ LEASE_SECONDS = 15.0
 
 
 class Leases:
-    """The living sessions of this process. Safe for several threads.
+    """The live sessions of this process. Thread-safe.
 
     Args:
         supervised: Whether the hub has started this process and sees its end by itself.
@@ -25,7 +25,7 @@ class Leases:
         self._held: dict[str, str | None] = {}
 
     def note(self, event: dict[str, Any]) -> dict[str, Any]:
-        """Look at an event that is about to be sent; give it with the promise, where it starts a session."""
+        """Note an event about to be sent; return it, with a `lease` if it starts a session."""
         kind, session = event.get("type"), event.get("session_id")
         if not isinstance(session, str):
             return event
@@ -41,7 +41,7 @@ class Leases:
         return event
 
     def renewal(self) -> dict[str, Any] | None:
-        """Give the body of `POST /api/agent/lease`; None while no session lives."""
+        """Return the body of `POST /api/agent/lease`; None while there is no live session."""
         with self._lock:
             held = [
                 {"session_id": session} | ({"room": room} if room is not None else {})

@@ -154,7 +154,7 @@ class Poster:
         )
 
     def post(self, event: dict[str, Any]) -> None:
-        """Put an event in line. Never blocks, never raises; safe from any thread.
+        """Queue an event. Never blocks, never raises; thread-safe.
 
         Args:
             event: As in the hub's description; `event_id` and `timestamp` (seconds since 1970) are added if
@@ -176,7 +176,7 @@ class Poster:
         return self._backlog.wait_until_empty(timeout_seconds)
 
     def close(self, timeout_seconds: float) -> bool:
-        """Send what waits, at most so long, then end; what is left stays in the spool for the next process.
+        """Send pending events until the timeout, then stop; the rest stays in the spool for the next process.
 
         It blocks: on an event loop, call it by `asyncio.to_thread`.
 
@@ -228,7 +228,7 @@ class Poster:
             self._narrow_down(batch, answer.detail)
         else:
             if answer.smaller:
-                # Nothing is dropped on a stranger's word; but what it lets pass need not wait for the rest.
+                # An answer that is not the hub's drops nothing; but events that pass need not wait for the rest.
                 self._batch_limit = max(1, len(batch) // 2)
             self._wait_after(answer)
 
@@ -263,7 +263,7 @@ class Poster:
         return self._request
 
     def _narrow_down(self, batch: list[bytes], detail: str) -> None:
-        """Halve the batch until the one bad event stands alone, then count that one as dropped."""
+        """Halve the batch until it is the one bad event, then count that as dropped."""
         if len(batch) > 1:
             self._batch_limit = len(batch) // 2
             return
@@ -271,7 +271,7 @@ class Poster:
         kind, name = event.get("type"), event.get("event_id")
         log.error("the hub refuses event %s of type %r, %d bytes: %s", name, kind, len(batch[0]), detail)
         if kind != "events_dropped":
-            # Before it leaves the line: or the line were empty for a moment, and a flush would end too early.
+            # Before it leaves the queue, which would otherwise be empty for a moment and end a flush too early.
             self._backlog.lose(1, f"the hub refused an event of type {kind!r}", event)
         self._backlog.drop(batch)
 
@@ -338,7 +338,7 @@ def _variable(name: str) -> str | None:
 
 
 def _stranger(response: requests.Response) -> str:
-    """Describe an answer that is not the hub's: by what it says of itself, the user may know where it comes from."""
+    """Describe an answer that is not the hub's, so the user can tell where it comes from."""
     server, location = response.headers.get("Server"), response.headers.get("Location")
     by = f" from {server[:100]!r}" if server else ""
     to = f", a redirect to {location[:200]!r}" if location else ""

@@ -1,4 +1,4 @@
-"""`publish`: send events of one's own and wait for the hub's answer. For agents' sessions there is `attach`."""
+"""`publish`: sends your own events and waits for the hub's answer. For agents' sessions there is `attach`."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Pace:
 LONGEST_RETRY_AFTER = 600.0
 PROBLEM_TYPE = "application/problem+json"
 ABOUT_THE_BODY = frozenset({400, 403, 413, 422})
-"""Statuses by which a filter between us and the hub refuses a body, for its size or for what one event says."""
+"""Statuses with which a filter in front of the hub refuses a body, for its size or for the content of one event."""
 
 
 def backoff(attempt: int, chance: float, *, first: float, longest: float) -> float:
@@ -88,7 +88,7 @@ def retry_after(header: str | None, now: float) -> float:
 
 
 def is_from_hub(status: int, content_type: str, said: dict[str, Any]) -> bool:
-    """Say whether the hub itself gave an answer, and not a proxy in the way or another server on its port.
+    """Return whether an answer is the hub's own, not that of a proxy in between or another server on its port.
 
     The hub accepts with a JSON object whose `status` is `ok`, and refuses with a problem document (RFC 9457) that has
     no type of its own and no `instance`, unlike those of gateways that answer in the same format.
@@ -124,7 +124,7 @@ def takes(said: dict[str, Any], count: int | None) -> bool:
 
 
 def judge(status: int, field: object = None) -> Verdict:
-    """Say what the hub's own answer means for a batch.
+    """Return what the hub's own answer means for a batch.
 
     Only answers that speak about the events themselves are BAD; any other refusal (a wrong path, a hub that
     drains) may be over later, and the events are kept.

@@ -1,4 +1,4 @@
-"""The way to the hub: which proxy and which certificate authorities, as users of `requests` set them.
+"""The route to the hub: proxy and certificate authorities, as users of `requests` set them.
 
 Reads the environment (on Windows and macOS also the system's proxy settings) when it is called. The poster calls it
 once: a session would read it again for every POST, for an eighth of the POST's CPU.
@@ -15,7 +15,7 @@ import requests
 
 
 class Route(NamedTuple):
-    """What a request is sent with.
+    """How requests are sent.
 
     Attributes:
         proxies: Proxy URLs by scheme, as `requests` takes them; empty for a direct connection.
@@ -31,7 +31,7 @@ def route_to(url: str) -> Route:
 
     HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE mean what they mean to
     `requests`; SSL_CERT_FILE, which OpenSSL and httpx read, is used where neither bundle is set. A loopback
-    address is never asked of a proxy: there it would be another machine.
+    address never goes through a proxy, where it would be another machine.
 
     Args:
         url: Where requests go.
@@ -45,7 +45,7 @@ def route_to(url: str) -> Route:
 
 
 def is_loopback(url: str) -> bool:
-    """Say whether a URL's host is this machine: `localhost`, a name below it, or a loopback address."""
+    """Return whether a URL's host is this machine: `localhost`, a name below it, or a loopback address."""
     host = (urlsplit(url).hostname or "").rstrip(".")
     if host == "localhost" or host.endswith(".localhost"):
         return True

@@ -95,7 +95,7 @@ class Spool:
 
     @classmethod
     def create(cls, folder: Path, started: int) -> Self:
-        """Make a file of one's own.
+        """Create a file for this process.
 
         Args:
             folder: Where; made if missing, readable by its owner alone.
@@ -118,7 +118,7 @@ class Spool:
 
     @classmethod
     def adopt(cls, path: Path, lost_record: Callable[[int, str], bytes]) -> Self | None:
-        """Take over a file that a dead process left.
+        """Adopt a file of a dead process.
 
         Args:
             path: The file.
@@ -233,7 +233,7 @@ class Spool:
         return count
 
     def note_unsaved(self, count: int) -> None:
-        """Write down how many later events found no room.
+        """Record how many later events had no room.
 
         Raises:
             OSError: The header cannot be written.
@@ -242,7 +242,7 @@ class Spool:
             self._write_header(self._header._replace(unsaved=count))
 
     def close(self) -> None:
-        """Let go of the file, and remove it if nothing in it waits.
+        """Release the file, and remove it if nothing in it is pending.
 
         Raises:
             OSError: It cannot be removed.
@@ -285,7 +285,7 @@ class Spool:
             self.note_unsaved(0)
 
     def _compact(self) -> None:
-        """Move what still waits to the front, where it does not overlap with itself.
+        """Move pending lines to the front, if they do not overlap with themselves.
 
         Killed at any moment, it leaves one whole copy that counts: the old one until the header is written, then the
         new one, up to the header's `end`.
@@ -344,7 +344,7 @@ def _write_at(file: FileIO, block: bytes, position: int) -> None:
 
 
 def _end_of_last_line(file: FileIO, size: int) -> int:
-    """Return the position after the last line feed, in bytes; 0 where there is none."""
+    """Return the position after the last line feed, in bytes; 0 if there is none."""
     end = size
     while end > 0:
         start = max(0, end - _COPY_BYTES)

@@ -21,12 +21,12 @@ class Message(NamedTuple):
 
     Attributes:
         type: `message` where the stream does not say.
-        data: Its lines, joined by LF.
+        data: Its lines, joined by LF. None where a block has a new id and nothing else: then only the position moves.
         id: The last event id so far.
     """
 
     type: str
-    data: str
+    data: str | None
     id: str
 
 
@@ -45,6 +45,7 @@ class Parser:
         self._rest: list[str] = []
         self._rest_length = 0
         self._id = ""
+        self._reported_id = ""
         self._type = ""
         self._data: list[str] = []
 
@@ -82,8 +83,10 @@ class Parser:
 
     def _take(self, line: str, messages: list[Message]) -> None:
         if not line:
-            if self._data:
-                messages.append(Message(self._type or "message", "\n".join(self._data), self._id))
+            if self._data or self._id != self._reported_id:
+                data = "\n".join(self._data) if self._data else None
+                messages.append(Message(self._type or "message", data, self._id))
+            self._reported_id = self._id
             self._data = []
             self._type = ""
             return

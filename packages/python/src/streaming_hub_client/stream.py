@@ -16,7 +16,7 @@ from datetime import timezone
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
-from streaming_hub_client.sse import Message, Parser
+from streaming_hub_client.sse import Parser
 
 Secret = str | Callable[[], str | None] | None
 """A credential, or what is called for one before every connection."""
@@ -39,10 +39,10 @@ _PASSING = frozenset({408, 425, 429})
 
 
 class Gap(NamedTuple):
-    """Stands where events are missing.
+    """Marks missing events.
 
     Attributes:
-        missed: How many; None where that cannot be known.
+        missed: How many; None if unknown.
         reason: The hub's word, such as `expired`.
     """
 
@@ -51,7 +51,7 @@ class Gap(NamedTuple):
 
 
 class Refused(Exception):
-    """The hub does not want this client; trying again would not help.
+    """The hub refuses this client; retrying would not help.
 
     Attributes:
         status: HTTP's.
@@ -65,7 +65,7 @@ class Refused(Exception):
 
 
 class Trouble(Exception):
-    """Passing trouble: no stream for now. The text says why."""
+    """A temporary failure: no stream for now. The message says why."""
 
 
 class Item(NamedTuple):
@@ -90,12 +90,14 @@ class Reading:
         status: `connecting`; `catching-up` or `live`: the newest event at the time of the connection is still to come,
             or has been reached; `gap`: as `catching-up`, after a `Gap`; `refused`; `closed`.
         missed: How many events all gaps so far have skipped; None once a gap's size was unknown.
+        reason: The newest gap's reason; None as long as nothing is missing.
     """
 
     def __init__(self, position: str | None) -> None:
         self.position = position
         self.status = "connecting"
         self.missed: int | None = 0
+        self.reason: str | None = None
         self._waiting: deque[Item] = deque()
 
     def _take_next(self) -> dict[str, Any] | Gap | None:
@@ -106,6 +108,7 @@ class Reading:
             if isinstance(value, Gap):
                 known = self.missed is not None and value.missed is not None
                 self.missed = (self.missed or 0) + (value.missed or 0) if known else None
+                self.reason = value.reason
             if value is not None:
                 return value
         return None
@@ -135,7 +138,7 @@ def query_of(
     replay: int | None,
     snapshot: bool,
 ) -> Query:
-    """Read what the caller gave.
+    """Check the caller's arguments.
 
     Raises:
         ValueError: The URL cannot be used.
@@ -222,7 +225,7 @@ class Stream:
         self._least = 0.0
 
     def receive(self, chunk: bytes) -> list[Item]:
-        """Take bytes, and return what they bring. Afterwards `error` says whether the connection has to be closed."""
+        """Process received bytes; return their items. Then `error` says whether the connection has to be closed."""
         try:
             messages = self._parser.feed(chunk)
         except ValueError as error:
@@ -230,8 +233,10 @@ class Stream:
             return []
         items: list[Item] = []
         for message in messages:
-            if message.type == "message":
-                self._take(message, items)
+            if message.data is None:
+                self._move_to(message.id, items)
+            elif message.type == "message":
+                self._take(message.data, message.id, items)
             if self.error is not None:
                 break
         if self._parser.retry_ms is not None:
@@ -239,7 +244,7 @@ class Stream:
         return items
 
     def has_worked(self, lived: float) -> bool:
-        """Say whether the present connection brought anything, or lived long; `lived` is in seconds."""
+        """Return whether the current connection delivered anything or lasted long; `lived` is in seconds."""
         return self._has_worked or lived > WORKED
 
     def pause(self, *, lived: float, asked: float, chance: float) -> float:
@@ -255,13 +260,20 @@ class Stream:
         floor = min(max(asked, self._least), LONGEST_WAIT)
         half = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._failures, 10)) / 2
         self._failures += 1
-        # At random on top of what the server asked for: all its clients were told the same.
+        # A random time on top of what the server asked for, since it asked all its clients for the same.
         return max(floor, half) + chance * half
 
-    def _take(self, message: Message, items: list[Item]) -> None:
-        event = _event_of(message.data)
+    def _move_to(self, event_id: str, items: list[Item]) -> None:
+        # Without an id the next connection would begin at its own time, and miss what came before.
+        if event_id:
+            self._cursor = None
+            self.resume = event_id
+            items.append(Item(None, event_id, self._reach(event_id)))
+
+    def _take(self, data: str, event_id: str, items: list[Item]) -> None:
+        event = _event_of(data)
         if event is None:
-            self.error = Trouble(f"The stream sent what is not an event: {message.data[:80]}")
+            self.error = Trouble(f"The stream sent what is not an event: {data[:80]}")
             return
         kind = event["type"]
         if kind == "connected":
@@ -293,7 +305,7 @@ class Stream:
             self._has_worked = True
             self._wants_snapshot = False
             self._cursor = None
-            self.resume = message.id or self.resume
+            self.resume = event_id or self.resume
             status = self._reach(self.resume)
             items.append(Item(None if kind == "heartbeat" else event, self.resume or None, status))
 
@@ -311,14 +323,14 @@ class Stream:
 
 
 def is_stream(status: int, content_type: str) -> bool:
-    """Say whether an answer is a stream of events."""
+    """Return whether an answer is a stream of events."""
     return status == 200 and content_type.partition(";")[0].strip().lower() == "text/event-stream"
 
 
 def failure(
     status: int, headers: Mapping[str, str], body: bytes, *, url: str, key_kept: bool
 ) -> Trouble | Refused:
-    """Say what an answer that is no stream means.
+    """Return what an answer that is not a stream means.
 
     Args:
         status: The HTTP status.
@@ -334,6 +346,8 @@ def failure(
         detail = f"{place} answered {status}, and not as a hub does" + (
             f" (Server: {server})." if server else "."
         )
+        if "airtunes" in (server or "").lower():
+            detail += " It is AirPlay: use http://127.0.0.1 in place of localhost."
     if key_kept:
         detail += f" The key was not sent: {place} is at another origin than the hub's address."
     if 400 <= status < 500 and status not in _PASSING:
@@ -342,7 +356,7 @@ def failure(
 
 
 def retry_after(header: str | None, now: float) -> float:
-    """Return the seconds that an answer asks to wait, 0 without (RFC 9110, section 10.2.3).
+    """Return the seconds that an answer asks the client to wait; 0 without (RFC 9110, section 10.2.3).
 
     Args:
         header: Seconds or a date.
@@ -387,7 +401,7 @@ def _milliseconds(value: Any) -> float:
 
 
 def _has_reached(position: str, goal: Any) -> bool:
-    """Say whether a position has reached another. Those of different histories cannot be compared: reached."""
+    """Return whether a position has reached another; true for different histories, which cannot be compared."""
     at = _ID.fullmatch(position)
     to = _ID.fullmatch(goal) if isinstance(goal, str) else None
     return at is None or to is None or at[1] != to[1] or int(at[2]) >= int(to[2])
@@ -399,7 +413,7 @@ def _before(event_id: Any) -> str | None:
 
 
 def _detail(status: int, content_type: str, body: bytes) -> str | None:
-    """Return the words of a problem document (RFC 9457); None where it is not the hub's."""
+    """Return the detail of a problem document (RFC 9457); None if it is not the hub's."""
     if content_type.partition(";")[0].strip().lower() != "application/problem+json":
         return None
     try:

@@ -11,16 +11,12 @@ if TYPE_CHECKING:
     from livekit.agents import llm
     from livekit.agents.voice import events as lk
 
-    from streaming_hub_client.conversation import (
-        Conversation,
-        Event,
-        Segment,
-        Turn,
-    )
+    from streaming_hub_client.conversation import Conversation, Event
+    from streaming_hub_client.turn import Segment, Turn
 
 
 def transcribed(memory: Conversation, ev: lk.UserInputTranscribedEvent) -> list[Event]:
-    """The user's words: interims and their final share a segment, and so do all finals of one `item_id`."""
+    """Return the user's words: interims and their final share a segment, and so do all finals of one `item_id`."""
     heard, said = memory.heard, ev.transcript.strip()
     segment = heard.find(ev.item_id, ev.transcript)
     if not said and (segment is None or segment is not heard.open or not ev.is_final):
@@ -89,7 +85,7 @@ def close_answered(memory: Conversation, turn: Turn, at: float) -> list[Event]:
 
 
 def message(memory: Conversation, item: llm.ChatMessage, at: float) -> list[Event]:
-    """A committed message of the user: its transcript, if its words have not been sent, and its metrics."""
+    """Return a committed user message's events: its transcript, if its words have not been sent, and its metrics."""
     turn, segment = _said_by_message(memory, item)
     events = []
     if segment is not None:

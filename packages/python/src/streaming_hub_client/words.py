@@ -27,7 +27,7 @@ class SpokenWords(io.TextOutput):
         return SpokenWords(self._on_words, next_in_chain)
 
     async def capture_text(self, text: str) -> None:
-        """Take the next word."""
+        """Process the next word."""
         self._on_words(str(text))
         if self.next_in_chain is not None:
             await self.next_in_chain.capture_text(text)

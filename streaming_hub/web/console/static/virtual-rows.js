@@ -11,6 +11,14 @@ import { heightOf, rowWindow, scrollTopOf, scrollTopToShow } from './row-window.
 const OVERSCAN = 60;
 
 export class VirtualRows {
+  #scroller;
+  #body;
+  #make;
+  #fill;
+  #onWindow;
+  #rows;
+  #rowHeight = 0;
+
   /**
    * @param {object} how
    * @param {HTMLElement} how.scroller
@@ -21,55 +29,53 @@ export class VirtualRows {
    * @param {number} [how.overscan]
    */
   constructor({ scroller, body, make, fill, onWindow, overscan = OVERSCAN }) {
-    this.scroller = scroller;
-    this.body = body;
-    this.make = make;
-    this.fill = fill;
-    this.onWindow = onWindow;
+    this.#scroller = scroller;
+    this.#body = body;
+    this.#make = make;
+    this.#fill = fill;
+    this.#onWindow = onWindow;
     this.overscan = overscan;
     this.total = 0;
     /** @type {Map<number, HTMLElement>} */
-    this.rows = new Map();
-    scroller.addEventListener('scroll', () => this.update(), { passive: true });
-    new ResizeObserver(() => this.refresh()).observe(scroller);
-    this.rowHeight = 0;
+    this.#rows = new Map();
+    scroller.addEventListener('scroll', () => this.#update(), { passive: true });
+    new ResizeObserver(() => this.#refresh()).observe(scroller);
   }
 
   /** @returns {import('./row-window.js').Box} */
-  get box() {
-    const { rowHeight, total } = this;
-    return { total, rowHeight, viewport: Math.max(0, this.scroller.clientHeight - this.body.offsetTop) };
+  get #box() {
+    return { total: this.total, rowHeight: this.#rowHeight, viewport: Math.max(0, this.#scroller.clientHeight - this.#body.offsetTop) };
   }
 
   /** Show a list of this length. @param {number} total */
   setTotal(total) {
     this.total = total;
-    this.refresh();
+    this.#refresh();
   }
 
   /** Fill all rows anew. */
-  refresh() {
-    const height = Number.parseFloat(getComputedStyle(this.body).getPropertyValue('--row'));
-    if (height !== this.rowHeight) {
+  #refresh() {
+    const height = Number.parseFloat(getComputedStyle(this.#body).getPropertyValue('--row'));
+    if (height !== this.#rowHeight) {
       const first = this.first;
-      this.rowHeight = height;
-      if (first > 0) this.scroller.scrollTop = scrollTopOf(first, this.box);
+      this.#rowHeight = height;
+      if (first > 0) this.#scroller.scrollTop = scrollTopOf(first, this.#box);
     }
-    this.body.style.height = `${heightOf(this.box)}px`;
-    for (const [index, row] of this.rows) if (index < this.total) this.fill(row, index);
-    this.update();
+    this.#body.style.height = `${heightOf(this.#box)}px`;
+    for (const [index, row] of this.#rows) if (index < this.total) this.#fill(row, index);
+    this.#update();
   }
 
   /** The first row that is visible. */
   get first() {
-    if (!this.rowHeight) return 0;
-    return rowWindow({ ...this.box, scrollTop: this.scroller.scrollTop, overscan: 0 }).first;
+    if (!this.#rowHeight) return 0;
+    return rowWindow({ ...this.#box, scrollTop: this.#scroller.scrollTop, overscan: 0 }).first;
   }
 
   /** @param {number} index */
   scrollTo(index) {
-    this.scroller.scrollTop = scrollTopOf(index, this.box);
-    this.update();
+    this.#scroller.scrollTop = scrollTopOf(index, this.#box);
+    this.#update();
   }
 
   /**
@@ -79,47 +85,47 @@ export class VirtualRows {
    * @returns {HTMLElement | undefined}
    */
   reveal(index) {
-    this.scroller.scrollTop = scrollTopToShow(index, { ...this.box, scrollTop: this.scroller.scrollTop });
-    this.update();
-    return this.rows.get(index);
+    this.#scroller.scrollTop = scrollTopToShow(index, { ...this.#box, scrollTop: this.#scroller.scrollTop });
+    this.#update();
+    return this.#rows.get(index);
   }
 
   /** The index of the row that an element lies in, or -1. @param {Element} element */
   indexOf(element) {
-    for (const [index, row] of this.rows) if (row.contains(element)) return index;
+    for (const [index, row] of this.#rows) if (row.contains(element)) return index;
     return -1;
   }
 
   /** Put the rows where the scrollbar stands. */
-  update() {
-    if (!this.rowHeight) return;
-    const box = { ...this.box, scrollTop: this.scroller.scrollTop, overscan: this.overscan };
+  #update() {
+    if (!this.#rowHeight) return;
+    const box = { ...this.#box, scrollTop: this.#scroller.scrollTop, overscan: this.overscan };
     const { first, end, offset, visibleFirst, visibleEnd } = rowWindow(box);
     const focused = document.activeElement;
-    const hadFocus = focused !== null && this.body.contains(focused);
+    const hadFocus = focused !== null && this.#body.contains(focused);
     /** @type {HTMLElement[]} */
     const free = [];
-    for (const [index, row] of this.rows) {
+    for (const [index, row] of this.#rows) {
       if (index >= first && index < end) continue;
       free.push(row);
-      this.rows.delete(index);
+      this.#rows.delete(index);
     }
     /** @type {HTMLElement[]} */
     const inOrder = [];
     for (let index = first; index < end; index++) {
-      let row = this.rows.get(index);
+      let row = this.#rows.get(index);
       if (!row) {
-        row = free.pop() ?? this.make();
-        this.rows.set(index, row);
+        row = free.pop() ?? this.#make();
+        this.#rows.set(index, row);
         setAttribute(row, 'aria-rowindex', index + 2);
-        this.fill(row, index);
+        this.#fill(row, index);
       }
-      row.style.transform = `translateY(${offset + (index - first) * this.rowHeight}px)`;
+      row.style.transform = `translateY(${offset + (index - first) * this.#rowHeight}px)`;
       inOrder.push(row);
     }
-    setChildren(this.body, inOrder);
+    setChildren(this.#body, inOrder);
     // A row that left takes the focus with it: keys still scroll the list.
-    if (hadFocus && !this.body.contains(document.activeElement)) this.scroller.focus({ preventScroll: true });
-    this.onWindow?.(visibleFirst, visibleEnd);
+    if (hadFocus && !this.#body.contains(document.activeElement)) this.#scroller.focus({ preventScroll: true });
+    this.#onWindow?.(visibleFirst, visibleEnd);
   }
 }

@@ -50,7 +50,7 @@ def test_a_few_stored_types_are_the_hubs_own() -> None:
     assert {"agent_process", "session_report"} == PROCESS_TYPES
 
 
-def test_a_type_must_say_who_sees_it() -> None:
+def test_a_type_must_declare_its_view() -> None:
     class Undecided(Stored, tag="undecided", kw_only=True):
         """A type without a view."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, ClassVar
 
 import requests
 
+from tests.kit.proc import child
 from tests.kit.process import ServerProcess
 from tests.streaming_hub.server.wire import PATIENCE
 from tests.streaming_hub.web.api.archiving import eventually
@@ -56,13 +56,4 @@ def note(room: str | None = "a", number: int = 0, **fields: Any) -> dict[str, An
 
 
 def webhook_pid(hub: Hub) -> int:
-    """The webhooks' process: a child whose command line says so."""
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-            command = (path.parent / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if int(fields[1]) == hub.process.pid and b"outlets.webhooks.worker" in command:
-            return int(path.parent.name)
-    raise AssertionError("no process of the webhooks")
+    return child(hub.process.pid, "outlets.webhooks.worker")

@@ -69,7 +69,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_arguments: Any) -> None:
-        """Say nothing of senders that were killed."""
+        """Log nothing about senders that were killed."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Webhooks on their way: addresses, signatures, retries, and real receivers on loopback.
+"""Sending webhooks: addresses, signatures, retries, and real receivers on loopback.
 
 Covers
 
@@ -224,7 +224,7 @@ def test_a_huge_answer_is_cut() -> None:
     assert (outcome.status, outcome.answer) == (200, "x" * ANSWER_BYTES)
 
 
-def test_nobody_listens() -> None:
+def test_no_program_listens() -> None:
     with receiver(answer(200)) as (url, _seen):
         pass
     outcome = send(url, b"{}", {}, allow_private=True)

@@ -91,7 +91,7 @@ class Kept:
         return [one["state"] for one in reversed(self.rows(name))]
 
     def tried(self, state: str, *, room: str = "a", gone: bool = False, name: str = "one") -> set[str]:
-        """Have the first pending delivery of a room end so."""
+        """End the first pending delivery of a room with an outcome."""
         first = self.due(name).lanes[room][0]
         wait = self.clock.now + 5 if state == "pending" else None
         tried = Tried(name, room, first.id, first.size, state, [*first.attempts, {"status": 1}], wait, gone)
@@ -456,7 +456,7 @@ def test_copies_end_with_the_retention_and_are_counted(kept: Kept, monkeypatch: 
     assert kept.store.endpoints["one"].missed == 6
     assert kept.store.pending == (0, 0)
     assert kept.notices() == [("gone", False), ("expired", True)]
-    # Enabled again, and told again only after the next success.
+    # Re-enabled, and reported again only after the next success.
     one = kept.store.endpoints["one"]
     kept.store.save(msgspec.structs.replace(one, enabled=True, reason=None, behind=None))
     kept.page(kept.line())
@@ -509,7 +509,7 @@ def test_endpoints_and_what_is_pending_are_read_again(kept: Kept) -> None:
     assert kept.rows() == []
 
 
-def test_another_history_begins_anew_and_says_so(kept: Kept) -> None:
+def test_another_history_starts_over_and_reports_it(kept: Kept) -> None:
     kept.endpoint()
     kept.store.begin_epoch("f", 3)
     assert kept.store.position() == ("f", 3)

@@ -368,7 +368,7 @@ def test_the_values_of_a_filter_are_limited(client: FlaskClient, path: str, name
     assert name in str(problem)
 
 
-def test_a_query_that_is_no_utf8_breaks_nothing(client: FlaskClient) -> None:
+def test_a_query_that_is_not_utf8_does_no_harm(client: FlaskClient) -> None:
     assert client.get("/api/events?room=%ff%fe&type=%ED%A0%80").status_code == 200
 
 

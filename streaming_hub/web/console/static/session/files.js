@@ -72,7 +72,7 @@ export function openRecordings(onOpen, onRefused) {
  */
 export function showExports(path, room, hasEvents, onRefused) {
   const buttons = FORMATS.filter(([format]) => hasEvents || format !== 'ndjson').map(([format, title]) => {
-    const button = make('button', { type: 'button', title, class: 'quiet' }, format.toUpperCase());
+    const button = make('button', { title, class: 'quiet' }, format.toUpperCase());
     button.addEventListener('click', async () => {
       button.disabled = true;
       const query = new URLSearchParams({ room: room ?? '', ...(format === 'ndjson' ? {} : { format }) });

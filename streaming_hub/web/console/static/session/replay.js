@@ -17,7 +17,6 @@ import { duration } from '../format.js';
  * @property {boolean} following Whether it stays at the end of a live session, whatever its position.
  */
 
-export const SPEEDS = /** @type {const} */ ([1, 2, 4, 8, 16]);
 /** Seconds that the arrow keys move by; with Shift, and Page Up and Page Down. */
 const STEP = 5;
 const SMALL_STEP = 1;

@@ -273,7 +273,7 @@ function choose(why, choices) {
   byId('choice').hidden = false;
   setText(byId('choice-title'), why);
   byId('choices').replaceChildren(...choices.map(({ name, href, open: act }) => {
-    const control = href === undefined ? make('button', { type: 'button', class: 'quiet' }, name) : make('a', { href }, name);
+    const control = href === undefined ? make('button', { class: 'quiet' }, name) : make('a', { href }, name);
     if (act) control.addEventListener('click', act);
     return make('li', {}, control);
   }));

@@ -203,7 +203,7 @@ begin(({ view }) => {
     for (const { name, kind, sort, isNumber } of columns) {
       const heading = make('th', { role: 'columnheader', scope: 'col', class: isNumber ? `${kind} number` : kind });
       if (sort) {
-        const button = make('button', { type: 'button', class: 'sort', 'data-sort': sort }, name);
+        const button = make('button', { class: 'sort', 'data-sort': sort }, name);
         button.addEventListener('click', () => {
           const now = address.filters['sort']?.[0] ?? SORT;
           change({ ...address.filters, sort: [now === `-${sort}` ? sort : `-${sort}`] });

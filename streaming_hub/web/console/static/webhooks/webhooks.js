@@ -191,9 +191,9 @@ begin(({ view }) => {
   function deliveryRow(delivery) {
     const [words, tone] = deliveryState(delivery.state);
     const last = delivery.attempts.at(-1);
-    const open = make('button', { type: 'button', class: 'quiet', 'data-key': `show-${delivery.id}` }, delivery.type);
+    const open = make('button', { class: 'quiet', 'data-key': `show-${delivery.id}` }, delivery.type);
     open.addEventListener('click', () => void showDelivery(delivery));
-    const again = make('button', { type: 'button', 'data-key': `again-${delivery.id}` }, 'Resend');
+    const again = make('button', { 'data-key': `again-${delivery.id}` }, 'Resend');
     again.addEventListener('click', () => act(async ({ id }) => showResent(await api.replay(id, { deliveries: [delivery.id] }))));
     return make(
       'tr',

@@ -1,0 +1,63 @@
+"""Nodes on one real redis-server, as the fault tests start and watch them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from tests.kit.process import Server
+from tests.kit.redis_server import RedisServer
+from tests.kit.wait import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.faults.crowd import Crowd
+
+
+@contextlib.contextmanager
+def redis_at(folder: Path, **options: Any) -> Iterator[RedisServer]:
+    server = RedisServer(folder / "redis", tcp=True, **options)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def node(folder: Path, name: str, url: str, **settings: str) -> Server:
+    return Server(folder / name, STREAM_HISTORY=url, STREAM_NODE=name, STREAM_HEARTBEAT="1", **settings)
+
+
+def health(server: Server) -> dict[str, Any]:
+    return server.json("GET", "/api/health")
+
+
+def until_away(*servers: Server) -> None:
+    for server in servers:
+        until(lambda server=server: health(server)["history"] == "away", 20, what=server.log)
+
+
+def until_ok(*servers: Server) -> None:
+    for server in servers:
+        until(lambda server=server: health(server)["history"] == "ok", 20, what=server.log)
+
+
+def until_all_at(crowds: list[Crowd], seq: int) -> None:
+    for crowd in crowds:
+        crowd.until_at(seq)
+
+
+def published(server: Server, body: Any) -> Any:
+    """Publish, again for as long as the answer is that it has to wait; return what is answered then."""
+    answers: list[tuple[int, dict[str, str], bytes]] = []
+
+    def accepted() -> bool:
+        answers.append(server.ask("POST", "/api/agent/data", body))
+        status, headers, _ = answers[-1]
+        assert status == 200 or (status == 503 and "retry-after" in headers), answers[-1]
+        return status == 200
+
+    until(accepted, 20, what=lambda: answers[-1])
+    return json.loads(answers[-1][2])
