@@ -280,6 +280,10 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "streaming_hub.web.declared": ("tests/streaming_hub/web/test_endpoint.py", "what `@endpoint` declares"),
     "streaming_hub.web.shortcut": ("tests/streaming_hub/web/test_guide.py", "seen by clients of both ways"),
     "streaming_hub.web.api.agent": ("tests/browser/test_whole_path.py", "starts a real agent"),
+    "streaming_hub.web.api.watcher_answer": (
+        "tests/streaming_hub/web/openapi/test_document.py",
+        "types without logic",
+    ),
     "streaming_hub.web.api.answer_types": (
         "tests/streaming_hub/web/openapi/test_document.py",
         "types without logic",

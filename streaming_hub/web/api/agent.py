@@ -14,12 +14,13 @@ from streaming_hub.agents.mode import choose_mode
 from streaming_hub.errors import Unavailable
 from streaming_hub.web import answers, callers
 from streaming_hub.web.about import AGENT, About, json, ok
-from streaming_hub.web.api.answer_types import AgentAnswer, WatcherAnswer
+from streaming_hub.web.api.answer_types import AgentAnswer
 from streaming_hub.web.current import services
 from streaming_hub.web.endpoint import endpoint
 
 if TYPE_CHECKING:
     from streaming_hub.agents import AgentStatus
+    from streaming_hub.web.api.watcher_answer import WatcherAnswer
 
 blueprint = Blueprint("agent", __name__)
 

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from streaming_hub.agents.states import State
 from streaming_hub.events.types.snapshot import RoomSummary
+from streaming_hub.web.api.watcher_answer import WatcherAnswer  # noqa: TC001 - msgspec resolves it
 
 Mode = Annotated[str, Meta(extra_json_schema={"enum": ["livekit", "rehearsal"]})]
 AgentState = Annotated[State, Meta(description="`running` while a session is live.")]
@@ -51,18 +52,6 @@ class Auto(TypedDict):
 
     mode: Mode
     why: str
-
-
-class WatcherAnswer(TypedDict):
-    """The watcher process, on the node that answers."""
-
-    state: AgentState
-    pid: Annotated[int | None, Meta(description="The process; null if there is none.")]
-    rooms: Annotated[int, Meta(description="Rooms that it is in.")]
-    sessions: Annotated[int, Meta(description="Live sessions that it tells of.")]
-    restarts: Annotated[int, Meta(description="Automatic restarts.")]
-    last_error: Annotated[str | None, Meta(description="Why it last failed.")]
-    trouble: Annotated[str | None, Meta(description="Why it may miss rooms for now; else null.")]
 
 
 class AgentAnswer(TypedDict):
