@@ -189,10 +189,9 @@ def _turn_answered(memory: Memory, job: str, span: Span) -> str:
     asked = _text(span, "lk.pii.user_input")
     before = [said for said in memory.turns if said.ended <= span.ended]
     same = [said for said in before if asked is not None and said.words == _hash(asked)]
-    # Redacted, or what a Node agent says after a tool, which is an `agent_turn` of its own.
-    hidden = asked is None and (span.attributes.get(REDACTED) is True or span.sdk == NODE)
-    if not same and hidden and span.attributes.get("lk.e2e_latency") is not None:
-        # There are no words, but speech that is not a response rarely has this latency.
+    # Redacted, or the response after a tool, which some SDKs make a span of its own. A `say` asks no model.
+    generated = "llm_node_ttft" in memory.latencies.get(span.id, {})
+    if not same and asked is None and generated and span.attributes.get("lk.e2e_latency") is not None:
         same = [said for said in before if said.ended >= span.started - EARLY] or before[-1:]
     # Newest first: the same words may have been said before.
     for said in sorted(same, key=lambda one: (one.answered, -one.ended)):
