@@ -50,7 +50,6 @@ class SessionWatch:
         history: has the sessions of an earlier run.
         publish: stores the hub's own events and sends them, or raises Unavailable.
         recall: brings the agent back to its rooms; None where LiveKit is not configured.
-        clock: seconds that only rise.
     """
 
     def __init__(
@@ -58,12 +57,10 @@ class SessionWatch:
         history: History,
         publish: Callable[[Sequence[Event]], object],
         recall: Recall | None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._history = history
         self._publish = publish
         self._recall = recall
-        self._clock = clock
         self._table = Sessions()
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -74,9 +71,9 @@ class SessionWatch:
         self._tell_renewed: Callable[[Sequence[tuple[str, str | None]], float], object] = lambda *_: None
         if history.shared:
             # Other nodes live: what they run has not ended.
-            self._table.rebuild(self._stored(), clock(), alone=False)
+            self._table.rebuild(self._stored(), time.monotonic(), alone=False)
         else:
-            ended = self._table.rebuild(self._stored(), clock())
+            ended = self._table.rebuild(self._stored(), time.monotonic())
             self.tell([session.end() for session in ended])
         self._look_after_leases()
 
@@ -98,7 +95,7 @@ class SessionWatch:
         """Process what any node has stored, in the common order."""
         for event in stored:
             with self._lock:
-                ended = self._table.take(event, self._clock(), supervised=event.supervised, told=True)
+                ended = self._table.take(event, time.monotonic(), supervised=event.supervised, told=True)
             if ended is not None and ended.supervised:
                 self._note_stopped(ended, event)
         if stored and self._thread is None:
@@ -107,7 +104,7 @@ class SessionWatch:
     def renewed_elsewhere(self, sessions: Sequence[tuple[str, str | None]], lease: float) -> None:
         """Apply leases that were renewed on another node."""
         with self._lock:
-            now = self._clock()
+            now = time.monotonic()
             for name, room in sessions:
                 self._table.renew(name, room, lease, now)
         self._look_after_leases()
@@ -115,7 +112,7 @@ class SessionWatch:
     def give_time(self) -> None:
         """Restart every lease: renewals may not have arrived."""
         with self._lock:
-            self._table.extend(self._clock())
+            self._table.extend(time.monotonic())
 
     def saw(self, published: Sequence[Event], *, supervised: bool) -> None:
         """Note published events.
@@ -129,7 +126,7 @@ class SessionWatch:
             if event.session_id is None:
                 continue
             with self._lock:
-                ended = self._table.take(event, self._clock(), supervised=supervised)
+                ended = self._table.take(event, time.monotonic(), supervised=supervised)
             if ended is not None and ended.supervised:
                 self._note_stopped(ended, event)
             if self._thread is None:
@@ -138,7 +135,7 @@ class SessionWatch:
     def renew(self, sessions: Sequence[tuple[str, str | None]], lease: float) -> list[str]:
         """Renew the leases of sessions (id and room); return the ids that count as ended."""
         with self._lock:
-            now = self._clock()
+            now = time.monotonic()
             over = [name for name, room in sessions if not self._table.renew(name, room, lease, now)]
         self._tell_renewed(sessions, lease)
         self._look_after_leases()
@@ -245,7 +242,7 @@ class SessionWatch:
         if not self._owner():
             return
         with self._lock:
-            expired = self._table.expired(self._clock())
+            expired = self._table.expired(time.monotonic())
         for session in expired:
             # A job's own process has died, and the worker is alive.
             if session.supervised:
