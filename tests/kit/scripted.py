@@ -26,10 +26,9 @@ CONNECTED = frame({"type": "connected", "cursor": "e-0", "head": "e-0", "heartbe
 
 
 def answer(status: str, *headers: str, body: bytes = b"") -> bytes:
-    """A whole answer."""
-    return (
-        "\r\n".join([f"HTTP/1.1 {status}", *headers, f"Content-Length: {len(body)}", "", ""]).encode() + body
-    )
+    """A whole answer, with which the connection ends."""
+    lines = [f"HTTP/1.1 {status}", *headers, f"Content-Length: {len(body)}", "Connection: close", "", ""]
+    return "\r\n".join(lines).encode() + body
 
 
 @dataclass
