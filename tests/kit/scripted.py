@@ -45,13 +45,11 @@ class ScriptedServer:
 
     Args:
         script: what each connection is sent; it is closed afterwards, unless the bytes end a stream's open event.
-        hold: whether the last line's connection stays open.
-        keep: whether the others stay open, too.
+        keep: whether the connections before the last one stay open, too.
     """
 
-    def __init__(self, script: Sequence[bytes], *, hold: bool = True, keep: bool = False) -> None:
+    def __init__(self, script: Sequence[bytes], *, keep: bool = False) -> None:
         self._script = list(script)
-        self._hold = hold
         self._keep = keep
         self._held: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -87,7 +85,7 @@ class ScriptedServer:
         self.requests.append(Request(line, headers, time.monotonic()))
         if self._script:
             client.sendall(self._script.pop(0))
-        if not (self._keep if self._script else self._hold):
+        if self._script and not self._keep:
             client.close()
         else:
             self._held.append(client)
