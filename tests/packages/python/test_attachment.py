@@ -46,6 +46,8 @@ class Recorder:
 class Session(rtc.EventEmitter[str]):
     """What attach needs of an AgentSession, without models."""
 
+    current_speech = None
+
     def __init__(self) -> None:
         super().__init__()
         self.started_with: dict[str, Any] = {}
