@@ -34,7 +34,7 @@ LOOK: Final = 0.5
 LIFE: Final = Interest(types=frozenset({"session_started", "session_ended"}))
 GONE: Final = frozenset({"failed", "stopped"})
 """States of the agent process in which none of its sessions lives."""
-MAX_UNTOLD: Final = 1_000
+MAX_UNPUBLISHED: Final = 1_000
 """How many of the hub's own events may wait for a history that cannot write; beyond that the oldest are lost."""
 HERE: Final = frozenset({"ready", "running"})
 
@@ -65,10 +65,10 @@ class SessionWatch:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._telling = threading.Lock()
-        self._untold: list[Event] = []
+        self._publishing = threading.Lock()
+        self._unpublished: list[Event] = []
         self._owner: Callable[[], bool] = lambda: True
-        self._tell_renewed: Callable[[Sequence[tuple[str, str | None]], float], object] = lambda *_: None
+        self._on_renewed: Callable[[Sequence[tuple[str, str | None]], float], object] = lambda *_: None
         if history.shared:
             # Other nodes live: what they run has not ended.
             self._table.rebuild(self._stored(), time.monotonic(), alone=False)
@@ -89,7 +89,7 @@ class SessionWatch:
             owner: whether this node ends expired sessions; one at a time does.
             renewed: reports leases renewed here to the other nodes.
         """
-        self._owner, self._tell_renewed = owner, renewed
+        self._owner, self._on_renewed = owner, renewed
 
     def arrived(self, stored: Sequence[Event]) -> None:
         """Process what any node has stored, in the common order."""
@@ -137,7 +137,7 @@ class SessionWatch:
         with self._lock:
             now = time.monotonic()
             over = [name for name, room in sessions if not self._table.renew(name, room, lease, now)]
-        self._tell_renewed(sessions, lease)
+        self._on_renewed(sessions, lease)
         self._look_after_leases()
         return over
 
@@ -180,32 +180,32 @@ class SessionWatch:
 
     def tell(self, told: Sequence[Event]) -> None:
         """Publish the hub's own events, in order; those that cannot be stored now are retried at each check."""
-        with self._telling:
-            waiting = [*self._untold, *told]
+        with self._publishing:
+            waiting = [*self._unpublished, *told]
             if not waiting:
                 return
             try:
                 self._publish(waiting)
-                self._untold = []
+                self._unpublished = []
             except Unavailable as error:
                 self._keep(waiting, error.detail)
         self._look_after_leases()
 
     def _keep(self, waiting: list[Event], why: str) -> None:
-        if len(waiting) > len(self._untold):
+        if len(waiting) > len(self._unpublished):
             log.error("%d of the hub's own events wait to be stored: %s", len(waiting), why)
-        if len(waiting) > MAX_UNTOLD:
-            log.error("%d of them are lost", len(waiting) - MAX_UNTOLD)
-        self._untold = waiting[-MAX_UNTOLD:]
+        if len(waiting) > MAX_UNPUBLISHED:
+            log.error("%d of them are lost", len(waiting) - MAX_UNPUBLISHED)
+        self._unpublished = waiting[-MAX_UNPUBLISHED:]
 
     def forget(self, *, room: str | None = None, session_id: str | None = None) -> None:
         """Forget what was erased."""
         with self._lock:
             self._table.forget(room=room, session_id=session_id)
-        with self._telling:
-            self._untold = [
+        with self._publishing:
+            self._unpublished = [
                 event
-                for event in self._untold
+                for event in self._unpublished
                 if (session_id is None or event.session_id != session_id)
                 and (room is None or event.room != room)
             ]
@@ -227,7 +227,7 @@ class SessionWatch:
 
     def _look_after_leases(self) -> None:
         with self._lock:
-            if self._thread is None and (self._table.waiting or self._untold):
+            if self._thread is None and (self._table.waiting or self._unpublished):
                 self._thread = threading.Thread(target=self._run, name="session-leases", daemon=True)
                 self._thread.start()
 
