@@ -16,7 +16,6 @@ import pytest
 
 from agent.control import CONTROL_FD, Control
 from tests.kit.process import is_running
-from tests.kit.wait import until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,6 +29,20 @@ control.tell("ready")
 child = subprocess.Popen([sys.executable, "-c", "import threading; threading.Event().wait()"])
 print(child.pid, flush=True)
 threading.Event().wait()
+"""
+
+# Prints each change of whether it takes jobs.
+TAKING = """
+import time
+from agent.control import Control
+control = Control.from_env()
+control.watch()
+before = None
+while True:
+    if control.takes_jobs() is not before:
+        before = control.takes_jobs()
+        print(before, flush=True)
+    time.sleep(0.005)
 """
 
 
@@ -59,14 +72,26 @@ def test_states_are_lines_of_json_and_repeats_are_left_out(pair: tuple[socket.so
 
 
 def test_the_hub_limits_how_long_jobs_are_taken(pair: tuple[socket.socket, socket.socket]) -> None:
+    # In a process of its own: the end of the hub ends it.
     hub, child = pair
-    control = Control(child)
-    assert control.takes_jobs(), "a hub of one node sets no limit"
-    control.watch()
-    hub.sendall(b'{"jobs_until": 1.5}\n')
-    until(lambda: not control.takes_jobs(), 20)
-    hub.sendall(b'nonsense\n{"news": 1}\n[]\n{"jobs_until": %f}\n' % (time.monotonic() + 300))
-    until(control.takes_jobs, 20)
+    agent = subprocess.Popen(
+        [sys.executable, "-c", TAKING],
+        cwd=ROOT,
+        env={**os.environ, CONTROL_FD: str(child.fileno())},
+        pass_fds=[child.fileno()],
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+    )
+    child.close()
+    with agent:
+        assert agent.stdout is not None
+        assert agent.stdout.readline() == b"True\n", "a hub of one node sets no limit"
+        hub.sendall(b'{"jobs_until": 1.5}\n')
+        assert agent.stdout.readline() == b"False\n"
+        hub.sendall(b'nonsense\n{"news": 1}\n[]\n{"jobs_until": %f}\n' % (time.monotonic() + 300))
+        assert agent.stdout.readline() == b"True\n"
+        hub.close()
+        assert agent.wait(20) == -signal.SIGKILL
 
 
 def test_started_by_hand_it_reports_to_no_hub(
