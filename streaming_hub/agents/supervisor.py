@@ -259,6 +259,9 @@ class Supervisor:
             run.child, run.started_at = child, self._clock()
             self._change(State.STARTING)
             self._set_timer(run, self._policy.start_timeout, late_sentence(self._policy, self._name))
+            until = self._jobs_until
+        if until is not None:
+            child.tell(jobs_until=until)
         child.listen(lambda lines: self._on_lines(run, lines), lambda lines: self._on_told(run, child, lines))
         return True
 

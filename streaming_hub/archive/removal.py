@@ -6,7 +6,7 @@ segments, which `merge_words` does step by step.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -81,8 +81,20 @@ def erase(database: Database, wanted: Wanted, now: float) -> list[Key]:
             return list(keys)
 
 
-def expire(database: Database, before: float, forget_erased: float) -> list[Key]:
-    """Remove some of the sessions that ended before a time; return them, or an empty list if none are left.
+class Expired(NamedTuple):
+    """What one step removed.
+
+    Attributes:
+        sessions: their keys; empty if none are left.
+        jobs: how many jobs without a session.
+    """
+
+    sessions: list[Key]
+    jobs: int
+
+
+def expire(database: Database, before: float, forget_erased: float) -> Expired:
+    """Remove some of the sessions that ended before a time, and jobs that have none.
 
     Args:
         database: the archive.
@@ -98,13 +110,13 @@ def expire(database: Database, before: float, forget_erased: float) -> list[Key]
         ).first()
         stray = _stray_jobs(connection, before)
     if not rows and not stray and stale is None:
-        return []
+        return Expired([], 0)
     with database.writing() as connection:
         _remove(connection, [(row.id, row.started) for row in rows])
         telemetry.remove(connection, stray)
         connection.execute(sa.delete(erased).where(erased.c.at < forget_erased))
         connection.execute(sa.delete(rooms).where(rooms.c.at < before))
-    return [(row.session_id, row.room) for row in rows]
+    return Expired([(row.session_id, row.room) for row in rows], len(stray))
 
 
 def erased_since(database: Database, at: float) -> bool:

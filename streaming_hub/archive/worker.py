@@ -341,12 +341,12 @@ class Worker:
         if not self._config.max_age:
             return False
         before = time.time() - self._config.max_age
-        keys = removal.expire(self._database, before, before)
+        keys, jobs = removal.expire(self._database, before, before)
         self._store.drop(keys)
-        if keys:
+        if keys or jobs:
             self._uploads.sweep()
             self._merge_soon(MERGE_EXPIRED_SECONDS)
-        return bool(keys)
+        return bool(keys or jobs)
 
     def _merge_soon(self, pause: float) -> None:
         """Schedule a merge of the search index, at least `pause` seconds after the last one."""

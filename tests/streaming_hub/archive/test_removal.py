@@ -148,7 +148,7 @@ def test_sessions_expire_by_their_end_and_live_ones_do_not(database: Database) -
     ends = {key: expected(line, *key)["session"]["ended"] for key in line.sessions()}
     middle = sorted(end for end in ends.values() if end is not None)[4]
     gone: list = []
-    while step := removal.expire(database, middle, 0.0):
+    while step := removal.expire(database, middle, 0.0).sessions:
         gone += step
     assert set(gone) == {key for key, end in ends.items() if end is not None and end < middle}
     assert set(find(database, SECRET)) == {key[0] for key in line.sessions() if key not in gone}
@@ -157,7 +157,7 @@ def test_sessions_expire_by_their_end_and_live_ones_do_not(database: Database) -
 def test_old_erasures_are_forgotten_with_the_archives_age(database: Database) -> None:
     archived(database, some_calls(5, 2, live=0))
     removal.erase(database, Wanted(session_id="gone", known=[("gone", None)]), START)
-    assert removal.expire(database, 0.0, START) == []
+    assert removal.expire(database, 0.0, START).sessions == []
     with database.reading() as connection:
         assert connection.execute(sa.select(tables.erased)).all() != []
     removal.expire(database, 0.0, START + 1)

@@ -114,7 +114,7 @@ def test_a_change_is_seen_in_stored_results(database: Database, what: str) -> No
         removal.erase(database, Wanted(room="support-1"), START)
         line.events = [one for one in line.events if one.get("room") != "support-1"]
     elif what == "expired":
-        gone = removal.expire(database, START + 4000, 0.0)
+        gone = removal.expire(database, START + 4000, 0.0).sessions
         assert gone
         line.events = [one for one in line.events if (one["session_id"], one.get("room")) not in gone]
     else:
