@@ -20,7 +20,7 @@ from streaming_hub.sidecar.database import Kind
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-REVISION: Final = "0005"
+REVISION: Final = "0006"
 """The newest migration."""
 
 metadata = sa.MetaData()
