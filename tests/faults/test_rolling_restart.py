@@ -6,7 +6,6 @@ nginx as compose.nodes.yaml configures it, Caddy as docs/guides/scaling.md does.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -22,10 +21,9 @@ from tests.kit.redis_server import RedisServer
 from tests.kit.wait import let_pass, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-GUIDE = ROOT / "docs" / "guides" / "scaling.md"
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
 
@@ -76,26 +74,13 @@ def nginx(folder: Path, port: int, nodes: dict[str, int]) -> list[str]:
     return [program("nginx"), "-p", str(folder), "-c", str(config)]
 
 
-def caddy(folder: Path, port: int, nodes: dict[str, int]) -> list[str]:
-    """Return the command of Caddy with the configuration that the guide has, on ports of this machine."""
-    (text,) = re.findall(r"```caddyfile\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    text = text.replace("hub.example.com", f"http://127.0.0.1:{port}")
-    for given, node_port in zip(("127.0.0.1:5000", "127.0.0.1:5001"), nodes.values(), strict=True):
-        assert given in text
-        text = text.replace(given, f"127.0.0.1:{node_port}")
-    config = folder / "Caddyfile"
-    config.write_text(f"{{\n  admin off\n  auto_https off\n}}\n{text}")
-    return [program("caddy"), "run", "--config", str(config), "--adapter", "caddyfile"]
-
-
 def answers(port: int) -> bool:
     with socket.socket() as sock:
         return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
-@pytest.mark.parametrize("balancer", [nginx, caddy])
 def test_no_client_loses_an_event_and_none_reconnects_more_than_twice(
-    tmp_path: Path, redis: RedisServer, balancer: Callable[[Path, int, dict[str, int]], list[str]]
+    tmp_path: Path, redis: RedisServer
 ) -> None:
     environment = {
         "STREAM_HISTORY": redis.url,
@@ -105,7 +90,7 @@ def test_no_client_loses_an_event_and_none_reconnects_more_than_twice(
     }
     with Server(tmp_path / "1", **environment) as one, Server(tmp_path / "2", **environment) as other:
         port = free_port()
-        command = balancer(tmp_path, port, {"hub-1": one.port, "hub-2": other.port})
+        command = nginx(tmp_path, port, {"hub-1": one.port, "hub-2": other.port})
         log = (tmp_path / "balancer.log").open("wb")
         home = {"XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
         process = subprocess.Popen(command, env={**os.environ, **home}, stdout=log, stderr=log)
