@@ -1,6 +1,6 @@
 """Two nodes behind a load balancer, restarted one after the other under load.
 
-nginx as compose.nodes.yaml configures it, Caddy as docs/guides/scaling.md does.
+nginx as compose.nodes.yaml configures it.
 """
 
 from __future__ import annotations
