@@ -190,7 +190,8 @@ def _seen(hub: HubProcess) -> dict[str, str]:
 
 
 def _archived(hub: HubProcess, room: str, field: str, value: int) -> bool:
-    sessions = requests.get(f"{hub.url}/api/sessions", params={"room": room}, timeout=10).json()["sessions"]
+    answer = requests.get(f"{hub.url}/api/sessions", params={"room": room}, timeout=10)
+    sessions = answer.json().get("sessions")  # none while the archive starts
     return bool(sessions) and sessions[0][field] == value
 
 

@@ -8,10 +8,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 from playwright.sync_api import expect
 
 from tests.browser.console import axe
 from tests.browser.console.on_console import KEYS, enter_key, post
+from tests.kit.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,6 +75,8 @@ def table(page: Page, name: str) -> Locator:
 
 def make(page: Page, hub: HubProcess, receiver: Receiver) -> str:
     """Make an endpoint for everything, and return its secret."""
+    # 503 until their process has started.
+    until(lambda: requests.get(f"{hub.url}/api/webhooks", timeout=30).ok, 60)
     page.goto(f"{hub.url}/console/webhooks")
     expect(page.get_by_text("No endpoint yet.")).to_be_visible()
     page.get_by_role("button", name="New endpoint").click()

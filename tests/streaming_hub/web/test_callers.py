@@ -89,7 +89,7 @@ WITHOUT_SCOPE = {
     "/observability/recordings/v0",
 }
 """What has a signature of its own."""
-OPERATORS_VIEW = {"/api/sessions/s/trace", "/api/sessions/s/logs"}
+OPERATORS_VIEW = {"/api/sessions/s/trace", "/api/sessions/s/logs", "/api/sessions/s/audio"}
 """What needs `subscribe` and the operator's view."""
 SCOPES = {
     PUBLISH_KEY: {PUBLISH},

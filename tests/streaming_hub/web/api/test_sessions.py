@@ -333,7 +333,7 @@ def test_the_events_are_as_the_stream_sent_them(server: ServerProcess) -> None:
 
 def test_viewers_see_the_conversation_only(server: ServerProcess) -> None:
     full, seen = get(server, "/api/sessions/one"), get(server, "/api/sessions/one", **VIEWER)
-    hidden = ("latency", "tool_calls", "tool_failures", "errors", "usage")
+    hidden = ("latency", "tool_calls", "tool_failures", "errors", "usage", "audio")
     assert all(full["session"][name] is not None for name in hidden)
     assert seen["session"] == full["session"] | dict.fromkeys(hidden)
     assert (seen["tools"], seen["errors"]) == ([], [])
