@@ -340,7 +340,7 @@ def test_a_browser_that_leaves_closes_the_hubs_stream(next_app: NextApp, next_hu
     until(lambda: clients(next_hub) == 0, SECONDS, "streams of the tests before this one")
     with requests.get(next_app.route, stream=True, timeout=SECONDS) as answer:
         assert next(answer.iter_content(1)) == b"d"
-        until(lambda: clients(next_hub) == 1, SECONDS, "the hub's stream opens")
+        until(lambda: clients(next_hub) == 1, SECONDS, lambda: f"{clients(next_hub)} streams")
     until(lambda: clients(next_hub) == 0, SECONDS, "the hub's stream is still open")
 
 
