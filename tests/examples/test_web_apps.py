@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 from playwright.sync_api import expect
+from streaming_hub_client import publish
 
 from tests.browser.conftest import browser, context, page  # noqa: F401
 from tests.kit.process import ROOT, SECONDS, HubProcess, Program, free_port
@@ -336,12 +337,15 @@ def test_only_the_room_that_the_server_names(
     assert '"for all"' in events[1][1]
 
 
-def test_a_browser_that_leaves_closes_the_hubs_stream(next_app: NextApp, next_hub: HubProcess) -> None:
-    until(lambda: clients(next_hub) == 0, SECONDS, "streams of the tests before this one")
-    with requests.get(next_app.route, stream=True, timeout=SECONDS) as answer:
+def test_a_browser_that_leaves_closes_the_hubs_stream(
+    next_build: None, serve: Callable[..., Program], hubs: Callable[..., HubProcess]
+) -> None:
+    hub = hubs()
+    app = NextApp(serve, hub.url)
+    with requests.get(app.route, stream=True, timeout=SECONDS) as answer:
         assert next(answer.iter_content(1)) == b"d"
-        until(lambda: clients(next_hub) == 1, SECONDS, lambda: f"{clients(next_hub)} streams")
-    until(lambda: clients(next_hub) == 0, SECONDS, "the hub's stream is still open")
+        until(lambda: clients(hub) == 1, SECONDS, lambda: f"{clients(hub)} streams")
+    until(lambda: clients(hub) == 0, SECONDS, "the hub's stream is still open")
 
 
 def test_a_hub_that_is_away_does_not_end_a_browser(next_build: None, serve: Callable[..., Program]) -> None:
@@ -363,7 +367,7 @@ def test_a_browser_that_stops_reading_costs_the_server_no_memory(
         assert stuck.recv(1)
         before = next_app.memory()
         for _ in range(300):
-            next_hub.post([event] * 16, **WRITER)
+            publish(next_hub.url, [event] * 16, key="writer")
         most = 0
         deadline = time.monotonic() + 3
         while time.monotonic() < deadline:
