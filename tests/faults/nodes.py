@@ -6,6 +6,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from tests.faults.publishers import assert_all_right, assert_all_stored
 from tests.kit.process import Server
 from tests.kit.redis_server import RedisServer
 from tests.kit.wait import until
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.faults.crowd import Crowd
+    from tests.faults.publishers import Publisher
 
 
 @contextlib.contextmanager
@@ -47,6 +49,18 @@ def until_ok(*servers: Server) -> None:
 def until_all_at(crowds: list[Crowd], seq: int) -> None:
     for crowd in crowds:
         crowd.until_at(seq)
+
+
+def assert_nothing_was_missed(publishers: list[Publisher], crowds: list[Crowd], server: Server) -> None:
+    """Stop the publishers; every client gets all they published over one connection, and a node has stored it."""
+    for publisher in publishers:
+        publisher.stop()
+    until_all_at(crowds, max(publisher.head for publisher in publishers))
+    assert_all_right(publishers, [error for crowd in crowds for error in crowd.errors()])
+    for crowd in crowds:
+        assert {client.connections for client in crowd.clients} == {1}
+        assert not [client.checker.resets for client in crowd.clients if client.checker.resets]
+    assert_all_stored(server, publishers)
 
 
 def published(server: Server, body: Any) -> Any:

@@ -11,7 +11,15 @@ from urllib.parse import quote
 import pytest
 
 from tests.faults.crowd import Crowd
-from tests.faults.nodes import health, node, published, redis_at, until_all_at, until_away, until_ok
+from tests.faults.nodes import (
+    assert_nothing_was_missed,
+    health,
+    node,
+    published,
+    redis_at,
+    until_away,
+    until_ok,
+)
 from tests.faults.publishers import Publisher, assert_all_right, assert_all_stored
 from tests.kit.certificates import Authority
 from tests.kit.process import Server
@@ -137,14 +145,7 @@ def test_a_primary_that_is_made_read_only_and_back_loses_nothing(tmp_path: Path)
         until_ok(a, b)
         counts = [len(one.ids), len(other.ids)]
         until(lambda: len(one.ids) > counts[0] and len(other.ids) > counts[1], 20, what=a.log)
-        for publisher in (one, other):
-            publisher.stop()
-        until_all_at(crowds, max(one.head, other.head))
-        assert_all_right([one, other], at_a.errors() + at_b.errors())
-        for crowd in crowds:
-            assert {client.connections for client in crowd.clients} == {1}
-            assert not [client.checker.resets for client in crowd.clients if client.checker.resets]
-        assert_all_stored(a, [one, other])
+        assert_nothing_was_missed([one, other], crowds, a)
 
 
 def test_a_first_replica_stops_publishing_for_moments_only(tmp_path: Path) -> None:
@@ -192,14 +193,7 @@ def test_a_slow_server_is_not_one_that_is_away(tmp_path: Path) -> None:
         for _ in range(4):
             redis.call("DEBUG", "SLEEP", "1")
             let_pass(0.3)
-        for publisher in (one, other):
-            publisher.stop()
-        until_all_at(crowds, max(one.head, other.head))
-        assert_all_right([one, other], at_a.errors() + at_b.errors())
-        for crowd in crowds:
-            assert {client.connections for client in crowd.clients} == {1}
-            assert not [client.checker.resets for client in crowd.clients if client.checker.resets]
-        assert_all_stored(a, [one, other])
+        assert_nothing_was_missed([one, other], crowds, a)
 
 
 def test_a_divided_network_gives_exact_counts_and_no_false_duplicates(tmp_path: Path) -> None:
