@@ -210,7 +210,7 @@ class Rooms:
                 if self._stopping or not (again.is_set() or stayed):
                     return
         except Exception:
-            logger.exception("watching the room %r failed unexpectedly; continuing", room)
+            logger.exception("watching the room %r failed in an unforeseen way; going on", room)
         finally:
             del self._looking[room]
 
