@@ -124,12 +124,10 @@ class Authenticator:
         if room is not None:
             require_room(grant, room)
 
-    def mint_ticket(
-        self, grant: Grant, room: str | None, now: float, ttl: float = tickets.MAX_TICKET_SECONDS
-    ) -> tuple[str, int]:
+    def mint_ticket(self, grant: Grant, room: str | None, now: float) -> tuple[str, int]:
         """Make a ticket for a caller who may subscribe; see `TicketBox.mint`."""
         self.require(grant, SUBSCRIBE)
-        return self._tickets.mint(grant, room, now, ttl)
+        return self._tickets.mint(grant, room, now, tickets.MAX_TICKET_SECONDS)
 
     def open_ticket(self, ticket: str, now: float) -> Grant | Expired:
         """Read a ticket; see `TicketBox.open`."""

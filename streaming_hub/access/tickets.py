@@ -123,7 +123,7 @@ class TicketBox:
         return claims
 
 
-def signing_key(setting_secrets: Sequence[Sequence[str]], ticket_secret: bytes | None = None) -> str:
+def signing_key(setting_secrets: Sequence[Sequence[str]], ticket_secret: bytes | None) -> str:
     """Derive the key that signs tickets.
 
     Args:

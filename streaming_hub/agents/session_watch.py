@@ -34,7 +34,7 @@ LOOK: Final = 0.5
 LIFE: Final = Interest(types=frozenset({"session_started", "session_ended"}))
 GONE: Final = frozenset({"failed", "stopped"})
 """States of the agent process in which none of its sessions lives."""
-MAX_UNTOLD: Final = 1_000
+MAX_UNPUBLISHED: Final = 1_000
 """How many of the hub's own events may wait for a history that cannot write; beyond that the oldest are lost."""
 HERE: Final = frozenset({"ready", "running"})
 
@@ -50,7 +50,6 @@ class SessionWatch:
         history: has the sessions of an earlier run.
         publish: stores the hub's own events and sends them, or raises Unavailable.
         recall: brings the agent back to its rooms; None where LiveKit is not configured.
-        clock: seconds that only rise.
     """
 
     def __init__(
@@ -58,25 +57,23 @@ class SessionWatch:
         history: History,
         publish: Callable[[Sequence[Event]], object],
         recall: Recall | None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._history = history
         self._publish = publish
         self._recall = recall
-        self._clock = clock
         self._table = Sessions()
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._telling = threading.Lock()
-        self._untold: list[Event] = []
+        self._publishing = threading.Lock()
+        self._unpublished: list[Event] = []
         self._owner: Callable[[], bool] = lambda: True
-        self._tell_renewed: Callable[[Sequence[tuple[str, str | None]], float], object] = lambda *_: None
+        self._on_renewed: Callable[[Sequence[tuple[str, str | None]], float], object] = lambda *_: None
         if history.shared:
             # Other nodes live: what they run has not ended.
-            self._table.rebuild(self._stored(), clock(), alone=False)
+            self._table.rebuild(self._stored(), time.monotonic(), alone=False)
         else:
-            ended = self._table.rebuild(self._stored(), clock())
+            ended = self._table.rebuild(self._stored(), time.monotonic())
             self.tell([session.end() for session in ended])
         self._look_after_leases()
 
@@ -92,13 +89,13 @@ class SessionWatch:
             owner: whether this node ends expired sessions; one at a time does.
             renewed: reports leases renewed here to the other nodes.
         """
-        self._owner, self._tell_renewed = owner, renewed
+        self._owner, self._on_renewed = owner, renewed
 
     def arrived(self, stored: Sequence[Event]) -> None:
         """Process what any node has stored, in the common order."""
         for event in stored:
             with self._lock:
-                ended = self._table.take(event, self._clock(), supervised=event.supervised, told=True)
+                ended = self._table.take(event, time.monotonic(), supervised=event.supervised, told=True)
             if ended is not None and ended.supervised:
                 self._note_stopped(ended, event)
         if stored and self._thread is None:
@@ -107,7 +104,7 @@ class SessionWatch:
     def renewed_elsewhere(self, sessions: Sequence[tuple[str, str | None]], lease: float) -> None:
         """Apply leases that were renewed on another node."""
         with self._lock:
-            now = self._clock()
+            now = time.monotonic()
             for name, room in sessions:
                 self._table.renew(name, room, lease, now)
         self._look_after_leases()
@@ -115,7 +112,7 @@ class SessionWatch:
     def give_time(self) -> None:
         """Restart every lease: renewals may not have arrived."""
         with self._lock:
-            self._table.extend(self._clock())
+            self._table.extend(time.monotonic())
 
     def saw(self, published: Sequence[Event], *, supervised: bool) -> None:
         """Note published events.
@@ -129,7 +126,7 @@ class SessionWatch:
             if event.session_id is None:
                 continue
             with self._lock:
-                ended = self._table.take(event, self._clock(), supervised=supervised)
+                ended = self._table.take(event, time.monotonic(), supervised=supervised)
             if ended is not None and ended.supervised:
                 self._note_stopped(ended, event)
             if self._thread is None:
@@ -138,9 +135,9 @@ class SessionWatch:
     def renew(self, sessions: Sequence[tuple[str, str | None]], lease: float) -> list[str]:
         """Renew the leases of sessions (id and room); return the ids that count as ended."""
         with self._lock:
-            now = self._clock()
+            now = time.monotonic()
             over = [name for name, room in sessions if not self._table.renew(name, room, lease, now)]
-        self._tell_renewed(sessions, lease)
+        self._on_renewed(sessions, lease)
         self._look_after_leases()
         return over
 
@@ -183,32 +180,32 @@ class SessionWatch:
 
     def tell(self, told: Sequence[Event]) -> None:
         """Publish the hub's own events, in order; those that cannot be stored now are retried at each check."""
-        with self._telling:
-            waiting = [*self._untold, *told]
+        with self._publishing:
+            waiting = [*self._unpublished, *told]
             if not waiting:
                 return
             try:
                 self._publish(waiting)
-                self._untold = []
+                self._unpublished = []
             except Unavailable as error:
                 self._keep(waiting, error.detail)
         self._look_after_leases()
 
     def _keep(self, waiting: list[Event], why: str) -> None:
-        if len(waiting) > len(self._untold):
+        if len(waiting) > len(self._unpublished):
             log.error("%d of the hub's own events wait to be stored: %s", len(waiting), why)
-        if len(waiting) > MAX_UNTOLD:
-            log.error("%d of them are lost", len(waiting) - MAX_UNTOLD)
-        self._untold = waiting[-MAX_UNTOLD:]
+        if len(waiting) > MAX_UNPUBLISHED:
+            log.error("%d of them are lost", len(waiting) - MAX_UNPUBLISHED)
+        self._unpublished = waiting[-MAX_UNPUBLISHED:]
 
     def forget(self, *, room: str | None = None, session_id: str | None = None) -> None:
         """Forget what was erased."""
         with self._lock:
             self._table.forget(room=room, session_id=session_id)
-        with self._telling:
-            self._untold = [
+        with self._publishing:
+            self._unpublished = [
                 event
-                for event in self._untold
+                for event in self._unpublished
                 if (session_id is None or event.session_id != session_id)
                 and (room is None or event.room != room)
             ]
@@ -230,7 +227,7 @@ class SessionWatch:
 
     def _look_after_leases(self) -> None:
         with self._lock:
-            if self._thread is None and (self._table.waiting or self._untold):
+            if self._thread is None and (self._table.waiting or self._unpublished):
                 self._thread = threading.Thread(target=self._run, name="session-leases", daemon=True)
                 self._thread.start()
 
@@ -245,7 +242,7 @@ class SessionWatch:
         if not self._owner():
             return
         with self._lock:
-            expired = self._table.expired(self._clock())
+            expired = self._table.expired(time.monotonic())
         for session in expired:
             # A job's own process has died, and the worker is alive.
             if session.supervised:

@@ -37,10 +37,10 @@ class Window:
 
     Args:
         start: the position after which nothing is missing here.
-        max_bytes: how many bytes of frames are held; None for no limit.
+        max_bytes: how many bytes of frames are held.
     """
 
-    def __init__(self, start: int, max_bytes: int | None = None) -> None:
+    def __init__(self, start: int, max_bytes: int) -> None:
         self.start = start
         self._max_bytes = max_bytes
         self._entries: list[Entry] = []
@@ -51,9 +51,8 @@ class Window:
         """Add entries that follow the last one."""
         self._entries.extend(entries)
         self._bytes += sum([len(entry.frame) for entry in entries])
-        if self._max_bytes is not None:
-            while self._bytes > self._max_bytes:
-                self._drop_first()
+        while self._bytes > self._max_bytes:
+            self._drop_first()
         self._compact()
 
     def since(self, after: int, interest: Interest, limit: Limit, head: int, most: int | None = None) -> Page:

@@ -46,7 +46,7 @@ class Server(DirectMixin, pywsgi.WSGIServer):
         # gevent would ask for the address's name, for which macOS may take seconds.
         environ = {WRITER_KEY: writer, "SERVER_NAME": str(listener.getsockname()[0])}
         super().__init__(listener, application, log=None, error_log=log, environ=environ)
-        self._told_full = 0.0
+        self._warned_at = 0.0
         if shared:
             # One at a time, or the first process to wake accepts all pending connections.
             self.max_accept = self.min_accept = self.at_once = 1
@@ -63,8 +63,8 @@ class Server(DirectMixin, pywsgi.WSGIServer):
 
     def _pause_accepting(self) -> None:
         now = time.monotonic()
-        if now - self._told_full > 10.0:
-            self._told_full = now
+        if now - self._warned_at > 10.0:
+            self._warned_at = now
             log.warning(
                 "no file descriptor is left: new connections wait. Raise `ulimit -n` or lower STREAM_MAX_CLIENTS."
             )

@@ -116,15 +116,12 @@ class Workers:
     Args:
         count: how many children.
         listeners: bound and listening.
-        command: what a child runs; this process's own command line by default.
     """
 
-    def __init__(
-        self, count: int, listeners: Sequence[socket.socket], command: Sequence[str] | None = None
-    ) -> None:
+    def __init__(self, count: int, listeners: Sequence[socket.socket]) -> None:
         self._count = count
         self._listeners = listeners
-        self._command = list(command or [sys.executable, *sys.orig_argv[1:]])
+        self._command = [sys.executable, *sys.orig_argv[1:]]
         self._running: dict[int, _Running] = {}
         self._due: dict[int, float] = {}
         self._pauses: dict[int, float] = {}

@@ -45,7 +45,7 @@ class StreamQuery:
         resume: `last_event_id`, or None.
     """
 
-    def __init__(self, args: MultiDict[str, str], text: str = "") -> None:
+    def __init__(self, args: MultiDict[str, str], text: str) -> None:
         self._args = args
         self._text = text
         self.ticket = args.get("ticket")

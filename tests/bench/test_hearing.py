@@ -16,15 +16,13 @@ RATE = 24_000
 START = 1_795_430_000.0
 
 
-def track(
-    *spoken: tuple[float, float], seconds: float, lag: float = 0.0, level: float = 8000.0
-) -> list[tuple[float, bytes]]:
+def track(*spoken: tuple[float, float], seconds: float, lag: float = 0.0) -> list[tuple[float, bytes]]:
     """Make a recording in which a tone sounds from and to these times, each frame handed over when it is over."""
     moments = np.arange(int(seconds * RATE)) / RATE
     sound = np.zeros(len(moments))
     for start, stop in spoken:
         inside = (moments >= start) & (moments < stop)
-        sound[inside] = level * np.sin(2 * math.pi * 440 * moments[inside])
+        sound[inside] = 8000.0 * np.sin(2 * math.pi * 440 * moments[inside])
     noise = np.random.default_rng(1).normal(0, 3, len(moments))
     samples = (sound + noise).astype(np.int16)
     size = int(RATE * LENGTH)

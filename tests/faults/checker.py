@@ -62,7 +62,7 @@ class Checker:
         skipped: the numbers that were left out between two events, unless the client sees everything.
     """
 
-    def __init__(self, name: str, *, whole: bool = True) -> None:
+    def __init__(self, name: str, *, whole: bool) -> None:
         self.errors: list[str] = []
         self.received = 0
         self.numbers: dict[str, int] = {}

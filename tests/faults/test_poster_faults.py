@@ -18,6 +18,7 @@ from streaming_hub_client.retry import Pace
 
 from tests.kit.fake_hub import FakeHub, Reply
 from tests.kit.wait import until
+from tests.packages.python.spooled import spooled_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,11 +84,6 @@ def hub() -> Iterator[FakeHub]:
 @pytest.fixture
 def spool_dir(tmp_path: Path) -> Path:
     return tmp_path / "spool"
-
-
-def spooled_numbers(folder: Path) -> list[int]:
-    rows = [row for path in sorted(folder.glob("*.jsonl")) for row in path.read_bytes().split(b"\n")[:-1]]
-    return [event["n"] for event in map(json.loads, rows) if "n" in event]
 
 
 def is_spooled_beyond(folder: Path, number: int) -> bool:

@@ -26,10 +26,9 @@ CONNECTED = frame({"type": "connected", "cursor": "e-0", "head": "e-0", "heartbe
 
 
 def answer(status: str, *headers: str, body: bytes = b"") -> bytes:
-    """A whole answer."""
-    return (
-        "\r\n".join([f"HTTP/1.1 {status}", *headers, f"Content-Length: {len(body)}", "", ""]).encode() + body
-    )
+    """A whole answer, with which the connection ends."""
+    lines = [f"HTTP/1.1 {status}", *headers, f"Content-Length: {len(body)}", "Connection: close", "", ""]
+    return "\r\n".join(lines).encode() + body
 
 
 @dataclass
@@ -46,13 +45,11 @@ class ScriptedServer:
 
     Args:
         script: what each connection is sent; it is closed afterwards, unless the bytes end a stream's open event.
-        hold: whether the last line's connection stays open.
-        keep: whether the others stay open, too.
+        keep: whether the connections before the last one stay open, too.
     """
 
-    def __init__(self, script: Sequence[bytes], *, hold: bool = True, keep: bool = False) -> None:
+    def __init__(self, script: Sequence[bytes], *, keep: bool = False) -> None:
         self._script = list(script)
-        self._hold = hold
         self._keep = keep
         self._held: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -88,7 +85,7 @@ class ScriptedServer:
         self.requests.append(Request(line, headers, time.monotonic()))
         if self._script:
             client.sendall(self._script.pop(0))
-        if not (self._keep if self._script else self._hold):
+        if self._script and not self._keep:
             client.close()
         else:
             self._held.append(client)

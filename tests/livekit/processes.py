@@ -200,8 +200,8 @@ class Seen:
 class EventStream:
     """A reader of `/api/stream` in a thread of its own."""
 
-    def __init__(self, url: str, query: str = "") -> None:
-        self._address = f"{url}/api/stream{query}"
+    def __init__(self, url: str) -> None:
+        self._address = f"{url}/api/stream"
         self.events: Growing[Seen] = Growing("the stream")
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._read, name="event-stream", daemon=True)

@@ -178,10 +178,10 @@ def _align(heard: Features, known: Features) -> Features:
     return np.float32(1) - total[2:] / np.float32(len(heard))
 
 
-def longest_pause(pcm: bytes, rate: int = RATE) -> float:
+def longest_pause(pcm: bytes) -> float:
     """Return the longest silence inside the audio, in seconds."""
     loud = np.flatnonzero(np.abs(np.frombuffer(pcm, np.int16)) > 200)
-    return float(np.diff(loud).max() / rate) if loud.size > 1 else 0.0
+    return float(np.diff(loud).max() / RATE) if loud.size > 1 else 0.0
 
 
 class Vocabulary:

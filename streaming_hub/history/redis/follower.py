@@ -99,7 +99,7 @@ class Follower:
         self._checked_at = float("-inf")
         self._counted = False
         self._note_at: int | None = None
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         self._down_since: float | None = None
         self._cond = threading.Condition()
 
@@ -316,8 +316,8 @@ class Follower:
         configs = dict(zip(answer[::2], answer[1::2], strict=True))
         self._history.peers = frozenset(name.decode() for name in configs)
         for name, config in configs.items():
-            if config and config.decode() != self._config and name.decode() not in self._told:
-                self._told.add(name.decode())
+            if config and config.decode() != self._config and name.decode() not in self._warned:
+                self._warned.add(name.decode())
                 log.warning(
                     "node %s has other settings than this one: %s here, %s there. They must be equal on all nodes",
                     name.decode(),

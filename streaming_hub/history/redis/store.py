@@ -67,7 +67,6 @@ class RedisHistory:
         max_age: how long an event is kept, in seconds.
         node: this node's name.
         sync: whether an event counts as stored only when a replica has it.
-        patience: seconds; see `PATIENCE`.
         wait: seconds; see `START_SECONDS`.
 
     Attributes:
@@ -93,7 +92,6 @@ class RedisHistory:
         max_age: float,
         node: str,
         sync: bool = False,
-        patience: float = PATIENCE,
         wait: float = START_SECONDS,
     ) -> None:
         self.server = server
@@ -107,7 +105,6 @@ class RedisHistory:
         self._max_events = max_events
         self._max_age = max_age
         self._sync = sync
-        self._patience = patience
         self._meta, self._log = server.key("meta"), server.key("log")
         self._ids, self._notes, self._reports = server.key("ids"), server.key("notes"), server.key("reports")
         self._gone = server.key("gone")
@@ -285,7 +282,7 @@ class RedisHistory:
                     line.identity.run,
                     self.node,
                     wire.FORMAT,
-                    round(self._patience * 1000),
+                    round(PATIENCE * 1000),
                     new_epoch(),
                     self.era,
                     bounds.epoch,

@@ -35,6 +35,9 @@ class Recorder:
     def close(self, _timeout: float, /) -> bool:
         return True
 
+    def types(self) -> list[str]:
+        return [event["type"] for event in self.events]
+
 
 class Talk:
     """One conversation: the session, what the hub was sent, and helpers to wait for what happens."""

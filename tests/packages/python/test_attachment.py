@@ -19,32 +19,16 @@ from streaming_hub_client.attachment import Attachment, attach
 from streaming_hub_client.ending import _Ending, announce_end, ask_for_end
 
 from agent.rehearsal.models import ScriptedLLM
+from tests.packages.python.talks import Recorder
 
 if TYPE_CHECKING:
     from streaming_hub_client.conversation import Event
 
 
-class Recorder:
-    """A poster that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    def post(self, event: Event) -> None:
-        self.events.append(event)
-
-    def flush(self, _timeout: float, /) -> bool:
-        return True
-
-    def close(self, _timeout: float, /) -> bool:
-        return True
-
-    def types(self) -> list[str]:
-        return [event["type"] for event in self.events]
-
-
 class Session(rtc.EventEmitter[str]):
     """What attach needs of an AgentSession, without models."""
+
+    current_speech = None
 
     def __init__(self) -> None:
         super().__init__()

@@ -22,6 +22,7 @@ from streaming_hub_client.retry import Pace
 
 from tests.kit.fake_hub import DEADLINE, FakeHub, Reply, refusal
 from tests.kit.wait import until
+from tests.packages.python.spooled import spooled_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,12 +58,6 @@ def spool_dir(tmp_path: Path) -> Path:
 
 def spool_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.glob("*")) if folder.exists() else 0
-
-
-def spooled_numbers(folder: Path) -> list[int]:
-    # What comes after the last line feed may be a line that is just being written.
-    rows = [row for path in sorted(folder.glob("*.jsonl")) for row in path.read_bytes().split(b"\n")[:-1]]
-    return [event["n"] for event in map(json.loads, rows) if "n" in event]
 
 
 def is_spooled(folder: Path, count: int) -> bool:

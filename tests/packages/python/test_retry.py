@@ -98,15 +98,23 @@ def test_backoff_stays_between_half_and_all_of_its_step(attempt: int, chance: fl
         (" 7 ", 7.0),
         ("soon", 0.0),
         ("-3", 0.0),
+        ("1.5", 0.0),
         ("999999999", LONGEST_RETRY_AFTER),
         ("Sun, 06 Nov 1994 08:49:37 GMT", 30.0),
+        ("Sun, 06 Nov 1994 08:49:37 -0000", 30.0),
         ("Sun, 06 Nov 1994 08:49:00 GMT", 0.0),
         ("Sun, 99 Nov 1994 08:49:37 GMT", 0.0),
+        ("Sun, 06 Nov 99999999999999999999 08:49:37 GMT", 0.0),
     ],
 )
 def test_retry_after_is_read_as_seconds_or_date(header: str | None, seconds: float) -> None:
     # 784111747 is 08:49:07 of that day.
     assert retry_after(header, 784111747.0) == seconds
+
+
+def test_retry_after_takes_another_maximum() -> None:
+    assert retry_after("3600", 0.0, longest=7200.0) == 3600.0
+    assert retry_after("9999", 0.0, longest=7200.0) == 7200.0
 
 
 @pytest.mark.parametrize(

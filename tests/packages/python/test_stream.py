@@ -17,7 +17,6 @@ from streaming_hub_client.stream import (
     failure,
     hub_address,
     query_of,
-    retry_after,
 )
 
 
@@ -158,12 +157,6 @@ def test_what_is_a_refusal(status: int) -> None:
     airplay = failure(status, {"Server": "AirTunes/860.7.1"}, b"", url="http://h", key_kept=False)
     assert "AirPlay" in str(airplay)
     assert "secret" not in other.detail
-
-
-def test_retry_after_in_both_forms() -> None:
-    assert retry_after("7", 0) == 7
-    assert retry_after("Thu, 01 Jan 1970 00:01:00 GMT", 20) == 40
-    assert [retry_after(text, 0) for text in (None, "", "soon", "-1", "1.5")] == [0] * 5
 
 
 def statuses(of: Stream, received: bytes) -> list[str]:

@@ -24,8 +24,8 @@ def caller(rooms: set[str] | None = None, view: Any = "viewer", expires_at: floa
     return Grant("subscribe-key-1", scopes, None if rooms is None else frozenset(rooms), view, expires_at)
 
 
-def opened(ticket: str, now: float = NOW, box: TicketBox = BOX) -> Grant:
-    grant = box.open(ticket, now)
+def opened(ticket: str) -> Grant:
+    grant = BOX.open(ticket, NOW)
     assert isinstance(grant, Grant)
     return grant
 

@@ -12,15 +12,15 @@ from streaming_hub.rooms.state import Rooms
 TINY = Limits(segments=2, order=3, people=2, sessions=2, tools=1)
 
 
-def reduced(*events, room="r", limits=None):
-    rooms = Rooms(limits) if limits else Rooms()
+def reduced(*events):
+    rooms = Rooms()
     for seq, event in enumerate(events, 1):
-        rooms.apply(seq, {"room": room, **event})
+        rooms.apply(seq, {"room": "r", **event})
     return rooms
 
 
-def described(*events, viewer=False):
-    return reduced(*events).describe("r", viewer=viewer)
+def described(*events):
+    return reduced(*events).describe("r", viewer=False)
 
 
 def said(text, segment=None, role="user", **more):

@@ -38,9 +38,9 @@ def ours(block: bytes) -> Head | None:
     return _comparable(fields), stream.read()
 
 
-def theirs(block: bytes, line: bytes = b"GET / HTTP/1.1\r\n") -> Head | None:
+def theirs(block: bytes) -> Head | None:
     """Read a head by h11; None where it is refused or has no end."""
-    request = their_request(line + block)
+    request = their_request(b"GET / HTTP/1.1\r\n" + block)
     return None if request is None else (_comparable(list(request[0].headers)), request[1])
 
 

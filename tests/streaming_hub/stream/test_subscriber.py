@@ -24,9 +24,9 @@ def spoken(seq: int, segment: str = "s", **fields: Any) -> Entry:
     return encode("e", seq, interim(segment, **fields), NOW)
 
 
-def final(seq: int, segment: str = "s", **fields: Any) -> Entry:
+def final(seq: int) -> Entry:
     """A stored final transcript."""
-    return encode("e", seq, posted("transcript", is_final=True, segment_id=segment, **fields), NOW)
+    return encode("e", seq, posted("transcript", is_final=True, segment_id="s"), NOW)
 
 
 def batch(*entries: Entry, upto: int | None = None) -> Batch:

@@ -18,9 +18,11 @@ import requests
 import urllib3
 
 from streaming_hub_client import clock
+from streaming_hub_client.retry import retry_after
 from streaming_hub_client.route import route_to
 from streaming_hub_client.stream import (
     HEARTBEAT,
+    LONGEST_WAIT,
     MOST_READ,
     SILENCE,
     Item,
@@ -31,7 +33,6 @@ from streaming_hub_client.stream import (
     failure,
     is_stream,
     redirected,
-    retry_after,
 )
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ class Connections:
             asked = 0.0
             try:
                 with requests.Session() as session, closing(self._open(session)) as answer:
-                    asked = retry_after(answer.headers.get("Retry-After"), time.time())
+                    header = answer.headers.get("Retry-After")
+                    asked = retry_after(header, time.time(), longest=LONGEST_WAIT)
                     yield from self._read(answer)
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
                 stream.error = self._trouble(error)

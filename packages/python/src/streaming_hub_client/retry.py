@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 from dataclasses import dataclass
+from datetime import timezone
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -76,15 +77,24 @@ def backoff(attempt: int, chance: float, *, first: float, longest: float) -> flo
     return step * (0.5 + 0.5 * chance)
 
 
-def retry_after(header: str | None, now: float) -> float:
-    """Return the seconds from `now` (since 1970) that a Retry-After header asks for, 0 without one."""
-    if not header:
-        return 0.0
+def retry_after(header: str | None, now: float, *, longest: float = LONGEST_RETRY_AFTER) -> float:
+    """Return the seconds that an answer asks the client to wait; 0 without (RFC 9110, section 10.2.3).
+
+    Args:
+        header: Seconds or a date.
+        now: Seconds since 1970.
+        longest: The most seconds that are returned.
+    """
+    text = (header or "").strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text), longest)
     try:
-        seconds = float(header) if header.strip().isdecimal() else _seconds_until(header, now)
-    except (TypeError, ValueError, OverflowError):
+        at = email.utils.parsedate_to_datetime(text)
+    except (TypeError, ValueError, IndexError, OverflowError):
         return 0.0
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=timezone.utc)
+    return min(max(at.timestamp() - now, 0.0), longest)
 
 
 def is_from_hub(status: int, content_type: str, said: dict[str, Any]) -> bool:
@@ -143,7 +153,3 @@ def judge(status: int, field: object = None) -> Verdict:
     if status in {400, 413, 422}:
         return Verdict.BAD
     return Verdict.LATER
-
-
-def _seconds_until(date: str, now: float) -> float:
-    return email.utils.parsedate_to_datetime(date).timestamp() - now

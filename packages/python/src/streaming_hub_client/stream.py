@@ -6,13 +6,11 @@ says. The rules are in the hub's docs/reference/http.md and docs/reference/event
 
 from __future__ import annotations
 
-import email.utils
 import json
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import timezone
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
@@ -252,7 +250,7 @@ class Stream:
 
         Args:
             lived: Seconds from the connection's beginning to its end.
-            asked: The least wait in seconds that its answer asked for (`retry_after`).
+            asked: The least wait in seconds that its answer asked for (`retry.retry_after`).
             chance: A random number from 0 to below 1.
         """
         if self.has_worked(lived):
@@ -353,25 +351,6 @@ def failure(
     if 400 <= status < 500 and status not in _PASSING:
         return Refused(status, detail)
     return Trouble(detail)
-
-
-def retry_after(header: str | None, now: float) -> float:
-    """Return the seconds that an answer asks the client to wait; 0 without (RFC 9110, section 10.2.3).
-
-    Args:
-        header: Seconds or a date.
-        now: Seconds since 1970.
-    """
-    text = (header or "").strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text), LONGEST_WAIT)
-    try:
-        at = email.utils.parsedate_to_datetime(text)
-    except (TypeError, ValueError, IndexError):
-        return 0.0
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=timezone.utc)
-    return min(max(at.timestamp() - now, 0.0), LONGEST_WAIT)
 
 
 def redirected(url: str, headers: dict[str, str], location: str) -> str:

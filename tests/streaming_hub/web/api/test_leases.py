@@ -138,7 +138,7 @@ def test_states_that_cannot_be_stored_are_reported_in_order_with_what_ended(
 def test_waiting_ends_are_bounded_and_erased_with_their_session(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("streaming_hub.agents.session_watch.MAX_UNTOLD", 3)
+    monkeypatch.setattr("streaming_hub.agents.session_watch.MAX_UNPUBLISHED", 3)
     app = client()
     parts = services_of(app.application)
     post(app, STARTED, key=parts.agent_key)
