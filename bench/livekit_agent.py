@@ -2,8 +2,9 @@
 
 Run by `bench/livekit_figures.py`:  livekit_agent.py KIND REPORT
 
-KIND is `plain` (no `attach`, and nothing of it imported), `attached` or `traced` (attached, and every allocation of
-the bridge and the poster is followed). At each SIGUSR1 a line of JSON is added to REPORT: CPU and memory so far, what
+KIND is `plain` (no `attach`, and nothing of it imported), `noted` (the same, but the callbacks of its session are
+noted; with RECORD it uploads), `attached` or `traced` (attached, and every allocation of the bridge and the poster is
+followed). At each SIGUSR1 a line of JSON is added to REPORT: CPU and memory so far, what
 the callbacks took, and in `traced` what they hold. Each event carries `called_at`, when its callback was called.
 """
 
@@ -13,6 +14,7 @@ import asyncio
 import importlib
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -48,6 +50,7 @@ class Callbacks:
     def __init__(self) -> None:
         self.taken: list[tuple[float, float]] = []
         self.events = 0
+        self.notes: list[tuple[float, str, str]] = []
         self._called_at = 0.0
 
     def timed(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -60,6 +63,19 @@ class Callbacks:
             self.taken.append((time.perf_counter() - wall, time.thread_time() - cpu))
 
         return call
+
+    def note(self, session: AgentSession[None]) -> None:
+        """Note when the session calls back about the agent's state and the user's final words."""
+
+        def state(event: Any) -> None:
+            self.notes.append((time.time(), "agent_state", event.new_state))
+
+        def words(event: Any) -> None:
+            if event.is_final:
+                self.notes.append((time.time(), "user_final", event.transcript))
+
+        session.on("agent_state_changed", state)
+        session.on("user_input_transcribed", words)
 
     def stamp(self, event: dict[str, Any]) -> dict[str, Any]:
         """Say in the event when its callback was called."""
@@ -94,9 +110,12 @@ def entrypoint_of(kind: str) -> Callable[[JobContext], Any]:
 
     async def entrypoint(ctx: JobContext) -> None:
         session = make_session(ctx.proc.userdata["vad"])
-        if kind != "plain":
+        if kind == "noted":
+            callbacks.note(session)
+        elif kind != "plain":
             attach_measured(session, ctx)
-        await session.start(agent=Assistant(), room=ctx.room)
+        uploads = {"record": True} if os.environ.get("RECORD") else {}
+        await session.start(agent=Assistant(), room=ctx.room, **uploads)
 
     return entrypoint
 
@@ -137,6 +156,7 @@ def look(report: Path) -> None:
         "events": callbacks.events,
         "callbacks": callbacks.taken,
         "traced": traced_bytes(),
+        "notes": callbacks.notes,
     }
     with report.open("a") as file:
         file.write(json.dumps(line) + "\n")
@@ -164,7 +184,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING)
     if kind == "traced":
         tracemalloc.start(FRAMES)
-    if kind != "plain":
+    if kind not in ("plain", "noted"):
         importlib.import_module("streaming_hub_client.attachment")  # here, where nothing waits for it
     asyncio.run(serve(kind, Path(report)))
 

@@ -1,10 +1,11 @@
 """What streaming costs a LiveKit session, and how fast it is: measured in real rooms.
 
-Run: uv run bench/livekit_figures.py [--rounds N] [--turns N] [--no-page] [--json FILE]
+Run: uv run bench/livekit_figures.py [--rounds N] [--turns N] [--no-page] [--no-attach] [--no-ways] [--json FILE]
 
 Needs livekit-server on PATH (see docs/guides/development.md), espeak-ng, and Chromium for the page. A round
 takes about seven minutes: the hub starts the agent three times; then the same questions are asked of an agent without
-`attach`, of one with it, of that again while the page is open, and of one whose allocations are followed. How each
+`attach`, of one with it, of that again while the page is open, and of one whose allocations are followed. Then agents
+that know nothing of the hub are asked, through the watcher and through their uploads (another eight minutes). How each
 figure is taken is in docs/explanation/performance.md. The exit code is 1 where a goal was missed.
 """
 
@@ -19,13 +20,14 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import livekit_ways
 from goals import Goal
 from livekit_talk import Servers, Talk, others_yield, servers, talk
 from measure import Spread
 from report import goal_records, grid, spread
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 Figures = dict[str, list[float]]
 
@@ -42,6 +44,12 @@ GOALS = (
     ("memory held for bridge and poster", "MB", 10.0),
     ("resident memory, attached less plain", "MB", 10.0),
     ("start to agent_ready", "s", 3.0),
+    ("watcher: agent state behind the callback, p50", "ms", 60.0),
+    ("watcher: words behind the room's own, p50", "ms", 100.0),
+    ("watcher's CPU, each room more", "% of a core", 3.0),
+    ("watcher's memory, each room more", "MB", 2.0),
+    ("uploads: a span on the stream after its end, most", "s", 6.0),
+    ("uploads with short delays: a span on the stream after its end, p50", "s", 1.0),
 )
 BESIDES = (
     ("callback to painted, p50", "ms"),
@@ -59,6 +67,19 @@ BESIDES = (
     ("process's CPU, plain", "% of a core"),
     ("process's CPU, attached", "% of a core"),
     ("words compared", ""),
+    ("watcher: agent state behind the callback, most", "ms"),
+    ("watcher: user's final behind the callback, p50", "ms"),
+    *(
+        (f"watcher's {what}, {rooms}", unit)
+        for rooms in ("1 room", "5 rooms", "20 rooms")
+        for what, unit in (("CPU", "% of a core"), ("memory", "MB"))
+    ),
+    ("uploads: user's final behind the callback, p50", "s"),
+    ("uploads: a span on the stream after its end, p50", "s"),
+    ("uploads with short delays: user's final behind the callback, p50", "s"),
+    ("uploads with short delays: a span on the stream after its end, most", "s"),
+    ("uploads: the agent's CPU", "% of a core"),
+    ("uploads with short delays: the agent's CPU", "% of a core"),
 )
 
 
@@ -194,6 +215,20 @@ def measure_round(where: Servers, turns: int, *, page: bool) -> Figures:
     return figures
 
 
+def round_of(folder: Path, options: argparse.Namespace) -> Iterator[Figures]:
+    """Measure what the options say, once."""
+    if not options.no_attach:
+        with servers(folder) as where:
+            yield measure_round(where, options.turns, page=not options.no_page)
+    if not options.no_ways:
+        yield livekit_ways.watched(folder / "watched", options.turns)
+        _tell("asked an agent that is watched")
+        yield livekit_ways.uploaded(folder / "uploaded", options.turns)
+        _tell("asked agents that upload")
+        yield livekit_ways.crowds(folder / "crowds")
+        _tell("watched crowds")
+
+
 def _tell(what: str) -> None:
     print(f"{time.strftime('%X')} {what}", file=sys.stderr, flush=True)
 
@@ -217,13 +252,16 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--turns", type=int, default=15, help="questions in each talk")
     parser.add_argument("--no-page", action="store_true", help="without Chromium")
+    parser.add_argument("--no-attach", action="store_true", help="only the watcher and the uploads")
+    parser.add_argument("--no-ways", action="store_true", help="without the watcher and the uploads")
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     options = parser.parse_args()
     figures: Figures = defaultdict(list)
     for _ in range(options.rounds):
-        with tempfile.TemporaryDirectory() as folder, servers(Path(folder)) as where:
-            for title, values in measure_round(where, options.turns, page=not options.no_page).items():
-                figures[title] += values
+        with tempfile.TemporaryDirectory() as folder:
+            for some in round_of(Path(folder), options):
+                for title, values in some.items():
+                    figures[title] += values
     rows = [
         Goal(title, unit, figures.get(title, []), [], "", limit, at_least=False)
         for title, unit, limit in GOALS

@@ -25,10 +25,10 @@ from livekit_watch import LivePage, read_notes
 from tests.kit.process import Program
 from tests.kit.wait import until
 from tests.livekit.participant import Participant
-from tests.livekit.processes import HubServer, LiveKitServer
+from tests.livekit.processes import HubServer, LiveKitServer, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tests.livekit.participant import Words
 
@@ -80,6 +80,7 @@ class Talk:
         page: Event id -> (read by the page's script, painted); empty without a page.
         user_words: The room's own transcription of the person.
         agent_words: The room's own transcription of the agent.
+        called: Of an agent that is `noted`, when LiveKit called back, what for, and the value.
     """
 
     before: dict[str, Any]
@@ -89,6 +90,12 @@ class Talk:
     page: dict[str, tuple[float, float]]
     user_words: list[Words]
     agent_words: list[Words]
+    called: Sequence[tuple[float, str, str]] = ()
+
+    @property
+    def cpu(self) -> float:
+        """What the agent's process took meanwhile, in percent of a core."""
+        return float(100 * (self.after["process_cpu"] - self.before["process_cpu"]) / self.seconds)
 
     @property
     def seconds(self) -> float:
@@ -97,16 +104,24 @@ class Talk:
 
 
 @contextlib.contextmanager
-def servers(folder: Path) -> Iterator[Servers]:
-    """Run livekit-server, the model stub and the hub."""
+def servers(folder: Path, *, watch: bool = False) -> Iterator[Servers]:
+    """Run livekit-server, the model stub and the hub.
+
+    Args:
+        folder: Where logs and data go.
+        watch: Whether the hub watches all rooms, which livekit-server's webhooks tell it of.
+    """
     stub = Program([sys.executable, "-m", "tests.stubs.openai_stub"])
     try:
         base = stub.wait_for_line(r"OPENAI_BASE_URL=(\S+)")[1]
         taught = {"learn": PHRASES, "rules": RULES}
         requests.post(base.removesuffix("/v1") + "/control", json=taught, timeout=60).raise_for_status()
-        with LiveKitServer(folder) as livekit:
+        port = free_port()
+        webhook = f"http://127.0.0.1:{port}/api/livekit/webhook" if watch else None
+        with LiveKitServer(folder, webhook) as livekit:
             models = {"OPENAI_API_KEY": "any", "OPENAI_BASE_URL": base}
-            with HubServer(folder, {**livekit.environment, **models}) as hub:
+            settings = {**livekit.environment, **models, "STREAM_WATCH": "all" if watch else "off"}
+            with HubServer(folder, settings, port) as hub:
                 os.environ.update(models)
                 yield Servers(folder, livekit, stub, hub)
     finally:
@@ -178,11 +193,57 @@ def talk(where: Servers, kind: str, turns: int, *, page: bool = False) -> Talk:
         )
 
 
+def noted_talk(where: Servers, turns: int, settings: Mapping[str, str]) -> Talk:
+    """Ask an agent that knows nothing of the hub, and notes its session's callbacks.
+
+    Args:
+        where: The servers.
+        turns: Questions to ask.
+        settings: The agent's, besides the usual ones.
+    """
+    room = f"noted-{os.urandom(4).hex()}"
+    report, heard = where.folder / f"{room}.json", where.folder / f"{room}.tsv"
+    with contextlib.ExitStack() as stack:
+        agent = stack.enter_context(_agent(where, "noted", report, settings))
+        stack.enter_context(_reader(where.hub.port, heard))
+        token = where.livekit.token(room, "alice")
+        person = stack.enter_context(Participant(where.livekit.url, token, "alice"))
+        name = person.wait_for_agent(40)
+        _answered(person)
+        before = _look(agent, report)
+        ends = _ask(person, turns)
+        after = _look(agent, report)
+        # Uploads come up to five seconds after the end of what they tell.
+        time.sleep(UPLOADED_SECONDS)
+        notes = [(at, event) for at, event in read_notes(heard) if event.get("room") == room]
+        called = [tuple(one) for one in after["notes"] if before["at"] < one[0]]
+        mine = [one for one in person.words.all() if one.identity == name and one.times]
+        return Talk(
+            before,
+            after,
+            ends,
+            [
+                (at, event)
+                for at, event in notes
+                if before["at"] < at and event.get("timestamp", at) > before["at"]
+            ],
+            {},
+            [],
+            [one for one in mine if one.times[0] > before["at"]],
+            called,
+        )
+
+
+UPLOADED_SECONDS = 8.0
+
+
 @contextlib.contextmanager
-def _agent(where: Servers, kind: str, report: Path) -> Iterator[Program]:
+def _agent(
+    where: Servers, kind: str, report: Path, settings: Mapping[str, str] | None = None
+) -> Iterator[Program]:
     hub = {"STREAM_URL": where.hub.url, "AGENT_SPOOL_DIR": str(where.folder / "spool")}
     command = [sys.executable, str(HERE / "livekit_agent.py"), kind, str(report)]
-    agent = Program(command, **where.livekit.environment, **hub)
+    agent = Program(command, **where.livekit.environment, **hub, **(settings or {}))
     try:
         agent.wait_for("registered", 60)
         yield agent

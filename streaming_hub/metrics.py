@@ -59,6 +59,10 @@ class Sources(Protocol):
         """Return what agents upload, or None where none is taken."""
 
     @property
+    def watch(self) -> Any:
+        """Return the watcher, which has `status` and `counts`, or None where no room is watched."""
+
+    @property
     def webhooks(self) -> Any:
         """Return the webhooks, or None where there is no archive."""
 
@@ -110,6 +114,8 @@ class HubCollector(Collector):
         if sources.webhooks is not None:
             yield from _webhooks(sources.webhooks)
         yield from _agent(sources.supervisor)
+        if sources.watch is not None:
+            yield from _watcher(sources.watch)
         yield _gauge("hub_draining", "1 while the server is stopping.", int(sources.draining))
 
 
@@ -252,6 +258,20 @@ def _agent(agent: Any) -> Iterable[Metric]:
     yield _gauge("hub_agent_sessions", "Sessions that the agent process reports.", status.sessions)
     yield _gauge("hub_agent_restarts", "Automatic restarts since an operator started it.", status.restarts)
     yield _gauge("hub_agent_uptime_seconds", "Age of the agent process; 0 when there is none.", status.uptime)
+
+
+def _watcher(watch: Any) -> Iterable[Metric]:
+    status, counts = watch.status(), watch.counts
+    alive = status.pid is not None
+    yield _gauge("hub_watcher_up", "1 while this node runs the watcher process.", int(alive))
+    yield _gauge("hub_watcher_rooms", "Rooms that the watcher is in.", counts.get("rooms", 0) if alive else 0)
+    yield _gauge("hub_watcher_sessions", "Live sessions that it tells of.", status.sessions)
+    yield _gauge("hub_watcher_restarts", "How often it was restarted.", status.restarts)
+    yield _counter(
+        "hub_watcher_unknown",
+        "Parts of LiveKit's session messages that it does not know, since its start.",
+        counts.get("unknown", 0),
+    )
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

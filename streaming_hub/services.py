@@ -19,10 +19,12 @@ from streaming_hub.access import Authenticator
 from streaming_hub.access.address import TrustedProxies
 from streaming_hub.access.limits import Limits
 from streaming_hub.agents import Supervisor, hub_agent, program
-from streaming_hub.agents.environ import agent_environ, spool_folder
+from streaming_hub.agents.environ import agent_environ, spool_folder, watcher_environ
 from streaming_hub.agents.hub_agent import HubAgent
 from streaming_hub.agents.recall import Recall
 from streaming_hub.agents.spool_folder import private_folder
+from streaming_hub.agents.watch import POLICY as WATCH_POLICY
+from streaming_hub.agents.watch import Watch
 from streaming_hub.archive.feed import Archive, url_of
 from streaming_hub.archive.uploads.spool import Spool
 from streaming_hub.cluster.secret import shared_secret
@@ -34,6 +36,7 @@ from streaming_hub.history.housekeeper import Housekeeper, at_once
 from streaming_hub.intake import Intake
 from streaming_hub.livekit.server_api import Service
 from streaming_hub.livekit.tokens import Minter
+from streaming_hub.livekit.webhooks import WATCHER
 from streaming_hub.logs import Gate
 from streaming_hub.metrics import Metrics
 from streaming_hub.outlets.webhooks import feed as webhooks
@@ -41,6 +44,7 @@ from streaming_hub.outlets.webhooks.addresses import Forbidden, check_url
 from streaming_hub.rooms.current import RoomStates
 from streaming_hub.stream.hub import Hub
 from streaming_hub.stream.latency import Latency
+from streaming_hub.wording import not_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,8 +66,9 @@ LOOK_UPS: Final = 2
 together delayed all other reads from the disk by ten seconds."""
 AGENT_BUDGET: Final = 4.0
 """Seconds that the agent has for its last words when the server stops; then it is killed."""
+AUDIO: Final = "audio"
 UPLOADS: Final = "uploads"
-"""The folder for uploads, beside the archive's file."""
+"""The folders for audio and for uploads, beside the archive's file."""
 REFUSALS_TOLD_PER_SECOND: Final = 20
 """Refused requests in the audit log per second: anyone can send them, and a flood must not fill the disk."""
 
@@ -82,9 +87,12 @@ class Services:
         max_clients: how many streams may be open; the descriptors may allow fewer than the setting.
         publishing: how long accepted publishing requests took, without the network.
         writer: who serves the streams, where the server hands them over.
+        redact: the operator's hook; None where there is none.
         refusals: how many requests were refused, by status.
         refusals_told: which of them get a line in the audit.
         replay_look_ups: held while a replay's beginning is looked for.
+        audio: the folder for the audio of calls; None where it is not kept.
+        watch: runs the watcher process; None where no room is watched.
         uploads: what LiveKit's agents upload, until it is archived; None where none is taken.
         draining: whether the server is about to stop: new streams and foreign events are refused.
 
@@ -103,7 +111,8 @@ class Services:
         self.url = f"http://127.0.0.1:{settings.port}"
         self.draining = False
         self.agent_key = secrets.token_urlsafe(24)
-        redact = Redaction(settings.redact) if settings.redact else None
+        self.watcher_key = secrets.token_urlsafe(24) if settings.watch else None
+        self.redact = Redaction(settings.redact) if settings.redact else None
         self.max_clients = settings.max_clients
         self.proxies = TrustedProxies(settings.trusted_proxies)
         self.refusals: Counter[int] = Counter()
@@ -117,19 +126,21 @@ class Services:
         self.clock = clock = clock if server is None else server.clock
         self.started_at = clock()
         self.limits = Limits(settings, server)
-        self.authenticator = _authenticator(settings, self.agent_key, server)
+        self.authenticator = _authenticator(settings, self.agent_key, self.watcher_key, server)
         self.hub = Hub(self.history, queue_size=settings.queue_size, clock=clock)
         self.replay_look_ups = threading.Semaphore(LOOK_UPS)
         self.offload: Callable[[Callable[[], Any]], Any] = at_once
         self.rooms = RoomStates(self.hub, self.read)
         self.minter = _minter(settings)
         self.recall = _recall(self)
-        self.intake = Intake(self.hub, redact, self.recall)
+        self.intake = Intake(self.hub, self.redact, self.recall)
         self.sessions = self.intake.sessions
         self.supervisor = _supervisor(self, agent_command)
         self.uploads = _uploads(self)
+        self.audio = _audio(self)
         self.agent_lacks = program.what_is_missing() if agent_command is None else None
         self.agent: Supervisor | HubAgent = self.supervisor
+        self.watch = _watch(self)
         self.archive = _archive(self)
         self.webhooks = _webhooks(self)
         self.housekeeper = Housekeeper(self.history, self.hub.storing, clock)
@@ -162,6 +173,8 @@ class Services:
             self.nodes.start()
         if isinstance(self.agent, HubAgent):
             self.agent.begin()
+        if self.watch is not None:
+            self.watch.begin()
         if self.archive is not None:
             self.archive.start(self.read)
         if self.webhooks is not None:
@@ -193,7 +206,10 @@ class Services:
         until = time.monotonic() + DRAIN_BUDGET
         if self.recall is not None:
             self.recall.stop()
+        watcher = threading.Thread(target=self._close_watch, name="watcher-end")
+        watcher.start()
         self.agent.close(AGENT_BUDGET)
+        watcher.join()
         self.sessions.stop()
         say_goodbye(max(0.0, min(self.settings.drain, until - time.monotonic())))
         self.housekeeper.stop()
@@ -204,6 +220,10 @@ class Services:
         if self.nodes is not None:
             self.nodes.stop()
         self.history.close()
+
+    def _close_watch(self) -> None:
+        if self.watch is not None:
+            self.watch.close()
 
     def log_upload_lost(self, error: OSError) -> None:
         """Log that an upload could not be written; the agent is not affected."""
@@ -237,7 +257,9 @@ class Services:
         self.sessions.tell([posted.make(fields)])
 
 
-def _authenticator(settings: Settings, agent_key: str, server: Server | None) -> Authenticator:
+def _authenticator(
+    settings: Settings, agent_key: str, watcher_key: str | None, server: Server | None
+) -> Authenticator:
     return Authenticator(
         publish_keys=settings.publish_keys,
         subscribe_keys=settings.subscribe_keys,
@@ -246,6 +268,7 @@ def _authenticator(settings: Settings, agent_key: str, server: Server | None) ->
         livekit_api_key=settings.livekit_api_key,
         livekit_api_secret=settings.livekit_api_secret,
         agent_key=agent_key,
+        watcher_key=watcher_key,
         # A ticket that one node has made opens a stream on every node.
         ticket_secret=None if server is None else shared_secret(server),
     )
@@ -276,6 +299,9 @@ def _archive(parts: Services) -> Archive | None:
         prompts=settings.observability_prompts,
         # What was said comes in many forms here, and the operator's hook only knows events.
         texts=settings.redact is None,
+        watched=bool(settings.watch),
+        audio=parts.audio,
+        redact=parts.redact,
     )
 
 
@@ -332,6 +358,26 @@ def _uploads(parts: Services) -> Spool | None:
     return Spool(private_folder(Path(tempfile.gettempdir()) / f"streaming-hub-{UPLOADS}-{os.getuid()}"))
 
 
+def _audio(parts: Services) -> Path | None:
+    settings = parts.settings
+    if not settings.archive_audio:
+        return None
+    url = url_of(settings.archive, settings.history)
+    if url is None or parts.uploads is None:
+        raise SettingsError(
+            "STREAM_ARCHIVE_AUDIO=on needs what agents upload: an archive (STREAM_ARCHIVE), LIVEKIT_API_KEY and "
+            "LIVEKIT_API_SECRET, and STREAM_OBSERVABILITY not off."
+        )
+    if settings.archive_audio_dir is not None:
+        return Path(settings.archive_audio_dir).absolute()
+    kind, _, path = url.partition(":///")
+    if kind != "sqlite":
+        raise SettingsError(
+            "STREAM_ARCHIVE_AUDIO=on with PostgreSQL needs STREAM_ARCHIVE_AUDIO_DIR, a folder that all nodes share."
+        )
+    return Path(path.partition("?")[0]).absolute().with_name(AUDIO)
+
+
 def _new_node() -> str:
     """Return a name for this process that no other has, and that says which machine it is on."""
     host = re.sub(r"[^A-Za-z0-9_.-]", "-", platform.node())[:40]
@@ -364,6 +410,8 @@ def _nodes(parts: Services) -> Nodes | None:
         parts.webhooks.share(
             owner=lambda: delivers.held(time.monotonic()), claim=lambda: nodes.claim("webhooks")
         )
+    if parts.watch is not None:
+        parts.watch.lease = nodes.ownership("watcher")
     cluster = cast("RedisHistory", parts.history).server
     parts.agent = HubAgent(
         parts.supervisor,
@@ -394,3 +442,37 @@ def _supervisor(parts: Services, command: Sequence[str] | None) -> Supervisor:
         environ=lambda _mode, _room: parts.agent_environ(),
         on_state=parts.publish_process_state,
     )
+
+
+def _watch(parts: Services) -> Watch | None:
+    settings = parts.settings
+    if not settings.watch:
+        return None
+    needed = {
+        "LIVEKIT_URL": settings.livekit_url,
+        "LIVEKIT_API_KEY": settings.livekit_api_key,
+        "LIVEKIT_API_SECRET": settings.livekit_api_secret,
+    }
+    missing = [name for name, value in needed.items() if not value]
+    if missing:
+        raise SettingsError(f"STREAM_WATCH needs LiveKit: {not_set(missing)}.")
+    if (lacks := program.what_is_missing()) is not None:
+        raise SettingsError(f"STREAM_WATCH: {lacks}")
+    identity = f"{WATCHER}{secrets.token_hex(4)}"
+
+    def environ(_mode: str, _room: str | None) -> dict[str, str]:
+        return watcher_environ(
+            settings, url=parts.url, key=parts.watcher_key or "", spool=parts.spool_folder, identity=identity
+        )
+
+    def changed(change: dict[str, Any]) -> None:
+        log.info("watcher: %s", change["state"])
+
+    supervisor = Supervisor(
+        program.command("watcher"),
+        environ=environ,
+        on_state=changed,
+        policy=WATCH_POLICY,
+        name="watcher",
+    )
+    return Watch(supervisor)

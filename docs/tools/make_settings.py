@@ -28,7 +28,8 @@ GROUPS: Final = (
         ),
     ),
     ("History", ("STREAM_HISTORY", "STREAM_REDIS", "STREAM_REDACT")),
-    ("Archive", ("STREAM_ARCHIVE", "STREAM_OBSERVABILITY")),
+    ("Archive", ("STREAM_ARCHIVE",)),
+    ("Any agent", ("STREAM_WATCH", "STREAM_OBSERVABILITY")),
     ("Webhooks", ("STREAM_WEBHOOK_",)),
     ("Streams", ("STREAM_HEARTBEAT", "STREAM_QUEUE_SIZE", "STREAM_MAX_CLIENTS")),
     ("Access and limits", ("STREAM_",)),
@@ -43,6 +44,8 @@ DEFAULTS: Final = {
     "node": "a new name at each start",
     "rate_limit": "none on loopback, 100/second elsewhere",
     "archive": "`archive.db` beside the history, off for `memory://`",
+    "watch": "off",
+    "archive_audio_dir": "`audio/` beside an SQLite archive",
     "observability": "on where LIVEKIT_API_SECRET and an archive are set",
     "cors_origins": "localhost, and `null` while open",
 }

@@ -38,6 +38,7 @@ class Authenticator:
         livekit_api_secret: of LiveKit tokens; closes nothing.
         ticket_secret: random bytes kept across restarts; see `streaming_hub.access.tickets.signing_key`.
         agent_key: publish key of the agent process that the hub starts; closes nothing.
+        watcher_key: key of the watcher process to publish and subscribe with; closes nothing.
 
     Attributes:
         open_scopes: what a caller without a credential may do. `join` is open only while nothing is keyed.
@@ -59,12 +60,13 @@ class Authenticator:
         livekit_api_secret: str | None = None,
         ticket_secret: bytes | None = None,
         agent_key: str | None = None,
+        watcher_key: str | None = None,
     ) -> None:
         keys_of_scope = {PUBLISH: publish_keys, SUBSCRIBE: subscribe_keys, OPERATE: operator_keys}
         self.open_scopes = _open_scopes(keys_of_scope, closed=bool(jwt_secret))
         self.any_open = bool(self.open_scopes)
         self.all_open = self.open_scopes == ALL_SCOPES
-        self._keys = keys.key_ring(keys_of_scope, agent_key)
+        self._keys = keys.key_ring(keys_of_scope, agent_key, watcher_key)
         self._tokens = TokenReader(jwt_secret, livekit_api_key, livekit_api_secret)
         setting_secrets = [list(group) for group in keys_of_scope.values()]
         setting_secrets += [[secret] if secret else [] for secret in (jwt_secret, livekit_api_secret)]

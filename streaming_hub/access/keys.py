@@ -34,12 +34,15 @@ class Key(msgspec.Struct, frozen=True):
     scopes: frozenset[str]
 
 
-def key_ring(keys_of_scope: Mapping[str, Sequence[str]], agent_key: str | None = None) -> tuple[Key, ...]:
+def key_ring(
+    keys_of_scope: Mapping[str, Sequence[str]], agent_key: str | None = None, watcher_key: str | None = None
+) -> tuple[Key, ...]:
     """Digest the keys of all settings.
 
     Args:
         keys_of_scope: the keys of `publish`, `subscribe` and `operate`. Operator keys may do everything.
         agent_key: the key the hub made up for the agent process that it starts.
+        watcher_key: the same for the watcher, which reads the stream, too.
 
     Raises:
         SettingsError: an empty key, which every caller without one would hold.
@@ -54,6 +57,8 @@ def key_ring(keys_of_scope: Mapping[str, Sequence[str]], agent_key: str | None =
             _add(ring, text, f"{labels[scope]}-key-{number}", scopes[scope])
     if agent_key:
         _add(ring, agent_key, "agent-key", scopes[PUBLISH])
+    if watcher_key:
+        _add(ring, watcher_key, "watcher-key", frozenset({PUBLISH, SUBSCRIBE}))
     return tuple(ring.values())
 
 

@@ -37,6 +37,29 @@ def agent_environ(settings: Settings, *, url: str, key: str, spool: Path) -> dic
     return {name: value for name, value in known.items() if value}
 
 
+def watcher_environ(settings: Settings, *, url: str, key: str, spool: Path, identity: str) -> dict[str, str]:
+    """Return the variables that the watcher process gets.
+
+    Args:
+        settings: what the operator chose.
+        url: where the watcher reaches the hub.
+        key: its own key to publish and subscribe with.
+        spool: where it keeps what it cannot deliver at once.
+        identity: its participants' in LiveKit's rooms.
+    """
+    known = {
+        "STREAM_URL": url,
+        "STREAM_PUBLISH_KEY": key,
+        "STREAM_WATCH": ",".join(settings.watch),
+        "AGENT_SPOOL_DIR": str(spool),
+        "WATCHER_IDENTITY": identity,
+        "LIVEKIT_URL": settings.livekit_url,
+        "LIVEKIT_API_KEY": settings.livekit_api_key,
+        "LIVEKIT_API_SECRET": settings.livekit_api_secret,
+    }
+    return {name: value for name, value in known.items() if value}
+
+
 def spool_folder(history: str) -> Path:
     """Return the spool's folder: beside the history's file, or a private one in the folder for temporary files.
 

@@ -17,7 +17,7 @@ import subprocess
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from streaming_hub.agents.output import Splitter
@@ -59,17 +59,29 @@ LEFTOVER_CHUNKS = 64
 """How many chunks are still read from the pipes after the child's end."""
 
 
+MOST_COUNTS = 20
+"""Counts of one message that are read."""
+
+
 @dataclass(frozen=True)
 class Told:
-    """One message of the child on the control socket; `reason`: why it failed, or gets no new rooms for now."""
+    """One message of the child on the control socket.
+
+    Attributes:
+        state: its state.
+        sessions: live sessions.
+        reason: why it failed, or gets no new rooms for now.
+        counts: what else it counts, by name; the watcher does.
+    """
 
     state: State
     sessions: int = 0
     reason: str = ""
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 def parse_told(line: bytes) -> Told:
-    """Parse one line of the control socket; an impossible number of sessions counts as absent.
+    """Parse one line of the control socket; a number that cannot be right counts as none.
 
     Raises:
         ValueError: the line is not a JSON object with a state that a child may report.
@@ -79,9 +91,19 @@ def parse_told(line: bytes) -> Told:
     if state not in ("ready", "running", "failed", "draining"):
         raise ValueError('it must be an object whose "state" is ready, running, failed or draining')
     sessions, reason = message.get("sessions"), message.get("reason")
+    told = message.get("counts")
+    counts = {str(name): _count(value) for name, value in told.items()} if isinstance(told, dict) else {}
+    return Told(
+        State(state),
+        _count(sessions),
+        reason if isinstance(reason, str) else "",
+        dict(list(counts.items())[:MOST_COUNTS]),
+    )
+
+
+def _count(value: object) -> int:
     # True is an int, too; and an impossible number would reach pages and Prometheus.
-    count = sessions if type(sessions) is int and 0 < sessions <= MOST_SESSIONS else 0
-    return Told(State(state), count, reason if isinstance(reason, str) else "")
+    return value if type(value) is int and 0 < value <= MOST_SESSIONS else 0
 
 
 def exit_name(code: int) -> int | str:
@@ -142,7 +164,7 @@ class Child:
 
     def tell(self, **fields: float) -> None:
         """Write one line to the control socket; a child that is gone, or reads nothing, does not get it."""
-        with suppress(OSError):
+        with suppress(OSError):  # its own clock ends what this would have renewed
             self._control.send(json.dumps(fields).encode() + b"\n", socket.MSG_DONTWAIT)
 
     def terminate(self) -> None:

@@ -81,18 +81,18 @@ class Outbox:
                     logger.exception("the agent's change to %s could not be published", change["state"])
 
 
-def death_sentence(outcome: int | str | None, *, was_ready: bool) -> str:
+def death_sentence(outcome: int | str | None, *, was_ready: bool, name: str = "agent") -> str:
     """Return why a child that reported no reason counts as failed; `outcome` is its exit code or signal."""
     how = f"was ended by {outcome}" if isinstance(outcome, str) else f"ended with exit code {outcome}"
     if was_ready:
-        return f"the agent process {how} without being asked to"
-    return f"the agent process {how} before it was ready: see its last log lines"
+        return f"the {name} process {how} without being asked to"
+    return f"the {name} process {how} before it was ready: see its last log lines"
 
 
-def late_sentence(policy: Policy) -> str:
-    """Return why a child that never became ready was ended."""
+def late_sentence(policy: Policy, name: str = "agent") -> str:
+    """Why a child that never got ready was ended."""
     return (
-        f"the agent did not say that it is ready within {policy.start_timeout:g} s and was ended: "
+        f"the {name} did not say that it is ready within {policy.start_timeout:g} s and was ended: "
         "its last log lines show what it waits for (an address, a key, the network)"
     )
 

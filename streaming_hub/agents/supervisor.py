@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
-agent_logger = logging.getLogger("hub.agent")
 
 KILL_PATIENCE = 1.5
 """Seconds to wait for a killed process group to be gone."""
@@ -107,6 +106,10 @@ class Supervisor:
         policy: times and counts of restarts.
         cwd: the folder that the process runs in; the server's own by default.
         draw: a random number in [0, 1), for the jitter.
+        name: what runs, in sentences and in the log.
+
+    Attributes:
+        counts: what the process counts, as it last said (`process.Told`).
     """
 
     def __init__(
@@ -119,7 +122,11 @@ class Supervisor:
         policy: Policy = DEFAULT_POLICY,
         cwd: Path | None = None,
         draw: Callable[[], float] = random.random,
+        name: str = "agent",
     ) -> None:
+        self.counts: dict[str, int] = {}
+        self._name = name
+        self._log = logging.getLogger(f"hub.{name}")
         self._command = tuple(command)
         self._environ = environ
         self._clock = clock
@@ -151,7 +158,7 @@ class Supervisor:
         with self._commands:
             with self._cond:
                 if self._closed:
-                    raise SupervisorClosedError("the server is shutting down and starts no agent")
+                    raise SupervisorClosedError(f"the server is shutting down and starts no {self._name}")
                 already_running = self._state in ALIVE
             if not already_running:
                 self._begin(mode, room)
@@ -171,7 +178,9 @@ class Supervisor:
             child = self._ask_to_stop()
             self._outbox.flush()
             if child is not None and not self._await_stopped(timeout):
-                self._kill(child, f"the agent did not end within {timeout:g} s of SIGTERM and was killed")
+                self._kill(
+                    child, f"the {self._name} did not end within {timeout:g} s of SIGTERM and was killed"
+                )
                 if not self._await_stopped(KILL_PATIENCE):
                     self._abandon(child)
         self._outbox.flush()
@@ -229,7 +238,7 @@ class Supervisor:
             self._run, self._tail, self._last_error = run, Tail(), None
             self._cond.notify_all()
         if self._launch(run):
-            threading.Thread(target=self._watch, args=(run,), name="agent-watch", daemon=True).start()
+            threading.Thread(target=self._watch, args=(run,), name=f"{self._name}-watch", daemon=True).start()
         else:
             self._died(run, None)
 
@@ -240,7 +249,7 @@ class Supervisor:
             child = Child(self._command, run.environ, self._cwd)
         except (OSError, ValueError) as error:
             run.cause = (
-                f"the agent process could not be started: {run.cleaner.clean(str(error))}; check the command "
+                f"the {self._name} process could not be started: {run.cleaner.clean(str(error))}; check the command "
                 f"{self._command[0]!r} and the system's limits"
             )
             with self._cond:
@@ -249,10 +258,7 @@ class Supervisor:
         with self._cond:
             run.child, run.started_at = child, self._clock()
             self._change(State.STARTING)
-            self._set_timer(run, self._policy.start_timeout, late_sentence(self._policy))
-            until = self._jobs_until
-        if until is not None:
-            child.tell(jobs_until=until)
+            self._set_timer(run, self._policy.start_timeout, late_sentence(self._policy, self._name))
         child.listen(lambda lines: self._on_lines(run, lines), lambda lines: self._on_told(run, child, lines))
         return True
 
@@ -292,7 +298,7 @@ class Supervisor:
             ready_for = None if run.ready_at is None else self._clock() - run.ready_at
             verdict = judge(self._policy, run.past, ready_for, self._draw())
             run.past = verdict.past
-            reason = run.cause or death_sentence(outcome, was_ready=ready_for is not None)
+            reason = run.cause or death_sentence(outcome, was_ready=ready_for is not None, name=self._name)
             if verdict.gave_up:
                 reason += given_up_sentence(run.past.quick_failures)
             self._last_error = reason
@@ -301,7 +307,7 @@ class Supervisor:
             self._change(
                 State.FAILED, pid=pid, exit_=outcome, reason=reason, log=lines, restart_in=restart_in
             )
-        logger.warning("agent failed: %s", reason)
+        logger.warning("%s failed: %s", self._name, reason)
         return verdict.restart_in
 
     def _on_lines(self, run: _Run, lines: list[bytes]) -> None:
@@ -315,10 +321,10 @@ class Supervisor:
             if passes:
                 passing.append(text)
         if skipped:
-            agent_logger.warning("%d lines of the agent's log were left out here", skipped)
+            self._log.warning("%d lines of the %s's log were left out here", skipped, self._name)
         for text in passing:
             level, words = levelled(text)
-            agent_logger.log(level, "%s", words)
+            self._log.log(level, "%s", words)
 
     def _on_told(self, run: _Run, child: Child, lines: list[bytes]) -> None:
         for line in lines:
@@ -337,11 +343,14 @@ class Supervisor:
         if run.stopping:
             return
         if told.state is State.FAILED:
-            run.cause = run.cleaner.clean(told.reason) or "the agent said that it failed, without a reason"
+            run.cause = (
+                run.cleaner.clean(told.reason) or f"the {self._name} said that it failed, without a reason"
+            )
             self._set_timer(run, self._policy.failed_grace, run.cause)
             return
         before, state = self._state, after_told(self._state, told.state)
         run.sessions = told.sessions
+        self.counts = self.counts | told.counts
         if state in (State.READY, State.RUNNING):
             run.ready_at = self._clock() if run.ready_at is None else run.ready_at
             run.cause = None
@@ -416,7 +425,7 @@ class Supervisor:
     ) -> None:
         """Change the state, with `_cond` held. The only place that does."""
         if state not in TRANSITIONS[self._state]:
-            raise RuntimeError(f"the agent process cannot go from {self._state} to {state}")
+            raise RuntimeError(f"the {self._name} process cannot go from {self._state} to {state}")
         self._state = state
         if pid is None and self._run is not None and self._run.child is not None:
             pid = self._run.child.pid

@@ -58,6 +58,10 @@ MOST_SID: Final = 100
 """Characters of LiveKit's id of a room."""
 NAMING: Final = frozenset({"room_started", "participant_joined"})
 """Types that LiveKit's webhooks become, and that give a room's name and id."""
+LEAVING: Final = frozenset({"participant_left", "room_finished"})
+"""Types that tell of an agent's end."""
+AGENT: Final = "agent-"
+"""livekit-server calls an agent's participant this and its job, unless the agent chooses a name."""
 UPLOADS: Final = 20
 """Uploads that are archived between two pages of events."""
 DEFAULT_FOLDER: Final = "data"
@@ -81,6 +85,9 @@ class Archive(Feed):
         uploads: what LiveKit's agents upload; None if uploads are off.
         prompts: whether prompts and whole model inputs of uploads are kept.
         texts: whether texts of uploads are kept at all.
+        watched: whether a watcher may report the same sessions as uploads.
+        audio: the folder for the audio of recordings; None where it is not kept.
+        redact: the operator's hook; None where there is none.
 
     Attributes:
         reconciliation_missing: how many messages of LiveKit's chat histories are missing from the transcripts.
@@ -109,6 +116,9 @@ class Archive(Feed):
         uploads: Spool | None = None,
         prompts: bool = False,
         texts: bool = True,
+        watched: bool = False,
+        audio: Path | None = None,
+        redact: Callable[[Event], Event] | None = None,
     ) -> None:
         config = {
             "url": url,
@@ -116,6 +126,8 @@ class Archive(Feed):
             "recordings": recordings,
             "prompts": prompts,
             "texts": texts,
+            "watched": watched,
+            "audio": None if audio is None else str(audio),
         }
         super().__init__(config, history=history, lock=lock, publish=publish)
         self.uploaded: Counter[str] = Counter()
@@ -124,6 +136,7 @@ class Archive(Feed):
         self.url = url
         self.max_age = max_age
         self._uploads = uploads
+        self._redact = redact or (lambda event: event)
         self._publish_made = publish_made
         self._answered_for = answered_for
         self._clock = clock
@@ -258,6 +271,8 @@ class Archive(Feed):
             before = self._clock() - ABANDONED_AFTER
             if self._uploads is not None:
                 self.reconciliation_missing += self._write("reconcile", None)
+                if self._write("lost", None):
+                    self._outbox_at = 0.0
             if self._write("abandon", [before, [list(key) for key in self._answered_for()]]):
                 self._reports_at = 0.0
             self._pinged_at = now
@@ -305,6 +320,8 @@ class Archive(Feed):
             if not due["ids"]:
                 return False
             try:
+                for report in due["reports"]:
+                    self._write("report", [report["job"], self._redacted(report)])
                 self._publish_made([posted.make(fields) for fields in due["events"]])
             except Unavailable as error:
                 self._log.warning(
@@ -316,6 +333,17 @@ class Archive(Feed):
         self._outbox_at = 0.0
         return True
 
+    def _redacted(self, report: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the messages of a report as the operator's hook leaves them: as transcripts, which it knows."""
+        about = {"type": "transcript", "is_final": True, "room": report["room"], "session_id": report["job"]}
+        found = []
+        for message in report["messages"]:
+            event = posted.make(about | {"role": message["role"], "text": message["text"]})
+            text = posted.fields_of(self._redact(event)).get("text")
+            if isinstance(text, str) and text.strip():
+                found.append(message | {"text": text})
+        return found
+
     def _page(self, page: Followed) -> dict[str, Any]:
         lines = [entry.data for entry in page.entries if entry.session_id is not None]
         return {
@@ -325,8 +353,7 @@ class Archive(Feed):
             "at": page.entries[-1].at if page.entries else self._clock(),
             "lines": lines,
             "skipped": page.skipped,
-            "rooms": {} if self._uploads is None else _rooms_named(page),
-        }
+        } | ({} if self._uploads is None else _told_by_webhooks(page))
 
     def _publish_reports(self, now: float) -> bool:
         """Publish the reports that are due; return whether there were any."""
@@ -343,24 +370,31 @@ class Archive(Feed):
         return bool(due)
 
 
-class _Named(msgspec.Struct):
+class _Told(msgspec.Struct):
     room: Any = None
     room_sid: Any = None
+    participant: Any = None
 
 
-def _rooms_named(page: Followed) -> dict[str, str]:
-    """Return LiveKit's room ids with the rooms' names, from the events of a page that have both."""
-    found: dict[str, str] = {}
+def _told_by_webhooks(page: Followed) -> dict[str, Any]:
+    """Return what LiveKit's webhooks tell of rooms and jobs: see `store.Page`."""
+    rooms: dict[str, str] = {}
+    gone: list[str] = []
+    closed: list[str] = []
     for entry in page.entries:
-        if entry.type in NAMING:
-            told = msgspec.json.decode(entry.data, type=_Named)
-            if (
-                isinstance(told.room, str)
-                and isinstance(told.room_sid, str)
-                and len(told.room_sid) <= MOST_SID
-            ):
-                found[told.room_sid] = told.room
-    return found
+        if entry.type not in NAMING and entry.type not in LEAVING:
+            continue
+        told = msgspec.json.decode(entry.data, type=_Told)
+        sid = told.room_sid if isinstance(told.room_sid, str) and len(told.room_sid) <= MOST_SID else None
+        if entry.type in NAMING and sid is not None and isinstance(told.room, str):
+            rooms[sid] = told.room
+        elif entry.type == "room_finished" and sid is not None:
+            closed.append(sid)
+        elif entry.type == "participant_left" and isinstance(told.participant, str):
+            job = told.participant.removeprefix(AGENT)
+            if job != told.participant and len(job) <= MOST_SID:
+                gone.append(job)
+    return {"rooms": rooms, "gone": gone, "closed": closed}
 
 
 def url_of(archive: str | None, history: str) -> str | None:

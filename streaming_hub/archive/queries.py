@@ -11,10 +11,12 @@ import msgspec
 import sqlalchemy as sa
 
 from streaming_hub.archive import spoken
+from streaming_hub.archive.reduce import REPLACED
 from streaming_hub.archive.store import ROWID_BITS
 from streaming_hub.archive.tables import (
     PERCENTILES,
     in_rooms,
+    jobs,
     room_key,
     session_errors,
     session_participants,
@@ -23,6 +25,7 @@ from streaming_hub.archive.tables import (
     turns,
     utterances,
 )
+from streaming_hub.archive.uploads import telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,6 +59,10 @@ _PLAIN: Final = (
     "tool_failures",
     "errors",
 )
+
+
+not_replaced: Final = sessions.c.reason.is_distinct_from(REPLACED)
+"""That a session is not one that another one reports, too."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -121,8 +128,11 @@ def find(connection: Connection, search: Search) -> tuple[list[Fields], Place | 
     more, ids = len(ids) > search.limit, ids[: search.limit]
     rows = {row.id: row for row in connection.execute(sa.select(sessions).where(sessions.c.id.in_(ids)))}
     chosen = [rows[one] for one in ids]
-    people = _people(connection, ids)
-    found = [session_fields(row, people.get(row.id, []), operator=search.operator) for row in chosen]
+    people, sound = _people(connection, ids), _sound(connection, chosen)
+    found = [
+        session_fields(row, people.get(row.id, []), sound.get(row.id), operator=search.operator)
+        for row in chosen
+    ]
     if phrases:
         for row, fields in zip(chosen, found, strict=True):
             fields["matches"] = _matches(connection, row.id, phrases, operator=search.operator)
@@ -163,7 +173,12 @@ def detail(connection: Connection, row: Row[Any], *, operator: bool = True) -> F
     for line in lines:
         del line["operator_only"]
     return {
-        "session": session_fields(row, _people(connection, [row.id]).get(row.id, []), operator=operator),
+        "session": session_fields(
+            row,
+            _people(connection, [row.id]).get(row.id, []),
+            _sound(connection, [row]).get(row.id),
+            operator=operator,
+        ),
         "turns": [_turn(place, turn, by_turn.get(turn["turn_id"], [])) for place, turn in enumerate(lines)],
         "transcript": _of(connection, utterances, row.id),
         "tools": calls,
@@ -172,20 +187,39 @@ def detail(connection: Connection, row: Row[Any], *, operator: bool = True) -> F
 
 
 def due_reports(connection: Connection, most: int) -> list[Row[Any]]:
-    """Return ended sessions whose report the archive has not yet read from the history."""
-    chosen = sa.select(sessions).where(sessions.c.ended.is_not(None), sessions.c.reported.is_(sa.false()))
+    """Return sessions that have ended and whose report the archive has not seen in the history."""
+    unreported = (sessions.c.ended.is_not(None), sessions.c.reported.is_(sa.false()), not_replaced)
+    chosen = sa.select(sessions).where(*unreported)
     return list(connection.execute(chosen.order_by(sessions.c.id).limit(most)))
 
 
-def session_fields(row: Row[Any], people: list[Fields], *, operator: bool = True) -> Fields:
-    """Return the `session` object of a row; for viewers, without what comes only from operator events."""
-    fields = _session_fields(row, people)
+def session_fields(
+    row: Row[Any], people: list[Fields], sound: float | None, *, operator: bool = True
+) -> Fields:
+    """Return the `session` object of a row; for viewers without what only operator events say.
+
+    Args:
+        row: of the session.
+        people: its participants.
+        sound: when its audio begins, seconds since 1970; None where there is none.
+        operator: whether it is for operators.
+    """
+    fields = _session_fields(row, people) | {"audio": sound is not None, "recording_start": sound}
     if not operator:
         for name in ("turns", "user_words", "agent_words"):
             fields[name] -= getattr(row, f"hidden_{name}")
         if row.reason_hidden:
             fields["reason"] = None
     return fields
+
+
+def _sound(connection: Connection, rows: Sequence[Row[Any]]) -> dict[int, float]:
+    """Return when the audio of sessions begins, by row, of those that have some."""
+    keys = {telemetry.mark(row.job_id or row.session_id): row.id for row in rows}
+    chosen = sa.select(jobs.c.key, jobs.c.audio_start).where(
+        jobs.c.key.in_(list(keys)), jobs.c.audio.is_not(None)
+    )
+    return {keys[key]: start for key, start in connection.execute(chosen)}
 
 
 def _session_fields(row: Row[Any], people: list[Fields]) -> Fields:
@@ -214,7 +248,7 @@ def _conditions(
     connection: Connection, search: Search, phrases: list[list[str]]
 ) -> list[sa.ColumnElement[bool]]:
     columns = sessions.c
-    conditions: list[sa.ColumnElement[bool]] = []
+    conditions: list[sa.ColumnElement[bool]] = [] if REPLACED in search.reason else [not_replaced]
     if search.allowed is not None:
         conditions += [columns.room.in_(search.allowed)]
     if search.room:

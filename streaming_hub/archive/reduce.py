@@ -36,6 +36,8 @@ AGENT: Final = "agent"
 OPERATOR: Final = "operator"
 """`audience` of events that viewers do not see."""
 ABANDONED: Final = "abandoned"
+REPLACED: Final = "replaced"
+"""Reason of a session that another one reports, too: lists and figures leave it out."""
 REPORT: Final = "session_report"
 """Type of the hub's own summary of a session, which is not part of the session."""
 

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from streaming_hub.archive.figures import percentiles
+from streaming_hub.archive.queries import not_replaced
 from streaming_hub.archive.tables import in_rooms, sessions, stats, turns
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def _computed(connection: Connection, asked: Asked, first: int, end: int) -> dic
 
 def _conditions(asked: Asked, since: float, until: float) -> list[sa.ColumnElement[bool]]:
     """Return the condition for sessions that began from `since` (inclusive) to `until` (exclusive)."""
-    conditions = [sessions.c.started >= since, sessions.c.started < until]
+    conditions = [sessions.c.started >= since, sessions.c.started < until, not_replaced]
     if asked.allowed is not None:
         conditions.append(sessions.c.room.in_(asked.allowed))
     if asked.room:

@@ -93,7 +93,7 @@ class Page(msgspec.Struct, frozen=True):
         at: when the newest of the events was stored, seconds since 1970.
         lines: the events that name a session, as JSON, in order.
         skipped: how many sequence numbers before the first event the history no longer had.
-        rooms: names of rooms by LiveKit's ids, as its webhooks tell them.
+        rooms, gone, closed: names of rooms by LiveKit's ids, jobs whose agents have left, ids of closed rooms.
     """
 
     epoch: str
@@ -103,6 +103,8 @@ class Page(msgspec.Struct, frozen=True):
     lines: list[bytes]
     skipped: int = 0
     rooms: dict[str, str] = {}
+    gone: list[str] = []
+    closed: list[str] = []
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -191,6 +193,7 @@ class Store:
                 if position != Position(page.epoch, page.after):
                     raise Behind(position)  # noqa: TRY301 - what follows belongs to the same transaction
                 outbox.name_rooms(connection, page.rooms, page.at)
+                outbox.note_gone(connection, page.gone, page.closed, page.at)
                 if page.skipped:
                     _note_missing(connection, page.skipped)
                 touched = self._take_in(connection, page)

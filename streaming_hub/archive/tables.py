@@ -243,6 +243,9 @@ jobs = sa.Table(
     sa.Column("report", sa.LargeBinary),
     sa.Column("recorded", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("counted", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("audio", sa.Integer),
+    sa.Column("audio_start", sa.Double),
+    sa.Column("gone", sa.Double),
     sa.Index("archive_jobs_by_touched", "touched"),
     sa.Index("archive_jobs_by_room_sid", "room_sid"),
 )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 Fields = dict[str, Any]
 
-HIDDEN: Final = ("latency", "tool_calls", "tool_failures", "errors", "usage")
+HIDDEN: Final = ("latency", "tool_calls", "tool_failures", "errors", "usage", "audio", "recording_start")
 """Fields of a session that are null for viewers."""
 HIDDEN_STATS: Final = (
     "latency",

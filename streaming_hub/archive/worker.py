@@ -25,6 +25,7 @@ from streaming_hub.archive.raw import raw_page
 from streaming_hub.archive.removal import Wanted
 from streaming_hub.archive.store import Behind, Page, Store, seq_of
 from streaming_hub.archive.tables import ARCHIVE
+from streaming_hub.archive.uploads.recording import Message
 from streaming_hub.archive.uploads.taking import Uploads
 from streaming_hub.events.types import operator_only
 from streaming_hub.sidecar.database import Away, Database
@@ -60,6 +61,8 @@ class Config(msgspec.Struct, frozen=True):
         recordings: whether raw events of ended sessions are kept.
         prompts: whether prompts and whole model inputs of uploads are kept.
         texts: whether texts of uploads are kept at all.
+        watched: whether a watcher may report the same sessions as uploads.
+        audio: the folder for the audio of recordings; None where it is not kept.
     """
 
     url: str
@@ -67,6 +70,8 @@ class Config(msgspec.Struct, frozen=True):
     recordings: bool
     prompts: bool = False
     texts: bool = True
+    watched: bool = False
+    audio: str | None = None
 
 
 class Worker:
@@ -82,7 +87,13 @@ class Worker:
         self._config = config
         self._database = Database(config.url, ARCHIVE)
         self._store = Store(self._database, recordings=config.recordings)
-        self._uploads = Uploads(self._database, prompts=config.prompts, texts=config.texts)
+        self._uploads = Uploads(
+            self._database,
+            prompts=config.prompts,
+            texts=config.texts,
+            watched=config.watched,
+            audio=None if config.audio is None else Path(config.audio),
+        )
         self._to_write: queue.SimpleQueue[tuple[int, str, Any] | None] = queue.SimpleQueue()
         self._merge_at: float | None = None
         self._merged_at = -MERGE_SECONDS
@@ -101,6 +112,8 @@ class Worker:
             "upload": self._upload,
             "outbox": lambda _arguments: _plain(self._uploads.due(time.time())),
             "published": self._uploads.published,
+            "report": self._report,
+            "lost": lambda _arguments: self._uploads.end_lost(time.time()),
             "reconcile": lambda _arguments: self._uploads.count_missing(time.time()),
             "ping": lambda _arguments: self._database.check(),
         }
@@ -111,6 +124,7 @@ class Worker:
             "stats": self._stats,
             "trace": self._trace,
             "logs": self._logs,
+            "audio": self._audio,
         }
 
     def serve(self) -> None:
@@ -228,6 +242,7 @@ class Worker:
     def _erase(self, arguments: Any) -> Any:
         keys = removal.erase(self._database, msgspec.convert(arguments, Wanted), time.time())
         self._store.drop(keys)
+        self._uploads.sweep()
         self._database.empty_log()
         self._merge_soon(MERGE_SECONDS)
         return [list(key) for key in keys]
@@ -246,6 +261,10 @@ class Worker:
             return {"failed": 1}
         return taken
 
+    def _report(self, arguments: Any) -> None:
+        job, messages = arguments
+        self._uploads.keep_report(job, msgspec.convert(messages, list[Message]))
+
     def _trace(self, arguments: Any) -> Any:
         with self._database.reading() as connection:
             return _json(self._uploads.trace(connection, _chosen(connection, arguments)))
@@ -255,6 +274,10 @@ class Worker:
             row = _chosen(connection, arguments)
             found, last = self._uploads.logs(connection, row, tuple(arguments["after"]), arguments["limit"])
         return [_json(found["lines"]), found["dropped"], last]
+
+    def _audio(self, arguments: Any) -> Any:
+        with self._database.reading() as connection:
+            return self._uploads.audio(connection, _chosen(connection, arguments))
 
     def _sessions(self, arguments: Any) -> Any:
         search = msgspec.convert(arguments, queries.Search)
@@ -321,6 +344,7 @@ class Worker:
         keys = removal.expire(self._database, before, before)
         self._store.drop(keys)
         if keys:
+            self._uploads.sweep()
             self._merge_soon(MERGE_EXPIRED_SECONDS)
         return bool(keys)
 

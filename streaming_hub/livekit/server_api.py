@@ -10,6 +10,8 @@ from typing import Any, Final, Protocol
 import msgspec
 import requests
 
+from streaming_hub.livekit.webhooks import is_watcher
+
 CONNECT_SECONDS: Final = 3.0
 ANSWER_SECONDS: Final = 5.0
 
@@ -84,7 +86,12 @@ class Service:
         """
         answer = self._ask("RoomService/ListParticipants", self._tokens.for_room(room), {"room": room})
         people = answer.get("participants", [])
-        return [_present(one) for one in people if one.get("state") != "DISCONNECTED"]
+        return [
+            one
+            for each in people
+            if each.get("state") != "DISCONNECTED"
+            and not is_watcher((one := _present(each)).identity, agent=one.agent)
+        ]
 
     def dispatch(self, room: str, agent_name: str) -> None:
         """Send an agent to a room.

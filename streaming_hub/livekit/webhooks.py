@@ -33,6 +33,15 @@ EVENTS: Final = frozenset({"room_started", "room_finished", "participant_joined"
 """The webhooks that become events of the same name."""
 
 
+WATCHER: Final = "hub-watcher-"
+"""How a watcher's identity begins, this hub's or another one's. It is hidden from everybody in the room."""
+
+
+def is_watcher(identity: str, *, agent: bool) -> bool:
+    """Return whether a participant is a watcher: of the kind that only a server can give it."""
+    return agent and identity.startswith(WATCHER)
+
+
 class _Claims(msgspec.Struct):
     exp: int | float
     sha256: str
@@ -129,12 +138,15 @@ def read(body: bytes, now: float) -> Webhook:
 
 
 def translate(webhook: Webhook) -> Event | None:
-    """Return the hub's event for a webhook; None for those it ignores (tracks, egress).
+    """Return the hub's event for a webhook; None for those it ignores (tracks, egress, watchers).
 
     Raises:
         InvalidEvent: a name that no event may carry.
     """
     if webhook.event not in EVENTS or not webhook.room.name:
+        return None
+    participant = webhook.participant
+    if is_watcher(participant.identity, agent=participant.kind == "AGENT"):
         return None
     fields: dict[str, Any] = {"type": webhook.event, "room": webhook.room.name}
     if webhook.id:

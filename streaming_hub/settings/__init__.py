@@ -73,12 +73,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     archive: str | None = None
     archive_max_age: float = 2_592_000.0
     archive_recordings: bool = True
+    archive_audio: bool = False
+    archive_audio_dir: str | None = None
     webhook_url: str | None = None
     webhook_secret: str | None = None
     webhook_types: tuple[str, ...] = DEFAULT_WEBHOOK_TYPES
     webhook_retries: tuple[float, ...] = DEFAULT_WEBHOOK_RETRIES
     webhook_disable_after: float = 432_000.0
     webhook_allow_private: bool = False
+    watch: tuple[str, ...] = ()
     observability: bool | None = None
     observability_prompts: bool = False
     heartbeat: float = 15.0
@@ -237,6 +240,12 @@ def _archive(text: str) -> str:
     return matching(r"sqlite:///[^\s?].*|postgresql\+psycopg://\S+")(text)
 
 
+def _watch(text: str) -> tuple[str, ...]:
+    if text.lower() in ("off", "all"):
+        return () if text.lower() == "off" else ("*",)
+    return listed(matching(r"[^\x00-\x1f\x7f,]{1,256}"))(text)
+
+
 _URL = matching(r"(?:wss?|https?)://[^\s/]+\S*")
 
 TABLE: Final[tuple[Setting, ...]] = (
@@ -323,6 +332,20 @@ TABLE: Final[tuple[Setting, ...]] = (
         "Whether to archive the raw events of ended sessions too.",
     ),
     Setting(
+        "STREAM_ARCHIVE_AUDIO",
+        "archive_audio",
+        boolean,
+        "on or off",
+        "Whether to keep the audio of calls that LiveKit's agents upload.",
+    ),
+    Setting(
+        "STREAM_ARCHIVE_AUDIO_DIR",
+        "archive_audio_dir",
+        matching(r"[^\x00]+"),
+        "a folder",
+        "Where audio is kept; with PostgreSQL it has to be set, and shared by all nodes.",
+    ),
+    Setting(
         "STREAM_WEBHOOK_URL",
         "webhook_url",
         matching(r"https?://\S+"),
@@ -366,6 +389,13 @@ TABLE: Final[tuple[Setting, ...]] = (
         "1 or 0",
         "Whether webhooks may be sent to loopback, private and other addresses that are not public, and to these by "
         "http.",
+    ),
+    Setting(
+        "STREAM_WATCH",
+        "watch",
+        _watch,
+        "off, all, or names of rooms separated by commas, with * and ? as in file names",
+        "LiveKit rooms whose agents are watched from within: for agents that know nothing of the hub.",
     ),
     Setting(
         "STREAM_OBSERVABILITY",

@@ -337,11 +337,11 @@ def test_only_the_room_that_the_server_names(
 
 
 def test_a_browser_that_leaves_closes_the_hubs_stream(next_app: NextApp, next_hub: HubProcess) -> None:
-    before = clients(next_hub)
+    until(lambda: clients(next_hub) == 0, SECONDS, "streams of the tests before this one")
     with requests.get(next_app.route, stream=True, timeout=SECONDS) as answer:
         assert next(answer.iter_content(1)) == b"d"
-        until(lambda: clients(next_hub) == before + 1, SECONDS)
-    until(lambda: clients(next_hub) == before, SECONDS, "the hub's stream is still open")
+        until(lambda: clients(next_hub) == 1, SECONDS, "the hub's stream opens")
+    until(lambda: clients(next_hub) == 0, SECONDS, "the hub's stream is still open")
 
 
 def test_a_hub_that_is_away_does_not_end_a_browser(next_build: None, serve: Callable[..., Program]) -> None:

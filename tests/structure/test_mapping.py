@@ -37,6 +37,11 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/packages/python/test_attachment.py",
         "needs LiveKit's chain of outputs",
     ),
+    "agent.watcher": ("tests/livekit/test_watcher.py", "is started as the hub starts it"),
+    "agent.watching.room": ("tests/livekit/test_watcher.py", "sits in real rooms"),
+    "agent.watching.rooms": ("tests/livekit/test_watcher.py", "follows a real hub and a real livekit-server"),
+    "agent.watching.service": ("tests/livekit/test_watcher.py", "is started as the hub starts it"),
+    "agent.watching.settings": ("tests/livekit/test_watcher.py", "is started as the hub starts it"),
     "agent.worker": ("tests/agent/test_service.py", "is started as the hub starts it"),
     "streaming_hub.__main__": ("tests/test_flask_server.py", "the program as it is called"),
     "streaming_hub.command": ("tests/test_flask_server.py", "the program as it is called"),
@@ -80,6 +85,10 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "streaming_hub.archive.tables": (
         "tests/streaming_hub/archive/test_schema.py",
         "columns against the document",
+    ),
+    "streaming_hub.archive.uploads.audio": (
+        "tests/streaming_hub/web/api/test_uploads_audio.py",
+        "asked over HTTP, in parts",
     ),
     "streaming_hub.archive.uploads.taking": (
         "tests/streaming_hub/web/api/test_uploads.py",
@@ -271,6 +280,10 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "streaming_hub.web.declared": ("tests/streaming_hub/web/test_endpoint.py", "what `@endpoint` declares"),
     "streaming_hub.web.shortcut": ("tests/streaming_hub/web/test_guide.py", "seen by clients of both ways"),
     "streaming_hub.web.api.agent": ("tests/browser/test_whole_path.py", "starts a real agent"),
+    "streaming_hub.web.api.watcher_answer": (
+        "tests/streaming_hub/web/openapi/test_document.py",
+        "types without logic",
+    ),
     "streaming_hub.web.api.answer_types": (
         "tests/streaming_hub/web/openapi/test_document.py",
         "types without logic",

@@ -8,7 +8,7 @@ from typing import Any
 from livekit.agents import Agent, AgentServer, AgentSession, JobContext, function_tool
 from livekit.plugins import openai, silero
 
-server = AgentServer(host="127.0.0.1", port=0)
+server = AgentServer(host="127.0.0.1", port=0, load_fnc=lambda *_: 0.0)
 
 
 class Assistant(Agent):
@@ -21,6 +21,18 @@ class Assistant(Agent):
     async def current_time(self, time_zone: str = "UTC") -> str:
         """Tell the time in a time zone."""
         return f"noon in {time_zone}"
+
+    @function_tool
+    async def call_clerk(self) -> Agent:
+        """Hand over to the clerk."""
+        return Clerk(instructions="You are the clerk.")
+
+
+class Clerk(Agent):
+    """Takes over, and says so."""
+
+    async def on_enter(self) -> None:
+        await self.session.say("The clerk is here.")
 
 
 @server.rtc_session()

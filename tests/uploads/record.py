@@ -2,8 +2,10 @@
 
     uv run python -m tests.uploads.record FOLDER [redacted]
 
-Writes `uploads.jsonl.gz` (one request a line: path, headers, body in base64) and `attached.jsonl` (the events that
-`attach` sent of the same call). Needs livekit-server and espeak-ng on PATH. The tests read what it has written, in
+Writes `uploads.jsonl.gz` (one request a line: path, headers, body in base64), `attached.jsonl` (the events that
+`attach` sent of the same call) and `session.jsonl.gz` (what a watcher sees of it). Needs livekit-server and espeak-ng
+on PATH. AGENT_PYTHON names the Python of another version of the SDK; AGENT_NODE a folder in which npm has installed
+`@livekit/agents` and its plugins openai and silero. The tests read what it has written, in
 tests/uploads/recorded/VERSION.
 """
 
@@ -18,6 +20,7 @@ import tempfile
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,7 @@ from tests.livekit.processes import ROOT as CHECKOUT
 from tests.livekit.processes import LiveKitServer
 from tests.stubs.openai_stub import OpenAIStub
 from tests.stubs.script import Rule
+from tests.uploads.watch import Recorder
 
 ROOM = "support-7"
 HELLO = "Hello there."
@@ -98,8 +102,8 @@ class Receiver:
         return body
 
 
-def talk(folder: Path, python: str, redacted: str) -> Receiver:
-    """Hold one call; return what was received."""
+def talk(folder: Path, python: str, redacted: str) -> tuple[Receiver, Recorder]:
+    """Hold one call; return what was received, and what a watcher saw."""
     receiver = Receiver()
     with LiveKitServer(folder) as livekit, OpenAIStub() as stub:
         for phrase in (HELLO, TIME, STORY, STOP):
@@ -117,23 +121,23 @@ def talk(folder: Path, python: str, redacted: str) -> Receiver:
             "STREAM_URL": receiver.url,
             "RECORD": redacted,
         }
-        command = [python, "-m", "livekit.agents", "start", "tests/uploads/agent.py"]
-        agent = Program(command, **livekit.environment, **settings)
+        agent = Program(command(python), **livekit.environment, **settings)
         try:
             agent.wait_for("registered worker", 60)
             with Participant(livekit.url, livekit.token(ROOM, "alice"), "alice") as alice:
+                recorder = Recorder(livekit.url, ROOM)
                 alice.wait_for_agent()
-                receiver.until("agent_speech_finished", 1)
+                until(alice, "finished", 1)
                 for number, phrase in enumerate((HELLO, TIME), 2):
                     time.sleep(0.8)
                     alice.say(phrase)
-                    receiver.until("agent_speech_finished", number)
+                    until(alice, "finished", number)
                 time.sleep(0.8)
                 alice.say(STORY)
-                receiver.until("agent_speech_started", 4)
+                until(alice, "started", 4)
                 time.sleep(2)
                 alice.say(STOP)
-                receiver.until("agent_speech_finished", 5)
+                until(alice, "finished", 5)
                 time.sleep(1)
             wait_until(
                 lambda: any(one["path"].endswith("/recordings/v0") for one in receiver.uploads),
@@ -144,7 +148,32 @@ def talk(folder: Path, python: str, redacted: str) -> Receiver:
         finally:
             agent.stop(30)
             print(agent.log[-1500:], file=sys.stderr)
-    return receiver
+    recorder.join()
+    return receiver, recorder
+
+
+def command(python: str) -> list[str]:
+    """Return what runs the agent."""
+    node = os.environ.get("AGENT_NODE")
+    if not node:
+        return [python, "-m", "livekit.agents", "start", "tests/uploads/agent.py"]
+    script = Path(node) / "agent.mjs"
+    script.write_bytes((CHECKOUT / "tests/uploads/node_agent.mjs").read_bytes())
+    return ["node", str(script), "start"]
+
+
+def until(alice: Participant, what: str, count: int) -> None:
+    """Wait until the agent has started or finished speaking this many times, by its own attribute."""
+
+    def told() -> bool:
+        states = ["", *(state for _, state in alice.agent_states.all())]
+        pairs = list(pairwise(states))
+        begun, ended = (
+            sum(pair[place] == "speaking" != pair[1 - place] for pair in pairs) for place in (1, 0)
+        )
+        return (begun if what == "started" else ended) >= count
+
+    wait_until(told, seconds=60, what=f"the agent has {what} speaking {count} times")
 
 
 def scrubbed(upload: dict[str, Any]) -> bytes:
@@ -165,7 +194,7 @@ def scrubbed(upload: dict[str, Any]) -> bytes:
 def main(folder: Path, redacted: str) -> None:
     """Record one call."""
     with tempfile.TemporaryDirectory() as place:
-        receiver = talk(Path(place), os.environ.get("AGENT_PYTHON", sys.executable), redacted)
+        receiver, recorder = talk(Path(place), os.environ.get("AGENT_PYTHON", sys.executable), redacted)
     folder.mkdir(parents=True, exist_ok=True)
     with gzip.open(folder / "uploads.jsonl.gz", "wt") as out:
         for one in receiver.uploads:
@@ -174,6 +203,7 @@ def main(folder: Path, redacted: str) -> None:
     with (folder / "attached.jsonl").open("w") as out:
         for event in receiver.events:
             out.write(json.dumps(event, ensure_ascii=False) + "\n")
+    recorder.write(folder)
     print(len(receiver.uploads), "uploads,", len(receiver.events), "events")
 
 

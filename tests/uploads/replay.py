@@ -18,6 +18,8 @@ VERSION = "1.8.9"
 VERSIONS = ("1.8.0", VERSION)
 """Of livekit-agents: one recorded call each."""
 REDACTED = "1.8.9-redacted"
+NODE = "node-1.9.0"
+"""Of @livekit/agents."""
 KEY, SECRET = "devkey", "a_secret_of_at_least_32_bytes_____"
 PROJECT = {"LIVEKIT_API_KEY": KEY, "LIVEKIT_API_SECRET": SECRET}
 

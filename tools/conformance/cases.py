@@ -168,7 +168,7 @@ PARSING = (
     ),
     parsed(
         "bytes that are not UTF-8",
-        "They become U+FFFD, and the stream goes on.",
+        "They become U+FFFD, and the stream continues.",
         b'data: {"type":"note","n":1,"t":"a\xffb"}\n\n' + event(2),
         expected=[(1, "a\ufffdb"), 2],
     ),
@@ -256,7 +256,7 @@ RECONNECTING = (
         [1, 2],
     ),
     Case(
-        "nobody listens for 5 s",
+        "nothing listens for 5 s",
         "The server is gone, as during a restart; connections are refused meanwhile.",
         [Part([connected(), event(1)], away=5), NEXT],
         [1, 2],

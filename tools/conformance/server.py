@@ -29,7 +29,7 @@ class Part:
         pieces: Bytes to send, one write each; a number is a pause in seconds. The first one has the answer's head.
         end: What happens after them: the body and the connection are closed, the connection is reset, or held open in
             silence.
-        away: Seconds for which nobody listens afterwards.
+        away: Seconds for which nothing listens afterwards.
     """
 
     pieces: Sequence[bytes | float]

@@ -16,24 +16,41 @@ from streaming_hub.archive.tables import jobs, outbox, rooms, sessions
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import Connection, Row
 
 Event = dict[str, Any]
 
 MOST_DUE: Final = 200
 """Events published at a time."""
 ATTACH_SECONDS: Final = 1.0
-"""How long a job's first events wait: if `attach` reports its session, they are not published."""
+"""How long a job's first events wait: where `attach` reports its session, they are not published."""
+WATCH_SECONDS: Final = 3.0
+"""The same where a watcher may report it, which waits for `attach` itself."""
+
+END_SECONDS: Final = 10.0
+"""How long after the last upload the end of a reported session may still come from its reporter."""
+END: Final = "session_ended"
+REPORT: Final = "chat_history"
+"""The `type` of a report among the events."""
 
 _write = msgspec.json.Encoder().encode
 _read = msgspec.json.Decoder(dict[str, Any]).decode
 
 
+class Report(msgspec.Struct):
+    """Messages of LiveKit's report that have to pass the operator's hook before they are kept."""
+
+    job: str
+    room: str
+    messages: list[dict[str, Any]]
+
+
 class Due(msgspec.Struct):
-    """Events to publish: their rows, the events, and whether there are more."""
+    """Events that wait for the hub, reports that wait for its hook, their rows, and whether there are others."""
 
     ids: list[int]
     events: list[Event]
+    reports: list[Report] = []
     more: bool = False
 
 
@@ -44,21 +61,46 @@ def put(connection: Connection, job: int, events: Iterable[Event]) -> None:
         connection.execute(sa.insert(outbox), rows)
 
 
-def due(connection: Connection, now: float) -> Due:
-    """Return some of the events to publish, in order; drop those of jobs that `attach` reports.
+def put_report(connection: Connection, job: int, messages: Iterable[Any]) -> None:
+    """Let the messages of a report wait for the operator's hook."""
+    put(connection, job, [{"type": REPORT, "messages": [msgspec.to_builtins(one) for one in messages]}])
 
-    A job's events wait until its room is known and `attach` has had time to report the same session.
+
+def due(connection: Connection, now: float, hold: float = ATTACH_SECONDS) -> Due:
+    """Return some of the events that wait, in order; drop those of jobs that `attach` or the watcher reports.
+
+    A job's events wait until its room is known, and until `attach` has had the time to report the same session. Of a
+    reported session only the end is published, if nothing else reports it.
+
+    Args:
+        connection: writes.
+        now: seconds since 1970.
+        hold: seconds of that time.
     """
     of_job = outbox.join(jobs, jobs.c.id == outbox.c.job)
-    chosen = sa.select(outbox.c.id, outbox.c.data, jobs.c.job, jobs.c.room).select_from(of_job)
-    ready = (jobs.c.room.is_not(None), jobs.c.begun <= now - ATTACH_SECONDS)
-    rows = connection.execute(chosen.where(*ready).order_by(outbox.c.id).limit(MOST_DUE)).all()
-    reported = {name for name in {row.job for row in rows} if attached(connection, name)}
-    published(connection, [row.id for row in rows if row.job in reported])
-    rows = [row for row in rows if row.job not in reported]
-    events = [_read(row.data) | {"room": row.room} for row in rows]
-    more = connection.execute(sa.select(outbox.c.id).limit(1)).first() is not None
-    return Due([row.id for row in rows], events, more=more)
+    columns = (outbox.c.id, outbox.c.data, jobs.c.job, jobs.c.room, jobs.c.touched)
+    ready = (jobs.c.room.is_not(None), jobs.c.begun <= now - hold)
+    chosen = sa.select(*columns).select_from(of_job).where(*ready)
+    rows = connection.execute(chosen.order_by(outbox.c.id).limit(MOST_DUE)).all()
+    others = {name: _reported(connection, name) for name in {row.job for row in rows}}
+    found, dropped = Due([], []), []
+    for row in rows:
+        event, session = _read(row.data), others[row.job]
+        if event["type"] == REPORT:
+            found.reports.append(Report(row.job, row.room, event["messages"]))
+        elif session is None:
+            found.events.append(event | {"room": row.room})
+        elif event["type"] != END or session.ended is not None:
+            dropped.append(row.id)
+            continue
+        elif row.touched > now - END_SECONDS:
+            continue
+        else:
+            found.events.append(event | {"session_id": session.session_id, "room": session.room})
+        found.ids.append(row.id)
+    published(connection, dropped)
+    found.more = connection.execute(sa.select(outbox.c.id).limit(1)).first() is not None
+    return found
 
 
 def published(connection: Connection, ids: Sequence[int]) -> None:
@@ -67,10 +109,28 @@ def published(connection: Connection, ids: Sequence[int]) -> None:
         connection.execute(sa.delete(outbox).where(outbox.c.id.in_(ids)))
 
 
-def attached(connection: Connection, job: str) -> bool:
-    """Return whether a job's session is reported by something other than uploads."""
-    chosen = sa.select(sessions.c.id).where(sessions.c.job_id == job, sessions.c.session_id != job)
-    return connection.execute(chosen.limit(1)).first() is not None
+def _reported(connection: Connection, job: str) -> Row[Any] | None:
+    """Return the newest session of a job that something else than uploads reports; None where nothing does."""
+    columns = (sessions.c.session_id, sessions.c.room, sessions.c.ended)
+    chosen = sa.select(*columns).where(sessions.c.job_id == job, sessions.c.session_id != job)
+    found: Sequence[Any] = connection.execute(chosen.order_by(sessions.c.id.desc())).all()
+    # One that another one has replaced has ended, and says nothing of the job.
+    return next((row for row in found if row.ended is None), found[0] if found else None)
+
+
+def note_gone(connection: Connection, names: Sequence[str], sids: Sequence[str], at: float) -> None:
+    """Record that jobs' agents have left, as LiveKit's webhooks report, or that their rooms are closed.
+
+    Args:
+        connection: writes.
+        names: the jobs.
+        sids: LiveKit's ids of the rooms.
+        at: when, seconds since 1970.
+    """
+    for column, values in ((jobs.c.job, names), (jobs.c.room_sid, sids)):
+        if values:
+            left = sa.update(jobs).where(column.in_(list(values)), jobs.c.gone.is_(None))
+            connection.execute(left.values(gone=at))
 
 
 def redact(connection: Connection, job: int) -> None:
@@ -79,7 +139,7 @@ def redact(connection: Connection, job: int) -> None:
         sa.select(outbox.c.id, outbox.c.data).where(outbox.c.job == job)
     ).all():
         event = _read(data)
-        if event["type"] == "transcript":
+        if event["type"] in ("transcript", REPORT):
             published(connection, [row])
         elif hidden := {name: None for name in ("arguments", "output") if name in event}:
             changed = sa.update(outbox).where(outbox.c.id == row)

@@ -34,11 +34,13 @@ class Recording(msgspec.Struct, frozen=True):
     """What a recording says about a session.
 
     Attributes:
-        redacted: whether LiveKit marked it as redacted, so nothing of what was said may be stored.
-        at: when the report was made, seconds since 1970; 0 if it does not say.
-        reason: why the session ended, as in `session_ended`.
-        usage: per model.
-        messages: the chat history.
+        redacted: whether LiveKit's mark says that nothing of what was said may be kept.
+        at: when the report was made, seconds since 1970; 0 where it does not say.
+        reason: why the session ended, as `session_ended` gives it.
+        usage: of each model.
+        messages: the chat history's.
+        audio: Ogg Opus; empty where there is none.
+        start: when the audio begins, seconds since 1970.
     """
 
     job: str
@@ -48,6 +50,8 @@ class Recording(msgspec.Struct, frozen=True):
     reason: str | None = None
     usage: list[Any] = []
     messages: list[Message] = []
+    audio: bytes = b""
+    start: float = 0.0
 
 
 class _Summary(msgspec.Struct):
@@ -70,14 +74,17 @@ def read(content_type: str, body: bytes) -> Recording:
     header = _header(parts.get("header", b""))
     summary = _summary(header.session_summary)
     reason = summary.close_reason.removeprefix(_REASON).lower()
+    start = header.start_time.seconds + header.start_time.nanos / 1e9
     return Recording(
         header.job_id,
         header.room_id,
         header.redaction_enabled,
-        summary.timestamp or header.start_time.seconds + header.duration / 1000,
+        summary.timestamp or (start + header.duration / 1000 if header.duration else 0.0),
         reason or None,
         summary.usage,
         _messages(parts.get("chat_history", b"{}")),
+        parts.get("audio", b""),
+        start,
     )
 
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import sqlalchemy as sa
 
+from streaming_hub.archive.queries import not_replaced
 from streaming_hub.archive.tables import jobs, sessions, turns, utterances
 from streaming_hub.archive.uploads import otlp, outbox, recording, spool, telemetry
+from streaming_hub.archive.uploads.audio import AudioFolder
 from streaming_hub.archive.uploads.reconcile import reconcile
 from streaming_hub.archive.uploads.telemetry import Counts, Telemetry
 from streaming_hub.archive.uploads.trace import trace
@@ -34,12 +36,24 @@ class Uploads:
         database: the archive.
         prompts: whether prompts and whole model inputs are kept.
         texts: whether texts are kept at all.
+        watched: whether a watcher may report the same sessions.
+        audio: the folder for the audio of recordings; None where it is not kept.
     """
 
-    def __init__(self, database: Database, *, prompts: bool, texts: bool) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        prompts: bool,
+        texts: bool,
+        watched: bool = False,
+        audio: Path | None = None,
+    ) -> None:
+        self._audio = None if audio is None else AudioFolder(audio)
+        self._hold = outbox.WATCH_SECONDS if watched else outbox.ATTACH_SECONDS
         self._database = database
         self._texts = texts
-        self._telemetry = Telemetry(prompts=prompts, texts=texts)
+        self._telemetry = Telemetry(prompts=prompts, texts=texts, audio=self._audio)
 
     def take(self, path: Path, now: float) -> dict[str, int]:
         """Archive an upload; repeating one changes nothing.
@@ -51,12 +65,18 @@ class Uploads:
             Away: the database cannot be used; nothing was written.
         """
         head, body = spool.read(path)
+        counts = self._take(head, body, now)
+        if self._audio is not None:
+            self._audio.drop(self._telemetry.unwanted)
+        self._telemetry.unwanted.clear()
+        return _shown(counts)
+
+    def _take(self, head: spool.Head, body: bytes, now: float) -> Counts:
         counts = Counts()
         if head.kind == "recordings":
             found = recording.read(head.content_type, body)
             with self._database.writing() as connection:
-                counts = self._telemetry.add_recording(connection, found, now)
-            return _shown(counts)
+                return self._telemetry.add_recording(connection, found, now)
         data = otlp.unpacked(body, head.encoding)
         if head.kind == "traces":
             with self._database.writing() as connection:
@@ -64,12 +84,25 @@ class Uploads:
         elif head.kind == "logs":
             with self._database.writing() as connection:
                 counts, _ = self._telemetry.add_lines(connection, otlp.lines(head.content_type, data), now)
-        return _shown(counts)
+        return counts
+
+    def sweep(self) -> None:
+        """Remove audio that no session has any more."""
+        if self._audio is not None:
+            with self._database.reading() as connection:
+                self._audio.sweep(connection)
+
+    def audio(self, connection: Connection, session: Row[Any]) -> str | None:
+        """Return the file with a session's audio; None where there is none."""
+        job = _job(connection, session)
+        if job is None or job.audio is None or self._audio is None:
+            return None
+        return str(self._audio.path(job.key))
 
     def due(self, now: float) -> outbox.Due:
         """Return some of the events made from uploads that the hub has to publish."""
         with self._database.writing() as connection:
-            return outbox.due(connection, now)
+            return outbox.due(connection, now, self._hold)
 
     def published(self, ids: list[int]) -> None:
         """Remove events that the hub has published."""
@@ -78,6 +111,16 @@ class Uploads:
         if not self._texts:
             # They hold words from before the operator's redaction.
             self._database.empty_log()
+
+    def keep_report(self, name: str, messages: list[recording.Message]) -> None:
+        """Keep the messages of a job's report, as the operator's hook has left them."""
+        with self._database.writing() as connection:
+            telemetry.keep_report(connection, name, messages)
+
+    def end_lost(self, now: float) -> int:
+        """End the sessions of jobs that were killed; return how many."""
+        with self._database.writing() as connection:
+            return telemetry.end_lost(connection, now)
 
     def reconciliation(self, connection: Connection, session: Row[Any]) -> dict[str, Any] | None:
         """Compare a session's transcript with LiveKit's chat history; None if there is none."""
@@ -99,7 +142,7 @@ class Uploads:
                 jobs.c.touched < now - SETTLED,
             )
             for job in connection.execute(sa.select(jobs).where(*fresh).limit(MOST_COUNTED)).all():
-                chosen = sa.select(sessions).where(sessions.c.job_id == job.job).limit(1)
+                chosen = sa.select(sessions).where(sessions.c.job_id == job.job, not_replaced).limit(1)
                 session = connection.execute(chosen).first()
                 told = None if session is None else self.reconciliation(connection, session)
                 missing += len(told["missing"]) if told is not None else 0

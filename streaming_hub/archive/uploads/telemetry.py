@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import sqlalchemy as sa
 
-from streaming_hub.archive.tables import erased, jobs, lines, spans
+from streaming_hub.archive.reduce import ABANDONED
+from streaming_hub.archive.tables import erased, jobs, lines, sessions, spans
 from streaming_hub.archive.tables import outbox as outbox_table
 from streaming_hub.archive.uploads import outbox, translate
 from streaming_hub.archive.uploads.otlp import Happening, Line, Span
@@ -25,14 +26,20 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Row
 
+    from streaming_hub.archive.uploads.audio import AudioFolder
     from streaming_hub.archive.uploads.otlp import Attributes
     from streaming_hub.archive.uploads.recording import Recording
 
 MOST_SPANS: Final = 10_000
 MOST_LINES: Final = 10_000
-"""Maximum number of spans and log lines per job."""
-REDACTED: Final = "lk.redaction.enabled"
-"""LiveKit's attribute that tells the receiver to drop what was said."""
+"""Spans and log lines that are kept of one job."""
+GONE_SECONDS: Final = 30.0
+"""How long after its agent has left a job may still upload; LiveKit's SDK is done after 18 s at most."""
+SILENT_SECONDS: Final = 3600.0
+"""The same where no webhook tells: silent calls upload nothing."""
+MOST_ENDED: Final = 100
+LOST: Final = "worker_lost"
+REDACTED: Final = translate.REDACTED
 REPORTS: Final = ("chat_history", "evaluations")
 """Scopes with LiveKit's report instead of log lines."""
 PROMPTS: Final = frozenset(
@@ -93,6 +100,11 @@ class Job(msgspec.Struct):
     memory: Memory
     recorded: bool = False
 
+    @property
+    def key(self) -> str:
+        """The hash by which its row and its audio are found."""
+        return mark(self.name)
+
 
 def mark(job: str) -> str:
     """Return the hash that a job's rows are found by, and that it is remembered by once erased."""
@@ -110,11 +122,17 @@ class Telemetry:
     Args:
         prompts: whether prompts and model inputs are kept.
         texts: whether texts are kept at all: span attributes with what was said, and log lines.
+        audio: where audio is kept; None where it is not.
+
+    Attributes:
+        unwanted: hashes of jobs whose audio is to be removed once the transaction is committed.
     """
 
-    def __init__(self, *, prompts: bool, texts: bool) -> None:
+    def __init__(self, *, prompts: bool, texts: bool, audio: AudioFolder | None = None) -> None:
+        self.unwanted: list[str] = []
         self._prompts = prompts
         self._texts = texts
+        self._audio = audio
 
     def add_spans(self, connection: Connection, found: Iterable[Span], now: float) -> tuple[Counts, set[str]]:
         """Store spans; return their outcomes and jobs."""
@@ -128,13 +146,17 @@ class Telemetry:
         if job.recorded:
             return Counts(repeated=1)
         if found.redacted and not job.redacted:
-            redact(connection, job)
+            self._redact(connection, job)
         redacted = job.redacted or found.redacted
-        events = [translate.usage(job.name, found.at, found.usage)] if found.usage else []
-        outbox.put(connection, job.id, events + translate.ended(job.memory, job.name, found.at, found.reason))
+        # Node's SDK does not say when it made the recording: at the end of the job, just before it was uploaded.
+        at = found.at or now
+        events = [translate.usage(job.name, at, found.usage)] if found.usage else []
+        outbox.put(connection, job.id, events + translate.ended(job.memory, job.name, at, found.reason))
+        if not redacted and not self._texts:
+            outbox.put_report(connection, job.id, found.messages)
         sid = job.room_sid or found.room_sid or None
-        kept = None if redacted or not self._texts else zlib.compress(_encode(found.messages))
-        changes = {
+        kept = None if redacted or not self._texts else _packed(found.messages)
+        changes: dict[str, Any] = {
             "recorded": True,
             "report": kept,
             "redacted": redacted,
@@ -142,8 +164,19 @@ class Telemetry:
             "room": job.room or outbox.room_of(connection, sid),
             "memory": _encode(job.memory),
         }
+        if (
+            self._audio is not None
+            and self._texts
+            and not redacted
+            and self._audio.keep(job.key, found.audio)
+        ):
+            changes |= {"audio": len(found.audio), "audio_start": found.start}
         _update(connection, job, changes)
         return Counts(kept=1)
+
+    def _redact(self, connection: Connection, job: Job) -> None:
+        redact(connection, job)
+        self.unwanted.append(job.key)
 
     def add_lines(self, connection: Connection, found: Iterable[Line], now: float) -> tuple[Counts, set[str]]:
         """Store log lines; return their outcomes and jobs."""
@@ -170,7 +203,7 @@ class Telemetry:
         for span in found:
             room = room or _text(span.attributes.get("lk.pii.room_name"))
         if redacted and not job.redacted:
-            redact(connection, job)
+            self._redact(connection, job)
         for key, span in list(fresh.items())[:free]:
             kept = self._shown(span, redacted=redacted)
             values.append({"job": job.id, "position": place, "key": key, "data": _pack(kept)})
@@ -218,7 +251,7 @@ class Telemetry:
         room = job.room or next((line.room for line in found if line.room), None)
         marked = any(line.attributes.get(REDACTED) is True for line in found)
         if marked and not job.redacted:
-            redact(connection, job)
+            self._redact(connection, job)
         logged = [line for line in found if line.scope not in REPORTS]
         fresh, repeated = _new(connection, lines, job, {_key_of(line): line for line in logged}, len(logged))
         place, free = _place(connection, lines, job, MOST_LINES)
@@ -262,6 +295,36 @@ def job_of(connection: Connection, name: str, now: float) -> Job:
     )
 
 
+def keep_report(connection: Connection, name: str, messages: list[Message]) -> None:
+    """Keep the messages of a job's report, as the operator's hook has left them."""
+    kept = sa.update(jobs).where(jobs.c.key == mark(name), jobs.c.redacted.is_(sa.false()))
+    connection.execute(kept.values(report=_packed(messages)))
+
+
+def _packed(messages: list[Message]) -> bytes:
+    return zlib.compress(_encode(messages))
+
+
+def end_lost(connection: Connection, now: float) -> int:
+    """End sessions that uploads made and whose job says nothing more: it was killed. Return how many.
+
+    livekit-server's webhooks tell that its agent has left; without them a long silence does.
+    """
+    left = sa.and_(jobs.c.gone <= now - GONE_SECONDS, jobs.c.touched <= now - GONE_SECONDS)
+    silent = jobs.c.touched <= now - SILENT_SECONDS
+    live = sa.and_(sessions.c.session_id == jobs.c.job, sessions.c.ended.is_(None))
+    chosen = sa.select(jobs).join(sessions, live).where(jobs.c.memory.is_not(None), sa.or_(left, silent))
+    ended = 0
+    for row in connection.execute(chosen.limit(MOST_ENDED)).all():
+        memory = _decode_memory(row.memory)
+        at, reason = (row.touched, ABANDONED) if row.gone is None else (row.gone, LOST)
+        events = translate.ended(memory, row.job, at, reason)
+        outbox.put(connection, row.id, events)
+        connection.execute(sa.update(jobs).where(jobs.c.id == row.id).values(memory=_encode(memory)))
+        ended += len(events)
+    return ended
+
+
 def messages_of(row: Row[Any]) -> list[Message] | None:
     """Return the messages of LiveKit's report; None if there is none or it may not be stored."""
     return None if row.report is None else _decode_messages(zlib.decompress(row.report))
@@ -291,7 +354,7 @@ def redact(connection: Connection, job: Job) -> None:
         connection.execute(sa.update(spans).where(*place).values(data=_pack(span)))
     connection.execute(sa.delete(lines).where(lines.c.job == job.id, lines.c.private))
     outbox.redact(connection, job.id)
-    connection.execute(sa.update(jobs).where(jobs.c.id == job.id).values(report=None))
+    connection.execute(sa.update(jobs).where(jobs.c.id == job.id).values(report=None, audio=None))
 
 
 def erased_jobs(connection: Connection, names: Iterable[str]) -> list[str]:

@@ -34,7 +34,9 @@ PREFIX: Final = "upload:"
 REMEMBERED: Final = 50
 """Turns to remember: more than can still be answered."""
 EARLY: Final = 1.0
-"""How long, in seconds, before the end of the user's turn a response may begin: LiveKit generates ahead."""
+"""Seconds by which an answer may begin before the user's turn has ended: LiveKit prepares it."""
+REDACTED: Final = "lk.redaction.enabled"
+"""LiveKit's mark: the receiver has to drop what was said."""
 NODE: Final = "nodejs"
 USER: Final = "user"
 AGENT: Final = "agent"
@@ -187,8 +189,9 @@ def _turn_answered(memory: Memory, job: str, span: Span) -> str:
     asked = _text(span, "lk.pii.user_input")
     before = [said for said in memory.turns if said.ended <= span.ended]
     same = [said for said in before if asked is not None and said.words == _hash(asked)]
-    if not same and asked is None and (span.attributes.get("lk.e2e_latency") is not None):
-        # Redacted: there are no words, but only a response to a user has this latency.
+    # Redacted, or the response after a tool, which some SDKs make a span of its own. A `say` asks no model.
+    generated = "llm_node_ttft" in memory.latencies.get(span.id, {})
+    if not same and asked is None and generated and span.attributes.get("lk.e2e_latency") is not None:
         same = [said for said in before if said.ended >= span.started - EARLY] or before[-1:]
     # Newest first: the same words may have been said before.
     for said in sorted(same, key=lambda one: (one.answered, -one.ended)):
@@ -237,12 +240,8 @@ def _user_turn(memory: Memory, job: str, span: Span) -> list[Event]:
         events = [_transcript(span, at, turn, text, who)]
     # The Node SDK sends milliseconds here, and seconds everywhere else.
     scale = 1000.0 if span.sdk == NODE else 1.0
-    delay = _number(span, "lk.transcription_delay")
-    told = {
-        "transcription_delay": None if delay is None else delay / scale,
-        "end_of_turn_delay": _number(span, "lk.end_of_turn_delay"),
-    }
-    known = {name: value for name, value in told.items() if value is not None}
+    told = {name: _number(span, f"lk.{name}") for name in ("transcription_delay", "end_of_turn_delay")}
+    known = {name: value / scale for name, value in told.items() if value is not None}
     if known:
         events.append(_event(job, "turn_metrics", span.ended, span.id, turn, **who, **known))
     return events

@@ -241,6 +241,10 @@ class SessionStarted(Stored, tag="session_started", kw_only=True):
         UNSET
     )
 
+    source: Opt[
+        Annotated[str, Meta(description="`watcher`: the hub's watcher tells of it, not the agent itself.")]
+    ] = UNSET
+
     view: ClassVar = VIEWER
     effect: ClassVar = effects.session_started()
     example: ClassVar = {
@@ -259,7 +263,8 @@ class SessionEnded(Stored, tag="session_ended", kw_only=True):
             str,
             Meta(
                 description="Such as `participant_disconnected`, `room_disconnected`, `agent_stopped`, "
-                "`conversation_over`, `worker_lost`, `lease_expired`, `error`, or LiveKit's own reason.",
+                "`conversation_over`, `worker_lost`, `lease_expired`, `error`, `replaced` (the agent itself "
+                "reports it, in another session), or LiveKit's own reason.",
                 examples=["participant_disconnected", "agent_stopped", "error"],
             ),
         ]

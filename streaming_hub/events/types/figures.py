@@ -270,6 +270,8 @@ class SessionReport(Stored, tag="session_report", kw_only=True):
             "missing_events": 0,
             "incomplete": False,
             "recorded": True,
+            "audio": False,
+            "recording_start": None,
         },
         "transcript": [
             {

@@ -20,6 +20,7 @@ from streaming_hub.web.endpoint import endpoint
 
 if TYPE_CHECKING:
     from streaming_hub.agents import AgentStatus
+    from streaming_hub.web.api.watcher_answer import WatcherAnswer
 
 blueprint = Blueprint("agent", __name__)
 
@@ -146,7 +147,11 @@ def stop() -> Response:
         summary="The agent's state",
         answers=ok(
             AgentAnswer,
-            _example(log=["INFO livekit.agents: starting worker"], auto={"mode": "rehearsal", "why": _WHY}),
+            _example(
+                log=["INFO livekit.agents: starting worker"],
+                auto={"mode": "rehearsal", "why": _WHY},
+                watcher=None,
+            ),
             "Its state.",
         ),
     ),
@@ -159,9 +164,26 @@ def status() -> Response:
     body = _describe(found, None)
     # Its log may name other rooms.
     body["log"] = found.log if grant.allows_room(found.room) else []
+    body["watcher"] = _watcher()
     mode, why = choose_mode(parts.settings)
     body["auto"] = {"mode": mode, "why": parts.agent_lacks or why}
     return answers.json(body)
+
+
+def _watcher() -> WatcherAnswer | None:
+    watch = services().watch
+    if watch is None:
+        return None
+    found = watch.status()
+    return {
+        "state": found.state,
+        "pid": found.pid,
+        "rooms": watch.counts.get("rooms", 0) if found.pid is not None else 0,
+        "sessions": found.sessions,
+        "restarts": found.restarts,
+        "last_error": found.last_error,
+        "trouble": found.trouble,
+    }
 
 
 def _why_not_so(found: AgentStatus, mode: str, room: str | None) -> str | None:

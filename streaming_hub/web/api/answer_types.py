@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from streaming_hub.agents.states import State
 from streaming_hub.events.types.snapshot import RoomSummary
+from streaming_hub.web.api.watcher_answer import WatcherAnswer  # noqa: TC001 - msgspec resolves it
 
 Mode = Annotated[str, Meta(extra_json_schema={"enum": ["livekit", "rehearsal"]})]
 AgentState = Annotated[State, Meta(description="`running` while a session is live.")]
@@ -86,6 +87,9 @@ class AgentAnswer(TypedDict):
     ]
     already_running: NotRequired[
         Annotated[bool, Meta(description="After a start: `true` if it was already running.")]
+    ]
+    watcher: NotRequired[
+        Annotated[WatcherAnswer | None, Meta(description="In the status; null without STREAM_WATCH.")]
     ]
     auto: NotRequired[Annotated[Auto, Meta(description="In the status: the mode that a start would choose.")]]
 
@@ -215,6 +219,14 @@ class ArchivedSession(TypedDict):
     ]
     incomplete: bool
     recorded: Annotated[bool, Meta(description="Whether its raw events are archived.")]
+    audio: Annotated[
+        bool | None,
+        Meta(description="Whether its audio is kept (`GET /api/sessions/ID/audio`); null for viewers."),
+    ]
+    recording_start: Annotated[
+        float | None,
+        Meta(description="When the audio begins, seconds since 1970; null without, and for viewers."),
+    ]
     matches: NotRequired[Annotated[list[Match], Meta(description="With `q`: the first three utterances.")]]
 
 

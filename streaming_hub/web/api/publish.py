@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 blueprint = Blueprint("publish", __name__)
 
 AGENT: Final = "agent-key"
+OWN: Final = frozenset({AGENT, "watcher-key"})
+"""The hub's own processes, whose last words are taken while it stops."""
 MAX_KEY: Final = 255
 
 _HEADERS: Final = (
@@ -122,7 +124,7 @@ def _take(parts: Services, environ: dict[str, Any], read: Callable[[], bytes]) -
     started = time.perf_counter()
     grant = callers.admit(parts, environ)
     parts.limits.check(Action.PUBLISH, callers.client_of(parts, environ), grant)
-    if parts.draining and grant.who != AGENT:
+    if parts.draining and grant.who not in OWN:
         raise Unavailable("The server is stopping; send it again to the next one.", retry_after=2)
     events, single = _parse(environ, read)
     if grant.rooms is not None:

@@ -1,16 +1,16 @@
-"""What an agent uploaded about a session: `GET /api/sessions/ID/trace` and `/logs`. For operators."""
+"""What an agent uploaded of a session: `GET /api/sessions/ID/trace`, `/logs` and `/audio`. For operators."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, request, send_file
 
 from streaming_hub.access import SUBSCRIBE
 from streaming_hub.errors import BadRequest, Conflict, Forbidden, NotFound, Unavailable
 from streaming_hub.web import answers, callers, parameters, paths, query, times
-from streaming_hub.web.about import ARCHIVE, About, Parameter, ok
+from streaming_hub.web.about import ARCHIVE, About, Answer, Content, Parameter, ok
 from streaming_hub.web.api import archived, sessions
 from streaming_hub.web.api.answer_types import LogPage, Trace
 from streaming_hub.web.endpoint import endpoint
@@ -24,6 +24,8 @@ DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1000
 _Cursor = tuple[float, Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]]
 ERRORS: Final[tuple[type[HubError], ...]] = (BadRequest, Forbidden, NotFound, Conflict, Unavailable)
+OGG: Final = "audio/ogg"
+_SOUND: Final = Content(OGG, ({"type": "string", "format": "binary"},), {"Example": "OggS..."})
 _STAGE: Final[dict[str, Any]] = {
     "name": "llm_request",
     "started": 1795429993.11,
@@ -110,3 +112,39 @@ def session_logs(session_id: str) -> Response:
     lines, dropped, last = archived.ask("logs", arguments, session=session_id)
     following = None if last is None else times.make_cursor(last)
     return answers.json({"lines": msgspec.Raw(lines), "next": following, "dropped": dropped})
+
+
+@endpoint(
+    blueprint,
+    "GET",
+    "/api/sessions/<path:session_id>/audio",
+    scope=SUBSCRIBE,
+    errors=ERRORS,
+    about=lambda: About(
+        group=ARCHIVE,
+        summary="The sound of a session",
+        text="Ogg Opus with two channels, the user's and the agent's, where STREAM_ARCHIVE_AUDIO is on and the agent "
+        "uploaded it at the end of the call. Begins at the session's `recording_start`. Range requests are answered. "
+        "Needs the operator's view.",
+        parameters=(archived.SESSION_ID, archived.ROOM),
+        answers=(
+            Answer(200, "The sound.", (_SOUND,)),
+            Answer(206, "The part of it that `Range` asked for.", (_SOUND,)),
+        ),
+    ),
+)
+def session_audio(session_id: str) -> Response:
+    """Answer a session's audio, or a part of it."""
+    if not paths.ends_with(request.environ, "audio"):
+        return answers.encoded(sessions.detail_of(f"{session_id}/audio"))
+    archived.for_operators(callers.grant(), "The audio")
+    path = archived.ask("audio", sessions.chosen(session_id), session=session_id)
+    if path is None:
+        raise NotFound(f"There is no audio of the session {session_id[:100]!r}.")
+    try:
+        # Made in Flask, since a file is one of the few answers here that may be asked for in parts.
+        answer = send_file(path, OGG, conditional=True, etag=True, max_age=None)
+    except FileNotFoundError as error:
+        raise NotFound(f"The audio of the session {session_id[:100]!r} is gone.") from error
+    answer.headers.update(answers.NOT_CACHED)
+    return answer

@@ -422,3 +422,9 @@ def test_rooms_that_cannot_be_listed_are_a_failure_without_a_room(twirp: Twirp) 
 def test_server_that_is_not_there_is_a_failure() -> None:
     with pytest.raises(ServiceError, match="hall"):
         Service("ws://127.0.0.1:9", Minter("devkey", SECRET)).present("hall")
+
+
+def test_a_watcher_is_nobody_who_is_present(twirp: Twirp) -> None:
+    people = [{"identity": "hub-watcher-1", "kind": "AGENT"}, {"identity": "hub-watcher-2"}]
+    twirp.answer = (200, "application/json", json.dumps({"participants": people}).encode())
+    assert [one.identity for one in service(twirp).present("hall")] == ["hub-watcher-2"]

@@ -18,7 +18,7 @@ from tests.streaming_hub.archive.calls import EPOCH, START, Line, archived, call
 if TYPE_CHECKING:
     from streaming_hub.sidecar.database import Database
 
-ONLY_ARCHIVED = ("recorded", "incomplete", "missing_events")
+ONLY_ARCHIVED = ("recorded", "incomplete", "missing_events", "audio", "recording_start")
 
 
 def found(database: Database, session_id: str, room: str | None) -> dict[str, Any]:

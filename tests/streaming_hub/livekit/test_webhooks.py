@@ -166,3 +166,10 @@ def test_odd_times_count_as_not_given(created: object) -> None:
     known = fields(body("room_started", createdAt=created))
     assert known is not None
     assert "created_at" not in known
+
+
+@pytest.mark.parametrize("event", ["participant_joined", "participant_left"])
+def test_a_watcher_comes_and_goes_without_a_word(event: str) -> None:
+    assert fields(body(event, participant=participant("hub-watcher-1a2b", kind="AGENT"))) is None
+    # Of that name, but no agent: a person who would like not to be seen.
+    assert fields(body(event, participant=participant("hub-watcher-1a2b"))) is not None

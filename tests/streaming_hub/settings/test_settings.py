@@ -13,6 +13,7 @@ import pytest
 from agent.settings import SettingError
 from agent.settings import Settings as AgentSettings
 from streaming_hub.errors import SettingsError
+from streaming_hub.services import Services
 from streaming_hub.settings import (
     AGENT_TABLE,
     TABLE,
@@ -47,6 +48,8 @@ NAMED_IN_THE_DESIGN = [
     ),
     *("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
 ]
+
+SIGNED = {"LIVEKIT_API_KEY": "devkey", "LIVEKIT_API_SECRET": "s" * 32}
 
 
 def field_of(name: str) -> str:
@@ -282,3 +285,32 @@ def test_an_empty_variable_does_not_hide_what_a_file_says(tmp_path: Path) -> Non
     (tmp_path / ".env.local").write_text("STREAM_SUBSCRIBE_KEYS=a-key-of-the-file\n")
     settings = load(environ={"STREAM_SUBSCRIBE_KEYS": ""}, folder=tmp_path)
     assert settings.subscribe_keys == ("a-key-of-the-file",)
+
+
+@pytest.mark.parametrize(
+    ("text", "rooms"),
+    [("off", ()), ("ALL", ("*",)), ("support-*, demo", ("support-*", "demo")), ("", ())],
+)
+def test_rooms_that_are_watched(text: str, rooms: tuple[str, ...]) -> None:
+    assert parse({"STREAM_WATCH": text}).watch == rooms
+
+
+def test_watching_needs_livekit() -> None:
+    with pytest.raises(SettingsError, match=r"STREAM_WATCH needs LiveKit: LIVEKIT_URL, .* are not set"):
+        Services(parse({"STREAM_WATCH": "all", "STREAM_HISTORY": "memory://"}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({}, "needs what agents upload"),
+        ({"STREAM_OBSERVABILITY": "off", **SIGNED}, "needs what agents upload"),
+        (
+            {"STREAM_ARCHIVE": "postgresql+psycopg://u@localhost/x", **SIGNED},
+            "needs STREAM_ARCHIVE_AUDIO_DIR",
+        ),
+    ],
+)
+def test_keeping_audio_needs_uploads_and_a_folder(settings: dict[str, str], why: str) -> None:
+    with pytest.raises(SettingsError, match=why):
+        Services(parse({"STREAM_HISTORY": "memory://", "STREAM_ARCHIVE_AUDIO": "on", **settings}))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import sqlalchemy as sa
 
 from streaming_hub.archive import tables
 from streaming_hub.archive.uploads import outbox, telemetry
+from streaming_hub.archive.uploads.otlp import Span
+from streaming_hub.archive.uploads.recording import Message
 from tests.streaming_hub.archive.calls import Line, archived
 
 if TYPE_CHECKING:
@@ -78,12 +81,101 @@ def test_those_of_a_session_that_attach_reports_are_dropped(database: Database) 
     # What uploads made themselves has the job's name, and is no such session.
     line.add("session_started", NOW, session_id="AJ_2", room="hall", job_id="AJ_2")
     archived(database, line)
-    with database.reading() as connection:
-        assert outbox.attached(connection, "AJ_1")
-        assert not outbox.attached(connection, "AJ_2")
     assert len(due(database).ids) == 2
     with database.reading() as connection:
         assert set(connection.execute(sa.select(tables.outbox.c.job)).scalars()) == {other}
+
+
+def reported(database: Database, *, ended: bool) -> None:
+    """Let the archive know of a session that `attach` reports, and of uploads that tell its end."""
+    job = a_job(database)
+    line = Line()
+    line.add("session_started", NOW, session_id="theirs", room="hall", job_id="AJ_1")
+    if ended:
+        line.add("session_ended", NOW + 5, session_id="theirs", room="hall", reason="agent_stopped")
+    archived(database, line)
+    with database.writing() as connection:
+        outbox.put(connection, job, [event(3, "session_ended", reason="participant_disconnected")])
+
+
+def test_an_end_that_nobody_else_tells_is_that_of_the_reported_session(database: Database) -> None:
+    reported(database, ended=False)
+    soon = due(database, NOW + outbox.END_SECONDS - 1)
+    assert (soon.ids, soon.events, soon.more) == ([], [], True)
+    (ended,) = due(database).events
+    assert (ended["type"], ended["session_id"], ended["room"]) == ("session_ended", "theirs", "hall")
+    assert (ended["reason"], ended["event_id"]) == ("participant_disconnected", "upload:AJ_1:3")
+
+
+def test_an_end_that_was_told_is_not_told_again(database: Database) -> None:
+    reported(database, ended=True)
+    assert due(database) == outbox.Due([], [])
+
+
+def a_live_session_of_uploads(database: Database) -> None:
+    keeper = telemetry.Telemetry(prompts=False, texts=True)
+    span = Span(
+        "AJ_1", "t", "1", "", "user_turn", NOW, NOW + 1, None, {"lk.pii.room_name": "hall", "room_id": "RM_1"}
+    )
+    with database.writing() as connection:
+        keeper.add_spans(connection, [span], NOW)
+    found = due(database)
+    assert next(one["type"] for one in found.events) == "session_started"
+    line = Line()
+    for one in found.events:
+        line.add(one.pop("type"), one.pop("timestamp"), **one)
+    archived(database, line)
+    with database.writing() as connection:
+        outbox.published(connection, found.ids)
+
+
+def ends(database: Database, now: float) -> list[tuple[float, str]]:
+    with database.writing() as connection:
+        telemetry.end_lost(connection, now)
+    return [
+        (one["timestamp"], one["reason"])
+        for one in due(database, now).events
+        if one["type"] == "session_ended"
+    ]
+
+
+@pytest.mark.parametrize(("names", "sids"), [(["AJ_1"], []), ([], ["RM_1"])])
+def test_a_killed_job_ends_once_its_agent_has_left(
+    database: Database, names: list[str], sids: list[str]
+) -> None:
+    a_live_session_of_uploads(database)
+    with database.writing() as connection:
+        outbox.note_gone(connection, ["AJ_2"], ["RM_2"], NOW + 10)
+    assert ends(database, NOW + 600) == []
+    with database.writing() as connection:
+        outbox.note_gone(connection, names, sids, NOW + 20)
+        outbox.note_gone(connection, names, sids, NOW + 40)
+    assert ends(database, NOW + 20 + telemetry.GONE_SECONDS - 1) == []
+    for _ in range(2):
+        assert ends(database, NOW + 20 + telemetry.GONE_SECONDS) == [(NOW + 20, "worker_lost")]
+
+
+def test_a_job_that_says_nothing_for_an_hour_ends_without_a_webhook(database: Database) -> None:
+    a_live_session_of_uploads(database)
+    assert ends(database, NOW + telemetry.SILENT_SECONDS - 1) == []
+    assert ends(database, NOW + telemetry.SILENT_SECONDS) == [(NOW, "abandoned")]
+
+
+def test_a_report_waits_for_the_operators_hook(database: Database) -> None:
+    job = a_job(database)
+    said = [Message("user", "secret", NOW)]
+    with database.writing() as connection:
+        outbox.put_report(connection, job, said)
+    found = due(database)
+    assert [(one.job, one.room, one.messages) for one in found.reports] == [
+        ("AJ_1", "hall", [{"role": "user", "text": "secret", "at": NOW}])
+    ]
+    assert len(found.ids) == 3
+    with database.writing() as connection:
+        telemetry.keep_report(connection, "AJ_1", [Message("user", "***", NOW)])
+        row = telemetry.row_of(connection, "AJ_1")
+    assert row is not None
+    assert telemetry.messages_of(row) == [Message("user", "***", NOW)]
 
 
 def test_redaction_takes_out_what_was_said(database: Database) -> None:

@@ -103,6 +103,45 @@ def test_the_other_events_are_those_of_attach_turn_by_turn(version: str) -> None
     assert told(translated(batches(version))) == told(attached(version))
 
 
+def test_a_node_agents_call_has_its_words_turns_tools_and_figures() -> None:
+    events = translated(batches(replay.NODE))
+    assert by_turn(sorted(events, key=lambda event: event["timestamp"])) == [
+        ("agent", "Hello, how can I help you?", 0, False),
+        ("user", "Hello there.", 1, False),
+        ("agent", "You said: Hello there.", 1, False),
+        ("user", "What is the current time in London?", 2, False),
+        ("agent", 'It is "noon in Europe/London".', 2, False),
+        ("user", "Tell me a long story about the sea.", 3, False),
+        ("agent", "Once upon a time there was a small boat that sailed over", 3, True),
+        ("user", "Stop please.", 4, False),
+        ("agent", "You said: Stop please.", 4, False),
+    ]
+    delays = [
+        event[name]
+        for event in events
+        for name in ("transcription_delay", "end_of_turn_delay")
+        if name in event
+    ]
+    assert len(delays) == 8
+    assert all(0 < delay < 5 for delay in delays), "seconds, where the SDK gives milliseconds"
+    (call,) = (event for event in events if event["type"] == "tool_call_finished")
+    assert (call["name"], call["status"]) == ("current_time", "done")
+
+
+def test_a_speech_of_its_own_is_no_answer_because_it_has_a_latency() -> None:
+    asked = Span(
+        JOB, "t", "u", "", "user_turn", 1.0, 2.0, None, {"lk.pii.user_transcript": "The clerk, please."}
+    )
+    answer = Span(
+        JOB, "t", "a", "", "agent_turn", 2.1, 5.0, None, {"lk.pii.user_input": "The clerk, please."}
+    )
+    told = {"lk.pii.response.text": "The clerk is here.", "lk.e2e_latency": 1.2}
+    greeting = Span(JOB, "t", "g", "", "agent_turn", 2.5, 4.0, None, told)
+    events = translate(Memory(), FACTS, [asked, greeting, answer])
+    said = {event["text"]: event["turn_id"] for event in events if event["type"] == "transcript"}
+    assert said["The clerk is here."] != said["The clerk, please."]
+
+
 def test_times_and_figures_are_those_of_attach() -> None:
     ours, theirs = translated(batches()), attached()
     for kind in (

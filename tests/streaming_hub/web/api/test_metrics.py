@@ -123,8 +123,8 @@ def test_open_metrics_is_spoken_to_those_who_ask_for_it() -> None:
 
 
 def test_the_document_lists_every_metric_and_no_other(tmp_path: Path) -> None:
-    livekit = {"livekit_api_key": "devkey", "livekit_api_secret": "s" * 32}
-    parts = services_of(hub(archive=f"sqlite:///{tmp_path}/not-started.db", **livekit))
+    livekit = {"livekit_url": "ws://localhost", "livekit_api_key": "devkey", "livekit_api_secret": "s" * 32}
+    parts = services_of(hub(archive=f"sqlite:///{tmp_path}/not-started.db", watch=("*",), **livekit))
     parts.writer = IdleWriter()  # type: ignore[assignment] # its figures are all that is looked at
     text = parts.metrics.render("")[0].decode()
     told = {

@@ -75,6 +75,7 @@ def test_a_session_is_what_the_figures_say(server: ServerProcess) -> None:
         reduction.take(event)
     wanted = figures.detail(reduction.state)
     wanted["session"] |= {"missing_events": 0, "incomplete": False, "recorded": True}
+    wanted["session"] |= {"audio": False, "recording_start": None}
     wanted["reconciliation"] = None
     assert get(server, "/api/sessions/one") == json.loads(json.dumps(wanted))
 

@@ -9,10 +9,12 @@ Covers
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import signal
 import socket
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -395,6 +397,42 @@ def test_the_transcript_is_held_against_livekits_chat_history(server: ServerProc
 
     assert told(SESSION) == {"complete": True, "missing": [], "unexpected": []}
     assert told(SESSION, **VIEWER) is None
+
+
+def test_the_operators_hook_is_applied_to_both_before_they_are_compared(fresh: Any) -> None:
+    server = fresh(STREAM_REDACT="tests.uploads.hook:mask")
+    post(server, replay.attached())
+    wait_for(server, SESSION)
+    replay.send_all(server.url)
+
+    def told() -> Any:
+        return server.get(f"/api/sessions/{SESSION}", **OPERATOR).json()["reconciliation"]
+
+    found = eventually(told, lambda found: found is not None)
+    assert found == {"complete": True, "missing": [], "unexpected": []}
+    assert not_in_archive(server, b"Hello there")
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        {"type": "participant_left", "participant": f"agent-{JOB}", "role": "agent"},
+        {"type": "room_finished"},
+    ],
+    ids=lambda left: left["type"],
+)
+def test_it_is_noted_that_a_jobs_agent_has_gone(fresh: Any, left: dict[str, Any]) -> None:
+    server = fresh()
+    replay.send_all(server.url, kinds=("traces",))
+    wait_for(server, JOB)
+    sid = stored(server, "type=session_started")[0]["room_sid"]
+    post(server, [{**left, "room": "support-7", "room_sid": sid}])
+
+    def gone() -> bool:
+        with contextlib.closing(sqlite3.connect(server.folder / "data" / "archive.db")) as archive:
+            return archive.execute("SELECT gone FROM archive_jobs").fetchone()[0] is not None
+
+    eventually(gone, True)
 
 
 def test_a_message_that_was_lost_is_named_and_counted(fresh: Any) -> None:

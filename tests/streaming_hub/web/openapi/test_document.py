@@ -1,6 +1,7 @@
 """The description of the API: it names every route, fits what is really sent, and holds together.
 
-Covers streaming_hub.events.types.snapshot and streaming_hub.web.api.answer_types, over HTTP.
+Covers streaming_hub.events.types.snapshot, streaming_hub.web.api.answer_types and streaming_hub.web.api.watcher_answer,
+over HTTP.
 
 Covers streaming_hub.web.about, streaming_hub.web.parameters and streaming_hub.web.api.webhook_about: what views say of
 their endpoints.

@@ -19,6 +19,8 @@ import { count, duration } from '../format.js';
  * @property {string | null} trouble
  * @property {string[]} log
  * @property {{ mode: string, why: string }} auto
+ * @property {{ state: string, rooms: number, sessions: number, trouble: string | null } | null} [watcher] Of the node
+ *   that answers.
  */
 
 /** State -> words, tone. @type {Record<string, [string, string]>} */
@@ -54,7 +56,7 @@ export function headline({ state, trouble, sessions }) {
  * @param {AgentStatus} status
  * @returns {[string, string][]}
  */
-export function facts({ mode, room, pid, uptime, restarts }) {
+export function facts({ mode, room, pid, uptime, restarts, watcher }) {
   /** @type {[string, string | null][]} */
   const all = [
     ['Mode', mode],
@@ -62,8 +64,16 @@ export function facts({ mode, room, pid, uptime, restarts }) {
     ['Process', pid === null ? null : String(pid)],
     ['Running for', pid === null ? null : duration(uptime)],
     ['Restarts', restarts ? count(restarts) : null],
+    ['Watcher', watcher ? watching(watcher) : null],
   ];
   return all.flatMap(([term, value]) => (value === null ? [] : [[term, value]]));
+}
+
+/** @param {NonNullable<AgentStatus['watcher']>} watcher */
+function watching({ state, rooms, sessions, trouble }) {
+  const [words] = STATES[state] ?? [state];
+  const where = `${count(rooms)} room${rooms === 1 ? '' : 's'}, ${count(sessions)} session${sessions === 1 ? '' : 's'}`;
+  return [words, state === 'ready' || state === 'running' ? where : '', trouble ?? ''].filter(Boolean).join(': ');
 }
 
 /**

@@ -57,6 +57,13 @@ test('what is not known is left out', () => {
   ]);
 });
 
+test('a watcher is one of the facts', () => {
+  const watcher = { state: 'running', rooms: 2, sessions: 1, trouble: null };
+  assert.deepEqual(facts(status({ watcher })), [['Watcher', 'Running: 2 rooms, 1 session']]);
+  assert.deepEqual(facts(status({ watcher: { ...watcher, state: 'failed', trouble: 'x' } })), [['Watcher', 'Failed: x']]);
+  assert.deepEqual(facts(status({ watcher: null })), []);
+});
+
 test('a log goes on with the lines that are new', () => {
   assert.deepEqual(newLines([], ['a']), { isSame: true, added: ['a'] });
   assert.deepEqual(newLines(['a', 'b'], ['a', 'b']), { isSame: true, added: [] });

@@ -1,0 +1,32 @@
+"""The watcher: `python -m agent.watcher`, started by the hub where STREAM_WATCH is set.
+
+It sits hidden in LiveKit's rooms and posts what their agents do, for agents that know nothing of the hub. Nothing heavy
+is imported before the control socket is watched, so that this process dies with the hub from its first moment on. What
+it runs is in `agent.watching`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> int:
+    """Watch the hub, then import and run the watcher; give the exit code."""
+    from .control import Control  # noqa: PLC0415
+
+    control = Control.from_env()
+    control.watch()
+    from .watching.settings import SettingError, Settings  # noqa: PLC0415
+
+    try:
+        settings = Settings.from_env(os.environ)
+    except SettingError as error:
+        return control.refuse(str(error))
+    from .watching.service import serve  # noqa: PLC0415  # takes half a second
+
+    return serve(settings, control)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

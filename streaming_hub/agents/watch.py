@@ -1,0 +1,96 @@
+"""The watcher process: run by one node of a hub, from the start of the hub to its end (docs/guides/any-agent.md).
+
+    one node         at the start
+    several nodes    by the lease `watcher`, which every node wants: when its owner is gone, another one has it
+
+Started, restarted and stopped by a supervisor of its own. It is never given up: while livekit-server is away the
+process waits for it by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from streaming_hub.agents.states import ALIVE, Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streaming_hub.agents.report import AgentStatus
+    from streaming_hub.agents.supervisor import Supervisor
+    from streaming_hub.cluster.ownership import Ownership
+
+log = logging.getLogger("streaming_hub.agents")
+
+MODE: Final = "livekit"
+LOOK: Final = 0.5
+"""Seconds between two looks at the lease."""
+STOP_SECONDS: Final = 4.0
+LOST_SECONDS: Final = 1.0
+"""How long it may take to leave its rooms: at a stop, and where this node has lost the lease."""
+POLICY: Final = Policy(start_timeout=30.0, limit=1_000_000)
+
+
+class Watch:
+    """See the module.
+
+    Args:
+        supervisor: runs the process.
+
+    Attributes:
+        lease: this node's side of the lease; None where there is one node.
+    """
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self.lease: Ownership | None = None
+        self._supervisor = supervisor
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What the process counts: `rooms` that it is in, `unknown` parts of LiveKit's messages."""
+        return self._supervisor.counts
+
+    def begin(self) -> None:
+        """Start the process, or look after the lease; a second call does nothing."""
+        if self._thread is None:
+            target: Callable[[], Any] = self._start if self.lease is None else self._run
+            self._thread = threading.Thread(target=target, name="watcher", daemon=True)
+            self._thread.start()
+
+    def status(self) -> AgentStatus:
+        """Return the state of the process on this node."""
+        return self._supervisor.status()
+
+    def close(self) -> None:
+        """Stop for good."""
+        self._stop.set()
+        self._supervisor.close(STOP_SECONDS)
+        if self.lease is not None:
+            self.lease.wanted = False
+            self.lease.release()
+
+    def _start(self) -> None:
+        if not self._stop.is_set():
+            self._supervisor.start(MODE)
+
+    def _run(self) -> None:
+        while not self._stop.wait(LOOK):
+            try:
+                self._look()
+            except Exception:
+                log.exception("a look at the watcher failed; the next one comes")
+
+    def _look(self) -> None:
+        assert self.lease is not None  # noqa: S101 - `begin` has looked
+        alive = self._supervisor.status().state in ALIVE
+        if self.lease.held(time.monotonic()):
+            if not alive:
+                self._start()
+        elif alive:
+            log.warning("the watcher ends: this node has lost its lease")
+            self._supervisor.stop(LOST_SECONDS)
