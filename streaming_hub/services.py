@@ -22,7 +22,6 @@ from streaming_hub.agents import Supervisor, hub_agent, program
 from streaming_hub.agents.environ import agent_environ, spool_folder, watcher_environ
 from streaming_hub.agents.hub_agent import HubAgent
 from streaming_hub.agents.recall import Recall
-from streaming_hub.agents.spool_folder import private_folder
 from streaming_hub.agents.watch import POLICY as WATCH_POLICY
 from streaming_hub.agents.watch import Watch
 from streaming_hub.archive.feed import Archive, url_of
@@ -41,6 +40,7 @@ from streaming_hub.logs import Gate
 from streaming_hub.metrics import Metrics
 from streaming_hub.outlets.webhooks import feed as webhooks
 from streaming_hub.outlets.webhooks.addresses import Forbidden, check_url
+from streaming_hub.private_folder import private_folder
 from streaming_hub.rooms.current import RoomStates
 from streaming_hub.stream.hub import Hub
 from streaming_hub.stream.latency import Latency
