@@ -78,11 +78,11 @@ class Services:
 
     Args:
         settings: what the operator chose.
-        clock: seconds since 1970; nodes on one Redis use that one's instead.
         agent_command: what runs as the agent; the project's own worker by default.
 
     Attributes:
         agent_lacks: a sentence about what has to be installed before the agent can be started; None where nothing has.
+        clock: seconds since 1970; nodes on one Redis share that one's.
         url: where the agent process reaches the server; set when the port is known.
         max_clients: how many streams may be open; the descriptors may allow fewer than the setting.
         publishing: how long accepted publishing requests took, without the network.
@@ -104,7 +104,6 @@ class Services:
         self,
         settings: Settings,
         *,
-        clock: Callable[[], float] = time.time,
         agent_command: Sequence[str] | None = None,
     ) -> None:
         self.settings = settings
@@ -121,9 +120,9 @@ class Services:
         self.publishing = Latency()
         self.writer: Writer | None = None
         self.node = settings.node or _new_node()
-        self.history = open_history(settings, clock(), self.node)
+        self.history = open_history(settings, time.time(), self.node)
         server = cast("RedisHistory", self.history).server if self.history.shared else None
-        self.clock = clock = clock if server is None else server.clock
+        self.clock = clock = time.time if server is None else server.clock
         self.started_at = clock()
         self.limits = Limits(settings, server)
         self.authenticator = _authenticator(settings, self.agent_key, self.watcher_key, server)
