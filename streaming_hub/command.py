@@ -207,10 +207,19 @@ def _greet(parts: Services, url: str) -> None:
     key = ""
     if OPERATE not in parts.authenticator.open_scopes:
         key = ' -H "X-API-Key: KEY"\n              KEY: one of STREAM_OPERATOR_KEYS, or a token with the operate scope'
+    calls = parts.settings.demo
+    if calls:
+        following = (
+            f"  Next        open the console: {calls} simulated call{'' if calls == 1 else 's'} at a time\n"
+        )
+    elif parts.agent_lacks:
+        following = ""
+    else:
+        following = f"  Next        curl -X POST {url}/api/agent/start{key}\n"
     _show(
         f"\n  Live page   {url}/\n"
         f"  Console     {url}/console/\n"
-        f"  Next        curl -X POST {url}/api/agent/start{key}\n"
+        f"{following}"
         f"  Agent       {parts.agent_lacks or f'will run in {mode} mode: {why}'}\n"
         f"  Keys        {_keys_needed(parts)}\n"
     )

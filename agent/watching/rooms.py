@@ -205,7 +205,7 @@ class Rooms:
                     if await self._is_for_us(room):
                         stayed = await self._stay(room)
                         break
-                    with suppress(TimeoutError):
+                    with suppress(TimeoutError):  # Then look again without having been asked.
                         await asyncio.wait_for(again.wait(), TRY_SECONDS)
                 if self._stopping or not (again.is_set() or stayed):
                     return

@@ -85,6 +85,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=9000)
     parser.add_argument("--file", default="posted.db", help="remembers what was posted (%(default)s)")
     options = parser.parse_args()
+    missing = [name for name in ("WEBHOOK_SECRET", "CHAT_WEBHOOK_URL") if not os.environ.get(name)]
+    if missing:
+        parser.error(f"set {' and '.join(missing)} in the environment; see docs/guides/webhooks.md")
     app = make_app(os.environ["WEBHOOK_SECRET"], os.environ["CHAT_WEBHOOK_URL"], options.file)
     app.run(port=options.port)
 

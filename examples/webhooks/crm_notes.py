@@ -86,6 +86,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Append every ended call to the caller's record in a CRM.")
     parser.add_argument("--port", type=int, default=9000)
     options = parser.parse_args()
+    missing = [name for name in ("WEBHOOK_SECRET", "CRM_URL", "CRM_KEY") if not os.environ.get(name)]
+    if missing:
+        parser.error(f"set {' and '.join(missing)} in the environment; see docs/guides/webhooks.md")
     app = make_app(os.environ["WEBHOOK_SECRET"], os.environ["CRM_URL"].rstrip("/"), os.environ["CRM_KEY"])
     app.run(port=options.port)
 

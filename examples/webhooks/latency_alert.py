@@ -112,6 +112,9 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=2.0, help="seconds (%(default)s)")
     parser.add_argument("--window", type=int, default=50, help="turns that p95 is taken of (%(default)s)")
     options = parser.parse_args()
+    missing = [name for name in ("WEBHOOK_SECRET", "CHAT_WEBHOOK_URL") if not os.environ.get(name)]
+    if missing:
+        parser.error(f"set {' and '.join(missing)} in the environment; see docs/guides/webhooks.md")
     app = make_app(
         os.environ["WEBHOOK_SECRET"],
         os.environ["CHAT_WEBHOOK_URL"],

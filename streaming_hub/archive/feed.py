@@ -150,8 +150,8 @@ class Archive(Feed):
         """Where sessions are stored and for how long, as a sentence for the log."""
         # The database's password must not reach the log.
         where = re.sub(r"(?<=://)([^/@:]*):[^@]*@", r"\1:***@", self.url)
-        days = f"{self.max_age / 86_400:g} days after their end" if self.max_age else "indefinitely"
-        return f"archive: sessions are stored in {where.removeprefix('sqlite:///')} {days}"
+        end = f"deleted {self.max_age / 86_400:g} days after their end" if self.max_age else "never deleted"
+        return f"archive: sessions are stored in {where.removeprefix('sqlite:///')} and {end}"
 
     def ask(self, what: str, arguments: Any, *, within: float = 30.0) -> Any:
         """Query the archive.

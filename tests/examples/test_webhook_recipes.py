@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.kit.process import SECONDS, HubProcess, Program, free_port
+from tests.kit.process import ROOT, SECONDS, HubProcess, Program, free_port
 from tests.streaming_hub.outlets.webhooks.receiving import Receiver, receiver
 from tests.streaming_hub.web.api.archiving import call, eventually
 
@@ -209,3 +211,28 @@ def test_a_wrong_secret_is_refused_by_each(recipe: Recipe) -> None:
         assert recipe.program is not None
         recipe.program.kill()
     assert recipe.stub.got == []
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("chat_summary.py", "WEBHOOK_SECRET and CHAT_WEBHOOK_URL"),
+        ("crm_notes.py", "WEBHOOK_SECRET and CRM_URL and CRM_KEY"),
+        ("latency_alert.py", "WEBHOOK_SECRET and CHAT_WEBHOOK_URL"),
+    ],
+)
+def test_without_its_variables_each_names_them(name: str, wanted: str) -> None:
+    without = {
+        key: value for key, value in os.environ.items() if not key.startswith(("WEBHOOK_", "CHAT_", "CRM_"))
+    }
+    ran = subprocess.run(
+        [sys.executable, ROOT / "examples" / "webhooks" / name],
+        env=without,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert ran.returncode == 2
+    assert f"set {wanted} in the environment" in ran.stderr
+    assert "Traceback" not in ran.stderr

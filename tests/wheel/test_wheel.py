@@ -58,6 +58,8 @@ def test_all_that_needs_no_agent_works(base: Installed, tmp_path: Path) -> None:
     folder = tmp_path / "empty"
     folder.mkdir()
     with RunningHub([base.folder / "bin" / "streaming-hub"], folder) as hub:
+        assert "install `livekit-streaming-hub[agent]`" in hub.log
+        assert "/api/agent/start" not in hub.log
         page = hub.get("/")
         assert page.content.count(b"<script>") == 1
         assert "text/html" in page.headers["Content-Type"]

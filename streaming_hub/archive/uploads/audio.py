@@ -94,7 +94,7 @@ class AudioFolder:
 
 
 def _is_young(path: Path) -> bool:
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):  # Erased meanwhile: nothing is left to keep.
         return time.time() - path.stat().st_mtime < YOUNG_SECONDS
     return False
 

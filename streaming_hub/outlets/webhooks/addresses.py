@@ -65,7 +65,12 @@ def check_url(url: str, *, allow_private: bool) -> None:
     except ValueError as error:
         raise Forbidden(f"the URL cannot be read: {error}") from error
     if parts.scheme not in ({"https", "http"} if allow_private else {"https"}):
-        raise Forbidden("the URL must begin with https://")
+        also = (
+            " or http://"
+            if allow_private
+            else "; STREAM_WEBHOOK_ALLOW_PRIVATE=1 allows http:// to your own network"
+        )
+        raise Forbidden(f"the URL must begin with https://{also}")
     if "@" in parts.netloc:
         raise Forbidden("the URL must not contain credentials")
     if not host:

@@ -459,6 +459,21 @@ def test_the_list_by_keyboard(long_list: Page) -> None:
     expect(table(page).get_by_role("link", name="s49959")).to_be_in_viewport()
 
 
+def test_on_a_phone_long_figures_are_whole(page: Page, hub: HubProcess) -> None:
+    page.set_viewport_size({"width": 360, "height": 800})
+    page.goto(f"{hub.url}/console/sessions")
+    expect(table(page).get_by_role("link", name="one")).to_be_visible()
+    cut = page.evaluate("""() => {
+        const long = { duration: '1:02:33', heard: '11.06 s', errors: '12' };
+        return Object.entries(long).filter(([kind, text]) => {
+            const cell = document.querySelector(`#rows > tr td.${kind}`);
+            cell.textContent = text;
+            return cell.scrollWidth > cell.clientWidth;
+        }).map(([kind]) => kind);
+    }""")
+    assert cut == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1400])
 def test_axe_finds_nothing_serious(page: Page, hub: HubProcess, scheme: Any, width: int) -> None:

@@ -55,6 +55,8 @@ def test_it_shows_calls_that_talk_and_leaves_nothing_behind(
     assert len({session["room"] for session in wait_for_sessions(server, 2)}) > 1
     rooms = requests.get(f"{server.url}/api/rooms", timeout=10).json()["rooms"]
     assert all(room["participants"] for room in rooms)
+    assert "open the console: 3 simulated calls at a time" in server.output()
+    assert "/api/agent/start" not in server.output()
     assert ">Demo<" in requests.get(f"{server.url}/console/", timeout=10).text
     archive = Path(re.search(r"stored in (\S+)", server.output())[1])  # type: ignore[index]
     assert archive.exists()

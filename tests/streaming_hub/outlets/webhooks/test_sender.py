@@ -153,6 +153,13 @@ def test_urls_that_are_refused(url: str) -> None:
         addresses.check_url(url, allow_private=False)
 
 
+def test_a_refused_http_url_names_the_setting_that_allows_it() -> None:
+    with pytest.raises(addresses.Forbidden, match="STREAM_WEBHOOK_ALLOW_PRIVATE=1"):
+        addresses.check_url("http://localhost:9000/hook", allow_private=False)
+    with pytest.raises(addresses.Forbidden, match=r"https:// or http://$"):
+        addresses.check_url("ftp://localhost/hook", allow_private=True)
+
+
 def test_public_addresses_and_names_are_allowed_and_http_only_in_private() -> None:
     for url in ("https://hook.example/x", "https://8.8.8.8/", "https://[2606:4700::1111]/"):
         addresses.check_url(url, allow_private=False)

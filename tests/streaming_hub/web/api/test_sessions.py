@@ -416,7 +416,7 @@ def test_nor_can_an_idempotency_key_take_a_reports_place(server: ServerProcess) 
 
 
 def test_the_start_is_logged_with_file_and_age(server: ServerProcess) -> None:
-    assert "archive.db 30 days after their end" in server.log
+    assert "archive.db and deleted 30 days after their end" in server.log
 
 
 def test_health_and_metrics_report_it(server: ServerProcess) -> None:
