@@ -1,1 +1,1 @@
-"""The voice agent's process: it speaks with LiveKit and posts what happens to the hub. Never imports hub."""
+"""The voice agent: it speaks with LiveKit and posts what happens to the hub. Never imports `streaming_hub`."""

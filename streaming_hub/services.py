@@ -22,7 +22,6 @@ from streaming_hub.agents import Supervisor, hub_agent, program
 from streaming_hub.agents.environ import agent_environ, spool_folder, watcher_environ
 from streaming_hub.agents.hub_agent import HubAgent
 from streaming_hub.agents.recall import Recall
-from streaming_hub.agents.spool_folder import private_folder
 from streaming_hub.agents.watch import POLICY as WATCH_POLICY
 from streaming_hub.agents.watch import Watch
 from streaming_hub.archive.feed import Archive, url_of
@@ -41,6 +40,7 @@ from streaming_hub.logs import Gate
 from streaming_hub.metrics import Metrics
 from streaming_hub.outlets.webhooks import feed as webhooks
 from streaming_hub.outlets.webhooks.addresses import Forbidden, check_url
+from streaming_hub.private_folder import private_folder
 from streaming_hub.rooms.current import RoomStates
 from streaming_hub.stream.hub import Hub
 from streaming_hub.stream.latency import Latency
@@ -78,11 +78,11 @@ class Services:
 
     Args:
         settings: what the operator chose.
-        clock: seconds since 1970; nodes on one Redis use that one's instead.
         agent_command: what runs as the agent; the project's own worker by default.
 
     Attributes:
         agent_lacks: a sentence about what has to be installed before the agent can be started; None where nothing has.
+        clock: seconds since 1970; nodes on one Redis share that one's.
         url: where the agent process reaches the server; set when the port is known.
         max_clients: how many streams may be open; the descriptors may allow fewer than the setting.
         publishing: how long accepted publishing requests took, without the network.
@@ -104,7 +104,6 @@ class Services:
         self,
         settings: Settings,
         *,
-        clock: Callable[[], float] = time.time,
         agent_command: Sequence[str] | None = None,
     ) -> None:
         self.settings = settings
@@ -121,9 +120,9 @@ class Services:
         self.publishing = Latency()
         self.writer: Writer | None = None
         self.node = settings.node or _new_node()
-        self.history = open_history(settings, clock(), self.node)
+        self.history = open_history(settings, time.time(), self.node)
         server = cast("RedisHistory", self.history).server if self.history.shared else None
-        self.clock = clock = clock if server is None else server.clock
+        self.clock = clock = time.time if server is None else server.clock
         self.started_at = clock()
         self.limits = Limits(settings, server)
         self.authenticator = _authenticator(settings, self.agent_key, self.watcher_key, server)

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streaming_hub.agents.spool_folder import private_folder
+from streaming_hub.private_folder import private_folder
 
 if TYPE_CHECKING:
     from streaming_hub.settings import Settings

@@ -36,7 +36,7 @@ AFTERMATH: Final = 2.0
 """Seconds after the last late event of a dead session until its end is published again."""
 MAX_LIVE: Final = 10_000
 MAX_REMEMBERED: Final = 1_000
-"""So many sessions are known at most, so that inventing some costs the hub nothing; the oldest are forgotten."""
+"""The most sessions tracked and remembered, so invented ones cannot fill memory; the oldest are dropped first."""
 
 WORKER_LOST: Final = "worker_lost"
 LEASE_EXPIRED: Final = "lease_expired"

@@ -226,7 +226,7 @@ class Recall:
         try:
             self._look(room, noted)
         except Exception:
-            log.exception("a look at the room %r failed in an unforeseen way; going on", room)
+            log.exception("a look at the room %r failed unexpectedly; continuing", room)
             noted.due = time.monotonic() + self._pace.again
 
     def _note_passed_over(self, since: float, served: Collection[str]) -> None:
@@ -236,7 +236,7 @@ class Recall:
             log.warning("rooms that were opened while the agent took none get none: %s", error)
             return
         except Exception:
-            log.exception("the open rooms could not be read in an unforeseen way; going on")
+            log.exception("the open rooms could not be read, unexpectedly; continuing")
             return
         for room in found:
             # livekit-server's clock may have whole seconds

@@ -236,7 +236,7 @@ class SessionWatch:
             try:
                 self._look()
             except Exception:
-                log.exception("a look at the sessions' leases failed in an unforeseen way; going on")
+                log.exception("a look at the sessions' leases failed unexpectedly; continuing")
 
     def _look(self) -> None:
         if not self._owner():

@@ -20,7 +20,7 @@ AGENT = modules("agent")
 CLIENT = modules("packages/python/src")
 
 FLOORS = (
-    ("streaming_hub", "errors", "logs", "portability", "resources", "signals", "wording"),
+    ("streaming_hub", "errors", "logs", "portability", "private_folder", "resources", "signals", "wording"),
     ("settings", "events", "demo"),
     ("cluster",),
     ("access",),

@@ -223,7 +223,7 @@ def test_unforeseen_failure_does_not_end_the_looks(caplog: pytest.LogCaptureFixt
     calls.recall.lost("open")
     calls.ready()
     assert rooms.sent == [("open", "")]
-    assert "failed in an unforeseen way" in caplog.text
+    assert "failed unexpectedly" in caplog.text
 
 
 def test_failure_is_reported_with_its_cause() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streaming_hub.agents.spool_folder import private_folder
+from streaming_hub.private_folder import private_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
