@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -19,6 +19,7 @@ from streaming_hub.archive.uploads import spool
 from tests.kit.proc import descendants, living
 from tests.kit.process import Program, needs_proc
 from tests.kit.wait import until
+from tests.livekit.processes import HubServer
 from tests.livekit.test_watcher import HELLO, Place
 from tests.stubs.script import GREETING
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.livekit.processes import HubServer
+    from tests.livekit.participant import Participant
     from tests.stubs.openai_stub import OpenAIStub
 
 pytestmark = [pytest.mark.livekit, pytest.mark.timeout(240), needs_proc]
@@ -146,6 +147,86 @@ def test_a_full_spool_drops_uploads_and_the_agent_does_not_notice(place: Place, 
         bob.wait_for_agent(60)
         bob.words.wait(lambda one: one.final and one.text == GREETING, seconds=60, text="the greeting")
     hub.stream.wait("session_ended", room="next", seconds=120)
+
+
+def test_a_hub_that_restarts_in_mid_call_has_the_rest_and_names_what_it_missed(
+    place: Place, stub: OpenAIStub, tmp_path: Path
+) -> None:
+    settings = {**place.livekit.environment, "STREAM_WATCH": "off"}
+    with HubServer(tmp_path, settings, place.port) as first:
+        call = Call(place, stub, first.url)
+        with place.person(ROOM) as alice:
+            alice.wait_for_agent()
+            alice.words.wait(lambda one: one.final and one.text == GREETING, seconds=60, text="the greeting")
+            started = first.stream.wait("session_started", room=ROOM, seconds=60)
+            first.kill_group()
+            alice.say(HELLO)
+            _answered(alice)
+            with HubServer(tmp_path, settings, place.port) as second:
+                alice.say(HELLO)
+                _answered(alice, 2)
+                alice.leave()
+                over = second.stream.wait("session_ended", session_id=started["session_id"], seconds=120)
+                assert over["reason"] == "participant_disconnected"
+
+                def told() -> dict[str, Any] | None:
+                    found: dict[str, Any] | None = second.get(f"/api/sessions/{over['session_id']}")[
+                        "reconciliation"
+                    ]
+                    return found
+
+                until(lambda: told() is not None, seconds=60, what="the report is compared")
+                found = told()
+                assert found is not None
+                session = second.get(f"/api/sessions/{over['session_id']}")
+                said = [(line["role"], line["text"]) for line in session["transcript"]]
+                missing = [(line["role"], line["text"]) for line in found["missing"]]
+                answer = ("agent", f"You said: {HELLO}")
+                assert sorted(said + missing) == sorted(
+                    [("agent", GREETING), ("user", HELLO), answer, ("user", HELLO), answer]
+                )
+                assert found["complete"] is (missing == [])
+    assert KILLED not in call.agent.log
+
+
+def test_a_job_that_crashes_ends_its_session(place: Place, stub: OpenAIStub) -> None:
+    hub = place.hub(STREAM_WATCH="off")
+    call = Call(place, stub, hub.url)
+    with place.person(ROOM) as alice:
+        alice.wait_for_agent()
+        started = hub.stream.wait("session_started", room=ROOM, seconds=60)
+        call.agent.kill_group()
+        # The agent's leaving is told by livekit-server's webhook.
+        over = hub.stream.wait("session_ended", session_id=started["session_id"], seconds=150)
+        assert over["reason"] == "worker_lost"
+
+
+def test_two_rooms_at_once_are_two_sessions(place: Place, stub: OpenAIStub) -> None:
+    hub = place.hub(STREAM_WATCH="off")
+    Call(place, stub, hub.url)
+    with place.person("north", "ann") as ann, place.person("south", "bob") as bob:
+        for person in (ann, bob):
+            person.wait_for_agent()
+        for room in ("north", "south"):
+            hub.stream.wait("transcript", room=room, text=GREETING, seconds=60)
+    for room, person in (("north", "ann"), ("south", "bob")):
+        over = hub.stream.wait("session_ended", room=room, seconds=120)
+        seen = [one for one in hub.stream.events.all() if one["session_id"] == over["session_id"]]
+        assert {one["room"] for one in seen} == {room}
+        people = {
+            one["identity"]
+            for one in hub.get(f"/api/sessions/{over['session_id']}")["session"]["participants"]
+        }
+        assert people - {f"agent-{over['session_id']}"} <= {person}
+
+
+def _answered(alice: Participant, times: int = 1) -> None:
+    answer = f"You said: {HELLO}"
+    until(
+        lambda: sum(one.final and one.text == answer for one in alice.words.all()) >= times,
+        seconds=60,
+        what=f"{times} answers",
+    )
 
 
 def _archive_of(hub: int) -> int:

@@ -23,9 +23,7 @@ pytestmark = [pytest.mark.livekit, pytest.mark.timeout(300)]
 TAKEN_OVER_SECONDS = 15.0
 
 
-def test_when_the_node_that_watches_dies_the_other_one_watches_on(
-    tmp_path: Path, stub: OpenAIStub, _needs_livekit_server: None
-) -> None:
+def test_when_the_node_that_watches_dies_the_other_one_watches_on(tmp_path: Path, stub: OpenAIStub) -> None:
     stub.learn(HELLO)
     redis = RedisServer(tmp_path / "redis", tcp=True)
 
