@@ -55,8 +55,8 @@ def watched(folder: Path, turns: int) -> Figures:
 def uploaded(folder: Path, turns: int) -> Figures:
     """Measure how far uploads are behind what they tell of, and what they cost the agent.
 
-    One agent uploads nothing, one with the SDK's own delays, one with short ones; then the same in the opposite order, so
-    that a machine that becomes slower meets all of them.
+    One agent uploads nothing, one with the SDK's own delays, one with short ones; then the same in the opposite order,
+    so that a machine that becomes slower meets all of them.
     """
     folder.mkdir()
     figures: Figures = {}
