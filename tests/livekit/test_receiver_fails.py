@@ -1,4 +1,4 @@
-"""Agents whose uploads the hub cannot take as it should: the call goes on, the job ends on time, the room closes.
+"""Agents whose uploads the hub cannot take as it should: the call continues, the job ends on time, the room closes.
 
 An agent without a line about the hub uploads to it (LIVEKIT_OBSERVABILITY_URL). Each test lets the hub be away, slow or
 full when the call ends, which is when LiveKit's SDK waits for its uploads.
@@ -196,7 +196,7 @@ def test_a_job_that_crashes_ends_its_session(place: Place, stub: OpenAIStub) -> 
         alice.wait_for_agent()
         started = hub.stream.wait("session_started", room=ROOM, seconds=60)
         call.agent.kill_group()
-        # The agent's leaving is told by livekit-server's webhook.
+        # livekit-server's webhook reports that the agent has left.
         over = hub.stream.wait("session_ended", session_id=started["session_id"], seconds=150)
         assert over["reason"] == "worker_lost"
 
