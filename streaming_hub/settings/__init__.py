@@ -154,7 +154,7 @@ def parse(values: Mapping[str, str], **overrides: Any) -> Settings:
             fields[setting.field] = _read(setting, text)
     fields["agent"] = _agents(values)
     known = {*(setting.name for setting in TABLE), *AGENT_TABLE, *READ_ELSEWHERE}
-    fields["doubts"] = variables.doubts(values, known)
+    fields["doubts"] = (*variables.doubts(values, known), *variables.idle(values, WITHOUT))
     fields.update(overrides)
     if "history_max_age" in fields:
         # A limit on the age of events applies to every copy of them.
@@ -561,6 +561,13 @@ AGENT_CHECKS: Final = tuple(
 """Agent settings checked when the hub starts, so that a bad value does not surface only when the agent does."""
 
 BY_NAME: Final = {setting.name: setting for setting in (*TABLE, *AGENT_CHECKS)}
+
+WITHOUT: Final = {
+    "STREAM_ARCHIVE_AUDIO_DIR": "STREAM_ARCHIVE_AUDIO",
+    "STREAM_WEBHOOK_SECRET": "STREAM_WEBHOOK_URL",
+    "STREAM_WEBHOOK_TYPES": "STREAM_WEBHOOK_URL",
+}
+"""Settings that have no effect unless another one is set."""
 
 READ_ELSEWHERE: Final = (
     "STREAM_URL",

@@ -120,6 +120,21 @@ def doubts(values: Mapping[str, str], known: Collection[str]) -> tuple[str, ...]
     return tuple(found)
 
 
+def idle(values: Mapping[str, str], needs: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a warning for each setting that has no effect.
+
+    Args:
+        values: what is set.
+        needs: a setting -> the one without which it has no effect.
+    """
+    given = {name for name, text in values.items() if text.strip()}
+    return tuple(
+        f"{name} has no effect: {other} is not set."
+        for name, other in needs.items()
+        if name in given and other not in given
+    )
+
+
 def _nearest(name: str, known: Iterable[str], cutoff: float) -> list[str]:
     return difflib.get_close_matches(name, sorted(known), n=1, cutoff=cutoff)
 

@@ -314,3 +314,38 @@ def test_watching_needs_livekit() -> None:
 def test_keeping_audio_needs_uploads_and_a_folder(settings: dict[str, str], why: str) -> None:
     with pytest.raises(SettingsError, match=why):
         Services(parse({"STREAM_HISTORY": "memory://", "STREAM_ARCHIVE_AUDIO": "on", **settings}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({}, "LIVEKIT_API_KEY and LIVEKIT_API_SECRET are not set and there is no archive"),
+        ({"LIVEKIT_API_KEY": "key", "STREAM_ARCHIVE": "sqlite:///a.db"}, "as LIVEKIT_API_SECRET is not set"),
+        (SIGNED, r"as there is no archive \(STREAM_ARCHIVE\)"),
+    ],
+)
+def test_taking_uploads_needs_a_secret_and_an_archive(
+    settings: dict[str, str], why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match=f"^STREAM_OBSERVABILITY=on: .*{why}"):
+        Services(parse({"STREAM_HISTORY": "memory://", "STREAM_OBSERVABILITY": "on", **settings}))
+
+
+@pytest.mark.parametrize("settings", [{}, {"STREAM_OBSERVABILITY": "off", **SIGNED}])
+def test_keeping_prompts_needs_uploads(settings: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match=r"^STREAM_OBSERVABILITY_PROMPTS=on needs what agents upload"):
+        Services(parse({"STREAM_HISTORY": "memory://", "STREAM_OBSERVABILITY_PROMPTS": "on", **settings}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "other", "others"),
+    [
+        ("STREAM_ARCHIVE_AUDIO_DIR", "audio", "STREAM_ARCHIVE_AUDIO", "on"),
+        ("STREAM_WEBHOOK_SECRET", f"whsec_{'a' * 32}", "STREAM_WEBHOOK_URL", "https://a.example"),
+        ("STREAM_WEBHOOK_TYPES", "*", "STREAM_WEBHOOK_URL", "https://a.example"),
+    ],
+)
+def test_a_setting_without_effect_is_reported(name: str, value: str, other: str, others: str) -> None:
+    assert parse({name: value}).doubts == (f"{name} has no effect: {other} is not set.",)
+    assert parse({name: value, other: others}).doubts == ()
