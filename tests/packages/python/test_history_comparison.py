@@ -277,7 +277,7 @@ class TestRealtime:
                 model.now.answer(answer)
                 await talk.said(answer)
                 await talk.quiet()
-                await asyncio.sleep(1.1)
+                await asyncio.sleep(0.1)
             model.now.hear("item_0", "Question 0?", final=True, started_at=asked)
             await talk.session.aclose()
             return talk

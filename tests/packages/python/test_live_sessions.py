@@ -345,7 +345,7 @@ class TestRealtimeWords:
                 model.now.answer(f"Answer {name}.")
                 await session.said(f"Answer {name}.")
                 await session.quiet()
-                await asyncio.sleep(1.1 if timed else 0)
+                await asyncio.sleep(0.1 if timed else 0)
             hear("1")
             if others == "after":
                 hear("3")
