@@ -80,11 +80,12 @@ def what_else(path: Path, own: Tables) -> str | None:
         with path.open("rb") as file:
             start = file.read(_SCHEMA_BYTES)
     except OSError:
-        return None  # whoever opens it reports why
+        return None  # opening it reports why
     whole = start.startswith(_MAGIC)  # SQLite itself takes a file of a few bytes for an empty one
     if whole:
         # Neither locks it nor makes files beside it; what its log holds is not seen.
         address = f"file:{quote(str(path.absolute()))}?immutable=1"
+        # One that is damaged is looked at below.
         with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(address, uri=True)) as db:
             return another_program(db, own)
     if _defines(start, own) or path.with_name(f"{path.name}.lock").exists():

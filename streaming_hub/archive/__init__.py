@@ -5,4 +5,4 @@ Pure: `words`, `reduce`, `figures`, `spoken`, `views`. This file imports nothing
 """
 
 KNOWN_BY = {"archive_position": ("reader", "epoch", "seq")}
-"""A table, with columns, that the archive has had in every version: how its file is told from another program's."""
+"""A table, with columns, that the archive has had in every version: no other program's database has it."""

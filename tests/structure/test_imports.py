@@ -20,18 +20,8 @@ AGENT = modules("agent")
 CLIENT = modules("packages/python/src")
 
 FLOORS = (
-    (
-        "streaming_hub",
-        "errors",
-        "foreign_file",
-        "logs",
-        "portability",
-        "private_folder",
-        "resources",
-        "signals",
-        "wording",
-    ),
-    ("settings", "events", "demo"),
+    ("streaming_hub", "errors", "logs", "portability", "private_folder", "resources", "signals", "wording"),
+    ("settings", "events", "demo", "foreign_file"),
     ("cluster",),
     ("access",),
     ("history",),

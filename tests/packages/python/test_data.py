@@ -164,7 +164,10 @@ def test_values_become_data(value: Any, told: Any) -> None:
 
 @pytest.mark.parametrize("read", [str, repr])
 def test_the_text_of_a_value_is_there_in_any_case(read: Any) -> None:
-    assert text_of(ValueError("\ud83d\ude00 \udc00"), read) in ("😀 \ufffd", "ValueError('\\ud83d\\ude00 \\udc00')")
+    assert text_of(ValueError("\ud83d\ude00 \udc00"), read) in (
+        "😀 \ufffd",
+        "ValueError('\\ud83d\\ude00 \\udc00')",
+    )
     assert text_of(Raising(Odd()), read) == UNREADABLE.format("Raising", "Odd")
 
 

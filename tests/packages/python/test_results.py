@@ -13,7 +13,7 @@ import pydantic
 import pytest
 from livekit.agents import Agent, RunContext, ToolError, function_tool, llm
 from livekit.agents.voice import tool_executor
-UNREADABLE = "[{} cannot be read: {}]"
+from streaming_hub_client.data import UNREADABLE
 from streaming_hub_client.fitting import MAX_BYTES
 
 from tests.packages.python.talks import Talk, typed
