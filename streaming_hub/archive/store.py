@@ -264,10 +264,14 @@ class Store:
         kept = self._load(connection, key)
         if kept is None:
             return
-        kept.redacted = True
         forget_words(connection, [kept.id])
         connection.execute(sa.delete(utterances).where(utterances.c.session == kept.id))
         rewrite(connection, kept.id, _without_words)
+        if kept.stated or raw_events(connection, kept.id):
+            # What another process would make of what is stored now.
+            del self._kept[key]
+            kept = self._load(connection, key) or kept
+        kept.redacted = True
         kept.reduction.drop_words()
         kept.indexed = 0
         self._write(connection, [kept], None)
