@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from streaming_hub.cluster.ownership import Ownership
     from streaming_hub.cluster.server import Server
 
-log = logging.getLogger("streaming_hub.agents")
+log = logging.getLogger(__name__)
 
 LOOK: Final = 0.5
 """Seconds between two looks."""
@@ -189,7 +189,7 @@ class HubAgent:
             except Unavailable as error:
                 log.debug("the agent's lease cannot be looked at: %s", error.detail)
             except Exception:
-                log.exception("a look at the agent failed; the next one comes")
+                log.exception("unexpected error: a check of the agent failed; continuing")
             self._changed.wait(LOOK)
             self._changed.clear()
 

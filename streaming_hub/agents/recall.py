@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from streaming_hub.livekit.server_api import Present, Service
 
-log = logging.getLogger("streaming_hub.livekit")
+log = logging.getLogger(__name__)
 
 MAX_ROOMS: Final = 1000
 ATTEMPTS: Final = 5
@@ -226,7 +226,7 @@ class Recall:
         try:
             self._look(room, noted)
         except Exception:
-            log.exception("a look at the room %r failed unexpectedly; continuing", room)
+            log.exception("unexpected error: a check of the room %r failed; continuing", room)
             noted.due = time.monotonic() + self._pace.again
 
     def _note_passed_over(self, since: float, served: Collection[str]) -> None:
@@ -236,7 +236,7 @@ class Recall:
             log.warning("rooms that were opened while the agent took none get none: %s", error)
             return
         except Exception:
-            log.exception("the open rooms could not be read, unexpectedly; continuing")
+            log.exception("unexpected error: the open rooms could not be read; continuing")
             return
         for room in found:
             # livekit-server's clock may have whole seconds

@@ -353,7 +353,7 @@ class Archive(Feed):
             "at": page.entries[-1].at if page.entries else self._clock(),
             "lines": lines,
             "skipped": page.skipped,
-        } | ({} if self._uploads is None else _told_by_webhooks(page))
+        } | ({} if self._uploads is None else _from_livekit(page))
 
     def _publish_reports(self, now: float) -> bool:
         """Publish the reports that are due; return whether there were any."""
@@ -370,13 +370,13 @@ class Archive(Feed):
         return bool(due)
 
 
-class _Told(msgspec.Struct):
+class _LiveKitEvent(msgspec.Struct):
     room: Any = None
     room_sid: Any = None
     participant: Any = None
 
 
-def _told_by_webhooks(page: Followed) -> dict[str, Any]:
+def _from_livekit(page: Followed) -> dict[str, Any]:
     """Return what LiveKit's webhooks tell of rooms and jobs: see `store.Page`."""
     rooms: dict[str, str] = {}
     gone: list[str] = []
@@ -384,7 +384,7 @@ def _told_by_webhooks(page: Followed) -> dict[str, Any]:
     for entry in page.entries:
         if entry.type not in NAMING and entry.type not in LEAVING:
             continue
-        told = msgspec.json.decode(entry.data, type=_Told)
+        told = msgspec.json.decode(entry.data, type=_LiveKitEvent)
         sid = told.room_sid if isinstance(told.room_sid, str) and len(told.room_sid) <= MOST_SID else None
         if entry.type in NAMING and sid is not None and isinstance(told.room, str):
             rooms[sid] = told.room

@@ -83,7 +83,7 @@ class Feed(ABC):
         self.state: State = "away"
         self.skipped = 0
         self.restarts = 0
-        self._log = logging.getLogger(f"hub.{self.NAME}")
+        self._log = logging.getLogger(type(self).__module__)
         self._config: dict[str, Any] = dict(config)
         self._history = history
         self._lock = lock
@@ -214,7 +214,7 @@ class Feed(ABC):
             except OSError as error:
                 self._failed(f"The process cannot be started: {error}.")
             except Exception:  # noqa: BLE001 - logged; whatever it was, the next page is tried
-                self._log.exception("%s: the feed failed; it continues from its position", self.NAME)
+                self._log.exception("unexpected error: the feed failed; it continues from its position")
                 self._failed("The feed failed; see the log.")
             self._stop.wait(pause)
             pause = min(pause * 2, LONGEST_PAUSE)

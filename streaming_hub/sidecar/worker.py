@@ -61,7 +61,7 @@ class HubLine:
         elif isinstance(error, Away):
             told = ["away", str(error), None]
         else:
-            self.log("error", f"{self._name}: {what} failed: {error!r}")
+            self.log("error", f"unexpected error: {what} failed: {error!r}")
             told = ["failed", f"The process of the {self._name} failed ({type(error).__name__}).", None]
         self._send([number, REFUSED, told])
 

@@ -354,7 +354,7 @@ class Worker:
                 # The next page reports this and reopens the database.
                 self._line.log("debug", f"webhooks: {error}")
             except Exception as error:  # noqa: BLE001 - logged; tried again
-                self._line.log("error", f"webhooks: old deliveries could not be removed: {error!r}")
+                self._line.log("error", f"unexpected error: old deliveries could not be removed: {error!r}")
 
 
 def _within(rooms: list[str] | None, allowed: list[str]) -> bool:

@@ -210,7 +210,7 @@ def test_server_that_does_not_answer_is_asked_again() -> None:
     assert calls.failed == []
 
 
-def test_unforeseen_failure_does_not_end_the_looks(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unexpected_error_does_not_end_the_looks(caplog: pytest.LogCaptureFixture) -> None:
     class Odd(Rooms):
         def present(self, room: str) -> list[Present]:
             found = super().present(room)
@@ -223,7 +223,7 @@ def test_unforeseen_failure_does_not_end_the_looks(caplog: pytest.LogCaptureFixt
     calls.recall.lost("open")
     calls.ready()
     assert rooms.sent == [("open", "")]
-    assert "failed unexpectedly" in caplog.text
+    assert "unexpected error: a check of the room" in caplog.text
 
 
 def test_failure_is_reported_with_its_cause() -> None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from livekit import rtc
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 3.0
 
@@ -194,7 +194,7 @@ class Attachment:
                     self._memory.result = self._results.note(session, payload.update)
                 self._send(bridge.translate(self._memory, name, payload))
             except Exception:
-                logger.exception("could not stream the session event %s", name)
+                log.exception("unexpected error: could not stream the session event %s", name)
 
         return callback
 
@@ -203,14 +203,14 @@ class Attachment:
             self._memory.playing = self._playing()
             self._send(bridge.agent_words(self._memory, text, time.time()))
         except Exception:
-            logger.exception("could not stream the agent's words")
+            log.exception("unexpected error: could not stream the agent's words")
 
     def _send(self, events: list[Event]) -> None:
         for event in events:
             try:
                 chosen = self._choose(event)
             except Exception:
-                logger.exception("redact failed; an event of type %r is not sent", event["type"])
+                log.exception("redact failed; an event of type %r is not sent", event["type"])
                 chosen = self._memory.event(
                     "events_dropped", event["timestamp"], count=1, reason="an event could not be redacted"
                 )
@@ -316,7 +316,7 @@ def _wrap_start(session: AgentSession[Any], attachment: Attachment, *, tap: bool
 def _with_words(options: dict[str, Any], attachment: Attachment) -> dict[str, Any]:
     given = options.get("room_options")
     if given is None and ("room_input_options" in options or "room_output_options" in options):
-        logger.warning("agent words are not streamed: pass room_options instead of the deprecated options")
+        log.warning("agent words are not streamed: pass room_options instead of the deprecated options")
         return options
     room_options = copy.copy(given) if isinstance(given, room_io.RoomOptions) else room_io.RoomOptions()
     text = room_options.get_text_output_options()

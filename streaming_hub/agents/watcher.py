@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from streaming_hub.agents.supervisor import Supervisor
     from streaming_hub.cluster.ownership import Ownership
 
-log = logging.getLogger("streaming_hub.agents")
+log = logging.getLogger(__name__)
 
 MODE: Final = "livekit"
 LOOK: Final = 0.5
@@ -34,7 +34,7 @@ LOST_SECONDS: Final = 1.0
 POLICY: Final = Policy(start_timeout=30.0, limit=1_000_000)
 
 
-class Watch:
+class Watcher:
     """See the module.
 
     Args:
@@ -83,7 +83,7 @@ class Watch:
             try:
                 self._look()
             except Exception:
-                log.exception("a look at the watcher failed; the next one comes")
+                log.exception("unexpected error: a check of the watcher failed; continuing")
 
     def _look(self) -> None:
         assert self.lease is not None  # noqa: S101 - `begin` has looked

@@ -38,12 +38,12 @@ MAX_UNPUBLISHED: Final = 1_000
 """How many of the hub's own events may wait for a history that cannot write; beyond that the oldest are lost."""
 HERE: Final = frozenset({"ready", "running"})
 
-log = logging.getLogger("streaming_hub.agents.leases")
+log = logging.getLogger(__name__)
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class SessionWatch:
+class SessionMonitor:
     """Watches the tracked sessions.
 
     Args:
@@ -74,7 +74,7 @@ class SessionWatch:
             self._table.rebuild(self._stored(), time.monotonic(), alone=False)
         else:
             ended = self._table.rebuild(self._stored(), time.monotonic())
-            self.tell([session.end() for session in ended])
+            self.publish([session.end() for session in ended])
         self._look_after_leases()
 
     def share(
@@ -95,7 +95,7 @@ class SessionWatch:
         """Process what any node has stored, in the common order."""
         for event in stored:
             with self._lock:
-                ended = self._table.take(event, time.monotonic(), supervised=event.supervised, told=True)
+                ended = self._table.take(event, time.monotonic(), supervised=event.supervised, by_node=True)
             if ended is not None and ended.supervised:
                 self._note_stopped(ended, event)
         if stored and self._thread is None:
@@ -178,10 +178,10 @@ class SessionWatch:
             self._note_lost(session, surely=not elsewhere)
         return [session.end() for session in lost]
 
-    def tell(self, told: Sequence[Event]) -> None:
+    def publish(self, made: Sequence[Event]) -> None:
         """Publish the hub's own events, in order; those that cannot be stored now are retried at each check."""
         with self._publishing:
-            waiting = [*self._unpublished, *told]
+            waiting = [*self._unpublished, *made]
             if not waiting:
                 return
             try:
@@ -215,7 +215,7 @@ class SessionWatch:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        self.tell([])
+        self.publish([])
 
     def _note_stopped(self, session: Session, end: Event) -> None:
         if events.fields_of(end).get("reason") == AGENT_STOPPED:
@@ -236,7 +236,7 @@ class SessionWatch:
             try:
                 self._look()
             except Exception:
-                log.exception("a look at the sessions' leases failed unexpectedly; continuing")
+                log.exception("unexpected error: a check of the session leases failed; continuing")
 
     def _look(self) -> None:
         if not self._owner():
@@ -247,7 +247,7 @@ class SessionWatch:
             # A job's own process has died, and the worker is alive.
             if session.supervised:
                 self._note_lost(session, surely=not self._history.shared)
-        self.tell([session.end() for session in expired])
+        self.publish([session.end() for session in expired])
 
     def _stored(self) -> Iterator[dict[str, Any]]:
         history = self._history
