@@ -49,7 +49,7 @@ CHUNK = 16_384
 FLOOD_PAUSE = 0.005
 """Seconds to wait after a full chunk: a child that floods its log waits, the hub does not."""
 
-LOOK = 500
+CHECK_INTERVAL = 500
 """Milliseconds between checks whether the child has ended while another process still has its pipes."""
 
 MOST_SESSIONS = 1_000_000
@@ -205,7 +205,7 @@ class Child:
             poll.register(descriptor, select.POLLIN)
         leftover = LEFTOVER_CHUNKS
         while sinks and leftover:
-            ready = poll.poll(LOOK)
+            ready = poll.poll(CHECK_INTERVAL)
             if self._ended:
                 leftover = leftover - 1 if ready else 0
             for descriptor, _ in ready:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from streaming_hub.events.posted import Event
     from streaming_hub.history import History
 
-LOOK: Final = 0.5
+CHECK_INTERVAL: Final = 0.5
 """Seconds between checks of the leases."""
 LIFE: Final = Interest(types=frozenset({"session_started", "session_ended"}))
 GONE: Final = frozenset({"failed", "stopped"})
@@ -75,7 +75,7 @@ class SessionMonitor:
         else:
             ended = self._table.rebuild(self._stored(), time.monotonic())
             self.publish([session.end() for session in ended])
-        self._look_after_leases()
+        self._start_checks()
 
     def share(
         self,
@@ -99,7 +99,7 @@ class SessionMonitor:
             if ended is not None and ended.supervised:
                 self._note_stopped(ended, event)
         if stored and self._thread is None:
-            self._look_after_leases()
+            self._start_checks()
 
     def renewed_elsewhere(self, sessions: Sequence[tuple[str, str | None]], lease: float) -> None:
         """Apply leases that were renewed on another node."""
@@ -107,7 +107,7 @@ class SessionMonitor:
             now = time.monotonic()
             for name, room in sessions:
                 self._table.renew(name, room, lease, now)
-        self._look_after_leases()
+        self._start_checks()
 
     def give_time(self) -> None:
         """Restart every lease: renewals may not have arrived."""
@@ -130,7 +130,7 @@ class SessionMonitor:
             if ended is not None and ended.supervised:
                 self._note_stopped(ended, event)
             if self._thread is None:
-                self._look_after_leases()
+                self._start_checks()
 
     def renew(self, sessions: Sequence[tuple[str, str | None]], lease: float) -> list[str]:
         """Renew the leases of sessions (id and room); return the ids that count as ended."""
@@ -138,7 +138,7 @@ class SessionMonitor:
             now = time.monotonic()
             over = [name for name, room in sessions if not self._table.renew(name, room, lease, now)]
         self._on_renewed(sessions, lease)
-        self._look_after_leases()
+        self._start_checks()
         return over
 
     def answered_for(self) -> list[tuple[str, str | None]]:
@@ -189,7 +189,7 @@ class SessionMonitor:
                 self._unpublished = []
             except Unavailable as error:
                 self._keep(waiting, error.detail)
-        self._look_after_leases()
+        self._start_checks()
 
     def _keep(self, waiting: list[Event], why: str) -> None:
         if len(waiting) > len(self._unpublished):
@@ -225,20 +225,20 @@ class SessionMonitor:
         if self._recall is not None and session.room is not None:
             self._recall.lost(session.room, surely=surely)
 
-    def _look_after_leases(self) -> None:
+    def _start_checks(self) -> None:
         with self._lock:
             if self._thread is None and (self._table.waiting or self._unpublished):
                 self._thread = threading.Thread(target=self._run, name="session-leases", daemon=True)
                 self._thread.start()
 
     def _run(self) -> None:
-        while not self._stop.wait(LOOK):
+        while not self._stop.wait(CHECK_INTERVAL):
             try:
-                self._look()
+                self._check()
             except Exception:
                 log.exception("unexpected error: a check of the session leases failed; continuing")
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         if not self._owner():
             return
         with self._lock:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MODE: Final = "livekit"
-LOOK: Final = 0.5
-"""Seconds between two looks at the lease."""
+CHECK_INTERVAL: Final = 0.5
+"""Seconds between two checks at the lease."""
 STOP_SECONDS: Final = 4.0
 LOST_SECONDS: Final = 1.0
 """How long it may take to leave its rooms: at a stop, and where this node has lost the lease."""
@@ -79,13 +79,13 @@ class Watcher:
             self._supervisor.start(MODE)
 
     def _run(self) -> None:
-        while not self._stop.wait(LOOK):
+        while not self._stop.wait(CHECK_INTERVAL):
             try:
-                self._look()
+                self._check()
             except Exception:
                 log.exception("unexpected error: a check of the watcher failed; continuing")
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         assert self.lease is not None  # noqa: S101 - `begin` has looked
         alive = self._supervisor.status().state in ALIVE
         if self.lease.held(time.monotonic()):

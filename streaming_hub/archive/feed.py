@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from streaming_hub.history.follow import Followed
 
 CHORES: Final = 30.0
-"""Seconds between two looks for sessions that never ended."""
+"""Seconds between two checks for sessions that never ended."""
 ABANDONED_AFTER: Final = 24 * 3600.0
 """Seconds without an event after which a session that no agent holds has ended."""
 READ_START_SECONDS: Final = 1.3
@@ -53,7 +53,7 @@ REPORTS: Final = 20
 """Reports that are published at a time."""
 REPORT_RETRY: Final = 1.0
 OUTBOX_SECONDS: Final = 0.5
-"""Seconds between two looks at events of uploads that are not due yet."""
+"""Seconds between two checks at events of uploads that are not due yet."""
 MOST_SID: Final = 100
 """Characters of LiveKit's id of a room."""
 NAMING: Final = frozenset({"room_started", "participant_joined"})

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 VARIABLE: Final = "HUB_WORKER"
 """A child's `Place`, as JSON."""
 MOST: Final = 256
-LOOK: Final = 0.05
+CHECK_INTERVAL: Final = 0.05
 SHORT_LIFE: Final = 10.0
 """Seconds; a child that lived shorter is started again after a pause."""
 FIRST_PAUSE: Final = 0.25
@@ -144,10 +144,10 @@ class Workers:
             self._start(number)
         code = 0
         while not self._signalled:
-            code = self._look()
+            code = self._check()
             if code:
                 break
-            _sleep(LOOK)
+            _sleep(CHECK_INTERVAL)
         self._end()
         return code
 
@@ -177,7 +177,7 @@ class Workers:
         self._running[number] = _Running(number, pid, ours)
         self._due.pop(number, None)
 
-    def _look(self) -> int:
+    def _check(self) -> int:
         """Note which children serve and which are gone; return the code to end with, or 0."""
         for child in list(self._running.values()):
             if not child.serves:
@@ -234,7 +234,7 @@ class Workers:
                 # At once: each child leaves its agent to its control socket.
                 repeated = True
                 self._kill(signal.SIGTERM)
-            _sleep(LOOK)
+            _sleep(CHECK_INTERVAL)
 
     def _asked_again(self) -> bool:
         return any(at - self._signalled[0] > signals.SAME for at in self._signalled[1:])

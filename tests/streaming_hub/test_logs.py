@@ -41,17 +41,25 @@ def test_text_shows_what_a_terminal_would_act_on_and_keeps_every_script(
 ) -> None:
     logs.configure("text")
     words = "日本 שלום می\u200cخواهم e\u0301 \U0001f469\u200d\U0001f467"  # noqa: RUF001 - Persian
-    logging.getLogger("streaming_hub.x").warning("%s: %s", words, "a\x1b[2Jb\r\n12:00:00 ERROR forged\u202e\x9b")
+    logging.getLogger("streaming_hub.x").warning(
+        "%s: %s", words, "a\x1b[2Jb\r\n12:00:00 ERROR forged\u202e\x9b"
+    )
     (line,) = lines(capsys)
     assert line.endswith(words + r": a\x1b[2Jb\r\n12:00:00 ERROR forged\u202e\x9b")
 
 
 def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("json")
-    logging.getLogger("streaming_hub.x").warning("two\nlines", extra={"fields": {"who": "agent-key", "odd": object}})
+    logging.getLogger("streaming_hub.x").warning(
+        "two\nlines", extra={"fields": {"who": "agent-key", "odd": object}}
+    )
     (line,) = lines(capsys)
     fields: dict[str, Any] = json.loads(line)
-    assert (fields["level"], fields["logger"], fields["message"]) == ("warning", "streaming_hub.x", "two\nlines")
+    assert (fields["level"], fields["logger"], fields["message"]) == (
+        "warning",
+        "streaming_hub.x",
+        "two\nlines",
+    )
     assert fields["who"] == "agent-key"
     assert fields["time"].endswith("+00:00")
 

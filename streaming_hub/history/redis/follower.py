@@ -34,7 +34,7 @@ BLOCK: Final = 1.0
 """Seconds that a read waits for something new. A server that does not answer is noticed after this and its timeout."""
 MOST_READ: Final = 256
 CHECK: Final = 1.0
-"""Seconds between two looks at what the server says of the history; much shorter than the store's `PATIENCE`."""
+"""Seconds between two checks at what the server says of the history; much shorter than the store's `PATIENCE`."""
 SIGN: Final = 1.0
 """Seconds between two signs of life."""
 SILENCE: Final = 5.0

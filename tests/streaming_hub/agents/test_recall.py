@@ -12,7 +12,7 @@ import pytest
 
 from streaming_hub.agents.recall import (
     ATTEMPTS,
-    LOOKS_IN_DOUBT,
+    CHECKS_IN_DOUBT,
     SENDINGS,
     Pace,
     Recall,
@@ -130,14 +130,14 @@ def test_agent_that_may_only_be_cut_off_gets_no_second_one_beside_it() -> None:
     looked = rooms.present
 
     def present(room: str) -> list[Present]:
-        if rooms.looked.count("dead") == LOOKS_IN_DOUBT // 2:
+        if rooms.looked.count("dead") == CHECKS_IN_DOUBT // 2:
             rooms.rooms["dead"] = [ALICE]  # LiveKit has removed it
         return looked(room)
 
     rooms.present = present  # type: ignore[method-assign]
     calls.ready()
     assert rooms.sent == [("dead", "")]
-    assert rooms.looked.count("alive") == LOOKS_IN_DOUBT
+    assert rooms.looked.count("alive") == CHECKS_IN_DOUBT
 
 
 def test_room_entered_while_the_agent_is_there_gets_it() -> None:
