@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tests.faults.publishers import assert_all_right, assert_all_stored
-from tests.kit.process import Server
+from tests.kit.hub import Hub
 from tests.kit.redis_server import RedisServer
 from tests.kit.wait import until
 
@@ -28,22 +28,28 @@ def redis_at(folder: Path, **options: Any) -> Iterator[RedisServer]:
         server.stop()
 
 
-def node(folder: Path, name: str, url: str, **settings: str) -> Server:
-    return Server(folder / name, STREAM_HISTORY=url, STREAM_NODE=name, STREAM_HEARTBEAT="1", **settings)
+def node(folder: Path, name: str, url: str, **settings: str) -> Hub:
+    return Hub(folder / name, STREAM_HISTORY=url, STREAM_NODE=name, STREAM_HEARTBEAT="1", **settings)
 
 
-def health(server: Server) -> dict[str, Any]:
+def health(server: Hub) -> dict[str, Any]:
     return server.json("GET", "/api/health")
 
 
-def until_away(*servers: Server) -> None:
+def until_away(*servers: Hub) -> None:
     for server in servers:
-        until(lambda server=server: health(server)["history"] == "away", 20, what=server.log)
+        until(
+            lambda server=server: health(server)["history"] == "away",
+            20,
+            what=lambda server=server: server.log,
+        )
 
 
-def until_ok(*servers: Server) -> None:
+def until_ok(*servers: Hub) -> None:
     for server in servers:
-        until(lambda server=server: health(server)["history"] == "ok", 20, what=server.log)
+        until(
+            lambda server=server: health(server)["history"] == "ok", 20, what=lambda server=server: server.log
+        )
 
 
 def until_all_at(crowds: list[Crowd], seq: int) -> None:
@@ -51,7 +57,7 @@ def until_all_at(crowds: list[Crowd], seq: int) -> None:
         crowd.until_at(seq)
 
 
-def assert_nothing_was_missed(publishers: list[Publisher], crowds: list[Crowd], server: Server) -> None:
+def assert_nothing_was_missed(publishers: list[Publisher], crowds: list[Crowd], server: Hub) -> None:
     """Stop the publishers; every client gets all they published over one connection, and a node has stored it."""
     for publisher in publishers:
         publisher.stop()
@@ -63,12 +69,12 @@ def assert_nothing_was_missed(publishers: list[Publisher], crowds: list[Crowd], 
     assert_all_stored(server, publishers)
 
 
-def published(server: Server, body: Any) -> Any:
+def published(server: Hub, body: Any) -> Any:
     """Publish, again for as long as the answer is that it has to wait; return what is answered then."""
     answers: list[tuple[int, dict[str, str], bytes]] = []
 
     def accepted() -> bool:
-        answers.append(server.ask("POST", "/api/agent/data", body))
+        answers.append(server.request("POST", "/api/agent/data", body))
         status, headers, _ = answers[-1]
         assert status == 200 or (status == 503 and "retry-after" in headers), answers[-1]
         return status == 200

@@ -101,13 +101,17 @@ def test_the_servers_clock_is_set_back_and_forth(tmp_path: Path) -> None:
             told = [server.json("GET", "/api/agent/status") for server in (a, b)]
             return {one["state"] for one in told} == {"ready"} and told[0]["pid"] == told[1]["pid"]
 
-        until(one_agent, 30, what=lambda: a.log() + b.log())
+        until(one_agent, 30, what=lambda: a.log + b.log)
         # No node waits an hour for one that died with such a lease.
         owner = b.json("GET", "/api/agent/status")["node"]
         dead, alive = (a, b) if owner == "a" else (b, a)
         dead.kill()
         redis.call("PEXPIRE", "{hub}:lease:agent", 3_600_000)
         redis.call("ZADD", "{hub}:nodes", (int(redis.call("TIME")[0]) + 3600) * 1000, dead.folder.name)
-        until(lambda: alive.json("GET", "/api/agent/status")["node"] == alive.folder.name, 60, what=alive.log)
+        until(
+            lambda: alive.json("GET", "/api/agent/status")["node"] == alive.folder.name,
+            60,
+            what=lambda: alive.log,
+        )
         until(lambda: redis.call("ZRANGE", "{hub}:nodes", 0, -1) == [alive.folder.name], 30)
         assert alive.json("POST", "/api/agent/stop")["state"] == "stopped"

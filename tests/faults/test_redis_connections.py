@@ -22,7 +22,7 @@ from tests.faults.nodes import (
 )
 from tests.faults.publishers import Publisher, assert_all_right, assert_all_stored
 from tests.kit.certificates import Authority
-from tests.kit.process import Server
+from tests.kit.hub import Hub
 from tests.kit.tcp_proxy import Proxy
 from tests.kit.wait import let_pass, until
 
@@ -41,11 +41,9 @@ RULE = (
 
 def refused(folder: Path, url: str, **settings: str) -> str:
     """Return the log of a node that must not start."""
-    server = Server(folder, STREAM_HISTORY=url, **settings)
-    server.spawn()
-    assert server.process is not None
-    assert server.process.wait(60) == 2, server.log()
-    return server.log()
+    server = Hub(folder, STREAM_HISTORY=url, **settings)
+    assert server.spawn().wait() == 2, server.log
+    return server.log
 
 
 def test_tls_with_an_authority_of_ones_own(tmp_path: Path) -> None:
@@ -69,7 +67,7 @@ def test_tls_with_an_authority_of_ones_own(tmp_path: Path) -> None:
             # With the password that starts with the server, not only the one that was set on it.
             redis.start()
             until_ok(a, b)
-            assert "secret-word" not in a.log() + b.log()
+            assert "secret-word" not in a.log + b.log
         for name, environment in (("unknown", {"SSL_CERT_FILE": str(other.certificate)}), ("system", {})):
             told = refused(tmp_path / name, url, **environment)
             assert "certificate is refused" in told, told
@@ -104,8 +102,8 @@ def test_a_user_with_no_more_than_the_hub_needs(tmp_path: Path) -> None:
             assert_all_right([publisher], crowd.errors())
             until(lambda: b.json("GET", "/api/agent/status")["state"] == "stopped", 20)
             for server in (a, b):
-                assert "permission" not in server.log().lower(), server.log()
-                assert secret not in server.log()
+                assert "permission" not in server.log.lower(), server.log
+                assert secret not in server.log
         wrong = f"redis://streams:wrong-word@127.0.0.1:{redis.port}/0"
         told = refused(tmp_path / "x", wrong)
         assert "password" in told
@@ -131,8 +129,14 @@ def test_a_primary_that_is_made_read_only_and_back_loses_nothing(tmp_path: Path)
         redis.call("REPLICAOF", "127.0.0.1", "1")
         until_away(a, b)
         for server in (a, b):
-            until(lambda server=server: "is a replica" in health(server)["reason"], 20, what=server.log)
-            status, headers, body = server.ask("POST", DATA, {"type": "x", "event_id": server.folder.name})
+            until(
+                lambda server=server: "is a replica" in health(server)["reason"],
+                20,
+                lambda server=server: server.log,
+            )
+            status, headers, body = server.request(
+                "POST", DATA, {"type": "x", "event_id": server.folder.name}
+            )
             assert (status, "retry-after" in headers) == (503, True), body
         beats = [client.checker.heartbeats for crowd in crowds for client in crowd.clients]
 
@@ -144,7 +148,7 @@ def test_a_primary_that_is_made_read_only_and_back_loses_nothing(tmp_path: Path)
         redis.call("REPLICAOF", "NO", "ONE")
         until_ok(a, b)
         counts = [len(one.ids), len(other.ids)]
-        until(lambda: len(one.ids) > counts[0] and len(other.ids) > counts[1], 20, what=a.log)
+        until(lambda: len(one.ids) > counts[0] and len(other.ids) > counts[1], 20, what=lambda: a.log)
         assert_nothing_was_missed([one, other], crowds, a)
 
 
@@ -217,7 +221,8 @@ def test_a_divided_network_gives_exact_counts_and_no_false_duplicates(tmp_path: 
         # Sent into the void: whether it is stored is unknown, so the answer is to send it again.
         held: list[Any] = []
         sender = threading.Thread(
-            target=lambda: held.append(a.ask("POST", DATA, {"type": "x", "event_id": "held"})), daemon=True
+            target=lambda: held.append(a.request("POST", DATA, {"type": "x", "event_id": "held"})),
+            daemon=True,
         )
         sender.start()
         until_away(a)
@@ -300,9 +305,11 @@ def test_a_client_that_is_ahead_of_a_node_cut_off_is_asked_to_wait_not_sent_ever
         network.cut()
         until_away(a)
         newest = published(b, {"type": "y"})["id"]
-        status, headers, _ = a.ask("GET", f"/api/stream?last_event_id={newest}")
+        status, headers, _ = a.request("GET", f"/api/stream?last_event_id={newest}")
         assert (status, "retry-after" in headers) == (503, True)
-        asked = a.ask("GET", f"/api/stream?last_event_id={newest}", headers={"Accept": "text/event-stream"})
+        asked = a.request(
+            "GET", f"/api/stream?last_event_id={newest}", headers={"Accept": "text/event-stream"}
+        )
         assert (asked[0], b"history_away" in asked[2]) == (200, True)
         # What this node knows, it can resume.
         known = crowd.add(1, f"?last_event_id={first}", name="known")

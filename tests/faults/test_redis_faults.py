@@ -59,7 +59,7 @@ def test_nodes_are_killed_under_load_and_clients_continue_at_another(tmp_path: P
             until(
                 lambda counts=counts: all(len(p.ids) > n for p, n in zip(publishers, counts, strict=True)),
                 30,
-                what=victim.log,
+                what=lambda victim=victim: victim.log,
             )
         for publisher in publishers:
             publisher.stop()
@@ -87,9 +87,9 @@ def test_redis_is_killed_under_load_and_comes_back_with_everything(tmp_path: Pat
             let_pass(0.5)
             redis.kill()
             until_away(a, b)
-            status, headers, body = a.ask("POST", "/api/agent/data", {"type": "x"})
+            status, headers, body = a.request("POST", "/api/agent/data", {"type": "x"})
             assert (status, "retry-after" in headers) == (503, True), body
-            assert a.ask("GET", "/api/events")[0] == 503
+            assert a.request("GET", "/api/events")[0] == 503
             assert health(a)["reason"]
             counts = [len(one.ids), len(other.ids)]
             redis.start()
@@ -113,7 +113,7 @@ def test_a_server_that_hangs_is_noticed_without_traffic_and_new_streams_open(tmp
         # Three seconds for an answer, one for the read under way, and a busy machine.
         assert time.monotonic() - begun < 15
         asked = time.monotonic()
-        assert a.ask("POST", "/api/agent/data", {"type": "x"})[0] == 503
+        assert a.request("POST", "/api/agent/data", {"type": "x"})[0] == 503
         assert time.monotonic() - asked < 5
         late = crowd.add(3, name="late")
         resumed = crowd.add(1, f"?last_event_id={crowd.clients[0].checker.last_id}", name="resumed")
@@ -161,7 +161,7 @@ def test_redis_comes_back_with_less(tmp_path: Path, way: str) -> None:
             until(
                 lambda crowd=crowd: all(c.checker.resets == ["history_lost"] for c in crowd.clients),
                 20,
-                what=lambda crowd=crowd: [c.checker.resets for c in crowd.clients] + [a.log(), b.log()],
+                what=lambda crowd=crowd: [c.checker.resets for c in crowd.clients] + [a.log, b.log],
             )
         until_ok(a, b)
         again = b.json("POST", "/api/agent/data", {"type": "lost", "event_id": "lost"})
@@ -190,7 +190,7 @@ def test_full_memory_is_reported_and_ends(tmp_path: Path) -> None:
         crowd.until_open()
         a.json("POST", "/api/agent/data", {"type": "x"})
         redis.call("CONFIG", "SET", "maxmemory", "1")
-        status, _, body = a.ask("POST", "/api/agent/data", [{"type": "x"}, {"type": "y"}])
+        status, _, body = a.request("POST", "/api/agent/data", [{"type": "x"}, {"type": "y"}])
         assert (status, b"out of memory" in body) == (503, True), body
         until_away(a)
         assert "out of memory" in health(a)["reason"]
@@ -297,7 +297,7 @@ def test_a_lagging_replica_is_promoted(tmp_path: Path) -> None:
             until(
                 lambda crowd=crowd: all(c.checker.resets == ["history_lost"] for c in crowd.clients),
                 20,
-                what=a.log,
+                what=lambda: a.log,
             )
         until_ok(a, b)
         # One of them may still wait for the other to compare.
