@@ -6,7 +6,8 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from tests.faults.publishers import assert_all_right, assert_all_stored
+from tests.faults.crowd import Crowd
+from tests.faults.publishers import Publisher, assert_all_right, assert_all_stored
 from tests.kit.hub import Hub
 from tests.kit.redis_server import RedisServer
 from tests.kit.wait import until
@@ -14,9 +15,6 @@ from tests.kit.wait import until
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from tests.faults.crowd import Crowd
-    from tests.faults.publishers import Publisher
 
 
 @contextlib.contextmanager
@@ -30,6 +28,62 @@ def redis_at(folder: Path, **options: Any) -> Iterator[RedisServer]:
 
 def node(folder: Path, name: str, url: str, **settings: str) -> Hub:
     return Hub(folder / name, STREAM_HISTORY=url, STREAM_NODE=name, STREAM_HEARTBEAT="1", **settings)
+
+
+@contextlib.contextmanager
+def two_nodes(
+    folder: Path,
+    url: str,
+    *,
+    a_url: str | None = None,
+    of_a: dict[str, Any] | None = None,
+    whole: int = 5,
+    filtered: str = "",
+    pause: float | None = None,
+    batch: int = 1,
+    **settings: Any,
+) -> Iterator[tuple[Hub, Hub, list[Crowd], list[Publisher]]]:
+    """Run two nodes, `a` and `b`, with clients at both and, with a pause, a publisher at each.
+
+    Args:
+        folder: where they run.
+        url: Redis.
+        a_url: Redis as `a` reaches it, if not by the same address.
+        of_a: settings of `a` alone.
+        whole: how many clients at each node read everything.
+        filtered: the query of two further clients at each node; none without it.
+        pause: seconds between two requests of a publisher; None for no publishers.
+        batch: events of a request of the second publisher.
+        **settings: of both nodes.
+    """
+    with contextlib.ExitStack() as stack:
+        a = stack.enter_context(node(folder, "a", a_url or url, **settings, **(of_a or {})))
+        b = stack.enter_context(node(folder, "b", url, **settings))
+        crowds = [stack.enter_context(Crowd(server.host, server.port)) for server in (a, b)]
+        for crowd in crowds:
+            crowd.add(whole, name="whole")
+            if filtered:
+                crowd.add(2, filtered, name="filtered", whole=False)
+            crowd.until_open()
+        publishers = (
+            []
+            if pause is None
+            else [
+                stack.enter_context(Publisher(a, "a", pause=pause)),
+                stack.enter_context(Publisher(b, "b", pause=pause, batch=batch)),
+            ]
+        )
+        yield a, b, crowds, publishers
+
+
+def until_more(publishers: list[Publisher], count: int = 0) -> None:
+    """Wait until each publisher has published more than this number of events from now on."""
+    before = [len(one.ids) for one in publishers]
+    until(
+        lambda: all(len(one.ids) > n + count for one, n in zip(publishers, before, strict=True)),
+        30,
+        what=lambda: (before, [len(one.ids) for one in publishers]),
+    )
 
 
 def health(server: Hub) -> dict[str, Any]:

@@ -23,7 +23,7 @@ CALLS = 30
 
 
 @pytest.fixture(scope="module")
-def database() -> Iterator[postgres.Hub]:
+def database() -> Iterator[postgres.Server]:
     with postgres.server() as running:
         yield running
 
@@ -43,7 +43,7 @@ def ended(server: Hub) -> set[str]:
 
 
 @pytest.mark.parametrize("dies", ["node", "database"])
-def test_every_call_is_archived_once(tmp_path: Path, database: postgres.Hub, dies: str) -> None:
+def test_every_call_is_archived_once(tmp_path: Path, database: postgres.Server, dies: str) -> None:
     url = database.new_database(f"hub_{dies}")
     with (
         redis_at(tmp_path) as redis,

@@ -17,7 +17,9 @@ from tests.faults.nodes import (
     node,
     published,
     redis_at,
+    two_nodes,
     until_away,
+    until_more,
     until_ok,
 )
 from tests.faults.publishers import Publisher, assert_all_right, assert_all_stored
@@ -113,18 +115,9 @@ def test_a_user_with_no_more_than_the_hub_needs(tmp_path: Path) -> None:
 def test_a_primary_that_is_made_read_only_and_back_loses_nothing(tmp_path: Path) -> None:
     with (
         redis_at(tmp_path) as redis,
-        node(tmp_path, "a", redis.url) as a,
-        node(tmp_path, "b", redis.url) as b,
-        Crowd(a.host, a.port) as at_a,
-        Crowd(b.host, b.port) as at_b,
-        Publisher(a, "a", pause=0.01) as one,
-        Publisher(b, "b", batch=3, pause=0.01) as other,
+        two_nodes(tmp_path, redis.url, pause=0.01, batch=3) as (a, b, crowds, publishers),
     ):
-        crowds = [at_a, at_b]
-        for crowd in crowds:
-            crowd.add(5, name="whole")
-            crowd.until_open()
-        until(lambda: len(one.ids) > 10 and len(other.ids) > 10, 20)
+        until_more(publishers, 10)
         # Of a primary that does not answer: it keeps its data, and takes no writes.
         redis.call("REPLICAOF", "127.0.0.1", "1")
         until_away(a, b)
@@ -147,9 +140,8 @@ def test_a_primary_that_is_made_read_only_and_back_loses_nothing(tmp_path: Path)
         until(beaten, 20)
         redis.call("REPLICAOF", "NO", "ONE")
         until_ok(a, b)
-        counts = [len(one.ids), len(other.ids)]
-        until(lambda: len(one.ids) > counts[0] and len(other.ids) > counts[1], 20, what=lambda: a.log)
-        assert_nothing_was_missed([one, other], crowds, a)
+        until_more(publishers)
+        assert_nothing_was_missed(publishers, crowds, a)
 
 
 def test_a_first_replica_stops_publishing_for_moments_only(tmp_path: Path) -> None:
@@ -183,21 +175,12 @@ def test_a_first_replica_stops_publishing_for_moments_only(tmp_path: Path) -> No
 def test_a_slow_server_is_not_one_that_is_away(tmp_path: Path) -> None:
     with (
         redis_at(tmp_path, enable_debug_command="yes") as redis,
-        node(tmp_path, "a", redis.url) as a,
-        node(tmp_path, "b", redis.url) as b,
-        Crowd(a.host, a.port) as at_a,
-        Crowd(b.host, b.port) as at_b,
-        Publisher(a, "a", pause=0.004) as one,
-        Publisher(b, "b", batch=5, pause=0.004) as other,
+        two_nodes(tmp_path, redis.url, pause=0.004, batch=5) as (a, _, crowds, publishers),
     ):
-        crowds = [at_a, at_b]
-        for crowd in crowds:
-            crowd.add(5, name="whole")
-            crowd.until_open()
         for _ in range(4):
             redis.call("DEBUG", "SLEEP", "1")
             let_pass(0.3)
-        assert_nothing_was_missed([one, other], crowds, a)
+        assert_nothing_was_missed(publishers, crowds, a)
 
 
 def test_a_divided_network_gives_exact_counts_and_no_false_duplicates(tmp_path: Path) -> None:
@@ -205,15 +188,14 @@ def test_a_divided_network_gives_exact_counts_and_no_false_duplicates(tmp_path: 
     with (
         redis_at(tmp_path) as redis,
         Proxy([redis.port]) as network,
-        node(tmp_path, "a", f"redis://127.0.0.1:{network.port}/0", **small) as a,
-        node(tmp_path, "b", redis.url, **small) as b,
-        Crowd(a.host, a.port) as at_a,
-        Crowd(b.host, b.port) as at_b,
+        two_nodes(
+            tmp_path,
+            redis.url,
+            a_url=f"redis://127.0.0.1:{network.port}/0",
+            filtered="?room=b",
+            **small,
+        ) as (a, b, (at_a, at_b), _),
     ):
-        for crowd in (at_a, at_b):
-            crowd.add(5, name="whole")
-            crowd.add(2, "?room=b", name="filtered", whole=False)
-            crowd.until_open()
         b.json("POST", DATA, {"type": "x", "room": "b"})
         for crowd in (at_a, at_b):
             crowd.until_at(1)
@@ -275,8 +257,7 @@ def test_hundreds_of_clients_that_reconnect_at_once_around_an_outage_miss_nothin
         crowd.cut(crowd.clients)
         begun = time.monotonic()
         until_ok(a, b)
-        counts = [len(one.ids), len(other.ids)]
-        until(lambda: len(one.ids) > counts[0] and len(other.ids) > counts[1], 30)
+        until_more([one, other])
         crowd.until_open()
         for publisher in (one, other):
             publisher.stop()

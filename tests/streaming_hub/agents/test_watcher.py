@@ -11,7 +11,8 @@ import pytest
 from streaming_hub.agents.states import State
 from streaming_hub.agents.supervisor import Supervisor
 from streaming_hub.agents.watcher import POLICY, Watcher
-from streaming_hub.cluster.ownership import MemoryLeases, Ownership
+from streaming_hub.cluster.ownership import Ownership
+from tests.kit.leases import MemoryLeases
 from tests.kit.process import is_running
 from tests.kit.wait import until
 from tests.streaming_hub.agents.watched import command
