@@ -114,7 +114,7 @@ export class Uploads {
     return spans;
   }
 
-  /** Tell whether the transcript is whole. @param {Reconciliation | null} found Null where it is not known. */
+  /** Show whether the transcript is complete. @param {Reconciliation | null} found Null if that is unknown. */
   tell(found) {
     byId('whole').hidden = found === null;
     if (!found) return;
