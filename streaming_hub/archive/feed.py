@@ -113,12 +113,12 @@ class Archive(Feed):
         publish_made: Callable[[Sequence[Event]], object],
         answered_for: Callable[[], Iterable[tuple[str, str | None]]],
         clock: Callable[[], float],
-        uploads: Spool | None = None,
-        prompts: bool = False,
-        texts: bool = True,
-        watched: bool = False,
-        audio: Path | None = None,
-        redact: Callable[[Event], Event] | None = None,
+        uploads: Spool | None,
+        prompts: bool,
+        texts: bool,
+        watched: bool,
+        audio: Path | None,
+        redact: Callable[[Event], Event] | None,
     ) -> None:
         config = {
             "url": url,

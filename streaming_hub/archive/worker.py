@@ -68,10 +68,10 @@ class Config(msgspec.Struct, frozen=True):
     url: str
     max_age: float
     recordings: bool
-    prompts: bool = False
-    texts: bool = True
-    watched: bool = False
-    audio: str | None = None
+    prompts: bool
+    texts: bool
+    watched: bool
+    audio: str | None
 
 
 class Worker:
@@ -409,4 +409,4 @@ _json = msgspec.json.Encoder().encode
 
 
 if __name__ == "__main__":
-    main(lambda sock, config: Worker(sock, msgspec.convert(config, Config)).serve())
+    main(Config, lambda sock, config: Worker(sock, config).serve())

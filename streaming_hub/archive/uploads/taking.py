@@ -46,8 +46,8 @@ class Uploads:
         *,
         prompts: bool,
         texts: bool,
-        watched: bool = False,
-        audio: Path | None = None,
+        watched: bool,
+        audio: Path | None,
     ) -> None:
         self._audio = None if audio is None else AudioFolder(audio)
         self._hold = outbox.WATCHER_SECONDS if watched else outbox.ATTACH_SECONDS

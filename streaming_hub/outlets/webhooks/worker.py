@@ -78,8 +78,8 @@ class Config(msgspec.Struct, frozen=True):
     retries: list[float]
     disable_after: float
     allow_private: bool
-    max_age: float = 0.0
-    given: Given | None = None
+    max_age: float
+    given: Given | None
     enable: bool = True
 
 
@@ -373,9 +373,9 @@ def _requests() -> int:
     return max(20, min(MOST_REQUESTS, (soft - SPARE_DESCRIPTORS) // 2))
 
 
-async def _serve(sock: socket.socket, config: Any) -> None:
-    await Worker(sock, msgspec.convert(config, Config)).serve()
+async def _serve(sock: socket.socket, config: Config) -> None:
+    await Worker(sock, config).serve()
 
 
 if __name__ == "__main__":
-    main(lambda sock, config: asyncio.run(_serve(sock, config)))
+    main(Config, lambda sock, config: asyncio.run(_serve(sock, config)))
