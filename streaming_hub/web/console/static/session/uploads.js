@@ -66,7 +66,7 @@ export class Uploads {
     [this.#started, this.#stages, this.#lines, this.#cursor] = [started, [], [], ''];
     this.#run++;
     for (const table of [this.#stageTable, this.#log]) table.show([], 0);
-    this.tell(null);
+    this.showReconciliation(null);
   }
 
   /**
@@ -115,7 +115,7 @@ export class Uploads {
   }
 
   /** Show whether the transcript is complete. @param {Reconciliation | null} found Null if that is unknown. */
-  tell(found) {
+  showReconciliation(found) {
     byId('whole').hidden = found === null;
     if (!found) return;
     const { complete, missing, unexpected } = found;
