@@ -452,7 +452,7 @@ def test_a_mark_that_comes_late_takes_the_words_out_of_all_that_was_published(
         eventually(lambda word=word: not_on_disk(server, word), True, 60)  # type: ignore[misc]
 
 
-def not_on_disk(server: ServerProcess, text: bytes) -> bool:
+def not_on_disk(server: Hub, text: bytes) -> bool:
     """Say whether neither the history nor the archive nor an upload has a text, compressed or not."""
     folder = server.folder / "data"
     if any(text in path.read_bytes() for path in folder.glob("*.db*")):
