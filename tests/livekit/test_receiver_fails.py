@@ -129,6 +129,7 @@ def test_a_full_spool_drops_uploads_and_the_agent_does_not_notice(place: Place, 
             hub.stream.wait("session_started", room=ROOM, seconds=60)
             # As after hours in which the archive's database was away.
             database.execute("BEGIN IMMEDIATE")
+            until(lambda: hub.get("/api/health")["archive"] == "away", seconds=60, what="the archive is away")
             until(lambda: _metric(hub, "hub_uploads_waiting") > 0, seconds=60, what="uploads wait")
             with filler.open("wb") as file:
                 file.truncate(spool.MAX_BYTES)
@@ -238,4 +239,7 @@ def _metric(hub: HubServer, name: str) -> float:
 
 
 def _errors(agent: Program) -> list[str]:
-    return [line for line in agent.lines if '"ERROR"' in line or " ERROR " in line]
+    """Return what LiveKit's SDK logs of uploads that fail; its own trouble on a busy machine is no matter here."""
+    about = ("opentelemetry", "upload", "export", "session_end")
+    errors = [line for line in agent.lines if '"ERROR"' in line]
+    return [line for line in errors if any(word in line.lower() for word in about)]
