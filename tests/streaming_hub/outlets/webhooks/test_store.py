@@ -185,7 +185,7 @@ def test_a_page_hands_on_no_more_than_a_lane_may_have_in_memory(
     many = [kept.line() for _ in range(messages.RUN_LENGTH + 1)]
     big = [kept.line("b", text=half), kept.line("b", text=half), kept.line("b")]
     fresh = kept.take(*many, *big).fresh
-    assert fresh["one"] == fresh["two"] == kept.due("one").lanes
+    assert fresh == {name: kept.due(name).lanes for name in ("one", "two")}
     assert [len(queued) for queued in fresh["one"].values()] == [messages.RUN_LENGTH, 1]
     monkeypatch.setattr(stores, "MOST_FRESH", 3)
     for name in ("three", "four"):
