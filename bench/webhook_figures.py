@@ -227,7 +227,7 @@ def cost(rounds: int = 10) -> bool:
         slots = {name: log.Slots((), 1) for name in names}
         for number in range(1, rounds + 1):
             event = {"id": f"bench-{number}", "type": "transcript", "room": "a", "text": "Thursday? " * 20}
-            line = Line(number, time.time(), False, json.dumps(event).encode())
+            line = Line(seq=number, at=time.time(), hidden=False, data=json.dumps(event).encode())
             page = Page(store.version, "bench", number - 1, number, [line])
             with timed("an event is stored for each"):
                 fresh = store.take(page).fresh

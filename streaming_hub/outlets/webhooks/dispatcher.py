@@ -1,10 +1,11 @@
 """Sends pending deliveries, lane by lane and in order, from one event loop.
 
-    a page's deliveries -> Store.take --+
-    due lanes -> log.due ---------------+-> a coroutine per lane -> Sender -> outcomes -> Store.record -> the lane is free
+    a page -> Store.take --+
+    due lanes -> log.due --+-> a coroutine per lane -> Sender -> outcomes -> Store.record -> the lane is free again
 
-What a page brings to endpoints that keep up is sent as it was stored, without reading it again. A lane stays busy until its outcomes are written, so nothing that was sent is loaded again. Only deliveries that are
-about to be sent are in memory. Nothing else combines the state of the database with the requests in flight.
+What a page brings to endpoints that keep up is sent as it was stored, without reading it again. A lane stays busy until
+its outcomes are written, so nothing that was sent is loaded again. Only deliveries that are about to be sent are in
+memory. Nothing else combines the state of the database with the requests in flight.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import msgspec
 
-
 RUN_LENGTH: Final = 16
 RUN_BYTES: Final = 64 * 1024
 """How many deliveries, and bytes of them, of a lane are in memory at a time."""

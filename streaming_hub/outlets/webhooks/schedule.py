@@ -1,8 +1,8 @@
 """Limits the number of concurrent requests, per endpoint and in total. Pure.
 
 An endpoint has at most `PER_ENDPOINT` requests open, one per lane (the sequence of a room). The total is limited, too,
-since each request needs a descriptor. Endpoints that are not known to work share half of it, which leaves room for those
-that do.
+since each request needs a descriptor. Endpoints that are not known to work share half of it, which leaves room for
+those that do.
 """
 
 from __future__ import annotations

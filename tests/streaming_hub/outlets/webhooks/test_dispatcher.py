@@ -7,8 +7,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from streaming_hub.outlets.webhooks import dispatcher as dispatchers
 from streaming_hub.outlets.webhooks.dispatcher import Dispatcher
 from streaming_hub.outlets.webhooks.endpoints import Secret
@@ -18,6 +16,8 @@ from tests.streaming_hub.outlets.webhooks.test_store import Kept
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
+
+    import pytest
 
     from streaming_hub.outlets.webhooks.messages import Line
 

@@ -168,8 +168,7 @@ def test_what_a_page_brings_to_an_endpoint_that_keeps_up_needs_no_second_read(ke
     kept.endpoint("two", rooms=["b"])
     fresh = kept.take(kept.line(), kept.line("b", session_id="s"), kept.line()).fresh
     assert {name: [*lanes] for name, lanes in fresh.items()} == {"one": ["a", "b"], "two": ["b"]}
-    for name, lanes in fresh.items():
-        assert lanes == kept.due(name).lanes
+    assert fresh == {name: kept.due(name).lanes for name in ("one", "two")}
     # Both have something pending now, which comes first.
     assert kept.take(kept.line("c")).fresh == {}
     kept.tried("delivered", room="b", name="two")
