@@ -1,11 +1,11 @@
 """Connections to a Redis or Valkey server, checked when they are made, and the wording of their failures.
 
 redis-py's `Connection` connects: TLS, password, database. Commands and answers are encoded by hiredis, straight from
-and to the socket: a node reads every event in a call of its own, and redis-py's layers cost as much as the reading does.
+and to the socket: a node reads every event in a call of its own, and redis-py's layers cost as much as reading it does.
 Its client and pools are not used because they retry, reconnect and wait by their own rules. Here a call is answered
-within `ANSWER_SECONDS` or fails. While the server is away only the history's follower tries to reach it; everything else
-fails at once. Sockets are plain, so gevent's monkey-patching makes every wait cooperative. A connection belongs to the
-thread that made it: under gevent nothing here may run in its threadpool.
+within `ANSWER_SECONDS` or fails. While the server is away only the history's follower tries to reach it; everything
+else fails at once. Sockets are plain, so gevent's monkey-patching makes every wait cooperative. A connection belongs to
+the thread that made it: under gevent nothing here may run in its threadpool.
 
 Importing this without redis-py raises SettingsError.
 """
