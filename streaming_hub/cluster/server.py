@@ -54,7 +54,7 @@ _REFUSING: Final = ("NOREPLICAS", "MISCONF", "MASTERDOWN", "BUSY")
 """Error codes of a server that is up but cannot write now."""
 
 
-READ_BYTES: Final = 65_536
+READ_BYTES: Final = 16_384
 _NOT_ALL: Final = object()
 """What the reader returns for an answer that has not arrived in full."""
 
@@ -98,7 +98,6 @@ class Line:
     def __init__(self, connection: Any, identity: Identity) -> None:
         self._connection = connection
         self._socket = connection._sock
-        self._buffer = bytearray(READ_BYTES)
         self._reader = hiredis.Reader(
             protocolError=InvalidResponse, replyError=_error, notEnoughData=_NOT_ALL
         )
@@ -142,10 +141,10 @@ class Line:
 
     def _answer(self) -> Any:
         while (answer := self._reader.gets()) is _NOT_ALL:
-            count = self._socket.recv_into(self._buffer)
-            if not count:
+            data = self._socket.recv(READ_BYTES)
+            if not data:
                 raise redis.ConnectionError("Connection closed by server.")
-            self._reader.feed(self._buffer, 0, count)
+            self._reader.feed(data)
         return answer
 
     def good(self) -> bool:
