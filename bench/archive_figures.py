@@ -289,7 +289,7 @@ def arrivals(hub: Hub, late: list[float], over: threading.Event) -> None:
             return
         *lines, rest = (rest + data).split(b"\n")
         events = [_decode(line[5:]) for line in lines if line.startswith(b"data:")]
-        late += [(now - one["timestamp"]) * 1000 for one in events if one["type"] == "transcript"]
+        late += [(now - event["timestamp"]) * 1000 for event in events if event["type"] == "transcript"]
     client.close()
 
 
