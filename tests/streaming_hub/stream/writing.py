@@ -137,7 +137,7 @@ def what_is_urged_is_sent_without_a_turn_of_the_loop() -> None:
 
 def urging_ends_no_rest() -> None:
     """Events that follow each other closely still go out as one piece."""
-    writer.REST = 0.4
+    writer.REST = 2.0
     house = House(heartbeat=1000.0)
     sock = house.open()
     read(sock, lambda _: True)
@@ -148,6 +148,13 @@ def urging_ends_no_rest() -> None:
     for _ in range(2):
         house.publish()
         house.hub.urge()
+    sock.setblocking(False)
+    try:
+        early = sock.recv(1000)
+    except BlockingIOError:
+        early = b""
+    assert early == b""
+    sock.settimeout(PATIENCE)
     assert seqs(sock.recv(1000)) == [2, 3]
 
 
