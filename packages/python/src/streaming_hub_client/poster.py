@@ -69,7 +69,7 @@ def encode(event: dict[str, Any], now: float) -> bytes:
         RecursionError: It is nested without end.
     """
     whole = dict(event)
-    if whole.get("event_id") is None:
+    if whole.get("event_id") in (None, ""):
         whole["event_id"] = str(uuid.uuid4())
     if whole.get("timestamp") is None:
         whole["timestamp"] = now
