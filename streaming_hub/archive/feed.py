@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from streaming_hub.history.follow import Followed
 
 CHORES: Final = 30.0
-"""Seconds between two looks for sessions that never ended."""
+"""Seconds between two checks for sessions that never ended."""
 ABANDONED_AFTER: Final = 24 * 3600.0
 """Seconds without an event after which a session that no agent holds has ended."""
 READ_START_SECONDS: Final = 1.3
@@ -53,7 +53,7 @@ REPORTS: Final = 20
 """Reports that are published at a time."""
 REPORT_RETRY: Final = 1.0
 OUTBOX_SECONDS: Final = 0.5
-"""Seconds between two looks at events of uploads that are not due yet."""
+"""Seconds between two checks at events of uploads that are not due yet."""
 MOST_SID: Final = 100
 """Characters of LiveKit's id of a room."""
 NAMING: Final = frozenset({"room_started", "participant_joined"})
@@ -113,12 +113,12 @@ class Archive(Feed):
         publish_made: Callable[[Sequence[Event]], object],
         answered_for: Callable[[], Iterable[tuple[str, str | None]]],
         clock: Callable[[], float],
-        uploads: Spool | None = None,
-        prompts: bool = False,
-        texts: bool = True,
-        watched: bool = False,
-        audio: Path | None = None,
-        redact: Callable[[Event], Event] | None = None,
+        uploads: Spool | None,
+        prompts: bool,
+        texts: bool,
+        watched: bool,
+        audio: Path | None,
+        redact: Callable[[Event], Event] | None,
     ) -> None:
         config = {
             "url": url,
@@ -353,7 +353,7 @@ class Archive(Feed):
             "at": page.entries[-1].at if page.entries else self._clock(),
             "lines": lines,
             "skipped": page.skipped,
-        } | ({} if self._uploads is None else _told_by_webhooks(page))
+        } | ({} if self._uploads is None else _from_livekit(page))
 
     def _publish_reports(self, now: float) -> bool:
         """Publish the reports that are due; return whether there were any."""
@@ -370,13 +370,13 @@ class Archive(Feed):
         return bool(due)
 
 
-class _Told(msgspec.Struct):
+class _LiveKitEvent(msgspec.Struct):
     room: Any = None
     room_sid: Any = None
     participant: Any = None
 
 
-def _told_by_webhooks(page: Followed) -> dict[str, Any]:
+def _from_livekit(page: Followed) -> dict[str, Any]:
     """Return what LiveKit's webhooks tell of rooms and jobs: see `store.Page`."""
     rooms: dict[str, str] = {}
     gone: list[str] = []
@@ -384,7 +384,7 @@ def _told_by_webhooks(page: Followed) -> dict[str, Any]:
     for entry in page.entries:
         if entry.type not in NAMING and entry.type not in LEAVING:
             continue
-        told = msgspec.json.decode(entry.data, type=_Told)
+        told = msgspec.json.decode(entry.data, type=_LiveKitEvent)
         sid = told.room_sid if isinstance(told.room_sid, str) and len(told.room_sid) <= MOST_SID else None
         if entry.type in NAMING and sid is not None and isinstance(told.room, str):
             rooms[sid] = told.room

@@ -69,7 +69,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/agents/test_supervisor.py",
         "what the supervisor reports",
     ),
-    "streaming_hub.agents.session_watch": (
+    "streaming_hub.agents.session_monitor": (
         "tests/streaming_hub/web/api/test_leases.py",
         "through the endpoint that renews leases",
     ),

@@ -24,7 +24,7 @@ MOST_DUE: Final = 200
 """Events published at a time."""
 ATTACH_SECONDS: Final = 1.0
 """How long a job's first events wait: where `attach` reports its session, they are not published."""
-WATCH_SECONDS: Final = 3.0
+WATCHER_SECONDS: Final = 3.0
 """The same where a watcher may report it, which waits for `attach` itself."""
 
 END_SECONDS: Final = 10.0

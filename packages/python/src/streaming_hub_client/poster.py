@@ -209,7 +209,7 @@ class Poster:
                 try:
                     self._send_next(connection)
                 except Exception:
-                    log.exception("sending events to %s failed unexpectedly; continuing", self._url)
+                    log.exception("unexpected error: sending events to %s failed; continuing", self._url)
                     self._pause(self._pace.longest_delay)
 
     def _send_next(self, connection: HTTPAdapter) -> None:

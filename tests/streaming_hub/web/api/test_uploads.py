@@ -23,7 +23,7 @@ import pytest
 import requests
 
 from streaming_hub.archive.uploads import otlp
-from tests.kit.process import ServerProcess
+from tests.kit.hub import Hub
 from tests.streaming_hub.archive.test_feed import archive_pid
 from tests.streaming_hub.web.api.archiving import KEYS, OPERATOR, VIEWER, eventually, post, wait_for
 from tests.uploads import replay
@@ -37,14 +37,12 @@ SESSION = replay.attached()[0]["session_id"]
 SETTINGS = {**KEYS, **replay.PROJECT}
 
 
-def started(folder: Path, **settings: str) -> ServerProcess:
-    server = ServerProcess(folder, **SETTINGS | settings).wait_until_up()
-    server.folder = folder
-    return server
+def started(folder: Path, **settings: str) -> Hub:
+    return Hub(folder, **SETTINGS | settings).start()
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """A hub that got a call from `attach`, and what its agent uploaded."""
     server = started(tmp_path_factory.mktemp("uploads"))
     replay.send_all(server.url)
@@ -52,32 +50,32 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     wait_for(server, SESSION)
     eventually(lambda: waiting(server), 0.0)
     yield server
-    server.end()
+    server.kill()
 
 
-def metric(server: ServerProcess, name: str) -> float:
+def metric(server: Hub, name: str) -> float:
     lines = server.get("/metrics", **OPERATOR).text.splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
 
-def not_in_archive(server: ServerProcess, text: bytes) -> bool:
+def not_in_archive(server: Hub, text: bytes) -> bool:
     """Say whether no file of the archive's and no upload has a text."""
     folder = server.folder / "data"
     files = [*folder.glob("archive.db*"), *(folder / "uploads").glob("*")]
     return not any(text in path.read_bytes() for path in files)
 
 
-def waiting(server: ServerProcess) -> float:
+def waiting(server: Hub) -> float:
     return metric(server, "hub_uploads_waiting ")
 
 
-def get(server: ServerProcess, what: str, status: int = 200, session: str = SESSION, **headers: str) -> Any:
+def get(server: Hub, what: str, status: int = 200, session: str = SESSION, **headers: str) -> Any:
     answer = server.get(f"/api/sessions/{session}/{what}", **(headers or OPERATOR))
     assert answer.status_code == status, answer.text
     return answer.json()
 
 
-def test_the_trace_has_the_stages_of_every_turn(server: ServerProcess) -> None:
+def test_the_trace_has_the_stages_of_every_turn(server: Hub) -> None:
     trace = get(server, "trace")
     assert trace["dropped"] == 0
     turns = server.get(f"/api/sessions/{SESSION}", **OPERATOR).json()["turns"]
@@ -97,7 +95,7 @@ def test_the_trace_has_the_stages_of_every_turn(server: ServerProcess) -> None:
     assert {"job_entrypoint", "session_close", "room_connect"} <= other
 
 
-def test_the_log_comes_in_pages_by_time(server: ServerProcess) -> None:
+def test_the_log_comes_in_pages_by_time(server: Hub) -> None:
     whole = get(server, "logs?limit=200")
     assert (whole["next"], whole["dropped"]) == (None, 0)
     assert "closing agent session due to participant disconnect" in str(whole["lines"])
@@ -113,12 +111,12 @@ def test_the_log_comes_in_pages_by_time(server: ServerProcess) -> None:
     assert [line["at"] for line in found] == sorted(line["at"] for line in found)
 
 
-def test_prompts_are_not_kept(server: ServerProcess) -> None:
+def test_prompts_are_not_kept(server: Hub) -> None:
     assert "SECRET-PROMPT" not in str(get(server, "trace"))
     assert not_in_archive(server, b"SECRET-PROMPT")
 
 
-def test_only_operators_see_them(server: ServerProcess) -> None:
+def test_only_operators_see_them(server: Hub) -> None:
     for what in ("trace", "logs"):
         get(server, what, 403, **VIEWER)
         get(server, what, 404, session="none")
@@ -127,14 +125,14 @@ def test_only_operators_see_them(server: ServerProcess) -> None:
     assert get(server, "logs?cursor=x", 400)["field"] == "cursor"
 
 
-def test_the_uploads_are_counted(server: ServerProcess) -> None:
+def test_the_uploads_are_counted(server: Hub) -> None:
     for kind in ("traces", "logs", "metrics", "recordings"):
         sent = sum(one.kind == kind for one in replay.uploads())
         assert metric(server, f'hub_uploads_total{{kind="{kind}",outcome="accepted"}}') == sent
     assert metric(server, 'hub_upload_items_total{outcome="kept"}') > 100
 
 
-def test_a_token_of_an_agent_opens_nothing_else(server: ServerProcess) -> None:
+def test_a_token_of_an_agent_opens_nothing_else(server: Hub) -> None:
     bearer = {"Authorization": f"Bearer {replay.token()}"}
     for path in ("/api/sessions", f"/api/sessions/{SESSION}/trace", "/api/events", "/metrics"):
         assert server.get(path, **bearer).status_code == 401
@@ -142,15 +140,15 @@ def test_a_token_of_an_agent_opens_nothing_else(server: ServerProcess) -> None:
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[Any]:
-    servers: list[ServerProcess] = []
+    servers: list[Hub] = []
 
-    def begin(**settings: str) -> ServerProcess:
+    def begin(**settings: str) -> Hub:
         servers.append(started(tmp_path, **settings))
         return servers[-1]
 
     yield begin
     for one in servers:
-        one.end()
+        one.kill()
 
 
 def test_repeats_are_dropped(fresh: Any) -> None:
@@ -164,7 +162,7 @@ def test_repeats_are_dropped(fresh: Any) -> None:
     assert metric(server, 'hub_upload_items_total{outcome="kept"}') == kept
 
 
-def refused(server: ServerProcess, one: replay.Upload = TRACES, **options: Any) -> int:
+def refused(server: Hub, one: replay.Upload = TRACES, **options: Any) -> int:
     return replay.send(server.url, one, **options).status_code
 
 
@@ -290,7 +288,7 @@ JOB = next(event["job_id"] for event in replay.attached() if "job_id" in event)
 TALKED = ("traces", "logs")
 
 
-def stored(server: ServerProcess, query: str, **caller: str) -> list[dict[str, Any]]:
+def stored(server: Hub, query: str, **caller: str) -> list[dict[str, Any]]:
     return server.get(f"/api/events?limit=1000&{query}", **(caller or OPERATOR)).json()["events"]
 
 
@@ -334,7 +332,7 @@ def test_a_session_that_nothing_else_reports_is_made_of_its_uploads(fresh: Any) 
     assert stored(server, f"session_id={JOB}") == before
 
 
-def test_a_session_that_attach_reports_gets_nothing_twice(server: ServerProcess) -> None:
+def test_a_session_that_attach_reports_gets_nothing_twice(server: Hub) -> None:
     time.sleep(2)
     assert stored(server, f"session_id={JOB}") == []
     assert finals(stored(server, f"session_id={SESSION}")) == finals(replay.attached())
@@ -391,7 +389,7 @@ def test_their_event_ids_cannot_be_posted(fresh: Any) -> None:
     assert answer.status_code == 422
 
 
-def test_the_transcript_is_held_against_livekits_chat_history(server: ServerProcess) -> None:
+def test_the_transcript_is_held_against_livekits_chat_history(server: Hub) -> None:
     def told(session: str, **caller: str) -> Any:
         return server.get(f"/api/sessions/{session}", **(caller or OPERATOR)).json()["reconciliation"]
 
