@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 from streaming_hub_client import publish
 from streaming_hub_client.answers import MOST_BYTES, read_answer
@@ -110,19 +111,17 @@ def test_publish_gives_up_in_time() -> None:
         publish(url, {"type": "test"}, timeout=1.0)
 
 
-def test_a_connection_is_used_again() -> None:
-    connections: list[int] = []
+def test_a_connection_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    connections: list[object] = []
+    connect = urllib3.connection.HTTPConnection.connect
 
-    def serve(connection: socket.socket) -> None:
-        connections.append(1)
-        body = json.dumps({"status": "ok", "ids": ["e-1"]}).encode()
-        while True:
-            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-            if not connection.recv(65536):
-                return
+    def counted(self: urllib3.connection.HTTPConnection) -> None:
+        connections.append(self)
+        connect(self)
 
-    with answering(serve) as url:
-        poster = Poster(url, pace=QUICK)
+    monkeypatch.setattr(urllib3.connection.HTTPConnection, "connect", counted)
+    with FakeHub() as hub:
+        poster = Poster(hub.url, pace=QUICK)
         for number in range(5):
             poster.post({"type": "test", "n": number})
             assert poster.flush(20.0)
