@@ -1,4 +1,4 @@
-"""Answers without end: neither the poster nor `publish` reads them for ever, or into memory without a limit."""
+"""Answers without end: neither the poster nor `publish` reads them without end, or into memory without a limit."""
 
 from __future__ import annotations
 
