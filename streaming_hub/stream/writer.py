@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from streaming_hub.stream.hub import Hub
     from streaming_hub.stream.subscriber import Subscriber
 
-log = logging.getLogger("streaming_hub.stream")
+log = logging.getLogger(__name__)
 
 TURN: Final = 0.002
 """Seconds of sending after which the loop gets a turn."""
@@ -184,7 +184,7 @@ class Writer:
             done = self._go_on(time.monotonic() + TURN)
         except Exception:
             log.exception(
-                "a delivery failed: all readers go back to the history, so that none misses anything"
+                "unexpected error: a delivery failed; all readers resume from the history, so none misses anything"
             )
             for subscriber in self._hub.send_all_back():
                 self._resume(subscriber)
@@ -315,7 +315,7 @@ class Writer:
                 self._look_at(stream, event)
             except Exception:
                 # An error that escaped from here would end the watching of all sockets.
-                log.exception("a stream failed and was closed; its reader resumes")
+                log.exception("unexpected error: a stream failed and was closed; its reader resumes")
                 self._close(stream)
             if time.monotonic() >= until:
                 # Readiness is level-triggered: the others are reported again.
@@ -379,7 +379,7 @@ class Writer:
             try:
                 self._tick_once(self._buckets[position])
             except Exception:
-                log.exception("a look at the clock failed; the next one comes")
+                log.exception("unexpected error: a check of the open streams failed; continuing")
             position = (position + 1) % len(self._buckets)
 
     def _tick_once(self, due: dict[Stream, None]) -> None:

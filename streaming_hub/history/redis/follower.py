@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from streaming_hub.history.redis.store import RedisHistory
     from streaming_hub.history.redis.wire import Meta
 
-log = logging.getLogger("streaming_hub.history")
+log = logging.getLogger(__name__)
 
 BLOCK: Final = 1.0
 """Seconds that a read waits for something new. A server that does not answer is noticed after this and its timeout."""
 MOST_READ: Final = 256
 CHECK: Final = 1.0
-"""Seconds between two looks at what the server says of the history; much shorter than the store's `PATIENCE`."""
+"""Seconds between two checks at what the server says of the history; much shorter than the store's `PATIENCE`."""
 SIGN: Final = 1.0
 """Seconds between two signs of life."""
 SILENCE: Final = 5.0
@@ -152,7 +152,7 @@ class Follower:
             if not reached():
                 raise Unavailable("Redis is away, or this node is far behind: try again.", retry_after=2)
 
-    def tell(self, note: Note) -> int:
+    def announce(self, note: Note) -> int:
         """Tell the other nodes something; return the note's number.
 
         Raises:
@@ -208,7 +208,7 @@ class Follower:
             except (Away, StorageError) as error:
                 self._lost(str(error))
             except Exception:
-                log.exception("following the history failed; it is read on from the last number")
+                log.exception("unexpected error: reading the history failed; continuing from the last number")
                 self._lost("reading from it failed")
             finally:
                 if line is not None:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from streaming_hub.history.page import Limit
     from streaming_hub.history.redis.wire import Meta
 
-log = logging.getLogger("streaming_hub.history")
+log = logging.getLogger(__name__)
 
 RECENT_BYTES: Final = 32 * 1024 * 1024
 START_SECONDS: Final = 30.0

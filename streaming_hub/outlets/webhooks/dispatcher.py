@@ -187,7 +187,7 @@ class Dispatcher:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            self._report("error", f"webhooks: unexpected error: {task.exception()!r}")
+            self._report("error", f"unexpected error: sending deliveries ended: {task.exception()!r}")
 
     async def _start_all(self) -> None:
         """Start the lanes of endpoints that are due, a batch of endpoints at a time."""
@@ -224,7 +224,7 @@ class Dispatcher:
         except Away:
             pause = AWAY_SECONDS
         except Exception as error:  # noqa: BLE001 - reported; tried again
-            self._report("error", f"webhooks: unexpected error: {error!r}")
+            self._report("error", f"unexpected error: deliveries could not be started; retrying: {error!r}")
             pause = FAILED_SECONDS
         for name in names:
             self._wait(name, time.time() + pause)
@@ -392,7 +392,9 @@ class Dispatcher:
                         return
                     await asyncio.sleep(AWAY_SECONDS)
                 except Exception as error:  # noqa: BLE001 - reported; the deliveries are sent again
-                    self._report("error", f"webhooks: outcomes could not be written: {error!r}")
+                    self._report(
+                        "error", f"unexpected error: outcomes could not be written; retrying: {error!r}"
+                    )
                     await asyncio.sleep(FAILED_SECONDS)
                     self._recorded(some, set(), written=False)
                     break

@@ -82,8 +82,8 @@ class Config(msgspec.Struct, frozen=True):
     retries: list[float]
     disable_after: float
     allow_private: bool
-    max_age: float = 0.0
-    given: Given | None = None
+    max_age: float
+    given: Given | None
     enable: bool = True
 
 
@@ -358,7 +358,7 @@ class Worker:
                 # The next page reports this and reopens the database.
                 self._line.log("debug", f"webhooks: {error}")
             except Exception as error:  # noqa: BLE001 - logged; tried again
-                self._line.log("error", f"webhooks: old deliveries could not be removed: {error!r}")
+                self._line.log("error", f"unexpected error: old deliveries could not be removed: {error!r}")
 
 
 def _within(rooms: list[str] | None, allowed: list[str]) -> bool:
@@ -377,10 +377,10 @@ def _requests() -> int:
     return max(20, min(MOST_REQUESTS, (soft - SPARE_DESCRIPTORS) // 2))
 
 
-async def _serve(sock: socket.socket, config: Any) -> None:
+async def _serve(sock: socket.socket, config: Config) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
-    await Worker(sock, msgspec.convert(config, Config)).serve()
+    await Worker(sock, config).serve()
 
 
 if __name__ == "__main__":
-    main(lambda sock, config: asyncio.run(_serve(sock, config)))
+    main(Config, lambda sock, config: asyncio.run(_serve(sock, config)))
