@@ -113,6 +113,7 @@ class Worker:
             "outbox": lambda _arguments: _plain(self._uploads.due(time.time())),
             "published": self._uploads.published,
             "report": self._report,
+            "redact": self._redact,
             "lost": lambda _arguments: self._uploads.end_lost(time.time()),
             "reconcile": lambda _arguments: self._uploads.count_missing(time.time()),
             "ping": lambda _arguments: self._database.check(),
@@ -267,6 +268,11 @@ class Worker:
     def _report(self, arguments: Any) -> None:
         job, messages = arguments
         self._uploads.keep_report(job, msgspec.convert(messages, list[Message]))
+
+    def _redact(self, session_id: Any) -> None:
+        self._store.redact(session_id)
+        self._database.empty_log()
+        self._merge_soon(MERGE_SECONDS)
 
     def _trace(self, arguments: Any) -> Any:
         with self._database.reading() as connection:

@@ -2,7 +2,6 @@
 
 Covers
 
-    streaming_hub.outlets.webhooks.dispatcher
     streaming_hub.outlets.webhooks.feed
     streaming_hub.outlets.webhooks.worker
     streaming_hub.web.api.webhook_requests
