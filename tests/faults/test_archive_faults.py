@@ -63,7 +63,9 @@ def test_kills_at_random_moments_archive_each_event_once(tmp_path: Path) -> None
                     place, numbers = archived(tmp_path)
                     due = {number for event_id, number in known.items() if seq(event_id) <= place}
                     assert len(numbers) == len(set(numbers)), "an event counts twice"
-                    assert due <= set(numbers), f"the position is {place}, and {due - set(numbers)} are missing"
+                    assert due <= set(numbers), (
+                        f"the position is {place}, and {due - set(numbers)} are missing"
+                    )
                     server.start()
         finally:
             sent = load.end(SECONDS)
@@ -75,7 +77,9 @@ def test_kills_at_random_moments_archive_each_event_once(tmp_path: Path) -> None
             _, _, raw = server.ask("GET", f"/api/sessions/{name}/events")
             assert [json.loads(line)["id"] for line in raw.splitlines()] == sorted(mine, key=seq)
             found = server.json("GET", f"/api/sessions/{name}")
-            assert [line["text"] for line in found["transcript"]] == [f"n{mine[one]}" for one in sorted(mine, key=seq)]
+            assert [line["text"] for line in found["transcript"]] == [
+                f"n{mine[one]}" for one in sorted(mine, key=seq)
+            ]
             assert (found["session"]["missing_events"], found["session"]["incomplete"]) == (0, False)
 
 
@@ -85,7 +89,9 @@ def test_the_hubs_own_process_hardly_grows_with_an_archive(tmp_path: Path) -> No
             for first in range(0, 20_000, 500):
                 server.json("POST", "/api/agent/data", [spoken(first + more) for more in range(500)])
             if not settings:
-                eventually(lambda: server.json("GET", "/api/sessions?q=n19999")["sessions"] != [], True, SECONDS)
+                eventually(
+                    lambda: server.json("GET", "/api/sessions?q=n19999")["sessions"] != [], True, SECONDS
+                )
             return server.memory_kib()
 
     assert memory("with") - memory("without", STREAM_ARCHIVE="off") < MOST_MEMORY_KIB
