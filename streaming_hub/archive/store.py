@@ -152,10 +152,14 @@ class Store:
     Args:
         database: the archive.
         recordings: whether the raw events of ended sessions are kept.
+        progress: called again and again while a session of many events is read.
     """
 
-    def __init__(self, database: Database, *, recordings: bool) -> None:
+    def __init__(
+        self, database: Database, *, recordings: bool, progress: Callable[[], object] = lambda: None
+    ) -> None:
         self._database = database
+        self._progress = progress
         self._recordings = recordings
         self._kept: OrderedDict[Key, _Kept] = OrderedDict()
         self._insert = sqlite.insert if database.sqlite else postgresql.insert
@@ -271,7 +275,7 @@ class Store:
         ).first()
         if row is None:
             return None
-        reduction, stated = _reduction(connection, row.id)
+        reduction, stated = _reduction(connection, row.id, self._progress)
         state = reduction.state
         if row.ended is not None:
             # Its events may lack an end, or have one that came later.
@@ -500,13 +504,16 @@ def forget_stats(connection: Connection, starts: Iterable[float]) -> None:
     connection.execute(sa.delete(stats).where(stats.c.start.in_(buckets)))
 
 
-def _reduction(connection: Connection, row: int) -> tuple[Reduction, bool]:
+def _reduction(connection: Connection, row: int, progress: Callable[[], object]) -> tuple[Reduction, bool]:
     """Rebuild a session's reduction from the database; return it and whether its stored state was used."""
     stored = connection.execute(sa.select(states.c.data).where(states.c.session == row)).scalar()
     if stored is not None:
         return Reduction(_decode_state(zlib.decompress(stored))), True
-    events = [_decode(line) for part in raw_events(connection, row) for line in part.splitlines()]
-    reduction = Reduction.of(events[0])
-    for event in events:
-        reduction.take(event)
+    reduction: Reduction | None = None
+    for part in raw_events(connection, row):
+        progress()
+        for event in map(_decode, part.splitlines()):
+            reduction = reduction or Reduction.of(event)
+            reduction.take(event)
+    assert reduction is not None  # noqa: S101 - a session begins with its first event
     return reduction, False

@@ -24,6 +24,8 @@ import requests
 
 from streaming_hub.archive.feed import url_of
 from streaming_hub.archive.tables import REVISION
+from streaming_hub.sidecar.process import Process
+from streaming_hub.sidecar.wire import Refusal
 from tests.kit.proc import child, children
 from tests.kit.process import ServerProcess, is_running
 from tests.streaming_hub.archive import postgres
@@ -62,6 +64,16 @@ def names(server: ServerProcess) -> list[str]:
 
 def archive_pid(server: ServerProcess) -> int:
     return child(server.pid, "streaming_hub.archive.worker")
+
+
+def test_a_process_that_says_it_works_is_waited_for_and_a_silent_one_is_not() -> None:
+    process = Process({"seconds": 4}, worker="tests.streaming_hub.archive.slow_process", name="slow")
+    try:
+        assert process.ask("speaks", None, begin=20, within=1.5) == "speaks"
+        with pytest.raises(Refusal, match="did not answer"):
+            process.ask("is silent", None, begin=20, within=0.5)
+    finally:
+        process.close(0.0)
 
 
 def test_where_the_archive_is() -> None:
