@@ -38,6 +38,7 @@ from streaming_hub.archive.tables import (
     utterances,
 )
 from streaming_hub.archive.uploads import outbox
+from streaming_hub.sidecar.wire import packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -60,7 +61,6 @@ Key = tuple[str, str | None]
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_state = msgspec.msgpack.Decoder(State).decode
-_encode_state = msgspec.msgpack.Encoder().encode
 
 
 def _utterance(state: State, said: Utterance) -> dict[str, Any]:
@@ -380,7 +380,7 @@ class Store:
                 connection.execute(sa.update(sessions).where(sessions.c.id == kept.id).values(recorded=True))
             kept.ended = True
         if not self._recordings or kept.stated:
-            state = zlib.compress(_encode_state(kept.reduction.state))
+            state = zlib.compress(packed(kept.reduction.state))
             insert = self._insert(states)
             connection.execute(
                 insert.on_conflict_do_update(

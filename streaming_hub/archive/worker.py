@@ -182,11 +182,9 @@ class Worker:
         number, what, arguments = request
         try:
             self._line.begin(number)
-            value = table[what](arguments)
+            self._line.answer(number, table[what](arguments))
         except Exception as error:  # noqa: BLE001 - logged; one bad event or request must not end the process
             self._line.refuse(number, what, error)
-        else:
-            self._line.answer(number, value)
 
     def _report_progress(self) -> None:
         now = time.monotonic()

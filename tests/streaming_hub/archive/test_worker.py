@@ -105,6 +105,29 @@ def test_an_event_that_cannot_be_written_is_left_out_and_reported(
     assert len(msgspec.json.decode(found)) == 4
 
 
+def test_a_number_of_any_size_is_reported(hub: Hub) -> None:
+    common = {"timestamp": START, "session_id": "s"}
+    events = [
+        {"type": "usage", "model_usage": [{"tokens": 10**30}], **common},
+        {"type": "tool_call_started", "call_id": "c", "arguments": [-(2**80), 2**64, 7], **common},
+        {"type": "session_ended", **common},
+    ]
+    assert hub.ask("page", page([{"id": f"{EPOCH}-{n}", **one} for n, one in enumerate(events, 1)])) is True
+    (report,) = hub.ask("reports", 20)
+    assert report["session"]["usage"] == [{"tokens": 1e30}]
+    found = msgspec.json.decode(
+        hub.ask("session", {"session_id": "s", "room": None, "allowed": None, "operator": True})
+    )
+    assert found["tools"][0]["arguments"] == [-(2**80), 2**64, 7]
+
+
+def test_an_answer_that_cannot_be_sent_is_a_refusal(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "_json", lambda _found: object())
+    assert hub.ask("sessions", {})[0] == "failed"
+    monkeypatch.undo()
+    assert hub.ask("ping", None) is None
+
+
 def test_a_session_of_many_events_is_read_again_with_signs_of_life(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
