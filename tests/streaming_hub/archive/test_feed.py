@@ -253,6 +253,22 @@ def test_erasing_reaches_the_archive_and_late_events_stay_out(start: Any, tmp_pa
     assert {one["session_id"] for one in reports(server)} == {"later"}
 
 
+def test_a_recording_that_is_erased_while_it_is_read_breaks_off(start: Any) -> None:
+    server = start()
+    for first in range(0, 400, 10):
+        post(server, [{"type": "note", "session_id": "one", "pad": f"{first} " + "x" * 50_000} for _ in range(10)])
+    post(server, [{"type": "session_ended", "session_id": "one"}])
+    eventually(lambda: sessions(server) != [] and sessions(server)[0]["recorded"], True)
+    with requests.get(f"{server.url}/api/sessions/one/events", stream=True, timeout=60) as answer:
+        pieces = answer.iter_content(1000)
+        next(pieces)
+        assert requests.delete(f"{server.url}/api/sessions/one", timeout=60).status_code == 200
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):
+            list(pieces)
+    server.wait_for("an answer broke off: There is no session 'one' in the archive.")
+    assert "Traceback" not in server.log
+
+
 def test_what_is_not_read_yet_is_erased_too(start: Any) -> None:
     server = start()
     eventually(lambda: server.get("/api/health").json()["archive"], "ok")
