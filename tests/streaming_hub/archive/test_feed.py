@@ -256,7 +256,10 @@ def test_erasing_reaches_the_archive_and_late_events_stay_out(start: Any, tmp_pa
 def test_a_recording_that_is_erased_while_it_is_read_breaks_off(start: Any) -> None:
     server = start()
     for first in range(0, 400, 10):
-        post(server, [{"type": "note", "session_id": "one", "pad": f"{first} " + "x" * 50_000} for _ in range(10)])
+        post(
+            server,
+            [{"type": "note", "session_id": "one", "pad": f"{first} " + "x" * 50_000} for _ in range(10)],
+        )
     post(server, [{"type": "session_ended", "session_id": "one"}])
     eventually(lambda: sessions(server) != [] and sessions(server)[0]["recorded"], True)
     with requests.get(f"{server.url}/api/sessions/one/events", stream=True, timeout=60) as answer:

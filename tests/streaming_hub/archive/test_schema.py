@@ -19,6 +19,7 @@ from streaming_hub.archive import tables
 from streaming_hub.archive.queries import Search, find
 from streaming_hub.archive.stats import Asked, buckets
 from streaming_hub.metrics import HubCollector
+from streaming_hub.settings import Settings
 from tests.streaming_hub.archive.calls import START, Line, archived, call, some_calls
 from tests.structure.sources import ROOT
 
@@ -95,6 +96,18 @@ def test_the_queries_and_the_api_agree(database: Database) -> None:
         assert row["minutes"] == pytest.approx(bucket["minutes"])
 
 
+def test_how_long_an_outage_is_survived_follows_from_the_default_window() -> None:
+    found = re.search(
+        r"window of ([\d,]+) events, (\d+) minutes at (\d+)\s+events/s, and (\d+) hours", DOCUMENT
+    )
+    assert found is not None
+    window, minutes, rate, hours = (int(one.replace(",", "")) for one in found.groups())
+    default = Settings()
+    assert (window, hours * 3600) == (default.history_max_events, default.history_max_age)
+    assert minutes == window // rate // 60
+    assert hours * 3600 <= window / 1
+
+
 def test_there_are_queries() -> None:
     assert len(QUERIES) == 5
 
@@ -127,7 +140,6 @@ def test_the_dashboards_queries_run(postgres_server: object) -> None:
 
 def test_the_metrics_dashboard_asks_for_metrics_that_there_are() -> None:
     from flask_server import create_app
-    from streaming_hub.settings import Settings
     from streaming_hub.web.current import services_of
 
     dashboard = json.loads(
