@@ -62,8 +62,8 @@ class Conversation:
         about: What `session_started` says of LiveKit's job: `job_id`, `room_sid`, `agent_name`.
 
     `result` is set by the shell before the end of a tool call that has one, `playing` before every event: the id of
-    the speech that LiveKit plays now, and `closing`: whether LiveKit is closing the session. `held` is a realtime model's
-    final whose message, which follows at once, tells when it was said.
+    the speech that LiveKit plays now, and `closing`: whether LiveKit is closing the session. `held` is a realtime
+    model's final whose message, which follows at once, tells when it was said.
     """
 
     session_id: str
