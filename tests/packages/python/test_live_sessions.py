@@ -280,7 +280,10 @@ def test_an_answer_that_the_application_cuts_off_by_closing_is_no_interruption()
 
 
 def test_livekit_still_says_that_it_closes_a_session() -> None:
-    assert AgentSession(llm=ScriptedChat())._closing is False
+    async def closing() -> bool:
+        return AgentSession(llm=ScriptedChat())._closing
+
+    assert asyncio.run(closing()) is False
 
 
 class TestRealtimeWords:
