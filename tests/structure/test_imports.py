@@ -286,7 +286,7 @@ def test_http_requests_are_made_in_few_places() -> None:
     # The watcher asks livekit-server by LiveKit's own library, whose errors are those of aiohttp.
     assert users(AGENT, *clients) == {"agent.watching.rooms"}
     assert users(CLIENT, *clients) == {
-        f"streaming_hub_client.{name}" for name in ("connections", "poster", "publish", "route")
+        f"streaming_hub_client.{name}" for name in ("answers", "connections", "poster", "publish", "route")
     }
     # The demo's own process posts like any other client; webhooks are sent by theirs.
     assert users(HUB, *clients) == {

@@ -168,10 +168,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/outlets/webhooks/test_sender.py",
         "read by the standard's library",
     ),
-    "streaming_hub.outlets.webhooks.dispatcher": (
-        "tests/streaming_hub/web/api/test_webhooks.py",
-        "a hub, its webhooks' process and receivers",
-    ),
     "streaming_hub.outlets.webhooks.feed": (
         "tests/streaming_hub/web/api/test_webhooks.py",
         "a hub, its webhooks' process and receivers",
