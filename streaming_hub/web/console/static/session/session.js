@@ -9,7 +9,7 @@
 import { AGAIN, Problem, askJson, isPassing } from '../api.js';
 import { byId, make, setAttribute, setText } from '../dom.js';
 import { NONE, dateTime, duration, zone } from '../format.js';
-import { begin, setConnection, told } from '../frame.js';
+import { begin, hideAccess, setConnection, told } from '../frame.js';
 import { openRecordings, showExports } from './files.js';
 import { Lanes } from './lanes.js';
 import { Model } from './model.js';
@@ -180,7 +180,7 @@ function openFile(sessions, name) {
   isFile = true;
   stream?.close();
   stream = null;
-  byId('access').hidden = true;
+  hideAccess();
   byId('main').hidden = false;
   setConnection('From a file', '');
   byId('exports').hidden = true;
