@@ -130,6 +130,7 @@ async function enter(key) {
       return;
     }
     storeKey(hasBegun ? before : null);
+    hideAccess();
     const sentence = told(error);
     if (sentence) showAccess(sentence);
     // Without a key there is nothing to complain about yet.
@@ -155,11 +156,14 @@ async function enter(key) {
 /** @param {string} refusal The hub's sentence; empty where the reader asked for the field. */
 function showAccess(refusal) {
   access ??= makeAccess();
+  const isNew = access.form.hidden;
   access.form.hidden = false;
   byId('main').hidden = !hasBegun;
   access.refusal.hidden = !refusal;
   setText(access.refusal, refusal);
   access.forget.hidden = !storedKey();
+  // Pages ask again by themselves, and must not disturb who is typing.
+  if (!isNew) return;
   access.key.select();
   access.key.focus();
 }
@@ -176,7 +180,7 @@ function makeAccess() {
   const forget = make('button', { type: 'button' }, 'Forget the key');
   const form = make(
     'form',
-    { class: 'access panel', 'aria-label': 'Access' },
+    { class: 'access panel', 'aria-label': 'Access', hidden: true },
     make('h2', {}, 'Access'),
     make('p', { class: 'muted' }, 'A key or a token that the hub accepts. It is kept in this tab until you close it.'),
     refusal,

@@ -159,7 +159,7 @@ function restoreAddress() {
   const { searchParams } = new URL(location.href);
   filter.value = searchParams.get('filter') ?? '';
   const wanted = searchParams.get('sort') ?? '';
-  order.value = wanted in ORDERS ? wanted : 'trouble';
+  order.value = Object.hasOwn(ORDERS, wanted) ? wanted : 'trouble';
 }
 
 function showHelp() {

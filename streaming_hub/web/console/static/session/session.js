@@ -30,7 +30,7 @@ const LATE = 60;
 /** Seconds: a turn before the clock, that "previous turn" does not count as this one. */
 const JUST_NOW = 1;
 
-const id = decodeURIComponent(location.pathname.replace(/^\/console\/sessions\//, ''));
+const id = decoded(location.pathname.replace(/^\/console\/sessions\//, ''));
 const room = new URLSearchParams(location.search).get('room');
 
 let model = new Model();
@@ -228,6 +228,15 @@ function lengthNow() {
   const { timeline } = model;
   const passed = stream && model.isLive ? stream.now() - timeline.started : 0;
   return Math.max(timeline.length, passed);
+}
+
+/** @param {string} text Part of an address; not every one can be decoded. */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** Bring up to date what does not depend on the position. */

@@ -20,6 +20,8 @@ const REFRESH = 5000;
 const percent = new Intl.NumberFormat(undefined, { style: 'percent', maximumFractionDigits: 1 });
 
 begin(({ view }) => {
+  byId('new').hidden = byId('retry').hidden = view !== 'operator';
+  if (view !== 'operator') return showProblem("Webhooks need the operator's view.");
   /** @type {Endpoint[]} */
   let endpoints = [];
   /** @type {Delivery[]} */
@@ -67,8 +69,7 @@ begin(({ view }) => {
   setInterval(() => {
     if (document.visibilityState === 'visible') void open(true);
   }, REFRESH);
-  if (view === 'operator') void open();
-  else showProblem('Webhooks need the operator\'s view.');
+  void open();
 
   function filter() {
     const state = byId('state', HTMLSelectElement).value;
@@ -88,7 +89,7 @@ begin(({ view }) => {
       const chosen = address.filters['webhook']?.[0];
       const found = endpoints.some(({ id }) => id === chosen) && pages === 1 ? await api.deliveries(chosen ?? '', asked()) : null;
       if (mine !== run) return;
-      if (found) ({ deliveries, next } = found);
+      if (found && pages === 1) ({ deliveries, next } = found);
       setConnection('Connected', 'ok');
       showProblem('');
       show();
@@ -100,11 +101,18 @@ begin(({ view }) => {
   async function more() {
     const endpoint = selected();
     if (!endpoint || next === null) return;
-    const page = await api.deliveries(endpoint.id, { ...asked(), cursor: next });
+    const { filters } = address;
     pages++;
-    deliveries = [...deliveries, ...page.deliveries];
-    next = page.next;
-    show();
+    try {
+      const page = await api.deliveries(endpoint.id, { ...asked(), cursor: next });
+      // Another endpoint or filter may have been chosen meanwhile.
+      if (filters !== address.filters) return;
+      deliveries = [...deliveries, ...page.deliveries];
+      next = page.next;
+      show();
+    } catch (error) {
+      showProblem(told(error));
+    }
   }
 
   /** @returns {Record<string, string>} */
