@@ -166,8 +166,9 @@ function passOn(body, gone) {
           controller.close();
         }
       },
-      cancel() {
+      cancel(reason) {
         gone.abort();
+        return reader.cancel(reason);
       },
     },
     // Nothing is read ahead of the browser.
