@@ -15,7 +15,7 @@ _COMMENT_OR_STRING: Final = re.compile(rf"/\*.*?\*/|{_STRING}", re.DOTALL)
 _UNNEEDED: Final = re.compile(r"\s*;\s*(?=\})|\s*([,{};>])\s*|(?<=:)\s+")
 _SPACE: Final = re.compile(r"\s+")
 _INDENTATION: Final = re.compile(r"\s*\n\s*")
-_PLAIN_VALUE: Final = re.compile(r'(<[^<>]*? [\w-]+=)"([\w-]+)"(?=[ >])')
+_PLAIN_VALUE: Final = re.compile(r'(<[^<>]*? [\w-]+=)"([\w/.-]*[\w.-])"(?=[ >])')
 _UNNEEDED_END: Final = re.compile(r"</(option|th|td|dt|dd|li)>(?=<(?:\1|/select|/tr|/dl|/ul|/ol|dt|dd)\b)")
 
 

@@ -27,9 +27,9 @@ from streaming_hub.web.console.compact import compact
         ("<p>\n  <b>c</b>\n\n  d\n</p>\n", ".html", "<p>\n<b>c</b>\nd\n</p>\n"),
         ("<p>a  <b>c</b>  d</p>", ".html", "<p>a  <b>c</b>  d</p>"),
         (
-            '<a b="c" d="e f" g="/h" i="j-1" k="">l="m"</a>',
+            '<a b="c" d="e f" g="/h.i" i="j-1" k="" l="/m/">n="o"</a>',
             ".html",
-            '<a b=c d="e f" g="/h" i=j-1 k="">l="m"</a>',
+            '<a b=c d="e f" g=/h.i i=j-1 k="" l="/m/">n="o"</a>',
         ),
         ("<ul><li>a</li><li>b</li></ul>", ".html", "<ul><li>a<li>b</ul>"),
         ("<dl><dt>a</dt><dd>b</dd> <dt>c</dt></dl>", ".html", "<dl><dt>a<dd>b</dd> <dt>c</dl>"),
