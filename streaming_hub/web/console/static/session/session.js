@@ -297,7 +297,7 @@ function fail(sentence) {
 }
 
 /**
- * Tell of what did not work.
+ * Report what did not work.
  *
  * @param {string} sentence Empty takes it away.
  */

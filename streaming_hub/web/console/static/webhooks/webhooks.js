@@ -45,7 +45,7 @@ begin(({ view }) => {
   byId('test').addEventListener('click', () => act(async ({ id }) => showTest(await api.test(id))));
   byId('switch').addEventListener('click', () => act(async ({ id, enabled }) => void (await api.change(id, { enabled: !enabled }))));
   byId('rotate').addEventListener('click', () =>
-    act(async ({ id }) => showSecret('The new secret. The old one signs along for 24 hours.', (await api.change(id, { rotate_secret: true })).secret ?? '')),
+    act(async ({ id }) => showSecret('The new secret. The old one stays valid for 24 hours.', (await api.change(id, { rotate_secret: true })).secret ?? '')),
   );
   byId('delete').addEventListener('click', () => byId('confirm', HTMLDialogElement).showModal());
   byId('confirm-delete').addEventListener('click', () => {
@@ -227,7 +227,7 @@ begin(({ view }) => {
     byId('delivery', HTMLDialogElement).showModal();
     try {
       const { attempts, body } = await api.sent(endpoint.id, delivery.id);
-      setText(byId('delivery-body'), body ?? 'Neither the log nor the history has it any more.');
+      setText(byId('delivery-body'), body ?? 'It is no longer stored.');
       byId('no-attempts').hidden = attempts.length > 0;
       byId('delivery-attempts').replaceChildren(...attempts.map(attemptItem));
     } catch (error) {
@@ -269,7 +269,7 @@ begin(({ view }) => {
       form.reset();
       byId('make', HTMLDialogElement).close();
       address.set({ webhook: [made.id] });
-      showSecret('The secret. Nothing shows it again: give it to the receiver now.', made.secret);
+      showSecret('The secret. It is shown only once: give it to the receiver now.', made.secret);
       setText(byId('secret-test'), 'Sending a test');
       await api.test(made.id).then(showTest, (error) => setText(byId('secret-test'), told(error)));
       await open();
@@ -304,7 +304,7 @@ begin(({ view }) => {
 
   /** @param {{ replayed: number, missed: number }} result */
   function showResent({ replayed, missed }) {
-    setText(byId('done'), `Sending again: ${count(replayed)}${missed ? `; ${count(missed)} are forgotten` : ''}.`);
+    setText(byId('done'), `Sending again: ${count(replayed)}${missed ? `; ${count(missed)} are no longer stored` : ''}.`);
   }
 });
 
