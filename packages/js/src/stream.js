@@ -26,6 +26,8 @@ import { createStore, initialSnapshot } from './store.js';
  *   `status` at once). Returns the unsubscribe.
  * @property {() => Snapshot} getSnapshot
  * @property {Snapshot['status']} status The snapshot's, without working out the conversation.
+ * @property {(rooms: readonly string[]) => void} forget Takes rooms out of the conversation, which otherwise grows by every
+ *   room that is heard of. One that is heard of again begins anew. Notifies nobody.
  * @property {() => void} close
  */
 
@@ -343,6 +345,7 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
     get status() {
       return store.status;
     },
+    forget: store.forget,
     close,
   };
 }
