@@ -149,6 +149,8 @@ async function enter(key) {
   for (const entry of document.querySelectorAll('[data-for="operators"]')) {
     if (entry instanceof HTMLElement) entry.hidden = me.view !== 'operator';
   }
+  // On a narrow screen the navigation scrolls.
+  document.querySelector('nav [aria-current]')?.scrollIntoView({ block: 'nearest' });
   setConnection('Connected', 'ok');
   await page(me);
 }
