@@ -166,9 +166,8 @@ function passOn(body, gone) {
           controller.close();
         }
       },
-      cancel(reason) {
+      cancel() {
         gone.abort();
-        return reader.cancel(reason);
       },
     },
     // Nothing is read ahead of the browser.
