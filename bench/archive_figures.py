@@ -288,11 +288,8 @@ def arrivals(hub: Hub, late: list[float], over: threading.Event) -> None:
         if not data:
             return
         *lines, rest = (rest + data).split(b"\n")
-        late += [
-            (now - _decode(line[5:])["timestamp"]) * 1000
-            for line in lines
-            if line.startswith(b"data:") and b'"type":"transcript"' in line
-        ]
+        events = [_decode(line[5:]) for line in lines if line.startswith(b"data:")]
+        late += [(now - event["timestamp"]) * 1000 for event in events if event["type"] == "transcript"]
     client.close()
 
 

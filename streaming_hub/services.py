@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
+from streaming_hub import archive
 from streaming_hub.access import Authenticator
 from streaming_hub.access.address import TrustedProxies
 from streaming_hub.access.limits import Limits
@@ -30,6 +31,7 @@ from streaming_hub.cluster.secret import shared_secret
 from streaming_hub.errors import SettingsError
 from streaming_hub.events import posted
 from streaming_hub.events.redaction import Redaction
+from streaming_hub.foreign_file import refuse_foreign
 from streaming_hub.history import open_history
 from streaming_hub.history.housekeeper import Housekeeper, at_once
 from streaming_hub.intake import Intake
@@ -38,16 +40,17 @@ from streaming_hub.livekit.tokens import Minter
 from streaming_hub.livekit.webhooks import WATCHER
 from streaming_hub.logs import Gate
 from streaming_hub.metrics import Metrics
+from streaming_hub.outlets import webhooks as outlets
 from streaming_hub.outlets.webhooks import feed as webhooks
 from streaming_hub.outlets.webhooks.addresses import Forbidden, check_url
 from streaming_hub.private_folder import private_folder
 from streaming_hub.rooms.current import RoomStates
 from streaming_hub.stream.hub import Hub
 from streaming_hub.stream.latency import Latency
-from streaming_hub.wording import not_set
+from streaming_hub.wording import listing, not_set
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from streaming_hub.cluster.server import Server
     from streaming_hub.history.redis.store import RedisHistory
@@ -284,6 +287,7 @@ def _archive(parts: Services) -> Archive | None:
     url = url_of(settings.archive, settings.history)
     if url is None:
         return None
+    _refuse_foreign(url, archive.KNOWN_BY)
     return Archive(
         url,
         max_age=settings.archive_max_age,
@@ -334,8 +338,10 @@ def _webhooks(parts: Services) -> webhooks.Webhooks | None:
         "max_age": settings.archive_max_age,
         "given": given,
     }
+    url = webhooks.url_of(parts.archive.url)
+    _refuse_foreign(url, outlets.KNOWN_BY)
     return webhooks.Webhooks(
-        webhooks.url_of(parts.archive.url),
+        url,
         config,
         history=parts.history,
         lock=parts.hub.lock,
@@ -343,11 +349,37 @@ def _webhooks(parts: Services) -> webhooks.Webhooks | None:
     )
 
 
+def _refuse_foreign(url: str, own: Mapping[str, Sequence[str]]) -> None:
+    """Refuse an SQLite file that the hub did not make.
+
+    Raises:
+        StorageError: it did not.
+    """
+    kind, _, path = url.partition(":///")
+    if kind == "sqlite":
+        refuse_foreign(Path(path.partition("?")[0]), own, "STREAM_ARCHIVE")
+
+
 def _uploads(parts: Services) -> Spool | None:
     settings = parts.settings
     url = url_of(settings.archive, settings.history)
-    signed = settings.livekit_api_key and settings.livekit_api_secret
-    if url is None or not signed or settings.observability is False:
+    needed = {
+        "LIVEKIT_API_KEY": settings.livekit_api_key,
+        "LIVEKIT_API_SECRET": settings.livekit_api_secret,
+    }
+    unset = [name for name, value in needed.items() if not value]
+    lacks = [not_set(unset)] if unset else []
+    lacks += ["there is no archive (STREAM_ARCHIVE)"] if url is None else []
+    if settings.observability and lacks:
+        raise SettingsError(
+            f"STREAM_OBSERVABILITY=on: what agents upload cannot be taken, as {listing(lacks)}."
+        )
+    if url is None or lacks or settings.observability is False:
+        if settings.observability_prompts:
+            raise SettingsError(
+                "STREAM_OBSERVABILITY_PROMPTS=on needs what agents upload: an archive (STREAM_ARCHIVE), "
+                "LIVEKIT_API_KEY and LIVEKIT_API_SECRET, and STREAM_OBSERVABILITY not off."
+            )
         return None
     kind, _, path = url.partition(":///")
     if kind != "sqlite":

@@ -266,6 +266,7 @@ class Watched:
         payload = transcribed(text, is_final=is_final, item_id=segment or None)
         payload.created_at = at
         events = bridge.translate(self._memory, "user_input_transcribed", payload)
+        events += bridge.release(self._memory)  # no message follows that dates it
         if is_final:
             self._last_final = text, at
             events += self.settle()

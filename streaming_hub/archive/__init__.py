@@ -3,3 +3,6 @@
 `feed` runs in the hub, `worker` and what it imports in that process.
 Pure: `words`, `reduce`, `figures`, `spoken`, `views`. This file imports nothing, or that process would load the hub.
 """
+
+KNOWN_BY = {"archive_position": ("reader", "epoch", "seq")}
+"""A table, with columns, that the archive has had in every version: no other program's database has it."""

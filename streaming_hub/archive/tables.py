@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
+from streaming_hub.archive import KNOWN_BY
 from streaming_hub.sidecar.columns import BigId, Json, Text
 from streaming_hub.sidecar.database import Kind
 
@@ -329,6 +330,7 @@ ARCHIVE: Final = Kind(
     "streaming_hub.archive:migrations",
     _SEARCH,
     0x5354524541,
+    KNOWN_BY,
 )
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Final
 
 from streaming_hub.errors import StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+SETTING: Final = "STREAM_HISTORY"
 
 
 def claim(path: Path) -> IO[bytes]:
@@ -26,7 +29,7 @@ def claim(path: Path) -> IO[bytes]:
     except OSError as error:
         raise StorageError(
             f"{path}: cannot be written ({error.strerror}). Make the folder writable, or choose another file with "
-            "STREAM_HISTORY=sqlite:///PATH."
+            f"{SETTING}=sqlite:///PATH."
         ) from error
     try:
         fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -34,7 +37,7 @@ def claim(path: Path) -> IO[bytes]:
         lock_file.close()
         raise StorageError(
             f"{path}: another server has this history open. Stop it, or give this one another file with "
-            "STREAM_HISTORY=sqlite:///PATH."
+            f"{SETTING}=sqlite:///PATH."
         ) from error
     return lock_file
 

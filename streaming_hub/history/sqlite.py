@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 from streaming_hub.errors import StorageError, Unavailable
 from streaming_hub.events.sse import event_frame
 from streaming_hub.events.stored import Entry, encode
+from streaming_hub.foreign_file import another_program, foreign, refuse_foreign
 from streaming_hub.history.bounds import MOST_GAPS, Bounds, ranges_of
-from streaming_hub.history.files import claim, set_aside
+from streaming_hub.history.files import SETTING, claim, set_aside
 from streaming_hub.history.memory import new_epoch
 from streaming_hub.history.page import Appended, Page
 from streaming_hub.history.wal import Log, connect
@@ -44,6 +45,8 @@ MOST_ROWS_WAITING: Final = 10_000
 BUSY_SECONDS: Final = 0.25
 """How long an append waits for another writer. The loop is blocked meanwhile: better refuse, and let it be retried."""
 _IN_CHUNK: Final = 500
+_KNOWN_BY: Final = {"events": ("seq", "at", "type", "operator_only", "data")}
+"""A table, with columns, that the history has had in every version."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS events (
@@ -81,8 +84,8 @@ class SqliteHistory:
         now: seconds since 1970.
 
     Raises:
-        StorageError: the file cannot be opened or another server has it. A corrupt file is set aside instead, and a
-            new one with a new epoch is begun.
+        StorageError: the file cannot be opened, another server has it, or the hub did not make it. A corrupt file of
+            the hub's is set aside instead, and a new one with a new epoch is begun.
     """
 
     on_disk = True
@@ -96,10 +99,14 @@ class SqliteHistory:
         self._readers: list[sqlite3.Connection] = []
         self._log = Log(path)
         self.first_row = 1
+        refuse_foreign(path, _KNOWN_BY, SETTING)
         self._lock_file = claim(path)
         try:
-            self._db = self._open_orset_aside(now)
+            self._db = self._open_or_set_aside(now)
             self.bounds = self._read_bounds(max_events)
+        except StorageError:
+            self._lock_file.close()
+            raise
         except sqlite3.Error as error:
             self._lock_file.close()
             raise StorageError(f"{path}: cannot be opened as a database: {error}.") from error
@@ -245,7 +252,7 @@ class SqliteHistory:
         self._db.close()
         self._lock_file.close()
 
-    def _open_orset_aside(self, now: float) -> sqlite3.Connection:
+    def _open_or_set_aside(self, now: float) -> sqlite3.Connection:
         try:
             return self._open()
         except sqlite3.OperationalError:
@@ -262,6 +269,7 @@ class SqliteHistory:
     def _open(self) -> sqlite3.Connection:
         db = connect(self._path)
         try:
+            self._refuse_foreign(db)
             # Erased and expired text is overwritten, not only unlinked.
             for pragma in (
                 "journal_mode=WAL",
@@ -277,10 +285,15 @@ class SqliteHistory:
                 raise sqlite3.DatabaseError(problem)
             db.executescript(_SCHEMA)
             db.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000:.0f}").fetchone()
-        except sqlite3.Error:
+        except (sqlite3.Error, StorageError):
             db.close()
             raise
         return db
+
+    def _refuse_foreign(self, db: sqlite3.Connection) -> None:
+        """Refuse tables that only another program's log held until now."""
+        if (found := another_program(db, _KNOWN_BY)) is not None:
+            raise foreign(self._path, found, SETTING)
 
     def _read_bounds(self, max_events: int) -> Bounds:
         meta = dict(self._db.execute("SELECT name, value FROM meta"))

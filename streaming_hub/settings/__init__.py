@@ -138,6 +138,7 @@ def load(
     values, remarks = variables.read(folder or Path.cwd(), environ)
     settings = parse(values, **overrides)
     doubts = [doubt for name, remark in remarks.items() if (doubt := _weigh(name, remark))]
+    doubts += variables.not_files(folder or Path.cwd())
     return msgspec.structs.replace(settings, doubts=(*settings.doubts, *doubts)) if doubts else settings
 
 
@@ -154,7 +155,7 @@ def parse(values: Mapping[str, str], **overrides: Any) -> Settings:
             fields[setting.field] = _read(setting, text)
     fields["agent"] = _agents(values)
     known = {*(setting.name for setting in TABLE), *AGENT_TABLE, *READ_ELSEWHERE}
-    fields["doubts"] = variables.doubts(values, known)
+    fields["doubts"] = (*variables.doubts(values, known), *variables.idle(values, WITHOUT))
     fields.update(overrides)
     if "history_max_age" in fields:
         # A limit on the age of events applies to every copy of them.
@@ -237,16 +238,18 @@ def _rate(text: str) -> RateLimit:
 def _archive(text: str) -> str:
     if text.lower() == "off":
         return "off"
-    return matching(r"sqlite:///[^\s?].*|postgresql\+psycopg://\S+")(text)
+    return matching(r"sqlite:///(?!~|:memory:)[^\s?].*|postgresql\+psycopg://\S+")(text)
 
 
 def _watch(text: str) -> tuple[str, ...]:
     if text.lower() in ("off", "all"):
         return () if text.lower() == "off" else ("*",)
-    return listed(matching(r"[^\x00-\x1f\x7f,]{1,256}"))(text)
+    # Words of other settings, which hardly name a room.
+    return listed(matching(r"(?!(?i:on|off|all|true|false|yes|no|none)$)[^\x00-\x1f\x7f,]{1,256}"))(text)
 
 
 _URL = matching(r"(?:wss?|https?)://[^\s/]+\S*")
+_KEYS = listed(matching(r"[^\x00-\x1f\x7f]+"))  # no header carries control characters
 
 TABLE: Final[tuple[Setting, ...]] = (
     Setting(
@@ -266,8 +269,9 @@ TABLE: Final[tuple[Setting, ...]] = (
     Setting(
         "STREAM_HISTORY",
         "history",
-        matching(r"sqlite:///.+|memory://|(?:redis|rediss|unix)://.+"),
-        "sqlite:///PATH, memory://, redis://[USER:PASSWORD@]HOST:PORT/DB, rediss://... or unix:///PATH?db=N",
+        matching(r"sqlite:///(?!~|:memory:)[^?]+|memory://|(?:redis|rediss|unix)://.+"),
+        "sqlite:///PATH (without ~ at its start or ?), memory://, redis://[USER:PASSWORD@]HOST:PORT/DB, rediss://... "
+        "or unix:///PATH?db=N",
         "Where events are stored. `memory://` holds at most the newest 512 MB and loses them when the process ends. "
         "A Redis or Valkey server (7.0 or later) lets several nodes be one hub.",
     ),
@@ -450,13 +454,13 @@ TABLE: Final[tuple[Setting, ...]] = (
         "STREAM_CORS_ORIGINS",
         "cors_origins",
         listed(origin),
-        "origins like https://app.example.com, separated by commas",
+        "origins as browsers send them, like https://app.example.com (no path, no default port), separated by commas",
         "Web origins that may use the hub. Unset: localhost and, while the hub is open, `null` (a page from disk).",
     ),
     Setting(
         "STREAM_PUBLISH_KEYS",
         "publish_keys",
-        listed(),
+        _KEYS,
         "keys separated by commas",
         "Keys that allow publishing. Unset: no key needed on this machine.",
         secret=True,
@@ -464,7 +468,7 @@ TABLE: Final[tuple[Setting, ...]] = (
     Setting(
         "STREAM_SUBSCRIBE_KEYS",
         "subscribe_keys",
-        listed(),
+        _KEYS,
         "keys separated by commas",
         "Keys that allow reading. Unset: no key needed on this machine.",
         secret=True,
@@ -472,7 +476,7 @@ TABLE: Final[tuple[Setting, ...]] = (
     Setting(
         "STREAM_OPERATOR_KEYS",
         "operator_keys",
-        listed(),
+        _KEYS,
         "keys separated by commas",
         "Keys that allow everything. Unset: no key needed on this machine.",
         secret=True,
@@ -523,7 +527,7 @@ TABLE: Final[tuple[Setting, ...]] = (
     Setting(
         "OPENAI_BASE_URL",
         "openai_base_url",
-        _URL,
+        matching(r"https?://[^\s/]+\S*"),
         "a URL like http://localhost:8000/v1",
         "OpenAI-compatible endpoint to use instead of OpenAI's, such as a local one.",
     ),
@@ -556,11 +560,19 @@ AGENT_CHECKS: Final = tuple(
         ("AGENT_EXECUTOR", matching("thread|process"), "thread or process"),
         ("AGENT_LOAD_THRESHOLD", share, "a number above 0, at most 1"),
         ("AGENT_SPEECH_TIMEOUT", seconds(0.1, 600), "seconds, 0.1 to 600"),
+        ("AGENT_STT_REALTIME", boolean, "1 or 0"),
     )
 )
 """Agent settings checked when the hub starts, so that a bad value does not surface only when the agent does."""
 
 BY_NAME: Final = {setting.name: setting for setting in (*TABLE, *AGENT_CHECKS)}
+
+WITHOUT: Final = {
+    "STREAM_ARCHIVE_AUDIO_DIR": "STREAM_ARCHIVE_AUDIO",
+    "STREAM_WEBHOOK_SECRET": "STREAM_WEBHOOK_URL",
+    "STREAM_WEBHOOK_TYPES": "STREAM_WEBHOOK_URL",
+}
+"""Settings that have no effect unless another one is set."""
 
 READ_ELSEWHERE: Final = (
     "STREAM_URL",

@@ -24,6 +24,10 @@ _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]
 """A number as other programs write it: Python's own readers also take `1_5` for 15, and digits of any script."""
 
 
+_ORIGIN: Final = re.compile(r"(https?)://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([1-9][0-9]{0,4}))?")
+_DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+
+
 def integer(low: int, high: int) -> Callable[[str], float]:
     """Read a whole number within two bounds."""
     return _within(int, low, high)
@@ -113,8 +117,11 @@ def boolean(text: str) -> bool:
 
 
 def origin(text: str) -> str:
-    """Read a web origin, or `null`."""
-    if text != "null" and not re.fullmatch(r"https?://[^/\s?#*]+", text):
+    """Read a web origin as browsers send it, or `null`: written otherwise, it would never match."""
+    if text == "null":
+        return text
+    found = _ORIGIN.fullmatch(text)
+    if found is None or found[2] == _DEFAULT_PORTS[found[1]] or int(found[2] or 0) > 65535:
         raise ValueError(text)
     return text.lower()
 

@@ -96,6 +96,21 @@ def read(folder: Path, environ: Mapping[str, str] | None = None) -> Variables:
     )
 
 
+def not_files(folder: Path) -> tuple[str, ...]:
+    """Return a warning for each of the files that is something else, so nothing is read from it."""
+    found = []
+    for name in FILES:
+        path = folder / name
+        if path.is_dir():
+            found.append(
+                f"{name} is a folder, so no settings are read from it. Docker makes one where the file to mount is "
+                "missing."
+            )
+        elif path.is_symlink() and not path.exists():
+            found.append(f"{name} is a link to a missing file, so no settings are read from it.")
+    return tuple(found)
+
+
 def doubts(values: Mapping[str, str], known: Collection[str]) -> tuple[str, ...]:
     """Return a warning for each variable that looks like a setting but is not one.
 
@@ -106,6 +121,10 @@ def doubts(values: Mapping[str, str], known: Collection[str]) -> tuple[str, ...]
     given = {name for name, text in values.items() if text.strip()}
     found = []
     for name in sorted(given.difference(known)):
+        written = name.upper().replace("-", "_")
+        if written in known and written.startswith(PREFIXES):
+            found.append(f"{name} is not a known setting: it is written {written}.")
+            continue
         ours = name.startswith(PREFIXES)
         if ours:
             near = _nearest(name, known, SIMILAR)
@@ -118,6 +137,21 @@ def doubts(values: Mapping[str, str], known: Collection[str]) -> tuple[str, ...]
             meant = f"Did you mean {near[0]}?" if near else "See `flask_server.py --help`."
             found.append(f"{name} is not a known setting. {meant}")
     return tuple(found)
+
+
+def idle(values: Mapping[str, str], needs: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a warning for each setting that has no effect.
+
+    Args:
+        values: what is set.
+        needs: a setting -> the one without which it has no effect.
+    """
+    given = {name for name, text in values.items() if text.strip()}
+    return tuple(
+        f"{name} has no effect: {other} is not set."
+        for name, other in needs.items()
+        if name in given and other not in given
+    )
 
 
 def _nearest(name: str, known: Iterable[str], cutoff: float) -> list[str]:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
+from streaming_hub.foreign_file import what_else
 from streaming_hub.sidecar.columns import from_json, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy.engine import Connection, Engine
 
@@ -32,6 +33,8 @@ STATEMENT_SECONDS: Final = 60
 PROGRAM_LIMIT: Final = "54"
 """PostgreSQL's class of errors about a value that is too long, of an index for example. Its driver counts them among
 those of the connection."""
+
+ANOTHER: Final = "choose another database with STREAM_ARCHIVE"
 
 CLAIM_SECONDS: Final = 2.0
 """How long opening waits for the process of a hub that has just ended."""
@@ -55,6 +58,7 @@ class Kind(NamedTuple):
         migrations: where Alembic finds the others, `package:folder`.
         extra: statements by dialect, for what SQLAlchemy has no words for.
         claim: names the advisory lock that one hub holds in PostgreSQL.
+        known_by: a table, with columns, that every version has: another program's database lacks it.
         schema: the schema it has to itself in PostgreSQL; None for the database's own.
     """
 
@@ -65,6 +69,7 @@ class Kind(NamedTuple):
     migrations: str
     extra: dict[str, tuple[str, ...]]
     claim: int
+    known_by: Mapping[str, Sequence[str]]
     schema: str | None = None
 
 
@@ -118,6 +123,10 @@ class Database:
                         connection.execute(sa.schema.CreateSchema(self._kind.schema, if_not_exists=True))
             with engine.connect() as connection:
                 version = _version(connection)
+            if version is not None and not self._is_ours(engine):
+                raise Away(  # noqa: TRY301
+                    f"{self.shown} has the alembic_version table of another program: {ANOTHER}."
+                )
             if not claim:
                 if version != self._kind.revision:
                     raise Away(f"{self.shown} is not made, or not migrated, yet by the node that writes it.")  # noqa: TRY301
@@ -253,6 +262,8 @@ class Database:
     def _make_engine(self) -> Engine:
         options: dict[str, Any] = {"json_serializer": to_json, "json_deserializer": from_json}
         if self.sqlite:
+            if (found := what_else(self.path, self._kind.known_by)) is not None:
+                raise Away(f"{self.path} is {found}; {ANOTHER}.")
             private_file(self.path)
             engine = sa.create_engine(self.url, connect_args={"timeout": BUSY_SECONDS}, **options)
             sa.event.listen(engine, "connect", _set_up_sqlite)
@@ -282,18 +293,21 @@ class Database:
         while not _locked(self._claim, self._kind.claim):
             if time.monotonic() >= until:
                 raise Away(
-                    f"Another hub keeps its {self._kind.holds} in {self.shown}: stop it, or choose another database "
-                    "with STREAM_ARCHIVE."
+                    f"Another hub keeps its {self._kind.holds} in {self.shown}: stop it, or {ANOTHER}."
                 )
             time.sleep(0.05)
 
+    def _is_ours(self, engine: Engine) -> bool:
+        return any(sa.inspect(engine).has_table(name) for name in self._kind.known_by)
+
     def _create(self, engine: Engine) -> None:
         with engine.begin() as connection:
-            present = {*sa.inspect(connection).get_table_names()} & {*self._kind.metadata.tables}
+            present = {*sa.inspect(connection).get_table_names()}
+            if not self.sqlite:  # several programs may share one
+                present &= {*self._kind.metadata.tables}
             if present:
                 raise Away(
-                    f"{self.shown} has tables that are not the hub's ({', '.join(sorted(present))}): choose "
-                    "another database with STREAM_ARCHIVE."
+                    f"{self.shown} has tables that are not the hub's ({', '.join(sorted(present))}): {ANOTHER}."
                 )
             create_all(connection, self._kind)
 
@@ -303,7 +317,7 @@ class Database:
         if not migrate(engine, version, self._kind.migrations):
             raise Away(
                 f"{self.shown} was written by a newer version of the hub (its schema is {version}, this one knows "
-                f"{self._kind.revision}): update the hub, or choose another database with STREAM_ARCHIVE."
+                f"{self._kind.revision}): update the hub, or {ANOTHER}."
             )
 
 

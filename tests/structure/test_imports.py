@@ -21,7 +21,7 @@ CLIENT = modules("packages/python/src")
 
 FLOORS = (
     ("streaming_hub", "errors", "logs", "portability", "private_folder", "resources", "signals", "wording"),
-    ("settings", "events", "demo"),
+    ("settings", "events", "demo", "foreign_file"),
     ("cluster",),
     ("access",),
     ("history",),
@@ -253,7 +253,11 @@ def test_only_the_supervisor_knows_subprocess() -> None:
 
 
 def test_only_the_sqlite_history_knows_sqlite() -> None:
-    assert users(HUB, "sqlite3") == {"streaming_hub.history.sqlite", "streaming_hub.history.wal"}
+    assert users(HUB, "sqlite3") == {
+        "streaming_hub.foreign_file",
+        "streaming_hub.history.sqlite",
+        "streaming_hub.history.wal",
+    }
 
 
 def test_redis_is_loaded_only_where_it_is_used() -> None:

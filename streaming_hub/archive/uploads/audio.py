@@ -3,6 +3,8 @@
     <hash of the job>.ogg     Ogg Opus as the agent uploaded it: two channels, 0 the user, 1 the agent
     <hash of the job>.part    being written
 
+The folder may hold other files, which stay as they are.
+
 A file is there before its row says so, and goes after its row: `sweep` removes what no row speaks for, whatever was
 killed in between.
 """
@@ -10,6 +12,7 @@ killed in between.
 from __future__ import annotations
 
 import os
+import re
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 SUFFIX: Final = ".ogg"
 PART: Final = ".part"
+_OURS: Final = re.compile(r"[0-9a-f]{64}\.(?:ogg|part)")
 MAGIC: Final = b"OggS"
 YOUNG_SECONDS: Final = 600.0
 """Age below which a file without a row may still get one: of another node that was about to write it."""
@@ -78,7 +82,7 @@ class AudioFolder:
     def sweep(self, connection: Connection) -> None:
         """Remove what no row speaks for: erased, expired, redacted, or left by a process that was killed."""
         try:
-            files = {path.stem: path for path in self._folder.iterdir() if path.suffix in (SUFFIX, PART)}
+            files = {path.stem: path for path in self._folder.iterdir() if _OURS.fullmatch(path.name)}
         except FileNotFoundError:
             return
         names = list(files)

@@ -4,7 +4,8 @@
     *.part                           being written, or left by a hub that was killed; not acknowledged with 200
 
 An agent's job is killed if the hub delays its uploads (docs/explanation/failures.md), so the response never waits for
-the database, and a full spool drops uploads rather than refusing them.
+the database, and a full spool drops uploads rather than refusing them. The folder may hold other files, which stay as
+they are.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
@@ -28,6 +30,7 @@ LEFT_SECONDS: Final = 900.0
 """Age in seconds at which a partial body is abandoned; a body has to arrive within a third of that."""
 SUFFIX: Final = ".upload"
 PART: Final = ".part"
+_OURS: Final = re.compile(r"\d{20}-\d+-\d{8}\.(?:upload|part)")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -146,9 +149,10 @@ class Spool:
     def waiting(self) -> list[Path]:
         """Return the pending bodies, oldest first, from all nodes on this machine."""
         try:
-            return sorted(path for path in self.folder.iterdir() if path.suffix == SUFFIX)
+            found = [path for path in self.folder.iterdir() if path.suffix == SUFFIX]
         except FileNotFoundError:
             return []
+        return sorted(path for path in found if _OURS.fullmatch(path.name))
 
     def done(self, path: Path) -> None:
         """Remove an archived body."""
@@ -162,6 +166,8 @@ class Spool:
         """Remove partial bodies left by a hub that was killed."""
         before = self._clock() / 1e9 - LEFT_SECONDS
         for path in self.folder.glob(f"*{PART}"):
+            if not _OURS.fullmatch(path.name):
+                continue
             with contextlib.suppress(FileNotFoundError):  # another node has removed it
                 if path.stat().st_mtime < before:
                     path.unlink()

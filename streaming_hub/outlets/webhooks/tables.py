@@ -10,6 +10,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from streaming_hub.outlets.webhooks import KNOWN_BY
 from streaming_hub.outlets.webhooks.endpoints import DELIVERED, FAILED, PENDING
 from streaming_hub.sidecar.columns import BigId, Json, Text
 from streaming_hub.sidecar.database import Kind
@@ -121,5 +122,6 @@ WEBHOOKS: Final = Kind(
     "streaming_hub.outlets.webhooks:migrations",
     {},
     0x484F4F4B53,
+    KNOWN_BY,
     "hub_private",
 )

@@ -156,7 +156,7 @@ def test_words_that_fail_to_be_sent_disturb_nothing(session: Any, caplog: pytest
         "agent_state_changed", lk.AgentStateChangedEvent(old_state="listening", new_state="speaking")
     )
     asyncio.run(stream.words.capture_text("Hello"))
-    assert "could not stream the agent's words" in caplog.text
+    assert "the poster failed; an event of type 'transcript' is lost" in caplog.text
 
 
 def test_events_of_ones_own(session: Any, poster: Recorder) -> None:

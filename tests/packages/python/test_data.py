@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import datetime
 import decimal
@@ -23,9 +24,11 @@ from streaming_hub_client.data import (
     MAX_LEVELS,
     MAX_VALUES,
     TOO_DEEP,
+    UNREADABLE,
     complete,
     plain,
     repair,
+    text_of,
 )
 from streaming_hub_client.fitting import MAX_BYTES, fit
 
@@ -61,6 +64,20 @@ class Broken:
     @property
     def __dict__(self) -> Any:  # type: ignore[override]
         raise RuntimeError("no")
+
+
+class Odd(Exception):
+    pass
+
+
+class Raising:
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __str__(self) -> str:
+        raise self._error
+
+    __repr__ = __str__
 
 
 class Texted:
@@ -133,13 +150,25 @@ def generator() -> Any:
         (object(), {"object": "object"}),
         (Slotted, {"object": "Slotted"}),
         (generator(), {"object": "generator"}),
-        (Broken(), {"object": "Broken"}),
+        (Broken(), UNREADABLE.format("Broken", "RuntimeError")),
+        (Raising(ZeroDivisionError()), UNREADABLE.format("Raising", "ZeroDivisionError")),
+        ({"a": Raising(Odd()), "b": 1}, {"a": UNREADABLE.format("Raising", "Odd"), "b": 1}),
+        ([Raising(asyncio.CancelledError())], [UNREADABLE.format("Raising", "CancelledError")]),
         (loop(), {"a": 1, "self": CIRCULAR}),
     ],
     ids=lambda value: type(value).__name__,
 )
 def test_values_become_data(value: Any, told: Any) -> None:
     assert plain(value) == told
+
+
+@pytest.mark.parametrize("read", [str, repr])
+def test_the_text_of_a_value_is_there_in_any_case(read: Any) -> None:
+    assert text_of(ValueError("\ud83d\ude00 \udc00"), read) in (
+        "😀 \ufffd",
+        "ValueError('\\ud83d\\ude00 \\udc00')",
+    )
+    assert text_of(Raising(Odd()), read) == UNREADABLE.format("Raising", "Odd")
 
 
 def test_the_same_value_twice_is_no_circle() -> None:

@@ -35,7 +35,7 @@ class Allowed:
         joined: Messages that join the finals of one turn: history text -> the lines.
         rewritten: Messages that the application changed before LiveKit committed them: history text -> the line.
         late: Questions that a realtime model transcribed after it had begun to answer: LiveKit puts them
-            before the answer, the transcript after its first words.
+            before the answer, the transcript where they arrived, in the answer's turn.
         replaced: Earlier finals of a realtime item: LiveKit's history has all of them under one id.
     """
 
@@ -83,7 +83,8 @@ def compare(talk: Talk, allowed: Allowed | None = None) -> list[Line]:
         found.remove(line)  # raises if it is not there: an allowance that is not needed is a mistake
     for line in allowed.late:
         place, wanted = found.index(line), expected.index(line)
-        assert place == wanted + 1, "a late question stands right after the answer's beginning"
+        assert place > wanted, "a late question stands after the answer's beginning"
+        assert talk.turns_of(line[1]) == talk.turns_of(expected[wanted + 1][1]), "and is of its turn"
         found.insert(wanted, found.pop(place))
     assert found == expected
     assert (allowed.replaced, allowed.joined, allowed.rewritten) == ([], {}, {}), "not needed"
@@ -263,6 +264,27 @@ class TestRealtime:
             return talk
 
         compare(asyncio.run(talk()), Allowed(late=[("user", "When do you open?")]))
+
+    def test_a_question_that_is_transcribed_two_turns_late(self) -> None:
+        async def talk() -> Talk:
+            talk, model = await realtime()
+            asked = time.time()
+            for number, answer in enumerate(["At nine.", "At six.", "No."]):
+                model.now.voice(on=True)
+                model.now.voice(on=False)
+                if number:
+                    model.now.hear(f"item_{number}", f"Question {number}?", final=True)
+                model.now.answer(answer)
+                await talk.said(answer)
+                await talk.quiet()
+                await asyncio.sleep(0.1)
+            model.now.hear("item_0", "Question 0?", final=True, started_at=asked)
+            await talk.session.aclose()
+            return talk
+
+        done = asyncio.run(talk())
+        compare(done, Allowed(late=[("user", "Question 0?")]))
+        assert done.turns_of("Question 0?") == done.turns_of("At nine.")
 
     def test_a_failed_transcription(self) -> None:
         async def talk() -> Talk:

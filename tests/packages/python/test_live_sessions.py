@@ -6,10 +6,12 @@ Covers streaming_hub_client/heard.py and streaming_hub_client/user_words.py.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 from livekit.agents import Agent, StopResponse, function_tool, stt
+from livekit.agents.voice.events import UserInputTranscribedEvent
 
 from tests.packages.python.talks import pipeline, realtime, typed
 from tests.stubs.models import PushedSTT, Said, Speaker
@@ -318,6 +320,109 @@ class TestRealtimeWords:
         done = asyncio.run(talk())
         assert done.turns_of("When do you open?") == done.turns_of("We open at nine.")
         assert done.turns_of("And close?") == done.turns_of("At six.")
+
+    @pytest.mark.parametrize(("timed", "others"), [(True, "before"), (True, "after"), (False, "before")])
+    def test_a_transcript_that_arrives_two_turns_late_belongs_to_its_question(
+        self, timed: bool, others: str
+    ) -> None:
+        async def talk() -> Any:
+            session, model = await realtime()
+            dates: dict[str, float | None] = {}
+
+            def hear(name: str) -> None:
+                model.now.hear(name, f"Question {name}?", final=True, started_at=dates[name])
+
+            for name in ("1", "2", "3"):
+                dates[name] = time.time() if timed else None
+                model.now.voice(on=True)
+                model.now.voice(on=False)
+                if others == "before" and name != "1":
+                    hear(name)
+                model.now.answer(f"Answer {name}.")
+                await session.said(f"Answer {name}.")
+                await session.quiet()
+                await asyncio.sleep(0.1 if timed else 0)
+            hear("1")
+            if others == "after":
+                hear("3")
+                hear("2")
+            dates["4"] = time.time() if timed else None
+            model.now.voice(on=True)
+            model.now.voice(on=False)
+            hear("4")
+            model.now.answer("Answer 4.")
+            await session.said("Answer 4.")
+            await session.session.aclose()
+            return session
+
+        done = asyncio.run(talk())
+        for name in ("1", "2", "3", "4"):
+            assert done.turns_of(f"Question {name}?") == done.turns_of(f"Answer {name}."), name
+            assert len(done.turns_of(f"Answer {name}.")) == 1
+        assert len({event["turn_id"] for event in done.of_type("transcript")}) == 4
+
+    def test_late_words_do_not_end_what_the_user_is_saying(self) -> None:
+        async def talk() -> Any:
+            session, model = await realtime()
+            asked = time.time()
+            model.now.voice(on=True)
+            model.now.voice(on=False)
+            model.now.answer("At nine.")
+            await session.said("At nine.")
+            await session.quiet()
+            model.now.voice(on=True)
+            model.now.hear("item_2", "And clo")
+            model.now.hear("item_1", "When do you open?", final=True, started_at=asked)
+            model.now.hear("item_2", "And close")
+            model.now.voice(on=False)
+            model.now.hear("item_2", "And close?", final=True)
+            model.now.answer("At six.")
+            await session.said("At six.")
+            await session.session.aclose()
+            return session
+
+        done = asyncio.run(talk())
+        told = [(e["text"], e["is_final"]) for e in done.of_type("transcript") if e["role"] == "user"]
+        assert told == [
+            ("And clo", False),
+            ("When do you open?", True),
+            ("And close", False),
+            ("And close?", True),
+        ]
+        assert done.turns_of("When do you open?") == done.turns_of("At nine.")
+        assert done.turns_of("And close?") == done.turns_of("At six.")
+
+    def test_a_failed_transcription_leaves_the_next_words_to_their_own_turn(self) -> None:
+        async def talk() -> Any:
+            session, model = await realtime()
+            model.now.voice(on=True)
+            model.now.voice(on=False)
+            model.now.answer("Pardon?")
+            await session.said("Pardon?")
+            await session.quiet()
+            model.now.voice(on=True)
+            model.now.hear("item_1", "", final=True)
+            model.now.hear("item_2", "When do you open?", final=True)
+            model.now.voice(on=False)
+            model.now.answer("At nine.")
+            await session.said("At nine.")
+            await session.session.aclose()
+            return session
+
+        done = asyncio.run(talk())
+        assert done.turns_of("When do you open?") == done.turns_of("At nine.")
+        assert len({event["turn_id"] for event in done.of_type("transcript")}) == 2
+
+    def test_a_final_without_its_message_is_sent_all_the_same(self) -> None:
+        async def talk() -> Any:
+            session, _ = await realtime()
+            event = UserInputTranscribedEvent(transcript="Hello?", is_final=True, item_id="item_1")
+            session.session.emit("user_input_transcribed", event)
+            await session.said("Hello?")
+            await session.session.aclose()
+            return session
+
+        assert asyncio.run(talk()).lines() == [("user", "Hello?")]
 
     def test_finals_of_one_item_are_one_line(self) -> None:
         async def talk() -> Any:

@@ -606,12 +606,24 @@ def test_rubbish_in_an_old_spool_file_does_not_block_the_rest(hub: FakeHub, spoo
     rows = [json.dumps(event) for event in (events[0], {"type": "rubbish", "event_id": "r"}, *events[1:])]
     rows[2:2] = ["", "\0\0\0", '{"type": "cut i']
     block = ("no header\n".rjust(64) + "\n".join(rows) + "\n").encode() + b'{"type":"not \xff UTF-8"}\n'
-    (spool_dir / "1-1-old.jsonl").write_bytes(block)
+    (spool_dir / f"{1:020d}-1-0123abcd.jsonl").write_bytes(block)
     poster = Poster(hub.url, spool_dir=spool_dir, pace=QUICK)
 
     assert poster.close(DEADLINE)
     assert hub.numbers() == [0, 1, 2]
     assert hub.dropped() == 4
+
+
+def test_files_of_others_in_the_spool_folder_are_not_sent(hub: FakeHub, spool_dir: Path) -> None:
+    spool_dir.mkdir()
+    recording = spool_dir / "call.jsonl"
+    recording.write_text('{"type": "order"}\n' * 10)
+    before = recording.read_bytes()
+    poster = Poster(hub.url, spool_dir=spool_dir, pace=QUICK)
+    post_numbers(poster, range(3))
+    assert poster.close(DEADLINE)
+    assert hub.numbers() == [0, 1, 2]
+    assert (recording.read_bytes(), [path.name for path in spool_dir.iterdir()]) == (before, ["call.jsonl"])
 
 
 def test_a_folder_that_cannot_be_written_is_reported_and_memory_continues(

@@ -13,6 +13,7 @@ import pydantic
 import pytest
 from livekit.agents import Agent, RunContext, ToolError, function_tool, llm
 from livekit.agents.voice import tool_executor
+from streaming_hub_client.data import UNREADABLE
 from streaming_hub_client.fitting import MAX_BYTES
 
 from tests.packages.python.talks import Talk, typed
@@ -168,3 +169,53 @@ def test_without_that_table_the_text_of_the_event_is_used(monkeypatch: pytest.Mo
     monkeypatch.setattr(tool_executor, "_RunningTasks", type(tool_executor._RunningTasks)())
     monkeypatch.setattr("streaming_hub_client.results.tool_executor", object())
     assert output(7) == "7"
+
+
+class Unreadable:
+    """A value whose `str()` and `repr()` raise."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __str__(self) -> str:
+        raise self._error
+
+    __repr__ = __str__
+
+
+class UnreadableError(Exception):
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+    __repr__ = __str__
+
+
+class Odd(Exception):
+    pass
+
+
+@pytest.mark.parametrize("error", [ValueError(), Odd(), AssertionError()], ids=repr)
+@pytest.mark.parametrize(
+    "wrap", [lambda value: value, lambda value: {"order": value}, lambda value: [1, value]]
+)
+def test_a_result_that_cannot_be_read_is_told_as_such(error: BaseException, wrap: Any) -> None:
+    done = asyncio.run(tool_talk(wrap(Unreadable(error))))
+    (finished,) = done.of_type("tool_call_finished")
+    told = UNREADABLE.format("Unreadable", type(error).__name__)
+    assert (finished["status"], finished["name"], finished["output"]) == ("done", "look", wrap(told))
+    assert (done.of_type("events_dropped"), done.of_type("session_ended") != []) == ([], True)
+
+
+def test_an_error_that_cannot_be_read_is_told_as_such() -> None:
+    done = asyncio.run(tool_talk(UnreadableError()))
+    (finished,) = done.of_type("tool_call_finished")
+    told = UNREADABLE.format("UnreadableError", "ZeroDivisionError")
+    assert (finished["status"], finished["output"]) == ("error", told)
+
+
+def test_the_end_of_a_call_is_told_once() -> None:
+    async def slow(_context: Any) -> Any:
+        await asyncio.sleep(0.01)
+        return 5
+
+    assert len(asyncio.run(tool_talk(slow)).of_type("tool_call_finished")) == 1

@@ -16,6 +16,7 @@ from streaming_hub_client.spool import (
     Header,
     Spool,
     fit,
+    left_in,
 )
 
 if TYPE_CHECKING:
@@ -328,3 +329,10 @@ def test_files_are_named_in_the_order_of_their_start(tmp_path: Path) -> None:
 
     assert names == sorted(names)
     assert all(f"-{os.getpid()}-" in name for name in names)
+
+
+def test_files_of_others_in_the_folder_are_left_alone(tmp_path: Path, spool: Spool) -> None:
+    names = ("call.jsonl", "1.jsonl", "notes-2026-01-02.jsonl", f"{spool.path.stem}.jsonl.bak")
+    for name in names:
+        (spool.path.parent / name).write_text('{"type": "order"}\n' * 10)
+    assert left_in(spool.path.parent) == [spool.path]

@@ -130,15 +130,21 @@ def test_a_newer_version_is_left_alone(database: Database) -> None:
 def test_another_programs_database_is_not_touched(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / "archive.db")) as other:
         other.execute("CREATE TABLE sessions (mine)")
+        other.execute("CREATE TABLE alembic_version (version_num)")
+    before = (tmp_path / "archive.db").read_bytes()
     database = Database(f"sqlite:///{tmp_path}/archive.db", ARCHIVE)
-    with pytest.raises(Away, match=r"not the hub's \(sessions\)"):
+    with pytest.raises(
+        Away, match="database of another program, with the tables alembic_version and sessions"
+    ):
         database.open()
+    assert (tmp_path / "archive.db").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["archive.db"]
 
 
 def test_what_is_no_database_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "archive.db").write_bytes(b"not a database at all" * 100)
     database = Database(f"sqlite:///{tmp_path}/archive.db", ARCHIVE)
-    with pytest.raises(Away, match=r"not a database\. .*move it away"):
+    with pytest.raises(Away, match=r"is not an SQLite database; choose another database with STREAM_ARCHIVE"):
         database.open()
     assert (tmp_path / "archive.db").read_bytes().startswith(b"not a database")
 

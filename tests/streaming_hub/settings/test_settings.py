@@ -314,3 +314,81 @@ def test_watching_needs_livekit() -> None:
 def test_keeping_audio_needs_uploads_and_a_folder(settings: dict[str, str], why: str) -> None:
     with pytest.raises(SettingsError, match=why):
         Services(parse({"STREAM_HISTORY": "memory://", "STREAM_ARCHIVE_AUDIO": "on", **settings}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({}, "LIVEKIT_API_KEY and LIVEKIT_API_SECRET are not set and there is no archive"),
+        ({"LIVEKIT_API_KEY": "key", "STREAM_ARCHIVE": "sqlite:///a.db"}, "as LIVEKIT_API_SECRET is not set"),
+        (SIGNED, r"as there is no archive \(STREAM_ARCHIVE\)"),
+    ],
+)
+def test_taking_uploads_needs_a_secret_and_an_archive(
+    settings: dict[str, str], why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match=f"^STREAM_OBSERVABILITY=on: .*{why}"):
+        Services(parse({"STREAM_HISTORY": "memory://", "STREAM_OBSERVABILITY": "on", **settings}))
+
+
+@pytest.mark.parametrize("settings", [{}, {"STREAM_OBSERVABILITY": "off", **SIGNED}])
+def test_keeping_prompts_needs_uploads(settings: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match=r"^STREAM_OBSERVABILITY_PROMPTS=on needs what agents upload"):
+        Services(parse({"STREAM_HISTORY": "memory://", "STREAM_OBSERVABILITY_PROMPTS": "on", **settings}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "other", "others"),
+    [
+        ("STREAM_ARCHIVE_AUDIO_DIR", "audio", "STREAM_ARCHIVE_AUDIO", "on"),
+        ("STREAM_WEBHOOK_SECRET", f"whsec_{'a' * 32}", "STREAM_WEBHOOK_URL", "https://a.example"),
+        ("STREAM_WEBHOOK_TYPES", "*", "STREAM_WEBHOOK_URL", "https://a.example"),
+    ],
+)
+def test_a_setting_without_effect_is_reported(name: str, value: str, other: str, others: str) -> None:
+    assert parse({name: value}).doubts == (f"{name} has no effect: {other} is not set.",)
+    assert parse({name: value, other: others}).doubts == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *(("STREAM_HISTORY", f"sqlite:///{path}") for path in ("~/e.db", "e.db?mode=ro", ":memory:")),
+        *(("STREAM_ARCHIVE", f"sqlite:///{path}") for path in ("~/a.db", ":memory:")),
+        *(("STREAM_WATCH", text) for text in ("on", "True", "none", "off,", "all, demo")),
+        ("STREAM_CORS_ORIGINS", "https://app.example:443"),
+        ("STREAM_CORS_ORIGINS", "http://app.example:80"),
+        ("STREAM_CORS_ORIGINS", "https://app.example:65536"),
+        ("STREAM_CORS_ORIGINS", "https://b\u00fccher.example"),
+        ("STREAM_CORS_ORIGINS", "https://user@app.example"),
+        ("STREAM_PUBLISH_KEYS", "one\ntwo"),
+        ("AGENT_STT_REALTIME", "maybe"),
+        ("OPENAI_BASE_URL", "ws://localhost:8000"),
+    ],
+)
+def test_what_would_be_taken_for_something_else_is_refused(name: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^{name}=.*: expected "):
+        parse({name: text})
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://[::1]:3000", "http://my_host:8080", "https://App.Example", "null"]
+)
+def test_origins_as_browsers_send_them(origin: str) -> None:
+    assert parse({"STREAM_CORS_ORIGINS": origin}).cors_origins == (origin.lower(),)
+
+
+@pytest.mark.parametrize("name", ["stream_publish_keys", "Stream_Publish_Keys", "STREAM-PUBLISH-KEYS"])
+def test_a_name_in_other_letters_is_reported(name: str) -> None:
+    assert parse({name: "x"}).doubts == (
+        f"{name} is not a known setting: it is written STREAM_PUBLISH_KEYS.",
+    )
+
+
+def test_a_folder_or_a_broken_link_in_the_place_of_a_file_is_reported(tmp_path: Path) -> None:
+    (tmp_path / ".env").mkdir()
+    (tmp_path / ".env.local").symlink_to(tmp_path / "missing")
+    one, other = load({}, tmp_path).doubts
+    assert one.startswith(".env is a folder, so no settings are read from it.")
+    assert other == ".env.local is a link to a missing file, so no settings are read from it."

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 3.0
+TOOLS = "tool_execution_updated"
 
 _LOST = {PARTICIPANT_LOST, livekit_name(None)}
 """Causes given for a user that an agent without its room cannot see."""
@@ -93,7 +94,8 @@ class Attachment:
         self.words = SpokenWords(self._on_words)
         self._memory = memory
         self._name, self._runs = memory.session_id, 1
-        self._results = Results()
+        self._results = Results(self._tool_ended)
+        self._on_tool: Callable[[Any], None] = lambda _: None
         self._poster = poster
         self._choose = choose
         self._identify: Callable[[], str | None] = lambda: None
@@ -111,6 +113,8 @@ class Attachment:
         for name in bridge.TABLE:
             callback = self._callback(session, name)
             session.on(name, callback)  # type: ignore[arg-type]  # the table's keys are the names
+            if name == TOOLS:
+                self._on_tool = callback
 
     def begin_again(self) -> None:
         """Stream what follows as another session if this one has ended: `session.start` was called again.
@@ -190,13 +194,38 @@ class Attachment:
                 self._memory.user = self._identify() or self._memory.user
                 self._memory.playing = self._playing()
                 self._memory.end_reason = known_end() or self._memory.end_reason
-                if name == "tool_execution_updated":
+                if name == TOOLS:
                     self._memory.result = self._results.note(session, payload.update)
                 self._send(bridge.translate(self._memory, name, payload))
+                self._release_soon()
             except Exception:
                 logger.exception("could not stream the session event %s", name)
+                self._count_dropped(f"the session event {name} could not be streamed")
 
         return callback
+
+    def _release_soon(self) -> None:
+        """Send a final that is held for its message even if LiveKit adds none, which it does at once."""
+        if self._memory.held is None:
+            return
+        try:
+            asyncio.get_running_loop().call_soon(self._release)
+        except RuntimeError:  # the application emits by itself, outside the loop
+            self._release()
+
+    def _release(self) -> None:
+        self._send(bridge.release(self._memory))
+
+    def _tool_ended(self, ended: Any) -> None:
+        self._on_tool(ended)
+
+    def _count_dropped(self, reason: str) -> None:
+        """Say that an event is missing, unless the session has told its end."""
+        if not self._memory.ended:
+            dropped = self._memory.event(
+                "events_dropped", self._memory.last_timestamp or time.time(), count=1, reason=reason
+            )
+            self._post(fit(dropped))
 
     def _on_words(self, text: str) -> None:
         try:
@@ -209,13 +238,22 @@ class Attachment:
         for event in events:
             try:
                 chosen = self._choose(event)
+                fitted = None if chosen is None else fit(chosen)
             except Exception:
                 logger.exception("redact failed; an event of type %r is not sent", event["type"])
-                chosen = self._memory.event(
-                    "events_dropped", event["timestamp"], count=1, reason="an event could not be redacted"
+                fitted = fit(
+                    self._memory.event(
+                        "events_dropped", event["timestamp"], count=1, reason="an event could not be redacted"
+                    )
                 )
-            if chosen is not None:
-                self._poster.post(fit(chosen))
+            if fitted is not None:
+                self._post(fitted)
+
+    def _post(self, event: Event) -> None:
+        try:
+            self._poster.post(event)
+        except Exception:  # a poster of the application's own
+            logger.exception("the poster failed; an event of type %r is lost", event["type"])
 
 
 def attach(

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from streaming_hub_client.spool import SUFFIX, Spool, fit
+from streaming_hub_client.spool import Spool, fit, left_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -289,7 +289,7 @@ class Backlog:
 
     def _adopt(self) -> list[Spool]:
         adopted = []
-        for path in sorted(self._folder.glob(f"*{SUFFIX}")) if self._folder else []:
+        for path in left_in(self._folder) if self._folder else []:
             try:
                 spool = Spool.adopt(path, _lost_with_the_process)
             except OSError as error:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from streaming_hub_client import user_words
 from streaming_hub_client.conversation import Conversation, Event, ToolCall
-from streaming_hub_client.data import plain
+from streaming_hub_client.data import plain, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +47,17 @@ def translate(memory: Conversation, name: str, payload: Any) -> list[Event]:
     if not memory.started:
         memory.started = True
         opening = [memory.event("session_started", payload.created_at, **memory.about)]
-    return opening + row(memory, payload)
+    item = payload.item if name == "conversation_item_added" else None
+    return opening + user_words.release(memory, item) + row(memory, payload)
+
+
+def release(memory: Conversation) -> list[Event]:
+    """Return the final that waits for its message, if LiveKit has added none.
+
+    Args:
+        memory: The session's memory; it is updated.
+    """
+    return [] if memory.ended else user_words.release(memory)
 
 
 def user_state_changed(memory: Conversation, ev: lk.UserStateChangedEvent) -> list[Event]:
@@ -59,6 +69,8 @@ def user_state_changed(memory: Conversation, ev: lk.UserStateChangedEvent) -> li
     events = [memory.event("user_state", at, turn, **state)]
     if ev.new_state == "speaking":
         memory.user_speaking = turn
+        if turn is not None:
+            memory.remember_speech(at, turn)
         events = user_words.close_unfinished(memory, at) + events
         events.append(memory.event("user_speech_started", at, turn, started_at=at, **fields))
     elif turn is not None:
@@ -303,14 +315,21 @@ def session_usage_updated(memory: Conversation, ev: lk.SessionUsageUpdatedEvent)
 def error(memory: Conversation, ev: lk.ErrorEvent) -> list[Event]:
     """Return `error`; its message is from the exception, since LiveKit's own dump drops it."""
     cause = ev.error
-    kind = str(getattr(cause, "type", "") or type(cause).__name__)
     fields = {
-        "source": kind.removesuffix("_error"),
+        "source": _source(cause),
         "label": str(getattr(cause, "label", "") or type(ev.source).__name__),
-        "message": repr(getattr(cause, "error", cause)),
+        "message": _message(cause),
         "recoverable": bool(getattr(cause, "recoverable", False)),
     }
     return [memory.event("error", ev.created_at, memory.reply_turn, **fields)]
+
+
+def _source(cause: Any) -> str:
+    return str(getattr(cause, "type", "") or type(cause).__name__).removesuffix("_error")
+
+
+def _message(cause: Any) -> str:
+    return text_of(getattr(cause, "error", cause), repr)
 
 
 def agent_false_interruption(memory: Conversation, ev: lk.AgentFalseInterruptionEvent) -> list[Event]:
@@ -342,7 +361,7 @@ def close(memory: Conversation, ev: lk.CloseEvent) -> list[Event]:
     if memory.disconnect_reason is not None:
         fields["disconnect_reason"] = memory.disconnect_reason
     if ev.error is not None:
-        fields |= {"source": ev.error.type.removesuffix("_error"), "message": repr(ev.error.error)}
+        fields |= {"source": _source(ev.error), "message": _message(ev.error)}
     return [*events, memory.event("session_ended", at, **fields)]
 
 

@@ -7,16 +7,22 @@ events always give the same ids and times. `streaming_hub_client.bridge` is its 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from streaming_hub_client.data import complete, repair
 from streaming_hub_client.heard import Heard
 from streaming_hub_client.turn import Segment, Turn
 
+if TYPE_CHECKING:
+    from livekit.agents.voice import events as lk
+
 Event = dict[str, Any]
 
 CALLS_REMEMBERED = 256
 TURNS_WITHOUT_WORDS = 8
+SPEECHES_REMEMBERED = 64
+SAME_SPEECH_SECONDS = 1.0
+"""How far apart LiveKit and a realtime model may date the beginning of one speech."""
 SAYS_REMEMBERED = 64
 
 
@@ -56,7 +62,8 @@ class Conversation:
         about: What `session_started` says of LiveKit's job: `job_id`, `room_sid`, `agent_name`.
 
     `result` is set by the shell before the end of a tool call that has one, `playing` before every event: the id of
-    the speech that LiveKit plays now.
+    the speech that LiveKit plays now. `held` is a realtime model's final whose message, which follows at once,
+    tells when it was said.
     """
 
     session_id: str
@@ -75,6 +82,9 @@ class Conversation:
     user_speaking: Turn | None = None
     heard: Heard = field(default_factory=Heard)
     wordless: list[Turn] = field(default_factory=list)
+    given_up: list[Turn] = field(default_factory=list)
+    speeches: list[tuple[float, Turn]] = field(default_factory=list)
+    held: lk.UserInputTranscribedEvent | None = None
 
     reply_turn: Turn | None = None
     new_speech: bool = False
@@ -154,21 +164,72 @@ class Conversation:
             self._expect_words(turn)
         return turn
 
-    def turn_of_words(self, *, is_final: bool) -> Turn:
+    def remember_speech(self, at: float, turn: Turn) -> None:
+        """Remember when the user began to speak in a turn, in seconds since 1970."""
+        self.speeches.append((at, turn))
+        del self.speeches[:-SPEECHES_REMEMBERED]
+
+    def turn_at(self, started_at: float) -> Turn | None:
+        """Return the turn of a speech that began then, in seconds since 1970; None if none was noticed."""
+        nearest = min(self.speeches, key=lambda speech: abs(speech[0] - started_at), default=None)
+        if nearest is not None and abs(nearest[0] - started_at) <= SAME_SPEECH_SECONDS:
+            return nearest[1]
+        return next((turn for at, turn in reversed(self.speeches) if at <= started_at), None)
+
+    def turn_of_words(self, *, is_final: bool, started_at: float | None = None, late: bool = False) -> Turn:
         """Return the turn of words that begin a new segment.
 
         A realtime model answers before its transcript of the question is there: words that come late belong to
         the turn that still has none. While the user speaks again, a final belongs to the turn before.
+
+        Args:
+            is_final: Whether no more of these words follow.
+            started_at: When the user began to say them, in seconds since 1970, if that is known.
+            late: Whether they may belong to a turn whose words were given up, since later ones came first.
         """
+        turn = None if started_at is None else self.turn_at(started_at)
+        if turn is None and late and is_final and self.given_up and self._expects_no_final():
+            turn = self.given_up[-1]
+        if turn is None:
+            turn = self._turn_of_next_words(is_final=is_final)
+        turn.worded = True
+        if turn in self.given_up:
+            self.given_up.remove(turn)
+        if (
+            turn in self.wordless
+        ):  # once a final is there, the transcripts of what was said before have failed
+            place = self.wordless.index(turn)
+            if is_final:
+                self._give_up(place)
+                place = 0
+            del self.wordless[place]
+        return turn
+
+    def expect_no_words(self, started_at: float | None) -> None:
+        """Note that the transcription of what was said then, or else of what was said first, has failed."""
+        turn = None if started_at is None else self.turn_at(started_at)
+        if turn is None and self.wordless:
+            turn = self.wordless[0]
+        for turns in (self.wordless, self.given_up):
+            if turn in turns:
+                turns.remove(turn)
+
+    def _expects_no_final(self) -> bool:
+        """Return whether no turn waits for words, except one that the user still speaks in."""
+        if self.user_speaking is not None:
+            return self.wordless == [self.user_speaking] and not self.user_speaking.answered
+        return not self.wordless and (self.user_turn is None or self.user_turn.answered)
+
+    def _give_up(self, count: int) -> None:
+        self.given_up += self.wordless[:count]
+        del self.wordless[:count], self.given_up[:-TURNS_WITHOUT_WORDS]
+
+    def _turn_of_next_words(self, *, is_final: bool) -> Turn:
         waiting = self.wordless
         turn = waiting[-1] if waiting else self.turn_of_user()
         answered = [one for one in waiting if one.answered]
         if is_final and answered and self.user_speaking is turn and not turn.answered:
             turn = answered[-1]
-        turn.worded = True
-        if turn in waiting:  # once a final is there, the transcripts of what was said before have failed
-            place = waiting.index(turn)
-            del waiting[0 if is_final else place : place + 1]
         return turn
 
     def turn_of_typing(self) -> Turn:

@@ -18,7 +18,10 @@ import uuid
 from collections import deque
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_LEVELS = 24
 """Levels of nesting that are kept; the hub takes 32 for a whole event."""
@@ -29,9 +32,10 @@ CIRCULAR = "[circular]"
 TOO_DEEP = "[nested too deeply]"
 TOO_MANY = "[too many values]"
 MORE = "[{} more]"
+UNREADABLE = "[{} cannot be read: {}]"
+"""For a value whose own code raises: the names of its class and of the exception."""
 
 _LARGEST_INT = 2**63
-_UNREADABLE = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RuntimeError, OSError)
 
 
 def repair(text: str) -> str:
@@ -50,13 +54,23 @@ def complete(text: str) -> str:
     return text[:-1] if text and "\ud800" <= text[-1] <= "\udbff" else text
 
 
+def text_of(value: Any, read: Callable[[Any], str] = str) -> str:
+    """Return a value's `str()`, or its `repr()`, as valid Unicode; if that raises, a text that says so."""
+    try:
+        return repair(read(value))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - the value's own code may raise anything
+        return UNREADABLE.format(type(value).__name__, type(error).__name__)
+
+
 def plain(value: Any) -> Any:
     """Return a value as JSON data: None, bool, int, float, str, list, dict with str keys.
 
     Enums become their value, dates ISO 8601, durations seconds, bytes base64, sets sorted lists; dataclasses,
     pydantic models, msgspec structs, attrs classes, named tuples and other objects become an object of their
     public fields (those declared `repr=False` or `exclude=True` are left out). NaN and the infinities become
-    text. Never raises.
+    text, and so does a value whose own code raises (`UNREADABLE`). Never raises.
     """
     return _Plainer().plain(value, 0)
 
@@ -86,8 +100,10 @@ class _Plainer:
         self._open.add(id(value))
         try:
             return self._convert(value, level)
-        except _UNREADABLE:
-            return _name_only(value)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the value's own code, such as its `__str__`, may raise anything
+            return UNREADABLE.format(type(value).__name__, type(error).__name__)
         finally:
             self._open.discard(id(value))
 

@@ -1,4 +1,4 @@
-"""What a tool returned: LiveKit's tool events carry only its `str()`.
+"""What a tool returned: LiveKit's tool events carry only its `str()`, and none is sent where that raises.
 
 Touches one private name of livekit-agents (1.8.9), the table of running tools; where a later version lacks it,
 the text of LiveKit's own event is used. A test fails when that name goes. No I/O.
@@ -7,16 +7,19 @@ the text of LiveKit's own event is used. A test fails when that name goes. No I/
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from livekit.agents import Agent, llm
+from livekit.agents.voice import events as lk
 from livekit.agents.voice import tool_executor
+
+from streaming_hub_client.data import text_of
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from livekit.agents import AgentSession
-    from livekit.agents.voice import events as lk
 
 MAX_CALLS = 256
 SEVERAL_AGENTS = "the tool returned more than one agent"
@@ -37,9 +40,15 @@ class Returned:
 
 
 class Results:
-    """The results of one session's tool calls, by call id."""
+    """The results of one session's tool calls, by call id.
 
-    def __init__(self) -> None:
+    Args:
+        on_untold: Called with the end of a call that LiveKit does not tell, after it should have: it fails over a
+            result or an error whose `str()` raises.
+    """
+
+    def __init__(self, on_untold: Callable[[lk.ToolExecutionUpdatedEvent], None]) -> None:
+        self._on_untold = on_untold
         self._running: dict[str, asyncio.Task[Any]] = {}
 
     def note(self, session: AgentSession[Any], update: Any) -> Returned | None:
@@ -66,6 +75,19 @@ class Results:
             while len(self._running) >= MAX_CALLS:
                 del self._running[next(iter(self._running))]
             self._running[call_id] = task
+            # LiveKit's own callback is added, and so called, after this one.
+            task.add_done_callback(lambda _: task.get_loop().call_soon(self._told, call_id, task))
+
+    def _told(self, call_id: str, task: asyncio.Task[Any]) -> None:
+        if self._running.get(call_id) is not task:
+            return
+        raised = None if task.cancelled() else task.exception() or task.result()
+        status: Literal["done", "error", "cancelled"] = "cancelled" if task.cancelled() else "done"
+        message = None
+        if isinstance(raised, BaseException) and not isinstance(raised, llm.StopResponse):
+            status, message = "error", text_of(raised)
+        update = lk.ToolCallEnded(id=call_id, call_id=call_id, message=message, status=status)
+        self._on_untold(lk.ToolExecutionUpdatedEvent(update=update))
 
     def _end(self, update: lk.ToolCallEnded) -> Returned | None:
         task = self._running.pop(update.call_id, None)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import uuid
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -32,12 +33,18 @@ if TYPE_CHECKING:
 
 HEADER_BYTES = 64
 SUFFIX = ".jsonl"
+_NAME = re.compile(r"\d{20}-\d+-[0-9a-f]{8}\.jsonl")
 _COPY_BYTES = 1 << 20
 _STAYS = os.name == "nt"
 """Whether an open file cannot be renamed or removed, so that its path cannot come to mean another one."""
 _LOST_NAMESPACE = uuid.UUID("5d6a3f0e-8a0b-4a49-9d0e-6e2c1c1f7b52")
 
 log = logging.getLogger(__name__)
+
+
+def left_in(folder: Path) -> list[Path]:
+    """Return the spool files in a folder, oldest first; other files in it are not ours, whatever their suffix."""
+    return sorted(path for path in folder.glob(f"*{SUFFIX}") if _NAME.fullmatch(path.name))
 
 
 class Header(NamedTuple):

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from livekit.agents import llm
@@ -17,15 +17,45 @@ if TYPE_CHECKING:
 
 def transcribed(memory: Conversation, ev: lk.UserInputTranscribedEvent) -> list[Event]:
     """Return the user's words: interims and their final share a segment, and so do all finals of one `item_id`."""
+    if ev.is_final and ev.item_id is not None and memory.heard.find(ev.item_id, ev.transcript) is None:
+        memory.held = ev
+        return []
+    return _heard(memory, ev, None)
+
+
+def release(memory: Conversation, item: Any = None) -> list[Event]:
+    """Return a final that was held until the message that follows it tells when the user began to say it.
+
+    Args:
+        memory: The session's memory; it is updated.
+        item: The item that LiveKit has added to its history; None: something else follows, or nothing.
+    """
+    held, memory.held = memory.held, None
+    if held is None:
+        return []
+    return _heard(memory, held, _started_at(item) if getattr(item, "id", None) == held.item_id else None)
+
+
+def _started_at(message: Any) -> float | None:
+    """Return when a realtime model says that the words of a message were begun."""
+    metrics: dict[str, Any] = getattr(message, "metrics", None) or {}
+    return metrics.get("started_speaking_at")
+
+
+def _heard(memory: Conversation, ev: lk.UserInputTranscribedEvent, started_at: float | None) -> list[Event]:
     heard, said = memory.heard, ev.transcript.strip()
     segment = heard.find(ev.item_id, ev.transcript)
     if not said and (segment is None or segment is not heard.open or not ev.is_final):
+        if ev.is_final and segment is None and ev.item_id is not None:
+            memory.expect_no_words(started_at)
         return []  # a realtime model's sign that the user is silent, or noise
     events = []
     if segment is None:
-        if heard.open is not None:  # of another item, whose transcription has failed
-            events = close_open(memory, ev.created_at)
-        segment = memory.new_segment(memory.turn_of_words(is_final=ev.is_final))
+        late = ev.item_id is not None
+        turn = memory.turn_of_words(is_final=ev.is_final, started_at=started_at, late=late)
+        if heard.open is not None and not _is_before(turn, heard.open.turn):
+            events = close_open(memory, ev.created_at)  # of another item, whose transcription has failed
+        segment = memory.new_segment(turn)
     elif (
         segment is heard.open
         and segment.item_id is None
@@ -38,6 +68,10 @@ def transcribed(memory: Conversation, ev: lk.UserInputTranscribedEvent) -> list[
     if not ev.is_final and heard.overtaken(segment, ev.transcript):
         return events
     return events + _transcript(memory, segment, ev)
+
+
+def _is_before(turn: Turn, other: Turn) -> bool:
+    return turn is not other and turn.answered and not other.answered
 
 
 def _transcript(memory: Conversation, segment: Segment, ev: lk.UserInputTranscribedEvent) -> list[Event]:
@@ -117,7 +151,9 @@ def _said_by_message(  # one for each way in which a message comes about
         heard.settle(known)
         return known.turn, known if changed else None
     if not text.strip():
-        return memory.turn_of_user(), None
+        started_at = _started_at(item)
+        turn = None if started_at is None else memory.turn_at(started_at)
+        return turn or memory.turn_of_user(), None
     if (claimed := heard.claim(text)) is not None:
         return claimed.turn, None
     spoken = item.transcript_confidence is not None

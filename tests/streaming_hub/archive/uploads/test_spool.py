@@ -77,3 +77,11 @@ def test_a_full_spool_drops_what_comes_and_takes_again_when_there_is_room(tmp_pa
     spool.done(spool.waiting()[0])
     assert keep(spool, bytes(60))
     assert not keep(Spool(tmp_path, max_bytes=10), b"1")
+
+
+def test_files_of_others_in_the_folder_are_left_alone(tmp_path: Path) -> None:
+    for name in ("film.part", "cat.upload", "1.part"):
+        (tmp_path / name).write_text("mine")
+    later = time.time_ns() + int((spools.LEFT_SECONDS + 1) * 1e9)
+    assert Spool(tmp_path, clock=lambda: later).waiting() == []
+    assert len(list(tmp_path.iterdir())) == 3
