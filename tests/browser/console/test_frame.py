@@ -74,6 +74,9 @@ def test_a_key_that_no_longer_counts_is_asked_for_and_can_be_typed(
     field = page.get_by_label("Access key", exact=True)
     expect(field).to_be_hidden()
     expect(page.get_by_role("main")).to_be_visible()
+    if where == "sessions":
+        # From then on the page looks for new ones.
+        expect(page.get_by_role("status", name="Result")).to_have_text("0 sessions")
     hub.kill()
     start_hub(hub.port, **KEYS | {"STREAM_OPERATOR_KEYS": "another-key"})
     expect(field).to_be_focused(timeout=60_000)
