@@ -64,7 +64,7 @@ def check_browser_rules(parts: Services, environ: Environ) -> None:
     """
     host = environ.get("HTTP_HOST")
     # A signature is a credential of its own, and livekit-server may know this machine by any name.
-    if not signed(environ["PATH_INFO"]) and not host_allowed(host, any_open=parts.authenticator.any_open):
+    if not signed(path_of(environ)) and not host_allowed(host, any_open=parts.authenticator.any_open):
         _check_foreign_host(parts.settings, host or "")
     origin = environ.get("HTTP_ORIGIN")
     if not request_allowed(
@@ -74,9 +74,14 @@ def check_browser_rules(parts: Services, environ: Environ) -> None:
         host,
         parts.settings.cors_origins,
         all_open=parts.authenticator.all_open,
-        operate=operates(environ["PATH_INFO"]),
+        operate=operates(path_of(environ)),
     ):
         raise Forbidden(f"The origin {(origin or '')[:100]!r} is not listed in STREAM_CORS_ORIGINS.")
+
+
+def path_of(environ: Environ) -> str:
+    """Return a request's path as Flask routes it: slashes at its start count as one."""
+    return "/" + str(environ["PATH_INFO"]).lstrip("/")
 
 
 def _check_foreign_host(settings: Settings, host: str) -> None:
@@ -132,7 +137,7 @@ def admit(parts: Services, environ: Environ) -> Grant:
     Raises:
         Unauthorized, Forbidden: as `require`.
     """
-    return require(parts, environ, scope_of(environ["REQUEST_METHOD"], environ["PATH_INFO"]))
+    return require(parts, environ, scope_of(environ["REQUEST_METHOD"], path_of(environ)))
 
 
 def reader_of(parts: Services, environ: Environ, ticket: str | None) -> Grant | Expired:
@@ -195,7 +200,7 @@ def note_refusal_of(parts: Services, environ: Environ, error: HubError, route: s
     parts.refusals[error.status] += 1
     if error.status not in AUDITED:
         return
-    passes, left_out = parts.refusals_told.admit()
+    passes, left_out = parts.refusals_logged.admit()
     if passes:
         scope = error.extra.get("scope")
         what = {"status": error.status, "route": route, "scope": scope, "left_out": left_out or None}

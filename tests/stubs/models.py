@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -169,7 +170,7 @@ class Speaker(io.AudioOutput):
         await super().capture_frame(frame)
         if not self._begun:
             self._begun = True
-            self.on_playback_started(created_at=asyncio.get_running_loop().time())
+            self.on_playback_started(created_at=time.time())
 
     def flush(self) -> None:
         super().flush()

@@ -15,21 +15,19 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
-    from tests.kit.process import HubProcess
+    from tests.kit.hub import Hub
 
 pytestmark = pytest.mark.page
 
 
-def test_an_open_hub_asks_for_nothing(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_an_open_hub_asks_for_nothing(page: Page, start_hub: Callable[..., Hub]) -> None:
     page.goto(f"{start_hub().url}/console/")
     expect(connection(page)).to_have_text("Live")
     expect(page.get_by_label("Access key", exact=True)).to_be_hidden()
     assert "Live" in entries(page)
 
 
-def test_a_key_is_asked_for_kept_in_the_tab_and_forgotten(
-    page: Page, start_hub: Callable[..., HubProcess]
-) -> None:
+def test_a_key_is_asked_for_kept_in_the_tab_and_forgotten(page: Page, start_hub: Callable[..., Hub]) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{start_hub(**KEYS).url}/console/")
@@ -50,7 +48,7 @@ def test_a_key_is_asked_for_kept_in_the_tab_and_forgotten(
     assert not [url for url in asked if "key=" in url or "viewer-key" in url]
 
 
-def test_a_key_may_be_changed_on_a_page_that_runs(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_a_key_may_be_changed_on_a_page_that_runs(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub(STREAM_OPERATOR_KEYS="operator-key")
     page.goto(f"{hub.url}/console/")
     expect(connection(page)).to_have_text("Live")
@@ -66,7 +64,7 @@ def test_a_key_may_be_changed_on_a_page_that_runs(page: Page, start_hub: Callabl
 
 @pytest.mark.parametrize("where", ["", "sessions", "webhooks", "agent"])
 def test_a_key_that_no_longer_counts_is_asked_for_and_can_be_typed(
-    page: Page, start_hub: Callable[..., HubProcess], where: str
+    page: Page, start_hub: Callable[..., Hub], where: str
 ) -> None:
     hub = start_hub(**KEYS)
     page.goto(f"{hub.url}/console/{where}")
@@ -94,7 +92,7 @@ def test_a_key_that_no_longer_counts_is_asked_for_and_can_be_typed(
     expect(connection(page)).to_have_text(re.compile("Live|Connected"))
 
 
-def test_a_hub_that_is_away_is_waited_for(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_a_hub_that_is_away_is_waited_for(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub()
     page.goto(f"{hub.url}/console/")
     expect(connection(page)).to_have_text("Live")
@@ -104,7 +102,7 @@ def test_a_hub_that_is_away_is_waited_for(page: Page, start_hub: Callable[..., H
     expect(connection(page)).to_have_text("Live", timeout=30_000)
 
 
-def test_the_live_page_leads_to_the_console(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_the_live_page_leads_to_the_console(page: Page, start_hub: Callable[..., Hub]) -> None:
     page.goto(start_hub().url)
     page.get_by_role("link", name="Console").click()
     expect(page.get_by_role("heading", name="Live sessions")).to_be_visible()

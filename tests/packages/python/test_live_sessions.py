@@ -227,6 +227,41 @@ class TestTurnsThatEndOtherwise:
         assert done.turns_of("Noted.") & done.turns_of("Thanks.") == set()
 
 
+class TestNoise:
+    @pytest.mark.parametrize("speaks", ["reply", "say"])
+    def test_words_that_no_final_followed_are_a_line_of_their_own(self, speaks: str) -> None:
+        async def talk() -> Any:
+            session = await pipeline("Are you there?", "We do.")
+            recognition = heard(session)
+            recognition.push(stt.SpeechEventType.START_OF_SPEECH)
+            recognition.push(stt.SpeechEventType.INTERIM_TRANSCRIPT, "hm")
+            recognition.push(stt.SpeechEventType.END_OF_SPEECH)
+            await session.until(lambda: session.turns_of("hm"))
+            await asyncio.sleep(0.1)
+            if speaks == "reply":
+                await session.session.generate_reply()
+            else:
+                session.session.llm.answers.popleft()
+                await session.session.say("Are you there?")
+            await session.said("Are you there?")
+            await session.quiet()
+            await heard(session).utter("Do you deliver?")
+            await session.said("We do.")
+            await session.session.aclose()
+            return session
+
+        done = asyncio.run(talk())
+        assert done.lines() == [
+            ("user", "hm"),
+            ("agent", "Are you there?"),
+            ("user", "Do you deliver?"),
+            ("agent", "We do."),
+        ]
+        assert done.turns_of("Do you deliver?") == done.turns_of("We do.")
+        assert len({event["turn_id"] for event in done.of_type("transcript")}) == 3
+        assert done.open_segments() == set()
+
+
 class TestRealtimeWords:
     def test_a_question_around_a_typed_one_gets_its_own_answer(self) -> None:
         async def talk() -> Any:

@@ -38,7 +38,10 @@ class Hub:
     def __init__(self, url: str) -> None:
         self.sock, theirs = socket.socketpair()
         self.log: list[str] = []
-        self._thread = threading.Thread(target=Worker(theirs, Config(url, 0, True)).serve)
+        config = Config(
+            url=url, max_age=0, recordings=True, prompts=False, texts=True, watched=False, audio=None
+        )
+        self._thread = threading.Thread(target=Worker(theirs, config).serve)
         self._thread.start()
         self._number = 0
 

@@ -548,3 +548,14 @@ def test_answers_are_not_guessed_framed_or_leaked(path: str) -> None:
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     assert "unsafe" not in answer.headers["Content-Security-Policy"]
     answer.close()
+
+
+@pytest.mark.parametrize("path", ["//api/events", "///api/events"])
+def test_more_slashes_at_the_start_of_a_path_are_as_one(path: str) -> None:
+    def status(method: str, to: str, **headers: str) -> int:
+        asked: Any = {"environ_overrides": {"PATH_INFO": to}, "headers": headers}
+        return hub(**KEYS).test_client().open("/", method=method, **asked).status_code
+
+    assert status("GET", path) == status("GET", "/api/events") == 401
+    assert status("GET", path, **bearer(SUBSCRIBE_KEY)) == 200
+    assert status("POST", "//api/agent/start", Origin="null") == 403

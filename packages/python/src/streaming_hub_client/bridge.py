@@ -45,10 +45,11 @@ def translate(memory: Conversation, name: str, payload: Any) -> list[Event]:
     row = TABLE[name]
     opening: list[Event] = []
     if not memory.started:
-        memory.started = True
         opening = [memory.event("session_started", payload.created_at, **memory.about)]
     item = payload.item if name == "conversation_item_added" else None
-    return opening + user_words.release(memory, item) + row(memory, payload)
+    events = opening + user_words.release(memory, item) + row(memory, payload)
+    memory.started = True  # an event that cannot be translated does not take the first one with it
+    return events
 
 
 def release(memory: Conversation) -> list[Event]:

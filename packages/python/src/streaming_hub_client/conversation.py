@@ -288,8 +288,7 @@ class Conversation:
     def pass_over_user(self, turn: Turn) -> None:
         """Note that the agent begins to speak in a turn: words of the user that it does not answer are over."""
         user = self.user_turn
-        heard = user is not None and user.worded and self.user_speaking is None and self.heard.open is None
-        if user is not None and heard and user is not turn:
+        if user is not None and user.worded and self.user_speaking is None and user is not turn:
             user.passed = True
 
     def _turn_of_new_speech(self) -> Turn:

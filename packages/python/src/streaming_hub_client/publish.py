@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 import uuid
@@ -9,6 +10,7 @@ from typing import Any
 
 import requests
 
+from streaming_hub_client.answers import read_answer
 from streaming_hub_client.retry import backoff, retry_after, takes
 from streaming_hub_client.route import route_to
 from streaming_hub_client.stream import Refused, hub_address
@@ -64,8 +66,9 @@ def publish(
                     allow_redirects=False,
                     proxies=proxies,
                     verify=verify,
+                    stream=True,
                 )
-                said = _object(answer)
+                said = _object(read_answer(answer, left))
                 if answer.status_code == 200 and takes(said, len(named) if several else None):
                     return said
                 trouble = Refused(
@@ -81,9 +84,9 @@ def publish(
             time.sleep(pause)
 
 
-def _object(answer: requests.Response) -> dict[str, Any]:
+def _object(body: bytes) -> dict[str, Any]:
     try:
-        said = answer.json()
-    except ValueError:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}

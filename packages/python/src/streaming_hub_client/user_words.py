@@ -105,7 +105,7 @@ def close_open(memory: Conversation, at: float) -> list[Event]:
 def close_unfinished(memory: Conversation, at: float) -> list[Event]:
     """Close words of a turn that is over, once the user speaks again."""
     segment = memory.heard.open
-    if segment is None or not (segment.turn.committed or segment.turn.answered):
+    if segment is None or not (segment.turn.committed or segment.turn.answered or segment.turn.passed):
         return []
     return close_open(memory, at)
 
