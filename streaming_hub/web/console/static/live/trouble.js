@@ -52,7 +52,7 @@ export const RULES = [
   {
     name: 'Agent lost',
     tone: 'bad',
-    when: `The session ended by ${LOST.join(' or ')}`,
+    when: `The session ended with ${LOST.join(' or ')}`,
     until: `${LIMITS.lingering} s after the end`,
     lingers: true,
     find: ({ ended, reason }) => (ended !== null && LOST.includes(reason ?? '') ? { since: ended, text: reason ?? '' } : null),
@@ -60,8 +60,8 @@ export const RULES = [
   {
     name: 'Error',
     tone: 'bad',
-    when: 'An error was reported, or the session ended by error',
-    until: `the session ends; ${LIMITS.lingering} s after an end by error`,
+    when: 'An error was reported, or the session ended with error',
+    until: `the session ends; after an end with error, ${LIMITS.lingering} s later`,
     lingers: true,
     find: ({ error, ended, reason }) => {
       if (ended === null) return since(error);
@@ -71,7 +71,7 @@ export const RULES = [
   {
     name: 'Failed tool',
     tone: 'bad',
-    when: 'A tool call ended with another status than done',
+    when: 'A tool call ended with a status other than done',
     until: 'the session ends',
     find: ({ failedTool }) => since(failedTool),
   },
@@ -88,8 +88,8 @@ export const RULES = [
   {
     name: 'Silence',
     tone: 'warn',
-    when: `There has been no voice and no word for over ${LIMITS.silence} s`,
-    until: 'a voice or a word',
+    when: `No voice and no words for over ${LIMITS.silence} s`,
+    until: 'someone speaks, or words arrive',
     find: ({ quietSince }, now) =>
       quietSince !== null && now - quietSince > LIMITS.silence ? { since: quietSince, text: '' } : null,
   },
@@ -113,7 +113,7 @@ export const RULES = [
   {
     name: 'Agent restarted',
     tone: 'warn',
-    when: 'The session before it in the room ended by the loss of its agent',
+    when: 'The previous session in the room lost its agent',
     until: 'the session ends',
     find: ({ restarted }) => (restarted === null ? null : { since: restarted, text: '' }),
   },
