@@ -18,8 +18,12 @@ _SPACE: Final = re.compile(r"\s+")
 _INDENTATION: Final = re.compile(r"\s*\n\s*")
 _PLAIN_VALUE: Final = re.compile(r'(<[^<>]*? [\w-]+=)"([\w/.-]*[\w.-])"(?=[ >])')
 _UNNEEDED_END: Final = re.compile(r"</(option|th|td|dt|dd|li)>(?=<(?:\1|/select|/tr|/dl|/ul|/ol|dt|dd)\b)")
+_BEFORE_BLOCK: Final = re.compile(
+    r"\n(?=</?(?:body|d[dlt]|dialog|div|form|h[1-6]|head|header|li|link|main|meta|nav|[ou]l|p|section|table|tbody|thead|title|tr)\b)"
+)
+"""A line break that is not shown, since a block ends the line."""
 _PARAGRAPH_END: Final = re.compile(
-    r"</p>(?=\n?<(?:p|[ou]l|div|dl|form|section|table|h[1-6]|/(?:div|section|form|dialog))\b)"
+    r"</p>(?=<(?:p|[ou]l|div|dl|form|section|table|h[1-6]|/(?:div|section|form|dialog))\b)"
 )
 
 
@@ -42,7 +46,8 @@ def _shorten(page: str) -> str:
 
     No page has text in which spaces matter.
     """
-    text = _PARAGRAPH_END.sub("", _UNNEEDED_END.sub("", _INDENTATION.sub("\n", page)))
+    text = _BEFORE_BLOCK.sub("", _INDENTATION.sub("\n", page))
+    text = _PARAGRAPH_END.sub("", _UNNEEDED_END.sub("", text))
     while (shorter := _PLAIN_VALUE.sub(r"\1\2", text)) != text:
         # Each round unquotes one attribute per tag.
         text = shorter

@@ -25,7 +25,7 @@ from streaming_hub.web.console.compact import compact
             "@media (a:b) and (c){d e{--f:g h}}",
         ),
         ("a { b: c /* d */ e; }", ".css", "a{b:c e}"),
-        ("<p>\n  <b>c</b>\n\n  d\n</p>\n", ".html", "<p>\n<b>c</b>\nd\n</p>\n"),
+        ("<p>\n  <b>c</b>\n\n  d\n</p>\n", ".html", "<p>\n<b>c</b>\nd</p>\n"),
         ("<p>a  <b>c</b>  d</p>", ".html", "<p>a  <b>c</b>  d</p>"),
         (
             '<a b="c" d="e f" g="/h.i" i="j-1" k="" l="/m/">n="o"</a>',
@@ -37,7 +37,7 @@ from streaming_hub.web.console.compact import compact
         (
             "<div><p>a</p>\n<p>b <i>c</i></p><b>d</b><p>e</p></div>",
             ".html",
-            "<div><p>a\n<p>b <i>c</i></p><b>d</b><p>e</div>",
+            "<div><p>a<p>b <i>c</i></p><b>d</b><p>e</div>",
         ),
         ("<!-- A. -->\n", ".svg", "<!-- A. -->\n"),
     ],
