@@ -84,9 +84,10 @@ def rewrite(connection: Connection, row: int, change: Callable[[bytes], bytes | 
             add_parts(connection, table, {row: piece})
 
 
-def raw_events(connection: Connection, row: int) -> list[bytes]:
-    """Return all raw events that the archive has of a session: NDJSON, in order."""
-    return [*_parts(connection, recordings, row), *_parts(connection, live_events, row)]
+def raw_events(connection: Connection, row: int) -> Iterator[bytes]:
+    """Yield all raw events that the archive has of a session, in parts: NDJSON, in order."""
+    yield from _parts(connection, recordings, row)
+    yield from _parts(connection, live_events, row)
 
 
 def raw_page(connection: Connection, row: int, after: int) -> tuple[bytes, int]:
@@ -115,11 +116,11 @@ def raw_page(connection: Connection, row: int, after: int) -> tuple[bytes, int]:
     return b"", passed
 
 
-def _parts(connection: Connection, table: sa.Table, row: int) -> list[bytes]:
+def _parts(connection: Connection, table: sa.Table, row: int) -> Iterator[bytes]:
     found = connection.execute(
         sa.select(table.c.data).where(table.c.session == row).order_by(table.c.position)
     )
-    return [zlib.decompress(part[0]) for part in found]
+    return (zlib.decompress(part[0]) for part in found)
 
 
 def _pieces(lines: Sequence[bytes]) -> Iterator[list[bytes]]:

@@ -40,6 +40,7 @@ from streaming_hub.archive.tables import (
 from streaming_hub.archive.uploads import outbox, telemetry
 from streaming_hub.archive.word_index import MOST_UTTERANCES, forget_words, index_words
 from streaming_hub.events.wordless import wordless
+from streaming_hub.sidecar.wire import packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -62,7 +63,6 @@ TRANSCRIPT: Final = "transcript"
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 _decode_state = msgspec.msgpack.Decoder(State).decode
-_encode_state = msgspec.msgpack.Encoder().encode
 
 
 def _utterance(state: State, said: Utterance) -> dict[str, Any]:
@@ -158,10 +158,14 @@ class Store:
     Args:
         database: the archive.
         recordings: whether the raw events of ended sessions are kept.
+        progress: called again and again while a session of many events is read.
     """
 
-    def __init__(self, database: Database, *, recordings: bool) -> None:
+    def __init__(
+        self, database: Database, *, recordings: bool, progress: Callable[[], object] = lambda: None
+    ) -> None:
         self._database = database
+        self._progress = progress
         self._recordings = recordings
         self._kept: OrderedDict[Key, _Kept] = OrderedDict()
         self._insert = sqlite.insert if database.sqlite else postgresql.insert
@@ -267,7 +271,7 @@ class Store:
         forget_words(connection, [kept.id])
         connection.execute(sa.delete(utterances).where(utterances.c.session == kept.id))
         rewrite(connection, kept.id, _without_words)
-        if kept.stated or raw_events(connection, kept.id):
+        if kept.stated or any(raw_events(connection, kept.id)):
             # What another process would make of what is stored now.
             del self._kept[key]
             kept = self._load(connection, key) or kept
@@ -309,7 +313,7 @@ class Store:
         ).first()
         if row is None:
             return None
-        reduction, stated = _reduction(connection, row.id)
+        reduction, stated = _reduction(connection, row.id, self._progress)
         state = reduction.state
         if row.ended is not None:
             # Its events may lack an end, or have one that came later.
@@ -421,7 +425,7 @@ class Store:
                 connection.execute(sa.update(sessions).where(sessions.c.id == kept.id).values(recorded=True))
             kept.ended = True
         if not self._recordings or kept.stated:
-            state = zlib.compress(_encode_state(kept.reduction.state))
+            state = zlib.compress(packed(kept.reduction.state))
             insert = self._insert(states)
             connection.execute(
                 insert.on_conflict_do_update(
@@ -534,13 +538,16 @@ def forget_stats(connection: Connection, starts: Iterable[float]) -> None:
     connection.execute(sa.delete(stats).where(stats.c.start.in_(buckets)))
 
 
-def _reduction(connection: Connection, row: int) -> tuple[Reduction, bool]:
+def _reduction(connection: Connection, row: int, progress: Callable[[], object]) -> tuple[Reduction, bool]:
     """Rebuild a session's reduction from the database; return it and whether its stored state was used."""
     stored = connection.execute(sa.select(states.c.data).where(states.c.session == row)).scalar()
     if stored is not None:
         return Reduction(_decode_state(zlib.decompress(stored))), True
-    events = [_decode(line) for part in raw_events(connection, row) for line in part.splitlines()]
-    reduction = Reduction.of(events[0])
-    for event in events:
-        reduction.take(event)
+    reduction: Reduction | None = None
+    for part in raw_events(connection, row):
+        progress()
+        for event in map(_decode, part.splitlines()):
+            reduction = reduction or Reduction.of(event)
+            reduction.take(event)
+    assert reduction is not None  # noqa: S101 - a session begins with its first event
     return reduction, False

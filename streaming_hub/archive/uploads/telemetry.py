@@ -20,6 +20,7 @@ from streaming_hub.archive.uploads import outbox, translate
 from streaming_hub.archive.uploads.otlp import Happening, Line, Span
 from streaming_hub.archive.uploads.recording import Message
 from streaming_hub.archive.uploads.translate import Facts, Memory
+from streaming_hub.sidecar.wire import packed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -71,7 +72,6 @@ _PRIVATE: Final = frozenset(
 )
 QUOTING: Final = frozenset({"exception.message", "exception.stacktrace"})
 """Attributes of failures, which may quote what was said."""
-_encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Span).decode
 _decode_messages = msgspec.msgpack.Decoder(list[Message]).decode
 _decode_memory = msgspec.msgpack.Decoder(Memory).decode
@@ -168,7 +168,7 @@ class Telemetry:
             "redacted": redacted,
             "room_sid": sid,
             "room": job.room or outbox.room_of(connection, sid),
-            "memory": _encode(job.memory),
+            "memory": packed(job.memory),
         }
         if (
             self._audio is not None
@@ -228,7 +228,7 @@ class Telemetry:
             "room_sid": sid,
             "redacted": redacted,
             "room": room or outbox.room_of(connection, sid),
-            "memory": _encode(job.memory),
+            "memory": packed(job.memory),
         }
         _update(connection, job, changes, spans=len(values), dropped_spans=over)
         return Counts(kept=len(values), repeated=repeated, over_limit=over)
@@ -271,7 +271,7 @@ class Telemetry:
         if values:
             connection.execute(sa.insert(lines), values)
         over = max(0, len(fresh) - free)
-        changes = {"room": room, "redacted": job.redacted or marked, "memory": _encode(job.memory)}
+        changes = {"room": room, "redacted": job.redacted or marked, "memory": packed(job.memory)}
         _update(connection, job, changes, lines=len(values), dropped_lines=over)
         return Counts(kept=len(values), repeated=repeated, over_limit=over)
 
@@ -307,7 +307,7 @@ def keep_report(connection: Connection, name: str, messages: list[Message]) -> N
 
 
 def _packed(messages: list[Message]) -> bytes:
-    return zlib.compress(_encode(messages))
+    return zlib.compress(packed(messages))
 
 
 def end_lost(connection: Connection, now: float) -> int:
@@ -325,7 +325,7 @@ def end_lost(connection: Connection, now: float) -> int:
         at, reason = (row.touched, ABANDONED) if row.gone is None else (row.gone, LOST)
         events = translate.ended(memory, row.job, at, reason)
         outbox.put(connection, row.id, events)
-        connection.execute(sa.update(jobs).where(jobs.c.id == row.id).values(memory=_encode(memory)))
+        connection.execute(sa.update(jobs).where(jobs.c.id == row.id).values(memory=packed(memory)))
         ended += len(events)
     return ended
 
@@ -443,7 +443,7 @@ def _text(value: Any) -> str | None:
 
 
 def _pack(span: Span) -> bytes:
-    return zlib.compress(_encode(span), 1)
+    return zlib.compress(packed(span), 1)
 
 
 def _unpack(data: bytes) -> Span:

@@ -166,11 +166,9 @@ class Worker:
 
     async def _answer(self, number: int, what: str, arguments: Any) -> None:
         try:
-            value = await self._value(number, what, arguments)
+            self._line.answer(number, await self._value(number, what, arguments))
         except Exception as error:  # noqa: BLE001 - logged; one bad request must not end the process
             self._line.refuse(number, what, error)
-        else:
-            self._line.answer(number, value)
 
     async def _value(self, number: int, what: str, arguments: Any) -> Any:
         if what == "test":

@@ -228,6 +228,17 @@ def test_odd_events_are_archived_with_null(database: Database) -> None:
     assert_archived(database, line)
 
 
+def test_large_numbers_survive_in_a_stored_state(database: Database) -> None:
+    line = Line()
+    line.add("usage", START, session_id="s", model_usage=[{"tokens": 10**30}])
+    line.add("session_ended", START, session_id="s")
+    archived(database, line, recordings=False)
+    line.add("interruption", START, session_id="s")
+    send(Store(database, recordings=False), line, [1], after=2)
+    session = found(database, "s", None)["session"]
+    assert (session["usage"], session["interruptions"]) == ([{"tokens": 1e30}], 1)
+
+
 def test_a_session_id_in_two_rooms_is_two_sessions(database: Database) -> None:
     line = Line()
     for room in ("a", "b", None):

@@ -114,7 +114,7 @@ def _finish_speech(memory: Conversation, at: float, new_state: str, *, closing: 
     # A natural end adds the message before the state changes. An interruption with a pausing output
     # changes the state first and adds the message when the user's words are final.
     cut = memory.speech_cut
-    closing = closing or memory.end_reason is not None
+    closing = closing or memory.closing or memory.end_reason is not None
     if cut is None:
         cut = new_state == "listening" and (closing or memory.user_speaking is not None)
     memory.speaking = False

@@ -46,7 +46,7 @@ def publish(
     address = hub_address(url, "/api/agent/data")
     several = isinstance(event_or_list, list)
     events = event_or_list if isinstance(event_or_list, list) else [event_or_list]
-    named = [{"event_id": uuid.uuid4().hex, **event} for event in events]
+    named = [{**event, "event_id": event.get("event_id") or uuid.uuid4().hex} for event in events]
     deadline = time.monotonic() + timeout
     proxies, verify = route_to(address)
     attempt = 0
@@ -71,9 +71,7 @@ def publish(
                 said = _object(read_answer(answer, left))
                 if answer.status_code == 200 and takes(said, len(named) if several else None):
                     return said
-                trouble = Refused(
-                    answer.status_code, str(said.get("detail") or f"{address} is no hub's answer")
-                )
+                trouble = Refused(answer.status_code, str(said.get("detail") or _stranger(address, answer)))
                 if answer.status_code not in AGAIN:
                     raise trouble
                 pause = max(pause, retry_after(answer.headers.get("Retry-After"), time.time()))
@@ -82,6 +80,11 @@ def publish(
             if time.monotonic() + pause >= deadline:
                 raise trouble
             time.sleep(pause)
+
+
+def _stranger(address: str, answer: requests.Response) -> str:
+    to = answer.headers.get("Location")
+    return f"what answers at {address} is not a hub" + (f"; it redirects to {to[:200]}" if to else "")
 
 
 def _object(body: bytes) -> dict[str, Any]:
