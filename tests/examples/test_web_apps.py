@@ -130,6 +130,11 @@ class NextApp:
         folder = ROOT / "examples/nextjs"
         self._program = serve(self.url, command, folder, STREAM_URL=hub, STREAM_KEY="reader", **environment)
 
+    @property
+    def log(self) -> str:
+        """What its server has written."""
+        return self._program.log
+
     def memory(self) -> int:
         """Return the resident memory of its server, in bytes."""
         rows = subprocess.run(
@@ -335,15 +340,14 @@ def test_only_the_room_that_the_server_names(
     assert '"for all"' in events[1][1]
 
 
-def test_a_browser_that_leaves_closes_the_hubs_stream(
-    next_build: None, serve: Callable[..., Program], hubs: Callable[..., Hub]
-) -> None:
-    hub = hubs()
-    app = NextApp(serve, hub.url)
-    with requests.get(app.route, stream=True, timeout=SECONDS) as answer:
-        assert next(answer.iter_content(1)) == b"d"
-        until(lambda: clients(hub) == 1, SECONDS, lambda: f"{clients(hub)} streams")
-    until(lambda: clients(hub) == 0, SECONDS, "the hub's stream is still open")
+def test_a_browser_that_leaves_closes_the_hubs_stream(next_app: NextApp, next_hub: Hub) -> None:
+    until(lambda: clients(next_hub) == 0, SECONDS, "streams of the tests before this one")
+    with requests.get(next_app.route, stream=True, timeout=SECONDS) as answer:
+        body = answer.iter_content(1)
+        # The iterator is kept: one that is given up closes the connection.
+        assert next(body) == b"d"
+        until(lambda: clients(next_hub) == 1, SECONDS, lambda: f"{clients(next_hub)} streams\n{next_app.log}")
+    until(lambda: clients(next_hub) == 0, SECONDS, "the hub's stream is still open")
 
 
 def test_a_hub_that_is_away_does_not_end_a_browser(next_build: None, serve: Callable[..., Program]) -> None:

@@ -95,6 +95,23 @@ export function reduceAll(state, events) {
 }
 
 /**
+ * The conversation without some rooms.
+ *
+ * @param {Conversation} state
+ * @param {readonly string[]} names
+ * @returns {Conversation}
+ */
+export function withoutRooms({ rooms, facts }, names) {
+  /** @template T @param {Readonly<Record<string, T>>} all @returns {Record<string, T>} */
+  const rest = (all) => {
+    const copy = Object.assign(Object.create(null), all);
+    for (const name of names) delete copy[name];
+    return copy;
+  };
+  return { rooms: rest(rooms), facts: { ...facts, rooms: rest(facts.rooms) } };
+}
+
+/**
  * @param {string} room
  * @param {View} view
  * @param {RoomState} [last] Its transcript is reused if nothing in it has changed.

@@ -143,7 +143,9 @@ export function apply(view, event, n) {
   }
   if (type === 'transcript') {
     const segment = text('segment_id');
-    const key = segment === null ? keyOf(n) : keyOf(session, who, segment);
+    const made = segment === null ? keyOf(n) : keyOf(session, who, segment);
+    // Reuse the known string: `order` holds a thousand references to a few lines.
+    const key = view.families.segment?.find(([known]) => known === made)?.[0] ?? made;
     const is_final = event.is_final !== false;
     note('segment', key, {
       segment_id: segment,

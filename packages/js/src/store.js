@@ -4,7 +4,7 @@
  * @module
  */
 
-import { emptyConversation, reduceAll } from './conversation.js';
+import { emptyConversation, reduceAll, withoutRooms } from './conversation.js';
 
 const NEWEST = 500;
 /** Between notifications, in ms. */
@@ -114,6 +114,13 @@ export function createStore(snapshot) {
       isCurrent = isNotified = false;
       unreduced.push(event);
       if (unreduced.length >= NEWEST) fold();
+    },
+
+    /** @param {readonly string[]} rooms */
+    forget(rooms) {
+      fold();
+      conversation = withoutRooms(conversation, rooms);
+      isCurrent = false;
     },
 
     /**

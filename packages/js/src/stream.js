@@ -26,6 +26,8 @@ import { createStore, initialSnapshot } from './store.js';
  *   `status` at once). Returns the unsubscribe.
  * @property {() => Snapshot} getSnapshot
  * @property {Snapshot['status']} status As in the snapshot, without computing the conversation.
+ * @property {(rooms: readonly string[]) => void} forget Removes rooms from the conversation, which otherwise grows with
+ *   every new room. A room with a later event starts over. Does not notify subscribers.
  * @property {() => void} close
  */
 
@@ -343,6 +345,7 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
     get status() {
       return store.status;
     },
+    forget: store.forget,
     close,
   };
 }

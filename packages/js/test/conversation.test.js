@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { Gap, emptyConversation, reduceConversation } from '../src/index.js';
-import { reduceAll } from '../src/conversation.js';
+import { reduceAll, withoutRooms } from '../src/conversation.js';
 
 const VECTORS = new URL('../../../tests/vectors/conversation/', import.meta.url);
 const reduce = (events, state) => events.reduce(reduceConversation, state);
@@ -53,6 +53,18 @@ test('an event that is in already is skipped', () => {
   const { events, rooms } = vector('whole_call');
   const twice = events.flatMap((event, at) => [event, ...events.slice(Math.max(0, at - 3), at + 1)]);
   assert.deepEqual(plain(reduce(twice, undefined).rooms), rooms);
+});
+
+test('rooms that are taken out are gone, and begin anew when they are heard of again', () => {
+  const say = (n, room, text) => ({ id: `e-${n}`, type: 'transcript', room, session_id: 's', segment_id: `${n}`, text });
+  const before = [say(1, 'a', 'one'), say(2, 'b', 'two'), say(3, 'constructor', 'three')].reduce(reduceConversation, undefined);
+  const after = withoutRooms(before, ['a', 'constructor', 'unknown']);
+  assert.deepEqual(Object.keys(after.rooms), ['b']);
+  assert.deepEqual(Object.keys(after.facts.rooms), ['b']);
+  assert.deepEqual(Object.keys(before.rooms), ['a', 'b', 'constructor']);
+  assert.equal(after.rooms.b, before.rooms.b);
+  const { rooms } = reduceConversation(after, say(4, 'a', 'four'));
+  assert.deepEqual(rooms.a.transcript.map(({ text }) => text), ['four']);
 });
 
 test('a gap starts over; a lost history goes on under other numbers', () => {

@@ -447,6 +447,19 @@ test('subscribers are called at most once per 50 ms, and the snapshot is one obj
   assert.ok(last.events.length > 20);
 });
 
+test('rooms can be taken out of the conversation', async () => {
+  const server = await serve((_, response) => {
+    stream(response, connected('e-0') + event(1, { room: 'a' }) + event(2, { room: 'b' }));
+  });
+  const opened = open({ url: server.url });
+  const rooms = () => Object.keys(opened.getSnapshot().conversation.rooms);
+  await until(() => rooms().length === 2);
+  opened.forget(['a']);
+  assert.deepEqual(rooms(), ['b']);
+  assert.equal(opened.getSnapshot().events.length, 2);
+  opened.close();
+});
+
 test('the last change is notified, however quickly it followed another', async () => {
   let response;
   const server = await serve((_, answer) => stream((response = answer), connected('e-0')));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -59,6 +60,36 @@ def test_a_key_may_be_changed_on_a_page_that_runs(page: Page, start_hub: Callabl
     enter_key(page, "operator-key")
     expect(page.get_by_role("button", name="Change key")).to_be_visible()
     assert page.evaluate("sessionStorage.getItem('access-key')") == "operator-key"
+
+
+@pytest.mark.parametrize("where", ["", "sessions", "webhooks", "agent"])
+def test_a_key_that_no_longer_counts_is_asked_for_and_can_be_typed(
+    page: Page, start_hub: Callable[..., Hub], where: str
+) -> None:
+    hub = start_hub(**KEYS)
+    page.goto(f"{hub.url}/console/{where}")
+    enter_key(page, "operator-key")
+    field = page.get_by_label("Access key", exact=True)
+    expect(field).to_be_hidden()
+    expect(page.get_by_role("main")).to_be_visible()
+    if where == "sessions":
+        # From then on the page looks for new ones.
+        expect(page.get_by_role("status", name="Result")).to_have_text("0 sessions")
+    hub.kill()
+    start_hub(hub.port, **KEYS | {"STREAM_OPERATOR_KEYS": "another-key"})
+    expect(field).to_be_focused(timeout=60_000)
+    field.fill("")
+    field.press_sequentially("another-")
+    if where:
+        # The page asks again by itself meanwhile.
+        with page.expect_response(lambda answer: answer.status == 401, timeout=60_000):
+            pass
+        page.wait_for_timeout(200)
+    page.keyboard.type("key")
+    expect(field).to_have_value("another-key")
+    page.get_by_role("button", name="Continue").click()
+    expect(field).to_be_hidden()
+    expect(connection(page)).to_have_text(re.compile("Live|Connected"))
 
 
 def test_a_hub_that_is_away_is_waited_for(page: Page, start_hub: Callable[..., Hub]) -> None:

@@ -469,6 +469,11 @@ def test_an_unknown_session_is_reported(page: Page, hub: Hub) -> None:
     expect(page.get_by_role("slider", name="Position")).to_be_hidden()
 
 
+def test_an_address_that_cannot_be_decoded_is_reported(page: Page, hub: Hub) -> None:
+    page.goto(f"{hub.url}/console/sessions/%E0%A4%A")
+    expect(page.get_by_role("alert")).to_contain_text("%E0%A4%A")
+
+
 def test_without_a_recording_the_rows_are_shown(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub(STREAM_ARCHIVE_RECORDINGS="off", STREAM_HISTORY_MAX_EVENTS="100")
     hub.publish(call())

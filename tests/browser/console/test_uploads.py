@@ -8,10 +8,13 @@ import struct
 import wave
 from typing import TYPE_CHECKING, Any
 
+import av
+import numpy as np
 import pytest
 import requests
 from playwright.sync_api import expect
 
+from streaming_hub.archive.uploads.recording import read
 from tests.browser.console import axe
 from tests.browser.console.calls import START, call
 from tests.browser.console.on_console import KEYS, enter_key
@@ -152,12 +155,33 @@ def tone(seconds: float) -> bytes:
     return file.getvalue()
 
 
-@pytest.fixture
-def recorded(page: Page, hub: Hub) -> list[dict[str, str]]:
+def opus(seconds: float) -> bytes:
+    """The same tone as LiveKit's recorder writes it: Opus at 48 kHz, the user on the left, the agent on the right."""
+    rate, file = 48_000, io.BytesIO()
+    at = np.arange(round(rate * seconds))
+    level = np.sin(2 * np.pi * 440 * at / rate).astype("float32") * 0.6
+    is_user = at < len(at) / 2
+    block = np.stack([level * is_user, level * ~is_user])
+    with av.open(file, mode="w", format="ogg") as container:
+        stream: Any = container.add_stream("libopus", rate=rate, layout="stereo")
+        for start in range(0, len(at), rate):
+            frame = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(block[:, start : start + rate]), format="fltp", layout="stereo"
+            )
+            frame.sample_rate = rate
+            frame.pts = start
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+@pytest.fixture(params=[(tone, "audio/wav"), (opus, "audio/ogg")], ids=["wav", "opus"])
+def recorded(request: pytest.FixtureRequest, page: Page, hub: Hub) -> list[dict[str, str]]:
     """A session with sound, `d74c`; the headers of the requests for it."""
+    make, kind = request.param
     hub.publish(call(), Authorization="Bearer publish-key")
     archived(hub, "d74c", key="operator-key")
-    sound, asked = tone(20), []
+    sound, asked = make(20), []
 
     def detail(route: Route) -> None:
         answer = route.fetch()
@@ -167,7 +191,7 @@ def recorded(page: Page, hub: Hub) -> list[dict[str, str]]:
 
     def audio(route: Route) -> None:
         asked.append(route.request.headers)
-        route.fulfill(body=sound, content_type="audio/wav")
+        route.fulfill(body=sound, content_type=kind)
 
     page.route("**/api/sessions/d74c?*", detail)
     page.route("**/api/sessions/d74c", detail)
@@ -246,6 +270,33 @@ def test_the_sound_is_heard_at_the_clock(page: Page, hub: Hub, recorded: list[di
     until(lambda: moment(page)[0] > before[0])
     assert page.evaluate("window.sounds[0].paused")
     assert recorded
+
+
+def test_what_the_agents_recorder_uploaded_is_heard(page: Page, start_hub: Callable[..., Hub]) -> None:
+    """From the upload to the ear, with nothing in between but the hub."""
+    hub = start_hub(**KEYS, **replay.PROJECT, STREAM_ARCHIVE_AUDIO="on")
+    events = replay.attached()
+    session = events[0]["session_id"]
+    hub.publish(events, Authorization="Bearer publish-key")
+    archived(hub, session, key="operator-key")
+    upload = next(one for one in replay.uploads() if one.kind == "recordings")
+    recording = read(upload.content_type, upload.body)
+    sound = opus(8)
+    assert replay.send(hub.url, upload, body=upload.body.replace(recording.audio, sound)).ok
+    until(lambda: (get(hub, session) or {"session": {"audio": False}})["session"]["audio"])
+    page.add_init_script(f"({SOUNDS})()")
+    enter(page, hub, session)
+    expect(page.get_by_role("button", name="Sound", exact=True)).to_have_attribute("aria-pressed", "true")
+    start = get(hub, session)["session"]["recording_start"] - get(hub, session)["session"]["started"]
+    page.get_by_role("slider", name="Position").fill(str(max(0, start) + 1))
+    page.get_by_role("button", name="Play").click()
+
+    def heard() -> float:
+        return float(page.evaluate("() => window.sounds[0]?.currentTime ?? 0"))
+
+    until(lambda: heard() > 1.2)
+    assert page.evaluate("Math.round(window.sounds[0].duration)") == 8
+    assert abs(heard() + start - position(page)) < 1
 
 
 def test_sound_that_cannot_be_loaded_is_reported(

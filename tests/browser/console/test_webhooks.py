@@ -184,6 +184,12 @@ def test_viewers_are_told_that_it_is_not_for_them(page: Page, start_hub: Callabl
     page.goto(f"{start_hub(**KEYS).url}/console/webhooks")
     enter_key(page, "viewer-key")
     expect(page.get_by_role("alert")).to_contain_text("operator's view")
+    expect(page.get_by_role("button")).to_have_text(["Change key"])
+    # Nor does the page ask the hub for them, and then the viewer for another key.
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(6000)
+    assert asked == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 import requests
-from streaming_hub_client import Gap, Refused, afollow, clock, follow, publish
+from streaming_hub_client import Gap, Refused, afollow, clock, connections, follow, publish
 
 from tests.kit.fake_hub import FakeHub, Reply
 from tests.kit.hub import Hub
@@ -250,6 +250,20 @@ def test_close_ends_an_iteration_in_another_thread(hub: Hub, read: Callable[...,
     stream.close()
     assert done.wait(20)
     assert stream.status == "closed"
+
+
+def test_where_shutdown_does_not_end_a_read_the_socket_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows."""
+    monkeypatch.setattr(connections, "SHUTDOWN_WAKES", False)
+    with ScriptedServer([STREAM + CONNECTED + NOTE], keep=True) as server, follow(server.url) as stream:
+        assert next(stream) == {"type": "note"}
+        answer = stream._connections._answer
+        assert answer is not None
+        connected = answer.raw._sock_shutdown.__self__
+        assert connected.fileno() >= 0
+        stream.close()
+        assert connected.fileno() == -1
+        assert list(stream) == []
 
 
 def test_it_is_live_once_it_has_caught_up(hub: Hub, read: Callable[..., Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +50,7 @@ def spool(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.Mo
 @pytest.fixture
 def small_disk() -> Iterator[int]:
     """A limit of this process: no file may grow beyond this many bytes, the kernel answers EFBIG in mid-write."""
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
     limit = 4096
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
@@ -248,6 +248,20 @@ def test_where_no_open_file_can_be_removed_a_drained_one_goes_all_the_same(
     assert list(spool.path.parent.iterdir()) == []
 
 
+def test_where_an_open_file_stays_its_identity_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where a network drive may answer with another identity each time."""
+    monkeypatch.setattr(streaming_hub_client.file_lock, "fcntl", None)
+    monkeypatch.setattr(streaming_hub_client.spool, "_STAYS", True)
+    monkeypatch.setattr(os.path, "samestat", lambda _one, _other: False)
+    spool = Spool.create(tmp_path, started=1)
+    spool.append(lines(1), ROOM_ENOUGH)
+    spool.close()
+
+    assert adopt(spool.path).peek(10, 1000) == lines(1)
+
+
 def test_a_vanished_file_is_not_adopted(tmp_path: Path) -> None:
     assert Spool.adopt(tmp_path / "gone.jsonl", lost_record) is None
 
@@ -304,6 +318,7 @@ def test_a_failed_write_leaves_whole_lines_only(spool: Spool, small_disk: int) -
     assert spool.peek(10, 1000) == lines(1, 2)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
 def test_no_other_user_may_read_it(spool: Spool) -> None:
     assert spool.path.stat().st_mode & 0o077 == 0
     assert spool.path.parent.stat().st_mode & 0o077 == 0

@@ -7,7 +7,9 @@ silent. One thread iterates; any may close it.
 from __future__ import annotations
 
 import logging
+import os
 import random
+import socket
 import threading
 import time
 from contextlib import closing, suppress
@@ -43,6 +45,8 @@ log = logging.getLogger(__name__)
 CONNECT_TIMEOUT = 10.0
 REDIRECTS = 10
 BUFFER = 64 * 1024
+SHUTDOWN_WAKES = os.name != "nt"
+"""Whether `shutdown` ends a read that another thread waits in; on Windows only closing the socket does."""
 
 
 class Connections:
@@ -170,6 +174,19 @@ class Connections:
         if answer is not None:
             with suppress(OSError, ValueError, RuntimeError):  # it has already ended
                 answer.raw.shutdown()
+            if not SHUTDOWN_WAKES:
+                _close_socket(answer)
+
+
+def _close_socket(answer: requests.Response) -> None:
+    """Close an answer's socket under its reader, as only Windows allows: elsewhere the number could mean another file.
+
+    Uses a private name of urllib3 (2.3 or later), which has no public way to the socket; a test fails when it goes.
+    """
+    connected = getattr(getattr(answer.raw, "_sock_shutdown", None), "__self__", None)
+    if isinstance(connected, socket.socket):
+        with suppress(OSError):  # closed meanwhile
+            socket.close(connected.detach())
 
 
 def _ask(secret: Secret) -> str | None:

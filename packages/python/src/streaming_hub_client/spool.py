@@ -35,6 +35,8 @@ HEADER_BYTES = 64
 SUFFIX = ".jsonl"
 _NAME = re.compile(r"\d{20}-\d+-[0-9a-f]{8}\.jsonl")
 _COPY_BYTES = 1 << 20
+_STAYS = os.name == "nt"
+"""Whether an open file cannot be renamed or removed, so that its path cannot come to mean another one."""
 _LOST_NAMESPACE = uuid.UUID("5d6a3f0e-8a0b-4a49-9d0e-6e2c1c1f7b52")
 
 log = logging.getLogger(__name__)
@@ -322,8 +324,8 @@ def _open(path: Path, mode: str) -> FileIO:
 def _lock(file: FileIO, path: Path) -> Lock | None:
     """Lock the file if no other process has; None also where the path has come to mean another file meanwhile."""
     held = lock(file, path)
-    if held is None:
-        return None
+    if held is None or _STAYS:  # nor do all of Windows's file systems give a file the same identity twice
+        return held
     try:
         if os.path.samestat(os.fstat(file.fileno()), path.stat()):
             return held

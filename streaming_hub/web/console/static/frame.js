@@ -11,7 +11,7 @@ import { Refused } from '/console/client/gap.js';
 import { createStream } from '/console/client/stream.js';
 import { Problem, askJson, storeKey, storedKey } from './api.js';
 import { clockOffset } from './clock.js';
-import { byId, setAttribute, setText } from './dom.js';
+import { byId, make, setAttribute, setText } from './dom.js';
 
 /** @typedef {import('./api.js').Me} Me */
 /** @typedef {import('../../../../packages/js/src/types.js').StreamOptions} StreamOptions */
@@ -32,6 +32,8 @@ const RETRY = 3000;
 /** @type {(me: Me) => unknown} */
 let page = () => {};
 let hasBegun = false;
+/** The form that asks for a key. @type {ReturnType<typeof makeAccess> | undefined} */
+let access;
 
 /**
  * Begin the page.
@@ -40,15 +42,7 @@ let hasBegun = false;
  */
 export function begin(run) {
   page = run;
-  byId('access', HTMLFormElement).addEventListener('submit', (event) => {
-    event.preventDefault();
-    void enter(byId('access-key', HTMLInputElement).value.trim());
-  });
   byId('use-key').addEventListener('click', () => showAccess(''));
-  byId('forget-key').addEventListener('click', () => {
-    storeKey(null);
-    location.reload();
-  });
   void enter(storedKey());
 }
 
@@ -135,11 +129,12 @@ async function enter(key) {
       setTimeout(() => void enter(key), RETRY);
       return;
     }
+    storeKey(hasBegun ? before : null);
+    hideAccess();
     const sentence = told(error);
     if (sentence) showAccess(sentence);
     // Without a key there is nothing to complain about yet.
-    if (!key) hideRefusal();
-    storeKey(hasBegun ? before : null);
+    if (!key) showAccess('');
     return;
   }
   if (hasBegun) {
@@ -147,30 +142,66 @@ async function enter(key) {
     return;
   }
   hasBegun = true;
-  byId('access').hidden = true;
+  hideAccess();
   byId('main').hidden = false;
   byId('use-key').hidden = false;
   setText(byId('use-key'), storedKey() ? 'Change key' : 'Use a key');
-  byId('forget-key').hidden = !storedKey();
   for (const entry of document.querySelectorAll('[data-for="operators"]')) {
     if (entry instanceof HTMLElement) entry.hidden = me.view !== 'operator';
   }
+  // On a narrow screen the navigation scrolls.
+  document.querySelector('nav [aria-current]')?.scrollIntoView({ block: 'nearest' });
   setConnection('Connected', 'ok');
   await page(me);
 }
 
 /** @param {string} refusal The hub's sentence; empty where the reader asked for the field. */
 function showAccess(refusal) {
-  byId('access').hidden = false;
+  access ??= makeAccess();
+  const isNew = access.form.hidden;
+  access.form.hidden = false;
   byId('main').hidden = !hasBegun;
-  const alert = byId('access-refusal');
-  alert.hidden = !refusal;
-  setText(alert, refusal);
-  byId('access-key', HTMLInputElement).select();
-  byId('access-key', HTMLInputElement).focus();
+  access.refusal.hidden = !refusal;
+  setText(access.refusal, refusal);
+  access.forget.hidden = !storedKey();
+  // Pages ask again by themselves, and must not disturb who is typing.
+  if (!isNew) return;
+  access.key.select();
+  access.key.focus();
 }
 
-function hideRefusal() {
-  byId('access-refusal').hidden = true;
-  setText(byId('access-refusal'), '');
+/** Hide the field for a key, where it is shown. */
+export function hideAccess() {
+  if (access) access.form.hidden = true;
+}
+
+/** Made when it is first needed: most pages never ask. */
+function makeAccess() {
+  const key = make('input', { id: 'access-key', type: 'password', autocomplete: 'off', spellcheck: 'false' });
+  const refusal = make('p', { class: 'alert', role: 'alert' });
+  const forget = make('button', { type: 'button' }, 'Forget the key');
+  const form = make(
+    'form',
+    { class: 'access panel', 'aria-label': 'Access', hidden: true },
+    make('h2', {}, 'Access'),
+    make('p', { class: 'muted' }, 'A key or a token that the hub accepts. It is kept in this tab until you close it.'),
+    refusal,
+    make(
+      'div',
+      { class: 'row' },
+      make('div', { class: 'field grow' }, make('label', { for: key.id }, 'Access key'), key),
+      make('button', { class: 'primary' }, 'Continue'),
+      forget,
+    ),
+  );
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    void enter(key.value.trim());
+  });
+  forget.addEventListener('click', () => {
+    storeKey(null);
+    location.reload();
+  });
+  byId('main').before(form);
+  return { form, key, refusal, forget };
 }

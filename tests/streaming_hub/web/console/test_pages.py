@@ -12,6 +12,8 @@ from streaming_hub.web.console.pages import PAGES, imports
 from tests.kit.callers import ask, hub
 
 if TYPE_CHECKING:
+    from werkzeug.test import TestResponse
+
     from streaming_hub.web.console.pages import Page
 
 DESIGNED = (
@@ -25,6 +27,10 @@ def address(page: Page) -> str:
     return re.sub(r"<path:\w+>", "a%2Fb", page.path)
 
 
+def preloaded(answer: TestResponse) -> list[str]:
+    return re.findall(r"<([^>]+)>; rel=modulepreload(?:, |$)", answer.headers["Link"])
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
 def test_a_page_runs_nothing_but_modules_of_the_hub(page: Page) -> None:
     answer = ask(hub(), "GET", address(page))
@@ -33,14 +39,15 @@ def test_a_page_runs_nothing_but_modules_of_the_hub(page: Page) -> None:
     assert answer.headers["Content-Security-Policy"] == DESIGNED
     assert answer.headers["Cache-Control"] == "no-cache"
     assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", answer.text)
-    assert re.findall(r"<script(?! type=module src=\"/console/static/)", answer.text) == []
+    assert re.findall(r"<script(?! type=module src=/console/static/)", answer.text) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
 def test_all_that_a_page_loads_exists(page: Page) -> None:
     app = hub()
-    text = ask(app, "GET", address(page)).text
-    for path in re.findall(r"""(?:src|href)="(/console/(?:static|client)/[^"]+)""", text):
+    answer = ask(app, "GET", address(page))
+    named = re.findall(r"""(?:src|href)="?(/console/(?:static|client)/[^"> ]+)""", answer.text)
+    for path in [*named, *preloaded(answer)]:
         assert ask(app, "GET", path).status_code == 200, path
 
 
@@ -50,8 +57,10 @@ def test_a_page_asks_for_all_its_modules_at_once(page: Page) -> None:
     assert {"/console/static/frame.js", "/console/static/dom.js", "/console/client/sse.js"} <= set(found)
     assert f"/console/static/{page.module}" not in found
     assert len(set(found)) == len(found)
-    text = ask(hub(), "GET", address(page)).text
-    assert tuple(re.findall(r'rel=modulepreload href="([^"]+)"', text)) == found
+    answer = ask(hub(), "GET", address(page))
+    assert tuple(preloaded(answer)) == found
+    # Proxies give up where all headers together take over 4 KiB, nginx's default.
+    assert len(str(answer.headers)) < 3500
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)

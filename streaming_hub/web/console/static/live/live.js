@@ -13,7 +13,7 @@ import { begin, openHub, told } from '../frame.js';
 import { Calls } from './calls.js';
 import { fillIn } from './past.js';
 import { createRow } from './row-view.js';
-import { ORDERS, arrange, rowsOf, totalsOf } from './rows.js';
+import { ORDERS, arrange, roomsThatAreOver, rowsOf, totalsOf } from './rows.js';
 import { RULES } from './trouble.js';
 
 /** ms between two drawings; longer where drawing takes long, so that it takes a fifth of the time at most. */
@@ -48,6 +48,9 @@ begin((me) => {
     const begun = performance.now();
     const at = now();
     const { conversation, status } = stream.getSnapshot();
+    // The page may be open for days, and every call may have a room of its own.
+    const over = roomsThatAreOver(conversation.rooms, at);
+    if (over.length) stream.forget(over);
     const rows = rowsOf(conversation.rooms, calls, at, Object.keys(conversation.rooms).length <= ROOMY);
     const shown = new Set(rows.map(({ key }) => key));
     calls.keep((room, session) => shown.has(JSON.stringify([room, session])));
@@ -159,7 +162,7 @@ function restoreAddress() {
   const { searchParams } = new URL(location.href);
   filter.value = searchParams.get('filter') ?? '';
   const wanted = searchParams.get('sort') ?? '';
-  order.value = wanted in ORDERS ? wanted : 'trouble';
+  order.value = Object.hasOwn(ORDERS, wanted) ? wanted : 'trouble';
 }
 
 function showHelp() {

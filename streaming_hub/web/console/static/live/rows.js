@@ -34,6 +34,8 @@ import { LIMITS, LOST, troubles } from './trouble.js';
 const EARLIER = 3;
 /** Seconds without an event after which a session counts as abandoned. */
 const ABANDONED = 24 * 3600;
+/** Seconds without an event after which a room without a live session is forgotten: until then its next one may begin. */
+const KEPT = 600;
 /** Ends that stay on the wall for a while. */
 const LINGERING = [...LOST, 'error'];
 
@@ -183,6 +185,17 @@ export function arrange(rows, order, filter) {
   });
   return found.sort(ORDERS[order] ?? ORDERS.trouble);
 }
+
+/**
+ * The rooms that can be forgotten: all their sessions have ended, and long ago.
+ *
+ * @param {Readonly<Record<string, RoomState>>} rooms
+ * @param {number} now
+ */
+export const roomsThatAreOver = (rooms, now) =>
+  Object.values(rooms)
+    .filter(({ sessions, updated }) => now - (updated ?? now) > KEPT && sessions.every(({ ended }) => ended !== undefined))
+    .map(({ room }) => room);
 
 /**
  * @param {readonly Row[]} rows

@@ -40,6 +40,7 @@ export const LOST = ['worker_lost', 'lease_expired'];
  * @property {'bad' | 'warn'} tone
  * @property {string} when For the help and the documentation.
  * @property {string} until
+ * @property {true} [lingers] Whether it is looked for after the session's end, too.
  * @property {(call: Condition, now: number) => { since: number, text: string } | null} find
  */
 
@@ -51,22 +52,26 @@ export const RULES = [
   {
     name: 'Agent lost',
     tone: 'bad',
-    when: `The session ended by ${LOST.join(' or ')}`,
+    when: `The session ended with ${LOST.join(' or ')}`,
     until: `${LIMITS.lingering} s after the end`,
+    lingers: true,
     find: ({ ended, reason }) => (ended !== null && LOST.includes(reason ?? '') ? { since: ended, text: reason ?? '' } : null),
   },
   {
     name: 'Error',
     tone: 'bad',
-    when: 'An error was reported, or the session ended by error',
-    until: `the session ends; ${LIMITS.lingering} s after an end by error`,
-    find: ({ error, ended, reason }) =>
-      since(error) ?? (ended !== null && reason === 'error' ? { since: ended, text: 'The session ended by an error.' } : null),
+    when: 'An error was reported, or the session ended with error',
+    until: `the session ends; after an end with error, ${LIMITS.lingering} s later`,
+    lingers: true,
+    find: ({ error, ended, reason }) => {
+      if (ended === null) return since(error);
+      return reason === 'error' ? since(error) ?? { since: ended, text: 'The session ended by an error.' } : null;
+    },
   },
   {
     name: 'Failed tool',
     tone: 'bad',
-    when: 'A tool call ended with another status than done',
+    when: 'A tool call ended with a status other than done',
     until: 'the session ends',
     find: ({ failedTool }) => since(failedTool),
   },
@@ -75,18 +80,18 @@ export const RULES = [
     tone: 'warn',
     when: `The agent has been thinking for over ${LIMITS.thinking} s`,
     until: 'the agent stops thinking',
-    find: ({ thinkingSince, ended }, now) =>
-      ended === null && thinkingSince !== null && now - thinkingSince > LIMITS.thinking
+    find: ({ thinkingSince }, now) =>
+      thinkingSince !== null && now - thinkingSince > LIMITS.thinking
         ? { since: thinkingSince, text: '' }
         : null,
   },
   {
     name: 'Silence',
     tone: 'warn',
-    when: `There has been no voice and no word for over ${LIMITS.silence} s`,
-    until: 'a voice or a word',
-    find: ({ quietSince, ended }, now) =>
-      ended === null && quietSince !== null && now - quietSince > LIMITS.silence ? { since: quietSince, text: '' } : null,
+    when: `No voice and no words for over ${LIMITS.silence} s`,
+    until: 'someone speaks, or words arrive',
+    find: ({ quietSince }, now) =>
+      quietSince !== null && now - quietSince > LIMITS.silence ? { since: quietSince, text: '' } : null,
   },
   {
     name: 'High latency',
@@ -108,7 +113,7 @@ export const RULES = [
   {
     name: 'Agent restarted',
     tone: 'warn',
-    when: 'The session before it in the room ended by the loss of its agent',
+    when: 'The previous session in the room lost its agent',
     until: 'the session ends',
     find: ({ restarted }) => (restarted === null ? null : { since: restarted, text: '' }),
   },
@@ -124,8 +129,8 @@ export const RULES = [
 export function troubles(call, now) {
   /** @type {Trouble[]} */
   const found = [];
-  for (const { name, tone, find } of RULES) {
-    const sign = find(call, now);
+  for (const { name, tone, lingers, find } of RULES) {
+    const sign = call.ended === null || lingers ? find(call, now) : null;
     if (sign) found.push({ name, tone, ...sign });
   }
   return found;

@@ -33,8 +33,8 @@ export const FIGURES = [
   { field: 'silence', unit: 'seconds', formula: 'duration minus the union of both talk intervals.' },
   { field: 'user_words', unit: 'count', formula: 'Words of the user’s final transcripts.' },
   { field: 'agent_words', unit: 'count', formula: 'Words of the agent’s final transcripts.' },
-  { field: 'interruptions', unit: 'count', formula: 'Events interruption.' },
-  { field: 'false_interruptions', unit: 'count', formula: 'Events agent_false_interruption.' },
+  { field: 'interruptions', unit: 'count', formula: 'Events of type interruption.' },
+  { field: 'false_interruptions', unit: 'count', formula: 'Events of type agent_false_interruption.' },
   { field: 'tool_calls', unit: 'count', formula: 'Tool calls that any event names.', operator: true },
   {
     field: 'tool_failures',
@@ -42,7 +42,7 @@ export const FIGURES = [
     formula: 'Calls that ended with a status other than done, or never ended in an ended session.',
     operator: true,
   },
-  { field: 'errors', unit: 'count', formula: 'Events error.', operator: true },
+  { field: 'errors', unit: 'count', formula: 'Events of type error.', operator: true },
 ];
 
 /** Fields of a session and of its turns that are null for viewers. */

@@ -76,7 +76,7 @@ export class Player {
   setLive(isLive) {
     this.#isLive = isLive;
     if (isLive || !this.#clock.following) return;
-    // It has ended while it was followed: the reader stays where he is, and nothing is "later".
+    // It has ended while it was followed: the reader stays there, and nothing is "later".
     this.#clock = replay.pause(this.#clock, performance.now(), this.#end());
     this.#isReplay = false;
   }

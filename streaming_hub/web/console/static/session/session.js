@@ -9,7 +9,7 @@
 import { AGAIN, Problem, askJson, isPassing } from '../api.js';
 import { byId, make, setAttribute, setText } from '../dom.js';
 import { NONE, dateTime, duration, zone } from '../format.js';
-import { begin, setConnection, told } from '../frame.js';
+import { begin, hideAccess, setConnection, told } from '../frame.js';
 import { openRecordings, showExports } from './files.js';
 import { Lanes } from './lanes.js';
 import { Model } from './model.js';
@@ -30,7 +30,7 @@ const LATE = 60;
 /** Seconds: a turn before the clock, that "previous turn" does not count as this one. */
 const JUST_NOW = 1;
 
-const id = decodeURIComponent(location.pathname.replace(/^\/console\/sessions\//, ''));
+const id = decoded(location.pathname.replace(/^\/console\/sessions\//, ''));
 const room = new URLSearchParams(location.search).get('room');
 
 let model = new Model();
@@ -180,7 +180,7 @@ function openFile(sessions, name) {
   isFile = true;
   stream?.close();
   stream = null;
-  byId('access').hidden = true;
+  hideAccess();
   byId('main').hidden = false;
   setConnection('From a file', '');
   byId('exports').hidden = true;
@@ -228,6 +228,15 @@ function lengthNow() {
   const { timeline } = model;
   const passed = stream && model.isLive ? stream.now() - timeline.started : 0;
   return Math.max(timeline.length, passed);
+}
+
+/** @param {string} text Part of an address; not every one can be decoded. */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** Bring up to date what does not depend on the position. */
@@ -288,7 +297,7 @@ function fail(sentence) {
 }
 
 /**
- * Tell of what did not work.
+ * Report what did not work.
  *
  * @param {string} sentence Empty takes it away.
  */

@@ -172,9 +172,9 @@ begin(({ view }) => {
       const news = total - (list.total ?? 0);
       byId('news').hidden = news <= 0;
       setText(byId('news'), news === 1 ? 'Show 1 new session' : `Show ${count(news)} new sessions`);
-    } catch {
+    } catch (error) {
       // What is shown stays; the next look says whether the hub is back.
-      setConnection('No connection', 'warn');
+      if (told(error)) setConnection('No connection', 'warn');
     } finally {
       isRefreshing = false;
     }

@@ -20,6 +20,8 @@ const REFRESH = 5000;
 const percent = new Intl.NumberFormat(undefined, { style: 'percent', maximumFractionDigits: 1 });
 
 begin(({ view }) => {
+  byId('new').hidden = byId('retry').hidden = view !== 'operator';
+  if (view !== 'operator') return showProblem("Webhooks need the operator's view.");
   /** @type {Endpoint[]} */
   let endpoints = [];
   /** @type {Delivery[]} */
@@ -43,7 +45,7 @@ begin(({ view }) => {
   byId('test').addEventListener('click', () => act(async ({ id }) => showTest(await api.test(id))));
   byId('switch').addEventListener('click', () => act(async ({ id, enabled }) => void (await api.change(id, { enabled: !enabled }))));
   byId('rotate').addEventListener('click', () =>
-    act(async ({ id }) => showSecret('The new secret. The old one signs along for 24 hours.', (await api.change(id, { rotate_secret: true })).secret ?? '')),
+    act(async ({ id }) => showSecret('The new secret. The old one stays valid for 24 hours.', (await api.change(id, { rotate_secret: true })).secret ?? '')),
   );
   byId('delete').addEventListener('click', () => byId('confirm', HTMLDialogElement).showModal());
   byId('confirm-delete').addEventListener('click', () => {
@@ -67,8 +69,7 @@ begin(({ view }) => {
   setInterval(() => {
     if (document.visibilityState === 'visible') void open(true);
   }, REFRESH);
-  if (view === 'operator') void open();
-  else showProblem('Webhooks need the operator\'s view.');
+  void open();
 
   function filter() {
     const state = byId('state', HTMLSelectElement).value;
@@ -88,7 +89,7 @@ begin(({ view }) => {
       const chosen = address.filters['webhook']?.[0];
       const found = endpoints.some(({ id }) => id === chosen) && pages === 1 ? await api.deliveries(chosen ?? '', asked()) : null;
       if (mine !== run) return;
-      if (found) ({ deliveries, next } = found);
+      if (found && pages === 1) ({ deliveries, next } = found);
       setConnection('Connected', 'ok');
       showProblem('');
       show();
@@ -100,11 +101,18 @@ begin(({ view }) => {
   async function more() {
     const endpoint = selected();
     if (!endpoint || next === null) return;
-    const page = await api.deliveries(endpoint.id, { ...asked(), cursor: next });
+    const { filters } = address;
     pages++;
-    deliveries = [...deliveries, ...page.deliveries];
-    next = page.next;
-    show();
+    try {
+      const page = await api.deliveries(endpoint.id, { ...asked(), cursor: next });
+      // Another endpoint or filter may have been chosen meanwhile.
+      if (filters !== address.filters) return;
+      deliveries = [...deliveries, ...page.deliveries];
+      next = page.next;
+      show();
+    } catch (error) {
+      showProblem(told(error));
+    }
   }
 
   /** @returns {Record<string, string>} */
@@ -219,7 +227,7 @@ begin(({ view }) => {
     byId('delivery', HTMLDialogElement).showModal();
     try {
       const { attempts, body } = await api.sent(endpoint.id, delivery.id);
-      setText(byId('delivery-body'), body ?? 'Neither the log nor the history has it any more.');
+      setText(byId('delivery-body'), body ?? 'It is no longer stored.');
       byId('no-attempts').hidden = attempts.length > 0;
       byId('delivery-attempts').replaceChildren(...attempts.map(attemptItem));
     } catch (error) {
@@ -261,7 +269,7 @@ begin(({ view }) => {
       form.reset();
       byId('make', HTMLDialogElement).close();
       address.set({ webhook: [made.id] });
-      showSecret('The secret. Nothing shows it again: give it to the receiver now.', made.secret);
+      showSecret('The secret. It is shown only once: give it to the receiver now.', made.secret);
       setText(byId('secret-test'), 'Sending a test');
       await api.test(made.id).then(showTest, (error) => setText(byId('secret-test'), told(error)));
       await open();
@@ -296,7 +304,7 @@ begin(({ view }) => {
 
   /** @param {{ replayed: number, missed: number }} result */
   function showResent({ replayed, missed }) {
-    setText(byId('done'), `Sending again: ${count(replayed)}${missed ? `; ${count(missed)} are forgotten` : ''}.`);
+    setText(byId('done'), `Sending again: ${count(replayed)}${missed ? `; ${count(missed)} are no longer stored` : ''}.`);
   }
 });
 

@@ -3,7 +3,7 @@ import test from 'node:test';
 
 import { reduceConversation } from '/console/client/conversation.js';
 import { Calls } from '../../../../../streaming_hub/web/console/static/live/calls.js';
-import { arrange, rowsOf, totalsOf } from '../../../../../streaming_hub/web/console/static/live/rows.js';
+import { arrange, roomsThatAreOver, rowsOf, totalsOf } from '../../../../../streaming_hub/web/console/static/live/rows.js';
 
 /** @param {object[]} events @param {number} now */
 function wall(events, now) {
@@ -29,6 +29,14 @@ const found = (rows) => rows.map(({ room, troubles }) => [room, troubles.map(({ 
 test('a row per live session, also where a room has several', () => {
   const rows = wall([start('a'), start('a', 't'), start('b'), end('b', 'completed', 110)], 111);
   assert.deepEqual(rows.map(({ room, session }) => [room, session]), [['a', 's'], ['a', 't']]);
+});
+
+test('a room is over ten minutes after its last event, unless a session in it is live', () => {
+  const events = [start('a'), end('a', 'completed', 200), start('b'), { type: 'note', room: 'c', timestamp: 100 }];
+  const conversation = events.reduce((state, fields, index) => reduceConversation(state, { id: `e-${index + 1}`, ...fields }), /** @type {any} */ (undefined));
+  assert.deepEqual(roomsThatAreOver(conversation.rooms, 700), []);
+  assert.deepEqual(roomsThatAreOver(conversation.rooms, 701), ['c']);
+  assert.deepEqual(roomsThatAreOver(conversation.rooms, 801), ['a', 'c']);
 });
 
 test('a session that was lost stays for 60 s, another one leaves at once', () => {
