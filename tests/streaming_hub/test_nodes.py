@@ -182,7 +182,7 @@ def test_an_erasure_says_that_a_node_did_not_confirm_it(redis: RedisServer, tmp_
         os.kill(b.pid, signal.SIGSTOP)
         try:
             with ThreadPoolExecutor(1) as pool:
-                answer = pool.submit(a.ask, "DELETE", "/api/rooms/private/events")
+                answer = pool.submit(a.request, "DELETE", "/api/rooms/private/events")
                 until(lambda: redis.call("ZSCORE", "{stuck}:acts", "a"), 20)
                 # The erasure asks for the nodes fifty times a second while it waits; a sign of life asks once.
                 asked = calls(redis, "zrange")
