@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -28,7 +29,7 @@ from streaming_hub.agents.watcher import Watcher
 from streaming_hub.archive.feed import Archive, url_of
 from streaming_hub.archive.uploads.spool import Spool
 from streaming_hub.cluster.secret import shared_secret
-from streaming_hub.errors import SettingsError
+from streaming_hub.errors import SettingsError, Unavailable
 from streaming_hub.events import posted
 from streaming_hub.events.redaction import Redaction
 from streaming_hub.foreign_file import refuse_foreign
@@ -45,6 +46,8 @@ from streaming_hub.outlets.webhooks import feed as webhooks
 from streaming_hub.outlets.webhooks.addresses import Forbidden, check_url
 from streaming_hub.private_folder import private_folder
 from streaming_hub.rooms.current import RoomStates
+from streaming_hub.sidecar.wire import Refusal
+from streaming_hub.stream.erasing import hide_words
 from streaming_hub.stream.hub import Hub
 from streaming_hub.stream.latency import Latency
 from streaming_hub.wording import listing, not_set
@@ -195,6 +198,22 @@ class Services:
         if self.nodes is not None:
             self.nodes.reach_head()
 
+    def hide_words(self, session_id: str) -> None:
+        """Take what was said in a session out of the history and of what is kept for webhooks.
+
+        Raises:
+            Unavailable: one of them is away; to be repeated.
+        """
+        try:
+            with nullcontext() if self.webhooks is None else self.webhooks.erasing(session_id=session_id):
+                hide_words(self.hub, session_id, read=self.read, publish=self.intake.take)
+        except Refusal as refusal:
+            raise Unavailable(refusal.text) from refusal
+        self.rooms.forget()
+        self.read(self.history.checkpoint)
+        if self.nodes is not None:
+            self.nodes.wait_until_erased()
+
     def stop(self, say_goodbye: Callable[[float], None] = lambda _seconds: None) -> None:
         """Stop in order, within 10 s: the agent after its last words, then the streams, then the history.
 
@@ -296,6 +315,7 @@ def _archive(parts: Services) -> Archive | None:
         lock=parts.hub.lock,
         publish=parts.intake.take_own,
         publish_made=parts.intake.take,
+        hide_words=parts.hide_words,
         answered_for=parts.sessions.answered_for,
         clock=parts.clock,
         uploads=parts.uploads,

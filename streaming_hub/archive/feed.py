@@ -80,6 +80,7 @@ class Archive(Feed):
         lock: guards the history against publishers.
         publish: publishes the hub's own events.
         publish_made: publishes events made from uploads, as if they had been posted.
+        hide_words: takes what was said in a session out of everything that was published.
         answered_for: the sessions, id and room, that hold a lease or that the hub's own agent runs.
         clock: seconds since 1970.
         uploads: what LiveKit's agents upload; None if uploads are off.
@@ -111,6 +112,7 @@ class Archive(Feed):
         lock: AbstractContextManager[object],
         publish: Callable[[Sequence[Event]], object],
         publish_made: Callable[[Sequence[Event]], object],
+        hide_words: Callable[[str], object],
         answered_for: Callable[[], Iterable[tuple[str, str | None]]],
         clock: Callable[[], float],
         uploads: Spool | None,
@@ -138,6 +140,7 @@ class Archive(Feed):
         self._uploads = uploads
         self._redact = redact or (lambda event: event)
         self._publish_made = publish_made
+        self._hide_words = hide_words
         self._answered_for = answered_for
         self._clock = clock
         self._erasing = threading.RLock()
@@ -323,6 +326,9 @@ class Archive(Feed):
                 for report in due["reports"]:
                     self._write("report", [report["job"], self._redacted(report)])
                 self._publish_made([posted.make(fields) for fields in due["events"]])
+                for session_id in due["redacted"]:
+                    self._hide_words(session_id)
+                    self._write("redact", session_id)
             except Unavailable as error:
                 self._log.warning(
                     "events from an upload could not be published and will be retried: %s", error

@@ -12,7 +12,6 @@ import sqlalchemy as sa
 
 from streaming_hub.archive import spoken
 from streaming_hub.archive.reduce import REPLACED
-from streaming_hub.archive.store import ROWID_BITS
 from streaming_hub.archive.tables import (
     PERCENTILES,
     in_rooms,
@@ -26,6 +25,7 @@ from streaming_hub.archive.tables import (
     utterances,
 )
 from streaming_hub.archive.uploads import telemetry
+from streaming_hub.archive.word_index import ROWID_BITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,6 +36,8 @@ Fields = dict[str, Any]
 
 MOST_MATCHES: Final = 3
 """Matching utterances shown for each session of a search."""
+MOST_PLACED: Final = 300
+"""Characters of a session's id that are part of a place."""
 SORTS: Final = {
     "started": sessions.c.started,
     "duration": sessions.c.duration,
@@ -66,7 +68,13 @@ not_replaced: Final = sessions.c.reason.is_distinct_from(REPLACED)
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a list continues: the last session of the previous page."""
+    """Where a list continues: the last session of the previous page.
+
+    Attributes:
+        value: what the list is sorted by.
+        session_id: its id, at most `MOST_PLACED` characters of it: the place becomes part of a URL.
+        row: `sessions.id`.
+    """
 
     value: float | None
     session_id: str
@@ -139,7 +147,7 @@ def find(connection: Connection, search: Search) -> tuple[list[Fields], Place | 
     if not more:
         return found, None
     last = chosen[-1]
-    return found, Place(getattr(last, column.name), last.session_id, last.id)
+    return found, Place(getattr(last, column.name), last.session_id[:MOST_PLACED], last.id)
 
 
 def count(connection: Connection, search: Search) -> int:
@@ -284,9 +292,14 @@ def _conditions(
 
 def _beyond(column: sa.Column[Any], place: Place, *, descending: bool) -> sa.ColumnElement[bool]:
     """Return the condition for what follows a place; absent values are last in either order."""
+    name: Any = sa.literal(place.session_id)
+    if len(place.session_id) == MOST_PLACED:
+        same = sessions.alias()
+        name = sa.func.coalesce(
+            sa.select(same.c.session_id).where(same.c.id == place.row).scalar_subquery(), name
+        )
     tie = sa.or_(
-        sessions.c.session_id > place.session_id,
-        sa.and_(sessions.c.session_id == place.session_id, sessions.c.id > place.row),
+        sessions.c.session_id > name, sa.and_(sessions.c.session_id == name, sessions.c.id > place.row)
     )
     if place.value is None:
         return sa.and_(column.is_(None), tie)

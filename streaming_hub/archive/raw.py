@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from streaming_hub.archive.tables import live_events, recordings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -68,9 +68,26 @@ def close_session(connection: Connection, row: int, *, keep: bool) -> bool:
     return bool(raw)
 
 
-def raw_events(connection: Connection, row: int) -> list[bytes]:
-    """Return all raw events that the archive has of a session: NDJSON, in order."""
-    return [*_parts(connection, recordings, row), *_parts(connection, live_events, row)]
+def rewrite(connection: Connection, row: int, change: Callable[[bytes], bytes | None]) -> None:
+    """Change the raw events that the archive has of a session.
+
+    Args:
+        connection: to the archive.
+        row: `sessions.id`.
+        change: returns what to store instead of an event; None removes it.
+    """
+    for table in LEVELS:
+        stored = [line for part in _parts(connection, table, row) for line in part.splitlines()]
+        lines = [changed for line in stored if (changed := change(line)) is not None]
+        connection.execute(sa.delete(table).where(table.c.session == row))
+        for piece in _pieces(lines) if lines else ():
+            add_parts(connection, table, {row: piece})
+
+
+def raw_events(connection: Connection, row: int) -> Iterator[bytes]:
+    """Yield all raw events that the archive has of a session, in parts: NDJSON, in order."""
+    yield from _parts(connection, recordings, row)
+    yield from _parts(connection, live_events, row)
 
 
 def raw_page(connection: Connection, row: int, after: int) -> tuple[bytes, int]:
@@ -99,11 +116,11 @@ def raw_page(connection: Connection, row: int, after: int) -> tuple[bytes, int]:
     return b"", passed
 
 
-def _parts(connection: Connection, table: sa.Table, row: int) -> list[bytes]:
+def _parts(connection: Connection, table: sa.Table, row: int) -> Iterator[bytes]:
     found = connection.execute(
         sa.select(table.c.data).where(table.c.session == row).order_by(table.c.position)
     )
-    return [zlib.decompress(part[0]) for part in found]
+    return (zlib.decompress(part[0]) for part in found)
 
 
 def _pieces(lines: Sequence[bytes]) -> Iterator[list[bytes]]:

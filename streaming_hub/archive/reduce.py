@@ -138,7 +138,6 @@ class State(msgspec.Struct):
 
     Attributes:
         started: time of its first event; `newest`: the latest time of any.
-        open: positions in `speeches` of the speeches that have not stopped.
         hidden_user_words, hidden_agent_words: how many of the words viewers do not see.
         job_id: LiveKit's id of the agent's job, if an event has it.
         reason_hidden: whether viewers do not see the event that gave the reason.
@@ -157,7 +156,6 @@ class State(msgspec.Struct):
     tools: list[Tool] = []
     errors: list[Failure] = []
     speeches: list[Speech] = []
-    open: list[int] = []
     first_agent_speech: float | None = None
     user_words: int = 0
     agent_words: int = 0
@@ -196,6 +194,14 @@ class Reduction:
         self._turns = {turn.turn_id: turn for turn in state.turns}
         self._tools = {tool.call_id: index for index, tool in enumerate(state.tools) if tool.call_id}
         self._people = {person.identity: person for person in state.participants}
+        # Positions: of the open speech of a role and participant, and of the utterance of a speech. Searching the lists
+        # would make a session of many events, or of many voices that never stop, slower with each of them.
+        self._open = {
+            (speech.role, speech.participant): index
+            for index, speech in enumerate(state.speeches)
+            if speech.stopped is None
+        }
+        self._utterance_of = {said.speech: place for place, said in enumerate(state.utterances)}
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> Reduction:
@@ -223,6 +229,21 @@ class Reduction:
         """End a session that has no end event."""
         if self.state.ended is None:
             self.state.ended, self.state.reason = self.state.newest, ABANDONED
+
+    def drop_words(self) -> None:
+        """Forget what was said, and mark every row for writing."""
+        state = self.state
+        state.utterances = []
+        for speech in state.speeches:
+            speech.told = False
+        for turn in state.turns:
+            turn.user_text = turn.agent_text = None
+        for tool in state.tools:
+            tool.arguments = tool.output = None
+        for failure in state.errors:
+            failure.message = None
+        turns, tools, errors = (set(range(len(one))) for one in (state.turns, state.tools, state.errors))
+        self.changes = Changes(turns, set(), tools, errors)
 
     def _note_person(self, event: Mapping[str, Any]) -> None:
         identity = text_of(event, "participant")
@@ -294,30 +315,20 @@ class Reduction:
         at = _or(time_of(event, "started_at"), at)
         self._touch(turn)
         participant = text_of(event, "participant")
-        if self._find_open(role, participant) is None:
+        if (role, participant) not in self._open:
+            self._open[role, participant] = len(self.state.speeches)
             turn_id = None if turn is None else turn.turn_id
             self.state.speeches.append(Speech(role, participant, turn_id, at))
-            self.state.open.append(len(self.state.speeches) - 1)
         return at
 
     def _close_speech(self, role: str, event: Mapping[str, Any], at: float) -> float:
         at = _or(time_of(event, "stopped_at"), at)
-        index = self._find_open(role, text_of(event, "participant"))
+        index = self._open.pop((role, text_of(event, "participant")), None)
         if index is not None:
-            self.state.open.remove(index)
             self.state.speeches[index].stopped = at
-            for place in range(len(self.state.utterances) - 1, -1, -1):
-                if self.state.utterances[place].speech == index:
-                    self.changes.utterances.add(place)
-                    break
+            if index in self._utterance_of:
+                self.changes.utterances.add(self._utterance_of[index])
         return at
-
-    def _find_open(self, role: str, participant: str | None) -> int | None:
-        for index in self.state.open:
-            speech = self.state.speeches[index]
-            if speech.role == role and speech.participant == participant:
-                return index
-        return None
 
     def _transcript(self, event: Mapping[str, Any], at: float, turn: Turn | None) -> None:
         if event.get("is_final", True) is False:
@@ -334,8 +345,11 @@ class Reduction:
             operator_only=event.get("audience") == OPERATOR,
         )
         said.speech = self._speech_of(said)
+        place = len(self.state.utterances)
+        if said.speech is not None:
+            self._utterance_of[said.speech] = place
         self.state.utterances.append(said)
-        self.changes.utterances.add(len(self.state.utterances) - 1)
+        self.changes.utterances.add(place)
         count = words.count(text) if text else 0
         hidden = count if said.operator_only else 0
         if role == USER:

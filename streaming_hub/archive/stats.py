@@ -220,6 +220,10 @@ def _mark(database: Database, bucket: str, scope: str, starts: list[int], mark: 
     insert = (sqlite if database.sqlite else postgresql).insert(stats)
     rows = [{"bucket": bucket, "start": start, "scope": scope, "data": mark} for start in starts]
     with database.writing() as connection:
+        if not database.sqlite:
+            # Wait for transactions that have dropped stored results and are not committed yet: what they change would
+            # be missing from what is computed, and they would not drop the result.
+            connection.execute(sa.text("LOCK TABLE archive_stats IN SHARE ROW EXCLUSIVE MODE"))
         connection.execute(
             insert.on_conflict_do_update(
                 index_elements=["bucket", "start", "scope"], set_={"data": insert.excluded["data"]}

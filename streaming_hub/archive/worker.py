@@ -50,6 +50,8 @@ EMPTY_SECONDS: Final = 0.5
 KEPT_IN_MIND: Final = 3600.0
 """How far back, in seconds, a new process looks for erasures whose traces may still be in the index."""
 IDLE_SECONDS: Final = 0.2
+PROGRESS_SECONDS: Final = 1.0
+"""Seconds between two signs of life during long work."""
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -86,7 +88,10 @@ class Worker:
         self._line = HubLine(sock, "archive")
         self._config = config
         self._database = Database(config.url, ARCHIVE)
-        self._store = Store(self._database, recordings=config.recordings)
+        self._store = Store(self._database, recordings=config.recordings, progress=self._report_progress)
+        self._written = 0
+        """The request that is being written."""
+        self._reported_at = 0.0
         self._uploads = Uploads(
             self._database,
             prompts=config.prompts,
@@ -113,6 +118,7 @@ class Worker:
             "outbox": lambda _arguments: _plain(self._uploads.due(time.time())),
             "published": self._uploads.published,
             "report": self._report,
+            "redact": self._redact,
             "lost": lambda _arguments: self._uploads.end_lost(time.time()),
             "reconcile": lambda _arguments: self._uploads.count_missing(time.time()),
             "ping": lambda _arguments: self._database.check(),
@@ -155,6 +161,7 @@ class Worker:
                 continue
             if request is None:
                 return
+            self._written = request[0]
             self._answer(request, self._writing)
             self._do_chores()
 
@@ -176,11 +183,15 @@ class Worker:
         number, what, arguments = request
         try:
             self._line.begin(number)
-            value = table[what](arguments)
+            self._line.answer(number, table[what](arguments))
         except Exception as error:  # noqa: BLE001 - logged; one bad event or request must not end the process
             self._line.refuse(number, what, error)
-        else:
-            self._line.answer(number, value)
+
+    def _report_progress(self) -> None:
+        now = time.monotonic()
+        if now >= self._reported_at + PROGRESS_SECONDS:
+            self._reported_at = now
+            self._line.begin(self._written)
 
     def _open(self, _arguments: Any) -> Any:
         self._store.forget()
@@ -267,6 +278,11 @@ class Worker:
     def _report(self, arguments: Any) -> None:
         job, messages = arguments
         self._uploads.keep_report(job, msgspec.convert(messages, list[Message]))
+
+    def _redact(self, session_id: Any) -> None:
+        self._store.redact(session_id)
+        self._database.empty_log()
+        self._merge_soon(MERGE_SECONDS)
 
     def _trace(self, arguments: Any) -> Any:
         with self._database.reading() as connection:

@@ -33,6 +33,8 @@ MAX_TYPE: Final = 64
 """Characters of a type's name."""
 TYPE_PATTERN: Final = rf"[A-Za-z][A-Za-z0-9_.:-]{{0,{MAX_TYPE - 1}}}"
 """Pattern of a type's name."""
+NAME_PATTERN: Final = r"^[^\r\n\x00]+$(?!\n)"
+"""Pattern of the name of a room or a session. In Python, `$` alone also matches before a line feed at the end."""
 
 OWN_EVENT_IDS: Final = ("report:", "upload:")
 """Prefixes of `event_id`s that only the hub assigns: of its own reports, and of what it makes of uploads, each of which
@@ -282,7 +284,7 @@ def _from_fields(fields: dict[str, Any], body: bytes, where: str, *, own: bool =
         get("session_id"),
         get("participant"),
         get("role"),
-        get("event_id"),
+        event_id or None,  # every event with an empty one would be a repeat of the first
         get("audience") == "operator",
         segment if isinstance(segment, str) else None,
     )

@@ -22,7 +22,7 @@ SERVICE_SECONDS: Final = 60.0
 
 _UNDERSCORE: Final = re.compile(r"_([a-z])")
 
-Name = Annotated[str, msgspec.Meta(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Name = Annotated[str, msgspec.Meta(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")]
 
 
 class TokenRequest(msgspec.Struct, frozen=True):

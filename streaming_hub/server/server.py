@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gevent import pywsgi
 
+from streaming_hub.errors import HubError
 from streaming_hub.server.bounds import BoundedMixin
 from streaming_hub.server.direct import DirectMixin
 from streaming_hub.server.environ import WRITER_KEY
@@ -28,6 +29,14 @@ class Handler(HandoverMixin, BoundedMixin, pywsgi.WSGIHandler):
 
     def log_request(self) -> None:
         """Log nothing: requests are not logged one by one, and the audit log has what matters."""
+
+    def handle_error(self, kind: Any, error: Any, trace: Any) -> None:
+        """End an answer that broke off for a known reason: its client sees that it is not complete."""
+        if isinstance(error, HubError) and self.response_length:
+            log.warning("an answer broke off: %s", error)
+            self.close_connection = True
+            return
+        super().handle_error(kind, error, trace)
 
 
 class Server(DirectMixin, pywsgi.WSGIServer):

@@ -33,10 +33,12 @@ WITHHELD: Final = ("STREAM_", "AGENT_", "LIVEKIT_", "OPENAI_")
 
 
 class _Question:
-    __slots__ = ("begun", "done", "refusal", "value")
+    __slots__ = ("begun", "done", "refusal", "seen", "value")
 
     def __init__(self) -> None:
         self.begun = threading.Event()
+        self.seen = 0.0
+        """When the process last said that it works on it."""
         self.done = threading.Event()
         self.value: Any = None
         self.refusal: Refusal | None = None
@@ -91,7 +93,7 @@ class Process:
             what: the request's name.
             arguments: what belongs to it.
             begin: seconds until the process has to begin with it.
-            within: seconds until it has to answer after that.
+            within: seconds until it has to answer after that, or to say that it still works on it.
 
         Raises:
             Refusal: it refuses or has ended; `silent` if it does not answer.
@@ -103,10 +105,11 @@ class Process:
             self._send([number, what, arguments])
             if not question.begun.wait(begin):
                 raise Refusal("silent", f"The database of the {self._name} does not answer.")
-            if not question.done.wait(within):
-                raise Refusal(
-                    "silent", f"The process of the {self._name} did not answer within {within:.0f} s."
-                )
+            while not question.done.wait(within):
+                if time.monotonic() - question.seen >= within:
+                    raise Refusal(
+                        "silent", f"The process of the {self._name} did not answer within {within:.0f} s."
+                    )
         finally:
             self._open.pop(number, None)
         if question.refusal is not None:
@@ -176,6 +179,7 @@ class Process:
             question.refusal = Refusal(*value)
         elif kind == ANSWER:
             question.value = value
+        question.seen = time.monotonic()
         question.begun.set()
         if kind != BEGUN:
             question.done.set()

@@ -46,13 +46,34 @@ class Refusal(Exception):
         self.extra = extra
 
 
+def packed(value: Any) -> bytes:
+    """Write a value as MessagePack, whose integers have 64 bits: larger ones, which JSON may have, become floats."""
+    try:
+        return _encode(value)
+    except OverflowError:
+        return _encode(_fitting(msgspec.to_builtins(value, builtin_types=(bytes,))))
+
+
+def _fitting(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _fitting(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_fitting(one) for one in value]
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
+        try:
+            return float(value)
+        except OverflowError:
+            return None
+    return value
+
+
 def send(sock: socket.socket, message: list[Any]) -> None:
     """Write one message.
 
     Raises:
         OSError: the other side is gone.
     """
-    data = _encode(message)
+    data = packed(message)
     sock.sendall(_LENGTH.pack(len(data)) + data)
 
 

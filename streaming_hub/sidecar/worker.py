@@ -51,7 +51,7 @@ class HubLine:
             print(f"{self._name}: the connection to the hub broke ({error})", file=sys.stderr)
 
     def begin(self, number: int) -> None:
-        """Report that a request is being worked on."""
+        """Report that a request is being worked on; repeat it during long work, or the hub replaces the process."""
         self._send([number, BEGUN, None])
 
     def answer(self, number: int, value: Any) -> None:

@@ -11,15 +11,14 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
-import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
 from bench import webhook_receivers
+from tests.faults.load import ROOMS, Load, seq
 from tests.kit.hub import Hub
 from tests.kit.process import ROOT, free_port, needs_proc
 from tests.kit.redis_server import RedisServer
@@ -35,7 +34,6 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 SECONDS = 90.0
 """How long to wait for what must happen."""
-ROOMS = 6
 KILLS = 6
 ENDPOINTS = 1000
 LIVING = 100
@@ -61,43 +59,8 @@ def hook() -> Iterator[Receiver]:
         yield found
 
 
-class Load:
-    """Publishes numbered events of several rooms, also while the hub is away, each until it is acknowledged."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.acknowledged: list[str] = []
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._publish)
-        self._thread.start()
-
-    def _publish(self) -> None:
-        number = 0
-        while not self._over.is_set():
-            batch = [
-                note(f"r{(number + place) % ROOMS}", number + place, event_id=str(uuid.uuid4()))
-                for place in range(5)
-            ]
-            number += len(batch)
-            while True:
-                with contextlib.suppress(requests.RequestException):
-                    answer = requests.post(f"{self.url}/api/agent/data", json=batch, timeout=20)
-                    if answer.status_code == 200:
-                        self.acknowledged += answer.json()["ids"]
-                        break
-                time.sleep(0.05)
-            time.sleep(0.02)
-
-    def end(self) -> list[str]:
-        """Stop; return the ids of what was acknowledged, in order."""
-        self._over.set()
-        self._thread.join(SECONDS)
-        assert not self._thread.is_alive()
-        return self.acknowledged
-
-
-def seq(event_id: str) -> int:
-    return int(event_id.rpartition("-")[2])
+def numbered(number: int) -> dict[str, Any]:
+    return note(f"r{number % ROOMS}", number)
 
 
 def stored(folder: Path, name: str) -> tuple[int, set[int], int]:
@@ -125,7 +88,7 @@ def test_kills_at_random_moments_lose_nothing_and_keep_the_order_of_each_room(
     chance = random.Random(os.urandom(8))
     hub = start(port)
     name = hub.create(hook.url, types=["note"])["id"]
-    load = Load(hub.url)
+    load = Load(hub.url, numbered)
     try:
         for turn in range(KILLS):
             time.sleep(chance.uniform(0.2, 0.9))
@@ -144,7 +107,7 @@ def test_kills_at_random_moments_lose_nothing_and_keep_the_order_of_each_room(
             assert missed == 0
             hub = start(port)
     finally:
-        sent = load.end()
+        sent = load.end(SECONDS)
     assert len(sent) > 50
     eventually(lambda: set(sent) - set(hook.ids), set(), SECONDS)
     check_order(hook)
@@ -167,14 +130,14 @@ def test_another_node_delivers_once_the_one_that_did_is_killed(hook: Receiver, t
             assert status == 201, body
             sent = a.json("POST", "/api/agent/data", [note("r0", -1)])["ids"]
             eventually(lambda: hook.ids, sent, SECONDS)
-            load = Load(b.url)
+            load = Load(b.url, numbered)
             try:
                 time.sleep(2)
                 a.kill()
                 killed = len(load.acknowledged)
                 eventually(lambda: len(load.acknowledged) > killed + 100, wanted=True, seconds=SECONDS)
             finally:
-                sent += load.end()
+                sent += load.end(SECONDS)
             eventually(lambda: set(sent) - set(hook.ids), set(), SECONDS)
             check_order(hook)
             (found,) = b.json("GET", "/api/webhooks")["webhooks"]

@@ -20,6 +20,7 @@ from streaming_hub.archive.uploads import outbox, translate
 from streaming_hub.archive.uploads.otlp import Happening, Line, Span
 from streaming_hub.archive.uploads.recording import Message
 from streaming_hub.archive.uploads.translate import Facts, Memory
+from streaming_hub.sidecar.wire import packed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -69,7 +70,8 @@ _PRIVATE: Final = frozenset(
         "gen_ai.tool.description",
     }
 )
-_encode = msgspec.msgpack.Encoder().encode
+QUOTING: Final = frozenset({"exception.message", "exception.stacktrace"})
+"""Attributes of failures, which may quote what was said."""
 _decode = msgspec.msgpack.Decoder(Span).decode
 _decode_messages = msgspec.msgpack.Decoder(list[Message]).decode
 _decode_memory = msgspec.msgpack.Decoder(Memory).decode
@@ -114,6 +116,10 @@ def mark(job: str) -> str:
 def is_private(name: str) -> bool:
     """Return whether an attribute holds what people said or wrote, by LiveKit's rule (`telemetry/pii.py`)."""
     return "pii" in name.split(".") or name in _PRIVATE
+
+
+def _may_quote(name: str) -> bool:
+    return is_private(name) or name in QUOTING
 
 
 class Telemetry:
@@ -162,7 +168,7 @@ class Telemetry:
             "redacted": redacted,
             "room_sid": sid,
             "room": job.room or outbox.room_of(connection, sid),
-            "memory": _encode(job.memory),
+            "memory": packed(job.memory),
         }
         if (
             self._audio is not None
@@ -222,7 +228,7 @@ class Telemetry:
             "room_sid": sid,
             "redacted": redacted,
             "room": room or outbox.room_of(connection, sid),
-            "memory": _encode(job.memory),
+            "memory": packed(job.memory),
         }
         _update(connection, job, changes, spans=len(values), dropped_spans=over)
         return Counts(kept=len(values), repeated=repeated, over_limit=over)
@@ -234,8 +240,7 @@ class Telemetry:
                 for name, value in attributes.items()
                 if name not in UNUSED
                 and (self._prompts or name not in PROMPTS)
-                and (self._texts or not is_private(name))
-                and not (redacted and is_private(name))
+                and not ((redacted or not self._texts) and _may_quote(name))
             }
 
         events = [Happening(one.name, one.at, shown(one.attributes)) for one in span.events]
@@ -266,7 +271,7 @@ class Telemetry:
         if values:
             connection.execute(sa.insert(lines), values)
         over = max(0, len(fresh) - free)
-        changes = {"room": room, "redacted": job.redacted or marked, "memory": _encode(job.memory)}
+        changes = {"room": room, "redacted": job.redacted or marked, "memory": packed(job.memory)}
         _update(connection, job, changes, lines=len(values), dropped_lines=over)
         return Counts(kept=len(values), repeated=repeated, over_limit=over)
 
@@ -302,7 +307,7 @@ def keep_report(connection: Connection, name: str, messages: list[Message]) -> N
 
 
 def _packed(messages: list[Message]) -> bytes:
-    return zlib.compress(_encode(messages))
+    return zlib.compress(packed(messages))
 
 
 def end_lost(connection: Connection, now: float) -> int:
@@ -320,9 +325,15 @@ def end_lost(connection: Connection, now: float) -> int:
         at, reason = (row.touched, ABANDONED) if row.gone is None else (row.gone, LOST)
         events = translate.ended(memory, row.job, at, reason)
         outbox.put(connection, row.id, events)
-        connection.execute(sa.update(jobs).where(jobs.c.id == row.id).values(memory=_encode(memory)))
+        connection.execute(sa.update(jobs).where(jobs.c.id == row.id).values(memory=packed(memory)))
         ended += len(events)
     return ended
+
+
+def is_redacted(connection: Connection, name: str) -> bool:
+    """Return whether a job carries LiveKit's mark; its uploads make the session of the same name."""
+    marked = sa.select(jobs.c.redacted).where(jobs.c.key == mark(name))
+    return bool(connection.execute(marked).scalar())
 
 
 def messages_of(row: Row[Any]) -> list[Message] | None:
@@ -340,10 +351,10 @@ def redact(connection: Connection, job: Job) -> None:
     rows = connection.execute(sa.select(spans.c.position, spans.c.data).where(spans.c.job == job.id)).all()
     for position, data in rows:
         span = _unpack(data)
-        shown = {name: value for name, value in span.attributes.items() if not is_private(name)}
+        shown = {name: value for name, value in span.attributes.items() if not _may_quote(name)}
         events = [
             Happening(
-                one.name, one.at, {key: value for key, value in one.attributes.items() if not is_private(key)}
+                one.name, one.at, {key: value for key, value in one.attributes.items() if not _may_quote(key)}
             )
             for one in span.events
         ]
@@ -354,6 +365,9 @@ def redact(connection: Connection, job: Job) -> None:
         connection.execute(sa.update(spans).where(*place).values(data=_pack(span)))
     connection.execute(sa.delete(lines).where(lines.c.job == job.id, lines.c.private))
     outbox.redact(connection, job.id)
+    if job.memory.started:
+        # Some of its events may have been published.
+        outbox.put_redaction(connection, job.id)
     connection.execute(sa.update(jobs).where(jobs.c.id == job.id).values(report=None, audio=None))
 
 
@@ -429,7 +443,7 @@ def _text(value: Any) -> str | None:
 
 
 def _pack(span: Span) -> bytes:
-    return zlib.compress(_encode(span), 1)
+    return zlib.compress(packed(span), 1)
 
 
 def _unpack(data: bytes) -> Span:

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import resource
 import secrets
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -47,6 +48,9 @@ OVERLAP: Final = 86_400.0
 MOST_ENDPOINTS: Final = 10_000
 MOST_DESCRIPTORS: Final = 65_536
 SPARE_DESCRIPTORS: Final = 200
+SWITCH_SECONDS: Final = 0.0005
+"""How long a thread that writes or reads rows may keep the interpreter while the event loop waits for it. With Python's
+5 ms every turn of the loop takes that long, and a request needs several turns."""
 MOST_REQUESTS: Final = 4_000
 WITH_STATUS: Final = frozenset({"open", "begin", "given", "page", "ping", "create", "change", "delete"})
 """Requests whose answers include `_status`."""
@@ -162,11 +166,9 @@ class Worker:
 
     async def _answer(self, number: int, what: str, arguments: Any) -> None:
         try:
-            value = await self._value(number, what, arguments)
+            self._line.answer(number, await self._value(number, what, arguments))
         except Exception as error:  # noqa: BLE001 - logged; one bad request must not end the process
             self._line.refuse(number, what, error)
-        else:
-            self._line.answer(number, value)
 
     async def _value(self, number: int, what: str, arguments: Any) -> Any:
         if what == "test":
@@ -195,7 +197,7 @@ class Worker:
         elif what in ("change", "replay", "resend", "resend_failed"):
             self._dispatcher.due([arguments["id"]])
         elif what == "page":
-            self._dispatcher.due(value)
+            self._dispatcher.take(value)
             value = None
         if what in WITH_STATUS:
             return {"value": value, **self._status()}
@@ -374,6 +376,7 @@ def _requests() -> int:
 
 
 async def _serve(sock: socket.socket, config: Config) -> None:
+    sys.setswitchinterval(SWITCH_SECONDS)
     await Worker(sock, config).serve()
 
 

@@ -12,6 +12,7 @@ from streaming_hub.access.limits import Action
 from streaming_hub.agents import State, SupervisorClosedError
 from streaming_hub.agents.mode import choose_mode
 from streaming_hub.errors import Unavailable
+from streaming_hub.events.posted import NAME_PATTERN
 from streaming_hub.web import answers, callers
 from streaming_hub.web.about import AGENT, About, json, ok
 from streaming_hub.web.api.answer_types import AgentAnswer
@@ -37,7 +38,7 @@ class StartRequest(msgspec.Struct, forbid_unknown_fields=True):
     """
 
     mode: Literal["auto", "livekit", "rehearsal"] = "auto"
-    room: Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=r"^[^\r\n\x00]+$")] | None = None
+    room: Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=NAME_PATTERN)] | None = None
     wait: Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT)] = 0.0
 
 

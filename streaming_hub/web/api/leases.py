@@ -9,6 +9,7 @@ from flask import Blueprint, Response
 
 from streaming_hub.access import PUBLISH, require_room
 from streaming_hub.agents.leases import DEFAULT_LEASE, MAX_LEASE, MIN_LEASE
+from streaming_hub.events.posted import NAME_PATTERN
 from streaming_hub.web import answers, callers
 from streaming_hub.web.about import PUBLISHING, About, json, ok
 from streaming_hub.web.api.answer_types import Lease
@@ -18,7 +19,7 @@ from streaming_hub.web.endpoint import endpoint
 blueprint = Blueprint("lease", __name__)
 
 MAX_SESSIONS: Final = 1000
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=1024, pattern=r"^[^\r\n\x00]+$")]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=1024, pattern=NAME_PATTERN)]
 
 
 class Held(msgspec.Struct):

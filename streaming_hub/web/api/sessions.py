@@ -16,6 +16,7 @@ from streaming_hub.errors import BadRequest, Conflict, Forbidden, Gone, NotFound
 from streaming_hub.events.interest import Interest
 from streaming_hub.events.types.figures import SessionReport
 from streaming_hub.history.page import Limit
+from streaming_hub.sidecar.wire import Refusal
 from streaming_hub.web import answers, callers, parameters, paths, query, times
 from streaming_hub.web.about import ARCHIVE, About, Answer, Parameter, ok, text
 from streaming_hub.web.api import archived
@@ -229,7 +230,7 @@ def session_events(session_id: str) -> Response:
         return answers.encoded(detail_of(f"{session_id}/events"))
     arguments = chosen(session_id)
     found = archived.ask("events", arguments | {"after": 0}, session=session_id)
-    parts = _from_archive(archived.archive(), arguments, found)
+    parts = _from_archive(archived.archive(), session_id, arguments, found)
     if not found["recorded"]:
         parts = _from_history(services(), session_id, found, operator=arguments["operator"])
     return Response(parts, headers=answers.NOT_CACHED, content_type="application/x-ndjson")
@@ -334,18 +335,23 @@ def _place(sent: str, sort: str) -> dict[str, Any]:
     return {"value": value, "session_id": session_id, "row": row}
 
 
-def _from_archive(archive: Archive, arguments: dict[str, Any], found: dict[str, Any]) -> Iterator[bytes]:
+def _from_archive(
+    archive: Archive, session_id: str, arguments: dict[str, Any], found: dict[str, Any]
+) -> Iterator[bytes]:
     """Read a session's events page by page, the first of which is given.
 
     Raises:
-        Refusal: the session was erased meanwhile, or the archive is away; the answer ends in the middle.
+        NotFound, Unavailable: the session was erased meanwhile, or the archive is away; the answer breaks off.
     """
     # Of this very session, even if another of its id begins in another room.
     arguments |= {"room": found["room"] or ""}
     while found["upto"] is not None:
         if found["lines"]:
             yield found["lines"]
-        found = archive.ask("events", arguments | {"after": found["upto"]})
+        try:
+            found = archive.ask("events", arguments | {"after": found["upto"]})
+        except Refusal as refusal:
+            raise archived.problem_of(refusal, session_id) from refusal
 
 
 def _from_history(

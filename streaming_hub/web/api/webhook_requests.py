@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from streaming_hub.events.posted import TYPE_PATTERN
+from streaming_hub.events.posted import NAME_PATTERN, TYPE_PATTERN
 from streaming_hub.events.views import OPERATOR
 from streaming_hub.settings import DEFAULT_WEBHOOK_TYPES
 
@@ -15,9 +15,9 @@ MAX_LIMIT: Final = 200
 MAX_RESENT: Final = 1000
 
 Url = Annotated[str, Meta(min_length=1, max_length=2048)]
-Type = Annotated[str, Meta(pattern=rf"^(?:\*|{TYPE_PATTERN})$")]
+Type = Annotated[str, Meta(pattern=rf"^(?:\*|{TYPE_PATTERN})$(?!\n)")]
 Types = Annotated[list[Type], Meta(min_length=1, max_length=100)]
-Room = Annotated[str, Meta(min_length=1, max_length=1000, pattern=r"^[^\r\n\x00]+$")]
+Room = Annotated[str, Meta(min_length=1, max_length=1000, pattern=NAME_PATTERN)]
 Rooms = Annotated[list[Room], Meta(min_length=1, max_length=1000)]
 Description = Annotated[str, Meta(max_length=1000, pattern=r"^[^\x00]*$")]
 View = Literal["operator", "viewer"]

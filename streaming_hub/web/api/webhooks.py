@@ -294,6 +294,8 @@ def _replay(parts: Services, webhook_id: str, since: Place, to: Place | None) ->
     bounds = parts.history.bounds
     position = _position(parts, "from", since) - _names_event(since)
     last = bounds.head if to is None else _position(parts, "to", to, inclusive=True)
+    if to is not None and position > last:
+        raise InvalidBody("from: later than to; swap them.", field="from")
     first = min(last, max(position, bounds.oldest - 1))
     missed = first - position - bounds.erased_between(position + 1, first) if first > position else 0
     replayed, position = 0, first

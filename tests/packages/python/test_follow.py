@@ -376,6 +376,20 @@ def test_publish_takes_no_strangers_word(body: bytes) -> None:
             publish(hub.url, {"type": "note"})
 
 
+def test_publish_says_where_a_stranger_sends_it() -> None:
+    with FakeHub() as hub:
+        hub.default = Reply(302, b"", {"Location": "https://login.example/"}, stores=False)
+        with pytest.raises(Refused, match=r"not a hub; it redirects to https://login\.example/"):
+            publish(hub.url, {"type": "note"})
+
+
+@pytest.mark.parametrize("event_id", [None, ""])
+def test_publish_gives_an_event_without_a_name_one(event_id: str | None) -> None:
+    with FakeHub() as hub:
+        publish(hub.url, [{"type": "note", "event_id": event_id}] * 2)
+        assert len({event["event_id"] for event in hub.events} - {None, ""}) == 2
+
+
 def test_publish_gives_up_in_time() -> None:
     with FakeHub() as hub:
         hub.default = Reply(503, b"{}", {"Retry-After": "60"})

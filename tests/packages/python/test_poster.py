@@ -110,9 +110,12 @@ def test_id_and_time_are_added_where_they_are_missing(hub: FakeHub) -> None:
     poster = Poster(hub.url, pace=QUICK)
     poster.post(mine)
     poster.post(bare)
+    poster.post({"type": "test", "event_id": ""})
+    poster.post({"type": "test", "event_id": ""})
 
     assert poster.close(DEADLINE)
-    first, second = hub.events
+    first, second, *empty = hub.events
+    assert len({event["event_id"] for event in empty}) == 2
     assert first == mine
     assert uuid.UUID(second["event_id"]).version == 4
     assert before <= second["timestamp"] <= time.time()

@@ -24,6 +24,8 @@ import requests
 
 from streaming_hub.archive.feed import url_of
 from streaming_hub.archive.tables import REVISION
+from streaming_hub.sidecar.process import Process
+from streaming_hub.sidecar.wire import Refusal
 from tests.kit.hub import Hub
 from tests.kit.proc import child, children
 from tests.kit.process import is_running
@@ -63,6 +65,16 @@ def names(server: Hub) -> list[str]:
 
 def archive_pid(server: Hub) -> int:
     return child(server.pid, "streaming_hub.archive.worker")
+
+
+def test_a_process_that_says_it_works_is_waited_for_and_a_silent_one_is_not() -> None:
+    process = Process({"seconds": 4}, worker="tests.streaming_hub.archive.slow_process", name="slow")
+    try:
+        assert process.ask("speaks", None, begin=20, within=1.5) == "speaks"
+        with pytest.raises(Refusal, match="did not answer"):
+            process.ask("is silent", None, begin=20, within=0.5)
+    finally:
+        process.close(0.0)
 
 
 def test_where_the_archive_is() -> None:
@@ -240,6 +252,25 @@ def test_erasing_reaches_the_archive_and_late_events_stay_out(start: Any, tmp_pa
     assert requests.delete(f"{server.url}/api/rooms/other-room/events", timeout=10).status_code == 200
     assert names(server) == ["later"]
     assert {one["session_id"] for one in reports(server)} == {"later"}
+
+
+def test_a_recording_that_is_erased_while_it_is_read_breaks_off(start: Any) -> None:
+    server = start()
+    for first in range(0, 400, 10):
+        post(
+            server,
+            [{"type": "note", "session_id": "one", "pad": f"{first} " + "x" * 50_000} for _ in range(10)],
+        )
+    post(server, [{"type": "session_ended", "session_id": "one"}])
+    eventually(lambda: sessions(server) != [] and sessions(server)[0]["recorded"], True)
+    with requests.get(f"{server.url}/api/sessions/one/events", stream=True, timeout=60) as answer:
+        pieces = answer.iter_content(1000)
+        next(pieces)
+        assert requests.delete(f"{server.url}/api/sessions/one", timeout=60).status_code == 200
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):
+            list(pieces)
+    server.wait_for("an answer broke off: There is no session 'one' in the archive.")
+    assert "Traceback" not in server.log
 
 
 def test_what_is_not_read_yet_is_erased_too(start: Any) -> None:

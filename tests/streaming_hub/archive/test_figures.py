@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import msgspec
 from hypothesis import given
@@ -92,6 +93,18 @@ def test_heard_latency_is_from_the_last_stop_before_the_first_sound(steps: list,
             ]
             heard = min((wait for wait in waits if wait >= 0), default=None)
         assert figures.heard_latency(turn) == heard
+
+
+def test_many_voices_that_never_stop_do_not_slow_it_down() -> None:
+    began = time.process_time()
+    common = {"timestamp": 1.0, "session_id": "s", "role": "user", "turn_id": "t"}
+    started = [
+        {"type": "user_speech_started", "participant": f"p{number}", **common} for number in range(60_000)
+    ]
+    state = reduced([*started, {"type": "user_speech_finished", "participant": "p59999", **common}])
+    assert sum(speech.stopped is None for speech in state.speeches) == 59_999
+    # A search for each event would take minutes; this takes some tenths of a second.
+    assert time.process_time() - began < 20
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=200), st.sampled_from(figures.PERCENTS))

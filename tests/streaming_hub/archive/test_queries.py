@@ -3,6 +3,7 @@
 Covers
 
     streaming_hub.archive.views
+    streaming_hub.archive.word_index
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from streaming_hub.archive import queries, spoken, views, words
 from streaming_hub.archive.queries import Search
 from streaming_hub.archive.tables import ARCHIVE
 from streaming_hub.sidecar.database import Database
+from streaming_hub.web import times
 from tests.streaming_hub.archive.calls import START, WORDS, Line, archived, expected, some_calls
 
 LINE = some_calls(11, 40, live=6)
@@ -158,6 +160,24 @@ def test_pages_join_into_the_sorted_list(
             if place is None:
                 break
         assert names(got) == names(wanted)
+
+
+def test_pages_continue_after_sessions_with_long_ids(database: Database) -> None:
+    line = Line()
+    wanted = sorted("\N{MUSICAL SYMBOL G CLEF}" * 10_000 + str(number) for number in range(4))
+    for name in wanted:
+        line.add("note", START, session_id=name)
+    archived(database, line)
+    got, place = [], None
+    for _ in wanted:
+        with database.reading() as connection:
+            page, place = queries.find(connection, Search(limit=1, after=place))
+        got += [one["session_id"] for one in page]
+        if place is not None:
+            cursor = times.make_cursor(["-heard_latency", 1e-5 / 3, place.session_id, 1 << 61])
+            assert len(cursor) <= times.MAX_CURSOR
+    assert [name[-1] for name in got] == ["0", "1", "2", "3"]
+    assert (got == wanted, place) == (True, None)
 
 
 def test_matches_show_the_first_three_utterances(database: Database) -> None:

@@ -8,6 +8,7 @@ Covers
 from __future__ import annotations
 
 import json
+import random
 import re
 import time
 from typing import TYPE_CHECKING
@@ -15,8 +16,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streaming_hub.archive import tables
+from streaming_hub.archive.queries import Search, find
+from streaming_hub.archive.stats import Asked, buckets
 from streaming_hub.metrics import HubCollector
-from tests.streaming_hub.archive.calls import START, archived, some_calls
+from streaming_hub.settings import Settings
+from tests.streaming_hub.archive.calls import START, Line, archived, call, some_calls
 from tests.structure.sources import ROOT
 
 if TYPE_CHECKING:
@@ -64,6 +68,55 @@ def test_the_queries_run_and_find_something(database: Database, query: str) -> N
         assert connection.exec_driver_sql(query.replace("%", "%%")).all()
 
 
+def test_the_queries_and_the_api_agree(database: Database) -> None:
+    line = Line()
+    rng = random.Random(4)
+    for number in range(40):
+        # Of three days, in the afternoon, too.
+        call(
+            line,
+            rng,
+            f"s{number}",
+            "a",
+            START + number * 6480,
+            turns=5,
+            ends=number % 4 > 0 or number % 5 == 1,
+        )
+        if number % 5 == 1:
+            line.events[-1]["reason"] = "replaced"
+    archived(database, line)
+    with database.reading() as connection:
+        everything, _ = find(connection, Search(limit=200))
+        agents, tools, days = (
+            [row._mapping for row in connection.exec_driver_sql(query.replace("%", "%%"))]
+            for query in QUERIES[1:4]
+        )
+    assert len(everything) == 32
+    for row in agents:
+        mine = [one for one in everything if one["agent"] == row["agent"]]
+        rate = 100 * sum(one["interruptions"] for one in mine) / sum(one["turns"] for one in mine)
+        assert (row["sessions"], float(row["per_100_turns"])) == (len(mine), pytest.approx(rate))
+    assert sum(row["calls"] for row in tools) == sum(one["tool_calls"] for one in everything)
+    assert sum(row["failures"] for row in tools) == sum(one["tool_failures"] for one in everything)
+    asked = Asked(since=START, until=START + 3 * 86_400, bucket="day")
+    for row, bucket in zip(days, buckets(database, asked, START), strict=True):
+        assert (row["day"], row["sessions"]) == (bucket["start"], bucket["sessions"])
+        assert row["minutes"] == pytest.approx(bucket["minutes"])
+
+
+def test_how_long_an_outage_is_survived_follows_from_the_default_window() -> None:
+    found = re.search(
+        r"window of ([\d,]+) events, (\d+) minutes at (\d+)\s+events/s, and (\d+) hours", DOCUMENT
+    )
+    assert found is not None
+    window, minutes, rate, hours = (int(one.replace(",", "")) for one in found.groups())
+    default = Settings()
+    assert (window, hours * 3600) == (default.history_max_events, default.history_max_age)
+    assert minutes == window // rate // 60
+    # At 1 event/s and less, the age is reached first.
+    assert hours * 3600 <= window
+
+
 def test_there_are_queries() -> None:
     assert len(QUERIES) == 5
 
@@ -74,20 +127,28 @@ def test_the_dashboards_queries_run(postgres_server: object) -> None:
 
     database = Database(postgres_server.new_database("dashboard"), ARCHIVE)  # type: ignore[attr-defined]
     database.open()
-    archived(database, some_calls(3, 20, live=0))
-    filled = 0
+    line = some_calls(3, 20, live=2)
+    for number, reason in (("s7", "replaced"), ("s8", None)):
+        (end,) = (one for one in line.events if (one["type"], one["session_id"]) == ("session_ended", number))
+        end["reason"] = reason
+    archived(database, line)
+    found = {}
     for panel in DASHBOARD["panels"]:
-        for target in panel["targets"]:
-            sql = target["rawSql"].replace("$__unixEpochFrom()", "0").replace("$__unixEpochTo()", "1e11")
-            with database.reading() as connection:
-                filled += bool(connection.exec_driver_sql(sql).all())
-    assert filled == len(DASHBOARD["panels"]) == 8
+        (target,) = panel["targets"]
+        sql = target["rawSql"].replace("$__unixEpochFrom()", "0").replace("$__unixEpochTo()", "1e11")
+        with database.reading() as connection:
+            found[panel["title"]] = [row._mapping for row in connection.exec_driver_sql(sql)]
+    assert all(found.values())
+    assert len(found) == 8
+    assert sum(row["sessions"] for row in found["Sessions by the hour"]) == 19
+    ends = {row["reason"]: row["sessions"] for row in found["Why sessions ended"]}
+    assert (ends["live"], ends["unknown"], sum(ends.values())) == (2, 1, 19)
+    assert "s7" not in {row["session_id"] for row in found["Slowest turns"]}
     database.close()
 
 
 def test_the_metrics_dashboard_asks_for_metrics_that_there_are() -> None:
     from flask_server import create_app
-    from streaming_hub.settings import Settings
     from streaming_hub.web.current import services_of
 
     dashboard = json.loads(

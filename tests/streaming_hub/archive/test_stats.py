@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from typing import Any
 
 import pytest
@@ -153,6 +154,38 @@ def test_a_change_while_a_result_is_worked_out_is_not_lost(
 
     monkeypatch.setattr(stats, "_computed", meanwhile)
     stats.buckets(database, Asked(**DAY), NOW)
+    assert stats.buckets(database, Asked(**DAY), NOW) == slowly(line, Asked(**DAY))
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_a_change_that_is_committed_after_the_computation_began_is_not_lost(database: Database) -> None:
+    line = some_calls(6, 10)
+    archived(database, line)
+    before = len(line.events)
+    key = line.sessions()[0]
+    common = {"session_id": key[0]} | ({"room": key[1]} if key[1] else {})
+    line.add("interruption", START + 8000, **common)
+    began, go_on = threading.Event(), threading.Event()
+
+    class Held(Store):
+        def _move(self, *arguments: Any) -> None:
+            # Stored results have been dropped, and nothing is committed yet.
+            began.set()
+            assert go_on.wait(60)
+            super()._move(*arguments)
+
+    writer = threading.Thread(
+        target=lambda: send(Held(another(database), recordings=True), line, [10], after=before)
+    )
+    reader = threading.Thread(target=lambda: stats.buckets(database, Asked(**DAY), NOW))
+    writer.start()
+    assert began.wait(60)
+    reader.start()
+    # Long enough to compute and to store, if nothing makes it wait.
+    reader.join(2)
+    go_on.set()
+    writer.join(60)
+    reader.join(60)
     assert stats.buckets(database, Asked(**DAY), NOW) == slowly(line, Asked(**DAY))
 
 

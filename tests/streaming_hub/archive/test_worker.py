@@ -21,7 +21,7 @@ from streaming_hub.archive.reduce import Reduction
 from streaming_hub.archive.worker import Config, Worker
 from streaming_hub.sidecar import wire
 from streaming_hub.sidecar.database import Database
-from streaming_hub.sidecar.wire import ANSWER, LOG, REFUSED
+from streaming_hub.sidecar.wire import ANSWER, BEGUN, LOG, REFUSED
 from tests.kit.wait import until
 from tests.streaming_hub.archive.calls import EPOCH, START, some_calls
 
@@ -38,6 +38,7 @@ class Hub:
     def __init__(self, url: str) -> None:
         self.sock, theirs = socket.socketpair()
         self.log: list[str] = []
+        self.begun = 0
         config = Config(
             url=url, max_age=0, recordings=True, prompts=False, texts=True, watched=False, audio=None
         )
@@ -54,6 +55,8 @@ class Hub:
             number, kind, value = message
             if kind == LOG:
                 self.log.append(value[1])
+            elif kind == BEGUN:
+                self.begun += 1
             elif number == self._number and kind in (ANSWER, REFUSED):
                 return value
 
@@ -103,6 +106,43 @@ def test_an_event_that_cannot_be_written_is_left_out_and_reported(
     assert hub.ask("page", page([], len(events))) is False
     found, *_ = hub.ask("sessions", {})
     assert len(msgspec.json.decode(found)) == 4
+
+
+def test_a_number_of_any_size_is_reported(hub: Hub) -> None:
+    common = {"timestamp": START, "session_id": "s"}
+    events = [
+        {"type": "usage", "model_usage": [{"tokens": 10**30}], **common},
+        {"type": "tool_call_started", "call_id": "c", "arguments": [-(2**80), 2**64, 7], **common},
+        {"type": "session_ended", **common},
+    ]
+    assert hub.ask("page", page([{"id": f"{EPOCH}-{n}", **one} for n, one in enumerate(events, 1)])) is True
+    (report,) = hub.ask("reports", 20)
+    assert report["session"]["usage"] == [{"tokens": 1e30}]
+    found = msgspec.json.decode(
+        hub.ask("session", {"session_id": "s", "room": None, "allowed": None, "operator": True})
+    )
+    assert found["tools"][0]["arguments"] == [-(2**80), 2**64, 7]
+
+
+def test_an_answer_that_cannot_be_sent_is_a_refusal(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "_json", lambda _found: object())
+    assert hub.ask("sessions", {})[0] == "failed"
+    monkeypatch.undo()
+    assert hub.ask("ping", None) is None
+
+
+def test_a_session_of_many_events_is_read_again_with_signs_of_life(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "PROGRESS_SECONDS", 0.0)
+    events = some_calls(1, 1, live=1).events
+    for place, event in enumerate(events):
+        hub.ask("page", page([event], place))
+    hub.ask("open", None)
+    before = hub.begun
+    hub.ask("page", page([{**events[0], "id": f"{EPOCH}-{len(events) + 1}"}], len(events)))
+    # One when it began, and one for each part.
+    assert hub.begun - before == 1 + len(events) > 10
 
 
 def test_names_of_any_length_are_archived_and_found(postgres_server: postgres.Server) -> None:

@@ -120,7 +120,7 @@ def listeners() -> Iterator[list[Listener]]:
     started: list[Listener] = []
     yield started
     for one in started:
-        one.kill()
+        one.end()
 
 
 def here(text: str, server: Hub) -> str:

@@ -193,6 +193,8 @@ class Attachment:
                     self.begin_again()
                 self._memory.user = self._identify() or self._memory.user
                 self._memory.playing = self._playing()
+                # Private; without it the speech that a close cuts off counts as interrupted by the user.
+                self._memory.closing = bool(getattr(session, "_closing", False))
                 self._memory.end_reason = known_end() or self._memory.end_reason
                 if name == TOOLS:
                     self._memory.result = self._results.note(session, payload.update)

@@ -29,7 +29,10 @@ class WebhookHub(Hub):
         )
 
     def create(self, url: str, **fields: Any) -> dict[str, Any]:
-        answer = self.ask("POST", "", {"url": url, **fields})
+        # 503 as long as its process is being started, which on a busy machine takes longer than a request waits.
+        answer = eventually(
+            lambda: self.ask("POST", "", {"url": url, **fields}), lambda found: found.status_code != 503, 60
+        )
         assert answer.status_code == 201, answer.text
         return answer.json()
 

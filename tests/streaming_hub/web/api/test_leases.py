@@ -201,6 +201,7 @@ def test_restarted_hub_ends_what_died_with_it(tmp_path: Path) -> None:
         {"sessions": "s1"},
         {"sessions": [{"room": "hall"}]},
         {"sessions": [{"session_id": "a\nb"}]},
+        {"sessions": [{"session_id": "a\n"}]},
         {"sessions": [{"session_id": ""}]},
         {"sessions": [], "lease": 0},
         {"sessions": [], "lease": 1e9},

@@ -133,6 +133,7 @@ def test_null_and_empty_count_as_absent() -> None:
     [
         ({"room_name": 7}, "room_name"),
         ({"room_name": "a\nb"}, "room_name"),
+        ({"room_name": "a\n"}, "room_name"),
         ({"room_name": "x" * 257}, "room_name"),
         ({"participant_identity": ["alice"]}, "participant_identity"),
         ({"participant_attributes": {"a": 1}}, "participant_attributes"),

@@ -2,7 +2,6 @@
 
 Covers
 
-    streaming_hub.outlets.webhooks.dispatcher
     streaming_hub.outlets.webhooks.feed
     streaming_hub.outlets.webhooks.worker
     streaming_hub.web.api.webhook_requests
@@ -226,6 +225,8 @@ def test_replay_of_a_range_and_of_deliveries(start: Any, hook: Receiver) -> None
     assert hub.ask("POST", path, {"deliveries": [oldest["id"]]}).json() == {"replayed": 1, "missed": 0}
     hook.wait_for(9)
     assert hook.ids[8] == ids[1]
+    answer = hub.ask("POST", path, {"from": ids[3], "to": ids[1]})
+    assert (answer.status_code, answer.json()["field"]) == (422, "from")
 
 
 def test_all_that_failed_is_sent_again_by_one_request(start: Any, hook: Receiver) -> None:
@@ -461,12 +462,14 @@ def test_without_an_archive_it_names_the_setting(start: Any) -> None:
         ({"types": ["a b"]}, "types[0]"),
         ({"types": ["note", "*x"]}, "types[1]"),
         ({"types": ["x" * 65]}, "types[0]"),
+        ({"types": ["note\n"]}, "types[0]"),
         ({"types": ["note"] * 101}, "types"),
         ({"rooms": []}, "rooms"),
         ({"rooms": "a"}, "rooms"),
         ({"rooms": [""]}, "rooms[0]"),
         ({"rooms": ["a", None]}, "rooms[1]"),
         ({"rooms": ["a\r\n"]}, "rooms[0]"),
+        ({"rooms": ["a\n"]}, "rooms[0]"),
         ({"rooms": ["a\0"]}, "rooms[0]"),
         ({"rooms": ["x" * 1001]}, "rooms[0]"),
         ({"description": 5}, "description"),
