@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,25 +19,13 @@ import requests
 
 from streaming_hub import __version__
 from streaming_hub.settings import AGENT_TABLE, TABLE
+from tests.kit.hub import Hub
+from tests.kit.process import ROOT, SECONDS, environ
 from tests.kit.wait import until
 from tests.streaming_hub.server.test_listening import has_ipv6
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-ROOT = Path(__file__).resolve().parents[1]
-SECONDS = 30.0
-OURS = ("STREAM_", "LIVEKIT_", "OPENAI_", "AGENT_")
-
-
-def environment(folder: Path, **settings: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    return {
-        **kept,
-        "PYTHONUNBUFFERED": "1",
-        "STREAM_HISTORY": f"sqlite:///{folder / 'events.db'}",
-        **settings,
-    }
 
 
 def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -46,7 +33,7 @@ def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedP
     return subprocess.run(
         [sys.executable, str(ROOT / "flask_server.py"), *arguments],
         cwd=folder,
-        env=environment(folder, **settings),
+        env=environ(**{"STREAM_HISTORY": f"sqlite:///{folder / 'events.db'}", **settings}),
         capture_output=True,
         text=True,
         timeout=SECONDS,
@@ -54,56 +41,21 @@ def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedP
     )
 
 
-class Running:
-    """The command while it runs."""
-
-    def __init__(self, folder: Path, *arguments: str, **settings: str) -> None:
-        self._log = folder / f"server-{time.monotonic_ns()}.log"
-        with self._log.open("wb") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, str(ROOT / "flask_server.py"), *arguments],
-                cwd=folder,
-                env=environment(folder, **settings),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
-        self.url = self.wait_for(r"Live page +(http://\S+)/")
-
-    def output(self) -> str:
-        return self._log.read_text()
-
-    def wait_for(self, pattern: str) -> str:
-        deadline = time.monotonic() + SECONDS
-        while not (found := re.search(pattern, self.output())):
-            assert self.process.poll() is None, self.output()
-            assert time.monotonic() < deadline, self.output()
-            self.ended_within(0.02)
-        return found[1]
-
-    def ended_within(self, seconds: float) -> bool:
-        try:
-            self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
-
-
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+def start(tmp_path: Path) -> Iterator[Callable[..., Hub]]:
     """Start the command on a free port; ends it."""
-    started: list[Running] = []
+    started: list[Hub] = []
 
-    def begin(*arguments: str, **settings: str) -> Running:
-        started.append(Running(tmp_path, "--port", "0", *arguments, **settings))
+    def begin(*options: str, port: int | None = None, **settings: str) -> Hub:
+        history = {"STREAM_HISTORY": f"sqlite:///{tmp_path / 'events.db'}"}
+        started.append(Hub(tmp_path, port=port, options=options, **history | settings).start())
+        # The last line of what it prints.
+        started[-1].wait_for("  Keys  ")
         return started[-1]
 
     yield begin
     for server in started:
-        if server.process.poll() is None:
-            server.process.kill()
-            server.process.wait(SECONDS)
+        server.kill()
 
 
 def test_version(tmp_path: Path) -> None:
@@ -118,21 +70,21 @@ def test_help_names_every_setting(tmp_path: Path) -> None:
         assert name in ran.stdout
 
 
-def test_it_prints_the_page_the_next_command_and_the_mode(start: Callable[..., Running]) -> None:
+def test_it_prints_the_page_the_next_command_and_the_mode(start: Callable[..., Hub]) -> None:
     server = start()
-    block = server.output()
+    block = server.log
     assert f"curl -X POST {server.url}/api/agent/start" in block
     assert "rehearsal mode: LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET and OPENAI_API_KEY (or" in block
     assert requests.get(f"{server.url}/", timeout=SECONDS).headers["Content-Type"].startswith("text/html")
 
 
 @pytest.mark.parametrize("name", ["STREAM_OPERATOR_KEYS", "STREAM_JWT_SECRET"])
-def test_with_keys_the_next_command_has_a_place_for_one(start: Callable[..., Running], name: str) -> None:
+def test_with_keys_the_next_command_has_a_place_for_one(start: Callable[..., Hub], name: str) -> None:
     secret = "an-operators-secret-of-40-characters-000"
     server = start(**{name: secret})
     command = f'curl -X POST {server.url}/api/agent/start -H "X-API-Key: KEY"\n'
-    assert command in server.output()
-    assert secret not in server.output()
+    assert command in server.log
+    assert secret not in server.log
 
 
 @pytest.mark.parametrize(
@@ -155,16 +107,14 @@ def test_with_keys_the_next_command_has_a_place_for_one(start: Callable[..., Run
         ({"STREAM_JWT_SECRET": "hunter2" * 5}, "required for publishing, reading and operating"),
     ],
 )
-def test_it_says_what_needs_no_key(
-    start: Callable[..., Running], settings: dict[str, str], said: str
-) -> None:
-    block = start(**settings).output()
+def test_it_says_what_needs_no_key(start: Callable[..., Hub], settings: dict[str, str], said: str) -> None:
+    block = start(**settings).log
     assert f"\n  Keys        {said}\n" in block
     assert "hunter" not in block
 
 
-def test_a_misspelt_setting_is_reported_before_the_server_listens(start: Callable[..., Running]) -> None:
-    before, _, _ = start(STREAM_SUBSCRIBE_KEY="hunter2").output().partition("Live page")
+def test_a_misspelt_setting_is_reported_before_the_server_listens(start: Callable[..., Hub]) -> None:
+    before, _, _ = start(STREAM_SUBSCRIBE_KEY="hunter2").log.partition("Live page")
     assert "WARNING streaming_hub.command: STREAM_SUBSCRIBE_KEY is not a known setting" in before
     assert "Did you mean STREAM_SUBSCRIBE_KEYS?" in before
     assert "hunter2" not in before
@@ -177,15 +127,12 @@ def test_a_malformed_line_of_a_file_keeps_it_from_starting(tmp_path: Path) -> No
     assert ran.stderr == "flask_server.py: .env.local, line 2: expected NAME=value, or a comment.\n"
 
 
-def test_with_livekit_and_a_model_it_says_livekit(start: Callable[..., Running]) -> None:
+def test_with_livekit_and_a_model_it_says_livekit(start: Callable[..., Hub]) -> None:
     given = {"LIVEKIT_URL": "ws://localhost:7880", "OPENAI_BASE_URL": "http://localhost:1/v1"}
     server = start(**given, LIVEKIT_API_KEY="devkey", LIVEKIT_API_SECRET="secret")
-    assert "livekit mode: LIVEKIT_URL is ws://localhost:7880.\n" in server.output()
+    assert "livekit mode: LIVEKIT_URL is ws://localhost:7880.\n" in server.log
     server = start(**given, LIVEKIT_API_KEY="devkey", STREAM_HISTORY="memory://")
-    assert (
-        "livekit mode: LIVEKIT_URL is ws://localhost:7880, but LIVEKIT_API_SECRET is not set"
-        in server.output()
-    )
+    assert "livekit mode: LIVEKIT_URL is ws://localhost:7880, but LIVEKIT_API_SECRET is not set" in server.log
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
@@ -200,7 +147,7 @@ def test_it_serves_on_when_nothing_takes_its_output(tmp_path: Path) -> None:
             process = subprocess.Popen(
                 [sys.executable, str(ROOT / "flask_server.py"), "--port", str(port)],
                 cwd=tmp_path,
-                env=environment(tmp_path),
+                env=environ(STREAM_HISTORY=f"sqlite:///{tmp_path / 'events.db'}", PYTHONUNBUFFERED="1"),
                 stdout=out,
                 stderr=errors,
             )
@@ -239,7 +186,7 @@ def test_what_keeps_it_from_starting_is_named(tmp_path: Path, settings: dict[str
     assert "short-but-secret" not in ran.stderr
 
 
-def test_open_to_others_only_on_request(start: Callable[..., Running]) -> None:
+def test_open_to_others_only_on_request(start: Callable[..., Hub]) -> None:
     server = start("--host", "0.0.0.0", STREAM_ALLOW_OPEN="1")
     assert requests.get(f"{server.url}/api/health", timeout=SECONDS).ok
 
@@ -253,9 +200,7 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     assert "--port" in ran.stderr
 
 
-def test_a_second_server_in_one_folder_names_file_and_port(
-    tmp_path: Path, start: Callable[..., Running]
-) -> None:
+def test_a_second_server_in_one_folder_names_file_and_port(tmp_path: Path, start: Callable[..., Hub]) -> None:
     server = start()
     port = server.url.rpartition(":")[2]
     ran = run(tmp_path, "--port", port)
@@ -269,7 +214,7 @@ def test_a_second_server_in_one_folder_names_file_and_port(
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="needs ::1")
-def test_both_loopback_addresses_are_served(start: Callable[..., Running]) -> None:
+def test_both_loopback_addresses_are_served(start: Callable[..., Hub]) -> None:
     server = start()
     other = server.url.replace("127.0.0.1", "[::1]")
     for url in (server.url, other, server.url.replace("127.0.0.1", "localhost")):
@@ -283,29 +228,23 @@ def test_both_loopback_addresses_are_served(start: Callable[..., Running]) -> No
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="needs ::1")
-def test_a_taken_ipv6_address_is_a_warning(tmp_path: Path) -> None:
+def test_a_taken_ipv6_address_is_a_warning(start: Callable[..., Hub]) -> None:
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
         port = taken.getsockname()[1]
-        server = Running(tmp_path, "--port", str(port))
-        try:
-            assert server.url == f"http://127.0.0.1:{port}"
-            assert f"[::1]:{port} is taken by " in server.output()
-            assert requests.get(f"{server.url}/api/health", timeout=SECONDS).ok
-        finally:
-            server.process.kill()
-            server.process.wait(SECONDS)
+        server = start(port=port)
+        assert server.url == f"http://127.0.0.1:{port}"
+        assert f"[::1]:{port} is taken by " in server.log
+        assert requests.get(f"{server.url}/api/health", timeout=SECONDS).ok
 
 
-def test_settings_come_from_files_and_the_environment_wins(
-    tmp_path: Path, start: Callable[..., Running]
-) -> None:
+def test_settings_come_from_files_and_the_environment_wins(tmp_path: Path, start: Callable[..., Hub]) -> None:
     (tmp_path / ".env").write_text("STREAM_HEARTBEAT=1\nSTREAM_QUEUE_SIZE=nonsense\n")
     (tmp_path / ".env.local").write_text("STREAM_HEARTBEAT=2\nSTREAM_QUEUE_SIZE=16\n")
     server = start(STREAM_QUEUE_SIZE="32")
     assert heartbeat_of(server) == 2.0
 
 
-def heartbeat_of(server: Running) -> Any:
+def heartbeat_of(server: Hub) -> Any:
     with requests.get(f"{server.url}/api/stream", stream=True, timeout=SECONDS) as stream:
         line = next(line for line in stream.iter_lines() if line.startswith(b"data: "))
     found = re.search(rb'"heartbeat":([\d.]+)', line)
@@ -314,7 +253,7 @@ def heartbeat_of(server: Running) -> Any:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_ends_it_and_says_goodbye(start: Callable[..., Running], number: signal.Signals) -> None:
+def test_a_signal_ends_it_and_says_goodbye(start: Callable[..., Hub], number: signal.Signals) -> None:
     server = start(STREAM_DRAIN="0.2")
     with requests.get(f"{server.url}/api/stream", stream=True, timeout=SECONDS) as stream:
         lines = stream.iter_lines()
@@ -322,9 +261,8 @@ def test_a_signal_ends_it_and_says_goodbye(start: Callable[..., Running], number
         server.process.send_signal(number)
         server.process.send_signal(number)  # the terminal and `uv run` both send it
         assert any(b'"goodbye"' in line for line in lines)
-    assert server.ended_within(10)
-    assert server.process.returncode == 0
-    assert "shutting down: closing 1 open stream. Signal again to exit at once" in server.output()
+    assert server.process.wait(10) == 0
+    server.wait_for("shutting down: closing 1 open stream. Signal again to exit at once")
 
 
 def test_importing_it_patches_nothing() -> None:

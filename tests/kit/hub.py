@@ -18,6 +18,9 @@ from tests.kit.wait import until
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+GREETING = r"(?:Live page|Listening at:) +http://\S+?:(\d+)"
+"""What the hub, or gunicorn, prints once it listens."""
+
 
 class Hub(Program):
     """One hub, across restarts; its output is that of all runs. A context manager that leaves nothing behind.
@@ -27,7 +30,7 @@ class Hub(Program):
         host: where it listens; loopback by default.
         port: where it listens, in every run; None takes a free one.
         options: further words of its command line.
-        command: what runs instead; its output must name an address as `http://127.0.0.1:PORT`.
+        command: what runs instead, and where; its port is read from its output.
         before: the beginning of its command.
         changes: constants of its code, as `module:NAME` -> value.
         descriptors: its limit of open files.
@@ -60,8 +63,7 @@ class Hub(Program):
         self.folder = folder
         self.host = host or "127.0.0.1"
         self.database = folder / "data" / "events.db"
-        self._finds_port = command is not None
-        self._at(port or (0 if self._finds_port else free_port()))
+        self._at(port or (free_port() if command is None else 0))
         self._counts = folder / "counts.json"
         self._settings = settings
         altered = [f"--set={place}={json.dumps(value)}" for place, value in (changes or {}).items()]
@@ -95,13 +97,14 @@ class Hub(Program):
         """Start the process, and do not wait for it."""
         # In its own folder, as the project's may have a `.env.local`.
         own = environ(PYTHONPATH=str(ROOT), PYTHONUNBUFFERED="1", **self._settings)
+        self._begun = len(self.lines)
         self._launch(self._command, self.folder, own)
         return self
 
     def wait_until_up(self) -> Self:
         """Wait until it accepts requests."""
-        if self._finds_port:
-            self._at(int(self.wait_for_line(r"http://127\.0\.0\.1:(\d+)")[1]))
+        # Asking it meanwhile would cost the processor time that it needs to start.
+        self._at(int(self.wait_for_line(GREETING, since=self._begun)[1]))
         until(self._is_healthy, SECONDS, lambda: f"the hub is not healthy:\n{self.log}")
         return self
 

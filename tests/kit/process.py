@@ -101,12 +101,16 @@ class Program:
         """Its output so far."""
         return "".join(f"{line}\n" for line in list(self.lines))
 
-    def wait_for_line(self, pattern: str, seconds: float = SECONDS) -> re.Match[str]:
-        """Wait until its output has a pattern."""
+    def wait_for_line(self, pattern: str, seconds: float = SECONDS, since: int = 0) -> re.Match[str]:
+        """Wait until its output has a pattern, in the lines after the first `since`."""
+
+        def found() -> re.Match[str] | None:
+            return re.search(pattern, "\n".join(self.lines[since:]))
+
         with self._news:
-            found = self._news.wait_for(lambda: re.search(pattern, self.log) or self._ended, seconds)
-            match = re.search(pattern, self.log)
-        assert match, f"no {pattern!r} ({'it ended' if found else 'too slow'}):\n{self.log}"
+            waited = self._news.wait_for(lambda: found() or self._ended, seconds)
+            match = found()
+        assert match, f"no {pattern!r} ({'it ended' if waited else 'too slow'}):\n{self.log}"
         return match
 
     def wait_for(self, text: str, seconds: float = SECONDS) -> str:
