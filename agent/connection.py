@@ -46,7 +46,7 @@ def explain(error: BaseException | str, attempt: int, url: str) -> str | None:
     return f"LiveKit at {url} cannot be reached ({error}); check LIVEKIT_URL and that the server runs"
 
 
-class ConnectionWatch(logging.Handler):
+class ConnectionMonitor(logging.Handler):
     """Reads the worker's log for the lines that matter; has to be notified of each registration.
 
     Args:
@@ -70,7 +70,7 @@ class ConnectionWatch(logging.Handler):
     def registered(self) -> None:
         """Note that the worker is registered: from now on a lost server is a trouble, and no failure."""
         self._registered = True
-        self._tell("", self._full)
+        self._update("", self._full)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Process one line."""
@@ -78,9 +78,9 @@ class ConnectionWatch(logging.Handler):
         if message.startswith(FAILED_TO_CONNECT):
             self._failed(getattr(record, "error", "") or "no reason given", getattr(record, "retry_count", 1))
         elif message.startswith(AT_CAPACITY):
-            self._tell(self._unreachable, FULL)
+            self._update(self._unreachable, FULL)
         elif message.startswith(BELOW_CAPACITY):
-            self._tell(self._unreachable, "")
+            self._update(self._unreachable, "")
 
     def _failed(self, error: BaseException | str, attempt: int) -> None:
         reason = explain(error, attempt, self._url)
@@ -91,9 +91,9 @@ class ConnectionWatch(logging.Handler):
         else:
             # The sentence of the first attempt stays: later ones say nothing new.
             away = self._unreachable or f"{reason}; new rooms get no agent until it is back"
-            self._tell(away, self._full)
+            self._update(away, self._full)
 
-    def _tell(self, unreachable: str, full: str) -> None:
+    def _update(self, unreachable: str, full: str) -> None:
         before = self._unreachable or self._full
         self._unreachable, self._full = unreachable, full
         if (now := unreachable or full) != before:

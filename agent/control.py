@@ -54,7 +54,7 @@ class Control:
         connection.set_inheritable(False)
         return cls(connection)
 
-    def watch(self) -> None:
+    def end_with_hub(self) -> None:
         """Start the thread that ends this process group when the hub is gone."""
         if self._connection is not None:
             threading.Thread(target=self._wait_for_end, name="hub-watch", daemon=True).start()
@@ -63,7 +63,7 @@ class Control:
         """Return whether a new job may be taken now."""
         return time.monotonic() < self.jobs_until
 
-    def tell(self, state: str, **fields: Any) -> None:
+    def report(self, state: str, **fields: Any) -> None:
         """Report a state to the hub; a repeat of the last one is not sent.
 
         Args:
@@ -89,7 +89,7 @@ class Control:
         Returns:
             The exit code.
         """
-        self.tell("failed", reason=reason)
+        self.report("failed", reason=reason)
         sys.stderr.write(f"agent: {reason}\n")
         return 1
 

@@ -21,7 +21,7 @@ from livekit.agents import AgentServer, JobExecutorType, WorkerOptions
 from streaming_hub_client.attachment import shared_poster
 from streaming_hub_client.ending import announce_end
 
-from .connection import ConnectionWatch
+from .connection import ConnectionMonitor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .control import Control
     from .settings import Settings
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 READY_MESSAGE = "Voice agent is ready and listening"
 PAUSE_BETWEEN_REHEARSALS_SECONDS = 4.0
@@ -113,7 +113,7 @@ class _Service:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 if (error := task.exception()) is not None:
-                    logger.error("the agent cannot continue", exc_info=error)
+                    log.error("the agent cannot continue", exc_info=error)
                     self._fail(f"the agent cannot continue: {error}")
         finally:
             await self._drain(server, tasks)
@@ -131,10 +131,10 @@ class _Service:
 
     async def _rehearse(self, server: AgentServer, started: asyncio.Event) -> None:
         await started.wait()
-        self._tell_ready()
+        self._report_ready()
         while True:
             await server.simulate_job(self._settings.room, fake_job=True)
-            self._tell_sessions(server)
+            self._report_sessions(server)
             while server.active_jobs:
                 await asyncio.sleep(REPORT_SECONDS)
             await asyncio.sleep(PAUSE_BETWEEN_REHEARSALS_SECONDS)
@@ -150,12 +150,12 @@ class _Service:
         server.rtc_session(
             rooms.entrypoint, agent_name=self._settings.agent_name, on_request=self._take_or_leave
         )
-        watch = ConnectionWatch(self._settings.livekit_url, self._fail, self._tell_trouble)
-        logging.getLogger("livekit.agents").addHandler(watch)
+        monitor = ConnectionMonitor(self._settings.livekit_url, self._fail, self._report_trouble)
+        logging.getLogger("livekit.agents").addHandler(monitor)
 
         def registered(*_details: object) -> None:
-            watch.registered()
-            self._tell_ready()
+            monitor.registered()
+            self._report_ready()
 
         server.on("worker_registered", registered)
         return server, [server.run()]
@@ -165,17 +165,17 @@ class _Service:
         if self._control.takes_jobs():
             await job.accept()
         else:
-            logger.warning("a job is left to another node: %s", NO_LEASE)
+            log.warning("a job is left to another node: %s", NO_LEASE)
             await job.reject(terminate=False)
 
-    def _tell_ready(self) -> None:
+    def _report_ready(self) -> None:
         if not self._ready:
             self._ready = True
-            self._control.tell("ready")
-            logger.info(READY_MESSAGE)
+            self._control.report("ready")
+            log.info(READY_MESSAGE)
             self._poster.post({"type": "agent_ready", "message": READY_MESSAGE, "timestamp": time.time()})
 
-    def _tell_trouble(self, message: str) -> None:
+    def _report_trouble(self, message: str) -> None:
         self._trouble = message
         if message:
             self._poster.post({"type": "error", "source": "worker", "message": message, "recoverable": True})
@@ -187,21 +187,21 @@ class _Service:
     async def _report(self, server: AgentServer) -> None:
         while True:
             await asyncio.sleep(REPORT_SECONDS)
-            self._tell_sessions(server)
+            self._report_sessions(server)
 
-    def _tell_sessions(self, server: AgentServer) -> None:
+    def _report_sessions(self, server: AgentServer) -> None:
         if not self._ready or self._stop.is_set():
             return
         trouble = self._trouble if self._control.takes_jobs() else NO_LEASE
         why = {"reason": trouble} if trouble else {}
         if sessions := len(server.active_jobs):
-            self._control.tell("running", sessions=sessions, **why)
+            self._control.report("running", sessions=sessions, **why)
         else:
-            self._control.tell("ready", **why)
+            self._control.report("ready", **why)
 
     async def _drain(self, server: AgentServer, tasks: list[asyncio.Task[Any]]) -> None:
         if self._failure is None:
-            self._control.tell("draining")
+            self._control.report("draining")
         announce_end("agent_stopped")
         self._stopping.value = 1
         stuck = False
@@ -214,11 +214,11 @@ class _Service:
         await asyncio.wait(tasks, timeout=TASKS_SECONDS)
         await asyncio.to_thread(self._poster.close, FLUSH_SECONDS)
         if stuck:  # a job's thread cannot be killed, and the interpreter would wait for it forever
-            logger.error("a session did not end within %.1f s; leaving it behind", CLOSE_SECONDS)
+            log.error("a session did not end within %.1f s; leaving it behind", CLOSE_SECONDS)
             os._exit(0)
 
 
-def _told_load(server: AgentServer) -> float:
+def _reported_load(server: AgentServer) -> float:
     """Report a load by which LiveKit spreads rooms over workers, but never one at which it skips this worker.
 
     CPU load, LiveKit's default, is above that whenever something else keeps the machine busy.
@@ -226,14 +226,14 @@ def _told_load(server: AgentServer) -> float:
     return min(0.5, 0.01 * len(server.active_jobs))
 
 
-def _told_share(threshold: float) -> Callable[[AgentServer], float]:
+def _load_against(threshold: float) -> Callable[[AgentServer], float]:
     """Report the CPU load to LiveKit so that worker and server both count it as full at this threshold."""
 
-    def told(server: AgentServer) -> float:
+    def load(server: AgentServer) -> float:
         cpu: float = WorkerOptions.load_fnc(server)  # type: ignore[call-arg]  # the default takes the server
         return cpu * FULL_LOAD / threshold
 
-    return told
+    return load
 
 
 def _make_server(settings: Settings, executor: str, **options: Any) -> AgentServer:
@@ -244,7 +244,7 @@ def _make_server(settings: Settings, executor: str, **options: Any) -> AgentServ
         job_executor_type=JobExecutorType(executor),
         num_idle_processes=1,
         max_retry=sys.maxsize,  # once it was there, an outage of the server is waited out, however long
-        load_fnc=_told_share(settings.load_threshold) if limited else _told_load,
+        load_fnc=_load_against(settings.load_threshold) if limited else _reported_load,
         load_threshold=FULL_LOAD if limited else math.inf,
         **options,
     )

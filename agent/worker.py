@@ -16,7 +16,7 @@ def main() -> int:
     from .control import Control  # noqa: PLC0415
 
     control = Control.from_env()
-    control.watch()
+    control.end_with_hub()
     from .settings import SettingError, Settings  # noqa: PLC0415
 
     try:

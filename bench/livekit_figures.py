@@ -1,11 +1,12 @@
 """What streaming costs a LiveKit session, and how fast it is: measured in real rooms.
 
-Run: uv run bench/livekit_figures.py [--rounds N] [--turns N] [--no-page] [--no-attach] [--no-ways] [--json FILE]
+Run: uv run bench/livekit_figures.py [--rounds N] [--turns N] [--no-page] [--no-attach] [--no-ways]
+     [--way NAME] [--json FILE]
 
 Needs livekit-server on PATH (see docs/guides/development.md), espeak-ng, and Chromium for the page. A round
 takes about seven minutes: the hub starts the agent three times; then the same questions are asked of an agent without
 `attach`, of one with it, of that again while the page is open, and of one whose allocations are followed. Then agents
-that know nothing of the hub are asked, through the watcher and through their uploads (another eight minutes). How each
+that know nothing of the hub are asked, through the watcher and through their uploads (another ten minutes). How each
 figure is taken is in docs/explanation/performance.md. The exit code is 1 where a goal was missed.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -27,7 +29,7 @@ from measure import Spread
 from report import goal_records, grid, spread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 Figures = dict[str, list[float]]
 
@@ -78,9 +80,20 @@ BESIDES = (
     ("uploads: a span on the stream after its end, p50", "s"),
     ("uploads with short delays: user's final behind the callback, p50", "s"),
     ("uploads with short delays: a span on the stream after its end, most", "s"),
-    ("uploads: the agent's CPU", "% of a core"),
-    ("uploads with short delays: the agent's CPU", "% of a core"),
+    ("load average", ""),
+    *(
+        (f"{way}: {what}", unit)
+        for way in ("no uploads", "uploads", "uploads with short delays")
+        for what, unit in (("the agent's CPU", "% of a core"), ("the agent begins to answer, p50", "ms"))
+    ),
 )
+
+
+WAYS: dict[str, Callable[[Path, int], Figures]] = {
+    "watched": livekit_ways.watched,
+    "uploaded": livekit_ways.uploaded,
+    "crowds": lambda folder, _turns: livekit_ways.crowds(folder),
+}
 
 
 def point(values: Sequence[float], share: float) -> float:
@@ -220,13 +233,10 @@ def round_of(folder: Path, options: argparse.Namespace) -> Iterator[Figures]:
     if not options.no_attach:
         with servers(folder) as where:
             yield measure_round(where, options.turns, page=not options.no_page)
-    if not options.no_ways:
-        yield livekit_ways.watched(folder / "watched", options.turns)
-        _tell("asked an agent that is watched")
-        yield livekit_ways.uploaded(folder / "uploaded", options.turns)
-        _tell("asked agents that upload")
-        yield livekit_ways.crowds(folder / "crowds")
-        _tell("watched crowds")
+    ways = [] if options.no_ways else options.way or list(WAYS)
+    for way in ways:
+        yield WAYS[way](folder / way, options.turns)
+        _tell(f"measured: {way}")
 
 
 def _tell(what: str) -> None:
@@ -254,6 +264,9 @@ def main() -> int:
     parser.add_argument("--no-page", action="store_true", help="without Chromium")
     parser.add_argument("--no-attach", action="store_true", help="only the watcher and the uploads")
     parser.add_argument("--no-ways", action="store_true", help="without the watcher and the uploads")
+    parser.add_argument(
+        "--way", choices=list(WAYS), action="append", help="of the ways without `attach`, only this"
+    )
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     options = parser.parse_args()
     figures: Figures = defaultdict(list)
@@ -266,6 +279,7 @@ def main() -> int:
         Goal(title, unit, figures.get(title, []), [], "", limit, at_least=False)
         for title, unit, limit in GOALS
     ]
+    figures["load average"] = list(os.getloadavg())
     print(table(rows, figures))
     record = json.dumps({"goals": goal_records(rows), "figures": figures}, indent=1)
     print(record)

@@ -53,22 +53,43 @@ def watched(folder: Path, turns: int) -> Figures:
 
 
 def uploaded(folder: Path, turns: int) -> Figures:
-    """Measure how far uploads are behind what they tell of, with the SDK's own delays and with short ones."""
+    """Measure how far uploads are behind what they tell of, and what they cost the agent.
+
+    One agent uploads nothing, one with the SDK's own delays, one with short ones; then the same in the opposite order,
+    so that a machine that becomes slower meets all of them.
+    """
+    folder.mkdir()
     figures: Figures = {}
-    for name, delays in (("uploads", {}), ("uploads with short delays", SHORT_DELAYS)):
-        place = folder / name.replace(" ", "-")
-        place.mkdir(parents=True)
-        with servers(place) as where:
-            upload = {"LIVEKIT_OBSERVABILITY_URL": where.hub.url, "RECORD": "1", **delays}
+    ways: tuple[tuple[str, dict[str, str]], ...] = (
+        ("no uploads", {}),
+        ("uploads", {"RECORD": "1"}),
+        ("uploads with short delays", {"RECORD": "1", **SHORT_DELAYS}),
+    )
+    with servers(folder) as where:
+        for name, settings in (*ways, *reversed(ways)):
+            upload = {"LIVEKIT_OBSERVABILITY_URL": where.hub.url, **settings} if settings else {}
             said = noted_talk(where, turns, upload)
-        found = behind(said, "user_final", "text")
-        figures[f"{name}: user's final behind the callback, p50"] = [middle(found)]
-        # Dated by the end of its span.
-        spans = [at - event["timestamp"] for at, event in said.notes if event["type"] == "turn_metrics"]
-        figures[f"{name}: a span on the stream after its end, p50"] = [middle(spans)]
-        figures[f"{name}: a span on the stream after its end, most"] = [max(spans)]
-        figures[f"{name}: the agent's CPU"] = [said.cpu]
+            found = {
+                "the agent's CPU": said.cpu,
+                "the agent begins to answer, p50": 1000 * middle(answers(said)),
+            }
+            if settings:
+                found["user's final behind the callback, p50"] = middle(behind(said, "user_final", "text"))
+                # Dated by the end of its span.
+                spans = [
+                    at - event["timestamp"] for at, event in said.notes if event["type"] == "turn_metrics"
+                ]
+                found["a span on the stream after its end, p50"] = middle(spans)
+                found["a span on the stream after its end, most"] = max(spans)
+            for title, value in found.items():
+                figures.setdefault(f"{name}: {title}", []).append(value)
     return figures
+
+
+def answers(said: Talk) -> list[float]:
+    """Return how long after each question's last sound the agent began to speak, by its own callback, in seconds."""
+    begun = [at for at, kind, value in said.called if kind == "agent_state" and value == "speaking"]
+    return [min(at for at in begun if at > end) - end for end in said.ends if end < begun[-1]]
 
 
 def crowds(folder: Path) -> Figures:

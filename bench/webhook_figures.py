@@ -3,6 +3,7 @@
     stream   paired runs with and without a webhook that gets every event, alternating: deliveries/s, and how late the
              live stream is
     dead     1,000 endpoints, of which 900 are dead in six ways: how late the events are at the living ones
+    cost     CPU of the steps of delivering an event to 1,000 endpoints (SQLite), in this process
 
 Prints one line of JSON for each figure, with the load average. The exit code is 1 if one is over its limit. Run it on a
 quiet machine: hub, receivers, publisher and reader share it, and whatever else runs is in the figures.
@@ -11,23 +12,35 @@ quiet machine: hub, receivers, publisher and reader share it, and whatever else 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import requests
 
 from bench import webhook_receivers
 from bench.archive_figures import ROOT, Hub, arrivals, quantile, resident, tell
+from streaming_hub.outlets.webhooks import log, signing
+from streaming_hub.outlets.webhooks.endpoints import DELIVERED, Endpoint, Secret
+from streaming_hub.outlets.webhooks.messages import Ended, Line, Page, Tried
+from streaming_hub.outlets.webhooks.sender import Sender
+from streaming_hub.outlets.webhooks.store import Store
+from streaming_hub.outlets.webhooks.tables import WEBHOOKS
+from streaming_hub.sidecar.database import Database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from streaming_hub.outlets.webhooks.messages import Queued
 
 RATE: Final = 300
 """Events per second, each one delivery."""
@@ -39,6 +52,8 @@ ENDPOINTS: Final = 1000
 LIVING: Final = 100
 MOST_LATE: Final = 1.0
 """Seconds after the event, p99 of the living endpoints."""
+AT_A_TIME: Final = 100
+"""Requests at a time of the part `cost`."""
 WARM_UP: Final = 0.2
 """Share of a run that is left out."""
 
@@ -189,6 +204,66 @@ def dead(seconds: float) -> bool:
     return p99 <= MOST_LATE and len(late) == count * LIVING
 
 
+def cost(rounds: int = 10) -> bool:
+    """Measure what an event to 1,000 endpoints costs, step by step."""
+    used: dict[str, list[float]] = {}
+
+    @contextmanager
+    def timed(what: str) -> Iterator[None]:
+        begun = time.process_time()
+        yield
+        used.setdefault(what, []).append((time.process_time() - begun) * 1000)
+
+    with tempfile.TemporaryDirectory() as folder, receivers() as ports:
+        database = Database(f"sqlite:///{Path(folder) / 'outlets.db'}", WEBHOOKS)
+        database.open()
+        store = Store(database, disable_after=86_400.0)
+        store.begin_epoch("bench", 0)
+        url = webhook_receivers.url(ports, "living", "/hook")
+        keys = [Secret(signing.make_secret())]
+        names = [f"wh_{number:016x}" for number in range(ENDPOINTS)]
+        for name in names:
+            store.save(Endpoint(id=name, url=url, types=["*"], secrets=keys, created=1.0, after=0))
+        slots = {name: log.Slots((), 1) for name in names}
+        for number in range(1, rounds + 1):
+            event = {"id": f"bench-{number}", "type": "transcript", "room": "a", "text": "Thursday? " * 20}
+            line = Line(seq=number, at=time.time(), hidden=False, data=json.dumps(event).encode())
+            page = Page(store.version, "bench", number - 1, number, [line])
+            with timed("an event is stored for each"):
+                fresh = store.take(page).fresh
+            with timed("what is due is loaded (only of endpoints that do not keep up)"):
+                assert len(log.due(database, slots, time.time())) == ENDPOINTS
+            queued = {name: lanes["a"][0] for name, lanes in fresh.items()}
+            with timed("each is signed, sent and answered"):
+                asyncio.run(_send_all(queued, url, keys))
+            outcomes: list[Tried | Ended] = []
+            for name, one in queued.items():
+                attempt = {"at": 1.0, "status": 200, "duration": 0.1, "answer": "", "error": None}
+                outcomes.append(Tried(name, "a", one.id, one.size, DELIVERED, [attempt], None))
+                outcomes.append(Ended(name, "a"))
+            with timed("the outcomes are written"):
+                store.record(outcomes)
+            with timed("it is found that nothing is due"):
+                log.due(database, slots, time.time())
+        database.close()
+    for what, found in used.items():
+        tell(f"CPU, {ENDPOINTS} endpoints: {what}", ms=round(statistics.median(found), 1))
+    return True
+
+
+async def _send_all(queued: dict[str, Queued], url: str, keys: Sequence[Secret]) -> None:
+    sender = Sender(allow_private=True)
+    secrets = [one.secret for one in keys]
+
+    async def send(one: Queued) -> None:
+        headers = signing.headers(one.event_id, one.body, secrets, time.time())
+        assert (await sender.send(url, one.body, headers)).status == 200
+
+    for start in range(0, len(queued), AT_A_TIME):
+        await asyncio.gather(*map(send, list(queued.values())[start : start + AT_A_TIME]))
+    await sender.close()
+
+
 def figure(text: str, name: str) -> float:
     """Return one of the hub's metrics."""
     return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
@@ -206,11 +281,12 @@ def main() -> int:
     )
     parser.add_argument("--pairs", type=int, default=5, help="pairs of runs of the part `stream`")
     parser.add_argument("--seconds", type=float, default=20, help="how long a run publishes")
-    parser.add_argument("--part", choices=("stream", "dead"), action="append")
+    parser.add_argument("--part", choices=("stream", "dead", "cost"), action="append")
     options = parser.parse_args()
     parts: dict[str, Any] = {
         "stream": lambda: stream(options.pairs, options.seconds),
         "dead": lambda: dead(options.seconds),
+        "cost": cost,
     }
     results = [parts[name]() for name in options.part or parts]
     return 0 if all(results) else 1

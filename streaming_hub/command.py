@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from streaming_hub.services import Services
 
-log = logging.getLogger("hub")
+log = logging.getLogger(__name__)
 
 PROGRAM: Final = "streaming-hub"
 SAME_SIGNAL: Final = signals.SAME
@@ -67,7 +67,7 @@ def run(
     Returns:
         0, or 2 when the server cannot start.
     """
-    told = place()
+    where = place()
     options = _parser(program).parse_args(arguments)
     given = {name: value for name in ("host", "port") if (value := getattr(options, name)) is not None}
     try:
@@ -80,9 +80,9 @@ def run(
             for doubt in settings.doubts:
                 log.warning("%s", doubt)
             refuse_open_off_loopback(settings, settings.host or LOOPBACK[0])
-            if told is None and options.workers > 1:
+            if where is None and options.workers > 1:
                 return _run_workers(settings, options.workers)
-            child = None if told is None else Child(told)
+            child = None if where is None else Child(where)
             if child is not None and settings.node is not None:
                 # No two nodes may have one name.
                 settings = msgspec.structs.replace(settings, node=f"{settings.node}-{child.number}")
@@ -140,7 +140,7 @@ def serve(app: Flask, settings: Settings, child: Child | None = None) -> None:
     except (SettingsError, OSError):
         parts.stop()
         raise
-    ended = _watch_signals()
+    ended = _handle_signals()
     if os.getpid() == 1:
         # Process 1 inherits the agent's orphans: let libev reap them.
         gevent.get_hub().loop.install_sigchld()
@@ -156,7 +156,7 @@ def serve(app: Flask, settings: Settings, child: Child | None = None) -> None:
     if own:
         log.info("node %s, metrics at %s/metrics", parts.node, parts.url)
     if child is not None:
-        child.watch_parent()
+        child.end_with_parent()
         child.serves()
     if child is None or child.greets:
         _greet(parts, url_of(listeners[0]))
@@ -175,7 +175,7 @@ def serve(app: Flask, settings: Settings, child: Child | None = None) -> None:
     writer.close()
 
 
-def _watch_signals() -> Event:
+def _handle_signals() -> Event:
     ended = Event()
     first: list[float] = []
 

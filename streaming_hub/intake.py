@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from streaming_hub.agents.session_watch import SessionWatch
+from streaming_hub.agents.session_monitor import SessionMonitor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ class Intake:
     def __init__(self, hub: Hub, redact: Callable[[Event], Event] | None, recall: Recall | None) -> None:
         self._hub = hub
         self._redact = redact
-        self.sessions = SessionWatch(hub.history, self.take_own, recall)
+        self.sessions = SessionMonitor(hub.history, self.take_own, recall)
 
     def take(self, events: Sequence[Event], *, supervised: bool = False) -> Receipt:
         """Redact and store events that were posted, all or none, and note their sessions.

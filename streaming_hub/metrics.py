@@ -59,7 +59,7 @@ class Sources(Protocol):
         """Return what agents upload, or None where none is taken."""
 
     @property
-    def watch(self) -> Any:
+    def watcher(self) -> Any:
         """Return the watcher, which has `status` and `counts`, or None where no room is watched."""
 
     @property
@@ -114,8 +114,8 @@ class HubCollector(Collector):
         if sources.webhooks is not None:
             yield from _webhooks(sources.webhooks)
         yield from _agent(sources.supervisor)
-        if sources.watch is not None:
-            yield from _watcher(sources.watch)
+        if sources.watcher is not None:
+            yield from _watcher(sources.watcher)
         yield _gauge("hub_draining", "1 while the server is stopping.", int(sources.draining))
 
 
@@ -260,8 +260,8 @@ def _agent(agent: Any) -> Iterable[Metric]:
     yield _gauge("hub_agent_uptime_seconds", "Age of the agent process; 0 when there is none.", status.uptime)
 
 
-def _watcher(watch: Any) -> Iterable[Metric]:
-    status, counts = watch.status(), watch.counts
+def _watcher(watcher: Any) -> Iterable[Metric]:
+    status, counts = watcher.status(), watcher.counts
     alive = status.pid is not None
     yield _gauge("hub_watcher_up", "1 while this node runs the watcher process.", int(alive))
     yield _gauge("hub_watcher_rooms", "Rooms that the watcher is in.", counts.get("rooms", 0) if alive else 0)

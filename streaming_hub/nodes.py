@@ -20,14 +20,14 @@ from streaming_hub.stream.shared import Arrivals
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streaming_hub.agents.session_watch import SessionWatch
+    from streaming_hub.agents.session_monitor import SessionMonitor
     from streaming_hub.events.stored import Entry
     from streaming_hub.history.redis.notes import Erased, Note, Renewed, Wanted
     from streaming_hub.history.redis.store import RedisHistory
     from streaming_hub.rooms.current import RoomStates
     from streaming_hub.stream.hub import Hub
 
-log = logging.getLogger("streaming_hub.nodes")
+log = logging.getLogger(__name__)
 
 REACH_SECONDS: Final = 3.0
 RENEW: Final = 1.0
@@ -52,7 +52,7 @@ class Nodes:
         hub: Hub,
         history: RedisHistory,
         rooms: RoomStates,
-        sessions: SessionWatch,
+        sessions: SessionMonitor,
         *,
         config: str,
         node: str,
@@ -77,7 +77,7 @@ class Nodes:
         self._thread: threading.Thread | None = None
         sessions.share(
             owner=lambda: self.chores.held(time.monotonic()),
-            renewed=lambda renewed, lease: self._tell(notes.Renewed(node, list(renewed), lease)),
+            renewed=lambda renewed, lease: self._announce(notes.Renewed(node, list(renewed), lease)),
         )
 
     def ownership(
@@ -98,7 +98,7 @@ class Nodes:
     def claim(self, name: str) -> None:
         """Ask the owner of a lease to hand it over to this node."""
         self._urgent = time.monotonic() + 2 * RENEW
-        self._tell(notes.Wanted(name, self.node))
+        self._announce(notes.Wanted(name, self.node))
 
     def start(self) -> None:
         """Start following Redis; a second call does nothing."""
@@ -148,9 +148,9 @@ class Nodes:
         if one is not None and note.node != self.node and one.held(time.monotonic()):
             one.yield_to_others(time.monotonic())
 
-    def _tell(self, note: Note) -> None:
+    def _announce(self, note: Note) -> None:
         try:
-            self._follower.tell(note)
+            self._follower.announce(note)
         except Unavailable as error:
             log.info("a note did not reach the other nodes: %s", error.detail)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-log = logging.getLogger("hub")
+log = logging.getLogger(__name__)
 
 
 def private_folder(wanted: Path) -> Path:

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -23,12 +24,12 @@ from streaming_hub.agents import Supervisor, hub_agent, program
 from streaming_hub.agents.environ import agent_environ, spool_folder, watcher_environ
 from streaming_hub.agents.hub_agent import HubAgent
 from streaming_hub.agents.recall import Recall
-from streaming_hub.agents.watch import POLICY as WATCH_POLICY
-from streaming_hub.agents.watch import Watch
+from streaming_hub.agents.watcher import POLICY as WATCHER_POLICY
+from streaming_hub.agents.watcher import Watcher
 from streaming_hub.archive.feed import Archive, url_of
 from streaming_hub.archive.uploads.spool import Spool
 from streaming_hub.cluster.secret import shared_secret
-from streaming_hub.errors import SettingsError
+from streaming_hub.errors import SettingsError, Unavailable
 from streaming_hub.events import posted
 from streaming_hub.events.redaction import Redaction
 from streaming_hub.foreign_file import refuse_foreign
@@ -45,6 +46,8 @@ from streaming_hub.outlets.webhooks import feed as webhooks
 from streaming_hub.outlets.webhooks.addresses import Forbidden, check_url
 from streaming_hub.private_folder import private_folder
 from streaming_hub.rooms.current import RoomStates
+from streaming_hub.sidecar.wire import Refusal
+from streaming_hub.stream.erasing import hide_words
 from streaming_hub.stream.hub import Hub
 from streaming_hub.stream.latency import Latency
 from streaming_hub.wording import listing, not_set
@@ -58,7 +61,7 @@ if TYPE_CHECKING:
     from streaming_hub.settings import RateLimit, Settings
     from streaming_hub.stream.writer import Writer
 
-log = logging.getLogger("hub")
+log = logging.getLogger(__name__)
 
 Read = TypeVar("Read")
 
@@ -72,7 +75,7 @@ AGENT_BUDGET: Final = 4.0
 AUDIO: Final = "audio"
 UPLOADS: Final = "uploads"
 """The folders for audio and for uploads, beside the archive's file."""
-REFUSALS_TOLD_PER_SECOND: Final = 20
+REFUSALS_LOGGED_PER_SECOND: Final = 20
 """Refused requests in the audit log per second: anyone can send them, and a flood must not fill the disk."""
 
 
@@ -95,7 +98,7 @@ class Services:
         refusals_told: which of them get a line in the audit.
         replay_look_ups: held while a replay's beginning is looked for.
         audio: the folder for the audio of calls; None where it is not kept.
-        watch: runs the watcher process; None where no room is watched.
+        watcher: runs the watcher process; None where no room is watched.
         uploads: what LiveKit's agents upload, until it is archived; None where none is taken.
         draining: whether the server is about to stop: new streams and foreign events are refused.
 
@@ -118,8 +121,8 @@ class Services:
         self.max_clients = settings.max_clients
         self.proxies = TrustedProxies(settings.trusted_proxies)
         self.refusals: Counter[int] = Counter()
-        self.refusals_told = Gate(REFUSALS_TOLD_PER_SECOND, time.monotonic)
-        self._uploads_told = Gate(1, time.monotonic)
+        self.refusals_logged = Gate(REFUSALS_LOGGED_PER_SECOND, time.monotonic)
+        self._uploads_logged = Gate(1, time.monotonic)
         self.publishing = Latency()
         self.writer: Writer | None = None
         self.node = settings.node or _new_node()
@@ -142,7 +145,7 @@ class Services:
         self.audio = _audio(self)
         self.agent_lacks = program.what_is_missing() if agent_command is None else None
         self.agent: Supervisor | HubAgent = self.supervisor
-        self.watch = _watch(self)
+        self.watcher = _watcher(self)
         self.archive = _archive(self)
         self.webhooks = _webhooks(self)
         self.housekeeper = Housekeeper(self.history, self.hub.storing, clock)
@@ -175,8 +178,8 @@ class Services:
             self.nodes.start()
         if isinstance(self.agent, HubAgent):
             self.agent.begin()
-        if self.watch is not None:
-            self.watch.begin()
+        if self.watcher is not None:
+            self.watcher.begin()
         if self.archive is not None:
             self.archive.start(self.read)
         if self.webhooks is not None:
@@ -195,6 +198,22 @@ class Services:
         if self.nodes is not None:
             self.nodes.reach_head()
 
+    def hide_words(self, session_id: str) -> None:
+        """Take what was said in a session out of the history and of what is kept for webhooks.
+
+        Raises:
+            Unavailable: one of them is away; to be repeated.
+        """
+        try:
+            with nullcontext() if self.webhooks is None else self.webhooks.erasing(session_id=session_id):
+                hide_words(self.hub, session_id, read=self.read, publish=self.intake.take)
+        except Refusal as refusal:
+            raise Unavailable(refusal.text) from refusal
+        self.rooms.forget()
+        self.read(self.history.checkpoint)
+        if self.nodes is not None:
+            self.nodes.wait_until_erased()
+
     def stop(self, say_goodbye: Callable[[float], None] = lambda _seconds: None) -> None:
         """Stop in order, within 10 s: the agent after its last words, then the streams, then the history.
 
@@ -208,7 +227,7 @@ class Services:
         until = time.monotonic() + DRAIN_BUDGET
         if self.recall is not None:
             self.recall.stop()
-        watcher = threading.Thread(target=self._close_watch, name="watcher-end")
+        watcher = threading.Thread(target=self._close_watcher, name="watcher-end")
         watcher.start()
         self.agent.close(AGENT_BUDGET)
         watcher.join()
@@ -223,13 +242,13 @@ class Services:
             self.nodes.stop()
         self.history.close()
 
-    def _close_watch(self) -> None:
-        if self.watch is not None:
-            self.watch.close()
+    def _close_watcher(self) -> None:
+        if self.watcher is not None:
+            self.watcher.close()
 
     def log_upload_lost(self, error: OSError) -> None:
         """Log that an upload could not be written; the agent is not affected."""
-        passes, held = self._uploads_told.admit()
+        passes, held = self._uploads_logged.admit()
         if passes:
             others = f", and {held} others" if held else ""
             log.error("an agent's upload is lost%s: %s", others, error)
@@ -239,13 +258,13 @@ class Services:
         in_rooms = self.supervisor.status().mode == "livekit"
         trouble = change["reason"] is not None
         ends = self.sessions.process_changed(change["state"], in_rooms=in_rooms, trouble=trouble)
-        self.sessions.tell([posted.make({"type": "agent_process", **change}), *ends])
+        self.sessions.publish([posted.make({"type": "agent_process", **change}), *ends])
         if isinstance(self.agent, HubAgent):
             self.agent.changed()
 
     def end_lost_sessions(self) -> None:
         """Tell the end of the sessions whose agent process went with its node."""
-        self.sessions.tell(self.sessions.process_changed("failed", in_rooms=False, elsewhere=True))
+        self.sessions.publish(self.sessions.process_changed("failed", in_rooms=False, elsewhere=True))
 
     def publish_missing_agent(self, room: str, message: str) -> None:
         """Publish that a room did not get its agent back."""
@@ -256,7 +275,7 @@ class Services:
             "message": message,
             "recoverable": True,
         }
-        self.sessions.tell([posted.make(fields)])
+        self.sessions.publish([posted.make(fields)])
 
 
 def _authenticator(
@@ -296,6 +315,7 @@ def _archive(parts: Services) -> Archive | None:
         lock=parts.hub.lock,
         publish=parts.intake.take_own,
         publish_made=parts.intake.take,
+        hide_words=parts.hide_words,
         answered_for=parts.sessions.answered_for,
         clock=parts.clock,
         uploads=parts.uploads,
@@ -441,8 +461,8 @@ def _nodes(parts: Services) -> Nodes | None:
         parts.webhooks.share(
             owner=lambda: delivers.held(time.monotonic()), claim=lambda: nodes.claim("webhooks")
         )
-    if parts.watch is not None:
-        parts.watch.lease = nodes.ownership("watcher")
+    if parts.watcher is not None:
+        parts.watcher.lease = nodes.ownership("watcher")
     cluster = cast("RedisHistory", parts.history).server
     parts.agent = HubAgent(
         parts.supervisor,
@@ -475,7 +495,7 @@ def _supervisor(parts: Services, command: Sequence[str] | None) -> Supervisor:
     )
 
 
-def _watch(parts: Services) -> Watch | None:
+def _watcher(parts: Services) -> Watcher | None:
     settings = parts.settings
     if not settings.watch:
         return None
@@ -503,7 +523,7 @@ def _watch(parts: Services) -> Watch | None:
         program.command("watcher"),
         environ=environ,
         on_state=changed,
-        policy=WATCH_POLICY,
+        policy=WATCHER_POLICY,
         name="watcher",
     )
-    return Watch(supervisor)
+    return Watcher(supervisor)

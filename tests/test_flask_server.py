@@ -165,7 +165,7 @@ def test_it_says_what_needs_no_key(
 
 def test_a_misspelt_setting_is_reported_before_the_server_listens(start: Callable[..., Running]) -> None:
     before, _, _ = start(STREAM_SUBSCRIBE_KEY="hunter2").output().partition("Live page")
-    assert "WARNING hub: STREAM_SUBSCRIBE_KEY is not a known setting" in before
+    assert "WARNING streaming_hub.command: STREAM_SUBSCRIBE_KEY is not a known setting" in before
     assert "Did you mean STREAM_SUBSCRIBE_KEYS?" in before
     assert "hunter2" not in before
 

@@ -25,7 +25,7 @@ from .sound import Microphone, Speaker, read_recording
 if TYPE_CHECKING:
     from livekit.agents import AgentStateChangedEvent
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 AUDIO = Path(str(files(__package__))) / "audio"
 REACTION_SECONDS = 0.4
@@ -128,7 +128,7 @@ class User:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            logger.warning("rehearsal: the agent was not %s within %.0f s", state, PATIENCE_SECONDS)
+            log.warning("rehearsal: the agent was not %s within %.0f s", state, PATIENCE_SECONDS)
 
     def _on_state(self, event: AgentStateChangedEvent) -> None:
         self._state = event.new_state

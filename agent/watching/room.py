@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from streaming_hub_client.conversation import Event
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 SESSION_MESSAGES = "lk.agent.session"
 TRANSCRIPTION = "lk.transcription"
@@ -246,7 +246,7 @@ class RoomWatch:
             try:
                 data = await asyncio.wait_for(_whole(reader), READ_SECONDS)
             except (rtc.StreamError, TimeoutError) as error:
-                logger.info("a session message in the room %r was cut off: %s", self.name, error)
+                log.info("a session message in the room %r was cut off: %s", self.name, error)
                 continue
             watched = self._agents.get(identity)
             if watched is not None:
@@ -265,7 +265,7 @@ class RoomWatch:
                 if watched is not None:
                     self._take(watched, partial(watched.words, stream, piece, time.time()))
         except rtc.StreamError as error:
-            logger.debug("a transcription in the room %r was cut off: %s", self.name, error)
+            log.debug("a transcription in the room %r was cut off: %s", self.name, error)
             if not is_agents:
                 return
         now = time.time()
@@ -289,7 +289,7 @@ class RoomWatch:
         try:
             self._send(make())
         except Exception:
-            logger.exception("could not stream what happened in the room %r", self.name)
+            log.exception("unexpected error: could not stream what happened in the room %r", self.name)
 
     def _settle(self, watched: Watched) -> None:
         if not watched.over:

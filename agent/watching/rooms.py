@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from .settings import Settings
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 QUIET_SECONDS = 60.0
 """So long without a webhook, and the rooms are asked for."""
@@ -116,9 +116,7 @@ class Rooms:
         url, key = self._settings.hub_url, self._settings.hub_key
         async for event in afollow(url, key=key, types=TYPES, replay=REPLAYED):
             if isinstance(event, Gap):
-                logger.warning(
-                    "missed some of the hub's events (%s); asking for the open rooms", event.reason
-                )
+                log.warning("missed some of the hub's events (%s); asking for the open rooms", event.reason)
                 self._webhook_at = float("-inf")
             else:
                 self._note(event)
@@ -155,7 +153,7 @@ class Rooms:
         while True:
             quiet = time.monotonic() - self._webhook_at > QUIET_SECONDS
             if quiet and not self._polls and not first:
-                logger.info(
+                log.info(
                     "no webhook of livekit-server's for %.0f s: asking for its open rooms every %.0f s (to see "
                     "calls sooner, set `webhook.urls` in its configuration to POST /api/livekit/webhook)",
                     QUIET_SECONDS,
@@ -180,7 +178,7 @@ class Rooms:
 
     def _note_trouble(self, trouble: str) -> None:
         if trouble and not self.trouble:
-            logger.warning("%s", trouble)
+            log.warning("%s", trouble)
         if trouble != self.trouble:
             self.trouble = trouble
             self._on_change()
@@ -210,7 +208,7 @@ class Rooms:
                 if self._stopping or not (again.is_set() or stayed):
                     return
         except Exception:
-            logger.exception("watching the room %r failed in an unforeseen way; going on", room)
+            log.exception("unexpected error: watching the room %r failed; continuing", room)
         finally:
             del self._looking[room]
 
@@ -239,7 +237,7 @@ class Rooms:
         try:
             left = await watch.stay(self._settings.livekit_url, self._token(room))
         except (rtc.ConnectError, TimeoutError) as error:
-            logger.warning("the room %r cannot be watched for now: %s", room, error)
+            log.warning("the room %r cannot be watched for now: %s", room, error)
             left = False
         finally:
             del self._rooms[room]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..control import Control
     from .settings import Settings
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 STOPPED = "watcher_stopped"
 # At a stop of the hub both together have to fit into what it grants before it kills.
@@ -50,26 +50,26 @@ async def _run(settings: Settings, control: Control) -> str | None:
         told = {"rooms": rooms.rooms, "unknown": rooms.unknown.total()}
         why = {"reason": rooms.trouble} if rooms.trouble else {}
         if rooms.sessions:
-            control.tell("running", sessions=rooms.sessions, counts=told, **why)
+            control.report("running", sessions=rooms.sessions, counts=told, **why)
         else:
-            control.tell("ready", counts=told, **why)
+            control.report("ready", counts=told, **why)
 
     rooms = Rooms(settings, send, tell)
     tell()
-    logger.info("watching rooms named %s", ", ".join(settings.patterns))
+    log.info("watching rooms named %s", ", ".join(settings.patterns))
     watching, stopping = asyncio.create_task(rooms.run()), asyncio.create_task(stop.wait())
     await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)
     failure = None
     if watching.done() and (error := watching.exception()) is not None:
-        logger.error("the watcher cannot continue", exc_info=error)
+        log.error("the watcher cannot continue", exc_info=error)
         causes = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
         failure = f"the watcher cannot continue: {'; '.join(map(str, causes))}"
     else:
-        control.tell("draining")
+        control.report("draining")
     try:
         await asyncio.wait_for(rooms.stop(STOPPED), LEAVE_SECONDS)
     except TimeoutError:
-        logger.warning("some rooms were not left within %.1f s", LEAVE_SECONDS)
+        log.warning("some rooms were not left within %.1f s", LEAVE_SECONDS)
     watching.cancel()
     await asyncio.wait([watching], timeout=LEAVE_SECONDS)
     await asyncio.to_thread(poster.close, FLUSH_SECONDS)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-log = logging.getLogger("streaming_hub.access.audit")
+log = logging.getLogger(__name__)
 
 MAX_VALUE: Final = 200
 """Characters of one value: names are chosen by clients."""

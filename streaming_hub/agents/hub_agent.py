@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from streaming_hub.cluster.ownership import Ownership
     from streaming_hub.cluster.server import Server
 
-log = logging.getLogger("streaming_hub.agents")
+log = logging.getLogger(__name__)
 
-LOOK: Final = 0.5
-"""Seconds between two looks."""
+CHECK_INTERVAL: Final = 0.5
+"""Seconds between two checks."""
 TTL: Final = 9.0
 MARGIN: Final = 3.5
 """Of the lease: an owner that is cut off has the margin to end a rehearsal in."""
@@ -185,31 +185,31 @@ class HubAgent:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self._look()
+                self._check()
             except Unavailable as error:
                 log.debug("the agent's lease cannot be looked at: %s", error.detail)
             except Exception:
-                log.exception("a look at the agent failed; the next one comes")
-            self._changed.wait(LOOK)
+                log.exception("unexpected error: a check of the agent failed; continuing")
+            self._changed.wait(CHECK_INTERVAL)
             self._changed.clear()
 
     def _jobs_until(self) -> float:
         # No infinity: it has to be JSON. The beginning of the clock is in the past, too.
         return max(0.0, self._lease.until)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         now = time.monotonic()
         self._supervisor.allow_jobs(self._jobs_until())
         here = self._supervisor.status()
         if self._lease.held(now):
             self._superseded = False
-            self._look_as_owner(here)
+            self._check_as_owner(here)
         elif here.state in ALIVE:
-            self._look_cut_off(here)
+            self._check_cut_off(here)
         else:
-            self._look_for_an_orphan()
+            self._check_for_an_orphan()
 
-    def _look_as_owner(self, here: AgentStatus) -> None:
+    def _check_as_owner(self, here: AgentStatus) -> None:
         wanted = self._server.call("HGET", self._key, "wanted")
         if wanted == b"0" and here.state is not State.STOPPED:
             self._stop_here(8.0)
@@ -221,7 +221,7 @@ class HubAgent:
                     self._lease.wanted = False
                     self._lease.release()
 
-    def _look_cut_off(self, here: AgentStatus) -> None:
+    def _check_cut_off(self, here: AgentStatus) -> None:
         """Deal with an agent that runs here though this node is not known to own the lease any more."""
         if here.mode != "livekit":
             log.warning("the rehearsal ends: this node cannot renew the agent's lease")
@@ -241,7 +241,7 @@ class HubAgent:
             with self._commands:
                 self._supervisor.stop()
 
-    def _look_for_an_orphan(self) -> None:
+    def _check_for_an_orphan(self) -> None:
         wanted, mode, room = self._server.call("HMGET", self._key, "wanted", "mode", "room")
         if wanted != b"1":
             return

@@ -94,14 +94,14 @@ class Sessions:
         """Whether any session has a deadline."""
         return any(session.deadline is not None for session in self._live.values())
 
-    def take(self, event: Event, now: float, *, supervised: bool, told: bool = False) -> Session | None:
+    def take(self, event: Event, now: float, *, supervised: bool, by_node: bool = False) -> Session | None:
         """Note a published event.
 
         Args:
             event: any; those without a session are passed over.
             now: seconds that only rise.
             supervised: whether the agent process that the hub started sent it.
-            told: whether an end may be one that a hub's node has told for a session that died.
+            by_node: whether an end may be one that a node published for a session that died.
 
         Returns:
             The session, if this was an end that it published itself.
@@ -110,12 +110,12 @@ class Sessions:
             return None
         key = self._key(event.session_id, event.room)
         if event.type == "session_ended":
-            reason = str(events.fields_of(event).get("reason")) if told else ""
+            reason = str(events.fields_of(event).get("reason")) if by_node else ""
             if reason in (WORKER_LOST, LEASE_EXPIRED):
                 known = self._live.pop(key) if key in self._live else self._dead.get(key)
                 self._bury(known or Session(*key), reason)
                 return None
-            return self._told_its_end(key)
+            return self._note_end(key)
         session = self._live.get(key) or self._find(event, key, supervised=supervised)
         if session is not None and session.lease is not None:
             session.deadline = now + session.lease
@@ -242,7 +242,7 @@ class Sessions:
             if len(self._rooms) > MAX_LIVE:
                 self._rooms.popitem(last=False)
 
-    def _told_its_end(self, key: Key) -> Session | None:
+    def _note_end(self, key: Key) -> Session | None:
         self._dead.pop(key, None)
         self._over[key] = None
         self._note_room(key)
@@ -259,7 +259,7 @@ class Sessions:
 
     def _bury(self, session: Session, reason: str) -> None:
         if reason not in (WORKER_LOST, LEASE_EXPIRED):
-            self._told_its_end(session.key)
+            self._note_end(session.key)
             return
         session.reason, session.deadline = reason, None
         self._dead[session.key] = session

@@ -49,7 +49,7 @@ CHUNK = 16_384
 FLOOD_PAUSE = 0.005
 """Seconds to wait after a full chunk: a child that floods its log waits, the hub does not."""
 
-LOOK = 500
+CHECK_INTERVAL = 500
 """Milliseconds between checks whether the child has ended while another process still has its pipes."""
 
 MOST_SESSIONS = 1_000_000
@@ -64,7 +64,7 @@ MOST_COUNTS = 20
 
 
 @dataclass(frozen=True)
-class Told:
+class Report:
     """One message of the child on the control socket.
 
     Attributes:
@@ -80,7 +80,7 @@ class Told:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-def parse_told(line: bytes) -> Told:
+def parse_report(line: bytes) -> Report:
     """Parse one line of the control socket; a number that cannot be right counts as none.
 
     Raises:
@@ -91,9 +91,9 @@ def parse_told(line: bytes) -> Told:
     if state not in ("ready", "running", "failed", "draining"):
         raise ValueError('it must be an object whose "state" is ready, running, failed or draining')
     sessions, reason = message.get("sessions"), message.get("reason")
-    told = message.get("counts")
-    counts = {str(name): _count(value) for name, value in told.items()} if isinstance(told, dict) else {}
-    return Told(
+    named = message.get("counts")
+    counts = {str(name): _count(value) for name, value in named.items()} if isinstance(named, dict) else {}
+    return Report(
         State(state),
         _count(sessions),
         reason if isinstance(reason, str) else "",
@@ -154,15 +154,15 @@ class Child:
         self._ended = False
         self._listener: threading.Thread | None = None
 
-    def listen(self, on_lines: Lines, on_told: Lines) -> None:
+    def listen(self, on_lines: Lines, on_report: Lines) -> None:
         """Start the thread that reads the log pipe and the control socket, line by line, until both end."""
-        arguments = (on_lines, on_told)
+        arguments = (on_lines, on_report)
         self._listener = threading.Thread(
             target=self._listen, args=arguments, name=f"agent-{self.pid}-pipes", daemon=True
         )
         self._listener.start()
 
-    def tell(self, **fields: float) -> None:
+    def send(self, **fields: float) -> None:
         """Write one line to the control socket; a child that is gone, or reads nothing, does not get it."""
         with suppress(OSError):  # its own clock ends what this would have renewed
             self._control.send(json.dumps(fields).encode() + b"\n", socket.MSG_DONTWAIT)
@@ -197,15 +197,15 @@ class Child:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
-    def _listen(self, on_lines: Lines, on_told: Lines) -> None:
+    def _listen(self, on_lines: Lines, on_report: Lines) -> None:
         control = self._control.fileno()
-        sinks = {self._log: (Splitter(), on_lines), control: (Splitter(), on_told)}
+        sinks = {self._log: (Splitter(), on_lines), control: (Splitter(), on_report)}
         poll = select.poll()
         for descriptor in sinks:
             poll.register(descriptor, select.POLLIN)
         leftover = LEFTOVER_CHUNKS
         while sinks and leftover:
-            ready = poll.poll(LOOK)
+            ready = poll.poll(CHECK_INTERVAL)
             if self._ended:
                 leftover = leftover - 1 if ready else 0
             for descriptor, _ in ready:

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
     from streaming_hub.livekit.server_api import Present, Service
 
-log = logging.getLogger("streaming_hub.livekit")
+log = logging.getLogger(__name__)
 
 MAX_ROOMS: Final = 1000
 ATTEMPTS: Final = 5
 """Checks of a room that is still empty, or of a server that does not respond."""
 SENDINGS: Final = 3
 """Agents sent to a room before reporting that none joins: LiveKit accepts, and drops the job of a busy worker."""
-LOOKS_IN_DOUBT: Final = 10
+CHECKS_IN_DOUBT: Final = 10
 """Looks at an agent that may be alive or not; LiveKit removes the participant of a dead one after about 20 s."""
 
 
@@ -39,7 +39,7 @@ class Pace(msgspec.Struct, frozen=True):
 
     Attributes:
         settle: from the agent's readiness, or a token, to the first look.
-        again: between two looks at a room.
+        again: between two checks at a room.
         arrival: from sending an agent to the look whether it came.
     """
 
@@ -56,7 +56,7 @@ class Noted(msgspec.Struct):
         due: when to look, on the monotonic clock.
         bare: whether people were seen there without an agent. LiveKit may just be sending one by itself, which
             takes half a second: so a room that had no agent is looked at twice.
-        vain: checks without a result.
+        failures: checks without a result.
         sent: how often an agent was sent.
         doubts: looks to come at an agent that may live though its node is gone: a second one must not talk into its
             call.
@@ -65,7 +65,7 @@ class Noted(msgspec.Struct):
     lost_at: float | None
     due: float
     bare: bool = False
-    vain: int = 0
+    failures: int = 0
     sent: int = 0
     doubts: int = 0
 
@@ -123,7 +123,7 @@ class Recall:
             room: its name.
             surely: whether the agent is known to be dead; one of another node may only be cut off.
         """
-        self._note(room, self._clock(), doubts=0 if surely else LOOKS_IN_DOUBT)
+        self._note(room, self._clock(), doubts=0 if surely else CHECKS_IN_DOUBT)
 
     def entered(self, room: str) -> None:
         """Note that a person is about to enter a room, or has."""
@@ -150,7 +150,7 @@ class Recall:
             self._agent_is_here = True
             for noted in self._rooms.values():
                 noted.due = time.monotonic() + self._pace.settle
-            self._look_after()
+            self._start_checks()
 
     def agent_gone(self) -> None:
         """Send no agent until it is ready again."""
@@ -173,7 +173,7 @@ class Recall:
         with self._lock:
             if self._none_since is not None and not self._agent_name:
                 self._passed_over = (self._none_since, served)
-                self._look_after()
+                self._start_checks()
             self._none_since = None
 
     def stop(self) -> None:
@@ -186,9 +186,9 @@ class Recall:
             self._rooms[room] = Noted(lost_at, time.monotonic() + self._pace.settle, doubts=doubts)
             if len(self._rooms) > MAX_ROOMS:
                 self._rooms.popitem(last=False)
-            self._look_after()
+            self._start_checks()
 
-    def _look_after(self) -> None:
+    def _start_checks(self) -> None:
         if self._thread is None and self._has_work():
             self._thread = threading.Thread(target=self._run, name="agent-recall", daemon=True)
             self._thread.start()
@@ -199,21 +199,21 @@ class Recall:
         return some and self._agent_is_here and not self._stopped
 
     def _run(self) -> None:
-        while self._goes_on():
+        while self._keeps_running():
             with self._lock:
                 passed_over, self._passed_over = self._passed_over, None
             if passed_over is not None:
                 self._note_passed_over(*passed_over)
-            self._look_or_wait()
+            self._check_next()
 
-    def _goes_on(self) -> bool:
+    def _keeps_running(self) -> bool:
         with self._lock:
             if self._has_work():
                 return True
             self._thread = None
             return False
 
-    def _look_or_wait(self) -> None:
+    def _check_next(self) -> None:
         with self._lock:
             if not self._rooms:
                 return
@@ -224,9 +224,9 @@ class Recall:
             self._changed.clear()
             return
         try:
-            self._look(room, noted)
+            self._check(room, noted)
         except Exception:
-            log.exception("a look at the room %r failed unexpectedly; continuing", room)
+            log.exception("unexpected error: a check of the room %r failed; continuing", room)
             noted.due = time.monotonic() + self._pace.again
 
     def _note_passed_over(self, since: float, served: Collection[str]) -> None:
@@ -236,19 +236,19 @@ class Recall:
             log.warning("rooms that were opened while the agent took none get none: %s", error)
             return
         except Exception:
-            log.exception("the open rooms could not be read, unexpectedly; continuing")
+            log.exception("unexpected error: the open rooms could not be read; continuing")
             return
         for room in found:
             # livekit-server's clock may have whole seconds
             if room.created_at >= math.floor(since) and room.name not in served:
                 self.entered(room.name)
 
-    def _look(self, room: str, noted: Noted) -> None:
+    def _check(self, room: str, noted: Noted) -> None:
         pause = self._pace.again
         try:
             people = self._service.present(room)
             if not people:
-                self._in_vain(room, noted, "")
+                self._count_failure(room, noted, "")
             elif noted.doubts and any(one.agent for one in people):
                 noted.doubts -= 1
                 if not noted.doubts:
@@ -265,12 +265,12 @@ class Recall:
             else:
                 self._give_up(room, noted, f"LiveKit was asked {SENDINGS} times, and no agent came")
         except ServiceError as error:
-            self._in_vain(room, noted, str(error))
+            self._count_failure(room, noted, str(error))
         noted.due = time.monotonic() + pause
 
-    def _in_vain(self, room: str, noted: Noted, failure: str) -> None:
-        noted.vain += 1
-        if noted.vain >= ATTEMPTS:
+    def _count_failure(self, room: str, noted: Noted, failure: str) -> None:
+        noted.failures += 1
+        if noted.failures >= ATTEMPTS:
             self._give_up(room, noted, failure)
 
     def _give_up(self, room: str, noted: Noted, failure: str) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from streaming_hub.agents.states import Policy, State
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,9 @@ class Outbox:
                 try:
                     self._deliver(change)
                 except Exception:
-                    logger.exception("the agent's change to %s could not be published", change["state"])
+                    log.exception(
+                        "unexpected error: the agent's change to %s could not be published", change["state"]
+                    )
 
 
 def death_sentence(outcome: int | str | None, *, was_ready: bool, name: str = "agent") -> str:

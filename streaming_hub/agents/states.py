@@ -33,16 +33,16 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 ALIVE = frozenset({State.STARTING, State.READY, State.RUNNING, State.DRAINING})
 """The states in which a process exists."""
 
-TELLABLE = frozenset({State.READY, State.RUNNING, State.DRAINING})
+REPORTABLE = frozenset({State.READY, State.RUNNING, State.DRAINING})
 """The states that the child itself may report."""
 
 
-def after_told(state: State, told: State) -> State:
-    """Return the state after the child reported `told`: a report that does not fit the current state changes nothing.
+def after_report(state: State, reported: State) -> State:
+    """Return the state after the child reported one: a report that does not fit the current state changes nothing.
 
     A draining child that still reports a session must not look alive again.
     """
-    return told if told in TELLABLE and told in TRANSITIONS[state] else state
+    return reported if reported in REPORTABLE and reported in TRANSITIONS[state] else state
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,9 @@ from streaming_hub.agents.output import (
 from streaming_hub.agents.process import (
     WITHHELD,
     Child,
-    Told,
+    Report,
     exit_name,
-    parse_told,
+    parse_report,
 )
 from streaming_hub.agents.report import (
     AgentStatus,
@@ -42,7 +42,7 @@ from streaming_hub.agents.states import (
     Past,
     Policy,
     State,
-    after_told,
+    after_report,
     judge,
 )
 from streaming_hub.logs import Gate
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 KILL_PATIENCE = 1.5
 """Seconds to wait for a killed process group to be gone."""
@@ -109,7 +109,7 @@ class Supervisor:
         name: what runs, in sentences and in the log.
 
     Attributes:
-        counts: what the process counts, as it last said (`process.Told`).
+        counts: what the process counts, as it last said (`process.Report`).
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Supervisor:
     ) -> None:
         self.counts: dict[str, int] = {}
         self._name = name
-        self._log = logging.getLogger(f"hub.{name}")
+        self._log = logging.getLogger(f"{__package__}.{name}")
         self._command = tuple(command)
         self._environ = environ
         self._clock = clock
@@ -224,7 +224,7 @@ class Supervisor:
             changed, self._jobs_until = until != self._jobs_until, until
             child = self._run.child if self._run is not None else None
         if changed and child is not None:
-            child.tell(jobs_until=until)
+            child.send(jobs_until=until)
 
     def _begin(self, mode: str, room: str | None) -> None:
         environ = {name: value for name, value in os.environ.items() if name not in WITHHELD}
@@ -261,8 +261,10 @@ class Supervisor:
             self._set_timer(run, self._policy.start_timeout, late_sentence(self._policy, self._name))
             until = self._jobs_until
         if until is not None:
-            child.tell(jobs_until=until)
-        child.listen(lambda lines: self._on_lines(run, lines), lambda lines: self._on_told(run, child, lines))
+            child.send(jobs_until=until)
+        child.listen(
+            lambda lines: self._on_lines(run, lines), lambda lines: self._on_report(run, child, lines)
+        )
         return True
 
     def _watch(self, run: _Run) -> None:
@@ -310,7 +312,7 @@ class Supervisor:
             self._change(
                 State.FAILED, pid=pid, exit_=outcome, reason=reason, log=lines, restart_in=restart_in
             )
-        logger.warning("%s failed: %s", self._name, reason)
+        log.warning("%s failed: %s", self._name, reason)
         return verdict.restart_in
 
     def _on_lines(self, run: _Run, lines: list[bytes]) -> None:
@@ -329,37 +331,37 @@ class Supervisor:
             level, words = levelled(text)
             self._log.log(level, "%s", words)
 
-    def _on_told(self, run: _Run, child: Child, lines: list[bytes]) -> None:
+    def _on_report(self, run: _Run, child: Child, lines: list[bytes]) -> None:
         for line in lines:
             try:
-                told = parse_told(line)
+                report = parse_report(line)
             except (ValueError, RecursionError) as error:
                 self._on_lines(run, [b"ignored control message (%s): " % str(error).encode() + line[:200]])
                 continue
             with self._cond:
                 if run is self._run and run.child is child:
-                    self._take(run, told)
+                    self._take(run, report)
             self._outbox.flush()
 
-    def _take(self, run: _Run, told: Told) -> None:
+    def _take(self, run: _Run, report: Report) -> None:
         """Apply one message of the live child, with `_cond` held."""
         if run.stopping:
             return
-        if told.state is State.FAILED:
+        if report.state is State.FAILED:
             run.cause = (
-                run.cleaner.clean(told.reason) or f"the {self._name} said that it failed, without a reason"
+                run.cleaner.clean(report.reason) or f"the {self._name} said that it failed, without a reason"
             )
             self._set_timer(run, self._policy.failed_grace, run.cause)
             return
-        before, state = self._state, after_told(self._state, told.state)
-        run.sessions = told.sessions
-        self.counts = self.counts | told.counts
+        before, state = self._state, after_report(self._state, report.state)
+        run.sessions = report.sessions
+        self.counts = self.counts | report.counts
         if state in (State.READY, State.RUNNING):
             run.ready_at = self._clock() if run.ready_at is None else run.ready_at
             run.cause = None
             self._set_timer(run, None)
-        trouble = run.cleaner.clean(told.reason) or None
-        if told.state in TRANSITIONS[before] and (state is not before or trouble != run.trouble):
+        trouble = run.cleaner.clean(report.reason) or None
+        if report.state in TRANSITIONS[before] and (state is not before or trouble != run.trouble):
             run.trouble = trouble
             self._change(state, reason=trouble)
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from streaming_hub.history.follow import Followed
 
 CHORES: Final = 30.0
-"""Seconds between two looks for sessions that never ended."""
+"""Seconds between two checks for sessions that never ended."""
 ABANDONED_AFTER: Final = 24 * 3600.0
 """Seconds without an event after which a session that no agent holds has ended."""
 READ_START_SECONDS: Final = 1.3
@@ -53,7 +53,7 @@ REPORTS: Final = 20
 """Reports that are published at a time."""
 REPORT_RETRY: Final = 1.0
 OUTBOX_SECONDS: Final = 0.5
-"""Seconds between two looks at events of uploads that are not due yet."""
+"""Seconds between two checks at events of uploads that are not due yet."""
 MOST_SID: Final = 100
 """Characters of LiveKit's id of a room."""
 NAMING: Final = frozenset({"room_started", "participant_joined"})
@@ -80,6 +80,7 @@ class Archive(Feed):
         lock: guards the history against publishers.
         publish: publishes the hub's own events.
         publish_made: publishes events made from uploads, as if they had been posted.
+        hide_words: takes what was said in a session out of everything that was published.
         answered_for: the sessions, id and room, that hold a lease or that the hub's own agent runs.
         clock: seconds since 1970.
         uploads: what LiveKit's agents upload; None if uploads are off.
@@ -111,14 +112,15 @@ class Archive(Feed):
         lock: AbstractContextManager[object],
         publish: Callable[[Sequence[Event]], object],
         publish_made: Callable[[Sequence[Event]], object],
+        hide_words: Callable[[str], object],
         answered_for: Callable[[], Iterable[tuple[str, str | None]]],
         clock: Callable[[], float],
-        uploads: Spool | None = None,
-        prompts: bool = False,
-        texts: bool = True,
-        watched: bool = False,
-        audio: Path | None = None,
-        redact: Callable[[Event], Event] | None = None,
+        uploads: Spool | None,
+        prompts: bool,
+        texts: bool,
+        watched: bool,
+        audio: Path | None,
+        redact: Callable[[Event], Event] | None,
     ) -> None:
         config = {
             "url": url,
@@ -138,6 +140,7 @@ class Archive(Feed):
         self._uploads = uploads
         self._redact = redact or (lambda event: event)
         self._publish_made = publish_made
+        self._hide_words = hide_words
         self._answered_for = answered_for
         self._clock = clock
         self._erasing = threading.RLock()
@@ -323,6 +326,9 @@ class Archive(Feed):
                 for report in due["reports"]:
                     self._write("report", [report["job"], self._redacted(report)])
                 self._publish_made([posted.make(fields) for fields in due["events"]])
+                for session_id in due["redacted"]:
+                    self._hide_words(session_id)
+                    self._write("redact", session_id)
             except Unavailable as error:
                 self._log.warning(
                     "events from an upload could not be published and will be retried: %s", error
@@ -353,7 +359,7 @@ class Archive(Feed):
             "at": page.entries[-1].at if page.entries else self._clock(),
             "lines": lines,
             "skipped": page.skipped,
-        } | ({} if self._uploads is None else _told_by_webhooks(page))
+        } | ({} if self._uploads is None else _from_livekit(page))
 
     def _publish_reports(self, now: float) -> bool:
         """Publish the reports that are due; return whether there were any."""
@@ -370,13 +376,13 @@ class Archive(Feed):
         return bool(due)
 
 
-class _Told(msgspec.Struct):
+class _LiveKitEvent(msgspec.Struct):
     room: Any = None
     room_sid: Any = None
     participant: Any = None
 
 
-def _told_by_webhooks(page: Followed) -> dict[str, Any]:
+def _from_livekit(page: Followed) -> dict[str, Any]:
     """Return what LiveKit's webhooks tell of rooms and jobs: see `store.Page`."""
     rooms: dict[str, str] = {}
     gone: list[str] = []
@@ -384,7 +390,7 @@ def _told_by_webhooks(page: Followed) -> dict[str, Any]:
     for entry in page.entries:
         if entry.type not in NAMING and entry.type not in LEAVING:
             continue
-        told = msgspec.json.decode(entry.data, type=_Told)
+        told = msgspec.json.decode(entry.data, type=_LiveKitEvent)
         sid = told.room_sid if isinstance(told.room_sid, str) and len(told.room_sid) <= MOST_SID else None
         if entry.type in NAMING and sid is not None and isinstance(told.room, str):
             rooms[sid] = told.room

@@ -12,7 +12,6 @@ import sqlalchemy as sa
 
 from streaming_hub.archive import spoken
 from streaming_hub.archive.reduce import REPLACED
-from streaming_hub.archive.store import ROWID_BITS
 from streaming_hub.archive.tables import (
     PERCENTILES,
     in_rooms,
@@ -26,6 +25,7 @@ from streaming_hub.archive.tables import (
     utterances,
 )
 from streaming_hub.archive.uploads import telemetry
+from streaming_hub.archive.word_index import ROWID_BITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

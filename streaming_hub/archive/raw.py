@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from streaming_hub.archive.tables import live_events, recordings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -66,6 +66,22 @@ def close_session(connection: Connection, row: int, *, keep: bool) -> bool:
             add_parts(connection, recordings, {row: lines})
     connection.execute(sa.delete(live_events).where(live_events.c.session == row))
     return bool(raw)
+
+
+def rewrite(connection: Connection, row: int, change: Callable[[bytes], bytes | None]) -> None:
+    """Change the raw events that the archive has of a session.
+
+    Args:
+        connection: to the archive.
+        row: `sessions.id`.
+        change: returns what to store instead of an event; None removes it.
+    """
+    for table in LEVELS:
+        stored = [line for part in _parts(connection, table, row) for line in part.splitlines()]
+        lines = [changed for line in stored if (changed := change(line)) is not None]
+        connection.execute(sa.delete(table).where(table.c.session == row))
+        for piece in _pieces(lines) if lines else ():
+            add_parts(connection, table, {row: piece})
 
 
 def raw_events(connection: Connection, row: int) -> Iterator[bytes]:

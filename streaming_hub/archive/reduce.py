@@ -230,6 +230,22 @@ class Reduction:
         if self.state.ended is None:
             self.state.ended, self.state.reason = self.state.newest, ABANDONED
 
+    def drop_words(self) -> None:
+        """Forget what was said, and mark every row for writing."""
+        state = self.state
+        state.utterances = []
+        self._utterance_of = {}
+        for speech in state.speeches:
+            speech.told = False
+        for turn in state.turns:
+            turn.user_text = turn.agent_text = None
+        for tool in state.tools:
+            tool.arguments = tool.output = None
+        for failure in state.errors:
+            failure.message = None
+        turns, tools, errors = (set(range(len(one))) for one in (state.turns, state.tools, state.errors))
+        self.changes = Changes(turns, set(), tools, errors)
+
     def _note_person(self, event: Mapping[str, Any]) -> None:
         identity = text_of(event, "participant")
         if not identity or event.get("audience") == OPERATOR:

@@ -12,8 +12,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from streaming_hub.archive import spoken
-from streaming_hub.archive.store import MOST_UTTERANCES, ROWID_BITS, forget_stats, mark
+from streaming_hub.archive.store import forget_stats, mark
 from streaming_hub.archive.tables import (
     OF_SESSION,
     erased,
@@ -22,9 +21,9 @@ from streaming_hub.archive.tables import (
     rooms,
     sessions,
     states,
-    utterances,
 )
 from streaming_hub.archive.uploads import telemetry
+from streaming_hub.archive.word_index import forget_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -205,7 +204,7 @@ def _remove(connection: Connection, rows: Sequence[tuple[int, float]]) -> None:
     ids = [row for row, _ in rows]
     if not ids:
         return
-    _forget_words(connection, ids)
+    forget_words(connection, ids)
     of_jobs = sa.select(jobs.c.id).where(
         jobs.c.job.in_(sa.select(sessions.c.job_id).where(sessions.c.id.in_(ids)))
     )
@@ -215,24 +214,3 @@ def _remove(connection: Connection, rows: Sequence[tuple[int, float]]) -> None:
     connection.execute(sa.delete(states).where(states.c.session.in_(ids)))
     connection.execute(sa.delete(sessions).where(sessions.c.id.in_(ids)))
     forget_stats(connection, {started for _, started in rows})
-
-
-def _forget_words(connection: Connection, ids: list[int]) -> None:
-    if connection.dialect.name != "sqlite":
-        connection.execute(sa.text("DELETE FROM archive_words WHERE session = ANY(:ids)"), {"ids": ids})
-        return
-    said = sa.select(utterances.c.session, utterances.c.position, utterances.c.text).where(
-        utterances.c.session.in_(ids),
-        utterances.c.text.is_not(None),
-        utterances.c.text != "",
-        utterances.c.position < MOST_UTTERANCES,
-    )
-    # The index has no copy of the indexed text: deleting needs the text again.
-    rows = [
-        (row << ROWID_BITS | place, " ".join(spoken.tokens(text)))
-        for row, place, text in connection.execute(said)
-    ]
-    if rows:
-        connection.exec_driver_sql(
-            "INSERT INTO archive_words (archive_words, rowid, words) VALUES ('delete', ?, ?)", rows
-        )

@@ -18,8 +18,8 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from streaming_hub.archive import figures, spoken
-from streaming_hub.archive.raw import add_parts, close_session, raw_events
+from streaming_hub.archive import figures
+from streaming_hub.archive.raw import add_parts, close_session, raw_events, rewrite
 from streaming_hub.archive.reduce import REPORT, Reduction, State, Turn, Utterance, text_of
 from streaming_hub.archive.tables import (
     PERCENTILES,
@@ -37,7 +37,9 @@ from streaming_hub.archive.tables import (
     turns,
     utterances,
 )
-from streaming_hub.archive.uploads import outbox
+from streaming_hub.archive.uploads import outbox, telemetry
+from streaming_hub.archive.word_index import MOST_UTTERANCES, forget_words, index_words
+from streaming_hub.events.wordless import wordless
 from streaming_hub.sidecar.wire import packed
 
 if TYPE_CHECKING:
@@ -52,14 +54,14 @@ CACHED: Final = 5_000
 """Maximum number of reductions in memory."""
 HOUR: Final = 3600
 DAY: Final = 86_400
-ROWID_BITS: Final = 20
-"""In SQLite's search index an utterance is `session << 20 | position`."""
-MOST_UTTERANCES: Final = 1 << ROWID_BITS
 
 Key = tuple[str, str | None]
 """A session's id and room."""
 
+TRANSCRIPT: Final = "transcript"
+
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
+_encode = msgspec.json.Encoder().encode
 _decode_state = msgspec.msgpack.Decoder(State).decode
 
 
@@ -129,18 +131,22 @@ class _Kept:
         id: `sessions.id`.
         ended: whether its row says so.
         indexed: how many utterances the search index has.
+        redacted: whether nothing of what was said may be stored.
         stated: whether its state is stored and so has to be updated.
         people: the participants already written.
         lines: raw events still to be written.
     """
 
-    __slots__ = ("ended", "id", "indexed", "lines", "people", "reduction", "stated")
+    __slots__ = ("ended", "id", "indexed", "lines", "people", "redacted", "reduction", "stated")
 
-    def __init__(self, row: int, reduction: Reduction, *, ended: bool, indexed: int = 0) -> None:
+    def __init__(
+        self, row: int, reduction: Reduction, *, ended: bool, redacted: bool, indexed: int = 0
+    ) -> None:
         self.id = row
         self.reduction = reduction
         self.ended = ended
         self.indexed = indexed
+        self.redacted = redacted
         self.stated = False
         self.people: list[tuple[str, str | None]] = []
         self.lines: list[bytes] = []
@@ -245,6 +251,35 @@ class Store:
         for key in keys:
             self._kept.pop(key, None)
 
+    def redact(self, session_id: str) -> None:
+        """Drop what was said in a session, in every room; its later events are stored without words."""
+        rooms = sa.select(sessions.c.room).where(sessions.c.session_id == session_id)
+        with self._database.reading() as connection:
+            found = list(connection.execute(rooms).scalars())
+        for room in found:
+            try:
+                with self._database.writing() as connection:
+                    self._redact(connection, (session_id, room))
+            except BaseException:
+                self._kept.clear()
+                raise
+
+    def _redact(self, connection: Connection, key: Key) -> None:
+        kept = self._load(connection, key)
+        if kept is None:
+            return
+        forget_words(connection, [kept.id])
+        connection.execute(sa.delete(utterances).where(utterances.c.session == kept.id))
+        rewrite(connection, kept.id, _without_words)
+        if kept.stated or next(raw_events(connection, kept.id), None) is not None:
+            # What another process would make of what is stored now.
+            del self._kept[key]
+            kept = self._load(connection, key) or kept
+        kept.redacted = True
+        kept.reduction.drop_words()
+        kept.indexed = 0
+        self._write(connection, [kept], None)
+
     def _take_in(self, connection: Connection, page: Page) -> list[_Kept]:
         events = [(line, _decode(line)) for line in page.lines]
         keys = {key for _, event in events if (key := key_of(event)) is not None}
@@ -260,9 +295,12 @@ class Store:
             kept = touched.get(key)
             if kept is None:
                 kept = self._load(connection, key) or self._begin(connection, key, event)
-                touched[key] = kept
-            kept.reduction.take(event)
-            kept.lines.append(line)
+            stored = _without_words(line) if kept.redacted else line
+            if stored is None:
+                continue
+            touched[key] = kept
+            kept.reduction.take(event if stored is line else _decode(stored))
+            kept.lines.append(stored)
         return list(touched.values())
 
     def _load(self, connection: Connection, key: Key) -> _Kept | None:
@@ -281,7 +319,13 @@ class Store:
             # Its events may lack an end, or have one that came later.
             state.ended, state.reason = row.ended, row.reason
         reduction.changes = type(reduction.changes)()
-        kept = _Kept(row.id, reduction, ended=row.ended is not None, indexed=len(state.utterances))
+        kept = _Kept(
+            row.id,
+            reduction,
+            ended=row.ended is not None,
+            redacted=telemetry.is_redacted(connection, key[0]),
+            indexed=len(state.utterances),
+        )
         kept.stated = stated
         self._kept[key] = kept
         return kept
@@ -299,7 +343,8 @@ class Store:
             "touched": 0.0,
         }
         insert = sa.insert(sessions).values(values).returning(sessions.c.id)
-        kept = _Kept(connection.execute(insert).scalar_one(), reduction, ended=False)
+        redacted = telemetry.is_redacted(connection, key[0])
+        kept = _Kept(connection.execute(insert).scalar_one(), reduction, ended=False, redacted=redacted)
         self._kept[key] = kept
         return kept
 
@@ -429,24 +474,13 @@ def mark(key: Key) -> str:
     return hashlib.sha256(f"{room or ''}\0{session_id}".encode()).hexdigest()
 
 
-def index_words(connection: Connection, said: Sequence[tuple[int, int, str]]) -> None:
-    """Add utterances (session, position, text) to the search index."""
-    if not said:
-        return
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(
-            "INSERT INTO archive_words (rowid, words) VALUES (?, ?)",
-            [(row << ROWID_BITS | place, " ".join(spoken.tokens(text))) for row, place, text in said],
-        )
-        return
-    statement = sa.text("INSERT INTO archive_words VALUES (:session, :position, CAST(:words AS tsvector))")
-    connection.execute(
-        statement,
-        [
-            {"session": row, "position": place, "words": spoken.vector(spoken.tokens(text))}
-            for row, place, text in said
-        ],
-    )
+def _without_words(line: bytes) -> bytes | None:
+    """Return an event of a redacted session as it may be stored; None for words alone."""
+    event = _decode(line)
+    if event.get("type") == TRANSCRIPT:
+        return None
+    shown = wordless(event)
+    return line if shown == event else _encode(shown)
 
 
 def _session_row(state: State) -> dict[str, Any]:

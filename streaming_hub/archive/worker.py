@@ -70,10 +70,10 @@ class Config(msgspec.Struct, frozen=True):
     url: str
     max_age: float
     recordings: bool
-    prompts: bool = False
-    texts: bool = True
-    watched: bool = False
-    audio: str | None = None
+    prompts: bool
+    texts: bool
+    watched: bool
+    audio: str | None
 
 
 class Worker:
@@ -118,6 +118,7 @@ class Worker:
             "outbox": lambda _arguments: _plain(self._uploads.due(time.time())),
             "published": self._uploads.published,
             "report": self._report,
+            "redact": self._redact,
             "lost": lambda _arguments: self._uploads.end_lost(time.time()),
             "reconcile": lambda _arguments: self._uploads.count_missing(time.time()),
             "ping": lambda _arguments: self._database.check(),
@@ -221,7 +222,8 @@ class Worker:
             raise
         except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
             self._line.log(
-                "warning", f"archive: a page could not be written and is written event by event: {error!r}"
+                "warning",
+                f"unexpected error: a page could not be written; writing it event by event: {error!r}",
             )
             return self._one_by_one(page)
 
@@ -238,7 +240,7 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
                 self._line.log(
                     "error",
-                    f"archive: event {page.epoch}-{seq} could not be written and is left out: {error!r}",
+                    f"unexpected error: event {page.epoch}-{seq} could not be written and is left out: {error!r}",
                 )
                 self._store.write(msgspec.structs.replace(single, lines=[]))
             after = seq
@@ -267,13 +269,20 @@ class Worker:
         except Away:
             raise
         except Exception as error:  # noqa: BLE001 - logged; one bad upload must not hold up all others
-            self._line.log("error", f"archive: an upload could not be stored and is left out: {error!r}")
+            self._line.log(
+                "error", f"unexpected error: an upload could not be stored and is left out: {error!r}"
+            )
             return {"failed": 1}
         return taken
 
     def _report(self, arguments: Any) -> None:
         job, messages = arguments
         self._uploads.keep_report(job, msgspec.convert(messages, list[Message]))
+
+    def _redact(self, session_id: Any) -> None:
+        self._store.redact(session_id)
+        self._database.empty_log()
+        self._merge_soon(MERGE_SECONDS)
 
     def _trace(self, arguments: Any) -> Any:
         with self._database.reading() as connection:
@@ -344,7 +353,7 @@ class Worker:
             self._next_chore = time.monotonic() + CHORE_SECONDS
         except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
             self._next_chore = time.monotonic() + CHORE_SECONDS
-            self._line.log("error", f"archive: expired sessions could not be removed: {error!r}")
+            self._line.log("error", f"unexpected error: expired sessions could not be removed: {error!r}")
 
     def _expire(self) -> bool:
         """Remove some expired sessions; return whether there may be more."""
@@ -416,4 +425,4 @@ _json = msgspec.json.Encoder().encode
 
 
 if __name__ == "__main__":
-    main(lambda sock, config: Worker(sock, msgspec.convert(config, Config)).serve())
+    main(Config, lambda sock, config: Worker(sock, config).serve())

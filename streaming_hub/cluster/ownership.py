@@ -1,4 +1,4 @@
-"""Decides which node does a task that only one may do: leases, in memory for a single node and in Redis for several.
+"""Decides which node does a task that only one may do: leases in Redis.
 
 One node at a time owns a lease, for `TTL` seconds from its last renewal. A node counts itself as the owner for slightly
 less time, so it stops before another can begin, even if it can no longer reach the server. Time is an argument.
@@ -51,30 +51,6 @@ class Leases(Protocol):
         Raises:
             Unavailable: the store is away.
         """
-
-
-class MemoryLeases:
-    """Leases within one process."""
-
-    def __init__(self) -> None:
-        self._held: dict[str, tuple[str, float]] = {}
-
-    def acquire(self, name: str, node: str, ttl: float, now: float) -> bool:
-        """Take or renew a lease."""
-        if self.owner(name, now) not in (None, node):
-            return False
-        self._held[name] = (node, now + ttl)
-        return True
-
-    def release(self, name: str, node: str) -> None:
-        """Release a lease."""
-        if self._held.get(name, ("", 0.0))[0] == node:
-            del self._held[name]
-
-    def owner(self, name: str, now: float) -> str | None:
-        """Return a lease's owner."""
-        node, until = self._held.get(name, (None, 0.0))
-        return node if now < until else None
 
 
 _RELEASE: Final = (

@@ -1,9 +1,11 @@
 """Connections to a Redis or Valkey server, checked when they are made, and the wording of their failures.
 
-redis-py's `Connection` speaks the protocol; its client and pools are not used because they retry, reconnect and wait by
-their own rules. Here a call is answered within `ANSWER_SECONDS` or fails. While the server is away only the history's
-follower tries to reach it; everything else fails at once. Sockets are plain, so gevent's monkey-patching makes every
-wait cooperative. A connection belongs to the thread that made it: under gevent nothing here may run in its threadpool.
+redis-py's `Connection` connects: TLS, password, database. Commands and answers are encoded by hiredis, straight from
+and to the socket: a node reads every event in a call of its own, and redis-py's layers cost as much as reading it does.
+Its client and pools are not used because they retry, reconnect and wait by their own rules. Here a call is answered
+within `ANSWER_SECONDS` or fails. While the server is away only the history's follower tries to reach it; everything
+else fails at once. Sockets are plain, so gevent's monkey-patching makes every wait cooperative. A connection belongs to
+the thread that made it: under gevent nothing here may run in its threadpool.
 
 Importing this without redis-py raises SettingsError.
 """
@@ -25,9 +27,10 @@ from streaming_hub.cluster.clock import HubClock
 from streaming_hub.errors import SettingsError, StorageError, Unavailable
 
 try:
+    import hiredis
     import redis
     from redis.backoff import NoBackoff
-    from redis.exceptions import ResponseError
+    from redis.exceptions import InvalidResponse, NoScriptError, ResponseError
     from redis.retry import Retry
 except ImportError as missing:
     raise SettingsError(
@@ -36,7 +39,7 @@ except ImportError as missing:
     ) from missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 ANSWER_SECONDS: Final = 3.0
 """How long an answer may take before the server counts as away."""
@@ -50,6 +53,10 @@ _CHECKED_PARTS: Final = ("server", "memory", "replication", "cluster")
 _REFUSING: Final = ("NOREPLICAS", "MISCONF", "MASTERDOWN", "BUSY")
 """Error codes of a server that is up but cannot write now."""
 
+
+READ_BYTES: Final = 16_384
+_NOT_ALL: Final = object()
+"""What the reader returns for an answer that has not arrived in full."""
 
 _poll, _POLLIN = monkey.get_original("select", ["poll", "POLLIN"])
 
@@ -79,14 +86,23 @@ class Identity(msgspec.Struct, frozen=True):
 class Line:
     """A checked connection.
 
+    Args:
+        connection: redis-py's, connected; every answer was read.
+        identity: the server's.
+
     Attributes:
         identity: the server's, when it was last checked.
+        open: whether it has not been closed from here.
     """
 
     def __init__(self, connection: Any, identity: Identity) -> None:
         self._connection = connection
-        self._open = True
+        self._socket = connection._sock
+        self._reader = hiredis.Reader(
+            protocolError=InvalidResponse, replyError=_error, notEnoughData=_NOT_ALL
+        )
         self.identity = identity
+        self.open = True
 
     def call(self, *command: Any) -> Any:
         """Send a command and return its answer.
@@ -94,19 +110,18 @@ class Line:
         Raises:
             Away: see there.
         """
-        return self.calls([command])[0]
+        return self.calls((command,))[0]
 
-    def calls(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+    def calls(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Send several commands at once and return their answers.
 
         Raises:
             Away: one of them was not answered or was refused for now; the others may have been executed.
         """
-        connection = self._connection
         try:
-            connection.send_packed_command(connection.pack_commands(commands))
-            answers = [_answer(connection) for _ in commands]
-        except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+            self._send(b"".join([hiredis.pack_command(command) for command in commands]))
+            answers = [self._answer() for _ in commands]
+        except (redis.ConnectionError, redis.TimeoutError, InvalidResponse, OSError) as error:
             self.close()
             raise Away(_why(error)) from error
         except BaseException:
@@ -118,28 +133,38 @@ class Line:
                 raise _refused(answer)
         return answers
 
+    def _send(self, data: bytes) -> None:
+        # Not `sendall` for what fits at once: under gevent that asks for the socket's options first.
+        sent = self._socket.send(data)
+        if sent < len(data):
+            self._socket.sendall(memoryview(data)[sent:])
+
+    def _answer(self) -> Any:
+        while (answer := self._reader.gets()) is _NOT_ALL:
+            data = self._socket.recv(READ_BYTES)
+            if not data:
+                raise redis.ConnectionError("Connection closed by server.")
+            self._reader.feed(data)
+        return answer
+
     def good(self) -> bool:
         """Return whether it can be used again: nothing unread, and not closed by the other side."""
         # Every answer was read: what can be read now is the end, or something that nothing asked for. Not by redis-py's
         # `can_read`, which under gevent waits for a turn of the loop, twice per call.
-        sock = self._connection._sock
-        if not self._open or sock is None:
+        if not self.open:
             return False
         poll = _poll()
-        poll.register(sock.fileno(), _POLLIN)
+        poll.register(self._socket.fileno(), _POLLIN)
         return not poll.poll(0)
 
     def close(self) -> None:
         """Close it."""
-        self._open = False
+        self.open = False
         self._connection.disconnect()
 
 
-def _answer(connection: Any) -> Any:
-    try:
-        return connection.read_response()
-    except ResponseError as error:
-        return error
+def _error(text: str) -> ResponseError:
+    return NoScriptError(text) if text.startswith("NOSCRIPT") else ResponseError(text)
 
 
 class Server:
@@ -304,7 +329,8 @@ class Server:
             raise unavailable(str(error)) from error
 
     def _give_back(self, line: Line) -> None:
-        if self.away is None and line.good():
+        # What arrives unasked while it is idle is noticed before it is used again.
+        if self.away is None and line.open:
             self._idle.append(line)
         else:
             line.close()
@@ -356,7 +382,7 @@ class Script:
             self._hash = line.call("SCRIPT", "LOAD", self._text)
         try:
             return line.call("EVALSHA", self._hash, len(keys), *keys, *arguments)
-        except redis.exceptions.NoScriptError:
+        except NoScriptError:
             # The server was restarted, or a replica was promoted.
             return line.call("EVAL", self._text, len(keys), *keys, *arguments)
 
@@ -370,12 +396,12 @@ def unavailable(why: str) -> Unavailable:
 
 
 def _refused(error: ResponseError) -> Exception:
-    if isinstance(error, redis.exceptions.NoScriptError):
+    if isinstance(error, NoScriptError):
         return error
     text = str(error)
-    if isinstance(error, redis.exceptions.OutOfMemoryError) or "OOM" in text:
+    if "OOM" in text:
         return Refusing("it is out of memory")
-    if isinstance(error, redis.exceptions.ReadOnlyError) or "READONLY" in text:
+    if "READONLY" in text:
         return Away("it is read-only")
     if any(name in text for name in _REFUSING):
         return Refusing(text.rstrip("."))

@@ -284,7 +284,7 @@ def _from_fields(fields: dict[str, Any], body: bytes, where: str, *, own: bool =
         get("session_id"),
         get("participant"),
         get("role"),
-        get("event_id"),
+        event_id or None,  # every event with an empty one would be a repeat of the first
         get("audience") == "operator",
         segment if isinstance(segment, str) else None,
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from streaming_hub.events.posted import Event
 
-log = logging.getLogger("streaming_hub.events.redaction")
+log = logging.getLogger(__name__)
 
 
 class Redaction:
@@ -49,11 +49,11 @@ class Redaction:
         try:
             return rebuild(event, self._function(fields_of(event)))
         except Exception as error:  # noqa: BLE001 - the operator's code may raise anything
-            _tell(error)
+            _report(error)
             raise Unavailable("The redaction hook (STREAM_REDACT) failed; nothing was stored.") from None
 
 
-def _tell(error: Exception) -> None:
+def _report(error: Exception) -> None:
     """Log what failed and where; not the message nor the traceback's values, which may contain spoken words."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     what = "answered something that is not an event" if isinstance(error, InvalidEvent) else "failed"

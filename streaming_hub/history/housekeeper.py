@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from streaming_hub.history import History
 
-log = logging.getLogger("streaming_hub.history")
+log = logging.getLogger(__name__)
 
 PAUSE: Final = 1.0
 """Seconds between two rounds when there is nothing more to remove."""
@@ -72,7 +72,7 @@ class Housekeeper:
                 more = self._forget_a_round(step_pause)
                 self._offload(self._history.checkpoint)
             except Exception:
-                log.exception("the history could not be looked after; the next round tries again")
+                log.exception("unexpected error: cleaning up the history failed; the next round tries again")
             # More arrives than is removed: continue without pause until all is done.
             step_pause = max(step_pause / 2, SHORTEST_PAUSE) if more else STEP_PAUSE
             pause = step_pause if more else PAUSE

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from streaming_hub.events.posted import Event
     from streaming_hub.history.page import Limit
 
-log = logging.getLogger("streaming_hub.history")
+log = logging.getLogger(__name__)
 
 RECENT_BYTES: Final = 32 * 1024 * 1024
 TRIM_ROWS: Final = 300
@@ -374,7 +374,9 @@ class SqliteHistory:
             self._window.append(new)
             self._advance(self.bounds.floor())
         except Exception:
-            log.exception("%s: what came in is stored, but is read from the file for now", self._path)
+            log.exception(
+                "unexpected error: %s: new events are stored, but are read from the file for now", self._path
+            )
             self._window = Window(start=self.bounds.head, max_bytes=RECENT_BYTES)
 
     def _entry(self, row: tuple[Any, ...]) -> Entry:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from pathlib import Path
 
-log = logging.getLogger("streaming_hub.history")
+log = logging.getLogger(__name__)
 
 LARGE_BYTES: Final = 64 * 1024 * 1024
 """Size from which the log is emptied, not only copied."""

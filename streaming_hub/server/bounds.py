@@ -30,7 +30,7 @@ from streaming_hub.stream.pauses import NAP
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-log = logging.getLogger("hub.server")
+log = logging.getLogger(__name__)
 
 IDLE_TIMEOUT: Final = 75.0
 """Seconds that a connection may stay open without a request."""
@@ -253,10 +253,10 @@ class BoundedMixin:
         if self.command == "HEAD":
             # The header stays, as for GET; pywsgi would send the last chunk of a body, too.
             self.response_use_chunked = False
-        if self.close_connection and self.request_version == "HTTP/1.1" and not self._tells_connection():
+        if self.close_connection and self.request_version == "HTTP/1.1" and not self._has_connection_header():
             self.response_headers.append((b"Connection", b"close"))
 
-    def _tells_connection(self) -> bool:
+    def _has_connection_header(self) -> bool:
         return any(name.lower() == b"connection" for name, _ in self.response_headers)
 
     def _write_with_headers(self, data: bytes) -> None:

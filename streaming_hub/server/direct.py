@@ -30,7 +30,7 @@ from streaming_hub.stream.body import StreamBody
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-log = logging.getLogger("hub.server")
+log = logging.getLogger(__name__)
 
 MAX_REQUEST: Final = 8192
 """Bytes of the longest request that is served here."""
@@ -154,7 +154,7 @@ def serve(application: Any, environ: dict[str, Any], sock: BareSocket) -> None:
             _send_whole(sock, status, headers, body)
     except Exception:
         # Flask handles the application's errors; this one is the server's own.
-        log.exception("a request for a stream failed, and its connection was closed")
+        log.exception("unexpected error: a request for a stream failed; its connection is closed")
         sock.close()
 
 

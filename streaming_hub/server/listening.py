@@ -15,7 +15,7 @@ from streaming_hub.errors import SettingsError
 from streaming_hub.server.port_holder import port_holder
 from streaming_hub.stream import sockets
 
-log = logging.getLogger("hub")
+log = logging.getLogger(__name__)
 
 BACKLOG: Final = 4096
 LOOPBACK: Final = ("127.0.0.1", "::1")

@@ -21,7 +21,7 @@ from streaming_hub.server.handover import HandoverMixin
 if TYPE_CHECKING:
     from streaming_hub.stream.writer import Writer
 
-log = logging.getLogger("hub.server")
+log = logging.getLogger(__name__)
 
 
 class Handler(HandoverMixin, BoundedMixin, pywsgi.WSGIHandler):

@@ -24,12 +24,12 @@ from streaming_hub import signals
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-log = logging.getLogger("hub.workers")
+log = logging.getLogger(__name__)
 
 VARIABLE: Final = "HUB_WORKER"
 """A child's `Place`, as JSON."""
 MOST: Final = 256
-LOOK: Final = 0.05
+CHECK_INTERVAL: Final = 0.05
 SHORT_LIFE: Final = 10.0
 """Seconds; a child that lived shorter is started again after a pause."""
 FIRST_PAUSE: Final = 0.25
@@ -63,7 +63,7 @@ class Place(msgspec.Struct, frozen=True):
 
 
 def place() -> Place | None:
-    """Return what this process was told as a child; None where it is none."""
+    """Return what the parent passed to this process; None if it is no child."""
     text = os.environ.pop(VARIABLE, "")
     return msgspec.json.decode(text, type=Place) if text else None
 
@@ -72,24 +72,24 @@ class Child:
     """This process as a child.
 
     Args:
-        told: by the parent.
+        place: from the parent.
     """
 
-    def __init__(self, told: Place) -> None:
-        self.number = told.number
-        self.greets = told.greets
-        self.listeners = [socket.socket(fileno=number) for number in told.listeners]
-        self._ready = told.ready
-        self._parent = told.parent
-        for number in (*told.listeners, told.ready, told.parent):
+    def __init__(self, place: Place) -> None:
+        self.number = place.number
+        self.greets = place.greets
+        self.listeners = [socket.socket(fileno=number) for number in place.listeners]
+        self._ready = place.ready
+        self._parent = place.parent
+        for number in (*place.listeners, place.ready, place.parent):
             os.set_inheritable(number, False)  # noqa: FBT003 - the standard library's own signature
 
     def serves(self) -> None:
-        """Tell the parent."""
+        """Notify the parent."""
         os.write(self._ready, READY)
         os.close(self._ready)
 
-    def watch_parent(self) -> None:
+    def end_with_parent(self) -> None:
         """End as by SIGTERM once the parent is gone, in whatever way it ended."""
 
         def wait() -> None:
@@ -144,17 +144,17 @@ class Workers:
             self._start(number)
         code = 0
         while not self._signalled:
-            code = self._look()
+            code = self._check()
             if code:
                 break
-            _sleep(LOOK)
+            _sleep(CHECK_INTERVAL)
         self._end()
         return code
 
     def _start(self, number: int) -> None:
         ours, theirs_ready = os.pipe()
         os.set_blocking(ours, False)
-        told = Place(
+        place = Place(
             number,
             [listener.fileno() for listener in self._listeners],
             theirs_ready,
@@ -164,7 +164,7 @@ class Workers:
         inherited = (theirs_ready, self._life)
         for descriptor in inherited:
             os.set_inheritable(descriptor, True)  # noqa: FBT003 - the standard library's own signature
-        environ = {**os.environ, VARIABLE: msgspec.json.encode(told).decode()}
+        environ = {**os.environ, VARIABLE: msgspec.json.encode(place).decode()}
         try:
             pid = _spawn(
                 self._command[0],
@@ -177,7 +177,7 @@ class Workers:
         self._running[number] = _Running(number, pid, ours)
         self._due.pop(number, None)
 
-    def _look(self) -> int:
+    def _check(self) -> int:
         """Note which children serve and which are gone; return the code to end with, or 0."""
         for child in list(self._running.values()):
             if not child.serves:
@@ -234,7 +234,7 @@ class Workers:
                 # At once: each child leaves its agent to its control socket.
                 repeated = True
                 self._kill(signal.SIGTERM)
-            _sleep(LOOK)
+            _sleep(CHECK_INTERVAL)
 
     def _asked_again(self) -> bool:
         return any(at - self._signalled[0] > signals.SAME for at in self._signalled[1:])

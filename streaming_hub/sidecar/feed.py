@@ -40,8 +40,8 @@ START_SECONDS: Final = 5.0
 CLAIM_SECONDS: Final = 12.0
 """How long a request waits for another node to hand over the database."""
 ERASE_SECONDS: Final = 300.0
-LOOK: Final = 0.02
-"""Seconds between two looks at whether the process is up."""
+CHECK_INTERVAL: Final = 0.02
+"""Seconds between two checks at whether the process is up."""
 
 State = Literal["ok", "away", "off"]
 
@@ -66,7 +66,7 @@ class Feed(ABC):
     WORKER: ClassVar[str]
     """The module that the process runs."""
     POLL: ClassVar[float]
-    """Seconds between two looks for new events."""
+    """Seconds between two checks for new events."""
     CATCH_UP: ClassVar[float]
     """Seconds at the end in which the last events are still sent."""
     STOP_SECONDS: ClassVar[float]
@@ -83,7 +83,7 @@ class Feed(ABC):
         self.state: State = "away"
         self.skipped = 0
         self.restarts = 0
-        self._log = logging.getLogger(f"hub.{self.NAME}")
+        self._log = logging.getLogger(type(self).__module__)
         self._config: dict[str, Any] = dict(config)
         self._history = history
         self._lock = lock
@@ -182,7 +182,7 @@ class Feed(ABC):
                 return process
             if self._stop.is_set() or time.monotonic() >= until:
                 raise Refusal("away", self._trouble or self._why_not_up())
-            time.sleep(LOOK)
+            time.sleep(CHECK_INTERVAL)
 
     def _why_not_up(self) -> str:
         return (
@@ -214,7 +214,7 @@ class Feed(ABC):
             except OSError as error:
                 self._failed(f"The process cannot be started: {error}.")
             except Exception:  # noqa: BLE001 - logged; whatever it was, the next page is tried
-                self._log.exception("%s: the feed failed; it continues from its position", self.NAME)
+                self._log.exception("unexpected error: the feed failed; it continues from its position")
                 self._failed("The feed failed; see the log.")
             self._stop.wait(pause)
             pause = min(pause * 2, LONGEST_PAUSE)

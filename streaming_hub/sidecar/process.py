@@ -58,7 +58,7 @@ class Process:
 
     def __init__(self, config: Mapping[str, Any], *, worker: str, name: str) -> None:
         self._name = name
-        self._log = logging.getLogger(f"hub.{name}")
+        self._log = logging.getLogger(worker)
         self._sock, theirs = socket.socketpair()
         try:
             # gevent's sockets do not block, and the child would inherit that flag with the descriptor.

@@ -10,7 +10,9 @@ import signal
 import socket
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
 
 from streaming_hub.sidecar import wire
 from streaming_hub.sidecar.database import Away
@@ -18,6 +20,8 @@ from streaming_hub.sidecar.wire import ANSWER, BEGUN, LOG, REFUSED, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+Config = TypeVar("Config")
 
 NICE: Final = 5
 """The hub's streams come first if both need the same processor."""
@@ -61,7 +65,7 @@ class HubLine:
         elif isinstance(error, Away):
             told = ["away", str(error), None]
         else:
-            self.log("error", f"{self._name}: {what} failed: {error!r}")
+            self.log("error", f"unexpected error: {what} failed: {error!r}")
             told = ["failed", f"The process of the {self._name} failed ({type(error).__name__}).", None]
         self._send([number, REFUSED, told])
 
@@ -83,11 +87,12 @@ class HubLine:
             return
 
 
-def main(serve: Callable[[socket.socket, Any], None]) -> None:
+def main(kind: type[Config], serve: Callable[[socket.socket, Config], None]) -> None:
     """Run the process: its argument is the descriptor of the socket, its first message the configuration.
 
     Args:
-        serve: serves the hub at the other end of a socket, given that configuration, until it hangs up.
+        kind: what the configuration is.
+        serve: serves the hub at the other end of a socket, given the configuration, until it hangs up.
     """
     # The hub decides when this process ends; signals from the terminal, or to the hub's group, are for the hub.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -95,4 +100,4 @@ def main(serve: Callable[[socket.socket, Any], None]) -> None:
     sock = socket.socket(fileno=int(sys.argv[1]))
     first = wire.receive(sock)
     if first is not None:
-        serve(sock, first[2])
+        serve(sock, msgspec.convert(first[2], kind))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from streaming_hub.stream.pages import Fetched
     from streaming_hub.stream.subscriber import Subscriber
 
-log = logging.getLogger("streaming_hub.stream")
+log = logging.getLogger(__name__)
 
 AT_ONCE: Final = 3
 """Concurrent reads; each has a thread."""

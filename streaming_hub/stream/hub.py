@@ -71,6 +71,8 @@ class Hub:
 
     Attributes:
         schedule: called when something is pending; by default it is delivered at once, by the publisher.
+        urge: called by a thread that would otherwise go on working: delivers now what is scheduled for the loop's next
+            turn.
         take_back: called at an erasure, takes back what a socket was not given yet; returns the position before it.
         delivery: from storing an event to the end of its sweep, when the last socket had it or was full.
         audience: all subscribers.
@@ -84,6 +86,7 @@ class Hub:
         self.clock = clock
         self.lock = threading.RLock()
         self.schedule: Callable[[], None] = self.deliver_pending
+        self.urge: Callable[[], None] = lambda: None
         self.take_back: Callable[[Subscriber], int | None] = lambda _subscriber: None
         self.counters = Counters({})
         self.delivery = Latency()

@@ -59,6 +59,8 @@ class Arrivals:
                     history.bounds.head = max(history.bounds.head, meta.head)
             hub.hand_on(entries)
         if entries:
+            # Before anything else is done in this thread: the streams wait for nothing but this.
+            hub.urge()
             self.saw(entries)
 
     def new_epoch(self, meta: Meta, gone: Sequence[tuple[int, int]]) -> None:

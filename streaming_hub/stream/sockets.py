@@ -8,7 +8,7 @@ from typing import Final
 
 from streaming_hub import portability
 
-log = logging.getLogger("streaming_hub.stream")
+log = logging.getLogger(__name__)
 
 KEEP_IDLE, KEEP_INTERVAL, KEEP_COUNT = 20, 10, 3
 """Seconds of silence before a probe, seconds between probes, unanswered probes until the peer counts as gone."""

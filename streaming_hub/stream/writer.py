@@ -11,7 +11,7 @@ import logging
 import random
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from streaming_hub.stream.hub import Hub
     from streaming_hub.stream.subscriber import Subscriber
 
-log = logging.getLogger("streaming_hub.stream")
+log = logging.getLogger(__name__)
 
 TURN: Final = 0.002
 """Seconds of sending after which the loop gets a turn."""
@@ -64,6 +64,8 @@ class Writer:
         self._expiring: dict[Stream, None] = {}
         self._busy: deque[Stream] = deque()
         self._scheduled = False
+        self._next_turn: Any = None
+        """The loop's callback that delivers, while one is due."""
         self._tick = min(MAX_TICK, heartbeat / 4)
         self._buckets: list[dict[Stream, None]] = [{} for _ in range(max(1, round(heartbeat / self._tick)))]
         self._next_bucket = 0
@@ -79,6 +81,7 @@ class Writer:
     def start(self) -> None:
         """Begin to watch sockets and the clock, and let the hub call for delivery."""
         self._hub.schedule = self._schedule
+        self._hub.urge = self._hurry
         self._hub.take_back = self._take_back
         self._hub.resume = self._resume
         self._readiness.start(self._on_ready)
@@ -163,18 +166,25 @@ class Writer:
         if time.monotonic() - self._delivered < REST:
             self._rest.again(self._end_rest)
         else:
-            self._loop.run_callback(self._take_turn)
+            self._next_turn = self._loop.run_callback(self._take_turn)
+
+    def _hurry(self) -> None:
+        """Take the loop's next turn now, in the greenlet that calls; a rest is kept."""
+        if self._next_turn is not None:
+            self._next_turn.stop()
+            self._take_turn()
 
     def _end_rest(self) -> None:
         self._rest.stop()
         self._take_turn()
 
     def _take_turn(self) -> None:
+        self._next_turn = None
         try:
             done = self._go_on(time.monotonic() + TURN)
         except Exception:
             log.exception(
-                "a delivery failed: all readers go back to the history, so that none misses anything"
+                "unexpected error: a delivery failed; all readers resume from the history, so none misses anything"
             )
             for subscriber in self._hub.send_all_back():
                 self._resume(subscriber)
@@ -305,7 +315,7 @@ class Writer:
                 self._look_at(stream, event)
             except Exception:
                 # An error that escaped from here would end the watching of all sockets.
-                log.exception("a stream failed and was closed; its reader resumes")
+                log.exception("unexpected error: a stream failed and was closed; its reader resumes")
                 self._close(stream)
             if time.monotonic() >= until:
                 # Readiness is level-triggered: the others are reported again.
@@ -369,7 +379,7 @@ class Writer:
             try:
                 self._tick_once(self._buckets[position])
             except Exception:
-                log.exception("a look at the clock failed; the next one comes")
+                log.exception("unexpected error: a check of the open streams failed; continuing")
             position = (position + 1) % len(self._buckets)
 
     def _tick_once(self, due: dict[Stream, None]) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Asked = TypeVar("Asked", bound=msgspec.Struct)
 
-log = logging.getLogger("streaming_hub.web")
+log = logging.getLogger(__name__)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -85,7 +85,7 @@ def _detail(error: HTTPException) -> str:
 
 
 def _unexpected(error: Exception) -> Response:
-    log.exception("unexpected error", exc_info=error)
+    log.exception("unexpected error: a request failed", exc_info=error)
     return problem(500, "Internal error", "The server failed; see its log.")
 
 

@@ -200,7 +200,7 @@ def note_refusal_of(parts: Services, environ: Environ, error: HubError, route: s
     parts.refusals[error.status] += 1
     if error.status not in AUDITED:
         return
-    passes, left_out = parts.refusals_told.admit()
+    passes, left_out = parts.refusals_logged.admit()
     if passes:
         scope = error.extra.get("scope")
         what = {"status": error.status, "route": route, "scope": scope, "left_out": left_out or None}

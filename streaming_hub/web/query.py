@@ -28,7 +28,7 @@ MAX_CURSOR: Final = 5_000
 FILTERS: Final = ("room", "type", "participant", "session_id")
 OF_STREAM: Final = frozenset({*FILTERS, "ticket", "last_event_id", "snapshot", "replay"})
 """All parameters of a stream."""
-_MOST_TOLD: Final = 10
+_MOST_REPORTED: Final = 10
 """How many unknown parameters, and values that look like mistakes, are reported."""
 _SHOWN: Final = 40
 """Characters of what was sent that a message repeats."""
@@ -54,7 +54,7 @@ class StreamQuery:
     @cached_property
     def ignored(self) -> list[str]:
         """Names of unknown parameters, the first ten: misspelt filters, or a client's own."""
-        return [name[:_SHOWN] for name in self._args if name not in OF_STREAM][:_MOST_TOLD]
+        return [name[:_SHOWN] for name in self._args if name not in OF_STREAM][:_MOST_REPORTED]
 
     @cached_property
     def warnings(self) -> list[str]:
@@ -143,7 +143,7 @@ def warnings(args: MultiDict[str, str], text: str) -> list[str]:
     """
     given = ((name, value) for name in FILTERS for value in args.getlist(name))
     found = (_doubt(name, value, plus="+" in text) for name, value in given)
-    return list(islice((sentence for sentence in found if sentence), _MOST_TOLD))
+    return list(islice((sentence for sentence in found if sentence), _MOST_REPORTED))
 
 
 def _doubt(name: str, value: str, *, plus: bool) -> str:

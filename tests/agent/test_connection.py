@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from agent.connection import ConnectionWatch, explain
+from agent.connection import ConnectionMonitor, explain
 
 URL = "ws://127.0.0.1:7880"
 
@@ -42,7 +42,7 @@ class Watched:
     def __init__(self) -> None:
         self.failures: list[str] = []
         self.troubles: list[str] = []
-        self.watch = ConnectionWatch(URL, self.failures.append, self.troubles.append)
+        self.watch = ConnectionMonitor(URL, self.failures.append, self.troubles.append)
         self.logger = logging.Logger("livekit.agents", logging.INFO)
         self.logger.addHandler(self.watch)
 

@@ -24,8 +24,8 @@ FAMILY = """
 import subprocess, sys, threading
 from agent.control import Control
 control = Control.from_env()
-control.watch()
-control.tell("ready")
+control.end_with_hub()
+control.report("ready")
 child = subprocess.Popen([sys.executable, "-c", "import threading; threading.Event().wait()"])
 print(child.pid, flush=True)
 threading.Event().wait()
@@ -36,7 +36,7 @@ TAKING = """
 import time
 from agent.control import Control
 control = Control.from_env()
-control.watch()
+control.end_with_hub()
 before = None
 while True:
     if control.takes_jobs() is not before:
@@ -56,11 +56,11 @@ def pair() -> tuple[socket.socket, socket.socket]:
 def test_states_are_lines_of_json_and_repeats_are_left_out(pair: tuple[socket.socket, socket.socket]) -> None:
     hub, child = pair
     control = Control(child)
-    control.tell("ready")
-    control.tell("ready")
-    control.tell("running", sessions=1)
-    control.tell("running", sessions=2)
-    control.tell("failed", reason="no key\nset it")
+    control.report("ready")
+    control.report("ready")
+    control.report("running", sessions=1)
+    control.report("running", sessions=2)
+    control.report("failed", reason="no key\nset it")
     child.close()
     with hub.makefile() as lines:
         assert [json.loads(line) for line in lines] == [
@@ -100,9 +100,9 @@ def test_started_by_hand_it_reports_to_no_hub(
     monkeypatch.delenv(CONTROL_FD, raising=False)
     control = Control.from_env()
     threads = threading.enumerate()
-    control.watch()
+    control.end_with_hub()
     assert threading.enumerate() == threads, "there is no hub to watch"
-    control.tell("ready")
+    control.report("ready")
     assert control.refuse("set the key") == 1
     assert capsys.readouterr().err == "agent: set the key\n"
 
@@ -122,7 +122,7 @@ def test_the_number_is_not_passed_on_to_children(
     control = Control.from_env()
     assert CONTROL_FD not in os.environ
     assert not os.get_inheritable(number)
-    control.tell("ready")
+    control.report("ready")
     assert pair[0].recv(100) == b'{"state": "ready"}\n'
 
 
@@ -132,8 +132,8 @@ def test_a_hub_that_is_gone_disturbs_nothing(
     hub, child = pair
     hub.close()
     control = Control(child)
-    control.tell("ready")
-    control.tell("running", sessions=1)
+    control.report("ready")
+    control.report("running", sessions=1)
     assert control.refuse("set the key") == 1, "the reason is still told, in the log"
     assert capsys.readouterr().err == "agent: set the key\n"
 

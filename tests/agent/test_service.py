@@ -20,7 +20,7 @@ from agent.service import (
     ROUTINE,
     TASKS_SECONDS,
     _make_server,
-    _told_load,
+    _reported_load,
 )
 from agent.settings import Settings
 from streaming_hub.services import AGENT_BUDGET
@@ -162,9 +162,9 @@ def test_the_key_and_the_room_are_used_and_ctrl_c_ends_it(receiver: Receiver) ->
 
 def test_livekit_is_reported_a_load_at_which_it_continues_giving_rooms() -> None:
     server = _make_server(Settings.from_env({}), "thread")
-    assert server.load_fnc is _told_load
+    assert server.load_fnc is _reported_load
     busy = [SimpleNamespace(active_jobs=[None] * jobs) for jobs in (0, 2, 500)]
-    assert [_told_load(cast("AgentServer", one)) for one in busy] == [0.0, 0.02, 0.5]
+    assert [_reported_load(cast("AgentServer", one)) for one in busy] == [0.0, 0.02, 0.5]
 
 
 def test_a_threshold_is_where_livekit_too_calls_the_worker_full(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from tests.browser.on_page import PATIENCE
 from tests.browser.stub_hub import PAGE, StubHub
-from tests.kit.process import HubProcess
+from tests.kit.hub import Hub
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -99,15 +99,14 @@ def live(page: Page, stub: StubHub) -> Opened:
 
 
 @pytest.fixture
-def start_hub(tmp_path: Path) -> Iterator[Callable[..., HubProcess]]:
+def start_hub(tmp_path: Path) -> Iterator[Callable[..., Hub]]:
     """Start the real hub as a child process, any number of times; ends them all."""
-    started: list[HubProcess] = []
+    started: list[Hub] = []
 
-    def start(port: int = 0, **settings: str) -> HubProcess:
+    def start(port: int = 0, **settings: str) -> Hub:
         settings.setdefault("STREAM_HISTORY", f"sqlite:///{tmp_path / 'events.db'}")
-        started.append(HubProcess(port, settings, tmp_path))
-        started[-1].wait_until_healthy()
-        return started[-1]
+        started.append(Hub(tmp_path, port=port, **settings))
+        return started[-1].start()
 
     yield start
     for hub in started:

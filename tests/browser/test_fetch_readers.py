@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.kit.process import SECONDS, HubProcess
+from tests.kit.hub import Hub
+from tests.kit.process import SECONDS
 from tests.kit.sse import of_lines
 
 if TYPE_CHECKING:
@@ -99,20 +100,18 @@ def site(library: Path) -> Iterator[Callable[[str], str]]:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., HubProcess]]:
+def start(tmp_path: Path) -> Iterator[Callable[..., Hub]]:
     """Start a hub, always with the same history."""
-    started: list[HubProcess] = []
+    started: list[Hub] = []
 
-    def begin(port: int = 0, **settings: str) -> HubProcess:
+    def begin(port: int = 0, **settings: str) -> Hub:
         history = f"sqlite:///{tmp_path / 'events.db'}"
-        hub = HubProcess(port, {"STREAM_HISTORY": history, **settings}, tmp_path)
-        started.append(hub)
-        hub.wait_until_healthy()
-        return hub
+        started.append(Hub(tmp_path, port=port, **{"STREAM_HISTORY": history, **settings}))
+        return started[-1].start()
 
     yield begin
     for hub in started:
-        hub.end()
+        hub.stop()
 
 
 @pytest.fixture
@@ -132,20 +131,20 @@ def wait_for(page: Page, who: str, **fields: Any) -> dict[str, Any]:
 
 
 def test_readers_in_a_page_come_back_after_a_goodbye_and_miss_nothing(
-    start: Callable[..., HubProcess], site: Callable[[str], str], reader: Page
+    start: Callable[..., Hub], site: Callable[[str], str], reader: Page
 ) -> None:
     hub = start()
     reader.goto(site(hub.url))
     for who in ("fetch", "source"):
         wait_for(reader, who, type="connected")
-    hub.post({"type": "test", "n": 1})
+    hub.publish({"type": "test", "n": 1})
     for who in ("fetch", "source"):
         wait_for(reader, who, n=1)
-    hub.end()
+    hub.stop()
     for who in ("fetch", "source"):
         wait_for(reader, who, type="goodbye", reason="draining")
     again = start(hub.port)
-    again.post({"type": "test", "n": 2})
+    again.publish({"type": "test", "n": 2})
     for who in ("fetch", "source"):
         wait_for(reader, who, n=2)
     assert reader.evaluate("window.ended") is None
@@ -154,7 +153,7 @@ def test_readers_in_a_page_come_back_after_a_goodbye_and_miss_nothing(
 
 
 def test_readers_in_a_page_come_back_to_a_hub_that_has_no_room_for_them(
-    start: Callable[..., HubProcess], site: Callable[[str], str], reader: Page
+    start: Callable[..., Hub], site: Callable[[str], str], reader: Page
 ) -> None:
     hub = start(STREAM_MAX_CLIENTS="1")
     with requests.get(f"{hub.url}/api/stream", stream=True, timeout=SECONDS):
@@ -165,7 +164,7 @@ def test_readers_in_a_page_come_back_to_a_hub_that_has_no_room_for_them(
         assert reader.evaluate("window.ended") is None
 
 
-def test_outside_a_page_the_body_ends_as_http_says(start: Callable[..., HubProcess]) -> None:
+def test_outside_a_page_the_body_ends_as_http_says(start: Callable[..., Hub]) -> None:
     hub = start()
     curl = shutil.which("curl")
     url = f"{hub.url}/api/stream"
@@ -175,7 +174,7 @@ def test_outside_a_page_the_body_ends_as_http_says(start: Callable[..., HubProce
     with requests.get(url, stream=True, timeout=SECONDS) as answer:
         lines = answer.iter_lines(decode_unicode=True)
         assert "connected" in next(lines)
-        hub.end()
+        hub.stop()
         said = list(of_lines(lines))
     assert [event["type"] for event in said if event["type"] != "heartbeat"] == ["goodbye"]
     if process is not None:

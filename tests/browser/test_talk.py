@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page, Route
 
-    from tests.kit.process import HubProcess
+    from tests.kit.hub import Hub
 
 pytestmark = pytest.mark.page
 
@@ -48,18 +48,16 @@ def serve_with(page: Page, url: str, missing: str, client: str = "") -> None:
         page.route("**/vendor/livekit-client.js", lambda route: route.fulfill(status=404))
 
 
-def test_without_livekit_the_page_says_what_to_set(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_without_livekit_the_page_says_what_to_set(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub()
     page.goto(hub.url)
     expect(page.locator("#talk-state")).to_contain_text("LIVEKIT_URL")
     expect(page.get_by_role("button", name="Talk", exact=True)).to_be_hidden()
-    hub.post({"type": "transcript", "text": "all else works", "room": "r", "participant": "p"})
+    hub.publish({"type": "transcript", "text": "all else works", "room": "r", "participant": "p"})
     expect(page.get_by_role("log", name="Conversation")).to_contain_text("all else works")
 
 
-def test_without_the_client_the_page_says_how_to_get_it(
-    page: Page, start_hub: Callable[..., HubProcess]
-) -> None:
+def test_without_the_client_the_page_says_how_to_get_it(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub(**LIVEKIT)
     serve_with(page, hub.url, "client")
     page.goto(hub.url)
@@ -68,7 +66,7 @@ def test_without_the_client_the_page_says_how_to_get_it(
     expect(page.get_by_role("button", name="Talk", exact=True)).to_be_hidden()
 
 
-def test_where_both_are_missing_it_is_said_once(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_where_both_are_missing_it_is_said_once(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub()
     serve_with(page, hub.url, "livekit client")
     page.goto(hub.url)
@@ -88,7 +86,7 @@ def test_where_both_are_missing_it_is_said_once(page: Page, start_hub: Callable[
     assert gap[0] == gap[1], "words begin as far below the title as in other cards"
 
 
-def test_page_is_reported_what_is_there(start_hub: Callable[..., HubProcess]) -> None:
+def test_page_is_reported_what_is_there(start_hub: Callable[..., Hub]) -> None:
     hub = start_hub()
     bare = requests.get(hub.url, timeout=10).text
     told = META.search(bare)
@@ -104,9 +102,7 @@ def test_page_is_reported_what_is_there(start_hub: Callable[..., HubProcess]) ->
         assert HOW_TO_GET in answer.json()["detail"]
 
 
-def test_client_that_does_not_load_is_a_problem_that_shows(
-    page: Page, start_hub: Callable[..., HubProcess]
-) -> None:
+def test_client_that_does_not_load_is_a_problem_that_shows(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub(**LIVEKIT)
     serve_with(page, hub.url, "")
     page.goto(hub.url)
@@ -115,7 +111,7 @@ def test_client_that_does_not_load_is_a_problem_that_shows(
     expect(page.get_by_role("button", name="Talk", exact=True)).to_be_enabled()
 
 
-def test_refused_token_is_a_problem_that_shows(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_refused_token_is_a_problem_that_shows(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub(**LIVEKIT, STREAM_OPERATOR_KEYS="secret")
     serve_with(page, hub.url, "", "window.LivekitClient = {};")
     page.goto(hub.url)
@@ -123,7 +119,7 @@ def test_refused_token_is_a_problem_that_shows(page: Page, start_hub: Callable[.
     expect(page.locator("#talk-problem")).to_contain_text("scope join")
 
 
-def test_livekits_own_token_source_works_unchanged(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_livekits_own_token_source_works_unchanged(page: Page, start_hub: Callable[..., Hub]) -> None:
     if not CLIENT.is_file():
         pytest.skip("livekit-client is not installed (README, Talk to it)")
     hub = start_hub(**LIVEKIT)
@@ -148,7 +144,7 @@ def test_livekits_own_token_source_works_unchanged(page: Page, start_hub: Callab
     assert claims["roomConfig"]["agents"] == [{"agentName": "helper", "metadata": "m"}]
 
 
-def test_only_that_script_may_be_loaded(start_hub: Callable[..., HubProcess]) -> None:
+def test_only_that_script_may_be_loaded(start_hub: Callable[..., Hub]) -> None:
     hub = start_hub(**LIVEKIT)
     policy = requests.get(hub.url, timeout=10).headers["Content-Security-Policy"]
     scripts = re.search(r"script-src ([^;]*)", policy)

@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page, Route
 
-    from tests.kit.process import HubProcess
+    from tests.kit.hub import Hub
 
 AGENT_TIME = 40_000
 """The longest wait for a real agent process, milliseconds."""
 
 
-def open_live(page: Page, hub: HubProcess, path: str = "/") -> None:
+def open_live(page: Page, hub: Hub, path: str = "/") -> None:
     page.goto(hub.url + path)
     expect(page.locator("#pill")).to_have_text("Live")
 
 
-def test_start_see_the_conversation_stop(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_start_see_the_conversation_stop(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub()
     open_live(page, hub)
     expect(page.get_by_text("auto starts rehearsal")).to_be_visible()
@@ -57,18 +57,18 @@ def test_start_see_the_conversation_stop(page: Page, start_hub: Callable[..., Hu
     until(lambda: members(pid) == [], what=f"the agent's processes {members(pid)} end")
 
 
-def test_crash_and_restart_show_missed_events_once(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_crash_and_restart_show_missed_events_once(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub(STREAM_HEARTBEAT="1")
     open_live(page, hub, "/stream-test.html")
-    hub.post([{"type": "transcript", "text": f"before {n}", "room": "r"} for n in range(3)])
+    hub.publish([{"type": "transcript", "text": f"before {n}", "room": "r"} for n in range(3)])
     expect(said(page, "before 2")).to_be_visible()
     hub.kill()
     expect(page.locator("#pill")).to_contain_text("Retrying")
     elsewhere = start_hub()  # the same history, where the page cannot see it
-    elsewhere.post([{"type": "transcript", "text": f"missed {n}", "room": "r"} for n in range(3)])
-    elsewhere.end()
+    elsewhere.publish([{"type": "transcript", "text": f"missed {n}", "room": "r"} for n in range(3)])
+    elsewhere.stop()
     back = start_hub(hub.port)
-    back.post({"type": "transcript", "text": "after", "room": "r"})
+    back.publish({"type": "transcript", "text": "after", "room": "r"})
     expect(said(page, "after")).to_be_visible()
     expected = [f"{word} {n}" for word in ("before", "missed") for n in range(3)]
     assert lines(page) == [*expected, "after"]
@@ -81,16 +81,16 @@ def test_crash_and_restart_show_missed_events_once(page: Page, start_hub: Callab
     )
 
 
-def test_times_are_the_same_after_a_reload(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_times_are_the_same_after_a_reload(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub(STREAM_HISTORY="memory://")
     open_live(page, hub)
     at = 1_700_000_000
     common = {"room": "r", "session_id": "call-1"}
     words = {"type": "transcript", "segment_id": "s", **common}
-    hub.post({"type": "session_started", "timestamp": at, **common})
-    hub.post({**words, "timestamp": at + 2, "text": "Once", "is_final": False})
+    hub.publish({"type": "session_started", "timestamp": at, **common})
+    hub.publish({**words, "timestamp": at + 2, "text": "Once", "is_final": False})
     expect(said(page, "Once")).to_be_visible()
-    hub.post({**words, "timestamp": at + 5, "text": "Once upon a time", "is_final": True})
+    hub.publish({**words, "timestamp": at + 5, "text": "Once upon a time", "is_final": True})
     expect(said(page, "Once upon a time")).to_be_visible()
 
     time_of_line = conversation(page).locator(".line time")
@@ -102,19 +102,21 @@ def test_times_are_the_same_after_a_reload(page: Page, start_hub: Callable[..., 
     expect(session).to_have_text(re.compile(r"^\d\d:\d\d:20 · call-1$"))
 
 
-def test_history_that_is_gone_is_reported_as_a_gap(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_history_that_is_gone_is_reported_as_a_gap(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub(STREAM_HISTORY="memory://")
     open_live(page, hub)
-    hub.post({"type": "agent_speech_started", "room": "r"})
+    hub.publish({"type": "agent_speech_started", "room": "r"})
     expect(page.get_by_text("Agent is speaking")).to_be_visible()
     hub.kill()
-    start_hub(hub.port, STREAM_HISTORY="memory://").post({"type": "transcript", "text": "new", "room": "r"})
+    start_hub(hub.port, STREAM_HISTORY="memory://").publish(
+        {"type": "transcript", "text": "new", "room": "r"}
+    )
     expect(conversation(page).get_by_text("Gap: an unknown number of events was missed")).to_be_visible()
     expect(said(page, "new")).to_be_visible()
     expect(page.get_by_text("Agent is speaking")).to_have_count(0)
 
 
-def test_from_disk(page: Page, start_hub: Callable[..., HubProcess], page_uri: str) -> None:
+def test_from_disk(page: Page, start_hub: Callable[..., Hub], page_uri: str) -> None:
     asked: list[str] = []
 
     def refuse(route: Route) -> None:
@@ -137,9 +139,7 @@ def test_from_disk(page: Page, start_hub: Callable[..., HubProcess], page_uri: s
     expect(page.get_by_role("link", name="Open the served page")).to_have_attribute("href", f"{hub.url}/")
 
 
-def test_keys_are_asked_for_and_open_the_viewers_view(
-    page: Page, start_hub: Callable[..., HubProcess]
-) -> None:
+def test_keys_are_asked_for_and_open_the_viewers_view(page: Page, start_hub: Callable[..., Hub]) -> None:
     keys = {"STREAM_PUBLISH_KEYS": "pub", "STREAM_SUBSCRIBE_KEYS": "sub", "STREAM_OPERATOR_KEYS": "op"}
     hub = start_hub(STREAM_HISTORY="memory://", **keys)
     page.goto(hub.url)
@@ -155,19 +155,19 @@ def test_keys_are_asked_for_and_open_the_viewers_view(
     enter("sub")
     expect(page.locator("#pill")).to_have_text("Live")
     secret = {"type": "transcript", "text": "for operators", "audience": "operator"}
-    hub.post([secret, {"type": "transcript", "text": "for all"}], **{"X-API-Key": "pub"})
+    hub.publish([secret, {"type": "transcript", "text": "for all"}], **{"X-API-Key": "pub"})
     expect(said(page, "for all")).to_be_visible()
     assert lines(page) == ["for all"]
     expect(page.get_by_text("needs an operator key")).to_be_visible()
     enter("op")
     expect(page.get_by_text("auto starts rehearsal")).to_be_visible()
-    hub.post([{**secret, "text": "for operators too"}], **{"X-API-Key": "pub"})
+    hub.publish([{**secret, "text": "for operators too"}], **{"X-API-Key": "pub"})
     expect(said(page, "for operators too")).to_be_visible()
 
 
-def test_server_that_shuts_down_says_goodbye(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_server_that_shuts_down_says_goodbye(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub(STREAM_HISTORY="memory://")
     open_live(page, hub)
-    hub.ask_to_end()
+    hub.signal()
     expect(page.get_by_role("listbox", name="Event log").get_by_text("goodbye", exact=True)).to_be_visible()
     expect(page.locator("#pill")).to_contain_text("etrying in")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kit.process import HubProcess, Program
+from tests.kit.hub import Hub
+from tests.kit.process import Program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -15,15 +16,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def hub(tmp_path: Path) -> Iterator[HubProcess]:
-    running = HubProcess(0, {"STREAM_HISTORY": f"sqlite:///{tmp_path / 'events.db'}"}, tmp_path)
-    running.wait_until_healthy()
-    yield running
-    running.kill()
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    with Hub(tmp_path, STREAM_HISTORY=f"sqlite:///{tmp_path / 'events.db'}") as running:
+        yield running
 
 
 @pytest.fixture
-def run(hub: HubProcess) -> Iterator[Callable[..., Program]]:
+def run(hub: Hub) -> Iterator[Callable[..., Program]]:
     """Start an example by its file name; ends them all."""
     started: list[Program] = []
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.kit.process import ROOT, SECONDS, HubProcess, free_port
+from tests.kit.hub import Hub
+from tests.kit.process import ROOT, SECONDS, free_port
 from tests.kit.sse import of_lines
 
 if TYPE_CHECKING:
@@ -47,15 +48,13 @@ def documented_server(port: int, hub_port: int) -> str:
 
 
 @pytest.fixture
-def keyed_hub(tmp_path: Path) -> Iterator[HubProcess]:
-    running = HubProcess(0, {"STREAM_HISTORY": "memory://", **KEYS}, tmp_path)
-    running.wait_until_healthy()
-    yield running
-    running.kill()
+def keyed_hub(tmp_path: Path) -> Iterator[Hub]:
+    with Hub(tmp_path, STREAM_HISTORY="memory://", **KEYS) as running:
+        yield running
 
 
 @pytest.fixture
-def proxy(keyed_hub: HubProcess, tmp_path: Path) -> Iterator[str]:
+def proxy(keyed_hub: Hub, tmp_path: Path) -> Iterator[str]:
     """The address of nginx in front of the hub."""
     nginx = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
     if nginx is None:

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 import requests
 from livekit.agents import AgentServer
 
-from tests.kit.process import ROOT, HubProcess
+from tests.kit.process import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.kit.hub import Hub
 
 FILE = ROOT / "examples" / "own_agent" / "pizza.py"
 
@@ -36,7 +38,7 @@ def test_it_is_short_and_livekit_can_load_it() -> None:
     assert attached < started
 
 
-def test_the_agent_of_the_guide_needs_no_keys(hub: HubProcess, tmp_path: Path) -> None:
+def test_the_agent_of_the_guide_needs_no_keys(hub: Hub, tmp_path: Path) -> None:
     """docs/guides/own-agent.md, run as it stands there."""
     guide = (ROOT / "docs" / "guides" / "own-agent.md").read_text(encoding="utf-8")
     (program,) = re.findall(r"```python\n(\"\"\"An agent without keys.*?)```", guide, re.DOTALL)

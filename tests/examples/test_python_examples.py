@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.kit.process import ROOT, SECONDS, HubProcess, Program, free_port
+from tests.kit.hub import Hub
+from tests.kit.process import ROOT, SECONDS, Program, free_port
 from tests.kit.wait import until
 
 if TYPE_CHECKING:
@@ -94,36 +95,31 @@ def webhook() -> Iterator[Webhook]:
         server.shutdown()
 
 
-def test_terminal_shows_finals_and_marks_what_was_cut_off(hub: HubProcess, run: Run) -> None:
-    hub.post(say("Hello there", is_final=True, segment_id="s1"))
+def test_terminal_shows_finals_and_marks_what_was_cut_off(hub: Hub, run: Run) -> None:
+    hub.publish(say("Hello there", is_final=True, segment_id="s1"))
     terminal = run("terminal.py", "--replay", "10")
     assert terminal.wait_for("Hello") == "alice: Hello there"
-    hub.post(say("Once upon", is_final=False, segment_id="s2"))
-    hub.post(say("Once upon a", is_final=True, interrupted=True, segment_id="s2"))
+    hub.publish(say("Once upon", is_final=False, segment_id="s2"))
+    hub.publish(say("Once upon a", is_final=True, interrupted=True, segment_id="s2"))
     assert terminal.wait_for("Once") == "alice: Once upon a [cut off]"
 
 
-def test_terminal_shows_the_chosen_room_and_obeys_no_escapes(hub: HubProcess, run: Run) -> None:
-    hub.post(say("elsewhere", room="r2"))
-    hub.post(say("here\u001b[2J\u0007"))
+def test_terminal_shows_the_chosen_room_and_obeys_no_escapes(hub: Hub, run: Run) -> None:
+    hub.publish(say("elsewhere", room="r2"))
+    hub.publish(say("here\u001b[2J\u0007"))
     terminal = run("terminal.py", "--replay", "10", "--room", "r1")
     assert terminal.wait_for("here") == r"alice: here\x1b[2J\x07"
     assert terminal.lines == [r"alice: here\x1b[2J\x07"]
 
 
-def test_terminal_continues_when_the_hub_comes_back(hub: HubProcess, run: Run) -> None:
+def test_terminal_continues_when_the_hub_comes_back(hub: Hub, run: Run) -> None:
     terminal = run("terminal.py", "--replay", "10")
-    hub.post(say("before"))
+    hub.publish(say("before"))
     terminal.wait_for("before")
-    settings = {"STREAM_HISTORY": f"sqlite:///{hub.folder / 'events.db'}"}
     hub.kill()
-    again = HubProcess(hub.port, settings, hub.folder)
-    try:
-        again.wait_until_healthy()
-        again.post(say("after"))
-        terminal.wait_for("after")
-    finally:
-        again.kill()
+    hub.start()
+    hub.publish(say("after"))
+    terminal.wait_for("after")
     assert [line for line in terminal.lines if line.startswith("alice")] == ["alice: before", "alice: after"]
 
 
@@ -135,58 +131,54 @@ def test_a_refusal_is_reported_in_one_line(run: Run, tmp_path: Path, name: str) 
         "into_database.py": [str(tmp_path / "t.db")],
     }[name]
     settings = {"STREAM_HISTORY": "memory://", "STREAM_SUBSCRIBE_KEYS": "a-key-to-read"}
-    closed = HubProcess(0, settings, tmp_path)
-    try:
-        closed.wait_until_healthy()
+    with Hub(tmp_path, **settings) as closed:
         program = run(name, *arguments, "--hub", closed.url, STREAM_KEY="another-key")
         assert program.wait() == 1
-    finally:
-        closed.kill()
     (line,) = program.lines
     assert line.startswith("The hub refuses, 401: The credential is not a key of this hub")
     assert line.endswith("A subscribe key goes into STREAM_KEY.")
 
 
 def test_forwarder_delivers_all_in_order_through_refusals(
-    hub: HubProcess, run: Run, webhook: Webhook, tmp_path: Path
+    hub: Hub, run: Run, webhook: Webhook, tmp_path: Path
 ) -> None:
-    hub.post({"type": "test", "text": "too early"})
+    hub.publish({"type": "test", "text": "too early"})
     place = tmp_path / "position"
     webhook.refusals = 2
     run("forward_to_webhook.py", webhook.url, "--place", str(place))
     until(place.exists)
     for text in ("one", "two", "three"):
-        hub.post(say(text))
+        hub.publish(say(text))
     assert webhook.wait_for(3) == ["one", "two", "three"]
     assert webhook.keys == [event["id"] for event in webhook.events]
 
 
 def test_forwarder_that_was_killed_continues_where_it_was(
-    hub: HubProcess, run: Run, webhook: Webhook, tmp_path: Path
+    hub: Hub, run: Run, webhook: Webhook, tmp_path: Path
 ) -> None:
     place = tmp_path / "position"
     arguments = (webhook.url, "--place", str(place))
     first = run("forward_to_webhook.py", *arguments)
     until(place.exists)
-    receipt = hub.post(say("one"))
+    receipt = hub.publish(say("one"))
     webhook.wait_for(1)
     until(lambda: place.read_text() == receipt["id"])
     first.kill()
-    hub.post([say("two"), say("three")])
+    hub.publish([say("two"), say("three")])
     run("forward_to_webhook.py", *arguments)
     assert webhook.wait_for(3) == ["one", "two", "three"]
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 304])
 def test_forwarder_follows_no_redirect_and_loses_nothing_to_one(
-    hub: HubProcess, run: Run, webhook: Webhook, tmp_path: Path, status: int
+    hub: Hub, run: Run, webhook: Webhook, tmp_path: Path, status: int
 ) -> None:
     webhook.refusals, webhook.refusal = 1, (status, {"Location": "/elsewhere"})
     place = tmp_path / "position"
     forwarder = run("forward_to_webhook.py", webhook.url, "--place", str(place), "--type", "transcript")
     until(place.exists)
     before = place.read_text()
-    receipt = hub.post(say("one"))
+    receipt = hub.publish(say("one"))
     assert "/elsewhere" in forwarder.wait_for(f"again in 0.5 s: {status}")
     assert place.read_text() == before
     assert webhook.wait_for(1) == ["one"]
@@ -242,9 +234,9 @@ class GatewayHandler(BaseHTTPRequestHandler):
     ],
 )
 def test_readers_outlast_what_answers_in_the_hubs_place(
-    hub: HubProcess, run: Run, status: int, headers: dict[str, str], body: bytes
+    hub: Hub, run: Run, status: int, headers: dict[str, str], body: bytes
 ) -> None:
-    hub.post(say("stored"))
+    hub.publish(say("stored"))
     with Gateway(hub.url, status, headers, body) as gateway:
         threading.Thread(target=gateway.serve_forever, daemon=True).start()
         terminal = run("terminal.py", "--replay", "10", "--hub", gateway.url)
@@ -290,17 +282,19 @@ def rows(database: Path) -> list[tuple[Any, ...]]:
     return []  # its tables are not there yet
 
 
-def test_database_has_each_final_once_though_it_is_killed(hub: HubProcess, run: Run, tmp_path: Path) -> None:
+def test_database_has_each_final_once_though_it_is_killed(hub: Hub, run: Run, tmp_path: Path) -> None:
     database = tmp_path / "transcripts.db"
-    hub.post([say("stored before"), say("an interim", is_final=False), {"type": "test", "text": "no words"}])
+    hub.publish(
+        [say("stored before"), say("an interim", is_final=False), {"type": "test", "text": "no words"}]
+    )
     first = run("into_database.py", str(database))
     until(lambda: len(rows(database)) == 1)
-    hub.post(say("cut", interrupted=True))
+    hub.publish(say("cut", interrupted=True))
     until(lambda: len(rows(database)) == 2)
     first.kill()
-    hub.post(say("while it was away"))
+    hub.publish(say("while it was away"))
     run("into_database.py", str(database))
-    hub.post(say("after"))
+    hub.publish(say("after"))
     until(lambda: len(rows(database)) == 4)
     assert rows(database) == [
         ("r1", "alice", "stored before", 0),
@@ -313,11 +307,13 @@ def test_database_has_each_final_once_though_it_is_killed(hub: HubProcess, run: 
 ODD: list[Any] = [["Good morning."], {"a": 1}, 10**30, True, None, 1.5, "nul \0 in it", "\u2028"]
 
 
-def test_odd_fields_stop_no_example(hub: HubProcess, run: Run, webhook: Webhook, tmp_path: Path) -> None:
-    hub.post([{"type": "transcript", "room": "r1", "participant": "alice", "text": text} for text in ODD])
-    hub.post([say("interim", is_final=[0]), say("cut", interrupted="no"), {"type": "error", "reason": [1]}])
-    hub.post({"type": "session_ended", "reason": {"a": 1}})
-    hub.post(say("after"))
+def test_odd_fields_stop_no_example(hub: Hub, run: Run, webhook: Webhook, tmp_path: Path) -> None:
+    hub.publish([{"type": "transcript", "room": "r1", "participant": "alice", "text": text} for text in ODD])
+    hub.publish(
+        [say("interim", is_final=[0]), say("cut", interrupted="no"), {"type": "error", "reason": [1]}]
+    )
+    hub.publish({"type": "session_ended", "reason": {"a": 1}})
+    hub.publish(say("after"))
     database = tmp_path / "transcripts.db"
     run("into_database.py", str(database))
     run("terminal.py", "--replay", "100", PYTHONIOENCODING="ascii").wait_for("alice: after")
@@ -325,26 +321,24 @@ def test_odd_fields_stop_no_example(hub: HubProcess, run: Run, webhook: Webhook,
     texts = [row[2] for row in rows(database)]
     assert texts[: len(ODD)] == ['["Good morning."]', '{"a": 1}', str(10**30), "1", None, "1.5", *ODD[6:]]
     place = tmp_path / "position"
-    place.write_text(hub.post(say("first"))["id"])
+    place.write_text(hub.publish(say("first"))["id"])
     run("forward_to_webhook.py", webhook.url, "--place", str(place))
-    hub.post([{"type": "transcript", "text": text} for text in ODD])
+    hub.publish([{"type": "transcript", "text": text} for text in ODD])
     webhook.wait_for(len(ODD))
     assert [event["text"] for event in webhook.events] == ODD
 
 
-def test_a_database_that_another_program_has_locked_is_waited_for(
-    hub: HubProcess, run: Run, tmp_path: Path
-) -> None:
+def test_a_database_that_another_program_has_locked_is_waited_for(hub: Hub, run: Run, tmp_path: Path) -> None:
     database = tmp_path / "transcripts.db"
     with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         into = run("into_database.py", str(database))
-        hub.post(say("early"))
+        hub.publish(say("early"))
         into.wait_for("locked by another program")
         other.execute("COMMIT")
         until(lambda: len(rows(database)) == 1)
         other.execute("BEGIN EXCLUSIVE")
-        hub.post(say("late"))
+        hub.publish(say("late"))
         until(lambda: len([line for line in into.lines if "locked by" in line]) == 2)
         other.execute("COMMIT")
     until(lambda: [row[2] for row in rows(database)] == ["early", "late"])
@@ -362,12 +356,12 @@ def test_forwarder_waits_for_a_hub_that_is_not_there_yet(run: Run, tmp_path: Pat
     forwarder.wait_for("The hub cannot be reached")
 
 
-def test_examples_tell_of_a_gap(hub: HubProcess, run: Run, webhook: Webhook, tmp_path: Path) -> None:
+def test_examples_tell_of_a_gap(hub: Hub, run: Run, webhook: Webhook, tmp_path: Path) -> None:
     place = tmp_path / "position"
     place.write_text("elsewhere-7")
     run("forward_to_webhook.py", webhook.url, "--place", str(place))
     until(lambda: place.read_text() != "elsewhere-7")
-    hub.post(say("one"))
+    hub.publish(say("one"))
     webhook.wait_for(2)
     assert webhook.events[0] == {"type": "gap", "missed": None, "reason": "foreign"}
     database = tmp_path / "t.db"
@@ -378,9 +372,7 @@ def test_examples_tell_of_a_gap(hub: HubProcess, run: Run, webhook: Webhook, tmp
     run("into_database.py", str(database)).wait_for("some events were missed (foreign)")
 
 
-def test_the_receiver_of_the_readme_prints_what_is_forwarded(
-    hub: HubProcess, run: Run, tmp_path: Path
-) -> None:
+def test_the_receiver_of_the_readme_prints_what_is_forwarded(hub: Hub, run: Run, tmp_path: Path) -> None:
     readme = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
     (receiver,) = re.findall(r"```python\n(from flask.*?)```", readme, re.DOTALL)
     assert len(receiver.splitlines()) <= 8
@@ -391,9 +383,9 @@ def test_the_receiver_of_the_readme_prints_what_is_forwarded(
     try:
         receiving.wait_for("Running on")
         place = tmp_path / "position"
-        place.write_text(hub.post(say("before"))["id"])
+        place.write_text(hub.publish(say("before"))["id"])
         run("forward_to_webhook.py", f"http://127.0.0.1:{port}/hook", "--place", str(place))
-        hub.post(say("Hello there"))
+        hub.publish(say("Hello there"))
         assert receiving.wait_for("Hello there") == "transcript Hello there"
     finally:
         receiving.kill()

@@ -18,11 +18,13 @@ import pyte
 import pytest
 from wcwidth import wcswidth
 
-from tests.kit.process import ROOT, HubProcess
+from tests.kit.process import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
+
+    from tests.kit.hub import Hub
 
 SECONDS = 60.0
 COLUMNS, ROWS = 40, 30
@@ -89,12 +91,12 @@ def example(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("terminal")
 
 
-def say(hub: HubProcess, text: str, **fields: Any) -> None:
-    hub.post({"type": "transcript", "participant": "alice", "room": "r1", "text": text, **fields})
+def say(hub: Hub, text: str, **fields: Any) -> None:
+    hub.publish({"type": "transcript", "participant": "alice", "room": "r1", "text": text, **fields})
 
 
 @pytest.mark.parametrize("text", SCRIPTS)
-def test_what_is_said_in_any_script_is_written_as_it_was_said(hub: HubProcess, text: str) -> None:
+def test_what_is_said_in_any_script_is_written_as_it_was_said(hub: Hub, text: str) -> None:
     say(hub, text)
     say(hub, "the end")
     with Terminal(hub.url) as terminal:
@@ -104,7 +106,7 @@ def test_what_is_said_in_any_script_is_written_as_it_was_said(hub: HubProcess, t
 
 @pytest.mark.parametrize("text", SCRIPTS)
 @pytest.mark.parametrize("times", [1, 9])
-def test_an_interim_in_any_script_leaves_nothing_behind(hub: HubProcess, text: str, times: int) -> None:
+def test_an_interim_in_any_script_leaves_nothing_behind(hub: Hub, text: str, times: int) -> None:
     say(hub, "before", segment_id="s0")
     with Terminal(hub.url) as terminal:
         terminal.until(lambda: terminal.lines == ["alice: before"])
@@ -122,7 +124,7 @@ def test_an_interim_in_any_script_leaves_nothing_behind(hub: HubProcess, text: s
         assert terminal.lines == ["alice: before", "alice: done"]
 
 
-def test_what_a_terminal_would_act_on_is_seen_and_not_obeyed(hub: HubProcess) -> None:
+def test_what_a_terminal_would_act_on_is_seen_and_not_obeyed(hub: Hub) -> None:
     say(hub, "a\x1b[2J\x1b]0;title\x07b\rc\x08d\x7f\x9b1A\te", is_final=False, segment_id="s1")
     say(hub, "a\x1b[2Jb\rc\x08\x9b1A\u2028\u202ed", segment_id="s1")
     with Terminal(hub.url) as terminal:
@@ -130,14 +132,14 @@ def test_what_a_terminal_would_act_on_is_seen_and_not_obeyed(hub: HubProcess) ->
         assert "".join(terminal.lines) == r"alice: a\x1b[2Jb\rc\x08\x9b1A\u2028\u202ed"
 
 
-def test_lines_of_one_text_do_not_look_like_lines_of_another_speaker(hub: HubProcess) -> None:
+def test_lines_of_one_text_do_not_look_like_lines_of_another_speaker(hub: Hub) -> None:
     say(hub, "first\nbob: I agree\r\nlast")
     with Terminal(hub.url) as terminal:
         terminal.until(lambda: "last" in "".join(terminal.lines))
         assert terminal.lines == ["alice: first", "    bob: I agree", "    last"]
 
 
-def test_an_encoding_that_lacks_a_character_shows_its_escape(hub: HubProcess) -> None:
+def test_an_encoding_that_lacks_a_character_shows_its_escape(hub: Hub) -> None:
     say(hub, "né 日")
     with Terminal(hub.url, PYTHONUTF8="0", PYTHONIOENCODING="ascii:strict") as terminal:
         terminal.until(lambda: "alice" in "".join(terminal.lines))

@@ -23,7 +23,8 @@ from playwright.sync_api import expect
 from streaming_hub_client import publish
 
 from tests.browser.conftest import browser, context, page  # noqa: F401
-from tests.kit.process import ROOT, SECONDS, HubProcess, Program, free_port
+from tests.kit.hub import Hub
+from tests.kit.process import ROOT, SECONDS, Program, free_port
 from tests.kit.wait import until
 from tests.packages.node import PACKAGE, node, npm
 
@@ -57,21 +58,20 @@ def installed(name: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def hubs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., HubProcess]]:
+def hubs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Hub]]:
     """Start a hub with a small window, open or with keys; with a port, the hub that was there before, again."""
     folder = tmp_path_factory.mktemp("hub")
-    started: list[HubProcess] = []
+    started: list[Hub] = []
 
-    def start(port: int = 0, keys: Mapping[str, str] = KEYS) -> HubProcess:
+    def start(port: int = 0, keys: Mapping[str, str] = KEYS) -> Hub:
         port = port or free_port()
         settings = {
             "STREAM_HISTORY": f"sqlite:///{folder / f'{port}.db'}",
             "STREAM_HISTORY_MAX_EVENTS": str(WINDOW),
             **keys,
         }
-        started.append(HubProcess(port, settings, folder))
-        started[-1].wait_until_healthy()
-        return started[-1]
+        started.append(Hub(folder, port=port, **settings))
+        return started[-1].start()
 
     yield start
     for hub in started:
@@ -149,18 +149,18 @@ def next_build() -> None:
 
 
 @pytest.fixture(scope="module")
-def next_hub(hubs: Callable[..., HubProcess]) -> HubProcess:
+def next_hub(hubs: Callable[..., Hub]) -> Hub:
     return hubs()
 
 
 @pytest.fixture(scope="module")
-def next_app(next_build: None, serve: Callable[..., Program], next_hub: HubProcess) -> NextApp:
+def next_app(next_build: None, serve: Callable[..., Program], next_hub: Hub) -> NextApp:
     return NextApp(serve, next_hub.url)
 
 
-def say(hub: HubProcess, room: str, text: str, **more: Any) -> dict[str, Any]:
+def say(hub: Hub, room: str, text: str, **more: Any) -> dict[str, Any]:
     fields = {"room": room, "session_id": room, "role": "user", "participant": "ann", "text": text, **more}
-    return hub.post({"type": "transcript", **fields}, **WRITER)
+    return hub.publish({"type": "transcript", **fields}, **WRITER)
 
 
 def warning(page: Page) -> Locator:  # noqa: F811
@@ -168,7 +168,7 @@ def warning(page: Page) -> Locator:  # noqa: F811
     return page.locator("p[role=alert]:visible")
 
 
-def a_conversation_appears(page: Page, url: str, hub: HubProcess) -> None:  # noqa: F811
+def a_conversation_appears(page: Page, url: str, hub: Hub) -> None:  # noqa: F811
     """Open a page, and follow a word that changes, and markup that is none."""
     page.goto(url)
     expect(page.get_by_role("status")).to_have_text("live", timeout=PATIENCE)
@@ -183,11 +183,11 @@ def a_conversation_appears(page: Page, url: str, hub: HubProcess) -> None:  # no
 def a_gap_is_told(
     page: Page,  # noqa: F811
     context: BrowserContext,  # noqa: F811
-    hub: HubProcess,
-    again: Callable[[int], HubProcess],
+    hub: Hub,
+    again: Callable[[int], Hub],
     *,
     counted: bool,
-) -> HubProcess:
+) -> Hub:
     """Keep a page away until the hub has forgotten events; it has to say how many and why, and then go on.
 
     Args:
@@ -218,7 +218,7 @@ def a_gap_is_told(
     return hub
 
 
-def stored(hub: HubProcess) -> list[dict[str, Any]]:
+def stored(hub: Hub) -> list[dict[str, Any]]:
     answer = requests.get(
         f"{hub.url}/api/events?limit=1000", headers={"Authorization": "Bearer boss"}, timeout=SECONDS
     )
@@ -230,14 +230,14 @@ def seq(event_id: str) -> int:
     return int(event_id.rpartition("-")[2])
 
 
-def clients(hub: HubProcess) -> int:
+def clients(hub: Hub) -> int:
     count: int = requests.get(f"{hub.url}/api/health", timeout=SECONDS).json()["clients"]
     return count
 
 
 def test_the_react_page(
     react: Callable[[str], str],
-    hubs: Callable[..., HubProcess],
+    hubs: Callable[..., Hub],
     page: Page,  # noqa: F811
     context: BrowserContext,  # noqa: F811
 ) -> None:
@@ -261,10 +261,8 @@ def test_the_html_page(
 ) -> None:
     """Against a hub without keys, whose history is lost in a restart: the size of the gap is not known."""
 
-    def start(port: int = 0) -> HubProcess:
-        hub = HubProcess(port, {"STREAM_HISTORY": "memory://"}, tmp_path)
-        hub.wait_until_healthy()
-        return hub
+    def start(port: int = 0) -> Hub:
+        return Hub(tmp_path, port=port, STREAM_HISTORY="memory://").start()
 
     folder = installed("html")
     site = f"http://localhost:{(port := free_port())}"
@@ -285,7 +283,7 @@ def test_the_html_page(
 def test_the_nextjs_app(
     next_build: None,
     serve: Callable[..., Program],
-    hubs: Callable[..., HubProcess],
+    hubs: Callable[..., Hub],
     page: Page,  # noqa: F811
     context: BrowserContext,  # noqa: F811
 ) -> None:
@@ -317,7 +315,7 @@ def read(url: str, count: int, **headers: str) -> list[tuple[str | None, str]]:
     return found
 
 
-def test_a_browser_resumes_through_the_route(next_app: NextApp, next_hub: HubProcess) -> None:
+def test_a_browser_resumes_through_the_route(next_app: NextApp, next_hub: Hub) -> None:
     first = say(next_hub, "r1", "one")["id"]
     second = say(next_hub, "r1", "two")["id"]
     connected, event = read(next_app.route, 2, **{"Last-Event-ID": first, "Accept-Encoding": "gzip"})
@@ -327,7 +325,7 @@ def test_a_browser_resumes_through_the_route(next_app: NextApp, next_hub: HubPro
 
 
 def test_only_the_room_that_the_server_names(
-    next_build: None, serve: Callable[..., Program], next_hub: HubProcess
+    next_build: None, serve: Callable[..., Program], next_hub: Hub
 ) -> None:
     app = NextApp(serve, next_hub.url, STREAM_ROOM="mine")
     start = say(next_hub, "theirs", "secret")["id"]
@@ -338,7 +336,7 @@ def test_only_the_room_that_the_server_names(
 
 
 def test_a_browser_that_leaves_closes_the_hubs_stream(
-    next_build: None, serve: Callable[..., Program], hubs: Callable[..., HubProcess]
+    next_build: None, serve: Callable[..., Program], hubs: Callable[..., Hub]
 ) -> None:
     hub = hubs()
     app = NextApp(serve, hub.url)
@@ -355,9 +353,7 @@ def test_a_hub_that_is_away_does_not_end_a_browser(next_build: None, serve: Call
     assert re.match(r'retry: \d+\ndata: \{"type":"goodbye"', answer.text)
 
 
-def test_a_browser_that_stops_reading_costs_the_server_no_memory(
-    next_app: NextApp, next_hub: HubProcess
-) -> None:
+def test_a_browser_that_stops_reading_costs_the_server_no_memory(next_app: NextApp, next_hub: Hub) -> None:
     event = {"type": "filler", "room": "r1", "text": "x" * 60_000}
     url = urlsplit(next_app.route)
     read(next_app.route, 1)  # loads what the route needs

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.kit.process import ROOT, SECONDS, HubProcess, Program, free_port
+from tests.kit.hub import Hub
+from tests.kit.process import ROOT, SECONDS, Program, free_port
 from tests.streaming_hub.outlets.webhooks.receiving import Receiver, receiver
 from tests.streaming_hub.web.api.archiving import call, eventually
 
@@ -28,7 +29,7 @@ SETTINGS = {
 class Recipe:
     """A program of the folder, the webhook that it receives, and the other service's stub."""
 
-    def __init__(self, hub: HubProcess, folder: Path, stub: Receiver) -> None:
+    def __init__(self, hub: Hub, folder: Path, stub: Receiver) -> None:
         self.hub = hub
         self.folder = folder
         self.stub = stub
@@ -72,16 +73,12 @@ class Recipe:
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Iterator[Recipe]:
-    hub = HubProcess(0, {"STREAM_HISTORY": f"sqlite:///{tmp_path / 'events.db'}", **SETTINGS}, tmp_path)
-    try:
-        hub.wait_until_healthy()
-        with receiver() as stub:
-            found = Recipe(hub, tmp_path, stub)
-            yield found
-            if found.program is not None:
-                found.program.kill()
-    finally:
-        hub.kill()
+    settings = {"STREAM_HISTORY": f"sqlite:///{tmp_path / 'events.db'}", **SETTINGS}
+    with Hub(tmp_path, **settings) as hub, receiver() as stub:
+        found = Recipe(hub, tmp_path, stub)
+        yield found
+        if found.program is not None:
+            found.program.kill()
 
 
 def test_a_chat_gets_one_summary_of_each_call(recipe: Recipe) -> None:
@@ -90,7 +87,7 @@ def test_a_chat_gets_one_summary_of_each_call(recipe: Recipe) -> None:
     recipe.start("chat_summary.py", "--file", file, CHAT_WEBHOOK_URL=stub.url)
     # Neither an error nor a redirect is a message that was taken.
     stub.plan.extend([500, 302])
-    recipe.hub.post(call("one", "support & sales <!channel>"))
+    recipe.hub.publish(call("one", "support & sales <!channel>"))
     (text,) = eventually(lambda: recipe.texts[2:], lambda texts: texts)
     assert recipe.texts == [text] * 3
     assert text.splitlines() == [
@@ -104,7 +101,7 @@ def test_a_chat_gets_one_summary_of_each_call(recipe: Recipe) -> None:
     recipe.program.kill()
     recipe.start("chat_summary.py", "--file", file, CHAT_WEBHOOK_URL=stub.url)
     recipe.replay_everything()
-    recipe.hub.post(call("two", None))
+    recipe.hub.publish(call("two", None))
     texts = eventually(lambda: recipe.texts[3:], lambda texts: texts)
     assert len(texts) == 1
     assert texts[0].startswith("Call in no room ended")
@@ -131,12 +128,12 @@ def test_a_crm_gets_one_note_of_each_call_though_its_answer_is_lost(recipe: Reci
     recipe.stub.act = crm
     recipe.make("session_report")
     recipe.start("crm_notes.py", CRM_URL=f"{recipe.stub.url}/", CRM_KEY="crm-key")
-    recipe.hub.post(call("one"))
+    recipe.hub.publish(call("one"))
     eventually(recipe.states, {"delivered": 1})
     unknown = [
         {**one, "participant": "bob/x"} if one.get("participant") == "alice" else one for one in call("two")
     ]
-    recipe.hub.post(unknown)
+    recipe.hub.publish(unknown)
     # Not even a contact that is gone disables the webhook.
     eventually(recipe.states, {"delivered": 1, "failed": 1})
     recipe.replay_everything()
@@ -164,7 +161,7 @@ def test_bad_latency_is_alerted_once_not_for_every_turn(recipe: Recipe) -> None:
         nonlocal sent
         sent += count
         now = time.time()
-        recipe.hub.post(
+        recipe.hub.publish(
             [
                 {"type": "turn_metrics", "room": f"r{number % 3}", "timestamp": now, "e2e_latency": latency}
                 for number in range(count)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tests.kit.wait import until
 
 if TYPE_CHECKING:
-    from tests.kit.process import Server
+    from tests.kit.hub import Hub
 
 PATH = "/api/agent/data"
 RETRY_SECONDS = 0.03
@@ -31,7 +31,7 @@ class Line:
         errors: answers that are never allowed.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Hub) -> None:
         self.refused = 0
         self.broken = 0
         self.errors: list[str] = []
@@ -101,7 +101,7 @@ class Publisher:
 
     def __init__(
         self,
-        server: Server,
+        server: Hub,
         name: str,
         *,
         batch: int = 1,
@@ -196,7 +196,7 @@ class Publisher:
         self.ids += ids
 
 
-def assert_all_stored(server: Server, publishers: list[Publisher]) -> None:
+def assert_all_stored(server: Hub, publishers: list[Publisher]) -> None:
     """Check that each acknowledged event is stored once, under the id that its publisher was told, and no other."""
     stored = {event["event_id"]: event["id"] for event in server.stored() if "event_id" in event}
     told = {

@@ -12,7 +12,7 @@ import pytest
 from tests.faults.checker import split
 from tests.faults.crowd import Client, Crowd
 from tests.faults.publishers import Line, Publisher, assert_all_right
-from tests.kit.process import Server
+from tests.kit.hub import Hub
 from tests.kit.wait import until
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ GROWTH_KIB = 15 * 1024
 
 
 def test_nothing_stays_of_ten_rounds_of_a_thousand_clients(tmp_path: Path) -> None:
-    with Server(tmp_path) as server, Crowd(server.host, server.port) as crowd:
+    with Hub(tmp_path, counted=True) as server, Crowd(server.host, server.port) as crowd:
         line = Line(server)
         before: tuple[int, dict[str, int]] | None = None
         memory = 0
@@ -50,7 +50,7 @@ def test_nothing_stays_of_ten_rounds_of_a_thousand_clients(tmp_path: Path) -> No
         assert server.memory_kib() - memory < GROWTH_KIB
 
 
-def come_and_go(server: Server, crowd: Crowd, line: Line, round_: int) -> None:
+def come_and_go(server: Hub, crowd: Crowd, line: Line, round_: int) -> None:
     """Let a thousand clients connect, see five events, and leave."""
     # A filter of their own, half of them: interests must not pile up either.
     crowd.add(CLIENTS // 2, name="whole")
@@ -68,7 +68,7 @@ def come_and_go(server: Server, crowd: Crowd, line: Line, round_: int) -> None:
 
 
 def test_hang_ups_are_noticed_without_a_publish_or_a_heartbeat(tmp_path: Path) -> None:
-    with Server(tmp_path, STREAM_HEARTBEAT="3600") as server, Crowd(server.host, server.port) as crowd:
+    with Hub(tmp_path, STREAM_HEARTBEAT="3600") as server, Crowd(server.host, server.port) as crowd:
         crowd.add(1)
         crowd.until_open()
         alone = server.descriptors()
@@ -91,7 +91,7 @@ def test_hang_ups_are_noticed_without_a_publish_or_a_heartbeat(tmp_path: Path) -
 def test_too_many_clients_are_sent_away_in_their_own_way(tmp_path: Path) -> None:
     most = 50
     with (
-        Server(tmp_path, STREAM_MAX_CLIENTS=str(most)) as server,
+        Hub(tmp_path, STREAM_MAX_CLIENTS=str(most)) as server,
         Crowd(server.host, server.port) as crowd,
         Publisher(server, "a", pause=0.01) as publisher,
     ):
@@ -123,7 +123,7 @@ def test_too_many_clients_are_sent_away_in_their_own_way(tmp_path: Path) -> None
 
 def test_without_descriptors_accepting_pauses_and_the_rest_continues(tmp_path: Path) -> None:
     with (
-        Server(tmp_path, descriptors=260) as server,
+        Hub(tmp_path, descriptors=260) as server,
         Crowd(server.host, server.port) as crowd,
         Publisher(server, "a", pause=0.005) as publisher,
     ):
@@ -131,7 +131,7 @@ def test_without_descriptors_accepting_pauses_and_the_rest_continues(tmp_path: P
         crowd.until_open()
         connections = [socket.create_connection((server.host, server.port)) for _ in range(400)]
         until(lambda: server.descriptors() >= 255, what=server.descriptors)
-        until(lambda: "no file descriptor is left" in server.log(), what=server.log)
+        until(lambda: "no file descriptor is left" in server.log, what=lambda: server.log)
         # No connection is answered now; open ones continue.
         here = publisher.head
         until(lambda: publisher.head > here + 200)
@@ -148,7 +148,7 @@ def test_without_descriptors_accepting_pauses_and_the_rest_continues(tmp_path: P
         assert all(client.connections == 1 for client in inside)
 
 
-def asks_in_vain(server: Server) -> bool:
+def asks_in_vain(server: Hub) -> bool:
     with socket.create_connection((server.host, server.port)) as connection:
         connection.settimeout(1)
         connection.sendall(b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -165,7 +165,7 @@ def is_back(client: Client, connections: int) -> bool:
 def test_a_heartbeat_keeps_a_quiet_client_in_the_window(tmp_path: Path) -> None:
     """Events it may see are rare, others frequent: its position must stay within the window."""
     with (
-        Server(tmp_path, STREAM_HEARTBEAT="0.2", STREAM_HISTORY_MAX_EVENTS="200") as server,
+        Hub(tmp_path, STREAM_HEARTBEAT="0.2", STREAM_HISTORY_MAX_EVENTS="200") as server,
         Crowd(server.host, server.port) as crowd,
     ):
         (quiet,) = crowd.add(query="?room=quiet", name="quiet", whole=False)
@@ -175,7 +175,7 @@ def test_a_heartbeat_keeps_a_quiet_client_in_the_window(tmp_path: Path) -> None:
             line.publish([{"type": "test", "room": "quiet", "p": "q", "n": number}], single=True)
             for _ in range(20):
                 line.publish([{"type": "noise", "room": "loud"}] * 50, single=False)
-            _, _, page = server.ask("GET", "/api/events?last&limit=1")
+            _, _, page = server.request("GET", "/api/events?last&limit=1")
             crowd.until_at(split(json.loads(page)["events"][0]["id"])[1], [quiet])
             crowd.cut([quiet])
             until(partial(is_back, quiet, number + 2))

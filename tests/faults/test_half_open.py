@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kit.process import Server
+from tests.kit.hub import Hub
 from tests.kit.wait import until
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ def test_peers_that_vanish_are_gone_within_a_minute(tmp_path: Path) -> None:
     """By keep-alive if nothing is sent, by unacknowledged heartbeats otherwise."""
     with (
         network() as name,
-        Server(tmp_path / "idle", host=HERE, STREAM_ALLOW_OPEN="1", STREAM_HEARTBEAT="3600") as idle,
-        Server(tmp_path / "beating", host=HERE, STREAM_ALLOW_OPEN="1", STREAM_HEARTBEAT="5") as beating,
+        Hub(tmp_path / "idle", host=HERE, STREAM_ALLOW_OPEN="1", STREAM_HEARTBEAT="3600") as idle,
+        Hub(tmp_path / "beating", host=HERE, STREAM_ALLOW_OPEN="1", STREAM_HEARTBEAT="5") as beating,
     ):
         ports = [str(idle.port), str(beating.port)]
         visitor = subprocess.Popen(

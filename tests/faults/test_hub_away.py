@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.crowd import Crowd
-from tests.kit.process import ROOT, Server, environ
+from tests.kit.hub import Hub
+from tests.kit.process import ROOT, environ
 from tests.kit.wait import let_pass, until
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ AWAY_SECONDS = 30.0
 
 
 @contextlib.contextmanager
-def talking_agent(server: Server, posted: Path, spool: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def talking_agent(server: Hub, posted: Path, spool: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A rehearsal started by hand, so it does not die with the hub."""
     settings = {"STREAM_URL": server.url, "AGENT_MODE": "rehearsal", "AGENT_SPOOL_DIR": str(spool)}
     with log.open("wb") as out:
@@ -53,7 +54,7 @@ def posted_so_far(path: Path) -> int:
 def test_half_a_minute_without_hub_loses_no_word_of_a_conversation(tmp_path: Path) -> None:
     posted, spool, log = tmp_path / "posted", tmp_path / "spool", tmp_path / "agent.log"
     with (
-        Server(tmp_path / "server") as server,
+        Hub(tmp_path / "server") as server,
         Crowd(server.host, server.port) as crowd,
         talking_agent(server, posted, spool, log) as agent,
     ):

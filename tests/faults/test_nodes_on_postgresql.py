@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.kit.process import Server
+    from tests.kit.hub import Hub
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
@@ -28,7 +28,7 @@ def database() -> Iterator[postgres.Server]:
         yield running
 
 
-def call(server: Server, number: int) -> None:
+def call(server: Hub, number: int) -> None:
     """Publish a call: three events, of which each may be sent again."""
     common = {"session_id": f"call-{number}", "room": "calls"}
     for kind in ("session_started", "transcript", "session_ended"):
@@ -36,9 +36,9 @@ def call(server: Server, number: int) -> None:
         published(server, {"type": kind, "event_id": f"{kind}-{number}", **common, **words})
 
 
-def ended(server: Server) -> set[str]:
+def ended(server: Hub) -> set[str]:
     """Return the sessions that a node reads as ended; none while the archive changes hands."""
-    status, _, body = server.ask("GET", "/api/sessions?room=calls&state=ended&limit=200")
+    status, _, body = server.request("GET", "/api/sessions?room=calls&state=ended&limit=200")
     return {one["session_id"] for one in json.loads(body)["sessions"]} if status == 200 else set()
 
 
@@ -67,9 +67,9 @@ def test_every_call_is_archived_once(tmp_path: Path, database: postgres.Server, 
             call(other if number >= CALLS // 3 else (a, b)[number % 2], number)
         expected = {f"call-{number}" for number in range(CALLS)}
         for server in (a, b):
-            until(lambda server=server: ended(server) == expected, 60, what=lambda: a.log() + b.log())
+            until(lambda server=server: ended(server) == expected, 60, what=lambda: a.log + b.log)
         for number in range(CALLS):
-            _, _, body = (a, b)[number % 2].ask("GET", f"/api/sessions/call-{number}/events")
+            _, _, body = (a, b)[number % 2].request("GET", f"/api/sessions/call-{number}/events")
             found: list[dict[str, Any]] = [json.loads(line) for line in body.splitlines()]
             assert [event["type"] for event in found] == ["session_started", "transcript", "session_ended"]
 

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.crowd import Crowd
-from tests.faults.nodes import assert_nothing_was_missed, health, node, published, redis_at, until_all_at
-from tests.faults.publishers import Publisher, assert_all_right
+from tests.faults.nodes import assert_nothing_was_missed, health, published, redis_at, two_nodes, until_more
 from tests.kit.fake_time import FakeTime
 from tests.kit.process import ROOT
 from tests.kit.wait import until
@@ -29,20 +27,17 @@ def test_a_nodes_clock_is_set_back_and_forth(tmp_path: Path) -> None:
     aged = {"STREAM_HISTORY_MAX_AGE": "600"}
     with (
         redis_at(tmp_path) as redis,
-        node(tmp_path, "a", redis.url, **aged, **fake.environment) as a,
-        node(tmp_path, "b", redis.url, **aged) as b,
-        Crowd(a.host, a.port) as at_a,
-        Crowd(b.host, b.port) as at_b,
-        Publisher(a, "a", pause=0.01) as one,
-        Publisher(b, "b", batch=3, pause=0.01) as other,
+        two_nodes(tmp_path, redis.url, of_a=fake.environment, pause=0.01, batch=3, **aged) as (
+            a,
+            b,
+            crowds,
+            publishers,
+        ),
     ):
-        for crowd in (at_a, at_b):
-            crowd.add(5, name="whole")
-            crowd.until_open()
+        at_b = crowds[1]
         for step in (2 * HOUR, -2 * HOUR, 24 * HOUR, 0.0):
             fake.step(step)
-            counts = [len(one.ids), len(other.ids)]
-            until(lambda counts=counts: len(one.ids) > counts[0] + 50 and len(other.ids) > counts[1] + 50, 30)
+            until_more(publishers, 50)
             stamped = published(a, {"type": "stamped"})["id"]
             found = next(event for event in b.stored() if event["id"] == stamped)
             assert abs(found["timestamp"] - time.time()) < 60, "the hub's clock is the server's"
@@ -50,33 +45,18 @@ def test_a_nodes_clock_is_set_back_and_forth(tmp_path: Path) -> None:
             opened = at_b.add(1, f"?ticket={ticket}", name="ticket", whole=False, resumes=False)
             at_b.until_open(opened)
             at_b.leave(opened)
-        for publisher in (one, other):
-            publisher.stop()
-        until_all_at([at_a, at_b], max(one.head, other.head))
-        assert_all_right([one, other], at_a.errors() + at_b.errors())
-        for crowd in (at_a, at_b):
-            assert {client.connections for client in crowd.clients} == {1}
-            assert not [client.checker.resets for client in crowd.clients if client.checker.resets]
         # By the clock of `a`, all of it was too old at times.
+        assert_nothing_was_missed(publishers, crowds, b)
         stored = [event for event in b.stored() if event["type"] == "test"]
-        assert len(stored) == len(one.ids) + len(other.ids)
+        assert len(stored) == sum(len(publisher.ids) for publisher in publishers)
 
 
 def test_the_servers_clock_is_set_back_and_forth(tmp_path: Path) -> None:
     """What its leases and signs of life look like then: they end at a time of day."""
     with (
         redis_at(tmp_path) as redis,
-        node(tmp_path, "a", redis.url, agent=AGENT) as a,
-        node(tmp_path, "b", redis.url, agent=AGENT) as b,
-        Crowd(a.host, a.port) as at_a,
-        Crowd(b.host, b.port) as at_b,
-        Publisher(a, "a", pause=0.01) as one,
-        Publisher(b, "b", batch=3, pause=0.01) as other,
+        two_nodes(tmp_path, redis.url, pause=0.01, batch=3, agent=AGENT) as (a, b, crowds, publishers),
     ):
-        crowds = [at_a, at_b]
-        for crowd in crowds:
-            crowd.add(5, name="whole")
-            crowd.until_open()
         a.json("POST", "/api/agent/start", {"mode": "rehearsal", "wait": 20})
         published(a, {"type": "session_started", "session_id": "kept", "room": "r", "lease": 60})
         until(lambda: redis.call("ZCARD", "{hub}:nodes") == 2, 20)
@@ -86,13 +66,12 @@ def test_the_servers_clock_is_set_back_and_forth(tmp_path: Path) -> None:
                 redis.call("ZADD", "{hub}:nodes", int(now - ahead * 1000), name)
             for key in redis.call("KEYS", "{hub}:lease:*"):
                 redis.call("PEXPIRE", key, int(max(1, 8000 - ahead * 1000)))
-            counts = [len(one.ids), len(other.ids)]
-            until(lambda counts=counts: len(one.ids) > counts[0] + 50 and len(other.ids) > counts[1] + 50, 30)
+            until_more(publishers, 50)
             until(lambda: redis.call("ZCARD", "{hub}:nodes") == 2, 20)
             assert a.json("DELETE", "/api/rooms/none/events")["erased"] == 0
             for server in (a, b):
                 until(lambda server=server: health(server)["history"] == "ok", 20)
-        assert_nothing_was_missed([one, other], crowds, b)
+        assert_nothing_was_missed(publishers, crowds, b)
         # No session of a node ends for it. The agent may have changed hands, and one node runs it.
         ends = [event for event in b.stored() if event["type"] == "session_ended"]
         assert ends == []
@@ -101,13 +80,17 @@ def test_the_servers_clock_is_set_back_and_forth(tmp_path: Path) -> None:
             told = [server.json("GET", "/api/agent/status") for server in (a, b)]
             return {one["state"] for one in told} == {"ready"} and told[0]["pid"] == told[1]["pid"]
 
-        until(one_agent, 30, what=lambda: a.log() + b.log())
+        until(one_agent, 30, what=lambda: a.log + b.log)
         # No node waits an hour for one that died with such a lease.
         owner = b.json("GET", "/api/agent/status")["node"]
         dead, alive = (a, b) if owner == "a" else (b, a)
         dead.kill()
         redis.call("PEXPIRE", "{hub}:lease:agent", 3_600_000)
         redis.call("ZADD", "{hub}:nodes", (int(redis.call("TIME")[0]) + 3600) * 1000, dead.folder.name)
-        until(lambda: alive.json("GET", "/api/agent/status")["node"] == alive.folder.name, 60, what=alive.log)
+        until(
+            lambda: alive.json("GET", "/api/agent/status")["node"] == alive.folder.name,
+            60,
+            what=lambda: alive.log,
+        )
         until(lambda: redis.call("ZRANGE", "{hub}:nodes", 0, -1) == [alive.folder.name], 30)
         assert alive.json("POST", "/api/agent/stop")["state"] == "stopped"

@@ -17,12 +17,14 @@ from tests.faults.nodes import (
     node,
     published,
     redis_at,
+    two_nodes,
     until_away,
+    until_more,
     until_ok,
 )
 from tests.faults.publishers import Publisher, assert_all_right, assert_all_stored
 from tests.kit.certificates import Authority
-from tests.kit.process import Server
+from tests.kit.hub import Hub
 from tests.kit.tcp_proxy import Proxy
 from tests.kit.wait import let_pass, until
 
@@ -41,11 +43,9 @@ RULE = (
 
 def refused(folder: Path, url: str, **settings: str) -> str:
     """Return the log of a node that must not start."""
-    server = Server(folder, STREAM_HISTORY=url, **settings)
-    server.spawn()
-    assert server.process is not None
-    assert server.process.wait(60) == 2, server.log()
-    return server.log()
+    server = Hub(folder, STREAM_HISTORY=url, **settings)
+    assert server.spawn().wait() == 2, server.log
+    return server.log
 
 
 def test_tls_with_an_authority_of_ones_own(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_tls_with_an_authority_of_ones_own(tmp_path: Path) -> None:
             # With the password that starts with the server, not only the one that was set on it.
             redis.start()
             until_ok(a, b)
-            assert "secret-word" not in a.log() + b.log()
+            assert "secret-word" not in a.log + b.log
         for name, environment in (("unknown", {"SSL_CERT_FILE": str(other.certificate)}), ("system", {})):
             told = refused(tmp_path / name, url, **environment)
             assert "certificate is refused" in told, told
@@ -104,8 +104,8 @@ def test_a_user_with_no_more_than_the_hub_needs(tmp_path: Path) -> None:
             assert_all_right([publisher], crowd.errors())
             until(lambda: b.json("GET", "/api/agent/status")["state"] == "stopped", 20)
             for server in (a, b):
-                assert "permission" not in server.log().lower(), server.log()
-                assert secret not in server.log()
+                assert "permission" not in server.log.lower(), server.log
+                assert secret not in server.log
         wrong = f"redis://streams:wrong-word@127.0.0.1:{redis.port}/0"
         told = refused(tmp_path / "x", wrong)
         assert "password" in told
@@ -115,24 +115,21 @@ def test_a_user_with_no_more_than_the_hub_needs(tmp_path: Path) -> None:
 def test_a_primary_that_is_made_read_only_and_back_loses_nothing(tmp_path: Path) -> None:
     with (
         redis_at(tmp_path) as redis,
-        node(tmp_path, "a", redis.url) as a,
-        node(tmp_path, "b", redis.url) as b,
-        Crowd(a.host, a.port) as at_a,
-        Crowd(b.host, b.port) as at_b,
-        Publisher(a, "a", pause=0.01) as one,
-        Publisher(b, "b", batch=3, pause=0.01) as other,
+        two_nodes(tmp_path, redis.url, pause=0.01, batch=3) as (a, b, crowds, publishers),
     ):
-        crowds = [at_a, at_b]
-        for crowd in crowds:
-            crowd.add(5, name="whole")
-            crowd.until_open()
-        until(lambda: len(one.ids) > 10 and len(other.ids) > 10, 20)
+        until_more(publishers, 10)
         # Of a primary that does not answer: it keeps its data, and takes no writes.
         redis.call("REPLICAOF", "127.0.0.1", "1")
         until_away(a, b)
         for server in (a, b):
-            until(lambda server=server: "is a replica" in health(server)["reason"], 20, what=server.log)
-            status, headers, body = server.ask("POST", DATA, {"type": "x", "event_id": server.folder.name})
+            until(
+                lambda server=server: "is a replica" in health(server)["reason"],
+                20,
+                lambda server=server: server.log,
+            )
+            status, headers, body = server.request(
+                "POST", DATA, {"type": "x", "event_id": server.folder.name}
+            )
             assert (status, "retry-after" in headers) == (503, True), body
         beats = [client.checker.heartbeats for crowd in crowds for client in crowd.clients]
 
@@ -143,9 +140,8 @@ def test_a_primary_that_is_made_read_only_and_back_loses_nothing(tmp_path: Path)
         until(beaten, 20)
         redis.call("REPLICAOF", "NO", "ONE")
         until_ok(a, b)
-        counts = [len(one.ids), len(other.ids)]
-        until(lambda: len(one.ids) > counts[0] and len(other.ids) > counts[1], 20, what=a.log)
-        assert_nothing_was_missed([one, other], crowds, a)
+        until_more(publishers)
+        assert_nothing_was_missed(publishers, crowds, a)
 
 
 def test_a_first_replica_stops_publishing_for_moments_only(tmp_path: Path) -> None:
@@ -179,21 +175,12 @@ def test_a_first_replica_stops_publishing_for_moments_only(tmp_path: Path) -> No
 def test_a_slow_server_is_not_one_that_is_away(tmp_path: Path) -> None:
     with (
         redis_at(tmp_path, enable_debug_command="yes") as redis,
-        node(tmp_path, "a", redis.url) as a,
-        node(tmp_path, "b", redis.url) as b,
-        Crowd(a.host, a.port) as at_a,
-        Crowd(b.host, b.port) as at_b,
-        Publisher(a, "a", pause=0.004) as one,
-        Publisher(b, "b", batch=5, pause=0.004) as other,
+        two_nodes(tmp_path, redis.url, pause=0.004, batch=5) as (a, _, crowds, publishers),
     ):
-        crowds = [at_a, at_b]
-        for crowd in crowds:
-            crowd.add(5, name="whole")
-            crowd.until_open()
         for _ in range(4):
             redis.call("DEBUG", "SLEEP", "1")
             let_pass(0.3)
-        assert_nothing_was_missed([one, other], crowds, a)
+        assert_nothing_was_missed(publishers, crowds, a)
 
 
 def test_a_divided_network_gives_exact_counts_and_no_false_duplicates(tmp_path: Path) -> None:
@@ -201,15 +188,14 @@ def test_a_divided_network_gives_exact_counts_and_no_false_duplicates(tmp_path: 
     with (
         redis_at(tmp_path) as redis,
         Proxy([redis.port]) as network,
-        node(tmp_path, "a", f"redis://127.0.0.1:{network.port}/0", **small) as a,
-        node(tmp_path, "b", redis.url, **small) as b,
-        Crowd(a.host, a.port) as at_a,
-        Crowd(b.host, b.port) as at_b,
+        two_nodes(
+            tmp_path,
+            redis.url,
+            a_url=f"redis://127.0.0.1:{network.port}/0",
+            filtered="?room=b",
+            **small,
+        ) as (a, b, (at_a, at_b), _),
     ):
-        for crowd in (at_a, at_b):
-            crowd.add(5, name="whole")
-            crowd.add(2, "?room=b", name="filtered", whole=False)
-            crowd.until_open()
         b.json("POST", DATA, {"type": "x", "room": "b"})
         for crowd in (at_a, at_b):
             crowd.until_at(1)
@@ -217,7 +203,8 @@ def test_a_divided_network_gives_exact_counts_and_no_false_duplicates(tmp_path: 
         # Sent into the void: whether it is stored is unknown, so the answer is to send it again.
         held: list[Any] = []
         sender = threading.Thread(
-            target=lambda: held.append(a.ask("POST", DATA, {"type": "x", "event_id": "held"})), daemon=True
+            target=lambda: held.append(a.request("POST", DATA, {"type": "x", "event_id": "held"})),
+            daemon=True,
         )
         sender.start()
         until_away(a)
@@ -270,8 +257,7 @@ def test_hundreds_of_clients_that_reconnect_at_once_around_an_outage_miss_nothin
         crowd.cut(crowd.clients)
         begun = time.monotonic()
         until_ok(a, b)
-        counts = [len(one.ids), len(other.ids)]
-        until(lambda: len(one.ids) > counts[0] and len(other.ids) > counts[1], 30)
+        until_more([one, other])
         crowd.until_open()
         for publisher in (one, other):
             publisher.stop()
@@ -300,9 +286,11 @@ def test_a_client_that_is_ahead_of_a_node_cut_off_is_asked_to_wait_not_sent_ever
         network.cut()
         until_away(a)
         newest = published(b, {"type": "y"})["id"]
-        status, headers, _ = a.ask("GET", f"/api/stream?last_event_id={newest}")
+        status, headers, _ = a.request("GET", f"/api/stream?last_event_id={newest}")
         assert (status, "retry-after" in headers) == (503, True)
-        asked = a.ask("GET", f"/api/stream?last_event_id={newest}", headers={"Accept": "text/event-stream"})
+        asked = a.request(
+            "GET", f"/api/stream?last_event_id={newest}", headers={"Accept": "text/event-stream"}
+        )
         assert (asked[0], b"history_away" in asked[2]) == (200, True)
         # What this node knows, it can resume.
         known = crowd.add(1, f"?last_event_id={first}", name="known")

@@ -16,8 +16,10 @@ from tests.faults.nodes import (
     node,
     published,
     redis_at,
+    two_nodes,
     until_all_at,
     until_away,
+    until_more,
     until_ok,
 )
 from tests.faults.publishers import Publisher, assert_all_right, assert_all_stored
@@ -50,17 +52,12 @@ def test_nodes_are_killed_under_load_and_clients_continue_at_another(tmp_path: P
             for server, name, batch in ((a, "a", 1), (b, "b", 7), (a, "c", 3))
         ]
         for turn in range(6):
-            counts = [len(publisher.ids) for publisher in publishers]
             victim = (a, b)[turn % 2]
             let_pass(chance.uniform(0.2, 0.8))
             victim.kill()
             let_pass(chance.uniform(0.1, 0.5))
             victim.start()
-            until(
-                lambda counts=counts: all(len(p.ids) > n for p, n in zip(publishers, counts, strict=True)),
-                30,
-                what=victim.log,
-            )
+            until_more(publishers)
         for publisher in publishers:
             publisher.stop()
         crowd.until_at(max(publisher.head for publisher in publishers))
@@ -73,29 +70,20 @@ def test_nodes_are_killed_under_load_and_clients_continue_at_another(tmp_path: P
 def test_redis_is_killed_under_load_and_comes_back_with_everything(tmp_path: Path) -> None:
     with (
         redis_at(tmp_path, **AOF) as redis,
-        node(tmp_path, "a", redis.url) as a,
-        node(tmp_path, "b", redis.url) as b,
-        Crowd(a.host, a.port) as at_a,
-        Crowd(b.host, b.port) as at_b,
-        Publisher(a, "a", pause=0.004) as one,
-        Publisher(b, "b", batch=5, pause=0.004) as other,
+        two_nodes(tmp_path, redis.url, whole=10, pause=0.004, batch=5) as (a, b, crowds, publishers),
     ):
-        for crowd in (at_a, at_b):
-            crowd.add(10, name="whole")
-            crowd.until_open()
         for _ in range(3):
             let_pass(0.5)
             redis.kill()
             until_away(a, b)
-            status, headers, body = a.ask("POST", "/api/agent/data", {"type": "x"})
+            status, headers, body = a.request("POST", "/api/agent/data", {"type": "x"})
             assert (status, "retry-after" in headers) == (503, True), body
-            assert a.ask("GET", "/api/events")[0] == 503
+            assert a.request("GET", "/api/events")[0] == 503
             assert health(a)["reason"]
-            counts = [len(one.ids), len(other.ids)]
             redis.start()
             until_ok(a, b)
-            until(lambda counts=counts: len(one.ids) > counts[0] and len(other.ids) > counts[1], 20)
-        assert_nothing_was_missed([one, other], [at_a, at_b], a)
+            until_more(publishers)
+        assert_nothing_was_missed(publishers, crowds, a)
 
 
 def test_a_server_that_hangs_is_noticed_without_traffic_and_new_streams_open(tmp_path: Path) -> None:
@@ -113,7 +101,7 @@ def test_a_server_that_hangs_is_noticed_without_traffic_and_new_streams_open(tmp
         # Three seconds for an answer, one for the read under way, and a busy machine.
         assert time.monotonic() - begun < 15
         asked = time.monotonic()
-        assert a.ask("POST", "/api/agent/data", {"type": "x"})[0] == 503
+        assert a.request("POST", "/api/agent/data", {"type": "x"})[0] == 503
         assert time.monotonic() - asked < 5
         late = crowd.add(3, name="late")
         resumed = crowd.add(1, f"?last_event_id={crowd.clients[0].checker.last_id}", name="resumed")
@@ -137,16 +125,8 @@ def test_a_server_that_hangs_is_noticed_without_traffic_and_new_streams_open(tmp
 def test_redis_comes_back_with_less(tmp_path: Path, way: str) -> None:
     with (
         redis_at(tmp_path) as redis,
-        node(tmp_path, "a", redis.url) as a,
-        node(tmp_path, "b", redis.url) as b,
-        Crowd(a.host, a.port) as at_a,
-        Crowd(b.host, b.port) as at_b,
+        two_nodes(tmp_path, redis.url, filtered="?room=none") as (a, b, crowds, _),
     ):
-        crowds = [at_a, at_b]
-        for crowd in crowds:
-            crowd.add(5, name="whole")
-            crowd.add(2, "?room=none", name="filtered", whole=False)
-            crowd.until_open()
         first = a.json("POST", "/api/agent/data", {"type": "kept", "event_id": "kept"})["id"]
         redis.call("SAVE")
         last = b.json("POST", "/api/agent/data", {"type": "lost", "event_id": "lost"})["id"]
@@ -161,7 +141,7 @@ def test_redis_comes_back_with_less(tmp_path: Path, way: str) -> None:
             until(
                 lambda crowd=crowd: all(c.checker.resets == ["history_lost"] for c in crowd.clients),
                 20,
-                what=lambda crowd=crowd: [c.checker.resets for c in crowd.clients] + [a.log(), b.log()],
+                what=lambda crowd=crowd: [c.checker.resets for c in crowd.clients] + [a.log, b.log],
             )
         until_ok(a, b)
         again = b.json("POST", "/api/agent/data", {"type": "lost", "event_id": "lost"})
@@ -171,7 +151,7 @@ def test_redis_comes_back_with_less(tmp_path: Path, way: str) -> None:
         assert kept.get("duplicate", False) is (way == "older")
         for crowd in crowds:
             crowd.until_at(2, [c for c in crowd.clients if not c.name.startswith("f")])
-        assert at_a.errors() + at_b.errors() == []
+        assert [error for crowd in crowds for error in crowd.errors()] == []
         # Surviving events are not sent again.
         survived = 1 if way == "older" else 0
         whole = [c for crowd in crowds for c in crowd.clients if c.name.startswith("w")]
@@ -179,7 +159,7 @@ def test_redis_comes_back_with_less(tmp_path: Path, way: str) -> None:
         stored = [event["type"] for event in a.stored()]
         assert stored == (["kept", "lost"] if survived else ["lost", "kept"])
         # A client of the old epoch that comes now learns of the loss, and continues where the survivors end.
-        back = at_b.add(1, f"?last_event_id={last}", name="back")[0]
+        back = crowds[1].add(1, f"?last_event_id={last}", name="back")[0]
         until(lambda: back.checker.received >= 1, 20)
         assert back.checker.resets == ["history_lost" if survived else "foreign"]
 
@@ -190,7 +170,7 @@ def test_full_memory_is_reported_and_ends(tmp_path: Path) -> None:
         crowd.until_open()
         a.json("POST", "/api/agent/data", {"type": "x"})
         redis.call("CONFIG", "SET", "maxmemory", "1")
-        status, _, body = a.ask("POST", "/api/agent/data", [{"type": "x"}, {"type": "y"}])
+        status, _, body = a.request("POST", "/api/agent/data", [{"type": "x"}, {"type": "y"}])
         assert (status, b"out of memory" in body) == (503, True), body
         until_away(a)
         assert "out of memory" in health(a)["reason"]
@@ -207,17 +187,13 @@ def test_a_slow_and_cut_network_loses_nothing(tmp_path: Path) -> None:
     with (
         redis_at(tmp_path) as redis,
         Proxy([redis.port]) as network,
-        node(tmp_path, "a", f"redis://127.0.0.1:{network.port}/0") as a,
-        node(tmp_path, "b", redis.url) as b,
-        Crowd(a.host, a.port) as at_a,
-        Crowd(b.host, b.port) as at_b,
-        Publisher(a, "a", pause=0.004) as one,
-        Publisher(b, "b", pause=0.004) as other,
+        two_nodes(tmp_path, redis.url, a_url=f"redis://127.0.0.1:{network.port}/0", pause=0.004) as (
+            a,
+            b,
+            crowds,
+            publishers,
+        ),
     ):
-        crowds = [at_a, at_b]
-        for crowd in crowds:
-            crowd.add(5, name="whole")
-            crowd.until_open()
         network.delay = 0.05
         let_pass(1)
         for _ in range(4):
@@ -228,16 +204,10 @@ def test_a_slow_and_cut_network_loses_nothing(tmp_path: Path) -> None:
         network.passing.clear()
         until_away(a)
         assert health(b)["history"] == "ok"
-        count = len(other.ids)
-        until(lambda: len(other.ids) > count + 10, 20)
+        until_more(publishers[1:], 10)
         network.passing.set()
         until_ok(a)
-        for publisher in (one, other):
-            publisher.stop()
-        until_all_at(crowds, max(one.head, other.head))
-        assert_all_right([one, other], at_a.errors() + at_b.errors())
-        assert not [c.checker.resets for crowd in crowds for c in crowd.clients if c.checker.resets]
-        assert_all_stored(b, [one, other])
+        assert_nothing_was_missed(publishers, crowds, b)
 
 
 def test_a_node_that_lags_past_the_window_tells_exactly_what_it_missed(tmp_path: Path) -> None:
@@ -272,15 +242,8 @@ def test_a_lagging_replica_is_promoted(tmp_path: Path) -> None:
         redis_at(tmp_path / "other") as replica,
         Proxy([redis.port]) as name,
         Proxy([redis.port]) as replication,
-        node(tmp_path, "a", f"redis://127.0.0.1:{name.port}/0") as a,
-        node(tmp_path, "b", f"redis://127.0.0.1:{name.port}/0") as b,
-        Crowd(a.host, a.port) as at_a,
-        Crowd(b.host, b.port) as at_b,
+        two_nodes(tmp_path, f"redis://127.0.0.1:{name.port}/0") as (a, b, crowds, _),
     ):
-        crowds = [at_a, at_b]
-        for crowd in crowds:
-            crowd.add(5, name="whole")
-            crowd.until_open()
         replica.call("REPLICAOF", "127.0.0.1", replication.port)
         # With its first replica the server has another identity, which the nodes compare first.
         published(a, [{"type": "x", "p": "p", "n": n, "event_id": str(n)} for n in range(5)])
@@ -297,7 +260,7 @@ def test_a_lagging_replica_is_promoted(tmp_path: Path) -> None:
             until(
                 lambda crowd=crowd: all(c.checker.resets == ["history_lost"] for c in crowd.clients),
                 20,
-                what=a.log,
+                what=lambda: a.log,
             )
         until_ok(a, b)
         # One of them may still wait for the other to compare.
@@ -306,5 +269,5 @@ def test_a_lagging_replica_is_promoted(tmp_path: Path) -> None:
             until(lambda crowd=crowd: all("q" in c.checker.numbers for c in crowd.clients), 20)
             # 9 of the first epoch, and the new one: what survived is not sent again.
             assert {c.checker.received for c in crowd.clients} == {10}
-        assert at_a.errors() + at_b.errors() == []
+        assert [error for crowd in crowds for error in crowd.errors()] == []
         assert len(a.stored()) == 6

@@ -16,7 +16,8 @@ import yaml
 
 from tests.faults.crowd import Crowd
 from tests.faults.publishers import Publisher, assert_all_right, assert_all_stored
-from tests.kit.process import ROOT, Server, free_port
+from tests.kit.hub import Hub
+from tests.kit.process import ROOT, free_port
 from tests.kit.redis_server import RedisServer
 from tests.kit.wait import let_pass, until
 
@@ -39,7 +40,7 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
     server.stop()
 
 
-class Behind(Server):
+class Behind(Hub):
     """A node as clients see it: through the load balancer."""
 
     def __init__(self, port: int) -> None:
@@ -88,7 +89,7 @@ def test_no_client_loses_an_event_and_none_reconnects_more_than_twice(
         "STREAM_TRUSTED_PROXIES": "127.0.0.1",
         "STREAM_ARCHIVE": "off",
     }
-    with Server(tmp_path / "1", **environment) as one, Server(tmp_path / "2", **environment) as other:
+    with Hub(tmp_path / "1", **environment) as one, Hub(tmp_path / "2", **environment) as other:
         port = free_port()
         command = nginx(tmp_path, port, {"hub-1": one.port, "hub-2": other.port})
         log = (tmp_path / "balancer.log").open("wb")

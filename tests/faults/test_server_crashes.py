@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults.crowd import Client, Crowd
 from tests.faults.publishers import Line, Publisher, assert_all_right, assert_all_stored
-from tests.kit.process import Server
+from tests.kit.hub import Hub
 from tests.kit.wait import let_pass, until
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def are_back(clients: list[Client], connections: list[int]) -> bool:
 def test_crash_loops_under_load(tmp_path: Path) -> None:
     chance = random.Random(11)  # a seed, so that a failure can be repeated
     with (
-        Server(tmp_path) as server,
+        Hub(tmp_path) as server,
         Crowd(server.host, server.port) as crowd,
         contextlib.ExitStack() as stack,
     ):
@@ -97,7 +97,7 @@ def test_crash_loops_under_load(tmp_path: Path) -> None:
 class Racer:
     """A thread that publishes what others publish at the same time: singly, and in batches that mix new and known."""
 
-    def __init__(self, server: Server, seed: int, start: threading.Barrier) -> None:
+    def __init__(self, server: Hub, seed: int, start: threading.Barrier) -> None:
         self.line = Line(server)
         self.ids: dict[int, set[str]] = {}
         self.new = 0
@@ -124,7 +124,7 @@ class Racer:
 
 
 def test_racing_duplicates_get_one_id_across_a_crash(tmp_path: Path) -> None:
-    with Server(tmp_path) as server, Crowd(server.host, server.port) as crowd:
+    with Hub(tmp_path) as server, Crowd(server.host, server.port) as crowd:
         crowd.add(3)
         crowd.until_open()
         start = threading.Barrier(RACERS)
@@ -152,7 +152,7 @@ def test_racing_duplicates_get_one_id_across_a_crash(tmp_path: Path) -> None:
 @pytest.mark.parametrize("storm", range(2))
 def test_a_thousand_clients_come_back_at_once_and_miss_nothing(tmp_path: Path, storm: int) -> None:
     """Those of the first round resume by id, with events published meanwhile; those of the second ask for a replay."""
-    with Server(tmp_path) as server, Crowd(server.host, server.port) as crowd:
+    with Hub(tmp_path) as server, Crowd(server.host, server.port) as crowd:
         with Publisher(server, "before", batch=50, count=400) as before:
             before.finish()
         clients = crowd.add(STORM, "?replay=200" if storm else "", name="storm")
@@ -173,7 +173,7 @@ def test_a_thousand_clients_that_are_cut_off_resume_from_the_file(tmp_path: Path
     """The server keeps running, and they missed more than its memory holds."""
     changes = {"streaming_hub.history.sqlite:RECENT_BYTES": 20_000}
     with (
-        Server(tmp_path, changes=changes) as server,
+        Hub(tmp_path, changes=changes) as server,
         Crowd(server.host, server.port) as crowd,
         Publisher(server, "always", batch=2, pause=0.05, size=200) as publisher,
     ):

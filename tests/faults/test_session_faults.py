@@ -13,7 +13,8 @@ import pytest
 import requests
 from streaming_hub_client.leases import LEASE_SECONDS
 
-from tests.kit.process import ROOT, Server
+from tests.kit.hub import Hub
+from tests.kit.process import ROOT
 from tests.kit.wait import allowed, until
 
 if TYPE_CHECKING:
@@ -22,17 +23,17 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
 
-def get(server: Server, path: str) -> dict[str, Any]:
+def get(server: Hub, path: str) -> dict[str, Any]:
     body: dict[str, Any] = requests.get(server.url + path, timeout=10).json()
     return body
 
 
-def ends(server: Server) -> dict[str, str]:
+def ends(server: Hub) -> dict[str, str]:
     events = get(server, "/api/events?type=session_ended&limit=1000")["events"]
     return {event["session_id"]: event["reason"] for event in events}
 
 
-def speaker(server: Server, session: str) -> subprocess.Popen[str]:
+def speaker(server: Hub, session: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.faults.speaking_process", server.url, session],
         cwd=ROOT,
@@ -45,7 +46,7 @@ def speaker(server: Server, session: str) -> subprocess.Popen[str]:
 
 
 def test_killed_agent_of_ones_own_stops_speaking_when_its_lease_ends(tmp_path: Path) -> None:
-    with Server(tmp_path) as server, speaker(server, "dies") as dying, speaker(server, "lives") as living:
+    with Hub(tmp_path) as server, speaker(server, "dies") as dying, speaker(server, "lives") as living:
         dying.kill()
         killed = time.monotonic()
         assert get(server, "/api/rooms/hall")["speaking"] == ["agent"]
@@ -58,7 +59,7 @@ def test_killed_agent_of_ones_own_stops_speaking_when_its_lease_ends(tmp_path: P
 
 
 def test_living_agent_survives_a_crash_of_the_hub(tmp_path: Path) -> None:
-    with Server(tmp_path) as server, speaker(server, "lives") as living, speaker(server, "dies") as dying:
+    with Hub(tmp_path) as server, speaker(server, "lives") as living, speaker(server, "dies") as dying:
         server.kill()
         dying.kill()
         server.start()
@@ -68,7 +69,7 @@ def test_living_agent_survives_a_crash_of_the_hub(tmp_path: Path) -> None:
 
 
 def test_killed_agent_process_ends_its_sessions_at_once(tmp_path: Path) -> None:
-    with Server(tmp_path) as server:
+    with Hub(tmp_path) as server:
         session, pid = rehearse(server)
         os.kill(pid, signal.SIGKILL)
         until(lambda: session in ends(server), 40, lambda: "the end of the killed session")
@@ -80,14 +81,14 @@ def test_killed_agent_process_ends_its_sessions_at_once(tmp_path: Path) -> None:
 
 
 def test_crashed_hub_ends_the_sessions_that_died_with_it(tmp_path: Path) -> None:
-    with Server(tmp_path) as server:
+    with Hub(tmp_path) as server:
         session, _ = rehearse(server)
         server.kill()
         server.start()
         assert ends(server) == {session: "worker_lost"}
 
 
-def rehearse(server: Server) -> tuple[str, int]:
+def rehearse(server: Hub) -> tuple[str, int]:
     """Start the rehearsal, and return its session and its process once it speaks."""
     requests.post(f"{server.url}/api/agent/start", json={"mode": "rehearsal"}, timeout=30)
     spoken = "/api/events?type=agent_speech_started"
@@ -95,12 +96,12 @@ def rehearse(server: Server) -> tuple[str, int]:
     return get(server, spoken)["events"][0]["session_id"], get(server, "/api/agent/status")["pid"]
 
 
-def last_of(server: Server, session: str) -> str:
+def last_of(server: Hub, session: str) -> str:
     events = get(server, f"/api/events?session_id={session}&limit=1000")["events"]
     # The archive's report on the session is not a part of it.
     return str([event["type"] for event in events if event["type"] != "session_report"][-1])
 
 
-def started(server: Server) -> list[dict[str, Any]]:
+def started(server: Hub) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = get(server, "/api/events?type=session_started")["events"]
     return events

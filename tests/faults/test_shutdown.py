@@ -12,8 +12,9 @@ import pytest
 
 from tests.faults.crowd import Crowd
 from tests.faults.publishers import Publisher, assert_all_right
+from tests.kit.hub import Hub
 from tests.kit.proc import members
-from tests.kit.process import ROOT, Server
+from tests.kit.process import ROOT
 from tests.kit.wait import allowed, let_pass, until
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ STREAMS = 200
 FAKE_AGENT = str(ROOT / "tests" / "streaming_hub" / "agents" / "fake_agent.py")
 
 
-def start_talking(server: Server) -> int:
+def start_talking(server: Hub) -> int:
     """Start a rehearsal, wait until there was speech, and return its process's id."""
     server.json("POST", "/api/agent/start", {"mode": "rehearsal", "wait": 30})
-    until(lambda: kinds(server).count("agent_speech_started") >= 1, 40, what=server.log)
+    until(lambda: kinds(server).count("agent_speech_started") >= 1, 40, what=lambda: server.log)
     pid: int = server.json("GET", "/api/agent/status")["pid"]
     return pid
 
@@ -50,14 +51,14 @@ def superseded(stored: list[dict[str, Any]]) -> set[int]:
     return found
 
 
-def kinds(server: Server) -> list[str]:
+def kinds(server: Hub) -> list[str]:
     return [event["type"] for event in server.stored()]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_drains_agent_streams_and_history(tmp_path: Path, number: int) -> None:
     with (
-        Server(tmp_path) as server,
+        Hub(tmp_path) as server,
         Crowd(server.host, server.port) as crowd,
         Publisher(server, "other", pause=0.02) as publisher,
     ):
@@ -104,7 +105,7 @@ def test_a_signal_drains_agent_streams_and_history(tmp_path: Path, number: int) 
 
 def test_a_signal_that_comes_twice_is_one_signal(tmp_path: Path) -> None:
     """`uv run` and the terminal both send it."""
-    with Server(tmp_path, STREAM_DRAIN="2") as server, Crowd(server.host, server.port) as crowd:
+    with Hub(tmp_path, STREAM_DRAIN="2") as server, Crowd(server.host, server.port) as crowd:
         streams = crowd.add(20, resumes=False)
         crowd.until_open()
         os.kill(server.pid, signal.SIGINT)
@@ -118,7 +119,7 @@ def test_a_signal_that_comes_twice_is_one_signal(tmp_path: Path) -> None:
 
 def test_a_second_signal_later_ends_at_once_and_leaves_no_agent(tmp_path: Path) -> None:
     deaf = [sys.executable, FAKE_AGENT, "grandchild", "deaf", "ready", "wait"]
-    with Server(tmp_path, agent=deaf, STREAM_DRAIN="8") as server, Crowd(server.host, server.port) as crowd:
+    with Hub(tmp_path, agent=deaf, STREAM_DRAIN="8") as server, Crowd(server.host, server.port) as crowd:
         crowd.add(20, resumes=False)
         crowd.until_open()
         agent = server.json("POST", "/api/agent/start", {"mode": "rehearsal", "wait": 15})["pid"]
@@ -132,7 +133,7 @@ def test_a_second_signal_later_ends_at_once_and_leaves_no_agent(tmp_path: Path) 
 
 
 def test_a_killed_agent_is_reported_at_once_and_comes_back(tmp_path: Path) -> None:
-    with Server(tmp_path) as server, Crowd(server.host, server.port) as crowd:
+    with Hub(tmp_path) as server, Crowd(server.host, server.port) as crowd:
         (reader,) = crowd.add(whole=False)
         crowd.until_open()
         agent = start_talking(server)
@@ -159,13 +160,13 @@ def test_a_killed_agent_is_reported_at_once_and_comes_back(tmp_path: Path) -> No
         assert reader.checker.received + len(reader.checker.skipped) == len(stored)
 
 
-def states(server: Server) -> list[Any]:
+def states(server: Hub) -> list[Any]:
     return [event["state"] for event in server.stored() if event["type"] == "agent_process"]
 
 
 @pytest.mark.parametrize("moment", ["importing", "talking"])
 def test_a_killed_server_leaves_no_agent_and_the_next_one_starts_its_own(tmp_path: Path, moment: str) -> None:
-    with Server(tmp_path) as server:
+    with Hub(tmp_path) as server:
         if moment == "talking":
             agent = start_talking(server)
         else:
@@ -180,6 +181,6 @@ def test_a_killed_server_leaves_no_agent_and_the_next_one_starts_its_own(tmp_pat
         until(lambda: last_ready(server) > before)
 
 
-def last_ready(server: Server) -> float:
+def last_ready(server: Hub) -> float:
     times: list[float] = [event["timestamp"] for event in server.stored() if event["type"] == "agent_ready"]
     return max(times, default=0.0)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.crowd import Client, Crowd
 from tests.faults.publishers import Line, Publisher, assert_all_right
-from tests.kit.process import Server
+from tests.kit.hub import Hub
 from tests.kit.wait import allowed, let_pass, until
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
@@ -32,7 +32,7 @@ def p99(clients: list[Client]) -> float:
     return times[int(len(times) * 0.99)]
 
 
-def publish_20_megabytes(server: Server, crowd: Crowd, name: str) -> tuple[float, int]:
+def publish_20_megabytes(server: Hub, crowd: Crowd, name: str) -> tuple[float, int]:
     """Return how late five quick readers were (p99, seconds), and the peak of the server's memory (KiB)."""
     Path(f"/proc/{server.pid}/clear_refs").write_text("5")
     quick = crowd.add(5, name=f"quick {name}", measures=True)
@@ -48,9 +48,7 @@ def publish_20_megabytes(server: Server, crowd: Crowd, name: str) -> tuple[float
 @pytest.mark.parametrize("window", [100_000, 300])
 def test_stuck_readers_cost_the_others_nothing(tmp_path: Path, window: int) -> None:
     with (
-        Server(
-            tmp_path, changes=LITTLE_MEMORY | NEVER_CLOSED, STREAM_HISTORY_MAX_EVENTS=str(window)
-        ) as server,
+        Hub(tmp_path, changes=LITTLE_MEMORY | NEVER_CLOSED, STREAM_HISTORY_MAX_EVENTS=str(window)) as server,
         Crowd(server.host, server.port) as crowd,
     ):
         publish_20_megabytes(server, crowd, "warm-up")
@@ -82,7 +80,7 @@ def test_stuck_readers_cost_the_others_nothing(tmp_path: Path, window: int) -> N
 
 def test_a_client_that_reads_nothing_is_disconnected_and_can_resume(tmp_path: Path) -> None:
     changes = LITTLE_MEMORY | {"streaming_hub.stream.writer:STALL": 1.5}
-    with Server(tmp_path, changes=changes) as server, Crowd(server.host, server.port) as crowd:
+    with Hub(tmp_path, changes=changes) as server, Crowd(server.host, server.port) as crowd:
         (stuck,) = crowd.add(name="stuck", speed=0, window=SMALL_WINDOW)
         (quick,) = crowd.add(name="quick")
         # A trickle is progress: a client that reads a little is not disconnected, however little it is.
@@ -105,7 +103,7 @@ def test_slow_readers_get_every_final_in_order(tmp_path: Path) -> None:
     """Interims that newer ones replaced may be left out, finals never; and slow readers ask the disk, too."""
     changes = {"streaming_hub.history.sqlite:RECENT_BYTES": 500_000} | NEVER_CLOSED
     with (
-        Server(tmp_path, changes=changes, STREAM_QUEUE_SIZE="16") as server,
+        Hub(tmp_path, changes=changes, STREAM_QUEUE_SIZE="16") as server,
         Crowd(server.host, server.port) as crowd,
     ):
         slow = [
@@ -139,7 +137,7 @@ def publish_segment(line: Line, segment: int) -> int:
 
 def test_tiny_windows_report_every_gap_exactly(tmp_path: Path) -> None:
     with (
-        Server(
+        Hub(
             tmp_path, changes=NEVER_CLOSED, STREAM_HISTORY_MAX_EVENTS="100", STREAM_QUEUE_SIZE="16"
         ) as server,
         Crowd(server.host, server.port) as crowd,

@@ -19,9 +19,10 @@ import requests
 
 from bench import webhook_receivers
 from tests.faults.load import ROOMS, Load, seq
-from tests.kit.process import ROOT, Server, free_port, needs_proc
+from tests.kit.hub import Hub
+from tests.kit.process import ROOT, free_port, needs_proc
 from tests.kit.redis_server import RedisServer
-from tests.streaming_hub.outlets.webhooks.hub import LOCAL, Hub, note, webhook_pid
+from tests.streaming_hub.outlets.webhooks.hub import LOCAL, WebhookHub, note, webhook_pid
 from tests.streaming_hub.outlets.webhooks.receiving import Got, Receiver, receiver
 from tests.streaming_hub.web.api.archiving import eventually
 
@@ -40,18 +41,16 @@ ROUNDS = 6
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Hub]]:
-    hubs: list[Hub] = []
+def start(tmp_path: Path) -> Iterator[Callable[..., WebhookHub]]:
+    hubs: list[WebhookHub] = []
 
-    def begin(port: int = 0, before: Sequence[str] = (), **settings: str) -> Hub:
-        command = [*before, sys.executable, str(ROOT / "flask_server.py"), "--port", str(port)]
-        hubs.append(Hub(tmp_path, command, **(LOCAL | settings)))
-        hubs[-1].wait_until_up()
-        return hubs[-1]
+    def begin(port: int | None = None, before: Sequence[str] = (), **settings: str) -> WebhookHub:
+        hubs.append(WebhookHub(tmp_path, port=port, before=before, **(LOCAL | settings)))
+        return hubs[-1].start()
 
     yield begin
     for hub in hubs:
-        hub.end()
+        hub.kill()
 
 
 @pytest.fixture
@@ -83,7 +82,7 @@ def check_order(hook: Receiver) -> None:
 
 @needs_proc
 def test_kills_at_random_moments_lose_nothing_and_keep_the_order_of_each_room(
-    start: Callable[..., Hub], hook: Receiver, tmp_path: Path
+    start: Callable[..., WebhookHub], hook: Receiver, tmp_path: Path
 ) -> None:
     port = free_port()
     chance = random.Random(os.urandom(8))
@@ -124,10 +123,10 @@ def test_another_node_delivers_once_the_one_that_did_is_killed(hook: Receiver, t
         "STREAM_ARCHIVE": f"sqlite:///{tmp_path}/archive.db",
     }
     try:
-        with Server(tmp_path / "a", **settings) as a, Server(tmp_path / "b", **settings) as b:
+        with Hub(tmp_path / "a", **settings) as a, Hub(tmp_path / "b", **settings) as b:
             wanted = {"url": hook.url, "types": ["note"]}
             # Whichever node is asked delivers.
-            status, _, body = a.ask("POST", "/api/webhooks", wanted)
+            status, _, body = a.request("POST", "/api/webhooks", wanted)
             assert status == 201, body
             sent = a.json("POST", "/api/agent/data", [note("r0", -1)])["ids"]
             eventually(lambda: hook.ids, sent, SECONDS)
@@ -160,7 +159,7 @@ def crowd() -> Iterator[dict[str, int]]:
 
 
 def test_nine_hundred_dead_endpoints_cost_the_living_ones_nothing(
-    start: Callable[..., Hub], crowd: dict[str, int]
+    start: Callable[..., WebhookHub], crowd: dict[str, int]
 ) -> None:
     hub = start(STREAM_WEBHOOK_RETRIES="1,1,2,4,8,16,32,64,128")
     session = requests.Session()
@@ -198,7 +197,9 @@ def test_nine_hundred_dead_endpoints_cost_the_living_ones_nothing(
     assert hub.one(dead[0])["missed"] == 0
 
 
-def test_a_receiver_that_accepts_and_dies_gets_the_rest_once_it_is_back(start: Callable[..., Hub]) -> None:
+def test_a_receiver_that_accepts_and_dies_gets_the_rest_once_it_is_back(
+    start: Callable[..., WebhookHub],
+) -> None:
     hub = start(STREAM_WEBHOOK_RETRIES=",".join(["0.3"] * 60))
     port = free_port()
     requests_seen: list[str] = []
@@ -246,7 +247,7 @@ PRIVATE = [
 
 
 def test_a_name_that_changes_to_a_private_address_is_not_connected_to(
-    start: Callable[..., Hub], hook: Receiver, tmp_path: Path
+    start: Callable[..., WebhookHub], hook: Receiver, tmp_path: Path
 ) -> None:
     table = tmp_path / "names"
     folders = os.pathsep.join((str(ROOT / "tests/faults/resolving"), str(ROOT)))
@@ -279,7 +280,7 @@ def test_a_name_that_changes_to_a_private_address_is_not_connected_to(
     assert hook.got == []
 
 
-def test_a_redirect_leads_nowhere(start: Callable[..., Hub], hook: Receiver) -> None:
+def test_a_redirect_leads_nowhere(start: Callable[..., WebhookHub], hook: Receiver) -> None:
     hub = start(STREAM_WEBHOOK_RETRIES="0.1")
     statuses = [301, 302, 303, 307, 308]
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
-import sys
 import threading
 import time
 from pathlib import Path
@@ -15,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 import requests
 from livekit import api
 
-from tests.kit.process import Program, environ, free_port
+from tests.kit.hub import Hub
+from tests.kit.process import Program, free_port
 from tests.kit.wait import until
 from tests.livekit.waiting import Growing
 
@@ -73,7 +72,7 @@ class LiveKitServer(Program):
         program = shutil.which("livekit-server")
         if program is None:
             raise FileNotFoundError("livekit-server is not on PATH")
-        self._launch([program, "--config", str(self._config)], ROOT, dict(os.environ))
+        super().__init__([program, "--config", str(self._config)])
         until(self._answers, seconds=15, what="livekit-server answers")
 
     def _answers(self) -> bool:
@@ -103,36 +102,30 @@ class LiveKitServer(Program):
         return {"LIVEKIT_URL": self.url, "LIVEKIT_API_KEY": API_KEY, "LIVEKIT_API_SECRET": API_SECRET}
 
 
-class HubServer(Program):
-    """`flask_server.py`, started by hand as a user would; a context manager.
+class HubServer(Hub):
+    """A hub and a reader of its stream; a context manager.
 
     Args:
-        folder: Where it runs, and where the event store goes; the project's own may have a `.env.local`.
+        folder: Where it runs, and where the event store goes.
         environment: Settings besides the usual; they win over this machine's.
         port: The port on 127.0.0.1; None takes a free one.
 
     Attributes:
-        url: Its address.
-        events: What its stream has shown since the start, as `Seen`.
+        stream: What its stream has shown since the start, as `Seen`.
     """
 
     def __init__(self, folder: Path, environment: Mapping[str, str], port: int | None = None) -> None:
-        self.port = port or free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.stream = EventStream(self.url)
         usual = {
             "STREAM_HISTORY": f"sqlite:///{folder / 'events.db'}",
             "STREAM_HEARTBEAT": "2",
             "STREAM_DRAIN": "0",
         }
-        self._folder = folder
-        self._environment = environ(PYTHONUNBUFFERED="1", **{**usual, **environment})
+        super().__init__(folder, port=port, **{**usual, **environment})
+        self.stream = EventStream(self.url)
 
     def __enter__(self) -> Self:
-        command = [sys.executable, str(ROOT / "flask_server.py"), "--port", str(self.port)]
-        self._launch(command, self._folder, self._environment)
+        super().__enter__()
         try:
-            until(self._answers, seconds=30, what="the hub answers")
             self.stream.open()
         except BaseException:
             self.kill_group()
@@ -142,10 +135,6 @@ class HubServer(Program):
     def __exit__(self, *_: object) -> None:
         self.stop()
         self.stream.close()
-
-    def _answers(self) -> bool:
-        assert self.process.poll() is None, f"the hub ended:\n{self.log}"
-        return _get_ok(f"{self.url}/api/health")
 
     def post(self, path: str, body: dict[str, Any] | None = None, seconds: float = 30) -> dict[str, Any]:
         """POST and return the JSON answer.

@@ -49,6 +49,7 @@ NOT_UPLOADED = {
 }
 """Types that a way lacks, and why. Besides: uploads have no interims, and their events come when a span has ended."""
 NOT_THE_SAME = {
+    "id": "the hub's, which what `attach` sends does not have yet",
     "session_id": "each way names its own session",
     "turn_id": "made of it",
     "segment_id": "made of it",
@@ -152,7 +153,7 @@ def talk(place: Place, stub: OpenAIStub) -> tuple[list[Event], list[dict[str, An
     stub.script.add(Rule("clerk", tool="call_clerk"))
     hub = place.hub()
     receiver = Receiver()
-    place.agent(stub, STREAM_URL=receiver.url, LIVEKIT_OBSERVABILITY_URL=receiver.url)
+    agent = place.agent(stub, STREAM_URL=receiver.url, LIVEKIT_OBSERVABILITY_URL=receiver.url)
     with place.person("support-7") as alice:
         alice.wait_for_agent()
         receiver.until("agent_speech_finished", 1)
@@ -191,7 +192,8 @@ def talk(place: Place, stub: OpenAIStub) -> tuple[list[Event], list[dict[str, An
         what="the recording",
     )
     until(lambda: any(one["type"] == "session_ended" for one in receiver.events), seconds=30, what="the end")
-    time.sleep(6)
+    # The last spans come after the recording.
+    agent.wait_for("process exiting", 60)
     return list(receiver.events), list(receiver.uploads)
 
 
@@ -207,5 +209,7 @@ def by_uploads(place: Place, uploads: list[dict[str, Any]], folder: Path) -> lis
             )
             assert answer.status_code == 200, answer.text
         hub.stream.wait("session_ended", seconds=60)
-        time.sleep(3)
+        # `usage` is of the recording, which comes last.
+        hub.stream.wait("usage", seconds=60)
+        hub.stream.wait("session_report", seconds=60)
         return of_session(hub, None)

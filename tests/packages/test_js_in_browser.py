@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import BrowserContext, Page
 
-    from tests.kit.process import HubProcess
+    from tests.kit.hub import Hub
 
 pytestmark = pytest.mark.page
 
@@ -157,27 +157,27 @@ def test_resuming_at_another_origin_needs_no_permission(tab: Page, sites: tuple[
 def test_a_page_that_was_offline_has_every_event_once(
     tab: Page,
     context: BrowserContext,  # noqa: F811
-    start_hub: Callable[..., HubProcess],  # noqa: F811
+    start_hub: Callable[..., Hub],  # noqa: F811
 ) -> None:
     hub = start_hub()
     tab.evaluate(f"open_({{ url: '{hub.url}' }})")
     tab.wait_for_function("said().status === 'live'")
-    hub.post({"type": "test", "n": 1})
+    hub.publish({"type": "test", "n": 1})
     tab.wait_for_function("said().numbers.length === 1")
     hub.kill()
     tab.wait_for_function("said().status === 'connecting'")
     context.set_offline(True)
     again = start_hub(hub.port)
-    again.post([{"type": "test", "n": 2}, {"type": "test", "n": 3}])
+    again.publish([{"type": "test", "n": 2}, {"type": "test", "n": 3}])
     context.set_offline(False)
     tab.wait_for_function("said().numbers.length === 3")
-    again.post({"type": "test", "n": 4})
+    again.publish({"type": "test", "n": 4})
     tab.wait_for_function("said().numbers.length === 4")
     assert said(tab)["numbers"] == [1, 2, 3, 4]
     assert said(tab)["missed"] == 0
 
 
-def test_a_refusal_names_the_hubs_reason(tab: Page, start_hub: Callable[..., HubProcess]) -> None:  # noqa: F811
+def test_a_refusal_names_the_hubs_reason(tab: Page, start_hub: Callable[..., Hub]) -> None:  # noqa: F811
     hub = start_hub(STREAM_SUBSCRIBE_KEYS="reader", STREAM_PUBLISH_KEYS="writer", STREAM_OPERATOR_KEYS="boss")
     tab.evaluate(f"open_({{ url: '{hub.url}', key: 'wrong' }})")
     tab.wait_for_function("said().status === 'refused'")

@@ -19,7 +19,8 @@ import pytest
 
 from tests.faults.crowd import Client, Crowd
 from tests.faults.publishers import Line, Publisher
-from tests.kit.process import ROOT, Server
+from tests.kit.hub import Hub
+from tests.kit.process import ROOT
 from tests.kit.wait import allowed, let_pass, until
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "3600"))
@@ -37,7 +38,7 @@ FAKE_AGENT = str(ROOT / "tests" / "streaming_hub" / "agents" / "fake_agent.py")
 class Soak:
     """One run: what is there, what was done to it, what was seen."""
 
-    def __init__(self, server: Server, crowd: Crowd, publishers: list[Publisher]) -> None:
+    def __init__(self, server: Hub, crowd: Crowd, publishers: list[Publisher]) -> None:
         self.server = server
         self.crowd = crowd
         self.publishers = publishers
@@ -192,7 +193,7 @@ def stored_and_told(soak: Soak) -> None:
 
 def test_soak(tmp_path: Path) -> None:
     with (
-        Server(tmp_path, agent=[sys.executable, FAKE_AGENT, "ready", "wait"], STREAM_HEARTBEAT="2") as server,
+        Hub(tmp_path, agent=[sys.executable, FAKE_AGENT, "ready", "wait"], STREAM_HEARTBEAT="2") as server,
         Crowd(server.host, server.port) as crowd,
         contextlib.ExitStack() as stack,
     ):

@@ -9,7 +9,7 @@ import pytest
 from flask_server import create_app
 from streaming_hub.settings import Settings
 from streaming_hub.web.current import services_of
-from tests.kit.process import ServerProcess
+from tests.kit.hub import Hub
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,21 +46,21 @@ def client(app: Flask) -> FlaskClient:
 
 
 @pytest.fixture(scope="module")
-def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., ServerProcess]]:
+def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Hub]]:
     """Starts real servers, each in a folder of its own."""
-    started: list[ServerProcess] = []
+    started: list[Hub] = []
 
-    def start(*, folder: Any = None, command: list[str] | None = None, **settings: str) -> ServerProcess:
+    def start(*, folder: Any = None, command: list[str] | None = None, **settings: str) -> Hub:
         place = folder or tmp_path_factory.mktemp("server")
-        started.append(ServerProcess(place, command, **{"STREAM_HEARTBEAT": "0.5", **settings}))
-        return started[-1]
+        started.append(Hub(place, command=command, **{"STREAM_HEARTBEAT": "0.5", **settings}))
+        return started[-1].spawn()
 
     yield start
     for server in started:
-        server.end()
+        server.kill()
 
 
 @pytest.fixture(scope="module")
-def hub_server(start_server: Callable[..., ServerProcess]) -> ServerProcess:
+def hub_server(start_server: Callable[..., Hub]) -> Hub:
     """A real server that the tests of a module share."""
     return start_server().wait_until_up()

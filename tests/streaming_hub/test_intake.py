@@ -70,7 +70,7 @@ def test_hubs_own_events_are_stored_as_they_are() -> None:
         raise Unavailable("the hook failed")
 
     door, hub = intake(fail)
-    door.sessions.tell([events.make({"type": "agent_process", "state": "ready"})])
+    door.sessions.publish([events.make({"type": "agent_process", "state": "ready"})])
     assert b'"agent_process"' in stored(hub)[0]
 
 

@@ -31,9 +31,9 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 def test_text_is_one_line_with_time_level_and_logger(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("text")
-    logging.getLogger("hub.x").warning("a disk is %d %% full", 90)
+    logging.getLogger("streaming_hub.x").warning("a disk is %d %% full", 90)
     (line,) = lines(capsys)
-    assert line.endswith("WARNING hub.x: a disk is 90 % full")
+    assert line.endswith("WARNING streaming_hub.x: a disk is 90 % full")
 
 
 def test_text_shows_what_a_terminal_would_act_on_and_keeps_every_script(
@@ -41,17 +41,25 @@ def test_text_shows_what_a_terminal_would_act_on_and_keeps_every_script(
 ) -> None:
     logs.configure("text")
     words = "日本 שלום می\u200cخواهم e\u0301 \U0001f469\u200d\U0001f467"  # noqa: RUF001 - Persian
-    logging.getLogger("hub.x").warning("%s: %s", words, "a\x1b[2Jb\r\n12:00:00 ERROR forged\u202e\x9b")
+    logging.getLogger("streaming_hub.x").warning(
+        "%s: %s", words, "a\x1b[2Jb\r\n12:00:00 ERROR forged\u202e\x9b"
+    )
     (line,) = lines(capsys)
     assert line.endswith(words + r": a\x1b[2Jb\r\n12:00:00 ERROR forged\u202e\x9b")
 
 
 def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("json")
-    logging.getLogger("hub.x").warning("two\nlines", extra={"fields": {"who": "agent-key", "odd": object}})
+    logging.getLogger("streaming_hub.x").warning(
+        "two\nlines", extra={"fields": {"who": "agent-key", "odd": object}}
+    )
     (line,) = lines(capsys)
     fields: dict[str, Any] = json.loads(line)
-    assert (fields["level"], fields["logger"], fields["message"]) == ("warning", "hub.x", "two\nlines")
+    assert (fields["level"], fields["logger"], fields["message"]) == (
+        "warning",
+        "streaming_hub.x",
+        "two\nlines",
+    )
     assert fields["who"] == "agent-key"
     assert fields["time"].endswith("+00:00")
 
@@ -61,14 +69,14 @@ def test_json_holds_a_traceback_in_the_same_line(capsys: pytest.CaptureFixture[s
     try:
         int("seven")
     except ValueError:
-        logging.getLogger("hub.x").exception("it failed")
+        logging.getLogger("streaming_hub.x").exception("it failed")
     (line,) = lines(capsys)
     assert "ValueError" in json.loads(line)["exception"]
 
 
 def test_debug_lines_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("text")
-    logging.getLogger("hub.x").debug("details")
+    logging.getLogger("streaming_hub.x").debug("details")
     assert lines(capsys) == []
 
 

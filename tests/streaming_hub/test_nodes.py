@@ -19,7 +19,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.faults.crowd import Crowd
-from tests.kit.process import Server
+from tests.kit.hub import Hub
 from tests.kit.redis_server import RedisServer
 from tests.kit.wait import until
 from tests.streaming_hub.outlets.webhooks.receiving import receiver
@@ -41,8 +41,8 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     server.stop()
 
 
-def made(folder: Path, redis: RedisServer, name: str, prefix: str, **settings: str) -> Server:
-    return Server(
+def made(folder: Path, redis: RedisServer, name: str, prefix: str, **settings: str) -> Hub:
+    return Hub(
         folder / name,
         agent=AGENT,
         STREAM_HISTORY=redis.url,
@@ -54,7 +54,7 @@ def made(folder: Path, redis: RedisServer, name: str, prefix: str, **settings: s
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Iterator[tuple[Server, Server]]:
+def nodes(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Iterator[tuple[Hub, Hub]]:
     """Two nodes that the tests here share."""
     folder = tmp_path_factory.mktemp("nodes")
     private = {"STREAM_WEBHOOK_ALLOW_PRIVATE": "1"}
@@ -62,7 +62,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Itera
         yield a, b
 
 
-def publish(server: Server, **fields: Any) -> str:
+def publish(server: Hub, **fields: Any) -> str:
     """Publish one event; return its id."""
     answer: str = server.json("POST", DATA, {"type": "note", **fields})["id"]
     return answer
@@ -74,14 +74,14 @@ def calls(redis: RedisServer, command: str) -> int:
     return int(found[1]) if found else 0
 
 
-def test_each_node_names_itself(nodes: tuple[Server, Server]) -> None:
+def test_each_node_names_itself(nodes: tuple[Hub, Hub]) -> None:
     for server, name in zip(nodes, "ab", strict=True):
         assert server.json("GET", "/api/health")["node"] == name
         assert server.json("GET", "/api/health")["history"] == "ok"
-        assert f'hub_build_info{{node="{name}"' in server.ask("GET", "/metrics")[2].decode()
+        assert f'hub_build_info{{node="{name}"' in server.request("GET", "/metrics")[2].decode()
 
 
-def test_what_one_acknowledged_the_other_reads_at_once(nodes: tuple[Server, Server]) -> None:
+def test_what_one_acknowledged_the_other_reads_at_once(nodes: tuple[Hub, Hub]) -> None:
     for turn in range(50):
         writer, reader = nodes if turn % 2 else nodes[::-1]
         told = publish(writer, room=f"r{turn}")
@@ -89,7 +89,7 @@ def test_what_one_acknowledged_the_other_reads_at_once(nodes: tuple[Server, Serv
         assert reader.json("GET", f"/api/rooms/r{turn}")["room"] == f"r{turn}"
 
 
-def test_an_event_id_is_known_on_every_node(nodes: tuple[Server, Server]) -> None:
+def test_an_event_id_is_known_on_every_node(nodes: tuple[Hub, Hub]) -> None:
     a, b = nodes
     first = publish(a, event_id="once")
     again = b.json("POST", DATA, [{"type": "note", "event_id": "once"}, {"type": "note"}])
@@ -97,7 +97,7 @@ def test_an_event_id_is_known_on_every_node(nodes: tuple[Server, Server]) -> Non
     assert again["duplicates"] == 1
 
 
-def test_a_stream_continues_at_another_node(nodes: tuple[Server, Server]) -> None:
+def test_a_stream_continues_at_another_node(nodes: tuple[Hub, Hub]) -> None:
     a, b = nodes
     ids = [publish(nodes[turn % 2], turn=turn) for turn in range(6)]
     with Crowd(b.host, b.port) as crowd:
@@ -111,7 +111,7 @@ def test_a_stream_continues_at_another_node(nodes: tuple[Server, Server]) -> Non
         assert crowd.errors() == []
 
 
-def test_a_ticket_of_one_node_opens_a_stream_on_another(nodes: tuple[Server, Server]) -> None:
+def test_a_ticket_of_one_node_opens_a_stream_on_another(nodes: tuple[Hub, Hub]) -> None:
     a, b = nodes
     ticket = a.json("POST", "/api/stream/ticket")["ticket"]
     with Crowd(b.host, b.port) as crowd:
@@ -119,7 +119,7 @@ def test_a_ticket_of_one_node_opens_a_stream_on_another(nodes: tuple[Server, Ser
         crowd.until_open()
         crowd.until_at(int(publish(a).split("-")[1]))
         assert client.checker.errors == []
-        refused = b.ask("GET", f"/api/stream?ticket={ticket[:-4]}AAAA")
+        refused = b.request("GET", f"/api/stream?ticket={ticket[:-4]}AAAA")
         assert refused[0] == 401
 
 
@@ -129,7 +129,7 @@ def test_limits_count_over_all_nodes(redis: RedisServer, tmp_path: Path) -> None
         made(tmp_path, redis, "a", "limited", **limit) as a,
         made(tmp_path, redis, "b", "limited", **limit) as b,
     ):
-        answers = [(a, b)[turn % 2].ask("POST", DATA, {"type": "x"}) for turn in range(8)]
+        answers = [(a, b)[turn % 2].request("POST", DATA, {"type": "x"}) for turn in range(8)]
         # The window may end in between, but not often.
         statuses = [status for status, _, _ in answers]
         assert statuses == [200] * 6 + [429] * 2, statuses
@@ -141,11 +141,11 @@ def test_other_settings_are_reported(redis: RedisServer, tmp_path: Path) -> None
         made(tmp_path, redis, "a", "differ") as a,
         made(tmp_path, redis, "b", "differ", STREAM_HISTORY_MAX_EVENTS="50"),
     ):
-        until(lambda: "other settings" in a.log(), 20, what=a.log)
-        assert "STREAM_HISTORY_MAX_EVENTS=50" in a.log()
+        until(lambda: "other settings" in a.log, 20, what=lambda: a.log)
+        assert "STREAM_HISTORY_MAX_EVENTS=50" in a.log
 
 
-def test_erasing_reaches_the_memory_of_every_node(nodes: tuple[Server, Server], redis: RedisServer) -> None:
+def test_erasing_reaches_the_memory_of_every_node(nodes: tuple[Hub, Hub], redis: RedisServer) -> None:
     a, b = nodes
     secret = "the-words-that-must-be-gone"
     for server in nodes:
@@ -157,10 +157,10 @@ def test_erasing_reaches_the_memory_of_every_node(nodes: tuple[Server, Server], 
     until(lambda: redis.call("EXISTS", "{hub}:lease:archive"), 20)
     assert b.json("DELETE", "/api/rooms/private/events")["erased"] == 2
     for server in nodes:
-        assert server.ask("GET", "/api/rooms/private")[0] == 404
+        assert server.request("GET", "/api/rooms/private")[0] == 404
         assert secret not in str(server.stored())
         # 503 while the archive changes hands.
-        until(lambda server=server: server.ask("GET", "/api/sessions/s-private")[0] == 404, 20)
+        until(lambda server=server: server.request("GET", "/api/sessions/s-private")[0] == 404, 20)
     # What memory has is asked for, too: a stream that begins before it reads no further than that.
     with Crowd(a.host, a.port) as crowd:
         crowd.add(1, "?replay=1000", name="replay", whole=False)
@@ -195,10 +195,10 @@ def test_an_erasure_says_that_a_node_did_not_confirm_it(redis: RedisServer, tmp_
         finally:
             os.kill(b.pid, signal.SIGCONT)
         assert a.json("DELETE", "/api/rooms/private/events")["erased"] == 0
-        until(lambda: b.ask("GET", "/api/rooms/private")[0] == 404, 20)
+        until(lambda: b.request("GET", "/api/rooms/private")[0] == 404, 20)
 
 
-def test_the_archive_has_one_writer_and_many_readers(nodes: tuple[Server, Server]) -> None:
+def test_the_archive_has_one_writer_and_many_readers(nodes: tuple[Hub, Hub]) -> None:
     for number in range(10):
         nodes[number % 2].json(
             "POST",
@@ -210,13 +210,13 @@ def test_the_archive_has_one_writer_and_many_readers(nodes: tuple[Server, Server
         )
     for server in nodes:
 
-        def ended(server: Server = server) -> bool:
+        def ended(server: Hub = server) -> bool:
             found = server.json("GET", "/api/sessions?room=calls")["sessions"]
             return sorted(one["session_id"] for one in found if one["state"] == "ended") == [
                 f"call-{number}" for number in range(10)
             ]
 
-        until(ended, 30, what=server.log)
+        until(ended, 30, what=lambda server=server: server.log)
     reports = [
         event for event in nodes[0].stored() if event["type"] == "session_report" and event["room"] == "calls"
     ]
@@ -231,37 +231,37 @@ def test_the_archive_has_one_writer_and_many_readers(nodes: tuple[Server, Server
 
 
 def test_a_webhook_made_on_one_node_gets_the_events_of_both_and_is_managed_on_any(
-    nodes: tuple[Server, Server],
+    nodes: tuple[Hub, Hub],
 ) -> None:
     a, b = nodes
     with receiver() as got:
         wanted = {"url": got.url, "types": ["*"], "rooms": ["hooked"]}
-        status, _, body = a.ask("POST", "/api/webhooks", wanted)
+        status, _, body = a.request("POST", "/api/webhooks", wanted)
         assert status == 201, body
         made = json.loads(body)
         for number in range(10):
             publish(nodes[number % 2], room="hooked", n=number)
-        until(lambda: len(got.ids) >= 10, 30, what=lambda: a.log() + b.log())
+        until(lambda: len(got.ids) >= 10, 30, what=lambda: a.log + b.log)
         assert [one.event["data"]["n"] for one in got.got[:10]] == list(range(10))
         assert [one["id"] for one in b.json("GET", "/api/webhooks")["webhooks"]] == [made["id"]]
         # The other node delivers now, each event once more or less: no event is left out, in order.
         for number in range(10, 20):
             publish(nodes[number % 2], room="hooked", n=number)
-        until(lambda: got.got[-1].event["data"]["n"] == 19, 30, what=lambda: a.log() + b.log())
+        until(lambda: got.got[-1].event["data"]["n"] == 19, 30, what=lambda: a.log + b.log)
         assert list(dict.fromkeys(one.event["data"]["n"] for one in got.got)) == list(range(20))
         path = f"/api/webhooks/{made['id']}/deliveries"
         assert len(a.json("GET", path)["deliveries"]) == 20
-        assert b.ask("DELETE", "/api/rooms/hooked/events")[0] == 200
+        assert b.request("DELETE", "/api/rooms/hooked/events")[0] == 200
         assert a.json("GET", path)["deliveries"] == []
-        assert b.ask("DELETE", f"/api/webhooks/{made['id']}")[0] == 204
+        assert b.request("DELETE", f"/api/webhooks/{made['id']}")[0] == 204
 
 
-def test_a_lease_renewed_anywhere_keeps_a_session_and_one_node_ends_it(nodes: tuple[Server, Server]) -> None:
+def test_a_lease_renewed_anywhere_keeps_a_session_and_one_node_ends_it(nodes: tuple[Hub, Hub]) -> None:
     a, b = nodes
     publish(a, type="session_started", session_id="leased", room="l", lease=2)
     until_at = time.monotonic() + 5
     while time.monotonic() < until_at:
-        answer = b.ask(
+        answer = b.request(
             "POST", "/api/agent/lease", {"sessions": [{"session_id": "leased", "room": "l"}], "lease": 2}
         )
         assert answer[0] == 200, answer
@@ -277,7 +277,7 @@ def test_a_lease_renewed_anywhere_keeps_a_session_and_one_node_ends_it(nodes: tu
     assert len(ends()) == 1
 
 
-def test_one_agent_for_the_whole_hub(nodes: tuple[Server, Server]) -> None:
+def test_one_agent_for_the_whole_hub(nodes: tuple[Hub, Hub]) -> None:
     a, b = nodes
     started = a.json("POST", "/api/agent/start", {"mode": "rehearsal", "room": "r", "wait": 20})
     assert (started["node"], started.get("already_running")) == ("a", None)
@@ -315,7 +315,7 @@ def test_another_node_takes_the_agent_over(redis: RedisServer, tmp_path: Path, h
             status = b.json("GET", "/api/agent/status")
             return status["node"] == "b" and status["state"] == "ready"
 
-        until(taken_over, 30, what=b.log)
+        until(taken_over, 30, what=lambda: b.log)
         took = time.monotonic() - begun
         assert took < 30
         status = b.json("GET", "/api/agent/status")
@@ -328,9 +328,7 @@ def test_another_node_takes_the_agent_over(redis: RedisServer, tmp_path: Path, h
 
 def test_what_the_server_must_be_is_said_at_the_start(redis: RedisServer, tmp_path: Path) -> None:
     secret = "pass-word"
-    server = Server(tmp_path / "x", STREAM_HISTORY=f"redis://:{quote(secret)}@127.0.0.1:{redis.port}/0")
-    server.spawn()
-    assert server.process is not None
-    assert server.process.wait(60) == 2
-    assert "password" in server.log()
-    assert secret not in server.log()
+    server = Hub(tmp_path / "x", STREAM_HISTORY=f"redis://:{quote(secret)}@127.0.0.1:{redis.port}/0")
+    assert server.spawn().wait() == 2
+    assert "password" in server.log
+    assert secret not in server.log

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.kit.process import ROOT, ServerProcess
+from tests.kit.hub import Hub
+from tests.kit.process import ROOT
 from tests.kit.wait import until
 from tests.streaming_hub.server.wire import PATIENCE, open_stream
 
@@ -52,23 +53,23 @@ def hears(pid: int | None, number: int) -> bool:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
+def start(tmp_path: Path) -> Iterator[Callable[..., Hub]]:
     """Start the server by a command; end it."""
-    started: list[ServerProcess] = []
+    started: list[Hub] = []
 
-    def begin(command: list[str], **settings: str) -> ServerProcess:
-        started.append(ServerProcess(tmp_path, command, STREAM_HISTORY="memory://", **settings))
-        return started[-1]
+    def begin(command: list[str], **settings: str) -> Hub:
+        started.append(Hub(tmp_path, command=command, STREAM_HISTORY="memory://", **settings))
+        return started[-1].spawn()
 
     yield begin
     for server in started:
-        server.end()
+        server.kill()
 
 
 @needs_proc
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_while_it_starts_ends_it_in_silence(
-    start: Callable[..., ServerProcess], number: signal.Signals
+    start: Callable[..., Hub], number: signal.Signals
 ) -> None:
     server = start(COMMAND)
     # SIGTERM is the one that Python itself leaves alone.
@@ -84,14 +85,14 @@ def test_a_signal_while_it_starts_ends_it_in_silence(
 class TestProcessOne:
     """The kernel keeps process 1 from what signals do by default."""
 
-    def first(self, server: ServerProcess) -> int:
+    def first(self, server: Hub) -> int:
         """Its process id, seen from here."""
         until(lambda: child_of(server.process.pid))
         found = child_of(server.process.pid)
         assert found is not None
         return found
 
-    def test_a_signal_while_it_starts_ends_it(self, start: Callable[..., ServerProcess]) -> None:
+    def test_a_signal_while_it_starts_ends_it(self, start: Callable[..., Hub]) -> None:
         server = start([*AS_FIRST, *COMMAND])
         first = self.first(server)
         until(lambda: hears(first, signal.SIGTERM))
@@ -99,14 +100,14 @@ class TestProcessOne:
         assert server.wait() in (143, -signal.SIGTERM)
         assert "Live page" not in server.log
 
-    def test_one_signal_drains(self, start: Callable[..., ServerProcess]) -> None:
+    def test_one_signal_drains(self, start: Callable[..., Hub]) -> None:
         server = start([*AS_FIRST, *COMMAND], STREAM_DRAIN="0.2").wait_until_up()
         answer = open_stream(server.port)
         os.kill(self.first(server), signal.SIGTERM)
         assert answer.until_type("goodbye")[-1]["reason"] == "draining"
         assert server.wait() == 0
 
-    def test_a_second_signal_ends_it_at_once(self, start: Callable[..., ServerProcess]) -> None:
+    def test_a_second_signal_ends_it_at_once(self, start: Callable[..., Hub]) -> None:
         server = start([*AS_FIRST, *COMMAND], STREAM_DRAIN="8").wait_until_up()
         streams = [open_stream(server.port) for _ in range(60)]
         first = self.first(server)
@@ -120,7 +121,7 @@ class TestProcessOne:
         ends = [any(frame["type"] == "goodbye" for frame in told(stream)) for stream in streams]
         assert not all(ends)
 
-    def test_orphans_do_not_stay_as_zombies(self, start: Callable[..., ServerProcess]) -> None:
+    def test_orphans_do_not_stay_as_zombies(self, start: Callable[..., Hub]) -> None:
         server = start([*AS_FIRST, *COMMAND]).wait_until_up()
         first = self.first(server)
         orphans = "for i in 1 2 3; do (sleep 0.3 & echo $!); done"

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import msgspec
 import pytest
 
-from docs.tools import make_settings
+from docs.tools import make_modules, make_settings
 from flask_server import create_app
 from streaming_hub.access import JOIN
 from streaming_hub.events import posted, types
@@ -86,6 +86,11 @@ def test_the_tables_of_settings_are_current() -> None:
     assert make_settings.current()[0] == make_settings.current()[1], (
         "run `uv run python -m docs.tools.make_settings`"
     )
+
+
+def test_the_table_of_modules_is_made_from_their_docstrings() -> None:
+    is_there, wanted = make_modules.current()
+    assert is_there == wanted, "run `uv run python -m docs.tools.make_modules`"
 
 
 # Endpoints

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,7 @@ PURE = (
     "streaming_hub.agents.leases",
     "streaming_hub.settings.values",
     "streaming_hub.events.sse",
+    "streaming_hub.events.wordless",
     "streaming_hub.stream.frames",
     "streaming_hub.server.headers",
     "streaming_hub.agents.output",
@@ -284,7 +286,7 @@ def test_http_requests_are_made_in_few_places() -> None:
     # The watcher asks livekit-server by LiveKit's own library, whose errors are those of aiohttp.
     assert users(AGENT, *clients) == {"agent.watching.rooms"}
     assert users(CLIENT, *clients) == {
-        f"streaming_hub_client.{name}" for name in ("connections", "poster", "publish", "route")
+        f"streaming_hub_client.{name}" for name in ("answers", "connections", "poster", "publish", "route")
     }
     # The demo's own process posts like any other client; webhooks are sent by theirs.
     assert users(HUB, *clients) == {
@@ -344,3 +346,38 @@ print(json.dumps(sorted(sys.modules)))
         )
     ]
     assert heavy == []
+
+
+def test_a_hub_that_takes_uploads_loads_opentelemetrys_messages_and_nothing_of_livekits() -> None:
+    program = """
+import json, sys
+import flask_server
+from streaming_hub.settings import Settings
+from tests.uploads import replay
+settings = Settings(
+    history="memory://", archive="sqlite:///" + sys.argv[1], observability=True, livekit_api_key=replay.KEY,
+    livekit_api_secret=replay.SECRET,
+)
+client = flask_server.create_app(settings).test_client()
+for one in replay.uploads():
+    kept = {name: one.headers[name] for name in ("content-type", "content-encoding") if name in one.headers}
+    headers = {**kept, "Authorization": f"Bearer {replay.token()}"}
+    assert client.post(one.path, data=one.body, headers=headers).status_code == 200
+print(json.dumps(sorted(sys.modules)))
+"""
+    with tempfile.TemporaryDirectory() as folder:
+        ran = subprocess.run(
+            [sys.executable, "-c", program, f"{folder}/archive.db"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert ran.returncode == 0, ran.stderr
+    loaded = json.loads(ran.stdout.splitlines()[-1])
+    assert "streaming_hub.archive.uploads.otlp" in loaded
+    heavy = ("livekit", "numpy", "agent", "sqlalchemy", "aiohttp")
+    assert [name for name in loaded if belongs(name, *heavy)] == []
+    telemetry = [name for name in loaded if belongs(name, "opentelemetry")]
+    assert [name for name in telemetry if not belongs(name, "opentelemetry.proto")] == ["opentelemetry"]

@@ -69,7 +69,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/agents/test_supervisor.py",
         "what the supervisor reports",
     ),
-    "streaming_hub.agents.session_watch": (
+    "streaming_hub.agents.session_monitor": (
         "tests/streaming_hub/web/api/test_leases.py",
         "through the endpoint that renews leases",
     ),
@@ -99,6 +99,10 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "shows what was uploaded",
     ),
     "streaming_hub.archive.views": ("tests/streaming_hub/archive/test_queries.py", "seen in answers"),
+    "streaming_hub.archive.word_index": (
+        "tests/streaming_hub/archive/test_queries.py",
+        "searched in either database",
+    ),
     "streaming_hub.archive.words": (
         "tests/streaming_hub/archive/test_vectors.py",
         "the same vectors for every reducer",
@@ -163,10 +167,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "streaming_hub.outlets.webhooks.signing": (
         "tests/streaming_hub/outlets/webhooks/test_sender.py",
         "read by the standard's library",
-    ),
-    "streaming_hub.outlets.webhooks.dispatcher": (
-        "tests/streaming_hub/web/api/test_webhooks.py",
-        "a hub, its webhooks' process and receivers",
     ),
     "streaming_hub.outlets.webhooks.feed": (
         "tests/streaming_hub/web/api/test_webhooks.py",

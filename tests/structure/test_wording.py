@@ -23,6 +23,11 @@ SHIPPED = modules("streaming_hub", "agent", "flask_server.py", "packages/python/
 OTHERS = modules("tests", "examples", "bench")
 DIALOGUE = ("streaming_hub.demo.scenes",)
 """Modules whose texts are what people say."""
+SCRIPTS = sorted(
+    path
+    for folder in ("packages/js/src", "streaming_hub/web/console/static")
+    for path in (ROOT / folder).rglob("*.js")
+)
 
 DROPPED = (
     r"\bwho(?:ever| was away| takes| hung up| is absent| comes later)\b",
@@ -72,6 +77,12 @@ def prose(source: str, *, messages: bool) -> Iterator[str]:
     yield " ".join(comments)
 
 
+def remarks(script: str) -> str:
+    """Return a script's comments as one text, since a sentence may span several lines of them."""
+    found = re.findall(r"/\*(.*?)\*/|(?:^|[;,{}]) *//([^\n]*)", script, flags=re.DOTALL | re.MULTILINE)
+    return " ".join(re.sub(r"^ *\* ?", "", "".join(each), flags=re.MULTILINE) for each in found)
+
+
 @pytest.mark.parametrize("document", documents(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_document_is_in_plain_english(document: Path) -> None:
     assert dropped(read(document)) == []
@@ -93,6 +104,16 @@ def test_a_module_is_in_plain_english(path: Path) -> None:
     messages = path in SHIPPED and name_of(path) not in DIALOGUE
     found = [phrase for text in prose(read(path), messages=messages) for phrase in dropped(text)]
     assert found == []
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_script_is_in_plain_english(path: Path) -> None:
+    assert dropped(remarks(read(path))) == []
+
+
+def test_a_dropped_phrase_is_found_in_a_scripts_comments() -> None:
+    script = "/**\n * A client is\n * told.\n */\nconst nobody = 1; // it goes on\n// for\n// ever"
+    assert dropped(remarks(script)) == ["is told", "for ever", "goes on"]
 
 
 def test_a_dropped_phrase_is_found_across_lines() -> None:

@@ -59,6 +59,9 @@ class Receiver:
 
             def do_POST(self) -> None:
                 body = outer.body_of(self)
+                answer = b""
+                if self.path.startswith("/api/"):
+                    answer = b'{"status":"ok","ended":[]}'
                 if self.path.startswith("/observability/"):
                     headers = {name.lower(): value for name, value in self.headers.items()}
                     kept = {name: headers[name] for name in KEPT if name in headers}
@@ -67,8 +70,12 @@ class Receiver:
                     )
                 elif body and self.path == "/api/agent/data":
                     found = json.loads(body)
-                    outer.events += found if isinstance(found, list) else [found]
-                answer = b'{"status":"ok","ended":[]}' if self.path.startswith("/api/") else b""
+                    several = isinstance(found, list)
+                    outer.events += found if several else [found]
+                    # Without an id for each event, the client takes the answer for another server's, and repeats them.
+                    ids = [f"e-{len(outer.events)}"] * (len(found) if several else 1)
+                    given = {"ids": ids} if several else {"id": ids[0]}
+                    answer = json.dumps({"status": "ok", "clients_notified": 0, **given}).encode()
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()

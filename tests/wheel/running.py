@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 from typing import TYPE_CHECKING, Any, Self
 
 import requests
@@ -31,6 +28,7 @@ class RunningHub(Program):
 
     def __init__(self, command: Sequence[str | Path], folder: Path) -> None:
         words = [*map(str, command), "--port", "0"]
+        self._prepare()
         self._launch(words, folder, environment(PYTHONUNBUFFERED="1"))
 
     def __enter__(self) -> Self:
@@ -40,13 +38,7 @@ class RunningHub(Program):
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            self.signal()
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
-        self.kill()
+        self.stop(seconds=20)
 
     def get(self, path: str) -> requests.Response:
         return requests.get(self.url + path, timeout=PATIENCE)

@@ -1,5 +1,5 @@
 /**
- * Where a stream is, from what the caller gave.
+ * Builds a stream's address from the caller's options.
  *
  * @module
  */
@@ -18,8 +18,8 @@ export const FILTERS = /** @type {const} */ ({
 /**
  * The stream's address: a URL without a path, or with `/`, is the hub's; any other is the stream itself.
  *
- * @param {string | URL | undefined} url Relative ones and none at all need a page.
- * @throws {TypeError} It is not an http(s) address, or holds a user name.
+ * @param {string | URL | undefined} url A relative or omitted URL needs a page.
+ * @throws {TypeError} It is not an http(s) address, or contains a user name.
  */
 export function streamUrl(url) {
   const base = globalThis.document?.baseURI ?? globalThis.location?.href;
@@ -47,7 +47,7 @@ export function streamUrl(url) {
 export const valuesOf = (filter) => (filter == null ? [] : typeof filter === 'string' ? [filter] : [...filter]);
 
 /**
- * @param {URL} url Is changed.
+ * @param {URL} url Modified.
  * @param {StreamOptions} options
  */
 export function addFilters(url, options) {

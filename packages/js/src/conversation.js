@@ -1,7 +1,7 @@
 /**
- * Events in, the rooms' present state out: what `GET /api/rooms/NAME` answers after the same events. Pure.
+ * Events in, the rooms' current state out: what `GET /api/rooms/NAME` returns after the same events. Pure.
  *
- * `facts.js` keeps what is needed of the events; here it is read.
+ * `facts.js` keeps what is needed of the events; this module reads it.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { parseId } from './ids.js';
 /** @typedef {import('./facts.js').View} View */
 
 /**
- * A conversation of no events.
+ * A conversation without events.
  *
  * @returns {Conversation}
  */
@@ -29,8 +29,8 @@ export const emptyConversation = () => ({
 /**
  * The conversation after one more event. The one given is not changed.
  *
- * Events come in the stream's order; one that is already in is skipped. A `snapshot` puts its rooms in place of
- * all others. A gap starts over, as all events that are still stored follow it.
+ * Events arrive in the stream's order; one that was already applied is skipped. A `snapshot` replaces all rooms. A
+ * gap starts over, as every event that is still stored follows it.
  *
  * @param {Conversation | undefined} state
  * @param {HubEvent | Gap} event
@@ -39,7 +39,7 @@ export const emptyConversation = () => ({
 export const reduceConversation = (state, event) => reduceAll(state, [event]);
 
 /**
- * The conversation after several more events; each changed room's state is worked out once.
+ * The conversation after several more events; each changed room's state is computed once.
  *
  * @param {Conversation | undefined} state
  * @param {readonly (HubEvent | Gap)[]} events
@@ -57,7 +57,7 @@ export function reduceAll(state, events) {
   };
   for (const event of events) {
     if (event instanceof Gap || event.type === 'stream_reset') {
-      // What survives a lost history is not sent again.
+      // Events that survive a lost history are not sent again.
       if (event.reason !== 'history_lost') restart();
     } else if (event.type === 'snapshot') {
       const [epoch, seq] = parseId(event.as_of) ?? ['', 0];
@@ -97,7 +97,7 @@ export function reduceAll(state, events) {
 /**
  * @param {string} room
  * @param {View} view
- * @param {RoomState} [last] Its transcript is returned again where nothing in it has changed.
+ * @param {RoomState} [last] Its transcript is reused if nothing in it has changed.
  * @returns {RoomState}
  */
 function describe(room, view, last) {
@@ -134,7 +134,7 @@ function describe(room, view, last) {
   const speaking = [...voices].flatMap(([key, { n, value: speaks }]) => {
     /** @type {[string, string | null, string | null]} */
     const [role, session, who] = JSON.parse(key);
-    // An end that names nobody ends the speech of everybody in that role.
+    // An end without a participant ends the speech of everyone in that role.
     const hushed = [keyOf(role, session, null), keyOf(role, null, null)].some(
       (all) => at(voices, all) > n && !voices.get(all)?.value,
     );
@@ -190,7 +190,7 @@ function describe(room, view, last) {
     const n = at(calls, key);
     const call = calls.get(key)?.value ?? {};
     const end = at(ends, key) > n ? ends.get(key)?.value : null;
-    // What the start says counts, be it null.
+    // The start's value wins, even if it is null.
     const both = { ...end, ...call };
     const tool = {
       session_id,
@@ -223,7 +223,7 @@ function describe(room, view, last) {
 }
 
 /**
- * Where a key's newest event stands; 0 where there is none.
+ * Position of a key's newest event; 0 if there is none.
  *
  * @param {Map<string, { n: number, value: any }>} family
  * @param {string} key

@@ -1,5 +1,5 @@
 /**
- * What is kept of the rooms' events, so that their present state can be read at any time.
+ * What is kept of the rooms' events, so that their current state can be read at any time.
  *
  * The twin of the hub's own room state, fact for fact: for each key of a family the newest event's value, and the
  * places of the last transcript events, which give the order of the lines. Plain JSON throughout, so a conversation
@@ -29,7 +29,7 @@
  * @property {Readonly<Record<string, View>>} rooms
  */
 
-/** Entries kept of a family, where it is not 20 as for what is kept by session. */
+/** Entries kept of a family; 20 for families kept by session. */
 const SIZES = /** @type {Record<string, number>} */ ({
   segment: 50,
   tool: 10,
@@ -103,7 +103,7 @@ export function apply(view, event, n) {
   const session = text('session_id');
   const who = text('participant');
   const [, voice, what] = /^(agent|user)_(speech_started|speech_finished|state)$/.exec(type) ?? [];
-  // Whose voice or state it is, where the event does not say so itself.
+  // Whose voice or state it is, if the event does not say.
   const role = text('role') ?? voice ?? null;
   const call = text('call_id');
 
@@ -178,10 +178,10 @@ export function apply(view, event, n) {
 }
 
 /**
- * Facts that give a room's state again, to go on from a snapshot.
+ * Facts that reproduce a room's state, so that a snapshot can be continued.
  *
- * A state does not say in which session somebody speaks or which one an agent's state belongs to. These are taken to
- * be of the open session, and yield to the first event that knows better (`forgetGuesses`).
+ * A state does not say which session a speaker or an agent's state belongs to. Both are assumed to belong to the open
+ * session, until an event says otherwise (`forgetGuesses`).
  *
  * @param {RoomState} room
  * @param {string} epoch

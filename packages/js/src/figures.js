@@ -1,6 +1,6 @@
 /**
- * A session's events in, its figures, turns and transcript out: what `GET /api/sessions/ID` answers to operators,
- * without what only an archive knows (`recorded`, `incomplete`, `missing_events`).
+ * A session's events in, its figures, turns and transcript out: what `GET /api/sessions/ID` returns to operators,
+ * except what only an archive knows (`recorded`, `incomplete`, `missing_events`).
  *
  * The twin of the hub's archive: the same formulas, held to the same vectors, so that a session has the same figures
  * live, from the archive and from a recording. Times are in seconds.
@@ -30,7 +30,7 @@ const MAX_TIME = 1e11;
 /** LiveKit's own figures of a turn. */
 const STAGES = ['e2e_latency', 'transcription_delay', 'end_of_turn_delay', 'llm_node_ttft', 'tts_node_ttfb', 'playback_latency'];
 const PERCENTS = /** @type {const} */ ([50, 90, 95, 99]);
-/** Talk intervals that are looked at for the one that a transcript belongs to. */
+/** Talk intervals searched for the one that a transcript belongs to. */
 const LOOK_BACK = 50;
 
 /**
@@ -46,7 +46,7 @@ export function figuresOf(events) {
 }
 
 /**
- * A session that takes in events as they come.
+ * A session that takes events as they arrive.
  *
  * @returns {SessionFigures}
  */
@@ -129,7 +129,7 @@ export function createSession() {
     open.find((speech) => speech.role === role && speech.participant === textOf(event, 'participant'));
 
   /**
-   * The latest speech of the same voice and turn, unless an earlier transcript told it.
+   * The latest speech of the same voice and turn, unless an earlier transcript belongs to it.
    *
    * @param {Record<string, any>} said
    */
@@ -279,7 +279,7 @@ export function createSession() {
     [
       'turn_metrics',
       (event, _at, turn) => {
-        // Once a turn: an answer after a tool call brings figures of its own, and the user waited for the first.
+        // Once a turn: a reply after a tool call has its own figures, and the user waited for the first.
         if (turn) for (const stage of STAGES) turn[stage] ??= numberOf(event, stage);
       },
     ],
@@ -389,7 +389,7 @@ export function percentiles(values) {
 }
 
 /**
- * What the caller waited: from the last end of the user's speech to the agent's first sound after it.
+ * How long the user waited: from the last end of the user's speech to the agent's first sound after it.
  *
  * @param {Record<string, any>} turn
  * @returns {number | null}
@@ -402,7 +402,7 @@ function heardLatency({ agent_started, user_stops }) {
 }
 
 /**
- * The length of the intervals' union; those that end before they begin are left out.
+ * The length of the intervals' union; intervals that end before they begin are ignored.
  *
  * @param {Interval[]} intervals
  */

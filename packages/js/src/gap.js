@@ -1,5 +1,5 @@
 /**
- * What a stream hands out beside events, and what ends it.
+ * What a stream yields besides events, and what ends it.
  *
  * @module
  */
@@ -16,7 +16,7 @@ export class Gap {
   }
 }
 
-/** The server does not want this client; trying again would not help. */
+/** The server refuses this client; retrying would not help. */
 export class Refused extends Error {
   /**
    * @param {number} status HTTP's.

@@ -1,5 +1,5 @@
 /**
- * What was received and not yet handed out: the iteration's side of a stream.
+ * What was received and not yet read: the iterator's side of a stream.
  *
  * @module
  */
@@ -13,8 +13,8 @@ const MOST_WAITING = 500;
 /** @typedef {{ item: HubEvent | Gap, position: string | null }} Waiting */
 
 /**
- * Items wait for the iteration, which takes all that came since the stream was opened. While nothing iterates,
- * only the newest are kept, and an iteration that begins later gets a Gap with the number of the others.
+ * Items wait for the iterator, which gets everything received since the stream was opened. While nothing iterates,
+ * only the newest are kept, and an iterator that begins later gets a Gap with the number of the others.
  *
  * @param {(position: string | null) => void} onHandedOut Called with the position after each item.
  * @param {() => void} onReturn Called when the reader leaves its loop.
@@ -62,7 +62,7 @@ export function createInbox(onHandedOut, onReturn) {
     },
 
     /**
-     * Move the position on without an item, as soon as all before is handed out.
+     * Advance the position without an item, once everything before it has been read.
      *
      * @param {string} position
      */
@@ -83,7 +83,7 @@ export function createInbox(onHandedOut, onReturn) {
     },
 
     /**
-     * Without an error what waits is dropped; with one it is handed out before the error.
+     * Without an error, waiting items are dropped; with one, they are read before the error.
      *
      * @param {Error} [error]
      */

@@ -1,6 +1,6 @@
 /**
- * A route that passes a hub's stream on, so that the key stays on the server. Made for Next.js's app router, and works
- * with anything that takes a `Request` and gives a `Response`.
+ * A route that forwards a hub's stream, so that the key stays on the server. Made for Next.js's app router; works with
+ * anything that takes a `Request` and returns a `Response`.
  *
  * @module
  */
@@ -9,9 +9,9 @@ import { FILTERS, addFilters, streamUrl } from './address.js';
 
 /** ms until the hub must have answered. */
 const PATIENCE = 10_000;
-/** ms until a browser comes back when the hub is away. */
+/** ms until a browser reconnects while the hub is unavailable. */
 const RETRY = 3_000;
-/** Of the browser's query, beside the filters. */
+/** Parameters of the browser's query besides the filters. */
 const PASSED = ['last_event_id', 'replay', 'snapshot'];
 const STREAM_HEADERS = {
   'Content-Type': 'text/event-stream; charset=utf-8',
@@ -20,7 +20,7 @@ const STREAM_HEADERS = {
 };
 
 /**
- * Filters that stand in place of the browser's filters of the same names; each must hold a value.
+ * Filters that replace the browser's filters of the same names; each must have a value.
  *
  * @typedef {{ room?: string | string[], types?: string | string[], participant?: string | string[], session_id?: string | string[] }} Filters
  */
@@ -33,9 +33,9 @@ const STREAM_HEADERS = {
  * @param {import('./types.js').Secret | null} [options.key] A key with the scope `subscribe`.
  * @param {'public' | ((request: Request) => true | Response | Filters | Promise<true | Response | Filters>)} options.authorize
  *   Decides for each request: `true` passes the browser's filters, filters replace them, a `Response` is sent as it is,
- *   and all else is answered with 403. The word `'public'` opens the route to everybody.
+ *   and anything else gets 403. The word `'public'` opens the route to everyone.
  * @returns {(request: Request) => Promise<Response>}
- * @throws {TypeError} At once, where `authorize` is missing or the URL cannot be used.
+ * @throws {TypeError} At once, if `authorize` is missing or the URL cannot be used.
  */
 export function streamRoute({ url, key, authorize }) {
   if (typeof authorize !== 'function' && authorize !== 'public') {
@@ -132,21 +132,21 @@ async function answer(upstream, gone) {
     return new Response(passOn(upstream.body, gone), { headers: { ...STREAM_HEADERS, 'Content-Type': type } });
   }
   if (status === 400 || status === 429) {
-    // The browser's own: a query that cannot be read, or too many streams.
+    // The browser's fault: a malformed query, or too many streams.
     const retry = headers.get('Retry-After');
     const kept = { 'Content-Type': type, 'Cache-Control': 'no-store', ...(retry && { 'Retry-After': retry }) };
     return new Response(await upstream.text(), { status, headers: kept });
   }
   gone.abort();
   if (status >= 500) return away('hub_unavailable');
-  // A wrong key or address is the server's own fault, and not the browser's to be refused for.
+  // A wrong key or address is this server's fault: the browser must not be refused for it.
   const where = headers.get('Location');
   console.error(`streamRoute: ${upstream.url} answered ${status}${where ? ` and redirects to ${where}` : ''}.`);
   return problem(502, 'Bad Gateway', `The hub answered ${status} to this server.`);
 }
 
 /**
- * Pass bytes on as the reader takes them, and let go of the hub when the reader leaves.
+ * Forward bytes as the reader takes them, and disconnect from the hub when the reader leaves.
  *
  * @param {ReadableStream<Uint8Array>} body
  * @param {AbortController} gone

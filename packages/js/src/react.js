@@ -34,7 +34,7 @@ export function useStream(options = {}) {
 }
 
 /**
- * Follow the rooms' present state while the component is mounted.
+ * Follow the rooms' current state while the component is mounted.
  *
  * @param {StreamOptions} [options]
  * @returns {{
@@ -51,7 +51,7 @@ export function useConversation(options) {
 }
 
 /**
- * A stream that is open while somebody is subscribed.
+ * A stream that is open while there are subscribers.
  *
  * @param {{ current: StreamOptions }} latest
  * @param {string | null} [since]

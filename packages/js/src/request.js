@@ -6,13 +6,13 @@
 
 import { Refused } from './gap.js';
 
-/** Of a refusal, in bytes and in ms. */
+/** Limits for reading a refusal, in bytes and ms. */
 const MOST_READ = 64 * 1024;
 const READING = 5_000;
 const REDIRECTS = 10;
 
 /**
- * Ask for a stream. A key is not sent on to another origin.
+ * Request a stream. The key is not sent to another origin.
  *
  * @param {URL} url
  * @param {Record<string, string>} headers
@@ -31,7 +31,7 @@ export async function request(url, headers, signal) {
     const location = response.headers.get('Location');
     if (!opaque && !(response.status > 300 && response.status < 400 && location)) return { response, moved: false };
     void response.body?.cancel();
-    // A page may not see where a redirect leads, unless it follows: without the key, and for the headers only.
+    // A page cannot see a redirect's target unless it follows it: without the key, and for the headers only.
     const target = location
       ? new URL(location, url)
       : new URL((await fetch(url, { signal, method: 'HEAD', credentials: 'omit' })).url);
@@ -45,7 +45,7 @@ export async function request(url, headers, signal) {
 }
 
 /**
- * Whether the answer is a stream of events.
+ * Return whether the response is a stream of events.
  *
  * @param {Response} response
  */
@@ -53,7 +53,7 @@ export const isStream = (response) =>
   response.status === 200 && /^text\/event-stream\s*(;|$)/i.test(response.headers.get('Content-Type') ?? '');
 
 /**
- * What an answer that is no stream means.
+ * Return the error for a response that is not a stream.
  *
  * @param {Response} response
  * @param {URL} url
@@ -76,7 +76,7 @@ export async function failureOf(response, url, moved) {
 }
 
 /**
- * The least wait in ms that an answer asks for, 0 where it asks for none (RFC 9110, section 10.2.3).
+ * The minimum wait in ms that a response requests, 0 if none (RFC 9110, section 10.2.3).
  *
  * @param {Headers} headers
  * @param {number} now In ms.
@@ -100,13 +100,13 @@ function detailOf(status, headers, text) {
     const problem = JSON.parse(text);
     if (problem.status === status && typeof problem.detail === 'string') return problem.detail;
   } catch {
-    // Cut short, or no JSON after all: then it is not the hub's.
+    // Cut short, or not JSON: not a response of the hub.
   }
   return undefined;
 }
 
 /**
- * The first part of a body; what cannot be read in time is left out.
+ * The beginning of a body, as far as it can be read in time.
  *
  * @param {Response} response
  */
@@ -132,7 +132,7 @@ async function beginningOf(response) {
 }
 
 /**
- * An address without its query, which may hold a ticket.
+ * A URL without its query, which may contain a ticket.
  *
  * @param {URL} url
  */

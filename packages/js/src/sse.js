@@ -6,20 +6,20 @@
  * @module
  */
 
-/** Characters of one line; the hub's lines stay far below. */
+/** Maximum characters of a line; the hub's are far shorter. */
 const LONGEST_LINE = 16 * 1024 * 1024;
 
 /**
  * @typedef {object} Message
- * @property {string} type `message` where the stream does not say.
- * @property {string | null} data Null where a block has a new id and nothing else: no event, but the position moves.
+ * @property {string} type `message` if the stream does not say.
+ * @property {string | null} data Null if a block has only a new id: no event, but the position advances.
  * @property {string} id The last event id so far.
  */
 
 /**
  * Make a parser for one connection.
  *
- * An event that the stream's end cuts off is never reported: nothing more has to be called at the end.
+ * An event that the stream's end cuts off is never reported: nothing has to be called at the end.
  *
  * @param {(message: Message) => void} onMessage
  * @param {(milliseconds: number) => void} onRetry Called for each valid `retry:` line.

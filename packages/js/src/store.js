@@ -1,5 +1,5 @@
 /**
- * A stream's state as one object for a user interface, and whom to notify of changes.
+ * A stream's state as one object for a user interface, and its subscribers.
  *
  * @module
  */
@@ -58,7 +58,7 @@ export function createStore(snapshot) {
       try {
         subscriber.notify();
       } catch (error) {
-        // A subscriber's own fault is reported as one and must not end the stream.
+        // A subscriber's error is reported and must not end the stream.
         setTimeout(() => {
           throw error;
         });
@@ -67,7 +67,7 @@ export function createStore(snapshot) {
     lastCall = performance.now();
   };
 
-  /** Notify of what has changed, now or when the last notification is old enough. */
+  /** Notify of changes, now or once the last notification is old enough. */
   const flush = () => {
     if (isNotified || timer !== undefined || !subscribers.size) return;
     const wait = lastCall + INTERVAL - performance.now();
@@ -128,7 +128,7 @@ export function createStore(snapshot) {
     },
 
     /**
-     * Change the status; a change is notified at once.
+     * Change the status; a change notifies at once.
      *
      * @param {Snapshot['status']} status
      */

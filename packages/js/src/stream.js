@@ -1,5 +1,5 @@
 /**
- * A stream that stays: it reconnects and resumes by itself until it is closed or refused.
+ * A stream that reconnects and resumes by itself until it is closed or refused.
  *
  * Follows docs/reference/http.md and docs/reference/events.md of the hub. `run` is the one loop; all state of a stream lies in `createStream`.
  *
@@ -25,7 +25,7 @@ import { createStore, initialSnapshot } from './store.js';
  * @property {(fn: () => void) => () => void} subscribe Calls `fn` after changes, at most once per 50 ms (a changed
  *   `status` at once). Returns the unsubscribe.
  * @property {() => Snapshot} getSnapshot
- * @property {Snapshot['status']} status The snapshot's, without working out the conversation.
+ * @property {Snapshot['status']} status As in the snapshot, without computing the conversation.
  * @property {() => void} close
  */
 
@@ -36,9 +36,9 @@ const LONGEST_PAUSE = 30_000;
 const LONGEST_WAIT = 24 * 3600 * 1000;
 /** Heartbeats without a byte; then the connection counts as dead. */
 const SILENCE = 2.5;
-/** s, until the hub says. */
+/** s, until the hub sends its own value. */
 const HEARTBEAT = 15;
-/** ms; a connection that lived this long worked, even if nothing came. */
+/** ms; a connection that lived this long worked, even if it received nothing. */
 const WORKED = 10_000;
 
 /**
@@ -66,22 +66,22 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
   let isClosed = false;
   /** Where the next connection resumes: the newest id received. */
   let resume = options.since || '';
-  /** Whether the rooms' state, asked for, has not all come yet. */
+  /** Whether the requested state of the rooms has not arrived completely. */
   let wantsSnapshot = options.snapshot === true;
-  /** ms: the least wait that the last stream asked for. */
+  /** ms: the minimum wait that the last stream requested. */
   let least = 0;
-  /** Connections in a row that came to nothing. */
+  /** Connections in a row that failed. */
   let failures = 0;
   let isGapOpen = false;
-  /** Of the present connection: when the last byte came, the silence that ends it (both ms), ... */
+  /** Of the current connection: when the last byte arrived, the silence that ends it (both ms), ... */
   let heard = 0;
   let silence = 0;
-  /** ... whether it waits for the reader, and whether it has brought anything. */
+  /** ... whether it waits for the reader, and whether it has received anything. */
   let isHeldBack = false;
   let hasWorked = false;
-  /** Looks after the present connection or pause; called at once when the machine may have slept. */
+  /** Checks the current connection or pause; called at once when the machine may have slept. */
   let wake = () => {};
-  /** Ends the present connection or pause. */
+  /** Ends the current connection or pause. */
   let interrupt = () => {};
 
   async function run() {
@@ -99,7 +99,7 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
   }
 
   /**
-   * Connect once and take all that comes.
+   * Connect once and process everything received.
    *
    * @returns {Promise<{ error: Error, wait: number }>} Why it ended, and the least wait in ms that its answer asked for.
    */
@@ -114,12 +114,12 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
     wake = () => {
       clearTimeout(timer);
       const now = Date.now();
-      // Clocks are set back, too.
+      // The clock may have been set back.
       if (isHeldBack || now < heard) heard = now;
       if (now - heard > silence) {
         gone.abort(new Error(`The stream was silent for ${silence / 1000} s.`));
       } else {
-        // Often, as a sleeping machine's timers stand still.
+        // Often, because timers stand still while a machine sleeps.
         timer = setTimeout(wake, Math.min(1000, silence / 4));
       }
     };
@@ -165,11 +165,11 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
    * @param {URL} target
    */
   function headersOf(key, target) {
-    // Pages may not set Accept-Encoding; there it is ignored.
+    // Pages may not set Accept-Encoding; browsers ignore it.
     /** @type {Record<string, string>} */
     const headers = { Accept: 'text/event-stream', 'Accept-Encoding': 'identity' };
     if (key) headers.Authorization = `Bearer ${key}`;
-    // To another origin the header would need a permission that the query does not.
+    // Cross-origin, the header would need a permission that the query does not.
     const isForeign = globalThis.document && target.origin !== globalThis.location?.origin;
     if (resume && !isForeign) headers['Last-Event-ID'] = resume;
     return headers;
@@ -217,7 +217,7 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
           onServerTime(event.server_time);
           store.set({ error: undefined });
           if (!resume) {
-            // With a cursor asked for, a reset may follow: then what was asked for has to be asked for again.
+            // A cursor may be answered by a reset; then the snapshot has to be requested again.
             resume = cursor;
             inbox.move(cursor);
           }
@@ -291,7 +291,7 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
   }
 
   /**
-   * Wait before the next connection: longer after each failure, at random, and never less than the server asked for.
+   * Wait before the next connection: longer after each failure, with jitter, and never shorter than the server requested.
    *
    * @param {number} wait ms, asked for by the last answer.
    */
@@ -348,7 +348,7 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
 }
 
 /**
- * What says that the machine may have slept or changed networks.
+ * Events that suggest that the machine slept or changed networks.
  *
  * @returns {[EventTarget, string][]}
  */
@@ -381,7 +381,7 @@ function unlessAborted(promise, signal) {
 /**
  * @param {string} data
  * @returns {HubEvent}
- * @throws {Error} It is not an event: the bytes were damaged, or the stream is not a hub's.
+ * @throws {Error} Not an event: the bytes were damaged, or the stream is not from a hub.
  */
 function eventOf(data) {
   let event;

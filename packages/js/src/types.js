@@ -44,8 +44,8 @@
  * @property {Filter} [participant] Identities.
  * @property {Filter} [session_id]
  * @property {string | null} [since] The id to resume after; without it the stream begins now.
- * @property {number | null} [replay] Number of past events to begin with, where there is no `since`.
- * @property {boolean} [snapshot] Begin with the present state of the rooms.
+ * @property {number | null} [replay] Number of past events to begin with, if there is no `since`.
+ * @property {boolean} [snapshot] Begin with the current state of the rooms.
  * @property {AbortSignal | null} [signal] Closes the stream when aborted.
  */
 
@@ -55,7 +55,7 @@
  * @typedef {object} Snapshot
  * @property {Status} status
  * @property {number | null} missed Events that gaps have skipped; null once a gap's size was unknown.
- * @property {string} [reason] The newest gap's reason, such as `expired`; absent as long as nothing is missing.
+ * @property {string} [reason] The newest gap's reason, such as `expired`; absent while nothing is missing.
  * @property {string | null} position Where another stream would resume: pass it as `since`.
  * @property {readonly HubEvent[]} events The newest 500, oldest first.
  * @property {Conversation} conversation
@@ -112,7 +112,7 @@
  */
 
 /**
- * A room's present state: what `GET /api/rooms/NAME` answers. Times are seconds since 1970.
+ * A room's current state: what `GET /api/rooms/NAME` returns. Times are seconds since 1970.
  *
  * @typedef {{
  *   room: string,
@@ -132,7 +132,7 @@
 /**
  * @typedef {object} Conversation
  * @property {Readonly<Record<string, RoomState>>} rooms
- * @property {import('./facts.js').Facts} facts What the reducer needs to go on; plain JSON, and subject to change.
+ * @property {import('./facts.js').Facts} facts What the reducer needs to continue; plain JSON, and subject to change.
  */
 
 export {};

@@ -27,10 +27,10 @@ export class InvalidWebhook extends Error {
  * @param {Headers | Record<string, string | string[] | undefined>} headers The request's, names in any case.
  * @param {string | readonly string[]} secret `whsec_` and base64; several while one replaces another.
  * @param {{ tolerance?: number, now?: number }} [options] In seconds: how far its time may be off (300), and the
- *   present time since 1970.
+ *   current time since 1970.
  * @returns {Promise<WebhookMessage>}
  * @throws {InvalidWebhook} A header is missing, it is too old or from the future, no signature matches, or the body is not JSON.
- * @throws {TypeError} The secret is not one.
+ * @throws {TypeError} The secret is malformed.
  */
 export async function verifyWebhook(body, headers, secret, { tolerance = TOLERANCE, now = Date.now() / 1000 } = {}) {
   const [id, timestamp, signatures] = ['webhook-id', 'webhook-timestamp', 'webhook-signature'].map((name) => {

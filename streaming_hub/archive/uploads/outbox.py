@@ -12,6 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from streaming_hub.archive.tables import jobs, outbox, rooms, sessions
+from streaming_hub.events.wordless import has_words, wordless
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,7 +25,7 @@ MOST_DUE: Final = 200
 """Events published at a time."""
 ATTACH_SECONDS: Final = 1.0
 """How long a job's first events wait: where `attach` reports its session, they are not published."""
-WATCH_SECONDS: Final = 3.0
+WATCHER_SECONDS: Final = 3.0
 """The same where a watcher may report it, which waits for `attach` itself."""
 
 END_SECONDS: Final = 10.0
@@ -32,6 +33,8 @@ END_SECONDS: Final = 10.0
 END: Final = "session_ended"
 REPORT: Final = "chat_history"
 """The `type` of a report among the events."""
+REDACTION: Final = "redaction"
+"""The `type` of a row that asks to take the words out of what was published."""
 
 _write = msgspec.json.Encoder().encode
 _read = msgspec.json.Decoder(dict[str, Any]).decode
@@ -46,11 +49,20 @@ class Report(msgspec.Struct):
 
 
 class Due(msgspec.Struct):
-    """Events that wait for the hub, reports that wait for its hook, their rows, and whether there are others."""
+    """What waits for the hub.
+
+    Attributes:
+        ids: the rows.
+        events: to publish.
+        reports: to pass the operator's hook.
+        redacted: jobs whose published events have words that LiveKit's mark, which came later, takes out.
+        more: whether there are other rows.
+    """
 
     ids: list[int]
     events: list[Event]
     reports: list[Report] = []
+    redacted: list[str] = []
     more: bool = False
 
 
@@ -64,6 +76,11 @@ def put(connection: Connection, job: int, events: Iterable[Event]) -> None:
 def put_report(connection: Connection, job: int, messages: Iterable[Any]) -> None:
     """Let the messages of a report wait for the operator's hook."""
     put(connection, job, [{"type": REPORT, "messages": [msgspec.to_builtins(one) for one in messages]}])
+
+
+def put_redaction(connection: Connection, job: int) -> None:
+    """Ask the hub to take the words out of a job's published events."""
+    put(connection, job, [{"type": REDACTION}])
 
 
 def due(connection: Connection, now: float, hold: float = ATTACH_SECONDS) -> Due:
@@ -88,6 +105,8 @@ def due(connection: Connection, now: float, hold: float = ATTACH_SECONDS) -> Due
         event, session = _read(row.data), others[row.job]
         if event["type"] == REPORT:
             found.reports.append(Report(row.job, row.room, event["messages"]))
+        elif event["type"] == REDACTION:
+            found.redacted.append(row.job)
         elif session is None:
             found.events.append(event | {"room": row.room})
         elif event["type"] != END or session.ended is not None:
@@ -141,9 +160,9 @@ def redact(connection: Connection, job: int) -> None:
         event = _read(data)
         if event["type"] in ("transcript", REPORT):
             published(connection, [row])
-        elif hidden := {name: None for name in ("arguments", "output") if name in event}:
+        elif has_words(event):
             changed = sa.update(outbox).where(outbox.c.id == row)
-            connection.execute(changed.values(data=_write(event | hidden)))
+            connection.execute(changed.values(data=_write(wordless(event))))
 
 
 def name_rooms(connection: Connection, named: dict[str, str], now: float) -> None:

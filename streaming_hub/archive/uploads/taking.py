@@ -46,11 +46,11 @@ class Uploads:
         *,
         prompts: bool,
         texts: bool,
-        watched: bool = False,
-        audio: Path | None = None,
+        watched: bool,
+        audio: Path | None,
     ) -> None:
         self._audio = None if audio is None else AudioFolder(audio)
-        self._hold = outbox.WATCH_SECONDS if watched else outbox.ATTACH_SECONDS
+        self._hold = outbox.WATCHER_SECONDS if watched else outbox.ATTACH_SECONDS
         self._database = database
         self._texts = texts
         self._telemetry = Telemetry(prompts=prompts, texts=texts, audio=self._audio)

@@ -70,6 +70,8 @@ _PRIVATE: Final = frozenset(
         "gen_ai.tool.description",
     }
 )
+QUOTING: Final = frozenset({"exception.message", "exception.stacktrace"})
+"""Attributes of failures, which may quote what was said."""
 _decode = msgspec.msgpack.Decoder(Span).decode
 _decode_messages = msgspec.msgpack.Decoder(list[Message]).decode
 _decode_memory = msgspec.msgpack.Decoder(Memory).decode
@@ -114,6 +116,10 @@ def mark(job: str) -> str:
 def is_private(name: str) -> bool:
     """Return whether an attribute holds what people said or wrote, by LiveKit's rule (`telemetry/pii.py`)."""
     return "pii" in name.split(".") or name in _PRIVATE
+
+
+def _may_quote(name: str) -> bool:
+    return is_private(name) or name in QUOTING
 
 
 class Telemetry:
@@ -234,8 +240,7 @@ class Telemetry:
                 for name, value in attributes.items()
                 if name not in UNUSED
                 and (self._prompts or name not in PROMPTS)
-                and (self._texts or not is_private(name))
-                and not (redacted and is_private(name))
+                and not ((redacted or not self._texts) and _may_quote(name))
             }
 
         events = [Happening(one.name, one.at, shown(one.attributes)) for one in span.events]
@@ -325,6 +330,12 @@ def end_lost(connection: Connection, now: float) -> int:
     return ended
 
 
+def is_redacted(connection: Connection, name: str) -> bool:
+    """Return whether a job carries LiveKit's mark; its uploads make the session of the same name."""
+    marked = sa.select(jobs.c.redacted).where(jobs.c.key == mark(name))
+    return bool(connection.execute(marked).scalar())
+
+
 def messages_of(row: Row[Any]) -> list[Message] | None:
     """Return the messages of LiveKit's report; None if there is none or it may not be stored."""
     return None if row.report is None else _decode_messages(zlib.decompress(row.report))
@@ -340,10 +351,10 @@ def redact(connection: Connection, job: Job) -> None:
     rows = connection.execute(sa.select(spans.c.position, spans.c.data).where(spans.c.job == job.id)).all()
     for position, data in rows:
         span = _unpack(data)
-        shown = {name: value for name, value in span.attributes.items() if not is_private(name)}
+        shown = {name: value for name, value in span.attributes.items() if not _may_quote(name)}
         events = [
             Happening(
-                one.name, one.at, {key: value for key, value in one.attributes.items() if not is_private(key)}
+                one.name, one.at, {key: value for key, value in one.attributes.items() if not _may_quote(key)}
             )
             for one in span.events
         ]
@@ -354,6 +365,9 @@ def redact(connection: Connection, job: Job) -> None:
         connection.execute(sa.update(spans).where(*place).values(data=_pack(span)))
     connection.execute(sa.delete(lines).where(lines.c.job == job.id, lines.c.private))
     outbox.redact(connection, job.id)
+    if job.memory.started:
+        # Some of its events may have been published.
+        outbox.put_redaction(connection, job.id)
     connection.execute(sa.update(jobs).where(jobs.c.id == job.id).values(report=None, audio=None))
 
 

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from streaming_hub.history.redis.store import RedisHistory
     from streaming_hub.history.redis.wire import Meta
 
-log = logging.getLogger("streaming_hub.history")
+log = logging.getLogger(__name__)
 
 BLOCK: Final = 1.0
 """Seconds that a read waits for something new. A server that does not answer is noticed after this and its timeout."""
 MOST_READ: Final = 256
 CHECK: Final = 1.0
-"""Seconds between two looks at what the server says of the history; much shorter than the store's `PATIENCE`."""
+"""Seconds between two checks at what the server says of the history; much shorter than the store's `PATIENCE`."""
 SIGN: Final = 1.0
 """Seconds between two signs of life."""
 SILENCE: Final = 5.0
@@ -93,6 +93,8 @@ class Follower:
         self._listener = listener
         self._config = config
         self._key = history.server.key
+        self._log, self._notes = history.server.key("log"), history.server.key("notes")
+        self._log_name, self._notes_name = self._log.encode(), self._notes.encode()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._sign_at = 0.0
@@ -102,6 +104,8 @@ class Follower:
         self._warned: set[str] = set()
         self._down_since: float | None = None
         self._cond = threading.Condition()
+        self._reaching = 0
+        """How many wait for the head; guarded by `_cond`."""
 
     def start(self) -> None:
         """Begin; a second call does nothing."""
@@ -139,13 +143,16 @@ class Follower:
             return history.bounds.epoch == epoch and history.bounds.head >= head
 
         with self._cond:
-            if (
-                not self._cond.wait_for(lambda: reached() or self._server.away is not None, timeout)
-                or not reached()
-            ):
+            # Before the first look at the bounds: what arrives after that look is announced.
+            self._reaching += 1
+            try:
+                self._cond.wait_for(lambda: reached() or self._server.away is not None, timeout)
+            finally:
+                self._reaching -= 1
+            if not reached():
                 raise Unavailable("Redis is away, or this node is far behind: try again.", retry_after=2)
 
-    def tell(self, note: Note) -> int:
+    def announce(self, note: Note) -> int:
         """Tell the other nodes something; return the note's number.
 
         Raises:
@@ -201,7 +208,7 @@ class Follower:
             except (Away, StorageError) as error:
                 self._lost(str(error))
             except Exception:
-                log.exception("following the history failed; it is read on from the last number")
+                log.exception("unexpected error: reading the history failed; continuing from the last number")
                 self._lost("reading from it failed")
             finally:
                 if line is not None:
@@ -234,11 +241,11 @@ class Follower:
         history = self._history
         found = line.call(
             *("XREAD", "COUNT", MOST_READ, "BLOCK", round(BLOCK * 1000), "STREAMS"),
-            *(self._key("log"), self._key("notes"), f"{history.bounds.head}-0", f"{self._note_at}-0"),
+            *(self._log, self._notes, f"{history.bounds.head}-0", f"{self._note_at}-0"),
         )
         by_stream: dict[bytes, Any] = dict(found or ())
-        entries = wire.entries(history.bounds.epoch, by_stream.get(self._key("log").encode()))
-        noted = by_stream.get(self._key("notes").encode()) or []
+        entries = wire.entries(history.bounds.epoch, by_stream.get(self._log_name))
+        noted = by_stream.get(self._notes_name) or []
         meta = None
         if noted or not self._certainly_follow(entries):
             checked_at = time.monotonic()
@@ -258,8 +265,9 @@ class Follower:
                 meta, entries = history.read(line, history.bounds.head, MOST_READ)
         self._listener.arrived(entries, meta)
         self._take_notes(line, noted)
-        with self._cond:
-            self._cond.notify_all()
+        if self._reaching:
+            with self._cond:
+                self._cond.notify_all()
         if time.monotonic() < self._sign_at:
             return
         if self._server.look_again(line):

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from streaming_hub.history.page import Limit
     from streaming_hub.history.redis.wire import Meta
 
-log = logging.getLogger("streaming_hub.history")
+log = logging.getLogger(__name__)
 
 RECENT_BYTES: Final = 32 * 1024 * 1024
 START_SECONDS: Final = 30.0
@@ -109,6 +109,8 @@ class RedisHistory:
         self._ids, self._notes, self._reports = server.key("ids"), server.key("notes"), server.key("reports")
         self._gone = server.key("gone")
         self._rewrite = False
+        self._first: tuple[int, float] | None = None
+        """The first event when the server was last asked for it, and when that was stored."""
         self.bounds = Bounds("", head=0, oldest=1, max_events=max_events)
         self._window = Window(start=0, max_bytes=RECENT_BYTES)
         line = self._first_line(time.monotonic() + wait)
@@ -235,8 +237,13 @@ class RedisHistory:
 
     def trim(self, now: float) -> bool:
         """Forget what is too old; any node may do it."""
+        since = now - self._max_age
+        if self._keeps_all(since):
+            return False
         try:
-            below = self._first_to_keep(now - self._max_age)
+            below = self._first_to_keep(since)
+            if not below:
+                return False
             answer = self._write(_FORGET, self.bounds.epoch, [below, "", notes.KEPT, MOST_GAPS])
         except Unavailable:
             # The follower reports it, once.
@@ -320,6 +327,7 @@ class RedisHistory:
         """
         known = self.bounds
         self.era = meta.era
+        self._first = None
         if meta.epoch == known.epoch:
             self.note(meta)
             return None
@@ -491,6 +499,11 @@ class RedisHistory:
             self.bounds.oldest = oldest
             self._window.trim(oldest)
 
+    def _keeps_all(self, since: float) -> bool:
+        """Return whether nothing is too old or too much, as far as this node knows without asking."""
+        bounds, first = self.bounds, self._first
+        return first is not None and bounds.floor() <= bounds.oldest <= first[0] and first[1] >= since
+
     def _first_to_keep(self, since: float) -> int:
         """Return the first number that was stored at or after a time, or 0 where nothing is too old."""
         bounds = self.bounds
@@ -498,6 +511,7 @@ class RedisHistory:
         for page in self._forwards(bounds.oldest - 1, bounds.head, None, first=1):
             for entry in page:
                 if entry.at >= since:
+                    self._first = (entry.seq, entry.at)
                     return below
                 below = max(below, entry.seq + 1)
         return max(below, bounds.head + 1) if below else 0

@@ -1,9 +1,11 @@
 """Sends pending deliveries, lane by lane and in order, from one event loop.
 
-    due lanes -> log.due -> a coroutine per lane -> Sender -> outcomes -> Store.record -> the lane is free again
+    a page -> Store.take --+
+    due lanes -> log.due --+-> a coroutine per lane -> Sender -> outcomes -> Store.record -> the lane is free again
 
-A lane stays busy until its outcomes are written, so nothing that was sent is loaded again. Only deliveries that are
-about to be sent are in memory. Nothing else combines the state of the database with the requests in flight.
+What a page brings to endpoints that keep up is sent as it was stored, without reading it again. A lane stays busy until
+its outcomes are written, so nothing that was sent is loaded again. Only deliveries that are about to be sent are in
+memory. Nothing else combines the state of the database with the requests in flight.
 """
 
 from __future__ import annotations
@@ -21,16 +23,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from streaming_hub.outlets.webhooks import log, retries, signing
 from streaming_hub.outlets.webhooks.endpoints import DELIVERED, FAILED, PENDING, body_of, key_of
 from streaming_hub.outlets.webhooks.messages import Ended, Tried
-from streaming_hub.outlets.webhooks.schedule import PER_ENDPOINT, Schedule
+from streaming_hub.outlets.webhooks.schedule import PER_ENDPOINT, Schedule, Standing
 from streaming_hub.outlets.webhooks.sender import HEADERS
 from streaming_hub.sidecar.database import Away
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from concurrent.futures import Executor
 
     from streaming_hub.outlets.webhooks.endpoints import Endpoint
-    from streaming_hub.outlets.webhooks.log import Queued
+    from streaming_hub.outlets.webhooks.messages import Queued, Taken
     from streaming_hub.outlets.webhooks.sender import Outcome, Sender
     from streaming_hub.outlets.webhooks.store import Store
     from streaming_hub.sidecar.database import Database
@@ -43,10 +45,11 @@ AWAY_SECONDS: Final = 1.0
 FAILED_SECONDS: Final = 5.0
 """Seconds to wait after outcomes could not be written; then their deliveries are sent again."""
 BATCH: Final = 50
-FAILING_BATCH: Final = 20
 """Maximum number of endpoints per look at the database."""
-FAILING_LANES: Final = 2
-"""Maximum number of lanes of a failing endpoint that are started per look: working ones wait for few of them."""
+DOUBTFUL_BATCH: Final = 20
+DOUBTFUL_LANES: Final = 2
+"""Maximum number of endpoints that are not known to work, and of the lanes of each, that are started per look: working
+ones wait for few of them."""
 FAILING_PER_SECOND: Final = 200
 """Maximum number of lanes per second that are started of all failing endpoints. Thousands of requests that lead nowhere
 would take the processor from those that arrive."""
@@ -96,8 +99,10 @@ class Dispatcher:
         self._schedule = Schedule(total)
         self._loop = asyncio.get_running_loop()
         self._runs: dict[tuple[str, str], deque[Queued]] = {}
-        self._due: dict[bool, dict[str, None]] = {False: {}, True: {}}
-        """Endpoints to check, by whether they fail: those that work come first."""
+        self._due: dict[Standing, dict[str, None]] = {standing: {} for standing in Standing}
+        """Endpoints to check: those that work come first."""
+        self._looked_at: frozenset[str] = frozenset()
+        """Endpoints whose due lanes are being loaded: what a page brings them may be among them."""
         self._became_due = asyncio.Event()
         self._gone: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -111,8 +116,18 @@ class Dispatcher:
     def due(self, endpoints: Iterable[str]) -> None:
         """Check these endpoints for deliveries that are due."""
         for name in endpoints:
-            self._due[self._schedule.fails(name)][name] = None
+            self._due[self._schedule.standing(name)][name] = None
         self._became_due.set()
+
+    def take(self, taken: Taken) -> None:
+        """Send what a page has brought: at once where an endpoint works and keeps up, else when it is due."""
+        due = set(taken.endpoints)
+        if taken.erasures == self._store.erasures:
+            for name, lanes in taken.fresh.items():
+                ready = self._schedule.standing(name) is Standing.WORKING and name not in self._looked_at
+                if ready and self._active(name) is not None and self._begin_lanes(name, lanes) == len(lanes):
+                    due.discard(name)
+        self.due(due)
 
     async def wake_all(self) -> None:
         """Schedule every endpoint's next delivery.
@@ -172,27 +187,31 @@ class Dispatcher:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            self._report("error", f"webhooks: unexpected error: {task.exception()!r}")
+            self._report("error", f"unexpected error: sending deliveries ended: {task.exception()!r}")
 
     async def _start_all(self) -> None:
         """Start the lanes of endpoints that are due, a batch of endpoints at a time."""
         rests_until = 0.0
         while True:
-            if names := self._next_due(BATCH, failing=False):
+            if names := self._next_due(BATCH, Standing.WORKING):
                 await self._start_safely(names, PER_ENDPOINT)
                 continue
-            if self._loop.time() >= rests_until and (names := self._next_due(FAILING_BATCH, failing=True)):
-                started = await self._start_safely(names, FAILING_LANES)
+            if names := self._next_due(DOUBTFUL_BATCH, Standing.UNPROVEN):
+                await self._start_safely(names, DOUBTFUL_LANES)
+                continue
+            rested = self._loop.time() >= rests_until
+            if rested and (names := self._next_due(DOUBTFUL_BATCH, Standing.FAILING)):
+                started = await self._start_safely(names, DOUBTFUL_LANES)
                 rests_until = self._loop.time() + started / FAILING_PER_SECOND
                 continue
             self._became_due.clear()
-            until = rests_until if self._due[True] else None
+            until = rests_until if self._due[Standing.FAILING] else None
             with contextlib.suppress(TimeoutError):  # the pause of failing endpoints is over
                 async with asyncio.timeout_at(until):
                     await self._became_due.wait()
 
-    def _next_due(self, most: int, *, failing: bool) -> list[str]:
-        some = self._due[failing]
+    def _next_due(self, most: int, standing: Standing) -> list[str]:
+        some = self._due[standing]
         names = list(itertools.islice(some, most))
         for name in names:
             del some[name]
@@ -205,7 +224,7 @@ class Dispatcher:
         except Away:
             pause = AWAY_SECONDS
         except Exception as error:  # noqa: BLE001 - reported; tried again
-            self._report("error", f"webhooks: unexpected error: {error!r}")
+            self._report("error", f"unexpected error: deliveries could not be started; retrying: {error!r}")
             pause = FAILED_SECONDS
         for name in names:
             self._wait(name, time.time() + pause)
@@ -223,7 +242,11 @@ class Dispatcher:
             endpoint = self._active(name)
             if endpoint is None:
                 continue
-            self._schedule.note(name, failing=endpoint.failing_since is not None)
+            if endpoint.failing_since is not None:
+                self._schedule.note(name, Standing.FAILING)
+            elif self._schedule.standing(name) is Standing.FAILING:
+                # It was enabled again.
+                self._schedule.note(name, Standing.UNPROVEN)
             free = self._schedule.free(name)
             if free:
                 slots[name] = log.Slots(self._schedule.busy(name), min(free, most))
@@ -231,7 +254,11 @@ class Dispatcher:
             return 0
         erasures = self._store.erasures
         ask = partial(log.due, self._database, slots, time.time())
-        found = await self._loop.run_in_executor(self._readers, ask)
+        self._looked_at = frozenset(slots)
+        try:
+            found = await self._loop.run_in_executor(self._readers, ask)
+        finally:
+            self._looked_at = frozenset()
         if erasures != self._store.erasures:
             # It may contain deliveries that have been erased in the meantime.
             self.due(slots)
@@ -241,16 +268,24 @@ class Dispatcher:
 
     def _begin(self, name: str, due: log.Due) -> int:
         """Start an endpoint's lanes; return how many."""
-        for number, (lane, queued) in enumerate(due.lanes.items()):
-            # Others of this batch may have used up the requests; the schedule wakes it when a lane ends.
+        if due.next_try is not None:
+            self._wait(name, due.next_try)
+        return self._begin_lanes(name, due.lanes)
+
+    def _begin_lanes(self, name: str, lanes: Mapping[str, Sequence[Queued]]) -> int:
+        begun = 0
+        busy = self._schedule.busy(name)
+        for lane, queued in lanes.items():
+            # Others may have used up the requests; the schedule wakes it when a lane ends.
             if not self._schedule.free(name):
-                return number
+                break
+            if lane in busy:
+                continue
             self._schedule.begin(name, lane)
             self._runs[name, lane] = deque(queued)
             self._spawn(self._run(name, lane))
-        if due.next_try is not None:
-            self._wait(name, due.next_try)
-        return len(due.lanes)
+            begun += 1
+        return begun
 
     def _wait(self, name: str, at: float) -> None:
         """Check an endpoint at a time (seconds since 1970), unless it is due earlier."""
@@ -280,6 +315,9 @@ class Dispatcher:
                 self._news.set()
                 if tried.state == PENDING:
                     return
+        except Exception as error:  # noqa: BLE001 - reported; tried again
+            self._report("error", f"webhooks: unexpected error: {error!r}")
+            await asyncio.sleep(FAILED_SECONDS)
         finally:
             self._runs.pop((name, lane), None)
             self._outcomes.append(Ended(name, lane))
@@ -354,15 +392,17 @@ class Dispatcher:
                         return
                     await asyncio.sleep(AWAY_SECONDS)
                 except Exception as error:  # noqa: BLE001 - reported; the deliveries are sent again
-                    self._report("error", f"webhooks: outcomes could not be written: {error!r}")
-                    disabled = set()
+                    self._report(
+                        "error", f"unexpected error: outcomes could not be written; retrying: {error!r}"
+                    )
                     await asyncio.sleep(FAILED_SECONDS)
+                    self._recorded(some, set(), written=False)
                     break
                 else:
+                    self._recorded(some, disabled, written=True)
                     break
-            self._recorded(some, disabled)
 
-    def _recorded(self, outcomes: list[Tried | Ended], disabled: set[str]) -> None:
+    def _recorded(self, outcomes: list[Tried | Ended], disabled: set[str], *, written: bool) -> None:
         for name in disabled:
             self._report("warning", f"webhooks: the endpoint {name} is disabled; its `reason` says why")
         for one in outcomes:
@@ -371,6 +411,11 @@ class Dispatcher:
                     self._gone.discard(one.endpoint)
                 if one.next_try is not None:
                     self._wait(one.endpoint, one.next_try)
-                self._schedule.note(one.endpoint, failing=one.state != DELIVERED)
+                self._schedule.note(
+                    one.endpoint, Standing.WORKING if one.state == DELIVERED else Standing.FAILING
+                )
             else:
-                self.due([one.endpoint, *self._schedule.end(one.endpoint, one.lane)])
+                self.due(self._schedule.end(one.endpoint, one.lane))
+                # What is stored after this is announced by itself.
+                if not written or self._store.held(one.endpoint):
+                    self.due([one.endpoint])

@@ -8,6 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from streaming_hub.outlets.webhooks.endpoints import DELIVERED, FAILED, PENDING
+from streaming_hub.outlets.webhooks.messages import RUN_BYTES, RUN_LENGTH, Queued
 from streaming_hub.outlets.webhooks.tables import deliveries, endpoints, lanes
 
 if TYPE_CHECKING:
@@ -17,23 +18,8 @@ if TYPE_CHECKING:
 
     from streaming_hub.sidecar.database import Database
 
-RUN_LENGTH: Final = 16
-RUN_BYTES: Final = 64 * 1024
-"""How many deliveries, and bytes of them, a lane loads at a time."""
 RECENT: Final = 100
 """How many deliveries an endpoint's success rate is measured over."""
-
-
-class Queued(msgspec.Struct, frozen=True):
-    """A delivery to send."""
-
-    id: int
-    event_id: str
-    type: str
-    session: str | None
-    size: int
-    body: bytes
-    attempts: list[dict[str, Any]]
 
 
 class Slots(NamedTuple):

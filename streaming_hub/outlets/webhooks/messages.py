@@ -1,10 +1,14 @@
-"""Input of the store: pages of events, and outcomes of requests. Plain data."""
+"""What the store takes and hands out: pages of events, deliveries to send, outcomes of requests. Plain data."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+
+RUN_LENGTH: Final = 16
+RUN_BYTES: Final = 64 * 1024
+"""How many deliveries, and bytes of them, of a lane are in memory at a time."""
 
 
 class Line(msgspec.Struct, array_like=True, frozen=True):
@@ -35,6 +39,33 @@ class Page(msgspec.Struct, frozen=True):
     lines: list[Line]
     skipped: int = 0
     endpoint: str | None = None
+
+
+class Queued(msgspec.Struct, frozen=True):
+    """A delivery to send."""
+
+    id: int
+    event_id: str
+    type: str
+    session: str | None
+    size: int
+    body: bytes
+    attempts: list[dict[str, Any]]
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """What a page has brought.
+
+    Attributes:
+        endpoints: those that got any delivery.
+        fresh: the oldest pending deliveries of each lane of endpoints that had nothing pending before, in order, by
+            endpoint and lane.
+        erasures: `Store.erasures` when they were stored.
+    """
+
+    endpoints: set[str]
+    fresh: dict[str, dict[str, list[Queued]]]
+    erasures: int
 
 
 class Tried(msgspec.Struct, frozen=True):

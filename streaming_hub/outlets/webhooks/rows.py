@@ -8,7 +8,8 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from streaming_hub.outlets.webhooks.endpoints import FAILED, PENDING, Endpoint
+from streaming_hub.outlets.webhooks.endpoints import FAILED, PENDING, Endpoint, key_of
+from streaming_hub.outlets.webhooks.messages import RUN_BYTES, RUN_LENGTH, Queued
 from streaming_hub.outlets.webhooks.tables import KEPT, deliveries, endpoints, lanes, position
 
 if TYPE_CHECKING:
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+    from streaming_hub.outlets.webhooks.endpoints import Message
     from streaming_hub.outlets.webhooks.messages import Tried
 
+Fresh = dict[str, dict[str, list[Queued]]]
+"""Deliveries to send, by endpoint and lane."""
 READER: Final = "webhooks"
 _LANE: Final = sa.and_(lanes.c.endpoint == sa.bindparam("of"), lanes.c.lane == sa.bindparam("where"))
 """One lane of many that a statement is executed for."""
@@ -61,6 +65,39 @@ def insert(connection: Connection, values: Sequence[dict[str, Any]]) -> None:
     if waiting:
         begun = [{"endpoint": endpoint, "lane": lane, "next_try": 0.0} for endpoint, lane in waiting]
         connection.execute(insert_of(connection)(lanes).on_conflict_do_nothing(), begun)
+
+
+def newest_of_all(connection: Connection) -> int:
+    """Return the highest id of all deliveries; 0 without any."""
+    return connection.execute(sa.select(sa.func.max(deliveries.c.id))).scalar() or 0
+
+
+def fresh(connection: Connection, after: int, idle: Collection[str], messages: Sequence[Message]) -> Fresh:
+    """Return new deliveries of endpoints that had none pending, as far as a lane may have them in memory.
+
+    Args:
+        connection: in the transaction that has stored them.
+        after: the newest delivery before it.
+        idle: those endpoints.
+        messages: the events.
+    """
+    chosen = sa.select(*(deliveries.c[name] for name in ("id", "endpoint", "lane", "event_id")))
+    chosen = chosen.where(deliveries.c.id > after, deliveries.c.state == PENDING)
+    by_id = {one.id: one for one in messages}
+    found: Fresh = {}
+    sizes: dict[tuple[str, str], int] = {}
+    for row in connection.execute(chosen.order_by(deliveries.c.id)):
+        if row.endpoint not in idle:
+            continue
+        message = by_id[row.event_id]
+        size = len(message.body)
+        queued = found.setdefault(row.endpoint, {}).setdefault(row.lane, [])
+        # Counted beyond the limit as well: nothing may follow the first one that does not fit.
+        held = sizes[row.endpoint, row.lane] = sizes.get((row.endpoint, row.lane), 0) + size
+        if len(queued) < RUN_LENGTH and (held <= RUN_BYTES or held == size):
+            session = None if message.session is None else key_of(message.session)
+            queued.append(Queued(row.id, message.id, message.type, session, size, message.body, []))
+    return found
 
 
 def move(connection: Connection, epoch: str, seq: int) -> None:

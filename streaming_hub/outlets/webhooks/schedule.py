@@ -1,14 +1,27 @@
 """Limits the number of concurrent requests, per endpoint and in total. Pure.
 
 An endpoint has at most `PER_ENDPOINT` requests open, one per lane (the sequence of a room). The total is limited, too,
-since each request needs a descriptor. Failing endpoints share half of it, which leaves room for those that work.
+since each request needs a descriptor. Endpoints that are not known to work share half of it, which leaves room for
+those that do.
 """
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Final
 
 PER_ENDPOINT: Final = 16
+
+
+class Standing(IntEnum):
+    """What is known of an endpoint. The order is that in which they are served."""
+
+    WORKING = 0
+    """Its last request succeeded."""
+    UNPROVEN = 1
+    """No request has ended yet, since this process started or since it was enabled."""
+    FAILING = 2
+    """Its last request failed."""
 
 
 class Schedule:
@@ -21,11 +34,11 @@ class Schedule:
     def __init__(self, total: int) -> None:
         self._total = max(2, total)
         self._busy: dict[str, set[str]] = {}
-        self._failing: set[str] = set()
+        self._standings: dict[str, Standing] = {}
         self._running = 0
-        self._running_failing = 0
-        self._waiting: dict[bool, dict[str, None]] = {False: {}, True: {}}
-        """Endpoints that wait for a request of the total, by whether they fail."""
+        self._running_doubtful = 0
+        self._waiting: dict[Standing, dict[str, None]] = {standing: {} for standing in Standing}
+        """Endpoints that wait for a request of the total."""
 
     @property
     def running(self) -> int:
@@ -39,21 +52,21 @@ class Schedule:
     def free(self, endpoint: str) -> int:
         """Return how many more lanes of an endpoint may start; if the total allows none, note that it waits."""
         own = PER_ENDPOINT - len(self._busy.get(endpoint, ()))
-        failing = endpoint in self._failing
-        left = self._left(failing=failing)
+        standing = self.standing(endpoint)
+        left = self._left(standing)
         if left <= 0 < own:
-            self._waiting[failing][endpoint] = None
+            self._waiting[standing][endpoint] = None
         return max(0, min(own, left))
 
-    def _left(self, *, failing: bool) -> int:
+    def _left(self, standing: Standing) -> int:
         left = self._total - self._running
-        return min(left, self._total // 2 - self._running_failing) if failing else left
+        return left if standing is Standing.WORKING else min(left, self._total // 2 - self._running_doubtful)
 
     def begin(self, endpoint: str, lane: str) -> None:
         """Note that a lane has started."""
         self._busy.setdefault(endpoint, set()).add(lane)
         self._running += 1
-        self._running_failing += endpoint in self._failing
+        self._running_doubtful += self.standing(endpoint) is not Standing.WORKING
 
     def end(self, endpoint: str, lane: str) -> list[str]:
         """Note that a lane has ended; return endpoints that waited, as many as requests are left.
@@ -65,29 +78,26 @@ class Schedule:
         if not lanes:
             del self._busy[endpoint]
         self._running -= 1
-        self._running_failing -= endpoint in self._failing
+        self._running_doubtful -= self.standing(endpoint) is not Standing.WORKING
         woken: list[str] = []
-        for failing, waiting in self._waiting.items():
-            for name in list(waiting)[: max(0, self._left(failing=failing))]:
+        for standing, waiting in self._waiting.items():
+            for name in list(waiting)[: max(0, self._left(standing))]:
                 del waiting[name]
                 woken.append(name)
         return woken
 
-    def fails(self, endpoint: str) -> bool:
-        """Return whether an endpoint is failing."""
-        return endpoint in self._failing
+    def standing(self, endpoint: str) -> Standing:
+        """Return what is known of an endpoint."""
+        return self._standings.get(endpoint, Standing.UNPROVEN)
 
-    def note(self, endpoint: str, *, failing: bool) -> None:
-        """Note whether an endpoint is failing."""
-        if failing == (endpoint in self._failing):
+    def note(self, endpoint: str, standing: Standing) -> None:
+        """Note what is known of an endpoint."""
+        before = self.standing(endpoint)
+        if standing is before:
             return
-        if endpoint in self._waiting[not failing]:
-            del self._waiting[not failing][endpoint]
-            self._waiting[failing][endpoint] = None
+        if endpoint in self._waiting[before]:
+            del self._waiting[before][endpoint]
+            self._waiting[standing][endpoint] = None
+        self._standings[endpoint] = standing
         running = len(self._busy.get(endpoint, ()))
-        if failing:
-            self._failing.add(endpoint)
-            self._running_failing += running
-        else:
-            self._failing.discard(endpoint)
-            self._running_failing -= running
+        self._running_doubtful += running * ((before is Standing.WORKING) - (standing is Standing.WORKING))

@@ -29,7 +29,7 @@ from streaming_hub.outlets.webhooks.endpoints import (
     key_of,
     message_of,
 )
-from streaming_hub.outlets.webhooks.messages import Ended, Page, Tried
+from streaming_hub.outlets.webhooks.messages import Ended, Page, Taken, Tried
 from streaming_hub.outlets.webhooks.tables import deliveries, endpoints, lanes, notices
 from streaming_hub.sidecar.wire import Refusal
 
@@ -53,6 +53,9 @@ KEPT_BYTES: Final = 128 * 1024 * 1024
 STEP: Final = 1_000
 """Rows per transaction of the clean-up and of sending again."""
 MOST_NOTICES: Final = 100
+MOST_FRESH: Final = 4_000
+"""Maximum number of deliveries of a page that are handed on as they were stored. Of more than that most must wait
+anyway; they are loaded when it is their turn."""
 
 
 class _Held(msgspec.Struct):
@@ -129,7 +132,7 @@ class Store:
         return sum(one.count for one in held), sum(one.size for one in held)
 
     def held(self, endpoint: str) -> int:
-        """Return how many deliveries an endpoint has pending."""
+        """Return how many deliveries an endpoint has pending; from any thread."""
         found = self._held.get(endpoint)
         return 0 if found is None else found.count
 
@@ -153,8 +156,8 @@ class Store:
                 rows.save(connection, endpoint)
             rows.move(connection, epoch, seq)
 
-    def take(self, page: Page) -> set[str]:
-        """Store a page's events for the endpoints that want them; return those that got any.
+    def take(self, page: Page) -> Taken:
+        """Store a page's events for the endpoints that want them.
 
         Raises:
             Refusal: `stale`, the page was made for other endpoints; `behind`, it does not follow the position.
@@ -167,7 +170,7 @@ class Store:
         with self._writing() as connection:
             at = rows.position_of(connection)
             if page.endpoint is not None:
-                return self._catch_up(connection, page, messages, at)
+                return Taken(self._catch_up(connection, page, messages, at), {}, self.erasures)
             if at != (page.epoch, page.after):
                 raise Refusal("behind", "The page does not follow the position.", at)
             takers = [one for one in self.endpoints.values() if one.enabled and one.behind is None]
@@ -180,9 +183,14 @@ class Store:
                 for one in takers
                 if message.seq > one.after and one.wants(message)
             )
+            idle = {one.id for one in takers if not self.held(one.id)}
+            newest = rows.newest_of_all(connection) if idle else 0
             touched = self._add(connection, pairs)
+            fresh: rows.Fresh = {}
+            if 0 < sum(self.held(name) for name in idle) <= MOST_FRESH:
+                fresh = rows.fresh(connection, newest, idle, messages)
             rows.move(connection, page.epoch, page.upto)
-        return touched
+        return Taken(touched, fresh, self.erasures)
 
     def _catch_up(
         self, connection: Connection, page: Page, messages: list[Message], at: tuple[str, int] | None
@@ -446,10 +454,12 @@ class Store:
         )
         counted = counted.where(deliveries.c.state == PENDING).group_by(deliveries.c.endpoint)
         skipped = {name: held.skipped for name, held in self._held.items()}
-        self._held = {name: _Held(skipped=skipped.get(name, 0)) for name in self.endpoints}
+        found = {name: _Held(skipped=skipped.get(name, 0)) for name in self.endpoints}
         for name, count, size in connection.execute(counted):
-            if name in self._held:
-                self._held[name].count, self._held[name].size = count, int(size)
+            if name in found:
+                found[name].count, found[name].size = count, int(size)
+        # At once: `held` is asked from another thread.
+        self._held = found
 
     def _add(self, connection: Connection, pairs: Iterable[tuple[Endpoint, Message]]) -> set[str]:
         now = self._clock()

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import resource
 import secrets
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -47,6 +48,9 @@ OVERLAP: Final = 86_400.0
 MOST_ENDPOINTS: Final = 10_000
 MOST_DESCRIPTORS: Final = 65_536
 SPARE_DESCRIPTORS: Final = 200
+SWITCH_SECONDS: Final = 0.0005
+"""How long a thread that writes or reads rows may keep the interpreter while the event loop waits for it. With Python's
+5 ms every turn of the loop takes that long, and a request needs several turns."""
 MOST_REQUESTS: Final = 4_000
 WITH_STATUS: Final = frozenset({"open", "begin", "given", "page", "ping", "create", "change", "delete"})
 """Requests whose answers include `_status`."""
@@ -78,8 +82,8 @@ class Config(msgspec.Struct, frozen=True):
     retries: list[float]
     disable_after: float
     allow_private: bool
-    max_age: float = 0.0
-    given: Given | None = None
+    max_age: float
+    given: Given | None
     enable: bool = True
 
 
@@ -193,7 +197,7 @@ class Worker:
         elif what in ("change", "replay", "resend", "resend_failed"):
             self._dispatcher.due([arguments["id"]])
         elif what == "page":
-            self._dispatcher.due(value)
+            self._dispatcher.take(value)
             value = None
         if what in WITH_STATUS:
             return {"value": value, **self._status()}
@@ -352,7 +356,7 @@ class Worker:
                 # The next page reports this and reopens the database.
                 self._line.log("debug", f"webhooks: {error}")
             except Exception as error:  # noqa: BLE001 - logged; tried again
-                self._line.log("error", f"webhooks: old deliveries could not be removed: {error!r}")
+                self._line.log("error", f"unexpected error: old deliveries could not be removed: {error!r}")
 
 
 def _within(rooms: list[str] | None, allowed: list[str]) -> bool:
@@ -371,9 +375,10 @@ def _requests() -> int:
     return max(20, min(MOST_REQUESTS, (soft - SPARE_DESCRIPTORS) // 2))
 
 
-async def _serve(sock: socket.socket, config: Any) -> None:
-    await Worker(sock, msgspec.convert(config, Config)).serve()
+async def _serve(sock: socket.socket, config: Config) -> None:
+    sys.setswitchinterval(SWITCH_SECONDS)
+    await Worker(sock, config).serve()
 
 
 if __name__ == "__main__":
-    main(lambda sock, config: asyncio.run(_serve(sock, config)))
+    main(Config, lambda sock, config: asyncio.run(_serve(sock, config)))

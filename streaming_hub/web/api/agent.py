@@ -172,14 +172,14 @@ def status() -> Response:
 
 
 def _watcher() -> WatcherAnswer | None:
-    watch = services().watch
-    if watch is None:
+    watcher = services().watcher
+    if watcher is None:
         return None
-    found = watch.status()
+    found = watcher.status()
     return {
         "state": found.state,
         "pid": found.pid,
-        "rooms": watch.counts.get("rooms", 0) if found.pid is not None else 0,
+        "rooms": watcher.counts.get("rooms", 0) if found.pid is not None else 0,
         "sessions": found.sessions,
         "restarts": found.restarts,
         "last_error": found.last_error,

@@ -494,21 +494,26 @@ class WebhookAttempt(WebhookTest):
     at: Annotated[float, Meta(description="Seconds since 1970.")]
 
 
-class WebhookDelivery(TypedDict):
-    """An event on its way to a webhook."""
+class WebhookDeliveryState(TypedDict):
+    """An event on its way to a webhook, without its attempts."""
 
     id: str
     event_id: Annotated[str, Meta(description="The hub's `id` of the event, and the `webhook-id`.")]
     type: str
     room: str | None
     state: Literal["pending", "delivered", "failed", "skipped"]
-    attempts: list[WebhookAttempt]
     next_try: Annotated[
         float | None,
         Meta(
             description="When the next attempt for its room is due, seconds since 1970; null for now, or never."
         ),
     ]
+
+
+class WebhookDelivery(WebhookDeliveryState):
+    """An event on its way to a webhook."""
+
+    attempts: list[WebhookAttempt]
 
 
 class WebhookRequest(TypedDict):
@@ -524,21 +529,10 @@ class WebhookAttemptRequest(WebhookAttempt):
     request: Annotated[WebhookRequest | None, Meta(description="null if it was sent by an older version.")]
 
 
-class WebhookDeliveryRequests(TypedDict):
+class WebhookDeliveryRequests(WebhookDeliveryState):
     """A delivery, and what was sent."""
 
-    id: str
-    event_id: Annotated[str, Meta(description="The hub's `id` of the event, and the `webhook-id`.")]
-    type: str
-    room: str | None
-    state: Literal["pending", "delivered", "failed", "skipped"]
     attempts: list[WebhookAttemptRequest]
-    next_try: Annotated[
-        float | None,
-        Meta(
-            description="When the next attempt for its room is due, seconds since 1970; null for now, or never."
-        ),
-    ]
     body: Annotated[
         str | None,
         Meta(

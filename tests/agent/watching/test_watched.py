@@ -13,26 +13,28 @@ from tests.uploads import replay
 from tests.uploads.watch import events_of
 
 Event = dict[str, Any]
-Told = pb.AgentSessionEvent
+Report = pb.AgentSessionEvent
 AT = 1795429986.0
 
 
 def message(at: float, **event: Any) -> tuple[bytes, float]:
-    told = Told(**event)
+    told = Report(**event)
     told.created_at.FromNanoseconds(int(at * 1e9))
     return pb.AgentSessionMessage(event=told).SerializeToString(), at
 
 
 def state(at: float, old: str, new: str) -> tuple[bytes, float]:
     named = {name: getattr(pb, f"AS_{name.upper()}") for name in (old, new)}
-    return message(at, agent_state_changed=Told.AgentStateChanged(old_state=named[old], new_state=named[new]))
+    return message(
+        at, agent_state_changed=Report.AgentStateChanged(old_state=named[old], new_state=named[new])
+    )
 
 
 def said(at: float, role: int, text: str) -> tuple[bytes, float]:
     item = pb.ChatContext.ChatItem(
         message=pb.ChatMessage(id=f"item_{at}", role=role, content=[pb.ChatMessage.ChatContent(text=text)])  # type: ignore[arg-type]
     )
-    return message(at, conversation_item_added=Told.ConversationItemAdded(item=item))
+    return message(at, conversation_item_added=Report.ConversationItemAdded(item=item))
 
 
 def watched(found: str | None = None) -> Watched:
@@ -271,7 +273,7 @@ class TestWithoutSessionMessages:
         one.message(*state(AT + 3, "thinking", "listening"))
         one.message(*state(AT + 4, "listening", "thinking"))
         events = one.heard("alice", "SG_1", "Hi.", AT + 5, is_final=True)
-        heard = Told.UserInputTranscribed(transcript="Hi.", is_final=True)
+        heard = Report.UserInputTranscribed(transcript="Hi.", is_final=True)
         events += one.message(*message(AT + 5.01, user_input_transcribed=heard))
         events += one.message(*state(AT + 6, "listening", "speaking"))
         assert [event["text"] for event in events if event["type"] == "transcript"] == ["Hi."]

@@ -12,7 +12,7 @@ from tests.browser.on_page import PATIENCE
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-    from tests.kit.process import HubProcess
+    from tests.kit.hub import Hub
 
 expect.set_options(timeout=PATIENCE)
 KEYS = {
@@ -38,7 +38,7 @@ def enter_key(page: Page, key: str) -> None:
     page.get_by_role("button", name="Continue").click()
 
 
-def post(hub: HubProcess, *events: dict[str, Any], key: str | None = None) -> None:
+def post(hub: Hub, *events: dict[str, Any], key: str | None = None) -> None:
     """Publish events; those without a timestamp happen now."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    hub.post([{"timestamp": time.time(), **event} for event in events], **headers)
+    hub.publish([{"timestamp": time.time(), **event} for event in events], **headers)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
-    from tests.kit.process import HubProcess
+    from tests.kit.hub import Hub
 
 pytestmark = pytest.mark.page
 
@@ -23,7 +23,7 @@ START = 60_000
 """Milliseconds in which an agent is ready, on a machine that is busy."""
 
 
-def test_the_agent_is_started_watched_and_stopped(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_the_agent_is_started_watched_and_stopped(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub()
     page.goto(f"{hub.url}/console/agent")
     agent = page.get_by_role("status", name="Agent")
@@ -43,7 +43,7 @@ def test_the_agent_is_started_watched_and_stopped(page: Page, start_hub: Callabl
     expect(page.get_by_role("button", name="Start")).to_be_enabled()
 
 
-def test_why_it_cannot_start_is_reported(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_why_it_cannot_start_is_reported(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub()
     page.goto(f"{hub.url}/console/agent")
     expect(page.get_by_text("Automatic would start it in rehearsal mode")).to_be_visible()
@@ -55,7 +55,7 @@ def test_why_it_cannot_start_is_reported(page: Page, start_hub: Callable[..., Hu
     )
 
 
-def test_the_page_is_for_operators(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_the_page_is_for_operators(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub(**KEYS)
     page.goto(f"{hub.url}/console/agent")
     enter_key(page, "viewer-key")
@@ -72,7 +72,7 @@ def test_the_page_is_for_operators(page: Page, start_hub: Callable[..., HubProce
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(
-    page: Page, start_hub: Callable[..., HubProcess], scheme: Literal["light", "dark"]
+    page: Page, start_hub: Callable[..., Hub], scheme: Literal["light", "dark"]
 ) -> None:
     page.emulate_media(color_scheme=scheme)
     hub = start_hub()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Locator, Page
 
-    from tests.kit.process import HubProcess
+    from tests.kit.hub import Hub
 
 pytestmark = pytest.mark.page
 
@@ -46,7 +46,7 @@ CALLS = (
 
 
 @pytest.fixture
-def hub(start_hub: Callable[..., HubProcess]) -> HubProcess:
+def hub(start_hub: Callable[..., Hub]) -> Hub:
     """An open hub that has archived `CALLS`."""
     hub = start_hub()
     post(hub, *CALLS)
@@ -67,7 +67,7 @@ def expect_values(page: Page, name: str, *values: str) -> None:
     expect(table(page, name).locator("tbody td:nth-child(2)")).to_have_text(list(values))
 
 
-def test_every_figure_is_a_chart_and_a_table(page: Page, hub: HubProcess) -> None:
+def test_every_figure_is_a_chart_and_a_table(page: Page, hub: Hub) -> None:
     page.goto(f"{hub.url}/console/stats?{RANGE}")
     expect_values(page, "Sessions", "2", "0", "1")
     assert "Figures" in entries(page)
@@ -88,7 +88,7 @@ def test_every_figure_is_a_chart_and_a_table(page: Page, hub: HubProcess) -> Non
     expect(page.locator("#totals")).to_contain_text("3")
 
 
-def test_behind_every_point_are_its_sessions(page: Page, hub: HubProcess) -> None:
+def test_behind_every_point_are_its_sessions(page: Page, hub: Hub) -> None:
     page.goto(f"{hub.url}/console/stats?{RANGE}&agent=helper")
     expect_values(page, "Errors", "1", "0", "1")
     points(page, "Errors").first.click()
@@ -103,7 +103,7 @@ def test_behind_every_point_are_its_sessions(page: Page, hub: HubProcess) -> Non
     expect_sessions(page, "three")
 
 
-def test_a_chart_by_keyboard(page: Page, hub: HubProcess) -> None:
+def test_a_chart_by_keyboard(page: Page, hub: Hub) -> None:
     page.goto(f"{hub.url}/console/stats?{RANGE}")
     expect_values(page, "Sessions", "2", "0", "1")
     links = points(page, "Sessions")
@@ -120,7 +120,7 @@ def test_a_chart_by_keyboard(page: Page, hub: HubProcess) -> None:
     expect_sessions(page, "three")
 
 
-def test_time_buckets_and_rooms_are_in_the_address(page: Page, hub: HubProcess) -> None:
+def test_time_buckets_and_rooms_are_in_the_address(page: Page, hub: Hub) -> None:
     page.goto(f"{hub.url}/console/stats?{RANGE}")
     expect_values(page, "Sessions", "2", "0", "1")
     field(page, "Bucket").select_option("day")
@@ -145,7 +145,7 @@ def test_time_buckets_and_rooms_are_in_the_address(page: Page, hub: HubProcess) 
     assert asked(page).endswith("&bucket=minute")
 
 
-def test_the_stages_at_another_percentile(page: Page, hub: HubProcess) -> None:
+def test_the_stages_at_another_percentile(page: Page, hub: Hub) -> None:
     for number, seconds in enumerate((0.2, 0.4)):
         turn = {"session_id": "four", "room": "r", "turn_id": f"four.t{number}", "role": "agent"}
         post(hub, {"type": "turn_metrics", "timestamp": START + 30, "llm_node_ttft": seconds, **turn})
@@ -157,7 +157,7 @@ def test_the_stages_at_another_percentile(page: Page, hub: HubProcess) -> None:
     assert asked(page) == f"?{RANGE}&room=r&percentile=max"
 
 
-def test_the_figures_as_a_file(page: Page, hub: HubProcess) -> None:
+def test_the_figures_as_a_file(page: Page, hub: Hub) -> None:
     page.goto(f"{hub.url}/console/stats?{RANGE}")
     expect_values(page, "Sessions", "2", "0", "1")
     with page.expect_download() as saved:
@@ -173,7 +173,7 @@ def test_the_figures_as_a_file(page: Page, hub: HubProcess) -> None:
         assert row["heard_latency_p95"] == ("" if latency is None else f"{latency['p95']:g}")
 
 
-def test_ten_thousand_buckets(page: Page, hub: HubProcess) -> None:
+def test_ten_thousand_buckets(page: Page, hub: Hub) -> None:
     page.goto(f"{hub.url}/console/stats?from={FIRST}&to={FIRST + 10_000 * 60}&bucket=minute")
     expect(table(page, "Sessions")).to_have_attribute("aria-rowcount", "10001", timeout=60_000)
     expect(table(page, "Sessions").locator("tbody tr").first).to_contain_text("10:00 AM")
@@ -183,13 +183,13 @@ def test_ten_thousand_buckets(page: Page, hub: HubProcess) -> None:
     expect(page.get_by_role("alert")).to_contain_text("at most 10000")
 
 
-def test_no_session_at_all(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_no_session_at_all(page: Page, start_hub: Callable[..., Hub]) -> None:
     page.goto(f"{start_hub().url}/console/stats")
     expect(page.get_by_text("No session in this time.")).to_be_visible()
     expect(page.get_by_role("img")).to_have_count(0)
 
 
-def test_viewers_see_what_viewers_may_see(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_viewers_see_what_viewers_may_see(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub(**KEYS)
     post(hub, *CALLS, key="publish-key")
     archived(hub, 3, "viewer-key")
@@ -202,7 +202,7 @@ def test_viewers_see_what_viewers_may_see(page: Page, start_hub: Callable[..., H
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1400])
-def test_axe_finds_nothing_serious(page: Page, hub: HubProcess, scheme: Any, width: int) -> None:
+def test_axe_finds_nothing_serious(page: Page, hub: Hub, scheme: Any, width: int) -> None:
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 800})
     page.goto(f"{hub.url}/console/stats?{RANGE}")

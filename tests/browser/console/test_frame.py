@@ -14,21 +14,19 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
-    from tests.kit.process import HubProcess
+    from tests.kit.hub import Hub
 
 pytestmark = pytest.mark.page
 
 
-def test_an_open_hub_asks_for_nothing(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_an_open_hub_asks_for_nothing(page: Page, start_hub: Callable[..., Hub]) -> None:
     page.goto(f"{start_hub().url}/console/")
     expect(connection(page)).to_have_text("Live")
     expect(page.get_by_label("Access key", exact=True)).to_be_hidden()
     assert "Live" in entries(page)
 
 
-def test_a_key_is_asked_for_kept_in_the_tab_and_forgotten(
-    page: Page, start_hub: Callable[..., HubProcess]
-) -> None:
+def test_a_key_is_asked_for_kept_in_the_tab_and_forgotten(page: Page, start_hub: Callable[..., Hub]) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{start_hub(**KEYS).url}/console/")
@@ -49,7 +47,7 @@ def test_a_key_is_asked_for_kept_in_the_tab_and_forgotten(
     assert not [url for url in asked if "key=" in url or "viewer-key" in url]
 
 
-def test_a_key_may_be_changed_on_a_page_that_runs(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_a_key_may_be_changed_on_a_page_that_runs(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub(STREAM_OPERATOR_KEYS="operator-key")
     page.goto(f"{hub.url}/console/")
     expect(connection(page)).to_have_text("Live")
@@ -63,7 +61,7 @@ def test_a_key_may_be_changed_on_a_page_that_runs(page: Page, start_hub: Callabl
     assert page.evaluate("sessionStorage.getItem('access-key')") == "operator-key"
 
 
-def test_a_hub_that_is_away_is_waited_for(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_a_hub_that_is_away_is_waited_for(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub()
     page.goto(f"{hub.url}/console/")
     expect(connection(page)).to_have_text("Live")
@@ -73,7 +71,7 @@ def test_a_hub_that_is_away_is_waited_for(page: Page, start_hub: Callable[..., H
     expect(connection(page)).to_have_text("Live", timeout=30_000)
 
 
-def test_the_live_page_leads_to_the_console(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_the_live_page_leads_to_the_console(page: Page, start_hub: Callable[..., Hub]) -> None:
     page.goto(start_hub().url)
     page.get_by_role("link", name="Console").click()
     expect(page.get_by_role("heading", name="Live sessions")).to_be_visible()

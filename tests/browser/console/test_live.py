@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Locator, Page, Route
 
-    from tests.kit.process import HubProcess
+    from tests.kit.hub import Hub
 
 pytestmark = pytest.mark.page
 
 
 @pytest.fixture
-def hub(start_hub: Callable[..., HubProcess]) -> HubProcess:
+def hub(start_hub: Callable[..., Hub]) -> Hub:
     return start_hub()
 
 
-def open_live(page: Page, hub: HubProcess, query: str = "") -> None:
+def open_live(page: Page, hub: Hub, query: str = "") -> None:
     """Open the page and wait until it follows the stream."""
     page.goto(f"{hub.url}/console/{query}")
     expect(connection(page)).to_have_text("Live")
@@ -55,7 +55,7 @@ def of(room: str, kind: str, session: str = "s", **fields: Any) -> dict[str, Any
     return {"type": kind, "room": room, "session_id": session, **fields}
 
 
-def test_a_call_comes_speaks_and_leaves(page: Page, hub: HubProcess) -> None:
+def test_a_call_comes_speaks_and_leaves(page: Page, hub: Hub) -> None:
     open_live(page, hub)
     expect(page.get_by_text("No live session.")).to_be_visible()
     ann = {"participant": "ann", "role": "user"}
@@ -79,7 +79,7 @@ def test_a_call_comes_speaks_and_leaves(page: Page, hub: HubProcess) -> None:
     expect(items(page)).to_have_count(0)
 
 
-def test_latency_is_what_the_caller_heard(page: Page, hub: HubProcess) -> None:
+def test_latency_is_what_the_caller_heard(page: Page, hub: Hub) -> None:
     open_live(page, hub)
     now = time.time()
     for turn, latency in enumerate((0.8, 1.25, 2.5)):
@@ -97,7 +97,7 @@ def test_latency_is_what_the_caller_heard(page: Page, hub: HubProcess) -> None:
     expect(page.get_by_role("group", name="Totals")).to_contain_text("2.50 s")
 
 
-def test_all_that_goes_wrong_is_named(page: Page, hub: HubProcess) -> None:
+def test_all_that_goes_wrong_is_named(page: Page, hub: Hub) -> None:
     open_live(page, hub)
     now = time.time()
     post(
@@ -125,7 +125,7 @@ def test_all_that_goes_wrong_is_named(page: Page, hub: HubProcess) -> None:
     expect(trouble(page, "b")).to_have_count(0)
 
 
-def test_trouble_goes_by_the_hubs_clock(page: Page, hub: HubProcess) -> None:
+def test_trouble_goes_by_the_hubs_clock(page: Page, hub: Hub) -> None:
     page.clock.install(time=time.time() - 3600)
     page.clock.resume()
     open_live(page, hub)
@@ -135,7 +135,7 @@ def test_trouble_goes_by_the_hubs_clock(page: Page, hub: HubProcess) -> None:
     expect(trouble(page, "b")).to_have_count(0)
 
 
-def test_a_page_that_is_opened_late_knows_what_was(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_a_page_that_is_opened_late_knows_what_was(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub()
     ann = {"participant": "ann", "role": "user", "segment_id": "g"}
     now = time.time()
@@ -164,7 +164,7 @@ def test_a_page_that_is_opened_late_knows_what_was(page: Page, start_hub: Callab
 
 
 def test_a_session_whose_end_the_history_forgot_is_not_live(
-    page: Page, start_hub: Callable[..., HubProcess]
+    page: Page, start_hub: Callable[..., Hub]
 ) -> None:
     hub = start_hub(STREAM_HISTORY_MAX_EVENTS="100")
     for room in ("ghost", "again"):
@@ -184,18 +184,18 @@ def test_a_session_whose_end_the_history_forgot_is_not_live(
     expect(call(page, "ghost")).to_have_count(0)
 
 
-def _seen(hub: HubProcess) -> dict[str, str]:
+def _seen(hub: Hub) -> dict[str, str]:
     answer = requests.get(f"{hub.url}/api/sessions", timeout=10).json()
     return {one["room"]: one["state"] for one in answer.get("sessions", []) if one["room"] != "noise"}
 
 
-def _archived(hub: HubProcess, room: str, field: str, value: int) -> bool:
+def _archived(hub: Hub, room: str, field: str, value: int) -> bool:
     answer = requests.get(f"{hub.url}/api/sessions", params={"room": room}, timeout=10)
     sessions = answer.json().get("sessions")  # none while the archive starts
     return bool(sessions) and sessions[0][field] == value
 
 
-def test_sorting_and_filtering_are_kept_in_the_address(page: Page, hub: HubProcess) -> None:
+def test_sorting_and_filtering_are_kept_in_the_address(page: Page, hub: Hub) -> None:
     open_live(page, hub)
     now = time.time()
     post(
@@ -223,7 +223,7 @@ def test_sorting_and_filtering_are_kept_in_the_address(page: Page, hub: HubProce
     expect(page.get_by_text("No session fits this filter")).to_be_visible()
 
 
-def test_one_stream_is_enough(page: Page, hub: HubProcess) -> None:
+def test_one_stream_is_enough(page: Page, hub: Hub) -> None:
     streams: list[str] = []
     page.on("request", lambda asked: streams.append(asked.url) if "/api/stream" in asked.url else None)
     open_live(page, hub)
@@ -233,7 +233,7 @@ def test_one_stream_is_enough(page: Page, hub: HubProcess) -> None:
     assert len(streams) == 1
 
 
-def test_the_keyboard_stays_on_a_call_that_moves(page: Page, hub: HubProcess) -> None:
+def test_the_keyboard_stays_on_a_call_that_moves(page: Page, hub: Hub) -> None:
     open_live(page, hub)
     for room in "abc":
         post(hub, of(room, "session_started"))
@@ -244,7 +244,7 @@ def test_the_keyboard_stays_on_a_call_that_moves(page: Page, hub: HubProcess) ->
     expect(page.get_by_role("link", name="c", exact=True)).to_be_focused()
 
 
-def test_viewers_see_what_viewers_may(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_viewers_see_what_viewers_may(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub(**KEYS)
     page.goto(f"{hub.url}/console/")
     enter_key(page, "viewer-key")
@@ -255,7 +255,7 @@ def test_viewers_see_what_viewers_may(page: Page, start_hub: Callable[..., HubPr
     expect(trouble(page, "a")).to_have_count(0)
 
 
-def test_the_help_shows_the_rules(page: Page, hub: HubProcess) -> None:
+def test_the_help_shows_the_rules(page: Page, hub: Hub) -> None:
     open_live(page, hub)
     page.get_by_role("button", name="Help").click()
     rules = page.get_by_role("dialog", name="Trouble").get_by_role("rowheader")
@@ -265,13 +265,13 @@ def test_the_help_shows_the_rules(page: Page, hub: HubProcess) -> None:
     expect(page.get_by_role("dialog", name="Trouble")).to_be_hidden()
 
 
-def test_trouble_of_no_call_is_reported_on_the_page(page: Page, hub: HubProcess) -> None:
+def test_trouble_of_no_call_is_reported_on_the_page(page: Page, hub: Hub) -> None:
     open_live(page, hub)
     post(hub, {"type": "events_dropped", "count": 12, "reason": "the spool is full"})
     expect(page.get_by_role("alert")).to_contain_text("could not deliver 12 events: the spool is full")
 
 
-def test_what_a_gap_has_skipped_is_made_up_for(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_what_a_gap_has_skipped_is_made_up_for(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub(STREAM_HISTORY_MAX_EVENTS="100")
     with Proxy([hub.port]) as proxy:
         page.goto(f"http://127.0.0.1:{proxy.port}/console/")
@@ -313,7 +313,7 @@ def test_what_a_gap_has_skipped_is_made_up_for(page: Page, start_hub: Callable[.
         expect(trouble(page, "b")).to_have_text(["Error"])
 
 
-def test_a_hub_that_asks_for_patience_gets_it(page: Page, hub: HubProcess) -> None:
+def test_a_hub_that_asks_for_patience_gets_it(page: Page, hub: Hub) -> None:
     asked: list[float] = []
 
     def busy(route: Route) -> None:
@@ -337,7 +337,7 @@ def test_a_hub_that_asks_for_patience_gets_it(page: Page, hub: HubProcess) -> No
 @pytest.mark.npm
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(page: Page, hub: HubProcess, scheme: Literal["light", "dark"]) -> None:
+def test_axe_finds_nothing_serious(page: Page, hub: Hub, scheme: Literal["light", "dark"]) -> None:
     page.emulate_media(color_scheme=scheme)
     open_live(page, hub)
     now = time.time()
@@ -367,7 +367,7 @@ def test_axe_finds_nothing_serious(page: Page, hub: HubProcess, scheme: Literal[
 
 
 @pytest.mark.parametrize("width", [360, 768, 1400])
-def test_nothing_is_wider_than_the_window(page: Page, hub: HubProcess, width: int) -> None:
+def test_nothing_is_wider_than_the_window(page: Page, hub: Hub, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     open_live(page, hub)
     long = "unbroken" * 30

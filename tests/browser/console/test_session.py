@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Locator, Page, Route
 
-    from tests.kit.process import HubProcess
+    from tests.kit.hub import Hub
 
 pytestmark = pytest.mark.page
 NONE = "\N{EN DASH}"
@@ -87,7 +87,7 @@ def figures(page: Page) -> dict[str, str]:
     }
 
 
-def archived(hub: HubProcess, path: str, *, key: str | None = None, ended: bool = True) -> dict[str, Any]:
+def archived(hub: Hub, path: str, *, key: str | None = None, ended: bool = True) -> dict[str, Any]:
     """Wait until the archive has a session, and return it."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     found: dict[str, Any] = {}
@@ -102,24 +102,24 @@ def archived(hub: HubProcess, path: str, *, key: str | None = None, ended: bool 
 
 
 @pytest.fixture
-def hub(start_hub: Callable[..., HubProcess]) -> HubProcess:
+def hub(start_hub: Callable[..., Hub]) -> Hub:
     return start_hub()
 
 
 @pytest.fixture
-def ended(hub: HubProcess) -> dict[str, Any]:
+def ended(hub: Hub) -> dict[str, Any]:
     """A session that has ended, as the API returns it."""
-    hub.post(call())
+    hub.publish(call())
     return archived(hub, "d74c")
 
 
-def open_page(page: Page, hub: HubProcess, where: str = "d74c") -> None:
+def open_page(page: Page, hub: Hub, where: str = "d74c") -> None:
     page.goto(f"{hub.url}/console/sessions/{where}")
     expect(page.get_by_role("slider", name="Position")).to_be_visible()
 
 
 def test_an_archived_session_is_reported_as_the_api_tells_it(
-    page: Page, hub: HubProcess, ended: dict[str, Any]
+    page: Page, hub: Hub, ended: dict[str, Any]
 ) -> None:
     open_page(page, hub)
     expect(page.get_by_role("heading", name="support-7")).to_be_visible()
@@ -135,7 +135,7 @@ def test_an_archived_session_is_reported_as_the_api_tells_it(
     expect(formula).to_have_text("Time in which both speak.")
 
 
-def test_turns_have_their_stages_and_a_waterfall(page: Page, hub: HubProcess, ended: dict[str, Any]) -> None:
+def test_turns_have_their_stages_and_a_waterfall(page: Page, hub: Hub, ended: dict[str, Any]) -> None:
     open_page(page, hub)
     headers = table(page, "Turns").get_by_role("columnheader").all_inner_texts()
     stages = ["Transcription", "End of turn", "LLM", "TTS", "Playback", "Heard", "End to end"]
@@ -159,7 +159,7 @@ def test_turns_have_their_stages_and_a_waterfall(page: Page, hub: HubProcess, en
     assert boxes[1]["x"] == pytest.approx(boxes[0]["x"] + boxes[0]["width"], abs=1)
 
 
-def test_tools_errors_and_usage_are_reported(page: Page, hub: HubProcess, ended: dict[str, Any]) -> None:
+def test_tools_errors_and_usage_are_reported(page: Page, hub: Hub, ended: dict[str, Any]) -> None:
     assert ended["tools"]
     open_page(page, hub)
     tool = table(page, "Tools").get_by_role("row").nth(1)
@@ -169,7 +169,7 @@ def test_tools_errors_and_usage_are_reported(page: Page, hub: HubProcess, ended:
     expect(table(page, "Usage").get_by_role("row").nth(1)).to_contain_text("gpt-4.1-mini")
 
 
-def test_lanes_are_drawn_in_the_voices_colours(page: Page, hub: HubProcess, ended: dict[str, Any]) -> None:
+def test_lanes_are_drawn_in_the_voices_colours(page: Page, hub: Hub, ended: dict[str, Any]) -> None:
     assert ended["session"]["user_talk"]
     open_page(page, hub)
     drawn = """canvas => {
@@ -191,7 +191,7 @@ def test_lanes_are_drawn_in_the_voices_colours(page: Page, hub: HubProcess, ende
     assert lanes.evaluate(drawn) == []
 
 
-def test_a_click_on_the_lanes_goes_there(page: Page, hub: HubProcess, ended: dict[str, Any]) -> None:
+def test_a_click_on_the_lanes_goes_there(page: Page, hub: Hub, ended: dict[str, Any]) -> None:
     open_page(page, hub)
     lanes = page.get_by_role("img", name="Lanes")
     box = lanes.bounding_box()
@@ -205,7 +205,7 @@ def test_a_click_on_the_lanes_goes_there(page: Page, hub: HubProcess, ended: dic
 
 
 def test_the_slider_the_transcript_and_the_address_are_one_clock(
-    page: Page, hub: HubProcess, ended: dict[str, Any]
+    page: Page, hub: Hub, ended: dict[str, Any]
 ) -> None:
     assert ended["session"]["duration"] == 45
     open_page(page, hub)
@@ -221,9 +221,7 @@ def test_the_slider_the_transcript_and_the_address_are_one_clock(
     assert position(page) == 24
 
 
-def test_a_line_says_what_had_been_understood_by_then(
-    page: Page, hub: HubProcess, ended: dict[str, Any]
-) -> None:
+def test_a_line_says_what_had_been_understood_by_then(page: Page, hub: Hub, ended: dict[str, Any]) -> None:
     assert ended["transcript"]
     open_page(page, hub, "d74c#t=14.7")
     expect(at_clock(page).locator(".said")).to_have_text("Is there")
@@ -233,7 +231,7 @@ def test_a_line_says_what_had_been_understood_by_then(
     )
 
 
-def test_an_address_leads_to_its_moment(page: Page, hub: HubProcess, ended: dict[str, Any]) -> None:
+def test_an_address_leads_to_its_moment(page: Page, hub: Hub, ended: dict[str, Any]) -> None:
     assert ended["session"]["duration"] == 45
     open_page(page, hub, "d74c#t=26.4")
     assert position(page) == 26.4
@@ -243,7 +241,7 @@ def test_an_address_leads_to_its_moment(page: Page, hub: HubProcess, ended: dict
     expect(page.get_by_text("0:03.0", exact=True)).to_be_visible()
 
 
-def test_it_plays_at_its_speed_and_stops(page: Page, hub: HubProcess, ended: dict[str, Any]) -> None:
+def test_it_plays_at_its_speed_and_stops(page: Page, hub: Hub, ended: dict[str, Any]) -> None:
     assert ended["session"]["duration"] == 45
     open_page(page, hub)
     page.get_by_role("combobox", name="Speed").select_option("16")
@@ -261,7 +259,7 @@ def test_it_plays_at_its_speed_and_stops(page: Page, hub: HubProcess, ended: dic
     expect(page).to_have_url(f"{hub.url}/console/sessions/d74c#t=45")
 
 
-def test_everything_works_by_keyboard(page: Page, hub: HubProcess, ended: dict[str, Any]) -> None:
+def test_everything_works_by_keyboard(page: Page, hub: Hub, ended: dict[str, Any]) -> None:
     assert ended["session"]["duration"] == 45
     open_page(page, hub)
     page.keyboard.press("ArrowRight")
@@ -290,7 +288,7 @@ def test_everything_works_by_keyboard(page: Page, hub: HubProcess, ended: dict[s
     assert position(page) == before
 
 
-def test_a_live_session_is_reported_as_it_happens(page: Page, hub: HubProcess) -> None:
+def test_a_live_session_is_reported_as_it_happens(page: Page, hub: Hub) -> None:
     user = {"session_id": "s", "room": "r", "role": "user", "participant": "alice", "turn_id": "t1"}
     post(
         hub,
@@ -329,7 +327,7 @@ def test_a_live_session_is_reported_as_it_happens(page: Page, hub: HubProcess) -
     expect(page.get_by_role("button", name="Play")).to_be_visible()
 
 
-def test_nothing_is_lost_between_the_archive_and_the_stream(page: Page, hub: HubProcess) -> None:
+def test_nothing_is_lost_between_the_archive_and_the_stream(page: Page, hub: Hub) -> None:
     said = {"type": "transcript", "session_id": "s", "room": "r", "role": "user"}
     post(hub, {"type": "session_started", "session_id": "s", "room": "r"}, {**said, "text": "One."})
     archived(hub, "s", ended=False)
@@ -345,10 +343,10 @@ def test_nothing_is_lost_between_the_archive_and_the_stream(page: Page, hub: Hub
 
 
 def test_a_live_session_without_an_archive_is_shown_from_the_history(
-    page: Page, start_hub: Callable[..., HubProcess]
+    page: Page, start_hub: Callable[..., Hub]
 ) -> None:
     hub = start_hub(STREAM_HISTORY="memory://")
-    hub.post(call("s", "r", turns=1, start=time.time() - 20, ended=False))
+    hub.publish(call("s", "r", turns=1, start=time.time() - 20, ended=False))
     open_page(page, hub, "s?room=r")
     expect(lines(page)).to_have_count(3)
     post(hub, {"type": "transcript", "text": "Thanks!", "session_id": "s", "room": "r", "role": "user"})
@@ -356,7 +354,7 @@ def test_a_live_session_without_an_archive_is_shown_from_the_history(
 
 
 def test_a_file_is_shown_without_any_request(
-    page: Page, hub: HubProcess, ended: dict[str, Any], tmp_path: Path
+    page: Page, hub: Hub, ended: dict[str, Any], tmp_path: Path
 ) -> None:
     text = requests.get(f"{hub.url}/api/sessions/d74c/events", timeout=10).content
     recording = tmp_path / "call.ndjson"
@@ -391,12 +389,10 @@ def drop(page: Page, name: str, text: str) -> None:
     assert page.evaluate(script, [name, text]) == ["dragenter"]
 
 
-def test_a_file_may_be_dropped_onto_a_live_session(
-    page: Page, hub: HubProcess, ended: dict[str, Any]
-) -> None:
+def test_a_file_may_be_dropped_onto_a_live_session(page: Page, hub: Hub, ended: dict[str, Any]) -> None:
     assert ended
     text = requests.get(f"{hub.url}/api/sessions/d74c/events", timeout=10).text
-    hub.post(call("other", "elsewhere", turns=1, start=time.time() - 20, ended=False))
+    hub.publish(call("other", "elsewhere", turns=1, start=time.time() - 20, ended=False))
     open_page(page, hub, "other?room=elsewhere")
     expect(connection(page)).to_have_text("Live")
     drop(page, "call.ndjson", text)
@@ -421,7 +417,7 @@ def test_a_file_may_be_dropped_onto_a_live_session(
 
 
 def test_a_file_with_several_sessions_lets_the_reader_choose(
-    page: Page, hub: HubProcess, ended: dict[str, Any]
+    page: Page, hub: Hub, ended: dict[str, Any]
 ) -> None:
     assert ended
     text = requests.get(f"{hub.url}/api/sessions/d74c/events", timeout=10).text
@@ -432,9 +428,9 @@ def test_a_file_with_several_sessions_lets_the_reader_choose(
     expect(lines(page)).to_have_count(9)
 
 
-def test_every_format_is_downloaded_with_the_key(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_every_format_is_downloaded_with_the_key(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub(**KEYS)
-    hub.post(call("a/b", "r"), Authorization="Bearer publish-key")
+    hub.publish(call("a/b", "r"), Authorization="Bearer publish-key")
     archived(hub, "a%2Fb", key="operator-key")
     page.goto(f"{hub.url}/console/sessions/a%2Fb")
     enter_key(page, "operator-key")
@@ -450,9 +446,9 @@ def test_every_format_is_downloaded_with_the_key(page: Page, start_hub: Callable
         assert "operator-key" not in download.value.url
 
 
-def test_several_rooms_of_one_id_are_a_choice(page: Page, hub: HubProcess) -> None:
+def test_several_rooms_of_one_id_are_a_choice(page: Page, hub: Hub) -> None:
     for room in ("here", "there & elsewhere", None):
-        hub.post(call("same", room, turns=1))
+        hub.publish(call("same", room, turns=1))
     for room in ("here", "there %26 elsewhere", ""):
         archived(hub, f"same?room={room}")
     page.goto(f"{hub.url}/console/sessions/same")
@@ -467,19 +463,19 @@ def test_several_rooms_of_one_id_are_a_choice(page: Page, hub: HubProcess) -> No
     expect(lines(page)).to_have_count(3)
 
 
-def test_an_unknown_session_is_reported(page: Page, hub: HubProcess) -> None:
+def test_an_unknown_session_is_reported(page: Page, hub: Hub) -> None:
     page.goto(f"{hub.url}/console/sessions/nobody%2Fknows")
     expect(page.get_by_role("alert")).to_contain_text("nobody/knows")
     expect(page.get_by_role("slider", name="Position")).to_be_hidden()
 
 
-def test_without_a_recording_the_rows_are_shown(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_without_a_recording_the_rows_are_shown(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub(STREAM_ARCHIVE_RECORDINGS="off", STREAM_HISTORY_MAX_EVENTS="100")
-    hub.post(call())
+    hub.publish(call())
     known = archived(hub, "d74c")
 
     def is_gone() -> bool:
-        hub.post([{"type": "filler", "room": "other"}] * 100)
+        hub.publish([{"type": "filler", "room": "other"}] * 100)
         return requests.get(f"{hub.url}/api/sessions/d74c/events", timeout=10).status_code == 410
 
     until(is_gone)
@@ -493,9 +489,9 @@ def test_without_a_recording_the_rows_are_shown(page: Page, start_hub: Callable[
     expect(page.get_by_role("button", name="NDJSON", exact=True)).to_be_hidden()
 
 
-def test_viewers_see_what_viewers_may_see(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_viewers_see_what_viewers_may_see(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub(**KEYS)
-    hub.post(call(), Authorization="Bearer publish-key")
+    hub.publish(call(), Authorization="Bearer publish-key")
     archived(hub, "d74c", key="operator-key")
     page.goto(f"{hub.url}/console/sessions/d74c")
     enter_key(page, "a-wrong-key")
@@ -510,10 +506,10 @@ def test_viewers_see_what_viewers_may_see(page: Page, start_hub: Callable[..., H
     assert row.get_by_role("cell").all_inner_texts()[1:] == [NONE] * 5 + ["1.20 s", NONE]
 
 
-def test_an_hour_opens_and_scrolls_with_few_elements(page: Page, hub: HubProcess) -> None:
+def test_an_hour_opens_and_scrolls_with_few_elements(page: Page, hub: Hub) -> None:
     events = call("hour", "r", turns=360, start=time.time() - 4000)
     for at in range(0, len(events), 500):
-        hub.post(events[at : at + 500])
+        hub.publish(events[at : at + 500])
     archived(hub, "hour")
     open_page(page, hub, "hour#t=1800")
     expect(at_clock(page)).to_be_visible()
@@ -545,11 +541,11 @@ def test_an_hour_opens_and_scrolls_with_few_elements(page: Page, hub: HubProcess
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(
-    page: Page, hub: HubProcess, ended: dict[str, Any], scheme: Literal["light", "dark"]
+    page: Page, hub: Hub, ended: dict[str, Any], scheme: Literal["light", "dark"]
 ) -> None:
     assert ended
     page.emulate_media(color_scheme=scheme)
-    hub.post(call("open", "berlin", turns=1, start=time.time() - 6, ended=False)[:12])
+    hub.publish(call("open", "berlin", turns=1, start=time.time() - 6, ended=False)[:12])
     for width in (1400, 360):
         page.set_viewport_size({"width": width, "height": 900})
         for where in ("d74c", "d74c#t=27", "open?room=berlin"):

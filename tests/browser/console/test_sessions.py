@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Locator, Page, Route
 
-    from tests.kit.process import HubProcess
+    from tests.kit.hub import Hub
 
 pytestmark = pytest.mark.page
 
@@ -73,7 +73,7 @@ CALLS = (
 )
 
 
-def archived(hub: HubProcess, count: int, key: str | None = None) -> None:
+def archived(hub: Hub, count: int, key: str | None = None) -> None:
     """Wait until the archive has this many sessions."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     deadline = time.monotonic() + PATIENCE
@@ -86,7 +86,7 @@ def archived(hub: HubProcess, count: int, key: str | None = None) -> None:
 
 
 @pytest.fixture
-def hub(start_hub: Callable[..., HubProcess]) -> HubProcess:
+def hub(start_hub: Callable[..., Hub]) -> Hub:
     """An open hub that has archived `CALLS`."""
     hub = start_hub()
     post(hub, *CALLS)
@@ -113,7 +113,7 @@ def asked(page: Page) -> str:
     return found
 
 
-def test_all_sessions_newest_first_each_with_a_link_to_its_page(page: Page, hub: HubProcess) -> None:
+def test_all_sessions_newest_first_each_with_a_link_to_its_page(page: Page, hub: Hub) -> None:
     page.goto(f"{hub.url}/console/sessions")
     expect_sessions(page, "five", "four", "three", "two", "one")
     expect(page.get_by_role("status", name="Result")).to_have_text("5 sessions")
@@ -135,7 +135,7 @@ def test_all_sessions_newest_first_each_with_a_link_to_its_page(page: Page, hub:
     page.wait_for_url("**/console/sessions/three?room=other%20room")
 
 
-def test_each_filter_is_in_the_address_and_comes_from_it(page: Page, hub: HubProcess) -> None:
+def test_each_filter_is_in_the_address_and_comes_from_it(page: Page, hub: Hub) -> None:
     page.goto(f"{hub.url}/console/sessions")
     expect_sessions(page, "five", "four", "three", "two", "one")
     steps: list[tuple[str, str, str, tuple[str, ...]]] = [
@@ -172,7 +172,7 @@ def test_each_filter_is_in_the_address_and_comes_from_it(page: Page, hub: HubPro
         field(page, name).uncheck()
 
 
-def test_times_are_the_readers_own_and_their_zone_is_named(page: Page, hub: HubProcess) -> None:
+def test_times_are_the_readers_own_and_their_zone_is_named(page: Page, hub: Hub) -> None:
     session = page.context.new_cdp_session(page)
     session.send("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Kolkata"})
     page.goto(f"{hub.url}/console/sessions")
@@ -191,7 +191,7 @@ def test_times_are_the_readers_own_and_their_zone_is_named(page: Page, hub: HubP
     assert asked(page) == f"?q=parcel&from={START + 99.5}&to={START + 250}"
 
 
-def test_several_rooms_and_none(page: Page, hub: HubProcess) -> None:
+def test_several_rooms_and_none(page: Page, hub: Hub) -> None:
     page.goto(f"{hub.url}/console/sessions?room=other+room&room=&room=support-7")
     expect_sessions(page, "five", "four", "three", "two", "one")
     expect(field(page, "Room")).to_have_value("support-7")
@@ -210,7 +210,7 @@ def test_several_rooms_and_none(page: Page, hub: HubProcess) -> None:
     assert asked(page) == ""
 
 
-def test_back_and_forward_walk_through_what_was_asked(page: Page, hub: HubProcess) -> None:
+def test_back_and_forward_walk_through_what_was_asked(page: Page, hub: Hub) -> None:
     page.goto(f"{hub.url}/console/sessions")
     field(page, "State").select_option("ended")
     expect_sessions(page, "four", "three", "two", "one")
@@ -231,7 +231,7 @@ def test_back_and_forward_walk_through_what_was_asked(page: Page, hub: HubProces
     expect(field(page, "Search")).to_have_value("refund")
 
 
-def test_words_that_were_found_are_marked(page: Page, hub: HubProcess) -> None:
+def test_words_that_were_found_are_marked(page: Page, hub: Hub) -> None:
     page.goto(f"{hub.url}/console/sessions?q=REFUND")
     expect_sessions(page, "four", "one")
     expect(table(page).locator("mark")).to_have_text(["Refund", "Refund", "refund"])
@@ -245,7 +245,7 @@ def test_words_that_were_found_are_marked(page: Page, hub: HubProcess) -> None:
     expect(table(page).locator("mark")).to_have_count(0)
 
 
-def test_order_by_button(page: Page, hub: HubProcess) -> None:
+def test_order_by_button(page: Page, hub: Hub) -> None:
     page.goto(f"{hub.url}/console/sessions?state=ended")
     started = page.get_by_role("columnheader", name="Started")
     heard = page.get_by_role("columnheader", name="Heard latency")
@@ -263,7 +263,7 @@ def test_order_by_button(page: Page, hub: HubProcess) -> None:
     assert names == ["Started", "Duration", "Heard latency", "Latency", "Interruptions", "Errors"]
 
 
-def test_nothing_found_and_nothing_there(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_nothing_found_and_nothing_there(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub()
     page.goto(f"{hub.url}/console/sessions")
     expect(page.get_by_text("No session yet.")).to_be_visible()
@@ -274,7 +274,7 @@ def test_nothing_found_and_nothing_there(page: Page, start_hub: Callable[..., Hu
     expect_sessions(page, "one")
 
 
-def test_new_sessions_appear_by_themselves(page: Page, hub: HubProcess) -> None:
+def test_new_sessions_appear_by_themselves(page: Page, hub: Hub) -> None:
     page.goto(f"{hub.url}/console/sessions")
     expect_sessions(page, "five", "four", "three", "two", "one")
     post(hub, *call("six", at=START + 500))
@@ -283,7 +283,7 @@ def test_new_sessions_appear_by_themselves(page: Page, hub: HubProcess) -> None:
     expect(table(page).get_by_role("row").nth(2)).to_contain_text("Ended")
 
 
-def test_what_the_hub_refuses_is_said_in_its_words(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_what_the_hub_refuses_is_said_in_its_words(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub()
     page.goto(f"{hub.url}/console/sessions?from=9&to=5")
     expect(page.get_by_role("alert")).to_contain_text("from=9 is later than to=5")
@@ -291,7 +291,7 @@ def test_what_the_hub_refuses_is_said_in_its_words(page: Page, start_hub: Callab
     expect(page.get_by_role("alert")).to_contain_text("STREAM_ARCHIVE")
 
 
-def test_a_hub_that_is_away_is_asked_again(page: Page, hub: HubProcess, start_hub: Any) -> None:
+def test_a_hub_that_is_away_is_asked_again(page: Page, hub: Hub, start_hub: Any) -> None:
     page.goto(f"{hub.url}/console/sessions")
     expect_sessions(page, "five", "four", "three", "two", "one")
     hub.kill()
@@ -304,7 +304,7 @@ def test_a_hub_that_is_away_is_asked_again(page: Page, hub: HubProcess, start_hu
     expect(page.get_by_role("alert")).to_be_hidden()
 
 
-def test_viewers_see_what_viewers_may_see(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_viewers_see_what_viewers_may_see(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub(**KEYS)
     post(hub, *CALLS, key="publish-key")
     archived(hub, 5, "viewer-key")
@@ -321,7 +321,7 @@ def test_viewers_see_what_viewers_may_see(page: Page, start_hub: Callable[..., H
     expect_sessions(page, "five", "four", "three", "two", "one")
 
 
-def test_the_whole_list_as_a_file(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_the_whole_list_as_a_file(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub(**KEYS)
     for n in range(0, 230, 10):
         some = [event for m in range(n, n + 10) for event in call(f"s{m:03d}", at=START + m)]
@@ -368,7 +368,7 @@ LOOK = """() => {
 
 
 @pytest.fixture
-def long_list(page: Page, start_hub: Callable[..., HubProcess], tmp_path: Path) -> Page:
+def long_list(page: Page, start_hub: Callable[..., Hub], tmp_path: Path) -> Page:
     """The page with fifty thousand sessions."""
     many_sessions.make(tmp_path / "archive.db", COUNT)
     hub = start_hub(STREAM_ARCHIVE_MAX_AGE="0")
@@ -459,7 +459,7 @@ def test_the_list_by_keyboard(long_list: Page) -> None:
     expect(table(page).get_by_role("link", name="s49959")).to_be_in_viewport()
 
 
-def test_on_a_phone_long_figures_are_whole(page: Page, hub: HubProcess) -> None:
+def test_on_a_phone_long_figures_are_whole(page: Page, hub: Hub) -> None:
     page.set_viewport_size({"width": 360, "height": 800})
     page.goto(f"{hub.url}/console/sessions")
     expect(table(page).get_by_role("link", name="one")).to_be_visible()
@@ -476,7 +476,7 @@ def test_on_a_phone_long_figures_are_whole(page: Page, hub: HubProcess) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1400])
-def test_axe_finds_nothing_serious(page: Page, hub: HubProcess, scheme: Any, width: int) -> None:
+def test_axe_finds_nothing_serious(page: Page, hub: Hub, scheme: Any, width: int) -> None:
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 800})
     for address in ("", "?q=refund", "?q=nothing-like-it"):

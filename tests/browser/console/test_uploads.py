@@ -24,25 +24,25 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page, Route
 
-    from tests.kit.process import HubProcess
+    from tests.kit.hub import Hub
 
 pytestmark = pytest.mark.page
 OPERATOR = {"Authorization": "Bearer operator-key"}
 
 
 @pytest.fixture
-def hub(start_hub: Callable[..., HubProcess]) -> HubProcess:
+def hub(start_hub: Callable[..., Hub]) -> Hub:
     """A hub to which agents may upload."""
     return start_hub(**KEYS, **replay.PROJECT)
 
 
-def get(hub: HubProcess, path: str) -> Any:
+def get(hub: Hub, path: str) -> Any:
     answer = requests.get(f"{hub.url}/api/sessions/{path}", headers=OPERATOR, timeout=10)
     return answer.json() if answer.ok else None
 
 
 @pytest.fixture
-def uploaded(hub: HubProcess) -> str:
+def uploaded(hub: Hub) -> str:
     """A real agent's call, made of nothing but its uploads; its session's id."""
     replay.send_all(hub.url)
     found: list[Any] = []
@@ -66,13 +66,13 @@ def uploaded(hub: HubProcess) -> str:
     return str(found[0])
 
 
-def enter(page: Page, hub: HubProcess, where: str, key: str = "operator-key") -> None:
+def enter(page: Page, hub: Hub, where: str, key: str = "operator-key") -> None:
     page.goto(f"{hub.url}/console/sessions/{where}")
     enter_key(page, key)
     expect(page.get_by_role("slider", name="Position")).to_be_visible()
 
 
-def test_the_stages_of_each_turn_are_on_the_clock(page: Page, hub: HubProcess, uploaded: str) -> None:
+def test_the_stages_of_each_turn_are_on_the_clock(page: Page, hub: Hub, uploaded: str) -> None:
     enter(page, hub, uploaded)
     trace = get(hub, f"{uploaded}/trace")
     turns = get(hub, uploaded)["turns"]
@@ -93,7 +93,7 @@ def test_the_stages_of_each_turn_are_on_the_clock(page: Page, hub: HubProcess, u
     )
 
 
-def test_the_log_moves_with_the_clock(page: Page, hub: HubProcess, uploaded: str) -> None:
+def test_the_log_moves_with_the_clock(page: Page, hub: Hub, uploaded: str) -> None:
     enter(page, hub, uploaded)
     said = get(hub, f"{uploaded}/logs")["lines"]
     rows = table(page, "Log").locator("tbody").nth(1).get_by_role("row")
@@ -108,7 +108,7 @@ def test_the_log_moves_with_the_clock(page: Page, hub: HubProcess, uploaded: str
     expect(rows.last).not_to_have_attribute("aria-current", "true")
 
 
-def test_whether_the_transcript_is_whole_is_told(page: Page, hub: HubProcess, uploaded: str) -> None:
+def test_whether_the_transcript_is_whole_is_told(page: Page, hub: Hub, uploaded: str) -> None:
     told = get(hub, uploaded)["reconciliation"]
     enter(page, hub, uploaded)
     region = page.get_by_role("region", name="Reconciliation")
@@ -129,7 +129,7 @@ def test_whether_the_transcript_is_whole_is_told(page: Page, hub: HubProcess, up
     )
 
 
-def test_viewers_are_not_even_asked_for(page: Page, hub: HubProcess, uploaded: str) -> None:
+def test_viewers_are_not_even_asked_for(page: Page, hub: Hub, uploaded: str) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     enter(page, hub, uploaded, "viewer-key")
@@ -153,9 +153,9 @@ def tone(seconds: float) -> bytes:
 
 
 @pytest.fixture
-def recorded(page: Page, hub: HubProcess) -> list[dict[str, str]]:
+def recorded(page: Page, hub: Hub) -> list[dict[str, str]]:
     """A session with sound, `d74c`; the headers of the requests for it."""
-    hub.post(call(), Authorization="Bearer publish-key")
+    hub.publish(call(), Authorization="Bearer publish-key")
     archived(hub, "d74c", key="operator-key")
     sound, asked = tone(20), []
 
@@ -193,7 +193,7 @@ COLOURS = """(canvas, colours) => {
 }"""
 
 
-def test_the_waveform_lies_on_the_clock(page: Page, hub: HubProcess, recorded: list[dict[str, str]]) -> None:
+def test_the_waveform_lies_on_the_clock(page: Page, hub: Hub, recorded: list[dict[str, str]]) -> None:
     enter(page, hub, "d74c")
     expect(page.get_by_role("button", name="Sound", exact=True)).to_have_attribute("aria-pressed", "true")
     page.get_by_role("button", name="All", exact=True).click()
@@ -216,7 +216,7 @@ SOUNDS = """() => {
 }"""
 
 
-def test_the_sound_is_heard_at_the_clock(page: Page, hub: HubProcess, recorded: list[dict[str, str]]) -> None:
+def test_the_sound_is_heard_at_the_clock(page: Page, hub: Hub, recorded: list[dict[str, str]]) -> None:
     page.add_init_script(f"({SOUNDS})()")
     enter(page, hub, "d74c")
     sound = page.get_by_role("button", name="Sound", exact=True)
@@ -249,7 +249,7 @@ def test_the_sound_is_heard_at_the_clock(page: Page, hub: HubProcess, recorded: 
 
 
 def test_sound_that_cannot_be_loaded_is_reported(
-    page: Page, hub: HubProcess, recorded: list[dict[str, str]]
+    page: Page, hub: Hub, recorded: list[dict[str, str]]
 ) -> None:
     page.unroute("**/api/sessions/d74c/audio*")
     page.route(
@@ -266,7 +266,7 @@ def test_sound_that_cannot_be_loaded_is_reported(
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(
-    page: Page, hub: HubProcess, uploaded: str, scheme: Any, recorded: list[dict[str, str]]
+    page: Page, hub: Hub, uploaded: str, scheme: Any, recorded: list[dict[str, str]]
 ) -> None:
     page.emulate_media(color_scheme=scheme)
     enter(page, hub, uploaded)

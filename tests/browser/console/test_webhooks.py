@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Locator, Page
 
-    from tests.kit.process import HubProcess
+    from tests.kit.hub import Hub
 
 pytestmark = pytest.mark.page
 
@@ -64,7 +64,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def hub(start_hub: Callable[..., HubProcess]) -> HubProcess:
+def hub(start_hub: Callable[..., Hub]) -> Hub:
     """A hub that may send to this machine, and soon tries again."""
     return start_hub(STREAM_WEBHOOK_ALLOW_PRIVATE="on", STREAM_WEBHOOK_RETRIES="1,1,600")
 
@@ -73,7 +73,7 @@ def table(page: Page, name: str) -> Locator:
     return page.get_by_role("table", name=name, exact=True)
 
 
-def make(page: Page, hub: HubProcess, receiver: Receiver) -> str:
+def make(page: Page, hub: Hub, receiver: Receiver) -> str:
     """Make an endpoint for everything, and return its secret."""
     # 503 until their process has started.
     until(lambda: requests.get(f"{hub.url}/api/webhooks", timeout=30).ok, 60)
@@ -90,7 +90,7 @@ def make(page: Page, hub: HubProcess, receiver: Receiver) -> str:
     return secret
 
 
-def send(hub: HubProcess) -> None:
+def send(hub: Hub) -> None:
     """Publish an event that arrives, and one that is refused."""
     post(
         hub,
@@ -100,7 +100,7 @@ def send(hub: HubProcess) -> None:
 
 
 def test_a_new_endpoint_shows_its_secret_once_and_is_tested_at_once(
-    page: Page, hub: HubProcess, receiver: Receiver
+    page: Page, hub: Hub, receiver: Receiver
 ) -> None:
     secret = make(page, hub, receiver)
     assert secret.startswith("whsec_")
@@ -112,7 +112,7 @@ def test_a_new_endpoint_shows_its_secret_once_and_is_tested_at_once(
     assert page.evaluate("document.querySelector('#secret-value').value") == ""
 
 
-def test_deliveries_with_request_and_answers(page: Page, hub: HubProcess, receiver: Receiver) -> None:
+def test_deliveries_with_request_and_answers(page: Page, hub: Hub, receiver: Receiver) -> None:
     make(page, hub, receiver)
     send(hub)
     deliveries = table(page, "Deliveries")
@@ -141,7 +141,7 @@ def test_deliveries_with_request_and_answers(page: Page, hub: HubProcess, receiv
     expect(deliveries.get_by_role("row")).to_have_count(2)
 
 
-def test_sending_again(page: Page, hub: HubProcess, receiver: Receiver) -> None:
+def test_sending_again(page: Page, hub: Hub, receiver: Receiver) -> None:
     make(page, hub, receiver)
     send(hub)
     expect(table(page, "Deliveries").get_by_text("Failed", exact=True)).to_be_visible(timeout=60_000)
@@ -161,7 +161,7 @@ def test_sending_again(page: Page, hub: HubProcess, receiver: Receiver) -> None:
     assert {body["type"] for body in receiver.got[before:]} <= {"note", "error"}
 
 
-def test_an_endpoint_is_disabled_and_deleted(page: Page, hub: HubProcess, receiver: Receiver) -> None:
+def test_an_endpoint_is_disabled_and_deleted(page: Page, hub: Hub, receiver: Receiver) -> None:
     make(page, hub, receiver)
     page.get_by_role("button", name="Disable").click()
     expect(table(page, "Endpoints")).to_contain_text("Disabled: switched off")
@@ -172,7 +172,7 @@ def test_an_endpoint_is_disabled_and_deleted(page: Page, hub: HubProcess, receiv
     expect(page.get_by_text("No endpoint yet.")).to_be_visible()
 
 
-def test_what_is_refused_is_said_beside_the_fields(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_what_is_refused_is_said_beside_the_fields(page: Page, start_hub: Callable[..., Hub]) -> None:
     page.goto(f"{start_hub().url}/console/webhooks")
     page.get_by_role("button", name="New endpoint").click()
     page.get_by_label("URL", exact=True).fill("http://10.0.0.1/hook")
@@ -180,7 +180,7 @@ def test_what_is_refused_is_said_beside_the_fields(page: Page, start_hub: Callab
     expect(page.get_by_role("alert")).to_contain_text("url")
 
 
-def test_viewers_are_told_that_it_is_not_for_them(page: Page, start_hub: Callable[..., HubProcess]) -> None:
+def test_viewers_are_told_that_it_is_not_for_them(page: Page, start_hub: Callable[..., Hub]) -> None:
     page.goto(f"{start_hub(**KEYS).url}/console/webhooks")
     enter_key(page, "viewer-key")
     expect(page.get_by_role("alert")).to_contain_text("operator's view")
@@ -188,9 +188,7 @@ def test_viewers_are_told_that_it_is_not_for_them(page: Page, start_hub: Callabl
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1400])
-def test_axe_finds_nothing_serious(
-    page: Page, hub: HubProcess, receiver: Receiver, scheme: Any, width: int
-) -> None:
+def test_axe_finds_nothing_serious(page: Page, hub: Hub, receiver: Receiver, scheme: Any, width: int) -> None:
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 800})
     make(page, hub, receiver)

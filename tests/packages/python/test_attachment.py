@@ -143,7 +143,8 @@ def test_a_payload_that_is_not_understood_disturbs_nothing(
     session.emit("user_input_transcribed", object())  # rtc's emitter lets a TypeError through
     session.say("Hello")
     assert "could not stream the session event user_input_transcribed" in caplog.text
-    assert poster.types()[-1] == "transcript"
+    assert poster.types() == ["events_dropped", "session_started", "transcript"]
+    assert poster.events[0]["reason"] == "the session event user_input_transcribed could not be streamed"
 
 
 def test_words_that_fail_to_be_sent_disturb_nothing(session: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -643,6 +643,16 @@ class TestErrors:
         assert sent["recoverable"] is True
         assert sent["label"] == "openai.X"
 
+    def test_an_error_whose_text_cannot_be_read_is_reported_as_well(self, session: Session) -> None:
+        class Odd(Exception):
+            def __repr__(self) -> str:
+                raise ZeroDivisionError
+
+        cause = llm.LLMError(timestamp=1.0, label="x", error=Odd(), recoverable=False)
+        sent = only(session.feed(lk.ErrorEvent(error=cause, source=object(), created_at=2.0)), "error")
+        ended = only(session.close(lk.CloseReason.ERROR, 9.0, cause), "session_ended")
+        assert sent["message"] == ended["message"] == "[Odd cannot be read: ZeroDivisionError]"
+
     def test_a_bare_exception_is_reported_as_well(self, session: Session) -> None:
         event = lk.ErrorEvent(error=RuntimeError("boom"), source="custom", created_at=2.0)
         sent = only(session.feed(event), "error")

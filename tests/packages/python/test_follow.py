@@ -20,7 +20,7 @@ import requests
 from streaming_hub_client import Gap, Refused, afollow, clock, follow, publish
 
 from tests.kit.fake_hub import FakeHub, Reply
-from tests.kit.process import HubProcess
+from tests.kit.hub import Hub
 from tests.kit.scripted import CONNECTED, STREAM, ScriptedServer, answer, frame
 from tests.kit.wait import until
 
@@ -114,18 +114,16 @@ class CuttingProxy:
 
 
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     folder: Path = tmp_path_factory.mktemp("hub")
     settings = {"STREAM_HISTORY": f"sqlite:///{folder / 'events.db'}", "STREAM_HEARTBEAT": "0.5"}
-    running = HubProcess(0, settings, folder)
-    running.wait_until_healthy()
-    yield running
-    running.kill()
+    with Hub(folder, **settings) as running:
+        yield running
 
 
 @pytest.mark.parametrize("cuts", [8, pytest.param(100, marks=pytest.mark.faults)])
 def test_every_event_comes_once_through_many_cuts(
-    hub: HubProcess, read: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, cuts: int
+    hub: Hub, read: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, cuts: int
 ) -> None:
     monkeypatch.setattr("streaming_hub_client.stream.FIRST_PAUSE", 0.05)
     proxy = CuttingProxy(hub.port)
@@ -169,7 +167,7 @@ def test_every_event_comes_once_through_many_cuts(
     proxy.close()
 
 
-def test_filters_positions_and_replay(hub: HubProcess, read: Callable[..., Any]) -> None:
+def test_filters_positions_and_replay(hub: Hub, read: Callable[..., Any]) -> None:
     publish(hub.url, [{"type": kind, "room": "f", "n": n} for n, kind in enumerate(["a", "b", "c", "a"])])
     with read(hub.url, room="f", types=["a", "b"], replay=100) as stream:
         first = next(stream)
@@ -184,7 +182,7 @@ def event_n(item: dict[str, Any] | Gap) -> int:
     return int(item["n"])
 
 
-def test_a_position_of_another_history_is_a_gap(hub: HubProcess, read: Callable[..., Any]) -> None:
+def test_a_position_of_another_history_is_a_gap(hub: Hub, read: Callable[..., Any]) -> None:
     with read(hub.url, since="elsewhere-7") as stream:
         gap = next(stream)
         assert isinstance(gap, Gap)
@@ -193,7 +191,7 @@ def test_a_position_of_another_history_is_a_gap(hub: HubProcess, read: Callable[
         assert (stream.status, stream.missed) == ("gap", None)
 
 
-def test_a_refusal_ends_it(hub: HubProcess, read: Callable[..., Any]) -> None:
+def test_a_refusal_ends_it(hub: Hub, read: Callable[..., Any]) -> None:
     stream = read(f"{hub.url}/api/nothing")
     with pytest.raises(Refused) as refused:
         next(stream)
@@ -242,7 +240,7 @@ def test_a_connection_that_died_while_the_machine_slept_is_opened_again(
         assert len(server.requests) == 2
 
 
-def test_close_ends_an_iteration_in_another_thread(hub: HubProcess, read: Callable[..., Any]) -> None:
+def test_close_ends_an_iteration_in_another_thread(hub: Hub, read: Callable[..., Any]) -> None:
     stream = read(hub.url, types="never")
     done = threading.Event()
     threading.Thread(target=lambda: (list(stream), done.set()), daemon=True).start()
@@ -254,7 +252,7 @@ def test_close_ends_an_iteration_in_another_thread(hub: HubProcess, read: Callab
     assert stream.status == "closed"
 
 
-def test_it_is_live_once_it_has_caught_up(hub: HubProcess, read: Callable[..., Any]) -> None:
+def test_it_is_live_once_it_has_caught_up(hub: Hub, read: Callable[..., Any]) -> None:
     start = publish(hub.url, [{"type": "numbered", "room": "live", "n": n} for n in range(3)])["ids"][0]
     with read(hub.url, room="live", since=start) as stream:
         assert stream.status == "connecting"
@@ -312,7 +310,7 @@ def test_retry_after_is_the_least_wait(
         assert second.at - first.at >= 1.9
 
 
-def test_a_cancelled_wait_loses_nothing(hub: HubProcess) -> None:
+def test_a_cancelled_wait_loses_nothing(hub: Hub) -> None:
     async def run() -> list[int]:
         start = (await asyncio.to_thread(publish, hub.url, {"type": "start", "room": "cancel"}))["id"]
         async with afollow(hub.url, room="cancel", since=start) as stream:
@@ -333,7 +331,7 @@ def test_a_cancelled_wait_loses_nothing(hub: HubProcess) -> None:
     assert asyncio.run(run()) == list(range(50))
 
 
-def test_a_stream_that_is_left_ends_its_thread(hub: HubProcess) -> None:
+def test_a_stream_that_is_left_ends_its_thread(hub: Hub) -> None:
     def threads() -> list[threading.Thread]:
         return [one for one in threading.enumerate() if one.name.startswith("hub-stream")]
 
@@ -378,6 +376,20 @@ def test_publish_takes_no_strangers_word(body: bytes) -> None:
             publish(hub.url, {"type": "note"})
 
 
+def test_publish_says_where_a_stranger_sends_it() -> None:
+    with FakeHub() as hub:
+        hub.default = Reply(302, b"", {"Location": "https://login.example/"}, stores=False)
+        with pytest.raises(Refused, match=r"not a hub; it redirects to https://login\.example/"):
+            publish(hub.url, {"type": "note"})
+
+
+@pytest.mark.parametrize("event_id", [None, ""])
+def test_publish_gives_an_event_without_a_name_one(event_id: str | None) -> None:
+    with FakeHub() as hub:
+        publish(hub.url, [{"type": "note", "event_id": event_id}] * 2)
+        assert len({event["event_id"] for event in hub.events} - {None, ""}) == 2
+
+
 def test_publish_gives_up_in_time() -> None:
     with FakeHub() as hub:
         hub.default = Reply(503, b"{}", {"Retry-After": "60"})
@@ -389,7 +401,7 @@ def test_publish_gives_up_in_time() -> None:
         publish(hub.url, {"type": "note"}, timeout=0.5)
 
 
-def test_publish_names_events_and_raises_refusals(hub: HubProcess) -> None:
+def test_publish_names_events_and_raises_refusals(hub: Hub) -> None:
     event = {"type": "named", "room": "p"}
     assert publish(hub.url, event)["status"] == "ok"
     assert event == {"type": "named", "room": "p"}

@@ -10,11 +10,11 @@ import time
 from typing import Any
 
 import pytest
-from livekit.agents import Agent, StopResponse, function_tool, stt
+from livekit.agents import Agent, AgentSession, StopResponse, function_tool, stt
 from livekit.agents.voice.events import UserInputTranscribedEvent
 
 from tests.packages.python.talks import pipeline, realtime, typed
-from tests.stubs.models import PushedSTT, Said, Speaker
+from tests.stubs.models import PushedSTT, Said, ScriptedChat, Speaker
 
 QUESTION = "Is there parking for 2 cars?"
 
@@ -260,6 +260,27 @@ class TestNoise:
         assert done.turns_of("Do you deliver?") == done.turns_of("We do.")
         assert len({event["turn_id"] for event in done.of_type("transcript")}) == 3
         assert done.open_segments() == set()
+
+
+def test_an_answer_that_the_application_cuts_off_by_closing_is_no_interruption() -> None:
+    async def talk() -> Any:
+        session = await pipeline("We open at nine.")
+        speaker = session.session.output.audio
+        assert isinstance(speaker, Speaker)
+        speaker.may_finish.clear()
+        session.session.generate_reply()
+        await session.until(lambda: session.session.agent_state == "speaking")
+        await session.session.aclose()
+        return session
+
+    done = asyncio.run(talk())
+    (finished,) = done.of_type("agent_speech_finished")
+    assert finished["interrupted"] is True
+    assert done.of_type("interruption") == []
+
+
+def test_livekit_still_says_that_it_closes_a_session() -> None:
+    assert AgentSession(llm=ScriptedChat())._closing is False
 
 
 class TestRealtimeWords:

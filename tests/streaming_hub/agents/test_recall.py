@@ -12,7 +12,7 @@ import pytest
 
 from streaming_hub.agents.recall import (
     ATTEMPTS,
-    LOOKS_IN_DOUBT,
+    CHECKS_IN_DOUBT,
     SENDINGS,
     Pace,
     Recall,
@@ -130,14 +130,14 @@ def test_agent_that_may_only_be_cut_off_gets_no_second_one_beside_it() -> None:
     looked = rooms.present
 
     def present(room: str) -> list[Present]:
-        if rooms.looked.count("dead") == LOOKS_IN_DOUBT // 2:
+        if rooms.looked.count("dead") == CHECKS_IN_DOUBT // 2:
             rooms.rooms["dead"] = [ALICE]  # LiveKit has removed it
         return looked(room)
 
     rooms.present = present  # type: ignore[method-assign]
     calls.ready()
     assert rooms.sent == [("dead", "")]
-    assert rooms.looked.count("alive") == LOOKS_IN_DOUBT
+    assert rooms.looked.count("alive") == CHECKS_IN_DOUBT
 
 
 def test_room_entered_while_the_agent_is_there_gets_it() -> None:
@@ -210,7 +210,7 @@ def test_server_that_does_not_answer_is_asked_again() -> None:
     assert calls.failed == []
 
 
-def test_unforeseen_failure_does_not_end_the_looks(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unexpected_error_does_not_end_the_looks(caplog: pytest.LogCaptureFixture) -> None:
     class Odd(Rooms):
         def present(self, room: str) -> list[Present]:
             found = super().present(room)
@@ -223,7 +223,7 @@ def test_unforeseen_failure_does_not_end_the_looks(caplog: pytest.LogCaptureFixt
     calls.recall.lost("open")
     calls.ready()
     assert rooms.sent == [("open", "")]
-    assert "failed unexpectedly" in caplog.text
+    assert "unexpected error: a check of the room" in caplog.text
 
 
 def test_failure_is_reported_with_its_cause() -> None:

@@ -15,14 +15,14 @@ from streaming_hub.agents.output import (
     Tail,
     levelled,
 )
-from streaming_hub.agents.process import exit_name, parse_told
+from streaming_hub.agents.process import exit_name, parse_report
 from streaming_hub.agents.states import (
     ALIVE,
     TRANSITIONS,
     Past,
     Policy,
     State,
-    after_told,
+    after_report,
     judge,
 )
 
@@ -63,7 +63,7 @@ def test_a_living_process_can_always_end_and_a_dead_one_can_only_be_started_or_w
     ],
 )
 def test_what_the_child_says_changes_the_state_only_where_it_fits(state, told, after):
-    assert after_told(state, told) is after
+    assert after_report(state, told) is after
 
 
 def test_a_child_that_never_was_ready_is_not_started_again():
@@ -116,7 +116,7 @@ def test_an_exit_is_named(code, name):
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=4))
 def test_no_value_in_a_control_message_breaks_it(value):
     message = {"state": "running", "sessions": value, "reason": value}
-    told = parse_told(json.dumps(message).encode())
+    told = parse_report(json.dumps(message).encode())
     assert told.state is State.RUNNING
     assert told.sessions >= 0
     assert isinstance(told.reason, str)
@@ -136,7 +136,7 @@ def test_no_value_in_a_control_message_breaks_it(value):
     ],
 )
 def test_a_number_of_sessions_that_cannot_be_right_counts_as_none(told, count):
-    found = parse_told(b'{"state": "running", "sessions": %s}' % told.encode()).sessions
+    found = parse_report(b'{"state": "running", "sessions": %s}' % told.encode()).sessions
     assert (found, type(found)) == (count, int)
 
 
@@ -145,7 +145,7 @@ def test_a_number_of_sessions_that_cannot_be_right_counts_as_none(told, count):
 )
 def test_a_control_message_without_a_tellable_state_is_refused(line):
     with pytest.raises(ValueError, match=r"."):
-        parse_told(line)
+        parse_report(line)
 
 
 @given(st.lists(st.binary(max_size=30).filter(lambda line: b"\n" not in line)), st.lists(st.integers(0, 400)))
@@ -194,7 +194,7 @@ def test_a_line_is_freed_of_escapes_and_control_characters_and_is_not_too_long()
 
 
 def test_half_of_a_surrogate_pair_is_not_passed_on():
-    reason = parse_told(rb'{"state": "ready", "reason": "no \udcff here, \ud83d\ude00"}').reason
+    reason = parse_report(rb'{"state": "ready", "reason": "no \udcff here, \ud83d\ude00"}').reason
     assert Cleaner({}).clean(reason).encode() == "no \ufffd here, \U0001f600".encode()
 
 

@@ -123,7 +123,11 @@ def test_the_childs_lines_keep_their_levels_in_the_servers_log(caplog):
     with caplog.at_level(logging.INFO), Watched(*steps, "wait") as agent:
         agent.start("rehearsal", wait=15)
         until(lambda: "plain" in caplog.text)
-        said = [(record.levelname, record.message) for record in caplog.records if record.name == "hub.agent"]
+        said = [
+            (record.levelname, record.message)
+            for record in caplog.records
+            if record.name == "streaming_hub.agents.agent"
+        ]
         assert said == [
             ("INFO", "agent.service: all is well"),
             ("WARNING", "agent.service: it is late"),

@@ -26,8 +26,9 @@ from streaming_hub.archive.feed import url_of
 from streaming_hub.archive.tables import REVISION
 from streaming_hub.sidecar.process import Process
 from streaming_hub.sidecar.wire import Refusal
+from tests.kit.hub import Hub
 from tests.kit.proc import child, children
-from tests.kit.process import ServerProcess, is_running
+from tests.kit.process import is_running
 from tests.streaming_hub.archive import postgres
 from tests.streaming_hub.web.api.archiving import START, call, eventually, reports
 
@@ -38,31 +39,31 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Any]:
-    servers: list[ServerProcess] = []
+    servers: list[Hub] = []
 
-    def begin(**settings: str) -> ServerProcess:
-        servers.append(ServerProcess(tmp_path, **settings).wait_until_up())
-        return servers[-1]
+    def begin(**settings: str) -> Hub:
+        servers.append(Hub(tmp_path, **settings))
+        return servers[-1].start()
 
     yield begin
     for server in servers:
-        server.end()
+        server.kill()
 
 
-def post(server: ServerProcess, events: list[dict[str, Any]]) -> None:
+def post(server: Hub, events: list[dict[str, Any]]) -> None:
     answer = server.post(events)
     assert answer.status_code == 200, answer.text
 
 
-def sessions(server: ServerProcess) -> list[dict[str, Any]]:
+def sessions(server: Hub) -> list[dict[str, Any]]:
     return server.get("/api/sessions?limit=200&sort=started").json().get("sessions", [])
 
 
-def names(server: ServerProcess) -> list[str]:
+def names(server: Hub) -> list[str]:
     return [one["session_id"] for one in sessions(server)]
 
 
-def archive_pid(server: ServerProcess) -> int:
+def archive_pid(server: Hub) -> int:
     return child(server.pid, "streaming_hub.archive.worker")
 
 
@@ -339,7 +340,7 @@ def test_a_newer_database_is_reported_in_one_sentence_and_the_hub_continues(
 ) -> None:
     server = start()
     eventually(lambda: server.get("/api/health").json()["archive"], "ok")
-    server.end()
+    server.kill()
     with sqlite3.connect(tmp_path / "data" / "archive.db") as database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
     server = start()
@@ -424,7 +425,7 @@ def test_two_hubs_do_not_share_an_archive(start: Any, tmp_path: Path, request: A
     eventually(lambda: names(first), ["one", "three"])
     assert sessions(first)[:1] == before
     # The one that waits takes over once the other has ended.
-    first.end()
+    first.kill()
     eventually(lambda: names(second), ["one", "two", "three"], 30)
 
 
@@ -432,7 +433,7 @@ def test_two_folders_do_not_mix(start: Any, tmp_path: Path) -> None:
     server = start()
     post(server, call("one"))
     eventually(lambda: names(server), ["one"])
-    server.end()
+    server.kill()
     # An operator starts a new history and keeps the archive.
     for path in (tmp_path / "data").glob("events.db*"):
         path.unlink()

@@ -3,6 +3,7 @@
 Covers
 
     streaming_hub.archive.views
+    streaming_hub.archive.word_index
 """
 
 from __future__ import annotations

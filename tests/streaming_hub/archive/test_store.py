@@ -13,6 +13,7 @@ from streaming_hub.archive import queries, tables
 from streaming_hub.archive import raw as raws
 from streaming_hub.archive.raw import raw_events, raw_page
 from streaming_hub.archive.store import Behind, Page, Position, Store
+from streaming_hub.archive.uploads import telemetry
 from tests.streaming_hub.archive.calls import EPOCH, START, Line, archived, call, expected, send, some_calls
 
 if TYPE_CHECKING:
@@ -245,3 +246,33 @@ def test_a_session_id_in_two_rooms_is_two_sessions(database: Database) -> None:
     archived(database, line)
     assert_archived(database, line)
     assert count(database, tables.sessions) == 3
+
+
+@pytest.mark.parametrize("recordings", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_redacted_session_is_what_its_events_without_words_give(
+    database: Database, seed: int, recordings: bool
+) -> None:
+    line = some_calls(seed)
+    half = len(line.events) // 2
+    store = Store(database, recordings=recordings)
+    store.begin_epoch(EPOCH, 0)
+    send(store, line, [half])
+    session_id, room = line.sessions()[0]
+    others = [key for key in line.sessions() if key[0] != session_id]
+    with database.writing() as connection:
+        job = telemetry.job_of(connection, session_id, START)
+        marked = sa.update(tables.jobs).where(tables.jobs.c.id == job.id)
+        connection.execute(marked.values(redacted=True))
+    store.redact(session_id)
+    # A process that was killed and started again takes in the rest.
+    send(Store(database, recordings=recordings), line, [len(line.events)], after=half)
+    detail = found(database, session_id, room)
+    assert detail["transcript"] == []
+    assert all(turn["user_text"] is None and turn["agent_text"] is None for turn in detail["turns"])
+    assert all(call["arguments"] is None and call["output"] is None for call in detail["tools"])
+    assert all(failure["message"] is None for failure in detail["errors"])
+    Store(database, recordings=recordings).redact(session_id)
+    assert found(database, session_id, room) == detail
+    for other, place in others:
+        assert found(database, other, place) == expected(line, other, place)

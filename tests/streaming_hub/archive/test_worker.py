@@ -39,7 +39,10 @@ class Hub:
         self.sock, theirs = socket.socketpair()
         self.log: list[str] = []
         self.begun = 0
-        self._thread = threading.Thread(target=Worker(theirs, Config(url, 0, True)).serve)
+        config = Config(
+            url=url, max_age=0, recordings=True, prompts=False, texts=True, watched=False, audio=None
+        )
+        self._thread = threading.Thread(target=Worker(theirs, config).serve)
         self._thread.start()
         self._number = 0
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streaming_hub.cluster.ownership import MemoryLeases, Ownership, RedisLeases
+from streaming_hub.cluster.ownership import Ownership, RedisLeases
 from streaming_hub.cluster.server import Server
+from tests.kit.leases import MemoryLeases
 from tests.kit.redis_server import RedisServer
 from tests.kit.wait import until
 

@@ -145,7 +145,12 @@ def test_a_string_field_that_is_none_is_named(name: str, value: Any) -> None:
 @pytest.mark.parametrize("value", ["", "x", "a b", "ä", "😀", "a\tb", "\u2028", "\x85", "a" * 5000])
 def test_other_strings_are_taken_as_they_are(value: str) -> None:
     taken = posted(room=value, session_id=value, participant=value, role=value, turn_id=value, event_id=value)
-    assert {taken.room, taken.session_id, taken.participant, taken.role, taken.event_id} == {value}
+    assert {taken.room, taken.session_id, taken.participant, taken.role} == {value}
+    assert taken.event_id == (value or None)
+
+
+def test_an_empty_event_id_makes_no_event_a_repeat_of_another() -> None:
+    assert events.parse_one(b'{"type":"a","event_id":""}', idempotency_key="k").event_id == "k"
 
 
 @pytest.mark.parametrize("value", [None, True, "1", "", [], {}, -1, -0.001, 1e11, 10**11, 10**300])

@@ -511,6 +511,32 @@ def test_memory_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert history.bounds.oldest == 21
 
 
+def test_trimming_asks_redis_only_when_something_may_be_too_old(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    history = in_redis(redis_server, str(tmp_path), max_events=10, max_age=100)
+
+    def asked(at: float) -> int:
+        before = int(redis_server.call("INFO", "stats").split("total_commands_processed:")[1].split()[0])
+        history.trim(at)
+        after = int(redis_server.call("INFO", "stats").split("total_commands_processed:")[1].split()[0])
+        return after - before - 1
+
+    for at in (0, 50):
+        fill(history, 1, NOW + at)
+    assert asked(NOW) > 0
+    assert [asked(NOW + at) for at in (0, 60, 100)] == [0, 0, 0]
+    assert asked(NOW + 101) > 0
+    assert everything(history) == [2]
+    assert [asked(NOW + at) for at in (102, 150)] == [0, 0]
+    # As many as are kept: more of them are removed as they are stored.
+    fill(history, 12, NOW + 110)
+    assert everything(history) == list(range(5, 15))
+    history.trim(NOW + 300)
+    assert everything(history) == []
+    history.close()
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A file in a folder that does not exist yet."""

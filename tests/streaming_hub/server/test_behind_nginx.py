@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.kit.process import ServerProcess
+    from tests.kit.hub import Hub
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
@@ -85,7 +85,7 @@ def status(port: int, client: str | None = None, **headers: str) -> int:
 
 @pytest.mark.parametrize("headers", [APPENDING, ONLY_REAL_IP])
 def test_a_proxy_that_is_not_named_opens_nothing(
-    start_server: Callable[..., ServerProcess], tmp_path: Path, headers: str
+    start_server: Callable[..., Hub], tmp_path: Path, headers: str
 ) -> None:
     hub = start_server().wait_until_up()
     with nginx(tmp_path, hub.port, headers) as port:
@@ -95,7 +95,7 @@ def test_a_proxy_that_is_not_named_opens_nothing(
     assert hub.get("/api/events").status_code == 200
 
 
-def test_only_a_named_proxy_is_trusted(start_server: Callable[..., ServerProcess], tmp_path: Path) -> None:
+def test_only_a_named_proxy_is_trusted(start_server: Callable[..., Hub], tmp_path: Path) -> None:
     hub = start_server(STREAM_TRUSTED_PROXIES="127.0.0.1").wait_until_up()
     with nginx(tmp_path, hub.port, APPENDING) as port:
         assert status(port) == 200
@@ -105,7 +105,7 @@ def test_only_a_named_proxy_is_trusted(start_server: Callable[..., ServerProcess
 
 
 def test_limits_count_the_clients_behind_it_one_by_one(
-    start_server: Callable[..., ServerProcess], tmp_path: Path
+    start_server: Callable[..., Hub], tmp_path: Path
 ) -> None:
     hub = start_server(
         STREAM_TRUSTED_PROXIES="127.0.0.1", STREAM_SUBSCRIBE_KEYS="key", STREAM_MAX_CLIENTS_PER_ADDRESS="1"

@@ -194,7 +194,7 @@ def test_bad_requests_do_not_fill_the_log(
 ) -> None:
     now = 0.0
     monkeypatch.setattr(bounds, "_unreadable", Gate(1, lambda: now))
-    caplog.set_level(logging.INFO, "hub.server")
+    caplog.set_level(logging.INFO, "streaming_hub.server")
     for _ in range(20):
         assert answer(port, b"NONSENSE\r\n\r\n")[0] == 400
     now = 1.0

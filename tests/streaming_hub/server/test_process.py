@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.kit.process import ServerProcess
+    from tests.kit.hub import Hub
 
 POST = "/api/agent/data"
 EVENT = b'{"type":"note"}'
@@ -60,7 +60,7 @@ class TestManyStreams:
     """Streams never occupy what serves other requests."""
 
     def test_with_200_streams_open_every_other_endpoint_answers_as_before(
-        self, start_server: Callable[..., ServerProcess]
+        self, start_server: Callable[..., Hub]
     ) -> None:
         server = start_server(STREAM_HISTORY="memory://", STREAM_HEARTBEAT="5").wait_until_up()
         alone = self._medians(server.port)
@@ -99,7 +99,7 @@ class TestManyStreams:
 class TestRequests:
     """The limits of a request."""
 
-    def test_a_connection_serves_many_requests(self, hub_server: ServerProcess) -> None:
+    def test_a_connection_serves_many_requests(self, hub_server: Hub) -> None:
         sock = connect(hub_server.port)
         for _ in range(5):
             sock.sendall(request_bytes("POST", POST, body=EVENT, **JSON))
@@ -107,7 +107,7 @@ class TestRequests:
             assert json.loads(answer.rest())["status"] == "ok"
             assert "connection" not in answer.headers
 
-    def test_pipelined_requests_are_answered_in_order(self, hub_server: ServerProcess) -> None:
+    def test_pipelined_requests_are_answered_in_order(self, hub_server: Hub) -> None:
         sock = connect(hub_server.port)
         sock.sendall(
             request_bytes("POST", POST, body=EVENT, **JSON)
@@ -120,7 +120,7 @@ class TestRequests:
         codes = [part.split(b" ", 1)[0] for part in raw.split(b"HTTP/1.1 ")[1:]]
         assert codes == [b"200", b"404", b"200"]
 
-    def test_a_chunked_body_is_read(self, hub_server: ServerProcess) -> None:
+    def test_a_chunked_body_is_read(self, hub_server: Hub) -> None:
         sock = connect(hub_server.port)
         head = request_bytes("POST", POST, Transfer_Encoding="chunked", **JSON)
         sock.sendall(head + b"5\r\n" + EVENT[:5] + b"\r\n")
@@ -133,22 +133,20 @@ class TestRequests:
 
     @pytest.mark.parametrize("path", [POST, "/api/agent/start", "/api/stream/ticket"])
     @pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
-    def test_an_unread_body_never_counts_as_empty(
-        self, hub_server: ServerProcess, path: str, kind: str
-    ) -> None:
+    def test_an_unread_body_never_counts_as_empty(self, hub_server: Hub, path: str, kind: str) -> None:
         sock = connect(hub_server.port)
         sock.sendall(request_bytes("POST", path, Content_Length=str(1 << 21), Content_Type=kind))
         problem_of(Answer(sock), 413)
         assert hub_server.get("/api/agent/status").json()["state"] == "stopped"
 
     @pytest.mark.parametrize("expects", [False, True])
-    def test_a_huge_body_is_refused_unread(self, hub_server: ServerProcess, expects: bool) -> None:
+    def test_a_huge_body_is_refused_unread(self, hub_server: Hub, expects: bool) -> None:
         sock = connect(hub_server.port)
         more = {"Expect": "100-continue"} if expects else {}
         sock.sendall(request_bytes("POST", POST, Content_Length=str(1 << 40), **JSON, **more))
         problem_of(Answer(sock), 413)
 
-    def test_a_body_that_is_just_too_large_still_gets_its_answer(self, hub_server: ServerProcess) -> None:
+    def test_a_body_that_is_just_too_large_still_gets_its_answer(self, hub_server: Hub) -> None:
         sock = connect(hub_server.port)
         body = b" " * (3 * 1024 * 1024)
         sock.sendall(request_bytes("POST", POST, body=body, **JSON))
@@ -156,7 +154,7 @@ class TestRequests:
         problem_of(answer, 413)
         assert answer.closed()
 
-    def test_a_huge_chunked_body_is_refused(self, hub_server: ServerProcess) -> None:
+    def test_a_huge_chunked_body_is_refused(self, hub_server: Hub) -> None:
         sock = connect(hub_server.port)
         sock.sendall(request_bytes("POST", POST, Transfer_Encoding="chunked", **JSON))
         piece = b"10000\r\n" + b" " * 65_536 + b"\r\n"
@@ -194,9 +192,7 @@ class TestRequests:
             "header",
         ],
     )
-    def test_what_is_not_http_is_refused_and_does_no_harm(
-        self, hub_server: ServerProcess, raw: bytes
-    ) -> None:
+    def test_what_is_not_http_is_refused_and_does_no_harm(self, hub_server: Hub, raw: bytes) -> None:
         sock = connect(hub_server.port)
         try:
             sock.sendall(raw)
@@ -212,7 +208,7 @@ class TestRequests:
         assert b"Traceback" not in said
         assert hub_server.get("/api/health").status_code == 200
 
-    def test_a_client_of_tls_is_told_at_once(self, hub_server: ServerProcess) -> None:
+    def test_a_client_of_tls_is_told_at_once(self, hub_server: Hub) -> None:
         sock = connect(hub_server.port)
         # Nothing in it ends a line, so it could be the beginning of a long request line.
         sock.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 500)
@@ -221,14 +217,12 @@ class TestRequests:
         assert time.monotonic() - began < READ_TIMEOUT / 2, "it waited for the rest of a request line"
 
     @pytest.mark.parametrize("method", ["post", "Post", "pOST"])
-    def test_a_method_in_lower_case_is_no_failure_of_the_server(
-        self, hub_server: ServerProcess, method: str
-    ) -> None:
+    def test_a_method_in_lower_case_is_no_failure_of_the_server(self, hub_server: Hub, method: str) -> None:
         sock = connect(hub_server.port)
         sock.sendall(request_bytes(method, POST, body=b'{"type":"note"}', **JSON))
         assert Answer(sock).status == 200
 
-    def test_a_length_and_chunks_do_not_smuggle_a_second_request(self, hub_server: ServerProcess) -> None:
+    def test_a_length_and_chunks_do_not_smuggle_a_second_request(self, hub_server: Hub) -> None:
         ids = hub_server.post({"type": "mark"}).json()["id"]
         body = b"0\r\n\r\n" + request_bytes("POST", POST, body=b'{"type":"smuggled"}', **JSON)
         sock = connect(hub_server.port)
@@ -242,7 +236,7 @@ class TestRequests:
         stored = hub_server.get(f"/api/events?after={ids}").json()["events"]
         assert stored == []
 
-    def test_clients_that_leave_in_the_middle_do_no_harm(self, hub_server: ServerProcess) -> None:
+    def test_clients_that_leave_in_the_middle_do_no_harm(self, hub_server: Hub) -> None:
         for cut in (
             b"GET",
             b"POST /api/agent/data HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{",
@@ -261,7 +255,7 @@ class TestSlowClients:
     """No client slows the others down."""
 
     def test_a_stuck_reader_costs_the_others_nothing_and_catches_up(
-        self, start_server: Callable[..., ServerProcess]
+        self, start_server: Callable[..., Hub]
     ) -> None:
         server = start_server(STREAM_HISTORY="memory://", STREAM_QUEUE_SIZE="16").wait_until_up()
         stuck = connect(server.port, receive_buffer=4096)
@@ -288,7 +282,7 @@ class TestSlowClients:
         assert told == expected
 
     def test_an_open_file_limit_pauses_accepting_and_continues(
-        self, start_server: Callable[..., ServerProcess]
+        self, start_server: Callable[..., Hub]
     ) -> None:
         limited = [sys.executable, "-c", WITH_FEW_FILES, "--port", "0"]
         server = start_server(command=limited, STREAM_HISTORY="memory://").wait_until_up()
@@ -327,9 +321,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 class TestRestarts:
     """Clients notice only a pause at a restart; the end is orderly."""
 
-    def test_clients_resume_after_a_restart(
-        self, start_server: Callable[..., ServerProcess], tmp_path: Path
-    ) -> None:
+    def test_clients_resume_after_a_restart(self, start_server: Callable[..., Hub], tmp_path: Path) -> None:
         server = start_server(folder=tmp_path).wait_until_up()
         assert (tmp_path / "data" / "events.db").exists()
         first = server.post([{"type": "a"}, {"type": "b"}]).json()["ids"]
@@ -343,7 +335,7 @@ class TestRestarts:
         assert third.split("-") == [first[0].split("-")[0], "3"]
 
     def test_streams_get_a_goodbye_when_the_server_stops(
-        self, start_server: Callable[..., ServerProcess], tmp_path: Path
+        self, start_server: Callable[..., Hub], tmp_path: Path
     ) -> None:
         server = start_server(folder=tmp_path, STREAM_DRAIN="1").wait_until_up()
         answers = [open_stream(server.port) for _ in range(5)]
@@ -368,7 +360,7 @@ class TestRestarts:
 
     @pytest.mark.faults
     def test_while_it_drains_publishers_and_new_streams_are_refused(
-        self, start_server: Callable[..., ServerProcess]
+        self, start_server: Callable[..., Hub]
     ) -> None:
         server = start_server(STREAM_HISTORY="memory://", STREAM_DRAIN="2").wait_until_up()
         streams = [open_stream(server.port) for _ in range(10)]
@@ -396,7 +388,7 @@ class TestRestarts:
         assert server.wait() in (0, 143)
 
     @pytest.mark.faults
-    def test_a_later_second_signal_ends_at_once(self, start_server: Callable[..., ServerProcess]) -> None:
+    def test_a_later_second_signal_ends_at_once(self, start_server: Callable[..., Hub]) -> None:
         server = start_server(STREAM_HISTORY="memory://", STREAM_DRAIN="8").wait_until_up()
         streams = [open_stream(server.port) for _ in range(40)]
         server.signal()
@@ -410,13 +402,13 @@ class TestRestarts:
         assert time.monotonic() - began < allowed(7)
         del streams
 
-    def test_nothing_is_stored_but_what_is_posted(self, start_server: Callable[..., ServerProcess]) -> None:
+    def test_nothing_is_stored_but_what_is_posted(self, start_server: Callable[..., Hub]) -> None:
         server = start_server(STREAM_HISTORY="memory://").wait_until_up()
         open_stream(server.port).until_type("heartbeat")
         assert server.get("/api/events").json()["events"] == []
 
 
-def with_deadline(server: ServerProcess) -> None:
+def with_deadline(server: Hub) -> None:
     """Give the server a moment to end."""
     try:
         server.process.wait(0.1)
@@ -424,7 +416,7 @@ def with_deadline(server: ServerProcess) -> None:
         return
 
 
-def test_ask_is_used_for_single_requests(hub_server: ServerProcess) -> None:
+def test_ask_is_used_for_single_requests(hub_server: Hub) -> None:
     """A plain HTTP/1.0 client without Host is served and closed."""
     answer = ask(hub_server.port, b"GET /api/health HTTP/1.0\r\n\r\n")
     assert answer.status == 200

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 import requests
 
-from tests.kit.process import OWN_SETTINGS, ROOT, free_port, is_running
+from tests.kit.hub import Hub
+from tests.kit.process import is_running
 from tests.kit.redis_server import RedisServer
 from tests.kit.wait import allowed, until
 
@@ -32,37 +33,20 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     server.stop()
 
 
-class Parent:
-    """`flask_server.py --workers N` in a folder of its own."""
+class Parent(Hub):
+    """`flask_server.py --workers N`."""
 
-    def __init__(self, folder: Path, count: int, command: list[str] | None = None, **settings: str) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.log_file = folder / "log"
-        inherited = {name: text for name, text in os.environ.items() if not name.startswith(OWN_SETTINGS)}
-        own = [str(ROOT / "flask_server.py"), "--workers", str(count), "--port", str(self.port)]
-        with self.log_file.open("wb") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, *(command or own)],
-                cwd=folder,
-                env={**inherited, "PYTHONPATH": str(ROOT), **settings},
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
+    def __init__(self, folder: Path, count: int, **more: Any) -> None:
+        super().__init__(folder, options=["--workers", str(count)], **more)
 
     def __enter__(self) -> Self:
-        return self
+        return self.spawn()
 
     def __exit__(self, *_: object) -> None:
         pids = self.workers()
-        self.process.kill()
-        self.process.wait()
+        self.kill()
         for pid in pids:
             until(lambda pid=pid: not is_running(pid), 20)
-
-    def log(self) -> str:
-        return self.log_file.read_text()
 
     def workers(self) -> list[int]:
         """The children that live."""
@@ -77,14 +61,10 @@ class Parent:
 
     def nodes(self) -> dict[str, str]:
         """Node -> the address of its metrics, from the start lines."""
-        return dict(re.findall(r"node (\S+), metrics at (\S+)/metrics", self.log()))
+        return dict(re.findall(r"node (\S+), metrics at (\S+)/metrics", self.log))
 
     def until_up(self, count: int) -> None:
-        until(lambda: len(self.nodes()) >= count, 60, what=self.log)
-
-    def health(self) -> dict[str, Any]:
-        answer: dict[str, Any] = requests.get(f"{self.url}/api/health", timeout=20).json()
-        return answer
+        until(lambda: len(self.nodes()) >= count, 60, what=lambda: self.log)
 
 
 def test_each_worker_is_a_node_and_answers_at_its_own_port(redis: RedisServer, tmp_path: Path) -> None:
@@ -100,7 +80,7 @@ def test_each_worker_is_a_node_and_answers_at_its_own_port(redis: RedisServer, t
         seen = set()
 
         def both() -> bool:
-            seen.add(parent.health()["node"])
+            seen.add(parent.json("GET", "/api/health")["node"])
             return len(seen) == 2
 
         until(both, 30)
@@ -112,7 +92,7 @@ def test_each_worker_is_a_node_and_answers_at_its_own_port(redis: RedisServer, t
                 f"{nodes['web-2']}/api/agent/data", json={"type": "x"}, timeout=20
             ).raise_for_status()
             assert next(event for event in lines if event["type"] == "x")
-        assert parent.log().count("Live page") == 1
+        assert parent.log.count("Live page") == 1
 
 
 def test_a_dead_worker_is_replaced_and_all_end_on_sigterm(redis: RedisServer, tmp_path: Path) -> None:
@@ -122,10 +102,10 @@ def test_a_dead_worker_is_replaced_and_all_end_on_sigterm(redis: RedisServer, tm
         assert len(before) == 2
         os.kill(before[0], signal.SIGKILL)
         begun = time.monotonic()
-        until(lambda: len(parent.workers()) == 2 and parent.workers() != before, 20, what=parent.log)
+        until(lambda: len(parent.workers()) == 2 and parent.workers() != before, 20, what=lambda: parent.log)
         assert time.monotonic() - begun < allowed(5)
         parent.until_up(3)
-        assert "ended by SIGKILL; starting another" in parent.log()
+        assert "ended by SIGKILL; starting another" in parent.log
         pids = parent.workers()
         with requests.get(f"{parent.url}/api/stream", stream=True, timeout=20) as stream:
             begun = time.monotonic()
@@ -149,9 +129,9 @@ def test_a_worker_that_cannot_start_ends_all_with_its_sentence(tmp_path: Path) -
     other = RedisServer(tmp_path / "other", maxmemory_policy="allkeys-lru")
     try:
         with Parent(tmp_path, 2, STREAM_HISTORY=other.url) as parent:
-            assert parent.process.wait(60) == 2
-            assert "noeviction" in parent.log()
-            assert "Traceback" not in parent.log()
+            assert parent.wait() == 2
+            assert "noeviction" in parent.log
+            assert "Traceback" not in parent.log
     finally:
         other.stop()
 
@@ -159,16 +139,15 @@ def test_a_worker_that_cannot_start_ends_all_with_its_sentence(tmp_path: Path) -
 @pytest.mark.parametrize("history", ["memory://", "sqlite:///data/x.db"])
 def test_a_history_that_is_not_shared_refuses_several_workers(tmp_path: Path, history: str) -> None:
     with Parent(tmp_path, 2, STREAM_HISTORY=history) as parent:
-        assert parent.process.wait(60) == 2
-        assert "--workers 2: several workers need a Redis server" in parent.log()
+        assert parent.wait() == 2
+        assert "--workers 2: several workers need a Redis server" in parent.log
 
 
 def test_gunicorn_with_two_workers(redis: RedisServer, tmp_path: Path) -> None:
-    port = free_port()
-    command = ["-m", "gunicorn", "-w", "2", "-k", "streaming_hub.gunicorn.Worker", "-b", f"127.0.0.1:{port}"]
-    command += ["--graceful-timeout", "15", "flask_server:create_app()"]
+    command = [sys.executable, "-m", "gunicorn", "-w", "2", "-k", "streaming_hub.gunicorn.Worker"]
+    command += ["-b", "127.0.0.1:0", "--graceful-timeout", "15", "flask_server:create_app()"]
     settings = {"STREAM_HISTORY": redis.url, "STREAM_REDIS_PREFIX": "gunicorn", "STREAM_NODE": "g"}
-    with Parent(tmp_path, 2, command, **settings) as parent:
+    with Parent(tmp_path, 2, command=command, **settings) as parent:
         parent.until_up(2)
         names = list(parent.nodes())
         assert len(set(names)) == 2

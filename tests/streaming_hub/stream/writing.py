@@ -118,6 +118,46 @@ def a_lone_event_is_sent_without_delay() -> None:
     assert seqs(sock.recv(1000)) == [1]
 
 
+def what_is_urged_is_sent_without_a_turn_of_the_loop() -> None:
+    """And only once: the turn that was planned is taken back."""
+    house = House(heartbeat=1000.0)
+    sock = house.open()
+    read(sock, lambda _: True)
+    assert seqs(sock.recv(1000)) == [], "the first stream's heart beats in the first half of a second"
+    house.publish()
+    house.hub.urge()
+    sock.setblocking(False)
+    assert seqs(sock.recv(1000)) == [1]
+    house.hub.urge()
+    gevent.sleep(0.05)
+    house.publish()
+    gevent.sleep(0.05)
+    assert seqs(sock.recv(1000)) == [2]
+
+
+def urging_ends_no_rest() -> None:
+    """Events that follow each other closely still go out as one piece."""
+    writer.REST = 2.0
+    house = House(heartbeat=1000.0)
+    sock = house.open()
+    read(sock, lambda _: True)
+    assert seqs(sock.recv(1000)) == [], "the first stream's heart beats in the first half of a second"
+    house.publish()
+    house.hub.urge()
+    assert seqs(sock.recv(1000)) == [1]
+    for _ in range(2):
+        house.publish()
+        house.hub.urge()
+    sock.setblocking(False)
+    try:
+        early = sock.recv(1000)
+    except BlockingIOError:
+        early = b""
+    assert early == b""
+    sock.settimeout(PATIENCE)
+    assert seqs(sock.recv(1000)) == [2, 3]
+
+
 def events_after_a_delivery_are_collected() -> None:
     """Again and again: each rest is as long as the first one."""
     writer.REST = 0.4

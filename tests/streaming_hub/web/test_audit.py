@@ -10,7 +10,7 @@ import pytest
 
 from flask_server import create_app
 from streaming_hub.logs import Gate
-from streaming_hub.services import REFUSALS_TOLD_PER_SECOND
+from streaming_hub.services import REFUSALS_LOGGED_PER_SECOND
 from streaming_hub.settings import RateLimit, Settings
 from streaming_hub.web.current import services_of
 from tests.kit.callers import (
@@ -125,11 +125,11 @@ def test_a_flood_of_refusals_fills_no_log(audit: Any) -> None:
     now = 0.0
     app = hub(**KEYS)
     parts = services_of(app)
-    parts.refusals_told = Gate(REFUSALS_TOLD_PER_SECOND, lambda: now)
-    for _ in range(REFUSALS_TOLD_PER_SECOND + 30):
+    parts.refusals_logged = Gate(REFUSALS_LOGGED_PER_SECOND, lambda: now)
+    for _ in range(REFUSALS_LOGGED_PER_SECOND + 30):
         assert ask(app, "GET", "/api/events").status_code == 401
-    assert len(audit()) == REFUSALS_TOLD_PER_SECOND
-    assert parts.refusals == {401: REFUSALS_TOLD_PER_SECOND + 30}
+    assert len(audit()) == REFUSALS_LOGGED_PER_SECOND
+    assert parts.refusals == {401: REFUSALS_LOGGED_PER_SECOND + 30}
     ask(app, "DELETE", "/api/sessions/s", headers=bearer(OPERATOR_KEY))
     assert last(audit)["action"] == "erase"
     now = 1.0

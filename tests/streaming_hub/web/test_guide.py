@@ -21,7 +21,7 @@ from tests.streaming_hub.server.wire import PATIENCE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.kit.process import ServerProcess
+    from tests.kit.hub import Hub
 
 CURL_STREAM = "curl -N http://localhost:5000/api/stream"
 CURL_SEND = """curl -X POST http://localhost:5000/api/agent/data \\
@@ -123,13 +123,13 @@ def listeners() -> Iterator[list[Listener]]:
         one.end()
 
 
-def here(text: str, server: ServerProcess) -> str:
+def here(text: str, server: Hub) -> str:
     """The guide's text for this server."""
     assert ":5000" in text
     return text.replace(":5000", f":{server.port}")
 
 
-def test_the_curl_lines(hub_server: ServerProcess, listeners: list[Listener]) -> None:
+def test_the_curl_lines(hub_server: Hub, listeners: list[Listener]) -> None:
     stream = Listener(["bash", "-c", here(CURL_STREAM, hub_server)], stderr=subprocess.DEVNULL)
     listeners.append(stream)
     stream.wait_for('"type":"connected"')
@@ -145,7 +145,7 @@ def test_the_curl_lines(hub_server: ServerProcess, listeners: list[Listener]) ->
     assert event["id"] == answer["id"]
 
 
-def test_the_python_listener(hub_server: ServerProcess, listeners: list[Listener]) -> None:
+def test_the_python_listener(hub_server: Hub, listeners: list[Listener]) -> None:
     # Its pauses would be ten seconds of waiting: the clock runs faster, the text does not differ.
     hurry = (
         "import time as _clock; _sleep = _clock.sleep; _clock.sleep = lambda seconds: _sleep(seconds / 10)\n"
@@ -159,9 +159,7 @@ def test_the_python_listener(hub_server: ServerProcess, listeners: list[Listener
     program.wait_for("'text': 'This is a test message'", 4)
 
 
-def test_the_python_listener_sees_an_event_at_once(
-    hub_server: ServerProcess, listeners: list[Listener]
-) -> None:
+def test_the_python_listener_sees_an_event_at_once(hub_server: Hub, listeners: list[Listener]) -> None:
     """iter_lines waits for 512 bytes unless the body is chunked: then it would see it only with later heartbeats."""
     only_listen = PYTHON.split("# Run listener", maxsplit=1)[0] + "\nlisten_to_stream()\n"
     program = Listener([sys.executable, "-c", here(only_listen, hub_server)])
@@ -176,7 +174,7 @@ def test_the_python_listener_sees_an_event_at_once(
 @pytest.mark.parametrize(
     "event", EXAMPLES, ids=lambda event: f"{event['type']}-{event.get('participant', '')}"
 )
-def test_each_event_of_the_guide_is_taken(hub_server: ServerProcess, event: dict[str, Any]) -> None:
+def test_each_event_of_the_guide_is_taken(hub_server: Hub, event: dict[str, Any]) -> None:
     answer = hub_server.post(event).json()
     assert answer["status"] == "ok"
     stored = hub_server.get(f"/api/events?limit=1&type={event['type']}&after={previous(answer['id'])}").json()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.kit.process import ServerProcess
+    from tests.kit.hub import Hub
 
 WORD = "marmalade"
 PAD = "x" * 3000
@@ -49,21 +49,21 @@ def read_until(answer: Answer, text: str) -> list[dict[str, Any]]:
     return frames(re.sub(rb"^:+\n", b"", answer.body, flags=re.MULTILINE))
 
 
-def erase(server: ServerProcess, path: str) -> Any:
+def erase(server: Hub, path: str) -> Any:
     answer = requests.delete(f"{server.url}{path}", timeout=PATIENCE)
     assert answer.status_code == 200, answer.text
     return answer.json()["erased"]
 
 
 @pytest.fixture
-def server(start_server: Callable[..., ServerProcess], tmp_path: Path) -> ServerProcess:
+def server(start_server: Callable[..., Hub], tmp_path: Path) -> Hub:
     return start_server(folder=tmp_path, STREAM_QUEUE_SIZE="100000").wait_until_up()
 
 
 @pytest.mark.parametrize("path", ["/api/rooms/secret/events", "/api/sessions/s-secret"])
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
 def test_an_erasure_reaches_file_log_queue_and_snapshot(
-    server: ServerProcess, tmp_path: Path, path: str, version: str
+    server: Hub, tmp_path: Path, path: str, version: str
 ) -> None:
     data = tmp_path / "data"
     # A client that reads nothing: events wait for it in the socket, in a write under way, and in its queue.
@@ -115,7 +115,7 @@ def test_what_waits_in_the_queue_of_a_client_that_keeps_up_is_erased_too() -> No
 
 
 def test_what_is_erased_stays_erased_after_a_restart(
-    start_server: Callable[..., ServerProcess], tmp_path: Path
+    start_server: Callable[..., Hub], tmp_path: Path
 ) -> None:
     first = start_server(folder=tmp_path).wait_until_up()
     head = first.post([talk("secret", 1), talk("open", 2)]).json()["ids"][-1]
@@ -130,7 +130,7 @@ def test_what_is_erased_stays_erased_after_a_restart(
     assert int(after.split("-")[1]) == int(head.split("-")[1]) + 1
 
 
-def test_the_file_is_its_owners_alone(server: ServerProcess, tmp_path: Path) -> None:
+def test_the_file_is_its_owners_alone(server: Hub, tmp_path: Path) -> None:
     server.post(talk("open", 1))
     data = tmp_path / "data"
     assert stat.S_IMODE(data.stat().st_mode) == 0o700

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from livekit import rtc
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 3.0
 TOOLS = "tool_execution_updated"
@@ -193,13 +193,15 @@ class Attachment:
                     self.begin_again()
                 self._memory.user = self._identify() or self._memory.user
                 self._memory.playing = self._playing()
+                # Private; without it the speech that a close cuts off counts as interrupted by the user.
+                self._memory.closing = bool(getattr(session, "_closing", False))
                 self._memory.end_reason = known_end() or self._memory.end_reason
                 if name == TOOLS:
                     self._memory.result = self._results.note(session, payload.update)
                 self._send(bridge.translate(self._memory, name, payload))
                 self._release_soon()
             except Exception:
-                logger.exception("could not stream the session event %s", name)
+                log.exception("unexpected error: could not stream the session event %s", name)
                 self._count_dropped(f"the session event {name} could not be streamed")
 
         return callback
@@ -232,7 +234,7 @@ class Attachment:
             self._memory.playing = self._playing()
             self._send(bridge.agent_words(self._memory, text, time.time()))
         except Exception:
-            logger.exception("could not stream the agent's words")
+            log.exception("unexpected error: could not stream the agent's words")
 
     def _send(self, events: list[Event]) -> None:
         for event in events:
@@ -240,7 +242,7 @@ class Attachment:
                 chosen = self._choose(event)
                 fitted = None if chosen is None else fit(chosen)
             except Exception:
-                logger.exception("redact failed; an event of type %r is not sent", event["type"])
+                log.exception("redact failed; an event of type %r is not sent", event["type"])
                 fitted = fit(
                     self._memory.event(
                         "events_dropped", event["timestamp"], count=1, reason="an event could not be redacted"
@@ -253,7 +255,7 @@ class Attachment:
         try:
             self._poster.post(event)
         except Exception:  # a poster of the application's own
-            logger.exception("the poster failed; an event of type %r is lost", event["type"])
+            log.exception("unexpected error: the poster failed; an event of type %r is lost", event["type"])
 
 
 def attach(
@@ -354,7 +356,7 @@ def _wrap_start(session: AgentSession[Any], attachment: Attachment, *, tap: bool
 def _with_words(options: dict[str, Any], attachment: Attachment) -> dict[str, Any]:
     given = options.get("room_options")
     if given is None and ("room_input_options" in options or "room_output_options" in options):
-        logger.warning("agent words are not streamed: pass room_options instead of the deprecated options")
+        log.warning("agent words are not streamed: pass room_options instead of the deprecated options")
         return options
     room_options = copy.copy(given) if isinstance(given, room_io.RoomOptions) else room_io.RoomOptions()
     text = room_options.get_text_output_options()

@@ -45,10 +45,11 @@ def translate(memory: Conversation, name: str, payload: Any) -> list[Event]:
     row = TABLE[name]
     opening: list[Event] = []
     if not memory.started:
-        memory.started = True
         opening = [memory.event("session_started", payload.created_at, **memory.about)]
     item = payload.item if name == "conversation_item_added" else None
-    return opening + user_words.release(memory, item) + row(memory, payload)
+    events = opening + user_words.release(memory, item) + row(memory, payload)
+    memory.started = True  # an event that cannot be translated does not take the first one with it
+    return events
 
 
 def release(memory: Conversation) -> list[Event]:
@@ -113,7 +114,7 @@ def _finish_speech(memory: Conversation, at: float, new_state: str, *, closing: 
     # A natural end adds the message before the state changes. An interruption with a pausing output
     # changes the state first and adds the message when the user's words are final.
     cut = memory.speech_cut
-    closing = closing or memory.end_reason is not None
+    closing = closing or memory.closing or memory.end_reason is not None
     if cut is None:
         cut = new_state == "listening" and (closing or memory.user_speaking is not None)
     memory.speaking = False

@@ -38,7 +38,7 @@ from streaming_hub_client.stream import (
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-log = logging.getLogger("streaming_hub_client")
+log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 10.0
 REDIRECTS = 10

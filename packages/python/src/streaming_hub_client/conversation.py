@@ -62,7 +62,7 @@ class Conversation:
         about: What `session_started` says of LiveKit's job: `job_id`, `room_sid`, `agent_name`.
 
     `result` is set by the shell before the end of a tool call that has one, `playing` before every event: the id of
-    the speech that LiveKit plays now. `held` is a realtime model's final whose message, which follows at once,
+    the speech that LiveKit plays now, and `closing`: whether LiveKit is closing the session. `held` is a realtime model's final whose message, which follows at once,
     tells when it was said.
     """
 
@@ -74,6 +74,7 @@ class Conversation:
 
     started: bool = False
     ended: bool = False
+    closing: bool = False
     end_reason: str | None = None
     disconnect_reason: str | None = None
     last_timestamp: float = 0.0

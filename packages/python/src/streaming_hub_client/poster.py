@@ -26,6 +26,7 @@ import msgspec
 import requests
 from requests.adapters import HTTPAdapter
 
+from streaming_hub_client.answers import read_answer
 from streaming_hub_client.backlog import Backlog
 from streaming_hub_client.leases import Leases
 from streaming_hub_client.retry import (
@@ -68,7 +69,7 @@ def encode(event: dict[str, Any], now: float) -> bytes:
         RecursionError: It is nested without end.
     """
     whole = dict(event)
-    if whole.get("event_id") is None:
+    if whole.get("event_id") in (None, ""):
         whole["event_id"] = str(uuid.uuid4())
     if whole.get("timestamp") is None:
         whole["timestamp"] = now
@@ -208,7 +209,7 @@ class Poster:
                 try:
                     self._send_next(connection)
                 except Exception:
-                    log.exception("sending events to %s failed unexpectedly; continuing", self._url)
+                    log.exception("unexpected error: sending events to %s failed; continuing", self._url)
                     self._pause(self._pace.longest_delay)
 
     def _send_next(self, connection: HTTPAdapter) -> None:
@@ -234,26 +235,27 @@ class Poster:
 
     def _attempt(self, connection: HTTPAdapter, batch: list[bytes]) -> Answer:
         try:
-            response = self._send(connection, self._prepared(b"[" + b",".join(batch) + b"]"))
+            response, content = self._send(connection, self._prepared(b"[" + b",".join(batch) + b"]"))
         except OSError as error:  # requests' own errors, and a bundle of certificates that is not there
             return Answer(Verdict.LATER, f"{type(error).__name__}: {error}")
         status, headers = response.status_code, response.headers
-        said = _decoded(response.content)
+        said = _decoded(content)
         wait = retry_after(headers.get("Retry-After"), time.time())
         # An old spool file may hold blank lines, which are no events.
         events = sum(1 for line in batch if line.strip())
         strange = 200 <= status < 300 and not takes(said, events)
         if strange or not is_from_hub(status, headers.get("Content-Type", ""), said):
-            return Answer(Verdict.LATER, _stranger(response), wait, smaller=status in ABOUT_THE_BODY)
-        return Answer(judge(status, said.get("field")), f"status {status}: {_start_of(response)}", wait)
+            return Answer(Verdict.LATER, _stranger(response, content), wait, smaller=status in ABOUT_THE_BODY)
+        return Answer(judge(status, said.get("field")), f"status {status}: {_start_of(content)}", wait)
 
-    def _send(self, connection: HTTPAdapter, request: requests.PreparedRequest) -> requests.Response:
+    def _send(
+        self, connection: HTTPAdapter, request: requests.PreparedRequest
+    ) -> tuple[requests.Response, bytes]:
         timeouts = (self._pace.connect_timeout, self._pace.answer_timeout)
         proxies, verify = self._route
         response = connection.send(request, timeout=timeouts, verify=verify, proxies=proxies)
         # Read here, where a connection that breaks off is expected; and so that the next request can have it.
-        _ = response.content
-        return response
+        return response, read_answer(response, self._pace.answer_timeout)
 
     def _prepared(self, body: bytes) -> requests.PreparedRequest:
         # All but the body is the same each time, and takes a fifth of a POST's CPU to put together.
@@ -337,19 +339,19 @@ def _variable(name: str) -> str | None:
     return value
 
 
-def _stranger(response: requests.Response) -> str:
+def _stranger(response: requests.Response, content: bytes) -> str:
     """Describe an answer that is not the hub's, so the user can tell where it comes from."""
     server, location = response.headers.get("Server"), response.headers.get("Location")
     by = f" from {server[:100]!r}" if server else ""
     to = f", a redirect to {location[:200]!r}" if location else ""
     return (
         f"status {response.status_code}{by}{to}, which is not the answer of a hub;"
-        f" something else is at STREAM_URL or in between: {_start_of(response)!r}"
+        f" something else is at STREAM_URL or in between: {_start_of(content)!r}"
     )
 
 
-def _start_of(response: requests.Response) -> str:
-    return response.content[:300].decode(errors="replace")
+def _start_of(content: bytes) -> str:
+    return content[:300].decode(errors="replace")
 
 
 def _decoded(block: bytes) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 import uuid
@@ -9,6 +10,7 @@ from typing import Any
 
 import requests
 
+from streaming_hub_client.answers import read_answer
 from streaming_hub_client.retry import backoff, retry_after, takes
 from streaming_hub_client.route import route_to
 from streaming_hub_client.stream import Refused, hub_address
@@ -44,7 +46,7 @@ def publish(
     address = hub_address(url, "/api/agent/data")
     several = isinstance(event_or_list, list)
     events = event_or_list if isinstance(event_or_list, list) else [event_or_list]
-    named = [{"event_id": uuid.uuid4().hex, **event} for event in events]
+    named = [{**event, "event_id": event.get("event_id") or uuid.uuid4().hex} for event in events]
     deadline = time.monotonic() + timeout
     proxies, verify = route_to(address)
     attempt = 0
@@ -64,13 +66,12 @@ def publish(
                     allow_redirects=False,
                     proxies=proxies,
                     verify=verify,
+                    stream=True,
                 )
-                said = _object(answer)
+                said = _object(read_answer(answer, left))
                 if answer.status_code == 200 and takes(said, len(named) if several else None):
                     return said
-                trouble = Refused(
-                    answer.status_code, str(said.get("detail") or f"{address} is no hub's answer")
-                )
+                trouble = Refused(answer.status_code, str(said.get("detail") or _stranger(address, answer)))
                 if answer.status_code not in AGAIN:
                     raise trouble
                 pause = max(pause, retry_after(answer.headers.get("Retry-After"), time.time()))
@@ -81,9 +82,14 @@ def publish(
             time.sleep(pause)
 
 
-def _object(answer: requests.Response) -> dict[str, Any]:
+def _stranger(address: str, answer: requests.Response) -> str:
+    to = answer.headers.get("Location")
+    return f"what answers at {address} is not a hub" + (f"; it redirects to {to[:200]}" if to else "")
+
+
+def _object(body: bytes) -> dict[str, Any]:
     try:
-        said = answer.json()
-    except ValueError:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}

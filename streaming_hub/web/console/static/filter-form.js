@@ -31,15 +31,15 @@ export class FilterForm {
     this.timer = undefined;
     form.addEventListener('submit', (event) => {
       event.preventDefault();
-      this.tell('');
+      this.notify('');
     });
     form.addEventListener('input', ({ target }) => {
       if (!(target instanceof HTMLInputElement) || !isTyped(target)) return;
       clearTimeout(this.timer);
-      this.timer = setTimeout(() => this.tell(target.name), PAUSE);
+      this.timer = setTimeout(() => this.notify(target.name), PAUSE);
     });
     form.addEventListener('change', ({ target }) => {
-      if (isField(target)) this.tell(isTyped(target) ? target.name : '');
+      if (isField(target)) this.notify(isTyped(target) ? target.name : '');
     });
     form.addEventListener('click', ({ target }) => {
       const more = target instanceof Element && target.closest('[data-more]');
@@ -90,7 +90,7 @@ export class FilterForm {
         chip.addEventListener('click', () => {
           chip.remove();
           this.field(name)?.focus();
-          this.tell('');
+          this.notify('');
         });
         return chip;
       }),
@@ -105,7 +105,7 @@ export class FilterForm {
     if (!field.value) return;
     this.showChips(name, [...this.chips(name), field.value]);
     field.value = '';
-    this.tell('');
+    this.notify('');
   }
 
   /** @param {string} name @returns {Field | undefined} */
@@ -146,7 +146,7 @@ export class FilterForm {
   }
 
   /** @param {string} typing */
-  tell(typing) {
+  notify(typing) {
     clearTimeout(this.timer);
     this.filters = this.read();
     this.onChange(this.filters, typing);

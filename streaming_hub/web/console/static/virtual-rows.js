@@ -53,7 +53,7 @@ export class VirtualRows {
     this.#refresh();
   }
 
-  /** Fill all rows anew. */
+  /** Refill all rows. */
   #refresh() {
     const height = Number.parseFloat(getComputedStyle(this.#body).getPropertyValue('--row'));
     if (height !== this.#rowHeight) {

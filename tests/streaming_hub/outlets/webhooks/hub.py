@@ -6,15 +6,15 @@ from typing import Any, ClassVar
 
 import requests
 
+from tests.kit.hub import Hub
 from tests.kit.proc import child
-from tests.kit.process import ServerProcess
 from tests.streaming_hub.server.wire import PATIENCE
 from tests.streaming_hub.web.api.archiving import eventually
 
 LOCAL = {"STREAM_WEBHOOK_ALLOW_PRIVATE": "1", "STREAM_WEBHOOK_RETRIES": "0.2,0.2,0.2,0.2"}
 
 
-class Hub(ServerProcess):
+class WebhookHub(Hub):
     """A hub, and how its webhooks are asked for."""
 
     headers: ClassVar[dict[str, str]] = {}
@@ -58,5 +58,5 @@ def note(room: str | None = "a", number: int = 0, **fields: Any) -> dict[str, An
     return {"type": "note", "number": number, **({} if room is None else {"room": room}), **fields}
 
 
-def webhook_pid(hub: Hub) -> int:
+def webhook_pid(hub: WebhookHub) -> int:
     return child(hub.process.pid, "outlets.webhooks.worker")

@@ -17,10 +17,10 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from streaming_hub.outlets.webhooks import log, rows
+from streaming_hub.outlets.webhooks import log, messages, rows
 from streaming_hub.outlets.webhooks import store as stores
 from streaming_hub.outlets.webhooks.endpoints import Endpoint, Secret, key_of, message_of
-from streaming_hub.outlets.webhooks.messages import Ended, Line, Page, Tried
+from streaming_hub.outlets.webhooks.messages import Ended, Line, Page, Taken, Tried
 from streaming_hub.outlets.webhooks.store import Store
 from streaming_hub.outlets.webhooks.tables import WEBHOOKS, deliveries, lanes
 from streaming_hub.sidecar.database import Database
@@ -70,6 +70,9 @@ class Kept:
         return Line(self.seq, 5.0, hidden, json.dumps(event).encode())
 
     def page(self, *lines: Line, after: int | None = None, **fields: Any) -> set[str]:
+        return self.take(*lines, after=after, **fields).endpoints
+
+    def take(self, *lines: Line, after: int | None = None, **fields: Any) -> Taken:
         before = lines[0].seq - 1 if lines else self.seq
         given = {
             "version": self.store.version,
@@ -146,18 +149,48 @@ def test_the_position_stays_where_deliveries_cannot_be_stored(
 
 def test_a_lane_takes_a_few_deliveries_and_few_bytes_at_a_time(kept: Kept) -> None:
     kept.endpoint()
-    kept.page(*(kept.line() for _ in range(log.RUN_LENGTH + 1)), *(kept.line("b") for _ in range(2)))
+    kept.page(*(kept.line() for _ in range(messages.RUN_LENGTH + 1)), *(kept.line("b") for _ in range(2)))
     assert [one.event_id for one in kept.due().lanes["a"]] == [
-        f"e-{number}" for number in range(1, log.RUN_LENGTH + 1)
+        f"e-{number}" for number in range(1, messages.RUN_LENGTH + 1)
     ]
     assert sorted(kept.due().lanes) == ["a", "b"]
     assert sorted(kept.due(busy=["a"]).lanes) == ["b"]
     assert len(kept.due(most=1).lanes) == 1
-    half = "x" * (log.RUN_BYTES // 2)
+    half = "x" * (messages.RUN_BYTES // 2)
     kept.page(*(kept.line("c", text=text) for text in (half, "", half, half)))
     assert len(kept.due().lanes["c"]) == 2
     kept.page(kept.line("d", text=half * 3), kept.line("d"))
     assert len(kept.due().lanes["d"]) == 1
+
+
+def test_what_a_page_brings_to_an_endpoint_that_keeps_up_needs_no_second_read(kept: Kept) -> None:
+    kept.endpoint("one")
+    kept.endpoint("two", rooms=["b"])
+    fresh = kept.take(kept.line(), kept.line("b", session_id="s"), kept.line()).fresh
+    assert {name: [*lanes] for name, lanes in fresh.items()} == {"one": ["a", "b"], "two": ["b"]}
+    assert fresh == {name: kept.due(name).lanes for name in ("one", "two")}
+    # Both have something pending now, which comes first.
+    assert kept.take(kept.line("c")).fresh == {}
+    kept.tried("delivered", room="b", name="two")
+    assert {*kept.take(kept.line("b")).fresh} == {"two"}
+
+
+def test_a_page_hands_on_no_more_than_a_lane_may_have_in_memory(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.endpoint("one")
+    kept.endpoint("two")
+    half = "x" * (messages.RUN_BYTES // 2)
+    many = [kept.line() for _ in range(messages.RUN_LENGTH + 1)]
+    big = [kept.line("b", text=half), kept.line("b", text=half), kept.line("b")]
+    fresh = kept.take(*many, *big).fresh
+    assert fresh == {name: kept.due(name).lanes for name in ("one", "two")}
+    assert [len(queued) for queued in fresh["one"].values()] == [messages.RUN_LENGTH, 1]
+    monkeypatch.setattr(stores, "MOST_FRESH", 3)
+    for name in ("three", "four"):
+        kept.endpoint(name)
+    taken = kept.take(kept.line(), kept.line())
+    assert (taken.endpoints, taken.fresh) == ({"one", "two", "three", "four"}, {})
 
 
 def test_a_transaction_that_fails_leaves_nothing_in_mind(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tests.streaming_hub.server.wire import PATIENCE
 
 if TYPE_CHECKING:
-    from tests.kit.process import ServerProcess
+    from tests.kit.hub import Hub
 
 START = 1_795_430_000.0
 OPERATOR = {"X-API-Key": "operator-key"}
@@ -47,7 +47,7 @@ def call(
     return [{"type": kind, "timestamp": at + after, **fields} for after, kind, fields in made]
 
 
-def post(server: ServerProcess, events: list[dict[str, Any]]) -> list[str]:
+def post(server: Hub, events: list[dict[str, Any]]) -> list[str]:
     """Publish a batch; return the ids."""
     answer = server.post(events, **{"X-API-Key": "publish-key"})
     assert answer.status_code == 200, answer.text
@@ -71,7 +71,7 @@ def ids(answer: Any) -> list[str]:
     return [one["session_id"] for one in answer.json()["sessions"]]
 
 
-def wait_for(server: ServerProcess, *session_ids: str, ended: bool = True) -> None:
+def wait_for(server: Hub, *session_ids: str, ended: bool = True) -> None:
     """Wait until sessions are archived, and their reports too where they have ended."""
 
     def seen() -> set[str]:
@@ -82,7 +82,7 @@ def wait_for(server: ServerProcess, *session_ids: str, ended: bool = True) -> No
     eventually(seen, lambda found: set(session_ids) <= found)
 
 
-def reports(server: ServerProcess) -> list[dict[str, Any]]:
+def reports(server: Hub) -> list[dict[str, Any]]:
     """Return the stored reports."""
     found = server.get("/api/events?type=session_report&limit=1000", **OPERATOR)
     return found.json()["events"]

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from streaming_hub.web.api.exports import file_name
-from tests.kit.process import ServerProcess
+from tests.kit.hub import Hub
 from tests.streaming_hub.web.api.archiving import KEYS, OPERATOR, VIEWER, call, post, wait_for
 
 if TYPE_CHECKING:
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    server = ServerProcess(tmp_path_factory.mktemp("exports"), **KEYS).wait_until_up()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    server = Hub(tmp_path_factory.mktemp("exports"), **KEYS).start()
     post(server, call("one"))
     post(server, call("a/b"))
     post(server, call("live", ends=False))
     wait_for(server, "live", "one", "a/b", ended=False)
     yield server
-    server.end()
+    server.kill()
 
 
-def export(server: ServerProcess, asked: str, status: int = 200, **headers: str) -> requests.Response:
+def export(server: Hub, asked: str, status: int = 200, **headers: str) -> requests.Response:
     answer = server.get(f"/api/sessions/{asked}", **(headers or OPERATOR))
     assert answer.status_code == status, answer.text
     return answer
@@ -48,18 +48,18 @@ def export(server: ServerProcess, asked: str, status: int = 200, **headers: str)
     ],
 )
 @pytest.mark.parametrize("session_id", ["one", "live"])
-def test_formats(server: ServerProcess, session_id: str, form: str, media: str, begins: str) -> None:
+def test_formats(server: Hub, session_id: str, form: str, media: str, begins: str) -> None:
     answer = export(server, f"{session_id}/export?format={form}")
     assert answer.headers["Content-Type"] == media
     assert answer.headers["Content-Disposition"] == f'attachment; filename="session-{session_id}.{form}"'
     assert answer.content.decode().startswith(begins.replace("one", session_id))
 
 
-def test_json_is_what_the_session_answers(server: ServerProcess) -> None:
+def test_json_is_what_the_session_answers(server: Hub) -> None:
     assert export(server, "one/export").json() == export(server, "one").json()
 
 
-def test_viewers_get_the_viewers_view(server: ServerProcess) -> None:
+def test_viewers_get_the_viewers_view(server: Hub) -> None:
     for form in ("md", "txt", "json"):
         full = export(server, f"one/export?format={form}").text
         seen = export(server, f"one/export?format={form}", **VIEWER).text
@@ -71,7 +71,7 @@ def test_viewers_get_the_viewers_view(server: ServerProcess) -> None:
     assert (row["e2e_latency"], row["heard_latency"], row["tools"]) == ("", "1.5", "")
 
 
-def test_what_is_refused(server: ServerProcess) -> None:
+def test_what_is_refused(server: Hub) -> None:
     assert export(server, "one/export?format=doc", 400).json()["field"] == "format"
     assert export(server, "one/export?fromat=vtt", 400).json()["field"] == "fromat"
     export(server, "nobody/export", 404)

@@ -138,7 +138,7 @@ def test_states_that_cannot_be_stored_are_reported_in_order_with_what_ended(
 def test_waiting_ends_are_bounded_and_erased_with_their_session(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("streaming_hub.agents.session_watch.MAX_UNPUBLISHED", 3)
+    monkeypatch.setattr("streaming_hub.agents.session_monitor.MAX_UNPUBLISHED", 3)
     app = client()
     parts = services_of(app.application)
     post(app, STARTED, key=parts.agent_key)
@@ -154,18 +154,18 @@ def test_waiting_ends_are_bounded_and_erased_with_their_session(
     assert ends(app) == []
 
 
-def test_unforeseen_failure_does_not_end_the_looks_at_the_leases(
+def test_an_unexpected_error_does_not_end_the_checks_of_the_leases(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = client()
     post(app, STARTED | {"lease": 1})
     disk = FullDisk(services_of(app.application), monkeypatch)
-    disk.error = KeyError("unforeseen")
+    disk.error = KeyError("unexpected")
     assert disk.refused.wait(15)
     disk.error = None
     post(app, STARTED | {"lease": 1, "session_id": "s2"})
     assert wait_for_ends(app, 1) == [("s2", "lease_expired")]
-    assert "failed unexpectedly" in caplog.text
+    assert "unexpected error: a check of the session leases failed" in caplog.text
 
 
 def test_erased_session_is_not_named_by_its_end() -> None:

@@ -20,7 +20,7 @@ import requests
 from streaming_hub.archive import figures
 from streaming_hub.archive.reduce import Reduction
 from streaming_hub.web.times import make_cursor
-from tests.kit.process import ServerProcess
+from tests.kit.hub import Hub
 from tests.streaming_hub.web.api.archiving import (
     KEYS,
     OPERATOR,
@@ -43,10 +43,8 @@ SLASHED = "job/1 é%2F"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    server = ServerProcess(
-        tmp_path_factory.mktemp("sessions"), STREAM_JWT_SECRET=SECRET, **KEYS
-    ).wait_until_up()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    server = Hub(tmp_path_factory.mktemp("sessions"), STREAM_JWT_SECRET=SECRET, **KEYS).start()
     post(server, call("one"))
     post(server, call("two", at=START + 100))
     post(server, call("two", "other-room", at=START + 200))
@@ -56,10 +54,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     post(server, call("live", at=START + 600, ends=False))
     wait_for(server, "live", ended=False)
     yield server
-    server.end()
+    server.kill()
 
 
-def get(server: ServerProcess, path: str, status: int = 200, **headers: str) -> Any:
+def get(server: Hub, path: str, status: int = 200, **headers: str) -> Any:
     answer = server.get(path, **(headers or OPERATOR))
     assert answer.status_code == status, answer.text
     return answer.json()
@@ -69,7 +67,7 @@ def token(**claims: Any) -> dict[str, str]:
     return {"Authorization": "Bearer " + jwt.encode({"exp": time.time() + 600, **claims}, SECRET, "HS256")}
 
 
-def test_a_session_is_what_the_figures_say(server: ServerProcess) -> None:
+def test_a_session_is_what_the_figures_say(server: Hub) -> None:
     reduction = Reduction.of(call("one")[0])
     for event in call("one"):
         reduction.take(event)
@@ -85,7 +83,7 @@ def documented(heading: str) -> Any:
     return json.loads(text.partition(f"\n## {heading}\n")[2].partition("```json\n")[2].partition("```")[0])
 
 
-def test_the_documented_examples_have_the_fields_of_real_answers(server: ServerProcess) -> None:
+def test_the_documented_examples_have_the_fields_of_real_answers(server: Hub) -> None:
     real, example = get(server, "/api/sessions/one"), documented("GET /api/sessions/ID")
     assert real["session"].keys() == example["session"].keys()
     for part in ("turns", "transcript", "tools"):
@@ -94,7 +92,7 @@ def test_the_documented_examples_have_the_fields_of_real_answers(server: ServerP
     assert bucket.keys() == documented("GET /api/stats")["buckets"][0].keys()
 
 
-def test_what_only_operators_hear_is_in_nothing_that_viewers_get(server: ServerProcess) -> None:
+def test_what_only_operators_hear_is_in_nothing_that_viewers_get(server: Hub) -> None:
     common = {"session_id": "whispered", "room": "support-7"}
     secret = {**common, "audience": "operator"}
     post(
@@ -127,7 +125,7 @@ def test_what_only_operators_hear_is_in_nothing_that_viewers_get(server: ServerP
     )
 
 
-def test_a_long_recording_comes_in_pages_and_whole(server: ServerProcess) -> None:
+def test_a_long_recording_comes_in_pages_and_whole(server: Hub) -> None:
     events = [
         {"type": "note", "text": str(number) * 30_000, "session_id": "long", "room": "support-7"}
         | ({"audience": "operator"} if number % 3 == 0 else {})
@@ -150,7 +148,7 @@ def test_a_long_recording_comes_in_pages_and_whole(server: ServerProcess) -> Non
     assert requests.delete(f"{server.url}/api/sessions/long", headers=OPERATOR, timeout=30).status_code == 200
 
 
-def test_the_newest_comes_first_and_pages_join(server: ServerProcess) -> None:
+def test_the_newest_comes_first_and_pages_join(server: Hub) -> None:
     order = ["live", "x/events", SLASHED, "roomless", "two", "two", "one"]
     assert ids(server.get("/api/sessions", **OPERATOR)) == order
     got: list[str] = []
@@ -162,7 +160,7 @@ def test_the_newest_comes_first_and_pages_join(server: ServerProcess) -> None:
     assert got == order
 
 
-def test_a_limit_over_the_most_counts_as_the_most(server: ServerProcess) -> None:
+def test_a_limit_over_the_most_counts_as_the_most(server: Hub) -> None:
     assert len(ids(server.get("/api/sessions?limit=9999", **OPERATOR))) == 7
 
 
@@ -190,11 +188,11 @@ def test_a_limit_over_the_most_counts_as_the_most(server: ServerProcess) -> None
         ("sort=-errors&room=", ["roomless"]),
     ],
 )
-def test_filters(server: ServerProcess, asked: str, wanted: list[str]) -> None:
+def test_filters(server: Hub, asked: str, wanted: list[str]) -> None:
     assert ids(server.get(f"/api/sessions?{asked}", **OPERATOR)) == wanted
 
 
-def test_matches_are_shown(server: ServerProcess) -> None:
+def test_matches_are_shown(server: Hub) -> None:
     (session,) = get(server, "/api/sessions?q=roomless")["sessions"]
     assert session["matches"] == [
         {
@@ -247,32 +245,32 @@ def test_matches_are_shown(server: ServerProcess) -> None:
         ("total=all", "total"),
     ],
 )
-def test_bad_queries_are_400_and_named(server: ServerProcess, asked: str, field: str) -> None:
+def test_bad_queries_are_400_and_named(server: Hub, asked: str, field: str) -> None:
     problem = get(server, f"/api/sessions?{asked}", 400)
     assert problem["field"] == field
     assert field in problem["detail"]
 
 
 @pytest.mark.parametrize("value", ["0", "1", "2.5", ".5", "5.", "1e3", "1.5E-2"])
-def test_seconds_may_be_written_in_any_common_way(server: ServerProcess, value: str) -> None:
+def test_seconds_may_be_written_in_any_common_way(server: Hub, value: str) -> None:
     listed = ids(server.get(f"/api/sessions?latency_over={value}", **OPERATOR))
     assert bool(listed) is (float(value) < 1.25)
 
 
 @pytest.mark.parametrize("values", [[5.0, 1 << 64], [5.0, -1], ["x", 1], [5.0]])
-def test_a_cursor_of_the_log_that_was_not_made_here(server: ServerProcess, values: list[Any]) -> None:
+def test_a_cursor_of_the_log_that_was_not_made_here(server: Hub, values: list[Any]) -> None:
     problem = get(server, f"/api/sessions/one/logs?cursor={make_cursor(values)}", 400)
     assert problem["field"] == "cursor"
 
 
-def test_a_filter_that_erasing_does_not_know_erases_nothing(server: ServerProcess) -> None:
+def test_a_filter_that_erasing_does_not_know_erases_nothing(server: Hub) -> None:
     url = f"{server.url}/api/rooms/other-room/events?session_id=two"
     refused = requests.delete(url, headers=OPERATOR, timeout=30)
     assert (refused.status_code, refused.json()["field"]) == (400, "session_id")
     assert get(server, "/api/sessions/two?room=other-room")["session"]["state"] == "ended"
 
 
-def test_any_part_of_a_list_can_be_asked_for(server: ServerProcess) -> None:
+def test_any_part_of_a_list_can_be_asked_for(server: Hub) -> None:
     whole = get(server, "/api/sessions?limit=200&total=1")
     assert whole["total"] == len(whole["sessions"]) == 7
     part = get(server, "/api/sessions?skip=2&limit=3")
@@ -285,7 +283,7 @@ def test_any_part_of_a_list_can_be_asked_for(server: ServerProcess) -> None:
     assert get(server, "/api/sessions?skip=7&total=1") == {"sessions": [], "next": None, "total": 7}
 
 
-def test_the_total_is_of_what_is_asked_for(server: ServerProcess) -> None:
+def test_the_total_is_of_what_is_asked_for(server: Hub) -> None:
     asked = "/api/sessions?total=1&limit=1"
     assert get(server, f"{asked}&room=other-room")["total"] == 1
     assert get(server, f"{asked}&q=two")["total"] == 2
@@ -296,12 +294,12 @@ def test_the_total_is_of_what_is_asked_for(server: ServerProcess) -> None:
     assert server.get(asked, **headers).json()["total"] == 1
 
 
-def test_a_cursor_belongs_to_its_sort(server: ServerProcess) -> None:
+def test_a_cursor_belongs_to_its_sort(server: Hub) -> None:
     cursor = get(server, "/api/sessions?limit=1&sort=duration")["next"]
     assert get(server, f"/api/sessions?cursor={cursor}", 400)["field"] == "cursor"
 
 
-def test_one_id_in_several_rooms(server: ServerProcess) -> None:
+def test_one_id_in_several_rooms(server: Hub) -> None:
     problem = get(server, "/api/sessions/two", 409)
     assert "other-room" in problem["detail"]
     assert "other-room" in problem["rooms"]
@@ -312,7 +310,7 @@ def test_one_id_in_several_rooms(server: ServerProcess) -> None:
     get(server, "/api/sessions/two/events?room=nowhere", 404)
 
 
-def test_ids_are_percent_encoded_in_paths(server: ServerProcess) -> None:
+def test_ids_are_percent_encoded_in_paths(server: Hub) -> None:
     encoded = quote(SLASHED, safe="")
     assert get(server, f"/api/sessions/{encoded}")["session"]["session_id"] == SLASHED
     lines = server.get(f"/api/sessions/{encoded}/events", **OPERATOR).text.splitlines()
@@ -322,7 +320,7 @@ def test_ids_are_percent_encoded_in_paths(server: ServerProcess) -> None:
     get(server, "/api/sessions/x/events", 404)
 
 
-def test_the_events_are_as_the_stream_sent_them(server: ServerProcess) -> None:
+def test_the_events_are_as_the_stream_sent_them(server: Hub) -> None:
     answer = server.get("/api/sessions/one/events", **OPERATOR)
     assert answer.headers["Content-Type"] == "application/x-ndjson"
     stored = get(server, "/api/events?session_id=one")["events"]
@@ -331,7 +329,7 @@ def test_the_events_are_as_the_stream_sent_them(server: ServerProcess) -> None:
     ]
 
 
-def test_viewers_see_the_conversation_only(server: ServerProcess) -> None:
+def test_viewers_see_the_conversation_only(server: Hub) -> None:
     full, seen = get(server, "/api/sessions/one"), get(server, "/api/sessions/one", **VIEWER)
     hidden = ("latency", "tool_calls", "tool_failures", "errors", "usage", "audio")
     assert all(full["session"][name] is not None for name in hidden)
@@ -361,11 +359,11 @@ def test_viewers_see_the_conversation_only(server: ServerProcess) -> None:
 @pytest.mark.parametrize(
     "asked", ["latency_over=1", "failed_tools=1", "errors=1", "sort=latency", "sort=-errors"]
 )
-def test_viewers_may_not_ask_for_what_they_do_not_see(server: ServerProcess, asked: str) -> None:
+def test_viewers_may_not_ask_for_what_they_do_not_see(server: Hub, asked: str) -> None:
     get(server, f"/api/sessions?{asked}", 403, **VIEWER)
 
 
-def test_a_credential_for_rooms_sees_its_rooms(server: ServerProcess) -> None:
+def test_a_credential_for_rooms_sees_its_rooms(server: Hub) -> None:
     headers = token(scope="subscribe", rooms=["other-room"])
     assert ids(server.get("/api/sessions", **headers)) == ["two"]
     assert get(server, "/api/sessions/two", **headers)["session"]["room"] == "other-room"
@@ -375,13 +373,13 @@ def test_a_credential_for_rooms_sees_its_rooms(server: ServerProcess) -> None:
     assert ids(server.get("/api/sessions?q=paris", **headers)) == ["two"]
 
 
-def test_credentials_are_asked_for(server: ServerProcess) -> None:
+def test_credentials_are_asked_for(server: Hub) -> None:
     for path in ("", "/one", "/one/events", "/one/export"):
         assert requests.get(f"{server.url}/api/sessions{path}", timeout=10).status_code == 401
         assert server.get(f"/api/sessions{path}", **{"X-API-Key": "publish-key"}).status_code == 403
 
 
-def test_there_is_one_report_of_each_session_that_ended(server: ServerProcess) -> None:
+def test_there_is_one_report_of_each_session_that_ended(server: Hub) -> None:
     found = eventually(lambda: reports(server), lambda found: len(found) >= 6)
     assert sorted(one["event_id"] for one in found) == sorted(
         f"report:{quote(room, safe='')}:{quote(session_id, safe='')}"
@@ -405,21 +403,21 @@ def test_there_is_one_report_of_each_session_that_ended(server: ServerProcess) -
     "event",
     [{"type": "session_report"}, {"type": "mine", "event_id": "report:support-7:one"}],
 )
-def test_reports_cannot_be_posted(server: ServerProcess, event: dict[str, str]) -> None:
+def test_reports_cannot_be_posted(server: Hub, event: dict[str, str]) -> None:
     assert server.post(event, **{"X-API-Key": "publish-key"}).status_code == 422
     assert server.post([event], **{"X-API-Key": "publish-key"}).status_code == 422
 
 
-def test_nor_can_an_idempotency_key_take_a_reports_place(server: ServerProcess) -> None:
+def test_nor_can_an_idempotency_key_take_a_reports_place(server: Hub) -> None:
     headers = {"X-API-Key": "publish-key", "Idempotency-Key": "report:support-7:soon"}
     assert server.post({"type": "mine"}, **headers).status_code == 422
 
 
-def test_the_start_is_logged_with_file_and_age(server: ServerProcess) -> None:
+def test_the_start_is_logged_with_file_and_age(server: Hub) -> None:
     assert "archive.db and deleted 30 days after their end" in server.log
 
 
-def test_health_and_metrics_report_it(server: ServerProcess) -> None:
+def test_health_and_metrics_report_it(server: Hub) -> None:
     assert get(server, "/api/health")["archive"] == "ok"
     metrics = server.get("/metrics", **OPERATOR).text
     assert "hub_archive_up 1.0" in metrics
@@ -427,7 +425,7 @@ def test_health_and_metrics_report_it(server: ServerProcess) -> None:
 
 
 def test_without_an_archive_there_is_nothing(tmp_path: Any) -> None:
-    server = ServerProcess(tmp_path, STREAM_HISTORY="memory://").wait_until_up()
+    server = Hub(tmp_path, STREAM_HISTORY="memory://").start()
     try:
         post(server, call("one"))
         for path in ("/api/sessions", "/api/sessions/one", "/api/sessions/one/events", "/api/stats"):
@@ -436,4 +434,4 @@ def test_without_an_archive_there_is_nothing(tmp_path: Any) -> None:
         assert get(server, "/api/health")["archive"] == "off"
         assert requests.delete(f"{server.url}/api/sessions/one", timeout=10).json()["erased"] == 14
     finally:
-        server.end()
+        server.kill()

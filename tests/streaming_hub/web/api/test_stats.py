@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import pytest
 
-from tests.kit.process import ServerProcess
+from tests.kit.hub import Hub
 from tests.streaming_hub.web.api.archiving import KEYS, OPERATOR, START, VIEWER, call, post, wait_for
 
 if TYPE_CHECKING:
@@ -19,22 +19,22 @@ HOUR = 3600
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    server = ServerProcess(tmp_path_factory.mktemp("stats"), STREAM_JWT_SECRET=SECRET, **KEYS).wait_until_up()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    server = Hub(tmp_path_factory.mktemp("stats"), STREAM_JWT_SECRET=SECRET, **KEYS).start()
     for number in range(4):
         post(server, call(f"s{number}", f"room-{number % 2}", at=START + number * 1000))
     wait_for(server, "s0", "s1", "s2", "s3")
     yield server
-    server.end()
+    server.kill()
 
 
-def get(server: ServerProcess, asked: str, status: int = 200, **headers: str) -> Any:
+def get(server: Hub, asked: str, status: int = 200, **headers: str) -> Any:
     answer = server.get(f"/api/stats?{asked}", **(headers or OPERATOR))
     assert answer.status_code == status, answer.text
     return answer.json()
 
 
-def test_buckets_by_time_of_start_with_the_empty_ones(server: ServerProcess) -> None:
+def test_buckets_by_time_of_start_with_the_empty_ones(server: Hub) -> None:
     first = int(START // HOUR * HOUR)
     found = get(server, f"from={first}&to={first + 3 * HOUR}")["buckets"]
     assert [one["start"] for one in found] == [first, first + HOUR, first + 2 * HOUR]
@@ -59,14 +59,14 @@ def test_buckets_by_time_of_start_with_the_empty_ones(server: ServerProcess) -> 
 
 
 @pytest.mark.parametrize(("bucket", "count"), [("minute", 120), ("hour", 2), ("day", 1), ("", 2)])
-def test_sizes(server: ServerProcess, bucket: str, count: int) -> None:
+def test_sizes(server: Hub, bucket: str, count: int) -> None:
     first = int(START // HOUR * HOUR)
     found = get(server, f"from={first}&to={first + 2 * HOUR}&bucket={bucket}")["buckets"]
     assert len(found) == count
     assert sum(one["sessions"] for one in found) == 4
 
 
-def test_filters_and_the_callers_rooms(server: ServerProcess) -> None:
+def test_filters_and_the_callers_rooms(server: Hub) -> None:
     asked = f"from={START - HOUR}&to={START + 3 * HOUR}&bucket=day"
     assert get(server, asked + "&room=room-1&agent=helper")["buckets"][0]["sessions"] == 2
     assert get(server, asked + "&agent=other")["buckets"][0]["sessions"] == 0
@@ -76,7 +76,7 @@ def test_filters_and_the_callers_rooms(server: ServerProcess) -> None:
     assert get(server, asked)["buckets"][0]["sessions"] == 4
 
 
-def test_viewers_see_no_figures_of_operators(server: ServerProcess) -> None:
+def test_viewers_see_no_figures_of_operators(server: Hub) -> None:
     (bucket,) = get(server, f"from={START - HOUR}&to={START + 3 * HOUR}&bucket=day", **VIEWER)["buckets"]
     hidden = (
         "latency",
@@ -106,21 +106,21 @@ def test_viewers_see_no_figures_of_operators(server: ServerProcess) -> None:
         ("bucket=day&bucket=hour", "bucket"),
     ],
 )
-def test_bad_queries_are_400_and_named(server: ServerProcess, asked: str, field: str) -> None:
+def test_bad_queries_are_400_and_named(server: Hub, asked: str, field: str) -> None:
     assert get(server, asked, 400)["field"] == field
 
 
-def test_the_most_buckets(server: ServerProcess) -> None:
+def test_the_most_buckets(server: Hub) -> None:
     assert len(get(server, f"from=0&to={10_000 * HOUR}")["buckets"]) == 10_000
 
 
-def test_a_range_that_ends_before_it_begins_names_both_ends(server: ServerProcess) -> None:
+def test_a_range_that_ends_before_it_begins_names_both_ends(server: Hub) -> None:
     detail = get(server, "from=5&to=1", 400)["detail"]
     assert "from=5" in detail
     assert "to=1" in detail
 
 
-def test_without_from_it_begins_at_the_first_session(server: ServerProcess) -> None:
+def test_without_from_it_begins_at_the_first_session(server: Hub) -> None:
     first = int(START // HOUR * HOUR)
     found = get(server, f"to={first + 4 * HOUR}")["buckets"]
     assert [one["start"] for one in found] == [first + place * HOUR for place in range(4)]
@@ -131,12 +131,12 @@ def test_without_from_it_begins_at_the_first_session(server: ServerProcess) -> N
     assert last[0]["sessions"] == 1
 
 
-def test_without_from_and_without_a_session_there_is_no_bucket(server: ServerProcess) -> None:
+def test_without_from_and_without_a_session_there_is_no_bucket(server: Hub) -> None:
     assert get(server, "room=unheard-of")["buckets"] == []
     assert get(server, f"to={START - 1}")["buckets"] == []
 
 
-def test_without_from_there_are_never_too_many_buckets(server: ServerProcess) -> None:
+def test_without_from_there_are_never_too_many_buckets(server: Hub) -> None:
     # Of 10,000 hours, the newest: the sessions lie before them.
     assert get(server, f"to={int(START) + 10_002 * HOUR}")["buckets"] == []
     found = get(server, f"to={int(START // HOUR * HOUR) + 10_000 * HOUR}")["buckets"]
@@ -145,7 +145,7 @@ def test_without_from_there_are_never_too_many_buckets(server: ServerProcess) ->
     assert get(server, "")["buckets"][-1]["start"] <= time.time()
 
 
-def test_callers_see_their_own_rights(server: ServerProcess) -> None:
+def test_callers_see_their_own_rights(server: Hub) -> None:
     assert server.get("/api/me", **OPERATOR).json() == {
         "scopes": ["operate", "publish", "subscribe"],
         "view": "operator",

@@ -16,14 +16,16 @@ import signal
 import socket
 import sqlite3
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from streaming_hub.archive.uploads import otlp
-from tests.kit.process import ServerProcess
+from tests.kit.hub import Hub
 from tests.streaming_hub.archive.test_feed import archive_pid
 from tests.streaming_hub.web.api.archiving import KEYS, OPERATOR, VIEWER, eventually, post, wait_for
 from tests.uploads import replay
@@ -37,14 +39,12 @@ SESSION = replay.attached()[0]["session_id"]
 SETTINGS = {**KEYS, **replay.PROJECT}
 
 
-def started(folder: Path, **settings: str) -> ServerProcess:
-    server = ServerProcess(folder, **SETTINGS | settings).wait_until_up()
-    server.folder = folder
-    return server
+def started(folder: Path, **settings: str) -> Hub:
+    return Hub(folder, **SETTINGS | settings).start()
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """A hub that got a call from `attach`, and what its agent uploaded."""
     server = started(tmp_path_factory.mktemp("uploads"))
     replay.send_all(server.url)
@@ -52,32 +52,32 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     wait_for(server, SESSION)
     eventually(lambda: waiting(server), 0.0)
     yield server
-    server.end()
+    server.kill()
 
 
-def metric(server: ServerProcess, name: str) -> float:
+def metric(server: Hub, name: str) -> float:
     lines = server.get("/metrics", **OPERATOR).text.splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
 
-def not_in_archive(server: ServerProcess, text: bytes) -> bool:
+def not_in_archive(server: Hub, text: bytes) -> bool:
     """Say whether no file of the archive's and no upload has a text."""
     folder = server.folder / "data"
     files = [*folder.glob("archive.db*"), *(folder / "uploads").glob("*")]
     return not any(text in path.read_bytes() for path in files)
 
 
-def waiting(server: ServerProcess) -> float:
+def waiting(server: Hub) -> float:
     return metric(server, "hub_uploads_waiting ")
 
 
-def get(server: ServerProcess, what: str, status: int = 200, session: str = SESSION, **headers: str) -> Any:
+def get(server: Hub, what: str, status: int = 200, session: str = SESSION, **headers: str) -> Any:
     answer = server.get(f"/api/sessions/{session}/{what}", **(headers or OPERATOR))
     assert answer.status_code == status, answer.text
     return answer.json()
 
 
-def test_the_trace_has_the_stages_of_every_turn(server: ServerProcess) -> None:
+def test_the_trace_has_the_stages_of_every_turn(server: Hub) -> None:
     trace = get(server, "trace")
     assert trace["dropped"] == 0
     turns = server.get(f"/api/sessions/{SESSION}", **OPERATOR).json()["turns"]
@@ -97,7 +97,7 @@ def test_the_trace_has_the_stages_of_every_turn(server: ServerProcess) -> None:
     assert {"job_entrypoint", "session_close", "room_connect"} <= other
 
 
-def test_the_log_comes_in_pages_by_time(server: ServerProcess) -> None:
+def test_the_log_comes_in_pages_by_time(server: Hub) -> None:
     whole = get(server, "logs?limit=200")
     assert (whole["next"], whole["dropped"]) == (None, 0)
     assert "closing agent session due to participant disconnect" in str(whole["lines"])
@@ -113,12 +113,12 @@ def test_the_log_comes_in_pages_by_time(server: ServerProcess) -> None:
     assert [line["at"] for line in found] == sorted(line["at"] for line in found)
 
 
-def test_prompts_are_not_kept(server: ServerProcess) -> None:
+def test_prompts_are_not_kept(server: Hub) -> None:
     assert "SECRET-PROMPT" not in str(get(server, "trace"))
     assert not_in_archive(server, b"SECRET-PROMPT")
 
 
-def test_only_operators_see_them(server: ServerProcess) -> None:
+def test_only_operators_see_them(server: Hub) -> None:
     for what in ("trace", "logs"):
         get(server, what, 403, **VIEWER)
         get(server, what, 404, session="none")
@@ -127,14 +127,14 @@ def test_only_operators_see_them(server: ServerProcess) -> None:
     assert get(server, "logs?cursor=x", 400)["field"] == "cursor"
 
 
-def test_the_uploads_are_counted(server: ServerProcess) -> None:
+def test_the_uploads_are_counted(server: Hub) -> None:
     for kind in ("traces", "logs", "metrics", "recordings"):
         sent = sum(one.kind == kind for one in replay.uploads())
         assert metric(server, f'hub_uploads_total{{kind="{kind}",outcome="accepted"}}') == sent
     assert metric(server, 'hub_upload_items_total{outcome="kept"}') > 100
 
 
-def test_a_token_of_an_agent_opens_nothing_else(server: ServerProcess) -> None:
+def test_a_token_of_an_agent_opens_nothing_else(server: Hub) -> None:
     bearer = {"Authorization": f"Bearer {replay.token()}"}
     for path in ("/api/sessions", f"/api/sessions/{SESSION}/trace", "/api/events", "/metrics"):
         assert server.get(path, **bearer).status_code == 401
@@ -142,15 +142,15 @@ def test_a_token_of_an_agent_opens_nothing_else(server: ServerProcess) -> None:
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[Any]:
-    servers: list[ServerProcess] = []
+    servers: list[Hub] = []
 
-    def begin(**settings: str) -> ServerProcess:
+    def begin(**settings: str) -> Hub:
         servers.append(started(tmp_path, **settings))
         return servers[-1]
 
     yield begin
     for one in servers:
-        one.end()
+        one.kill()
 
 
 def test_repeats_are_dropped(fresh: Any) -> None:
@@ -164,7 +164,7 @@ def test_repeats_are_dropped(fresh: Any) -> None:
     assert metric(server, 'hub_upload_items_total{outcome="kept"}') == kept
 
 
-def refused(server: ServerProcess, one: replay.Upload = TRACES, **options: Any) -> int:
+def refused(server: Hub, one: replay.Upload = TRACES, **options: Any) -> int:
     return replay.send(server.url, one, **options).status_code
 
 
@@ -290,7 +290,7 @@ JOB = next(event["job_id"] for event in replay.attached() if "job_id" in event)
 TALKED = ("traces", "logs")
 
 
-def stored(server: ServerProcess, query: str, **caller: str) -> list[dict[str, Any]]:
+def stored(server: Hub, query: str, **caller: str) -> list[dict[str, Any]]:
     return server.get(f"/api/events?limit=1000&{query}", **(caller or OPERATOR)).json()["events"]
 
 
@@ -334,7 +334,7 @@ def test_a_session_that_nothing_else_reports_is_made_of_its_uploads(fresh: Any) 
     assert stored(server, f"session_id={JOB}") == before
 
 
-def test_a_session_that_attach_reports_gets_nothing_twice(server: ServerProcess) -> None:
+def test_a_session_that_attach_reports_gets_nothing_twice(server: Hub) -> None:
     time.sleep(2)
     assert stored(server, f"session_id={JOB}") == []
     assert finals(stored(server, f"session_id={SESSION}")) == finals(replay.attached())
@@ -385,13 +385,93 @@ def test_a_redacted_call_waits_for_its_rooms_name_and_has_no_words(fresh: Any) -
     assert detail["session"]["latency"]["count"] == 4
 
 
+def marked(job: str) -> bytes:
+    """Return spans of a job that carry LiveKit's mark for redaction, as OTLP."""
+    request = ExportTraceServiceRequest()
+    span = (
+        request.resource_spans.add()
+        .scope_spans.add()
+        .spans.add(
+            name="agent_turn",
+            trace_id=b"t" * 16,
+            span_id=b"m" * 8,
+            start_time_unix_nano=1,
+            end_time_unix_nano=2,
+        )
+    )
+    span.attributes.add(key="job_id").value.string_value = job
+    span.attributes.add(key="lk.redaction.enabled").value.bool_value = True
+    return request.SerializeToString()
+
+
+@pytest.mark.parametrize("ended", [True, False], ids=["after its end", "before its end"])
+@pytest.mark.parametrize("recordings", ["on", "off"])
+def test_a_mark_that_comes_late_takes_the_words_out_of_all_that_was_published(
+    fresh: Any, recordings: str, ended: bool
+) -> None:
+    server = fresh(STREAM_ARCHIVE_RECORDINGS=recordings)
+    sent = [one for one in replay.uploads() if one.kind in TALKED]
+    ends = [
+        one for one in sent if one.kind == "traces" and any(s.name == "session_close" for s in spans_of(one))
+    ]
+    for one in sent:
+        if ended or one not in ends:
+            assert replay.send(server.url, one).status_code == 200
+    wait_for(server, JOB, ended=ended)
+    eventually(lambda: waiting(server), 0.0)
+    before = finals(stored(server, f"session_id={JOB}"))
+    assert any("small boat" in text for _, text, _ in before)
+    eventually(lambda: len(server.get("/api/sessions?q=boat", **OPERATOR).json()["sessions"]), 1)
+    assert replay.send(server.url, TRACES, body=gzip.compress(marked(JOB))).status_code == 200
+
+    def texts() -> set[str]:
+        return {one["text"] for one in stored(server, f"session_id={JOB}&type=transcript")}
+
+    eventually(texts, {""})
+    # Each segment is replaced, so that a page that showed it shows it no more.
+    after = finals(stored(server, f"session_id={JOB}"))
+    assert [(role, turn) for role, _, turn in after] == [(role, turn) for role, _, turn in before]
+    lines = server.get("/api/rooms/support-7", **OPERATOR).json()["transcript"]
+    assert {line["text"] for line in lines} == {""}
+    calls = stored(server, f"session_id={JOB}&type=tool_call_started")
+    assert [(one["name"], one["arguments"]) for one in calls] == [("current_time", None)]
+
+    def detail() -> Any:
+        return server.get(f"/api/sessions/{JOB}", **OPERATOR).json()
+
+    eventually(lambda: detail()["transcript"], [])
+    assert {(turn["user_text"], turn["agent_text"]) for turn in detail()["turns"]} == {(None, None)}
+    assert detail()["session"]["turns"] == 5
+    if not ended:
+        for one in ends:
+            assert replay.send(server.url, one).status_code == 200
+    eventually(lambda: detail()["session"]["state"], "ended")
+    assert detail()["transcript"] == []
+    assert server.get("/api/sessions?q=boat", **OPERATOR).json()["sessions"] == []
+    for word in (b"small boat", b"Hello there", b"Europe/London"):
+        eventually(lambda word=word: not_on_disk(server, word), True, 60)  # type: ignore[misc]
+
+
+def not_on_disk(server: Hub, text: bytes) -> bool:
+    """Say whether neither the history nor the archive nor an upload has a text, compressed or not."""
+    folder = server.folder / "data"
+    if any(text in path.read_bytes() for path in folder.glob("*.db*")):
+        return False
+    with contextlib.closing(sqlite3.connect(folder / "archive.db")) as database:
+        for table in ("recordings", "archive_live_events", "archive_states", "archive_spans"):
+            rows = database.execute(f"SELECT data FROM {table}").fetchall()
+            if any(text in zlib.decompress(data) for (data,) in rows):
+                return False
+    return True
+
+
 def test_their_event_ids_cannot_be_posted(fresh: Any) -> None:
     server = fresh()
     answer = server.post({"type": "mine", "event_id": f"upload:{JOB}:x:1"}, **{"X-API-Key": "publish-key"})
     assert answer.status_code == 422
 
 
-def test_the_transcript_is_held_against_livekits_chat_history(server: ServerProcess) -> None:
+def test_the_transcript_is_held_against_livekits_chat_history(server: Hub) -> None:
     def told(session: str, **caller: str) -> Any:
         return server.get(f"/api/sessions/{session}", **(caller or OPERATOR)).json()["reconciliation"]
 
@@ -410,7 +490,8 @@ def test_the_operators_hook_is_applied_to_both_before_they_are_compared(fresh: A
 
     found = eventually(told, lambda found: found is not None)
     assert found == {"complete": True, "missing": [], "unexpected": []}
-    assert not_in_archive(server, b"Hello there")
+    # The database's log is emptied just after the report is there.
+    eventually(lambda: not_in_archive(server, b"Hello there"), True)
 
 
 @pytest.mark.parametrize(

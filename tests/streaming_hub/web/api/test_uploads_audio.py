@@ -16,7 +16,7 @@ import requests
 
 from streaming_hub.archive.uploads import recording
 from streaming_hub.archive.uploads.telemetry import mark
-from tests.kit.process import ServerProcess
+from tests.kit.hub import Hub
 from tests.streaming_hub.web.api.archiving import KEYS, OPERATOR, VIEWER, eventually, post, wait_for
 from tests.uploads import replay
 
@@ -31,19 +31,17 @@ SESSION = replay.attached()[0]["session_id"]
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[ServerProcess]:
+def server(tmp_path: Path) -> Iterator[Hub]:
     running = started(tmp_path)
     yield running
-    running.end()
+    running.kill()
 
 
-def started(folder: Path, **settings: str) -> ServerProcess:
-    running = ServerProcess(folder, **ON | settings).wait_until_up()
-    running.folder = folder
-    return running
+def started(folder: Path, **settings: str) -> Hub:
+    return Hub(folder, **ON | settings).start()
 
 
-def uploaded(server: ServerProcess, version: str = replay.VERSION) -> str:
+def uploaded(server: Hub, version: str = replay.VERSION) -> str:
     """Send a call and its uploads; return its session."""
     post(server, replay.attached(version))
     session: str = replay.attached(version)[0]["session_id"]
@@ -52,19 +50,19 @@ def uploaded(server: ServerProcess, version: str = replay.VERSION) -> str:
     return session
 
 
-def session_of(server: ServerProcess, session: str = SESSION, **headers: str) -> Any:
+def session_of(server: Hub, session: str = SESSION, **headers: str) -> Any:
     return server.get(f"/api/sessions/{session}", **(headers or OPERATOR)).json()["session"]
 
 
-def audio(server: ServerProcess, session: str = SESSION, **headers: str) -> requests.Response:
+def audio(server: Hub, session: str = SESSION, **headers: str) -> requests.Response:
     return server.get(f"/api/sessions/{session}/audio", **{**OPERATOR, **headers})
 
 
-def files(server: ServerProcess) -> list[Path]:
+def files(server: Hub) -> list[Path]:
     return sorted((server.folder / "data" / "audio").glob("*"))
 
 
-def test_it_is_what_the_agent_sent_and_on_the_sessions_clock(server: ServerProcess) -> None:
+def test_it_is_what_the_agent_sent_and_on_the_sessions_clock(server: Hub) -> None:
     uploaded(server)
     eventually(lambda: audio(server).status_code, 200)
     whole = audio(server)
@@ -85,7 +83,7 @@ def test_it_is_what_the_agent_sent_and_on_the_sessions_clock(server: ServerProce
     ("asked", "status", "first", "last"),
     [("bytes=0-99", 206, 0, 99), ("bytes=100-", 206, 100, -1), ("bytes=-50", 206, -50, -1)],
 )
-def test_parts_of_it(server: ServerProcess, asked: str, status: int, first: int, last: int) -> None:
+def test_parts_of_it(server: Hub, asked: str, status: int, first: int, last: int) -> None:
     uploaded(server)
     eventually(lambda: audio(server).status_code, 200)
     part = audio(server, Range=asked)
@@ -96,7 +94,7 @@ def test_parts_of_it(server: ServerProcess, asked: str, status: int, first: int,
     assert (beyond.status_code, beyond.headers["Content-Range"]) == (416, f"bytes */{len(SOUND.audio)}")
 
 
-def test_viewers_do_not_hear_it(server: ServerProcess) -> None:
+def test_viewers_do_not_hear_it(server: Hub) -> None:
     uploaded(server)
     eventually(lambda: audio(server).status_code, 200)
     assert server.get(f"/api/sessions/{SESSION}/audio", **VIEWER).status_code == 403
@@ -106,7 +104,7 @@ def test_viewers_do_not_hear_it(server: ServerProcess) -> None:
     assert audio(server, "none").status_code == 404
 
 
-def test_erasing_a_session_takes_its_file_before_the_answer(server: ServerProcess) -> None:
+def test_erasing_a_session_takes_its_file_before_the_answer(server: Hub) -> None:
     uploaded(server)
     eventually(lambda: audio(server).status_code, 200)
     assert requests.delete(f"{server.url}/api/sessions/{SESSION}", headers=OPERATOR, timeout=60).ok
@@ -116,7 +114,7 @@ def test_erasing_a_session_takes_its_file_before_the_answer(server: ServerProces
     assert files(server) == []
 
 
-def waiting(server: ServerProcess) -> int:
+def waiting(server: Hub) -> int:
     return len(list((server.folder / "data" / "uploads").glob("*.upload")))
 
 
@@ -128,12 +126,12 @@ def test_it_goes_when_its_session_expires(tmp_path: Path) -> None:
         # A young file may belong to an upload that another node is taking.
         os.utime(files(server)[0], (0, 0))
     finally:
-        server.end()
+        server.kill()
     again = started(tmp_path, STREAM_ARCHIVE_MAX_AGE="1")
     try:
         eventually(lambda: files(again), [])
     finally:
-        again.end()
+        again.kill()
 
 
 @pytest.mark.parametrize(
@@ -150,17 +148,17 @@ def test_it_is_not_kept_unless_asked_for_nor_where_words_are_redacted(
         assert session_of(server)["audio"] is False
         assert files(server) == []
     finally:
-        server.end()
+        server.kill()
 
 
-def test_under_livekits_redaction_it_is_not_kept(server: ServerProcess) -> None:
+def test_under_livekits_redaction_it_is_not_kept(server: Hub) -> None:
     session = uploaded(server, replay.REDACTED)
     eventually(lambda: waiting(server), 0)
     assert audio(server, session).status_code == 404
     assert files(server) == []
 
 
-def test_what_no_session_speaks_for_is_swept_away(server: ServerProcess) -> None:
+def test_what_no_session_speaks_for_is_swept_away(server: Hub) -> None:
     uploaded(server)
     eventually(lambda: audio(server).status_code, 200)
     stray = files(server)[0].with_name(f"{'0' * 64}.ogg")
@@ -183,7 +181,7 @@ def test_a_folder_of_ones_own_and_what_it_needs(tmp_path: Path) -> None:
         eventually(lambda: audio(server).status_code, 200)
         assert [path.suffix for path in place.iterdir()] == [".ogg"]
     finally:
-        server.end()
-    refused = ServerProcess(tmp_path, **ON | {"LIVEKIT_API_SECRET": ""})
+        server.kill()
+    refused = Hub(tmp_path, **ON | {"LIVEKIT_API_SECRET": ""}).spawn()
     assert refused.wait() != 0
     assert "STREAM_ARCHIVE_AUDIO=on needs" in refused.log

@@ -2,7 +2,6 @@
 
 Covers
 
-    streaming_hub.outlets.webhooks.dispatcher
     streaming_hub.outlets.webhooks.feed
     streaming_hub.outlets.webhooks.worker
     streaming_hub.web.api.webhook_requests
@@ -21,7 +20,7 @@ import pytest
 import requests
 from standardwebhooks import Webhook
 
-from tests.streaming_hub.outlets.webhooks.hub import LOCAL, Hub, note, webhook_pid
+from tests.streaming_hub.outlets.webhooks.hub import LOCAL, WebhookHub, note, webhook_pid
 from tests.streaming_hub.outlets.webhooks.receiving import Receiver, receiver
 from tests.streaming_hub.server.wire import PATIENCE
 from tests.streaming_hub.web.api.archiving import call, eventually
@@ -35,15 +34,15 @@ SECRET = "whsec_" + "QUJD" * 10
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Any]:
-    hubs: list[Hub] = []
+    hubs: list[WebhookHub] = []
 
-    def begin(**settings: str) -> Hub:
-        hubs.append(Hub(tmp_path, **(LOCAL | settings)).wait_until_up())
+    def begin(**settings: str) -> WebhookHub:
+        hubs.append(WebhookHub(tmp_path, **(LOCAL | settings)).start())
         return hubs[-1]
 
     yield begin
     for hub in hubs:
-        hub.end()
+        hub.kill()
 
 
 @pytest.fixture
@@ -263,7 +262,9 @@ def test_all_that_failed_is_sent_again_by_one_request(start: Any, hook: Receiver
         ({"from": 5, "to": "tomorrow"}, "to"),
     ],
 )
-def test_what_cannot_be_sent_again_is_refused_by_field(server: Hub, body: dict[str, Any], field: str) -> None:
+def test_what_cannot_be_sent_again_is_refused_by_field(
+    server: WebhookHub, body: dict[str, Any], field: str
+) -> None:
     made = server.create("https://8.8.8.8/")
     answer = server.ask("POST", f"/{made['id']}/replay", body)
     server.ask("DELETE", f"/{made['id']}")
@@ -404,13 +405,13 @@ def test_the_webhook_of_the_settings(start: Any, hook: Receiver, tmp_path: Path)
     ],
 )
 def test_settings_that_are_refused(settings: dict[str, str], named: str, tmp_path: Path) -> None:
-    hub = Hub(tmp_path, **settings)
+    hub = WebhookHub(tmp_path, **settings).spawn()
     try:
         assert hub.wait() == 2
         assert named in hub.log
         assert "AAAA" not in hub.log
     finally:
-        hub.end()
+        hub.kill()
 
 
 def test_without_an_archive_it_names_the_setting(start: Any) -> None:
@@ -479,7 +480,7 @@ def test_without_an_archive_it_names_the_setting(start: Any) -> None:
         ({"secret": "x"}, "secret"),
     ],
 )
-def test_bad_endpoints_are_refused_by_field(server: Hub, fields: dict[str, Any], field: str) -> None:
+def test_bad_endpoints_are_refused_by_field(server: WebhookHub, fields: dict[str, Any], field: str) -> None:
     asked = fields if "url" in fields or not fields else {"url": "https://8.8.8.8/", **fields}
     answer = server.ask("POST", "", asked)
     assert answer.status_code == 422, answer.text
@@ -505,7 +506,7 @@ def test_bad_endpoints_are_refused_by_field(server: Hub, fields: dict[str, Any],
         ({"secret": "whsec_" + "QUJD" * 10}, "secret"),
     ],
 )
-def test_secrets_are_the_hubs_to_make(server: Hub, fields: dict[str, Any], field: str) -> None:
+def test_secrets_are_the_hubs_to_make(server: WebhookHub, fields: dict[str, Any], field: str) -> None:
     made = server.create("https://8.8.8.8/")
     answer = server.ask("PATCH", f"/{made['id']}", fields)
     server.ask("DELETE", f"/{made['id']}")
@@ -515,10 +516,10 @@ def test_secrets_are_the_hubs_to_make(server: Hub, fields: dict[str, Any], field
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    hub = Hub(tmp_path_factory.mktemp("hub"), STREAM_WEBHOOK_ALLOW_PRIVATE="0").wait_until_up()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebhookHub]:
+    hub = WebhookHub(tmp_path_factory.mktemp("hub"), STREAM_WEBHOOK_ALLOW_PRIVATE="0").start()
     yield hub
-    hub.end()
+    hub.kill()
 
 
 def test_who_may(start: Any, hook: Receiver) -> None:

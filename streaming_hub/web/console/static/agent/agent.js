@@ -39,7 +39,7 @@ begin((me) => {
   const look = async () => {
     clearTimeout(timer);
     if (!document.hidden && !isBusy) {
-      await askJson('/api/agent/status').then(show, (error) => tell(told(error)));
+      await askJson('/api/agent/status').then(show, (error) => showRefusal(told(error)));
     }
     clearTimeout(timer);
     timer = setTimeout(look, PERIOD);
@@ -52,13 +52,13 @@ begin((me) => {
   const act = async (path, body) => {
     isBusy = true;
     start.disabled = stop.disabled = true;
-    tell('');
+    showRefusal('');
     try {
       const answer = await askJson(path, { method: 'POST', body });
-      if (answer.already_running) tell(answer.why);
+      if (answer.already_running) showRefusal(answer.why);
     } catch (error) {
       // Operators of some rooms may not start an agent for all: that is an answer, and no reason for another key.
-      tell(error instanceof Problem && error.status !== 401 ? error.message : told(error));
+      showRefusal(error instanceof Problem && error.status !== 401 ? error.message : told(error));
     }
     isBusy = false;
     void look();
@@ -116,7 +116,7 @@ function showLog(lines) {
 }
 
 /** @param {string} refusal Empty takes it away. */
-function tell(refusal) {
+function showRefusal(refusal) {
   setText(byId('refusal'), refusal);
   byId('refusal').hidden = !refusal;
 }

@@ -81,7 +81,7 @@ function watching({ state, rooms, sessions, trouble }) {
  *
  * @param {readonly string[]} shown
  * @param {readonly string[]} next
- * @returns {{ isSame: boolean, added: readonly string[] }} `isSame`: whether the log goes on; else it is another one.
+ * @returns {{ isSame: boolean, added: readonly string[] }} `isSame`: whether it is the same log, continued.
  */
 export function newLines(shown, next) {
   for (let start = 0; start < shown.length; start++) {

@@ -30,7 +30,7 @@ export const LOST = ['worker_lost', 'lease_expired'];
  * @property {number | null} ended
  * @property {string | null} reason Why it ended.
  * @property {number | null} thinkingSince
- * @property {number | null} quietSince Since when nobody speaks.
+ * @property {number | null} quietSince Since when there has been no voice.
  * @property {readonly number[]} latencies Heard latency of the last turns, oldest first.
  */
 /** @typedef {{ name: string, tone: 'bad' | 'warn', since: number, text: string }} Trouble */

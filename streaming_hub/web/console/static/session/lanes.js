@@ -167,7 +167,7 @@ export class Lanes {
     });
     canvas.addEventListener('pointermove', (event) => {
       if (isDown) this.onSeek(timeAt(event), false);
-      this.#tell(event, timeAt(event));
+      this.#showTip(event, timeAt(event));
     });
     for (const type of /** @type {const} */ (['pointerup', 'pointercancel'])) {
       canvas.addEventListener(type, (event) => {
@@ -192,12 +192,12 @@ export class Lanes {
   }
 
   /**
-   * Say what is under the pointer.
+   * Describe what is under the pointer.
    *
    * @param {PointerEvent} event
    * @param {number} time
    */
-  #tell(event, time) {
+  #showTip(event, time) {
     const { tip } = this.parts;
     const row = rowAt(this.#layout, event.offsetY);
     const view = this.#view;

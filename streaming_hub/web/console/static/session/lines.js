@@ -26,7 +26,7 @@ export class Lines {
   /** @type {Map<string, Line>} */
   #open = new Map();
   /** Speeches that a line has been made for. @type {WeakSet<Span>} */
-  #told = new WeakSet();
+  #used = new WeakSet();
 
   /**
    * Take in one transcript.
@@ -48,8 +48,8 @@ export class Lines {
       return line ?? null;
     }
     if (!line) {
-      const isMine = speech !== null && !this.#told.has(speech);
-      if (isMine) this.#told.add(speech);
+      const isMine = speech !== null && !this.#used.has(speech);
+      if (isMine) this.#used.add(speech);
       line = {
         start: isMine ? Math.min(speech.from, t) : t,
         role: textOf(event.role),

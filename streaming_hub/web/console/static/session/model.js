@@ -61,7 +61,7 @@ export class Model {
     if (this.#archived) for (const event of eventsOf(this.#archived)) this.timeline.take(event);
   }
 
-  /** Whether the session goes on. */
+  /** Whether the session is live. */
   get isLive() {
     return this.detail.session.state === 'live';
   }
@@ -78,7 +78,7 @@ export class Model {
     if (archived && this.hasEvents) {
       const { incomplete, missing_events, recorded } = archived.session;
       const session = { ...found.session, incomplete, missing_events, recorded };
-      // An archive ends what nobody ended; then no event says so.
+      // An archive ends sessions that never ended; no event says so.
       const { state, ended, reason } = archived.session;
       if (state === 'ended' && found.session.state === 'live') Object.assign(session, { state, ended, reason });
       found = { ...found, session };

@@ -124,7 +124,7 @@ async function look(of, archived) {
     const detail = archived ?? (await askJson(`${path}?room=${encodeURIComponent(of.timeline.room ?? '')}`));
     const stages = await uploads.ask(path, of.timeline.room ?? '', turns);
     if (!stages) return;
-    uploads.tell(detail.reconciliation ?? null);
+    uploads.showReconciliation(detail.reconciliation ?? null);
     const { audio, recording_start: start, duration: length } = detail.session;
     sound.offer(audio ? { path: `${path}/audio?room=${encodeURIComponent(of.timeline.room ?? '')}`, start: start - of.timeline.started, duration: length } : null);
     of.stages = stages;

@@ -25,7 +25,7 @@ export class Tables {
   #scale = 1;
   /** @type {Turn[]} */
   #turns = [];
-  /** Turn's id -> what its row shows: rows stay while turns are computed anew. @type {Map<string, { turn: Turn }>} */
+  /** Turn's id -> what its row shows: rows stay while turns are recomputed. @type {Map<string, { turn: Turn }>} */
   #known = new Map();
   #current = -1;
 

@@ -66,7 +66,7 @@ export class Uploads {
     [this.#started, this.#stages, this.#lines, this.#cursor] = [started, [], [], ''];
     this.#run++;
     for (const table of [this.#stageTable, this.#log]) table.show([], 0);
-    this.tell(null);
+    this.showReconciliation(null);
   }
 
   /**
@@ -114,8 +114,8 @@ export class Uploads {
     return spans;
   }
 
-  /** Tell whether the transcript is whole. @param {Reconciliation | null} found Null where it is not known. */
-  tell(found) {
+  /** Show whether the transcript is complete. @param {Reconciliation | null} found Null if that is unknown. */
+  showReconciliation(found) {
     byId('whole').hidden = found === null;
     if (!found) return;
     const { complete, missing, unexpected } = found;

@@ -74,7 +74,7 @@ export function scaleOf(turns) {
  *
  * @param {Record<string, any>} turn
  * @param {number} started Seconds since 1970 of the session's start.
- * @returns {{ from: number, to: number, parts: Part[] } | null} Null where nobody waited, or it is not known.
+ * @returns {{ from: number, to: number, parts: Part[] } | null} Null if there was no wait, or it is unknown.
  */
 export function waitOf(turn, started) {
   const { agent_started, heard_latency } = turn;

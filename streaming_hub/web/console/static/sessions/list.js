@@ -2,7 +2,7 @@
  * A list of sessions that can be of any length: pages are asked for where the reader looks, and kept near there.
  *
  * The API's pages follow one another by cursors. What is counted from the first page's cursor stays where it is while
- * new sessions come in before it. A page whose predecessor is here goes on from it; any other is reached by `skip`.
+ * new sessions come in before it. A page whose predecessor is loaded continues from its cursor; any other uses `skip`.
  * Nothing here touches the document; the asking is given.
  *
  * @module
@@ -114,7 +114,7 @@ export class SessionList {
   }
 
   /**
-   * Ask anew for the pages in view, as live sessions in them change.
+   * Reload the pages in view, as their live sessions change.
    *
    * @param {boolean} isAtTop Whether the reader sees the beginning: new sessions may move the rows.
    * @returns {Promise<number>} How many sessions there are now; the list keeps its length unless `isAtTop`.

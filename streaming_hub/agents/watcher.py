@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from streaming_hub.agents.supervisor import Supervisor
     from streaming_hub.cluster.ownership import Ownership
 
-log = logging.getLogger("streaming_hub.agents")
+log = logging.getLogger(__name__)
 
 MODE: Final = "livekit"
-LOOK: Final = 0.5
-"""Seconds between two looks at the lease."""
+CHECK_INTERVAL: Final = 0.5
+"""Seconds between two checks at the lease."""
 STOP_SECONDS: Final = 4.0
 LOST_SECONDS: Final = 1.0
 """How long it may take to leave its rooms: at a stop, and where this node has lost the lease."""
 POLICY: Final = Policy(start_timeout=30.0, limit=1_000_000)
 
 
-class Watch:
+class Watcher:
     """See the module.
 
     Args:
@@ -79,13 +79,13 @@ class Watch:
             self._supervisor.start(MODE)
 
     def _run(self) -> None:
-        while not self._stop.wait(LOOK):
+        while not self._stop.wait(CHECK_INTERVAL):
             try:
-                self._look()
+                self._check()
             except Exception:
-                log.exception("a look at the watcher failed; the next one comes")
+                log.exception("unexpected error: a check of the watcher failed; continuing")
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         assert self.lease is not None  # noqa: S101 - `begin` has looked
         alive = self._supervisor.status().state in ALIVE
         if self.lease.held(time.monotonic()):

@@ -10,8 +10,9 @@ import pytest
 
 from streaming_hub.agents.states import State
 from streaming_hub.agents.supervisor import Supervisor
-from streaming_hub.agents.watch import POLICY, Watch
-from streaming_hub.cluster.ownership import MemoryLeases, Ownership
+from streaming_hub.agents.watcher import POLICY, Watcher
+from streaming_hub.cluster.ownership import Ownership
+from tests.kit.leases import MemoryLeases
 from tests.kit.process import is_running
 from tests.kit.wait import until
 from tests.streaming_hub.agents.watched import command
@@ -27,7 +28,7 @@ def running() -> Iterator[contextlib.ExitStack]:
         yield stack
 
 
-def watch(running: contextlib.ExitStack, *steps: str, lease: Ownership | None = None) -> Watch:
+def watcher(running: contextlib.ExitStack, *steps: str, lease: Ownership | None = None) -> Watcher:
     supervisor = Supervisor(
         command(*steps),
         environ=lambda _mode, _room: {},
@@ -35,14 +36,14 @@ def watch(running: contextlib.ExitStack, *steps: str, lease: Ownership | None = 
         policy=POLICY,
         name="watcher",
     )
-    made = Watch(supervisor)
+    made = Watcher(supervisor)
     made.lease = lease
     running.callback(made.close)
     return made
 
 
 def test_one_node_runs_it_from_the_start(running: contextlib.ExitStack) -> None:
-    made = watch(
+    made = watcher(
         running, 'told:{"state": "ready", "counts": {"rooms": 2, "unknown": -1, "other": true}}', "drain"
     )
     made.begin()
@@ -61,7 +62,7 @@ def test_of_two_nodes_the_owner_of_the_lease_runs_it_and_the_other_takes_over(
 ) -> None:
     leases = MemoryLeases()
     first, second = (Ownership(leases, "watcher", name, ttl=3600.0) for name in ("one", "two"))
-    owner, other = (watch(running, "ready", "drain", lease=lease) for lease in (first, second))
+    owner, other = (watcher(running, "ready", "drain", lease=lease) for lease in (first, second))
     assert first.hold(time.monotonic())
     assert not second.hold(time.monotonic())
     owner.begin()

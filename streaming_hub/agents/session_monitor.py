@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from streaming_hub.events.posted import Event
     from streaming_hub.history import History
 
-LOOK: Final = 0.5
+CHECK_INTERVAL: Final = 0.5
 """Seconds between checks of the leases."""
 LIFE: Final = Interest(types=frozenset({"session_started", "session_ended"}))
 GONE: Final = frozenset({"failed", "stopped"})
@@ -38,12 +38,12 @@ MAX_UNPUBLISHED: Final = 1_000
 """How many of the hub's own events may wait for a history that cannot write; beyond that the oldest are lost."""
 HERE: Final = frozenset({"ready", "running"})
 
-log = logging.getLogger("streaming_hub.agents.leases")
+log = logging.getLogger(__name__)
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class SessionWatch:
+class SessionMonitor:
     """Watches the tracked sessions.
 
     Args:
@@ -74,8 +74,8 @@ class SessionWatch:
             self._table.rebuild(self._stored(), time.monotonic(), alone=False)
         else:
             ended = self._table.rebuild(self._stored(), time.monotonic())
-            self.tell([session.end() for session in ended])
-        self._look_after_leases()
+            self.publish([session.end() for session in ended])
+        self._start_checks()
 
     def share(
         self,
@@ -95,11 +95,11 @@ class SessionWatch:
         """Process what any node has stored, in the common order."""
         for event in stored:
             with self._lock:
-                ended = self._table.take(event, time.monotonic(), supervised=event.supervised, told=True)
+                ended = self._table.take(event, time.monotonic(), supervised=event.supervised, by_node=True)
             if ended is not None and ended.supervised:
                 self._note_stopped(ended, event)
         if stored and self._thread is None:
-            self._look_after_leases()
+            self._start_checks()
 
     def renewed_elsewhere(self, sessions: Sequence[tuple[str, str | None]], lease: float) -> None:
         """Apply leases that were renewed on another node."""
@@ -107,7 +107,7 @@ class SessionWatch:
             now = time.monotonic()
             for name, room in sessions:
                 self._table.renew(name, room, lease, now)
-        self._look_after_leases()
+        self._start_checks()
 
     def give_time(self) -> None:
         """Restart every lease: renewals may not have arrived."""
@@ -130,7 +130,7 @@ class SessionWatch:
             if ended is not None and ended.supervised:
                 self._note_stopped(ended, event)
             if self._thread is None:
-                self._look_after_leases()
+                self._start_checks()
 
     def renew(self, sessions: Sequence[tuple[str, str | None]], lease: float) -> list[str]:
         """Renew the leases of sessions (id and room); return the ids that count as ended."""
@@ -138,7 +138,7 @@ class SessionWatch:
             now = time.monotonic()
             over = [name for name, room in sessions if not self._table.renew(name, room, lease, now)]
         self._on_renewed(sessions, lease)
-        self._look_after_leases()
+        self._start_checks()
         return over
 
     def answered_for(self) -> list[tuple[str, str | None]]:
@@ -178,10 +178,10 @@ class SessionWatch:
             self._note_lost(session, surely=not elsewhere)
         return [session.end() for session in lost]
 
-    def tell(self, told: Sequence[Event]) -> None:
+    def publish(self, made: Sequence[Event]) -> None:
         """Publish the hub's own events, in order; those that cannot be stored now are retried at each check."""
         with self._publishing:
-            waiting = [*self._unpublished, *told]
+            waiting = [*self._unpublished, *made]
             if not waiting:
                 return
             try:
@@ -189,7 +189,7 @@ class SessionWatch:
                 self._unpublished = []
             except Unavailable as error:
                 self._keep(waiting, error.detail)
-        self._look_after_leases()
+        self._start_checks()
 
     def _keep(self, waiting: list[Event], why: str) -> None:
         if len(waiting) > len(self._unpublished):
@@ -215,7 +215,7 @@ class SessionWatch:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        self.tell([])
+        self.publish([])
 
     def _note_stopped(self, session: Session, end: Event) -> None:
         if events.fields_of(end).get("reason") == AGENT_STOPPED:
@@ -225,20 +225,20 @@ class SessionWatch:
         if self._recall is not None and session.room is not None:
             self._recall.lost(session.room, surely=surely)
 
-    def _look_after_leases(self) -> None:
+    def _start_checks(self) -> None:
         with self._lock:
             if self._thread is None and (self._table.waiting or self._unpublished):
                 self._thread = threading.Thread(target=self._run, name="session-leases", daemon=True)
                 self._thread.start()
 
     def _run(self) -> None:
-        while not self._stop.wait(LOOK):
+        while not self._stop.wait(CHECK_INTERVAL):
             try:
-                self._look()
+                self._check()
             except Exception:
-                log.exception("a look at the sessions' leases failed unexpectedly; continuing")
+                log.exception("unexpected error: a check of the session leases failed; continuing")
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         if not self._owner():
             return
         with self._lock:
@@ -247,7 +247,7 @@ class SessionWatch:
             # A job's own process has died, and the worker is alive.
             if session.supervised:
                 self._note_lost(session, surely=not self._history.shared)
-        self.tell([session.end() for session in expired])
+        self.publish([session.end() for session in expired])
 
     def _stored(self) -> Iterator[dict[str, Any]]:
         history = self._history

@@ -1,6 +1,6 @@
 """Runs flask_server.py with constants changed, so a wait of half a minute takes two seconds in a test.
 
-    python -m tests.faults.launcher [--set MODULE:NAME=JSON]... [--descriptors N] [--counts FILE] [--agent JSON]
+    python -m tests.kit.launcher [--set MODULE:NAME=JSON]... [--descriptors N] [--counts FILE] [--agent JSON]
         -- arguments of flask_server.py
 
 SIGUSR1 makes it write the number of live objects (greenlets, subscribers, streams...) to the file, as JSON.
