@@ -234,6 +234,7 @@ class Reduction:
         """Forget what was said, and mark every row for writing."""
         state = self.state
         state.utterances = []
+        self._utterance_of = {}
         for speech in state.speeches:
             speech.told = False
         for turn in state.turns:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.faults.load import ROOMS, Load, seq
+from tests.kit.hub import Hub
 from tests.kit.proc import child
-from tests.kit.process import Server, needs_proc
+from tests.kit.process import needs_proc
 from tests.streaming_hub.web.api.archiving import eventually
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def archived(folder: Path) -> tuple[int, list[int]]:
 
 def test_kills_at_random_moments_archive_each_event_once(tmp_path: Path) -> None:
     chance = random.Random(os.urandom(8))
-    with Server(tmp_path) as server:
+    with Hub(tmp_path) as server:
         eventually(lambda: server.json("GET", "/api/health")["archive"], "ok", SECONDS)
         load = Load(server.url, spoken)
         try:
@@ -74,7 +75,7 @@ def test_kills_at_random_moments_archive_each_event_once(tmp_path: Path) -> None
         eventually(lambda: sorted(archived(tmp_path)[1]), wanted, SECONDS)
         for name in (f"r{number}" for number in range(ROOMS)):
             mine = {event_id: number for event_id, number in sent.items() if f"r{number % ROOMS}" == name}
-            _, _, raw = server.ask("GET", f"/api/sessions/{name}/events")
+            _, _, raw = server.request("GET", f"/api/sessions/{name}/events")
             assert [json.loads(line)["id"] for line in raw.splitlines()] == sorted(mine, key=seq)
             found = server.json("GET", f"/api/sessions/{name}")
             assert [line["text"] for line in found["transcript"]] == [
@@ -85,7 +86,7 @@ def test_kills_at_random_moments_archive_each_event_once(tmp_path: Path) -> None
 
 def test_the_hubs_own_process_hardly_grows_with_an_archive(tmp_path: Path) -> None:
     def memory(name: str, **settings: str) -> int:
-        with Server(tmp_path / name, **settings) as server:
+        with Hub(tmp_path / name, **settings) as server:
             for first in range(0, 20_000, 500):
                 server.json("POST", "/api/agent/data", [spoken(first + more) for more in range(500)])
             if not settings:

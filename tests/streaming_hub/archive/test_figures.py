@@ -95,6 +95,17 @@ def test_heard_latency_is_from_the_last_stop_before_the_first_sound(steps: list,
         assert figures.heard_latency(turn) == heard
 
 
+def test_a_speech_that_stops_after_its_words_were_dropped_changes_no_utterance() -> None:
+    common = {"timestamp": 1.0, "session_id": "s", "role": "user", "participant": "a"}
+    started = {"type": "user_speech_started", **common}
+    reduction = Reduction.of(started)
+    reduction.take(started)
+    reduction.take({"type": "transcript", "text": "hello", **common})
+    reduction.drop_words()
+    reduction.take({"type": "user_speech_finished", **common})
+    assert (reduction.state.utterances, reduction.changes.utterances) == ([], set())
+
+
 def test_many_voices_that_never_stop_do_not_slow_it_down() -> None:
     began = time.process_time()
     common = {"timestamp": 1.0, "session_id": "s", "role": "user", "turn_id": "t"}
