@@ -24,4 +24,4 @@ def serve(sock: socket.socket, config: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(serve)
+    main(dict, serve)
