@@ -76,7 +76,8 @@ def page(context: BrowserContext) -> Iterator[Page]:
 
 
 def _foreign(url: str) -> bool:
-    parts = urlsplit(url)
+    # A blob is the page's own, and named after its origin.
+    parts = urlsplit(url.removeprefix("blob:"))
     return parts.scheme not in ("data", "file") and parts.hostname not in ("127.0.0.1", "localhost")
 
 
