@@ -35,6 +35,7 @@ OVERRIDDEN = {
         "finalize_headers": "(self)",
         "get_environ": "(self)",
         "handle": "(self)",
+        "handle_error": "(self, t, v, tb)",
         "handle_one_request": "(self)",
         "log_request": "(self)",
         "process_result": "(self)",
