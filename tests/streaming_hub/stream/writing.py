@@ -118,12 +118,18 @@ def a_lone_event_is_sent_without_delay() -> None:
     assert seqs(sock.recv(1000)) == [1]
 
 
-def what_is_urged_is_sent_without_a_turn_of_the_loop() -> None:
-    """And only once: the turn that was planned is taken back."""
+def with_one_stream() -> tuple[House, socket.socket]:
+    """Return a house and its only stream, after the stream's greeting and first heartbeat."""
     house = House(heartbeat=1000.0)
     sock = house.open()
     read(sock, lambda _: True)
     assert seqs(sock.recv(1000)) == [], "the first stream's heart beats in the first half of a second"
+    return house, sock
+
+
+def what_is_urged_is_sent_without_a_turn_of_the_loop() -> None:
+    """And only once: the turn that was planned is taken back."""
+    house, sock = with_one_stream()
     house.publish()
     house.hub.urge()
     sock.setblocking(False)
@@ -138,10 +144,7 @@ def what_is_urged_is_sent_without_a_turn_of_the_loop() -> None:
 def urging_ends_no_rest() -> None:
     """Events that follow each other closely still go out as one piece."""
     writer.REST = 2.0
-    house = House(heartbeat=1000.0)
-    sock = house.open()
-    read(sock, lambda _: True)
-    assert seqs(sock.recv(1000)) == [], "the first stream's heart beats in the first half of a second"
+    house, sock = with_one_stream()
     house.publish()
     house.hub.urge()
     assert seqs(sock.recv(1000)) == [1]
@@ -161,10 +164,7 @@ def urging_ends_no_rest() -> None:
 def events_after_a_delivery_are_collected() -> None:
     """Again and again: each rest is as long as the first one."""
     writer.REST = 0.4
-    house = House(heartbeat=1000.0)
-    sock = house.open()
-    read(sock, lambda _: True)
-    assert seqs(sock.recv(1000)) == [], "the first stream's heart beats in the first half of a second"
+    house, sock = with_one_stream()
     house.publish()
     assert seqs(sock.recv(1000)) == [1]
     for first in (2, 4, 6):
