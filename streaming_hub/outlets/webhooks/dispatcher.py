@@ -316,7 +316,7 @@ class Dispatcher:
                 if tried.state == PENDING:
                     return
         except Exception as error:  # noqa: BLE001 - reported; tried again
-            self._report("error", f"webhooks: unexpected error: {error!r}")
+            self._report("error", f"unexpected error: a delivery failed; retrying: {error!r}")
             await asyncio.sleep(FAILED_SECONDS)
         finally:
             self._runs.pop((name, lane), None)
