@@ -13,7 +13,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import requests
 
 from tests.kit.hub import Hub
 from tests.kit.process import ROOT, SECONDS, Program, free_port
@@ -184,89 +183,6 @@ def test_forwarder_follows_no_redirect_and_loses_nothing_to_one(
     assert webhook.wait_for(1) == ["one"]
     assert webhook.gets == 0
     until(lambda: place.read_text() == receipt["id"])
-
-
-class Gateway(ThreadingHTTPServer):
-    """What answers in the hub's place: twice with a page of its own, then with the hub's stream."""
-
-    daemon_threads = True
-
-    def __init__(self, hub: str, status: int, headers: dict[str, str], body: bytes) -> None:
-        super().__init__(("127.0.0.1", 0), GatewayHandler)
-        self.hub, self.status, self.headers, self.body = hub, status, headers, body
-        self.left = 2
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class GatewayHandler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        gateway: Any = self.server
-        gateway.left -= 1
-        if gateway.left >= 0:
-            self.send_response(gateway.status)
-            for name, value in gateway.headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(gateway.body)))
-            self.end_headers()
-            self.wfile.write(gateway.body)
-            return
-        with requests.get(gateway.hub + self.path, headers=self.headers, stream=True, timeout=30) as answer:
-            self.send_response(answer.status_code)
-            self.send_header("Content-Type", answer.headers["Content-Type"])
-            self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
-            with contextlib.suppress(requests.RequestException, OSError):
-                for piece in answer.iter_content(None):
-                    self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-
-    def log_request(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@pytest.mark.parametrize(
-    ("status", "headers", "body"),
-    [
-        (502, {"Content-Type": "text/html", "Retry-After": "0"}, b"<html>Bad gateway</html>"),
-        (504, {"Content-Type": "text/html", "Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, b""),
-        (200, {"Content-Type": "text/html", "Retry-After": "0"}, b"<html>Log in to this network</html>"),
-    ],
-)
-def test_readers_outlast_what_answers_in_the_hubs_place(
-    hub: Hub, run: Run, status: int, headers: dict[str, str], body: bytes
-) -> None:
-    hub.publish(say("stored"))
-    with Gateway(hub.url, status, headers, body) as gateway:
-        threading.Thread(target=gateway.serve_forever, daemon=True).start()
-        terminal = run("terminal.py", "--replay", "10", "--hub", gateway.url)
-        assert f"answered {status}," in terminal.wait_for("not as a hub does (Server: BaseHTTP/")
-        terminal.wait_for("alice: stored")
-        gateway.shutdown()
-
-
-def test_an_event_that_is_cut_off_is_read_again(run: Run) -> None:
-    frame = b'id: e-1\ndata: {"type":"transcript","participant":"alice","text":"whole"}\n\n'
-    headers = {"Content-Type": "text/event-stream", "Retry-After": "0"}
-
-    class Cut(BaseHTTPRequestHandler):
-        asked = 0
-
-        def do_GET(self) -> None:
-            Cut.asked += 1
-            self.send_response(200)
-            self.send_header("Content-Type", headers["Content-Type"])
-            self.end_headers()
-            self.wfile.write(frame[:-20] if Cut.asked == 1 else frame)
-
-        def log_request(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Cut) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        terminal = run("terminal.py", "--hub", f"http://127.0.0.1:{server.server_address[1]}")
-        terminal.wait_for("alice: whole")
-        server.shutdown()
 
 
 def rows(database: Path) -> list[tuple[Any, ...]]:

@@ -411,7 +411,6 @@ test('silence for 2.5 heartbeats reconnects; comments are life', async () => {
   const [first, second] = [await server.request(1), await server.request(2)];
   const pause = 500; // the shortest one
   assert.ok(second.at - first.at >= 1400 + 500 + pause - 50, `${second.at - first.at}`);
-  assert.match(opened.getSnapshot().error?.message ?? '', /silent for 0\.5 s|^$/);
   await until(() => server.closed >= 1, 'the silent connection to be closed');
 });
 

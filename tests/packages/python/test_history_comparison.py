@@ -397,17 +397,3 @@ class TestText:
         done = asyncio.run(talk())
         compare(done)
         assert [(e["old_agent"], e["new_agent"]) for e in done.of_type("handoff")] == [("greeter", "clerk")]
-
-    def test_a_session_that_is_started_again(self) -> None:
-        async def talk() -> Talk:
-            talk = await typed("One.", "Two.")
-            await talk.session.run(user_input="first")
-            await talk.session.aclose()
-            await talk.session.start(Agent(instructions="x"))
-            await talk.session.run(user_input="second")
-            await talk.session.aclose()
-            return talk
-
-        done = asyncio.run(talk())
-        assert len(compare(done)) == 4
-        assert {event["session_id"] for event in done.events} == {"S1", "S1-2"}

@@ -59,26 +59,23 @@ class Sink(Protocol):
         """Flush and end."""
 
 
-class _Shared:
-    """The process's poster: one thread and one connection, however many sessions run."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._poster: Sink | None = None
-
-    def get(self) -> Sink:
-        with self._lock:
-            if self._poster is None:
-                self._poster = Poster.from_env()
-            return self._poster
+_posters: dict[tuple[str | None, str | None], Sink] = {}
+_making = threading.Lock()
 
 
-_shared = _Shared()
+def shared_poster(url: str | None = None, key: str | None = None) -> Sink:
+    """Return the process's poster for a hub, made on first use.
 
+    All sessions share it: one thread and one connection, however many run.
 
-def shared_poster() -> Sink:
-    """Return the process's poster, made from STREAM_URL and STREAM_PUBLISH_KEY on first use."""
-    return _shared.get()
+    Args:
+        url: The hub; STREAM_URL by default.
+        key: Its publish key; STREAM_PUBLISH_KEY by default.
+    """
+    with _making:
+        if (url, key) not in _posters:
+            _posters[url, key] = Poster.from_env(url, key)
+        return _posters[url, key]
 
 
 class Attachment:
@@ -106,7 +103,35 @@ class Attachment:
         """The session's id in its events; a session that is started again has a new one."""
         return self._memory.session_id
 
-    def listen(self, session: AgentSession[Any]) -> None:
+    def ending(self, reason: str | None) -> None:
+        """Set the reason of the session's end, for ends that LiveKit's close reason does not explain.
+
+        Args:
+            reason: What `session_ended` will give as its reason; None: what LiveKit says.
+        """
+        self._memory.end_reason = reason
+
+    def post(self, kind: str, **fields: Any) -> None:
+        """Send an event of your own, with the session's room, id and clock.
+
+        Args:
+            kind: The event's type.
+            **fields: What it says; must be JSON.
+        """
+        self._send([self._memory.event(kind, time.time(), **fields)])
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until what happened so far is sent; blocks, so call it off the event loop.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Returns:
+            Whether everything was sent.
+        """
+        return self._poster.flush(timeout)
+
+    def _listen(self, session: AgentSession[Any]) -> None:
         """Subscribe to every event in the bridge's table."""
         self._identify = lambda: _linked_identity(session)
         self._playing = lambda: session.current_speech.id if session.current_speech is not None else None
@@ -116,7 +141,7 @@ class Attachment:
             if name == TOOLS:
                 self._on_tool = callback
 
-    def begin_again(self) -> None:
+    def _begin_again(self) -> None:
         """Stream what follows as another session if this one has ended: `session.start` was called again.
 
         The new session's id is the first one with `-2`, `-3`... at its end.
@@ -127,15 +152,7 @@ class Attachment:
             name = f"{self._name}-{self._runs}"
             self._memory = Conversation(name, old.room, user=old.user, agent=old.agent, about=old.about)
 
-    def ending(self, reason: str | None) -> None:
-        """Set the reason of the session's end, for ends that LiveKit's close reason does not explain.
-
-        Args:
-            reason: What `session_ended` will give as its reason; None: what LiveKit says.
-        """
-        self._memory.end_reason = reason
-
-    def watch(self, room: rtc.Room) -> None:
+    def _watch(self, room: rtc.Room) -> None:
         """Note why a room's session ends: LiveKit closes it as `user_initiated` for a lost room as well."""
 
         def left(participant: rtc.RemoteParticipant) -> None:
@@ -166,31 +183,11 @@ class Attachment:
         room.on("reconnecting", reconnecting)
         room.on("disconnected", lost)
 
-    def post(self, kind: str, **fields: Any) -> None:
-        """Send an event of your own, with the session's room, id and clock.
-
-        Args:
-            kind: The event's type.
-            **fields: What it says; must be JSON.
-        """
-        self._send([self._memory.event(kind, time.time(), **fields)])
-
-    def flush(self, timeout: float) -> bool:
-        """Wait until what happened so far is sent; blocks, so call it off the event loop.
-
-        Args:
-            timeout: Seconds to wait at most.
-
-        Returns:
-            Whether everything was sent.
-        """
-        return self._poster.flush(timeout)
-
     def _callback(self, session: AgentSession[Any], name: str) -> Callable[[Any], None]:
         def callback(payload: Any) -> None:
             try:
                 if name == "agent_state_changed" and payload.old_state == "initializing":
-                    self.begin_again()
+                    self._begin_again()
                 self._memory.user = self._identify() or self._memory.user
                 self._memory.playing = self._playing()
                 # Private; without it the speech that a close cuts off counts as interrupted by the user.
@@ -264,10 +261,12 @@ def attach(
     *,
     room: str | None = None,
     session_id: str | None = None,
-    poster: Sink | None = None,
     types: Collection[str] | None = None,
     interims: bool = True,
     redact: Callable[[Event], Event | None] | None = None,
+    url: str | None = None,
+    key: str | None = None,
+    poster: Sink | None = None,
 ) -> Attachment:
     """Stream a session's conversation to the hub. Call it before `session.start`.
 
@@ -276,14 +275,19 @@ def attach(
         ctx: The job; by default the one this code runs in, if any.
         room: The room's name; by default the job's.
         session_id: By default a new UUID.
-        poster: Where events go; by default the process's poster (STREAM_URL, STREAM_PUBLISH_KEY).
         types: Send only these event types; by default all.
         interims: Send words while they are spoken; False sends final transcripts only.
-        redact: Called with each event; gives the event to send, changed or not, or None to send nothing. An
-            exception in it keeps that event back, and an `events_dropped` counts it.
+        redact: Called with each event; returns the event to send, changed or not, or None to send nothing. If it
+            raises, that event is not sent, and an `events_dropped` counts it.
+        url: The hub; STREAM_URL by default.
+        key: A publish key; STREAM_PUBLISH_KEY by default.
+        poster: Where events go instead, such as a recorder in tests; `url` and `key` are not used then.
 
     Returns:
         The attachment: the words' text output, the session's id, and `post` for events of your own.
+
+    Raises:
+        ValueError: The hub's URL cannot be used.
     """
     job = ctx if ctx is not None else get_job_context(required=False)
     memory = Conversation(
@@ -293,13 +297,13 @@ def attach(
         about=_about(job),
     )
     choose = _chooser(types, redact, interims=interims)
-    attachment = Attachment(memory, poster or shared_poster(), choose)
-    attachment.listen(session)
+    attachment = Attachment(memory, poster or shared_poster(url, key), choose)
+    attachment._listen(session)
     _wrap_start(session, attachment, tap=interims)
     if job is not None:
         job.add_shutdown_callback(_flusher(attachment))
         if not job.is_fake_job():
-            attachment.watch(job.room)
+            attachment._watch(job.room)
     return attachment
 
 
@@ -345,7 +349,7 @@ def _wrap_start(session: AgentSession[Any], attachment: Attachment, *, tap: bool
     start = session.start
 
     async def start_streamed(agent: Any, *rest: Any, **options: Any) -> Any:
-        attachment.begin_again()
+        attachment._begin_again()
         if tap and options.get("room") is not None:
             options = _with_words(options, attachment)
         return await start(agent, *rest, **options)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from streaming_hub_client.spool import Spool, fit, left_in
+from streaming_hub_client.spool import Spool, batch_of, left_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ class Entry(NamedTuple):
     events: int = 1
 
 
-class Gap:
+class Loss:
     """Consecutive dropped events that have not been reported yet."""
 
     def __init__(self, room: str | None, session_id: str | None) -> None:
@@ -104,7 +104,7 @@ class Backlog:
         self._disk = threading.Lock()
         self._memory: deque[Entry] = deque()
         self._bytes = 0
-        self._gap: Gap | None = None
+        self._loss: Loss | None = None
         self._arrived = 0
         self._left = 0
         self._closed = False
@@ -123,7 +123,7 @@ class Backlog:
             elif len(self._memory) >= self._max_events or self._bytes + len(line) > self._max_bytes:
                 self._lose(1, "the hub was away or slow, and there was no more room to keep events", event)
             else:
-                self._seal_gap()
+                self._seal_loss()
                 self._push(Entry(line))
             self._gate.notify_all()
 
@@ -136,7 +136,7 @@ class Backlog:
     @property
     def empty(self) -> bool:
         """Whether nothing waits, neither in memory nor on disk."""
-        return not (self._memory or self._gap or self._on_disk)
+        return not (self._memory or self._loss or self._on_disk)
 
     @property
     def arrived(self) -> int:
@@ -147,7 +147,7 @@ class Backlog:
         """Wait for an event (with `in_memory`: in memory) or for the end; return False once the backlog is closed."""
         with self._gate:
             self._gate.wait_for(
-                lambda: self._closed or self._memory or self._gap or (self._on_disk and not in_memory)
+                lambda: self._closed or self._memory or self._loss or (self._on_disk and not in_memory)
             )
             return not self._closed
 
@@ -170,8 +170,8 @@ class Backlog:
                 self._on_disk = False
                 self._gate.notify_all()
                 if not self._memory:
-                    self._seal_gap()
-                return fit((entry.line for entry in self._memory), max_events, max_bytes)
+                    self._seal_loss()
+                return batch_of((entry.line for entry in self._memory), max_events, max_bytes)
 
     def drop(self, lines: Sequence[bytes]) -> None:
         """Remove the oldest events: those that `peek` returned, wherever they have moved since."""
@@ -208,7 +208,7 @@ class Backlog:
             with self._gate:
                 if self._closed:
                     return 0
-                self._seal_gap()
+                self._seal_loss()
                 self._closed = True
                 self._gate.notify_all()
             if self._folder and self._memory:
@@ -223,25 +223,25 @@ class Backlog:
     def _lose(self, count: int, reason: str, event: object) -> None:
         fields = event if isinstance(event, dict) else {}
         room, session_id = _name(fields.get("room")), _name(fields.get("session_id"))
-        if self._gap is None:
-            self._gap = Gap(room, session_id)
+        if self._loss is None:
+            self._loss = Loss(room, session_id)
         # The encoder's own words may quote what it could not encode.
         self.last_drop = reason.encode(errors="replace").decode()
         self.dropped += count
-        self._gap.add(count, self.last_drop, room, session_id)
+        self._loss.add(count, self.last_drop, room, session_id)
 
-    def _seal_gap(self) -> None:
-        gap, self._gap = self._gap, None
-        if gap:
+    def _seal_loss(self) -> None:
+        loss, self._loss = self._loss, None
+        if loss:
             line = dropped_record(
-                gap.count,
+                loss.count,
                 str(uuid.uuid4()),
                 time.time(),
-                reason=gap.reason,
-                room=gap.room,
-                session_id=gap.session_id,
+                reason=loss.reason,
+                room=loss.room,
+                session_id=loss.session_id,
             )
-            self._push(Entry(line, gap.count))
+            self._push(Entry(line, loss.count))
 
     def _push(self, entry: Entry) -> None:
         self._memory.append(entry)
@@ -269,14 +269,14 @@ class Backlog:
             self._pop(taken)
             self._on_disk = self._on_disk or taken > 0
             if taken == len(lines) and not self._memory:
-                self._seal_gap()
+                self._seal_loss()
         if self._own and (taken < len(lines) or self._own.unsaved):
             self._note_unsaved(self._own)
 
     def _note_unsaved(self, spool: Spool) -> None:
         """Write how many events exist only in memory, for the process that adopts the file if this one is killed."""
         with self._gate:
-            unsaved = sum(entry.events for entry in self._memory) + (self._gap.count if self._gap else 0)
+            unsaved = sum(entry.events for entry in self._memory) + (self._loss.count if self._loss else 0)
         with suppress(OSError):  # only a count: writing events reports a disk that fails
             spool.note_unsaved(unsaved)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Filter = str | Iterable[str] | None
 Batch = list[Item] | None
 """What came together; None at the end."""
-Answer = Callable[[Batch, Exception | None], None]
+OnBatch = Callable[[Batch, Exception | None], None]
 
 
 def follow(
@@ -142,7 +142,7 @@ class AFollow(Reading, AsyncIterator[dict[str, Any] | Gap]):
     def __init__(self, connections: Connections, position: str | None) -> None:
         super().__init__(position)
         self._connections = connections
-        self._asked: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[OnBatch | None] = queue.SimpleQueue()
         self._coming: asyncio.Future[Batch] | None = None
         self._thread: threading.Thread | None = None
         # Also where the stream is left without `aclose`.
@@ -197,7 +197,7 @@ class AFollow(Reading, AsyncIterator[dict[str, Any] | Gap]):
         return self._coming
 
 
-def _serve(connections: Connections, asked: queue.SimpleQueue[Answer | None]) -> None:
+def _serve(connections: Connections, asked: queue.SimpleQueue[OnBatch | None]) -> None:
     """Read on whenever asked to: a reader that is slow holds the hub back."""
     with closing(connections.batches()) as batches:
         while (answer := asked.get()) is not None:
@@ -218,6 +218,6 @@ def _settle(coming: asyncio.Future[Batch], batch: Batch, error: Exception | None
         coming.set_exception(error)
 
 
-def _finish(connections: Connections, asked: queue.SimpleQueue[Answer | None]) -> None:
+def _finish(connections: Connections, asked: queue.SimpleQueue[OnBatch | None]) -> None:
     connections.close()
     asked.put(None)

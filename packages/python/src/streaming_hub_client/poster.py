@@ -12,6 +12,7 @@ May touch: the network (one URL), threads, and through `streaming_hub_client.bac
 from __future__ import annotations
 
 import atexit
+import hashlib
 import logging
 import os
 import random
@@ -36,6 +37,7 @@ from streaming_hub_client.retry import (
     Verdict,
     backoff,
     is_from_hub,
+    json_object,
     judge,
     retry_after,
     takes,
@@ -140,17 +142,25 @@ class Poster:
         atexit.register(self.close, 1.0)
 
     @classmethod
-    def from_env(cls) -> Self:
+    def from_env(cls, url: str | None = None, key: str | None = None) -> Self:
         """Make a poster from STREAM_URL, STREAM_PUBLISH_KEY, AGENT_SPOOL_DIR and (set by the hub) AGENT_SUPERVISED.
 
+        Args:
+            url: A hub in place of STREAM_URL. Its events wait in a folder of their own below AGENT_SPOOL_DIR, so that
+                no process sends them to another hub.
+            key: A publish key in place of STREAM_PUBLISH_KEY.
+
         Raises:
-            ValueError: STREAM_URL is not a URL of HTTP, or one of the variables has quotes around its value.
+            ValueError: The URL is not one of HTTP, or one of the variables has quotes around its value.
         """
-        folder = _variable("AGENT_SPOOL_DIR")
+        usual, folder = _variable("STREAM_URL") or DEFAULT_URL, _variable("AGENT_SPOOL_DIR")
+        spool_dir = Path(folder) if folder else None
+        if spool_dir and url and url != usual:
+            spool_dir /= hashlib.sha256(url.encode()).hexdigest()[:16]
         return cls(
-            _variable("STREAM_URL") or DEFAULT_URL,
-            _variable("STREAM_PUBLISH_KEY"),
-            spool_dir=Path(folder) if folder else None,
+            url or usual,
+            _variable("STREAM_PUBLISH_KEY") if key is None else key,
+            spool_dir=spool_dir,
             supervised=bool(os.environ.get("AGENT_SUPERVISED")),
         )
 
@@ -239,7 +249,7 @@ class Poster:
         except OSError as error:  # requests' own errors, and a bundle of certificates that is not there
             return Answer(Verdict.LATER, f"{type(error).__name__}: {error}")
         status, headers = response.status_code, response.headers
-        said = _decoded(content)
+        said = json_object(content)
         wait = retry_after(headers.get("Retry-After"), time.time())
         # An old spool file may hold blank lines, which are no events.
         events = sum(1 for line in batch if line.strip())
@@ -269,7 +279,7 @@ class Poster:
         if len(batch) > 1:
             self._batch_limit = len(batch) // 2
             return
-        event = _decoded(batch[0])
+        event = json_object(batch[0])
         kind, name = event.get("type"), event.get("event_id")
         log.error("the hub refuses event %s of type %r, %d bytes: %s", name, kind, len(batch[0]), detail)
         if kind != "events_dropped":
@@ -352,10 +362,3 @@ def _stranger(response: requests.Response, content: bytes) -> str:
 
 def _start_of(content: bytes) -> str:
     return content[:300].decode(errors="replace")
-
-
-def _decoded(block: bytes) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(block, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
 import uuid
@@ -11,7 +10,7 @@ from typing import Any
 import requests
 
 from streaming_hub_client.answers import read_answer
-from streaming_hub_client.retry import backoff, retry_after, takes
+from streaming_hub_client.retry import backoff, is_from_hub, json_object, retry_after, takes
 from streaming_hub_client.route import route_to
 from streaming_hub_client.stream import Refused, hub_address
 
@@ -68,11 +67,13 @@ def publish(
                     verify=verify,
                     stream=True,
                 )
-                said = _object(read_answer(answer, left))
-                if answer.status_code == 200 and takes(said, len(named) if several else None):
+                said, status = json_object(read_answer(answer, left)), answer.status_code
+                known = is_from_hub(status, answer.headers.get("Content-Type", ""), said)
+                if known and takes(said, len(named) if several else None):
                     return said
-                trouble = Refused(answer.status_code, str(said.get("detail") or _stranger(address, answer)))
-                if answer.status_code not in AGAIN:
+                detail = said.get("detail") if known else None
+                trouble = Refused(status, detail or _stranger(address, answer))
+                if status not in AGAIN:
                     raise trouble
                 pause = max(pause, retry_after(answer.headers.get("Retry-After"), time.time()))
             except _CUT_OFF as error:
@@ -85,11 +86,3 @@ def publish(
 def _stranger(address: str, answer: requests.Response) -> str:
     to = answer.headers.get("Location")
     return f"what answers at {address} is not a hub" + (f"; it redirects to {to[:200]}" if to else "")
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        said = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return said if isinstance(said, dict) else {}

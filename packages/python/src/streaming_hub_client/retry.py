@@ -1,4 +1,4 @@
-"""Rules for posting to the hub: what an answer means, how long to wait. Pure: no clock, network, threads."""
+"""What an answer of the hub means, and how long to wait before the next request. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import timezone
 from enum import Enum
 from typing import Any, NamedTuple
+
+import msgspec
 
 
 class Verdict(Enum):
@@ -97,6 +99,14 @@ def retry_after(header: str | None, now: float, *, longest: float = LONGEST_RETR
     return min(max(at.timestamp() - now, 0.0), longest)
 
 
+def json_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object that a body holds; an empty one if it holds none."""
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+
+
 def is_from_hub(status: int, content_type: str, said: dict[str, Any]) -> bool:
     """Return whether an answer is the hub's own, not that of a proxy in between or another server on its port.
 
@@ -106,7 +116,7 @@ def is_from_hub(status: int, content_type: str, said: dict[str, Any]) -> bool:
     Args:
         status: The HTTP status.
         content_type: The Content-Type header, empty without one.
-        said: The body's JSON object; empty where it is none.
+        said: The body's JSON object (`json_object`).
     """
     if 200 <= status < 300:
         return said.get("status") == "ok"
@@ -121,10 +131,10 @@ def is_from_hub(status: int, content_type: str, said: dict[str, Any]) -> bool:
 
 
 def takes(said: dict[str, Any], count: int | None) -> bool:
-    """Say whether an answer accepts all events of a request: the hub names an id for each.
+    """Return whether an answer accepts all events of a request: the hub names an id for each.
 
     Args:
-        said: The body's JSON object; empty where it is none.
+        said: The body's JSON object (`json_object`).
         count: How many events were sent as an array; None for one that was sent as an object.
     """
     ids = [said.get("id")] if count is None else said.get("ids")

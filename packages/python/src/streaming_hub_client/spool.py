@@ -77,7 +77,7 @@ class Header(NamedTuple):
         return cls(max(done, HEADER_BYTES), unsaved, end)
 
 
-def fit(lines: Iterable[bytes], max_events: int, max_bytes: int) -> list[bytes]:
+def batch_of(lines: Iterable[bytes], max_events: int, max_bytes: int) -> list[bytes]:
     """Return the first lines that fit into one JSON array of `max_bytes`; the first one always does."""
     chosen: list[bytes] = []
     size = len("[]") - len(",")
@@ -214,7 +214,7 @@ class Spool:
             block = _read_at(self._file, min(wanted, self._tail - self._header.done), self._header.done)
             *lines, rest = block.split(b"\n")
             if lines or not rest or len(block) < wanted:
-                return fit(lines, max_events, max_bytes)
+                return batch_of(lines, max_events, max_bytes)
             wanted *= 2
 
     def drop(self, lines: Sequence[bytes]) -> int:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
+from streaming_hub_client.retry import is_from_hub, json_object
 from streaming_hub_client.sse import Parser
 
 Secret = str | Callable[[], str | None] | None
@@ -338,7 +339,8 @@ def failure(
         key_kept: Whether a key was held back after a redirect to another origin.
     """
     place = urlunsplit(urlsplit(url)._replace(query="", fragment=""))
-    detail = _detail(status, headers.get("Content-Type", ""), body)
+    said = json_object(body)
+    detail = said.get("detail") if is_from_hub(status, headers.get("Content-Type", ""), said) else None
     if detail is None:
         server = headers.get("Server")
         detail = f"{place} answered {status}, and not as a hub does" + (
@@ -389,19 +391,3 @@ def _has_reached(position: str, goal: Any) -> bool:
 def _before(event_id: Any) -> str | None:
     found = _ID.fullmatch(event_id) if isinstance(event_id, str) else None
     return f"{found[1]}-{int(found[2]) - 1}" if found else None
-
-
-def _detail(status: int, content_type: str, body: bytes) -> str | None:
-    """Return the detail of a problem document (RFC 9457); None if it is not the hub's."""
-    if content_type.partition(";")[0].strip().lower() != "application/problem+json":
-        return None
-    try:
-        problem = json.loads(body)
-    except ValueError:
-        return None
-    own = (
-        isinstance(problem, dict)
-        and problem.get("status") == status
-        and isinstance(problem.get("detail"), str)
-    )
-    return problem["detail"] if own else None
