@@ -1,7 +1,7 @@
 """`attach(session, ctx)`: one line that streams an existing AgentSession's conversation to the hub.
 
-The shell around `streaming_hub_client.bridge`: listens to the session, asks the bridge for events, filters and redacts
-them, and hands them to the poster. A callback here never blocks (the poster only queues) and never raises.
+The shell around `streaming_hub_client.bridge`: listens to the session, has the bridge translate its events, filters
+and redacts them, and passes them to the poster. Callbacks never block (the poster only queues) and never raise.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ FLUSH_SECONDS = 3.0
 TOOLS = "tool_execution_updated"
 
 _LOST = {PARTICIPANT_LOST, livekit_name(None)}
-"""Causes given for a user that an agent without its room cannot see."""
+"""Causes that an agent sees for its user when it has itself lost the room."""
 
 
 class Sink(Protocol):
@@ -53,7 +53,7 @@ class Sink(Protocol):
         """Queue one event; never blocks, never raises."""
 
     def flush(self, timeout: float, /) -> bool:
-        """Wait until what was taken is sent, for at most `timeout` seconds; return whether it is."""
+        """Wait until all events are sent, for at most `timeout` seconds; return whether they are."""
 
     def close(self, timeout: float, /) -> bool:
         """Flush and end."""
@@ -82,9 +82,8 @@ class Attachment:
     """What `attach` returns.
 
     Attributes:
-        words: The text output for the agent's words. `attach` puts it in place for sessions that are started
-            with a room; with audio outputs of your own, pass it to your `TranscriptSynchronizer` as
-            `next_in_chain_text`.
+        words: The text output for the agent's words. `attach` installs it in sessions that are started with a room;
+            with audio outputs of your own, pass it to your `TranscriptSynchronizer` as `next_in_chain_text`.
     """
 
     def __init__(self, memory: Conversation, poster: Sink, choose: Callable[[Event], Event | None]) -> None:
@@ -104,27 +103,27 @@ class Attachment:
         return self._memory.session_id
 
     def ending(self, reason: str | None) -> None:
-        """Set the reason of the session's end, for ends that LiveKit's close reason does not explain.
+        """Set the reason for the session's end, if LiveKit's close reason does not explain it.
 
         Args:
-            reason: What `session_ended` will give as its reason; None: what LiveKit says.
+            reason: The reason in `session_ended`; None: LiveKit's own.
         """
         self._memory.end_reason = reason
 
     def post(self, kind: str, **fields: Any) -> None:
-        """Send an event of your own, with the session's room, id and clock.
+        """Send an event of your own, with the session's room and id, and the time.
 
         Args:
             kind: The event's type.
-            **fields: What it says; must be JSON.
+            **fields: Its other fields; any values (`data.plain` makes them JSON).
         """
         self._send([self._memory.event(kind, time.time(), **fields)])
 
     def flush(self, timeout: float) -> bool:
-        """Wait until what happened so far is sent; blocks, so call it off the event loop.
+        """Wait until everything so far is sent. Blocks: in an event loop, call it with `asyncio.to_thread`.
 
         Args:
-            timeout: Seconds to wait at most.
+            timeout: Longest wait, in seconds.
 
         Returns:
             Whether everything was sent.
@@ -142,9 +141,9 @@ class Attachment:
                 self._on_tool = callback
 
     def _begin_again(self) -> None:
-        """Stream what follows as another session if this one has ended: `session.start` was called again.
+        """Continue as another session if this one has ended, because `session.start` was called again.
 
-        The new session's id is the first one with `-2`, `-3`... at its end.
+        The new id is the first one with `-2`, `-3`... appended.
         """
         old = self._memory
         if old.ended:
@@ -153,10 +152,10 @@ class Attachment:
             self._memory = Conversation(name, old.room, user=old.user, agent=old.agent, about=old.about)
 
     def _watch(self, room: rtc.Room) -> None:
-        """Note why a room's session ends: LiveKit closes it as `user_initiated` for a lost room as well."""
+        """Note why the session ends: LiveKit says `user_initiated` even if the room was lost."""
 
         def left(participant: rtc.RemoteParticipant) -> None:
-            # a user who leaves before anything has happened is not known from an event
+            # a user who leaves before the first event is not known from one
             self._memory.user = self._identify() or self._memory.user
             if participant.identity == self._memory.user:
                 self.ending(why_left(participant.disconnect_reason))
@@ -168,12 +167,12 @@ class Attachment:
                 self._memory.disconnect_reason = None
 
         def reconnecting() -> None:
-            told = "the connection to the room is lost; LiveKit tries to get it back"
-            self.post("error", source="room", message=told, recoverable=True)
+            message = "the connection to the room is lost; LiveKit is reconnecting"
+            self.post("error", source="room", message=message, recoverable=True)
 
         def lost(reason: rtc.DisconnectReason.ValueType) -> None:
             known, cause = self._memory.end_reason, why_closed(reason)
-            # an agent that loses the room loses its user too, often for no reason given
+            # an agent that loses the room also loses its user, often without a reason
             if known is None or (cause == ROOM_DISCONNECTED and known in _LOST):
                 self.ending(cause)
                 self._memory.disconnect_reason = livekit_name(reason)
@@ -190,7 +189,7 @@ class Attachment:
                     self._begin_again()
                 self._memory.user = self._identify() or self._memory.user
                 self._memory.playing = self._playing()
-                # Private; without it the speech that a close cuts off counts as interrupted by the user.
+                # Private. Without it, speech that a close cuts off counts as interrupted by the user.
                 self._memory.closing = bool(getattr(session, "_closing", False))
                 self._memory.end_reason = known_end() or self._memory.end_reason
                 if name == TOOLS:
@@ -204,12 +203,12 @@ class Attachment:
         return callback
 
     def _release_soon(self) -> None:
-        """Send a final that is held for its message even if LiveKit adds none, which it does at once."""
+        """Send a held final even if no message follows; LiveKit adds a message at once or not at all."""
         if self._memory.held is None:
             return
         try:
             asyncio.get_running_loop().call_soon(self._release)
-        except RuntimeError:  # the application emits by itself, outside the loop
+        except RuntimeError:  # the application emits events itself, outside the loop
             self._release()
 
     def _release(self) -> None:
@@ -219,7 +218,7 @@ class Attachment:
         self._on_tool(ended)
 
     def _count_dropped(self, reason: str) -> None:
-        """Say that an event is missing, unless the session has told its end."""
+        """Report a missing event, unless the session has ended."""
         if not self._memory.ended:
             dropped = self._memory.event(
                 "events_dropped", self._memory.last_timestamp or time.time(), count=1, reason=reason
@@ -251,7 +250,7 @@ class Attachment:
     def _post(self, event: Event) -> None:
         try:
             self._poster.post(event)
-        except Exception:  # a poster of the application's own
+        except Exception:  # the application's own poster
             log.exception("unexpected error: the poster failed; an event of type %r is lost", event["type"])
 
 
@@ -327,11 +326,11 @@ def _agent_identity(job: JobContext | None) -> str:
 
 
 def _about(job: JobContext | None) -> dict[str, Any]:
-    """Return what ties the session to LiveKit's job, and so to what the agent uploads itself."""
+    """Return what ties the session to LiveKit's job, and so to the agent's own uploads."""
     if job is None or job.is_fake_job():
         return {}
-    told = {"job_id": job.job.id, "room_sid": job.job.room.sid, "agent_name": job.job.agent_name}
-    return {name: value for name, value in told.items() if value}
+    ids = {"job_id": job.job.id, "room_sid": job.job.room.sid, "agent_name": job.job.agent_name}
+    return {name: value for name, value in ids.items() if value}
 
 
 def _linked_identity(session: AgentSession[Any]) -> str | None:
@@ -343,9 +342,9 @@ def _linked_identity(session: AgentSession[Any]) -> str | None:
 
 
 def _wrap_start(session: AgentSession[Any], attachment: Attachment, *, tap: bool) -> None:
-    # Behind the room's synchronizer is the only place where words come paced with the audio, and it can be
-    # set only through the options of `start`. Wrapping `start` keeps this one line for the user, and shows
-    # that a session begins again before its first event.
+    # Words arrive in time with the audio only behind the room's synchronizer, which can be set only through the
+    # options of `start`. Wrapping `start` keeps `attach` one line, and shows that a session starts again before its
+    # first event.
     start = session.start
 
     async def start_streamed(agent: Any, *rest: Any, **options: Any) -> Any:
@@ -364,7 +363,7 @@ def _with_words(options: dict[str, Any], attachment: Attachment) -> dict[str, An
         return options
     room_options = copy.copy(given) if isinstance(given, room_io.RoomOptions) else room_io.RoomOptions()
     text = room_options.get_text_output_options()
-    if text is None:  # the user has switched the room's text off, and with it the paced words
+    if text is None:  # the room's text is switched off, and with it the words in time with the audio
         return options
     text = copy.copy(text)
     attachment.words = text.next_in_chain = attachment.words.before(text.next_in_chain)

@@ -1,10 +1,10 @@
-"""What waits to be posted: one line of events in order, the oldest on disk, the newest in memory.
+"""Events waiting to be posted, in order: the oldest on disk, the newest in memory.
 
     append -> [ memory ] -> spill -> [ spool files: adopted ones, our own ] -> peek and drop
 
-Nothing overtakes. What finds no room is counted, and the count itself becomes an `events_dropped` event at
-the end of the line. `append` and `lose` are called from the session's callbacks: they take `_gate`, which
-is never held during I/O. Disk work holds `_disk`, always taken before `_gate`.
+Events without room are counted, and the count becomes an `events_dropped` event in their place. `append` and `lose`
+are called from the session's callbacks: they take `_gate`, which is never held during I/O. Disk work holds `_disk`,
+which is always taken before `_gate`.
 
 May touch: the spool folder, locks. Knows nothing of HTTP.
 """
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 class Entry(NamedTuple):
-    """An encoded event in memory, and how many of the session's events it represents."""
+    """An encoded event in memory, and how many of the session's events it stands for."""
 
     line: bytes
     events: int = 1
@@ -50,7 +50,7 @@ class Loss:
         self.session_id = session_id
 
     def add(self, count: int, reason: str, room: str | None, session_id: str | None) -> None:
-        """Count more of them; the latest reason counts, and room and session only if all share them."""
+        """Count more of them; keep the latest reason, and room and session only if all share them."""
         self.count += count
         self.reason = reason
         self.room = room if room == self.room else None
@@ -87,10 +87,10 @@ class Backlog:
     """The queue of pending events. Thread-safe.
 
     Args:
-        max_events: How many events may wait in memory.
-        max_bytes: How many bytes they may take.
+        max_events: Most events in memory.
+        max_bytes: Most bytes in memory.
         spool_dir: Folder for the spool file; None: memory only.
-        max_spool_bytes: How large the adopted files and our own may be together.
+        max_spool_bytes: Most bytes of the adopted files and our own together.
     """
 
     def __init__(
@@ -119,9 +119,9 @@ class Backlog:
         """Append an event; if memory is full, it is counted as dropped."""
         with self._gate:
             if self._closed:
-                self._lose(1, "it came after the poster was closed", event)
+                self._lose(1, "it was posted after the poster was closed", event)
             elif len(self._memory) >= self._max_events or self._bytes + len(line) > self._max_bytes:
-                self._lose(1, "the hub was away or slow, and there was no more room to keep events", event)
+                self._lose(1, "the hub was unreachable or slow, and there was no more room for events", event)
             else:
                 self._seal_loss()
                 self._push(Entry(line))
@@ -144,7 +144,7 @@ class Backlog:
         return self._arrived
 
     def wait_for_events(self, *, in_memory: bool = False) -> bool:
-        """Wait for an event (with `in_memory`: in memory) or for the end; return False once the backlog is closed."""
+        """Wait for an event (with `in_memory`: in memory); return False once the backlog is closed."""
         with self._gate:
             self._gate.wait_for(
                 lambda: self._closed or self._memory or self._loss or (self._on_disk and not in_memory)
@@ -199,10 +199,10 @@ class Backlog:
                 self._spill(mark)
 
     def close(self) -> int:
-        """Put what still waits on disk and let the files go; nothing is taken in any more.
+        """Write pending events to disk and release the files; later events are counted as dropped.
 
         Returns:
-            How many events are in no file and lost with this process.
+            How many events are in no file and are lost with this process.
         """
         with self._disk:
             with self._gate:
@@ -216,7 +216,7 @@ class Backlog:
             told = self._own.unsaved if self._own else 0
             unsaved = sum(entry.events for entry in self._memory)
             for spool in self._files():
-                with suppress(OSError):  # what it holds is on disk already
+                with suppress(OSError):  # its events are already on disk
                     spool.close()
             return max(0, unsaved - told)
 
@@ -274,10 +274,10 @@ class Backlog:
             self._note_unsaved(self._own)
 
     def _note_unsaved(self, spool: Spool) -> None:
-        """Write how many events exist only in memory, for the process that adopts the file if this one is killed."""
+        """Record how many events are only in memory, for the process that adopts the file if this one is killed."""
         with self._gate:
             unsaved = sum(entry.events for entry in self._memory) + (self._loss.count if self._loss else 0)
-        with suppress(OSError):  # only a count: writing events reports a disk that fails
+        with suppress(OSError):  # only a count: writing events reports a failing disk
             spool.note_unsaved(unsaved)
 
     def _write(self, lines: list[bytes]) -> int:

@@ -1,4 +1,4 @@
-"""`publish`: sends your own events and waits for the hub's answer. For agents' sessions there is `attach`."""
+"""`publish`: sends events of your own and waits for the hub's response. For an agent's session there is `attach`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from streaming_hub_client.stream import Refused, hub_address
 
 AGAIN = frozenset({429, 502, 503, 504})
 _CUT_OFF = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
-"""What requests raises where the connection fails, the last one in the middle of the answer."""
+"""What requests raises if the connection fails, the last one in the middle of the response."""
 
 
 def publish(
@@ -26,20 +26,20 @@ def publish(
     key: str | None = None,
     timeout: float = 30,
 ) -> dict[str, Any]:
-    """Send one event or several; each gets an `event_id` that its retries keep, so that none is stored twice.
+    """Send one event or several; each gets an `event_id` that retries keep, so none is stored twice.
 
     Args:
-        url: The hub, or the endpoint itself where it has a path.
+        url: The hub, or the endpoint itself if it has a path.
         event_or_list: What to send; not changed.
-        key: A publish key, where the hub asks for one.
-        timeout: Seconds for all attempts: connection errors, 429 and 502 to 504 are tried again.
+        key: A publish key, if the hub needs one.
+        timeout: Seconds for all attempts: connection errors, 429 and 502 to 504 are retried.
 
     Returns:
         The hub's JSON.
 
     Raises:
-        Refused: The hub refuses, or answered nothing better in time.
-        requests.RequestException: It could not be reached in time.
+        Refused: The hub refuses, or the last attempt in time failed with this status.
+        requests.RequestException: The hub could not be reached in time.
         ValueError: The URL cannot be used.
     """
     address = hub_address(url, "/api/agent/data")
@@ -50,7 +50,7 @@ def publish(
     proxies, verify = route_to(address)
     attempt = 0
     with requests.Session() as session:
-        session.trust_env = False  # nothing from .netrc
+        session.trust_env = False  # no passwords from .netrc
         while True:
             pause = backoff(attempt, random.random(), first=0.2, longest=5.0)
             attempt += 1

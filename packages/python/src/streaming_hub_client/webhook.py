@@ -1,4 +1,4 @@
-"""`verify_webhook`: whether a request is the hub's (Standard Webhooks 1.0.0), by the package `standardwebhooks`."""
+"""`verify_webhook`: checks that a request comes from the hub (Standard Webhooks 1.0.0, by `standardwebhooks`)."""
 
 from __future__ import annotations
 
