@@ -10,7 +10,6 @@ import contextlib
 import email.utils
 import gc
 import random
-import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
@@ -19,15 +18,16 @@ import pytest
 from streaming_hub_client import Gap, Refused, afollow, clock, connections, follow, publish
 
 from tests.kit.hub import Hub
-from tests.kit.scripted import CONNECTED, STREAM, ScriptedServer, answer, frame
 from tests.kit.tcp_proxy import Proxy
 from tests.kit.wait import until
+from tools.conformance.cases import connected, event, live
+from tools.conformance.server import Part, Server, answer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
-NOTE = frame({"type": "note"}, "e-1")
+NOTE = {"type": "note", "n": 1}
 
 
 class InALoop:
@@ -157,23 +157,9 @@ def test_a_refusal_ends_it(hub: Hub, read: Callable[..., Any]) -> None:
 
 
 def test_silence_reconnects(read: Callable[..., Any]) -> None:
-    """A server that sends one heartbeat's length and then nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        asked = []
-
-        def serve() -> None:
-            for n in range(2):
-                client, _ = server.accept()
-                asked.append(client)
-                client.recv(4096)
-                event = b'data: {"type":"connected","cursor":"e-0","heartbeat":0.2}\n\n'
-                event += b'id: e-1\ndata: {"type":"note"}\n\n' if n else b""
-                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + event)
-
-        threading.Thread(target=serve, daemon=True).start()
-        with read(f"http://127.0.0.1:{server.getsockname()[1]}") as stream:
-            assert next(stream) == {"type": "note"}
-        assert len(asked) == 2
+    with Server([live(heartbeat=0.2), live(event(1))]) as server, read(server.url) as stream:
+        assert next(stream) == NOTE
+        assert len(server.requests) == 2
 
 
 def test_a_connection_that_died_while_the_machine_slept_is_opened_again(
@@ -182,9 +168,8 @@ def test_a_connection_that_died_while_the_machine_slept_is_opened_again(
     slept = 0.0
     awake = clock.seconds
     monkeypatch.setattr(clock, "seconds", lambda: awake() + slept)
-    second = STREAM + CONNECTED + frame({"type": "note", "n": 2}, "e-2")
-    with ScriptedServer([STREAM + CONNECTED + NOTE, second], keep=True) as server, read(server.url) as stream:
-        assert next(stream) == {"type": "note"}
+    with Server([live(event(1)), live(event(2))]) as server, read(server.url) as stream:
+        assert next(stream) == NOTE
 
         def sleep() -> None:
             nonlocal slept
@@ -200,9 +185,7 @@ def test_close_ends_an_iteration_in_another_thread(hub: Hub, read: Callable[...,
     stream = read(hub.url, types="never")
     done = threading.Event()
     threading.Thread(target=lambda: (list(stream), done.set()), daemon=True).start()
-    deadline = time.monotonic() + 20
-    while stream.position is None and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until(lambda: stream.position, 20)
     stream.close()
     assert done.wait(20)
     assert stream.status == "closed"
@@ -211,8 +194,8 @@ def test_close_ends_an_iteration_in_another_thread(hub: Hub, read: Callable[...,
 def test_where_shutdown_does_not_end_a_read_the_socket_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on Windows."""
     monkeypatch.setattr(connections, "SHUTDOWN_WAKES", False)
-    with ScriptedServer([STREAM + CONNECTED + NOTE], keep=True) as server, follow(server.url) as stream:
-        assert next(stream) == {"type": "note"}
+    with Server([live(event(1))]) as server, follow(server.url) as stream:
+        assert next(stream) == NOTE
         answer = stream._connections._answer
         assert answer is not None
         connected = answer.raw._sock_shutdown.__self__
@@ -234,17 +217,17 @@ def test_it_is_live_once_it_has_caught_up(hub: Hub, read: Callable[..., Any]) ->
 
 
 def test_a_key_does_not_follow_a_redirect_to_another_origin(read: Callable[..., Any]) -> None:
-    stream = STREAM + CONNECTED + NOTE
-    with ScriptedServer([stream]) as other:
-        moved = answer("307 Temporary Redirect", f"Location: {other.url}/api/stream")
-        with ScriptedServer([moved]) as first, read(first.url, key="secret") as reader:
-            assert next(reader) == {"type": "note"}
+    stream = live(event(1))
+    with Server([stream]) as other:
+        moved = Part([answer("307 Temporary Redirect", f"Location: {other.url}/api/stream")])
+        with Server([moved]) as first, read(first.url, key="secret") as reader:
+            assert next(reader) == NOTE
         assert first.requests[0].headers["authorization"] == "Bearer secret"
         assert "authorization" not in other.requests[0].headers
-    here = answer("307 Temporary Redirect", "Location: /elsewhere")
-    with ScriptedServer([here, stream]) as same, read(same.url, key="secret") as reader:
-        assert next(reader) == {"type": "note"}
-        assert same.requests[1].line.startswith("GET /elsewhere ")
+    here = Part([answer("307 Temporary Redirect", "Location: /stream2")])
+    with Server([here, stream]) as same, read(same.url, key="secret") as reader:
+        assert next(reader) == NOTE
+        assert same.requests[1].target == "/stream2"
         assert same.requests[1].headers["authorization"] == "Bearer secret"
 
 
@@ -254,15 +237,15 @@ def test_a_credential_is_asked_for_before_every_connection(
 ) -> None:
     monkeypatch.setattr("streaming_hub_client.stream.FIRST_PAUSE", 0.01)
     given = iter(["one", "two", "three"])
-    lost = STREAM + CONNECTED
-    with ScriptedServer([lost, lost, lost + NOTE]) as server:
+    lost = Part([connected()])
+    with Server([lost, lost, live(event(1))]) as server:
         with read(server.url, **{name: lambda: next(given)}) as stream:
-            assert next(stream) == {"type": "note"}
+            assert next(stream) == NOTE
         for word, request in zip(["one", "two", "three"], server.requests, strict=True):
             if name == "key":
                 assert request.headers["authorization"] == f"Bearer {word}"
             else:
-                assert f"ticket={word}" in request.line
+                assert f"ticket={word}" in request.target
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
@@ -272,10 +255,10 @@ def test_retry_after_is_the_least_wait(
     monkeypatch.setattr("streaming_hub_client.stream.FIRST_PAUSE", 0.01)
     # A date has whole seconds.
     wanted = "2" if form == "seconds" else email.utils.formatdate(time.time() + 3, usegmt=True)
-    busy = answer("503 Service Unavailable", f"Retry-After: {wanted}")
-    with ScriptedServer([busy, STREAM + CONNECTED + NOTE]) as server:
+    busy = Part([answer("503 Service Unavailable", f"Retry-After: {wanted}")])
+    with Server([busy, live(event(1))]) as server:
         with read(server.url) as stream:
-            assert next(stream) == {"type": "note"}
+            assert next(stream) == NOTE
         first, second = server.requests
         assert second.at - first.at >= 1.9
 
@@ -284,9 +267,9 @@ def test_the_log_says_why_no_stream_can_be_opened(
     read: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("streaming_hub_client.stream.FIRST_PAUSE", 0.01)
-    page = answer("502 Bad Gateway", "Content-Type: text/html", "Server: proxy/1", body=b"<html>")
-    with ScriptedServer([page, STREAM + CONNECTED + NOTE]) as server, read(server.url) as stream:
-        assert next(stream) == {"type": "note"}
+    page = Part([answer("502 Bad Gateway", "Content-Type: text/html", "Server: proxy/1", body=b"<html>")])
+    with Server([page, live(event(1))]) as server, read(server.url) as stream:
+        assert next(stream) == NOTE
     (warning,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert f"{server.url}/api/stream answered 502, and not as a hub does (Server: proxy/1)." in warning
 
@@ -324,7 +307,4 @@ def test_a_stream_that_is_left_ends_its_thread(hub: Hub) -> None:
     before = threads()
     asyncio.run(run())
     gc.collect()
-    deadline = time.monotonic() + 20
-    while set(threads()) - set(before) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not set(threads()) - set(before)
+    until(lambda: set(threads()) <= set(before), 20)
