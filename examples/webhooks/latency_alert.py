@@ -2,9 +2,9 @@
 
     hub --turn_metrics--> this receiver --one message when p95 becomes bad, one when it is good again--> chat
 
-Looks at the p95 of `e2e_latency` (LiveKit's end-to-end latency of a turn, seconds) over the newest turns of all calls. It
-is bad above `--limit`, and good again below 80 % of it, so a value near the limit does not alert again and again. Values
-and state are in a file: a webhook that arrives twice counts once, and a restart does not alert again. Set
+Looks at the p95 of `e2e_latency` (LiveKit's end-to-end latency of a turn, seconds) over the newest turns of all calls.
+It is bad above `--limit`, and good again below 80 % of it, so a value near the limit does not alert again and again.
+Values and state are in a file: a webhook that arrives twice counts once, and a restart does not alert again. Set
 `CHAT_WEBHOOK_URL`, and `WEBHOOK_SECRET` to the secret of a webhook of the type `turn_metrics`. Needs flask, requests
 and livekit-streaming-hub-client[webhooks].
 """
