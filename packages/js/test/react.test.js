@@ -56,7 +56,7 @@ function Page({ options }) {
 const shown = () => window.document.querySelector('p').textContent;
 const say = (...numbers) => streams.forEach((response) => numbers.forEach((n) => response.write(event(n, { room: 'r' }))));
 
-test('one connection a hook, under StrictMode too; unmounting closes it', async () => {
+test('each hook has one connection, also under StrictMode; unmounting closes it', async () => {
   for (const strict of [false, true]) {
     const page = await mount(Page, { options: { url: server.url } }, { strict });
     await until(() => shown() === 'live ', 'a live page');
@@ -70,7 +70,7 @@ test('one connection a hook, under StrictMode too; unmounting closes it', async 
   }
 });
 
-test('equal options, and functions that are new at every render, keep the stream; the newest function is asked', async () => {
+test('equal options and new functions keep the stream; the newest function is called', async () => {
   let answer = 'first';
   const asked = [];
   const options = () => {
@@ -90,7 +90,7 @@ test('equal options, and functions that are new at every render, keep the stream
   await page.unmount();
 });
 
-test('other options open another stream and show nothing of the old one', async () => {
+test('other options open another stream with an empty snapshot', async () => {
   const page = await mount(Page, { options: { url: server.url, room: 'a' } });
   await until(() => shown() === 'live ');
   say(1);
@@ -104,7 +104,7 @@ test('other options open another stream and show nothing of the old one', async 
   await page.unmount();
 });
 
-test('useConversation gives the rooms, and the same object while they stay', async () => {
+test('useConversation returns the same object until the rooms change', async () => {
   const given = [];
   let again;
   function Room() {
@@ -127,7 +127,7 @@ test('useConversation gives the rooms, and the same object while they stay', asy
   await page.unmount();
 });
 
-test('renders on a server without a connection, and hydrates from there', async () => {
+test('server rendering opens no connection, and hydrates', async () => {
   streams = new Set();
   server.requests.length = 0;
   const options = { url: server.url, since: 'e-0' };
