@@ -31,7 +31,7 @@ from streaming_hub_client.backlog import Backlog
 from streaming_hub_client.leases import Leases
 from streaming_hub_client.retry import (
     ABOUT_THE_BODY,
-    Answer,
+    Outcome,
     Pace,
     Verdict,
     backoff,
@@ -228,27 +228,27 @@ class Poster:
         batch = self._backlog.peek(self._batch_limit, MAX_BATCH_BYTES)
         if not batch:
             return
-        answer = self._attempt(connection, batch)
-        if answer.verdict is Verdict.ACCEPTED:
+        outcome = self._attempt(connection, batch)
+        if outcome.verdict is Verdict.ACCEPTED:
             self._backlog.drop(batch)
             self._batch_limit = min(self._batch_limit * 2, MAX_BATCH_EVENTS)
             if self._failures:
                 log.info("the hub at %s accepts events again", self._url)
             self._failures = 0
             self._trouble = ""
-        elif answer.verdict is Verdict.BAD:
-            self._narrow_down(batch, answer.detail)
+        elif outcome.verdict is Verdict.BAD:
+            self._narrow_down(batch, outcome.detail)
         else:
-            if answer.smaller:
+            if outcome.smaller:
                 # A stranger's response drops nothing; but events that get through need not wait for the rest.
                 self._batch_limit = max(1, len(batch) // 2)
-            self._wait_after(answer)
+            self._wait_after(outcome)
 
-    def _attempt(self, connection: HTTPAdapter, batch: list[bytes]) -> Answer:
+    def _attempt(self, connection: HTTPAdapter, batch: list[bytes]) -> Outcome:
         try:
             response, content = self._send(connection, self._prepared(b"[" + b",".join(batch) + b"]"))
         except OSError as error:  # requests' own errors, and a missing certificate bundle
-            return Answer(Verdict.LATER, f"{type(error).__name__}: {error}")
+            return Outcome(Verdict.LATER, f"{type(error).__name__}: {error}")
         status, headers = response.status_code, response.headers
         said = json_object(content)
         wait = retry_after(headers.get("Retry-After"), time.time())
@@ -256,8 +256,10 @@ class Poster:
         events = sum(1 for line in batch if line.strip())
         strange = 200 <= status < 300 and not takes(said, events)
         if strange or not is_from_hub(status, headers.get("Content-Type", ""), said):
-            return Answer(Verdict.LATER, _stranger(response, content), wait, smaller=status in ABOUT_THE_BODY)
-        return Answer(judge(status, said.get("field")), f"status {status}: {_start_of(content)}", wait)
+            return Outcome(
+                Verdict.LATER, _stranger(response, content), wait, smaller=status in ABOUT_THE_BODY
+            )
+        return Outcome(judge(status, said.get("field")), f"status {status}: {_start_of(content)}", wait)
 
     def _send(
         self, connection: HTTPAdapter, request: requests.PreparedRequest
@@ -288,26 +290,26 @@ class Poster:
             self._backlog.lose(1, f"the hub refused an event of type {kind!r}", event)
         self._backlog.drop(batch)
 
-    def _wait_after(self, answer: Answer) -> None:
+    def _wait_after(self, outcome: Outcome) -> None:
         delay = backoff(
             self._failures, self._chance(), first=self._pace.first_delay, longest=self._pace.longest_delay
         )
-        if answer.verdict is Verdict.KEY_REFUSED:
+        if outcome.verdict is Verdict.KEY_REFUSED:
             delay = self._pace.key_delay
             log.error(
                 "the hub at %s refuses our key (%s); set STREAM_PUBLISH_KEY to one of its "
                 "STREAM_PUBLISH_KEYS. Events are kept; next attempt in %.0f s",
                 self._url,
-                answer.detail,
+                outcome.detail,
                 delay,
             )
-        elif self._trouble != (trouble := answer.detail.partition(":")[0]):
+        elif self._trouble != (trouble := outcome.detail.partition(":")[0]):
             self._trouble = trouble
             log.warning(
-                "cannot deliver events to %s (%s); keeping them and trying again", self._url, answer.detail
+                "cannot deliver events to %s (%s); keeping them and trying again", self._url, outcome.detail
             )
         self._failures += 1
-        self._pause(max(delay, answer.retry_after))
+        self._pause(max(delay, outcome.retry_after))
 
     def _pause(self, seconds: float) -> None:
         if self._deadline is not None:

@@ -20,7 +20,7 @@ class Verdict(Enum):
     BAD = "bad"
 
 
-class Answer(NamedTuple):
+class Outcome(NamedTuple):
     """How an attempt ended.
 
     Attributes:
