@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from streaming_hub.archive.store import forget_stats, mark
+from streaming_hub.archive.stats import forget_stats
+from streaming_hub.archive.store import mark
 from streaming_hub.archive.tables import (
     OF_SESSION,
     erased,
@@ -24,6 +24,7 @@ from streaming_hub.archive.tables import (
 )
 from streaming_hub.archive.uploads import telemetry
 from streaming_hub.archive.word_index import forget_words
+from streaming_hub.sidecar.dialects import upsert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -192,12 +193,7 @@ def _keep_out(connection: Connection, keys: Iterable[Key], now: float) -> None:
 
 
 def _remember(connection: Connection, marks: Iterable[str], now: float) -> None:
-    rows = [{"key": one, "at": now} for one in marks]
-    if rows:
-        insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(erased)
-        connection.execute(
-            insert.on_conflict_do_update(index_elements=["key"], set_={"at": insert.excluded["at"]}), rows
-        )
+    upsert(connection, erased, [{"key": one, "at": now} for one in marks])
 
 
 def _remove(connection: Connection, rows: Sequence[tuple[int, float]]) -> None:

@@ -232,7 +232,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/settings/test_settings.py",
         "seen in each setting",
     ),
-    "streaming_hub.sidecar.columns": (
+    "streaming_hub.sidecar.dialects": (
         "tests/streaming_hub/archive/test_database.py",
         "in both databases",
     ),

@@ -140,9 +140,7 @@ class Webhooks(Feed):
         Raises:
             Refusal: as `ask`.
         """
-        answer = self.ask(what, arguments)
-        self.status = {name: value for name, value in answer.items() if name != "value"}
-        return answer["value"]
+        return self._noted(self.ask(what, arguments))
 
     @contextmanager
     def erasing(
@@ -280,7 +278,10 @@ class Webhooks(Feed):
         return True
 
     def _write(self, what: str, arguments: Any, *, within: float = WRITE_SECONDS) -> Any:
-        answer = super()._write(what, arguments, within=within)
+        return self._noted(super()._write(what, arguments, within=within))
+
+    def _noted(self, answer: dict[str, Any]) -> Any:
+        """Note the process's state, which comes with an answer; return the answer without it."""
         self.status = {name: value for name, value in answer.items() if name != "value"}
         return answer["value"]
 
@@ -300,11 +301,12 @@ class Webhooks(Feed):
 
 def _lines(entries: Sequence[Entry], wanted: Sequence[str] | None) -> list[list[Any]]:
     types = None if wanted is None else frozenset(wanted)
-    return [
-        [entry.seq, entry.at, entry.operator_only, entry.data]
-        for entry in entries
-        if types is None or entry.type in types
-    ]
+    return [line_of(entry) for entry in entries if types is None or entry.type in types]
+
+
+def line_of(entry: Entry) -> list[Any]:
+    """Return an event as the process gets it: a `messages.Line`."""
+    return [entry.seq, entry.at, entry.operator_only, entry.data]
 
 
 def url_of(archive: str) -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, request
 
 from streaming_hub.access import OPERATE, require_room
 from streaming_hub.errors import BadRequest, NotFound, Unavailable
 from streaming_hub.events.interest import Interest
-from streaming_hub.history.page import Limit
+from streaming_hub.history.follow import pages
 from streaming_hub.sidecar.wire import Refusal
 from streaming_hub.stream.erasing import erase
 from streaming_hub.web import answers, callers, parameters, query
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from streaming_hub.services import Services
 
 blueprint = Blueprint("erasing", __name__)
-
-PAGE: Final = Limit(1000, 1024 * 1024)
 
 
 @endpoint(
@@ -163,11 +160,8 @@ def _rooms_of(parts: Services, session_id: str, head: int) -> set[str | None]:
 
 def _stored(parts: Services, interest: Interest, head: int) -> Iterator[Entry]:
     """Yield what is stored up to a position."""
-    position = parts.history.bounds.oldest - 1
-    while position < head:
-        page = parts.read(partial(parts.history.since, position, interest, PAGE))
+    for page in pages(parts.history, parts.history.bounds.oldest - 1, head, interest, parts.read):
         yield from page.entries
-        position = page.upto
 
 
 def _erased(

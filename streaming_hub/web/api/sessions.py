@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -15,7 +14,7 @@ from streaming_hub.archive.views import OPERATOR_SORTS
 from streaming_hub.errors import BadRequest, Conflict, Forbidden, Gone, NotFound, Unavailable
 from streaming_hub.events.interest import Interest
 from streaming_hub.events.types.figures import SessionReport
-from streaming_hub.history.page import Limit
+from streaming_hub.history.follow import pages
 from streaming_hub.sidecar.wire import Refusal
 from streaming_hub.web import answers, callers, parameters, paths, query, times
 from streaming_hub.web.about import ARCHIVE, About, Answer, Parameter, ok, text
@@ -36,13 +35,15 @@ if TYPE_CHECKING:
 
 blueprint = Blueprint("sessions", __name__)
 
-DEFAULT_LIMIT: Final = 50
-MAX_LIMIT: Final = 200
 MAX_SKIP: Final = 10**query.MOST_DIGITS - 1
 MAX_QUERY: Final = 200
 """Characters of `q`."""
 STATES: Final = ("live", "ended")
-SORTS: Final = ("started", "duration", "heard_latency", "latency", "interruptions", "errors")
+SORTS: Final = tuple(
+    sign + name
+    for sign in ("", "-")
+    for name in ("started", "duration", "heard_latency", "latency", "interruptions", "errors")
+)
 LISTS: Final = ("room", "participant", "agent", "reason")
 REPEATABLE: Final = (*LISTS, "state")
 OPERATOR_FILTERS: Final = frozenset({"latency_over", "failed_tools", "errors"})
@@ -61,14 +62,12 @@ PARAMETERS: Final = (
     "failed_tools",
     "errors",
 )
-PAGE: Final = Limit(1000, 1024 * 1024)
 _NUMBER: Final = re.compile(r"(\d{1,11}\.?\d{0,20}|\.\d{1,20})([eE][+-]?\d{1,3})?", re.ASCII)
 _Cursor = tuple[str, float | None, str, int]
 
 
 def _about_list() -> About:
     many = archived.many
-    sorts = [*SORTS, *(f"-{name}" for name in SORTS)]
     return About(
         group=ARCHIVE,
         summary="Sessions, page by page",
@@ -79,11 +78,7 @@ def _about_list() -> About:
             many("participant", "Sessions with this identity."),
             many("agent", "Sessions of this agent."),
             many("reason", "Sessions that ended for this reason."),
-            many(
-                "state",
-                "`live` or `ended`.",
-                {"type": "array", "items": {"enum": list(STATES)}, "maxItems": archived.MOST_VALUES},
-            ),
+            many("state", "`live` or `ended`.", STATES),
             *archived.PERIOD,
             Parameter(
                 "q",
@@ -96,12 +91,12 @@ def _about_list() -> About:
             Parameter(
                 "sort",
                 "query",
-                parameters.choice(*sorts),
+                parameters.choice(*SORTS),
                 "The order; a leading `-` means descending; latencies by p95. Default: `-started`.",
                 "-started",
             ),
-            Parameter("limit", "query", parameters.count(1), f"How many at most: 50, up to {MAX_LIMIT}."),
-            Parameter("cursor", "query", {"type": "string"}, "`next` of the previous page."),
+            archived.LIMIT,
+            archived.CURSOR,
             Parameter(
                 "skip",
                 "query",
@@ -274,12 +269,12 @@ def search_of(grant: Grant, args: MultiDict[str, str]) -> dict[str, Any]:
     archived.only_operators(grant, [plain], "sort", OPERATOR_SORTS)
     search: dict[str, Any] = {
         **{name: archived.texts(args, name) for name in LISTS},
-        "state": _states(args),
+        "state": archived.texts(args, "state", STATES),
         "allowed": archived.rooms_of(grant),
         "operator": archived.sees_all(grant),
         "sort": plain,
         "descending": sort.startswith("-"),
-        "limit": query.count(args, "limit", DEFAULT_LIMIT, MAX_LIMIT, least=1),
+        "limit": archived.limit(args),
         "skip": query.count(args, "skip", 0, MAX_SKIP),
         "total": query.flag(args, "total"),
         "failed_tools": query.flag(args, "failed_tools"),
@@ -300,21 +295,7 @@ def search_of(grant: Grant, args: MultiDict[str, str]) -> dict[str, Any]:
 
 
 def _sort_of(args: MultiDict[str, str]) -> str:
-    sort = args.get("sort") or "-started"
-    if sort.removeprefix("-") not in SORTS:
-        raise BadRequest(
-            f"sort={sort[:40]!r}: expected one of {', '.join(SORTS)}; `-` in front for descending.",
-            field="sort",
-        )
-    return sort
-
-
-def _states(args: MultiDict[str, str]) -> list[str]:
-    states = archived.texts(args, "state")
-    for state in states:
-        if state not in STATES:
-            raise BadRequest(f"state={state[:40]!r}: expected live or ended.", field="state")
-    return states
+    return query.choice(args, "sort", SORTS, "-started")
 
 
 def _seconds(args: MultiDict[str, str], name: str) -> float:
@@ -372,17 +353,10 @@ def _from_history(
         )
     interest = Interest(sessions=frozenset({session_id}), operator=operator)
     room = found["room"]
-
-    def pages() -> Iterator[bytes]:
-        position = int(first) - 1
-        while position < last:
-            page = parts.read(partial(parts.history.since, position, interest, PAGE))
-            if page.upto <= position:
-                return
-            position = page.upto
-            yield b"".join(entry.data + b"\n" for entry in page.entries if _belongs(entry, room))
-
-    return pages()
+    return (
+        b"".join(entry.data + b"\n" for entry in page.entries if _belongs(entry, room))
+        for page in pages(parts.history, int(first) - 1, last, interest, parts.read)
+    )
 
 
 def _belongs(entry: Entry, room: str | None) -> bool:

@@ -15,13 +15,14 @@ from streaming_hub.errors import BadRequest, Conflict, Forbidden, HubError, Inva
 from streaming_hub.events import cursor
 from streaming_hub.events.interest import EVERYTHING
 from streaming_hub.events.views import OPERATOR
-from streaming_hub.history.follow import PAGE, position_before
+from streaming_hub.history.follow import PAGE, pages, position_before
 from streaming_hub.history.page import Limit
 from streaming_hub.outlets.webhooks.endpoints import SETTINGS, STATES, message_of
+from streaming_hub.outlets.webhooks.feed import line_of
 from streaming_hub.sidecar.wire import Refusal
 from streaming_hub.web import answers, bodies, callers, query, times
 from streaming_hub.web.api import archived, webhook_about
-from streaming_hub.web.api.webhook_requests import MAX_LIMIT, Change, Create, Place, Replay
+from streaming_hub.web.api.webhook_requests import Change, Create, Place, Replay
 from streaming_hub.web.current import services
 from streaming_hub.web.endpoint import Arguments, endpoint
 
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 
 blueprint = Blueprint("webhooks", __name__)
 
-DEFAULT_LIMIT: Final = 50
-RETRY: Final = 2
 TEST_SECONDS: Final = 20.0
 MOST_ID: Final = 10**15
 ALL: Final = "/api/webhooks"
@@ -131,15 +130,11 @@ def deliveries(webhook_id: str) -> Response:
     """Return a page of a webhook's log."""
     args = request.args
     query.only(args, ("state", "type", "limit", "cursor"), ("state", "type"))
-    states = archived.texts(args, "state")
-    for state in states:
-        if state not in STATES:
-            raise BadRequest(f"state={state[:40]!r}: expected one of {', '.join(STATES)}.", field="state")
     asked: dict[str, Any] = {
         "endpoint": webhook_id,
-        "states": states,
+        "states": archived.texts(args, "state", STATES),
         "types": archived.texts(args, "type"),
-        "limit": query.count(args, "limit", DEFAULT_LIMIT, MAX_LIMIT, least=1),
+        "limit": archived.limit(args),
     }
     if args.get("cursor"):
         (asked["before"],) = times.read_cursor(args["cursor"], tuple[Annotated[int, Meta(ge=0, le=MOST_ID)]])
@@ -222,7 +217,7 @@ def _problem_of(refusal: Refusal) -> HubError:
         return InvalidBody(f"deliveries: {refusal.text}", field="deliveries")
     if refusal.name == "full":
         return Conflict(refusal.text)
-    return Unavailable(f"The webhooks are away: {refusal.text}", retry_after=RETRY)
+    return Unavailable(f"The webhooks are away: {refusal.text}", retry_after=archived.RETRY)
 
 
 def _one(webhook_id: str) -> dict[str, Any]:
@@ -298,18 +293,14 @@ def _replay(parts: Services, webhook_id: str, since: Place, to: Place | None) ->
         raise InvalidBody("from: later than to; swap them.", field="from")
     first = min(last, max(position, bounds.oldest - 1))
     missed = first - position - bounds.erased_between(position + 1, first) if first > position else 0
-    replayed, position = 0, first
-    while position < last:
+    replayed = 0
+    found = pages(parts.history, first, last, EVERYTHING, parts.read)
+    while True:
         with _outlet().reading():
-            page = parts.read(partial(parts.history.since, position, EVERYTHING, PAGE))
-            lines = [
-                [one.seq, one.at, one.operator_only, one.data] for one in page.entries if one.seq <= last
-            ]
+            if (page := next(found, None)) is None:
+                return replayed, max(0, missed)
+            lines = [line_of(one) for one in page.entries if one.seq <= last]
             replayed += _ask("replay", {"id": webhook_id, "lines": lines, "filtered": True})
-        if page.upto <= position:
-            break
-        position = page.upto
-    return replayed, max(0, missed)
 
 
 def _names_event(place: Place) -> bool:
@@ -354,5 +345,5 @@ def _lines_of(parts: Services, events: list[str]) -> list[list[Any]]:
         if not isinstance(found, int):
             continue
         page = parts.read(partial(parts.history.since, found - 1, EVERYTHING, Limit(1, PAGE.size)))
-        lines += [[one.seq, one.at, one.operator_only, one.data] for one in page.entries if one.seq == found]
+        lines += [line_of(one) for one in page.entries if one.seq == found]
     return lines

@@ -89,7 +89,7 @@ class Bench:
         self.publish(self.kept.line("first"))
         await self.until(lambda: (name, f"e-{self.kept.seq}") in self.noting.sent)
         schedule = self.dispatcher._schedule
-        await self.until(lambda: schedule.standing(name) is Standing.WORKING and not schedule.running)
+        await self.until(lambda: schedule.standing(name) is Standing.WORKING and not schedule.busy(name))
         await self.settle()
 
     def hold_reads(self) -> threading.Event:
