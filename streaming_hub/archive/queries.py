@@ -61,8 +61,6 @@ _PLAIN: Final = (
     "tool_failures",
     "errors",
 )
-
-
 not_replaced: Final = sessions.c.reason.is_distinct_from(REPLACED)
 """That a session is not one that another one reports, too."""
 
@@ -118,12 +116,8 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
 
 def find(connection: Connection, search: Search) -> tuple[list[Fields], Place | None]:
     """Return a page of sessions, and where the next one begins."""
-    phrases = spoken.asked(search.q) if search.q else []
-    if search.q and not phrases:
-        # A query of punctuation alone matches nothing.
-        return [], None
     column = SORTS[search.sort]
-    narrow = sa.select(sessions.c.id).where(*_conditions(connection, search, phrases))
+    narrow = sa.select(sessions.c.id).where(*_conditions(connection, search))
     if search.after is not None:
         narrow = narrow.where(_beyond(column, search.after, descending=search.descending))
     direction = column.desc() if search.descending else column.asc()
@@ -141,7 +135,8 @@ def find(connection: Connection, search: Search) -> tuple[list[Fields], Place | 
         session_fields(row, people.get(row.id, []), sound.get(row.id), operator=search.operator)
         for row in chosen
     ]
-    if phrases:
+    if search.q:
+        phrases = spoken.asked(search.q)
         for row, fields in zip(chosen, found, strict=True):
             fields["matches"] = _matches(connection, row.id, phrases, operator=search.operator)
     if not more:
@@ -152,10 +147,7 @@ def find(connection: Connection, search: Search) -> tuple[list[Fields], Place | 
 
 def count(connection: Connection, search: Search) -> int:
     """Return how many sessions a list has on all pages."""
-    phrases = spoken.asked(search.q) if search.q else []
-    if search.q and not phrases:
-        return 0
-    chosen = sa.select(sa.func.count()).select_from(sessions).where(*_conditions(connection, search, phrases))
+    chosen = sa.select(sa.func.count()).select_from(sessions).where(*_conditions(connection, search))
     found: int = connection.execute(chosen).scalar_one()
     return found
 
@@ -212,26 +204,7 @@ def session_fields(
         sound: when its audio begins, seconds since 1970; None where there is none.
         operator: whether it is for operators.
     """
-    fields = _session_fields(row, people) | {"audio": sound is not None, "recording_start": sound}
-    if not operator:
-        for name in ("turns", "user_words", "agent_words"):
-            fields[name] -= getattr(row, f"hidden_{name}")
-        if row.reason_hidden:
-            fields["reason"] = None
-    return fields
-
-
-def _sound(connection: Connection, rows: Sequence[Row[Any]]) -> dict[int, float]:
-    """Return when the audio of sessions begins, by row, of those that have some."""
-    keys = {telemetry.mark(row.job_id or row.session_id): row.id for row in rows}
-    chosen = sa.select(jobs.c.key, jobs.c.audio_start).where(
-        jobs.c.key.in_(list(keys)), jobs.c.audio.is_not(None)
-    )
-    return {keys[key]: start for key, start in connection.execute(chosen)}
-
-
-def _session_fields(row: Row[Any], people: list[Fields]) -> Fields:
-    return {
+    fields = {
         "session_id": row.session_id,
         "room": row.room,
         "agent": row.agent,
@@ -249,12 +222,27 @@ def _session_fields(row: Row[Any], people: list[Fields]) -> Fields:
         "missing_events": row.missing_events,
         "incomplete": row.incomplete,
         "recorded": row.recorded,
+        "audio": sound is not None,
+        "recording_start": sound,
     }
+    if not operator:
+        for name in ("turns", "user_words", "agent_words"):
+            fields[name] -= getattr(row, f"hidden_{name}")
+        if row.reason_hidden:
+            fields["reason"] = None
+    return fields
 
 
-def _conditions(
-    connection: Connection, search: Search, phrases: list[list[str]]
-) -> list[sa.ColumnElement[bool]]:
+def _sound(connection: Connection, rows: Sequence[Row[Any]]) -> dict[int, float]:
+    """Return when the audio of sessions begins, by row, of those that have some."""
+    keys = {telemetry.mark(row.job_id or row.session_id): row.id for row in rows}
+    chosen = sa.select(jobs.c.key, jobs.c.audio_start).where(
+        jobs.c.key.in_(list(keys)), jobs.c.audio.is_not(None)
+    )
+    return {keys[key]: start for key, start in connection.execute(chosen)}
+
+
+def _conditions(connection: Connection, search: Search) -> list[sa.ColumnElement[bool]]:
     columns = sessions.c
     conditions: list[sa.ColumnElement[bool]] = [] if REPLACED in search.reason else [not_replaced]
     if search.allowed is not None:
@@ -285,8 +273,8 @@ def _conditions(
         conditions.append(columns.tool_failures > 0)
     if search.errors:
         conditions.append(columns.errors > 0)
-    if phrases:
-        conditions.append(columns.id.in_(_matching(connection, phrases, operator=search.operator)))
+    if search.q:
+        conditions.append(_matching(connection, spoken.asked(search.q), operator=search.operator))
     return conditions
 
 
@@ -308,8 +296,11 @@ def _beyond(column: sa.Column[Any], place: Place, *, descending: bool) -> sa.Col
     return sa.or_(beyond, column.is_(None)) if column.nullable else beyond
 
 
-def _matching(connection: Connection, phrases: list[list[str]], *, operator: bool) -> sa.Select[Any]:
-    """Select the ids of the sessions with an utterance that matches."""
+def _matching(connection: Connection, phrases: list[list[str]], *, operator: bool) -> sa.ColumnElement[bool]:
+    """Return the condition for sessions with an utterance that matches."""
+    if not phrases:
+        # A query of punctuation alone matches nothing.
+        return sa.false()
     if connection.dialect.name == "sqlite":
         text = f"SELECT rowid >> {ROWID_BITS} AS session FROM archive_words WHERE archive_words MATCH :asked"
         hidden = f" AND rowid NOT IN (SELECT session << {ROWID_BITS} | position FROM utterances WHERE operator_only)"
@@ -322,7 +313,7 @@ def _matching(connection: Connection, phrases: list[list[str]], *, operator: boo
         asked = spoken.for_postgresql(phrases)
     chosen = sa.text(text if operator else text + hidden).bindparams(asked=asked)
     found = chosen.columns(sa.column("session", sa.BigInteger)).subquery()
-    return sa.select(found.c.session)
+    return sessions.c.id.in_(sa.select(found.c.session))
 
 
 def _matches(connection: Connection, row: int, phrases: list[list[str]], *, operator: bool) -> list[Fields]:

@@ -170,7 +170,7 @@ class Worker:
         number, what, _ = request
         try:
             self._database.check()
-        except Exception as error:  # noqa: BLE001 - logged; one bad event or request must not end the process
+        except Exception as error:  # noqa: BLE001 - refused and logged; one bad request must not end the process
             self._line.refuse(number, what, error)
             return
         if what in LONG:
@@ -184,7 +184,7 @@ class Worker:
         try:
             self._line.begin(number)
             self._line.answer(number, table[what](arguments))
-        except Exception as error:  # noqa: BLE001 - logged; one bad event or request must not end the process
+        except Exception as error:  # noqa: BLE001 - refused and logged; one bad request must not end the process
             self._line.refuse(number, what, error)
 
     def _report_progress(self) -> None:
@@ -220,7 +220,7 @@ class Worker:
             raise Refusal("behind", str(error)) from error
         except Away:
             raise
-        except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
+        except Exception as error:  # noqa: BLE001 - logged; one bad event must not stop the archive
             self._line.log(
                 "warning",
                 f"unexpected error: a page could not be written; writing it event by event: {error!r}",
@@ -237,7 +237,7 @@ class Worker:
                 ended = self._store.write(single) or ended
             except (Away, Behind):
                 raise
-            except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
+            except Exception as error:  # noqa: BLE001 - logged; one bad event must not stop the archive
                 self._line.log(
                     "error",
                     f"unexpected error: event {page.epoch}-{seq} could not be written and is left out: {error!r}",
@@ -265,7 +265,7 @@ class Worker:
 
     def _upload(self, path: Any) -> Any:
         try:
-            taken = self._uploads.take(Path(path), time.time())
+            return self._uploads.take(Path(path), time.time())
         except Away:
             raise
         except Exception as error:  # noqa: BLE001 - logged; one bad upload must not hold up all others
@@ -273,7 +273,6 @@ class Worker:
                 "error", f"unexpected error: an upload could not be stored and is left out: {error!r}"
             )
             return {"failed": 1}
-        return taken
 
     def _report(self, arguments: Any) -> None:
         job, messages = arguments
@@ -351,7 +350,7 @@ class Worker:
         except Away:
             # The next page reports this and reopens the database.
             self._next_chore = time.monotonic() + CHORE_SECONDS
-        except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
+        except Exception as error:  # noqa: BLE001 - logged; tried again
             self._next_chore = time.monotonic() + CHORE_SECONDS
             self._line.log("error", f"unexpected error: expired sessions could not be removed: {error!r}")
 
