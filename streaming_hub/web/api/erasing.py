@@ -14,7 +14,7 @@ from streaming_hub.history.follow import pages
 from streaming_hub.sidecar.wire import Refusal
 from streaming_hub.stream.erasing import erase
 from streaming_hub.web import answers, callers, parameters, query
-from streaming_hub.web.about import HISTORY, About, ok
+from streaming_hub.web.about import HISTORY, About, Parameter, ok
 from streaming_hub.web.api import archived
 from streaming_hub.web.api.answer_types import Erased
 from streaming_hub.web.current import services
@@ -66,7 +66,10 @@ def erase_room(name: str) -> Response:
         group=HISTORY,
         summary="Erase a session's events permanently",
         text="In every room that the caller may erase, as for a room. Late events of the session are not archived.",
-        parameters=(parameters.name("session_id", "The session.", "d74c"),),
+        parameters=(
+            parameters.name("session_id", "The session.", "d74c"),
+            Parameter("room", "query", archived.TEXT, "Only in this room; empty: only without a room."),
+        ),
         answers=ok(Erased, {"status": "ok", "erased": 37}),
     ),
 )
