@@ -74,7 +74,7 @@ class Archive(Feed):
 
     Args:
         url: an SQLAlchemy URL.
-        max_age: seconds that a session is kept after its end; 0 for good.
+        max_age: seconds that a session is kept after its end; 0: forever.
         recordings: whether raw events are kept.
         history: what is archived.
         lock: guards the history against publishers.
@@ -390,15 +390,15 @@ def _from_livekit(page: Followed) -> dict[str, Any]:
     for entry in page.entries:
         if entry.type not in NAMING and entry.type not in LEAVING:
             continue
-        told = msgspec.json.decode(entry.data, type=_LiveKitEvent)
-        sid = told.room_sid if isinstance(told.room_sid, str) and len(told.room_sid) <= MOST_SID else None
-        if entry.type in NAMING and sid is not None and isinstance(told.room, str):
-            rooms[sid] = told.room
+        event = msgspec.json.decode(entry.data, type=_LiveKitEvent)
+        sid = event.room_sid if isinstance(event.room_sid, str) and len(event.room_sid) <= MOST_SID else None
+        if entry.type in NAMING and sid is not None and isinstance(event.room, str):
+            rooms[sid] = event.room
         elif entry.type == "room_finished" and sid is not None:
             closed.append(sid)
-        elif entry.type == "participant_left" and isinstance(told.participant, str):
-            job = told.participant.removeprefix(AGENT)
-            if job != told.participant and len(job) <= MOST_SID:
+        elif entry.type == "participant_left" and isinstance(event.participant, str):
+            job = event.participant.removeprefix(AGENT)
+            if job != event.participant and len(job) <= MOST_SID:
                 gone.append(job)
     return {"rooms": rooms, "gone": gone, "closed": closed}
 

@@ -48,7 +48,7 @@ MERGE_EXPIRED_SECONDS: Final = 86_400.0
 EMPTY_SECONDS: Final = 0.5
 """Seconds between two tries to empty SQLite's log while a long read holds it open."""
 KEPT_IN_MIND: Final = 3600.0
-"""How far back, in seconds, a new process looks for erasures whose traces may still be in the index."""
+"""How far back, in seconds, a new process looks for erasures that may still have entries in the index."""
 IDLE_SECONDS: Final = 0.2
 PROGRESS_SECONDS: Final = 1.0
 """Seconds between two signs of life during long work."""
@@ -59,7 +59,7 @@ class Config(msgspec.Struct, frozen=True):
 
     Attributes:
         url: an SQLAlchemy URL.
-        max_age: seconds that an ended session is kept; 0 for good.
+        max_age: seconds that an ended session is kept; 0: forever.
         recordings: whether raw events of ended sessions are kept.
         prompts: whether prompts and whole model inputs of uploads are kept.
         texts: whether texts of uploads are kept at all.
@@ -308,8 +308,8 @@ class Worker:
         with self._database.reading() as connection:
             row = _chosen(connection, arguments)
             found = queries.detail(connection, row, operator=arguments["operator"])
-            told = self._uploads.reconciliation(connection, row) if arguments["operator"] else None
-        return _json(_shown(found, operator=arguments["operator"]) | {"reconciliation": told})
+            report = self._uploads.reconciliation(connection, row) if arguments["operator"] else None
+        return _json(_shown(found, operator=arguments["operator"]) | {"reconciliation": report})
 
     def _events(self, arguments: Any) -> Any:
         with self._database.reading() as connection:
