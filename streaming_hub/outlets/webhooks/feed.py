@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 FILE: Final = "outlets.db"
 """Beside the archive's file."""
+READS: Final = frozenset({"list", "deliveries", "delivery"})
+"""Requests that may be asked again of a process that was restarted."""
 BEGIN_SECONDS: Final = 3.0
 ANSWER_SECONDS: Final = 30.0
 
@@ -131,7 +133,7 @@ class Webhooks(Feed):
             try:
                 return process.ask(what, arguments, begin=BEGIN_SECONDS, within=within)
             except Refusal as refusal:
-                if refusal.name != ENDED or time.monotonic() >= until or what not in ("list", "deliveries"):
+                if refusal.name != ENDED or time.monotonic() >= until or what not in READS:
                     raise
 
     def change(self, what: str, arguments: Any) -> Any:

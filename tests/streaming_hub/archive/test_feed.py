@@ -429,7 +429,7 @@ def test_postgresql_that_hangs(start: Any, own_postgres: postgres.Server) -> Non
 def test_two_hubs_do_not_share_an_archive(start: Any, tmp_path: Path, request: Any, kind: str) -> None:
     url = f"sqlite:///{tmp_path}/shared.db"
     if kind == "postgresql":
-        url = request.getfixturevalue("own_postgres").new_database("shared")
+        url = request.getfixturevalue("postgres_server").new_database("shared")
     first = start(STREAM_ARCHIVE=url)
     post(first, call("one"))
     eventually(lambda: names(first), ["one"])

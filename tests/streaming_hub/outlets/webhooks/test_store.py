@@ -25,12 +25,9 @@ from streaming_hub.outlets.webhooks.store import Store
 from streaming_hub.outlets.webhooks.tables import WEBHOOKS, deliveries, lanes
 from streaming_hub.sidecar.database import Database
 from streaming_hub.sidecar.wire import Refusal
-from tests.streaming_hub.archive.conftest import postgres_server, url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-__all__ = ["postgres_server", "url"]
 
 
 class Clock:
