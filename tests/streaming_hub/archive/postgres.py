@@ -74,9 +74,9 @@ class Server:
         # Not by createdb and dropdb: a process for each takes as long as the statement.
         import psycopg
 
-        place = {"host": "127.0.0.1", "port": self.port, "user": "postgres"}
-        with psycopg.connect(dbname="postgres", autocommit=True, **place) as connection:
-            connection.execute(statement)
+        place = f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres"
+        with psycopg.connect(place, autocommit=True) as connection:
+            connection.execute(statement.encode())
 
     def _run(self, program: str, *arguments: str) -> None:
         ran = subprocess.run(
