@@ -22,8 +22,6 @@ Row = dict[str, Any]
 
 DONE: Final = "done"
 PERCENTS: Final = (50, 90, 95, 99)
-BUCKETS: Final = {"minute": 60, "hour": 3600, "day": 86_400}
-"""Seconds of a bucket of statistics; buckets begin at multiples of it since 1970, UTC."""
 
 
 def summary(state: State) -> Row:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import sqlalchemy as sa
 
 from streaming_hub.archive import spoken
+from streaming_hub.archive.messages import SORTS, Place, Search
 from streaming_hub.archive.reduce import REPLACED
 from streaming_hub.archive.tables import (
     PERCENTILES,
@@ -38,15 +38,7 @@ MOST_MATCHES: Final = 3
 """Matching utterances shown for each session of a search."""
 MOST_PLACED: Final = 300
 """Characters of a session's id that are part of a place."""
-SORTS: Final = {
-    "started": sessions.c.started,
-    "duration": sessions.c.duration,
-    "heard_latency": sessions.c.heard_latency_p95,
-    "latency": sessions.c.latency_p95,
-    "interruptions": sessions.c.interruptions,
-    "errors": sessions.c.errors,
-}
-"""What lists can be sorted by."""
+_SORTED_BY: Final = {name: sessions.c[f"{name}_p95" if name.endswith("latency") else name] for name in SORTS}
 _PLAIN: Final = (
     "first_response",
     "user_talk",
@@ -65,58 +57,9 @@ not_replaced: Final = sessions.c.reason.is_distinct_from(REPLACED)
 """That a session is not one that another one reports, too."""
 
 
-class Place(msgspec.Struct, frozen=True):
-    """Where a list continues: the last session of the previous page.
-
-    Attributes:
-        value: what the list is sorted by.
-        session_id: its id, at most `MOST_PLACED` characters of it: the place becomes part of a URL.
-        row: `sessions.id`.
-    """
-
-    value: float | None
-    session_id: str
-    row: int
-
-
-class Search(msgspec.Struct, frozen=True, kw_only=True):
-    """What a list contains, and in which order.
-
-    Attributes:
-        allowed: the rooms that the caller may see; None for all.
-        state: `live`, `ended` or both.
-        since, until: bounds of the start, seconds since 1970; `until` is exclusive.
-        sort: one of `SORTS`.
-        after: where to continue.
-        skip: how many sessions to skip before the page.
-        total: whether to count the sessions on all pages.
-        operator: whether to search utterances that only operators see.
-    """
-
-    allowed: list[str] | None = None
-    room: list[str] = []
-    participant: list[str] = []
-    agent: list[str] = []
-    reason: list[str] = []
-    state: list[str] = []
-    since: float | None = None
-    until: float | None = None
-    q: str | None = None
-    latency_over: float | None = None
-    failed_tools: bool = False
-    errors: bool = False
-    sort: str = "started"
-    descending: bool = True
-    limit: int = 50
-    after: Place | None = None
-    skip: int = 0
-    total: bool = False
-    operator: bool = True
-
-
 def find(connection: Connection, search: Search) -> tuple[list[Fields], Place | None]:
     """Return a page of sessions, and where the next one begins."""
-    column = SORTS[search.sort]
+    column = _SORTED_BY[search.sort]
     narrow = sa.select(sessions.c.id).where(*_conditions(connection, search))
     if search.after is not None:
         narrow = narrow.where(_beyond(column, search.after, descending=search.descending))

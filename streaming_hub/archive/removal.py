@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import msgspec
 import sqlalchemy as sa
 
 from streaming_hub.archive.stats import forget_stats
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+    from streaming_hub.archive.messages import Wanted
     from streaming_hub.archive.store import Key
     from streaming_hub.sidecar.database import Database
 
@@ -38,22 +38,6 @@ STEP: Final = 50
 """Sessions removed per transaction."""
 MERGE_PAGES: Final = 500
 """Pages of the search index merged per step, which takes some milliseconds."""
-
-
-class Wanted(msgspec.Struct, frozen=True):
-    """What to erase.
-
-    Attributes:
-        session_id: this session, in every room of `rooms`.
-        rooms: the rooms that the caller may erase in; None for all.
-        room: or everything of this room.
-        known: sessions (id and room) to reject even if the archive has not read them yet.
-    """
-
-    session_id: str | None = None
-    rooms: list[str] | None = None
-    room: str | None = None
-    known: list[tuple[str, str | None]] = []
 
 
 def erase(database: Database, wanted: Wanted, now: float) -> list[Key]:

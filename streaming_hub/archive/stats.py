@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import sqlalchemy as sa
 
-from streaming_hub.archive.figures import BUCKETS, percentiles
+from streaming_hub.archive.figures import percentiles
+from streaming_hub.archive.messages import BUCKETS, Asked
 from streaming_hub.archive.queries import not_replaced
 from streaming_hub.archive.tables import in_rooms, sessions, stats, turns
 from streaming_hub.sidecar.dialects import upsert
@@ -51,25 +52,6 @@ _SUMS: Final = {
 }
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
-
-
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """Which statistics to compute.
-
-    Attributes:
-        allowed: the rooms that the caller may see; None for all.
-        since, until: seconds since 1970; `until` is exclusive. Sessions outside are in no bucket.
-        bucket: one of `figures.BUCKETS`.
-        from_first: whether to begin with the first session at or after `since`.
-    """
-
-    since: float
-    until: float
-    bucket: str = "hour"
-    room: list[str] = []
-    agent: list[str] = []
-    allowed: list[str] | None = None
-    from_first: bool = False
 
 
 def starts(asked: Asked) -> list[int]:

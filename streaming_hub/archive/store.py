@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+    from streaming_hub.archive.messages import Page
     from streaming_hub.sidecar.database import Database
 
 READER: Final = "archive"
@@ -81,30 +82,6 @@ _COUNTED_ROWS: Final[dict[sa.Table, tuple[str, Callable[[State, Any], dict[str, 
     session_errors: ("errors", lambda _state, error: figures.error_row(error)),
 }
 """Table -> the list in `State` that fills it, and the function that makes a row of an item."""
-
-
-class Page(msgspec.Struct, frozen=True):
-    """Events as the hub's feed sends them.
-
-    Attributes:
-        epoch: the history's name.
-        after: the position that the archive must be at.
-        upto: the position after it.
-        at: when the newest of the events was stored, seconds since 1970.
-        lines: the events that name a session, as JSON, in order.
-        skipped: how many sequence numbers before the first event the history no longer had.
-        rooms, gone, closed: names of rooms by LiveKit's ids, jobs whose agents have left, ids of closed rooms.
-    """
-
-    epoch: str
-    after: int
-    upto: int
-    at: float
-    lines: list[bytes]
-    skipped: int = 0
-    rooms: dict[str, str] = {}
-    gone: list[str] = []
-    closed: list[str] = []
 
 
 class Position(msgspec.Struct, frozen=True):

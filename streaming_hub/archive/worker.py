@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from streaming_hub.archive import queries, removal, reports, stats, views
+from streaming_hub.archive.messages import Asked, Page, Search, Wanted
 from streaming_hub.archive.raw import raw_page
-from streaming_hub.archive.removal import Wanted
-from streaming_hub.archive.store import Behind, Page, Store, seq_of
+from streaming_hub.archive.store import Behind, Store, seq_of
 from streaming_hub.archive.tables import ARCHIVE
 from streaming_hub.archive.uploads.recording import Message
 from streaming_hub.archive.uploads.taking import Uploads
@@ -298,7 +298,7 @@ class Worker:
             return self._uploads.audio(connection, _chosen(connection, arguments))
 
     def _sessions(self, arguments: Any) -> Any:
-        search = msgspec.convert(arguments, queries.Search)
+        search = msgspec.convert(arguments, Search)
         with self._database.reading() as connection:
             found, place = queries.find(connection, search)
             total = queries.count(connection, search) if search.total else None
@@ -325,9 +325,9 @@ class Worker:
         }
 
     def _stats(self, arguments: Any) -> Any:
-        operator = arguments.pop("operator")
-        found = stats.buckets(self._database, msgspec.convert(arguments, stats.Asked), time.time())
-        return _json({"buckets": found if operator else [views.of_bucket(one) for one in found]})
+        asked = msgspec.convert(arguments, Asked)
+        found = stats.buckets(self._database, asked, time.time())
+        return _json({"buckets": found if asked.operator else [views.of_bucket(one) for one in found]})
 
     def _do_chores(self) -> None:
         if self._guest:

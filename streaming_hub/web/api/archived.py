@@ -75,7 +75,7 @@ def archive() -> Archive:
     return found
 
 
-def ask(what: str, arguments: dict[str, Any], *, session: str = "") -> Any:
+def ask(what: str, arguments: Any, *, session: str = "") -> Any:
     """Query the archive.
 
     Args:

@@ -9,6 +9,7 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from streaming_hub.access import SUBSCRIBE
+from streaming_hub.archive.messages import SORTS, Place, Search
 from streaming_hub.archive.reduce import REPORT
 from streaming_hub.archive.views import OPERATOR_SORTS
 from streaming_hub.errors import BadRequest, Conflict, Forbidden, Gone, NotFound, Unavailable
@@ -39,11 +40,7 @@ MAX_SKIP: Final = 10**query.MOST_DIGITS - 1
 MAX_QUERY: Final = 200
 """Characters of `q`."""
 STATES: Final = ("live", "ended")
-SORTS: Final = tuple(
-    sign + name
-    for sign in ("", "-")
-    for name in ("started", "duration", "heard_latency", "latency", "interruptions", "errors")
-)
+ORDERS: Final = tuple(sign + name for sign in ("", "-") for name in SORTS)
 LISTS: Final = ("room", "participant", "agent", "reason")
 REPEATABLE: Final = (*LISTS, "state")
 OPERATOR_FILTERS: Final = frozenset({"latency_over", "failed_tools", "errors"})
@@ -91,7 +88,7 @@ def _about_list() -> About:
             Parameter(
                 "sort",
                 "query",
-                parameters.choice(*SORTS),
+                parameters.choice(*ORDERS),
                 "The order; a leading `-` means descending; latencies by p95. Default: `-started`.",
                 "-started",
             ),
@@ -143,7 +140,7 @@ def sessions() -> Response:
     if place is not None:
         values = [_sort_of(args), place["value"], place["session_id"], place["row"]]
         body["next"] = times.make_cursor(values)
-    if search["total"]:
+    if search.total:
         body["total"] = total
     return answers.json(body)
 
@@ -256,7 +253,7 @@ def chosen(session_id: str, *also: str) -> dict[str, Any]:
     }
 
 
-def search_of(grant: Grant, args: MultiDict[str, str]) -> dict[str, Any]:
+def search_of(grant: Grant, args: MultiDict[str, str]) -> Search:
     """Read the query of a list.
 
     Raises:
@@ -267,35 +264,31 @@ def search_of(grant: Grant, args: MultiDict[str, str]) -> dict[str, Any]:
     plain = sort.removeprefix("-")
     archived.only_operators(grant, args, "filter", OPERATOR_FILTERS)
     archived.only_operators(grant, [plain], "sort", OPERATOR_SORTS)
-    search: dict[str, Any] = {
+    since, until = (times.moment(name, args[name]) if args.get(name) else None for name in ("from", "to"))
+    times.in_order(since, until)
+    archived.check("q", args.get("q", ""), MAX_QUERY)
+    return Search(
         **{name: archived.texts(args, name) for name in LISTS},
-        "state": archived.texts(args, "state", STATES),
-        "allowed": archived.rooms_of(grant),
-        "operator": archived.sees_all(grant),
-        "sort": plain,
-        "descending": sort.startswith("-"),
-        "limit": archived.limit(args),
-        "skip": query.count(args, "skip", 0, MAX_SKIP),
-        "total": query.flag(args, "total"),
-        "failed_tools": query.flag(args, "failed_tools"),
-        "errors": query.flag(args, "errors"),
-    }
-    for name, field in (("from", "since"), ("to", "until")):
-        if args.get(name):
-            search[field] = times.moment(name, args[name])
-    times.in_order(search.get("since"), search.get("until"))
-    if args.get("q"):
-        archived.check("q", args["q"], MAX_QUERY)
-        search["q"] = args["q"]
-    if args.get("latency_over"):
-        search["latency_over"] = _seconds(args, "latency_over")
-    if args.get("cursor"):
-        search["after"] = _place(args["cursor"], sort)
-    return search
+        state=archived.texts(args, "state", STATES),
+        allowed=archived.rooms_of(grant),
+        operator=archived.sees_all(grant),
+        since=since,
+        until=until,
+        q=args.get("q"),
+        latency_over=_seconds(args, "latency_over") if args.get("latency_over") else None,
+        failed_tools=query.flag(args, "failed_tools"),
+        errors=query.flag(args, "errors"),
+        sort=plain,
+        descending=sort.startswith("-"),
+        after=_place(args["cursor"], sort) if args.get("cursor") else None,
+        limit=archived.limit(args),
+        skip=query.count(args, "skip", 0, MAX_SKIP),
+        total=query.flag(args, "total"),
+    )
 
 
 def _sort_of(args: MultiDict[str, str]) -> str:
-    return query.choice(args, "sort", SORTS, "-started")
+    return query.choice(args, "sort", ORDERS, "-started")
 
 
 def _seconds(args: MultiDict[str, str], name: str) -> float:
@@ -306,14 +299,14 @@ def _seconds(args: MultiDict[str, str], name: str) -> float:
     return number
 
 
-def _place(sent: str, sort: str) -> dict[str, Any]:
+def _place(sent: str, sort: str) -> Place:
     made_for, value, session_id, row = times.read_cursor(sent, _Cursor)
     if made_for != sort or "\0" in session_id or not 0 <= row < 1 << 62:
         raise BadRequest(
             f"cursor: it belongs to a list with sort={made_for[:40]!r}. Send the same sort, or no cursor to begin.",
             field="cursor",
         )
-    return {"value": value, "session_id": session_id, "row": row}
+    return Place(value, session_id, row)
 
 
 def _from_archive(

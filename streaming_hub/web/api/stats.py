@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from flask import Blueprint, Response, request
 
 from streaming_hub.access import SUBSCRIBE
-from streaming_hub.archive.figures import BUCKETS
+from streaming_hub.archive.messages import BUCKETS, Asked
 from streaming_hub.errors import BadRequest, NotFound, Unavailable
 from streaming_hub.web import answers, callers, parameters, query, times
 from streaming_hub.web.about import ARCHIVE, About, Parameter, ok
@@ -84,7 +84,7 @@ def stats() -> Response:
     return answers.encoded(found)
 
 
-def asked_of(grant: Grant, args: MultiDict[str, str], now: float) -> dict[str, Any]:
+def asked_of(grant: Grant, args: MultiDict[str, str], now: float) -> Asked:
     """Read the query.
 
     Raises:
@@ -95,7 +95,7 @@ def asked_of(grant: Grant, args: MultiDict[str, str], now: float) -> dict[str, A
     until = times.moment("to", args["to"]) if args.get("to") else now
     since = times.moment("from", args["from"]) if args.get("from") else None
     times.in_order(since, until if args.get("to") else None)
-    begins_with_data = since is None
+    from_first = since is None
     if since is None:
         since = max(0.0, (-(-until // size) - MOST_BUCKETS) * size)
     count = -(-until // size) - since // size
@@ -105,13 +105,13 @@ def asked_of(grant: Grant, args: MultiDict[str, str], now: float) -> dict[str, A
             "larger bucket or a shorter time.",
             field="bucket",
         )
-    return {
-        "since": since,
-        "until": until,
-        "from_first": begins_with_data,
-        "bucket": bucket,
-        "room": archived.texts(args, "room"),
-        "agent": archived.texts(args, "agent"),
-        "allowed": archived.rooms_of(grant),
-        "operator": archived.sees_all(grant),
-    }
+    return Asked(
+        since=since,
+        until=until,
+        from_first=from_first,
+        bucket=bucket,
+        room=archived.texts(args, "room"),
+        agent=archived.texts(args, "agent"),
+        allowed=archived.rooms_of(grant),
+        operator=archived.sees_all(grant),
+    )

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streaming_hub.archive import tables
-from streaming_hub.archive.queries import Search, find
-from streaming_hub.archive.stats import Asked, buckets
+from streaming_hub.archive.messages import Asked, Search
+from streaming_hub.archive.queries import find
+from streaming_hub.archive.stats import buckets
 from streaming_hub.metrics import HubCollector
 from streaming_hub.settings import Settings
 from tests.streaming_hub.archive.calls import START, Line, archived, call, some_calls

@@ -10,9 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from streaming_hub.archive import removal, stats, tables
-from streaming_hub.archive.figures import BUCKETS, percentiles
-from streaming_hub.archive.removal import Wanted
-from streaming_hub.archive.stats import Asked
+from streaming_hub.archive.figures import percentiles
+from streaming_hub.archive.messages import BUCKETS, Asked, Wanted
 from streaming_hub.archive.store import Store
 from streaming_hub.archive.tables import ARCHIVE
 from streaming_hub.sidecar.database import Database

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 
 from streaming_hub.archive import queries, tables
 from streaming_hub.archive import raw as raws
+from streaming_hub.archive.messages import Page
 from streaming_hub.archive.raw import raw_events, raw_page
-from streaming_hub.archive.store import Behind, Page, Position, Store
+from streaming_hub.archive.store import Behind, Position, Store
 from streaming_hub.archive.uploads import telemetry
 from streaming_hub.events.wordless import wordless
 from tests.streaming_hub.archive.calls import EPOCH, START, Line, archived, call, expected, send, some_calls
