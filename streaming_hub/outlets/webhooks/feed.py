@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from streaming_hub.errors import Unavailable
 from streaming_hub.events import posted
 from streaming_hub.history.follow import Follower
+from streaming_hub.outlets.webhooks import messages
+from streaming_hub.outlets.webhooks.messages import Line
 from streaming_hub.sidecar.feed import CLAIM_SECONDS, ERASE_SECONDS, PING, START_SECONDS, WRITE_SECONDS, Feed
 from streaming_hub.sidecar.wire import ENDED, Refusal
 
@@ -234,7 +236,7 @@ class Webhooks(Feed):
             if self._follower is not None and self._follower.position > self._sent:
                 self._pass_on(self._follower.position, [], 0)
 
-    def _pass_on(self, upto: int, lines: list[list[Any]], skipped: int) -> None:
+    def _pass_on(self, upto: int, lines: list[Line], skipped: int) -> None:
         if self._write_page(self._filter[0], self._sent, upto, lines=lines, skipped=skipped):
             self._sent = upto
 
@@ -256,20 +258,13 @@ class Webhooks(Feed):
         after: int,
         upto: int,
         *,
-        lines: list[list[Any]],
+        lines: list[Line],
         skipped: int,
         endpoint: str | None = None,
     ) -> bool:
         """Have the process store a page; return False if the endpoints have changed in the meantime."""
-        page = {
-            "version": version,
-            "epoch": self._history.bounds.epoch,
-            "after": after,
-            "upto": upto,
-            "lines": lines,
-            "skipped": skipped,
-            "endpoint": endpoint,
-        }
+        epoch = self._history.bounds.epoch
+        page = messages.Page(version, epoch, after, upto, lines, skipped, endpoint)
         try:
             self._write("page", page)
         except Refusal as refusal:
@@ -301,14 +296,14 @@ class Webhooks(Feed):
         super()._write("published", [name for name, _ in due])
 
 
-def _lines(entries: Sequence[Entry], wanted: Sequence[str] | None) -> list[list[Any]]:
+def _lines(entries: Sequence[Entry], wanted: Sequence[str] | None) -> list[Line]:
     types = None if wanted is None else frozenset(wanted)
     return [line_of(entry) for entry in entries if types is None or entry.type in types]
 
 
-def line_of(entry: Entry) -> list[Any]:
-    """Return an event as the process gets it: a `messages.Line`."""
-    return [entry.seq, entry.at, entry.operator_only, entry.data]
+def line_of(entry: Entry) -> Line:
+    """Return an event as the process gets it."""
+    return Line(entry.seq, entry.at, entry.operator_only, entry.data)
 
 
 def url_of(archive: str) -> str:

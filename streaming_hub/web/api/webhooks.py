@@ -19,6 +19,7 @@ from streaming_hub.history.follow import PAGE, pages, position_before
 from streaming_hub.history.page import Limit
 from streaming_hub.outlets.webhooks.endpoints import SETTINGS, STATES, message_of
 from streaming_hub.outlets.webhooks.feed import line_of
+from streaming_hub.outlets.webhooks.messages import Asked
 from streaming_hub.sidecar.wire import Refusal
 from streaming_hub.web import answers, bodies, callers, query, times
 from streaming_hub.web.api import archived, webhook_about
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from streaming_hub.access import Grant
     from streaming_hub.outlets.webhooks.feed import Webhooks
+    from streaming_hub.outlets.webhooks.messages import Line
     from streaming_hub.services import Services
     from streaming_hub.web.about import About
     from streaming_hub.web.declared import Method
@@ -130,14 +132,11 @@ def deliveries(webhook_id: str) -> Response:
     """Return a page of a webhook's log."""
     args = request.args
     query.only(args, ("state", "type", "limit", "cursor"), ("state", "type"))
-    asked: dict[str, Any] = {
-        "endpoint": webhook_id,
-        "states": archived.texts(args, "state", STATES),
-        "types": archived.texts(args, "type"),
-        "limit": archived.limit(args),
-    }
+    before: int | None = None
     if args.get("cursor"):
-        (asked["before"],) = times.read_cursor(args["cursor"], tuple[Annotated[int, Meta(ge=0, le=MOST_ID)]])
+        (before,) = times.read_cursor(args["cursor"], tuple[Annotated[int, Meta(ge=0, le=MOST_ID)]])
+    states, types = archived.texts(args, "state", STATES), archived.texts(args, "type")
+    asked = Asked(webhook_id, archived.limit(args), states, types, before)
     _one(webhook_id)
     found, place = _ask("deliveries", asked)
     return answers.json({"deliveries": found, "next": None if place is None else times.make_cursor([place])})
@@ -155,8 +154,8 @@ def delivery(webhook_id: str, delivery_id: str) -> Response:
     body = found["body"]
     if body is None:
         # The log keeps only the newest bodies, but an event's body is always the same.
-        for seq, at, hidden, data in _lines_of(services(), [found["event_id"]]):
-            body = message_of(seq, at, data, hidden=hidden).body
+        for line in _lines_of(services(), [found["event_id"]]):
+            body = message_of(line).body
     return answers.json({**found, "body": None if body is None else body.decode()})
 
 
@@ -337,9 +336,9 @@ def _number_of(name: str) -> int | None:
     return int(name) if name.isascii() and name.isdigit() and len(name) < 16 else None
 
 
-def _lines_of(parts: Services, events: list[str]) -> list[list[Any]]:
+def _lines_of(parts: Services, events: list[str]) -> list[Line]:
     """Return events as lines for the webhooks' process, without those that the history no longer has."""
-    lines = []
+    lines: list[Line] = []
     for event_id in events:
         found = cursor.resolve(event_id, parts.history.bounds.range())
         if not isinstance(found, int):
