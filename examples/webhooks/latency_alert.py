@@ -74,11 +74,11 @@ def make_app(secret: str, chat_url: str, file: str, *, limit: float, window: int
                 "INSERT OR IGNORE INTO turns (id, latency) VALUES (?, ?)",
                 (request.headers["webhook-id"], latency),
             ).rowcount
-            alert = change(db) if new else None
-            if alert is not None:
+            told = change(db) if new else None
+            if told is not None:
                 try:
                     # A redirect would turn the POST into a GET without its body.
-                    answer = requests.post(chat_url, json={"text": alert}, timeout=5, allow_redirects=False)
+                    answer = requests.post(chat_url, json={"text": told}, timeout=5, allow_redirects=False)
                 except requests.RequestException as error:
                     return f"the chat cannot be reached ({type(error).__name__})", 503
                 if not 200 <= answer.status_code < 300:
