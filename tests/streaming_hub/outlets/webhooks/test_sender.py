@@ -171,12 +171,15 @@ def test_a_connection_is_used_again() -> None:
     assert (first.path, first.body, first.port) == ("/a", b'{"n":1}', second.port)
 
 
-def test_redirects_are_not_followed_and_proxies_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_are_not_followed_and_proxies_not_used(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     with receiver() as hook:
-        hook.status, hook.headers = 302, {"location": "/b", "retry-after": "7"}
+        hook.status, hook.headers = status, {"location": "/b", "retry-after": "7"}
         outcome = send(f"{hook.url}/a", b"{}", {}, allow_private=True)
-    assert (outcome.status, outcome.retry_after, len(hook.got)) == (302, "7", 1)
+    assert (outcome.status, outcome.retry_after, len(hook.got)) == (status, "7", 1)
 
 
 def test_a_huge_answer_is_cut() -> None:
