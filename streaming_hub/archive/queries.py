@@ -40,6 +40,14 @@ MOST_PLACED: Final = 300
 """Characters of a session's id that are part of a place."""
 _SORTED_BY: Final = {name: sessions.c[f"{name}_p95" if name.endswith("latency") else name] for name in SORTS}
 _PLAIN: Final = (
+    "session_id",
+    "room",
+    "agent",
+    "started",
+    "ended",
+    "duration",
+    "reason",
+    "turns",
     "first_response",
     "user_talk",
     "agent_talk",
@@ -52,7 +60,12 @@ _PLAIN: Final = (
     "tool_calls",
     "tool_failures",
     "errors",
+    "usage",
+    "missing_events",
+    "incomplete",
+    "recorded",
 )
+"""Fields of a session that are its row's columns."""
 not_replaced: Final = sessions.c.reason.is_distinct_from(REPLACED)
 """That a session is not one that another one reports, too."""
 
@@ -148,23 +161,11 @@ def session_fields(
         operator: whether it is for operators.
     """
     fields = {
-        "session_id": row.session_id,
-        "room": row.room,
-        "agent": row.agent,
-        "state": "live" if row.ended is None else "ended",
-        "started": row.started,
-        "ended": row.ended,
-        "duration": row.duration,
-        "reason": row.reason,
-        "participants": people,
-        "turns": row.turns,
         **{name: getattr(row, name) for name in _PLAIN},
+        "state": "live" if row.ended is None else "ended",
+        "participants": people,
         "latency": _percentiles(row, "latency"),
         "heard_latency": _percentiles(row, "heard_latency"),
-        "usage": row.usage,
-        "missing_events": row.missing_events,
-        "incomplete": row.incomplete,
-        "recorded": row.recorded,
         "audio": sound is not None,
         "recording_start": sound,
     }

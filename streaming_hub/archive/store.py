@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import sqlalchemy as sa
+from msgspec.structs import asdict
 
 from streaming_hub.archive import figures
 from streaming_hub.archive.raw import add_parts, close_session, raw_events, rewrite
@@ -79,7 +80,7 @@ _COUNTED_ROWS: Final[dict[sa.Table, tuple[str, Callable[[State, Any], dict[str, 
     turns: ("turns", _turn),
     utterances: ("utterances", _utterance),
     tool_calls: ("tools", lambda _state, tool: figures.tool_row(tool)),
-    session_errors: ("errors", lambda _state, error: figures.error_row(error)),
+    session_errors: ("errors", lambda _state, error: asdict(error)),
 }
 """Table -> the list in `State` that fills it, and the function that makes a row of an item."""
 
