@@ -16,7 +16,6 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-import jwt
 import pytest
 import requests
 from standardwebhooks import Webhook
@@ -24,6 +23,7 @@ from standardwebhooks import Webhook
 from streaming_hub.errors import SettingsError
 from streaming_hub.services import Services
 from streaming_hub.settings import parse
+from tests.kit.callers import JWT_SECRET, token
 from tests.streaming_hub.outlets.webhooks.hub import LOCAL, WebhookHub, note, webhook_pid
 from tests.streaming_hub.outlets.webhooks.receiving import Receiver, receiver
 from tests.streaming_hub.server.wire import PATIENCE
@@ -536,15 +536,11 @@ def test_secrets_are_the_hubs_to_make(server: WebhookHub, fields: dict[str, Any]
 
 
 def test_who_may(start: Any, hook: Receiver) -> None:
-    key = "s" * 40
-    hub = start(STREAM_JWT_SECRET=key, STREAM_OPERATOR_KEYS="operator-key", STREAM_PUBLISH_KEYS="publish-key")
+    hub = start(
+        STREAM_JWT_SECRET=JWT_SECRET, STREAM_OPERATOR_KEYS="operator-key", STREAM_PUBLISH_KEYS="publish-key"
+    )
     everything = {"X-API-Key": "operator-key"}
-
-    def token(**claims: Any) -> dict[str, str]:
-        claims = {"sub": "x", "exp": time.time() + 600, **claims}
-        return {"Authorization": "Bearer " + jwt.encode(claims, key, algorithm="HS256")}
-
-    limited = token(scope="operate", rooms=["a", "b"])
+    limited = token("operate", rooms=["a", "b"])
     assert hub.ask("GET", "").status_code == 401
     assert hub.ask("GET", "", None, **{"X-API-Key": "publish-key"}).status_code == 403
     all_rooms = hub.ask("POST", "", {"url": hook.url}, **everything).json()["id"]
