@@ -37,6 +37,8 @@ from tests.structure.sources import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from flask.testing import FlaskClient
+
 SLASHED = "job/1 é%2F"
 
 
@@ -437,14 +439,11 @@ def test_health_and_metrics_report_it(server: Hub) -> None:
     eventually(lambda: "hub_archive_behind 0.0" in server.get("/metrics", **OPERATOR).text, True)
 
 
-def test_without_an_archive_there_is_nothing(tmp_path: Any) -> None:
-    server = Hub(tmp_path, STREAM_HISTORY="memory://").start()
-    try:
-        post(server, call("one"))
-        for path in ("/api/sessions", "/api/sessions/one", "/api/sessions/one/events", "/api/stats"):
-            problem = get(server, path, 404)
-            assert "STREAM_ARCHIVE" in problem["detail"]
-        assert get(server, "/api/health")["archive"] == "off"
-        assert requests.delete(f"{server.url}/api/sessions/one", timeout=10).json()["erased"] == 14
-    finally:
-        server.kill()
+def test_without_an_archive_there_is_nothing(client: FlaskClient) -> None:
+    assert client.post("/api/agent/data", json=call("one")).status_code == 200
+    for path in ("/api/sessions", "/api/sessions/one", "/api/sessions/one/events", "/api/stats"):
+        answer = client.get(path)
+        assert answer.status_code == 404
+        assert "STREAM_ARCHIVE" in answer.json["detail"]
+    assert client.get("/api/health").json["archive"] == "off"
+    assert client.delete("/api/sessions/one").json["erased"] == 14
