@@ -35,6 +35,8 @@ FILE: Final = "outlets.db"
 """Beside the archive's file."""
 READS: Final = frozenset({"list", "deliveries", "delivery"})
 """Requests that may be asked again of a process that was restarted."""
+CHANGES: Final = frozenset({"create", "change", "delete"})
+"""Requests after which endpoints may want other events."""
 BEGIN_SECONDS: Final = 3.0
 ANSWER_SECONDS: Final = 30.0
 
@@ -133,18 +135,11 @@ class Webhooks(Feed):
         while True:
             process = self._wait_until_up(until)
             try:
-                return process.ask(what, arguments, begin=BEGIN_SECONDS, within=within)
+                answer = process.ask(what, arguments, begin=BEGIN_SECONDS, within=within)
+                return self._noted(answer) if what in CHANGES else answer
             except Refusal as refusal:
                 if refusal.name != ENDED or time.monotonic() >= until or what not in READS:
                     raise
-
-    def change(self, what: str, arguments: Any) -> Any:
-        """Change the endpoints, and note what they want from now on.
-
-        Raises:
-            Refusal: as `ask`.
-        """
-        return self._noted(self.ask(what, arguments))
 
     @contextmanager
     def erasing(

@@ -82,7 +82,7 @@ def create() -> Response:
     place = asked.since
     fields["after"] = parts.history.bounds.head if place is None else _position(parts, "from", place)
     outlet.need()
-    made = _change("create", fields)
+    made = _ask("create", fields)
     callers.note("webhook_create", webhook=made["id"])
     return answers.json(made, 201)
 
@@ -105,7 +105,7 @@ def change(webhook_id: str) -> Response:
     if not isinstance(asked.since, UnsetType):
         del fields["from"]
         fields["after"] = _position(services(), "from", asked.since)
-    changed = _change("change", fields)
+    changed = _ask("change", fields)
     callers.note("webhook_change", webhook=webhook_id)
     return answers.json(changed)
 
@@ -114,7 +114,7 @@ def change(webhook_id: str) -> Response:
 def delete(webhook_id: str) -> Response:
     """Remove a webhook, its pending deliveries and its log."""
     _changeable(webhook_id)
-    _change("delete", webhook_id)
+    _ask("delete", webhook_id)
     callers.note("webhook_delete", webhook=webhook_id)
     return Response(status=204, headers=answers.NOT_CACHED)
 
@@ -196,13 +196,6 @@ def _outlet() -> Webhooks:
 def _ask(what: str, arguments: Any, **how: float) -> Any:
     try:
         return _outlet().ask(what, arguments, **how)
-    except Refusal as refusal:
-        raise _problem_of(refusal) from refusal
-
-
-def _change(what: str, arguments: Any) -> Any:
-    try:
-        return _outlet().change(what, arguments)
     except Refusal as refusal:
         raise _problem_of(refusal) from refusal
 
