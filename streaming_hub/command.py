@@ -1,4 +1,4 @@
-"""The command `streaming-hub`, or `flask_server.py`: options, start-up, shutdown on signals. Serves with gevent."""
+"""The command-line program: options, start-up, shutdown on signals. Serves with gevent."""
 
 from __future__ import annotations
 

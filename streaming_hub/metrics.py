@@ -1,4 +1,4 @@
-"""The hub's metrics for Prometheus. Values are read on request: between scrapes only the counters cost anything.
+"""Prometheus metrics. Values are read when scraped; between scrapes only the counters cost anything.
 
 Names and units follow Prometheus's conventions; docs/reference/metrics.md lists them all; a test keeps
 the two equal.

@@ -1,4 +1,4 @@
-"""What a hub consists of, built once per application. The only module that composes the parts."""
+"""The parts of a hub, built once per application. The only module that puts them together."""
 
 from __future__ import annotations
 

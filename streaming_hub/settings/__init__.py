@@ -1,7 +1,7 @@
-"""Every setting, typed, in one place: read from the environment, `.env.local` and `.env` (in that order).
+"""Every setting, typed: read from the environment, then `.env.local`, then `.env`; the first value found wins.
 
 Reads files and the environment only in `load`; `parse` is pure. `flask_server.py --help` and docs/reference/settings.md
-are made from the table below.
+are generated from its table.
 """
 
 from __future__ import annotations
