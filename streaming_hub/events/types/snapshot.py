@@ -45,7 +45,7 @@ class SessionLine(TypedDict):
     updated: Annotated[
         float | None,
         Meta(
-            description="Its newest event's timestamp. Without an end, and without an event for 24 h, it is abandoned."
+            description="Its newest event's timestamp. A session without an end counts as abandoned 24 h later."
         ),
     ]
     ended: NotRequired[float | None]
