@@ -124,7 +124,7 @@ class HubAgent:
         until = time.monotonic() + STOP_SECONDS
         while self._lease.owner(time.monotonic()) is not None:
             if time.monotonic() >= until:
-                raise Unavailable("The node that runs the agent has not stopped it yet: ask again.")
+                raise Unavailable("The node that runs the agent has not stopped it yet: retry.")
             time.sleep(0.05)
         return self.status()
 

@@ -95,7 +95,7 @@ def _listen_or_explain(host: str, port: int) -> socket.socket:
         place = _place(host, port)
         if error.errno == errno.EADDRINUSE:
             raise SettingsError(
-                f"{place} is taken by {port_holder(host, port)}. End that, or choose another port with --port."
+                f"{place} is in use by {port_holder(host, port)}. Stop it, or choose another port with --port."
             ) from error
         raise SettingsError(f"{place}: {error.strerror}. Choose another with --port or --host.") from error
 

@@ -150,7 +150,7 @@ class Follower:
             finally:
                 self._reaching -= 1
             if not reached():
-                raise Unavailable("Redis is away, or this node is far behind: try again.", retry_after=2)
+                raise Unavailable("Redis is unreachable, or this node is far behind: retry.", retry_after=2)
 
     def announce(self, note: Note) -> int:
         """Tell the other nodes something; return the note's number.
@@ -189,7 +189,7 @@ class Follower:
             if time.monotonic() >= until:
                 names = ", ".join(sorted(name.decode() for name in missing))
                 raise Unavailable(
-                    f"Erased from the history, but not confirmed by {names}: ask again until it is.",
+                    f"Erased from the history, but not confirmed by {names}: send it again.",
                     retry_after=5,
                 )
             time.sleep(0.02)

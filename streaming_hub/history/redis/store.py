@@ -300,7 +300,7 @@ class RedisHistory:
             kind = answer[0]
             if kind == b"format":
                 raise StorageError(
-                    f"{self.server.shown} holds a history of format {answer[1].decode()}; this version writes "
+                    f"{self.server.shown} contains a history of format {answer[1].decode()}; this version writes "
                     f"{wire.FORMAT}. Run nodes of one version, or choose another STREAM_REDIS_PREFIX."
                 )
             if kind == b"settled":

@@ -91,7 +91,7 @@ def start() -> Response:
     require_room(grant, asked.room)
     chosen, why = choose_mode(parts.settings) if asked.mode == "auto" else (asked.mode, "Requested.")
     if parts.draining:
-        raise Unavailable("The server is stopping and starts no agent.")
+        raise Unavailable("The server is stopping, so it starts no agent.")
     if parts.agent_lacks is not None:
         raise Unavailable(parts.agent_lacks)
     try:

@@ -99,7 +99,7 @@ def problem_of(refusal: Refusal, session: str = "") -> HubError:
             f"There is a session {shown!r} in several rooms: choose one with ?room= ({rooms}).",
             rooms=list(refusal.extra),
         )
-    return Unavailable(f"The archive is away: {refusal.text}", retry_after=RETRY)
+    return Unavailable(f"The archive is unavailable: {refusal.text}", retry_after=RETRY)
 
 
 def sees_all(grant: Grant) -> bool:

@@ -79,7 +79,7 @@ def events() -> Response:
     parts.reach_head()
     after, before, last = _position(parts, "after"), _position(parts, "before"), "last" in args
     if (after is not None) + (before is not None) + last > 1:
-        raise BadRequest("after, before and last exclude each other: send one of them.")
+        raise BadRequest("after, before and last are mutually exclusive: send only one.")
     if after is None and before is None and not last:
         after = parts.history.bounds.oldest - 1
     if after is not None:

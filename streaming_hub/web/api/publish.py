@@ -125,7 +125,7 @@ def _take(parts: Services, environ: dict[str, Any], read: Callable[[], bytes]) -
     grant = callers.admit(parts, environ)
     parts.limits.check(Action.PUBLISH, callers.client_of(parts, environ), grant)
     if parts.draining and grant.who not in OWN:
-        raise Unavailable("The server is stopping; send it again to the next one.", retry_after=2)
+        raise Unavailable("The server is stopping: retry.", retry_after=2)
     events, single = _parse(environ, read)
     if grant.rooms is not None:
         for one in events:

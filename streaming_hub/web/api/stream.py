@@ -201,7 +201,7 @@ def _full(parts: Services, client: Client) -> HubError | None:
     most = parts.limits.streams_of_one(client)
     if most is not None and parts.hub.audience.addresses[client.bucket] >= most:
         return TooMany(
-            f"{most} streams are open from this address already: close one.",
+            f"This address already has {most} open streams: close one.",
             retry_after=random.randint(5, 60),
         )
     return None
@@ -217,7 +217,9 @@ def _open(
     wants_snapshot, replay = asked.snapshot, asked.replay
     resume = last_event_id or asked.resume
     if resume and len(resume) > query.MAX_CURSOR:
-        raise BadRequest(f"last_event_id has {len(resume)} characters; at most {query.MAX_CURSOR} are taken.")
+        raise BadRequest(
+            f"last_event_id has {len(resume)} characters; at most {query.MAX_CURSOR} are accepted."
+        )
     intro: list[dict[str, Any]] = []
     head = parts.history.bounds.head
     if wants_snapshot:

@@ -107,7 +107,7 @@ def _room(grant: Grant, asked: TokenRequest) -> str:
         return f"room-{secrets.token_hex(6)}"
     if len(grant.rooms) == 1:
         return next(iter(grant.rooms))
-    raise Forbidden("This credential is for certain rooms only: name one of them in `room_name`.")
+    raise Forbidden("This credential is limited to certain rooms: name one of them in `room_name`.")
 
 
 def _missing(parts: Services) -> str:

@@ -114,7 +114,7 @@ ERRORS: Final[dict[type[HubError], tuple[str, str]]] = {
     ),
     errors.Unavailable: (
         "Not available now; retry later.",
-        "The server is stopping; send it again to the next one.",
+        "The server is stopping: retry.",
     ),
 }
 """When each error occurs, and a detail for its example."""

@@ -71,7 +71,7 @@ def test_a_process_that_says_it_works_is_waited_for_and_a_silent_one_is_not() ->
     process = Process({"seconds": 4}, worker="tests.streaming_hub.archive.slow_process", name="slow")
     try:
         assert process.ask("speaks", None, begin=20, within=1.5) == "speaks"
-        with pytest.raises(Refusal, match="did not answer"):
+        with pytest.raises(Refusal, match="did not respond"):
             process.ask("is silent", None, begin=20, within=0.5)
     finally:
         process.close(0.0)
