@@ -333,7 +333,7 @@ def _webhooks(parts: Services) -> webhooks.Webhooks | None:
     if parts.archive is None:
         if settings.webhook_url is not None:
             raise SettingsError(
-                "STREAM_WEBHOOK_URL needs an archive, next to which webhooks are stored: set STREAM_ARCHIVE to a database."
+                "STREAM_WEBHOOK_URL needs an archive, beside which webhooks are stored: set STREAM_ARCHIVE."
             )
         return None
     given = None

@@ -129,9 +129,9 @@ class Database:
                 )
             if not claim:
                 if version != self._kind.revision:
-                    raise Away(
+                    raise Away(  # noqa: TRY301
                         f"{self.shown} has not been created or migrated yet by the node that writes it."
-                    )  # noqa: TRY301
+                    )
             elif version is None:
                 self._create(engine)
             elif version != self._kind.revision:

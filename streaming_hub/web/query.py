@@ -153,7 +153,7 @@ def _doubt(name: str, value: str, *, plus: bool) -> str:
     if plus and " " in value:
         return f"{shown}: a + in a URL means a space; for a +, send %2B."
     if "," in value:
-        return f"{shown} is one value that contains a comma; for several values, repeat the parameter: {name}=a&{name}=b."
+        return f"{shown} is one value that contains a comma; for several, repeat the parameter: {name}=a&{name}=b."
     if name == "type" and not _TYPE.fullmatch(value):
         return f"{shown} is not a valid type (letters, digits and _ . : - only): it matches nothing."
     if value != value.strip():

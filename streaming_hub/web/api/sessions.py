@@ -329,7 +329,7 @@ def _place(sent: str, sort: str) -> dict[str, Any]:
     made_for, value, session_id, row = times.read_cursor(sent, _Cursor)
     if made_for != sort or "\0" in session_id or not 0 <= row < 1 << 62:
         raise BadRequest(
-            f"cursor: it belongs to a list with sort={made_for[:40]!r}. Send the same sort, or no cursor to start over.",
+            f"cursor: belongs to a list with sort={made_for[:40]!r}. Send the same sort, or no cursor to start over.",
             field="cursor",
         )
     return {"value": value, "session_id": session_id, "row": row}

@@ -346,8 +346,11 @@ def test_keeping_audio_needs_uploads_and_a_folder(settings: dict[str, str], why:
     ("settings", "why"),
     [
         ({}, "LIVEKIT_API_KEY and LIVEKIT_API_SECRET are not set and there is no archive"),
-        ({"LIVEKIT_API_KEY": "key", "STREAM_ARCHIVE": "sqlite:///a.db"}, "as LIVEKIT_API_SECRET is not set"),
-        (SIGNED, r"as there is no archive \(STREAM_ARCHIVE\)"),
+        (
+            {"LIVEKIT_API_KEY": "key", "STREAM_ARCHIVE": "sqlite:///a.db"},
+            "because LIVEKIT_API_SECRET is not set",
+        ),
+        (SIGNED, r"because there is no archive \(STREAM_ARCHIVE\)"),
     ],
 )
 def test_taking_uploads_needs_a_secret_and_an_archive(
