@@ -165,7 +165,7 @@ class _Service:
         if self._control.takes_jobs():
             await job.accept()
         else:
-            log.warning("a job is left to another node: %s", NO_LEASE)
+            log.warning("leaving a job to another node: %s", NO_LEASE)
             await job.reject(terminate=False)
 
     def _report_ready(self) -> None:

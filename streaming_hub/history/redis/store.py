@@ -263,7 +263,7 @@ class RedisHistory:
                 except ResponseError as error:
                     # One is running, or this user may not start one: later, or by an operator.
                     log.warning(
-                        "%s: its append-only file still holds what was erased: %s", self.server.shown, error
+                        "%s: its append-only file still contains erased events: %s", self.server.shown, error
                     )
                     return
         self._rewrite = False

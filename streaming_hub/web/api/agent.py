@@ -77,7 +77,7 @@ _WHY: Final = "LIVEKIT_URL is not set."
         answers=ok(
             AgentAnswer,
             _example(status="starting", state="starting", sessions=0, why=_WHY),
-            "It starts, or was already running.",
+            "The agent is starting, or was already running.",
         ),
     ),
 )
@@ -124,7 +124,7 @@ def start() -> Response:
         answers=ok(
             AgentAnswer,
             _example(status="stopped", state="stopped", pid=None, uptime=0.0, sessions=0),
-            "There is no agent now.",
+            "The agent has stopped.",
         ),
     ),
 )
@@ -153,7 +153,7 @@ def stop() -> Response:
                 auto={"mode": "rehearsal", "why": _WHY},
                 watcher=None,
             ),
-            "Its state.",
+            "The state.",
         ),
     ),
 )

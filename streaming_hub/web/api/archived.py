@@ -33,12 +33,12 @@ ROOM: Final = Parameter(
     "room",
     "query",
     TEXT,
-    "Chooses one if the id exists in several rooms; empty: the one without a room.",
+    "Selects one if the id exists in several rooms; empty: the one without a room.",
     "support-7",
 )
 SESSION_ID: Final = parameters.name(
     "session_id",
-    "The session, percent-encoded: a `%2F` belongs to the id.",
+    "The session, percent-encoded: `%2F` is part of the id.",
     "d74c",
     maxLength=MOST_CHARACTERS,
 )

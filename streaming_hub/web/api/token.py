@@ -39,7 +39,7 @@ def _about() -> About:
         group=LIVEKIT,
         summary="A LiveKit token for one participant",
         text="LiveKit's standard token endpoint, for `TokenSource.endpoint` of its clients. All fields are "
-        "optional. Without a room, the hub chooses one.",
+        "optional. Without a room, the hub picks one.",
         body=(json(TokenRequest, {"room_name": "support-7", "participant_identity": "alice"}),),
         answers=(Answer(201, "A token.", (json(Token, example),)),),
     )

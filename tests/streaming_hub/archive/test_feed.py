@@ -269,7 +269,7 @@ def test_a_recording_that_is_erased_while_it_is_read_breaks_off(start: Any) -> N
         assert requests.delete(f"{server.url}/api/sessions/one", timeout=60).status_code == 200
         with pytest.raises(requests.exceptions.ChunkedEncodingError):
             list(pieces)
-    server.wait_for("an answer broke off: There is no session 'one' in the archive.")
+    server.wait_for("a response was cut off: There is no session 'one' in the archive.")
     assert "Traceback" not in server.log
 
 
