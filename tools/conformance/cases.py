@@ -415,8 +415,8 @@ PROXIES = (
     ),
     Case(
         "AirPlay's 403",
-        "macOS's AirPlay responds on port 5000: `403` with `Server: AirTunes`. The client gives up, and its error names "
-        "that server.",
+        "macOS's AirPlay responds on port 5000: `403` with `Server: AirTunes`. The client gives up, and its error "
+        "names that server.",
         [Part([answer("403 Forbidden", "Server: AirTunes/850.1.2")]), live(event(1))],
         [],
         lambda seen: gave_up(seen) and told("403", "AirTunes")(seen),
