@@ -166,7 +166,7 @@ def serve(app: Flask, settings: Settings, child: Child | None = None) -> None:
     if demo is not None:
         demo.stop()
     if own:
-        # The other nodes take what comes now; the agent's last words come by the own address.
+        # The other nodes take new requests; the agent's last words arrive at this node's own address.
         for server in servers:
             server.close()
     parts.stop(writer.drain)

@@ -320,7 +320,7 @@ def _archive(parts: Services) -> Archive | None:
         clock=parts.clock,
         uploads=parts.uploads,
         prompts=settings.observability_prompts,
-        # What was said comes in many forms here, and the operator's hook only knows events.
+        # What was said appears in many forms here, and the operator's hook only knows events.
         texts=settings.redact is None,
         watched=bool(settings.watch),
         audio=parts.audio,

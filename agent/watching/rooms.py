@@ -1,7 +1,7 @@
 """Which rooms the watcher is in, by what the hub's stream and livekit-server say.
 
     participant_joined (LiveKit's webhook)  the room may have an agent and people now
-    ListRooms                               at the start; every 5 s while no webhook comes
+    ListRooms                               at the start; every 5 s while no webhook arrives
     ListParticipants                        before joining: the watcher never joins a room without a person, because
                                             that would open it, and dispatch an agent that greets an empty room
     session_started                         an agent's `attach` reports it: its room is left alone
@@ -91,7 +91,7 @@ class Rooms:
 
     @property
     def sessions(self) -> int:
-        """How many live sessions it tells of."""
+        """How many live sessions it reports."""
         return sum(watch.sessions for watch in self._rooms.values())
 
     async def run(self) -> None:

@@ -72,7 +72,7 @@ class Listener(Protocol):
         """Note that the server is back."""
 
     def noted(self, note: Note) -> None:
-        """Take in what another node told."""
+        """Apply a note from another node."""
 
     def notes_missed(self) -> None:
         """Note that notes were lost unread: anything in memory may have been erased."""
