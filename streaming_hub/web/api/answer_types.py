@@ -577,7 +577,9 @@ class Health(TypedDict):
     ]
     node: Annotated[
         str,
-        Meta(description="The process that responds, named anew at each start unless STREAM_NODE is set."),
+        Meta(
+            description="The process that responds; has a new name at each start unless STREAM_NODE is set."
+        ),
     ]
     reason: NotRequired[Annotated[str, Meta(description="Why the history is away.")]]
     uptime: Annotated[float, Meta(description="Seconds since the start.")]
