@@ -210,7 +210,7 @@ def test_a_second_server_in_one_folder_names_file_and_port(tmp_path: Path, start
     assert "--port" in ran.stderr
     with_another_port = run(tmp_path, "--port", "0")
     assert "another server has this history open" in with_another_port.stderr
-    assert "taken by" not in with_another_port.stderr
+    assert "in use by" not in with_another_port.stderr
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="needs ::1")
