@@ -31,7 +31,8 @@ import msgspec
 import requests
 
 from streaming_hub.archive.feed import Archive
-from streaming_hub.archive.store import Page, Store
+from streaming_hub.archive.messages import Page
+from streaming_hub.archive.store import Store
 from streaming_hub.archive.tables import ARCHIVE
 from streaming_hub.sidecar.database import Database
 from streaming_hub.sidecar.process import Process

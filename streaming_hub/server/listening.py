@@ -102,7 +102,9 @@ def _listen_or_explain(host: str, port: int) -> socket.socket:
 
 def _warn(host: str, port: int, error: OSError) -> None:
     place = _place(host, port)
-    why = f"is in use by {port_holder(host, port)}" if error.errno == errno.EADDRINUSE else str(error.strerror)
+    why = (
+        f"is in use by {port_holder(host, port)}" if error.errno == errno.EADDRINUSE else str(error.strerror)
+    )
     log.warning(
         "%s %s: what connects to localhost may reach that instead of this hub. Use http://%s:%d, or choose another "
         "port with --port.",

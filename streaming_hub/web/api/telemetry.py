@@ -82,7 +82,7 @@ def session_trace(session_id: str) -> Response:
                 parameters.count(1),
                 f"Maximum number: {DEFAULT_LIMIT} by default, at most {MAX_LIMIT}.",
             ),
-            Parameter("cursor", "query", {"type": "string"}, "`next` of the previous page."),
+            archived.CURSOR,
         ),
         answers=ok(
             LogPage,
