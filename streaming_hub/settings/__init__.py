@@ -154,8 +154,11 @@ def parse(values: Mapping[str, str], **overrides: Any) -> Settings:
         if text:
             fields[setting.field] = _read(setting, text)
     fields["agent"] = _agents(values)
-    known = {*(setting.name for setting in TABLE), *AGENT_TABLE, *READ_ELSEWHERE}
-    fields["doubts"] = (*variables.doubts(values, known), *variables.idle(values, WITHOUT))
+    known = {*(setting.name for setting in TABLE), *AGENT_TABLE}
+    fields["doubts"] = (
+        *variables.doubts(values, known, READ_ELSEWHERE),
+        *variables.idle(values, WITHOUT),
+    )
     fields.update(overrides)
     if "history_max_age" in fields:
         # A limit on the age of events applies to every copy of them.

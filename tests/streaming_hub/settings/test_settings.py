@@ -15,6 +15,7 @@ from agent.settings import Settings as AgentSettings
 from streaming_hub.errors import SettingsError
 from streaming_hub.services import Services
 from streaming_hub.settings import (
+    READ_ELSEWHERE,
     AGENT_TABLE,
     TABLE,
     RateLimit,
@@ -185,6 +186,25 @@ def test_what_the_agent_takes_is_taken() -> None:
 def test_a_misspelt_name_is_reported_with_the_one_that_was_meant() -> None:
     doubts = parse({"STREAM_SUBSCRIBE_KEY": "a-secret-key", "STREAM_PORT": "1", "AGENT_VOICE": "ash"}).doubts
     assert doubts == ("STREAM_SUBSCRIBE_KEY is not a known setting. Did you mean STREAM_SUBSCRIBE_KEYS?",)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("STREAM_KEYS", "STREAM_OPERATOR_KEYS, STREAM_PUBLISH_KEYS or STREAM_SUBSCRIBE_KEYS"),
+        ("STREAM_PUBLISH_KEYZ", "STREAM_PUBLISH_KEYS"),
+        ("STREAM_MAX_AGE", "STREAM_ARCHIVE_MAX_AGE or STREAM_HISTORY_MAX_AGE"),
+        ("AGENT_MODEL", "AGENT_LLM_MODEL, AGENT_STT_MODEL or AGENT_TTS_MODEL"),
+    ],
+)
+def test_only_what_the_hub_reads_is_suggested(name: str, meant: str) -> None:
+    assert parse({name: "x"}).doubts == (f"{name} is not a known setting. Did you mean {meant}?",)
+
+
+@pytest.mark.parametrize("name", READ_ELSEWHERE)
+def test_no_misspelling_leads_to_what_only_others_read(name: str) -> None:
+    for misspelt in (f"{name}S", name[:-1], name.replace("_", "", 1)):
+        assert all(f" {name}?" not in doubt for doubt in parse({misspelt: "x"}).doubts), misspelt
 
 
 def test_what_agents_and_examples_read_is_no_misspelling() -> None:

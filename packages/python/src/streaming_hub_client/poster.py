@@ -24,9 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import requests
-from requests.adapters import HTTPAdapter
 
-from streaming_hub_client.answers import read_answer
+from streaming_hub_client.answers import BoundedAdapter, read_answer
 from streaming_hub_client.backlog import Backlog
 from streaming_hub_client.leases import Leases
 from streaming_hub_client.retry import (
@@ -204,7 +203,7 @@ class Poster:
     def _send_all(self) -> None:
         # The connection alone: a session adds cookies, hooks and redirects, which no hub has, for an eighth of the CPU.
         # What it would read from the environment is in `_route`.
-        with closing(HTTPAdapter()) as connection:
+        with closing(BoundedAdapter()) as connection:
             while self._backlog.wait_for_events():
                 try:
                     self._send_next(connection)
@@ -212,7 +211,7 @@ class Poster:
                     log.exception("unexpected error: sending events to %s failed; continuing", self._url)
                     self._pause(self._pace.longest_delay)
 
-    def _send_next(self, connection: HTTPAdapter) -> None:
+    def _send_next(self, connection: BoundedAdapter) -> None:
         self._report_drops()
         batch = self._backlog.peek(self._batch_limit, MAX_BATCH_BYTES)
         if not batch:
@@ -233,7 +232,7 @@ class Poster:
                 self._batch_limit = max(1, len(batch) // 2)
             self._wait_after(answer)
 
-    def _attempt(self, connection: HTTPAdapter, batch: list[bytes]) -> Answer:
+    def _attempt(self, connection: BoundedAdapter, batch: list[bytes]) -> Answer:
         try:
             response, content = self._send(connection, self._prepared(b"[" + b",".join(batch) + b"]"))
         except OSError as error:  # requests' own errors, and a bundle of certificates that is not there
@@ -249,7 +248,7 @@ class Poster:
         return Answer(judge(status, said.get("field")), f"status {status}: {_start_of(content)}", wait)
 
     def _send(
-        self, connection: HTTPAdapter, request: requests.PreparedRequest
+        self, connection: BoundedAdapter, request: requests.PreparedRequest
     ) -> tuple[requests.Response, bytes]:
         timeouts = (self._pace.connect_timeout, self._pace.answer_timeout)
         proxies, verify = self._route
@@ -313,7 +312,7 @@ class Poster:
             self._backlog.spill(mark)
 
     def _renew_leases(self) -> None:
-        with closing(HTTPAdapter()) as connection:
+        with closing(BoundedAdapter()) as connection:
             while not self._closed.wait(self._pace.renew_leases):
                 renewal = self._leases.renewal()
                 # What stops a renewal stops events, too, and is logged there.

@@ -10,7 +10,7 @@ from typing import Any
 
 import requests
 
-from streaming_hub_client.answers import read_answer
+from streaming_hub_client.answers import BoundedAdapter, read_answer
 from streaming_hub_client.retry import backoff, retry_after, takes
 from streaming_hub_client.route import route_to
 from streaming_hub_client.stream import Refused, hub_address
@@ -52,6 +52,8 @@ def publish(
     attempt = 0
     with requests.Session() as session:
         session.trust_env = False  # nothing from .netrc
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, BoundedAdapter())
         while True:
             pause = backoff(attempt, random.random(), first=0.2, longest=5.0)
             attempt += 1
@@ -68,7 +70,7 @@ def publish(
                     verify=verify,
                     stream=True,
                 )
-                said = _object(read_answer(answer, left))
+                said = _object(read_answer(answer, max(0.1, deadline - time.monotonic())))
                 if answer.status_code == 200 and takes(said, len(named) if several else None):
                     return said
                 trouble = Refused(answer.status_code, str(said.get("detail") or _stranger(address, answer)))
