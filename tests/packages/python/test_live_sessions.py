@@ -420,6 +420,61 @@ class TestRealtimeWords:
             assert len(done.turns_of(f"Answer {name}.")) == 1
         assert len({event["turn_id"] for event in done.of_type("transcript")}) == 4
 
+    @pytest.mark.parametrize(
+        "heard", ["123", "321", "231", "3", "1", "21"], ids=lambda heard: f"transcribed_{heard}"
+    )
+    def test_undated_transcripts_of_several_turns_go_by_the_order_of_the_models_items(
+        self, heard: str
+    ) -> None:
+        async def talk() -> Any:
+            session, model = await realtime()
+            for name in "123":
+                model.now.voice(on=True)
+                model.now.voice(on=False)
+                model.now.commit(f"item_{name}")
+                model.now.answer(f"Answer {name}.")
+                await session.said(f"Answer {name}.")
+                await session.quiet()
+            for name in heard:
+                model.now.hear(f"item_{name}", f"Question {name}?", final=True)
+            model.now.voice(on=True)
+            model.now.voice(on=False)
+            model.now.commit("item_4")
+            model.now.hear("item_4", "Question 4?", final=True)
+            model.now.answer("Answer 4.")
+            await session.said("Answer 4.")
+            await session.session.aclose()
+            return session
+
+        done = asyncio.run(talk())
+        for name in f"{heard}4":
+            assert done.turns_of(f"Question {name}?") == done.turns_of(f"Answer {name}."), name
+        assert len({event["turn_id"] for event in done.of_type("transcript")}) == 4
+
+    def test_undated_transcripts_while_the_next_answer_is_spoken_go_by_the_order_of_the_models_items(
+        self,
+    ) -> None:
+        async def talk() -> Any:
+            session, model = await realtime()
+            hold = asyncio.Event()
+            for name in "12":
+                model.now.voice(on=True)
+                model.now.voice(on=False)
+                model.now.commit(f"item_{name}")
+                model.now.answer(Said([f"Answer {name}", "."], hold=hold if name == "2" else None))
+                await session.until(lambda name=name: session.turns_of(f"Answer {name}"))
+            model.now.hear("item_1", "Quest")
+            model.now.hear("item_2", "Question 2?", final=True)
+            model.now.hear("item_1", "Question 1?", final=True)
+            hold.set()
+            await session.said("Answer 2.")
+            await session.session.aclose()
+            return session
+
+        done = asyncio.run(talk())
+        for name in "12":
+            assert done.turns_of(f"Question {name}?") == done.turns_of(f"Answer {name}."), name
+
     def test_late_words_do_not_end_what_the_user_is_saying(self) -> None:
         async def talk() -> Any:
             session, model = await realtime()

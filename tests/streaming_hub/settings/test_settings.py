@@ -15,8 +15,8 @@ from agent.settings import Settings as AgentSettings
 from streaming_hub.errors import SettingsError
 from streaming_hub.services import Services
 from streaming_hub.settings import (
-    READ_ELSEWHERE,
     AGENT_TABLE,
+    READ_ELSEWHERE,
     TABLE,
     RateLimit,
     Settings,

@@ -7,7 +7,7 @@ events always give the same ids and times. `streaming_hub_client.bridge` is its 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from streaming_hub_client.data import complete, repair
 from streaming_hub_client.heard import Heard
@@ -24,6 +24,7 @@ SPEECHES_REMEMBERED = 64
 SAME_SPEECH_SECONDS = 1.0
 """How far apart LiveKit and a realtime model may date the beginning of one speech."""
 SAYS_REMEMBERED = 64
+REPLIES_REMEMBERED = 256
 
 
 @dataclass
@@ -33,6 +34,13 @@ class ToolCall:
     name: str
     turn: Turn
     started_at: float
+
+
+class Item(NamedTuple):
+    """An item of a realtime model's conversation: its id, and whether the user said it."""
+
+    id: str
+    of_user: bool
 
 
 class Result(Protocol):
@@ -62,8 +70,8 @@ class Conversation:
         about: What `session_started` says of LiveKit's job: `job_id`, `room_sid`, `agent_name`.
 
     `result` is set by the shell before the end of a tool call that has one. Before every event it sets `playing`, the
-    id of the speech that LiveKit plays now, and `closing`, whether LiveKit is closing the session. `held` is a
-    realtime model's final whose message, which follows at once, tells when it was said.
+    id of the speech that LiveKit plays now, and `closing`, whether LiveKit is closing the session; while
+    `awaits_words_of_several`, also `order`, a realtime model's items, oldest first. `held` is a realtime model's final whose message, which follows at once, tells when it was said.
     """
 
     session_id: str
@@ -86,6 +94,8 @@ class Conversation:
     given_up: list[Turn] = field(default_factory=list)
     speeches: list[tuple[float, Turn]] = field(default_factory=list)
     held: lk.UserInputTranscribedEvent | None = None
+    order: list[Item] = field(default_factory=list)
+    replies: dict[str, Turn] = field(default_factory=dict)
 
     reply_turn: Turn | None = None
     new_speech: bool = False
@@ -146,7 +156,7 @@ class Conversation:
     def new_turn(self) -> Turn:
         """Open a new turn."""
         self._count += 1
-        return Turn(f"{self.session_id}.t{self._count}")
+        return Turn(f"{self.session_id}.t{self._count}", self._count)
 
     def new_segment(self, turn: Turn) -> Segment:
         """Open a segment of a turn."""
@@ -177,7 +187,49 @@ class Conversation:
             return nearest[1]
         return next((turn for at, turn in reversed(self.speeches) if at <= started_at), None)
 
-    def turn_of_words(self, *, is_final: bool, started_at: float | None = None, late: bool = False) -> Turn:
+    @property
+    def awaits_words_of_several(self) -> bool:
+        """Whether words may belong to one of several turns."""
+        return len(self.wordless) + len(self.given_up) > 1
+
+    def remember_reply(self, item_id: str, turn: Turn) -> None:
+        """Remember the turn of an item of the agent's, a message or a call, and forget the oldest of too many."""
+        self.replies.pop(item_id, None)
+        if len(self.replies) >= REPLIES_REMEMBERED:
+            del self.replies[next(iter(self.replies))]
+        self.replies[item_id] = turn
+
+    def turn_in_order(self, item_id: str) -> Turn | None:
+        """Return the turn of a user's item by its place among the model's items; None if that does not tell it.
+
+        The words come after the answers to earlier turns, and before the answer to their own.
+        """
+        place = next((at for at, item in enumerate(self.order) if item.id == item_id), None)
+        if place is None:
+            return None
+        waiting = [*self.given_up, *self.wordless]
+        turn, between = self._nearest_turn(self.order[place + 1 :])
+        if turn is not None:
+            waiting = [one for one in waiting if one.number <= turn.number][::-1]
+        else:
+            turn, between = self._nearest_turn(self.order[:place][::-1])
+            waiting = [one for one in waiting if turn is None or one.number > turn.number]
+        return waiting[between] if between < len(waiting) else None
+
+    def _nearest_turn(self, items: list[Item]) -> tuple[Turn | None, int]:
+        """Return the turn of the first item whose turn is known, and how often the user spoke before it."""
+        spoken = 0
+        for item in items:
+            said = self.heard.by_id.get(item.id)
+            turn = self.replies.get(item.id) if said is None else said.turn
+            if turn is not None:
+                return turn, spoken
+            spoken += item.of_user
+        return None, spoken
+
+    def turn_of_words(
+        self, *, is_final: bool, started_at: float | None = None, item_id: str | None = None
+    ) -> Turn:
         """Return the turn of words that begin a new segment.
 
         A realtime model answers before its transcript of the question is there: words that come late belong to
@@ -186,10 +238,13 @@ class Conversation:
         Args:
             is_final: Whether no more of these words follow.
             started_at: When the user began to say them, in seconds since 1970, if that is known.
-            late: Whether they may belong to a turn whose words were given up, since later ones came first.
+            item_id: A realtime model's id of them. They may belong to a turn whose words were given up, since
+                later ones came first.
         """
         turn = None if started_at is None else self.turn_at(started_at)
-        if turn is None and late and is_final and self.given_up and self._expects_no_final():
+        if turn is None and item_id is not None and self.awaits_words_of_several:
+            turn = self.turn_in_order(item_id)
+        if turn is None and item_id is not None and is_final and self.given_up and self._expects_no_final():
             turn = self.given_up[-1]
         if turn is None:
             turn = self._turn_of_next_words(is_final=is_final)

@@ -51,8 +51,7 @@ def _heard(memory: Conversation, ev: lk.UserInputTranscribedEvent, started_at: f
         return []  # a realtime model's sign that the user is silent, or noise
     events = []
     if segment is None:
-        late = ev.item_id is not None
-        turn = memory.turn_of_words(is_final=ev.is_final, started_at=started_at, late=late)
+        turn = memory.turn_of_words(is_final=ev.is_final, started_at=started_at, item_id=ev.item_id)
         if heard.open is not None and not _is_before(turn, heard.open.turn):
             events = close_open(memory, ev.created_at)  # of another item, whose transcription has failed
         segment = memory.new_segment(turn)
