@@ -463,6 +463,9 @@ class TestRealtimeWords:
                 model.now.commit(f"item_{name}")
                 model.now.answer(Said([f"Answer {name}", "."], hold=hold if name == "2" else None))
                 await session.until(lambda name=name: session.turns_of(f"Answer {name}"))
+                if name == "1":
+                    await session.said("Answer 1.")
+                    await session.quiet()
             model.now.hear("item_1", "Quest")
             model.now.hear("item_2", "Question 2?", final=True)
             model.now.hear("item_1", "Question 1?", final=True)

@@ -71,7 +71,8 @@ class Conversation:
 
     `result` is set by the shell before the end of a tool call that has one. Before every event it sets `playing`, the
     id of the speech that LiveKit plays now, and `closing`, whether LiveKit is closing the session; while
-    `awaits_words_of_several`, also `order`, a realtime model's items, oldest first. `held` is a realtime model's final whose message, which follows at once, tells when it was said.
+    `awaits_words_of_several`, also `order`, a realtime model's items, oldest first. `held` is a realtime model's
+    final whose message, which follows at once, tells when it was said.
     """
 
     session_id: str
