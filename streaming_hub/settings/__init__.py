@@ -232,7 +232,7 @@ def _read(setting: Setting, text: str) -> Any:
 
 
 def _rate(text: str) -> RateLimit:
-    match = re.fullmatch(r"([1-9]\d{0,8})\s*/\s*(second|minute)", text)
+    match = re.fullmatch(r"([1-9][0-9]{0,8})\s*/\s*(second|minute)", text)
     if match is None:
         raise ValueError(text)
     return RateLimit(int(match[1]), 1 if match[2] == "second" else 60)
@@ -252,6 +252,8 @@ def _watch(text: str) -> tuple[str, ...]:
 
 
 _URL = matching(r"(?:wss?|https?)://[^\s/]+\S*")
+_HEADER = matching(r"[!-~]+")  # for what others put into a header
+_ASCII_KEY: Final = "a key of ASCII characters, without spaces"
 _KEYS = listed(matching(r"[^\x00-\x1f\x7f]+"))  # no header carries control characters
 
 TABLE: Final[tuple[Setting, ...]] = (
@@ -348,8 +350,8 @@ TABLE: Final[tuple[Setting, ...]] = (
     Setting(
         "STREAM_ARCHIVE_AUDIO_DIR",
         "archive_audio_dir",
-        matching(r"[^\x00]+"),
-        "a folder",
+        matching(r"(?!~)[^\x00]+"),
+        "a folder (without ~ at its start)",
         "Where audio is kept; with PostgreSQL it has to be set, and shared by all nodes.",
     ),
     Setting(
@@ -516,7 +518,7 @@ TABLE: Final[tuple[Setting, ...]] = (
     Setting(
         "STREAM_REDACT",
         "redact",
-        matching(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"),
+        matching(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*"),
         "module:name",
         "A Python callable that changes each event (a dict) before it is stored.",
     ),
@@ -524,9 +526,15 @@ TABLE: Final[tuple[Setting, ...]] = (
     Setting(
         "LIVEKIT_URL", "livekit_url", _URL, "a URL like ws://localhost:7880", "URL of the LiveKit server."
     ),
-    Setting("LIVEKIT_API_KEY", "livekit_api_key", str, "a key", "LiveKit API key."),
+    Setting(
+        "LIVEKIT_API_KEY",
+        "livekit_api_key",
+        _HEADER,
+        "a key of ASCII characters, without spaces",
+        "LiveKit API key.",
+    ),
     Setting("LIVEKIT_API_SECRET", "livekit_api_secret", str, "a secret", "LiveKit API secret.", secret=True),
-    Setting("OPENAI_API_KEY", "openai_api_key", str, "a key", "API key for the models.", secret=True),
+    Setting("OPENAI_API_KEY", "openai_api_key", _HEADER, _ASCII_KEY, "API key for the models.", secret=True),
     Setting(
         "OPENAI_BASE_URL",
         "openai_base_url",

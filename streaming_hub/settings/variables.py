@@ -30,7 +30,9 @@ SHARED: Final = ("LIVEKIT_", "OPENAI_")
 """Prefixes also used by LiveKit's and OpenAI's libraries: most unknown names with them belong to those."""
 SIMILAR: Final = 0.75
 MISSPELT: Final = 0.83
-"""Similarity, from 0 to 1, at which a name is suggested (`SIMILAR`) or taken for a misspelling (`MISSPELT`).
+NEARLY_ALIKE: Final = 0.9
+"""Similarity, from 0 to 1, at which a name is suggested (`SIMILAR`) or taken for a misspelling: with a prefix that
+others use, too (`MISSPELT`), or with any other beginning (`NEARLY_ALIKE`).
 Names that those libraries read stay below the latter (`test_names_of_other_libraries_are_no_concern`)."""
 MOST_MEANT: Final = 3
 """Most settings that are suggested for one name."""
@@ -40,6 +42,8 @@ _OPEN_QUOTE: Final = re.compile(
 )
 
 
+_PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_WORDS: Final = re.compile(r"[A-Z0-9_]+")
 _NAME: Final = r"\s*(?:export\s+)?[^=\s]+[^\S\n]*=[^\S\n]*"
 _COMMENT: Final = re.compile(rf"""{_NAME}(?!["'])([^\r\n]*?\S[^\S\r\n]+\#[^\r\n]*)""")
 _EXPANDED: Final = re.compile(r"\$\{[^}]*\}")
@@ -127,9 +131,9 @@ def doubts(
     given = {name for name, text in values.items() if text.strip()}
     found = []
     for name in sorted(given.difference(known, elsewhere)):
-        written = name.upper().replace("-", "_")
-        if written in known and written.startswith(PREFIXES):
-            found.append(f"{name} is not a known setting: it is written {written}.")
+        shown = name if name.isprintable() else ascii(name)[1:-1]
+        if (written := _otherwise_written(name, known)) is not None:
+            found.append(f"{shown} is not a known setting: it is written {written}.")
             continue
         ours = name.startswith(PREFIXES)
         if ours:
@@ -138,10 +142,10 @@ def doubts(
             # If the right name is set as well, this one is not a misspelling of it.
             near = _nearest(name, set(known) - given, MISSPELT)
         else:
-            near = []
+            near = _nearest(name, set(known) - given, NEARLY_ALIKE)
         if ours or near:
             meant = f"Did you mean {listing(near, 'or')}?" if near else "See `flask_server.py --help`."
-            found.append(f"{name} is not a known setting. {meant}")
+            found.append(f"{shown} is not a known setting. {meant}")
     return tuple(found)
 
 
@@ -162,6 +166,21 @@ def idle(values: Mapping[str, str], needs: Mapping[str, str]) -> tuple[str, ...]
 
 def _nearest(name: str, known: Iterable[str], cutoff: float) -> list[str]:
     return difflib.get_close_matches(name, sorted(known), n=1, cutoff=cutoff)
+
+
+def _otherwise_written(name: str, known: Collection[str]) -> str | None:
+    """Return the setting that is written in another way: in other letters, or with characters that no name has.
+
+    Such as quotes around it, or the byte order mark of a file that was appended to another.
+    """
+    written = name.upper().replace("-", "_")
+    if written in known:
+        return written if written.startswith(PREFIXES) else None
+    return (
+        None
+        if _PLAIN.fullmatch(name)
+        else next((one for one in _WORDS.findall(written) if one in known), None)
+    )
 
 
 def _with_its_words(name: str, known: Iterable[str]) -> list[str]:
