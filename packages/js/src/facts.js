@@ -170,7 +170,7 @@ export function apply(view, event, n) {
     const speaks = what === 'speech_started';
     forgetGuesses(view, 'voice', voice, who);
     note('voice', keyOf(voice, session, who), speaks);
-    noteTurn(speaks ? 'turn_start' : voice === 'agent' ? 'turn_end' : 'turn_words');
+    if (speaks || voice === 'agent') noteTurn(speaks ? 'turn_start' : 'turn_end');
   } else if (type === 'session_started') {
     if (session !== null) note('started', keyOf(session), number('timestamp'));
   } else if (type === 'session_ended') note('ended', keyOf(session), [number('timestamp'), text('reason')]);

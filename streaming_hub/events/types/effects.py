@@ -104,11 +104,11 @@ def transcript() -> Effect:
 
 def speech(role: str, *, speaks: bool) -> Effect:
     """Start or end a voice; the agent's silence ends the turn."""
-    silence = "turn_end" if role == "agent" else "turn_words"
 
     def apply(notes: Notes, facts: Facts) -> None:
         notes.put("voice", (role, facts.session, facts.who), facts.seq, speaks)
-        _note_turn(notes, facts, "turn_start" if speaks else silence)
+        if speaks or role == "agent":
+            _note_turn(notes, facts, "turn_start" if speaks else "turn_end")
 
     return Effect(apply, role=role)
 

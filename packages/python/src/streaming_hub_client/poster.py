@@ -26,6 +26,7 @@ import msgspec
 import requests
 
 from streaming_hub_client.answers import BoundedAdapter, read_answer
+from streaming_hub_client.authorization import bearer
 from streaming_hub_client.backlog import Backlog
 from streaming_hub_client.leases import Leases
 from streaming_hub_client.retry import (
@@ -91,7 +92,7 @@ class Poster:
         chance: Source of random numbers from 0 to 1.
 
     Raises:
-        ValueError: The URL is not one of HTTP.
+        ValueError: The URL is not one of HTTP, or the key holds a control character.
     """
 
     def __init__(
@@ -112,9 +113,7 @@ class Poster:
         self._url = url.rstrip("/") + PUBLISH_PATH
         self._lease_url = url.rstrip("/") + LEASE_PATH
         self._leases = Leases(supervised=supervised)
-        self._headers = {"Content-Type": "application/json"} | (
-            {"Authorization": f"Bearer {key}"} if key else {}
-        )
+        self._headers = {"Content-Type": "application/json"} | ({"Authorization": bearer(key)} if key else {})
         self._route = route_to(self._url)
         self._request: requests.PreparedRequest | None = None
         self._pace = pace or Pace()
@@ -143,7 +142,7 @@ class Poster:
         """Make a poster from STREAM_URL, STREAM_PUBLISH_KEY, AGENT_SPOOL_DIR and (set by the hub) AGENT_SUPERVISED.
 
         Raises:
-            ValueError: STREAM_URL is not a URL of HTTP, or one of the variables has quotes around its value.
+            ValueError: As above, or one of the variables has quotes around its value.
         """
         folder = _variable("AGENT_SPOOL_DIR")
         return cls(

@@ -11,6 +11,7 @@ from typing import Any
 import requests
 
 from streaming_hub_client.answers import BoundedAdapter, read_answer
+from streaming_hub_client.authorization import bearer
 from streaming_hub_client.retry import backoff, retry_after, takes
 from streaming_hub_client.route import route_to
 from streaming_hub_client.stream import Refused, hub_address
@@ -41,7 +42,7 @@ def publish(
     Raises:
         Refused: The hub refuses, or answered nothing better in time.
         requests.RequestException: It could not be reached in time.
-        ValueError: The URL cannot be used.
+        ValueError: The URL or the key cannot be used.
     """
     address = hub_address(url, "/api/agent/data")
     several = isinstance(event_or_list, list)
@@ -63,7 +64,7 @@ def publish(
                 answer = session.post(
                     address,
                     json=named if several else named[0],
-                    headers={"Authorization": f"Bearer {key}"} if key else {},
+                    headers={"Authorization": bearer(key)} if key else {},
                     timeout=left,
                     allow_redirects=False,
                     proxies=proxies,
