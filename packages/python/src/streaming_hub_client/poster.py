@@ -21,6 +21,7 @@ import uuid
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 import requests
@@ -108,8 +109,7 @@ class Poster:
         pace: Pace | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError(f"the hub's URL is {url!r}; it must start with http:// or https:// (STREAM_URL)")
+        self._shown = _checked(url, has_key=bool(key))
         self._url = url.rstrip("/") + PUBLISH_PATH
         self._lease_url = url.rstrip("/") + LEASE_PATH
         self._leases = Leases(supervised=supervised)
@@ -193,10 +193,12 @@ class Poster:
         self._report_drops()
         if lost:
             log.error(
-                "the hub at %s did not take %d events, and there is no spool to keep them", self._url, lost
+                "the hub at %s did not take %d events, and there is no spool to keep them", self._shown, lost
             )
         elif not delivered:
-            log.warning("the hub at %s is away; the events that wait are kept in the spool folder", self._url)
+            log.warning(
+                "the hub at %s is away; the events that wait are kept in the spool folder", self._shown
+            )
         return delivered
 
     def _send_all(self) -> None:
@@ -207,7 +209,7 @@ class Poster:
                 try:
                     self._send_next(connection)
                 except Exception:
-                    log.exception("unexpected error: sending events to %s failed; continuing", self._url)
+                    log.exception("unexpected error: sending events to %s failed; continuing", self._shown)
                     self._pause(self._pace.longest_delay)
 
     def _send_next(self, connection: BoundedAdapter) -> None:
@@ -220,7 +222,7 @@ class Poster:
             self._backlog.drop(batch)
             self._batch_limit = min(self._batch_limit * 2, MAX_BATCH_EVENTS)
             if self._failures:
-                log.info("the hub at %s takes events again", self._url)
+                log.info("the hub at %s takes events again", self._shown)
             self._failures = 0
             self._trouble = ""
         elif answer.verdict is Verdict.BAD:
@@ -284,14 +286,14 @@ class Poster:
             log.error(
                 "the hub at %s refuses our key (%s); set STREAM_PUBLISH_KEY to one of its "
                 "STREAM_PUBLISH_KEYS. Events are kept; next attempt in %.0f s",
-                self._url,
+                self._shown,
                 answer.detail,
                 delay,
             )
         elif self._trouble != (trouble := answer.detail.partition(":")[0]):
             self._trouble = trouble
             log.warning(
-                "no events are taken at %s (%s); keeping them and trying again", self._url, answer.detail
+                "no events are taken at %s (%s); keeping them and trying again", self._shown, answer.detail
             )
         self._failures += 1
         self._pause(max(delay, answer.retry_after))
@@ -327,9 +329,36 @@ class Poster:
             log.error("%d events dropped so far; the latest because %s", dropped, self._backlog.last_drop)
 
 
+def _checked(url: str, *, has_key: bool) -> str:
+    """Return how a hub's URL is shown: without a password.
+
+    Raises:
+        ValueError: It is not one, or its user name would replace the key.
+    """
+    try:
+        parts = urlsplit(url)
+        shown = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        usable = bool(parts.hostname and parts.hostname.encode("idna")) and not (
+            parts.query or parts.fragment
+        )
+        requests.Request("POST", shown).prepare()
+    except ValueError:
+        shown, usable = url.rpartition("@")[2], False
+    if not url.lower().startswith(("http://", "https://")) or not usable:
+        raise ValueError(
+            f"the hub's URL is {shown[:200]!r}; it must be one like http://HOST:PORT (STREAM_URL)"
+        )
+    if parts.username is not None and has_key:
+        raise ValueError(
+            "the hub's URL (STREAM_URL) holds a user name, which would be sent in place of the key"
+            " (STREAM_PUBLISH_KEY); leave one of them out"
+        )
+    return shown.rstrip("/")
+
+
 def _variable(name: str) -> str | None:
     """Return an environment variable, None where it is unset or empty; refuse quotes, which no such value has."""
-    value = os.environ.get(name) or None
+    value = os.environ.get(name, "").strip() or None
     if value is not None and len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
         raise ValueError(
             f"{name} has quotes around its value; write it without them (`docker --env-file` passes them on)"
