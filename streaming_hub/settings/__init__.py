@@ -17,6 +17,7 @@ from streaming_hub.settings import variables
 from streaming_hub.settings.values import (
     boolean,
     choice,
+    database_url,
     host,
     integer,
     listed,
@@ -25,6 +26,7 @@ from streaming_hub.settings.values import (
     origin,
     seconds,
     share,
+    url,
     webhook_secret,
 )
 
@@ -200,8 +202,11 @@ def _agents(values: Mapping[str, str]) -> dict[str, str]:
     found = {
         name: text for name, text in sorted(values.items()) if name.startswith("AGENT_") and text.strip()
     }
-    for name in AGENT_TABLE.keys() & found.keys():
-        _refuse_quotes(name, found[name])
+    for name, text in found.items():
+        if "\0" in text:
+            raise SettingsError(f"{name}: the value holds a NUL, which no process can be given.")
+        if name in AGENT_TABLE:
+            _refuse_quotes(name, text)
     for setting in AGENT_CHECKS:
         if setting.name in found:
             _read(setting, found[setting.name])
@@ -241,7 +246,7 @@ def _rate(text: str) -> RateLimit:
 def _archive(text: str) -> str:
     if text.lower() == "off":
         return "off"
-    return matching(r"sqlite:///(?!~|:memory:)[^\s?].*|postgresql\+psycopg://\S+")(text)
+    return database_url(text)
 
 
 def _watch(text: str) -> tuple[str, ...]:
@@ -251,7 +256,6 @@ def _watch(text: str) -> tuple[str, ...]:
     return listed(matching(r"(?!(?i:on|off|all|true|false|yes|no|none)$)[^\x00-\x1f\x7f,]{1,256}"))(text)
 
 
-_URL = matching(r"(?:wss?|https?)://[^\s/]+\S*")
 _HEADER = matching(r"[!-~]+")  # for what others put into a header
 _ASCII_KEY: Final = "a key of ASCII characters, without spaces"
 _KEYS = listed(matching(r"[^\x00-\x1f\x7f]+"))  # no header carries control characters
@@ -524,7 +528,11 @@ TABLE: Final[tuple[Setting, ...]] = (
     ),
     Setting("STREAM_LOG_FORMAT", "log_format", choice("text", "json"), "text or json", "Log format."),
     Setting(
-        "LIVEKIT_URL", "livekit_url", _URL, "a URL like ws://localhost:7880", "URL of the LiveKit server."
+        "LIVEKIT_URL",
+        "livekit_url",
+        url("ws", "wss", "http", "https"),
+        "a URL like ws://localhost:7880",
+        "URL of the LiveKit server.",
     ),
     Setting(
         "LIVEKIT_API_KEY",
@@ -538,7 +546,7 @@ TABLE: Final[tuple[Setting, ...]] = (
     Setting(
         "OPENAI_BASE_URL",
         "openai_base_url",
-        matching(r"https?://[^\s/]+\S*"),
+        url("http", "https"),
         "a URL like http://localhost:8000/v1",
         "OpenAI-compatible endpoint to use instead of OpenAI's, such as a local one.",
     ),

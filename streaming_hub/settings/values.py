@@ -10,6 +10,7 @@ import binascii
 import ipaddress
 import re
 from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,10 @@ WEBHOOK_SECRET: Final = "whsec_"  # noqa: S105 - a prefix
 
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 """A number as other programs write it: Python's own readers also take `1_5` for 15, and digits of any script."""
+
+
+_PLACE: Final = re.compile(r"""(?:[^][:\s,;<>"']+|\[[0-9A-Fa-f:.%]+\])(?::[0-9]+)?""")
+"""Host and port of a URL."""
 
 
 _ORIGIN: Final = re.compile(r"(https?)://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([1-9][0-9]{0,4}))?")
@@ -66,6 +71,31 @@ def matching(pattern: str) -> Callable[[str], str]:
         return text
 
     return read
+
+
+def url(*schemes: str) -> Callable[[str], str]:
+    """Read a URL with one of some schemes."""
+
+    def read(text: str) -> str:
+        parts = urlsplit(text)
+        host = parts.netloc.rpartition("@")[2]
+        # The port is read for its error.
+        if text.partition("://")[0] not in schemes or not _PLACE.fullmatch(host) or parts.port == -1:
+            raise ValueError(text)
+        return matching(r"\S+")(text)
+
+    return read
+
+
+def database_url(text: str) -> str:
+    """Read a URL of SQLAlchemy for one of the databases that the archive can be in."""
+    matching(r"sqlite:///(?!~|:memory:)[^\s?][^?]*|postgresql\+psycopg://\S+")(text)
+    # Its password may hold any character, so urlsplit would take it for something else.
+    place = text.partition("://")[2].rpartition("@")[2].partition("/")[0].partition("?")[0]
+    _, colon, port = place.rpartition("]")[2].rpartition(":")
+    if colon and not (port.isdecimal() and int(port) <= 65535):
+        raise ValueError(text)
+    return text
 
 
 def listed(read_one: Callable[[str], str] = str) -> Callable[[str], tuple[str, ...]]:
