@@ -15,9 +15,9 @@ import msgspec
 from streaming_hub.errors import SettingsError
 from streaming_hub.settings import variables
 from streaming_hub.settings.values import (
+    archive,
     boolean,
     choice,
-    database_url,
     host,
     integer,
     listed,
@@ -27,6 +27,7 @@ from streaming_hub.settings.values import (
     seconds,
     share,
     url,
+    watched,
     webhook_secret,
 )
 
@@ -243,19 +244,6 @@ def _rate(text: str) -> RateLimit:
     return RateLimit(int(match[1]), 1 if match[2] == "second" else 60)
 
 
-def _archive(text: str) -> str:
-    if text.lower() == "off":
-        return "off"
-    return database_url(text)
-
-
-def _watch(text: str) -> tuple[str, ...]:
-    if text.lower() in ("off", "all"):
-        return () if text.lower() == "off" else ("*",)
-    # Words of other settings, which hardly name a room.
-    return listed(matching(r"(?!(?i:on|off|all|true|false|yes|no|none)$)[^\x00-\x1f\x7f,]{1,256}"))(text)
-
-
 _HEADER = matching(r"[!-~]+")  # for what others put into a header
 _ASCII_KEY: Final = "a key of ASCII characters, without spaces"
 _KEYS = listed(matching(r"[^\x00-\x1f\x7f]+"))  # no header carries control characters
@@ -323,7 +311,7 @@ TABLE: Final[tuple[Setting, ...]] = (
     Setting(
         "STREAM_ARCHIVE",
         "archive",
-        _archive,
+        archive,
         "sqlite:///PATH, postgresql+psycopg://USER@HOST/DATABASE or off",
         "Database for past sessions (an SQLAlchemy URL). Unset: archive.db beside the history's file, or off if the "
         "history is in memory.",
@@ -406,7 +394,7 @@ TABLE: Final[tuple[Setting, ...]] = (
     Setting(
         "STREAM_WATCH",
         "watch",
-        _watch,
+        watched,
         "off, all, or names of rooms separated by commas, with * and ? as in file names",
         "LiveKit rooms whose agents are watched from within: for agents that know nothing of the hub.",
     ),

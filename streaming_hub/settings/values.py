@@ -87,8 +87,10 @@ def url(*schemes: str) -> Callable[[str], str]:
     return read
 
 
-def database_url(text: str) -> str:
-    """Read a URL of SQLAlchemy for one of the databases that the archive can be in."""
+def archive(text: str) -> str:
+    """Read `off`, or a URL of SQLAlchemy for one of the databases that the archive can be in."""
+    if text.lower() == "off":
+        return "off"
     matching(r"sqlite:///(?!~|:memory:)[^\s?][^?]*|postgresql\+psycopg://\S+")(text)
     # Its password may hold any character, so urlsplit would take it for something else.
     place = text.partition("://")[2].rpartition("@")[2].partition("/")[0].partition("?")[0]
@@ -111,6 +113,14 @@ def listed(read_one: Callable[[str], str] = str) -> Callable[[str], tuple[str, .
         return found
 
     return read
+
+
+def watched(text: str) -> tuple[str, ...]:
+    """Read which rooms are watched."""
+    if text.lower() in ("off", "all"):
+        return () if text.lower() == "off" else ("*",)
+    # Words of other settings, which hardly name a room.
+    return listed(matching(r"(?!(?i:on|off|all|true|false|yes|no|none)$)[^\x00-\x1f\x7f,]{1,256}"))(text)
 
 
 def numbers(low: float, high: float) -> Callable[[str], tuple[float, ...]]:
