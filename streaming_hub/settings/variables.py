@@ -184,7 +184,7 @@ def _otherwise_written(name: str, known: Collection[str]) -> str | None:
 
 
 def _with_its_words(name: str, known: Iterable[str]) -> list[str]:
-    """Return the settings that a name abbreviates, such as STREAM_KEYS; none if there are many."""
+    """Return the settings that have all words of a name; none if there are many."""
     words = set(name.split("_"))
     found = sorted(one for one in known if words <= set(one.split("_")))
     return found if len(found) <= MOST_MEANT else []

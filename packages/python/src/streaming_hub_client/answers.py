@@ -39,7 +39,7 @@ class BoundedAdapter(HTTPAdapter):
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> urllib3.PoolManager:
         """Return the pools of connections through a proxy."""
-        manager = super().proxy_manager_for(proxy, **options)
+        manager: urllib3.PoolManager = super().proxy_manager_for(proxy, **options)
         _bound(manager)
         return manager
 
@@ -74,7 +74,7 @@ class _Bounded(http.client.HTTPResponse):
 
 
 class _Received(io.RawIOBase):
-    """What arrives at a socket, until a moment; the socket's own timeout begins anew with every byte.
+    """What arrives at a socket, until a moment; the socket's own timeout starts again with every byte.
 
     Attributes:
         until: That moment on the monotonic clock; None: without end.

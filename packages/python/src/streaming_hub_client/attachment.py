@@ -15,7 +15,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, Protocol
 
 from livekit.agents import AgentSession, JobContext, get_job_context
-from livekit.agents.voice import room_io
+from livekit.agents.voice import agent_activity, room_io
 
 from streaming_hub_client import bridge
 from streaming_hub_client.conversation import Conversation, Event, Item
@@ -193,6 +193,7 @@ class Attachment:
                     self.begin_again()
                 self._memory.user = self._identify() or self._memory.user
                 self._memory.playing = self._playing()
+                self._memory.made_by = _speech_at_work()
                 # Private; without it the speech that a close cuts off counts as interrupted by the user.
                 self._memory.closing = bool(getattr(session, "_closing", False))
                 self._memory.end_reason = known_end() or self._memory.end_reason
@@ -338,6 +339,13 @@ def _linked_identity(session: AgentSession[Any]) -> str | None:
     except RuntimeError:  # a session without a room
         return None
     return participant.identity if participant is not None else None
+
+
+def _speech_at_work() -> str | None:
+    """Return the id of the speech whose task this is, by a private variable of LiveKit's; None if that is unknown."""
+    variable = getattr(agent_activity, "_SpeechHandleContextVar", None)
+    speech = None if variable is None else variable.get(None)
+    return None if speech is None else str(speech.id)
 
 
 def _items(session: AgentSession[Any]) -> list[Item]:

@@ -70,7 +70,8 @@ class Conversation:
         about: What `session_started` says of LiveKit's job: `job_id`, `room_sid`, `agent_name`.
 
     `result` is set by the shell before the end of a tool call that has one. Before every event it sets `playing`, the
-    id of the speech that LiveKit plays now, and `closing`, whether LiveKit is closing the session; while
+    id of the speech that LiveKit plays now, `made_by`, the id of the speech whose work the event is part of, and
+    `closing`, whether LiveKit is closing the session; while
     `awaits_words_of_several`, also `order`, a realtime model's items, oldest first. `held` is a realtime model's
     final whose message, which follows at once, tells when it was said.
     """
@@ -103,6 +104,9 @@ class Conversation:
     speech_answers_user: bool = False
     deferred_reply: Turn | None = None
     playing: str | None = None
+    made_by: str | None = None
+    answers: dict[str, Turn] = field(default_factory=dict)
+    reply_speech: str | None = None
     says: dict[str, Turn | None] = field(default_factory=dict)
     tool_turn: Turn | None = None
 
@@ -307,15 +311,22 @@ class Conversation:
     def settle_reply(self) -> Turn:
         """Decide which turn the agent works on now, and return it.
 
-        A committed user message is answered first. A speech that answers no message (a greeting, a `say`) is a
-        turn of its own. Without a new speech the agent continues its last one: with a tool's answer, or after
-        a false interruption.
+        A speech answers the message that it was made for, else the committed one that no speech was made for. A
+        speech that answers no message (a greeting, a `say`) is a turn of its own. Without a new speech the agent
+        continues its last one: with a tool's answer, or after a false interruption.
         """
-        pending = self.user_turn
-        if pending is not None and not pending.answered and (pending.committed or self.speech_answers_user):
+        speech, pending = self.playing, self.user_turn
+        if pending is not None and (pending.answered or pending in self.answers.values()):
+            pending = None
+        # Several speeches may have been made before the first is spoken.
+        is_new = self.new_speech or (speech is not None and speech != self.reply_speech)
+        if speech is not None and speech in self.answers:
+            self.reply_turn = self.answers[speech]
+        elif pending is not None and (pending.committed or self.speech_answers_user):
             self.reply_turn = pending
-        elif self.new_speech or self.reply_turn is None:
+        elif is_new or self.reply_turn is None:
             self.reply_turn = self.deferred_reply or self._turn_of_new_speech()
+        self.reply_speech = speech
         self.reply_turn.answered = True
         self.new_speech, self.speech_answers_user, self.deferred_reply = False, False, None
         return self.reply_turn
@@ -325,6 +336,14 @@ class Conversation:
         if len(self.says) >= SAYS_REMEMBERED:
             del self.says[next(iter(self.says))]
         self.says[speech_id] = None
+
+    def remember_answer(self, turn: Turn) -> None:
+        """Remember that the speech whose work goes on answers a turn's message; forget the oldest of too many."""
+        if self.made_by is None:
+            return
+        if len(self.answers) >= SPEECHES_REMEMBERED:
+            del self.answers[next(iter(self.answers))]
+        self.answers[self.made_by] = turn
 
     def turn_of_say(self) -> Turn | None:
         """Return the turn of the `say` that is spoken now; None if something else is.

@@ -125,6 +125,7 @@ def message(memory: Conversation, item: llm.ChatMessage, at: float) -> list[Even
         segment.final = True
         events = [memory.transcript(segment, at, role="user", is_final=True)]
     turn.committed = True
+    memory.remember_answer(turn)
     if not turn.answered and (memory.user_turn is None or memory.user_turn.answered):
         memory.user_turn = (
             turn  # it began before the turn that was answered last, and waits for its own answer
