@@ -338,7 +338,7 @@ class Conversation:
         self.says[speech_id] = None
 
     def remember_answer(self, turn: Turn) -> None:
-        """Remember that the speech whose work goes on answers a turn's message; forget the oldest of too many."""
+        """Remember that the speech at work answers a turn's message; forget the oldest of too many."""
         if self.made_by is None:
             return
         if len(self.answers) >= SPEECHES_REMEMBERED:
