@@ -1,11 +1,13 @@
 /**
- * What the page Figures shows of the buckets: each panel's series, columns and links. Pure.
+ * The panels of the page Figures: their series, columns and links. Pure.
  *
  * @module
  */
 
+import { PERCENTILES } from '../api.js';
 import { csvLine, percentileNames, percentiles } from '../csv.js';
 import { addressOf, secondsOf, timeText } from '../filters.js';
+import { STAGES as TURN_STAGES } from '../session/waterfall.js';
 
 /** @typedef {import('../filters.js').Filters} Filters */
 /** @typedef {Record<string, any> & { start: number }} Bucket As in the API. */
@@ -32,17 +34,9 @@ import { addressOf, secondsOf, timeText } from '../filters.js';
 
 /** Seconds of a bucket. @type {Record<string, number>} */
 export const SIZES = { minute: 60, hour: 3600, day: 86_400 };
-export const PERCENTILES = ['p50', 'p90', 'p95', 'p99', 'max'];
-
-const LATENCIES = ['heard_latency', 'latency', 'transcription_delay', 'end_of_turn_delay', 'llm_node_ttft', 'tts_node_ttfb'];
-/** Field -> name as on a session's page, class. @type {readonly [string, string, string][]} */
-const STAGES = [
-  ['transcription_delay', 'Transcription', 'stage-1'],
-  ['end_of_turn_delay', 'End of turn', 'stage-2'],
-  ['llm_node_ttft', 'LLM', 'stage-3'],
-  ['tts_node_ttfb', 'TTS', 'stage-4'],
-  ['latency', 'End to end', 'whole'],
-];
+/** The stages that buckets have. */
+const STAGES = TURN_STAGES.filter(({ field }) => field !== 'playback_latency');
+const LATENCIES = ['heard_latency', 'latency', ...STAGES.map(({ field }) => field)];
 
 /** @type {(name: string) => (bucket: Bucket) => number | null} */
 const field = (name) => (bucket) => bucket[name] ?? null;
@@ -59,7 +53,10 @@ const share = (name, whole) => (bucket) => (bucket[whole] ? (bucket[name] ?? 0) 
  * @returns {Panel[]}
  */
 export function panelsFor(percentile, isOperator) {
-  const stages = STAGES.map(([name, label, color]) => ({ name: label, color, of: part(name, percentile) }));
+  const stages = [
+    ...STAGES.map(({ field: name, label }, index) => ({ name: label, color: `stage-${index + 1}`, of: part(name, percentile) })),
+    { name: 'End to end', color: 'whole', of: part('latency', percentile) },
+  ];
   /** @type {Panel[]} */
   const all = [
     plain('Sessions', 'sessions', 'count', [], 'main'),
@@ -129,7 +126,7 @@ export function behindOf(filters, panel, start, end, names) {
   return `/console/sessions${addressOf(chosen, names)}`;
 }
 
-/** Sums over all buckets: what can be added up. @param {readonly Bucket[]} buckets */
+/** Sums over all buckets, of what can be added up. @param {readonly Bucket[]} buckets */
 export function totalsOf(buckets) {
   /** @type {(name: string) => number} */
   const sum = (name) => buckets.reduce((so, bucket) => so + (bucket[name] ?? 0), 0);

@@ -4,8 +4,6 @@
  * @module
  */
 
-/** @typedef {{ at: number, label: string }} Tick */
-
 /** Seconds between ticks of time, the smaller first. */
 const STEPS = [60, 300, 600, 1800, 3600, 2 * 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86_400, 2 * 86_400, 7 * 86_400, 14 * 86_400, 28 * 86_400, 91 * 86_400, 364 * 86_400];
 /** Seconds; a coarser step has days only. */

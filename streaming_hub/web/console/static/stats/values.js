@@ -4,11 +4,10 @@
  * @module
  */
 
-import { NONE, count, seconds } from '../format.js';
+import { NONE, count, percent, seconds } from '../format.js';
 import { DAY } from './scale.js';
 
 const number = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
-const percent = new Intl.NumberFormat(undefined, { style: 'percent', maximumFractionDigits: 1 });
 /** @type {Intl.DateTimeFormatOptions} */
 const MINUTES = { month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit' };
 const minutes = new Intl.DateTimeFormat(undefined, MINUTES);
@@ -25,7 +24,7 @@ const utcDate = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numer
 export function shown(value, unit) {
   if (value === null) return NONE;
   if (unit === 'seconds') return seconds(value);
-  if (unit === 'share') return percent.format(value);
+  if (unit === 'share') return percent(value);
   return unit === 'count' ? count(value) : number.format(value);
 }
 

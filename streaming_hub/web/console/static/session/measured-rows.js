@@ -1,6 +1,6 @@
 /**
- * A long list of which only the rows in sight are in the document. Short lists are there as a whole, so that the browser
- * finds words in them.
+ * A long list whose rows differ in height: only those in view are in the document. Short lists are complete, so that the
+ * browser's search finds all their words.
  *
  * @module
  */
@@ -8,13 +8,13 @@
 import { setChildren } from '../dom.js';
 import { Offsets } from './offsets.js';
 
-/** Rows; longer lists are virtual. */
+/** Rows: longer lists are virtual. */
 const WHOLE = 250;
 /** Rows beyond each edge. */
 const AROUND = 12;
 
 /** @template T What a row shows. */
-export class Rows {
+export class MeasuredRows {
   /** @type {readonly T[]} */
   #items = [];
   /** @type {Map<T, HTMLElement>} */
@@ -22,25 +22,26 @@ export class Rows {
   #offsets;
   #isQueued = false;
   #isPlacing = false;
+  #parts;
 
   /**
    * @param {object} parts
    * @param {HTMLElement} parts.scroller
    * @param {HTMLElement} parts.list
-   * @param {[HTMLElement, HTMLElement]} parts.spacers Before and after it.
-   * @param {number} parts.guess px: a row's height.
+   * @param {[HTMLElement, HTMLElement]} parts.spacers Before and after the list.
+   * @param {number} parts.guess px: a row's usual height.
    * @param {(item: T) => HTMLElement} parts.make
    * @param {(element: HTMLElement, item: T, place: number, isVirtual: boolean) => void} parts.update
    */
   constructor(parts) {
-    this.parts = parts;
+    this.#parts = parts;
     this.#offsets = new Offsets(parts.guess);
     parts.scroller.addEventListener('scroll', () => this.#queue(), { passive: true });
     new ResizeObserver(() => this.#queue()).observe(parts.scroller);
   }
 
   /**
-   * Show these; elements of items that stay are kept.
+   * Show items; those that stay keep their elements.
    *
    * @param {readonly T[]} items
    */
@@ -59,14 +60,14 @@ export class Rows {
     });
   }
 
-  /** Put the rows in sight into the document, and bring them up to date. */
+  /** Add the rows in view to the document, and update them. */
   place() {
     if (this.#isPlacing) return;
     this.#isPlacing = true;
-    const { scroller, list, spacers, make, update } = this.parts;
+    const { scroller, list, spacers, make, update } = this.#parts;
     const items = this.#items;
     const isVirtual = items.length > WHOLE;
-    // Measuring may show that other rows are in sight than was guessed.
+    // Measured heights may bring other rows into view.
     for (let round = 0; round < 3; round++) {
       const [first, end] = isVirtual
         ? this.#offsets.within(scroller.scrollTop, scroller.clientHeight, AROUND)
@@ -94,14 +95,14 @@ export class Rows {
   }
 
   /**
-   * Scroll a row into sight, if it is not.
+   * Scroll a row into view, if it is not.
    *
    * @param {number} place
    */
   reveal(place) {
     const item = this.#items[place];
-    const { scroller } = this.parts;
-    // Rows on the way get their true heights only once they are there.
+    const { scroller } = this.#parts;
+    // Rows on the way are measured only once they are in the document.
     for (let round = 0; round < 4; round++) {
       const element = item === undefined ? undefined : this.#elements.get(item);
       const { scrollTop, clientHeight } = scroller;
