@@ -31,14 +31,12 @@ export class Tables {
   #current = -1;
 
   constructor() {
-    this.#rows = new MeasuredRows(/** @type {ConstructorParameters<typeof MeasuredRows<{ turn: Turn }>>[0]} */ ({
-      scroller: byId('turns-scroll'),
-      list: byId('turns'),
-      spacers: [byId('turns-before'), byId('turns-after')],
+    /** @type {MeasuredRows<{ turn: Turn }>} */
+    this.#rows = new MeasuredRows('turns', {
       guess: 37,
       make: makeTurn,
       update: (element, { turn }, place) => this.#update(element, turn, place),
-    }));
+    });
     const entries = [...STAGES.map(({ label }, stage) => [`stage-${stage + 1}`, label]), ['heard', 'Heard']];
     byId('legend').replaceChildren(...entries.map(([name, label]) =>
       make('li', {}, make('i', { class: name ?? '', 'aria-hidden': 'true' }), label ?? '')));
@@ -64,24 +62,24 @@ export class Tables {
       return known;
     }));
     setText(byId('tools-count'), count(tools.length));
-    fill('tools', 'tools-empty', tools.map(({ name, arguments: given, output, status, started, duration: took }) => [
+    fill('tools', tools.map(({ name, arguments: given, output, status, started, duration: took }) => [
       this.#link(started), make('code', {}, name ?? NONE), toJson(given), toJson(output),
       make('span', { class: 'chip', 'data-tone': toneOf(status, session.state) }, status ?? (session.state === 'live' ? 'running' : 'unfinished')),
       seconds(took),
     ]));
     setText(byId('errors-count'), count(errors.length));
-    fill('errors', 'errors-empty', errors.map(({ at, source, message, recoverable }) => [
+    fill('errors', errors.map(({ at, source, message, recoverable }) => [
       this.#link(at), source ?? NONE, make('span', { class: 'said' }, message ?? NONE),
       recoverable === null ? NONE : recoverable ? 'yes' : 'no',
     ]));
     const figures = FIGURES.filter(({ operator }) => !(operator && isViewer));
-    fill('figures', '', figures.map((figure) => [
+    fill('figures', figures.map((figure) => [
       make('code', {}, figure.field),
       make('span', { class: 'values' }, ...formatFigure(figure, session).flatMap((part, index) => [index ? ' · ' : '', make('span', {}, part)])),
       figure.formula,
     ]));
     const usage = Array.isArray(session.usage) ? session.usage : [];
-    fill('usage', 'usage-empty', usage.map(({ type, provider, model, ...amounts }) => [
+    fill('usage', usage.map(({ type, provider, model, ...amounts }) => [
       [provider, model].filter(Boolean).join(' · ') || NONE, String(type ?? NONE).replace(/_usage$/, ''),
       Object.entries(amounts).filter(([, value]) => typeof value === 'number' && value !== 0)
         .map(([name, value]) => `${name.replaceAll('_', ' ')} ${count(value)}`).join(' · ') || NONE,
@@ -162,20 +160,19 @@ function makeTurn() {
   const bars = makeSvg('svg', { viewBox: `0 0 ${WIDE} ${HIGH}`, preserveAspectRatio: 'none', 'aria-hidden': 'true' });
   return make('tr', {},
     make('th', { scope: 'row' }, make('a', { class: 'number', href: '#' })),
-    make('td', { class: 'waterfall' }, bars),
-    ...COLUMNS.map(() => make('td', { class: 'number' })));
+    make('td', {}, bars),
+    ...COLUMNS.map(() => make('td')));
 }
 
 /**
  * Fill a table's body, keeping rows whose texts stay the same.
  *
- * @param {string} id
- * @param {string} empty Id of the element to show if there are none.
+ * @param {string} id `ID-empty` is shown if there are none.
  * @param {(Node | string)[][]} rows
  */
-function fill(id, empty, rows) {
+function fill(id, rows) {
   const body = byId(id);
-  if (empty) byId(empty).hidden = rows.length > 0;
+  byId(`${id}-empty`).hidden = rows.length > 0;
   const old = /** @type {HTMLTableRowElement[]} */ ([...body.children]);
   setChildren(body, rows.map((cells, index) => {
     const row = old[index];

@@ -29,17 +29,14 @@ export class Transcript {
   #touched = -Infinity;
 
   constructor() {
-    const scroller = byId('transcript-scroll');
-    this.#rows = new MeasuredRows(/** @type {ConstructorParameters<typeof MeasuredRows<Line>>[0]} */ ({
-      scroller,
-      list: byId('transcript'),
-      spacers: [byId('transcript-before'), byId('transcript-after')],
+    /** @type {MeasuredRows<Line>} */
+    this.#rows = new MeasuredRows('transcript', {
       guess: 60,
       make: makeLine,
       update: (element, line, place, isVirtual) => this.#update(element, line, place, isVirtual),
-    }));
+    });
     for (const type of ['wheel', 'touchmove', 'keydown', 'pointerdown']) {
-      scroller.addEventListener(type, () => (this.#touched = performance.now()), { passive: true });
+      byId('transcript-scroll').addEventListener(type, () => (this.#touched = performance.now()), { passive: true });
     }
   }
 

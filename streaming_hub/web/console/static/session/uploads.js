@@ -44,7 +44,7 @@ export class Uploads {
   #run = 0;
   /** @type {Map<string | null, number>} */
   #turns = new Map();
-  #stageTable = new LongTable('Stages', ['At', 'Turn', 'Stage', 'Model', 'Duration', 'Tokens', 'Retries', 'Error'],
+  #stageTable = new LongTable('stages',
     (/** @type {Stage} */ stage) => {
       const { name, started, model, provider, input_tokens: given, output_tokens: made, retries, error } = stage;
       const turn = this.#turns.get(stage.turn_id);
@@ -55,7 +55,7 @@ export class Uploads {
         retries ? count(retries) : NONE, error === null ? NONE : make('span', { class: 'said', 'data-tone': 'bad' }, error),
       ];
     });
-  #log = new LongTable('Log', ['At', 'Level', 'Logger', 'Message'], (/** @type {LogLine} */ { at, level, logger, message }) => [
+  #log = new LongTable('log', (/** @type {LogLine} */ { at, level, logger, message }) => [
     timeLink(at - this.#started), make('span', { class: 'chip', 'data-tone': TONES[level ?? ''] ?? '' }, level ?? NONE),
     make('span', { class: 'said' }, logger), make('pre', {}, message),
   ]);
@@ -113,12 +113,12 @@ export class Uploads {
 
   /** @param {Reconciliation | null} found Null if it is unknown whether the transcript is complete. */
   showReconciliation(found) {
-    byId('whole').hidden = found === null;
+    byId('reconciliation').hidden = found === null;
     if (!found) return;
     const { complete, missing, unexpected } = found;
-    setText(byId('whole-state'), complete ? 'Complete' : `${count(missing.length)} missing`);
-    setAttribute(byId('whole-state'), 'data-tone', complete ? 'ok' : 'bad');
-    byId('whole-lists').replaceChildren(
+    setText(byId('reconciliation-state'), complete ? 'Complete' : `${count(missing.length)} missing`);
+    setAttribute(byId('reconciliation-state'), 'data-tone', complete ? 'ok' : 'bad');
+    byId('messages').replaceChildren(
       ...(complete ? [make('p', {}, 'The transcript contains every message of the agent’s chat history.')] : []),
       ...[{ title: 'Only in the chat history', messages: missing }, { title: 'Only in the transcript', messages: unexpected }]
         .filter(({ messages }) => messages.length).flatMap(({ title, messages }) => [make('h3', {}, title), make('ul', { 'aria-label': title },
@@ -142,35 +142,24 @@ class LongTable {
   /** @type {readonly T[]} */
   #items = [];
   #current = -1;
-  #table;
-  #chip;
-  #panel;
+  #id;
   #rows;
 
   /**
-   * @param {string} name
-   * @param {readonly string[]} columns
+   * @param {string} id
    * @param {(item: T) => (Node | string)[]} cells
    */
-  constructor(name, columns, cells) {
-    const [before, after] = [make('tr', {}), make('tr', {})];
-    for (const spacer of [before, after]) spacer.append(make('td', { colspan: columns.length }));
-    const list = make('tbody');
-    this.#table = make('table', { class: 'wide', 'aria-label': name },
-      make('thead', {}, make('tr', {}, ...columns.map((column) => make('th', { scope: 'col' }, column)))),
-      make('tbody', { class: 'spacer', 'aria-hidden': 'true' }, before), list, make('tbody', { class: 'spacer', 'aria-hidden': 'true' }, after));
-    const scroller = make('div', { class: 'scroll long', tabindex: 0, role: 'region', 'aria-label': `${name}, scrolls` }, this.#table);
-    this.#chip = make('span', { class: 'chip' });
-    this.#panel = make('section', { class: 'panel', hidden: true }, make('header', {}, make('h2', {}, name), this.#chip), scroller);
-    byId('uploads').append(this.#panel);
-    this.#rows = new MeasuredRows(/** @type {ConstructorParameters<typeof MeasuredRows<T>>[0]} */ ({
-      scroller, list, spacers: [before, after], guess: 36,
+  constructor(id, cells) {
+    this.#id = id;
+    /** @type {MeasuredRows<T>} */
+    this.#rows = new MeasuredRows(id, {
+      guess: 36,
       make: (item) => make('tr', {}, ...cells(item).map((cell) => make('td', {}, cell))),
       update: (row, _item, place) => {
         setAttribute(row, 'aria-rowindex', place + 2);
         setAttribute(row, 'aria-current', place === this.#current ? 'true' : null);
       },
-    }));
+    });
   }
 
   /**
@@ -179,9 +168,9 @@ class LongTable {
    */
   show(items, dropped) {
     this.#items = items;
-    this.#panel.hidden = !items.length;
-    setText(this.#chip, `${count(items.length)}${dropped ? `, ${count(dropped)} dropped` : ''}`);
-    setAttribute(this.#table, 'aria-rowcount', items.length + 1);
+    byId(`${this.#id}-panel`).hidden = !items.length;
+    setText(byId(`${this.#id}-count`), `${count(items.length)}${dropped ? `, ${count(dropped)} dropped` : ''}`);
+    setAttribute(byId(`${this.#id}-table`), 'aria-rowcount', items.length + 1);
     this.#rows.show(items);
   }
 

@@ -60,7 +60,7 @@ export class ChartPanel {
     this.#figure = make('figure', { 'aria-label': name }, this.#drawing, this.#points, this.#tip, this.#summary);
     this.#head = make('tr', { role: 'row', 'aria-rowindex': 1 });
     this.#body = make('tbody', { role: 'rowgroup' });
-    this.#table = make('table', { role: 'table', 'aria-label': name }, make('thead', { role: 'rowgroup' }, this.#head), this.#body);
+    this.#table = make('table', { class: 'virtual', role: 'table', 'aria-label': name }, make('thead', { role: 'rowgroup' }, this.#head), this.#body);
     const scroller = make('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': `${name}, values` }, this.#table);
     const header = make('header', {}, make('h2', {}, name), this.#legend);
     if (control) header.append(control);
