@@ -17,8 +17,8 @@ from playwright.sync_api import expect
 from streaming_hub.archive.uploads.recording import read
 from tests.browser.console import axe
 from tests.browser.console.calls import START, call
-from tests.browser.console.on_console import KEYS, enter_key
-from tests.browser.console.test_session import archived, at_clock, lines, moment, open_page, position, table
+from tests.browser.console.on_console import KEYS, enter_key, table
+from tests.browser.console.on_session import archived, at_clock, lines, moment, open_page, position
 from tests.kit.wait import until
 from tests.uploads import replay
 

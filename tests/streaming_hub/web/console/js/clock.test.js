@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { clockOffset } from '../../../../../streaming_hub/web/console/static/clock.js';
+import { clockOffset } from '/console/static/clock.js';
 
 test('a browser whose clock is wrong knows the hub\'s', () => {
   assert.equal(clockOffset(null, 5000, 1000), 4000);

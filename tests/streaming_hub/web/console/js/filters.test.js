@@ -3,7 +3,7 @@ import test from 'node:test';
 
 import {
   OF_SESSIONS, OF_STATS, addressOf, filtersOf, fromLocal, operatorsOf, sameFilters, secondsOf, timeText, toLocal,
-} from '../../../../../streaming_hub/web/console/static/filters.js';
+} from '/console/static/filters.js';
 
 test('an address says what the API is asked', () => {
   const address = '?q=%22a+b%26c%22&room=x%2By&room=%E6%88%BF&state=live&from=5&sort=-duration';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { NONE, ago, count, duration, seconds } from '../../../../../streaming_hub/web/console/static/format.js';
+import { NONE, ago, count, duration, seconds } from '/console/static/format.js';
 
 test('a running time has hours only where it has any', () => {
   assert.deepEqual([0, 7.9, 65, 3599, 3600, 36_061].map(duration), ['0:00', '0:07', '1:05', '59:59', '1:00:00', '10:01:01']);

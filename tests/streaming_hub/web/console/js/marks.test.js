@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
 
-import { fold, fromFirstMark, markParts, piecesOf } from '../../../../../streaming_hub/web/console/static/marks.js';
+import { fold, fromFirstMark, markParts, piecesOf } from '/console/static/marks.js';
 
 /** The text with its marks in brackets. */
-const marked = (/** @type {string} */ text, /** @type {string} */ query) =>
+const marked = (text, query) =>
   markParts(text, query).map((part) => (part.isMarked ? `[${part.text}]` : part.text)).join('');
 
-const read = (/** @type {string} */ name) =>
+const read = (name) =>
   JSON.parse(readFileSync(new URL(`../../../../vectors/search/${name}.json`, import.meta.url), 'utf8'));
 
 for (const { text, query, marked: expected } of read('cases')) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { MOST_HEIGHT, heightOf, rowWindow, scrollTopOf, scrollTopToShow } from '../../../../../streaming_hub/web/console/static/row-window.js';
+import { MOST_HEIGHT, heightOf, rowWindow, scrollTopOf, scrollTopToShow } from '/console/static/row-window.js';
 
 const box = { total: 50_000, rowHeight: 48, viewport: 600 };
 

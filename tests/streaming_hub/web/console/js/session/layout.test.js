@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { RULER, layoutOf, rowAt } from '../../../../../streaming_hub/web/console/static/session/layout.js';
-import { Spans } from '../../../../../streaming_hub/web/console/static/session/spans.js';
-import { Timeline } from '../../../../../streaming_hub/web/console/static/session/timeline.js';
+import { RULER, layoutOf, rowAt } from '/console/static/session/layout.js';
+import { Spans } from '/console/static/session/spans.js';
+import { Timeline } from '/console/static/session/timeline.js';
 
 const timelineOf = (...events) => {
   const timeline = new Timeline();

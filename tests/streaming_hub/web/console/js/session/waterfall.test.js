@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { extentOf, partsOf, scaleOf, waitOf } from '../../../../../streaming_hub/web/console/static/session/waterfall.js';
+import { extentOf, partsOf, scaleOf, waitOf } from '/console/static/session/waterfall.js';
 
 const turn = (fields) => ({
   transcription_delay: null, end_of_turn_delay: null, llm_node_ttft: null, tts_node_ttfb: null, playback_latency: null,

@@ -2,28 +2,23 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 
 import { reduceConversation } from '/console/client/conversation.js';
-import { Calls } from '../../../../../streaming_hub/web/console/static/live/calls.js';
-import { arrange, roomsThatAreOver, rowsOf, totalsOf } from '../../../../../streaming_hub/web/console/static/live/rows.js';
+import { Calls } from '/console/static/live/calls.js';
+import { arrange, finishedRooms, rowsOf, totalsOf } from '/console/static/live/rows.js';
 
-/** @param {object[]} events @param {number} now */
 function wall(events, now) {
   const calls = new Calls();
   let conversation;
   events.forEach((fields, index) => {
-    const event = /** @type {any} */ ({ id: `e-${index + 1}`, ...fields });
+    const event = { id: `e-${index + 1}`, ...fields };
     calls.take(event, event.timestamp);
     conversation = reduceConversation(conversation, event);
   });
   return rowsOf(conversation?.rooms ?? {}, calls, now);
 }
 
-/** @param {string} room @param {string} [session_id] @param {number} [timestamp] */
 const start = (room, session_id = 's', timestamp = 100) => ({ type: 'session_started', room, session_id, timestamp });
-/** @param {string} room @param {string} reason @param {number} timestamp @param {string} [session_id] */
 const end = (room, reason, timestamp, session_id = 's') => ({ type: 'session_ended', room, session_id, reason, timestamp });
-/** @param {import('../../../../../streaming_hub/web/console/static/live/rows.js').Row[]} rows */
 const rooms = (rows) => rows.map(({ room }) => room);
-/** @param {import('../../../../../streaming_hub/web/console/static/live/rows.js').Row[]} rows */
 const found = (rows) => rows.map(({ room, troubles }) => [room, troubles.map(({ name }) => name)]);
 
 test('a row per live session, also where a room has several', () => {
@@ -33,10 +28,10 @@ test('a row per live session, also where a room has several', () => {
 
 test('a room is over ten minutes after its last event, unless a session in it is live', () => {
   const events = [start('a'), end('a', 'completed', 200), start('b'), { type: 'note', room: 'c', timestamp: 100 }];
-  const conversation = events.reduce((state, fields, index) => reduceConversation(state, { id: `e-${index + 1}`, ...fields }), /** @type {any} */ (undefined));
-  assert.deepEqual(roomsThatAreOver(conversation.rooms, 700), []);
-  assert.deepEqual(roomsThatAreOver(conversation.rooms, 701), ['c']);
-  assert.deepEqual(roomsThatAreOver(conversation.rooms, 801), ['a', 'c']);
+  const conversation = events.reduce((state, fields, index) => reduceConversation(state, { id: `e-${index + 1}`, ...fields }), undefined);
+  assert.deepEqual(finishedRooms(conversation.rooms, 700), []);
+  assert.deepEqual(finishedRooms(conversation.rooms, 701), ['c']);
+  assert.deepEqual(finishedRooms(conversation.rooms, 801), ['a', 'c']);
 });
 
 test('a session that was lost stays for 60 s, another one leaves at once', () => {
@@ -70,17 +65,16 @@ test('a session without an event for a day is dropped, whatever else happens in 
 test('a session that has ended by the archive is dropped until it begins again', () => {
   const late = { type: 'usage', room: 'a', session_id: 's', timestamp: 100 };
   const calls = new Calls();
-  const rooms = () => reduceConversation(undefined, /** @type {any} */ ({ id: 'e-1', ...late })).rooms;
+  const rooms = () => reduceConversation(undefined, { id: 'e-1', ...late }).rooms;
   assert.equal(rowsOf(rooms(), calls, 101).length, 1);
   calls.noteEnd('a', 's');
   assert.equal(rowsOf(rooms(), calls, 101).length, 0);
-  calls.take(/** @type {any} */ (start('a')), 102);
+  calls.take(start('a'), 102);
   assert.equal(rowsOf(rooms(), calls, 103).length, 1);
 });
 
 test('who speaks, thinks and listens', () => {
   const talk = { room: 'a', session_id: 's' };
-  /** @param {...object} events */
   const state = (...events) => wall([start('a'), ...events.map((event) => ({ ...talk, timestamp: 101, ...event }))], 102)[0]?.state;
   const ann = { participant: 'ann', role: 'user' };
   assert.equal(state(), 'quiet');

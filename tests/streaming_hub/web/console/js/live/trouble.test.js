@@ -2,10 +2,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
 
-import { LIMITS, RULES, troubles } from '../../../../../streaming_hub/web/console/static/live/trouble.js';
+import { LIMITS, RULES, troubles } from '/console/static/live/trouble.js';
 
 const NOW = 1000;
-/** @param {object} changes */
 const call = (changes = {}) => ({
   error: null,
   failedTool: null,
@@ -18,7 +17,6 @@ const call = (changes = {}) => ({
   latencies: [],
   ...changes,
 });
-/** @param {object} changes */
 const names = (changes) => troubles(call(changes), NOW).map(({ name }) => name);
 
 test('a call without trouble has none', () => {
@@ -66,7 +64,7 @@ test('the worst comes first', () => {
 });
 
 test('the documentation has the same table', () => {
-  const guide = readFileSync(new URL('../../../../../docs/guides/console.md', import.meta.url), 'utf-8');
+  const guide = readFileSync(new URL('../../../../../../docs/guides/console.md', import.meta.url), 'utf-8');
   const rows = [...guide.matchAll(/^\| (.+?) \| (.+?) \| (.+?) \|$/gm)].map(([, ...cells]) => cells);
   const rules = RULES.map(({ name, when, until }) => [name, when, until]);
   assert.deepEqual(rows.filter(([name]) => rules.some(([known]) => known === name)), rules);

@@ -2,16 +2,14 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 
 import { Gap } from '/console/client/gap.js';
-import { Calls } from '../../../../../streaming_hub/web/console/static/live/calls.js';
+import { Calls } from '/console/static/live/calls.js';
 
 const IN = { room: 'r', session_id: 's' };
-/** @param {...object} events */
 const after = (...events) => {
   const calls = new Calls();
-  for (const event of events) calls.take(/** @type {any} */ ({ ...IN, ...event }), 5000);
+  for (const event of events) calls.take({ ...IN, ...event }, 5000);
   return calls;
 };
-/** @param {string} turn_id @param {number} stop @param {number} start */
 const turn = (turn_id, stop, start) => [
   { type: 'user_speech_finished', turn_id, timestamp: stop + 0.5, stopped_at: stop },
   { type: 'agent_speech_started', turn_id, timestamp: start },

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { firstView, fit, keepInView, pan, scaleOf, ticksOf, zoom } from '../../../../../streaming_hub/web/console/static/session/axis.js';
+import { firstView, fit, keepInView, pan, scaleOf, ticksOf, zoom } from '/console/static/session/axis.js';
 
 test('a short session is shown whole, of a long one the part at the clock', () => {
   assert.deepEqual(firstView(100, 50, 1200), { from: 0, to: 100 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { RATE, loudest, peaksOf } from '../../../../../streaming_hub/web/console/static/session/waveform.js';
+import { RATE, loudest, peaksOf } from '/console/static/session/waveform.js';
 
 test('a peak is the largest sample of its time, up or down', () => {
   const samples = new Float32Array(3000);

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { linesIn, namesIn, outcomeOf, requestText, stateOf } from '../../../../../streaming_hub/web/console/static/webhooks/texts.js';
+import { linesIn, namesIn, outcomeOf, requestText, stateOf } from '/console/static/webhooks/texts.js';
 
 const health = { failing_since: null, pending: 0, success_rate: null, oldest_pending: null, next_try: null };
 const endpoint = {
-  id: 'e', url: 'https://hook.example/', types: ['*'], rooms: null, view: /** @type {const} */ ('operator'), interims: false,
+  id: 'e', url: 'https://hook.example/', types: ['*'], rooms: null, view: 'operator', interims: false,
   description: null, enabled: true, reason: null, missed: 0, health,
 };
 

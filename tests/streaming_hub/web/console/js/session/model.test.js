@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { figuresOf } from '../../../../../packages/js/src/figures.js';
-import { Model, eventsOf } from '../../../../../streaming_hub/web/console/static/session/model.js';
-import { Timeline } from '../../../../../streaming_hub/web/console/static/session/timeline.js';
+import { figuresOf } from '/console/client/figures.js';
+import { Model, eventsOf } from '/console/static/session/model.js';
+import { Timeline } from '/console/static/session/timeline.js';
 
-const VECTORS = new URL('../../../../vectors/figures/', import.meta.url);
+const VECTORS = new URL('../../../../../vectors/figures/', import.meta.url);
 const { events } = JSON.parse(readFileSync(new URL('one-turn.json', VECTORS), 'utf8'));
 const stored = events.map((event, index) => ({ ...event, id: `e-${index + 1}` }));
 const modelOf = (all, known) => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import * as clock from '../../../../../streaming_hub/web/console/static/session/replay.js';
+import * as clock from '/console/static/session/replay.js';
 
 const plain = { shiftKey: false, ctrlKey: false, metaKey: false, altKey: false };
 
@@ -63,7 +63,8 @@ test('keys move within the session', () => {
   assert.deepEqual(press(' '), { do: 'toggle' });
   assert.deepEqual(press('ArrowRight'), { do: 'seek', position: 35 });
   assert.deepEqual(press('ArrowLeft', { shiftKey: true }), { do: 'seek', position: 29 });
-  assert.deepEqual(press('PageDown'), { do: 'seek', position: 60 });
+  assert.deepEqual(press('PageUp'), { do: 'seek', position: 60 }, 'forward, as on any slider');
+  assert.deepEqual(press('PageDown'), { do: 'seek', position: 0 });
   assert.deepEqual(press('Home'), { do: 'seek', position: 0 });
   assert.deepEqual(press('End'), { do: 'seek', position: 60 });
   assert.equal(press('a'), null);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Offsets } from '../../../../../streaming_hub/web/console/static/session/offsets.js';
+import { Offsets } from '/console/static/session/offsets.js';
 
 test('tops are the sums of the heights before, as guessed and as measured', () => {
   const offsets = new Offsets(20);

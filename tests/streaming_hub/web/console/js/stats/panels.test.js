@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { OF_SESSIONS } from '../../../../../streaming_hub/web/console/static/filters.js';
-import { behindOf, csvOf, panelsFor, totalsOf } from '../../../../../streaming_hub/web/console/static/stats/panels.js';
+import { OF_SESSIONS } from '/console/static/filters.js';
+import { behindOf, csvOf, panelsFor, totalsOf } from '/console/static/stats/panels.js';
 
 const latency = { count: 2, p50: 1, p90: 2, p95: 2, p99: 2, max: 2 };
 const bucket = {
@@ -11,11 +11,10 @@ const bucket = {
 };
 const hidden = { ...bucket, start: bucket.start + 3600, latency: null, tool_calls: null, tool_failures: null, errors: null };
 
-/** @param {string} id */
 const panel = (id) => panelsFor('p50', true).find((one) => one.id === id) ?? assert.fail(id);
 
 test('the panels, and what viewers see of them', () => {
-  const names = (/** @type {boolean} */ isOperator) => panelsFor('p50', isOperator).map(({ name }) => name);
+  const names = (isOperator) => panelsFor('p50', isOperator).map(({ name }) => name);
   assert.deepEqual(names(true), [
     'Sessions', 'Minutes', 'Heard latency', 'Stages of latency', 'Interruptions', 'Tool failures', 'Errors',
   ]);

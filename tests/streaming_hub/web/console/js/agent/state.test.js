@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { facts, headline, newLines } from '../../../../../streaming_hub/web/console/static/agent/state.js';
+import { facts, headline, newLines } from '/console/static/agent/state.js';
 
-/** @param {object} changes */
 const status = (changes) => ({
   state: 'stopped',
   pid: null,
@@ -18,7 +17,6 @@ const status = (changes) => ({
   auto: { mode: 'rehearsal', why: '' },
   ...changes,
 });
-/** @param {object} changes */
 const said = (changes) => headline(status(changes));
 
 test('only what may be done can be done', () => {

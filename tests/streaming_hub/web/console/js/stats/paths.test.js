@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { alone, barsPath, groups, linePath } from '../../../../../streaming_hub/web/console/static/stats/paths.js';
+import { alone, barsPath, groups, linePath } from '/console/static/stats/paths.js';
 
-const x = (/** @type {number} */ index) => index * 10;
-const y = (/** @type {number} */ value) => 100 - value;
+const x = (index) => index * 10;
+const y = (value) => 100 - value;
 
 test('a bar a value, none for nothing, and none too small to see', () => {
   assert.equal(barsPath([50, 0, null, 0.001], { x, y, base: 100, gap: 2 }), 'M1 100V50H9V100ZM31 100V99H39V100Z');
 });
 
 test('narrow bars stand closer', () => {
-  const narrow = (/** @type {number} */ index) => index * 3;
+  const narrow = (index) => index * 3;
   assert.equal(barsPath([50], { x: narrow, y, base: 100, gap: 2 }), 'M0.5 100V50H2.5V100Z');
 });
 

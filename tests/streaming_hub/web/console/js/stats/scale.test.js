@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { linear, timeTicks, valueTicks } from '../../../../../streaming_hub/web/console/static/stats/scale.js';
+import { linear, timeTicks, valueTicks } from '/console/static/stats/scale.js';
 
 const utc = () => 0;
 
@@ -32,7 +32,7 @@ test('times are round on the reader\'s clock, also when it is set', () => {
   assert.ok(times.length >= 3);
   for (const at of times) assert.equal((at + 5.5 * 3600) % (6 * 3600), 0);
   // Summer time begins at ten: six hours of the clock are five of time.
-  const set = (/** @type {number} */ at) => (at < 36_000 ? 0 : 3600);
+  const set = (at) => (at < 36_000 ? 0 : 3600);
   assert.deepEqual(timeTicks(0, 86_400, 4, set).times, [0, 6, 11, 17, 23].map((hour) => hour * 3600));
 });
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { NotARecording, readRecording } from '../../../../../streaming_hub/web/console/static/session/recording.js';
+import { NotARecording, readRecording } from '/console/static/session/recording.js';
 
 const line = (fields) => JSON.stringify({ type: 'transcript', session_id: 's', room: 'r', ...fields });
 

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { figuresOf } from '../../../../../packages/js/src/figures.js';
-import { versionAt } from '../../../../../streaming_hub/web/console/static/session/lines.js';
-import { Timeline } from '../../../../../streaming_hub/web/console/static/session/timeline.js';
+import { figuresOf } from '/console/client/figures.js';
+import { versionAt } from '/console/static/session/lines.js';
+import { Timeline } from '/console/static/session/timeline.js';
 
-const VECTORS = new URL('../../../../vectors/figures/', import.meta.url);
+const VECTORS = new URL('../../../../../vectors/figures/', import.meta.url);
 const START = 1_795_430_000;
 
 const timelineOf = (events) => {

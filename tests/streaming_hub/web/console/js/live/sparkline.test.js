@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { HEIGHT, WIDTH, sparkline } from '../../../../../streaming_hub/web/console/static/live/sparkline.js';
+import { HEIGHT, WIDTH, sparkline } from '/console/static/live/sparkline.js';
 
-/** @param {string} path */
 const bars = (path) =>
   [...path.matchAll(/M(\d+) \d+v-([\d.]+)h(\d+)/g)].map(([, x, height, width]) => [Number(x), Number(height), Number(width)]);
 

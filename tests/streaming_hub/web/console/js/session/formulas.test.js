@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { figuresOf } from '../../../../../packages/js/src/figures.js';
-import { FIGURES, asViewer, formatFigure } from '../../../../../streaming_hub/web/console/static/session/formulas.js';
+import { figuresOf } from '/console/client/figures.js';
+import { FIGURES, asViewer, formatFigure } from '/console/static/session/formulas.js';
 
-const { events } = JSON.parse(readFileSync(new URL('../../../../vectors/figures/one-turn.json', import.meta.url), 'utf8'));
+const { events } = JSON.parse(readFileSync(new URL('../../../../../vectors/figures/one-turn.json', import.meta.url), 'utf8'));
 const { session } = figuresOf(events);
 /** Fields that are no figures: who, where, when and why. */
 const OTHERS = ['session_id', 'room', 'agent', 'state', 'started', 'ended', 'reason', 'participants', 'usage'];
