@@ -1,5 +1,5 @@
 /**
- * Numbers, times and dates as the reader writes them, with `Intl`. Pure but for the reader's language and zone.
+ * Formats numbers, times and dates with `Intl`. Pure, except for the reader's language and time zone.
  *
  * @module
  */

@@ -12,7 +12,7 @@ import pytest
 from streaming_hub import resources
 from streaming_hub.web.console.compact import compact
 from streaming_hub.web.console.javascript import shrink
-from tests.packages.node import PACKAGE, node, npm
+from tests.packages.node import PACKAGE, install, node
 
 MODULES = sorted([*resources.console("static").rglob("*.js"), *resources.js_client().glob("*.js")])
 STYLES = sorted(resources.console("static").rglob("*.css"))
@@ -82,9 +82,7 @@ def test_every_module_can_be_read(path: Path) -> None:
 @pytest.mark.timeout(300)
 def test_what_is_sent_means_the_same() -> None:
     """esbuild, which understands both, makes the same of it as of the sources."""
-    lock, installed = PACKAGE / "package-lock.json", PACKAGE / "node_modules/.package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        npm("ci", cwd=PACKAGE)
+    install()
     files = []
     for path in [*MODULES, *STYLES]:
         source, kind = path.read_text(encoding="utf-8"), path.suffix

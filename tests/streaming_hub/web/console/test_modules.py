@@ -13,7 +13,7 @@ import pytest
 from streaming_hub import resources
 from streaming_hub.web.console.pages import PAGES, imports, sent, source_of
 from tests.kit.process import ROOT
-from tests.packages.node import PACKAGE, node, npm
+from tests.packages.node import PACKAGE, install, node
 
 HERE = Path(__file__).parent
 TESTS = sorted(str(path.relative_to(HERE / "js")) for path in (HERE / "js").rglob("*.test.js"))
@@ -61,9 +61,7 @@ def test_with_node(file: str) -> None:
 @pytest.mark.npm
 @pytest.mark.timeout(300)
 def test_types() -> None:
-    lock, installed = PACKAGE / "package-lock.json", PACKAGE / "node_modules/.package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        npm("ci", cwd=PACKAGE)
+    install()
     project = ROOT / "streaming_hub/web/console/tsconfig.json"
     run([node(), str(PACKAGE / "node_modules/typescript/bin/tsc"), "-p", str(project)], ROOT)
 

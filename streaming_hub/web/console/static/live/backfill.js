@@ -1,5 +1,5 @@
 /**
- * Completes live calls that began before the page was opened with what the archive has of them.
+ * Adds what the archive has of live calls that began before the page was opened.
  *
  * @module
  */
@@ -10,11 +10,11 @@ import { Problem, askJson, isTransient, sessionApi } from '../api.js';
 /** @typedef {import('./calls.js').Calls} Calls */
 /** @typedef {import('./rows.js').Row} Row */
 
-/** Pages of 200 sessions that are read at most. */
+/** Most pages of 200 sessions. */
 const PAGES = 5;
-/** Calls whose turns are read: the newest. */
+/** Most calls whose turns are loaded, the newest. */
 const WITH_TURNS = 60;
-/** Calls whose end is looked up. */
+/** Most calls whose end is looked up. */
 const DOUBTED = 60;
 /** Requests at a time. */
 const READERS = 2;

@@ -1,5 +1,5 @@
 /**
- * Saves all sessions that the filters match, page by page: they may be far more than the list holds.
+ * Saves all sessions that match the filters, page by page: the list keeps only those near its view.
  *
  * @module
  */

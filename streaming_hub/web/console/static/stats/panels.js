@@ -29,7 +29,7 @@ import { STAGES as TURN_STAGES } from '../session/waterfall.js';
  * @property {boolean} [isForOperators]
  * @property {readonly Series[]} series
  * @property {readonly { name: string, unit: Unit, of: (bucket: Bucket) => number | null }[]} columns
- * @property {Filters} [behind] Filters and order of the sessions behind a point, beside its time.
+ * @property {Filters} [behind] Filters and order of a point's sessions, besides its time.
  */
 
 /** Seconds of a bucket. @type {Record<string, number>} */
@@ -109,7 +109,7 @@ const plain = (name, id, unit, columns, color) => ({
 });
 
 /**
- * The address of the sessions behind buckets that follow one another.
+ * The address of the sessions of consecutive buckets.
  *
  * @param {Filters} filters The page's.
  * @param {Panel} panel
@@ -118,8 +118,8 @@ const plain = (name, id, unit, columns, color) => ({
  * @param {readonly string[]} names The filters of the page Sessions.
  */
 export function behindOf(filters, panel, start, end, names) {
-  const from = Math.max(start, secondsOf(filters['from']?.[0]) ?? start);
-  const to = Math.min(end, secondsOf(filters['to']?.[0]) ?? end);
+  const from = Math.max(start, secondsOf(filters.from?.[0]) ?? start);
+  const to = Math.min(end, secondsOf(filters.to?.[0]) ?? end);
   /** @type {Filters} */
   const chosen = { ...panel.behind, from: [timeText(from)], to: [timeText(to)] };
   for (const name of ['room', 'agent']) if (filters[name]) chosen[name] = filters[name];
@@ -140,7 +140,7 @@ const COUNTS = ['sessions', 'minutes', 'turns'];
 const MORE = ['interruptions', 'tool_calls', 'tool_failures', 'errors'];
 
 /**
- * All buckets as a table: the API's fields, times in UTC, latencies in seconds.
+ * All buckets as CSV: the API's fields, times in UTC, latencies in seconds.
  *
  * @param {readonly Bucket[]} buckets
  */

@@ -58,7 +58,7 @@ begin(({ view }) => {
   byId('csv').addEventListener('click', () => download(`figures-${stamp()}.csv`, 'text/csv;charset=utf-8', csvOf(buckets)));
   byId('retry').addEventListener('click', () => void open());
   setInterval(() => {
-    if (document.visibilityState === 'visible' && !address.filters['to']) void open();
+    if (document.visibilityState === 'visible' && !address.filters.to) void open();
   }, REFRESH);
   void open();
 
@@ -89,8 +89,8 @@ begin(({ view }) => {
 
   function show() {
     const { filters } = address;
-    const size = SIZES[filters['bucket']?.[0] ?? 'hour'] ?? 3600;
-    const asked = filters['percentile']?.[0] ?? PERCENTILE;
+    const size = SIZES[filters.bucket?.[0] ?? 'hour'] ?? 3600;
+    const asked = filters.percentile?.[0] ?? PERCENTILE;
     percentile.value = PERCENTILES.includes(asked) ? asked : PERCENTILE;
     /** @type {import('./chart-panel.js').Figures['behind']} */
     const behind = (panel, start, end) => behindOf(filters, panel, start, end, OF_SESSIONS);

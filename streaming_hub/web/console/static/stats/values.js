@@ -1,5 +1,5 @@
 /**
- * Values and times of charts as the reader writes them. Pure but for the reader's language and zone.
+ * Formats values and times of charts. Pure, except for the reader's language and time zone.
  *
  * @module
  */
@@ -13,7 +13,7 @@ const MINUTES = { month: 'short', day: 'numeric', hour: '2-digit', minute: '2-di
 const minutes = new Intl.DateTimeFormat(undefined, MINUTES);
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
 const date = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric' });
-// Buckets of a day begin with the day of UTC: only there they have a date.
+// Buckets of a day are days of UTC.
 const day = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeZone: 'UTC' });
 const utcDate = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric', timeZone: 'UTC' });
 
@@ -29,7 +29,7 @@ export function shown(value, unit) {
 }
 
 /**
- * The time of buckets that follow one another.
+ * The time of consecutive buckets.
  *
  * @param {number} start Seconds since 1970.
  * @param {number} size Of a bucket, seconds.
@@ -54,7 +54,7 @@ export function tickTime(at, step, size) {
 }
 
 /**
- * By how much the clock that buckets of a size go by is ahead of UTC.
+ * How far the time zone of buckets of a size is ahead of UTC.
  *
  * @param {number} size Seconds.
  * @returns {(at: number) => number} Seconds.

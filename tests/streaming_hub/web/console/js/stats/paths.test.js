@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { alone, barsPath, groups, linePath } from '/console/static/stats/paths.js';
+import { barsPath, groups, isolated, linePath } from '/console/static/stats/paths.js';
 
 const x = (index) => index * 10;
 const y = (value) => 100 - value;
@@ -22,7 +22,7 @@ test('a line is broken where there is no value', () => {
 });
 
 test('a value between absent ones is not lost', () => {
-  assert.deepEqual(alone([1, null, 0, null, 3, 4]), [0, 2]);
+  assert.deepEqual(isolated([1, null, 0, null, 3, 4]), [0, 2]);
 });
 
 test('many places are joined, none is left out', () => {
