@@ -12,7 +12,7 @@ Then of the page Live:
     words_max_s          age of the oldest words on the page, sampled twice a second; `words_median_s`
     long_task_share      share of the time in tasks of over 50 ms, after loading; `longest_task_ms`
     elements             in the document
-    heap_mb              most after garbage collection; `heap_growth_mb`: least of the last third minus that of the first
+    heap_mb              most after garbage collection; `heap_growth_mb`: least of the last third less that of the first
     renderer_cores       share of a core that the page's process used
 
 Hub, publisher and browser share the machine, so run it on a quiet one. Exits with 1 if a figure is over its limit.

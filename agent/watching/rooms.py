@@ -218,7 +218,9 @@ class Rooms:
             answer = await self._server.room.list_participants(api.ListParticipantsRequest(room=room))
         except api.TwirpError as error:
             if error.code != api.TwirpErrorCode.NOT_FOUND:
-                self._note_trouble(f"livekit-server does not list the participants of the room {room!r}: {error}")
+                self._note_trouble(
+                    f"livekit-server does not list the participants of the room {room!r}: {error}"
+                )
             return False
         except (aiohttp.ClientError, TimeoutError) as error:
             self._note_trouble(f"livekit-server does not list the participants of the room {room!r}: {error}")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import requests
 from playwright.sync_api import expect
 
 from tests.browser.console import axe, many_sessions
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from tests.kit.hub import Hub
 
 pytestmark = pytest.mark.page
-
 
 
 CALLS = (
@@ -179,9 +177,9 @@ def test_words_that_were_found_are_marked(page: Page, hub: Hub) -> None:
     page.goto(f"{hub.url}/console/sessions?q=REFUND")
     expect_sessions(page, "four", "one")
     expect(table(page, "Sessions").locator("mark")).to_have_text(["Refund", "Refund", "refund"])
-    expect(table(page, "Sessions").get_by_role("link", name="Refund! <b>Refund</b>, I say")).to_have_attribute(
-        "href", "/console/sessions/four?room=#t=3"
-    )
+    expect(
+        table(page, "Sessions").get_by_role("link", name="Refund! <b>Refund</b>, I say")
+    ).to_have_attribute("href", "/console/sessions/four?room=#t=3")
     field(page, "Search").fill("退款")
     expect_sessions(page, "two")
     expect(table(page, "Sessions").locator("mark")).to_have_text(["退款"])
