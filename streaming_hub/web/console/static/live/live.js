@@ -47,7 +47,7 @@ begin((me) => {
   let last = -Infinity;
   let pause = FRAME;
   let problem = '';
-  let isComplete = false;
+  let isBackfilled = false;
 
   const draw = () => {
     timer = undefined;
@@ -75,8 +75,8 @@ begin((me) => {
     if (rows.length || status === 'live') showTotals(rows);
     showEmpty(rows.length, arranged.length, status);
     showNotice(problem || noticeText(calls.notice, at));
-    if (status === 'live' && !isComplete) {
-      isComplete = true;
+    if (status === 'live' && !isBackfilled) {
+      isBackfilled = true;
       void backfill(calls, me, rows).then(schedule, fail);
     }
     last = performance.now();
@@ -97,7 +97,7 @@ begin((me) => {
   void (async () => {
     for await (const event of stream) {
       calls.take(event, now());
-      if (event instanceof Gap) isComplete = false;
+      if (event instanceof Gap) isBackfilled = false;
     }
   })().catch(fail);
   stream.subscribe(schedule);
@@ -135,14 +135,10 @@ function place(elements) {
 
 /** @param {readonly import('./rows.js').Row[]} rows */
 function showTotals(rows) {
-  const totals = totalsOf(rows);
-  setText(byId('total-live'), count(totals.live));
-  setText(byId('total-trouble'), count(totals.trouble));
-  byId('total-trouble').dataset.tone = totals.trouble ? 'bad' : '';
-  setText(byId('total-callers'), count(totals.callers));
-  setText(byId('total-agents'), count(totals.agents));
-  setText(byId('total-thinking'), count(totals.thinking));
-  setText(byId('total-latency'), seconds(totals.latency));
+  const { latency, ...counts } = totalsOf(rows);
+  for (const [name, value] of Object.entries(counts)) setText(byId(`total-${name}`), count(value));
+  setText(byId('total-latency'), seconds(latency));
+  byId('total-trouble').dataset.tone = counts.trouble ? 'bad' : '';
 }
 
 /**

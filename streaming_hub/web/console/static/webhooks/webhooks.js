@@ -9,8 +9,8 @@ import { byId, make, setText } from '../dom.js';
 import { fromLocal } from '../filters.js';
 import { NONE, ago, count, dateTime, percent, seconds, zone } from '../format.js';
 import { begin, handleError, showProblem } from '../frame.js';
-import * as api from './webhooks-api.js';
 import { OF_SETTINGS, deliveryState, linesIn, namesIn, outcomeOf, requestText, stateOf } from './texts.js';
+import * as api from './webhooks-api.js';
 
 /** @typedef {import('./texts.js').Endpoint} Endpoint */
 /** @typedef {import('./texts.js').Delivery} Delivery */
@@ -31,13 +31,13 @@ begin(() => {
   const address = new Address(['webhook', 'state', 'type'], () => void open());
 
   setText(byId('zone-note'), `Times in ${zone()}.`);
-  byId('new').addEventListener('click', () => byId('make', HTMLDialogElement).showModal());
+  byId('new').addEventListener('click', () => byId('create', HTMLDialogElement).showModal());
   for (const button of document.querySelectorAll('[data-close]')) {
     button.addEventListener('click', () => button.closest('dialog')?.close());
   }
-  byId('make-form', HTMLFormElement).addEventListener('submit', (event) => {
+  byId('create-form', HTMLFormElement).addEventListener('submit', (event) => {
     event.preventDefault();
-    void makeOne();
+    void createEndpoint();
   });
   byId('test').addEventListener('click', () => act(async ({ id }) => showTest(await api.test(id))));
   byId('switch').addEventListener('click', () => act(async ({ id, enabled }) => void (await api.change(id, { enabled: !enabled }))));
@@ -126,7 +126,7 @@ begin(() => {
   async function act(change) {
     const endpoint = selected();
     if (!endpoint) return;
-    setText(byId('done'), '');
+    setText(byId('result'), '');
     try {
       await change(endpoint);
       await open();
@@ -138,16 +138,16 @@ begin(() => {
   function show() {
     byId('none').hidden = endpoints.length > 0;
     byId('endpoints').hidden = endpoints.length === 0;
-    keepingFocus(byId('endpoint-rows'), endpoints.map(endpointRow));
+    replaceRows(byId('endpoint-rows'), endpoints.map(endpointRow));
     const endpoint = selected();
-    byId('one').hidden = !endpoint;
+    byId('endpoint').hidden = !endpoint;
     if (!endpoint) return;
     const isFixed = endpoint.id === OF_SETTINGS;
     for (const id of ['switch', 'rotate', 'delete']) byId(id).hidden = isFixed;
-    setText(byId('one-name'), endpoint.description || endpoint.url);
+    setText(byId('endpoint-name'), endpoint.description || endpoint.url);
     setText(byId('switch'), endpoint.enabled ? 'Disable' : 'Enable');
     setText(
-      byId('one-about'),
+      byId('endpoint-about'),
       [
         endpoint.url,
         `types ${endpoint.types.join(', ')}`,
@@ -162,7 +162,7 @@ begin(() => {
     byId('no-deliveries').hidden = deliveries.length > 0;
     byId('deliveries').hidden = deliveries.length === 0;
     byId('more').hidden = next === null;
-    keepingFocus(byId('delivery-rows'), deliveries.map(deliveryRow));
+    replaceRows(byId('delivery-rows'), deliveries.map(deliveryRow));
   }
 
   /** @param {Endpoint} endpoint */
@@ -244,8 +244,8 @@ begin(() => {
     );
   }
 
-  async function makeOne() {
-    const form = byId('make-form', HTMLFormElement);
+  async function createEndpoint() {
+    const form = byId('create-form', HTMLFormElement);
     const given = new FormData(form);
     const text = (/** @type {string} */ name) => String(given.get(name) ?? '').trim();
     const types = namesIn(text('types'));
@@ -258,12 +258,12 @@ begin(() => {
       ...(rooms.length ? { rooms } : {}),
       ...(text('description') ? { description: text('description') } : {}),
     };
-    const refusal = byId('make-refusal');
+    const refusal = byId('create-refusal');
     refusal.hidden = true;
     try {
       const made = await api.create(body);
       form.reset();
-      byId('make', HTMLDialogElement).close();
+      byId('create', HTMLDialogElement).close();
       address.set({ webhook: [made.id] });
       showSecret('Give this secret to the receiver now: it is shown only once.', made.secret);
       setText(byId('secret-test'), 'Sending a test');
@@ -294,13 +294,13 @@ begin(() => {
   function showTest(outcome) {
     const words = outcomeOf({ at: 0, ...outcome });
     const sentence = `Test: ${words} after ${seconds(outcome.duration)}${outcome.answer ? `: ${outcome.answer.slice(0, 200)}` : ''}`;
-    setText(byId('done'), sentence);
+    setText(byId('result'), sentence);
     setText(byId('secret-test'), sentence);
   }
 
   /** @param {{ replayed: number, missed: number }} result */
   function showResent({ replayed, missed }) {
-    setText(byId('done'), `Resending ${count(replayed)}${missed ? `; ${count(missed)} are no longer stored` : ''}.`);
+    setText(byId('result'), `Resending ${count(replayed)}${missed ? `; ${count(missed)} are no longer stored` : ''}.`);
   }
 });
 
@@ -310,7 +310,7 @@ begin(() => {
  * @param {HTMLElement} body
  * @param {HTMLElement[]} rows
  */
-function keepingFocus(body, rows) {
+function replaceRows(body, rows) {
   const held = document.activeElement;
   const key = held instanceof HTMLElement && body.contains(held) ? held.dataset.key : undefined;
   body.replaceChildren(...rows);
