@@ -74,7 +74,7 @@ def ended(hub: Hub) -> dict[str, Any]:
     return archived(hub, "d74c")
 
 
-def test_an_archived_session_is_reported_as_the_api_tells_it(
+def test_an_archived_session_is_shown_as_the_api_returns_it(
     page: Page, hub: Hub, ended: dict[str, Any]
 ) -> None:
     open_page(page, hub)
@@ -97,7 +97,7 @@ def test_turns_have_their_stages_and_a_waterfall(page: Page, hub: Hub, ended: di
     stages = ["Transcription", "End of turn", "LLM", "TTS", "Playback", "Heard", "End to end"]
     assert headers == ["Turn", "Waterfall", *stages]
     row = table(page, "Turns").get_by_role("row").nth(2)
-    told = ended["turns"][1]
+    turn = ended["turns"][1]
     fields = [
         "transcription_delay",
         "end_of_turn_delay",
@@ -105,7 +105,7 @@ def test_turns_have_their_stages_and_a_waterfall(page: Page, hub: Hub, ended: di
         "tts_node_ttfb",
         "playback_latency",
     ]
-    expected = [f"{told[field]:.2f} s" for field in [*fields, "heard_latency", "e2e_latency"]]
+    expected = [f"{turn[field]:.2f} s" for field in [*fields, "heard_latency", "e2e_latency"]]
     assert row.get_by_role("cell").all_inner_texts()[1:] == expected
     # Transcription, the rest of the end of turn, LLM, TTS and playback, one after the other.
     bars = row.locator("rect[class^=stage]")

@@ -27,7 +27,7 @@ test('an empty text or query has no marks', () => {
   assert.equal(marked('a', ''), 'a');
 });
 
-test('a long text begins shortly before its first mark', () => {
+test('a long text is cut to begin shortly before its first mark', () => {
   const long = `${'word '.repeat(40)}refund ${'word '.repeat(40)}`;
   const parts = fromFirstMark(markParts(long, 'refund'));
   assert.ok((parts[0]?.text.length ?? 99) < 30);

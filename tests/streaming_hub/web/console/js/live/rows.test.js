@@ -21,12 +21,12 @@ const end = (room, reason, timestamp, session_id = 's') => ({ type: 'session_end
 const rooms = (rows) => rows.map(({ room }) => room);
 const found = (rows) => rows.map(({ room, troubles }) => [room, troubles.map(({ name }) => name)]);
 
-test('a row per live session, also where a room has several', () => {
+test('every live session has a row, even if a room has several', () => {
   const rows = wall([start('a'), start('a', 't'), start('b'), end('b', 'completed', 110)], 111);
   assert.deepEqual(rows.map(({ room, session }) => [room, session]), [['a', 's'], ['a', 't']]);
 });
 
-test('a room is over ten minutes after its last event, unless a session in it is live', () => {
+test('a room is forgotten ten minutes after its last event, unless a session in it is live', () => {
   const events = [start('a'), end('a', 'completed', 200), start('b'), { type: 'note', room: 'c', timestamp: 100 }];
   const conversation = events.reduce((state, fields, index) => reduceConversation(state, { id: `e-${index + 1}`, ...fields }), undefined);
   assert.deepEqual(finishedRooms(conversation.rooms, 700), []);
@@ -34,7 +34,7 @@ test('a room is over ten minutes after its last event, unless a session in it is
   assert.deepEqual(finishedRooms(conversation.rooms, 801), ['a', 'c']);
 });
 
-test('a session that was lost stays for 60 s, another one leaves at once', () => {
+test('a lost session stays for 60 s, any other leaves at once', () => {
   const events = [start('a'), end('a', 'worker_lost', 200), start('b'), end('b', 'participant_disconnected', 200)];
   assert.deepEqual(found(wall(events, 201)), [['a', ['Agent lost']]]);
   assert.equal(wall(events, 201)[0]?.state, 'ended');
@@ -45,7 +45,7 @@ test('a session that was lost stays for 60 s, another one leaves at once', () =>
   assert.deepEqual(found(wall([start('a'), end('a', 'lease_expired', 200)], 201)), [['a', ['Agent lost']]]);
 });
 
-test('a session in the place of a lost one says so', () => {
+test('a session that replaces a lost one is marked', () => {
   const again = [start('a'), end('a', 'worker_lost', 200), start('a', 't', 203)];
   assert.deepEqual(found(wall(again, 204)), [['a', ['Agent lost']], ['a', ['Agent restarted']]]);
   const other = [start('a'), end('a', 'completed', 200), start('a', 't', 203)];
@@ -62,7 +62,7 @@ test('a session without an event for a day is dropped, whatever else happens in 
   assert.deepEqual(rows.map(({ session }) => session), ['t']);
 });
 
-test('a session that has ended by the archive is dropped until it begins again', () => {
+test('a session whose end only the archive has is dropped until it starts again', () => {
   const late = { type: 'usage', room: 'a', session_id: 's', timestamp: 100 };
   const calls = new Calls();
   const rooms = () => reduceConversation(undefined, { id: 'e-1', ...late }).rooms;
@@ -73,7 +73,7 @@ test('a session that has ended by the archive is dropped until it begins again',
   assert.equal(rowsOf(rooms(), calls, 103).length, 1);
 });
 
-test('who speaks, thinks and listens', () => {
+test('the state is who speaks, or that the agent thinks or listens', () => {
   const talk = { room: 'a', session_id: 's' };
   const state = (...events) => wall([start('a'), ...events.map((event) => ({ ...talk, timestamp: 101, ...event }))], 102)[0]?.state;
   const ann = { participant: 'ann', role: 'user' };
@@ -86,7 +86,7 @@ test('who speaks, thinks and listens', () => {
   assert.equal(state({ type: 'user_speech_started', ...ann }, { type: 'user_speech_finished', ...ann }), 'quiet');
 });
 
-test('silence and thinking go by event time', () => {
+test('silence and thinking are measured in event time', () => {
   const talk = { room: 'a', session_id: 's' };
   const events = [start('a'), { ...talk, type: 'agent_state', state: 'thinking', timestamp: 110 }];
   assert.deepEqual(found(wall(events, 114.9)), [['a', []]]);
@@ -107,7 +107,7 @@ test('the words are the session\'s newest ones, interims included', () => {
   assert.deepEqual(rows.map(({ line }) => [line?.text, line?.is_final]), [['Hello th', false], ['other', true]]);
 });
 
-test('sorting: the worst first, the oldest first, by name with its numbers', () => {
+test('rows are sorted by trouble, age, or room with its numbers', () => {
   const error = { type: 'error', room: 'c-10', session_id: 's', message: 'x', timestamp: 119 };
   const talk = ['a', 'b', 'c-9', 'c-10'].map((room) => ({ type: 'transcript', room, session_id: 's', text: 'x', timestamp: room === 'b' ? 100 : 119 }));
   const events = [start('c-9', 's', 101), start('c-10', 's', 104), start('b', 's', 102), start('a', 's', 103), ...talk, error];
@@ -118,7 +118,7 @@ test('sorting: the worst first, the oldest first, by name with its numbers', () 
   assert.deepEqual(rooms(arrange(rows, 'nonsense', '')), ['c-10', 'b', 'a', 'c-9']);
 });
 
-test('the filter finds rooms, people and troubles, in any case', () => {
+test('the filter matches rooms, people and troubles, in upper or lower case', () => {
   const people = { type: 'user_speech_started', room: 'a', session_id: 's', participant: 'Ünal', role: 'user', timestamp: 119 };
   const rows = wall([start('a'), start('Table-7', 's', 119), people], 120);
   assert.deepEqual(rooms(arrange(rows, 'room', 'table')), ['Table-7']);
@@ -127,7 +127,7 @@ test('the filter finds rooms, people and troubles, in any case', () => {
   assert.deepEqual(rooms(arrange(rows, 'room', '')), ['a', 'Table-7']);
 });
 
-test('totals count live calls, and calls in trouble that linger', () => {
+test('totals count live calls, and ended ones that are still in trouble', () => {
   const events = [
     start('a'),
     { type: 'agent_speech_started', room: 'a', session_id: 's', timestamp: 119 },

@@ -43,14 +43,14 @@ test('thresholds are exceeded, not reached', () => {
   assert.deepEqual(names({ latencies: [0.1, 2.01] }), ['High latency']);
 });
 
-test('of what ended, only how it ended is told', () => {
+test('of an ended call, only its end is trouble', () => {
   const mark = { at: 1, text: 'x' };
   const all = { error: mark, failedTool: mark, dropped: mark, restarted: 1, latencies: [9], ended: NOW };
   assert.deepEqual(names({ ...all, reason: 'worker_lost' }), ['Agent lost']);
   assert.deepEqual(names({ ...all, reason: 'error' }), ['Error']);
 });
 
-test('what ended is neither silent nor thinking', () => {
+test('an ended call is neither silent nor thinking', () => {
   assert.deepEqual(names({ thinkingSince: 0, quietSince: 0, ended: NOW, reason: 'worker_lost' }), ['Agent lost']);
 });
 

@@ -38,7 +38,7 @@ const loaded = async (list, first, end) => {
   throw new Error('the rows were not loaded');
 };
 
-test('what is looked at arrives, and some ahead of it', async () => {
+test('visible rows are loaded, and some ahead of them', async () => {
   const server = hub(50_000);
   const { list } = listOf(server);
   await list.open({ room: ['a'] }, ['room']);
@@ -50,7 +50,7 @@ test('what is looked at arrives, and some ahead of it', async () => {
   assert.equal(list.get(500), undefined);
 });
 
-test('a jump asks for its place alone', async () => {
+test('a jump loads only the rows there', async () => {
   const server = hub(50_000);
   const { list } = listOf(server);
   await list.open({}, []);
@@ -64,7 +64,7 @@ test('a jump asks for its place alone', async () => {
   assert.equal(list.get(49_999)?.session_id, 's49999');
 });
 
-test('places that are only passed are not asked for', async () => {
+test('rows that are only passed are not loaded', async () => {
   const server = hub(50_000);
   const { list } = listOf(server);
   await list.open({}, []);
@@ -74,7 +74,7 @@ test('places that are only passed are not asked for', async () => {
   assert.equal(list.get(39_000)?.session_id, 's39000');
 });
 
-test('new sessions before it do not move what is looked at', async () => {
+test('new sessions do not move the visible rows', async () => {
   const server = hub(1000);
   const { list } = listOf(server);
   await list.open({}, []);
@@ -91,7 +91,7 @@ test('new sessions before it do not move what is looked at', async () => {
   assert.equal(list.total, 1005);
 });
 
-test('memory does not grow with the way', async () => {
+test('scrolling far does not fill the memory', async () => {
   const server = hub(50_000);
   const { list } = listOf(server);
   await list.open({}, []);
@@ -106,7 +106,7 @@ test('memory does not grow with the way', async () => {
   assert.equal(list.get(0)?.session_id, 's0');
 });
 
-test('a refusal is told, and asked again when the reader wants it', async () => {
+test('a failure is reported, and the request repeated on demand', async () => {
   const server = hub(1000);
   const { list, errors } = listOf(server);
   server.wrong = new Error('away');
@@ -120,7 +120,7 @@ test('a refusal is told, and asked again when the reader wants it', async () => 
   assert.equal(list.total, 1000);
 });
 
-test('an answer to another question is not taken', async () => {
+test('a late response for another list is ignored', async () => {
   const server = hub(1000);
   const held = [];
   const list = new SessionList(async (path) => {
@@ -136,7 +136,7 @@ test('an answer to another question is not taken', async () => {
   assert.equal(list.total, 7);
 });
 
-test('a list that became shorter ends where it ends', async () => {
+test('a list that has become shorter has its new length', async () => {
   const server = hub(1000);
   const { list } = listOf(server);
   await list.open({}, []);

@@ -13,7 +13,7 @@ const hidden = { ...bucket, start: bucket.start + 3600, latency: null, tool_call
 
 const panel = (id) => panelsFor('p50', true).find((one) => one.id === id) ?? assert.fail(id);
 
-test('the panels, and what viewers see of them', () => {
+test('viewers have fewer panels', () => {
   const names = (isOperator) => panelsFor('p50', isOperator).map(({ name }) => name);
   assert.deepEqual(names(true), [
     'Sessions', 'Minutes', 'Heard latency', 'Stages of latency', 'Interruptions', 'Tool failures', 'Errors',
@@ -21,13 +21,13 @@ test('the panels, and what viewers see of them', () => {
   assert.deepEqual(names(false), ['Sessions', 'Minutes', 'Heard latency', 'Interruptions']);
 });
 
-test('what is absent is null, and a share of nothing, too', () => {
+test('missing values are null, as is a share of none', () => {
   assert.deepEqual(panel('stages').series.map(({ of }) => of(bucket)), [null, null, 1, null, 1]);
   assert.deepEqual(panel('tool_failures').columns.map(({ of }) => of(bucket)), [1, 4, 0.25]);
   assert.deepEqual(panel('tool_failures').columns.map(({ of }) => of(hidden)), [null, null, null]);
 });
 
-test('behind a point are the sessions of its time, under the page\'s filters', () => {
+test('a point links to the sessions of its time, with the page\'s filters', () => {
   const filters = { room: ['a', 'b c'], from: ['1795428600'], to: ['2026-11-23T10:50:00Z'], bucket: ['hour'] };
   const [start, end] = [1_795_428_000, 1_795_431_600];
   assert.equal(
@@ -40,7 +40,7 @@ test('behind a point are the sessions of its time, under the page\'s filters', (
   );
 });
 
-test('sums leave out what is hidden', () => {
+test('sums skip hidden values', () => {
   const totals = totalsOf([bucket, hidden]);
   assert.deepEqual([totals.sessions, totals.minutes, totals.errors, totals.tool_calls], [6, 3, 0, 4]);
 });
