@@ -7,6 +7,7 @@
 import { keyOf, textOf } from '/console/client/facts.js';
 import { firstWhere } from './spans.js';
 
+/** @typedef {import('../../../../../packages/js/src/types.js').HubEvent} HubEvent */
 /** @typedef {import('./spans.js').Span} Span */
 /** @typedef {{ t: number, text: string, is_final: boolean }} Version A line's words from `t` on. */
 /**
@@ -31,7 +32,7 @@ export class Lines {
   /**
    * Process a transcript event.
    *
-   * @param {Record<string, any>} event
+   * @param {HubEvent} event
    * @param {number} t Seconds from the session's start.
    * @param {Span | null} speech The speech that it probably belongs to.
    * @returns {Line | null} Null if it has no words and no line.
@@ -73,7 +74,7 @@ export class Lines {
 
   /**
    * @param {Line} line
-   * @param {Record<string, any>} event
+   * @param {HubEvent} event
    */
   #finish(line, event) {
     line.is_final = true;

@@ -99,11 +99,11 @@ export class Model {
  * Events that stand for the archive's tables, in the order of time.
  *
  * @param {SessionDetail} detail
- * @returns {Record<string, any>[]}
+ * @returns {HubEvent[]}
  */
 export function eventsOf({ session, turns, transcript, tools, errors }) {
   const { started, ended, reason, room, session_id } = session;
-  /** @type {Record<string, any>[]} */
+  /** @type {(HubEvent & { timestamp: number })[]} */
   const events = [];
   /**
    * @param {number | null} timestamp

@@ -11,6 +11,7 @@ import { textOf } from '/console/client/facts.js';
 import { Lines } from './lines.js';
 import { Spans } from './spans.js';
 
+/** @typedef {import('../../../../../packages/js/src/types.js').HubEvent} HubEvent */
 /** @typedef {import('./spans.js').Span} Span */
 /**
  * @typedef {object} Lane
@@ -69,7 +70,7 @@ export class Timeline {
   /**
    * Process an event. The session's report is not part of it.
    *
-   * @param {Record<string, any>} event
+   * @param {HubEvent} event
    */
   take(event) {
     if (event.type === 'session_report') return;
@@ -95,7 +96,7 @@ export class Timeline {
         break;
       case 'user_speech_finished':
       case 'agent_speech_finished':
-        this.#stop(speechKey(roleIn(event.type), event), this.#fromStart(event.stopped_at) ?? t);
+        this.#stop(speechKey(roleIn(event.type), textOf(event, 'participant')), this.#fromStart(event.stopped_at) ?? t);
         break;
       case 'agent_state':
         if (event.state === 'thinking') this.#startThinking(event, t);
@@ -137,20 +138,21 @@ export class Timeline {
 
   /**
    * @param {'user' | 'agent'} role
-   * @param {Record<string, any>} event
+   * @param {HubEvent} event
    * @param {number} from
    */
   #startSpeech(role, event, from) {
-    const key = speechKey(role, event);
+    const participant = textOf(event, 'participant');
+    const key = speechKey(role, participant);
     // A second start while one is open is ignored, as in the figures.
     if (this.#open.has(key)) return;
-    const label = textOf(event, 'participant') ?? (role === 'user' ? 'User' : 'Agent');
+    const label = participant ?? (role === 'user' ? 'User' : 'Agent');
     const span = { from, to: null, kind: role, label: '', turn_id: textOf(event, 'turn_id') };
     this.#open.set(key, this.#lane(role, key, label).spans.add(span));
   }
 
   /**
-   * @param {Record<string, any>} event
+   * @param {HubEvent} event
    * @param {number} from
    */
   #startThinking(event, from) {
@@ -171,7 +173,7 @@ export class Timeline {
   }
 
   /**
-   * @param {Record<string, any>} event
+   * @param {HubEvent} event
    * @param {number} t
    */
   #takeTranscript(event, t) {
@@ -183,7 +185,7 @@ export class Timeline {
   /**
    * The newest speech of the same voice that may contain a transcript.
    *
-   * @param {Record<string, any>} event
+   * @param {HubEvent} event
    * @param {number} t
    * @returns {Span | null}
    */
@@ -196,7 +198,7 @@ export class Timeline {
     let found = null;
     for (const lane of this.#lanes.values()) {
       if (lane.kind !== role) continue;
-      if (who !== null && lane.key !== speechKey(role, event) && lane.key !== speechKey(role, {})) continue;
+      if (who !== null && lane.key !== speechKey(role, who) && lane.key !== speechKey(role, null)) continue;
       const span = lane.spans.items[lane.spans.within(t, t)[1] - 1];
       const isSameTurn = turn === null || !span?.turn_id || span.turn_id === turn;
       if (span && isSameTurn && span.from > (found?.from ?? -1)) found = span;
@@ -205,7 +207,7 @@ export class Timeline {
   }
 
   /**
-   * @param {Record<string, any>} event
+   * @param {HubEvent} event
    * @param {number} t
    * @param {boolean} isEnd
    */
@@ -231,9 +233,9 @@ const roleIn = (type) => (type.startsWith('user') ? 'user' : 'agent');
 
 /**
  * @param {string} role
- * @param {Record<string, any>} event
+ * @param {string | null} participant
  */
-const speechKey = (role, event) => `${role}:${textOf(event, 'participant') ?? ''}`;
+const speechKey = (role, participant) => `${role}:${participant ?? ''}`;
 
 /**
  * @param {unknown} value
