@@ -15,7 +15,7 @@ import { begin, handleError, openHub } from '../frame.js';
 import { backfill } from './backfill.js';
 import { Calls } from './calls.js';
 import { createRow } from './row-view.js';
-import { ORDERS, arrange, finishedRooms, rowsOf, totalsOf } from './rows.js';
+import { ORDERS, ROOMY, arrange, finishedRooms, rowsOf, totalsOf } from './rows.js';
 import { LIMITS, RULES } from './trouble.js';
 
 /** ms between two drawings. */
@@ -26,8 +26,6 @@ const SHARE = 5;
 const REPLAY = 2000;
 /** Rows in the document; a filter finds the others. */
 const MOST_ROWS = 500;
-/** With at most this number of calls there is room for earlier lines. */
-const ROOMY = 6;
 /** s that a notice that belongs to no call is shown. */
 const NOTICE = 120;
 const DEFAULT_ORDER = 'trouble';
@@ -57,7 +55,7 @@ begin((me) => {
     // The page may be open for days, and every call may have a room of its own.
     const finished = finishedRooms(conversation.rooms, at);
     if (finished.length) stream.forget(finished);
-    const rows = rowsOf(conversation.rooms, calls, at, Object.keys(conversation.rooms).length <= ROOMY);
+    const rows = rowsOf(conversation.rooms, calls, at);
     const shown = new Set(rows.map(({ key }) => key));
     calls.keep((room, session) => shown.has(keyOf(room, session)));
     const arranged = arrange(rows, order.value, filter.value);

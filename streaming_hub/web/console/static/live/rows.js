@@ -25,13 +25,15 @@ import { BAD_ENDS, LIMITS, LOST, troubles } from './trouble.js';
  * @property {number | null} ended
  * @property {State} state
  * @property {Line | null} line The newest words.
- * @property {readonly Line[]} earlier What was said before, oldest first; only where it was asked for.
+ * @property {readonly Line[]} earlier The lines before it, oldest first, if there is room for them.
  * @property {readonly number[]} latencies
  * @property {number} interruptions
  * @property {Trouble[]} troubles
  */
 
-/** Lines before the newest one that a roomy wall shows. */
+/** With at most this number of rows there is room for earlier lines. */
+export const ROOMY = 6;
+/** Lines before the newest one that are shown then. */
 const EARLIER = 3;
 /** Seconds without an event after which a session counts as abandoned. */
 const ABANDONED = 24 * 3600;
@@ -42,21 +44,17 @@ const KEPT = 600;
  * @param {Readonly<Record<string, RoomState>>} rooms
  * @param {Calls} calls
  * @param {number} now The hub's time.
- * @param {boolean} [isRoomy] Whether there is room for earlier lines.
  * @returns {Row[]}
  */
-export function rowsOf(rooms, calls, now, isRoomy = false) {
+export function rowsOf(rooms, calls, now) {
   /** @type {Row[]} */
   const rows = [];
   for (const room of Object.values(rooms)) {
     room.sessions.forEach((session, index) => {
-      if (isShown(room, session, calls, now)) {
-        const row = rowOf(room, session, room.sessions[index - 1], calls, now);
-        if (isRoomy) row.earlier = earlierLines(room, session.session_id);
-        rows.push(row);
-      }
+      if (isShown(room, session, calls, now)) rows.push(rowOf(room, session, room.sessions[index - 1], calls, now));
     });
   }
+  if (rows.length <= ROOMY) for (const row of rows) row.earlier = earlierLines(rooms[row.room], row.session);
   return rows;
 }
 
@@ -127,11 +125,11 @@ function rowOf(room, session, previous, calls, now) {
 }
 
 /**
- * @param {RoomState} room
+ * @param {RoomState | undefined} room
  * @param {string} session
  */
-const earlierLines = ({ transcript }, session) =>
-  transcript.filter(({ session_id }) => session_id === session).slice(-1 - EARLIER, -1);
+const earlierLines = (room, session) =>
+  (room?.transcript ?? []).filter(({ session_id }) => session_id === session).slice(-1 - EARLIER, -1);
 
 /**
  * Who speaks in a room now, or what its agent does.

@@ -107,6 +107,13 @@ test('the words are the session\'s newest ones, interims included', () => {
   assert.deepEqual(rows.map(({ line }) => [line?.text, line?.is_final]), [['Hello th', false], ['other', true]]);
 });
 
+test('earlier lines are shown while there are few rows', () => {
+  const lines = ['One', 'Two', 'Three', 'Four', 'Five'].map((text, index) => ({ type: 'transcript', room: 'a', session_id: 's', text, timestamp: 101 + index }));
+  const earlier = (...others) => wall([start('a'), ...others.map((room) => start(room)), ...lines], 110)[0]?.earlier.map(({ text }) => text);
+  assert.deepEqual(earlier('b', 'c', 'd', 'e', 'f'), ['Two', 'Three', 'Four']);
+  assert.deepEqual(earlier('b', 'c', 'd', 'e', 'f', 'g'), []);
+});
+
 test('rows are sorted by trouble, age, or room with its numbers', () => {
   const error = { type: 'error', room: 'c-10', session_id: 's', message: 'x', timestamp: 119 };
   const talk = ['a', 'b', 'c-9', 'c-10'].map((room) => ({ type: 'transcript', room, session_id: 's', text: 'x', timestamp: room === 'b' ? 100 : 119 }));
