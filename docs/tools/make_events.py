@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from docs.tools.made_part import replaced
 from streaming_hub.events.types import (
     COMMON,
     GROUPS,
@@ -22,8 +23,6 @@ from streaming_hub.web.openapi import schemas
 FOLDER: Final = Path(__file__).resolve().parents[1]
 DOCUMENT: Final = FOLDER / "reference" / "events.md"
 SCHEMA: Final = FOLDER / "reference" / "events.schema.json"
-BEGIN: Final = "<!-- generated: made by docs/tools/make_events.py -->"
-END: Final = "<!-- end -->"
 
 
 def tables() -> str:
@@ -59,12 +58,9 @@ def schema() -> dict[str, Any]:
 
 def current() -> dict[Path, tuple[str, str]]:
     """Return each file as it is, and as it should be."""
-    text = DOCUMENT.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
     is_there = SCHEMA.read_text(encoding="utf-8") if SCHEMA.is_file() else ""
     return {
-        DOCUMENT: (text, f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}"),
+        DOCUMENT: replaced(DOCUMENT, "make_events", tables()),
         SCHEMA: (is_there, json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"),
     }
 

@@ -10,12 +10,11 @@ import ast
 from pathlib import Path
 from typing import Final
 
+from docs.tools.made_part import replaced
 from tests.structure.test_imports import FLOORS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 DOCUMENT: Final = ROOT / "docs" / "explanation" / "architecture.md"
-BEGIN: Final = "<!-- begin: made by docs/tools/make_modules.py -->"
-END: Final = "<!-- end -->"
 OTHERS: Final = ("agent", "agent/watching", "agent/rehearsal", "packages/python/src/streaming_hub_client")
 
 
@@ -30,10 +29,7 @@ def table() -> str:
 
 def current() -> tuple[str, str]:
     """Return the document as it is, and as it should be."""
-    text = DOCUMENT.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return text, f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    return replaced(DOCUMENT, "make_modules", table())
 
 
 def _row(path: Path) -> str:

@@ -9,11 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
+from docs.tools.made_part import replaced
 from streaming_hub.settings import AGENT_TABLE, TABLE, Settings
 
 DOCUMENT: Final = Path(__file__).resolve().parents[1] / "reference" / "settings.md"
-BEGIN: Final = "<!-- begin: made by docs/tools/make_settings.py -->"
-END: Final = "<!-- end -->"
 
 GROUPS: Final = (
     (
@@ -70,10 +69,7 @@ def tables() -> str:
 
 def current() -> tuple[str, str]:
     """Return the document as it is, and as it should be."""
-    text = DOCUMENT.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return text, f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}"
+    return replaced(DOCUMENT, "make_settings", tables())
 
 
 def _group(name: str) -> str:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 from streaming_hub.foreign_file import what_else
-from streaming_hub.sidecar.columns import from_json, to_json
+from streaming_hub.sidecar.dialects import from_json, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -177,6 +177,26 @@ def count(args: MultiDict[str, str], name: str, default: int, most: int, *, leas
     return min(int(text), most)
 
 
+def choice(args: MultiDict[str, str], name: str, words: Collection[str], default: str) -> str:
+    """Read one of some words; empty is the default.
+
+    Raises:
+        BadRequest: it is none of them.
+    """
+    return one_of(name, args.get(name) or default, words)
+
+
+def one_of(name: str, text: str, words: Collection[str]) -> str:
+    """Return a value that is one of some words.
+
+    Raises:
+        BadRequest: it is none of them.
+    """
+    if text not in words:
+        raise BadRequest(f"{name}={text[:_SHOWN]!r}: expected one of {', '.join(words)}.", field=name)
+    return text
+
+
 def flag(args: MultiDict[str, str], name: str) -> bool:
     """Read a flag: 1 or true.
 

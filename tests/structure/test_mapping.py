@@ -77,6 +77,10 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/archive/test_database.py",
         "run when a database is opened",
     ),
+    "streaming_hub.archive.messages": (
+        "tests/streaming_hub/archive/test_queries.py",
+        "what is asked",
+    ),
     "streaming_hub.archive.raw": ("tests/streaming_hub/archive/test_store.py", "written with the rows"),
     "streaming_hub.archive.reduce": (
         "tests/streaming_hub/archive/test_vectors.py",
@@ -232,7 +236,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/settings/test_settings.py",
         "seen in each setting",
     ),
-    "streaming_hub.sidecar.columns": (
+    "streaming_hub.sidecar.dialects": (
         "tests/streaming_hub/archive/test_database.py",
         "in both databases",
     ),

@@ -79,7 +79,7 @@ def session_trace(session_id: str) -> Response:
             Parameter(
                 "limit", "query", parameters.count(1), f"How many: {DEFAULT_LIMIT}, up to {MAX_LIMIT}."
             ),
-            Parameter("cursor", "query", {"type": "string"}, "`next` of the previous page."),
+            archived.CURSOR,
         ),
         answers=ok(
             LogPage,

@@ -7,6 +7,7 @@ from typing import Any, Final
 from streaming_hub.outlets.webhooks.endpoints import STATES
 from streaming_hub.settings import DEFAULT_WEBHOOK_TYPES
 from streaming_hub.web.about import WEBHOOKS, About, Answer, Parameter, json, ok
+from streaming_hub.web.api import archived
 from streaming_hub.web.api.answer_types import (
     ChangedWebhook,
     MadeWebhook,
@@ -17,9 +18,7 @@ from streaming_hub.web.api.answer_types import (
     WebhookList,
     WebhookTest,
 )
-from streaming_hub.web.api.archived import MOST_CHARACTERS
-from streaming_hub.web.api.webhook_requests import MAX_LIMIT, Change, Create, Replay
-from streaming_hub.web.query import MOST_DIGITS
+from streaming_hub.web.api.webhook_requests import Change, Create, Replay
 
 _ID: Final = Parameter(
     "webhook_id",
@@ -59,11 +58,6 @@ _DELIVERY: Final[dict[str, Any]] = {
         {"at": 1795430083.4, "status": 200, "duration": 0.041, "answer": "ok", "error": None},
     ],
     "next_try": None,
-}
-_TEXTS: Final = {
-    "type": "array",
-    "items": {"type": "string", "maxLength": MOST_CHARACTERS, "pattern": "^[^\\x00]*$"},
-    "maxItems": 100,
 }
 
 
@@ -146,25 +140,10 @@ def log() -> About:
         text="Newest first, for 7 days.",
         parameters=(
             _ID,
-            Parameter(
-                "state",
-                "query",
-                {"type": "array", "items": {"enum": list(STATES)}, "maxItems": 100},
-                "Deliveries in this state. Repeat it for alternatives.",
-            ),
-            Parameter("type", "query", _TEXTS, "Events of this type. Repeat it for alternatives."),
-            Parameter(
-                "limit",
-                "query",
-                {
-                    "anyOf": [
-                        {"type": "integer", "minimum": 1, "maximum": 10**MOST_DIGITS - 1},
-                        {"enum": [""]},
-                    ]
-                },
-                f"How many at most: 50, up to {MAX_LIMIT}.",
-            ),
-            Parameter("cursor", "query", {"type": "string"}, "`next` of the previous page."),
+            archived.many("state", "Deliveries in this state.", STATES),
+            archived.many("type", "Events of this type."),
+            archived.LIMIT,
+            archived.CURSOR,
         ),
         answers=ok(WebhookDeliveries, {"deliveries": [_DELIVERY], "next": None}),
     )
