@@ -44,7 +44,7 @@ HERE = Path(__file__).parent
         ("export class One { #two = 1; two() { return this.#two; } }", "export class One{#a=1;two(){return this.#a}}"),
         ("import { one as two } from 'b'; two(two);", "import{one as a}from'b';a(a);"),
         ("import { one as two } from 'b'; const one = 1; c(two, two, one, one);",
-         "import{one as a}from'b';let d=1;c(a,a,d,d);"),
+         "import{one as a}from'b';let b=1;c(a,a,b,b);"),
         ("import { one } from 'b'; one(one(one(one)));", "import{one as a}from'b';a(a(a(a)));"),
         ("import { one } from 'b'; one();", "import{one}from'b';one();"),
         ("f = (first) => ({ first, b: first.first, [first]: first });", "f=a=>({first:a,b:a.first,[a]:a});"),
