@@ -1,23 +1,20 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Spans, stack } from '../../../../../streaming_hub/web/console/static/session/spans.js';
+import { Spans, stack } from '/console/static/session/spans.js';
 
 const span = (from, to) => ({ from, to, kind: 'user', label: '' });
 /** The same question, asked of every span. */
 const touching = (spans, from, to) => spans.filter((one) => one.from <= to && (one.to ?? Infinity) >= from);
 
-test('what a range touches is found, long spans that began far before included', () => {
+test('a range finds all spans that touch it, even long ones that began far before', () => {
   const spans = new Spans();
   for (const one of [span(0, 100), span(1, 2), span(3, 4), span(50, 51), span(60, null)]) spans.add(one);
   const [first, end] = spans.within(49, 52);
   assert.deepEqual(touching(spans.items.slice(first, end), 49, 52), [spans.items[0], spans.items[3]]);
-  assert.equal(spans.at(50.5), spans.items[3]);
-  assert.equal(spans.at(55), spans.items[0]);
-  assert.equal(spans.at(1000), spans.items[4]);
 });
 
-test('it equals a search of all, in any order of adding, and after ends', () => {
+test('it equals a search of all spans, in any order of adding and ending', () => {
   let seed = 7;
   const random = () => (seed = (seed * 16807) % 2147483647) / 2147483647;
   for (let round = 0; round < 40; round++) {
@@ -43,7 +40,7 @@ test('a range far from the start looks at few spans', () => {
   assert.ok(end - first <= 12, `${first} to ${end}`);
 });
 
-test('spans that overlap lie on rows of their own', () => {
+test('overlapping spans have rows of their own', () => {
   const all = [span(0, 10), span(1, 3), span(2, 4), span(3, 5), span(20, 21)];
   assert.equal(stack(all), 3);
   assert.deepEqual(all.map(({ row }) => row), [0, 1, 2, 1, 0]);

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { facts, headline, newLines } from '../../../../../streaming_hub/web/console/static/agent/state.js';
+import { facts, headline, newLines } from '/console/static/agent/state.js';
 
-/** @param {object} changes */
 const status = (changes) => ({
   state: 'stopped',
   pid: null,
@@ -18,10 +17,9 @@ const status = (changes) => ({
   auto: { mode: 'rehearsal', why: '' },
   ...changes,
 });
-/** @param {object} changes */
 const said = (changes) => headline(status(changes));
 
-test('only what may be done can be done', () => {
+test('buttons are enabled for what the state allows', () => {
   const may = ['stopped', 'starting', 'ready', 'running', 'draining', 'failed'].map((state) => {
     const { mayStart, mayStop } = said({ state });
     return [state, mayStart, mayStop];
@@ -36,7 +34,7 @@ test('only what may be done can be done', () => {
   ]);
 });
 
-test('the status in words', () => {
+test('the status has words and a tone', () => {
   assert.deepEqual([said({ state: 'running', sessions: 1 }).text, said({ state: 'running', sessions: 2 }).text], [
     'Running, 1 live session',
     'Running, 2 live sessions',
@@ -46,7 +44,7 @@ test('the status in words', () => {
   assert.equal(said({ state: 'unheard-of' }).text, 'unheard-of');
 });
 
-test('what is not known is left out', () => {
+test('unknown facts are left out', () => {
   assert.deepEqual(facts(status({})), []);
   assert.deepEqual(facts(status({ mode: 'rehearsal', room: 'r', pid: 7, uptime: 65, restarts: 2 })), [
     ['Mode', 'rehearsal'],
@@ -64,7 +62,7 @@ test('a watcher is one of the facts', () => {
   assert.deepEqual(facts(status({ watcher: null })), []);
 });
 
-test('a log goes on with the lines that are new', () => {
+test('only new lines are added to the log', () => {
   assert.deepEqual(newLines([], ['a']), { isSame: true, added: ['a'] });
   assert.deepEqual(newLines(['a', 'b'], ['a', 'b']), { isSame: true, added: [] });
   assert.deepEqual(newLines(['a', 'b'], ['b', 'c', 'd']), { isSame: true, added: ['c', 'd'] });

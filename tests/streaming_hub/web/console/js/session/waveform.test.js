@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { RATE, loudest, peaksOf } from '../../../../../streaming_hub/web/console/static/session/waveform.js';
+import { RATE, loudest, peaksOf } from '/console/static/session/waveform.js';
 
 test('a peak is the largest sample of its time, up or down', () => {
   const samples = new Float32Array(3000);
@@ -13,7 +13,7 @@ test('a peak is the largest sample of its time, up or down', () => {
   assert.deepEqual([peaks[0], peaks[49], peaks[50], peaks[99]], [0.5, 0.25, 0, 1]);
 });
 
-test('a time is as loud as its loudest part, however short it is', () => {
+test('the loudest sample of a range counts, however short it is', () => {
   const peaks = Float32Array.of(0, 0.5, 0, 0, 1);
   assert.equal(loudest(peaks, 0, 1), 1);
   assert.equal(loudest(peaks, 0, 0.03), 0.5);

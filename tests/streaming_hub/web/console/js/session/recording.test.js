@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { NotARecording, readRecording } from '../../../../../streaming_hub/web/console/static/session/recording.js';
+import { NotARecording, readRecording } from '/console/static/session/recording.js';
 
 const line = (fields) => JSON.stringify({ type: 'transcript', session_id: 's', room: 'r', ...fields });
 
-test('events come in the file’s order, whatever its line ends', () => {
+test('events are in the file’s order, with any line ends', () => {
   const [one] = readRecording(`\ufeff${line({ text: 'a\u2028b' })}\r\n\n${line({ text: 'c' })}`);
   assert.deepEqual([one.room, one.session_id, one.events.map(({ text }) => text)], ['r', 's', ['a\u2028b', 'c']]);
 });
@@ -16,7 +16,7 @@ test('sessions are told apart by room and id', () => {
     [['r', 's', 2], ['q', 's', 1], ['r', 'o', 1], [null, 's', 1]]);
 });
 
-test('what is no recording is refused with a reason', () => {
+test('a file that is not a recording is refused with a reason', () => {
   for (const [text, reason] of [
     ['', /no event of a session/],
     ['{"type":"transcript"}', /no event of a session/],

@@ -1,5 +1,5 @@
 /**
- * Sessions as the lines of a table. Pure.
+ * Sessions as lines of CSV. Pure.
  *
  * @module
  */
@@ -9,16 +9,17 @@ import { timeText } from '../filters.js';
 
 /** @typedef {import('./list.js').Session} Session */
 
+const FIRST = ['session_id', 'room', 'agent', 'state'];
 const PLAIN = [
   'duration', 'reason', 'turns', 'first_response', 'user_talk', 'agent_talk', 'overlap', 'silence', 'user_words',
   'agent_words', 'interruptions', 'false_interruptions', 'tool_calls', 'tool_failures', 'errors',
 ];
 const LATENCIES = ['latency', 'heard_latency'];
+const LAST = ['missing_events', 'incomplete', 'recorded'];
 
-/** Its first line. */
+/** The first line. */
 export const CSV_HEAD = csvLine([
-  'session_id', 'room', 'agent', 'state', 'started', 'ended', 'participants', ...PLAIN,
-  ...LATENCIES.flatMap(percentileNames), 'missing_events', 'incomplete', 'recorded',
+  ...FIRST, 'started', 'ended', 'participants', ...PLAIN, ...LATENCIES.flatMap(percentileNames), ...LAST,
 ]);
 
 /**
@@ -27,20 +28,13 @@ export const CSV_HEAD = csvLine([
  * @param {Session} session
  */
 export function csvOf(session) {
-  /** @type {{ identity: string }[]} */
-  const people = session['participants'];
   return csvLine([
-    session['session_id'],
-    session['room'],
-    session['agent'],
-    session['state'],
-    timeText(session['started']),
-    session['ended'] === null ? null : timeText(session['ended']),
-    people.map(({ identity }) => identity).join(', '),
+    ...FIRST.map((name) => session[name]),
+    timeText(session.started),
+    session.ended === null ? null : timeText(session.ended),
+    session.participants.map((/** @type {{ identity: string }} */ { identity }) => identity).join(', '),
     ...PLAIN.map((name) => session[name]),
     ...LATENCIES.flatMap((name) => percentiles(session[name])),
-    session['missing_events'],
-    session['incomplete'],
-    session['recorded'],
+    ...LAST.map((name) => session[name]),
   ]);
 }

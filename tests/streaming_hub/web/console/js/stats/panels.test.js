@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { OF_SESSIONS } from '../../../../../streaming_hub/web/console/static/filters.js';
-import { behindOf, csvOf, panelsFor, totalsOf } from '../../../../../streaming_hub/web/console/static/stats/panels.js';
+import { OF_SESSIONS } from '/console/static/filters.js';
+import { behindOf, csvOf, panelsFor, totalsOf } from '/console/static/stats/panels.js';
 
 const latency = { count: 2, p50: 1, p90: 2, p95: 2, p99: 2, max: 2 };
 const bucket = {
@@ -11,24 +11,23 @@ const bucket = {
 };
 const hidden = { ...bucket, start: bucket.start + 3600, latency: null, tool_calls: null, tool_failures: null, errors: null };
 
-/** @param {string} id */
 const panel = (id) => panelsFor('p50', true).find((one) => one.id === id) ?? assert.fail(id);
 
-test('the panels, and what viewers see of them', () => {
-  const names = (/** @type {boolean} */ isOperator) => panelsFor('p50', isOperator).map(({ name }) => name);
+test('viewers have fewer panels', () => {
+  const names = (isOperator) => panelsFor('p50', isOperator).map(({ name }) => name);
   assert.deepEqual(names(true), [
     'Sessions', 'Minutes', 'Heard latency', 'Stages of latency', 'Interruptions', 'Tool failures', 'Errors',
   ]);
   assert.deepEqual(names(false), ['Sessions', 'Minutes', 'Heard latency', 'Interruptions']);
 });
 
-test('what is absent is null, and a share of nothing, too', () => {
+test('missing values are null, as is a share of none', () => {
   assert.deepEqual(panel('stages').series.map(({ of }) => of(bucket)), [null, null, 1, null, 1]);
   assert.deepEqual(panel('tool_failures').columns.map(({ of }) => of(bucket)), [1, 4, 0.25]);
   assert.deepEqual(panel('tool_failures').columns.map(({ of }) => of(hidden)), [null, null, null]);
 });
 
-test('behind a point are the sessions of its time, under the page\'s filters', () => {
+test('a point links to the sessions of its time, with the page\'s filters', () => {
   const filters = { room: ['a', 'b c'], from: ['1795428600'], to: ['2026-11-23T10:50:00Z'], bucket: ['hour'] };
   const [start, end] = [1_795_428_000, 1_795_431_600];
   assert.equal(
@@ -41,7 +40,7 @@ test('behind a point are the sessions of its time, under the page\'s filters', (
   );
 });
 
-test('sums leave out what is hidden', () => {
+test('sums skip hidden values', () => {
   const totals = totalsOf([bucket, hidden]);
   assert.deepEqual([totals.sessions, totals.minutes, totals.errors, totals.tool_calls], [6, 3, 0, 4]);
 });

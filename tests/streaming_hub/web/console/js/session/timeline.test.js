@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { figuresOf } from '../../../../../packages/js/src/figures.js';
-import { versionAt } from '../../../../../streaming_hub/web/console/static/session/lines.js';
-import { Timeline } from '../../../../../streaming_hub/web/console/static/session/timeline.js';
+import { figuresOf } from '/console/client/figures.js';
+import { versionAt } from '/console/static/session/lines.js';
+import { Timeline } from '/console/static/session/timeline.js';
 
-const VECTORS = new URL('../../../../vectors/figures/', import.meta.url);
+const VECTORS = new URL('../../../../../vectors/figures/', import.meta.url);
 const START = 1_795_430_000;
 
 const timelineOf = (events) => {
@@ -21,7 +21,7 @@ const words = (timeline, t = Infinity) => timeline.lines.items.map((line) => ver
 const spans = (timeline, kind) =>
   timeline.lanes.filter((lane) => lane.kind === kind).flatMap((lane) => lane.spans.items.map(({ from, to }) => [from, to]));
 
-test('its length and its talk are those of the figures, for every vector', () => {
+test('its length and talk times are those of the figures, for every vector', () => {
   let talks = 0;
   for (const name of readdirSync(VECTORS).filter((file) => file.endsWith('.json') && !file.startsWith('words-only'))) {
     const { events } = JSON.parse(readFileSync(new URL(name, VECTORS), 'utf8'));
@@ -38,7 +38,7 @@ test('its length and its talk are those of the figures, for every vector', () =>
   assert.ok(talks > 0);
 });
 
-test('an interim is a line at once, grows, and is one line with its final', () => {
+test('interims and their final are one line that grows', () => {
   const timeline = timelineOf([
     event(0, 'session_started'),
     event(1, 'user_speech_started', user),
@@ -55,7 +55,7 @@ test('an interim is a line at once, grows, and is one line with its final', () =
   assert.equal(timeline.lines.items[0].is_final, true);
 });
 
-test('an utterance that comes to nothing keeps its words, and is no new line', () => {
+test('an utterance that is given up keeps its words and its line', () => {
   const timeline = timelineOf([
     event(1, 'transcript', { ...user, segment_id: 'a', is_final: false, text: 'Please' }),
     event(2, 'transcript', { ...user, segment_id: 'a', is_final: false, text: '' }),
@@ -65,7 +65,7 @@ test('an utterance that comes to nothing keeps its words, and is no new line', (
   assert.deepEqual(words(timeline), ['Please']);
 });
 
-test('segments of the same name of two people are two lines', () => {
+test('the same segment id of two people makes two lines', () => {
   const timeline = timelineOf([
     event(1, 'transcript', { ...user, segment_id: 'a', text: 'One' }),
     event(2, 'transcript', { ...agent, segment_id: 'a', text: 'Two' }),
@@ -75,7 +75,7 @@ test('segments of the same name of two people are two lines', () => {
   assert.deepEqual(words(timeline), ['One', 'Two', 'Three', 'Three']);
 });
 
-test('the line at the clock is the last that has begun', () => {
+test('the line at a time is the last that has begun', () => {
   const timeline = timelineOf([
     event(0, 'session_started'),
     event(5, 'agent_speech_started', { ...agent, turn_id: 't1' }),
@@ -87,7 +87,7 @@ test('the line at the clock is the last that has begun', () => {
   assert.deepEqual([0, 4.9, 5, 10.9, 11, 500].map((t) => timeline.lines.at(t)), [-1, -1, 0, 0, 1, 1]);
 });
 
-test('a line that began before another comes before it, though its words came later', () => {
+test('lines are in the order of their starts, even if their words arrive later', () => {
   const timeline = timelineOf([
     event(0, 'agent_speech_started', agent),
     event(1, 'user_speech_started', user),
@@ -98,7 +98,7 @@ test('a line that began before another comes before it, though its words came la
   assert.equal(timeline.lines.items[0].interrupted, true);
 });
 
-test('it thinks from one state to the next, and not beyond the end', () => {
+test('thinking lasts until the next state, or the session\'s end', () => {
   const timeline = timelineOf([
     event(0, 'session_started'),
     event(1, 'agent_state', { state: 'thinking' }),
@@ -111,7 +111,7 @@ test('it thinks from one state to the next, and not beyond the end', () => {
   assert.equal(timeline.ended, 6);
 });
 
-test('tool calls last until their end, and failures are of another kind', () => {
+test('tool calls last until their end, and failures have their own kind', () => {
   const timeline = timelineOf([
     event(0, 'session_started'),
     event(1, 'tool_call_started', { call_id: 'a', name: 'look_up' }),
@@ -125,7 +125,7 @@ test('tool calls last until their end, and failures are of another kind', () => 
   ]);
 });
 
-test('what stands out has marks; a report is no part of the session', () => {
+test('notable events have marks; a report is not part of the session', () => {
   const timeline = timelineOf([
     event(0, 'session_started'),
     event(4, 'interruption'),
@@ -138,7 +138,7 @@ test('what stands out has marks; a report is no part of the session', () => {
   assert.equal(timeline.count, 4);
 });
 
-test('odd events do no harm', () => {
+test('fields of wrong types do no harm', () => {
   const timeline = timelineOf([
     { type: 'transcript', text: ['a'], timestamp: 'now', is_final: 'no' },
     { type: 'agent_speech_finished', timestamp: -1 },
@@ -150,7 +150,7 @@ test('odd events do no harm', () => {
   assert.deepEqual(words(timeline), []);
 });
 
-test('ten thousand events are indexed at once', () => {
+test('an hour of events makes a line for each utterance', () => {
   const events = [];
   for (let at = 0; at < 1000; at++) {
     events.push(event(at * 3, 'user_speech_started', user));

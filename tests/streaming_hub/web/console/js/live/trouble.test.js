@@ -2,10 +2,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
 
-import { LIMITS, RULES, troubles } from '../../../../../streaming_hub/web/console/static/live/trouble.js';
+import { LIMITS, RULES, troubles } from '/console/static/live/trouble.js';
 
 const NOW = 1000;
-/** @param {object} changes */
 const call = (changes = {}) => ({
   error: null,
   failedTool: null,
@@ -18,7 +17,6 @@ const call = (changes = {}) => ({
   latencies: [],
   ...changes,
 });
-/** @param {object} changes */
 const names = (changes) => troubles(call(changes), NOW).map(({ name }) => name);
 
 test('a call without trouble has none', () => {
@@ -45,14 +43,14 @@ test('thresholds are exceeded, not reached', () => {
   assert.deepEqual(names({ latencies: [0.1, 2.01] }), ['High latency']);
 });
 
-test('of what ended, only how it ended is told', () => {
+test('of an ended call, only its end is trouble', () => {
   const mark = { at: 1, text: 'x' };
   const all = { error: mark, failedTool: mark, dropped: mark, restarted: 1, latencies: [9], ended: NOW };
   assert.deepEqual(names({ ...all, reason: 'worker_lost' }), ['Agent lost']);
   assert.deepEqual(names({ ...all, reason: 'error' }), ['Error']);
 });
 
-test('what ended is neither silent nor thinking', () => {
+test('an ended call is neither silent nor thinking', () => {
   assert.deepEqual(names({ thinkingSince: 0, quietSince: 0, ended: NOW, reason: 'worker_lost' }), ['Agent lost']);
 });
 
@@ -66,7 +64,7 @@ test('the worst comes first', () => {
 });
 
 test('the documentation has the same table', () => {
-  const guide = readFileSync(new URL('../../../../../docs/guides/console.md', import.meta.url), 'utf-8');
+  const guide = readFileSync(new URL('../../../../../../docs/guides/console.md', import.meta.url), 'utf-8');
   const rows = [...guide.matchAll(/^\| (.+?) \| (.+?) \| (.+?) \|$/gm)].map(([, ...cells]) => cells);
   const rules = RULES.map(({ name, when, until }) => [name, when, until]);
   assert.deepEqual(rows.filter(([name]) => rules.some(([known]) => known === name)), rules);

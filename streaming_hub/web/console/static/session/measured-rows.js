@@ -1,20 +1,20 @@
 /**
- * A long list of which only the rows in sight are in the document. Short lists are there as a whole, so that the browser
- * finds words in them.
+ * A long list whose rows differ in height: only those in view are in the document. Short lists are complete, so that the
+ * browser's search finds all their words.
  *
  * @module
  */
 
-import { setChildren } from '../dom.js';
+import { byId, setChildren } from '../dom.js';
 import { Offsets } from './offsets.js';
 
-/** Rows; longer lists are virtual. */
+/** Rows: longer lists are virtual. */
 const WHOLE = 250;
 /** Rows beyond each edge. */
 const AROUND = 12;
 
 /** @template T What a row shows. */
-export class Rows {
+export class MeasuredRows {
   /** @type {readonly T[]} */
   #items = [];
   /** @type {Map<T, HTMLElement>} */
@@ -22,25 +22,34 @@ export class Rows {
   #offsets;
   #isQueued = false;
   #isPlacing = false;
+  #list;
+  #scroller;
+  #before;
+  #after;
+  #make;
+  #update;
 
   /**
-   * @param {object} parts
-   * @param {HTMLElement} parts.scroller
-   * @param {HTMLElement} parts.list
-   * @param {[HTMLElement, HTMLElement]} parts.spacers Before and after it.
-   * @param {number} parts.guess px: a row's height.
-   * @param {(item: T) => HTMLElement} parts.make
-   * @param {(element: HTMLElement, item: T, place: number, isVirtual: boolean) => void} parts.update
+   * @param {string} id The list's; `ID-scroll` scrolls it, and `ID-before` and `ID-after` fill the space of missing rows.
+   * @param {object} how
+   * @param {number} how.guess px: a row's usual height.
+   * @param {(item: T) => HTMLElement} how.make
+   * @param {(element: HTMLElement, item: T, place: number, isVirtual: boolean) => void} how.update
    */
-  constructor(parts) {
-    this.parts = parts;
-    this.#offsets = new Offsets(parts.guess);
-    parts.scroller.addEventListener('scroll', () => this.#queue(), { passive: true });
-    new ResizeObserver(() => this.#queue()).observe(parts.scroller);
+  constructor(id, { guess, make, update }) {
+    this.#list = byId(id);
+    this.#scroller = byId(`${id}-scroll`);
+    this.#before = byId(`${id}-before`);
+    this.#after = byId(`${id}-after`);
+    this.#make = make;
+    this.#update = update;
+    this.#offsets = new Offsets(guess);
+    this.#scroller.addEventListener('scroll', () => this.#queue(), { passive: true });
+    new ResizeObserver(() => this.#queue()).observe(this.#scroller);
   }
 
   /**
-   * Show these; elements of items that stay are kept.
+   * Show items; those that stay keep their elements.
    *
    * @param {readonly T[]} items
    */
@@ -59,49 +68,48 @@ export class Rows {
     });
   }
 
-  /** Put the rows in sight into the document, and bring them up to date. */
+  /** Add the rows in view to the document, and update them. */
   place() {
     if (this.#isPlacing) return;
     this.#isPlacing = true;
-    const { scroller, list, spacers, make, update } = this.parts;
     const items = this.#items;
     const isVirtual = items.length > WHOLE;
-    // Measuring may show that other rows are in sight than was guessed.
+    // Measured heights may bring other rows into view.
     for (let round = 0; round < 3; round++) {
       const [first, end] = isVirtual
-        ? this.#offsets.within(scroller.scrollTop, scroller.clientHeight, AROUND)
+        ? this.#offsets.within(this.#scroller.scrollTop, this.#scroller.clientHeight, AROUND)
         : [0, items.length];
       const shown = items.slice(first, end);
       for (const item of this.#elements.keys()) if (!shown.includes(item)) this.#elements.delete(item);
       const elements = shown.map((item, index) => {
         let element = this.#elements.get(item);
-        if (!element) this.#elements.set(item, (element = make(item)));
-        update(element, item, first + index, isVirtual);
+        if (!element) this.#elements.set(item, (element = this.#make(item)));
+        this.#update(element, item, first + index, isVirtual);
         return element;
       });
-      setChildren(list, elements);
+      setChildren(this.#list, elements);
       if (!isVirtual) break;
       let change = 0;
       for (const [index, element] of elements.entries()) {
         change += Math.abs(this.#offsets.measure(first + index, element.offsetHeight));
       }
-      spacers[0].style.height = `${this.#offsets.top(first)}px`;
-      spacers[1].style.height = `${this.#offsets.total - this.#offsets.top(end)}px`;
+      this.#before.style.height = `${this.#offsets.top(first)}px`;
+      this.#after.style.height = `${this.#offsets.total - this.#offsets.top(end)}px`;
       if (!change) break;
     }
-    if (!isVirtual) for (const spacer of spacers) spacer.style.height = '0';
+    if (!isVirtual) this.#before.style.height = this.#after.style.height = '0';
     this.#isPlacing = false;
   }
 
   /**
-   * Scroll a row into sight, if it is not.
+   * Scroll a row into view, if it is not.
    *
    * @param {number} place
    */
   reveal(place) {
     const item = this.#items[place];
-    const { scroller } = this.parts;
-    // Rows on the way get their true heights only once they are there.
+    const scroller = this.#scroller;
+    // Rows on the way are measured only once they are in the document.
     for (let round = 0; round < 4; round++) {
       const element = item === undefined ? undefined : this.#elements.get(item);
       const { scrollTop, clientHeight } = scroller;

@@ -2,22 +2,20 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 
 import { Gap } from '/console/client/gap.js';
-import { Calls } from '../../../../../streaming_hub/web/console/static/live/calls.js';
+import { Calls } from '/console/static/live/calls.js';
 
 const IN = { room: 'r', session_id: 's' };
-/** @param {...object} events */
 const after = (...events) => {
   const calls = new Calls();
-  for (const event of events) calls.take(/** @type {any} */ ({ ...IN, ...event }), 5000);
+  for (const event of events) calls.take({ ...IN, ...event }, 5000);
   return calls;
 };
-/** @param {string} turn_id @param {number} stop @param {number} start */
 const turn = (turn_id, stop, start) => [
   { type: 'user_speech_finished', turn_id, timestamp: stop + 0.5, stopped_at: stop },
   { type: 'agent_speech_started', turn_id, timestamp: start },
 ];
 
-test('heard latency: from the last end of the user\'s speech to the agent\'s first sound after it', () => {
+test('heard latency is the time from the user\'s last word to the agent\'s first sound after it', () => {
   const call = after(
     { type: 'user_speech_finished', turn_id: 't', timestamp: 10 },
     ...turn('t', 12, 13.25),
@@ -36,7 +34,7 @@ test('the last ten latencies count, and old turns are forgotten', () => {
   assert.ok(call.turns.size <= 30);
 });
 
-test('thinking lasts from its first event on', () => {
+test('thinking starts with its first event', () => {
   const thinking = [
     { type: 'agent_state', state: 'thinking', timestamp: 10 },
     { type: 'agent_state', state: 'thinking', timestamp: 12 },
@@ -76,7 +74,7 @@ test('errors, tools and dropped events are marked with their time', () => {
   assert.deepEqual(call.dropped, { at: 4, text: 'The agent could not deliver 12 events' });
 });
 
-test('what names only a room belongs to its calls, what names none to the page', () => {
+test('an error of a room belongs to its calls, one without a room to the page', () => {
   const calls = after({ type: 'session_started', timestamp: 1 });
   calls.take({ type: 'error', room: 'r', message: 'of the room', timestamp: 2 }, 2);
   calls.take({ type: 'error', room: 'other', message: 'elsewhere', timestamp: 2 }, 2);
@@ -86,7 +84,7 @@ test('what names only a room belongs to its calls, what names none to the page',
   assert.deepEqual(calls.notice, { at: 4, text: 'The agent could not deliver 3 events: the spool is full' });
 });
 
-test('a gap starts over, as what is stored is sent again; a lost history does not', () => {
+test('a gap starts over, as stored events are sent again; a lost history does not', () => {
   const calls = after({ type: 'error', message: 'x', timestamp: 1 });
   calls.take(new Gap(null, 'history_lost'), 2);
   assert.equal(calls.rooms.size, 1);
@@ -102,7 +100,7 @@ test('calls that are not shown are forgotten', () => {
   assert.equal(calls.rooms.size, 0);
 });
 
-test('fields of other types than they should be break nothing', () => {
+test('fields of wrong types do no harm', () => {
   const odd = [null, 7, '', [], {}];
   for (const type of ['error', 'transcript', 'agent_state', 'tool_call_finished', 'session_ended', 'events_dropped', 'toString']) {
     for (const value of odd) {

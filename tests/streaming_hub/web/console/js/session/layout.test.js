@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { RULER, layoutOf, rowAt } from '../../../../../streaming_hub/web/console/static/session/layout.js';
-import { Spans } from '../../../../../streaming_hub/web/console/static/session/spans.js';
-import { Timeline } from '../../../../../streaming_hub/web/console/static/session/timeline.js';
+import { RULER, layoutOf, rowAt } from '/console/static/session/layout.js';
+import { Spans } from '/console/static/session/spans.js';
+import { Timeline } from '/console/static/session/timeline.js';
 
 const timelineOf = (...events) => {
   const timeline = new Timeline();
@@ -11,7 +11,7 @@ const timelineOf = (...events) => {
   return timeline;
 };
 
-test('lanes come in one order, whatever came first, and do not touch', () => {
+test('lanes are in a fixed order and do not touch', () => {
   const timeline = timelineOf(
     [1, 'tool_call_started', { call_id: 'a' }], [2, 'agent_speech_started', { participant: 'bot' }], [3, 'error', {}],
     [4, 'agent_state', { state: 'thinking' }], [5, 'user_speech_started', { participant: 'bob' }], [6, 'user_speech_started', {}],
@@ -28,7 +28,7 @@ test('lanes come in one order, whatever came first, and do not touch', () => {
   }
 });
 
-test('calls at the same time make the lane higher', () => {
+test('overlapping calls make the lane higher', () => {
   const one = layoutOf(timelineOf([1, 'tool_call_started', { call_id: 'a' }]), new Spans());
   const two = layoutOf(timelineOf([1, 'tool_call_started', { call_id: 'a' }], [2, 'tool_call_started', { call_id: 'b' }]), new Spans());
   assert.ok(two.height > one.height);
@@ -38,7 +38,7 @@ test('an empty session has no lanes', () => {
   assert.deepEqual(layoutOf(new Timeline(), new Spans()).rows, []);
 });
 
-test('what was uploaded has lanes of its own: the sound on top, stages over each other', () => {
+test('uploads have their own lanes: sound on top, overlapping stages in rows', () => {
   const stages = new Spans();
   stages.add({ from: 0, to: 4, kind: 'stage', label: 'agent turn' });
   stages.add({ from: 1, to: 2, kind: 'stage', label: 'llm request' });

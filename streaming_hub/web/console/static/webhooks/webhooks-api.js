@@ -1,5 +1,5 @@
 /**
- * The hub's API of webhooks, as the page uses it.
+ * The API's requests for webhooks.
  *
  * @module
  */
@@ -39,7 +39,7 @@ export const test = (id) => askJson(`${path(id)}/test`, { method: 'POST', body: 
 export const deliveries = (id, filters) => askJson(`${path(id)}/deliveries?${new URLSearchParams(filters)}`);
 
 /**
- * A delivery with its requests as they were sent.
+ * A delivery with its body and its requests.
  *
  * @param {string} id
  * @param {string} delivery

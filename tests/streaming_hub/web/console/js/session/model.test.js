@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { figuresOf } from '../../../../../packages/js/src/figures.js';
-import { Model, eventsOf } from '../../../../../streaming_hub/web/console/static/session/model.js';
-import { Timeline } from '../../../../../streaming_hub/web/console/static/session/timeline.js';
+import { figuresOf } from '/console/client/figures.js';
+import { Model, eventsOf } from '/console/static/session/model.js';
+import { Timeline } from '/console/static/session/timeline.js';
 
-const VECTORS = new URL('../../../../vectors/figures/', import.meta.url);
+const VECTORS = new URL('../../../../../vectors/figures/', import.meta.url);
 const { events } = JSON.parse(readFileSync(new URL('one-turn.json', VECTORS), 'utf8'));
 const stored = events.map((event, index) => ({ ...event, id: `e-${index + 1}` }));
 const modelOf = (all, known) => {
@@ -22,7 +22,7 @@ test('events alone give every figure of every vector', () => {
   }
 });
 
-test('an event that is in already is left out, one of a new history is not', () => {
+test('a repeated event is ignored, one of a new history is not', () => {
   const model = modelOf(stored);
   assert.equal(model.take(stored[4]), false);
   assert.deepEqual(model.detail, figuresOf(events));
@@ -31,11 +31,11 @@ test('an event that is in already is left out, one of a new history is not', () 
   assert.equal(model.last, 'f-1');
 });
 
-test('events without ids, as in older files, are all taken', () => {
+test('events without ids, as in older files, are all processed', () => {
   assert.deepEqual(modelOf(events).detail, figuresOf(events));
 });
 
-test('viewers get no figure that is not theirs', () => {
+test('viewers get no operator figures', () => {
   const visible = events.filter(({ type }) => !/^(tool_|turn_metrics|usage|error)/.test(type));
   const { session, turns, tools } = modelOf(visible, { isViewer: true }).detail;
   assert.equal(session.tool_calls, null);
@@ -47,14 +47,14 @@ test('viewers get no figure that is not theirs', () => {
   assert.deepEqual(tools, []);
 });
 
-test('what only the archive knows is shown with what the events say', () => {
+test('what only the archive knows is added to the events\' figures', () => {
   const archived = figuresOf(events.slice(0, -1));
   Object.assign(archived.session, { incomplete: true, missing_events: 3, recorded: true, state: 'ended', ended: 1795430011, reason: 'abandoned' });
   const { session } = modelOf(events.slice(0, -1), { archived }).detail;
   assert.deepEqual([session.incomplete, session.missing_events, session.state, session.reason], [true, 3, 'ended', 'abandoned']);
 });
 
-test('rows without events still have a timeline', () => {
+test('the archive\'s tables alone give a timeline', () => {
   const archived = figuresOf(events);
   const timeline = new Timeline();
   for (const event of eventsOf(archived)) timeline.take(event);

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Offsets } from '../../../../../streaming_hub/web/console/static/session/offsets.js';
+import { Offsets } from '/console/static/session/offsets.js';
 
-test('tops are the sums of the heights before, as guessed and as measured', () => {
+test('a row\'s top is the sum of the heights before it, guessed or measured', () => {
   const offsets = new Offsets(20);
   offsets.resize(5);
   assert.equal(offsets.measure(1, 50), 30);
@@ -16,7 +16,7 @@ test('tops are the sums of the heights before, as guessed and as measured', () =
   assert.equal(offsets.total, 70);
 });
 
-test('it equals plain sums, whatever is measured', () => {
+test('it equals plain sums, in any order of measuring', () => {
   let seed = 3;
   const random = () => (seed = (seed * 16807) % 2147483647) / 2147483647;
   const offsets = new Offsets(30);
@@ -39,6 +39,6 @@ test('it equals plain sums, whatever is measured', () => {
   }
 });
 
-test('an empty list has no rows in sight', () => {
+test('an empty list has no rows in view', () => {
   assert.deepEqual(new Offsets(20).within(0, 100, 5), [0, 0]);
 });
