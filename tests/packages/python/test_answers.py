@@ -171,6 +171,8 @@ def test_a_reader_gives_up_an_answer_that_does_not_end(answer: Any, monkeypatch:
             assert time.monotonic() < deadline, "the first connection is still waited for"
             time.sleep(0.02)
         stream.close()
+        reader.join(DRIPPED + 20)
+        assert not reader.is_alive()
 
 
 @pytest.mark.parametrize("answer", [another_stream, dripping, not_yet])
