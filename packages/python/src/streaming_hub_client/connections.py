@@ -20,6 +20,7 @@ import requests
 import urllib3
 
 from streaming_hub_client import clock
+from streaming_hub_client.answers import BoundedAdapter
 from streaming_hub_client.retry import retry_after
 from streaming_hub_client.route import route_to
 from streaming_hub_client.stream import (
@@ -118,6 +119,8 @@ class Connections:
         url, headers = self._stream.connect(_ask(self._key), _ask(self._ticket))
         # Not from .netrc: its passwords are not the hub's.
         session.trust_env = False
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, BoundedAdapter())
         for _ in range(REDIRECTS):
             proxies, verify = route_to(url)
             answer = session.get(

@@ -9,7 +9,8 @@ from typing import Any
 
 import requests
 
-from streaming_hub_client.answers import read_answer
+from streaming_hub_client.answers import BoundedAdapter, read_answer
+from streaming_hub_client.authorization import bearer
 from streaming_hub_client.retry import backoff, is_from_hub, json_object, retry_after, takes
 from streaming_hub_client.route import route_to
 from streaming_hub_client.stream import Refused, hub_address
@@ -40,7 +41,7 @@ def publish(
     Raises:
         Refused: The hub refuses, or the last attempt in time failed with this status.
         requests.RequestException: The hub could not be reached in time.
-        ValueError: The URL cannot be used.
+        ValueError: The URL or the key cannot be used.
     """
     address = hub_address(url, "/api/agent/data")
     several = isinstance(event_or_list, list)
@@ -51,6 +52,8 @@ def publish(
     attempt = 0
     with requests.Session() as session:
         session.trust_env = False  # no passwords from .netrc
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, BoundedAdapter())
         while True:
             pause = backoff(attempt, random.random(), first=0.2, longest=5.0)
             attempt += 1
@@ -60,7 +63,7 @@ def publish(
                 answer = session.post(
                     address,
                     json=named if several else named[0],
-                    headers={"Authorization": f"Bearer {key}"} if key else {},
+                    headers={"Authorization": bearer(key)} if key else {},
                     timeout=left,
                     allow_redirects=False,
                     proxies=proxies,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
+from streaming_hub_client.authorization import bearer
 from streaming_hub_client.retry import is_from_hub, json_object
 from streaming_hub_client.sse import Parser
 
@@ -213,7 +214,7 @@ class Stream:
             asked.append(("snapshot", "1"))
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
         if key:
-            headers["Authorization"] = f"Bearer {key}"
+            headers["Authorization"] = bearer(key)
         if self.resume:
             headers["Last-Event-ID"] = self.resume
         return urlunsplit(parts._replace(query=urlencode(asked))), headers
