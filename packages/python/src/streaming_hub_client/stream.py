@@ -348,7 +348,7 @@ def failure(
             f" (Server: {server})." if server else "."
         )
         if "airtunes" in (server or "").lower():
-            detail += " It is AirPlay: use http://127.0.0.1 in place of localhost."
+            detail += " It is AirPlay: use http://127.0.0.1 instead of localhost."
     if key_kept:
         detail += f" The key was not sent: {place} has another origin than the hub's address."
     if 400 <= status < 500 and status not in _PASSING:
