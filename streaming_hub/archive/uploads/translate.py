@@ -289,7 +289,6 @@ def _tool(job: str, span: Span, turn: str | None) -> list[Event]:
 
 
 def _error(job: str, span: Span, batch: Sequence[Span]) -> Event:
-    # Only a request's last attempt decides whether it failed.
     return _event(
         job,
         "error",
@@ -297,8 +296,18 @@ def _error(job: str, span: Span, batch: Sequence[Span]) -> Event:
         span.id,
         source=span.name.removesuffix(_RUN),
         message=error_of(span) or "failed",
-        recoverable=not any(one.id == span.parent and one.error is not None for one in batch),
+        recoverable=not _is_lost(span, batch),
     )
+
+
+def _is_lost(run: Span, batch: Sequence[Span]) -> bool:
+    """Return whether a request failed with an attempt: its own span ends with the last one."""
+    request = next((one for one in batch if one.id == run.parent), None)
+    if request is None or request.error is not None:
+        return request is not None
+    # The Node SDK does not mark the request.
+    attempts = [one for one in batch if one.parent == run.parent and one.name == run.name]
+    return run.sdk == NODE and attempts[-1].id == run.id
 
 
 def _transcript(span: Span, at: float, turn: str, text: str, who: Event, **more: Any) -> Event:

@@ -24,7 +24,7 @@ import pytest
 import requests
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from streaming_hub.archive.uploads import otlp
+from streaming_hub.archive.uploads import otlp, spool
 from tests.kit.hub import Hub
 from tests.streaming_hub.archive.test_feed import archive_pid
 from tests.streaming_hub.web.api.archiving import KEYS, OPERATOR, VIEWER, eventually, post, wait_for
@@ -244,6 +244,33 @@ def test_uploads_survive_a_kill_and_wait_for_a_database_that_is_away(fresh: Any)
     wait_for(again, SESSION)
     eventually(lambda: waiting(again), 0.0)
     assert len(get(again, "trace")["turns"]) == 5
+
+
+def test_a_full_spool_drops_uploads_says_so_and_takes_the_next_ones(fresh: Any) -> None:
+    server = fresh()
+    eventually(lambda: server.get("/api/health").json()["archive"], "ok")
+    # Nothing is taken out of the spool, which others fill; sparse, so it takes no disk.
+    os.kill(archive_pid(server), signal.SIGSTOP)
+    folder = server.folder / "data" / "uploads"
+    folder.mkdir(mode=0o700)
+    others = folder / f"{'9' * 20}-1-00000001{spool.SUFFIX}"
+    with others.open("wb") as file:
+        file.truncate(spool.MAX_BYTES)
+    dropped = 'hub_uploads_total{kind="traces",outcome="dropped"}'
+    for _ in range(3):
+        answer = replay.send(server.url, TRACES)
+        assert (answer.status_code, answer.content) == (200, b""), (
+            "another answer would hold up the agent's job"
+        )
+    assert metric(server, dropped) == 3
+    assert "an agent's upload is lost" in server.log
+    assert f"{folder} is full: 1 uploads" in server.log
+    others.unlink()
+    replay.send_all(server.url, kinds=("traces", "logs"))
+    # The process that stands still is replaced.
+    eventually(lambda: waiting(server), 0.0, 90)
+    assert metric(server, dropped) == 3
+    assert metric(server, 'hub_upload_items_total{outcome="kept"}') > 100
 
 
 def test_erasing_reaches_them_and_late_uploads_stay_out(fresh: Any) -> None:
