@@ -134,17 +134,17 @@ def test_a_full_spool_drops_uploads_and_the_call_goes_on(
             told = hub.stream.wait("transcript", room=ROOM, text=GREETING, seconds=60)
             before = _answers(alice)
             lock.execute("BEGIN IMMEDIATE")
+            _answers(alice, 2)
+            until(lambda: _metric(hub, "hub_uploads_waiting ") > 0, what=lambda: hub.log)
             # What others have uploaded; sparse, so it takes no disk.
             with others.open("wb") as file:
                 file.truncate(spool.MAX_BYTES)
-            time.sleep(1)
-            after = _answers(alice, 2)
+            after = _answers(alice, 3)
         call.left = time.monotonic()
         call.ends(10)
         assert KILLED not in call.agent.log
         assert _errors(call.agent) == [], "each upload got its 200"
-        lost = _uploads(hub, "dropped")
-        assert {"traces", "logs", "recordings"} <= set(lost)
+        assert {"traces", "logs", "recordings"} <= set(_uploads(hub, "dropped"))
         assert f"{folder} is full" in hub.log
         # On a busy machine the two differ; a request that is held costs 10 s.
         assert after < before + allowed(3)
@@ -152,6 +152,7 @@ def test_a_full_spool_drops_uploads_and_the_call_goes_on(
     until(lambda: _metric(hub, "hub_uploads_waiting ") == 0, seconds=120, what=lambda: hub.log)
     over = hub.stream.wait("session_ended", session_id=told["session_id"], seconds=150)
     assert over["reason"] == "worker_lost", "its end was dropped"
+    lost = _uploads(hub, "dropped")
     with place.person("next", "bob") as bob:
         bob.wait_for_agent(60)
         bob.words.wait(lambda one: one.final and one.text == GREETING, seconds=60, text="the greeting")
