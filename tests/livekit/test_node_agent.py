@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.kit.process import ROOT, Program
+from tests.kit.process import ROOT, Program, free_port
 from tests.kit.wait import until
 from tests.livekit.processes import HubServer
 from tests.livekit.test_watcher import HELLO, TIME, Place, returns, watcher
@@ -85,7 +85,8 @@ def start(place: Place, stub: OpenAIStub, packages: Path) -> Iterator[Start]:
     with contextlib.ExitStack() as running:
 
         def begin(url: str) -> Program:
-            settings = {**place.livekit.environment, **models, "LIVEKIT_OBSERVABILITY_URL": url}
+            own = {"LIVEKIT_OBSERVABILITY_URL": url, "PORT": str(free_port())}
+            settings = {**place.livekit.environment, **models, **own}
             agent = Program([node(), str(packages / "agent.mjs"), "start", "--log-level=debug"], **settings)
             running.callback(agent.stop)
             agent.wait_for("registered worker", 120)
@@ -276,8 +277,13 @@ def test_one_that_is_killed_ends_its_session(place: Place, start: Start, watch: 
         agent.kill_group()
         over = hub.stream.wait("session_ended", session_id=started["session_id"], seconds=150)
         assert over["reason"] == "worker_lost"
-    (session,) = hub.get("/api/sessions")["sessions"]
-    assert (session["session_id"], session["state"]) == (started["session_id"], "ended")
+    until(
+        lambda: (
+            [(one["session_id"], one["state"]) for one in hub.get("/api/sessions")["sessions"]]
+            == [(started["session_id"], "ended")]
+        ),
+        what=lambda: hub.get("/api/sessions"),
+    )
 
 
 def test_two_rooms_of_which_one_is_found_late(place: Place, start: Start) -> None:
