@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from streaming_hub.archive.reduce import rounded
+from streaming_hub.archive.reduce import REPLACED, rounded
 from streaming_hub.archive.uploads.trace import AGENT_TURN, USER_TURN, error_of, turn_of
 
 if TYPE_CHECKING:
@@ -120,6 +120,11 @@ def ended(memory: Memory, job: str, at: float, reason: str | None) -> list[Event
     memory.ended = True
     told = {} if reason is None else {"reason": reason}
     return [_event(job, "session_ended", at, "recording", **told)]
+
+
+def replaced(job: str, at: float) -> Event:
+    """Return the end of the session that the uploads made, as something else now reports the job."""
+    return _event(job, "session_ended", at, REPLACED, reason=REPLACED)
 
 
 def usage(job: str, at: float, model_usage: list[Any]) -> Event:

@@ -367,6 +367,21 @@ def test_a_session_that_attach_reports_gets_nothing_twice(server: Hub) -> None:
     assert finals(stored(server, f"session_id={SESSION}")) == finals(replay.attached())
 
 
+def test_a_session_of_uploads_gives_way_to_one_that_is_reported_later(fresh: Any) -> None:
+    server = fresh()
+
+    def listed() -> list[str]:
+        return [one["session_id"] for one in server.get("/api/sessions", **OPERATOR).json()["sessions"]]
+
+    for one in [one for one in replay.uploads() if one.kind == "traces"][:2]:
+        replay.send(server.url, one)
+    eventually(listed, [JOB])
+    post(server, replay.attached())
+    eventually(listed, [SESSION], 90)
+    ends = [one["reason"] for one in stored(server, f"session_id={JOB}") if one["type"] == "session_ended"]
+    assert ends == ["replaced"]
+
+
 def test_a_kill_between_two_uploads_loses_nothing_and_repeats_nothing(fresh: Any) -> None:
     server = fresh()
     sent = [one for one in replay.uploads() if one.kind in TALKED]
