@@ -2,7 +2,9 @@
 
     scale      lists, filters, search, one session, statistics over many sessions (SQLite)
     keep-up    events as fast as the archive has to follow, and bursts: how far it falls behind
-    publish    paired runs with the archive on and off, alternating: how long publishing takes, how late events arrive
+    publish    paired runs with the archive on and off, alternating: how long publishing takes, how late events arrive;
+               the hub, the publisher and the reader have one core, the archive's process another (`--shared`: all of
+               them share what there is)
     meanwhile  paired runs with queries over many sessions and without: how late events arrive while the archive works
 
 Prints one line of JSON for each figure. Run it on a quiet machine: whatever else runs is in the figures.
@@ -29,10 +31,12 @@ import msgspec
 import requests
 
 from streaming_hub.archive.feed import Archive
-from streaming_hub.archive.store import Page, Store
+from streaming_hub.archive.messages import Page
+from streaming_hub.archive.store import Store
 from streaming_hub.archive.tables import ARCHIVE
 from streaming_hub.sidecar.database import Database
 from streaming_hub.sidecar.process import Process
+from tests.kit.proc import children
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,6 +46,7 @@ START: Final = 1_793_000_000
 MONTH: Final = 30 * 86_400
 TURNS: Final = 10
 ME: Final = (sys.executable, "-m", "bench.archive_figures")
+CORES: Final = os.sched_getaffinity(0)
 PARTS: Final = ("scale", "keep-up", "publish", "meanwhile")
 WORDS: Final = [f"word{number}" for number in range(5000)]
 _encode = msgspec.json.Encoder().encode
@@ -165,6 +170,36 @@ def scale(sessions: int) -> None:
             )
         tell("memory of the archive's process", megabytes=round(resident(process.pid) / 1024))
         process.close()
+
+
+def keep_apart(hub: Hub, *others: int) -> None:
+    """Give the hub and this process a core of their own, and the hub's sidecars and others the next one.
+
+    Args:
+        hub: a running one.
+        others: ids of processes that shall not disturb the hub.
+
+    Raises:
+        SystemExit: there is only one core.
+    """
+    cores = sorted(CORES)
+    if len(cores) < 2:
+        raise SystemExit("this part needs two cores; run it with --shared")
+    for pid in (os.getpid(), hub.process.pid):
+        _pin(pid, cores[0])
+    for pid in (*children(hub.process.pid), *others):
+        _pin(pid, cores[1])
+
+
+def _pin(pid: int, core: int) -> None:
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), {core})
+
+
+def cpu(pid: int) -> float:
+    """Return how much CPU time a process has used, s."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident(pid: int) -> int:
@@ -293,20 +328,30 @@ def arrivals(hub: Hub, late: list[float], over: threading.Event) -> None:
     client.close()
 
 
-def publish(pairs: int) -> None:
-    """Compare publishing at 1,000 events/s with the archive on and off."""
+def publish(pairs: int, *, shared: bool) -> None:
+    """Compare publishing at 1,000 events/s with the archive on and off.
+
+    Args:
+        pairs: of runs.
+        shared: whether the archive's process may run on the hub's core.
+    """
     found: dict[str, list[list[float]]] = {"on": [], "off": []}
     streams: dict[str, list[list[float]]] = {"on": [], "off": []}
     memory: dict[str, list[int]] = {"on": [], "off": []}
+    used: dict[str, list[float]] = {"on": [], "off": []}
     for pair in range(pairs):
         for state in ("on", "off") if pair % 2 else ("off", "on"):
             hub = Hub("" if state == "on" else "off")
+            if not shared:
+                keep_apart(hub)
             late: list[float] = []
             over = threading.Event()
             reader = threading.Thread(target=arrivals, args=(hub, late, over), daemon=True)
             reader.start()
             time.sleep(0.5)
+            before = cpu(hub.process.pid)
             took = post(hub, 1000, 10, 10)
+            used[state].append((cpu(hub.process.pid) - before) / 10_000 * 1e6)
             over.set()
             found[state].append(took[len(took) // 5 :])
             streams[state].append(late[len(late) // 5 :])
@@ -328,6 +373,13 @@ def publish(pairs: int) -> None:
             off_ms=[round(one, 3) for one in values["off"]],
             median_ratio=round(statistics.median(ratios), 3),
         )
+    tell(
+        "CPU of the hub's process per event, us",
+        **{state: [round(one, 1) for one in used[state]] for state in used},
+        median_ratio=round(
+            statistics.median(on / off for on, off in zip(used["on"], used["off"], strict=True)), 3
+        ),
+    )
     tell(
         "memory of the hub, MB",
         **{state: [round(one / 1024, 1) for one in memory[state]] for state in memory},
@@ -444,6 +496,7 @@ def main() -> None:
     parser.add_argument(
         "--archive", type=Path, help="file of the part `meanwhile`, filled where it is missing, and kept"
     )
+    parser.add_argument("--shared", action="store_true", help="let the hub and the archive share all cores")
     parser.add_argument("--part", choices=PARTS, action="append")
     parser.add_argument("--ask", metavar="URL", help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=1, help=argparse.SUPPRESS)
@@ -457,7 +510,7 @@ def main() -> None:
     if "keep-up" in parts:
         keep_up()
     if "publish" in parts:
-        publish(options.pairs)
+        publish(options.pairs, shared=options.shared)
     if "meanwhile" in parts:
         meanwhile(options.sessions, options.pairs, options.seconds, options.archive)
 

@@ -1,7 +1,8 @@
 """What webhooks cost and how quick they are: `uv run python -m bench.webhook_figures [--part NAME]`.
 
     stream   paired runs with and without a webhook that gets every event, alternating: deliveries/s, and how late the
-             live stream is
+             live stream is; the hub, the publisher and the reader have one core, deliveries and receivers another
+             (`--shared`: all of them share what there is)
     dead     1,000 endpoints, of which 900 are dead in six ways: how late the events are at the living ones
     cost     CPU of the steps of delivering an event to 1,000 endpoints (SQLite), in this process
 
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 import requests
 
 from bench import webhook_receivers
-from bench.archive_figures import ROOT, Hub, arrivals, quantile, resident, tell
+from bench.archive_figures import ROOT, Hub, arrivals, keep_apart, quantile, resident, tell
 from streaming_hub.outlets.webhooks import log, signing
 from streaming_hub.outlets.webhooks.endpoints import DELIVERED, Endpoint, Secret
 from streaming_hub.outlets.webhooks.messages import Ended, Line, Page, Tried
@@ -61,12 +62,12 @@ Got = dict[str, list[tuple[int, float]]]
 
 
 @contextmanager
-def receivers() -> Iterator[dict[str, int]]:
-    """Run the receivers in a process of their own; give their ports."""
+def receivers() -> Iterator[tuple[dict[str, int], int]]:
+    """Run the receivers in a process of their own; give their ports, and its id."""
     command = [sys.executable, "-m", "bench.webhook_receivers"]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        yield json.loads(process.stdout.readline())
+        yield json.loads(process.stdout.readline()), process.pid
         process.kill()
 
 
@@ -117,8 +118,14 @@ def lateness(got: Got) -> list[float]:
     ]
 
 
-def stream(pairs: int, seconds: float) -> bool:
-    """Compare the stream's p99 with and without a webhook; return whether it is within the limits."""
+def stream(pairs: int, seconds: float, *, shared: bool) -> bool:
+    """Compare the stream's p99 with and without a webhook; return whether it is within the limits.
+
+    Args:
+        pairs: of runs.
+        seconds: of a run.
+        shared: whether deliveries and receivers may run on the hub's core.
+    """
     late: dict[str, list[float]] = {"with": [], "without": []}
     hooks: list[float] = []
     rates: list[float] = []
@@ -127,9 +134,11 @@ def stream(pairs: int, seconds: float) -> bool:
     for pair in range(pairs):
         for state in ("with", "without") if pair % 2 else ("without", "with"):
             hub = Hub("", STREAM_WEBHOOK_ALLOW_PRIVATE="1")
-            with receivers() as ports:
+            with receivers() as (ports, pid):
                 if state == "with":
                     create(requests.Session(), hub, webhook_receivers.url(ports, "living", "/hook"))
+                if not shared:
+                    keep_apart(hub, pid)
                 found: list[float] = []
                 over = threading.Event()
                 reader = threading.Thread(target=arrivals, args=(hub, found, over), daemon=True)
@@ -168,7 +177,7 @@ def stream(pairs: int, seconds: float) -> bool:
 def dead(seconds: float) -> bool:
     """Measure how late the living endpoints among dead ones are; return whether that is within the limit."""
     hub = Hub("", STREAM_WEBHOOK_ALLOW_PRIVATE="1")
-    with receivers() as ports:
+    with receivers() as (ports, _):
         client = requests.Session()
         kinds = webhook_receivers.DEAD
         begun = time.perf_counter()
@@ -214,7 +223,7 @@ def cost(rounds: int = 10) -> bool:
         yield
         used.setdefault(what, []).append((time.process_time() - begun) * 1000)
 
-    with tempfile.TemporaryDirectory() as folder, receivers() as ports:
+    with tempfile.TemporaryDirectory() as folder, receivers() as (ports, _):
         database = Database(f"sqlite:///{Path(folder) / 'outlets.db'}", WEBHOOKS)
         database.open()
         store = Store(database, disable_after=86_400.0)
@@ -281,10 +290,13 @@ def main() -> int:
     )
     parser.add_argument("--pairs", type=int, default=5, help="pairs of runs of the part `stream`")
     parser.add_argument("--seconds", type=float, default=20, help="how long a run publishes")
+    parser.add_argument(
+        "--shared", action="store_true", help="let the hub and the deliveries share all cores"
+    )
     parser.add_argument("--part", choices=("stream", "dead", "cost"), action="append")
     options = parser.parse_args()
     parts: dict[str, Any] = {
-        "stream": lambda: stream(options.pairs, options.seconds),
+        "stream": lambda: stream(options.pairs, options.seconds, shared=options.shared),
         "dead": lambda: dead(options.seconds),
         "cost": cost,
     }

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from docs.tools.made_part import replaced
 from streaming_hub.events.types import (
     COMMON,
     GROUPS,
@@ -22,8 +23,6 @@ from streaming_hub.web.openapi import schemas
 FOLDER: Final = Path(__file__).resolve().parents[1]
 DOCUMENT: Final = FOLDER / "reference" / "events.md"
 SCHEMA: Final = FOLDER / "reference" / "events.schema.json"
-BEGIN: Final = "<!-- generated: made by docs/tools/make_events.py -->"
-END: Final = "<!-- end -->"
 
 
 def tables() -> str:
@@ -44,14 +43,14 @@ def tables() -> str:
 
 
 def schema() -> dict[str, Any]:
-    """Return one JSON Schema of all types: `$defs` by type, and which one an event is told by."""
+    """Return one JSON Schema of all types, with the type's schema in `$defs`."""
     made = schemas.components([])
     text = json.dumps({name: one for name, one in made.items() if name != schemas.EVENT_BATCH})
     definitions: dict[str, Any] = json.loads(text.replace(schemas.PREFIX, "#/$defs/"))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Events of the LiveKit agent streaming hub",
-        "description": "An event whose `type` is none of these is its sender's own.",
+        "description": "An event with any other `type` is the application's own.",
         "anyOf": [{"$ref": f"#/$defs/{schemas.name_of_event(name)}"} for name in TYPES],
         "$defs": definitions,
     }
@@ -59,12 +58,9 @@ def schema() -> dict[str, Any]:
 
 def current() -> dict[Path, tuple[str, str]]:
     """Return each file as it is, and as it should be."""
-    text = DOCUMENT.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
     is_there = SCHEMA.read_text(encoding="utf-8") if SCHEMA.is_file() else ""
     return {
-        DOCUMENT: (text, f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}"),
+        DOCUMENT: replaced(DOCUMENT, "make_events", tables()),
         SCHEMA: (is_there, json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"),
     }
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from streaming_hub.archive.messages import Page, Wanted
 from streaming_hub.errors import SettingsError, Unavailable
 from streaming_hub.events import posted
 from streaming_hub.sidecar.feed import (
@@ -74,7 +75,7 @@ class Archive(Feed):
 
     Args:
         url: an SQLAlchemy URL.
-        max_age: seconds that a session is kept after its end; 0 for good.
+        max_age: seconds that a session is kept after its end; 0: forever.
         recordings: whether raw events are kept.
         history: what is archived.
         lock: guards the history against publishers.
@@ -201,12 +202,7 @@ class Archive(Feed):
         Raises:
             Refusal: the archive is away; some or all of it was not erased.
         """
-        wanted = {
-            "session_id": session_id,
-            "rooms": None if rooms is None else list(rooms),
-            "room": room,
-            "known": [list(key) for key in known],
-        }
+        wanted = Wanted(session_id, None if rooms is None else list(rooms), room, list(known))
         self._wait_until_owner()
         until = time.monotonic() + START_SECONDS
         while True:
@@ -301,7 +297,7 @@ class Archive(Feed):
         if self._write("page", message):
             self._reports_at = 0.0
         self.skipped += page.skipped
-        self.written += len(message["lines"])
+        self.written += len(message.lines)
         return True
 
     def _take_uploads(self, uploads: Spool) -> bool:
@@ -350,16 +346,16 @@ class Archive(Feed):
                 found.append(message | {"text": text})
         return found
 
-    def _page(self, page: Followed) -> dict[str, Any]:
-        lines = [entry.data for entry in page.entries if entry.session_id is not None]
-        return {
-            "epoch": self._epoch,
-            "after": page.after,
-            "upto": page.upto,
-            "at": page.entries[-1].at if page.entries else self._clock(),
-            "lines": lines,
-            "skipped": page.skipped,
-        } | ({} if self._uploads is None else _from_livekit(page))
+    def _page(self, page: Followed) -> Page:
+        return Page(
+            epoch=self._epoch,
+            after=page.after,
+            upto=page.upto,
+            at=page.entries[-1].at if page.entries else self._clock(),
+            lines=[entry.data for entry in page.entries if entry.session_id is not None],
+            skipped=page.skipped,
+            **({} if self._uploads is None else _from_livekit(page)),
+        )
 
     def _publish_reports(self, now: float) -> bool:
         """Publish the reports that are due; return whether there were any."""
@@ -383,22 +379,22 @@ class _LiveKitEvent(msgspec.Struct):
 
 
 def _from_livekit(page: Followed) -> dict[str, Any]:
-    """Return what LiveKit's webhooks tell of rooms and jobs: see `store.Page`."""
+    """Return what LiveKit's webhooks report of rooms and jobs: see `Page`."""
     rooms: dict[str, str] = {}
     gone: list[str] = []
     closed: list[str] = []
     for entry in page.entries:
         if entry.type not in NAMING and entry.type not in LEAVING:
             continue
-        told = msgspec.json.decode(entry.data, type=_LiveKitEvent)
-        sid = told.room_sid if isinstance(told.room_sid, str) and len(told.room_sid) <= MOST_SID else None
-        if entry.type in NAMING and sid is not None and isinstance(told.room, str):
-            rooms[sid] = told.room
+        event = msgspec.json.decode(entry.data, type=_LiveKitEvent)
+        sid = event.room_sid if isinstance(event.room_sid, str) and len(event.room_sid) <= MOST_SID else None
+        if entry.type in NAMING and sid is not None and isinstance(event.room, str):
+            rooms[sid] = event.room
         elif entry.type == "room_finished" and sid is not None:
             closed.append(sid)
-        elif entry.type == "participant_left" and isinstance(told.participant, str):
-            job = told.participant.removeprefix(AGENT)
-            if job != told.participant and len(job) <= MOST_SID:
+        elif entry.type == "participant_left" and isinstance(event.participant, str):
+            job = event.participant.removeprefix(AGENT)
+            if job != event.participant and len(job) <= MOST_SID:
                 gone.append(job)
     return {"rooms": rooms, "gone": gone, "closed": closed}
 

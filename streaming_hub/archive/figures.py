@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec.structs import asdict
+
 from streaming_hub.archive.reduce import AGENT, STAGES, USER, rounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from streaming_hub.archive.reduce import Failure, State, Tool, Turn, Utterance
+    from streaming_hub.archive.reduce import State, Tool, Turn, Utterance
 
 Interval = tuple[float, float]
 Row = dict[str, Any]
@@ -40,7 +42,7 @@ def summary(state: State) -> Row:
         "ended": state.ended,
         "duration": duration,
         "reason": state.reason,
-        "participants": [{"identity": one.identity, "role": one.role} for one in state.participants],
+        "participants": [asdict(one) for one in state.participants],
         "turns": len(state.turns),
         "first_response": _after(state.started, state.first_agent_speech),
         "user_talk": rounded(user_talk),
@@ -84,14 +86,10 @@ def utterance_row(state: State, said: Utterance) -> Row:
 
     Whether viewers see it is not among its fields; see `said.operator_only`.
     """
+    row = asdict(said)
+    del row["operator_only"], row["speech"]
     speech = None if said.speech is None else state.speeches[said.speech]
-    return {
-        "at": said.at,
-        "role": said.role,
-        "participant": said.participant,
-        "turn_id": said.turn_id,
-        "text": said.text,
-        "interrupted": said.interrupted,
+    return row | {
         "started": None if speech is None else speech.started,
         "stopped": None if speech is None else speech.stopped,
     }
@@ -99,27 +97,9 @@ def utterance_row(state: State, said: Utterance) -> Row:
 
 def tool_row(tool: Tool) -> Row:
     """Return one of `tools`."""
-    return {
-        "call_id": tool.call_id,
-        "turn_id": tool.turn_id,
-        "name": tool.name,
-        "arguments": tool.arguments,
-        "output": tool.output,
-        "status": tool.status,
-        "started": tool.started,
-        "duration": tool.duration,
-    }
-
-
-def error_row(error: Failure) -> Row:
-    """Return one of `errors`."""
-    return {
-        "at": error.at,
-        "turn_id": error.turn_id,
-        "source": error.source,
-        "message": error.message,
-        "recoverable": error.recoverable,
-    }
+    row = asdict(tool)
+    del row["ended"]
+    return row
 
 
 def detail(state: State) -> Row:
@@ -129,7 +109,7 @@ def detail(state: State) -> Row:
         "turns": [turn_row(state, turn) for turn in state.turns],
         "transcript": [utterance_row(state, said) for said in state.utterances],
         "tools": [tool_row(tool) for tool in state.tools],
-        "errors": [error_row(error) for error in state.errors],
+        "errors": [asdict(error) for error in state.errors],
     }
 
 

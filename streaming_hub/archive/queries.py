@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import sqlalchemy as sa
 
 from streaming_hub.archive import spoken
+from streaming_hub.archive.messages import SORTS, Place, Search
 from streaming_hub.archive.reduce import REPLACED
 from streaming_hub.archive.tables import (
     PERCENTILES,
@@ -38,16 +38,16 @@ MOST_MATCHES: Final = 3
 """Matching utterances shown for each session of a search."""
 MOST_PLACED: Final = 300
 """Characters of a session's id that are part of a place."""
-SORTS: Final = {
-    "started": sessions.c.started,
-    "duration": sessions.c.duration,
-    "heard_latency": sessions.c.heard_latency_p95,
-    "latency": sessions.c.latency_p95,
-    "interruptions": sessions.c.interruptions,
-    "errors": sessions.c.errors,
-}
-"""What lists can be sorted by."""
+_SORTED_BY: Final = {name: sessions.c[f"{name}_p95" if name.endswith("latency") else name] for name in SORTS}
 _PLAIN: Final = (
+    "session_id",
+    "room",
+    "agent",
+    "started",
+    "ended",
+    "duration",
+    "reason",
+    "turns",
     "first_response",
     "user_talk",
     "agent_talk",
@@ -60,70 +60,20 @@ _PLAIN: Final = (
     "tool_calls",
     "tool_failures",
     "errors",
+    "usage",
+    "missing_events",
+    "incomplete",
+    "recorded",
 )
-
-
+"""Fields of a session that are its row's columns."""
 not_replaced: Final = sessions.c.reason.is_distinct_from(REPLACED)
 """That a session is not one that another one reports, too."""
 
 
-class Place(msgspec.Struct, frozen=True):
-    """Where a list continues: the last session of the previous page.
-
-    Attributes:
-        value: what the list is sorted by.
-        session_id: its id, at most `MOST_PLACED` characters of it: the place becomes part of a URL.
-        row: `sessions.id`.
-    """
-
-    value: float | None
-    session_id: str
-    row: int
-
-
-class Search(msgspec.Struct, frozen=True, kw_only=True):
-    """What a list contains, and in which order.
-
-    Attributes:
-        allowed: the rooms that the caller may see; None for all.
-        state: `live`, `ended` or both.
-        since, until: bounds of the start, seconds since 1970; `until` is exclusive.
-        sort: one of `SORTS`.
-        after: where to continue.
-        skip: how many sessions to skip before the page.
-        total: whether to count the sessions on all pages.
-        operator: whether to search utterances that only operators see.
-    """
-
-    allowed: list[str] | None = None
-    room: list[str] = []
-    participant: list[str] = []
-    agent: list[str] = []
-    reason: list[str] = []
-    state: list[str] = []
-    since: float | None = None
-    until: float | None = None
-    q: str | None = None
-    latency_over: float | None = None
-    failed_tools: bool = False
-    errors: bool = False
-    sort: str = "started"
-    descending: bool = True
-    limit: int = 50
-    after: Place | None = None
-    skip: int = 0
-    total: bool = False
-    operator: bool = True
-
-
 def find(connection: Connection, search: Search) -> tuple[list[Fields], Place | None]:
     """Return a page of sessions, and where the next one begins."""
-    phrases = spoken.asked(search.q) if search.q else []
-    if search.q and not phrases:
-        # A query of punctuation alone matches nothing.
-        return [], None
-    column = SORTS[search.sort]
-    narrow = sa.select(sessions.c.id).where(*_conditions(connection, search, phrases))
+    column = _SORTED_BY[search.sort]
+    narrow = sa.select(sessions.c.id).where(*_conditions(connection, search))
     if search.after is not None:
         narrow = narrow.where(_beyond(column, search.after, descending=search.descending))
     direction = column.desc() if search.descending else column.asc()
@@ -141,7 +91,8 @@ def find(connection: Connection, search: Search) -> tuple[list[Fields], Place | 
         session_fields(row, people.get(row.id, []), sound.get(row.id), operator=search.operator)
         for row in chosen
     ]
-    if phrases:
+    if search.q:
+        phrases = spoken.asked(search.q)
         for row, fields in zip(chosen, found, strict=True):
             fields["matches"] = _matches(connection, row.id, phrases, operator=search.operator)
     if not more:
@@ -152,10 +103,7 @@ def find(connection: Connection, search: Search) -> tuple[list[Fields], Place | 
 
 def count(connection: Connection, search: Search) -> int:
     """Return how many sessions a list has on all pages."""
-    phrases = spoken.asked(search.q) if search.q else []
-    if search.q and not phrases:
-        return 0
-    chosen = sa.select(sa.func.count()).select_from(sessions).where(*_conditions(connection, search, phrases))
+    chosen = sa.select(sa.func.count()).select_from(sessions).where(*_conditions(connection, search))
     found: int = connection.execute(chosen).scalar_one()
     return found
 
@@ -212,7 +160,15 @@ def session_fields(
         sound: when its audio begins, seconds since 1970; None where there is none.
         operator: whether it is for operators.
     """
-    fields = _session_fields(row, people) | {"audio": sound is not None, "recording_start": sound}
+    fields = {
+        **{name: getattr(row, name) for name in _PLAIN},
+        "state": "live" if row.ended is None else "ended",
+        "participants": people,
+        "latency": _percentiles(row, "latency"),
+        "heard_latency": _percentiles(row, "heard_latency"),
+        "audio": sound is not None,
+        "recording_start": sound,
+    }
     if not operator:
         for name in ("turns", "user_words", "agent_words"):
             fields[name] -= getattr(row, f"hidden_{name}")
@@ -230,31 +186,7 @@ def _sound(connection: Connection, rows: Sequence[Row[Any]]) -> dict[int, float]
     return {keys[key]: start for key, start in connection.execute(chosen)}
 
 
-def _session_fields(row: Row[Any], people: list[Fields]) -> Fields:
-    return {
-        "session_id": row.session_id,
-        "room": row.room,
-        "agent": row.agent,
-        "state": "live" if row.ended is None else "ended",
-        "started": row.started,
-        "ended": row.ended,
-        "duration": row.duration,
-        "reason": row.reason,
-        "participants": people,
-        "turns": row.turns,
-        **{name: getattr(row, name) for name in _PLAIN},
-        "latency": _percentiles(row, "latency"),
-        "heard_latency": _percentiles(row, "heard_latency"),
-        "usage": row.usage,
-        "missing_events": row.missing_events,
-        "incomplete": row.incomplete,
-        "recorded": row.recorded,
-    }
-
-
-def _conditions(
-    connection: Connection, search: Search, phrases: list[list[str]]
-) -> list[sa.ColumnElement[bool]]:
+def _conditions(connection: Connection, search: Search) -> list[sa.ColumnElement[bool]]:
     columns = sessions.c
     conditions: list[sa.ColumnElement[bool]] = [] if REPLACED in search.reason else [not_replaced]
     if search.allowed is not None:
@@ -285,8 +217,8 @@ def _conditions(
         conditions.append(columns.tool_failures > 0)
     if search.errors:
         conditions.append(columns.errors > 0)
-    if phrases:
-        conditions.append(columns.id.in_(_matching(connection, phrases, operator=search.operator)))
+    if search.q:
+        conditions.append(_matching(connection, spoken.asked(search.q), operator=search.operator))
     return conditions
 
 
@@ -308,8 +240,11 @@ def _beyond(column: sa.Column[Any], place: Place, *, descending: bool) -> sa.Col
     return sa.or_(beyond, column.is_(None)) if column.nullable else beyond
 
 
-def _matching(connection: Connection, phrases: list[list[str]], *, operator: bool) -> sa.Select[Any]:
-    """Select the ids of the sessions with an utterance that matches."""
+def _matching(connection: Connection, phrases: list[list[str]], *, operator: bool) -> sa.ColumnElement[bool]:
+    """Return the condition for sessions with an utterance that matches."""
+    if not phrases:
+        # A query of punctuation alone matches nothing.
+        return sa.false()
     if connection.dialect.name == "sqlite":
         text = f"SELECT rowid >> {ROWID_BITS} AS session FROM archive_words WHERE archive_words MATCH :asked"
         hidden = f" AND rowid NOT IN (SELECT session << {ROWID_BITS} | position FROM utterances WHERE operator_only)"
@@ -322,7 +257,7 @@ def _matching(connection: Connection, phrases: list[list[str]], *, operator: boo
         asked = spoken.for_postgresql(phrases)
     chosen = sa.text(text if operator else text + hidden).bindparams(asked=asked)
     found = chosen.columns(sa.column("session", sa.BigInteger)).subquery()
-    return sa.select(found.c.session)
+    return sessions.c.id.in_(sa.select(found.c.session))
 
 
 def _matches(connection: Connection, row: int, phrases: list[list[str]], *, operator: bool) -> list[Fields]:

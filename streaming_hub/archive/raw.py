@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from streaming_hub.archive.tables import live_events, recordings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -39,12 +39,7 @@ def add_parts(connection: Connection, table: sa.Table, lines_of: Mapping[int, Se
         session=sa.bindparam("row"), position=place, events=sa.bindparam("count"), data=sa.bindparam("raw")
     )
     rows = [
-        {
-            "row": row,
-            "count": len(lines),
-            "raw": zlib.compress(b"".join(line + b"\n" for line in lines), LEVELS[table]),
-        }
-        for row, lines in lines_of.items()
+        {"row": row, "count": len(lines), "raw": _compressed(table, lines)} for row, lines in lines_of.items()
     ]
     connection.execute(insert, rows)
 
@@ -60,12 +55,14 @@ def close_session(connection: Connection, row: int, *, keep: bool) -> bool:
     Returns:
         Whether it has one now.
     """
-    raw = b"".join(_parts(connection, live_events, row)) if keep else b""
-    if raw:
-        for lines in _pieces(raw.splitlines()):
-            add_parts(connection, recordings, {row: lines})
+    recorded = False
+    if keep:
+        lines = (line for part in _parts(connection, live_events, row) for line in part.splitlines())
+        for piece in _pieces(lines):
+            add_parts(connection, recordings, {row: piece})
+            recorded = True
     connection.execute(sa.delete(live_events).where(live_events.c.session == row))
-    return bool(raw)
+    return recorded
 
 
 def rewrite(connection: Connection, row: int, change: Callable[[bytes], bytes | None]) -> None:
@@ -77,11 +74,16 @@ def rewrite(connection: Connection, row: int, change: Callable[[bytes], bytes | 
         change: returns what to store instead of an event; None removes it.
     """
     for table in LEVELS:
-        stored = [line for part in _parts(connection, table, row) for line in part.splitlines()]
-        lines = [changed for line in stored if (changed := change(line)) is not None]
-        connection.execute(sa.delete(table).where(table.c.session == row))
-        for piece in _pieces(lines) if lines else ():
-            add_parts(connection, table, {row: piece})
+        positions = sa.select(table.c.position).where(table.c.session == row)
+        for position in connection.execute(positions).scalars().all():
+            part = sa.and_(table.c.session == row, table.c.position == position)
+            stored = zlib.decompress(connection.execute(sa.select(table.c.data).where(part)).scalar_one())
+            lines = [changed for line in stored.splitlines() if (changed := change(line)) is not None]
+            if lines:
+                values = {"events": len(lines), "data": _compressed(table, lines)}
+                connection.execute(sa.update(table).where(part).values(values))
+            else:
+                connection.execute(sa.delete(table).where(part))
 
 
 def raw_events(connection: Connection, row: int) -> Iterator[bytes]:
@@ -123,7 +125,11 @@ def _parts(connection: Connection, table: sa.Table, row: int) -> Iterator[bytes]
     return (zlib.decompress(part[0]) for part in found)
 
 
-def _pieces(lines: Sequence[bytes]) -> Iterator[list[bytes]]:
+def _compressed(table: sa.Table, lines: Iterable[bytes]) -> bytes:
+    return zlib.compress(b"".join(line + b"\n" for line in lines), LEVELS[table])
+
+
+def _pieces(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
     """Split raw events into the parts of a recording."""
     piece: list[bytes] = []
     size = 0
@@ -133,4 +139,5 @@ def _pieces(lines: Sequence[bytes]) -> Iterator[list[bytes]]:
             piece, size = [], 0
         piece.append(line)
         size += len(line) + 1
-    yield piece
+    if piece:
+        yield piece

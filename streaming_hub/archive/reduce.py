@@ -10,18 +10,17 @@ A JavaScript twin of this module and of `figures` passes the same tests/vectors/
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from streaming_hub.archive import words
 from streaming_hub.events.types import operator_only
+from streaming_hub.events.types.base import MAX_TIMESTAMP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MAX_TIME: Final = 1e11
-"""Upper bound of times, in seconds since 1970, as for posted timestamps."""
 STAGES: Final = (
     "e2e_latency",
     "transcription_delay",
@@ -40,8 +39,6 @@ REPLACED: Final = "replaced"
 """Reason of a session that another one reports, too: lists and figures leave it out."""
 REPORT: Final = "session_report"
 """Type of the hub's own summary of a session, which is not part of the session."""
-
-Record = TypeVar("Record", bound=msgspec.Struct)
 
 
 class Speech(msgspec.Struct):
@@ -482,9 +479,9 @@ def text_of(event: Mapping[str, Any], field: str) -> str | None:
 
 
 def number_of(event: Mapping[str, Any], field: str) -> float | None:
-    """Return a field if it is a number between -`MAX_TIME` and `MAX_TIME`, else None."""
+    """Return a field if it is a number between -`MAX_TIMESTAMP` and `MAX_TIMESTAMP`, else None."""
     value = event.get(field)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not -MAX_TIME < value < MAX_TIME:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < MAX_TIMESTAMP:
         return None
     return value
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from streaming_hub.archive.store import forget_stats, mark
+from streaming_hub.archive.stats import forget_stats
+from streaming_hub.archive.store import mark
 from streaming_hub.archive.tables import (
     OF_SESSION,
     erased,
@@ -24,12 +23,14 @@ from streaming_hub.archive.tables import (
 )
 from streaming_hub.archive.uploads import telemetry
 from streaming_hub.archive.word_index import forget_words
+from streaming_hub.sidecar.dialects import upsert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sqlalchemy.engine import Connection
 
+    from streaming_hub.archive.messages import Wanted
     from streaming_hub.archive.store import Key
     from streaming_hub.sidecar.database import Database
 
@@ -37,22 +38,6 @@ STEP: Final = 50
 """Sessions removed per transaction."""
 MERGE_PAGES: Final = 500
 """Pages of the search index merged per step, which takes some milliseconds."""
-
-
-class Wanted(msgspec.Struct, frozen=True):
-    """What to erase.
-
-    Attributes:
-        session_id: this session, in every room of `rooms`.
-        rooms: the rooms that the caller may erase in; None for all.
-        room: or everything of this room.
-        known: sessions (id and room) to reject even if the archive has not read them yet.
-    """
-
-    session_id: str | None = None
-    rooms: list[str] | None = None
-    room: str | None = None
-    known: list[tuple[str, str | None]] = []
 
 
 def erase(database: Database, wanted: Wanted, now: float) -> list[Key]:
@@ -192,12 +177,7 @@ def _keep_out(connection: Connection, keys: Iterable[Key], now: float) -> None:
 
 
 def _remember(connection: Connection, marks: Iterable[str], now: float) -> None:
-    rows = [{"key": one, "at": now} for one in marks]
-    if rows:
-        insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(erased)
-        connection.execute(
-            insert.on_conflict_do_update(index_elements=["key"], set_={"at": insert.excluded["at"]}), rows
-        )
+    upsert(connection, erased, [{"key": one, "at": now} for one in marks])
 
 
 def _remove(connection: Connection, rows: Sequence[tuple[int, float]]) -> None:

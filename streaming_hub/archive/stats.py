@@ -2,7 +2,7 @@
 
 The rows of a range are read once and put into buckets here, since percentiles by nearest rank need all values. The
 result of a closed hour or day is stored, and a change to a session drops the stored results of the hour and the day in
-which it began, in the same transaction (`store.forget_stats`). To miss no change between reading and storing, a marker
+which it began, in the same transaction (`forget_stats`). To miss no change between reading and storing, a marker
 is stored first; the result replaces it only if the marker is still there.
 """
 
@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from streaming_hub.archive.figures import percentiles
+from streaming_hub.archive.messages import BUCKETS, Asked
 from streaming_hub.archive.queries import not_replaced
 from streaming_hub.archive.tables import in_rooms, sessions, stats, turns
+from streaming_hub.sidecar.dialects import upsert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 Fields = dict[str, Any]
 
-SIZES: Final = {"minute": 60, "hour": 3600, "day": 86_400}
-"""Length of a bucket in seconds; buckets begin at multiples of it since 1970, UTC."""
-MOST_BUCKETS: Final = 10_000
 STORED: Final = frozenset({"hour", "day"})
 MARK: Final = b"?"
 """Placeholder for a result that is being computed."""
@@ -56,30 +54,17 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """Which statistics to compute.
-
-    Attributes:
-        allowed: the rooms that the caller may see; None for all.
-        since, until: seconds since 1970; `until` is exclusive. Sessions outside are in no bucket.
-        bucket: one of `SIZES`.
-        from_first: whether to begin with the first session at or after `since`.
-    """
-
-    since: float
-    until: float
-    bucket: str = "hour"
-    room: list[str] = []
-    agent: list[str] = []
-    allowed: list[str] | None = None
-    from_first: bool = False
-
-
 def starts(asked: Asked) -> list[int]:
     """Return when the buckets begin, seconds since 1970."""
-    size = SIZES[asked.bucket]
-    first = int(asked.since // size * size)
+    size = BUCKETS[asked.bucket]
+    first = _start(asked.since, size)
     return list(range(first, max(first, int(-(-asked.until // size) * size)), size))
+
+
+def forget_stats(connection: Connection, begun: Iterable[float]) -> None:
+    """Drop the stored results of the hours and days in which these sessions began."""
+    changed = {_start(at, BUCKETS[bucket]) for at in begun for bucket in STORED}
+    connection.execute(sa.delete(stats).where(stats.c.start.in_(changed)))
 
 
 def buckets(database: Database, asked: Asked, now: float) -> list[Fields]:
@@ -90,7 +75,7 @@ def buckets(database: Database, asked: Asked, now: float) -> list[Fields]:
         asked: which statistics.
         now: seconds since 1970; a bucket is closed once it is over.
     """
-    size = SIZES[asked.bucket]
+    size = BUCKETS[asked.bucket]
     if asked.from_first:
         with database.reading() as connection:
             first = connection.execute(
@@ -101,7 +86,7 @@ def buckets(database: Database, asked: Asked, now: float) -> list[Fields]:
         if first is None:
             return []
         # Return the whole bucket, as it is stored: it has nothing before the first session.
-        asked = msgspec.structs.replace(asked, since=float(first // size * size))
+        asked = msgspec.structs.replace(asked, since=float(_start(first, size)))
     wanted = starts(asked)
     # The range covers only a part of this bucket; stored results are of whole ones.
     whole = [
@@ -129,13 +114,13 @@ def buckets(database: Database, asked: Asked, now: float) -> list[Fields]:
 
 def _computed(connection: Connection, asked: Asked, first: int, end: int) -> dict[int, Fields]:
     """Compute the buckets between two times, without empty ones."""
-    size = SIZES[asked.bucket]
+    size = BUCKETS[asked.bucket]
     conditions = _conditions(asked, max(first, asked.since), min(end, asked.until))
     found: dict[int, Fields] = {}
     start_of: dict[int, int] = {}
     columns = (sessions.c.id, sessions.c.started, sessions.c.duration, *_SUMS.values())
     for row, started, duration, *sums in connection.execute(sa.select(*columns).where(*conditions)):
-        start = start_of[row] = int(started // size * size)
+        start = start_of[row] = _start(started, size)
         fields = found.get(start)
         if fields is None:
             fields = found[start] = _empty(start)
@@ -167,6 +152,10 @@ def _conditions(asked: Asked, since: float, until: float) -> list[sa.ColumnEleme
     if asked.agent:
         conditions.append(sessions.c.agent.in_(asked.agent))
     return conditions
+
+
+def _start(at: float, size: int) -> int:
+    return int(at // size * size)
 
 
 def _empty(start: int) -> Fields:
@@ -217,19 +206,13 @@ def _stored(connection: Connection, bucket: str, scope: str, whole: list[int]) -
 
 
 def _mark(database: Database, bucket: str, scope: str, starts: list[int], mark: bytes) -> None:
-    insert = (sqlite if database.sqlite else postgresql).insert(stats)
     rows = [{"bucket": bucket, "start": start, "scope": scope, "data": mark} for start in starts]
     with database.writing() as connection:
         if not database.sqlite:
             # Wait for transactions that have dropped stored results and are not committed yet: what they change would
             # be missing from what is computed, and they would not drop the result.
             connection.execute(sa.text("LOCK TABLE archive_stats IN SHARE ROW EXCLUSIVE MODE"))
-        connection.execute(
-            insert.on_conflict_do_update(
-                index_elements=["bucket", "start", "scope"], set_={"data": insert.excluded["data"]}
-            ),
-            rows,
-        )
+        upsert(connection, stats, rows)
         count = connection.execute(sa.select(sa.func.count()).select_from(stats)).scalar_one()
         if count > MOST_STORED:
             oldest = sa.select(stats.c.start).order_by(stats.c.start).offset(count - MOST_STORED).limit(1)

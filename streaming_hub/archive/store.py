@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from msgspec.structs import asdict
 
 from streaming_hub.archive import figures
 from streaming_hub.archive.raw import add_parts, close_session, raw_events, rewrite
 from streaming_hub.archive.reduce import REPORT, Reduction, State, Turn, Utterance, text_of
+from streaming_hub.archive.stats import forget_stats
 from streaming_hub.archive.tables import (
     PERCENTILES,
     erased,
@@ -32,7 +33,6 @@ from streaming_hub.archive.tables import (
     session_participants,
     sessions,
     states,
-    stats,
     tool_calls,
     turns,
     utterances,
@@ -40,6 +40,7 @@ from streaming_hub.archive.tables import (
 from streaming_hub.archive.uploads import outbox, telemetry
 from streaming_hub.archive.word_index import MOST_UTTERANCES, forget_words, index_words
 from streaming_hub.events.wordless import wordless
+from streaming_hub.sidecar.dialects import upsert
 from streaming_hub.sidecar.wire import packed
 
 if TYPE_CHECKING:
@@ -47,13 +48,12 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+    from streaming_hub.archive.messages import Page
     from streaming_hub.sidecar.database import Database
 
 READER: Final = "archive"
 CACHED: Final = 5_000
 """Maximum number of reductions in memory."""
-HOUR: Final = 3600
-DAY: Final = 86_400
 
 Key = tuple[str, str | None]
 """A session's id and room."""
@@ -80,33 +80,9 @@ _COUNTED_ROWS: Final[dict[sa.Table, tuple[str, Callable[[State, Any], dict[str, 
     turns: ("turns", _turn),
     utterances: ("utterances", _utterance),
     tool_calls: ("tools", lambda _state, tool: figures.tool_row(tool)),
-    session_errors: ("errors", lambda _state, error: figures.error_row(error)),
+    session_errors: ("errors", lambda _state, error: asdict(error)),
 }
 """Table -> the list in `State` that fills it, and the function that makes a row of an item."""
-
-
-class Page(msgspec.Struct, frozen=True):
-    """Events as the hub's feed sends them.
-
-    Attributes:
-        epoch: the history's name.
-        after: the position that the archive must be at.
-        upto: the position after it.
-        at: when the newest of the events was stored, seconds since 1970.
-        lines: the events that name a session, as JSON, in order.
-        skipped: how many sequence numbers before the first event the history no longer had.
-        rooms, gone, closed: names of rooms by LiveKit's ids, jobs whose agents have left, ids of closed rooms.
-    """
-
-    epoch: str
-    after: int
-    upto: int
-    at: float
-    lines: list[bytes]
-    skipped: int = 0
-    rooms: dict[str, str] = {}
-    gone: list[str] = []
-    closed: list[str] = []
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -168,7 +144,6 @@ class Store:
         self._progress = progress
         self._recordings = recordings
         self._kept: OrderedDict[Key, _Kept] = OrderedDict()
-        self._insert = sqlite.insert if database.sqlite else postgresql.insert
 
     def forget(self) -> None:
         """Drop everything in memory, after the database has been reopened."""
@@ -395,7 +370,7 @@ class Store:
             kept.indexed = len(state.utterances)
             kept.reduction.changes = type(changes)()
         for table, values in rows.items():
-            self._upsert(connection, table, values)
+            upsert(connection, table, values)
         index_words(connection, said)
 
     def _write_people(self, connection: Connection, touched: Sequence[_Kept]) -> None:
@@ -408,15 +383,7 @@ class Store:
                     {"session": kept.id, "position": place, "identity": identity, "role": role}
                     for place, (identity, role) in enumerate(people)
                 ]
-        self._upsert(connection, session_participants, rows)
-
-    def _upsert(self, connection: Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
-        if not rows:
-            return
-        insert = self._insert(table)
-        keys = ["session", "position"]
-        given = {name: insert.excluded[name] for name in rows[0] if name not in keys}
-        connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=given), rows)
+        upsert(connection, session_participants, rows)
 
     def _finish(self, connection: Connection, kept: _Kept) -> None:
         """Turn the raw events of a session that has just ended into its recording, or store its state instead."""
@@ -426,20 +393,12 @@ class Store:
             kept.ended = True
         if not self._recordings or kept.stated:
             state = zlib.compress(packed(kept.reduction.state))
-            insert = self._insert(states)
-            connection.execute(
-                insert.on_conflict_do_update(
-                    index_elements=["session"], set_={"data": insert.excluded["data"]}
-                ),
-                {"session": kept.id, "data": state},
-            )
+            upsert(connection, states, [{"session": kept.id, "data": state}])
 
     def _move(self, connection: Connection, before: Position | None, after: Position) -> None:
         values = {"reader": READER, "epoch": after.epoch, "seq": after.seq}
         if before is None:
-            insert = self._insert(positions)
-            given = {"epoch": insert.excluded["epoch"], "seq": insert.excluded["seq"]}
-            connection.execute(insert.on_conflict_do_update(index_elements=["reader"], set_=given), values)
+            upsert(connection, positions, [values])
             return
         moved = connection.execute(
             sa.update(positions)
@@ -530,12 +489,6 @@ def _erased(connection: Connection, keys: Iterable[Key]) -> set[Key]:
         rows = connection.execute(sa.select(erased.c.key).where(erased.c.key.in_(part)))
         found.update(marks[row[0]] for row in rows)
     return found
-
-
-def forget_stats(connection: Connection, starts: Iterable[float]) -> None:
-    """Drop the stored statistics of the hours and days in which these sessions began."""
-    buckets = {int(start // size * size) for start in starts for size in (HOUR, DAY)}
-    connection.execute(sa.delete(stats).where(stats.c.start.in_(buckets)))
 
 
 def _reduction(connection: Connection, row: int, progress: Callable[[], object]) -> tuple[Reduction, bool]:

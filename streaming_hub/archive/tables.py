@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 
 from streaming_hub.archive import KNOWN_BY
-from streaming_hub.sidecar.columns import BigId, Json, Text
 from streaming_hub.sidecar.database import Kind
+from streaming_hub.sidecar.dialects import BigId, Json, Text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

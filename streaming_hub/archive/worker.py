@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from streaming_hub.archive import queries, removal, reports, stats, views
+from streaming_hub.archive.messages import Asked, Page, Search, Wanted
 from streaming_hub.archive.raw import raw_page
-from streaming_hub.archive.removal import Wanted
-from streaming_hub.archive.store import Behind, Page, Store, seq_of
+from streaming_hub.archive.store import Behind, Store, seq_of
 from streaming_hub.archive.tables import ARCHIVE
 from streaming_hub.archive.uploads.recording import Message
 from streaming_hub.archive.uploads.taking import Uploads
@@ -48,7 +48,7 @@ MERGE_EXPIRED_SECONDS: Final = 86_400.0
 EMPTY_SECONDS: Final = 0.5
 """Seconds between two tries to empty SQLite's log while a long read holds it open."""
 KEPT_IN_MIND: Final = 3600.0
-"""How far back, in seconds, a new process looks for erasures whose traces may still be in the index."""
+"""How far back, in seconds, a new process looks for erasures that may still have entries in the index."""
 IDLE_SECONDS: Final = 0.2
 PROGRESS_SECONDS: Final = 1.0
 """Seconds between two signs of life during long work."""
@@ -59,7 +59,7 @@ class Config(msgspec.Struct, frozen=True):
 
     Attributes:
         url: an SQLAlchemy URL.
-        max_age: seconds that an ended session is kept; 0 for good.
+        max_age: seconds that an ended session is kept; 0: forever.
         recordings: whether raw events of ended sessions are kept.
         prompts: whether prompts and whole model inputs of uploads are kept.
         texts: whether texts of uploads are kept at all.
@@ -170,7 +170,7 @@ class Worker:
         number, what, _ = request
         try:
             self._database.check()
-        except Exception as error:  # noqa: BLE001 - logged; one bad event or request must not end the process
+        except Exception as error:  # noqa: BLE001 - refused and logged; one bad request must not end the process
             self._line.refuse(number, what, error)
             return
         if what in LONG:
@@ -184,7 +184,7 @@ class Worker:
         try:
             self._line.begin(number)
             self._line.answer(number, table[what](arguments))
-        except Exception as error:  # noqa: BLE001 - logged; one bad event or request must not end the process
+        except Exception as error:  # noqa: BLE001 - refused and logged; one bad request must not end the process
             self._line.refuse(number, what, error)
 
     def _report_progress(self) -> None:
@@ -220,7 +220,7 @@ class Worker:
             raise Refusal("behind", str(error)) from error
         except Away:
             raise
-        except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
+        except Exception as error:  # noqa: BLE001 - logged; one bad event must not stop the archive
             self._line.log(
                 "warning",
                 f"unexpected error: a page could not be written; writing it event by event: {error!r}",
@@ -237,7 +237,7 @@ class Worker:
                 ended = self._store.write(single) or ended
             except (Away, Behind):
                 raise
-            except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
+            except Exception as error:  # noqa: BLE001 - logged; one bad event must not stop the archive
                 self._line.log(
                     "error",
                     f"unexpected error: event {page.epoch}-{seq} could not be written and is left out: {error!r}",
@@ -265,7 +265,7 @@ class Worker:
 
     def _upload(self, path: Any) -> Any:
         try:
-            taken = self._uploads.take(Path(path), time.time())
+            return self._uploads.take(Path(path), time.time())
         except Away:
             raise
         except Exception as error:  # noqa: BLE001 - logged; one bad upload must not hold up all others
@@ -273,7 +273,6 @@ class Worker:
                 "error", f"unexpected error: an upload could not be stored and is left out: {error!r}"
             )
             return {"failed": 1}
-        return taken
 
     def _report(self, arguments: Any) -> None:
         job, messages = arguments
@@ -299,7 +298,7 @@ class Worker:
             return self._uploads.audio(connection, _chosen(connection, arguments))
 
     def _sessions(self, arguments: Any) -> Any:
-        search = msgspec.convert(arguments, queries.Search)
+        search = msgspec.convert(arguments, Search)
         with self._database.reading() as connection:
             found, place = queries.find(connection, search)
             total = queries.count(connection, search) if search.total else None
@@ -309,8 +308,8 @@ class Worker:
         with self._database.reading() as connection:
             row = _chosen(connection, arguments)
             found = queries.detail(connection, row, operator=arguments["operator"])
-            told = self._uploads.reconciliation(connection, row) if arguments["operator"] else None
-        return _json(_shown(found, operator=arguments["operator"]) | {"reconciliation": told})
+            report = self._uploads.reconciliation(connection, row) if arguments["operator"] else None
+        return _json(_shown(found, operator=arguments["operator"]) | {"reconciliation": report})
 
     def _events(self, arguments: Any) -> Any:
         with self._database.reading() as connection:
@@ -326,9 +325,9 @@ class Worker:
         }
 
     def _stats(self, arguments: Any) -> Any:
-        operator = arguments.pop("operator")
-        found = stats.buckets(self._database, msgspec.convert(arguments, stats.Asked), time.time())
-        return _json({"buckets": found if operator else [views.of_bucket(one) for one in found]})
+        asked = msgspec.convert(arguments, Asked)
+        found = stats.buckets(self._database, asked, time.time())
+        return _json({"buckets": found if asked.operator else [views.of_bucket(one) for one in found]})
 
     def _do_chores(self) -> None:
         if self._guest:
@@ -351,7 +350,7 @@ class Worker:
         except Away:
             # The next page reports this and reopens the database.
             self._next_chore = time.monotonic() + CHORE_SECONDS
-        except Exception as error:  # noqa: BLE001 - logged; one bad event or question must not end the process
+        except Exception as error:  # noqa: BLE001 - logged; tried again
             self._next_chore = time.monotonic() + CHORE_SECONDS
             self._line.log("error", f"unexpected error: expired sessions could not be removed: {error!r}")
 

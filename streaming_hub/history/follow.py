@@ -16,9 +16,10 @@ from streaming_hub.events.interest import EVERYTHING
 from streaming_hub.history.page import Limit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from streaming_hub.events.interest import Interest
     from streaming_hub.events.stored import Entry
     from streaming_hub.history import History
     from streaming_hub.history.page import Page
@@ -43,6 +44,26 @@ def position_before(history: History, at: float, read: Callable[[Callable[[], Pa
         else:
             high = middle
     return low
+
+
+def pages(
+    history: History, after: int, upto: int, interest: Interest, read: Callable[[Callable[[], Page]], Page]
+) -> Iterator[Page]:
+    """Yield what is stored between two positions, page by page.
+
+    Args:
+        history: to read.
+        after: the sequence number before the first event.
+        upto: the last one; the last page may go beyond it.
+        interest: which events.
+        read: calls a function that may wait for the disk.
+    """
+    while after < upto:
+        page = read(partial(history.since, after, interest, PAGE))
+        if page.upto <= after:
+            return
+        after = page.upto
+        yield page
 
 
 class Followed(msgspec.Struct, frozen=True):

@@ -61,13 +61,13 @@ class HubLine:
     def refuse(self, number: int, what: str, error: Exception) -> None:
         """Answer a request that failed; log what is neither a refusal nor a database that is away."""
         if isinstance(error, Refusal):
-            told = [error.name, error.text, error.extra]
+            refusal = [error.name, error.text, error.extra]
         elif isinstance(error, Away):
-            told = ["away", str(error), None]
+            refusal = ["away", str(error), None]
         else:
             self.log("error", f"unexpected error: {what} failed: {error!r}")
-            told = ["failed", f"The process of the {self._name} failed ({type(error).__name__}).", None]
-        self._send([number, REFUSED, told])
+            refusal = ["failed", f"The process of the {self._name} failed ({type(error).__name__}).", None]
+        self._send([number, REFUSED, refusal])
 
     def log(self, level: str, text: str) -> None:
         """Write a line to the hub's log.

@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
-from tests.kit.hub import Hub
 from tests.kit.process import ROOT, SECONDS, Program, free_port
+from tests.streaming_hub.outlets.webhooks.hub import LOCAL, WebhookHub
 from tests.streaming_hub.outlets.webhooks.receiving import Receiver, receiver
 from tests.streaming_hub.web.api.archiving import call, eventually
 
@@ -20,65 +21,67 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SETTINGS = {
-    "STREAM_WEBHOOK_ALLOW_PRIVATE": "1",
-    "STREAM_WEBHOOK_RETRIES": "0.2,0.2,0.2,0.2,0.2,0.2",
-}
-
 
 class Recipe:
     """A program of the folder, the webhook that it receives, and the other service's stub."""
 
-    def __init__(self, hub: Hub, folder: Path, stub: Receiver) -> None:
+    def __init__(self, hub: WebhookHub, folder: Path, stub: Receiver) -> None:
         self.hub = hub
         self.folder = folder
         self.stub = stub
         self.port = free_port()
+        self.begun = time.time()
         self.program: Program | None = None
 
     def make(self, kind: str) -> None:
-        made = self.ask("POST", "", {"url": f"http://127.0.0.1:{self.port}/hook", "types": [kind]})
+        made = self.hub.create(f"http://127.0.0.1:{self.port}/hook", types=[kind])
         self.id, self.secret = made["id"], made["secret"]
 
     def start(self, name: str, *arguments: str, **environment: str) -> None:
+        self.stop()
         command = [sys.executable, f"examples/webhooks/{name}", "--port", str(self.port), *arguments]
         self.program = Program(command, WEBHOOK_SECRET=self.secret, **environment)
         self.program.wait_for("Running on")
 
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        answer = requests.request(method, f"{self.hub.url}/api/webhooks{path}", json=body, timeout=SECONDS)
-        assert answer.ok, answer.text
-        return answer.json()
+    def stop(self) -> None:
+        if self.program is not None:
+            self.program.kill()
 
-    def states(self) -> dict[str, int]:
-        found: dict[str, int] = {}
-        for one in self.ask("GET", f"/{self.id}/deliveries?limit=200")["deliveries"]:
-            found[one["state"]] = found.get(one["state"], 0) + 1
-        return found
+    def states(self) -> Counter[str]:
+        return Counter(one["state"] for one in self.hub.deliveries(self.id, "?limit=200"))
+
+    def replay(self) -> int:
+        """Send all of this test's events again; return how many."""
+        answer = self.hub.ask("POST", f"/{self.id}/replay", {"from": self.begun})
+        assert answer.status_code == 202, answer.text
+        return answer.json()["replayed"]
 
     def replay_everything(self) -> None:
         """Send all again, and wait until it has arrived."""
         # What is still pending would only be tried at once.
-        before = sum(eventually(self.states, lambda found: "pending" not in found).values())
-        count = self.ask("POST", f"/{self.id}/replay", {"from": 1})["replayed"]
+        before = eventually(self.states, lambda found: "pending" not in found).total()
+        count = self.replay()
         assert count
-        eventually(
-            self.states, lambda found: sum(found.values()) == before + count and "pending" not in found
-        )
+        eventually(self.states, lambda found: found.total() == before + count and "pending" not in found)
 
     @property
     def texts(self) -> list[str]:
         return [got.event["text"] for got in list(self.stub.got)]
 
 
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebhookHub]:
+    with WebhookHub(tmp_path_factory.mktemp("hub"), **LOCAL) as hub:
+        yield hub
+
+
 @pytest.fixture
-def recipe(tmp_path: Path) -> Iterator[Recipe]:
-    settings = {"STREAM_HISTORY": f"sqlite:///{tmp_path / 'events.db'}", **SETTINGS}
-    with Hub(tmp_path, **settings) as hub, receiver() as stub:
+def recipe(hub: WebhookHub, tmp_path: Path) -> Iterator[Recipe]:
+    with receiver() as stub:
         found = Recipe(hub, tmp_path, stub)
         yield found
-        if found.program is not None:
-            found.program.kill()
+        found.stop()
+        hub.ask("DELETE", f"/{found.id}")
 
 
 def test_a_chat_gets_one_summary_of_each_call(recipe: Recipe) -> None:
@@ -87,7 +90,7 @@ def test_a_chat_gets_one_summary_of_each_call(recipe: Recipe) -> None:
     recipe.start("chat_summary.py", "--file", file, CHAT_WEBHOOK_URL=stub.url)
     # Neither an error nor a redirect is a message that was taken.
     stub.plan.extend([500, 302])
-    recipe.hub.publish(call("one", "support & sales <!channel>"))
+    recipe.hub.publish(*call("one", "support & sales <!channel>"))
     (text,) = eventually(lambda: recipe.texts[2:], lambda texts: texts)
     assert recipe.texts == [text] * 3
     assert text.splitlines() == [
@@ -97,11 +100,9 @@ def test_a_chat_gets_one_summary_of_each_call(recipe: Recipe) -> None:
         "> agent: Half past eleven.",
     ]
     recipe.replay_everything()
-    assert recipe.program is not None
-    recipe.program.kill()
     recipe.start("chat_summary.py", "--file", file, CHAT_WEBHOOK_URL=stub.url)
     recipe.replay_everything()
-    recipe.hub.publish(call("two", None))
+    recipe.hub.publish(*call("two", None))
     texts = eventually(lambda: recipe.texts[3:], lambda texts: texts)
     assert len(texts) == 1
     assert texts[0].startswith("Call in no room ended")
@@ -128,12 +129,12 @@ def test_a_crm_gets_one_note_of_each_call_though_its_answer_is_lost(recipe: Reci
     recipe.stub.act = crm
     recipe.make("session_report")
     recipe.start("crm_notes.py", CRM_URL=f"{recipe.stub.url}/", CRM_KEY="crm-key")
-    recipe.hub.publish(call("one"))
+    recipe.hub.publish(*call("one"))
     eventually(recipe.states, {"delivered": 1})
     unknown = [
         {**one, "participant": "bob/x"} if one.get("participant") == "alice" else one for one in call("two")
     ]
-    recipe.hub.publish(unknown)
+    recipe.hub.publish(*unknown)
     # Not even a contact that is gone disables the webhook.
     eventually(recipe.states, {"delivered": 1, "failed": 1})
     recipe.replay_everything()
@@ -145,8 +146,8 @@ def test_a_crm_gets_one_note_of_each_call_though_its_answer_is_lost(recipe: Reci
     assert note["text"] == "user: What time is it in Paris, one?\nagent: Half past eleven."
     assert note["source"] == "support-7/one"
     assert recipe.stub.got[0].headers["authorization"] == "Bearer crm-key"
-    failed = recipe.ask("GET", f"/{recipe.id}/deliveries?state=failed")["deliveries"][0]
-    assert failed["attempts"][-1]["answer"].startswith("the CRM answered 410")
+    failed = recipe.hub.deliveries(recipe.id, "?state=failed")
+    assert failed[0]["attempts"][-1]["answer"].startswith("the CRM answered 410")
 
 
 def test_bad_latency_is_alerted_once_not_for_every_turn(recipe: Recipe) -> None:
@@ -162,10 +163,10 @@ def test_bad_latency_is_alerted_once_not_for_every_turn(recipe: Recipe) -> None:
         sent += count
         now = time.time()
         recipe.hub.publish(
-            [
+            *(
                 {"type": "turn_metrics", "room": f"r{number % 3}", "timestamp": now, "e2e_latency": latency}
                 for number in range(count)
-            ]
+            )
         )
         eventually(recipe.states, {"delivered": sent})
 
@@ -181,11 +182,9 @@ def test_bad_latency_is_alerted_once_not_for_every_turn(recipe: Recipe) -> None:
     # The chat took the third one.
     assert len(first) == 3
     assert set(first) == {"Slow answers: p95 of the newest 20 turns is 2.50 s (limit 2 s)"}
-    recipe.ask("POST", f"/{recipe.id}/replay", {"from": 1})
+    recipe.replay()
     sent *= 2
     eventually(recipe.states, {"delivered": sent})
-    assert recipe.program is not None
-    recipe.program.kill()
     recipe.start(*arguments, CHAT_WEBHOOK_URL=recipe.stub.url)
     # Below the limit, but not well below.
     turns(1.9, 20)
@@ -204,9 +203,7 @@ def test_a_wrong_secret_is_refused_by_each(recipe: Recipe) -> None:
         recipe.start(name, *keeps, **environment)
         answer = requests.post(f"http://127.0.0.1:{recipe.port}/hook", json={}, timeout=SECONDS)
         assert answer.status_code == 401
-        assert recipe.ask("POST", f"/{recipe.id}/test")["status"] == 401
-        assert recipe.program is not None
-        recipe.program.kill()
+        assert recipe.hub.ask("POST", f"/{recipe.id}/test").json()["status"] == 401
     assert recipe.stub.got == []
 
 

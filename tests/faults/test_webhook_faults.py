@@ -23,7 +23,7 @@ from tests.kit.hub import Hub
 from tests.kit.process import ROOT, free_port, needs_proc
 from tests.kit.redis_server import RedisServer
 from tests.streaming_hub.outlets.webhooks.hub import LOCAL, WebhookHub, note, webhook_pid
-from tests.streaming_hub.outlets.webhooks.receiving import Got, Receiver, receiver
+from tests.streaming_hub.outlets.webhooks.receiving import Receiver, receiver
 from tests.streaming_hub.web.api.archiving import eventually
 
 if TYPE_CHECKING:
@@ -278,22 +278,3 @@ def test_a_name_that_changes_to_a_private_address_is_not_connected_to(
     assert hub.one(name)["url"] == f"https://hook.example:{port}/"
     assert hub.ask("POST", f"/{name}/test").json()["status"] is None
     assert hook.got == []
-
-
-def test_a_redirect_leads_nowhere(start: Callable[..., WebhookHub], hook: Receiver) -> None:
-    hub = start(STREAM_WEBHOOK_RETRIES="0.1")
-    statuses = [301, 302, 303, 307, 308]
-
-    def redirect(handler: Any, got: Got) -> None:
-        handler.send_response(int(got.path.strip("/") or 200))
-        handler.send_header("location", f"{hook.url}/")
-        handler.send_header("content-length", "0")
-        handler.end_headers()
-
-    hook.act = redirect
-    names = [hub.create(f"{hook.url}/{status}", types=["note"])["id"] for status in statuses]
-    hub.publish(note("a", 1))
-    for name, status in zip(names, statuses, strict=True):
-        (delivery,) = hub.wait_for_states(name, "failed")
-        assert [one["status"] for one in delivery["attempts"]] == [status] * 2
-    assert sorted(got.path for got in hook.got) == sorted(f"/{status}" for status in statuses * 2)

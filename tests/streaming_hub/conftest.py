@@ -1,7 +1,8 @@
-"""The hub in two shapes: Flask's test client over a history in memory, and the real server process."""
+"""The hub as Flask's test client and as a real process; empty databases of each kind for its sidecars."""
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,12 +11,16 @@ from flask_server import create_app
 from streaming_hub.settings import Settings
 from streaming_hub.web.current import services_of
 from tests.kit.hub import Hub
+from tests.streaming_hub.archive import postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from flask import Flask
     from flask.testing import FlaskClient
+
+_databases = itertools.count()
 
 
 @pytest.fixture
@@ -58,6 +63,25 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
     yield start
     for server in started:
         server.kill()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    """A PostgreSQL server, where it is installed."""
+    with postgres.server() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/archive.db"
+        return
+    server = request.getfixturevalue("postgres_server")
+    name = f"archive_{next(_databases)}"
+    yield server.new_database(name)
+    server.drop_database(name)
 
 
 @pytest.fixture(scope="module")

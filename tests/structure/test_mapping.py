@@ -20,7 +20,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "the bridge's memory, seen in its events",
     ),
     "streaming_hub_client.connections": ("tests/packages/python/test_follow.py", "connects what is followed"),
-    "streaming_hub_client.publish": ("tests/packages/python/test_follow.py", "publishes what is followed"),
     "streaming_hub_client.file_lock": ("tests/packages/python/test_spool.py", "runs with either lock"),
     "streaming_hub_client.heard": (
         "tests/packages/python/test_live_sessions.py",
@@ -76,6 +75,10 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "streaming_hub.archive.migrations": (
         "tests/streaming_hub/archive/test_database.py",
         "run when a database is opened",
+    ),
+    "streaming_hub.archive.messages": (
+        "tests/streaming_hub/archive/test_queries.py",
+        "what is asked",
     ),
     "streaming_hub.archive.raw": ("tests/streaming_hub/archive/test_store.py", "written with the rows"),
     "streaming_hub.archive.reduce": (
@@ -232,7 +235,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/streaming_hub/settings/test_settings.py",
         "seen in each setting",
     ),
-    "streaming_hub.sidecar.columns": (
+    "streaming_hub.sidecar.dialects": (
         "tests/streaming_hub/archive/test_database.py",
         "in both databases",
     ),

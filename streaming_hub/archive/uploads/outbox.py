@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from streaming_hub.archive.reduce import REPLACED
 from streaming_hub.archive.tables import jobs, outbox, rooms, sessions
 from streaming_hub.events.wordless import has_words, wordless
+from streaming_hub.sidecar.dialects import upsert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -169,10 +170,8 @@ def redact(connection: Connection, job: int) -> None:
 
 def name_rooms(connection: Connection, named: dict[str, str], now: float) -> None:
     """Store room names by LiveKit's ids; most spans have only the id."""
+    upsert(connection, rooms, [{"sid": sid, "room": room, "at": now} for sid, room in named.items()])
     for sid, room in named.items():
-        known = connection.execute(sa.update(rooms).where(rooms.c.sid == sid).values(room=room, at=now))
-        if not known.rowcount:
-            connection.execute(sa.insert(rooms).values(sid=sid, room=room, at=now))
         waiting = (jobs.c.room_sid == sid, jobs.c.room.is_(None))
         connection.execute(sa.update(jobs).where(*waiting).values(room=room))
 

@@ -234,23 +234,8 @@ class Telemetry:
         return Counts(kept=len(values), repeated=repeated, over_limit=over)
 
     def _shown(self, span: Span, *, redacted: bool) -> Span:
-        def shown(attributes: Attributes) -> Attributes:
-            return {
-                name: value
-                for name, value in attributes.items()
-                if name not in UNUSED
-                and (self._prompts or name not in PROMPTS)
-                and not ((redacted or not self._texts) and _may_quote(name))
-            }
-
-        events = [Happening(one.name, one.at, shown(one.attributes)) for one in span.events]
-        return msgspec.structs.replace(
-            span,
-            attributes=shown(span.attributes),
-            events=events,
-            # A failure's message may quote what was said.
-            error="" if span.error and (redacted or not self._texts) else span.error,
-        )
+        left_out = UNUSED if self._prompts else UNUSED | PROMPTS
+        return _reduced(span, left_out, quotes=not redacted and self._texts)
 
     def _insert_lines(self, connection: Connection, job: Job, found: Sequence[Line]) -> Counts:
         room = job.room or next((line.room for line in found if line.room), None)
@@ -369,17 +354,7 @@ def redact(connection: Connection, job: Job) -> None:
     """Drop what was stored of a job that turns out to be redacted."""
     rows = connection.execute(sa.select(spans.c.position, spans.c.data).where(spans.c.job == job.id)).all()
     for position, data in rows:
-        span = _unpack(data)
-        shown = {name: value for name, value in span.attributes.items() if not _may_quote(name)}
-        events = [
-            Happening(
-                one.name, one.at, {key: value for key, value in one.attributes.items() if not _may_quote(key)}
-            )
-            for one in span.events
-        ]
-        span = msgspec.structs.replace(
-            span, attributes=shown, events=events, error="" if span.error else span.error
-        )
+        span = _reduced(_unpack(data), frozenset(), quotes=False)
         place = (spans.c.job == job.id, spans.c.position == position)
         connection.execute(sa.update(spans).where(*place).values(data=_pack(span)))
     connection.execute(sa.delete(lines).where(lines.c.job == job.id, lines.c.private))
@@ -388,6 +363,25 @@ def redact(connection: Connection, job: Job) -> None:
         # Some of its events may have been published.
         outbox.put_redaction(connection, job.id)
     connection.execute(sa.update(jobs).where(jobs.c.id == job.id).values(report=None, audio=None))
+
+
+def _reduced(span: Span, left_out: frozenset[str], *, quotes: bool) -> Span:
+    """Return a span without some attributes, and without those that may quote what was said unless they may stay."""
+
+    def kept(attributes: Attributes) -> Attributes:
+        return {
+            name: value
+            for name, value in attributes.items()
+            if name not in left_out and (quotes or not _may_quote(name))
+        }
+
+    return msgspec.structs.replace(
+        span,
+        attributes=kept(span.attributes),
+        events=[Happening(one.name, one.at, kept(one.attributes)) for one in span.events],
+        # A failure's message may quote what was said.
+        error="" if span.error and not quotes else span.error,
+    )
 
 
 def erased_jobs(connection: Connection, names: Iterable[str]) -> list[str]:

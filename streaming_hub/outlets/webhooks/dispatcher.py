@@ -18,7 +18,7 @@ import time
 import uuid
 from collections import Counter, deque
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from streaming_hub.outlets.webhooks import log, retries, signing
 from streaming_hub.outlets.webhooks.endpoints import DELIVERED, FAILED, PENDING, body_of, key_of
@@ -28,7 +28,7 @@ from streaming_hub.outlets.webhooks.sender import HEADERS
 from streaming_hub.sidecar.database import Away
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from concurrent.futures import Executor
 
     from streaming_hub.outlets.webhooks.endpoints import Endpoint
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from streaming_hub.outlets.webhooks.sender import Outcome, Sender
     from streaming_hub.outlets.webhooks.store import Store
     from streaming_hub.sidecar.database import Database
-
-Got = TypeVar("Got")
 
 TEST_TYPE: Final = "webhook.test"
 AWAY_SECONDS: Final = 1.0
@@ -125,7 +123,7 @@ class Dispatcher:
         if taken.erasures == self._store.erasures:
             for name, lanes in taken.fresh.items():
                 ready = self._schedule.standing(name) is Standing.WORKING and name not in self._looked_at
-                if ready and self._active(name) is not None and self._begin_lanes(name, lanes) == len(lanes):
+                if ready and self._active(name) is not None and self._begin(name, lanes) == len(lanes):
                     due.discard(name)
         self.due(due)
 
@@ -178,16 +176,6 @@ class Dispatcher:
         self._news.set()
         await self._recorder
         await self._sender.close()
-
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._report("error", f"unexpected error: sending deliveries ended: {task.exception()!r}")
 
     async def _start_all(self) -> None:
         """Start the lanes of endpoints that are due, a batch of endpoints at a time."""
@@ -264,15 +252,13 @@ class Dispatcher:
             self.due(slots)
             return 0
         self.due(name for name, due in found.items() if len(due.lanes) == most < PER_ENDPOINT)
-        return sum(self._begin(name, due) for name, due in found.items())
+        for name, due in found.items():
+            if due.next_try is not None:
+                self._wait(name, due.next_try)
+        return sum(self._begin(name, due.lanes) for name, due in found.items())
 
-    def _begin(self, name: str, due: log.Due) -> int:
+    def _begin(self, name: str, lanes: Mapping[str, Sequence[Queued]]) -> int:
         """Start an endpoint's lanes; return how many."""
-        if due.next_try is not None:
-            self._wait(name, due.next_try)
-        return self._begin_lanes(name, due.lanes)
-
-    def _begin_lanes(self, name: str, lanes: Mapping[str, Sequence[Queued]]) -> int:
         begun = 0
         busy = self._schedule.busy(name)
         for lane, queued in lanes.items():
@@ -283,7 +269,9 @@ class Dispatcher:
                 continue
             self._schedule.begin(name, lane)
             self._runs[name, lane] = deque(queued)
-            self._spawn(self._run(name, lane))
+            task = asyncio.create_task(self._run(name, lane))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
             begun += 1
         return begun
 

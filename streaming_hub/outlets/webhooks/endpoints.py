@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from streaming_hub.events.views import OPERATOR
+
+if TYPE_CHECKING:
+    from streaming_hub.outlets.webhooks.messages import Line
 
 EVERYTHING: Final = "*"
 SETTINGS: Final = "settings"
@@ -128,29 +131,22 @@ def key_of(name: str | None) -> str:
     return "sha256:" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def message_of(seq: int, at: float, line: bytes, *, hidden: bool) -> Message:
-    """Decode an event as the stream has it.
-
-    Args:
-        seq: its sequence number.
-        at: when it was accepted, seconds since 1970; replaces a timestamp that cannot be represented.
-        line: JSON.
-        hidden: whether only operators see it.
-    """
-    event = _decode(line)
+def message_of(line: Line) -> Message:
+    """Decode an event; where its timestamp cannot be represented, the time of its acceptance stands in."""
+    event = _decode(line.data)
     kind = event["type"]
     about = event.get("webhook_id") if kind == "error" and event.get("source") == SOURCE else None
     return Message(
-        seq=seq,
-        at=at,
+        seq=line.seq,
+        at=line.at,
         id=event["id"],
         type=kind,
         room=_text(event.get("room")),
         session=_text(event.get("session_id")),
-        hidden=hidden,
+        hidden=line.hidden,
         interim=kind == "transcript" and event.get("is_final") is False,
         about=_text(about),
-        body=body_of(kind, event.get("timestamp", at), at, line),
+        body=body_of(kind, event.get("timestamp", line.at), line.at, line.data),
     )
 
 

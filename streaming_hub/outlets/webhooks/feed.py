@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from streaming_hub.errors import Unavailable
 from streaming_hub.events import posted
 from streaming_hub.history.follow import Follower
+from streaming_hub.outlets.webhooks import messages
+from streaming_hub.outlets.webhooks.messages import Line
 from streaming_hub.sidecar.feed import CLAIM_SECONDS, ERASE_SECONDS, PING, START_SECONDS, WRITE_SECONDS, Feed
 from streaming_hub.sidecar.wire import ENDED, Refusal
 
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 
 FILE: Final = "outlets.db"
 """Beside the archive's file."""
+READS: Final = frozenset({"list", "deliveries", "delivery"})
+"""Requests that may be asked again of a process that was restarted."""
+CHANGES: Final = frozenset({"create", "change", "delete"})
+"""Requests after which endpoints may want other events."""
 BEGIN_SECONDS: Final = 3.0
 ANSWER_SECONDS: Final = 30.0
 
@@ -129,20 +135,11 @@ class Webhooks(Feed):
         while True:
             process = self._wait_until_up(until)
             try:
-                return process.ask(what, arguments, begin=BEGIN_SECONDS, within=within)
+                answer = process.ask(what, arguments, begin=BEGIN_SECONDS, within=within)
+                return self._noted(answer) if what in CHANGES else answer
             except Refusal as refusal:
-                if refusal.name != ENDED or time.monotonic() >= until or what not in ("list", "deliveries"):
+                if refusal.name != ENDED or time.monotonic() >= until or what not in READS:
                     raise
-
-    def change(self, what: str, arguments: Any) -> Any:
-        """Change the endpoints, and note what they want from now on.
-
-        Raises:
-            Refusal: as `ask`.
-        """
-        answer = self.ask(what, arguments)
-        self.status = {name: value for name, value in answer.items() if name != "value"}
-        return answer["value"]
 
     @contextmanager
     def erasing(
@@ -234,7 +231,7 @@ class Webhooks(Feed):
             if self._follower is not None and self._follower.position > self._sent:
                 self._pass_on(self._follower.position, [], 0)
 
-    def _pass_on(self, upto: int, lines: list[list[Any]], skipped: int) -> None:
+    def _pass_on(self, upto: int, lines: list[Line], skipped: int) -> None:
         if self._write_page(self._filter[0], self._sent, upto, lines=lines, skipped=skipped):
             self._sent = upto
 
@@ -256,20 +253,13 @@ class Webhooks(Feed):
         after: int,
         upto: int,
         *,
-        lines: list[list[Any]],
+        lines: list[Line],
         skipped: int,
         endpoint: str | None = None,
     ) -> bool:
         """Have the process store a page; return False if the endpoints have changed in the meantime."""
-        page = {
-            "version": version,
-            "epoch": self._history.bounds.epoch,
-            "after": after,
-            "upto": upto,
-            "lines": lines,
-            "skipped": skipped,
-            "endpoint": endpoint,
-        }
+        epoch = self._history.bounds.epoch
+        page = messages.Page(version, epoch, after, upto, lines, skipped, endpoint)
         try:
             self._write("page", page)
         except Refusal as refusal:
@@ -280,7 +270,10 @@ class Webhooks(Feed):
         return True
 
     def _write(self, what: str, arguments: Any, *, within: float = WRITE_SECONDS) -> Any:
-        answer = super()._write(what, arguments, within=within)
+        return self._noted(super()._write(what, arguments, within=within))
+
+    def _noted(self, answer: dict[str, Any]) -> Any:
+        """Note the process's state, which comes with an answer; return the answer without it."""
         self.status = {name: value for name, value in answer.items() if name != "value"}
         return answer["value"]
 
@@ -298,13 +291,14 @@ class Webhooks(Feed):
         super()._write("published", [name for name, _ in due])
 
 
-def _lines(entries: Sequence[Entry], wanted: Sequence[str] | None) -> list[list[Any]]:
+def _lines(entries: Sequence[Entry], wanted: Sequence[str] | None) -> list[Line]:
     types = None if wanted is None else frozenset(wanted)
-    return [
-        [entry.seq, entry.at, entry.operator_only, entry.data]
-        for entry in entries
-        if types is None or entry.type in types
-    ]
+    return [line_of(entry) for entry in entries if types is None or entry.type in types]
+
+
+def line_of(entry: Entry) -> Line:
+    """Return an event as the process gets it."""
+    return Line(entry.seq, entry.at, entry.operator_only, entry.data)
 
 
 def url_of(archive: str) -> str:

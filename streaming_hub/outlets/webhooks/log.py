@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from streaming_hub.outlets.webhooks.endpoints import DELIVERED, FAILED, PENDING
-from streaming_hub.outlets.webhooks.messages import RUN_BYTES, RUN_LENGTH, Queued
+from streaming_hub.outlets.webhooks.messages import RUN_BYTES, RUN_LENGTH, Asked, Queued
 from streaming_hub.outlets.webhooks.tables import deliveries, endpoints, lanes
 
 if TYPE_CHECKING:
@@ -39,16 +39,6 @@ class Due(msgspec.Struct, frozen=True):
 
     lanes: dict[str, list[Queued]]
     next_try: float | None
-
-
-class Asked(msgspec.Struct, frozen=True):
-    """A query of the log."""
-
-    endpoint: str
-    limit: int
-    states: list[str] = []
-    types: list[str] = []
-    before: int | None = None
 
 
 def _oldest() -> sa.Select[Any]:

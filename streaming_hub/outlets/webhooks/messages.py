@@ -1,4 +1,4 @@
-"""What the store takes and hands out: pages of events, deliveries to send, outcomes of requests. Plain data."""
+"""What the hub, the store and the dispatcher exchange: pages, queries, deliveries, outcomes. Plain data."""
 
 from __future__ import annotations
 
@@ -39,6 +39,16 @@ class Page(msgspec.Struct, frozen=True):
     lines: list[Line]
     skipped: int = 0
     endpoint: str | None = None
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A query of an endpoint's log; `before` is where the previous page ended."""
+
+    endpoint: str
+    limit: int
+    states: list[str] = []
+    types: list[str] = []
+    before: int | None = None
 
 
 class Queued(msgspec.Struct, frozen=True):

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from streaming_hub.outlets.webhooks.endpoints import FAILED, PENDING, Endpoint, key_of
 from streaming_hub.outlets.webhooks.messages import RUN_BYTES, RUN_LENGTH, Queued
 from streaming_hub.outlets.webhooks.tables import KEPT, deliveries, endpoints, lanes, position
+from streaming_hub.sidecar.dialects import insert_into, upsert
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -43,17 +43,9 @@ def endpoint_of(row: sa.Row[Any]) -> Endpoint:
     return msgspec.convert({name: row._mapping[name] for name in Endpoint.__struct_fields__}, Endpoint)
 
 
-def insert_of(connection: Connection) -> Any:
-    """Return the dialect's `insert`, which has `on_conflict_do_update`."""
-    return sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-
-
 def save(connection: Connection, endpoint: Endpoint) -> None:
     """Create or change an endpoint's row."""
-    row: dict[str, Any] = msgspec.to_builtins(endpoint)
-    insert = insert_of(connection)(endpoints)
-    given = {name: insert.excluded[name] for name in row if name != "id"}
-    connection.execute(insert.on_conflict_do_update(index_elements=["id"], set_=given), row)
+    upsert(connection, endpoints, [msgspec.to_builtins(endpoint)])
 
 
 def insert(connection: Connection, values: Sequence[dict[str, Any]]) -> None:
@@ -64,7 +56,7 @@ def insert(connection: Connection, values: Sequence[dict[str, Any]]) -> None:
     waiting = {(row["endpoint"], row["lane"]): None for row in values if row["state"] == PENDING}
     if waiting:
         begun = [{"endpoint": endpoint, "lane": lane, "next_try": 0.0} for endpoint, lane in waiting]
-        connection.execute(insert_of(connection)(lanes).on_conflict_do_nothing(), begun)
+        connection.execute(insert_into(connection, lanes).on_conflict_do_nothing(), begun)
 
 
 def newest_of_all(connection: Connection) -> int:
@@ -102,12 +94,7 @@ def fresh(connection: Connection, after: int, idle: Collection[str], messages: S
 
 def move(connection: Connection, epoch: str, seq: int) -> None:
     """Store up to which sequence number the history has been read."""
-    insert = insert_of(connection)(position)
-    given = {"epoch": insert.excluded["epoch"], "seq": insert.excluded["seq"]}
-    connection.execute(
-        insert.on_conflict_do_update(index_elements=["reader"], set_=given),
-        {"reader": READER, "epoch": epoch, "seq": seq},
-    )
+    upsert(connection, position, [{"reader": READER, "epoch": epoch, "seq": seq}])
 
 
 def position_of(connection: Connection) -> tuple[str, int] | None:

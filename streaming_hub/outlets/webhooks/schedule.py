@@ -40,11 +40,6 @@ class Schedule:
         self._waiting: dict[Standing, dict[str, None]] = {standing: {} for standing in Standing}
         """Endpoints that wait for a request of the total."""
 
-    @property
-    def running(self) -> int:
-        """How many lanes are running."""
-        return self._running
-
     def busy(self, endpoint: str) -> frozenset[str]:
         """Return the running lanes of an endpoint."""
         return frozenset(self._busy.get(endpoint, ()))

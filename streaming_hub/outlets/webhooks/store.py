@@ -166,7 +166,7 @@ class Store:
             self.reload()
         if page.version != self.version:
             raise Refusal("stale", "The endpoints have changed.")
-        messages = [_message(line) for line in page.lines]
+        messages = [message_of(line) for line in page.lines]
         with self._writing() as connection:
             at = rows.position_of(connection)
             if page.endpoint is not None:
@@ -271,7 +271,7 @@ class Store:
             filtered: whether to leave out what the endpoint does not currently want.
         """
         endpoint = self._known(endpoint_id)
-        messages = [_message(line) for line in lines]
+        messages = [message_of(line) for line in lines]
         messages = [one for one in messages if endpoint.wants(one) or not filtered]
         with self._writing() as connection:
             pending = rows.pending_of(connection, endpoint_id, [one.id for one in messages])
@@ -299,7 +299,7 @@ class Store:
             Refusal: `unknown`, there is no such delivery; nothing was queued.
         """
         endpoint = self._known(endpoint_id)
-        bodies = {one.id: one.body for one in map(_message, lines or ())}
+        bodies = {one.id: one.body for one in map(message_of, lines or ())}
         with self._writing() as connection:
             found = rows.by_ids(connection, endpoint_id, ids)
             missing = set(ids) - {row.id for row in found}
@@ -583,7 +583,3 @@ class Store:
         event = reports.error(endpoint.id, reason, text, recoverable=recoverable, missed=missed)
         row = {"id": f"webhook_{uuid.uuid4().hex}", "event": event, "created": self._clock()}
         connection.execute(sa.insert(notices), row)
-
-
-def _message(line: Line) -> Message:
-    return message_of(line.seq, line.at, line.data, hidden=line.hidden)

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from streaming_hub.outlets.webhooks import KNOWN_BY
 from streaming_hub.outlets.webhooks.endpoints import DELIVERED, FAILED, PENDING
-from streaming_hub.sidecar.columns import BigId, Json, Text
 from streaming_hub.sidecar.database import Kind
+from streaming_hub.sidecar.dialects import BigId, Json, Text
 
 REVISION: Final = "0002"
 """The newest migration."""

@@ -23,7 +23,7 @@ import msgspec
 from streaming_hub.outlets.webhooks import addresses, log, signing
 from streaming_hub.outlets.webhooks.dispatcher import Dispatcher
 from streaming_hub.outlets.webhooks.endpoints import SETTINGS, Endpoint, Secret
-from streaming_hub.outlets.webhooks.messages import Line, Page
+from streaming_hub.outlets.webhooks.messages import Asked, Line, Page
 from streaming_hub.outlets.webhooks.reports import OPERATOR
 from streaming_hub.outlets.webhooks.sender import Sender
 from streaming_hub.outlets.webhooks.store import Store
@@ -137,7 +137,7 @@ class Worker:
         }
         self._reading: dict[str, Callable[[Any], Any]] = {
             "list": self._list,
-            "deliveries": lambda asked: log.page(self._database, msgspec.convert(asked, log.Asked)),
+            "deliveries": lambda asked: log.page(self._database, msgspec.convert(asked, Asked)),
             "delivery": lambda asked: log.one(self._database, *asked),
         }
 

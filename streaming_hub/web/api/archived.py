@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from streaming_hub.errors import BadRequest, Conflict, Forbidden, HubError, NotFound, Unavailable
 from streaming_hub.events.views import OPERATOR
 from streaming_hub.sidecar.wire import Refusal
-from streaming_hub.web import parameters
+from streaming_hub.web import parameters, query
 from streaming_hub.web.about import Parameter, Schema
 from streaming_hub.web.current import services
 
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from streaming_hub.access import Grant
     from streaming_hub.archive.feed import Archive
 
-MOST_VALUES: Final = 100
 MOST_CHARACTERS: Final = 1000
 _SHOWN: Final = 40
 RETRY: Final = 2
+DEFAULT_LIMIT: Final = 50
+MAX_LIMIT: Final = 200
 
 TEXT: Final[Schema] = {"type": "string", "maxLength": MOST_CHARACTERS, "pattern": "^[^\\x00]*$"}
-TEXTS: Final[Schema] = {"type": "array", "items": TEXT, "maxItems": MOST_VALUES}
+TEXTS: Final[Schema] = {"type": "array", "items": TEXT, "maxItems": query.MOST_VALUES}
 _TIME: Final[Schema] = {
     "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "format": "date-time"}, {"enum": [""]}]
 }
@@ -33,12 +34,12 @@ ROOM: Final = Parameter(
     "room",
     "query",
     TEXT,
-    "Chooses one if the id exists in several rooms; empty: the one without a room.",
+    "Selects one if the id exists in several rooms; empty: the one without a room.",
     "support-7",
 )
 SESSION_ID: Final = parameters.name(
     "session_id",
-    "The session, percent-encoded: a `%2F` belongs to the id.",
+    "The session, percent-encoded: `%2F` is part of the id.",
     "d74c",
     maxLength=MOST_CHARACTERS,
 )
@@ -48,10 +49,15 @@ PERIOD: Final = (
     ),
     Parameter("to", "query", _TIME, "Sessions that began before this time."),
 )
+LIMIT: Final = Parameter(
+    "limit", "query", parameters.count(1), f"Maximum number: {DEFAULT_LIMIT} by default, at most {MAX_LIMIT}."
+)
+CURSOR: Final = Parameter("cursor", "query", {"type": "string"}, "`next` of the previous page.")
 
 
-def many(name: str, text: str, schema: Schema = TEXTS) -> Parameter:
-    """Describe a filter that may be repeated."""
+def many(name: str, text: str, words: Collection[str] = ()) -> Parameter:
+    """Describe a filter that may be repeated; see `texts`."""
+    schema = {**TEXTS, "items": {"enum": list(words)}} if words else TEXTS
     return Parameter(name, "query", schema, f"{text} Repeat it for alternatives.")
 
 
@@ -69,7 +75,7 @@ def archive() -> Archive:
     return found
 
 
-def ask(what: str, arguments: dict[str, Any], *, session: str = "") -> Any:
+def ask(what: str, arguments: Any, *, session: str = "") -> Any:
     """Query the archive.
 
     Args:
@@ -99,7 +105,7 @@ def problem_of(refusal: Refusal, session: str = "") -> HubError:
             f"There is a session {shown!r} in several rooms: choose one with ?room= ({rooms}).",
             rooms=list(refusal.extra),
         )
-    return Unavailable(f"The archive is away: {refusal.text}", retry_after=RETRY)
+    return Unavailable(f"The archive is unavailable: {refusal.text}", retry_after=RETRY)
 
 
 def sees_all(grant: Grant) -> bool:
@@ -122,20 +128,36 @@ def rooms_of(grant: Grant) -> list[str] | None:
     return None if grant.rooms is None else sorted(grant.rooms)
 
 
-def texts(args: MultiDict[str, str], name: str) -> list[str]:
+def texts(args: MultiDict[str, str], name: str, words: Collection[str] = ()) -> list[str]:
     """Read the values of a filter that may be repeated.
 
+    Args:
+        args: the parameters.
+        name: of the filter.
+        words: the only values that it may have; any if there are none.
+
     Raises:
-        BadRequest: too many, too long, or with NUL.
+        BadRequest: too many, too long, with NUL, or none of the words.
     """
     values = args.getlist(name)
-    if len(values) > MOST_VALUES:
+    if len(values) > query.MOST_VALUES:
         raise BadRequest(
-            f"{name} is given {len(values)} times; at most {MOST_VALUES} are accepted.", field=name
+            f"{name} is given {len(values)} times; at most {query.MOST_VALUES} are accepted.", field=name
         )
     for value in values:
         check(name, value, MOST_CHARACTERS)
+        if words:
+            query.one_of(name, value, words)
     return values
+
+
+def limit(args: MultiDict[str, str]) -> int:
+    """Read `limit`: how many items a page may have.
+
+    Raises:
+        BadRequest: not a count.
+    """
+    return query.count(args, "limit", DEFAULT_LIMIT, MAX_LIMIT, least=1)
 
 
 def check(name: str, value: str, most: int) -> None:

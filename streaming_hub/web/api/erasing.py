@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, request
 
 from streaming_hub.access import OPERATE, require_room
 from streaming_hub.errors import BadRequest, NotFound, Unavailable
 from streaming_hub.events.interest import Interest
-from streaming_hub.history.page import Limit
+from streaming_hub.history.follow import pages
 from streaming_hub.sidecar.wire import Refusal
 from streaming_hub.stream.erasing import erase
 from streaming_hub.web import answers, callers, parameters, query
-from streaming_hub.web.about import HISTORY, About, ok
+from streaming_hub.web.about import HISTORY, About, Parameter, ok
 from streaming_hub.web.api import archived
 from streaming_hub.web.api.answer_types import Erased
 from streaming_hub.web.current import services
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from streaming_hub.services import Services
 
 blueprint = Blueprint("erasing", __name__)
-
-PAGE: Final = Limit(1000, 1024 * 1024)
 
 
 @endpoint(
@@ -69,7 +66,10 @@ def erase_room(name: str) -> Response:
         group=HISTORY,
         summary="Erase a session's events permanently",
         text="In every room that the caller may erase, as for a room. Late events of the session are not archived.",
-        parameters=(parameters.name("session_id", "The session.", "d74c"),),
+        parameters=(
+            parameters.name("session_id", "The session.", "d74c"),
+            Parameter("room", "query", archived.TEXT, "Only in this room; empty: only without a room."),
+        ),
         answers=ok(Erased, {"status": "ok", "erased": 37}),
     ),
 )
@@ -163,11 +163,8 @@ def _rooms_of(parts: Services, session_id: str, head: int) -> set[str | None]:
 
 def _stored(parts: Services, interest: Interest, head: int) -> Iterator[Entry]:
     """Yield what is stored up to a position."""
-    position = parts.history.bounds.oldest - 1
-    while position < head:
-        page = parts.read(partial(parts.history.since, position, interest, PAGE))
+    for page in pages(parts.history, parts.history.bounds.oldest - 1, head, interest, parts.read):
         yield from page.entries
-        position = page.upto
 
 
 def _erased(

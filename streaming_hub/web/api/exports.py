@@ -13,7 +13,7 @@ from streaming_hub.access import SUBSCRIBE
 from streaming_hub.errors import BadRequest, Conflict, NotFound, Unavailable
 from streaming_hub.events.types.figures import SessionReport
 from streaming_hub.outlets.exports import FORMATS
-from streaming_hub.web import answers, parameters, paths
+from streaming_hub.web import answers, parameters, paths, query
 from streaming_hub.web.about import ARCHIVE, About, Answer, Content, Parameter
 from streaming_hub.web.api import archived, sessions
 from streaming_hub.web.current import services
@@ -38,7 +38,7 @@ def _about() -> About:
     return About(
         group=ARCHIVE,
         summary="A session as a file",
-        text="Captions, a readable transcript, a table of its turns, or the JSON of the session; a live one up to now.",
+        text="Captions, a readable transcript, a table of its turns, or its JSON; for a live session, so far.",
         parameters=(
             archived.SESSION_ID,
             archived.ROOM,
@@ -67,9 +67,7 @@ def export(session_id: str) -> Response:
     if not paths.ends_with(request.environ, "export"):
         return answers.encoded(sessions.detail_of(f"{session_id}/export"))
     arguments = sessions.chosen(session_id, "format")
-    name = request.args.get("format") or "json"
-    if name not in FORMATS:
-        raise BadRequest(f"format={name[:40]!r}: expected one of {', '.join(FORMATS)}.", field="format")
+    name = query.choice(request.args, "format", FORMATS, "json")
     found = archived.ask("session", arguments, session=session_id)
     form = FORMATS[name]
     text = services().offload(lambda: form.write(_decode(found)))

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from flask import Blueprint, Response, request
 
 from streaming_hub.access import SUBSCRIBE
+from streaming_hub.archive.messages import SORTS, Place, Search
 from streaming_hub.archive.reduce import REPORT
 from streaming_hub.archive.views import OPERATOR_SORTS
 from streaming_hub.errors import BadRequest, Conflict, Forbidden, Gone, NotFound, Unavailable
 from streaming_hub.events.interest import Interest
 from streaming_hub.events.types.figures import SessionReport
-from streaming_hub.history.page import Limit
+from streaming_hub.history.follow import pages
 from streaming_hub.sidecar.wire import Refusal
 from streaming_hub.web import answers, callers, parameters, paths, query, times
 from streaming_hub.web.about import ARCHIVE, About, Answer, Parameter, ok, text
@@ -36,13 +36,11 @@ if TYPE_CHECKING:
 
 blueprint = Blueprint("sessions", __name__)
 
-DEFAULT_LIMIT: Final = 50
-MAX_LIMIT: Final = 200
 MAX_SKIP: Final = 10**query.MOST_DIGITS - 1
 MAX_QUERY: Final = 200
 """Characters of `q`."""
 STATES: Final = ("live", "ended")
-SORTS: Final = ("started", "duration", "heard_latency", "latency", "interruptions", "errors")
+ORDERS: Final = tuple(sign + name for sign in ("", "-") for name in SORTS)
 LISTS: Final = ("room", "participant", "agent", "reason")
 REPEATABLE: Final = (*LISTS, "state")
 OPERATOR_FILTERS: Final = frozenset({"latency_over", "failed_tools", "errors"})
@@ -61,29 +59,23 @@ PARAMETERS: Final = (
     "failed_tools",
     "errors",
 )
-PAGE: Final = Limit(1000, 1024 * 1024)
 _NUMBER: Final = re.compile(r"(\d{1,11}\.?\d{0,20}|\.\d{1,20})([eE][+-]?\d{1,3})?", re.ASCII)
 _Cursor = tuple[str, float | None, str, int]
 
 
 def _about_list() -> About:
     many = archived.many
-    sorts = [*SORTS, *(f"-{name}" for name in SORTS)]
     return About(
         group=ARCHIVE,
-        summary="Sessions, page by page",
-        text="Live and ended sessions, at most 2 s after their events. Viewers do not see tools, errors, usage and "
+        summary="List and search sessions",
+        text="Live and ended sessions, at most 2 s behind the stream. Viewers do not see tools, errors, usage and "
         "LiveKit's latencies, and may not filter or sort by them (403).",
         parameters=(
             many("room", "Sessions in this room; empty: those without a room."),
             many("participant", "Sessions with this identity."),
             many("agent", "Sessions of this agent."),
             many("reason", "Sessions that ended for this reason."),
-            many(
-                "state",
-                "`live` or `ended`.",
-                {"type": "array", "items": {"enum": list(STATES)}, "maxItems": archived.MOST_VALUES},
-            ),
+            many("state", "`live` or `ended`.", STATES),
             *archived.PERIOD,
             Parameter(
                 "q",
@@ -96,34 +88,34 @@ def _about_list() -> About:
             Parameter(
                 "sort",
                 "query",
-                parameters.choice(*sorts),
-                "The order; a leading `-` means descending; latencies by p95. Default: `-started`.",
+                parameters.choice(*ORDERS),
+                "The order; prefix `-` for descending. Latencies sort by p95. Default: `-started`.",
                 "-started",
             ),
-            Parameter("limit", "query", parameters.count(1), f"How many at most: 50, up to {MAX_LIMIT}."),
-            Parameter("cursor", "query", {"type": "string"}, "`next` of the previous page."),
+            archived.LIMIT,
+            archived.CURSOR,
             Parameter(
                 "skip",
                 "query",
                 parameters.count(0),
-                "How many to leave out before the page, counted from the cursor where there is one: to jump.",
+                "Number of sessions to skip before the page, counted from the cursor if there is one.",
             ),
             Parameter(
                 "total",
                 "query",
                 parameters.FLAG,
-                "1: the answer also has `total`, how many are in all pages.",
+                "Adds `total`, the number of matching sessions on all pages.",
             ),
             Parameter(
                 "latency_over",
                 "query",
                 {"type": "number", "minimum": 0},
-                "Operators: p95 of `latency` above it, seconds.",
+                "Operators: sessions whose p95 of `latency` is above this many seconds.",
             ),
             Parameter(
-                "failed_tools", "query", parameters.FLAG, "Operators: only those with failed tool calls."
+                "failed_tools", "query", parameters.FLAG, "Operators: only sessions with failed tool calls."
             ),
-            Parameter("errors", "query", parameters.FLAG, "Operators: only those with errors."),
+            Parameter("errors", "query", parameters.FLAG, "Operators: only sessions with errors."),
         ),
         answers=ok(SessionList, {"sessions": [SessionReport.example["session"]], "next": None}),
     )
@@ -148,7 +140,7 @@ def sessions() -> Response:
     if place is not None:
         values = [_sort_of(args), place["value"], place["session_id"], place["row"]]
         body["next"] = times.make_cursor(values)
-    if search["total"]:
+    if search.total:
         body["total"] = total
     return answers.json(body)
 
@@ -209,7 +201,7 @@ def _about_events() -> About:
     return About(
         group=ARCHIVE,
         summary="A session's raw events",
-        text="Every event, interims included, as the stream sent it, oldest first, one per line. 410 if recordings "
+        text="Every event as streamed, interims included, oldest first, one per line. 410 if recordings "
         "are off and the events have expired.",
         parameters=(archived.SESSION_ID, archived.ROOM),
         answers=(Answer(200, "The events.", (text("application/x-ndjson", example),)),),
@@ -261,7 +253,7 @@ def chosen(session_id: str, *also: str) -> dict[str, Any]:
     }
 
 
-def search_of(grant: Grant, args: MultiDict[str, str]) -> dict[str, Any]:
+def search_of(grant: Grant, args: MultiDict[str, str]) -> Search:
     """Read the query of a list.
 
     Raises:
@@ -272,49 +264,31 @@ def search_of(grant: Grant, args: MultiDict[str, str]) -> dict[str, Any]:
     plain = sort.removeprefix("-")
     archived.only_operators(grant, args, "filter", OPERATOR_FILTERS)
     archived.only_operators(grant, [plain], "sort", OPERATOR_SORTS)
-    search: dict[str, Any] = {
+    since, until = (times.moment(name, args[name]) if args.get(name) else None for name in ("from", "to"))
+    times.in_order(since, until)
+    archived.check("q", args.get("q", ""), MAX_QUERY)
+    return Search(
         **{name: archived.texts(args, name) for name in LISTS},
-        "state": _states(args),
-        "allowed": archived.rooms_of(grant),
-        "operator": archived.sees_all(grant),
-        "sort": plain,
-        "descending": sort.startswith("-"),
-        "limit": query.count(args, "limit", DEFAULT_LIMIT, MAX_LIMIT, least=1),
-        "skip": query.count(args, "skip", 0, MAX_SKIP),
-        "total": query.flag(args, "total"),
-        "failed_tools": query.flag(args, "failed_tools"),
-        "errors": query.flag(args, "errors"),
-    }
-    for name, field in (("from", "since"), ("to", "until")):
-        if args.get(name):
-            search[field] = times.moment(name, args[name])
-    times.in_order(search.get("since"), search.get("until"))
-    if args.get("q"):
-        archived.check("q", args["q"], MAX_QUERY)
-        search["q"] = args["q"]
-    if args.get("latency_over"):
-        search["latency_over"] = _seconds(args, "latency_over")
-    if args.get("cursor"):
-        search["after"] = _place(args["cursor"], sort)
-    return search
+        state=archived.texts(args, "state", STATES),
+        allowed=archived.rooms_of(grant),
+        operator=archived.sees_all(grant),
+        since=since,
+        until=until,
+        q=args.get("q"),
+        latency_over=_seconds(args, "latency_over") if args.get("latency_over") else None,
+        failed_tools=query.flag(args, "failed_tools"),
+        errors=query.flag(args, "errors"),
+        sort=plain,
+        descending=sort.startswith("-"),
+        after=_place(args["cursor"], sort) if args.get("cursor") else None,
+        limit=archived.limit(args),
+        skip=query.count(args, "skip", 0, MAX_SKIP),
+        total=query.flag(args, "total"),
+    )
 
 
 def _sort_of(args: MultiDict[str, str]) -> str:
-    sort = args.get("sort") or "-started"
-    if sort.removeprefix("-") not in SORTS:
-        raise BadRequest(
-            f"sort={sort[:40]!r}: expected one of {', '.join(SORTS)}; `-` in front for descending.",
-            field="sort",
-        )
-    return sort
-
-
-def _states(args: MultiDict[str, str]) -> list[str]:
-    states = archived.texts(args, "state")
-    for state in states:
-        if state not in STATES:
-            raise BadRequest(f"state={state[:40]!r}: expected live or ended.", field="state")
-    return states
+    return query.choice(args, "sort", ORDERS, "-started")
 
 
 def _seconds(args: MultiDict[str, str], name: str) -> float:
@@ -325,14 +299,14 @@ def _seconds(args: MultiDict[str, str], name: str) -> float:
     return number
 
 
-def _place(sent: str, sort: str) -> dict[str, Any]:
+def _place(sent: str, sort: str) -> Place:
     made_for, value, session_id, row = times.read_cursor(sent, _Cursor)
     if made_for != sort or "\0" in session_id or not 0 <= row < 1 << 62:
         raise BadRequest(
-            f"cursor: it belongs to a list with sort={made_for[:40]!r}. Send the same sort, or no cursor to begin.",
+            f"cursor: belongs to a list with sort={made_for[:40]!r}. Send the same sort, or no cursor to start over.",
             field="cursor",
         )
-    return {"value": value, "session_id": session_id, "row": row}
+    return Place(value, session_id, row)
 
 
 def _from_archive(
@@ -372,17 +346,10 @@ def _from_history(
         )
     interest = Interest(sessions=frozenset({session_id}), operator=operator)
     room = found["room"]
-
-    def pages() -> Iterator[bytes]:
-        position = int(first) - 1
-        while position < last:
-            page = parts.read(partial(parts.history.since, position, interest, PAGE))
-            if page.upto <= position:
-                return
-            position = page.upto
-            yield b"".join(entry.data + b"\n" for entry in page.entries if _belongs(entry, room))
-
-    return pages()
+    return (
+        b"".join(entry.data + b"\n" for entry in page.entries if _belongs(entry, room))
+        for page in pages(parts.history, int(first) - 1, last, interest, parts.read)
+    )
 
 
 def _belongs(entry: Entry, room: str | None) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from flask import Blueprint, Response, request
 
 from streaming_hub.access import SUBSCRIBE
+from streaming_hub.archive.messages import BUCKETS, Asked
 from streaming_hub.errors import BadRequest, NotFound, Unavailable
 from streaming_hub.web import answers, callers, parameters, query, times
 from streaming_hub.web.about import ARCHIVE, About, Parameter, ok
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 blueprint = Blueprint("stats", __name__)
 
 PARAMETERS: Final = ("from", "to", "bucket", "room", "agent")
-SIZES: Final = {"minute": 60, "hour": 3600, "day": 86_400}
-"""Seconds of a bucket."""
 REPEATABLE: Final = ("room", "agent")
 MOST_BUCKETS: Final = 10_000
 
@@ -49,15 +48,15 @@ def _about() -> About:
     }
     return About(
         group=ARCHIVE,
-        summary="Figures by time",
-        text="By the time at which sessions began, in UTC; empty buckets included. Without `from`, "
-        f"from the first session on, but at most the last {MOST_BUCKETS} buckets; without `to`, up to now.",
+        summary="Statistics over time",
+        text="By the start of sessions, in UTC, including empty buckets. `from` defaults to the first session, "
+        f"within the last {MOST_BUCKETS} buckets, `to` to now.",
         parameters=(
             *archived.PERIOD,
             Parameter(
                 "bucket",
                 "query",
-                parameters.choice(*SIZES),
+                parameters.choice(*BUCKETS),
                 f"Length of a bucket; `hour` by default. At most {MOST_BUCKETS} buckets.",
                 "hour",
             ),
@@ -85,20 +84,18 @@ def stats() -> Response:
     return answers.encoded(found)
 
 
-def asked_of(grant: Grant, args: MultiDict[str, str], now: float) -> dict[str, Any]:
+def asked_of(grant: Grant, args: MultiDict[str, str], now: float) -> Asked:
     """Read the query.
 
     Raises:
         BadRequest: a value cannot be read, or there would be too many buckets.
     """
-    bucket = args.get("bucket") or "hour"
-    if bucket not in SIZES:
-        raise BadRequest(f"bucket={bucket[:40]!r}: expected minute, hour or day.", field="bucket")
-    size = SIZES[bucket]
+    bucket = query.choice(args, "bucket", BUCKETS, "hour")
+    size = BUCKETS[bucket]
     until = times.moment("to", args["to"]) if args.get("to") else now
     since = times.moment("from", args["from"]) if args.get("from") else None
     times.in_order(since, until if args.get("to") else None)
-    begins_with_data = since is None
+    from_first = since is None
     if since is None:
         since = max(0.0, (-(-until // size) - MOST_BUCKETS) * size)
     count = -(-until // size) - since // size
@@ -108,13 +105,13 @@ def asked_of(grant: Grant, args: MultiDict[str, str], now: float) -> dict[str, A
             "larger bucket or a shorter time.",
             field="bucket",
         )
-    return {
-        "since": since,
-        "until": until,
-        "from_first": begins_with_data,
-        "bucket": bucket,
-        "room": archived.texts(args, "room"),
-        "agent": archived.texts(args, "agent"),
-        "allowed": archived.rooms_of(grant),
-        "operator": archived.sees_all(grant),
-    }
+    return Asked(
+        since=since,
+        until=until,
+        from_first=from_first,
+        bucket=bucket,
+        room=archived.texts(args, "room"),
+        agent=archived.texts(args, "agent"),
+        allowed=archived.rooms_of(grant),
+        operator=archived.sees_all(grant),
+    )

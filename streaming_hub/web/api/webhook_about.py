@@ -7,6 +7,7 @@ from typing import Any, Final
 from streaming_hub.outlets.webhooks.endpoints import STATES
 from streaming_hub.settings import DEFAULT_WEBHOOK_TYPES
 from streaming_hub.web.about import WEBHOOKS, About, Answer, Parameter, json, ok
+from streaming_hub.web.api import archived
 from streaming_hub.web.api.answer_types import (
     ChangedWebhook,
     MadeWebhook,
@@ -17,9 +18,7 @@ from streaming_hub.web.api.answer_types import (
     WebhookList,
     WebhookTest,
 )
-from streaming_hub.web.api.archived import MOST_CHARACTERS
-from streaming_hub.web.api.webhook_requests import MAX_LIMIT, Change, Create, Replay
-from streaming_hub.web.query import MOST_DIGITS
+from streaming_hub.web.api.webhook_requests import Change, Create, Replay
 
 _ID: Final = Parameter(
     "webhook_id",
@@ -60,11 +59,6 @@ _DELIVERY: Final[dict[str, Any]] = {
     ],
     "next_try": None,
 }
-_TEXTS: Final = {
-    "type": "array",
-    "items": {"type": "string", "maxLength": MOST_CHARACTERS, "pattern": "^[^\\x00]*$"},
-    "maxItems": 100,
-}
 
 
 def all_of_them() -> About:
@@ -85,7 +79,7 @@ def making() -> About:
         text="Only this response contains the secret that signs its requests.",
         body=(json(Create, {"url": "https://crm.example.com/hook", "description": "CRM"}),),
         body_required=True,
-        answers=(Answer(201, "It was created.", (json(MadeWebhook, {**_WEBHOOK, "secret": _SECRET}),)),),
+        answers=(Answer(201, "Created.", (json(MadeWebhook, {**_WEBHOOK, "secret": _SECRET}),)),),
     )
 
 
@@ -116,10 +110,10 @@ def removing() -> About:
     """Describe DELETE /api/webhooks/<webhook_id>."""
     return About(
         group=WEBHOOKS,
-        summary="Remove a webhook",
-        text="Also removes its log and its pending deliveries.",
+        summary="Delete a webhook",
+        text="Also deletes its log and its pending deliveries.",
         parameters=(_ID,),
-        answers=(Answer(204, "It is gone.", ()),),
+        answers=(Answer(204, "Deleted.", ()),),
     )
 
 
@@ -128,12 +122,12 @@ def testing() -> About:
     return About(
         group=WEBHOOKS,
         summary="Send a test",
-        text="Sends a `webhook.test` once, also to a disabled webhook.",
+        text="Sends a `webhook.test` once, even to a disabled webhook.",
         parameters=(_ID,),
         answers=ok(
             WebhookTest,
             {"status": 200, "answer": "ok", "duration": 0.041, "error": None},
-            "It was sent; `status` is the receiver's.",
+            "Sent; `status` is the receiver's.",
         ),
     )
 
@@ -142,29 +136,14 @@ def log() -> About:
     """Describe GET /api/webhooks/<webhook_id>/deliveries."""
     return About(
         group=WEBHOOKS,
-        summary="The log of deliveries, page by page",
+        summary="Deliveries of a webhook",
         text="Newest first, for 7 days.",
         parameters=(
             _ID,
-            Parameter(
-                "state",
-                "query",
-                {"type": "array", "items": {"enum": list(STATES)}, "maxItems": 100},
-                "Deliveries in this state. Repeat it for alternatives.",
-            ),
-            Parameter("type", "query", _TEXTS, "Events of this type. Repeat it for alternatives."),
-            Parameter(
-                "limit",
-                "query",
-                {
-                    "anyOf": [
-                        {"type": "integer", "minimum": 1, "maximum": 10**MOST_DIGITS - 1},
-                        {"enum": [""]},
-                    ]
-                },
-                f"How many at most: 50, up to {MAX_LIMIT}.",
-            ),
-            Parameter("cursor", "query", {"type": "string"}, "`next` of the previous page."),
+            archived.many("state", "Deliveries in this state.", STATES),
+            archived.many("type", "Events of this type."),
+            archived.LIMIT,
+            archived.CURSOR,
         ),
         answers=ok(WebhookDeliveries, {"deliveries": [_DELIVERY], "next": None}),
     )
@@ -208,5 +187,5 @@ def replaying() -> About:
         "not been sent again, with the same `webhook-id`. Pending deliveries are retried at once.",
         parameters=(_ID,),
         body=(json(Replay, {"from": "4fdd2f42-500", "to": "4fdd2f42-512"}),),
-        answers=(Answer(202, "They are queued.", (json(Replayed, {"replayed": 13, "missed": 0}),)),),
+        answers=(Answer(202, "Queued.", (json(Replayed, {"replayed": 13, "missed": 0}),)),),
     )

@@ -11,7 +11,6 @@ from streaming_hub.events.posted import NAME_PATTERN, TYPE_PATTERN
 from streaming_hub.events.views import OPERATOR
 from streaming_hub.settings import DEFAULT_WEBHOOK_TYPES
 
-MAX_LIMIT: Final = 200
 MAX_RESENT: Final = 1000
 
 Url = Annotated[str, Meta(min_length=1, max_length=2048)]

@@ -15,13 +15,15 @@ from streaming_hub.errors import BadRequest, Conflict, Forbidden, HubError, Inva
 from streaming_hub.events import cursor
 from streaming_hub.events.interest import EVERYTHING
 from streaming_hub.events.views import OPERATOR
-from streaming_hub.history.follow import PAGE, position_before
+from streaming_hub.history.follow import PAGE, pages, position_before
 from streaming_hub.history.page import Limit
 from streaming_hub.outlets.webhooks.endpoints import SETTINGS, STATES, message_of
+from streaming_hub.outlets.webhooks.feed import line_of
+from streaming_hub.outlets.webhooks.messages import Asked
 from streaming_hub.sidecar.wire import Refusal
 from streaming_hub.web import answers, bodies, callers, query, times
 from streaming_hub.web.api import archived, webhook_about
-from streaming_hub.web.api.webhook_requests import MAX_LIMIT, Change, Create, Place, Replay
+from streaming_hub.web.api.webhook_requests import Change, Create, Place, Replay
 from streaming_hub.web.current import services
 from streaming_hub.web.endpoint import Arguments, endpoint
 
@@ -30,14 +32,13 @@ if TYPE_CHECKING:
 
     from streaming_hub.access import Grant
     from streaming_hub.outlets.webhooks.feed import Webhooks
+    from streaming_hub.outlets.webhooks.messages import Line
     from streaming_hub.services import Services
     from streaming_hub.web.about import About
     from streaming_hub.web.declared import Method
 
 blueprint = Blueprint("webhooks", __name__)
 
-DEFAULT_LIMIT: Final = 50
-RETRY: Final = 2
 TEST_SECONDS: Final = 20.0
 MOST_ID: Final = 10**15
 ALL: Final = "/api/webhooks"
@@ -81,7 +82,7 @@ def create() -> Response:
     place = asked.since
     fields["after"] = parts.history.bounds.head if place is None else _position(parts, "from", place)
     outlet.need()
-    made = _change("create", fields)
+    made = _ask("create", fields)
     callers.note("webhook_create", webhook=made["id"])
     return answers.json(made, 201)
 
@@ -104,7 +105,7 @@ def change(webhook_id: str) -> Response:
     if not isinstance(asked.since, UnsetType):
         del fields["from"]
         fields["after"] = _position(services(), "from", asked.since)
-    changed = _change("change", fields)
+    changed = _ask("change", fields)
     callers.note("webhook_change", webhook=webhook_id)
     return answers.json(changed)
 
@@ -113,7 +114,7 @@ def change(webhook_id: str) -> Response:
 def delete(webhook_id: str) -> Response:
     """Remove a webhook, its pending deliveries and its log."""
     _changeable(webhook_id)
-    _change("delete", webhook_id)
+    _ask("delete", webhook_id)
     callers.note("webhook_delete", webhook=webhook_id)
     return Response(status=204, headers=answers.NOT_CACHED)
 
@@ -131,18 +132,11 @@ def deliveries(webhook_id: str) -> Response:
     """Return a page of a webhook's log."""
     args = request.args
     query.only(args, ("state", "type", "limit", "cursor"), ("state", "type"))
-    states = archived.texts(args, "state")
-    for state in states:
-        if state not in STATES:
-            raise BadRequest(f"state={state[:40]!r}: expected one of {', '.join(STATES)}.", field="state")
-    asked: dict[str, Any] = {
-        "endpoint": webhook_id,
-        "states": states,
-        "types": archived.texts(args, "type"),
-        "limit": query.count(args, "limit", DEFAULT_LIMIT, MAX_LIMIT, least=1),
-    }
+    before: int | None = None
     if args.get("cursor"):
-        (asked["before"],) = times.read_cursor(args["cursor"], tuple[Annotated[int, Meta(ge=0, le=MOST_ID)]])
+        (before,) = times.read_cursor(args["cursor"], tuple[Annotated[int, Meta(ge=0, le=MOST_ID)]])
+    states, types = archived.texts(args, "state", STATES), archived.texts(args, "type")
+    asked = Asked(webhook_id, archived.limit(args), states, types, before)
     _one(webhook_id)
     found, place = _ask("deliveries", asked)
     return answers.json({"deliveries": found, "next": None if place is None else times.make_cursor([place])})
@@ -160,8 +154,8 @@ def delivery(webhook_id: str, delivery_id: str) -> Response:
     body = found["body"]
     if body is None:
         # The log keeps only the newest bodies, but an event's body is always the same.
-        for seq, at, hidden, data in _lines_of(services(), [found["event_id"]]):
-            body = message_of(seq, at, data, hidden=hidden).body
+        for line in _lines_of(services(), [found["event_id"]]):
+            body = message_of(line).body
     return answers.json({**found, "body": None if body is None else body.decode()})
 
 
@@ -206,13 +200,6 @@ def _ask(what: str, arguments: Any, **how: float) -> Any:
         raise _problem_of(refusal) from refusal
 
 
-def _change(what: str, arguments: Any) -> Any:
-    try:
-        return _outlet().change(what, arguments)
-    except Refusal as refusal:
-        raise _problem_of(refusal) from refusal
-
-
 def _problem_of(refusal: Refusal) -> HubError:
     if refusal.name == "missing":
         return NotFound("There is no such webhook.")
@@ -222,7 +209,7 @@ def _problem_of(refusal: Refusal) -> HubError:
         return InvalidBody(f"deliveries: {refusal.text}", field="deliveries")
     if refusal.name == "full":
         return Conflict(refusal.text)
-    return Unavailable(f"The webhooks are away: {refusal.text}", retry_after=RETRY)
+    return Unavailable(f"The webhooks are away: {refusal.text}", retry_after=archived.RETRY)
 
 
 def _one(webhook_id: str) -> dict[str, Any]:
@@ -298,18 +285,14 @@ def _replay(parts: Services, webhook_id: str, since: Place, to: Place | None) ->
         raise InvalidBody("from: later than to; swap them.", field="from")
     first = min(last, max(position, bounds.oldest - 1))
     missed = first - position - bounds.erased_between(position + 1, first) if first > position else 0
-    replayed, position = 0, first
-    while position < last:
+    replayed = 0
+    found = pages(parts.history, first, last, EVERYTHING, parts.read)
+    while True:
         with _outlet().reading():
-            page = parts.read(partial(parts.history.since, position, EVERYTHING, PAGE))
-            lines = [
-                [one.seq, one.at, one.operator_only, one.data] for one in page.entries if one.seq <= last
-            ]
+            if (page := next(found, None)) is None:
+                return replayed, max(0, missed)
+            lines = [line_of(one) for one in page.entries if one.seq <= last]
             replayed += _ask("replay", {"id": webhook_id, "lines": lines, "filtered": True})
-        if page.upto <= position:
-            break
-        position = page.upto
-    return replayed, max(0, missed)
 
 
 def _names_event(place: Place) -> bool:
@@ -346,13 +329,13 @@ def _number_of(name: str) -> int | None:
     return int(name) if name.isascii() and name.isdigit() and len(name) < 16 else None
 
 
-def _lines_of(parts: Services, events: list[str]) -> list[list[Any]]:
+def _lines_of(parts: Services, events: list[str]) -> list[Line]:
     """Return events as lines for the webhooks' process, without those that the history no longer has."""
-    lines = []
+    lines: list[Line] = []
     for event_id in events:
         found = cursor.resolve(event_id, parts.history.bounds.range())
         if not isinstance(found, int):
             continue
         page = parts.read(partial(parts.history.since, found - 1, EVERYTHING, Limit(1, PAGE.size)))
-        lines += [[one.seq, one.at, one.operator_only, one.data] for one in page.entries if one.seq == found]
+        lines += [line_of(one) for one in page.entries if one.seq == found]
     return lines

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from streaming_hub.archive import figures
+from streaming_hub.archive.messages import Page
 from streaming_hub.archive.reduce import Reduction
-from streaming_hub.archive.store import Page, Store
+from streaming_hub.archive.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

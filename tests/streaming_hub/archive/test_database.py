@@ -2,7 +2,7 @@
 
 Covers
 
-    streaming_hub.sidecar.columns
+    streaming_hub.sidecar.dialects
     streaming_hub.sidecar.migrate
     streaming_hub.archive.migrations.env
     streaming_hub.archive.migrations.versions.0001_baseline

@@ -12,13 +12,13 @@ Covers streaming_hub.history.follow, too.
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
 
-import jwt
 import pytest
 import requests
 
@@ -29,6 +29,7 @@ from streaming_hub.sidecar.wire import Refusal
 from tests.kit.hub import Hub
 from tests.kit.proc import child, children
 from tests.kit.process import is_running
+from tests.kit.wait import allowed
 from tests.streaming_hub.archive import postgres
 from tests.streaming_hub.web.api.archiving import START, call, eventually, reports
 
@@ -50,17 +51,39 @@ def start(tmp_path: Path) -> Iterator[Any]:
         server.kill()
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """A hub for the tests that leave it as it was, each in a room of its own."""
+    with Hub(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+_rooms = itertools.count()
+
+
+@pytest.fixture
+def room(server: Hub) -> str:
+    eventually(lambda: server.get("/api/health").json()["archive"], "ok")
+    return f"room-{next(_rooms)}"
+
+
 def post(server: Hub, events: list[dict[str, Any]]) -> None:
     answer = server.post(events)
     assert answer.status_code == 200, answer.text
 
 
-def sessions(server: Hub) -> list[dict[str, Any]]:
-    return server.get("/api/sessions?limit=200&sort=started").json().get("sessions", [])
+def sessions(server: Hub, *rooms: str) -> list[dict[str, Any]]:
+    chosen = "".join(f"&room={room}" for room in rooms)
+    return server.get(f"/api/sessions?limit=200&sort=started{chosen}").json().get("sessions", [])
 
 
-def names(server: Hub) -> list[str]:
-    return [one["session_id"] for one in sessions(server)]
+def names(server: Hub, *rooms: str) -> list[str]:
+    return [one["session_id"] for one in sessions(server, *rooms)]
+
+
+def reported(server: Hub, *rooms: str) -> list[str]:
+    """Return the sessions in these rooms of which there are reports."""
+    return [one["session_id"] for one in reports(server) if one.get("room", "") in rooms]
 
 
 def archive_pid(server: Hub) -> int:
@@ -71,7 +94,7 @@ def test_a_process_that_says_it_works_is_waited_for_and_a_silent_one_is_not() ->
     process = Process({"seconds": 4}, worker="tests.streaming_hub.archive.slow_process", name="slow")
     try:
         assert process.ask("speaks", None, begin=20, within=1.5) == "speaks"
-        with pytest.raises(Refusal, match="did not answer"):
+        with pytest.raises(Refusal, match="did not respond"):
             process.ask("is silent", None, begin=20, within=0.5)
     finally:
         process.close(0.0)
@@ -85,42 +108,35 @@ def test_where_the_archive_is() -> None:
     assert url_of("sqlite:///x.db", "memory://") == "sqlite:///x.db"
 
 
-def test_a_session_is_visible_within_two_seconds_and_its_report_within_three(start: Any) -> None:
-    server = start()
-    eventually(lambda: server.get("/api/health").json()["archive"], "ok")
+def test_a_session_is_visible_within_two_seconds_and_its_report_within_three(server: Hub, room: str) -> None:
     began = time.monotonic()
-    post(server, call("one"))
-    eventually(lambda: names(server), ["one"])
+    post(server, call("one", room))
+    eventually(lambda: names(server, room), ["one"])
     visible = time.monotonic() - began
-    eventually(lambda: len(reports(server)), 1)
-    reported = time.monotonic() - began
-    # Polled every 0.2 s; the rest is for a machine that is busy with other tests.
-    assert (visible < 2, reported < 3) == (True, True), (visible, reported)
+    eventually(lambda: len(reported(server, room)), 1)
+    reported_after = time.monotonic() - began
+    assert (visible < allowed(2), reported_after < allowed(3)) == (True, True), (visible, reported_after)
 
 
-def test_it_continues_after_its_process_was_killed(start: Any) -> None:
-    server = start()
-    post(server, call("one", ends=False))
-    eventually(lambda: names(server), ["one"])
+def test_it_continues_after_its_process_was_killed(server: Hub, room: str) -> None:
+    post(server, call("one", room, ends=False))
+    eventually(lambda: names(server, room), ["one"])
     for number in range(3):
         os.kill(archive_pid(server), signal.SIGKILL)
-        post(server, call(f"two{number}", at=START + number + 1))
-        eventually(lambda: len(names(server)), number + 2)
-    post(server, call("one")[-1:])
-    eventually(lambda: sessions(server)[0]["state"], "ended")
-    assert sessions(server)[0] | {"session_id": "", "started": 0, "ended": 0} == sessions(server)[1] | {
-        "session_id": "",
-        "started": 0,
-        "ended": 0,
-        "user_words": sessions(server)[0]["user_words"],
-    }
-    eventually(lambda: len(reports(server)), 4)
+        post(server, call(f"two{number}", room, at=START + number + 1))
+        eventually(lambda: len(names(server, room)), number + 2)
+    post(server, call("one", room)[-1:])
+    eventually(lambda: sessions(server, room)[0]["state"], "ended")
+    interrupted, whole = sessions(server, room)[:2]
+    own = ("session_id", "started", "ended", "user_words")
+    assert interrupted | {name: whole[name] for name in own} == whole
+    eventually(lambda: len(reported(server, room)), 4)
     assert server.get("/api/health").json()["archive"] == "ok"
 
 
 def test_a_hub_that_was_killed_leaves_nothing_twice_and_nothing_out(start: Any) -> None:
     posted = 0
-    for _ in range(4):
+    for _ in range(2):
         doomed = start()
         for _ in range(5):
             post(doomed, call(f"s{posted:03}", at=START + posted))
@@ -160,24 +176,25 @@ def test_what_was_published_last_is_archived_before_the_end(start: Any, tmp_path
         ]
 
 
-def test_a_locked_database_holds_nothing_up_and_is_caught_up_with(start: Any, tmp_path: Path) -> None:
-    server = start()
-    post(server, call("before"))
-    eventually(lambda: names(server), ["before"])
-    other = sqlite3.connect(tmp_path / "data" / "archive.db", isolation_level=None)
+def test_a_locked_database_holds_nothing_up_and_is_caught_up_with(server: Hub, room: str) -> None:
+    post(server, call("before", room))
+    eventually(lambda: names(server, room), ["before"])
+    logged = len(server.lines)
+    other = sqlite3.connect(server.folder / "data" / "archive.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    post(server, call("meanwhile", at=START + 1))
+    post(server, call("meanwhile", room, at=START + 1))
     eventually(lambda: server.get("/api/health").json()["archive"], "away")
     assert server.get("/api/health").status_code == 200
-    eventually(lambda: names(server), ["before"])
+    eventually(lambda: names(server, room), ["before"])
     assert len(server.get("/api/events?session_id=meanwhile").json()["events"]) == 14
     assert requests.delete(f"{server.url}/api/sessions/before", timeout=10).status_code == 503
     other.execute("ROLLBACK")
     other.close()
-    eventually(lambda: names(server), ["before", "meanwhile"])
+    eventually(lambda: names(server, room), ["before", "meanwhile"])
     eventually(lambda: server.get("/api/health").json()["archive"], "ok")
-    assert "locked" in server.log
-    assert server.log.count("archive: sqlite") == 1
+    log = "\n".join(server.lines[logged:])
+    assert "locked" in log
+    assert log.count("archive: sqlite") == 1
 
 
 def test_a_database_that_opens_and_takes_nothing_is_away_and_reported_once(
@@ -236,70 +253,69 @@ def test_what_the_history_dropped_in_the_meantime_is_reported(start: Any, tmp_pa
     assert (found["ended"]["incomplete"], found["ended"]["missing_events"]) == (False, 0)
 
 
-def test_erasing_reaches_the_archive_and_late_events_stay_out(start: Any, tmp_path: Path) -> None:
-    server = start()
-    post(server, call("gone"))
-    post(server, call("gone", "other-room", at=START + 1))
-    post(server, call("kept", "other-room", at=START + 2))
-    eventually(lambda: len(names(server)), 3)
-    eventually(lambda: len(reports(server)), 3)
+def test_erasing_reaches_the_archive_and_late_events_stay_out(server: Hub, room: str) -> None:
+    rooms = (room, f"{room}-other")
+    post(server, call("gone", room))
+    post(server, call("gone", rooms[1], at=START + 1))
+    post(server, call("kept", rooms[1], at=START + 2))
+    eventually(lambda: len(names(server, *rooms)), 3)
+    eventually(lambda: len(reported(server, *rooms)), 3)
     assert requests.delete(f"{server.url}/api/sessions/gone", timeout=10).json()["erased"] == 30
-    assert names(server) == ["kept"]
+    assert names(server, *rooms) == ["kept"]
     assert server.get("/api/sessions?q=gone").json()["sessions"] == []
-    post(server, call("gone", at=START + 3))
-    post(server, call("later", at=START + 4))
-    eventually(lambda: names(server), ["kept", "later"])
-    assert requests.delete(f"{server.url}/api/rooms/other-room/events", timeout=10).status_code == 200
-    assert names(server) == ["later"]
-    assert {one["session_id"] for one in reports(server)} == {"later"}
+    post(server, call("gone", room, at=START + 3))
+    post(server, call("later", room, at=START + 4))
+    eventually(lambda: names(server, *rooms), ["kept", "later"])
+    assert requests.delete(f"{server.url}/api/rooms/{rooms[1]}/events", timeout=10).status_code == 200
+    assert names(server, *rooms) == ["later"]
+    assert reported(server, *rooms) == ["later"]
 
 
-def test_a_recording_that_is_erased_while_it_is_read_breaks_off(start: Any) -> None:
-    server = start()
+def test_a_recording_that_is_erased_while_it_is_read_breaks_off(server: Hub, room: str) -> None:
     for first in range(0, 400, 10):
         post(
             server,
-            [{"type": "note", "session_id": "one", "pad": f"{first} " + "x" * 50_000} for _ in range(10)],
+            [
+                {"type": "note", "session_id": "huge", "room": room, "pad": f"{first} " + "x" * 50_000}
+                for _ in range(10)
+            ],
         )
-    post(server, [{"type": "session_ended", "session_id": "one"}])
-    eventually(lambda: sessions(server) != [] and sessions(server)[0]["recorded"], True)
-    with requests.get(f"{server.url}/api/sessions/one/events", stream=True, timeout=60) as answer:
+    post(server, [{"type": "session_ended", "session_id": "huge", "room": room}])
+    eventually(lambda: sessions(server, room) != [] and sessions(server, room)[0]["recorded"], True)
+    with requests.get(f"{server.url}/api/sessions/huge/events", stream=True, timeout=60) as answer:
         pieces = answer.iter_content(1000)
         next(pieces)
-        assert requests.delete(f"{server.url}/api/sessions/one", timeout=60).status_code == 200
+        assert requests.delete(f"{server.url}/api/sessions/huge", timeout=60).status_code == 200
         with pytest.raises(requests.exceptions.ChunkedEncodingError):
             list(pieces)
-    server.wait_for("an answer broke off: There is no session 'one' in the archive.")
+    server.wait_for("a response was cut off: There is no session 'huge' in the archive.")
     assert "Traceback" not in server.log
 
 
-def test_what_is_not_read_yet_is_erased_too(start: Any) -> None:
-    server = start()
-    eventually(lambda: server.get("/api/health").json()["archive"], "ok")
+def test_what_is_not_read_yet_is_erased_too(server: Hub, room: str) -> None:
     os.kill(archive_pid(server), signal.SIGSTOP)
     stopped = archive_pid(server)
-    post(server, call("unread", ends=False))
+    post(server, call("unread", room, ends=False))
     os.kill(stopped, signal.SIGCONT)
-    assert requests.delete(f"{server.url}/api/rooms/support-7/events", timeout=20).status_code == 200
-    post(server, call("unread")[-4:])
-    post(server, call("later", at=START + 4))
-    eventually(lambda: names(server), ["later"])
+    assert requests.delete(f"{server.url}/api/rooms/{room}/events", timeout=20).status_code == 200
+    post(server, call("unread", room)[-4:])
+    post(server, call("later", room, at=START + 4))
+    eventually(lambda: names(server, room), ["later"])
 
 
-def test_erasing_is_refused_soon_while_the_process_hangs(start: Any) -> None:
-    server = start()
-    post(server, call("kept"))
-    eventually(lambda: len(reports(server)), 1)
+def test_erasing_is_refused_soon_while_the_process_hangs(server: Hub, room: str) -> None:
+    post(server, call("hung", room))
+    eventually(lambda: len(reported(server, room)), 1)
     stopped = archive_pid(server)
     os.kill(stopped, signal.SIGSTOP)
     begun = time.monotonic()
-    answer = requests.delete(f"{server.url}/api/sessions/kept", timeout=60)
+    answer = requests.delete(f"{server.url}/api/sessions/hung", timeout=60)
     # Far from the 20 s after which a hanging process is replaced, on a busy machine too.
     assert time.monotonic() - begun < 12
     assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
     os.kill(stopped, signal.SIGCONT)
-    eventually(lambda: requests.delete(f"{server.url}/api/sessions/kept", timeout=60).status_code, 200)
-    assert names(server) == []
+    eventually(lambda: requests.delete(f"{server.url}/api/sessions/hung", timeout=60).status_code, 200)
+    assert names(server, room) == []
 
 
 def test_erasing_waits_for_a_process_that_is_being_started(start: Any) -> None:
@@ -412,7 +428,7 @@ def test_postgresql_that_hangs(start: Any, own_postgres: postgres.Server) -> Non
 def test_two_hubs_do_not_share_an_archive(start: Any, tmp_path: Path, request: Any, kind: str) -> None:
     url = f"sqlite:///{tmp_path}/shared.db"
     if kind == "postgresql":
-        url = request.getfixturevalue("own_postgres").new_database("shared")
+        url = request.getfixturevalue("postgres_server").new_database("shared")
     first = start(STREAM_ARCHIVE=url)
     post(first, call("one"))
     eventually(lambda: names(first), ["one"])
@@ -442,42 +458,16 @@ def test_two_folders_do_not_mix(start: Any, tmp_path: Path) -> None:
     eventually(lambda: names(server), ["one", "two"])
 
 
-def test_erasing_in_one_room_only(start: Any) -> None:
-    server = start()
-    for number, room in enumerate(("a", "b", None)):
-        post(server, call("same", room, at=START + number))
-    eventually(lambda: len(names(server)), 3)
-    eventually(lambda: len(reports(server)), 3)
-    assert requests.delete(f"{server.url}/api/sessions/same?room=a", timeout=10).json()["erased"] == 15
-    assert [one["room"] for one in sessions(server)] == ["b", None]
+def test_erasing_in_one_room_only(server: Hub, room: str) -> None:
+    other = f"{room}-other"
+    for number, place in enumerate((room, other, None)):
+        post(server, call("same", place, at=START + number))
+    eventually(lambda: len(names(server, room, other, "")), 3)
+    eventually(lambda: len(reported(server, room, other, "")), 3)
+    assert requests.delete(f"{server.url}/api/sessions/same?room={room}", timeout=10).json()["erased"] == 15
+    assert [one["room"] for one in sessions(server, room, other, "")] == [other, None]
     assert requests.delete(f"{server.url}/api/sessions/same?room=", timeout=10).json()["erased"] == 15
-    assert [one["room"] for one in sessions(server)] == ["b"]
-    assert requests.delete(f"{server.url}/api/sessions/same?rom=b", timeout=10).status_code == 400
+    assert [one["room"] for one in sessions(server, room, other, "")] == [other]
+    assert requests.delete(f"{server.url}/api/sessions/same?rom={other}", timeout=10).status_code == 400
     assert requests.delete(f"{server.url}/api/sessions/same", timeout=10).json()["erased"] == 15
-    assert sessions(server) == []
-
-
-def test_an_operator_of_some_rooms_erases_in_those_alone(start: Any) -> None:
-    secret = "s" * 40
-    server = start(STREAM_JWT_SECRET=secret)
-
-    def token(**claims: Any) -> dict[str, str]:
-        text = jwt.encode({"exp": time.time() + 600, "scope": "operate", **claims}, secret, "HS256")
-        return {"Authorization": f"Bearer {text}"}
-
-    for number, room in enumerate(("a", "b")):
-        answer = server.post(call("same", room, at=START + number), **token())
-        assert answer.status_code == 200, answer.text
-
-    def rooms() -> list[str]:
-        found = server.get("/api/sessions?sort=started", **token()).json().get("sessions", [])
-        return [one["room"] for one in found]
-
-    eventually(rooms, ["a", "b"])
-    eventually(lambda: len(server.get("/api/events?type=session_report", **token()).json()["events"]), 2)
-    answer = requests.delete(f"{server.url}/api/sessions/same", headers=token(rooms=["b", "c"]), timeout=10)
-    assert answer.json()["erased"] == 15
-    assert rooms() == ["a"]
-    answer = requests.delete(f"{server.url}/api/sessions/same", headers=token(rooms=["c"]), timeout=10)
-    assert answer.status_code == 403
-    assert rooms() == ["a"]
+    assert sessions(server, room, other, "") == []

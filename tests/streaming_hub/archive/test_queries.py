@@ -2,6 +2,7 @@
 
 Covers
 
+    streaming_hub.archive.messages
     streaming_hub.archive.views
     streaming_hub.archive.word_index
 """
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from streaming_hub.archive import queries, spoken, views, words
-from streaming_hub.archive.queries import Search
+from streaming_hub.archive.messages import SORTS, Search
 from streaming_hub.archive.tables import ARCHIVE
 from streaming_hub.sidecar.database import Database
 from streaming_hub.web import times
@@ -140,7 +141,7 @@ def test_the_searches_find_something_and_leave_something_out() -> None:
     assert sum(0 < one < len(SESSIONS) for one in hits) > 20
 
 
-@pytest.mark.parametrize("sort", sorted(queries.SORTS))
+@pytest.mark.parametrize("sort", sorted(SORTS))
 @pytest.mark.parametrize("descending", [True, False])
 @pytest.mark.parametrize("limit", [1, 7, 200])
 def test_pages_join_into_the_sorted_list(

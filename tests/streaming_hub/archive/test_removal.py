@@ -9,9 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from streaming_hub.archive import queries, removal, tables
-from streaming_hub.archive.queries import Search
-from streaming_hub.archive.removal import Wanted
-from streaming_hub.archive.store import Page, Store
+from streaming_hub.archive.messages import Page, Search, Wanted
+from streaming_hub.archive.store import Store
 from streaming_hub.archive.tables import ARCHIVE
 from streaming_hub.sidecar.database import Database
 from tests.streaming_hub.archive.calls import EPOCH, START, Line, archived, call, expected, send, some_calls

@@ -11,8 +11,7 @@ import sqlalchemy as sa
 
 from streaming_hub.archive import removal, stats, tables
 from streaming_hub.archive.figures import percentiles
-from streaming_hub.archive.removal import Wanted
-from streaming_hub.archive.stats import Asked
+from streaming_hub.archive.messages import BUCKETS, Asked, Wanted
 from streaming_hub.archive.store import Store
 from streaming_hub.archive.tables import ARCHIVE
 from streaming_hub.sidecar.database import Database
@@ -25,7 +24,7 @@ DAY = {"since": START, "until": START + 86_400}
 def slowly(line: Line, asked: Asked) -> list[dict[str, Any]]:
     found = []
     for start in stats.starts(asked):
-        end = start + stats.SIZES[asked.bucket]
+        end = start + BUCKETS[asked.bucket]
         chosen = []
         for key in line.sessions():
             detail = expected(line, *key)

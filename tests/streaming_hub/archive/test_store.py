@@ -11,9 +11,11 @@ import sqlalchemy as sa
 
 from streaming_hub.archive import queries, tables
 from streaming_hub.archive import raw as raws
+from streaming_hub.archive.messages import Page
 from streaming_hub.archive.raw import raw_events, raw_page
-from streaming_hub.archive.store import Behind, Page, Position, Store
+from streaming_hub.archive.store import Behind, Position, Store
 from streaming_hub.archive.uploads import telemetry
+from streaming_hub.events.wordless import wordless
 from tests.streaming_hub.archive.calls import EPOCH, START, Line, archived, call, expected, send, some_calls
 
 if TYPE_CHECKING:
@@ -257,7 +259,7 @@ def test_a_redacted_session_is_what_its_events_without_words_give(
     half = len(line.events) // 2
     store = Store(database, recordings=recordings)
     store.begin_epoch(EPOCH, 0)
-    send(store, line, [half])
+    send(store, line, [7] * (half // 7))
     session_id, room = line.sessions()[0]
     others = [key for key in line.sessions() if key[0] != session_id]
     with database.writing() as connection:
@@ -266,8 +268,17 @@ def test_a_redacted_session_is_what_its_events_without_words_give(
         connection.execute(marked.values(redacted=True))
     store.redact(session_id)
     # A process that was killed and started again takes in the rest.
-    send(Store(database, recordings=recordings), line, [len(line.events)], after=half)
+    send(Store(database, recordings=recordings), line, [len(line.events)], after=half // 7 * 7)
     detail = found(database, session_id, room)
+    with database.reading() as connection:
+        row = next(one for one in queries.rows_of(connection, session_id, None) if one.room == room)
+        raw, upto = raw_page(connection, row.id, 0)
+        while (page := raw_page(connection, row.id, upto))[0]:
+            raw, upto = raw + page[0], page[1]
+    kept = recordings or row.ended is None
+    assert [msgspec.json.decode(one) for one in raw.splitlines()] == [
+        wordless(one) for one in line.of(session_id, room) if kept and one["type"] != "transcript"
+    ]
     assert detail["transcript"] == []
     assert all(turn["user_text"] is None and turn["agent_text"] is None for turn in detail["turns"])
     assert all(call["arguments"] is None and call["output"] is None for call in detail["tools"])

@@ -55,17 +55,15 @@ def erase(server: Hub, path: str) -> Any:
     return answer.json()["erased"]
 
 
-@pytest.fixture
-def server(start_server: Callable[..., Hub], tmp_path: Path) -> Hub:
-    return start_server(folder=tmp_path, STREAM_QUEUE_SIZE="100000").wait_until_up()
+@pytest.fixture(scope="module")
+def server(start_server: Callable[..., Hub]) -> Hub:
+    return start_server(STREAM_QUEUE_SIZE="100000").wait_until_up()
 
 
 @pytest.mark.parametrize("path", ["/api/rooms/secret/events", "/api/sessions/s-secret"])
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
-def test_an_erasure_reaches_file_log_queue_and_snapshot(
-    server: Hub, tmp_path: Path, path: str, version: str
-) -> None:
-    data = tmp_path / "data"
+def test_an_erasure_reaches_file_log_queue_and_snapshot(server: Hub, path: str, version: str) -> None:
+    data = server.folder / "data"
     # A client that reads nothing: events wait for it in the socket, in a write under way, and in its queue.
     sock = connect(server.port, receive_buffer=4096)
     sock.sendall(request_bytes("GET", "/api/stream", version=version))
@@ -130,9 +128,9 @@ def test_what_is_erased_stays_erased_after_a_restart(
     assert int(after.split("-")[1]) == int(head.split("-")[1]) + 1
 
 
-def test_the_file_is_its_owners_alone(server: Hub, tmp_path: Path) -> None:
+def test_the_file_is_its_owners_alone(server: Hub) -> None:
     server.post(talk("open", 1))
-    data = tmp_path / "data"
+    data = server.folder / "data"
     assert stat.S_IMODE(data.stat().st_mode) == 0o700
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in data.iterdir() if path.is_file()}
     assert {"events.db", "events.db-wal"} <= set(modes)

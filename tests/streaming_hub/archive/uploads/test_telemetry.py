@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from streaming_hub.archive import removal
-from streaming_hub.archive.removal import Wanted
+from streaming_hub.archive.messages import Wanted
 from streaming_hub.archive.tables import jobs, lines, spans
 from streaming_hub.archive.uploads import otlp, telemetry
 from streaming_hub.archive.uploads.otlp import Line, Span

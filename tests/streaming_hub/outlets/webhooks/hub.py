@@ -39,6 +39,10 @@ class WebhookHub(Hub):
     def one(self, name: str) -> dict[str, Any]:
         return self.ask("GET", f"/{name}").json()
 
+    def delete_all(self) -> None:
+        for one in self.ask("GET", "").json()["webhooks"]:
+            assert self.ask("DELETE", f"/{one['id']}").status_code == 204
+
     def deliveries(self, name: str, query: str = "") -> list[dict[str, Any]]:
         return self.ask("GET", f"/{name}/deliveries{query}").json()["deliveries"]
 

@@ -48,10 +48,13 @@ class Noting:
 class Bench:
     """A dispatcher over a store, in a running loop."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch = monkeypatch
         self.kept = Kept(f"sqlite:///{path}")
         self.noting = Noting()
         self.reports: list[str] = []
+        self.fails = False
+        """Whether errors are reported on purpose."""
         self.writer = ThreadPoolExecutor(1)
         self.readers = ThreadPoolExecutor(1)
         self.dispatcher = Dispatcher(
@@ -74,7 +77,7 @@ class Bench:
     async def until(self, met: Callable[[], bool]) -> None:
         async with asyncio.timeout(SECONDS):
             while not met():
-                assert not self.reports
+                assert self.fails or not self.reports, self.reports
                 await asyncio.sleep(0.01)
 
     async def settle(self) -> None:
@@ -89,7 +92,7 @@ class Bench:
         self.publish(self.kept.line("first"))
         await self.until(lambda: (name, f"e-{self.kept.seq}") in self.noting.sent)
         schedule = self.dispatcher._schedule
-        await self.until(lambda: schedule.standing(name) is Standing.WORKING and not schedule.running)
+        await self.until(lambda: schedule.standing(name) is Standing.WORKING and not schedule.busy(name))
         await self.settle()
 
     def hold_reads(self) -> threading.Event:
@@ -105,173 +108,140 @@ class Bench:
         self.kept.database.close()
 
 
-def run(path: Path, work: Callable[[Bench], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        bench = Bench(path / "outlets.db")
+def in_a_loop(test: Callable[[Bench], Awaitable[None]]) -> Callable[[Path, pytest.MonkeyPatch], None]:
+    """Run a test in an event loop, with a bench whose endpoint `one` has delivered an event."""
+
+    async def whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        bench = Bench(path, monkeypatch)
         try:
-            await work(bench)
+            bench.endpoint("one")
+            await bench.prove("one")
+            await test(bench)
         finally:
             await bench.end()
 
-    asyncio.run(whole())
+    def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        asyncio.run(whole(tmp_path / "outlets.db", monkeypatch))
+
+    return run
 
 
-def test_endpoints_that_work_come_before_new_ones(tmp_path: Path) -> None:
-    async def work(bench: Bench) -> None:
-        bench.endpoint("proven")
-        await bench.prove("proven")
-        for number in range(30):
-            bench.endpoint(f"new-{number}")
-        bench.publish(bench.kept.line("a"), bench.kept.line("b"))
-        await bench.until(lambda: len(bench.noting.sent) == 1 + 31 * 2)
-        assert [name for name, _ in bench.noting.sent[1:3]] == ["proven"] * 2
-
-    run(tmp_path, work)
+@in_a_loop
+async def test_endpoints_that_work_come_before_new_ones(bench: Bench) -> None:
+    for number in range(30):
+        bench.endpoint(f"new-{number}")
+    bench.publish(bench.kept.line("a"), bench.kept.line("b"))
+    await bench.until(lambda: len(bench.noting.sent) == 1 + 31 * 2)
+    assert [name for name, _ in bench.noting.sent[1:3]] == ["one"] * 2
 
 
-def test_an_endpoint_that_keeps_up_waits_for_no_look_at_the_database(tmp_path: Path) -> None:
-    async def work(bench: Bench) -> None:
-        bench.endpoint("one")
-        await bench.prove("one")
-        over = bench.hold_reads()
-        bench.publish(bench.kept.line("a"), bench.kept.line("b"), bench.kept.line("a"))
-        await bench.until(lambda: len(bench.noting.sent) == 4)
-        assert sorted(bench.noting.sent[1:]) == [("one", f"e-{number}") for number in (2, 3, 4)]
-        await bench.until(lambda: not bench.kept.store.held("one"))
-        over.set()
-
-    run(tmp_path, work)
+@in_a_loop
+async def test_an_endpoint_that_keeps_up_waits_for_no_look_at_the_database(bench: Bench) -> None:
+    over = bench.hold_reads()
+    bench.publish(bench.kept.line("a"), bench.kept.line("b"), bench.kept.line("a"))
+    await bench.until(lambda: len(bench.noting.sent) == 4)
+    assert sorted(bench.noting.sent[1:]) == [("one", f"e-{number}") for number in (2, 3, 4)]
+    await bench.until(lambda: not bench.kept.store.held("one"))
+    over.set()
 
 
-def test_nothing_is_sent_twice_where_a_look_has_found_what_a_page_brings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def work(bench: Bench) -> None:
-        bench.endpoint("one")
-        await bench.prove("one")
-        taken = bench.kept.take(bench.kept.line("a"), bench.kept.line("a"))
-        read, over, look = threading.Event(), threading.Event(), log.due
+@in_a_loop
+async def test_nothing_is_sent_twice_where_a_look_has_found_what_a_page_brings(bench: Bench) -> None:
+    taken = bench.kept.take(bench.kept.line("a"), bench.kept.line("a"))
+    read, over, look = threading.Event(), threading.Event(), log.due
 
-        def read_slowly(*arguments: Any) -> dict[str, log.Due]:
-            found = look(*arguments)
-            read.set()
-            over.wait(SECONDS)
-            return found
+    def read_slowly(*arguments: Any) -> dict[str, log.Due]:
+        found = look(*arguments)
+        read.set()
+        over.wait(SECONDS)
+        return found
 
-        monkeypatch.setattr(log, "due", read_slowly)
-        bench.dispatcher.due(["one"])
-        await bench.until(read.is_set)
-        bench.dispatcher.take(taken)
-        for _ in range(100):  # turns in which a lane that was begun would be sent and recorded
-            await asyncio.sleep(0.001)
-        over.set()
-        await bench.until(lambda: not bench.kept.store.held("one"))
-        await bench.settle()
-        assert bench.noting.sent == [("one", f"e-{number}") for number in (1, 2, 3)]
-
-    run(tmp_path, work)
+    bench.monkeypatch.setattr(log, "due", read_slowly)
+    bench.dispatcher.due(["one"])
+    await bench.until(read.is_set)
+    bench.dispatcher.take(taken)
+    for _ in range(100):  # turns in which a lane that was begun would be sent and recorded
+        await asyncio.sleep(0.001)
+    over.set()
+    await bench.until(lambda: not bench.kept.store.held("one"))
+    await bench.settle()
+    assert bench.noting.sent == [("one", f"e-{number}") for number in (1, 2, 3)]
 
 
-def test_events_of_a_room_keep_their_order_whatever_is_in_flight(tmp_path: Path) -> None:
-    async def work(bench: Bench) -> None:
-        bench.endpoint("one")
-        await bench.prove("one")
-        for _ in range(5):
-            bench.publish(bench.kept.line("a"))
-            await asyncio.sleep(0)
-        await bench.until(lambda: len(bench.noting.sent) == 6)
-        assert bench.noting.sent == [("one", f"e-{number}") for number in range(1, 7)]
-
-    run(tmp_path, work)
-
-
-def test_a_room_whose_erased_event_is_still_in_flight_waits_for_it(tmp_path: Path) -> None:
-    async def work(bench: Bench) -> None:
-        bench.endpoint("one")
-        await bench.prove("one")
-        bench.noting.go.clear()
+@in_a_loop
+async def test_events_of_a_room_keep_their_order_whatever_is_in_flight(bench: Bench) -> None:
+    for _ in range(5):
         bench.publish(bench.kept.line("a"))
-        await bench.until(lambda: bench.noting.sent[1:] == [("one", "e-2")])
-        bench.kept.store.erase(room="a", session_id=None, rooms=None)
-        bench.dispatcher.purge(room="a")
-        bench.publish(bench.kept.line("a"))
-        await bench.settle()
-        assert bench.noting.sent[1:] == [("one", "e-2")]
-        bench.noting.go.set()
-        await bench.until(lambda: bench.noting.sent[1:] == [("one", "e-2"), ("one", "e-3")])
-
-    run(tmp_path, work)
+        await asyncio.sleep(0)
+    await bench.until(lambda: len(bench.noting.sent) == 6)
+    assert bench.noting.sent == [("one", f"e-{number}") for number in range(1, 7)]
 
 
-def test_what_was_erased_before_it_began_is_not_sent(tmp_path: Path) -> None:
-    async def work(bench: Bench) -> None:
-        bench.endpoint("one")
-        await bench.prove("one")
-        taken = bench.kept.take(bench.kept.line("a"), bench.kept.line("b"))
-        bench.kept.store.erase(room="a", session_id=None, rooms=None)
-        bench.dispatcher.take(taken)
-        await bench.until(lambda: not bench.kept.store.held("one"))
-        assert bench.noting.sent == [("one", "e-1"), ("one", "e-3")]
-
-    run(tmp_path, work)
-
-
-def test_outcomes_that_could_not_be_written_are_sent_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def work(bench: Bench) -> None:
-        bench.endpoint("one")
-        await bench.prove("one")
-        monkeypatch.setattr("streaming_hub.outlets.webhooks.dispatcher.FAILED_SECONDS", 0.01)
-        reports: list[str] = []
-        monkeypatch.setattr(bench.dispatcher, "_report", lambda _level, text: reports.append(text))
-        record = bench.kept.store.record
-
-        def fail(outcomes: Any) -> set[str]:
-            monkeypatch.setattr(bench.kept.store, "record", record)
-            record(outcomes)
-            with bench.kept.database.writing() as connection:
-                connection.exec_driver_sql("UPDATE webhook_deliveries SET state = 'pending', done = NULL")
-                connection.exec_driver_sql("DELETE FROM webhook_lanes")
-                connection.exec_driver_sql("INSERT INTO webhook_lanes VALUES ('one', 'a', 0.0)")
-            raise ValueError("the disk is strange")
-
-        monkeypatch.setattr(bench.kept.store, "record", fail)
-        bench.publish(bench.kept.line("a"))
-        await bench.until(lambda: bench.noting.sent.count(("one", "e-2")) == 2)
-        assert ["the disk is strange" in text for text in reports] == [True]
-
-    run(tmp_path, work)
+@in_a_loop
+async def test_a_room_whose_erased_event_is_still_in_flight_waits_for_it(bench: Bench) -> None:
+    bench.noting.go.clear()
+    bench.publish(bench.kept.line("a"))
+    await bench.until(lambda: bench.noting.sent[1:] == [("one", "e-2")])
+    bench.kept.store.erase(room="a", session_id=None, rooms=None)
+    bench.dispatcher.purge(room="a")
+    bench.publish(bench.kept.line("a"))
+    await bench.settle()
+    assert bench.noting.sent[1:] == [("one", "e-2")]
+    bench.noting.go.set()
+    await bench.until(lambda: bench.noting.sent[1:] == [("one", "e-2"), ("one", "e-3")])
 
 
-def test_an_unexpected_error_is_reported_and_tried_again_after_a_pause(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def work(bench: Bench) -> None:
-        bench.endpoint("one")
-        await bench.prove("one")
-        send = bench.noting.send
-        resting = asyncio.Event()
+@in_a_loop
+async def test_what_was_erased_before_it_began_is_not_sent(bench: Bench) -> None:
+    taken = bench.kept.take(bench.kept.line("a"), bench.kept.line("b"))
+    bench.kept.store.erase(room="a", session_id=None, rooms=None)
+    bench.dispatcher.take(taken)
+    await bench.until(lambda: not bench.kept.store.held("one"))
+    assert bench.noting.sent == [("one", "e-1"), ("one", "e-3")]
 
-        async def fail(*_: Any) -> Outcome:
-            monkeypatch.setattr(bench.noting, "send", send)
-            raise ValueError("strange")
 
-        async def rest(seconds: float, *, sleep: Any = asyncio.sleep) -> None:
-            if seconds == dispatchers.FAILED_SECONDS:
-                await resting.wait()
-            await sleep(0 if seconds == dispatchers.FAILED_SECONDS else seconds)
+@in_a_loop
+async def test_outcomes_that_could_not_be_written_are_sent_again(bench: Bench) -> None:
+    bench.monkeypatch.setattr("streaming_hub.outlets.webhooks.dispatcher.FAILED_SECONDS", 0.01)
+    bench.fails = True
+    record = bench.kept.store.record
 
-        reports: list[str] = []
-        monkeypatch.setattr(bench.dispatcher, "_report", lambda _level, text: reports.append(text))
-        monkeypatch.setattr(dispatchers.asyncio, "sleep", rest)
-        monkeypatch.setattr(bench.noting, "send", fail)
-        bench.publish(bench.kept.line("a"), bench.kept.line("a"))
-        await bench.until(lambda: bool(reports))
-        assert bench.noting.sent == [("one", "e-1")]
-        assert ["strange" in text for text in reports] == [True]
-        resting.set()
-        await bench.until(lambda: len(bench.noting.sent) == 3)
-        assert bench.noting.sent[1:] == [("one", "e-2"), ("one", "e-3")]
+    def fail(outcomes: Any) -> set[str]:
+        bench.monkeypatch.setattr(bench.kept.store, "record", record)
+        record(outcomes)
+        with bench.kept.database.writing() as connection:
+            connection.exec_driver_sql("UPDATE webhook_deliveries SET state = 'pending', done = NULL")
+            connection.exec_driver_sql("DELETE FROM webhook_lanes")
+            connection.exec_driver_sql("INSERT INTO webhook_lanes VALUES ('one', 'a', 0.0)")
+        raise ValueError("the disk is strange")
 
-    run(tmp_path, work)
+    bench.monkeypatch.setattr(bench.kept.store, "record", fail)
+    bench.publish(bench.kept.line("a"))
+    await bench.until(lambda: bench.noting.sent.count(("one", "e-2")) == 2)
+    assert ["the disk is strange" in text for text in bench.reports] == [True]
+
+
+@in_a_loop
+async def test_an_unexpected_error_is_reported_and_tried_again_after_a_pause(bench: Bench) -> None:
+    send = bench.noting.send
+    resting = asyncio.Event()
+
+    async def fail(*_: Any) -> Outcome:
+        bench.monkeypatch.setattr(bench.noting, "send", send)
+        raise ValueError("strange")
+
+    async def rest(seconds: float, *, sleep: Any = asyncio.sleep) -> None:
+        if seconds == dispatchers.FAILED_SECONDS:
+            await resting.wait()
+        await sleep(0 if seconds == dispatchers.FAILED_SECONDS else seconds)
+
+    bench.fails = True
+    bench.monkeypatch.setattr(dispatchers.asyncio, "sleep", rest)
+    bench.monkeypatch.setattr(bench.noting, "send", fail)
+    bench.publish(bench.kept.line("a"), bench.kept.line("a"))
+    await bench.until(lambda: bool(bench.reports))
+    assert bench.noting.sent == [("one", "e-1")]
+    assert ["strange" in text for text in bench.reports] == [True]
+    resting.set()
+    await bench.until(lambda: len(bench.noting.sent) == 3)
+    assert bench.noting.sent[1:] == [("one", "e-2"), ("one", "e-3")]

@@ -15,11 +15,8 @@ import shutil
 import socket
 import ssl
 import subprocess
-import threading
 import time
-from contextlib import contextmanager
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,9 +27,9 @@ from streaming_hub.outlets.webhooks import addresses, retries, signing
 from streaming_hub.outlets.webhooks.sender import ANSWER_BYTES, Outcome
 from streaming_hub.outlets.webhooks.sender import Sender as Sending
 from streaming_hub.settings.values import webhook_secret
+from tests.streaming_hub.outlets.webhooks.receiving import Got, receiver
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 NOT_PUBLIC = [
@@ -84,49 +81,6 @@ class Sender:
 def send(url: str, body: bytes, headers: dict[str, str], **options: Any) -> Outcome:
     with Sender(**options) as sender:
         return sender.send(url, body, headers)
-
-
-@contextmanager
-def receiver(act: Any, context: ssl.SSLContext | None = None) -> Iterator[tuple[str, list[Any]]]:
-    seen: list[Any] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            seen.append((self.path, dict(self.headers), body, self.client_address[1]))
-            try:
-                act(self)
-            except OSError:
-                self.close_connection = True
-
-        def log_message(self, *_arguments: Any) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    if context is not None:
-        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", seen
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-def answer(status: int, body: bytes = b"", **headers: str) -> Any:
-    def act(handler: Any) -> None:
-        handler.send_response(status)
-        handler.send_header("content-length", str(len(body)))
-        for name, value in headers.items():
-            handler.send_header(name.replace("_", "-"), value)
-        handler.end_headers()
-        handler.wfile.write(body)
-
-    return act
 
 
 @pytest.mark.parametrize("address", NOT_PUBLIC)
@@ -210,37 +164,47 @@ def test_waits() -> None:
 
 
 def test_a_connection_is_used_again() -> None:
-    with receiver(answer(200, b"ok")) as (url, seen), Sender(allow_private=True) as sender:
-        outcomes = [sender.send(f"{url}/a", b'{"n":1}', {"webhook-id": "1-1"}) for _ in range(2)]
+    with receiver() as hook, Sender(allow_private=True) as sender:
+        outcomes = [sender.send(f"{hook.url}/a", b'{"n":1}', {"webhook-id": "1-1"}) for _ in range(2)]
     assert [(one.status, one.answer, one.error) for one in outcomes] == [(200, "ok", None)] * 2
-    assert seen[0][0] == "/a"
-    assert seen[0][2] == b'{"n":1}'
-    assert seen[0][3] == seen[1][3]
+    first, second = hook.got
+    assert (first.path, first.body, first.port) == ("/a", b'{"n":1}', second.port)
 
 
-def test_redirects_are_not_followed_and_proxies_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_are_not_followed_and_proxies_not_used(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    with receiver(answer(302, location="/b", retry_after="7")) as (url, seen):
-        outcome = send(f"{url}/a", b"{}", {}, allow_private=True)
-    assert (outcome.status, outcome.retry_after, len(seen)) == (302, "7", 1)
+    with receiver() as hook:
+        hook.status, hook.headers = status, {"location": "/b", "retry-after": "7"}
+        outcome = send(f"{hook.url}/a", b"{}", {}, allow_private=True)
+    assert (outcome.status, outcome.retry_after, len(hook.got)) == (status, "7", 1)
 
 
 def test_a_huge_answer_is_cut() -> None:
-    with receiver(answer(200, b"x" * 5_000_000)) as (url, _seen):
-        outcome = send(url, b"{}", {}, allow_private=True)
+    def answer(handler: Any, _got: Got) -> None:
+        handler.send_response(200)
+        handler.send_header("content-length", "5000000")
+        handler.end_headers()
+        handler.wfile.write(b"x" * 5_000_000)
+
+    with receiver() as hook:
+        hook.act = answer
+        outcome = send(hook.url, b"{}", {}, allow_private=True)
     assert (outcome.status, outcome.answer) == (200, "x" * ANSWER_BYTES)
 
 
 def test_no_program_listens() -> None:
-    with receiver(answer(200)) as (url, _seen):
+    with receiver() as hook:
         pass
-    outcome = send(url, b"{}", {}, allow_private=True)
+    outcome = send(hook.url, b"{}", {}, allow_private=True)
     assert outcome.status is None
     assert outcome.error
 
 
 def test_an_answer_that_trickles_ends_in_time() -> None:
-    def trickle(handler: Any) -> None:
+    def trickle(handler: Any, _got: Got) -> None:
         handler.send_response(200)
         handler.send_header("content-length", "1000")
         handler.end_headers()
@@ -248,8 +212,9 @@ def test_an_answer_that_trickles_ends_in_time() -> None:
             handler.wfile.write(b"x")
             time.sleep(0.05)
 
-    with receiver(trickle) as (url, _seen):
-        outcome = send(url, b"{}", {}, allow_private=True, seconds=0.5)
+    with receiver() as hook:
+        hook.act = trickle
+        outcome = send(hook.url, b"{}", {}, allow_private=True, seconds=0.5)
     assert outcome.status is None
     assert "within 0.5 s" in (outcome.error or "")
     assert outcome.duration < 5
@@ -272,20 +237,20 @@ def test_certificates_are_verified_by_the_name_in_the_url(
         found = send(f"https://{host}:{port}/", b"{}", {}, allow_private=True, resolver=Resolver("127.0.0.1"))
         return found.status, found.error or ""
 
-    with receiver(answer(200), context) as (url, seen):
-        port = url.rpartition(":")[2]
+    with receiver(context) as hook:
+        port = hook.url.rpartition(":")[2]
         status, error = outcome("hook.example")
         assert (status, "certificate" in error) == (None, True)
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificate)
         assert outcome("hook.example") == (200, "")
         status, error = outcome("other.example")
         assert (status, "certificate" in error) == (None, True)
-    assert len(seen) == 1
+    assert len(hook.got) == 1
 
 
 def test_a_name_with_a_public_and_a_private_address_is_never_sent_to_the_private_one() -> None:
-    with receiver(answer(200)) as (url, seen):
-        port = url.rpartition(":")[2]
+    with receiver() as hook:
+        port = hook.url.rpartition(":")[2]
         found = send(
             f"https://hook.example:{port}/",
             b"{}",
@@ -293,5 +258,5 @@ def test_a_name_with_a_public_and_a_private_address_is_never_sent_to_the_private
             allow_private=False,
             resolver=Resolver("127.0.0.1", "::1"),
         )
-    assert (found.status, seen) == (None, [])
+    assert (found.status, hook.got) == (None, [])
     assert "loopback" in (found.error or "")

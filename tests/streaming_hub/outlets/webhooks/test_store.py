@@ -20,17 +20,14 @@ import sqlalchemy as sa
 from streaming_hub.outlets.webhooks import log, messages, rows
 from streaming_hub.outlets.webhooks import store as stores
 from streaming_hub.outlets.webhooks.endpoints import Endpoint, Secret, key_of, message_of
-from streaming_hub.outlets.webhooks.messages import Ended, Line, Page, Taken, Tried
+from streaming_hub.outlets.webhooks.messages import Asked, Ended, Line, Page, Taken, Tried
 from streaming_hub.outlets.webhooks.store import Store
 from streaming_hub.outlets.webhooks.tables import WEBHOOKS, deliveries, lanes
 from streaming_hub.sidecar.database import Database
 from streaming_hub.sidecar.wire import Refusal
-from tests.streaming_hub.archive.conftest import postgres_server, url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-__all__ = ["postgres_server", "url"]
 
 
 class Clock:
@@ -88,7 +85,7 @@ class Kept:
         return log.due(self.database, {name: log.Slots(busy, most)}, now).get(name, log.Due({}, None))
 
     def rows(self, name: str = "one") -> list[dict[str, Any]]:
-        return log.page(self.database, log.Asked(name, 200))[0]
+        return log.page(self.database, Asked(name, 200))[0]
 
     def states(self, name: str = "one") -> list[str]:
         return [one["state"] for one in reversed(self.rows(name))]
@@ -220,7 +217,7 @@ def test_who_gets_what() -> None:
     def wants(event: dict[str, Any], *, hidden: bool = False, **fields: Any) -> bool:
         line = json.dumps({"id": "e-1", "type": "note", **event}).encode()
         given = {"url": "", "types": ["*"], "secrets": [], "created": 0.0, "after": 0, **fields}
-        return Endpoint(id="one", **given).wants(message_of(1, 5.0, line, hidden=hidden))
+        return Endpoint(id="one", **given).wants(message_of(Line(1, 5.0, hidden, line)))
 
     assert wants({})
     assert not wants({}, types=["other"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
@@ -84,14 +84,10 @@ def test_what_is_refused(server: Hub) -> None:
         ("d74c", 'filename="session-d74c.vtt"'),
         ("a/b", 'filename="session-a_b.vtt"'),
         ("é", "filename=\"session-unnamed.vtt\"; filename*=UTF-8''session-%C3%A9.vtt"),
-        ("../../etc", 'filename="session-.._.._etc.vtt"'),
-        ('a"; x="b', None),
+        ("../../etc", "filename=\"session-etc.vtt\"; filename*=UTF-8''session-.._.._etc.vtt"),
+        ('a"; x="b', "filename=\"session-a_x_b.vtt\"; filename*=UTF-8''session-a_%3B%20x%3D_b.vtt"),
         ("x" * 500, f'filename="session-{"x" * 80}.vtt"'),
     ],
 )
-def test_names_of_files(session_id: str, wanted: Any) -> None:
-    found = file_name(session_id, "vtt")
-    if wanted is not None and not session_id.startswith(".."):
-        assert found == wanted
-    inner = found.partition('"')[2].partition('"')[0]
-    assert not set(inner) & set('/\\"\r\n;')
+def test_names_of_files(session_id: str, wanted: str) -> None:
+    assert file_name(session_id, "vtt") == wanted

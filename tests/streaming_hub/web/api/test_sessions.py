@@ -9,17 +9,16 @@ Covers
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import jwt
 import pytest
 import requests
 
 from streaming_hub.archive import figures
 from streaming_hub.archive.reduce import Reduction
 from streaming_hub.web.times import make_cursor
+from tests.kit.callers import JWT_SECRET, token
 from tests.kit.hub import Hub
 from tests.streaming_hub.web.api.archiving import (
     KEYS,
@@ -38,13 +37,14 @@ from tests.structure.sources import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SECRET = "s" * 40
+    from flask.testing import FlaskClient
+
 SLASHED = "job/1 é%2F"
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    server = Hub(tmp_path_factory.mktemp("sessions"), STREAM_JWT_SECRET=SECRET, **KEYS).start()
+    server = Hub(tmp_path_factory.mktemp("sessions"), STREAM_JWT_SECRET=JWT_SECRET, **KEYS).start()
     post(server, call("one"))
     post(server, call("two", at=START + 100))
     post(server, call("two", "other-room", at=START + 200))
@@ -61,10 +61,6 @@ def get(server: Hub, path: str, status: int = 200, **headers: str) -> Any:
     answer = server.get(path, **(headers or OPERATOR))
     assert answer.status_code == status, answer.text
     return answer.json()
-
-
-def token(**claims: Any) -> dict[str, str]:
-    return {"Authorization": "Bearer " + jwt.encode({"exp": time.time() + 600, **claims}, SECRET, "HS256")}
 
 
 def test_a_session_is_what_the_figures_say(server: Hub) -> None:
@@ -289,9 +285,7 @@ def test_the_total_is_of_what_is_asked_for(server: Hub) -> None:
     assert get(server, f"{asked}&q=two")["total"] == 2
     assert get(server, f"{asked}&q=...")["total"] == 0
     assert get(server, f"{asked}&state=live&q=paris")["total"] == 1
-    claims = {"exp": time.time() + 60, "scope": "subscribe", "rooms": ["other-room"]}
-    headers = {"Authorization": "Bearer " + jwt.encode(claims, SECRET, "HS256")}
-    assert server.get(asked, **headers).json()["total"] == 1
+    assert get(server, asked, **token("subscribe", rooms=["other-room"]))["total"] == 1
 
 
 def test_a_cursor_belongs_to_its_sort(server: Hub) -> None:
@@ -364,13 +358,34 @@ def test_viewers_may_not_ask_for_what_they_do_not_see(server: Hub, asked: str) -
 
 
 def test_a_credential_for_rooms_sees_its_rooms(server: Hub) -> None:
-    headers = token(scope="subscribe", rooms=["other-room"])
+    headers = token("subscribe", rooms=["other-room"])
     assert ids(server.get("/api/sessions", **headers)) == ["two"]
     assert get(server, "/api/sessions/two", **headers)["session"]["room"] == "other-room"
     get(server, "/api/sessions/one", 404, **headers)
     get(server, "/api/sessions/roomless", 404, **headers)
     assert ids(server.get("/api/sessions?room=support-7", **headers)) == []
     assert ids(server.get("/api/sessions?q=paris", **headers)) == ["two"]
+
+
+def test_an_operator_of_some_rooms_erases_in_those_alone(server: Hub) -> None:
+    post(server, call("same", "a", at=START + 800))
+    post(server, call("same", "b", at=START + 900))
+
+    def rooms() -> list[str]:
+        found = server.get("/api/sessions?participant=alice&room=a&room=b", **OPERATOR).json()["sessions"]
+        return [one["room"] for one in found]
+
+    def erase(**claims: Any) -> requests.Response:
+        url = f"{server.url}/api/sessions/same"
+        return requests.delete(url, headers=token("operate", **claims), timeout=30)
+
+    eventually(rooms, ["b", "a"])
+    eventually(lambda: sum(one["session_id"] == "same" for one in reports(server)), 2)
+    assert erase(rooms=["b", "c"]).json()["erased"] == 15
+    assert rooms() == ["a"]
+    assert erase(rooms=["c"]).status_code == 403
+    assert rooms() == ["a"]
+    assert erase().json()["erased"] == 15
 
 
 def test_credentials_are_asked_for(server: Hub) -> None:
@@ -424,14 +439,11 @@ def test_health_and_metrics_report_it(server: Hub) -> None:
     eventually(lambda: "hub_archive_behind 0.0" in server.get("/metrics", **OPERATOR).text, True)
 
 
-def test_without_an_archive_there_is_nothing(tmp_path: Any) -> None:
-    server = Hub(tmp_path, STREAM_HISTORY="memory://").start()
-    try:
-        post(server, call("one"))
-        for path in ("/api/sessions", "/api/sessions/one", "/api/sessions/one/events", "/api/stats"):
-            problem = get(server, path, 404)
-            assert "STREAM_ARCHIVE" in problem["detail"]
-        assert get(server, "/api/health")["archive"] == "off"
-        assert requests.delete(f"{server.url}/api/sessions/one", timeout=10).json()["erased"] == 14
-    finally:
-        server.kill()
+def test_without_an_archive_there_is_nothing(client: FlaskClient) -> None:
+    assert client.post("/api/agent/data", json=call("one")).status_code == 200
+    for path in ("/api/sessions", "/api/sessions/one", "/api/sessions/one/events", "/api/stats"):
+        answer = client.get(path)
+        assert answer.status_code == 404
+        assert "STREAM_ARCHIVE" in answer.json["detail"]
+    assert client.get("/api/health").json["archive"] == "off"
+    assert client.delete("/api/sessions/one").json["erased"] == 14

@@ -5,22 +5,21 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-import jwt
 import pytest
 
+from tests.kit.callers import JWT_SECRET, token
 from tests.kit.hub import Hub
 from tests.streaming_hub.web.api.archiving import KEYS, OPERATOR, START, VIEWER, call, post, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SECRET = "s" * 40
 HOUR = 3600
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    server = Hub(tmp_path_factory.mktemp("stats"), STREAM_JWT_SECRET=SECRET, **KEYS).start()
+    server = Hub(tmp_path_factory.mktemp("stats"), STREAM_JWT_SECRET=JWT_SECRET, **KEYS).start()
     for number in range(4):
         post(server, call(f"s{number}", f"room-{number % 2}", at=START + number * 1000))
     wait_for(server, "s0", "s1", "s2", "s3")
@@ -70,9 +69,7 @@ def test_filters_and_the_callers_rooms(server: Hub) -> None:
     asked = f"from={START - HOUR}&to={START + 3 * HOUR}&bucket=day"
     assert get(server, asked + "&room=room-1&agent=helper")["buckets"][0]["sessions"] == 2
     assert get(server, asked + "&agent=other")["buckets"][0]["sessions"] == 0
-    claims = {"exp": time.time() + 60, "scope": "subscribe", "rooms": ["room-0"]}
-    headers = {"Authorization": "Bearer " + jwt.encode(claims, SECRET, "HS256")}
-    assert get(server, asked, **headers)["buckets"][0]["sessions"] == 2
+    assert get(server, asked, **token("subscribe", rooms=["room-0"]))["buckets"][0]["sessions"] == 2
     assert get(server, asked)["buckets"][0]["sessions"] == 4
 
 
@@ -156,9 +153,8 @@ def test_callers_see_their_own_rights(server: Hub) -> None:
         "view": "viewer",
         "rooms": None,
     }
-    claims = {"exp": time.time() + 60, "scope": "subscribe", "rooms": ["b", "a"], "view": "operator"}
-    headers = {"Authorization": "Bearer " + jwt.encode(claims, SECRET, "HS256")}
-    assert server.get("/api/me", **headers).json() == {
+    limited = token("subscribe", rooms=["b", "a"], view="operator")
+    assert server.get("/api/me", **limited).json() == {
         "scopes": ["subscribe"],
         "view": "operator",
         "rooms": ["a", "b"],
