@@ -234,11 +234,14 @@ def test_the_trace_completes_what_the_watcher_tells(place: Place, start: Start) 
     start(hub.url)
     with place.person(PLACE) as alice:
         begins(alice)
+        started = hub.stream.wait("session_started", source="watcher")
         asks(alice, HELLO, ANSWER)
-    over = hub.stream.wait("session_ended", seconds=60)
+    over = hub.stream.wait("session_ended", session_id=started["session_id"], seconds=60)
     is_complete(hub, over["session_id"])
-    (session,) = hub.get("/api/sessions")["sessions"]
-    assert session["session_id"] == over["session_id"]
+    until(
+        lambda: [one["session_id"] for one in hub.get("/api/sessions")["sessions"]] == [over["session_id"]],
+        what=lambda: hub.get("/api/sessions"),
+    )
     turns = hub.get(f"/api/sessions/{over['session_id']}/trace")["turns"]
     # The watcher's turns find their spans by the start of the agent's speech.
     assert [turn["turn_id"] for turn in turns] == [
@@ -271,7 +274,8 @@ def test_one_that_is_killed_ends_its_session(place: Place, start: Start, watch: 
     agent = start(hub.url)
     with place.person(PLACE) as alice:
         begins(alice)
-        started = hub.stream.wait("session_started", room=PLACE, seconds=60)
+        source = "watcher" if watch == "all" else None
+        started = hub.stream.wait("session_started", room=PLACE, source=source, seconds=60)
         agent.kill_group()
         over = hub.stream.wait("session_ended", session_id=started["session_id"], seconds=150)
         assert over["reason"] == "worker_lost"
