@@ -1,4 +1,4 @@
-"""The signals that end the server, from its first moment to its last.
+"""Signals that stop the server, handled from the first moment of start-up to exit.
 
 Standard library only: `flask_server.py` calls `end_at_once` before it imports anything that takes time. In a container,
 process 1 has no default reaction to signals, so each is handled here.
@@ -26,7 +26,12 @@ SAME: Final = 1.0
 
 
 def end_at_once() -> None:
-    """Until the server serves, let a signal end the process at once, and silently."""
+    """Until the server serves, let a signal end the process at once, and silently.
+
+    Signals that the parent blocked are let through: a process inherits that, and could not be ended.
+    """
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
     for number in ENDING:
         signal.signal(number, lambda received, _frame: die_of(received))
 

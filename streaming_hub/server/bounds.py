@@ -153,7 +153,7 @@ class BoundedMixin:
             super().handle()  # type: ignore[misc] # pywsgi's, next in line
         except OSError as error:
             # pywsgi sends a refusal outside the code in which it expects clients to disconnect.
-            log.debug("a client that sent nonsense did not wait for its answer: %s", error)
+            log.debug("a client that sent an invalid request disconnected before the response: %s", error)
 
     def handle_one_request(self) -> Any:
         """Wait for a request, read it in full, respond."""
@@ -185,6 +185,13 @@ class BoundedMixin:
         if self._unread and self.socket is not None:
             self._throw_away_rest()
         return answer
+
+    def read_requestline(self) -> str:
+        """Read the request line; one empty line before it is skipped (RFC 9112, section 2.2)."""
+        line: str = super().read_requestline()  # type: ignore[misc] # pywsgi's
+        if line in ("\r\n", "\n"):
+            line = super().read_requestline()  # type: ignore[misc]
+        return line
 
     def read_request(self, raw_requestline: str) -> bool:
         """Read the head, and refuse what HTTP/1.1 does not allow (RFC 9112, sections 3.2 and 6.1)."""
@@ -311,7 +318,7 @@ class BoundedMixin:
                 while left > 0 and (data := self.socket.recv(65536)):
                     left -= len(data)
             except OSError as error:
-                log.debug("a client that sent too much is gone: %s", error)
+                log.debug("a client that sent too much has disconnected: %s", error)
 
     def _handle_client_error(self, ex: Exception) -> tuple[str, bytes]:
         return self._refuse("The request could not be read as HTTP/1.1.", type(ex).__name__)

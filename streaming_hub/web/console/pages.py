@@ -152,7 +152,7 @@ for _page in PAGES:
     "GET",
     "/console/static/<path:name>",
     errors=(NotFound,),
-    about=lambda: _about_files("The console's modules and styles"),
+    about=lambda: _about_files("The console's scripts and styles"),
 )
 def static_file(name: str) -> Response:
     """Serve a module or a style sheet of the console."""
