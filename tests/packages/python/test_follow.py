@@ -13,6 +13,7 @@ import random
 import socket
 import threading
 import time
+import zlib
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
@@ -257,13 +258,154 @@ def test_where_shutdown_does_not_end_a_read_the_socket_is_closed(monkeypatch: py
     monkeypatch.setattr(connections, "SHUTDOWN_WAKES", False)
     with ScriptedServer([STREAM + CONNECTED + NOTE], keep=True) as server, follow(server.url) as stream:
         assert next(stream) == {"type": "note"}
-        answer = stream._connections._answer
-        assert answer is not None
-        connected = answer.raw._sock_shutdown.__self__
+        connected = stream._connections._socket
+        assert connected is not None
         assert connected.fileno() >= 0
         stream.close()
         assert connected.fileno() == -1
         assert list(stream) == []
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"HTTP/1.1 200 OK\r\nContent-Type: text/event-"], ids=["nothing", "half"]
+)
+def test_close_ends_a_wait_for_the_answer(read: Callable[..., Any], sent: bytes) -> None:
+    with ScriptedServer([sent], keep=True) as server:
+        stream = read(server.url)
+        done = threading.Event()
+        threading.Thread(target=lambda: (list(stream), done.set()), daemon=True).start()
+        until(lambda: server.requests, 20)
+        stream.close()
+        assert done.wait(20)  # by itself it waits for 37.5 s
+        assert stream.status == "closed"
+
+
+def test_headers_that_never_end_count_as_silence(
+    read: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Something comes all the time, so that no read times out."""
+    monkeypatch.setattr("streaming_hub_client.stream.HEARTBEAT", 0.4)
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            client, _ = server.accept()
+            client.recv(4096)
+            with contextlib.suppress(OSError):  # given up
+                client.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                while not over.wait(0.1):
+                    client.sendall(b"x")
+            client, _ = server.accept()
+            client.recv(4096)
+            client.sendall(STREAM + CONNECTED + NOTE)
+
+        threading.Thread(target=serve, daemon=True).start()
+        stream = read(f"http://127.0.0.1:{server.getsockname()[1]}")
+        got: list[Any] = []
+        threading.Thread(target=lambda: got.append(next(stream)), daemon=True).start()
+        try:
+            until(lambda: got, 30)
+        finally:
+            over.set()
+            stream.close()
+        assert got == [{"type": "note"}]
+
+
+@pytest.mark.parametrize("place", ["http://[", "http://127.0.0.1:99999/", "file:///etc/passwd", "//"])
+def test_a_redirect_to_no_address_passes(
+    read: Callable[..., Any], place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streaming_hub_client.stream.FIRST_PAUSE", 0.01)
+    moved = answer("302 Found", f"Location: {place}")
+    with ScriptedServer([moved, STREAM + CONNECTED + NOTE]) as server, read(server.url) as stream:
+        assert next(stream) == {"type": "note"}
+
+
+def test_a_position_beyond_ascii_resumes(read: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """No hub gives one; the stream of another server may."""
+    monkeypatch.setattr("streaming_hub_client.stream.FIRST_PAUSE", 0.01)
+    odd = STREAM + CONNECTED + 'id: \u20ac\U0001f600\ndata: {"type":"note"}\n\n'.encode()
+    with ScriptedServer([odd, STREAM + CONNECTED + NOTE]) as server, read(server.url) as stream:
+        assert [next(stream)["type"], next(stream)["type"]] == ["note", "note"]
+        assert "last_event_id=%E2%82%AC%F0%9F%98%80" in server.requests[1].line
+
+
+def test_a_compressed_stream_is_read(read: Callable[..., Any]) -> None:
+    """Some proxies compress whatever the client accepts."""
+    packer = zlib.compressobj(wbits=31)
+    body = packer.compress(CONNECTED + NOTE) + packer.flush(zlib.Z_SYNC_FLUSH)
+    head = STREAM.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")
+    with ScriptedServer([head + body], keep=True) as server, read(server.url) as stream:
+        assert next(stream) == {"type": "note"}
+
+
+def test_a_refusal_in_pieces_is_read_whole(read: Callable[..., Any]) -> None:
+    problem = b'{"status": 403, "detail": "Not your room."}'
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            client, _ = server.accept()
+            client.recv(4096)
+            client.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/problem+json\r\n\r\n")
+            for byte in problem:
+                client.sendall(bytes([byte]))
+                time.sleep(0.005)
+            client.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        stream = read(f"http://127.0.0.1:{server.getsockname()[1]}")
+        with pytest.raises(Refused, match=r"403: Not your room\."):
+            next(stream)
+
+
+def test_a_key_that_no_header_can_carry_is_the_callers_mistake(read: Callable[..., Any]) -> None:
+    with ScriptedServer([STREAM + CONNECTED + NOTE]) as server:
+        for key in ("two\nlines", "\u20ac"):
+            with (
+                read(server.url, key=key) as stream,
+                pytest.raises(ValueError, match="key: holds characters"),
+            ):
+                next(stream)
+        with read(server.url, key="from-a-file\n") as stream:
+            assert next(stream) == {"type": "note"}
+        assert server.requests[0].headers["authorization"] == "Bearer from-a-file"
+
+
+@pytest.mark.parametrize("wrong", [{"since": 5}, {"room": []}, {"room": 5}, {"types": ["a", None]}])
+def test_arguments_that_mean_nothing_are_refused(read: Callable[..., Any], wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong)).removesuffix("s")):
+        read("http://localhost", **wrong)
+
+
+def test_the_hubs_warnings_about_filters_are_logged_once(
+    hub: Hub, read: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    start = publish(hub.url, [{"type": "numbered", "room": "warned", "n": n} for n in range(2)])["ids"][0]
+    with read(hub.url, room=["warned", "a,b"], since=start) as stream:
+        assert event_n(next(stream)) == 1
+    assert [one.levelname for one in caplog.records if "a,b" in one.getMessage()] == ["WARNING"]
+
+
+def test_two_tasks_share_a_stream() -> None:
+    events = b"".join(frame({"type": "numbered", "n": n}, f"e-{n + 1}") for n in range(100))
+
+    async def run(url: str) -> list[int]:
+        got: list[int] = []
+
+        async def take(stream: Any) -> None:
+            while len(got) < 100:
+                got.append((await anext(stream))["n"])
+
+        async with afollow(url) as stream:
+            tasks = [asyncio.ensure_future(take(stream)) for _ in range(2)]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=20)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        return got
+
+    with ScriptedServer([STREAM + CONNECTED + events], keep=True) as server:
+        assert sorted(asyncio.run(run(server.url))) == list(range(100))
 
 
 def test_it_is_live_once_it_has_caught_up(hub: Hub, read: Callable[..., Any]) -> None:

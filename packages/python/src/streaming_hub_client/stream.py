@@ -23,6 +23,8 @@ FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
 LONGEST_WAIT = 24 * 3600.0
 """Seconds; the longest wait that a server may ask for."""
+HEARTBEATS = (0.1, 3600.0)
+"""Seconds; the hub's shortest and longest heartbeat."""
 SILENCE = 2.5
 """Heartbeats without a byte; then the connection counts as dead."""
 HEARTBEAT = 15.0
@@ -139,13 +141,40 @@ def query_of(
     """Check the caller's arguments.
 
     Raises:
-        ValueError: The URL cannot be used.
+        ValueError: The URL or a filter cannot be used.
     """
     pairs = []
-    for name, values in filters.items():
-        if values is not None:
-            pairs += [(name, one) for one in ([values] if isinstance(values, str) else values)]
+    for name, given in filters.items():
+        if given is None:
+            continue
+        values = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
+        if not values:
+            raise ValueError(f"{name}: an empty list matches nothing; leave it out to get everything")
+        for one in values:
+            if not isinstance(one, str):
+                raise ValueError(f"{name}: {one!r} is not a string")  # noqa: TRY004 - as for other values
+        pairs += [(name, one) for one in values]
     return Query(hub_address(url, "/api/stream"), tuple(pairs), replay, snapshot)
+
+
+def header_value(name: str, secret: str | None) -> str | None:
+    """Return a key as a header can carry it; None without one. A file's line end behind it is left out.
+
+    Args:
+        name: What the caller knows it by.
+        secret: The key.
+
+    Raises:
+        ValueError: No header can carry it; the message does not show it.
+    """
+    if not secret:
+        return None
+    if not isinstance(secret, str):
+        raise ValueError(f"{name}: a {type(secret).__name__} is not a string")  # noqa: TRY004 - see above
+    value = secret.strip()
+    if not _is_printable(value):
+        raise ValueError(f"{name}: holds characters that a header cannot carry")
+    return value or None
 
 
 def hub_address(url: str, path: str) -> str:
@@ -172,6 +201,7 @@ class Stream:
         silence: Seconds without a byte after which the connection is dead.
         error: Why the current connection has to be closed; None while it stays open.
         is_open: Whether the current connection's answer is a stream.
+        warnings: What the hub says about filters that look like mistakes.
     """
 
     query: Query
@@ -179,6 +209,7 @@ class Stream:
     silence: float = SILENCE * HEARTBEAT
     error: Trouble | Refused | None = None
     is_open: bool = False
+    warnings: tuple[str, ...] = ()
     ticket_is_fixed: bool = False
     _least: float = 0.0
     _failures: int = 0
@@ -211,11 +242,11 @@ class Stream:
         if self._wants_snapshot:
             asked.append(("snapshot", "1"))
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
-        if key:
-            headers["Authorization"] = f"Bearer {key}"
-        if self.resume:
+        if value := header_value("key", key):
+            headers["Authorization"] = f"Bearer {value}"
+        if _is_printable(self.resume):
             headers["Last-Event-ID"] = self.resume
-        return urlunsplit(parts._replace(query=urlencode(asked))), headers
+        return urlunsplit(parts._replace(query=urlencode(asked, errors="replace"))), headers
 
     def opened(self) -> None:
         """Note that the answer is a stream."""
@@ -275,11 +306,11 @@ class Stream:
             return
         kind = event["type"]
         if kind == "connected":
-            heartbeat = event.get("heartbeat")
-            if isinstance(heartbeat, int | float) and heartbeat > 0:
-                self.silence = SILENCE * heartbeat
-            self._cursor = str(event.get("cursor") or "")
-            self._head = event.get("head")
+            if heartbeat := _number(event.get("heartbeat"), HEARTBEATS[1]):
+                self.silence = SILENCE * max(heartbeat, HEARTBEATS[0])
+            self._cursor = _text(event.get("cursor"))
+            self._head = _text(event.get("head"))
+            self.warnings = _warnings(event)
             status = self._reach(self._cursor)
             if self.resume:
                 # A reset may follow: cut off before it, that has to be asked for again.
@@ -288,7 +319,7 @@ class Stream:
                 self.resume = self._cursor
                 items.append(Item(None, self.resume or None, status))
         elif kind == "goodbye":
-            self._least = max(self._least, _milliseconds(event.get("retry_ms")))
+            self._least = max(self._least, _number(event.get("retry_ms"), LONGEST_WAIT * 1000) / 1000)
             self.error = self._farewell(str(event.get("reason")))
         elif kind == "snapshot":
             items.append(Item(event, self.resume or None, self._reach(self._cursor or self.resume)))
@@ -296,7 +327,8 @@ class Stream:
             self.resume = self._cursor or _before(event.get("oldest")) or self.resume
             self._cursor = None
             missed = event.get("missed")
-            gap = Gap(missed if isinstance(missed, int) else None, str(event.get("reason")))
+            known = isinstance(missed, int) and not isinstance(missed, bool) and missed >= 0
+            gap = Gap(missed if known else None, str(event.get("reason")))
             self._in_gap = True
             items.append(Item(gap, self.resume or None, "gap"))
         else:
@@ -354,9 +386,17 @@ def failure(
 
 
 def redirected(url: str, headers: dict[str, str], location: str) -> str:
-    """Return where a redirect leads; a key is taken out of the headers if that is another origin."""
-    target = urljoin(url, location)
-    if origin(target) != origin(url):
+    """Return where a redirect leads; a key is taken out of the headers if that is another origin.
+
+    Raises:
+        Trouble: It leads to no address.
+    """
+    try:
+        target = urljoin(url, location)
+        is_same = origin(target) == origin(url)
+    except ValueError as error:
+        raise Trouble(f"The hub's address redirects to what is no address: {location[:80]!r}") from error
+    if not is_same:
         headers.pop("Authorization", None)
     return target
 
@@ -370,13 +410,33 @@ def origin(url: str) -> tuple[str, str, int | None]:
 def _event_of(data: str) -> dict[str, Any] | None:
     try:
         event = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) and isinstance(event.get("type"), str) else None
 
 
-def _milliseconds(value: Any) -> float:
-    return value / 1000 if isinstance(value, int | float) and value > 0 else 0.0
+def _number(value: Any, most: float) -> float:
+    """Return a positive number, at most `most`; 0 for anything else."""
+    positive = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    return min(value, most) if positive else 0.0
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _warnings(connected: dict[str, Any]) -> tuple[str, ...]:
+    said = connected.get("warnings")
+    ignored = connected.get("ignored")
+    found = [one for one in said if isinstance(one, str)] if isinstance(said, list) else []
+    if isinstance(ignored, list) and ignored:
+        found.append(f"Unknown parameters are ignored: {', '.join(map(str, ignored))}.")
+    return tuple(found)
+
+
+def _is_printable(text: str) -> bool:
+    """Return whether a header can carry it; all that the hub gives can be."""
+    return text.isascii() and text.isprintable() and text != ""
 
 
 def _has_reached(position: str, goal: Any) -> bool:
@@ -397,7 +457,7 @@ def _detail(status: int, content_type: str, body: bytes) -> str | None:
         return None
     try:
         problem = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     own = (
         isinstance(problem, dict)
