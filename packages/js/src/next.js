@@ -6,6 +6,7 @@
  */
 
 import { FILTERS, addFilters, streamUrl } from './address.js';
+import { isStream } from './request.js';
 
 /** ms until the hub must have answered. */
 const PATIENCE = 10_000;
@@ -128,7 +129,7 @@ function headersOf(request, key) {
 async function answer(upstream, gone) {
   const { status, headers } = upstream;
   const type = headers.get('Content-Type') ?? '';
-  if (status === 200 && type.startsWith('text/event-stream') && upstream.body) {
+  if (isStream(upstream) && upstream.body) {
     return new Response(passOn(upstream.body, gone), { headers: { ...STREAM_HEADERS, 'Content-Type': type } });
   }
   if (status === 400 || status === 429) {

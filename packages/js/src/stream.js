@@ -1,7 +1,8 @@
 /**
  * A stream that reconnects and resumes by itself until it is closed or refused.
  *
- * Follows docs/reference/http.md and docs/reference/events.md of the hub. `run` is the one loop; all state of a stream lies in `createStream`.
+ * Follows the hub's docs/reference/http.md and docs/reference/events.md. `run` is the one loop; all of a stream's state is in
+ * `createStream`.
  *
  * @module
  */

@@ -106,7 +106,7 @@ def test_the_poster_continues_once_the_hub_is_there() -> None:
         assert hub.numbers() == [1]
 
 
-def test_publish_gives_up_in_time() -> None:
+def test_publish_gives_up_an_endless_answer() -> None:
     with answering(another_stream) as url, pytest.raises(requests.RequestException):
         publish(url, {"type": "test"}, timeout=1.0)
 

@@ -306,33 +306,6 @@ class TestRealtimeWords:
         assert done.turns_of("Typed?") == done.turns_of("Typed answer.")
         assert done.turns_of("Hello?") == done.turns_of("Spoken answer.")
 
-    def test_words_whose_transcription_fails_stay_where_they_were_said(self) -> None:
-        async def talk() -> Any:
-            session, model = await realtime()
-            model.now.voice(on=True)
-            model.now.hear("item_1", "Please cancel my")
-            model.now.voice(on=False)
-            model.now.answer("Which order do you mean?")
-            await session.said("Which order do you mean?")
-            model.now.voice(on=True)
-            model.now.voice(on=False)
-            model.now.hear("item_2", "The one from Monday.", final=True)
-            model.now.answer("Done.")
-            await session.said("Done.")
-            await session.session.aclose()
-            return session
-
-        done = asyncio.run(talk())
-        assert done.lines() == [
-            ("user", "Please cancel my"),
-            ("agent", "Which order do you mean?"),
-            ("user", "The one from Monday."),
-            ("agent", "Done."),
-        ]
-        assert done.open_segments() == set()
-        assert done.turns_of("Please cancel my") == done.turns_of("Which order do you mean?")
-        assert done.turns_of("The one from Monday.") == done.turns_of("Done.")
-
     @pytest.mark.parametrize("voice", [True, False], ids=["speech detected", "no sign of speech"])
     def test_a_transcript_that_arrives_after_the_answer_has_begun_shares_its_turn(self, voice: bool) -> None:
         async def talk() -> Any:

@@ -145,7 +145,7 @@ def test_what_passes(status: int) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 422])
 def test_what_is_a_refusal(status: int) -> None:
-    body = json.dumps({"status": status, "detail": "no"}).encode()
+    body = json.dumps({"type": "about:blank", "title": "No", "status": status, "detail": "no"}).encode()
     found = failure(
         status, {"Content-Type": "application/problem+json"}, body, url="http://h", key_kept=False
     )

@@ -1,8 +1,8 @@
-"""The body of an HTTP answer, read within bounds: what answers may be no hub, and may never end.
+"""Reads the body of an HTTP response within bounds: the server may not be a hub, and its body may never end.
 
-By hand, because `requests` reads a body for as long as anything comes, into memory without a limit.
+By hand, because `requests` reads a body into memory without limit, for as long as data arrives.
 
-May touch: the network, through an answer that has begun, and the clock.
+May touch: the network, through an open response, and the clock.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ import requests
 import urllib3
 
 MOST_BYTES = 1024 * 1024
-"""Longest body that is read; the hub's longest has an id for each of 1000 events."""
+"""Limit of a body; the hub's largest has an id for each of 1000 events."""
 _BLOCK = 4096
-"""Small, since a compressed block may hold a thousand times as much."""
+"""Small, because a compressed block may decompress to a thousand times its size."""
 
 
 def read_answer(answer: requests.Response, seconds: float) -> bytes:
-    """Read the body of an answer, which was not read before.
+    """Read the body of a streamed response, and close the response.
 
     Args:
-        answer: It can be read no more afterwards.
-        seconds: How long it may take; a read in progress may add the timeout of its own.
+        answer: Requested with `stream=True`.
+        seconds: Time limit; a read in progress may exceed it by its own timeout.
 
     Raises:
-        requests.RequestException: It breaks off, or is longer or slower than any hub's.
+        requests.RequestException: The body breaks off, or is longer or slower than a hub's.
     """
     until = time.monotonic() + seconds
     body = b""
@@ -40,4 +40,4 @@ def read_answer(answer: requests.Response, seconds: float) -> bytes:
         raise requests.ConnectionError(error) from error
     finally:
         answer.close()
-    raise requests.ConnectionError(f"the answer has not ended after {len(body)} bytes, which is no hub's")
+    raise requests.ConnectionError(f"the body has not ended after {len(body)} bytes; a hub's is shorter")

@@ -1,7 +1,7 @@
-"""One stream over all its connections: opens them, reads them, waits between them. The shell of `stream`.
+"""Opens a stream's connections one after another, reads them, and waits between them. The shell of `stream`.
 
-May touch the network (by `requests`) and the clock, and starts one thread a connection, which ends it when it is
-silent, from its beginning on. One thread iterates; any may close it.
+May touch the network (through `requests`) and the clock. Starts one thread per connection, which closes it when it goes
+silent, from its beginning on.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ SHUTDOWN_WAKES = os.name != "nt"
 
 
 class Connections:
-    """A stream's connections, one after another; see the module."""
+    """A stream's connections. One thread iterates; any thread may close them."""
 
     def __init__(self, stream: Stream, key: Secret, ticket: Secret) -> None:
         self._stream = stream
@@ -79,7 +79,7 @@ class Connections:
         return self._closed.is_set()
 
     def batches(self) -> Generator[list[Item]]:
-        """Yield the stream's items; those that arrived together are one list.
+        """Yield the stream's items, those that arrived together in one list.
 
         Raises:
             Refused: The hub does not want this client.
@@ -128,7 +128,7 @@ class Connections:
         return Trouble(f"The hub cannot be reached at {place} ({kind}).")
 
     def _open(self, session: requests.Session, url: str, headers: dict[str, str]) -> requests.Response:
-        # Nothing from .netrc: its passwords are not the hub's.
+        # Not from .netrc: its passwords are not the hub's.
         session.trust_env = False
         for scheme in ("http://", "https://"):
             session.mount(scheme, _Adapter(self._take_socket))

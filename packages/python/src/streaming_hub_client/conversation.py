@@ -1,7 +1,7 @@
-"""What a conversation has to remember between two session events: turns, segments, the last timestamp.
+"""What a conversation has to remember between session events: turns, segments, the last timestamp.
 
-Pure state: no I/O and no clock. Every moment comes from the event that is being translated, so the same
-events always give the same ids and times. `streaming_hub_client.bridge` is its only user.
+Pure state: no I/O and no clock. Every time comes from the event that is being translated, so the same events
+always give the same ids and times. `streaming_hub_client.bridge` is its only user.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SAYS_REMEMBERED = 64
 
 @dataclass
 class ToolCall:
-    """A function call; remembered after its end, since a reply that was put off may still name it."""
+    """A function call; remembered after its end, because a deferred reply may still name it."""
 
     name: str
     turn: Turn
@@ -61,9 +61,9 @@ class Conversation:
         agent: The agent's identity in the room.
         about: What `session_started` says of LiveKit's job: `job_id`, `room_sid`, `agent_name`.
 
-    `result` is set by the shell before the end of a tool call that has one. Before every event it sets `playing`, the
-    id of the speech that LiveKit plays now, and `closing`, whether LiveKit is closing the session. `held` is a
-    realtime model's final whose message, which follows at once, tells when it was said.
+    The shell sets `result` before the end of a tool call that has one, and before every event `playing`, the id of the
+    speech that LiveKit is playing, and `closing`, whether LiveKit is closing the session. `held` is a realtime model's
+    final whose message, which follows at once, says when it was spoken.
     """
 
     session_id: str
@@ -114,8 +114,8 @@ class Conversation:
         Args:
             kind: The event's type.
             at: When it happened, seconds since 1970.
-            turn: The turn it belongs to, where it belongs to one.
-            **fields: What else the event says.
+            turn: The turn it belongs to, if any.
+            **fields: Its other fields.
         """
         self.last_timestamp = max(self.last_timestamp, at)
         event: Event = {
@@ -156,8 +156,8 @@ class Conversation:
     def turn_of_user(self) -> Turn:
         """Return the turn that the user's current words belong to.
 
-        A turn takes the user's words until LiveKit commits them or the agent answers it. Noise that no
-        transcript follows leaves its turn open for the next words.
+        A turn takes the user's words until LiveKit commits them or the agent answers. Noise without a transcript leaves
+        its turn open for the next words.
         """
         turn = self.user_turn
         if turn is None or turn.committed or turn.answered or turn.passed:
@@ -180,13 +180,13 @@ class Conversation:
     def turn_of_words(self, *, is_final: bool, started_at: float | None = None, late: bool = False) -> Turn:
         """Return the turn of words that begin a new segment.
 
-        A realtime model answers before its transcript of the question is there: words that come late belong to
-        the turn that still has none. While the user speaks again, a final belongs to the turn before.
+        A realtime model answers before it has transcribed the question: late words belong to the turn that still has
+        none. While the user speaks again, a final belongs to the turn before.
 
         Args:
-            is_final: Whether no more of these words follow.
-            started_at: When the user began to say them, in seconds since 1970, if that is known.
-            late: Whether they may belong to a turn whose words were given up, since later ones came first.
+            is_final: Whether the words are complete.
+            started_at: When the user began to say them, in seconds since 1970, if known.
+            late: Whether they may belong to a turn that was given up because later words came first.
         """
         turn = None if started_at is None else self.turn_at(started_at)
         if turn is None and late and is_final and self.given_up and self._expects_no_final():
@@ -196,9 +196,8 @@ class Conversation:
         turn.worded = True
         if turn in self.given_up:
             self.given_up.remove(turn)
-        if (
-            turn in self.wordless
-        ):  # once a final is there, the transcripts of what was said before have failed
+        if turn in self.wordless:
+            # a final means that the transcripts of what was said before it have failed
             place = self.wordless.index(turn)
             if is_final:
                 self._give_up(place)
@@ -207,7 +206,7 @@ class Conversation:
         return turn
 
     def expect_no_words(self, started_at: float | None) -> None:
-        """Note that the transcription of what was said then, or else of what was said first, has failed."""
+        """Note that a transcription failed: of what was said then, or else of what was said first."""
         turn = None if started_at is None else self.turn_at(started_at)
         if turn is None and self.wordless:
             turn = self.wordless[0]
@@ -216,7 +215,7 @@ class Conversation:
                 turns.remove(turn)
 
     def _expects_no_final(self) -> bool:
-        """Return whether no turn waits for words, except one that the user still speaks in."""
+        """Return whether no turn waits for words, except one in which the user is still speaking."""
         if self.user_speaking is not None:
             return self.wordless == [self.user_speaking] and not self.user_speaking.answered
         return not self.wordless and (self.user_turn is None or self.user_turn.answered)
@@ -234,7 +233,7 @@ class Conversation:
         return turn
 
     def turn_of_typing(self) -> Turn:
-        """Return the turn of a message that was not spoken: one without words of another."""
+        """Return the turn of a typed message: one that has no words of another message."""
         turn = self.user_turn
         if turn is not None and turn.worded and not turn.committed:
             self.user_turn = None
@@ -251,9 +250,8 @@ class Conversation:
     def settle_reply(self) -> Turn:
         """Decide which turn the agent works on now, and return it.
 
-        A committed user message is answered first. A speech that answers no message (a greeting, a `say`) is a
-        turn of its own. Without a new speech the agent continues its last one: with a tool's answer, or after
-        a false interruption.
+        A committed user message is answered first. A speech that answers no message (a greeting, a `say`) is a turn of
+        its own. Without a new speech the agent continues its last one: after a tool call or a false interruption.
         """
         pending = self.user_turn
         if pending is not None and not pending.answered and (pending.committed or self.speech_answers_user):
@@ -271,12 +269,12 @@ class Conversation:
         self.says[speech_id] = None
 
     def turn_of_say(self) -> Turn | None:
-        """Return the turn of the `say` that is spoken now; None if something else is.
+        """Return the turn of the `say` that is being spoken; None if something else is.
 
-        Several speeches may wait, so the order in which they were made does not tell which one is spoken.
+        Several speeches may wait, so the order in which they were created does not say which one is being spoken.
         """
         name = self.playing
-        if name is None:  # LiveKit does not tell
+        if name is None:  # LiveKit does not say
             name = next((one for one, turn in self.says.items() if turn is None), "")
         if name not in self.says:
             return None
@@ -287,15 +285,14 @@ class Conversation:
         return turn
 
     def pass_over_user(self, turn: Turn) -> None:
-        """Note that the agent begins to speak in a turn: words of the user that it does not answer are over."""
+        """Note that the agent begins to speak in a turn: user words that it does not answer are passed over."""
         user = self.user_turn
         if user is not None and user.worded and self.user_speaking is None and user is not turn:
             user.passed = True
 
     def _turn_of_new_speech(self) -> Turn:
-        if (
-            self.speech_answers_user and self.tool_turn is not None
-        ):  # a realtime model speaks about a tool's result
+        if self.speech_answers_user and self.tool_turn is not None:
+            # a realtime model speaks about a tool's result
             return self.tool_turn
         turn = self.new_turn()
         if self.speech_answers_user:  # to words that will follow

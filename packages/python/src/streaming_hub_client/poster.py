@@ -1,10 +1,9 @@
 """Posts the session's events to the hub, without the session ever waiting for it.
 
-`post` is called from session callbacks: it encodes the event, puts it in line and returns. One thread sends
-what waits, in order, in batches of whatever is there; a second one (only with a spool folder) moves to disk
-what the hub has not taken within a tenth of a second, so that neither an outage nor the death of this process
-loses it. Every event has an `event_id`, so sending it twice is harmless, and a batch whose answer was lost is
-simply sent again.
+`post` is called from session callbacks: it encodes the event, queues it and returns. One thread sends pending events
+in order, in batches; a second one (only with a spool folder) moves to disk what the hub has not accepted within a tenth
+of a second, so that neither an outage nor the death of this process loses it. Every event has an `event_id`, so
+sending it twice is harmless, and a batch whose response was lost is sent again.
 
 May touch: the network (one URL), threads, and through `streaming_hub_client.backlog` the spool folder.
 """
@@ -12,6 +11,7 @@ May touch: the network (one URL), threads, and through `streaming_hub_client.bac
 from __future__ import annotations
 
 import atexit
+import hashlib
 import logging
 import os
 import random
@@ -31,11 +31,12 @@ from streaming_hub_client.backlog import Backlog
 from streaming_hub_client.leases import Leases
 from streaming_hub_client.retry import (
     ABOUT_THE_BODY,
-    Answer,
+    Outcome,
     Pace,
     Verdict,
     backoff,
     is_from_hub,
+    json_object,
     judge,
     retry_after,
     takes,
@@ -54,14 +55,14 @@ DEFAULT_URL = "http://127.0.0.1:5000"
 PUBLISH_PATH = "/api/agent/data"
 LEASE_PATH = "/api/agent/lease"
 
-# What an odd argument makes the encoder raise: an unknown type, a lone surrogate, a loop, a changing dict.
+# What the encoder raises for an unknown type, a lone surrogate, a cycle, or a dict that changes meanwhile.
 _NOT_ENCODABLE = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AttributeError)
 
 log = logging.getLogger(__name__)
 
 
 def encode(event: dict[str, Any], now: float) -> bytes:
-    """Return the event as one line of JSON, with an `event_id` and a `timestamp` where they are missing.
+    """Return the event as one line of JSON; add `event_id` and `timestamp` if they are missing.
 
     Raises:
         TypeError: A value has no JSON form.
@@ -81,13 +82,13 @@ class Poster:
 
     Args:
         url: Address of the hub, `http://host:port`.
-        key: Publish key, if the hub asks for one.
-        spool_dir: Folder for events that wait while the hub is away, also those of an earlier process;
+        key: Publish key, if the hub needs one.
+        spool_dir: Folder for events that wait while the hub is unreachable, also those of an earlier process;
             None: memory only.
-        max_queue: How many events may wait in memory.
-        max_queue_bytes: How many bytes they may take.
-        max_spool_bytes: How large the spool may grow.
-        supervised: Whether the hub has started this process and sees its end by itself.
+        max_queue: Most events in memory.
+        max_queue_bytes: Most bytes in memory.
+        max_spool_bytes: Most bytes on disk.
+        supervised: Whether the hub started this process and notices its end by itself.
         pace: Delays and timeouts.
         chance: Source of random numbers from 0 to 1.
 
@@ -140,17 +141,25 @@ class Poster:
         atexit.register(self.close, 1.0)
 
     @classmethod
-    def from_env(cls) -> Self:
+    def from_env(cls, url: str | None = None, key: str | None = None) -> Self:
         """Make a poster from STREAM_URL, STREAM_PUBLISH_KEY, AGENT_SPOOL_DIR and (set by the hub) AGENT_SUPERVISED.
 
+        Args:
+            url: A hub in place of STREAM_URL. Its events wait in a folder of their own below AGENT_SPOOL_DIR, so that
+                no process sends them to another hub.
+            key: A publish key in place of STREAM_PUBLISH_KEY.
+
         Raises:
-            ValueError: STREAM_URL is not a URL of HTTP, or one of the variables has quotes around its value.
+            ValueError: The URL is not one of HTTP, or one of the variables has quotes around its value.
         """
-        folder = _variable("AGENT_SPOOL_DIR")
+        usual, folder = _variable("STREAM_URL") or DEFAULT_URL, _variable("AGENT_SPOOL_DIR")
+        spool_dir = Path(folder) if folder else None
+        if spool_dir and url and url != usual:
+            spool_dir /= hashlib.sha256(url.encode()).hexdigest()[:16]
         return cls(
-            _variable("STREAM_URL") or DEFAULT_URL,
-            _variable("STREAM_PUBLISH_KEY"),
-            spool_dir=Path(folder) if folder else None,
+            url or usual,
+            _variable("STREAM_PUBLISH_KEY") if key is None else key,
+            spool_dir=spool_dir,
             supervised=bool(os.environ.get("AGENT_SUPERVISED")),
         )
 
@@ -158,8 +167,8 @@ class Poster:
         """Queue an event. Never blocks, never raises; thread-safe.
 
         Args:
-            event: As in the hub's description; `event_id` and `timestamp` (seconds since 1970) are added if
-                missing. It is copied, and may be changed afterwards.
+            event: As in the hub's docs/reference/events.md; `event_id` and `timestamp` (seconds since 1970) are added
+                if missing. It is encoded at once, and may be changed afterwards.
         """
         try:
             line = encode(self._leases.note(event), time.time())
@@ -172,17 +181,17 @@ class Poster:
         self._backlog.append(line, event)
 
     def flush(self, timeout_seconds: float) -> bool:
-        """Wait until the hub has everything, or for the timeout; return whether it has."""
+        """Wait until the hub has accepted everything, or for the timeout; return whether it has."""
         self._hurry.set()
         return self._backlog.wait_until_empty(timeout_seconds)
 
     def close(self, timeout_seconds: float) -> bool:
         """Send pending events until the timeout, then stop; the rest stays in the spool for the next process.
 
-        It blocks: on an event loop, call it by `asyncio.to_thread`.
+        Blocks: in an event loop, call it with `asyncio.to_thread`.
 
         Returns:
-            Whether the hub has everything.
+            Whether the hub has accepted everything.
         """
         if self._closed.is_set():
             return self._backlog.empty
@@ -195,15 +204,17 @@ class Poster:
         self._report_drops()
         if lost:
             log.error(
-                "the hub at %s did not take %d events, and there is no spool to keep them", self._url, lost
+                "%d events are lost: the hub at %s did not accept them, and there is no spool",
+                lost,
+                self._url,
             )
         elif not delivered:
-            log.warning("the hub at %s is away; the events that wait are kept in the spool folder", self._url)
+            log.warning("the hub at %s is unreachable; pending events stay in the spool folder", self._url)
         return delivered
 
     def _send_all(self) -> None:
-        # The connection alone: a session adds cookies, hooks and redirects, which no hub has, for an eighth of the CPU.
-        # What it would read from the environment is in `_route`.
+        # An adapter without a session, whose cookies, hooks and redirects cost an eighth of the CPU and are not needed.
+        # What a session reads from the environment is in `_route`.
         with closing(HTTPAdapter()) as connection:
             while self._backlog.wait_for_events():
                 try:
@@ -217,36 +228,38 @@ class Poster:
         batch = self._backlog.peek(self._batch_limit, MAX_BATCH_BYTES)
         if not batch:
             return
-        answer = self._attempt(connection, batch)
-        if answer.verdict is Verdict.ACCEPTED:
+        outcome = self._attempt(connection, batch)
+        if outcome.verdict is Verdict.ACCEPTED:
             self._backlog.drop(batch)
             self._batch_limit = min(self._batch_limit * 2, MAX_BATCH_EVENTS)
             if self._failures:
-                log.info("the hub at %s takes events again", self._url)
+                log.info("the hub at %s accepts events again", self._url)
             self._failures = 0
             self._trouble = ""
-        elif answer.verdict is Verdict.BAD:
-            self._narrow_down(batch, answer.detail)
+        elif outcome.verdict is Verdict.BAD:
+            self._narrow_down(batch, outcome.detail)
         else:
-            if answer.smaller:
-                # An answer that is not the hub's drops nothing; but events that pass need not wait for the rest.
+            if outcome.smaller:
+                # A stranger's response drops nothing; but events that get through need not wait for the rest.
                 self._batch_limit = max(1, len(batch) // 2)
-            self._wait_after(answer)
+            self._wait_after(outcome)
 
-    def _attempt(self, connection: HTTPAdapter, batch: list[bytes]) -> Answer:
+    def _attempt(self, connection: HTTPAdapter, batch: list[bytes]) -> Outcome:
         try:
             response, content = self._send(connection, self._prepared(b"[" + b",".join(batch) + b"]"))
-        except OSError as error:  # requests' own errors, and a bundle of certificates that is not there
-            return Answer(Verdict.LATER, f"{type(error).__name__}: {error}")
+        except OSError as error:  # requests' own errors, and a missing certificate bundle
+            return Outcome(Verdict.LATER, f"{type(error).__name__}: {error}")
         status, headers = response.status_code, response.headers
-        said = _decoded(content)
+        said = json_object(content)
         wait = retry_after(headers.get("Retry-After"), time.time())
-        # An old spool file may hold blank lines, which are no events.
+        # An old spool file may contain blank lines.
         events = sum(1 for line in batch if line.strip())
         strange = 200 <= status < 300 and not takes(said, events)
         if strange or not is_from_hub(status, headers.get("Content-Type", ""), said):
-            return Answer(Verdict.LATER, _stranger(response, content), wait, smaller=status in ABOUT_THE_BODY)
-        return Answer(judge(status, said.get("field")), f"status {status}: {_start_of(content)}", wait)
+            return Outcome(
+                Verdict.LATER, _stranger(response, content), wait, smaller=status in ABOUT_THE_BODY
+            )
+        return Outcome(judge(status, said.get("field")), f"status {status}: {_start_of(content)}", wait)
 
     def _send(
         self, connection: HTTPAdapter, request: requests.PreparedRequest
@@ -254,49 +267,49 @@ class Poster:
         timeouts = (self._pace.connect_timeout, self._pace.answer_timeout)
         proxies, verify = self._route
         response = connection.send(request, timeout=timeouts, verify=verify, proxies=proxies)
-        # Read here, where a connection that breaks off is expected; and so that the next request can have it.
+        # Read here, where a broken connection is handled, and so that the connection can be reused.
         return response, read_answer(response, self._pace.answer_timeout)
 
     def _prepared(self, body: bytes) -> requests.PreparedRequest:
-        # All but the body is the same each time, and takes a fifth of a POST's CPU to put together.
+        # Only the body changes; preparing the rest takes a fifth of a POST's CPU.
         if self._request is None:
             self._request = requests.Request("POST", self._url, self._headers).prepare()
         self._request.prepare_body(body, None)
         return self._request
 
     def _narrow_down(self, batch: list[bytes], detail: str) -> None:
-        """Halve the batch until it is the one bad event, then count that as dropped."""
+        """Halve the batch until only the bad event is left, then count it as dropped."""
         if len(batch) > 1:
             self._batch_limit = len(batch) // 2
             return
-        event = _decoded(batch[0])
+        event = json_object(batch[0])
         kind, name = event.get("type"), event.get("event_id")
         log.error("the hub refuses event %s of type %r, %d bytes: %s", name, kind, len(batch[0]), detail)
         if kind != "events_dropped":
-            # Before it leaves the queue, which would otherwise be empty for a moment and end a flush too early.
+            # First, or the queue would be empty for a moment and end a flush too early.
             self._backlog.lose(1, f"the hub refused an event of type {kind!r}", event)
         self._backlog.drop(batch)
 
-    def _wait_after(self, answer: Answer) -> None:
+    def _wait_after(self, outcome: Outcome) -> None:
         delay = backoff(
             self._failures, self._chance(), first=self._pace.first_delay, longest=self._pace.longest_delay
         )
-        if answer.verdict is Verdict.KEY_REFUSED:
+        if outcome.verdict is Verdict.KEY_REFUSED:
             delay = self._pace.key_delay
             log.error(
                 "the hub at %s refuses our key (%s); set STREAM_PUBLISH_KEY to one of its "
                 "STREAM_PUBLISH_KEYS. Events are kept; next attempt in %.0f s",
                 self._url,
-                answer.detail,
+                outcome.detail,
                 delay,
             )
-        elif self._trouble != (trouble := answer.detail.partition(":")[0]):
+        elif self._trouble != (trouble := outcome.detail.partition(":")[0]):
             self._trouble = trouble
             log.warning(
-                "no events are taken at %s (%s); keeping them and trying again", self._url, answer.detail
+                "cannot deliver events to %s (%s); keeping them and trying again", self._url, outcome.detail
             )
         self._failures += 1
-        self._pause(max(delay, answer.retry_after))
+        self._pause(max(delay, outcome.retry_after))
 
     def _pause(self, seconds: float) -> None:
         if self._deadline is not None:
@@ -316,7 +329,7 @@ class Poster:
         with closing(HTTPAdapter()) as connection:
             while not self._closed.wait(self._pace.renew_leases):
                 renewal = self._leases.renewal()
-                # What stops a renewal stops events, too, and is logged there.
+                # What fails a renewal also fails events, and is logged there.
                 with suppress(OSError):
                     if renewal is not None:
                         request = requests.Request("POST", self._lease_url, self._headers, json=renewal)
@@ -330,7 +343,7 @@ class Poster:
 
 
 def _variable(name: str) -> str | None:
-    """Return an environment variable, None where it is unset or empty; refuse quotes, which no such value has."""
+    """Return an environment variable, None if unset or empty; refuse quotes, which no such value has."""
     value = os.environ.get(name) or None
     if value is not None and len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
         raise ValueError(
@@ -340,7 +353,7 @@ def _variable(name: str) -> str | None:
 
 
 def _stranger(response: requests.Response, content: bytes) -> str:
-    """Describe an answer that is not the hub's, so the user can tell where it comes from."""
+    """Describe a response that is not the hub's, so that the user sees where it comes from."""
     server, location = response.headers.get("Server"), response.headers.get("Location")
     by = f" from {server[:100]!r}" if server else ""
     to = f", a redirect to {location[:200]!r}" if location else ""
@@ -352,10 +365,3 @@ def _stranger(response: requests.Response, content: bytes) -> str:
 
 def _start_of(content: bytes) -> str:
     return content[:300].decode(errors="replace")
-
-
-def _decoded(block: bytes) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(block, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}

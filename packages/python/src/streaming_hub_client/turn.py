@@ -13,8 +13,8 @@ class Turn:
         id: The turn's name, unique across sessions.
         worded: Words of the user were sent for it.
         committed: LiveKit has added the user's message, so later words start the next turn.
-        answered: The agent has begun to work on its answer.
-        passed: The agent has said something else since its words; LiveKit has dropped them, or the application
+        answered: The agent has started to work on its answer.
+        passed: The agent has said something else since: LiveKit has dropped the user's words, or the application
             handles them itself.
     """
 
