@@ -62,3 +62,21 @@ test('an endless line is refused before it fills the memory', () => {
     for (let count = 0; count < 20; count++) feed(piece);
   }, RangeError);
 });
+
+test('an event without an end is refused before it fills the memory', () => {
+  for (const line of ['data: ' + 'x'.repeat(1000) + '\n', 'data\n']) {
+    const feed = createParser(() => {}, () => {});
+    const piece = Buffer.from(line.repeat(Math.ceil(300_000 / line.length)));
+    assert.throws(() => {
+      for (let count = 0; count < 80; count++) feed(piece);
+    }, RangeError);
+  }
+});
+
+test('many long events are not one endless event', () => {
+  let count = 0;
+  const feed = createParser(() => count++, () => {});
+  const piece = Buffer.from(`data: ${'x'.repeat(4 * 1024 * 1024)}\n\n`);
+  for (let round = 0; round < 8; round++) feed(piece);
+  assert.equal(count, 8);
+});

@@ -263,9 +263,9 @@ def test_a_compressed_stream_is_read(read: Callable[..., Any]) -> None:
 def test_a_refusal_in_pieces_is_read_whole(read: Callable[..., Any]) -> None:
     whole = refused(403, "Forbidden", "Not your room.").pieces[0]
     assert isinstance(whole, bytes)
-    with Server([Part([whole[:-30], whole[-30:-10], whole[-10:]])]) as server:
-        with pytest.raises(Refused, match=r"403: Not your room\."):
-            next(read(server.url))
+    pieces = Part([whole[:-30], whole[-30:-10], whole[-10:]])
+    with Server([pieces]) as server, pytest.raises(Refused, match=r"403: Not your room\."):
+        next(read(server.url))
 
 
 def test_a_refusal_that_stalls_is_one(read: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,7 +274,7 @@ def test_a_refusal_that_stalls_is_one(read: Callable[..., Any], monkeypatch: pyt
     assert isinstance(whole, bytes)
     with (
         Server([Part([whole[:-30]], "hold")]) as server,
-        pytest.raises(Refused, match="403: .* not as a hub does"),
+        pytest.raises(Refused, match="not as a hub does"),
     ):
         next(read(server.url))
 

@@ -134,15 +134,21 @@ class Connections:
             session.mount(scheme, _Adapter(self._take_socket))
         for _ in range(REDIRECTS):
             proxies, verify = route_to(url)
-            answer = session.get(
-                url,
-                headers=headers,
-                stream=True,
-                allow_redirects=False,
-                proxies=proxies,
-                verify=verify,
-                timeout=(CONNECT_TIMEOUT, SILENCE * HEARTBEAT),
-            )
+            try:
+                answer = session.get(
+                    url,
+                    headers=headers,
+                    stream=True,
+                    allow_redirects=False,
+                    proxies=proxies,
+                    verify=verify,
+                    timeout=(CONNECT_TIMEOUT, SILENCE * HEARTBEAT),
+                )
+            except ValueError as error:
+                if isinstance(error, requests.RequestException):
+                    raise
+                # `requests` reads the place that a redirect names, even if it is not to follow it.
+                raise Trouble(f"The hub cannot be reached: {error}.") from error
             if not (answer.is_redirect and "Location" in answer.headers):
                 return answer
             url = redirected(url, headers, answer.headers["Location"])
