@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
@@ -239,7 +239,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
         self._opened = opened
 
     def get_connection_with_tls_context(self, *args: Any, **options: Any) -> HTTPConnectionPool:
-        pool = super().get_connection_with_tls_context(*args, **options)
+        pool = cast("HTTPConnectionPool", super().get_connection_with_tls_context(*args, **options))
         opened = self._opened
 
         class Told(pool.ConnectionCls):  # type: ignore[name-defined,misc]
