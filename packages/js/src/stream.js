@@ -171,8 +171,9 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
     // Pages may not set Accept-Encoding; browsers ignore it.
     /** @type {Record<string, string>} */
     const headers = { Accept: 'text/event-stream', 'Accept-Encoding': 'identity' };
-    const secret = String(key ?? '').trim();
-    if (/[^ -~]/.test(secret)) throw new Refused(401, 'key: contains characters that a header cannot carry.');
+    // In UTF-8, of which each byte is a character here.
+    const secret = String.fromCharCode(...new TextEncoder().encode(String(key ?? '').trim()));
+    if (/[\0-\x1f\x7f]/.test(secret)) throw new Refused(401, 'key: contains characters that a header cannot carry.');
     if (secret) headers.Authorization = `Bearer ${secret}`;
     // Cross-origin, the header would need a permission that the query does not.
     const isForeign = globalThis.document && target.origin !== globalThis.location?.origin;

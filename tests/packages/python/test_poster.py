@@ -172,6 +172,12 @@ def test_quotes_that_docker_leaves_around_a_variable_are_refused_by_name(
         Poster.from_env()
 
 
+def test_a_key_that_no_header_can_carry_is_refused_and_not_shown() -> None:
+    with pytest.raises(ValueError, match="the publish key: contains characters") as refused:
+        Poster("http://127.0.0.1:9", "secret\nkey")
+    assert "secret" not in str(refused.value)
+
+
 def test_a_url_without_http_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"localhost:5000.*STREAM_URL"):
         Poster("localhost:5000")

@@ -42,6 +42,7 @@ from streaming_hub_client.retry import (
     takes,
 )
 from streaming_hub_client.route import route_to
+from streaming_hub_client.stream import header_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +94,7 @@ class Poster:
         chance: Source of random numbers from 0 to 1.
 
     Raises:
-        ValueError: The URL is not one of HTTP.
+        ValueError: The URL is not one of HTTP, or no header can carry the key.
     """
 
     def __init__(
@@ -114,9 +115,9 @@ class Poster:
         self._url = url.rstrip("/") + PUBLISH_PATH
         self._lease_url = url.rstrip("/") + LEASE_PATH
         self._leases = Leases(supervised=supervised)
-        self._headers = {"Content-Type": "application/json"} | (
-            {"Authorization": f"Bearer {key}"} if key else {}
-        )
+        self._headers = {"Content-Type": "application/json"}
+        if value := header_value("the publish key", key):
+            self._headers["Authorization"] = f"Bearer {value}"
         self._route = route_to(self._url)
         self._request: requests.PreparedRequest | None = None
         self._pace = pace or Pace()
@@ -150,7 +151,7 @@ class Poster:
             key: A publish key in place of STREAM_PUBLISH_KEY.
 
         Raises:
-            ValueError: The URL is not one of HTTP, or one of the variables has quotes around its value.
+            ValueError: The URL is not one of HTTP, no header can carry the key, or a variable's value has quotes.
         """
         usual, folder = _variable("STREAM_URL") or DEFAULT_URL, _variable("AGENT_SPOOL_DIR")
         spool_dir = Path(folder) if folder else None

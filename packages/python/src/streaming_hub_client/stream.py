@@ -160,7 +160,7 @@ def query_of(
 
 
 def header_value(name: str, secret: str | None) -> str | None:
-    """Return a key as a header can carry it, without the line end of a file; None without a key.
+    """Return a key as a header carries it: in UTF-8, without the line end of a file. None without a key.
 
     Args:
         name: What the caller knows it by.
@@ -174,9 +174,9 @@ def header_value(name: str, secret: str | None) -> str | None:
     if not isinstance(secret, str):
         raise ValueError(f"{name}: a {type(secret).__name__} is not a string")  # noqa: TRY004 - see above
     value = secret.strip()
-    if value and not _is_printable(value):
+    if not value.isprintable():
         raise ValueError(f"{name}: contains characters that a header cannot carry")
-    return value or None
+    return value.encode().decode("latin-1") or None
 
 
 def hub_address(url: str, path: str) -> str:
