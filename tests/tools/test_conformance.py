@@ -56,7 +56,7 @@ def test_a_client_that_reads_one_connection_fails_where_it_should() -> None:
         "comments and unknown fields": True,
         "LF, CR and CRLF end lines": False,
         "the stream ends": False,
-        "resumes after the last id": False,
+        "says where it was": False,
     }
     cases = [case for case in CASES if case.name in wanted]
     bad = Program([sys.executable, "-c", ONCE])

@@ -1,4 +1,4 @@
-"""The cases: what the server sends, and what a client should do. Pure."""
+"""The cases: what the server sends, and what a client should make of it. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Seen:
-    """What happened in a case, for its check.
+    """What came of a case, for its check.
 
     Attributes:
         requests: The requests for the stream.
@@ -36,10 +36,10 @@ class Case(NamedTuple):
         name: As in the table.
         about: A sentence for the document: what the server does, and what passes.
         script: What the requests for the stream get.
-        expected: The events that the client must report, in order, and no others: `n`, or `n` and `t`.
-        check: What else must be true after that.
-        seconds: Longest wait for it.
-        settle: Seconds in which nothing more may arrive.
+        expected: The events that have to be handed out, in order, and no others: `n`, or `n` and `t`.
+        check: What else has to be true, once they have been.
+        seconds: How long to wait for it at most.
+        settle: Seconds to wait for what must not come.
         sleep: Seconds for which the client is stopped after its first event.
     """
 
@@ -95,7 +95,7 @@ def parsed(
 
 
 def resumed(*ids: str) -> Callable[[Seen], bool]:
-    """Return a check: the requests after the first one have these ids, in the header or the query."""
+    """Return a check: the requests after the first one say these ids, in the header or the query."""
 
     def check(seen: Seen) -> bool:
         later = seen.requests[1 : len(ids) + 1]
@@ -108,17 +108,17 @@ def resumed(*ids: str) -> Callable[[Seen], bool]:
 
 
 def waited(seen: Seen) -> bool:
-    """Check that the second request was sent after the requested wait; clocks may be slightly off."""
+    """Check that the second request came after the wait that was asked for; a clock may be a little off."""
     return len(seen.requests) > 1 and seen.requests[1].at - seen.requests[0].at >= WAIT - 0.1
 
 
 def gave_up(seen: Seen) -> bool:
-    """Check that there was one request, and that the client reported an error."""
+    """Check that there was one request, and that the client said that it failed."""
     return len(seen.requests) == 1 and bool(seen.errors)
 
 
 def told(*words: str) -> Callable[[Seen], bool]:
-    """Return a check: the client reported an error with all these words."""
+    """Return a check: what the client reported has all these words."""
     return lambda seen: any(all(word in error for word in words) for error in seen.errors)
 
 
@@ -133,14 +133,14 @@ ENDS = Part([connected(), event(1)])
 PARSING = (
     parsed(
         "LF, CR and CRLF end lines",
-        "Two events, one with CR and one with CRLF as line ends.",
+        "Two events, one with CR and one with CRLF as line endings.",
         b"data: %b\r\r" % data(1),
         b"data: %b\r\n\r\n" % data(2),
         expected=[1, 2],
     ),
     parsed(
         "CRLF across two reads",
-        "CR is at the end of one packet and LF at the start of the next: one line end, not two.",
+        "CR ends one packet and LF begins the next: one line ending, not two.",
         b"data: %b\r" % data(1),
         b"\ndata: \r",
         b"\n\r",
@@ -148,8 +148,8 @@ PARSING = (
         expected=[1],
     ),
     parsed(
-        "U+2028, U+2029 and U+0085 do not end a line",
-        "They are part of a text; `str.splitlines` treats them as line ends.",
+        "U+2028, U+2029 and U+0085 end no line",
+        "They occur inside a text; `str.splitlines` treats them as line endings.",
         'data: {"type":"note","n":1,"t":"a\u2028b\u2029c\x85d"}\n\n'.encode(),
         expected=[(1, "a\u2028b\u2029c\x85d")],
     ),
@@ -167,7 +167,7 @@ PARSING = (
         expected=[(1, "\U0001f600")],
     ),
     parsed(
-        "invalid UTF-8",
+        "bytes that are not UTF-8",
         "They become U+FFFD, and the stream continues.",
         b'data: {"type":"note","n":1,"t":"a\xffb"}\n\n' + event(2),
         expected=[(1, "a\ufffdb"), 2],
@@ -194,13 +194,13 @@ PARSING = (
     ),
     Case(
         "a byte order mark at the beginning",
-        "It is not part of a field name.",
+        "It is not part of a field's name.",
         [Part([HEAD, b"\xef\xbb\xbfdata: %b\n\n" % data(1)], "hold")],
         [1],
     ),
     parsed(
         "a byte order mark later on",
-        "It is part of the field name, which is then unknown.",
+        "It is part of the field's name, which is then unknown.",
         event(1),
         b"\xef\xbb\xbfdata: %b\n\n" % data(2),
         event(3),
@@ -208,28 +208,28 @@ PARSING = (
     ),
     parsed(
         "comments and unknown fields",
-        "Neither is an event or part of one.",
+        "Neither is an event, nor part of one.",
         b": hello\n\n:\n\nfoo: bar\nbaz\n DATA: x\nDatA: y\ndata : z\n\n",
         b": hello\ndata: %b\nfoo\n\n" % data(1),
         expected=[1],
     ),
     parsed(
         "only events with data are events",
-        "A block with only an `id`, an `event` or a `retry` produces nothing.",
+        "A block with an `id` alone, an `event` alone, or a `retry` alone yields nothing.",
         b"id: e-0\n\nevent: x\n\nretry: 1000\n\n",
         event(1),
         expected=[1],
     ),
     parsed(
-        "`event` applies to one event",
-        "An event of another type is not a message; the next one, without a type, is.",
+        "`event` counts for one event",
+        "An event of another type is no message; the next one without a type is.",
         b"event: other\ndata: %b\n\n" % data(1),
         event(2),
         expected=[2],
     ),
     parsed(
         "a line of 250 KiB",
-        "A snapshot of many rooms may be as long.",
+        "A snapshot of many rooms can be that long.",
         event(1, fill="x" * 250 * 1024),
         event(2),
         expected=[1, 2],
@@ -257,26 +257,26 @@ RECONNECTING = (
     ),
     Case(
         "nothing listens for 5 s",
-        "As during a restart: connections are refused meanwhile.",
+        "The server is gone, as during a restart; connections are refused meanwhile.",
         [Part([connected(), event(1)], away=5), NEXT],
         [1, 2],
         seconds=60,
     ),
     Case(
-        "the connection ends without a response",
+        "the connection ends without an answer",
         "The first connection is closed before a byte is sent.",
         [Part([]), live(event(1))],
         [1],
     ),
     Case(
-        "no response at all",
+        "no answer at all",
         "The first request gets no response: the client tries again within 60 s.",
         [Part([], "hold"), live(event(1))],
         [1],
         seconds=60,
     ),
     Case(
-        "honors `retry`",
+        "keeps to `retry`",
         f"The stream says `retry: {WAIT * 1000}`, then ends.",
         [Part([connected(), b"retry: %d\n\n" % (WAIT * 1000), event(1)]), NEXT],
         [1, 2],
@@ -298,14 +298,14 @@ RECONNECTING = (
 
 RESUMING = (
     Case(
-        "resumes after the last id",
+        "says where it was",
         "The second request has the last id, as `Last-Event-ID` or in the query.",
         [ENDS, NEXT],
         [1, 2],
         resumed("e-1"),
     ),
     Case(
-        "resumes after the newest id each time",
+        "says it every time",
         "The third and the fourth request have the newest id, not an older one.",
         [ENDS, *(Part([connected(), event(n)]) for n in (2, 3)), live(event(4))],
         [1, 2, 3, 4],
@@ -313,29 +313,29 @@ RESUMING = (
         60,
     ),
     Case(
-        "keeps the id through a failure",
-        "A 503 in between does not lose it.",
+        "keeps it over a failure",
+        "A 503 in between loses nothing.",
         [ENDS, Part([answer("503 Service Unavailable")]), NEXT],
         [1, 2],
         resumed("e-1", "e-1"),
     ),
     Case(
-        "an id holds until the next one",
-        "An event without an `id` keeps the id of the event before it.",
+        "an id stays until there is another",
+        "An event without an `id` keeps the previous event's id in place.",
         [Part([connected(), event(1), b"data: " + data(2) + b"\n\n"]), live(event(3))],
         [1, 2, 3],
         resumed("e-1"),
     ),
     Case(
-        "an id without data moves the position",
-        "A block with only an `id` is not an event, but moves the position.",
+        "an id without data counts",
+        "A block with only an `id` is no event, but moves the position.",
         [Part([connected(), event(1), b"id: e-5\n\n"]), live(event(6))],
         [1, 6],
         resumed("e-5"),
     ),
     Case(
         "an id with NUL is ignored",
-        "The id before it stays.",
+        "The previous id stays.",
         [Part([connected(), event(1), b"id: e\x00-9\ndata: %b\n\n" % data(2)]), live(event(3))],
         [1, 2, 3],
         resumed("e-1"),
@@ -345,15 +345,15 @@ RESUMING = (
 SILENCE = (
     Case(
         "a dead connection",
-        "Nothing arrives any more, not even a FIN, as after a NAT dropped the connection. `connected` announces a "
-        "heartbeat every 2 s; within 30 s the client reconnects.",
+        "Nothing arrives any more, not even a FIN, as when a NAT has dropped the connection. `connected` announced a "
+        "heartbeat every 2 s; the client reconnects within 30 s.",
         [live(event(1), heartbeat=2), NEXT],
         [1, 2],
         resumed("e-1"),
     ),
     Case(
-        "comments keep it alive",
-        "For 12 s only a comment arrives every second, with the same heartbeat: the connection stays open.",
+        "comments count as life",
+        "For 12 s only a comment arrives every second, with the same heartbeat: the client stays connected.",
         [live(*[b":\n", 1.0] * 12, event(1), heartbeat=2)],
         [1],
         asked_once,
@@ -364,7 +364,7 @@ REFUSALS = (
     *(
         Case(
             f"{status}: gives up",
-            f"{status} {title} with a problem document: one request, and an error that the program sees.",
+            f"{status} {title} with a problem document: one request, and an error for the program.",
             [refused(status, title, "Not for you."), live(event(1))],
             [],
             gave_up,
@@ -373,7 +373,7 @@ REFUSALS = (
         for status, title in ((401, "Unauthorized"), (403, "Forbidden"))
     ),
     Case(
-        "reports why",
+        "says why",
         "The error has the status and the problem document's `detail`.",
         [refused(403, "Forbidden", "This key may not read the room."), live(event(1))],
         [],
@@ -381,21 +381,21 @@ REFUSALS = (
         settle=6,
     ),
     Case(
-        "429: honors `Retry-After` in seconds",
+        "429: keeps to `Retry-After` in seconds",
         f"429 with `Retry-After: {WAIT}`: tries again, and not earlier.",
         [refused(429, "Too Many Requests", "Later.", f"Retry-After: {WAIT}"), live(event(1))],
         [1],
         waited,
     ),
     Case(
-        "503: honors `Retry-After`",
+        "503: keeps to `Retry-After`",
         f"503 with `Retry-After: {WAIT}`: tries again, and not earlier.",
         [refused(503, "Service Unavailable", "Draining.", f"Retry-After: {WAIT}"), live(event(1))],
         [1],
         waited,
     ),
     Case(
-        "returns after five 503s",
+        "503 after 5 times 503",
         "A server that is unavailable for longer.",
         [*[Part([answer("503 Service Unavailable")])] * 5, live(event(1))],
         [1],
@@ -415,8 +415,8 @@ PROXIES = (
     ),
     Case(
         "AirPlay's 403",
-        "macOS's AirPlay answers on port 5000: `403` with `Server: AirTunes`. The client gives up, and its error names "
-        "the server that answered.",
+        "macOS's AirPlay responds on port 5000: `403` with `Server: AirTunes`. The client gives up, and its error "
+        "names that server.",
         [Part([answer("403 Forbidden", "Server: AirTunes/850.1.2")]), live(event(1))],
         [],
         lambda seen: gave_up(seen) and told("403", "AirTunes")(seen),
@@ -427,18 +427,18 @@ PROXIES = (
 NAP = 22.0
 SLEEPING = (
     Case(
-        "wakes on a live connection",
-        f"Stopped for {NAP:g} s (programs by SIGSTOP, pages frozen by the browser) while events arrive: it reports "
-        "each once.",
+        "wakes on a connection that lives",
+        f"Stopped for {NAP:g} s (programs by SIGSTOP, pages frozen by the browser) while events arrive: the client "
+        "gets all of them once.",
         [live(event(1), 6.0, event(2), event(3), heartbeat=60)],
         [1, 2, 3],
         seconds=60,
         sleep=NAP,
     ),
     Case(
-        "wakes on a dead connection",
-        f"Stopped for {NAP:g} s, and so are the heartbeats, one every 8 s: it reconnects within 12 s of waking, "
-        "without waiting through the whole silence again.",
+        "wakes on a connection that died",
+        f"Stopped for {NAP:g} s, with a heartbeat of 8 s that stopped, too: the client reconnects within 12 s of "
+        "waking, without waiting for the whole silence again.",
         [live(event(1), heartbeat=8), NEXT],
         [1, 2],
         lambda seen: resumed("e-1")(seen) and seen.requests[1].at - seen.woken < 12,
