@@ -60,7 +60,7 @@ export function createParser(onMessage, onRetry) {
       dataLength += value.length + LINE_COST;
     } else if (field === 'event') type = value;
     else if (field === 'id' && !value.includes('\0')) id = value;
-    else if (field === 'retry' && /^[0-9]+$/.test(value)) onRetry(Number(value));
+    else if (field === 'retry' && /^[0-9]{1,15}$/.test(value)) onRetry(Number(value));
   };
 
   return (bytes) => {

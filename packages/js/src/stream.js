@@ -177,7 +177,7 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
     if (secret) headers.Authorization = `Bearer ${secret}`;
     // Cross-origin, the header would need a permission that the query does not.
     const isForeign = globalThis.document && target.origin !== globalThis.location?.origin;
-    if (/^[ -~]+$/.test(resume) && !isForeign) headers['Last-Event-ID'] = resume;
+    if (/^[!-~]+$/.test(resume) && !isForeign) headers['Last-Event-ID'] = resume;
     return headers;
   }
 

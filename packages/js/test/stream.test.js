@@ -589,13 +589,17 @@ test('a key that a header cannot carry is refused, a line end behind it is not',
   assert.deepEqual(sent, ['Bearer €-from-a-file']);
 });
 
-test('a position beyond ASCII resumes', async () => {
-  const server = await serve((number, response) => {
-    stream(response, connected('e-0', { head: 'e-0' }), frame({ type: 'note', n: number }, number === 1 ? '€😀' : 'e-2'));
-    if (number === 1) response.end();
-  });
-  assert.deepEqual(numbers(await take(open({ url: server.url }), 2)), [1, 2]);
-  assert.equal(server.requests[1].query.get('last_event_id'), '€😀');
+test('a position that a header cannot carry resumes', async () => {
+  for (const id of ['€😀', ' a b']) {
+    const server = await serve((_, response, nth) => {
+      stream(response, connected('e-0', { head: 'e-0' }), frame({ type: 'note', n: nth }, nth === 1 ? id : 'e-2'));
+      if (nth === 1) response.end();
+    });
+    assert.deepEqual(numbers(await take(open({ url: server.url }), 2)), [1, 2]);
+    const { query, headers } = server.requests[1];
+    assert.equal(query.get('last_event_id'), id);
+    assert.equal(headers['last-event-id'], undefined);
+  }
 });
 
 test('a heartbeat that cannot be is bounded', async () => {
@@ -631,4 +635,15 @@ test('the hub’s warnings about filters are shown', async (context) => {
   const opened = open({ url: server.url, types: 'a,b' });
   await until(() => status(opened) === 'live');
   assert.deepEqual(warn.mock.calls[0].arguments, ["type: 'a,b' ..."]);
+});
+
+test('a damaged snapshot is a temporary failure, and the state stays readable', async () => {
+  for (const rooms of [null, [null], [{}], [{ room: 'r', transcript: 'x', sessions: 5 }]]) {
+    const server = await serve((_, response, nth) =>
+      stream(response, connected('e-0', { head: 'e-0' }), frame({ type: 'snapshot', as_of: 'e-0', rooms: nth === 1 ? rooms : [] }), event(1)),
+    );
+    const opened = open({ url: server.url, snapshot: true });
+    await until(() => opened.getSnapshot().events.length === 1);
+    assert.equal(server.requests.length, 2);
+  }
 });

@@ -235,7 +235,9 @@ def test_a_farewells_wait_is_bounded(said: str) -> None:
     assert reading.pause(lived=0, asked=0, chance=0) <= longest
 
 
-@pytest.mark.parametrize("cursor", ["5", "null", "[]", '"\\ud800"', '"a\\r\\nb"', '"' + "\u20ac" + '"'])
+@pytest.mark.parametrize(
+    "cursor", ["5", "null", "[]", '"\\ud800"', '"a\\r\\nb"', '"' + "\u20ac" + '"', '"  a b "']
+)
 def test_whatever_the_cursor_is_the_next_request_can_be_sent(cursor: str) -> None:
     reading = stream()
     reading.receive(f'data: {{"type":"connected","cursor":{cursor}}}\n\n'.encode())
@@ -243,6 +245,7 @@ def test_whatever_the_cursor_is_the_next_request_can_be_sent(cursor: str) -> Non
     assert url.isascii()
     assert url.isprintable()
     assert all(value.isascii() and value.isprintable() for value in headers.values())
+    assert all(value == value.strip() for value in headers.values())
 
 
 def test_nesting_without_end_is_passing_trouble() -> None:

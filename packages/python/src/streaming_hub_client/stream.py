@@ -246,7 +246,7 @@ class Stream:
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
         if value := header_value("key", key):
             headers["Authorization"] = f"Bearer {value}"
-        if _is_printable(self.resume):
+        if self.resume.isascii() and self.resume.isprintable() and self.resume == self.resume.strip() != "":
             headers["Last-Event-ID"] = self.resume
         return urlunsplit(parts._replace(query=urlencode(asked, errors="replace"))), headers
 
@@ -435,11 +435,6 @@ def _warnings(connected: dict[str, Any]) -> tuple[str, ...]:
     if isinstance(ignored, list) and ignored:
         found.append(f"Unknown parameters are ignored: {', '.join(map(str, ignored))}.")
     return tuple(found)
-
-
-def _is_printable(text: str) -> bool:
-    """Return whether a header can carry it; all that the hub gives can be."""
-    return text.isascii() and text.isprintable() and text != ""
 
 
 def _has_reached(position: str, goal: Any) -> bool:
