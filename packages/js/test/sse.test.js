@@ -28,7 +28,7 @@ const CASES = [
   ['types', 'event: add\ndata: 1\n\ndata: 2\n\n', [message('1', '', 'add'), message('2')]],
   ['ids last', 'id: 1\ndata: a\n\ndata: b\n\nid\ndata: c\n\n', [message('a', '1'), message('b', '1'), message('c')]],
   ['NUL in an id', 'id: 1\ndata: a\n\nid: 2\0\ndata: b\n\n', [message('a', '1'), message('b', '1')]],
-  ['retry', 'retry: 1500\nretry: 1e3\nretry: -1\nretry:\nretry: 7 \ndata: a\n\n', [{ retry: 1500 }, message('a')]],
+  ['retry', 'retry: 1500\nretry: 1e3\nretry: -1\nretry: 9999999999999999\nretry:\nretry: 7 \ndata: a\n\n', [{ retry: 1500 }, message('a')]],
   ['unknown fields', 'foo: 1\n data: a\nDATA: b\ndata: c\n\n', [message('c')]],
   ['CR', 'data: a\rdata: b\r\rdata: c\r\r', [message('a\nb'), message('c')]],
   ['CRLF', 'data: a\r\ndata: b\r\n\r\ndata: c\r\n\r\n', [message('a\nb'), message('c')]],
