@@ -70,12 +70,11 @@ export function createParser(onMessage, onRetry) {
     isBegun = true;
     if (afterCarriageReturn && text[0] === '\n') text = text.slice(1);
     afterCarriageReturn = false;
-    lineEnd.lastIndex = rest.length;
-    text = rest + text;
     let start = 0;
     for (let found = lineEnd.exec(text); found; found = lineEnd.exec(text)) {
       const at = found.index;
-      const line = text.slice(start, at);
+      const line = rest + text.slice(start, at);
+      rest = '';
       start = at + 1;
       if (text[at] === '\r') {
         if (start === text.length) afterCarriageReturn = true;
@@ -83,7 +82,8 @@ export function createParser(onMessage, onRetry) {
       }
       take(line);
     }
-    rest = text.slice(start);
+    // Never searched again: an endless line would take ever longer.
+    rest += text.slice(start);
     if (rest.length + dataLength > LONGEST_EVENT) throw new RangeError('The stream sent an event of over 16 Mi characters.');
   };
 }

@@ -80,3 +80,17 @@ test('many long events are not one endless event', () => {
   for (let round = 0; round < 8; round++) feed(piece);
   assert.equal(count, 8);
 });
+
+test('a long line costs no more a byte than a short one', () => {
+  const cpu = (pieces) => {
+    const feed = createParser(() => {}, () => {});
+    const piece = new Uint8Array(8 * 1024).fill(97);
+    const before = process.cpuUsage();
+    for (let count = 0; count < pieces; count++) feed(piece);
+    const { user, system } = process.cpuUsage(before);
+    return user + system;
+  };
+  const least = (pieces) => Math.min(...Array.from({ length: 3 }, () => cpu(pieces)));
+  const short = least(250);
+  assert.ok(least(2000) < 24 * short); // eight times as long; searched from its beginning, 64 times
+});
