@@ -7,7 +7,7 @@
  * @module
  */
 
-import { addFilters, streamUrl } from './address.js';
+import { addFilters, bearer, streamUrl } from './address.js';
 import { Gap, Refused } from './gap.js';
 import { before, hasReached } from './ids.js';
 import { createInbox } from './inbox.js';
@@ -171,10 +171,9 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
     // Pages may not set Accept-Encoding; browsers ignore it.
     /** @type {Record<string, string>} */
     const headers = { Accept: 'text/event-stream', 'Accept-Encoding': 'identity' };
-    // In UTF-8, of which each byte is a character here.
-    const secret = String.fromCharCode(...new TextEncoder().encode(String(key ?? '').trim()));
-    if (/[\0-\x1f\x7f]/.test(secret)) throw new Refused(401, 'key: contains characters that a header cannot carry.');
-    if (secret) headers.Authorization = `Bearer ${secret}`;
+    const secret = String(key ?? '').trim();
+    if (/[\0-\x1f\x7f]/.test(secret)) throw new Refused(401, 'The key holds a control character, such as a line break.');
+    if (secret) headers.Authorization = bearer(secret);
     // Cross-origin, the header would need a permission that the query does not.
     const isForeign = globalThis.document && target.origin !== globalThis.location?.origin;
     if (/^[!-~]+$/.test(resume) && !isForeign) headers['Last-Event-ID'] = resume;

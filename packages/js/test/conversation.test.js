@@ -97,6 +97,16 @@ for (const name of ['whole_call', 'in_the_middle', 'interrupted_answer', 'tools'
   });
 }
 
+test('a snapshot anywhere leaves a turn that has ended closed to late words', () => {
+  const { events, rooms } = vector('late_words');
+  for (let at = 1; at <= events.length; at++) {
+    const there = reduce(events.slice(0, at), undefined).rooms;
+    const opened = reduceConversation(undefined, { type: 'snapshot', as_of: events[at - 1].id, rooms: Object.values(there) });
+    const end = reduce(events.slice(at), opened).rooms;
+    for (const [name, { turn }] of Object.entries(rooms)) assert.deepEqual(plain(end[name].turn), turn, `${name}, opened after ${at}`);
+  }
+});
+
 test('a state in several snapshots is one state; the next one replaces it', () => {
   const { rooms } = vector('rooms');
   const parts = Object.values(rooms).map((room) => ({ type: 'snapshot', as_of: '4fdd2f42-9', rooms: [room] }));

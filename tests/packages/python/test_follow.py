@@ -281,12 +281,12 @@ def test_a_refusal_that_stalls_is_one(read: Callable[..., Any], monkeypatch: pyt
 
 def test_a_key_that_no_header_can_carry_is_an_error(read: Callable[..., Any]) -> None:
     with Server([live(event(1))]) as server:
-        for key in ("two\nlines", "\ud800"):
-            with pytest.raises(ValueError, match="key: contains characters"):
+        for key in ("two\nlines", "a\0b"):
+            with pytest.raises(ValueError, match="the key holds a control character"):
                 read(server.url, key=key)
             with (
                 read(server.url, key=lambda key=key: key) as stream,
-                pytest.raises(ValueError, match="key: contains"),
+                pytest.raises(ValueError, match="the key holds"),
             ):
                 next(stream)
         with read(server.url, key="\u20ac-from-a-file\n") as stream:

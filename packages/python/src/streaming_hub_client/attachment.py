@@ -16,10 +16,10 @@ import uuid
 from typing import TYPE_CHECKING, Any, Protocol
 
 from livekit.agents import AgentSession, JobContext, get_job_context
-from livekit.agents.voice import room_io
+from livekit.agents.voice import agent_activity, room_io
 
 from streaming_hub_client import bridge
-from streaming_hub_client.conversation import Conversation, Event
+from streaming_hub_client.conversation import Conversation, Event, Item
 from streaming_hub_client.ending import (
     PARTICIPANT_LOST,
     ROOM_DISCONNECTED,
@@ -192,9 +192,12 @@ class Attachment:
                     self._begin_again()
                 self._memory.user = self._identify() or self._memory.user
                 self._memory.playing = self._playing()
+                self._memory.made_by = _speech_at_work()
                 # Private. Without it, speech that a close cuts off counts as interrupted by the user.
                 self._memory.closing = bool(getattr(session, "_closing", False))
                 self._memory.end_reason = known_end() or self._memory.end_reason
+                if self._memory.awaits_words_of_several and getattr(payload, "item_id", None) is not None:
+                    self._memory.order = _items(session)
                 if name == TOOLS:
                     self._memory.result = self._results.note(session, payload.update)
                 self._send(bridge.translate(self._memory, name, payload))
@@ -342,6 +345,22 @@ def _linked_identity(session: AgentSession[Any]) -> str | None:
     except RuntimeError:  # a session without a room
         return None
     return participant.identity if participant is not None else None
+
+
+def _speech_at_work() -> str | None:
+    """Return the id of the speech whose task this is, by a private variable of LiveKit's; None if that is unknown."""
+    variable = getattr(agent_activity, "_SpeechHandleContextVar", None)
+    speech = None if variable is None else variable.get(None)
+    return None if speech is None else str(speech.id)
+
+
+def _items(session: AgentSession[Any]) -> list[Item]:
+    """Return a realtime model's items, oldest first: also speech that is not transcribed yet."""
+    try:
+        items = session.current_agent.realtime_llm_session.chat_ctx.items
+        return [Item(item.id, item.type == "message" and item.role == "user") for item in items]
+    except RuntimeError:  # no agent runs, or none with a realtime model
+        return []
 
 
 def _wrap_start(session: AgentSession[Any], attachment: Attachment, *, tap: bool) -> None:

@@ -210,6 +210,7 @@ def _agent_message(memory: Conversation, item: llm.ChatMessage, at: float) -> li
     cut_at = {}
     if item.interrupted:
         cut_at = {"interrupted_at": at if memory.interrupted_at is None else memory.interrupted_at}
+    memory.remember_reply(item.id, segment.turn)
     final = memory.transcript(segment, at, role="agent", is_final=True, **extra, **cut_at)
     metrics = dict(item.metrics)
     if not metrics:
@@ -243,6 +244,7 @@ def _tool_started(memory: Conversation, update: lk.ToolCallStarted, at: float) -
     turn = memory.settle_reply()
     question = user_words.close_answered(memory, turn, at)
     memory.remember_call(call.call_id, ToolCall(call.name, turn, at))
+    memory.remember_reply(call.id, turn)
     fields = {"call_id": call.call_id, "name": call.name, "arguments": _arguments(call.arguments)}
     return [*question, memory.event("tool_call_started", at, turn, **fields)]
 

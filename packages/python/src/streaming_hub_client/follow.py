@@ -15,8 +15,9 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
+from streaming_hub_client.authorization import bearer
 from streaming_hub_client.connections import Connections
-from streaming_hub_client.stream import Gap, Item, Query, Reading, Secret, Stream, header_value, query_of
+from streaming_hub_client.stream import Gap, Item, Query, Reading, Secret, Stream, query_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -97,7 +98,7 @@ def _connections(query: Query, key: Secret, ticket: Secret, since: str | None) -
     if since is not None and not isinstance(since, str):
         raise ValueError(f"since: {since!r} is not a position; pass a stream's `position`")
     if isinstance(key, str):
-        header_value("key", key)
+        bearer(key)
     stream = Stream(query, resume=since or "", ticket_is_fixed=isinstance(ticket, str))
     return Connections(stream, key, ticket)
 

@@ -21,12 +21,13 @@ import uuid
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 import requests
-from requests.adapters import HTTPAdapter
 
-from streaming_hub_client.answers import read_answer
+from streaming_hub_client.answers import BoundedAdapter, read_answer
+from streaming_hub_client.authorization import bearer
 from streaming_hub_client.backlog import Backlog
 from streaming_hub_client.leases import Leases
 from streaming_hub_client.retry import (
@@ -42,7 +43,6 @@ from streaming_hub_client.retry import (
     takes,
 )
 from streaming_hub_client.route import route_to
-from streaming_hub_client.stream import header_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +94,7 @@ class Poster:
         chance: Source of random numbers from 0 to 1.
 
     Raises:
-        ValueError: The URL is not one of HTTP, or no header can carry the key.
+        ValueError: The URL is not one of HTTP, or the key holds a control character.
     """
 
     def __init__(
@@ -110,14 +110,11 @@ class Poster:
         pace: Pace | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError(f"the hub's URL is {url!r}; it must start with http:// or https:// (STREAM_URL)")
+        self._shown = _checked(url, has_key=bool(key))
         self._url = url.rstrip("/") + PUBLISH_PATH
         self._lease_url = url.rstrip("/") + LEASE_PATH
         self._leases = Leases(supervised=supervised)
-        self._headers = {"Content-Type": "application/json"}
-        if value := header_value("the publish key", key):
-            self._headers["Authorization"] = f"Bearer {value}"
+        self._headers = {"Content-Type": "application/json"} | ({"Authorization": bearer(key)} if key else {})
         self._route = route_to(self._url)
         self._request: requests.PreparedRequest | None = None
         self._pace = pace or Pace()
@@ -151,7 +148,7 @@ class Poster:
             key: A publish key in place of STREAM_PUBLISH_KEY.
 
         Raises:
-            ValueError: The URL is not one of HTTP, no header can carry the key, or a variable's value has quotes.
+            ValueError: The URL or the key cannot be used, or one of the variables has quotes around its value.
         """
         usual, folder = _variable("STREAM_URL") or DEFAULT_URL, _variable("AGENT_SPOOL_DIR")
         spool_dir = Path(folder) if folder else None
@@ -207,24 +204,24 @@ class Poster:
             log.error(
                 "%d events are lost: the hub at %s did not accept them, and there is no spool",
                 lost,
-                self._url,
+                self._shown,
             )
         elif not delivered:
-            log.warning("the hub at %s is unreachable; pending events stay in the spool folder", self._url)
+            log.warning("the hub at %s is unreachable; pending events stay in the spool folder", self._shown)
         return delivered
 
     def _send_all(self) -> None:
         # An adapter without a session, whose cookies, hooks and redirects cost an eighth of the CPU and are not needed.
         # What a session reads from the environment is in `_route`.
-        with closing(HTTPAdapter()) as connection:
+        with closing(BoundedAdapter()) as connection:
             while self._backlog.wait_for_events():
                 try:
                     self._send_next(connection)
                 except Exception:
-                    log.exception("unexpected error: sending events to %s failed; continuing", self._url)
+                    log.exception("unexpected error: sending events to %s failed; continuing", self._shown)
                     self._pause(self._pace.longest_delay)
 
-    def _send_next(self, connection: HTTPAdapter) -> None:
+    def _send_next(self, connection: BoundedAdapter) -> None:
         self._report_drops()
         batch = self._backlog.peek(self._batch_limit, MAX_BATCH_BYTES)
         if not batch:
@@ -234,7 +231,7 @@ class Poster:
             self._backlog.drop(batch)
             self._batch_limit = min(self._batch_limit * 2, MAX_BATCH_EVENTS)
             if self._failures:
-                log.info("the hub at %s accepts events again", self._url)
+                log.info("the hub at %s accepts events again", self._shown)
             self._failures = 0
             self._trouble = ""
         elif outcome.verdict is Verdict.BAD:
@@ -245,7 +242,7 @@ class Poster:
                 self._batch_limit = max(1, len(batch) // 2)
             self._wait_after(outcome)
 
-    def _attempt(self, connection: HTTPAdapter, batch: list[bytes]) -> Outcome:
+    def _attempt(self, connection: BoundedAdapter, batch: list[bytes]) -> Outcome:
         try:
             response, content = self._send(connection, self._prepared(b"[" + b",".join(batch) + b"]"))
         except OSError as error:  # requests' own errors, and a missing certificate bundle
@@ -263,7 +260,7 @@ class Poster:
         return Outcome(judge(status, said.get("field")), f"status {status}: {_start_of(content)}", wait)
 
     def _send(
-        self, connection: HTTPAdapter, request: requests.PreparedRequest
+        self, connection: BoundedAdapter, request: requests.PreparedRequest
     ) -> tuple[requests.Response, bytes]:
         timeouts = (self._pace.connect_timeout, self._pace.answer_timeout)
         proxies, verify = self._route
@@ -300,14 +297,14 @@ class Poster:
             log.error(
                 "the hub at %s refuses our key (%s); set STREAM_PUBLISH_KEY to one of its "
                 "STREAM_PUBLISH_KEYS. Events are kept; next attempt in %.0f s",
-                self._url,
+                self._shown,
                 outcome.detail,
                 delay,
             )
         elif self._trouble != (trouble := outcome.detail.partition(":")[0]):
             self._trouble = trouble
             log.warning(
-                "cannot deliver events to %s (%s); keeping them and trying again", self._url, outcome.detail
+                "cannot deliver events to %s (%s); keeping them and trying again", self._shown, outcome.detail
             )
         self._failures += 1
         self._pause(max(delay, outcome.retry_after))
@@ -327,7 +324,7 @@ class Poster:
             self._backlog.spill(mark)
 
     def _renew_leases(self) -> None:
-        with closing(HTTPAdapter()) as connection:
+        with closing(BoundedAdapter()) as connection:
             while not self._closed.wait(self._pace.renew_leases):
                 renewal = self._leases.renewal()
                 # What fails a renewal also fails events, and is logged there.
@@ -343,9 +340,36 @@ class Poster:
             log.error("%d events dropped so far; the latest because %s", dropped, self._backlog.last_drop)
 
 
+def _checked(url: str, *, has_key: bool) -> str:
+    """Return how a hub's URL is shown: without a password.
+
+    Raises:
+        ValueError: It is not one, or its user name would replace the key.
+    """
+    try:
+        parts = urlsplit(url)
+        shown = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        usable = bool(parts.hostname and parts.hostname.encode("idna")) and not (
+            parts.query or parts.fragment
+        )
+        requests.Request("POST", shown).prepare()
+    except ValueError:
+        shown, usable = url.rpartition("@")[2], False
+    if not url.lower().startswith(("http://", "https://")) or not usable:
+        raise ValueError(
+            f"the hub's URL is {shown[:200]!r}; it must be one like http://HOST:PORT (STREAM_URL)"
+        )
+    if parts.username is not None and has_key:
+        raise ValueError(
+            "the hub's URL (STREAM_URL) holds a user name, which would be sent in place of the key"
+            " (STREAM_PUBLISH_KEY); leave one of them out"
+        )
+    return shown.rstrip("/")
+
+
 def _variable(name: str) -> str | None:
     """Return an environment variable, None if unset or empty; refuse quotes, which no such value has."""
-    value = os.environ.get(name) or None
+    value = os.environ.get(name, "").strip() or None
     if value is not None and len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
         raise ValueError(
             f"{name} has quotes around its value; write it without them (`docker --env-file` passes them on)"

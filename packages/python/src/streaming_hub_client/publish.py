@@ -10,10 +10,11 @@ from typing import Any
 
 import requests
 
-from streaming_hub_client.answers import read_answer
+from streaming_hub_client.answers import BoundedAdapter, read_answer
+from streaming_hub_client.authorization import bearer
 from streaming_hub_client.retry import backoff, is_from_hub, json_object, retry_after, takes
 from streaming_hub_client.route import route_to
-from streaming_hub_client.stream import Refused, header_value, hub_address
+from streaming_hub_client.stream import Refused, hub_address
 
 AGAIN = frozenset({429, 502, 503, 504})
 _CUT_OFF = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
@@ -52,13 +53,15 @@ def publish(
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"event: {error}") from error
     headers = {"Content-Type": "application/json"}
-    if value := header_value("key", key):
-        headers["Authorization"] = f"Bearer {value}"
+    if key:
+        headers["Authorization"] = bearer(key)
     deadline = time.monotonic() + timeout
     proxies, verify = route_to(address)
     attempt = 0
     with requests.Session() as session:
         session.trust_env = False  # no passwords from .netrc
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, BoundedAdapter())
         while True:
             pause = backoff(attempt, random.random(), first=0.2, longest=5.0)
             attempt += 1

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
+from streaming_hub_client.authorization import bearer
 from streaming_hub_client.retry import is_from_hub, json_object
 from streaming_hub_client.sse import Parser
 
@@ -159,26 +160,6 @@ def query_of(
     return Query(hub_address(url, "/api/stream"), tuple(pairs), replay, snapshot)
 
 
-def header_value(name: str, secret: str | None) -> str | None:
-    """Return a key as a header carries it: in UTF-8, without the line end of a file. None without a key.
-
-    Args:
-        name: What the caller knows it by.
-        secret: The key.
-
-    Raises:
-        ValueError: No header can carry it; the message does not show it.
-    """
-    if not secret:
-        return None
-    if not isinstance(secret, str):
-        raise ValueError(f"{name}: a {type(secret).__name__} is not a string")  # noqa: TRY004 - see above
-    value = secret.strip()
-    if not value.isprintable():
-        raise ValueError(f"{name}: contains characters that a header cannot carry")
-    return value.encode().decode("latin-1") or None
-
-
 def hub_address(url: str, path: str) -> str:
     """Return the address of an endpoint: a URL without a path, or with `/`, is the hub's; any other is the endpoint.
 
@@ -244,8 +225,9 @@ class Stream:
         if self._wants_snapshot:
             asked.append(("snapshot", "1"))
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
-        if value := header_value("key", key):
-            headers["Authorization"] = f"Bearer {value}"
+        if key:
+            headers["Authorization"] = bearer(key)
+        # The query has it as well; a header cannot carry every text.
         if self.resume.isascii() and self.resume.isprintable() and self.resume == self.resume.strip() != "":
             headers["Last-Event-ID"] = self.resume
         return urlunsplit(parts._replace(query=urlencode(asked, errors="replace"))), headers

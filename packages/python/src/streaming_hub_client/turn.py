@@ -11,6 +11,7 @@ class Turn:
 
     Attributes:
         id: The turn's name, unique across sessions.
+        number: Grows from turn to turn.
         worded: Words of the user were sent for it.
         committed: LiveKit has added the user's message, so later words start the next turn.
         answered: The agent has started to work on its answer.
@@ -19,6 +20,7 @@ class Turn:
     """
 
     id: str
+    number: int = 0
     worded: bool = False
     committed: bool = False
     answered: bool = False

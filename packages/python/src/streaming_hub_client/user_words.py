@@ -51,8 +51,7 @@ def _heard(memory: Conversation, ev: lk.UserInputTranscribedEvent, started_at: f
         return []  # a realtime model's sign that the user is silent, or noise
     events = []
     if segment is None:
-        late = ev.item_id is not None
-        turn = memory.turn_of_words(is_final=ev.is_final, started_at=started_at, late=late)
+        turn = memory.turn_of_words(is_final=ev.is_final, started_at=started_at, item_id=ev.item_id)
         if heard.open is not None and not _is_before(turn, heard.open.turn):
             events = close_open(memory, ev.created_at)  # of another item, whose transcription has failed
         segment = memory.new_segment(turn)
@@ -125,6 +124,7 @@ def message(memory: Conversation, item: llm.ChatMessage, at: float) -> list[Even
         segment.final = True
         events = [memory.transcript(segment, at, role="user", is_final=True)]
     turn.committed = True
+    memory.remember_answer(turn)
     if not turn.answered and (memory.user_turn is None or memory.user_turn.answered):
         # it began before the turn that was answered last, and waits for its own answer
         memory.user_turn = turn
