@@ -484,6 +484,8 @@ def test_without_an_archive_it_names_the_setting(client: FlaskClient) -> None:
         ({"types": ["x" * 65]}, "types[0]"),
         ({"types": ["note\n"]}, "types[0]"),
         ({"types": ["note"] * 101}, "types"),
+        ({"types": ["note", "heartbeat"]}, "types"),
+        ({"rooms": ["*"]}, "rooms"),
         ({"rooms": []}, "rooms"),
         ({"rooms": "a"}, "rooms"),
         ({"rooms": [""]}, "rooms[0]"),
