@@ -1,4 +1,4 @@
-"""The LiveKit streaming hub: `uv run flask_server.py`. An installed hub has the command `streaming-hub` instead.
+"""The LiveKit streaming hub: `uv run flask_server.py`. When installed, the command is `streaming-hub`.
 
 `create_app` builds the Flask application for tests and for any WSGI server.
 """

@@ -1,1 +1,1 @@
-"""The voice agent: it speaks with LiveKit and posts what happens to the hub. Never imports `streaming_hub`."""
+"""The voice agent: runs on LiveKit and posts what happens to the hub. Never imports `streaming_hub`."""

@@ -1,7 +1,7 @@
 """Runs the agent until it is asked to stop: LiveKit's worker, or one rehearsal after the other.
 
 Reports its state to the hub over the control socket, and ends its sessions and sends their last events when a
-SIGTERM comes. The only place in the agent that knows signals and LiveKit's AgentServer.
+SIGTERM arrives. The only place in the agent that knows signals and LiveKit's AgentServer.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ class _Service:
         if self._control.takes_jobs():
             await job.accept()
         else:
-            log.warning("a job is left to another node: %s", NO_LEASE)
+            log.warning("leaving a job to another node: %s", NO_LEASE)
             await job.reject(terminate=False)
 
     def _report_ready(self) -> None:

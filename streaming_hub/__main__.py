@@ -1,4 +1,4 @@
-"""The command `streaming-hub`, and `python -m streaming_hub`. `flask_server.py` does the same in a checkout.
+"""The command `streaming-hub`, and `python -m streaming_hub`. In a checkout, `flask_server.py` does the same.
 
 Nothing but `signals` is imported before gevent has patched the standard library.
 """

@@ -1,4 +1,4 @@
-"""The command `streaming-hub`, or `flask_server.py`: options, start-up, shutdown on signals. Serves with gevent."""
+"""The command-line program: options, start-up, shutdown on signals. Serves with gevent."""
 
 from __future__ import annotations
 
@@ -113,8 +113,8 @@ def _run_workers(settings: Settings, count: int) -> int:
     """
     if not shared(settings.history):
         raise SettingsError(
-            f"--workers {count}: several workers need a Redis server, as each would have a history of its own with "
-            f"{settings.history}. Set STREAM_HISTORY=redis://HOST:6379/0, or leave --workers out."
+            f"--workers {count}: several workers need Redis; with {settings.history}, each would have its own history. "
+            "Set STREAM_HISTORY=redis://HOST:6379/0, or leave --workers out."
         )
     listeners = listen_at(settings.host, settings.port)
     log.info("starting %d workers at %s", count, url_of(listeners[0]))
@@ -166,7 +166,7 @@ def serve(app: Flask, settings: Settings, child: Child | None = None) -> None:
     if demo is not None:
         demo.stop()
     if own:
-        # The other nodes take what comes now; the agent's last words come by the own address.
+        # The other nodes take new requests; the agent's last words arrive at this node's own address.
         for server in servers:
             server.close()
     parts.stop(writer.drain)
@@ -276,14 +276,14 @@ def _parser(program: str) -> argparse.ArgumentParser:
         "--demo",
         type=_count(1, MOST_DEMO_CALLS, "a number of calls"),
         metavar="N",
-        help="show N simulated calls: history in memory, a temporary archive, no webhooks",
+        help="show N simulated calls, with a history in memory, a temporary archive and no webhooks",
     )
     parser.add_argument(
         "--workers",
         type=_count(1, MOST, "a number of processes"),
         default=1,
         metavar="N",
-        help=f"how many processes share the port, 1 to {MOST}; more than one needs STREAM_HISTORY=redis://...",
+        help=f"number of processes that share the port, 1 to {MOST}; more than one needs STREAM_HISTORY=redis://...",
     )
     parser.add_argument("--version", action="version", version=__version__)
     return parser
@@ -310,10 +310,10 @@ def _host(text: str) -> str:
 
 def _settings_text() -> str:
     defaults: Any = Settings()
-    lines = ["Settings are read from the environment, .env.local and .env; the first one found wins:", ""]
+    lines = ["Settings, read from the environment, then .env.local, then .env (first match wins):", ""]
     for setting in TABLE:
-        default = getattr(defaults, setting.field)
-        shown = "" if default in (None, (), False) else f" ({default})"
+        default = values.written(getattr(defaults, setting.field))
+        shown = f" (default {default})" if default not in ("", "off") else ""
         lines += _wrapped(f"{setting.name}{shown}", f"{setting.meaning} Expects {setting.expects}.")
     for name, meaning in AGENT_TABLE.items():
         lines += _wrapped(name, meaning)

@@ -1,4 +1,4 @@
-"""Whether a file in the place of one of the hub's SQLite databases is the hub's, before anything is written to it.
+"""Checks that a SQLite file belongs to the hub before the hub writes to it.
 
 A setting may name any file: another program's database, notes, a picture. Such a file must stay as it is, and so must
 its journal mode. Reads the file and nothing else; creates no file beside it.

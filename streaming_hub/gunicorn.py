@@ -1,6 +1,6 @@
 """The hub under gunicorn: `gunicorn -w 1 -k streaming_hub.gunicorn.Worker 'streaming_hub.web:create_app()'`.
 
-One worker, unless the history is on a Redis server: then each worker is a node.
+One worker, unless the history is in Redis: then each worker is a node.
 """
 
 from __future__ import annotations

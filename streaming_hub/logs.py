@@ -1,4 +1,4 @@
-"""How log lines look: text for people, or one JSON object a line for machines; and how many of a flood pass."""
+"""Log format: text, or one JSON object per line. Limits floods of similar lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hub's metrics for Prometheus. Values are read on request: between scrapes only the counters cost anything.
+"""Prometheus metrics. Values are read when scraped; between scrapes only the counters cost anything.
 
 Names and units follow Prometheus's conventions; docs/reference/metrics.md lists them all; a test keeps
 the two equal.
@@ -238,7 +238,7 @@ def _webhooks(webhooks: Any) -> Iterable[Metric]:
     for state in ("working", "failing", "disabled"):
         endpoints.add_metric([state], status.get("endpoints", {}).get(state, 0))
     yield endpoints
-    yield _gauge("hub_webhooks_pending", "Deliveries that wait.", status.get("pending", 0))
+    yield _gauge("hub_webhooks_pending", "Pending deliveries.", status.get("pending", 0))
     yield _gauge("hub_webhooks_pending_bytes", "Their bytes.", status.get("pending_bytes", 0))
     yield _counter("hub_webhooks_attempts", "Requests that were sent.", counts.get("attempts", 0))
     results = {name: counts.get(name, 0) for name in ("delivered", "failed")}
@@ -265,7 +265,7 @@ def _watcher(watcher: Any) -> Iterable[Metric]:
     alive = status.pid is not None
     yield _gauge("hub_watcher_up", "1 while this node runs the watcher process.", int(alive))
     yield _gauge("hub_watcher_rooms", "Rooms that the watcher is in.", counts.get("rooms", 0) if alive else 0)
-    yield _gauge("hub_watcher_sessions", "Live sessions that it tells of.", status.sessions)
+    yield _gauge("hub_watcher_sessions", "Live sessions that it reports.", status.sessions)
     yield _gauge("hub_watcher_restarts", "How often it was restarted.", status.restarts)
     yield _counter(
         "hub_watcher_unknown",

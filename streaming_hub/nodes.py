@@ -1,4 +1,4 @@
-"""This node of a hub: applies what arrives from Redis, and runs the tasks that only one node at a time does.
+"""This node of a hub: applies what arrives from Redis, and runs the tasks that one node at a time must run.
 
 Built by `services` only if the history is shared.
 """

@@ -1,4 +1,4 @@
-"""What Linux has and other systems lack: asked for here, so that one switch can hide all of it.
+"""Detects Linux-only features, all in one place so that one switch can hide them.
 
 `HUB_PORTABLE=1` makes a process on Linux take the paths that macOS takes; the tests and CI run both. Reads the
 environment once, at import.

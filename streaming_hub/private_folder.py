@@ -49,7 +49,7 @@ def _is_private(path: Path) -> bool:
 def _fresh(wanted: Path) -> Path:
     made = wanted.parent / tempfile.mkdtemp(prefix=f"{wanted.name}-", dir=wanted.parent)
     log.warning(
-        "%s is not a folder that only this user can enter; using %s, which a later start does not find again. "
+        "%s is not a folder that only this user can enter; using %s, which the next start will not find. "
         "Remove the former.",
         wanted,
         made,

@@ -1,4 +1,4 @@
-"""Where the files are that the hub serves. The only module that derives a path from a source file's position."""
+"""Paths of the files that the hub serves. The only module that derives a path from `__file__`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a hub consists of, built once per application. The only module that composes the parts."""
+"""The parts of a hub, built once per application. The only module that puts them together."""
 
 from __future__ import annotations
 
@@ -320,7 +320,7 @@ def _archive(parts: Services) -> Archive | None:
         clock=parts.clock,
         uploads=parts.uploads,
         prompts=settings.observability_prompts,
-        # What was said comes in many forms here, and the operator's hook only knows events.
+        # What was said appears in many forms here, and the operator's hook only knows events.
         texts=settings.redact is None,
         watched=bool(settings.watch),
         audio=parts.audio,
@@ -333,7 +333,7 @@ def _webhooks(parts: Services) -> webhooks.Webhooks | None:
     if parts.archive is None:
         if settings.webhook_url is not None:
             raise SettingsError(
-                "STREAM_WEBHOOK_URL needs an archive, beside which webhooks are kept: set STREAM_ARCHIVE to a database."
+                "STREAM_WEBHOOK_URL needs an archive, beside which webhooks are stored: set STREAM_ARCHIVE."
             )
         return None
     given = None
@@ -391,14 +391,12 @@ def _uploads(parts: Services) -> Spool | None:
     lacks = [not_set(unset)] if unset else []
     lacks += ["there is no archive (STREAM_ARCHIVE)"] if url is None else []
     if settings.observability and lacks:
-        raise SettingsError(
-            f"STREAM_OBSERVABILITY=on: what agents upload cannot be taken, as {listing(lacks)}."
-        )
+        raise SettingsError(f"STREAM_OBSERVABILITY=on: uploads cannot be accepted, because {listing(lacks)}.")
     if url is None or lacks or settings.observability is False:
         if settings.observability_prompts:
             raise SettingsError(
-                "STREAM_OBSERVABILITY_PROMPTS=on needs what agents upload: an archive (STREAM_ARCHIVE), "
-                "LIVEKIT_API_KEY and LIVEKIT_API_SECRET, and STREAM_OBSERVABILITY not off."
+                "STREAM_OBSERVABILITY_PROMPTS=on needs uploads, and these need an archive (STREAM_ARCHIVE), "
+                "LIVEKIT_API_KEY and LIVEKIT_API_SECRET; STREAM_OBSERVABILITY must not be off."
             )
         return None
     kind, _, path = url.partition(":///")
@@ -416,8 +414,8 @@ def _audio(parts: Services) -> Path | None:
     url = url_of(settings.archive, settings.history)
     if url is None or parts.uploads is None:
         raise SettingsError(
-            "STREAM_ARCHIVE_AUDIO=on needs what agents upload: an archive (STREAM_ARCHIVE), LIVEKIT_API_KEY and "
-            "LIVEKIT_API_SECRET, and STREAM_OBSERVABILITY not off."
+            "STREAM_ARCHIVE_AUDIO=on needs uploads, and these need an archive (STREAM_ARCHIVE), LIVEKIT_API_KEY and "
+            "LIVEKIT_API_SECRET; STREAM_OBSERVABILITY must not be off."
         )
     if settings.archive_audio_dir is not None:
         return Path(settings.archive_audio_dir).absolute()

@@ -1,4 +1,4 @@
-"""The signals that end the server, from its first moment to its last.
+"""Signals that stop the server, handled from the first moment of start-up to exit.
 
 Standard library only: `flask_server.py` calls `end_at_once` before it imports anything that takes time. In a container,
 process 1 has no default reaction to signals, so each is handled here.

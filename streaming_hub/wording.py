@@ -1,4 +1,4 @@
-"""How sentences list things. Pure."""
+"""Lists for use in sentences. Pure."""
 
 from __future__ import annotations
 

@@ -196,7 +196,7 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
         port = str(taken.getsockname()[1])
         ran = run(tmp_path, "--port", port)
     assert ran.returncode == 2
-    assert f"127.0.0.1:{port} is taken by " in ran.stderr
+    assert f"127.0.0.1:{port} is in use by " in ran.stderr
     assert "--port" in ran.stderr
 
 
@@ -206,11 +206,11 @@ def test_a_second_server_in_one_folder_names_file_and_port(tmp_path: Path, start
     ran = run(tmp_path, "--port", port)
     assert ran.returncode == 2
     assert "another server has this history open" in ran.stderr
-    assert f"127.0.0.1:{port} is taken by " in ran.stderr
+    assert f"127.0.0.1:{port} is in use by " in ran.stderr
     assert "--port" in ran.stderr
     with_another_port = run(tmp_path, "--port", "0")
     assert "another server has this history open" in with_another_port.stderr
-    assert "taken by" not in with_another_port.stderr
+    assert "in use by" not in with_another_port.stderr
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="needs ::1")
@@ -233,7 +233,7 @@ def test_a_taken_ipv6_address_is_a_warning(start: Callable[..., Hub]) -> None:
         port = taken.getsockname()[1]
         server = start(port=port)
         assert server.url == f"http://127.0.0.1:{port}"
-        assert f"[::1]:{port} is taken by " in server.log
+        assert f"[::1]:{port} is in use by " in server.log
         assert requests.get(f"{server.url}/api/health", timeout=SECONDS).ok
 
 

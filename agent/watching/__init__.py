@@ -1,4 +1,4 @@
-"""What the watcher does: `rooms` decides which rooms, `room` sits in one, `watched` makes events of one agent.
+"""The watcher: `rooms` picks the rooms, `room` joins one, `watched` turns what one agent does into events.
 
-`messages` reads LiveKit's session messages for the translation that `attach` uses (streaming_hub_client.bridge).
+`messages` decodes LiveKit's session messages for `streaming_hub_client.bridge`, the translation that `attach` uses too.
 """

@@ -119,7 +119,7 @@ class Messages:
         return [("tool_execution_updated", SimpleNamespace(update=update, created_at=at))]
 
     def _tools_executed(self, body: pb.AgentSessionEvent.FunctionToolsExecuted, at: float) -> list[Payload]:
-        """Tell calls that were not told as they happened: SDKs before `tool_execution_updated` only sum them up."""
+        """Report calls that were not reported live: SDKs before `tool_execution_updated` only sum them up."""
         outputs = {one.call_id: one for one in body.function_call_outputs}
         found: list[Payload] = []
         for call in body.function_calls:
@@ -299,7 +299,7 @@ def _started(body: Any) -> SimpleNamespace:
 
 
 def _updated(body: pb.AgentSessionEvent.ToolExecutionUpdated.CallUpdated) -> SimpleNamespace:
-    # Whether the user hears of it is not told.
+    # Whether the user hears of it is not reported.
     return SimpleNamespace(type="tool_call_updated", call_id=body.call_id, message=body.message, silent=False)
 
 

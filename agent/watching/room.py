@@ -90,7 +90,7 @@ class RoomWatch:
 
     @property
     def sessions(self) -> int:
-        """How many live sessions it tells of."""
+        """How many live sessions it reports."""
         return sum(watched.live for watched in self._agents.values())
 
     def owns(self, session_id: str) -> bool:

@@ -1,7 +1,7 @@
 """Which rooms the watcher is in, by what the hub's stream and livekit-server say.
 
     participant_joined (LiveKit's webhook)  the room may have an agent and people now
-    ListRooms                               at the start; every 5 s while no webhook comes
+    ListRooms                               at the start; every 5 s while no webhook arrives
     ListParticipants                        before joining: the watcher never joins a room without a person, because
                                             that would open it, and dispatch an agent that greets an empty room
     session_started                         an agent's `attach` reports it: its room is left alone
@@ -91,7 +91,7 @@ class Rooms:
 
     @property
     def sessions(self) -> int:
-        """How many live sessions it tells of."""
+        """How many live sessions it reports."""
         return sum(watch.sessions for watch in self._rooms.values())
 
     async def run(self) -> None:
@@ -154,7 +154,7 @@ class Rooms:
             quiet = time.monotonic() - self._webhook_at > QUIET_SECONDS
             if quiet and not self._polls and not first:
                 log.info(
-                    "no webhook of livekit-server's for %.0f s: asking for its open rooms every %.0f s (to see "
+                    "no webhook from livekit-server for %.0f s: asking it for open rooms every %.0f s (to see "
                     "calls sooner, set `webhook.urls` in its configuration to POST /api/livekit/webhook)",
                     QUIET_SECONDS,
                     POLL_SECONDS,
@@ -237,7 +237,7 @@ class Rooms:
         try:
             left = await watch.stay(self._settings.livekit_url, self._token(room))
         except (rtc.ConnectError, TimeoutError) as error:
-            log.warning("the room %r cannot be watched for now: %s", room, error)
+            log.warning("the room %r cannot be watched now: %s", room, error)
             left = False
         finally:
             del self._rooms[room]

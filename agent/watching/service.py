@@ -69,7 +69,7 @@ async def _run(settings: Settings, control: Control) -> str | None:
     try:
         await asyncio.wait_for(rooms.stop(STOPPED), LEAVE_SECONDS)
     except TimeoutError:
-        log.warning("some rooms were not left within %.1f s", LEAVE_SECONDS)
+        log.warning("could not leave some rooms within %.1f s", LEAVE_SECONDS)
     watching.cancel()
     await asyncio.wait([watching], timeout=LEAVE_SECONDS)
     await asyncio.to_thread(poster.close, FLUSH_SECONDS)

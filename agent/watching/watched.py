@@ -89,7 +89,7 @@ class Watched:
 
     @property
     def live(self) -> bool:
-        """Whether its session has been told and has not ended."""
+        """Whether its session has been reported and has not ended."""
         return self._memory.started and not self._memory.ended
 
     def linked(self, user: str) -> None:

@@ -43,14 +43,14 @@ def tables() -> str:
 
 
 def schema() -> dict[str, Any]:
-    """Return one JSON Schema of all types: `$defs` by type, and which one an event is told by."""
+    """Return one JSON Schema of all types, with the type's schema in `$defs`."""
     made = schemas.components([])
     text = json.dumps({name: one for name, one in made.items() if name != schemas.EVENT_BATCH})
     definitions: dict[str, Any] = json.loads(text.replace(schemas.PREFIX, "#/$defs/"))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Events of the LiveKit agent streaming hub",
-        "description": "An event whose `type` is none of these is its sender's own.",
+        "description": "An event with any other `type` is the application's own.",
         "anyOf": [{"$ref": f"#/$defs/{schemas.name_of_event(name)}"} for name in TYPES],
         "$defs": definitions,
     }

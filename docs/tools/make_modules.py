@@ -1,4 +1,4 @@
-"""Generate the table of modules in docs/explanation/architecture.md from the docstrings, in the order of the floors.
+"""Generate the table of modules in docs/explanation/architecture.md from the docstrings, in the order of the layers.
 
 Run `uv run python -m docs.tools.make_modules`. The table stands between two marks; the text around it is written by
 hand. A test fails if it is out of date.
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from docs.tools.made_part import replaced
-from tests.structure.test_imports import FLOORS
+from tests.structure.test_imports import LAYERS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 DOCUMENT: Final = ROOT / "docs" / "explanation" / "architecture.md"
@@ -20,7 +20,7 @@ OTHERS: Final = ("agent", "agent/watching", "agent/rehearsal", "packages/python/
 
 def table() -> str:
     """Return the table as Markdown."""
-    rooms = [room for floor in FLOORS for room in floor]
+    rooms = [room for layer in LAYERS for room in layer]
     paths = [Path("streaming_hub", *([] if room == "streaming_hub" else [room])) for room in rooms]
     paths = [Path("flask_server") if path.name == "flask_server" else path for path in paths]
     rows = [_row(path) for path in (*paths, *map(Path, OTHERS))]

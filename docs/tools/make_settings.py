@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from docs.tools.made_part import replaced
-from streaming_hub.settings import AGENT_TABLE, TABLE, Settings
+from streaming_hub.settings import AGENT_TABLE, TABLE, Settings, values
 
 DOCUMENT: Final = Path(__file__).resolve().parents[1] / "reference" / "settings.md"
 
@@ -34,21 +34,19 @@ GROUPS: Final = (
     ("Access and limits", ("STREAM_",)),
     ("LiveKit and models", ("LIVEKIT_", "OPENAI_")),
 )
-"""Titles, and how the names of their settings begin; the first group that fits has it."""
+"""Title -> prefixes of its settings; the first match wins."""
 
 DEFAULTS: Final = {
-    "webhook_types": "`session_started,session_ended,session_report,error`",
-    "webhook_retries": "`5,300,1800,7200,18000,36000,50400,72000,86400`",
     "max_clients_per_address": "none on loopback, 100 elsewhere",
     "node": "a new name at each start",
     "rate_limit": "none on loopback, 100/second elsewhere",
     "archive": "`archive.db` beside the history, off for `memory://`",
     "watch": "off",
     "archive_audio_dir": "`audio/` beside an SQLite archive",
-    "observability": "on where LIVEKIT_API_SECRET and an archive are set",
+    "observability": "on if LIVEKIT_API_SECRET and an archive are set",
     "cors_origins": "localhost, and `null` while open",
 }
-"""What an unset value means where the code decides it later."""
+"""Defaults that are decided at start-up."""
 
 
 def tables() -> str:
@@ -77,13 +75,8 @@ def _group(name: str) -> str:
 
 
 def _shown(value: object) -> str:
-    if value in (None, (), "", {}):
-        return "not set"
-    if value is False:
-        return "off"
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return f"`{value}`"
+    text = values.written(value)
+    return f"`{text}`" if text else "not set"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Who may do and see what: credentials, grants, origins, limits, and the audit's lines.
+"""Who may do and see what: credentials, grants, origins, rate limits, and the audit log.
 
-Pure but for `audit` (logging) and `limits` (counts in memory). No message repeats a credential, and a grant has none.
+Pure except `audit` (logging) and `limits` (counters in memory). No message and no grant contains a credential.
 Imports events and settings; knows no HTTP framework.
 """
 

@@ -164,7 +164,7 @@ def credential_of(authorization: str | None, api_key: str | None) -> str | None:
     bearer = rest.strip() if scheme.lower() == "bearer" else ""
     plain = (api_key or "").strip()
     if bearer and plain and bearer != plain:
-        raise Unauthorized("`Authorization` and `X-API-Key` hold different credentials: send one of them.")
+        raise Unauthorized("`Authorization` and `X-API-Key` contain different credentials: send only one.")
     return bearer or plain or None
 
 

@@ -65,6 +65,6 @@ def require_room(grant: Grant, room: str | None) -> None:
         return
     if room is None:
         raise Forbidden(
-            "This credential is for certain rooms only: name one of them in `room`.", field="room"
+            "This credential is limited to certain rooms: name one of them in `room`.", field="room"
         )
     raise Forbidden(f"This credential is not for the room {room[:100]!r}.", field="room")

@@ -53,7 +53,7 @@ def key_ring(
     for scope, keys in keys_of_scope.items():
         for number, text in enumerate(keys, start=1):
             if not text:
-                raise SettingsError(f"STREAM_{labels[scope].upper()}_KEYS holds an empty key: remove it.")
+                raise SettingsError(f"STREAM_{labels[scope].upper()}_KEYS contains an empty key: remove it.")
             _add(ring, text, f"{labels[scope]}-key-{number}", scopes[scope])
     if agent_key:
         _add(ring, agent_key, "agent-key", scopes[PUBLISH])

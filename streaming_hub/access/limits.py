@@ -91,7 +91,7 @@ class Limits:
         left = self._hit(item, action, bucket)
         if left is not None:
             raise TooMany(
-                f"More than {item} by this {'address' if by_address else 'credential'} ({action}): come back later.",
+                f"More than {item} from this {'address' if by_address else 'credential'} ({action}): retry later.",
                 retry_after=max(1, math.ceil(left)),
             )
 

@@ -88,7 +88,7 @@ class TicketBox:
         ticket = _jws.encode(msgspec.json.encode(claims), self._key, _ALGORITHM, headers={"typ": _TYPE})
         if len(ticket) > MAX_TICKET_CHARACTERS:
             raise Forbidden(
-                'The credential has more rooms than a ticket can hold: ask for one by {"room": NAME}.'
+                'The credential has too many rooms for one ticket: request one for a single room with {"room": NAME}.'
             )
         return ticket, int(expires_at - now)
 

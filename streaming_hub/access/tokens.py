@@ -125,12 +125,14 @@ class TokenReader:
         by_livekit = signed_payload(token, self._livekit_api_secret)
         payload = by_hub if by_hub is not None else by_livekit
         if payload is None:
-            raise Unauthorized("The token's signature is wrong: made with another secret, or changed since.")
+            raise Unauthorized(
+                "The token's signature is wrong: it was signed with another secret, or modified."
+            )
         kind = decode_claims(payload, _Kind)
         is_hub, is_livekit = kind.scope is not msgspec.UNSET, kind.video is not msgspec.UNSET
         if is_hub and is_livekit:
             raise Unauthorized(
-                "The token has `scope` (a hub token's) and `video` (LiveKit's): leave one out."
+                "The token has both `scope` (a hub token) and `video` (a LiveKit token): leave one out."
             )
         if is_hub and by_hub is not None:
             return _hub_token(decode_claims(by_hub, _HubClaims), token)
@@ -145,7 +147,7 @@ class TokenReader:
         if self._livekit_api_key and claims.iss != self._livekit_api_key:
             raise Unauthorized("The LiveKit token's `iss` is not this hub's LIVEKIT_API_KEY.")
         if not claims.video.room:
-            raise Unauthorized("The LiveKit token's `video.room` is empty: it has to name its room.")
+            raise Unauthorized("The LiveKit token's `video.room` is empty: it must name a room.")
         room = frozenset({claims.video.room})
         return _dated(claims, _name("livekit", claims.sub, token), frozenset({SUBSCRIBE}), room, VIEWER)
 
@@ -164,7 +166,7 @@ def signed_payload(token: str, secret: str | None) -> bytes | None:
         return None
     except jwt.InvalidAlgorithmError:
         raise Unauthorized(
-            f"The token has to be signed with {_ALGORITHM}: no other `alg` is taken."
+            f"The token must be signed with {_ALGORITHM}; no other `alg` is accepted."
         ) from None
     except jwt.InvalidTokenError:
         raise Unauthorized("The token is not a readable JWT.") from None
@@ -180,7 +182,7 @@ def decode_claims(payload: bytes, kind: type[Claims]) -> Claims:
     try:
         return msgspec.json.decode(payload, type=kind)
     except msgspec.ValidationError as error:
-        raise Unauthorized(f"The token's claims are not right: {error}.") from None
+        raise Unauthorized(f"The token's claims are invalid: {error}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Unauthorized("The token's claims are not valid JSON.") from None
 
@@ -189,7 +191,7 @@ def _hub_token(claims: _HubClaims, token: str) -> Verified:
     # Unknown words are ignored: one token may serve several services.
     scopes = frozenset(claims.scope.split()) & ALL_SCOPES
     if claims.view not in (VIEWER, OPERATOR):
-        raise Unauthorized("The token's `view` has to be viewer or operator.")
+        raise Unauthorized("The token's `view` must be viewer or operator.")
     view: View = OPERATOR if claims.view == OPERATOR or OPERATE in scopes else VIEWER
     if OPERATE in scopes:
         scopes = ALL_SCOPES
@@ -203,7 +205,7 @@ def _dated(
     if not (0 < claims.exp < MAX_DATE and 0 <= claims.nbf < MAX_DATE):
         raise Unauthorized("The token's `exp` or `nbf` is out of range: dates are seconds since 1970.")
     if claims.aud is not msgspec.UNSET:
-        raise Unauthorized("The token's `aud` names another audience: tokens for this hub carry none.")
+        raise Unauthorized("The token's `aud` names another audience: tokens for this hub have none.")
     grant = Grant(who, scopes, rooms, view, float(claims.exp))
     return Verified(grant, float(claims.exp), float(claims.nbf))
 
@@ -221,4 +223,6 @@ def _check_secret(setting: str, secret: str | None) -> None:
     try:
         HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
     except jwt.InvalidKeyError:
-        raise SettingsError(f"{setting} is a key or certificate from a file: set a random text.") from None
+        raise SettingsError(
+            f"{setting} is an asymmetric key or a certificate: set a random string instead."
+        ) from None

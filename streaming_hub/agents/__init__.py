@@ -1,7 +1,7 @@
-"""The agent process and the lives of its sessions: started, watched, restarted, ended.
+"""Starts, supervises, restarts and stops the agent process, and ends the sessions of a lost one.
 
 The only folder that runs the agent as a subprocess. `states`, `leases`, `mode` and `output` are pure.
-Imports the stream, the history and LiveKit's API from below; knows no HTTP of its own.
+Uses the stream, the history and LiveKit's API; knows no HTTP of its own.
 """
 
 from streaming_hub.agents.report import AgentStatus, Started

@@ -124,7 +124,7 @@ class HubAgent:
         until = time.monotonic() + STOP_SECONDS
         while self._lease.owner(time.monotonic()) is not None:
             if time.monotonic() >= until:
-                raise Unavailable("The node that runs the agent has not stopped it yet: ask again.")
+                raise Unavailable("The node that runs the agent has not stopped it yet: retry.")
             time.sleep(0.05)
         return self.status()
 
@@ -162,7 +162,7 @@ class HubAgent:
         try:
             self._server.call("HSET", self._key, "wanted", 0)
         except Unavailable as error:
-            log.warning("the other nodes do not know that the agent is to stop: %s", error.detail)
+            log.warning("the other nodes could not be notified that the agent stops: %s", error.detail)
 
     def _elsewhere(self) -> AgentStatus:
         status, owner = self._server.call("HGET", self._key, "status"), self._lease.owner(time.monotonic())
@@ -187,7 +187,7 @@ class HubAgent:
             try:
                 self._check()
             except Unavailable as error:
-                log.debug("the agent's lease cannot be looked at: %s", error.detail)
+                log.debug("the agent's lease could not be read: %s", error.detail)
             except Exception:
                 log.exception("unexpected error: a check of the agent failed; continuing")
             self._changed.wait(CHECK_INTERVAL)
@@ -224,7 +224,7 @@ class HubAgent:
     def _check_cut_off(self, here: AgentStatus) -> None:
         """Deal with an agent that runs here though this node is not known to own the lease any more."""
         if here.mode != "livekit":
-            log.warning("the rehearsal ends: this node cannot renew the agent's lease")
+            log.warning("stopping the rehearsal: this node cannot renew the agent's lease")
             with self._commands:
                 self._supervisor.stop(REHEARSAL_STOP)
             return
@@ -235,7 +235,9 @@ class HubAgent:
             return
         if not self._superseded:
             self._superseded = True
-            log.warning("node %s runs the agent now; the one here ends with its last session", owner)
+            log.warning(
+                "node %s runs the agent now; the one on this node stops after its last session", owner
+            )
         if not here.sessions:
             self._lease.wanted = False
             with self._commands:
@@ -248,7 +250,7 @@ class HubAgent:
         with self._commands:
             if self._stop.is_set() or not self._lease.hold(time.monotonic()):
                 return
-            log.warning("the node that ran the agent is gone; it is started here")
+            log.warning("the node that ran the agent is gone; starting it here")
             self._lease.wanted = True
             self._taken_over()
             self._supervisor.allow_jobs(self._jobs_until())

@@ -233,7 +233,7 @@ class Recall:
         try:
             found = self._service.opened()
         except ServiceError as error:
-            log.warning("rooms that were opened while the agent took none get none: %s", error)
+            log.warning("rooms opened while the agent took none get no agent: %s", error)
             return
         except Exception:
             log.exception("unexpected error: the open rooms could not be read; continuing")

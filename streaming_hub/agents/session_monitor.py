@@ -193,7 +193,7 @@ class SessionMonitor:
 
     def _keep(self, waiting: list[Event], why: str) -> None:
         if len(waiting) > len(self._unpublished):
-            log.error("%d of the hub's own events wait to be stored: %s", len(waiting), why)
+            log.error("%d of the hub's own events are waiting to be stored: %s", len(waiting), why)
         if len(waiting) > MAX_UNPUBLISHED:
             log.error("%d of them are lost", len(waiting) - MAX_UNPUBLISHED)
         self._unpublished = waiting[-MAX_UNPUBLISHED:]

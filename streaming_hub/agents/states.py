@@ -80,8 +80,8 @@ class Verdict:
 
     Attributes:
         past: what to remember for the next time.
-        restart_in: seconds until the next start; None when there is none.
-        gave_up: true when the restarts ended because of repeated quick failures.
+        restart_in: seconds until the restart; None if there is none.
+        gave_up: whether the restarts ended because of repeated quick failures.
     """
 
     past: Past
@@ -90,15 +90,15 @@ class Verdict:
 
 
 def judge(policy: Policy, past: Past, ready_for: float | None, draw: float) -> Verdict:
-    """Decides whether a child that ended unexpectedly is started again, and when.
+    """Decide whether a child that ended unexpectedly is restarted, and when.
 
-    A child that was never ready since the operator's start is not tried again: what keeps it from starting
-    is a setting, which no repetition mends.
+    A child that has not been ready since the operator's start is not restarted: a setting must be wrong, which a
+    retry does not fix.
 
     Args:
         policy: the times and counts.
         past: what happened since the operator's start.
-        ready_for: seconds from its first `ready` to its end; None when it never was ready.
+        ready_for: seconds from its first `ready` to its end; None if it was never ready.
         draw: a random number in [0, 1): the wait is between half of the back-off and all of it.
     """
     was_ready = past.was_ready or ready_for is not None

@@ -158,7 +158,7 @@ class Supervisor:
         with self._commands:
             with self._cond:
                 if self._closed:
-                    raise SupervisorClosedError(f"the server is shutting down and starts no {self._name}")
+                    raise SupervisorClosedError(f"the server is shutting down, so it starts no {self._name}")
                 already_running = self._state in ALIVE
             if not already_running:
                 self._begin(mode, room)

@@ -92,5 +92,5 @@ class Watcher:
             if not alive:
                 self._start()
         elif alive:
-            log.warning("the watcher ends: this node has lost its lease")
+            log.warning("stopping the watcher: this node has lost its lease")
             self._supervisor.stop(LOST_SECONDS)

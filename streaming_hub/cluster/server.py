@@ -222,7 +222,7 @@ class Server:
             line = Line(connection, self._checked(_fields(connection.read_response())))
             self._measure(line)
         except redis.AuthenticationError as error:
-            raise StorageError(f"{self.shown}: the server refuses the user or password: {error}.") from error
+            raise StorageError(f"{self.shown}: the server rejects the user or password: {error}.") from error
         except redis.BusyLoadingError as error:
             connection.disconnect()
             raise Away("it is loading its data") from error
@@ -230,8 +230,8 @@ class Server:
             connection.disconnect()
             if untrusted := _untrusted(error):
                 raise StorageError(
-                    f"{self.shown}: its certificate is refused: {untrusted}. A CA of your own is named by "
-                    "SSL_CERT_FILE, and the certificate has to hold the host's name."
+                    f"{self.shown}: its certificate is not trusted: {untrusted}. Name your own CA in "
+                    "SSL_CERT_FILE; the certificate must contain the host's name."
                 ) from error
             raise Away(_why(error)) from error
         except ResponseError as error:
@@ -276,7 +276,7 @@ class Server:
         if self.away is not None:
             raise unavailable(self.away)
         if not self._slots.acquire(timeout=ANSWER_SECONDS):
-            raise unavailable("too many requests wait for it")
+            raise unavailable("too many requests are waiting for it")
         try:
             line = self._borrowed()
             try:
@@ -340,7 +340,7 @@ class Server:
         if version < OLDEST_VERSION:
             found = info.get("redis_version", "an unknown version")
             raise StorageError(
-                f"{self.shown} runs Redis {found}: version 7.0 or later, or Valkey, is needed."
+                f"{self.shown} runs Redis {found}: version 7.0 or later, or Valkey, is required."
             )
         if info.get("cluster_enabled") == "1" or info.get("redis_mode") == "cluster":
             raise StorageError(
@@ -354,7 +354,7 @@ class Server:
                 "Set it to noeviction."
             )
         if info.get("role") not in ("master", "primary"):
-            raise StorageError(f"{self.shown} is a replica, which takes no writes: name its primary instead.")
+            raise StorageError(f"{self.shown} is a replica, which accepts no writes: use its primary.")
         run = f"{info.get('run_id')}:{info.get('master_replid')}"
         return Identity(run, version >= (7, 2), int(info.get("connected_slaves", "0")))
 

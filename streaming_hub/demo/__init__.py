@@ -1,5 +1,5 @@
-"""`--demo N`: simulated calls, posted through the public API by a process of their own.
+"""`--demo N`: simulated calls, posted through the public API by a child process.
 
-`scenes` and `calls` are pure: the same number always gives the same calls. `__main__` is the child process that posts
-them, `process` is how the hub starts and ends it.
+`scenes` and `calls` are pure: the same number always gives the same calls. `__main__` is the child process,
+`process` starts and stops it.
 """

@@ -1,4 +1,4 @@
-"""What an event is: as posted, as stored and as streamed, its types, and who may see it.
+"""Events as posted, stored and streamed; their types, and who may see them.
 
-Pure: no I/O, no clock; only `redaction` runs the operator's callable. Imports errors and wording.
+Pure: no I/O, no clock. Only `redaction` runs code from outside, the operator's callable. Imports errors and wording.
 """

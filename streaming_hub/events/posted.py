@@ -201,7 +201,7 @@ def _keyed(event: Event, key: str | None) -> Event:
     if key is None or event.event_id is not None:
         return event
     if key.startswith(OWN_EVENT_IDS):
-        raise _wrong("", "Idempotency-Key", key, f"the hub alone gives ids that begin with {_OWN}")
+        raise _wrong("", "Idempotency-Key", key, f"ids that begin with {_OWN} are reserved for the hub")
     return msgspec.structs.replace(event, event_id=key)
 
 
@@ -215,7 +215,9 @@ def _event(body: bytes, where: str) -> Event:
     try:
         fields = _decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise InvalidEvent(f"{_at(where)}a number cannot be held: {error}.", field=where or None) from error
+        raise InvalidEvent(
+            f"{_at(where)}a number cannot be represented: {error}.", field=where or None
+        ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(f"{_at(where)}not JSON: {why_not_json(body, error)}.") from error
     if not isinstance(fields, dict):
@@ -261,7 +263,7 @@ def _from_fields(fields: dict[str, Any], body: bytes, where: str, *, own: bool =
     if type(kind) is not str or len(kind) > MAX_TYPE or not _may_be_posted(kind):
         kind = _checked_type(kind, where, own=own)
     if "id" in fields:
-        raise _wrong(where, "id", get("id"), "no such field: the server gives ids; name your own event_id")
+        raise _wrong(where, "id", get("id"), "not allowed: the server assigns ids; use event_id for your own")
     for name in _STRING_FIELDS & fields.keys():
         value = fields[name]
         # Nearly all are printable, and then no closer check is needed.
@@ -269,7 +271,7 @@ def _from_fields(fields: dict[str, Any], body: bytes, where: str, *, own: bool =
             _check_string(where, name, value)
     event_id = get("event_id")
     if event_id is not None and not own and event_id.startswith(OWN_EVENT_IDS):
-        raise _wrong(where, "event_id", event_id, f"the hub alone gives ids that begin with {_OWN}")
+        raise _wrong(where, "event_id", event_id, f"ids that begin with {_OWN} are reserved for the hub")
     stamp = get("timestamp", msgspec.UNSET)
     stamped = stamp is not msgspec.UNSET
     if stamped and not (type(stamp) is float and 0 <= stamp < MAX_TIMESTAMP):
@@ -299,13 +301,13 @@ def _checked_type(kind: object, where: str, *, own: bool) -> str:
     if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
         raise _wrong(where, "type", kind, "expected a letter, then letters, digits, _ . : or -, at most 64")
     if kind in CONTROL_TYPES or (kind in PROCESS_TYPES and not own):
-        raise _wrong(where, "type", kind, "the server alone makes events of this type; choose another")
+        raise _wrong(where, "type", kind, "only the server creates events of this type; choose another")
     return kind
 
 
 def _check_string(where: str, name: str, value: object) -> None:
     if not isinstance(value, str):
-        raise _wrong(where, name, value, "expected a string; leave the field out where there is none")
+        raise _wrong(where, name, value, "expected a string; omit the field if there is none")
     if _BREAKS_FIELD.search(value):
         raise _wrong(where, name, value, "expected a string without CR, LF and NUL")
 

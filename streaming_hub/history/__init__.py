@@ -1,6 +1,6 @@
-"""Where events are kept: one interface, several stores; `open_history` chooses by the setting.
+"""Where events are stored: one interface, several stores. `open_history` picks the one that the settings name.
 
-A history numbers events, remembers `event_id`s while it stores their events, and forgets by count and age.
+A history numbers events, remembers an `event_id` as long as it stores the event, and expires events by count and age.
 Touches files and SQLite; knows no clients and no sockets. Time is an argument.
 """
 

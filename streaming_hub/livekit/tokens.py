@@ -26,7 +26,7 @@ Name = Annotated[str, msgspec.Meta(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$
 
 
 class TokenRequest(msgspec.Struct, frozen=True):
-    """LiveKit's TokenSourceRequest. All fields are optional; null and empty count as absent."""
+    """LiveKit's TokenSourceRequest. All fields are optional; null and empty values count as absent."""
 
     room_name: Name | None = None
     participant_identity: Name | None = None

@@ -47,7 +47,7 @@ def verify(token: str | None, *, api_key: str, api_secret: str, now: float) -> N
     """
     token = (token or "").strip().removeprefix("Bearer ")
     if not token or len(token) > MAX_TOKEN_CHARACTERS or not token.isascii():
-        raise Unauthorized("An upload needs the JWT that a LiveKit agent puts into `Authorization`.")
+        raise Unauthorized("An upload needs the JWT that a LiveKit agent sends in `Authorization`.")
     payload = signed_payload(token, api_secret)
     if payload is None:
         raise Unauthorized("The upload's token is not signed with this hub's LIVEKIT_API_SECRET.")

@@ -98,7 +98,7 @@ def verify(body: bytes, token: str | None, *, api_key: str, api_secret: str, now
     """
     token = (token or "").strip().removeprefix("Bearer ")
     if not token or len(token) > MAX_TOKEN_CHARACTERS or not token.isascii():
-        raise Unauthorized("A webhook needs the JWT that livekit-server puts into `Authorization`.")
+        raise Unauthorized("A webhook needs the JWT that livekit-server sends in `Authorization`.")
     payload = signed_payload(token, api_secret)
     if payload is None:
         raise Unauthorized(
@@ -125,7 +125,7 @@ def read(body: bytes, now: float) -> Webhook:
     try:
         webhook = _decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise InvalidBody(f"The webhook is not as LiveKit sends it: {error}.") from error
+        raise InvalidBody(f"The webhook does not have LiveKit's format: {error}.") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"The webhook is not JSON: {error}.") from error
     created = _seconds(webhook.created_at)

@@ -1,4 +1,4 @@
-"""Outputs besides the stream: files to download, and webhooks to other systems.
+"""Outputs besides the stream: downloads and webhooks.
 
-Uses what the archive and the history return; knows no Flask.
+Built on the archive and the history; knows no Flask.
 """

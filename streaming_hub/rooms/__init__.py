@@ -1,4 +1,4 @@
-"""A room's present state: what is kept of its events, and how it is read.
+"""The current state of each room, computed from its events.
 
 `facts` and `state` are pure; `current` reads the stream's hub and the history. Knows no HTTP.
 """

@@ -1,4 +1,4 @@
-"""The HTTP server: sockets in, requests checked and bounded, streams handed to their writer.
+"""The HTTP server: accepts sockets, checks and bounds requests, hands streams to the writer.
 
-Knows gevent's server, its sockets and the streams; knows neither Flask nor any endpoint except the stream's path.
+Knows gevent's server, its sockets and the streams. Knows neither Flask nor any endpoint except the stream's path.
 """

@@ -153,7 +153,7 @@ class BoundedMixin:
             super().handle()  # type: ignore[misc] # pywsgi's, next in line
         except OSError as error:
             # pywsgi sends a refusal outside the code in which it expects clients to disconnect.
-            log.debug("a client that sent nonsense did not wait for its answer: %s", error)
+            log.debug("a client that sent an invalid request disconnected before the response: %s", error)
 
     def handle_one_request(self) -> Any:
         """Wait for a request, read it in full, respond."""
@@ -311,7 +311,7 @@ class BoundedMixin:
                 while left > 0 and (data := self.socket.recv(65536)):
                     left -= len(data)
             except OSError as error:
-                log.debug("a client that sent too much is gone: %s", error)
+                log.debug("a client that sent too much has disconnected: %s", error)
 
     def _handle_client_error(self, ex: Exception) -> tuple[str, bytes]:
         return self._refuse("The request could not be read as HTTP/1.1.", type(ex).__name__)

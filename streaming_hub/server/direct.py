@@ -172,7 +172,7 @@ def _send_whole(sock: BareSocket, status: str, headers: list[tuple[str, str]], b
                 client.sendall(data + piece)
                 data = b""
     except OSError as error:
-        log.debug("a client did not wait for its answer: %s", error)
+        log.debug("a client disconnected before the response: %s", error)
     finally:
         # As PEP 3333 wants it: Flask ends its request there.
         close()

@@ -49,7 +49,7 @@ class Headers:
             left -= len(line)
             if not line.endswith(b"\n") or left < 0 or len(lines) >= MAX_FIELDS:
                 raise ValueError(
-                    f"the header fields end too early or are over {MAX_LINE} bytes a line, {MAX_HEAD} in all"
+                    f"the header fields are incomplete, or exceed {MAX_LINE} bytes per line or {MAX_HEAD} in total"
                 )
             lines.append(line)
         self._take(_FIELD.findall(b"".join(lines).decode("latin-1")), len(lines))
@@ -60,7 +60,7 @@ class Headers:
         coding, length = self._values.get("transfer-encoding"), self._values.get("content-length")
         if coding is not None and (length is not None or coding.lower() != "chunked"):
             raise ValueError(
-                f"Transfer-Encoding {coding!r}: only `chunked` is taken, and no Content-Length beside it"
+                f"Transfer-Encoding {coding!r}: only `chunked` is accepted, and only without Content-Length"
             )
         if length is not None and not _LENGTH.fullmatch(length):
             raise ValueError(f"Content-Length {length!r}")
@@ -74,7 +74,7 @@ class Headers:
             self._fields.append((name, value))
             if name in values:
                 if name in _ONCE:
-                    raise ValueError(f"{name} stands twice")
+                    raise ValueError(f"{name} appears twice")
                 value = f"{values[name]}{'; ' if name == 'cookie' else ','}{value}"
             values[name] = value
 

@@ -95,14 +95,16 @@ def _listen_or_explain(host: str, port: int) -> socket.socket:
         place = _place(host, port)
         if error.errno == errno.EADDRINUSE:
             raise SettingsError(
-                f"{place} is taken by {port_holder(host, port)}. End that, or choose another port with --port."
+                f"{place} is in use by {port_holder(host, port)}. Stop it, or choose another port with --port."
             ) from error
         raise SettingsError(f"{place}: {error.strerror}. Choose another with --port or --host.") from error
 
 
 def _warn(host: str, port: int, error: OSError) -> None:
     place = _place(host, port)
-    why = f"is taken by {port_holder(host, port)}" if error.errno == errno.EADDRINUSE else str(error.strerror)
+    why = (
+        f"is in use by {port_holder(host, port)}" if error.errno == errno.EADDRINUSE else str(error.strerror)
+    )
     log.warning(
         "%s %s: what connects to localhost may reach that instead of this hub. Use http://%s:%d, or choose another "
         "port with --port.",

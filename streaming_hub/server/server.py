@@ -33,7 +33,7 @@ class Handler(HandoverMixin, BoundedMixin, pywsgi.WSGIHandler):
     def handle_error(self, kind: Any, error: Any, trace: Any) -> None:
         """End an answer that broke off for a known reason: its client sees that it is not complete."""
         if isinstance(error, HubError) and self.response_length:
-            log.warning("an answer broke off: %s", error)
+            log.warning("a response was cut off: %s", error)
             self.close_connection = True
             return
         super().handle_error(kind, error, trace)

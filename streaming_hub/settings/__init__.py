@@ -1,7 +1,7 @@
-"""Every setting, typed, in one place: read from the environment, `.env.local` and `.env` (in that order).
+"""Every setting, typed: read from the environment, then `.env.local`, then `.env`; the first value found wins.
 
 Reads files and the environment only in `load`; `parse` is pure. `flask_server.py --help` and docs/reference/settings.md
-are made from the table below.
+are generated from its table.
 """
 
 from __future__ import annotations
@@ -270,25 +270,24 @@ TABLE: Final[tuple[Setting, ...]] = (
         "STREAM_HISTORY",
         "history",
         matching(r"sqlite:///(?!~|:memory:)[^?]+|memory://|(?:redis|rediss|unix)://.+"),
-        "sqlite:///PATH (without ~ at its start or ?), memory://, redis://[USER:PASSWORD@]HOST:PORT/DB, rediss://... "
-        "or unix:///PATH?db=N",
+        "sqlite:///PATH (without a leading ~ and without ?), memory://, redis://[USER:PASSWORD@]HOST:PORT/DB, "
+        "rediss://... or unix:///PATH?db=N",
         "Where events are stored. `memory://` holds at most the newest 512 MB and loses them when the process ends. "
-        "A Redis or Valkey server (7.0 or later) lets several nodes be one hub.",
+        "A Redis or Valkey server (7.0 or later) lets several nodes form one hub.",
     ),
     Setting(
         "STREAM_REDIS_PREFIX",
         "redis_prefix",
         matching(r"[A-Za-z0-9_.:-]{1,64}"),
         "1 to 64 letters, digits, `_`, `.`, `:` or `-`",
-        "What the names of the hub's keys in Redis begin with. Nodes with the same server and prefix are one hub.",
+        "Prefix of the hub's keys in Redis. Nodes with the same server and prefix form one hub.",
     ),
     Setting(
         "STREAM_NODE",
         "node",
         matching(r"[A-Za-z0-9_.-]{1,64}"),
         "1 to 64 letters, digits, `_`, `.` or `-`",
-        "Name of this process in health, agent status and metrics; no two nodes may share it. Unset: a new one at each "
-        "start.",
+        "Name of this process in health, agent status and metrics, unique among nodes. Unset: a new one at each start.",
     ),
     Setting(
         "STREAM_HISTORY_MAX_EVENTS",
@@ -325,36 +324,36 @@ TABLE: Final[tuple[Setting, ...]] = (
         "archive_max_age",
         seconds(0, 1e9),
         "seconds, 0 or more",
-        "How long a session is archived after it ends, in seconds; 0 means no limit. Unset: STREAM_HISTORY_MAX_AGE, if "
-        "that is set.",
+        "How long an ended session is archived, in seconds; 0 means forever. Unset: STREAM_HISTORY_MAX_AGE, if that is "
+        "set.",
     ),
     Setting(
         "STREAM_ARCHIVE_RECORDINGS",
         "archive_recordings",
         boolean,
         "on or off",
-        "Whether to archive the raw events of ended sessions too.",
+        "Whether to archive the raw events of ended sessions, too.",
     ),
     Setting(
         "STREAM_ARCHIVE_AUDIO",
         "archive_audio",
         boolean,
         "on or off",
-        "Whether to keep the audio of calls that LiveKit's agents upload.",
+        "Whether to store the audio of calls that LiveKit's agents upload.",
     ),
     Setting(
         "STREAM_ARCHIVE_AUDIO_DIR",
         "archive_audio_dir",
         matching(r"[^\x00]+"),
         "a folder",
-        "Where audio is kept; with PostgreSQL it has to be set, and shared by all nodes.",
+        "Where audio is stored. Required with PostgreSQL, and then shared by all nodes.",
     ),
     Setting(
         "STREAM_WEBHOOK_URL",
         "webhook_url",
         matching(r"https?://\S+"),
         "a URL like https://example.com/hook",
-        "URL of a webhook. Others are made by `POST /api/webhooks`.",
+        "URL of a webhook. `POST /api/webhooks` creates others.",
         secret=True,
     ),
     Setting(
@@ -369,51 +368,51 @@ TABLE: Final[tuple[Setting, ...]] = (
         "STREAM_WEBHOOK_TYPES",
         "webhook_types",
         listed(matching(r"\*|[A-Za-z][A-Za-z0-9_.:-]{0,63}")),
-        "types of events separated by commas, or *",
-        "Types of events that STREAM_WEBHOOK_URL gets; `*` is everything.",
+        "event types separated by commas, or *",
+        "Event types that STREAM_WEBHOOK_URL gets; `*` means all.",
     ),
     Setting(
         "STREAM_WEBHOOK_RETRIES",
         "webhook_retries",
         numbers(0.01, 604_800),
         "seconds separated by commas, each 0.01 to 604800",
-        "Seconds before each retry of a webhook (20 % jitter); after the last one the delivery has failed.",
+        "Seconds before each retry of a webhook delivery (20 % jitter); after the last one the delivery has failed.",
     ),
     Setting(
         "STREAM_WEBHOOK_DISABLE_AFTER",
         "webhook_disable_after",
         seconds(0.1, 1e9),
         "seconds, from 0.1",
-        "A webhook that had no success for this many seconds after its first failure is disabled.",
+        "Seconds without success, since the first failure, after which a webhook is disabled.",
     ),
     Setting(
         "STREAM_WEBHOOK_ALLOW_PRIVATE",
         "webhook_allow_private",
         boolean,
         "1 or 0",
-        "Whether webhooks may be sent to loopback, private and other addresses that are not public, and to these by "
+        "Whether webhooks may go to addresses that are not public, such as loopback and private ones, and to these by "
         "http.",
     ),
     Setting(
         "STREAM_WATCH",
         "watch",
         _watch,
-        "off, all, or names of rooms separated by commas, with * and ? as in file names",
-        "LiveKit rooms whose agents are watched from within: for agents that know nothing of the hub.",
+        "off, all, or room names separated by commas, with * and ? as wildcards",
+        "LiveKit rooms that the hub joins to watch agents that do not report to it themselves.",
     ),
     Setting(
         "STREAM_OBSERVABILITY",
         "observability",
         boolean,
         "on or off",
-        "Whether to take what LiveKit's agents upload to `/observability/`.",
+        "Whether to accept what LiveKit's agents upload to `/observability/`.",
     ),
     Setting(
         "STREAM_OBSERVABILITY_PROMPTS",
         "observability_prompts",
         boolean,
         "on or off",
-        "Whether to keep the prompts and whole model inputs in those uploads.",
+        "Whether to store the prompts and whole model inputs in those uploads.",
     ),
     Setting(
         "STREAM_HEARTBEAT",
@@ -427,7 +426,7 @@ TABLE: Final[tuple[Setting, ...]] = (
         "queue_size",
         integer(1, 1_000_000),
         "a count from 1",
-        "Events queued in memory for one slow client before it reads from the history instead.",
+        "Maximum number of events queued in memory for one client; a slower one reads from the history instead.",
     ),
     Setting(
         "STREAM_MAX_CLIENTS",
@@ -448,7 +447,7 @@ TABLE: Final[tuple[Setting, ...]] = (
         "drain",
         seconds(0, 8),
         "seconds, 0 to 8",
-        "Seconds over which a stopping server closes its open streams.",
+        "Seconds over which a stopping server spreads the closing of open streams.",
     ),
     Setting(
         "STREAM_CORS_ORIGINS",
@@ -462,7 +461,7 @@ TABLE: Final[tuple[Setting, ...]] = (
         "publish_keys",
         _KEYS,
         "keys separated by commas",
-        "Keys that allow publishing. Unset: no key needed on this machine.",
+        "Keys that allow publishing. Unset: clients on this machine need none.",
         secret=True,
     ),
     Setting(
@@ -470,7 +469,7 @@ TABLE: Final[tuple[Setting, ...]] = (
         "subscribe_keys",
         _KEYS,
         "keys separated by commas",
-        "Keys that allow reading. Unset: no key needed on this machine.",
+        "Keys that allow reading. Unset: clients on this machine need none.",
         secret=True,
     ),
     Setting(
@@ -478,7 +477,7 @@ TABLE: Final[tuple[Setting, ...]] = (
         "operator_keys",
         _KEYS,
         "keys separated by commas",
-        "Keys that allow everything. Unset: no key needed on this machine.",
+        "Keys that allow everything. Unset: clients on this machine need none.",
         secret=True,
     ),
     Setting(
@@ -508,14 +507,14 @@ TABLE: Final[tuple[Setting, ...]] = (
         "allow_open",
         boolean,
         "1 or 0",
-        "Allow the server to start without keys even if other machines can reach it.",
+        "Whether the server may start without keys even if other machines can reach it.",
     ),
     Setting(
         "STREAM_REDACT",
         "redact",
         matching(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"),
         "module:name",
-        "A Python callable that changes each event (a dict) before it is stored.",
+        "Python callable that changes or removes fields of each event (a dict) before it is stored.",
     ),
     Setting("STREAM_LOG_FORMAT", "log_format", choice("text", "json"), "text or json", "Log format."),
     Setting(
@@ -548,7 +547,7 @@ AGENT_TABLE: Final[dict[str, str]] = {
     "before reporting an `error` and retrying.",
     "AGENT_STT_MODEL": "Name of the speech recognition model.",
     "AGENT_STT_REALTIME": "`1` uses OpenAI's realtime websocket for speech recognition; words appear while they are "
-    "spoken, not only at the end of an utterance.",
+    "spoken, not only after an utterance.",
     "AGENT_TTS_MODEL": "Name of the speech synthesis model.",
     "AGENT_VOICE": "Voice for speech synthesis.",
 }

@@ -137,6 +137,17 @@ def host(text: str) -> str:
     return text
 
 
+def written(value: object) -> str:
+    """Return a value as its variable would be written; an empty string for one that is not set."""
+    if value in (None, ()):
+        return ""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple):
+        return ",".join(map(written, value))
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
 def _number(kind: Callable[[str], float], text: str) -> float:
     if not _NUMBER.fullmatch(text):
         raise ValueError(text)

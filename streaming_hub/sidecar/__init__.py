@@ -1,5 +1,5 @@
-"""What the archive and the webhooks share: a process beside the hub that has a database, and follows the history.
+"""Shared by the archive and the webhooks: a process beside the hub that follows the history and has a database.
 
-`feed` and `process` run in the hub, `worker` and `database` in that process; `wire` is what they exchange. This file
-imports nothing, or that process would load the hub.
+`feed` and `process` run in the hub, `worker` and `database` in that process; `wire` is the protocol between them.
+This file imports nothing, because that process would then load the hub.
 """

@@ -129,7 +129,9 @@ class Database:
                 )
             if not claim:
                 if version != self._kind.revision:
-                    raise Away(f"{self.shown} is not made, or not migrated, yet by the node that writes it.")  # noqa: TRY301
+                    raise Away(  # noqa: TRY301
+                        f"{self.shown} has not been created or migrated yet by the node that writes it."
+                    )
             elif version is None:
                 self._create(engine)
             elif version != self._kind.revision:
@@ -293,7 +295,7 @@ class Database:
         while not _locked(self._claim, self._kind.claim):
             if time.monotonic() >= until:
                 raise Away(
-                    f"Another hub keeps its {self._kind.holds} in {self.shown}: stop it, or {ANOTHER}."
+                    f"Another hub stores its {self._kind.holds} in {self.shown}: stop it, or {ANOTHER}."
                 )
             time.sleep(0.05)
 

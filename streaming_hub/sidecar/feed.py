@@ -220,7 +220,7 @@ class Feed(ABC):
             pause = min(pause * 2, LONGEST_PAUSE)
 
     def _work(self) -> None:
-        """Send what comes, until the hub stops or another node owns the database, or no longer does."""
+        """Send pages as they arrive, until the hub stops or the database changes its owner."""
         while not self._stop.is_set() and self._owner() is (self._follower is not None):
             if self._follower is None:
                 self._rest()

@@ -104,11 +104,11 @@ class Process:
         try:
             self._send([number, what, arguments])
             if not question.begun.wait(begin):
-                raise Refusal("silent", f"The database of the {self._name} does not answer.")
+                raise Refusal("silent", f"The database of the {self._name} does not respond.")
             while not question.done.wait(within):
                 if time.monotonic() - question.seen >= within:
                     raise Refusal(
-                        "silent", f"The process of the {self._name} did not answer within {within:.0f} s."
+                        "silent", f"The process of the {self._name} did not respond within {within:.0f} s."
                     )
         finally:
             self._open.pop(number, None)

@@ -92,4 +92,4 @@ class DiskReader:
             # Its follower has reported this once; readers need not repeat it.
             return
         detail = error.detail if isinstance(error, HubError) else repr(error)
-        log.warning("a page of history could not be read and is retried in %g s: %s", RETRY, detail)
+        log.warning("a page of history could not be read; retrying in %g s: %s", RETRY, detail)

@@ -27,7 +27,7 @@ def goodbye(reason: str, retry_ms: int, *, chunked: bool, whole: bool = True) ->
 
     Args:
         reason: why it ends.
-        retry_ms: milliseconds after which a browser comes back.
+        retry_ms: milliseconds after which a browser reconnects.
         chunked: whether the body goes out in chunks.
         whole: whether the body ends as HTTP says. Where it does not, the close of the connection is an error to the
             reader: pages that read by `fetch` (fetch-event-source, for one) reconnect only then.

@@ -40,7 +40,7 @@ def tune(sock: _socket.socket) -> None:
             sock.setsockopt(_socket.IPPROTO_TCP, option, value)
     except OSError as error:
         # macOS answers EINVAL for a peer that has reset the connection; the first send reports it.
-        log.debug("a client left before its stream began: %s", error)
+        log.debug("a client disconnected before its stream began: %s", error)
 
 
 def _options() -> tuple[tuple[int, int], ...]:

@@ -405,7 +405,7 @@ class Writer:
     def _close_stalled(self, now: float) -> None:
         # Ordered by when each was blocked, not by progress, so all are checked.
         for stream in [stream for stream in self._blocked if now - stream.progress > STALL]:
-            log.info("a stream took nothing for %g s and was closed", STALL)
+            log.info("a client read nothing for %g s and was disconnected", STALL)
             self.stats.stalled += 1
             self._close(stream)
 

@@ -1,6 +1,6 @@
-"""The HTTP side: views over the hub's services, what they share, and the pages that the hub serves.
+"""The web application: the API's views, what they share, and the pages that the hub serves.
 
-The only folder that imports Flask. Has no rules: those are on the floors below.
+The only folder that imports Flask. Contains no rules: those are in the layers below.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def text(media: str, example: str) -> Content:
     return Content(media, ({"type": "string"},), {"Example": example})
 
 
-def ok(kind: type | str, example: Any, text: str = "It went well.") -> tuple[Answer, ...]:
+def ok(kind: type | str, example: Any, text: str = "Success.") -> tuple[Answer, ...]:
     """Describe the only answer of an endpoint: 200 with JSON."""
     return (Answer(200, text, (json(kind, example),)),)
 

@@ -48,7 +48,11 @@ def refusal(error: msgspec.ValidationError, kind: Any) -> InvalidBody:
     if named:
         field = ".".join(filter(None, (field, named[2])))
         known = ", ".join(_fields(kind))
-        what = "it is missing" if named[1] == "missing required" else f"not a field here; known are {known}"
+        what = (
+            "it is missing"
+            if named[1] == "missing required"
+            else f"not a field of this body; it accepts {known}"
+        )
     elif words := _words(_fields(kind).get(field)):
         sent = _NOT_A_WORD.fullmatch(what)
         said_back = f"{sent[1][:MAX_SHOWN]}: " if sent else ""

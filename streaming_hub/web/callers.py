@@ -87,8 +87,8 @@ def path_of(environ: Environ) -> str:
 def _check_foreign_host(settings: Settings, host: str) -> None:
     if not settings.allow_open:
         raise Misdirected(
-            f"Host {host[:100]!r} is not this server's: while a scope is open it answers to localhost, 127.0.0.1 and "
-            "[::1]."
+            f"Host {host[:100]!r} is not this server's: while a scope is open, it responds only to localhost, "
+            "127.0.0.1 and [::1]."
         )
     if not host_needs_no_trust(host, settings.cors_origins):
         raise Misdirected(

@@ -110,11 +110,11 @@ def only(args: MultiDict[str, str], known: Collection[str], repeatable: Collecti
     for name, values in args.lists():
         if name not in known:
             raise BadRequest(
-                f"{name[:_SHOWN]!r} is not a parameter here; known are {', '.join(known) or 'none'}.",
+                f"{name[:_SHOWN]!r} is not a parameter of this endpoint; it accepts {', '.join(known) or 'none'}.",
                 field=name[:_SHOWN],
             )
         if len(values) > 1 and name not in repeatable:
-            raise BadRequest(f"{name} is given {len(values)} times; it takes one value.", field=name)
+            raise BadRequest(f"{name} is given {len(values)} times; it accepts one value.", field=name)
 
 
 def filters(args: MultiDict[str, str]) -> Interest:
@@ -127,7 +127,7 @@ def filters(args: MultiDict[str, str]) -> Interest:
         given = len(args.getlist(name))
         if given > MOST_VALUES:
             raise BadRequest(
-                f"{name} is given {given} times; at most {MOST_VALUES} are taken: open several streams.",
+                f"{name} is given {given} times; at most {MOST_VALUES} are accepted: open several streams.",
                 field=name,
             )
     room, kind, participant, session = (frozenset(args.getlist(name)) or None for name in FILTERS)
@@ -149,17 +149,15 @@ def warnings(args: MultiDict[str, str], text: str) -> list[str]:
 def _doubt(name: str, value: str, *, plus: bool) -> str:
     shown = f"{name}={value[:_SHOWN]!r}"
     if not value.strip():
-        return f"{shown} is empty: it matches no event, or those that have an empty {name}."
+        return f"{shown} is empty: it matches only events with an empty {name}."
     if plus and " " in value:
-        return f"{shown}: a + in a URL means a space; where a + was meant, send %2B."
+        return f"{shown}: a + in a URL means a space; for a +, send %2B."
     if "," in value:
-        return (
-            f"{shown} is one value, with a comma in it; for several, repeat the parameter: {name}=a&{name}=b."
-        )
+        return f"{shown} is one value that contains a comma; for several, repeat the parameter: {name}=a&{name}=b."
     if name == "type" and not _TYPE.fullmatch(value):
-        return f"{shown} is not the name of a type, which has letters, digits and _ . : - only: it matches nothing."
+        return f"{shown} is not a valid type (letters, digits and _ . : - only): it matches nothing."
     if value != value.strip():
-        return f"{shown} has a space at one end: it matches only where the event has it, too."
+        return f"{shown} starts or ends with a space: it matches only values that do, too."
     return ""
 
 

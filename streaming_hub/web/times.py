@@ -90,7 +90,7 @@ def read_cursor(text: str, kinds: Any) -> Any:
         except (ValueError, binascii.Error, msgspec.MsgspecError) as error:
             problem = error
     raise BadRequest(
-        f"cursor={text[:_SHOWN]!r}: not a cursor of this list. Send the `next` of the page before, with the same "
+        f"cursor={text[:_SHOWN]!r}: not a cursor of this list. Send `next` of the previous page, with the same "
         "sort, or none to start over.",
         field="cursor",
     ) from problem

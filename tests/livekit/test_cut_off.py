@@ -67,7 +67,7 @@ def test_a_node_that_is_cut_off_keeps_its_call_and_takes_no_new_one(
             until(lambda: b.get("/api/agent/status")["node"] == "b", 20)
             alice.leave()
             # Its last call has ended, and another node runs the agent.
-            until(lambda: "ends with its last session" in a.log, 60, what=lambda: a.log)
+            until(lambda: "stops after its last session" in a.log, 60, what=lambda: a.log)
             until(lambda: a.get("/api/agent/status")["node"] == "b", 60, what=lambda: a.log)
     finally:
         redis.stop()

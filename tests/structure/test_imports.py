@@ -20,7 +20,7 @@ HUB = modules("streaming_hub", "flask_server.py")
 AGENT = modules("agent")
 CLIENT = modules("packages/python/src")
 
-FLOORS = (
+LAYERS = (
     ("streaming_hub", "errors", "logs", "portability", "private_folder", "resources", "signals", "wording"),
     ("settings", "events", "demo", "foreign_file"),
     ("cluster",),
@@ -37,7 +37,7 @@ FLOORS = (
     ("__main__",),
     ("flask_server",),
 )
-"""The hub's folders and single modules, lowest first. Imports, those for types too, go to lower floors alone."""
+"""The hub's folders and single modules, lowest first. Imports, also those for types, lead only to lower layers."""
 
 PURE = (
     "streaming_hub.access.address",
@@ -148,13 +148,13 @@ def graph_of(files: tuple[Path, ...]) -> dict[str, set[str]]:
 
 
 def upward(graph: dict[str, set[str]]) -> list[str]:
-    """Return the imports that do not lead to a lower floor, nor stay in their folder."""
-    floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+    """Return the imports that lead neither to a lower layer nor within their own folder."""
+    layer = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
     return [
         f"{module} -> {imported}"
         for module, found in sorted(graph.items())
         for imported in sorted(found)
-        if room_of(module) != room_of(imported) and floor[room_of(module)] <= floor[room_of(imported)]
+        if room_of(module) != room_of(imported) and layer[room_of(module)] <= layer[room_of(imported)]
     ]
 
 
@@ -168,13 +168,13 @@ def circle(graph: dict[str, set[str]]) -> list[str]:
     return []
 
 
-def test_every_folder_and_single_module_stands_on_a_floor() -> None:
-    rooms = [room for floor in FLOORS for room in floor]
+def test_every_folder_and_single_module_is_in_a_layer() -> None:
+    rooms = [room for layer in LAYERS for room in layer]
     assert len(rooms) == len(set(rooms))
     assert {room_of(name_of(path)) for path in HUB} == set(rooms)
 
 
-def test_imports_lead_to_lower_floors() -> None:
+def test_imports_lead_to_lower_layers() -> None:
     assert upward(graph_of(HUB)) == []
 
 

@@ -133,14 +133,14 @@ ENDS = Part([connected(), event(1)])
 PARSING = (
     parsed(
         "LF, CR and CRLF end lines",
-        "Two events, one with CR and one with CRLF as line ends.",
+        "Two events, one with CR and one with CRLF as line endings.",
         b"data: %b\r\r" % data(1),
         b"data: %b\r\n\r\n" % data(2),
         expected=[1, 2],
     ),
     parsed(
         "CRLF across two reads",
-        "CR comes at the end of one packet and LF at the beginning of the next: one line end, not two.",
+        "CR ends one packet and LF begins the next: one line ending, not two.",
         b"data: %b\r" % data(1),
         b"\ndata: \r",
         b"\n\r",
@@ -149,7 +149,7 @@ PARSING = (
     ),
     parsed(
         "U+2028, U+2029 and U+0085 end no line",
-        "They stand inside a text; `str.splitlines` takes them for line ends.",
+        "They occur inside a text; `str.splitlines` treats them as line endings.",
         'data: {"type":"note","n":1,"t":"a\u2028b\u2029c\x85d"}\n\n'.encode(),
         expected=[(1, "a\u2028b\u2029c\x85d")],
     ),
@@ -161,7 +161,7 @@ PARSING = (
     ),
     parsed(
         "a character across two reads",
-        "The bytes of one emoji come in two packets.",
+        "The bytes of one emoji arrive in two packets.",
         b'data: {"type":"note","n":1,"t":"\xf0\x9f',
         b'\x98\x80"}\n\n',
         expected=[(1, "\U0001f600")],
@@ -194,13 +194,13 @@ PARSING = (
     ),
     Case(
         "a byte order mark at the beginning",
-        "It belongs to no field's name.",
+        "It is not part of a field's name.",
         [Part([HEAD, b"\xef\xbb\xbfdata: %b\n\n" % data(1)], "hold")],
         [1],
     ),
     parsed(
         "a byte order mark later on",
-        "It belongs to the field's name, which is unknown then.",
+        "It is part of the field's name, which is then unknown.",
         event(1),
         b"\xef\xbb\xbfdata: %b\n\n" % data(2),
         event(3),
@@ -215,7 +215,7 @@ PARSING = (
     ),
     parsed(
         "only events with data are events",
-        "A block with an `id` alone, an `event` alone, or a `retry` alone hands nothing out.",
+        "A block with an `id` alone, an `event` alone, or a `retry` alone yields nothing.",
         b"id: e-0\n\nevent: x\n\nretry: 1000\n\n",
         event(1),
         expected=[1],
@@ -229,7 +229,7 @@ PARSING = (
     ),
     parsed(
         "a line of 250 KiB",
-        "A snapshot of many rooms may be as long.",
+        "A snapshot of many rooms can be that long.",
         event(1, fill="x" * 250 * 1024),
         event(2),
         expected=[1, 2],
@@ -264,13 +264,13 @@ RECONNECTING = (
     ),
     Case(
         "the connection ends without an answer",
-        "The first connection is closed before a byte was sent.",
+        "The first connection is closed before a byte is sent.",
         [Part([]), live(event(1))],
         [1],
     ),
     Case(
         "no answer at all",
-        "The first request is never answered: the client tries again within 60 s.",
+        "The first request gets no response: the client tries again within 60 s.",
         [Part([], "hold"), live(event(1))],
         [1],
         seconds=60,
@@ -314,28 +314,28 @@ RESUMING = (
     ),
     Case(
         "keeps it over a failure",
-        "A 503 in between costs nothing.",
+        "A 503 in between loses nothing.",
         [ENDS, Part([answer("503 Service Unavailable")]), NEXT],
         [1, 2],
         resumed("e-1", "e-1"),
     ),
     Case(
         "an id stays until there is another",
-        "An event without an `id` leaves the one of the event before it in place.",
+        "An event without an `id` keeps the previous event's id in place.",
         [Part([connected(), event(1), b"data: " + data(2) + b"\n\n"]), live(event(3))],
         [1, 2, 3],
         resumed("e-1"),
     ),
     Case(
         "an id without data counts",
-        "A block of an `id` alone is no event, and moves the position.",
+        "A block with only an `id` is no event, but moves the position.",
         [Part([connected(), event(1), b"id: e-5\n\n"]), live(event(6))],
         [1, 6],
         resumed("e-5"),
     ),
     Case(
         "an id with NUL is ignored",
-        "The id before it stays.",
+        "The previous id stays.",
         [Part([connected(), event(1), b"id: e\x00-9\ndata: %b\n\n" % data(2)]), live(event(3))],
         [1, 2, 3],
         resumed("e-1"),
@@ -345,15 +345,15 @@ RESUMING = (
 SILENCE = (
     Case(
         "a dead connection",
-        "Nothing comes any more, no FIN either, as after a NAT forgot the connection. The stream's `connected` says "
-        "that a heartbeat comes every 2 s; within 30 s the client connects again.",
+        "Nothing arrives any more, not even a FIN, as when a NAT has dropped the connection. `connected` announced a "
+        "heartbeat every 2 s; the client reconnects within 30 s.",
         [live(event(1), heartbeat=2), NEXT],
         [1, 2],
         resumed("e-1"),
     ),
     Case(
         "comments count as life",
-        "For 12 s only a comment comes every second, with the same heartbeat: the connection stays.",
+        "For 12 s only a comment arrives every second, with the same heartbeat: the client stays connected.",
         [live(*[b":\n", 1.0] * 12, event(1), heartbeat=2)],
         [1],
         asked_once,
@@ -364,7 +364,7 @@ REFUSALS = (
     *(
         Case(
             f"{status}: gives up",
-            f"{status} {title} with a problem document: one request, and an error that the program sees.",
+            f"{status} {title} with a problem document: one request, and an error for the program.",
             [refused(status, title, "Not for you."), live(event(1))],
             [],
             gave_up,
@@ -396,7 +396,7 @@ REFUSALS = (
     ),
     Case(
         "503 after 5 times 503",
-        "A server that is away for longer.",
+        "A server that is unavailable for longer.",
         [*[Part([answer("503 Service Unavailable")])] * 5, live(event(1))],
         [1],
         seconds=90,
@@ -407,7 +407,7 @@ PROXIES = (
     *(
         Case(
             f"a proxy's page with {status}",
-            f"{status} with HTML, as while what is behind the proxy restarts.",
+            f"{status} with HTML, as while the server behind the proxy restarts.",
             [Part([answer(status, HTML, body=b"<html>")]), live(event(1))],
             [1],
         )
@@ -415,8 +415,8 @@ PROXIES = (
     ),
     Case(
         "AirPlay's 403",
-        "macOS's AirPlay answers on port 5000: `403` with `Server: AirTunes`. The client gives up, and its error names "
-        "the server that answered.",
+        "macOS's AirPlay responds on port 5000: `403` with `Server: AirTunes`. The client gives up, and its error "
+        "names that server.",
         [Part([answer("403 Forbidden", "Server: AirTunes/850.1.2")]), live(event(1))],
         [],
         lambda seen: gave_up(seen) and told("403", "AirTunes")(seen),
@@ -428,8 +428,8 @@ NAP = 22.0
 SLEEPING = (
     Case(
         "wakes on a connection that lives",
-        f"Stopped for {NAP:g} s (programs by SIGSTOP, pages frozen by the browser) while events come: it has them all, "
-        "once.",
+        f"Stopped for {NAP:g} s (programs by SIGSTOP, pages frozen by the browser) while events arrive: the client "
+        "gets all of them once.",
         [live(event(1), 6.0, event(2), event(3), heartbeat=60)],
         [1, 2, 3],
         seconds=60,
@@ -437,8 +437,8 @@ SLEEPING = (
     ),
     Case(
         "wakes on a connection that died",
-        f"Stopped for {NAP:g} s, with a heartbeat of 8 s that stopped, too: it connects again within 12 s of waking, "
-        "without waiting for the whole silence once more.",
+        f"Stopped for {NAP:g} s, with a heartbeat of 8 s that stopped, too: the client reconnects within 12 s of "
+        "waking, without waiting for the whole silence again.",
         [live(event(1), heartbeat=8), NEXT],
         [1, 2],
         lambda seen: resumed("e-1")(seen) and seen.requests[1].at - seen.woken < 12,

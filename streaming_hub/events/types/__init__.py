@@ -37,7 +37,7 @@ __all__ = [
 
 _MODULES: Final[dict[str, ModuleType]] = {
     "Conversation": conversation,
-    "Tools and figures": figures,
+    "Tools and metrics": figures,
     "Room": livekit,
     "Process and control": server,
 }
@@ -68,7 +68,7 @@ def operator_only(event_type: str, audience: object = None) -> bool:
     """Return whether an event is withheld from viewers. The only place that decides it.
 
     The live stream, replay, snapshots, `/api/events` and `/api/rooms` all ask it, so no caller can read in the
-    history what was withheld on the stream. A type without a class here is the operator's own and goes to viewers.
+    history what was withheld on the stream. A type without a class here is the application's own and goes to viewers.
 
     Args:
         event_type: the event's `type`.

@@ -60,15 +60,15 @@ class Stored(Declared, kw_only=True):
             Meta(
                 ge=0,
                 lt=MAX_TIMESTAMP,
-                description="When it happened, seconds since 1970; the time of arrival if it was not posted.",
+                description="When it happened, seconds since 1970. Defaults to the time of arrival.",
             ),
         ]
     ] = UNSET
     room: Opt[Annotated[Text, Meta(description="The LiveKit room.")]] = UNSET
     session_id: Opt[Annotated[Text, Meta(description="One run of an agent in a room.")]] = UNSET
-    participant: Opt[
-        Annotated[Text, Meta(description="Identity of the participant that the event is about.")]
-    ] = UNSET
+    participant: Opt[Annotated[Text, Meta(description="Identity of the participant the event is about.")]] = (
+        UNSET
+    )
     role: Opt[
         Annotated[
             Text,
@@ -81,17 +81,17 @@ class Stored(Declared, kw_only=True):
     turn_id: Opt[
         Annotated[
             Text,
-            Meta(description="One utterance of the user and its answer; a greeting is a turn of its own."),
+            Meta(description="One utterance of the user and the answer; a greeting is a turn of its own."),
         ]
     ] = UNSET
     event_id: Opt[
         Annotated[
             Text,
-            Meta(description="The sender's own id for the event (a UUID), which makes retries harmless."),
+            Meta(description="The sender's own id for the event (a UUID), which makes retries safe."),
         ]
     ] = UNSET
     audience: Opt[
-        Annotated[Any, Meta(description="`operator`: viewers do not get this event.", examples=["operator"])]
+        Annotated[Any, Meta(description="`operator` hides the event from viewers.", examples=["operator"])]
     ] = UNSET
     truncated: Opt[
         Annotated[

@@ -40,13 +40,15 @@ class Transcript(Stored, tag="transcript", kw_only=True):
 
     text: Annotated[str, Meta(description="The words.")]
     is_final: Opt[
-        Annotated[bool, Meta(description="`false` for interims. A transcript without it is final.")]
+        Annotated[bool, Meta(description="`false` for interims. Without it, the transcript is final.")]
     ] = UNSET
     segment_id: Opt[Annotated[str, Meta(description="Shared by interims and their final.")]] = UNSET
-    interrupted: Opt[Annotated[bool, Meta(description="In the agent's finals: whether it was cut off.")]] = (
-        UNSET
-    )
-    interrupted_at: Opt[Annotated[float, Meta(description="Time of the cut, seconds since 1970.")]] = UNSET
+    interrupted: Opt[
+        Annotated[bool, Meta(description="In the agent's finals: whether the agent was cut off.")]
+    ] = UNSET
+    interrupted_at: Opt[
+        Annotated[float, Meta(description="When the agent was cut off, seconds since 1970.")]
+    ] = UNSET
     language: Opt[Annotated[str, Meta(description="As reported by the speech recognition.")]] = UNSET
     speaker_id: Opt[Annotated[str, Meta(description="As reported by the speech recognition.")]] = UNSET
 
@@ -88,9 +90,9 @@ class AgentSpeechFinished(Stored, tag="agent_speech_finished", kw_only=True):
 class UserSpeechStarted(Stored, tag="user_speech_started", kw_only=True):
     """The user starts to speak."""
 
-    started_at: Opt[Annotated[float, Meta(description="Time of the first sound, seconds since 1970.")]] = (
-        UNSET
-    )
+    started_at: Opt[
+        Annotated[float, Meta(description="When the first sound was heard, seconds since 1970.")]
+    ] = UNSET
 
     view: ClassVar = VIEWER
     effect: ClassVar = effects.speech("user", speaks=True)
@@ -105,7 +107,9 @@ class UserSpeechStarted(Stored, tag="user_speech_started", kw_only=True):
 class UserSpeechFinished(Stored, tag="user_speech_finished", kw_only=True):
     """The user stops speaking."""
 
-    stopped_at: Opt[Annotated[float, Meta(description="Time of the last sound, seconds since 1970.")]] = UNSET
+    stopped_at: Opt[
+        Annotated[float, Meta(description="When the last sound was heard, seconds since 1970.")]
+    ] = UNSET
 
     view: ClassVar = VIEWER
     effect: ClassVar = effects.speech("user", speaks=False)
@@ -134,9 +138,9 @@ class Interruption(Stored, tag="interruption", kw_only=True):
 
 
 class AgentFalseInterruption(Stored, tag="agent_false_interruption", kw_only=True):
-    """The noise that made the agent pause was not an interruption."""
+    """The agent paused for a noise that was not an interruption."""
 
-    resumed: Opt[Annotated[bool, Meta(description="Whether the agent resumed by itself.")]] = UNSET
+    resumed: Opt[Annotated[bool, Meta(description="Whether the agent continued by itself.")]] = UNSET
 
     view: ClassVar = VIEWER
     example: ClassVar = {
@@ -148,10 +152,14 @@ class AgentFalseInterruption(Stored, tag="agent_false_interruption", kw_only=Tru
 
 
 class UserTranscriptionTimeout(Stored, tag="user_transcription_timeout", kw_only=True):
-    """There was speech, but no transcript arrived."""
+    """The user spoke, but no transcript arrived."""
 
-    speech_duration: Opt[Annotated[float | None, Meta(description="How long it was, seconds.")]] = UNSET
-    started_at: Opt[Annotated[float | None, Meta(description="When it began, seconds since 1970.")]] = UNSET
+    speech_duration: Opt[Annotated[float | None, Meta(description="How long the speech was, seconds.")]] = (
+        UNSET
+    )
+    started_at: Opt[
+        Annotated[float | None, Meta(description="When the speech began, seconds since 1970.")]
+    ] = UNSET
 
     view: ClassVar = VIEWER
     example: ClassVar = {
@@ -216,7 +224,7 @@ class Handoff(Stored, tag="handoff", kw_only=True):
 class AgentReady(Stored, tag="agent_ready", kw_only=True):
     """The agent is ready for a conversation."""
 
-    message: Opt[Annotated[str, Meta(description="For people.")]] = UNSET
+    message: Opt[Annotated[str, Meta(description="Text for display.")]] = UNSET
 
     view: ClassVar = VIEWER
     example: ClassVar = {
@@ -229,21 +237,21 @@ class AgentReady(Stored, tag="agent_ready", kw_only=True):
 class SessionStarted(Stored, tag="session_started", kw_only=True):
     """A session begins; the first event with its `session_id`."""
 
-    lease: Opt[
-        Annotated[float, Meta(description="Seconds within which its agent promises to renew its lease.")]
-    ] = UNSET
+    lease: Opt[Annotated[float, Meta(description="Seconds within which its agent will renew its lease.")]] = (
+        UNSET
+    )
     supervised: Opt[
-        Annotated[bool, Meta(description="Whether the hub started that agent and notices its end.")]
+        Annotated[bool, Meta(description="Whether the hub started the agent and notices its end.")]
     ] = UNSET
     job_id: Opt[Annotated[str, Meta(description="LiveKit's id of the agent's job.")]] = UNSET
-    room_sid: Opt[Annotated[str, Meta(description="LiveKit's id of the room's present life.")]] = UNSET
+    room_sid: Opt[Annotated[str, Meta(description="LiveKit's id of the room.")]] = UNSET
     agent_name: Opt[Annotated[str, Meta(description="The name by which LiveKit dispatches the agent.")]] = (
         UNSET
     )
 
-    source: Opt[
-        Annotated[str, Meta(description="`watcher`: the hub's watcher tells of it, not the agent itself.")]
-    ] = UNSET
+    source: Opt[Annotated[str, Meta(description="`watcher` if the hub's watcher reports the session.")]] = (
+        UNSET
+    )
 
     view: ClassVar = VIEWER
     effect: ClassVar = effects.session_started()
@@ -264,7 +272,7 @@ class SessionEnded(Stored, tag="session_ended", kw_only=True):
             Meta(
                 description="Such as `participant_disconnected`, `room_disconnected`, `agent_stopped`, "
                 "`conversation_over`, `worker_lost`, `lease_expired`, `error`, `replaced` (the agent itself "
-                "reports it, in another session), or LiveKit's own reason.",
+                "now reports it, in another session), or LiveKit's own reason.",
                 examples=["participant_disconnected", "agent_stopped", "error"],
             ),
         ]
@@ -273,7 +281,7 @@ class SessionEnded(Stored, tag="session_ended", kw_only=True):
         Annotated[
             str,
             Meta(
-                description="LiveKit's own reason for the end of the user's or the agent's connection.",
+                description="LiveKit's reason, if the user's or the agent's connection to the room ended.",
                 examples=["client_initiated", "connection_timeout"],
             ),
         ]

@@ -20,7 +20,7 @@ class ToolCallStarted(Stored, tag="tool_call_started", kw_only=True):
 
     call_id: CallId
     name: Annotated[str, Meta(description="The function's name.")]
-    arguments: Annotated[Any, Meta(description="An object, or the model's own text if that is not JSON.")]
+    arguments: Annotated[Any, Meta(description="An object, or the model's text if it is not JSON.")]
 
     view: ClassVar = OPERATOR
     effect: ClassVar = effects.tool_started()
@@ -38,7 +38,7 @@ class ToolCallUpdated(Stored, tag="tool_call_updated", kw_only=True):
 
     call_id: CallId
     message: Annotated[Any, Meta(description="The progress.")]
-    silent: Opt[Annotated[bool, Meta(description="Whether the agent does not mention it.")]] = UNSET
+    silent: Opt[Annotated[bool, Meta(description="`true` if the agent does not mention it.")]] = UNSET
 
     view: ClassVar = OPERATOR
     example: ClassVar = {
@@ -56,7 +56,7 @@ class ToolCallFinished(Stored, tag="tool_call_finished", kw_only=True):
     call_id: CallId
     status: Annotated[Literal["done", "error", "cancelled"], Meta(description="How it ended.")]
     name: Opt[Annotated[str, Meta(description="The function's name.")]] = UNSET
-    output: Opt[Annotated[Any, Meta(description="What it returned, as JSON, or the error's text.")]] = UNSET
+    output: Opt[Annotated[Any, Meta(description="The result as JSON, or the error's text.")]] = UNSET
     handoff: Opt[Annotated[str, Meta(description="The agent that takes over.")]] = UNSET
     duration: Opt[Annotated[float, Meta(description="How long it took, seconds.")]] = UNSET
 
@@ -74,7 +74,7 @@ class ToolCallFinished(Stored, tag="tool_call_finished", kw_only=True):
 
 
 class TurnMetrics(Stored, tag="turn_metrics", kw_only=True):
-    """How long the parts of a turn took, under LiveKit's own names; only measured fields are present.
+    """How long the parts of a turn took, under LiveKit's names; values that it did not measure are missing.
 
     One event has the user's part (`role`: `user`), one the agent's.
     """
@@ -93,23 +93,29 @@ class TurnMetrics(Stored, tag="turn_metrics", kw_only=True):
         ]
     ] = UNSET
     on_user_turn_completed_delay: Opt[
-        Annotated[float, Meta(description="Seconds in the agent's own hook of that name.")]
+        Annotated[float, Meta(description="Seconds in the agent's hook `on_user_turn_completed`.")]
     ] = UNSET
     llm_node_ttft: Opt[Annotated[float, Meta(description="Seconds to the language model's first token.")]] = (
         UNSET
     )
-    llm_node_ttfs: Opt[Annotated[float, Meta(description="Seconds to its first sentence.")]] = UNSET
-    llm_node_tps: Opt[Annotated[float, Meta(description="Its speed, tokens per second.")]] = UNSET
+    llm_node_ttfs: Opt[
+        Annotated[float, Meta(description="Seconds to the language model's first sentence.")]
+    ] = UNSET
+    llm_node_tps: Opt[
+        Annotated[float, Meta(description="The language model's speed, tokens per second.")]
+    ] = UNSET
     tts_node_ttfb: Opt[Annotated[float, Meta(description="Seconds to the first byte of speech.")]] = UNSET
-    playback_latency: Opt[Annotated[float, Meta(description="Seconds from there to the first sound.")]] = (
-        UNSET
-    )
+    playback_latency: Opt[
+        Annotated[float, Meta(description="Seconds from that byte to the first sound.")]
+    ] = UNSET
     started_speaking_at: Opt[
         Annotated[float, Meta(description="When this part's speech began, seconds since 1970.")]
     ] = UNSET
-    stopped_speaking_at: Opt[Annotated[float, Meta(description="When it ended, seconds since 1970.")]] = UNSET
+    stopped_speaking_at: Opt[
+        Annotated[float, Meta(description="When that speech ended, seconds since 1970.")]
+    ] = UNSET
     interrupted_at: Opt[
-        Annotated[float, Meta(description="When it was cut off, if it was, seconds since 1970.")]
+        Annotated[float, Meta(description="When the agent was cut off, seconds since 1970.")]
     ] = UNSET
     stt_metadata: Opt[Annotated[Any, Meta(description="Name and provider of the speech recognition.")]] = (
         UNSET
@@ -138,12 +144,12 @@ class TurnMetrics(Stored, tag="turn_metrics", kw_only=True):
 
 
 class Usage(Stored, tag="usage", kw_only=True):
-    """What the models have used in the session so far; sent when it changes."""
+    """What the session has used of each model so far; sent when it changes."""
 
     model_usage: Annotated[
         list[dict[str, Any]],
         Meta(
-            description="One entry for each model, with LiveKit's own fields: tokens, characters, seconds of audio."
+            description="One entry for each model, with LiveKit's fields: tokens, characters, seconds of audio."
         ),
     ]
 
@@ -189,9 +195,9 @@ class Error(Stored, tag="error", kw_only=True):
             ),
         ]
     ] = UNSET
-    missed: Opt[Annotated[int, Meta(description="With `history_moved_on`: how many events, at most.")]] = (
-        UNSET
-    )
+    missed: Opt[
+        Annotated[int, Meta(description="With `history_moved_on`: how many events were missed, at most.")]
+    ] = UNSET
 
     view: ClassVar = OPERATOR
     example: ClassVar = {
@@ -207,7 +213,7 @@ class Error(Stored, tag="error", kw_only=True):
 
 
 class EventsDropped(Stored, tag="events_dropped", kw_only=True):
-    """The client dropped events. It is in the place of the missing ones."""
+    """The client dropped events; takes the place of the missing ones."""
 
     count: Annotated[int, Meta(ge=1, description="How many.")]
     reason: Opt[Annotated[str, Meta(description="Why.")]] = UNSET
@@ -222,7 +228,7 @@ class EventsDropped(Stored, tag="events_dropped", kw_only=True):
 
 
 class SessionReport(Stored, tag="session_report", kw_only=True):
-    """A session has ended: its figures and transcript. Only the hub creates it, once."""
+    """A summary of an ended session. Created only by the hub, once for each session."""
 
     session: Annotated[
         dict[str, Any], Meta(description="The session, as `GET /api/sessions/ID` returns it to operators.")

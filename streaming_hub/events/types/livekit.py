@@ -23,8 +23,8 @@ class OfRoom(Stored, kw_only=True):
 class OfParticipant(OfRoom, kw_only=True):
     """The fields about a participant."""
 
-    name: Opt[Annotated[str, Meta(description="The name to show.")]] = UNSET
-    participant_sid: Opt[Annotated[str, Meta(description="LiveKit's id of the participant.")]] = UNSET
+    name: Opt[Annotated[str, Meta(description="The name to display.")]] = UNSET
+    participant_sid: Opt[Annotated[str, Meta(description="LiveKit's id of this connection.")]] = UNSET
     kind: Opt[
         Annotated[
             str,

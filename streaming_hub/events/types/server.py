@@ -15,7 +15,7 @@ ProcessState = Literal["starting", "ready", "running", "draining", "stopped", "f
 WhyReset = Annotated[
     ResetReason,
     Meta(
-        description="`expired`: no longer stored; `foreign`: of another history; `future`; `malformed`; "
+        description="`expired`: no longer stored; `foreign`: from another history; `future`; `malformed`; "
         "`history_lost`: Redis returned with fewer events."
     ),
 ]
@@ -26,16 +26,15 @@ class AgentProcess(Stored, tag="agent_process", kw_only=True):
     """The state of the agent process."""
 
     state: Annotated[ProcessState, Meta(description="`running` while a session is live.")]
-    pid: Annotated[int | None, Meta(description="The process; null if there is none.")]
+    pid: Annotated[int | None, Meta(description="The process id; null if there is no process.")]
     exit: Annotated[
         int | str | None,
-        Meta(description="Its exit code, or the name of the signal that ended it; else null."),
+        Meta(description="Its exit code or the signal that ended it; else null."),
     ]
     reason: Annotated[
         str | None,
         Meta(
-            description="One sentence: why it failed; with `ready` and `running`, why new rooms get no agent for now; "
-            "else null."
+            description="With `failed`: why. With `ready` and `running`: why new rooms get no agent now. Else null."
         ),
     ]
     log: Opt[
@@ -63,7 +62,7 @@ class AgentProcess(Stored, tag="agent_process", kw_only=True):
 class Connected(Control, tag="connected", kw_only=True):
     """The first event of every stream."""
 
-    client_id: Annotated[str, Meta(description="An id for this stream, chosen by the server.")]
+    client_id: Annotated[str, Meta(description="A random id of this stream.")]
     cursor: Annotated[
         str, Meta(description="The position after which the stream continues; a valid `Last-Event-ID`.")
     ]
@@ -75,7 +74,7 @@ class Connected(Control, tag="connected", kw_only=True):
         ),
     ]
     server_time: Annotated[float, Meta(description="The server's clock, seconds since 1970.")]
-    heartbeat: Annotated[float, Meta(description="Seconds between two heartbeats.")]
+    heartbeat: Annotated[float, Meta(description="Seconds between heartbeats.")]
     ignored: Opt[
         Annotated[
             list[str],
@@ -85,9 +84,7 @@ class Connected(Control, tag="connected", kw_only=True):
     warnings: Opt[
         Annotated[
             list[str],
-            Meta(
-                description="Sentences about filters whose values look like mistakes and may match nothing."
-            ),
+            Meta(description="A sentence for each filter value that looks like a mistake."),
         ]
     ] = UNSET
 
@@ -103,7 +100,7 @@ class Connected(Control, tag="connected", kw_only=True):
 
 
 class Heartbeat(Control, tag="heartbeat", kw_only=True):
-    """Shows that the stream is alive. Its `id:` line is the stream's own position."""
+    """Shows that the stream is alive. Its `id:` line is the stream's position."""
 
     timestamp: Annotated[float, Meta(description="The server's clock, seconds since 1970.")]
 
@@ -115,7 +112,7 @@ class Snapshot(Control, tag="snapshot", kw_only=True):
     """The current state of the rooms, requested with `snapshot=1`; several events if one would be too long."""
 
     as_of: Annotated[str, Meta(description="The position of this state.")]
-    part: Annotated[int, Meta(ge=1, description="Its number, from 1.")]
+    part: Annotated[int, Meta(ge=1, description="Number of this part, from 1.")]
     more: Annotated[bool, Meta(description="Whether another part with other rooms follows.")]
     rooms: RoomStates
 
@@ -143,7 +140,7 @@ class Snapshot(Control, tag="snapshot", kw_only=True):
 
 
 class StreamReset(Control, tag="stream_reset", kw_only=True):
-    """The stream cannot resume where requested, or had to skip events. The events still stored follow."""
+    """The stream cannot resume where requested, or had to skip events. Those still stored follow."""
 
     reason: WhyReset
     requested: Annotated[str, Meta(description="The cursor as sent, shortened.")]
@@ -166,11 +163,11 @@ class Goodbye(Control, tag="goodbye", kw_only=True):
     reason: Annotated[
         str,
         Meta(
-            description="`draining`, `too_many_clients`, `ticket_expired` or `credential_expired`.",
+            description="`draining`, `too_many_clients`, `history_away`, `ticket_expired` or `credential_expired`.",
             examples=["draining", "ticket_expired"],
         ),
     ]
-    retry_ms: Annotated[int, Meta(ge=0, description="When to reconnect, milliseconds.")]
+    retry_ms: Annotated[int, Meta(ge=0, description="Milliseconds to wait before reconnecting.")]
 
     view: ClassVar = VIEWER
     example: ClassVar = {"type": "goodbye", "reason": "draining", "retry_ms": 3120}

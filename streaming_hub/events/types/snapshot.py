@@ -45,7 +45,7 @@ class SessionLine(TypedDict):
     updated: Annotated[
         float | None,
         Meta(
-            description="Its newest event's timestamp. Without an end, and without an event for 24 h, it is abandoned."
+            description="Its newest event's timestamp. A session without an end counts as abandoned 24 h later."
         ),
     ]
     ended: NotRequired[float | None]
@@ -77,7 +77,7 @@ class RoomSummary(TypedDict):
     updated: Annotated[float | None, Meta(description="That event's timestamp, seconds since 1970.")]
     participants: list[Participant]
     agent_state: Annotated[str | None, Meta(description="The newest state in a session that has not ended.")]
-    speaking: Annotated[list[str], Meta(description="Who is speaking: identities, or roles.")]
+    speaking: Annotated[list[str], Meta(description="Participants who are speaking: identities, or roles.")]
 
 
 class RoomForViewers(RoomSummary):

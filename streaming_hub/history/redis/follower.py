@@ -72,7 +72,7 @@ class Listener(Protocol):
         """Note that the server is back."""
 
     def noted(self, note: Note) -> None:
-        """Take in what another node told."""
+        """Apply a note from another node."""
 
     def notes_missed(self) -> None:
         """Note that notes were lost unread: anything in memory may have been erased."""
@@ -127,7 +127,7 @@ class Follower:
                         ]
                     )
             except Unavailable as error:
-                log.info("this node is forgotten by the others after %g s: %s", SILENCE, error.detail)
+                log.info("the other nodes will forget this one after %g s: %s", SILENCE, error.detail)
 
     def reach_head(self, timeout: float) -> None:
         """Wait until all that any node has stored by now has arrived here.
@@ -150,7 +150,7 @@ class Follower:
             finally:
                 self._reaching -= 1
             if not reached():
-                raise Unavailable("Redis is away, or this node is far behind: try again.", retry_after=2)
+                raise Unavailable("Redis is unreachable, or this node is far behind: retry.", retry_after=2)
 
     def announce(self, note: Note) -> int:
         """Tell the other nodes something; return the note's number.
@@ -189,7 +189,7 @@ class Follower:
             if time.monotonic() >= until:
                 names = ", ".join(sorted(name.decode() for name in missing))
                 raise Unavailable(
-                    f"Erased from the history, but not confirmed by {names}: ask again until it is.",
+                    f"Erased from the history, but not confirmed by {names}: send it again.",
                     retry_after=5,
                 )
             time.sleep(0.02)
@@ -224,7 +224,7 @@ class Follower:
         if meta.epoch != history.bounds.epoch:
             lost = history.bounds.epoch
             log.warning(
-                "the history lost events, or another one began: epoch %s (up to %d) is followed by %s (up to %d)",
+                "the history lost events or was replaced: epoch %s (up to %d) is followed by %s (up to %d)",
                 lost,
                 history.bounds.head,
                 meta.epoch,
@@ -327,7 +327,7 @@ class Follower:
             if config and config.decode() != self._config and name.decode() not in self._warned:
                 self._warned.add(name.decode())
                 log.warning(
-                    "node %s has other settings than this one: %s here, %s there. They must be equal on all nodes",
+                    "node %s has other settings than this one: %s here, %s there. They must be the same on all nodes",
                     name.decode(),
                     self._config,
                     config.decode(),
@@ -339,7 +339,7 @@ class Follower:
         if self._down_since is None:
             self._down_since = time.monotonic()
             log.warning(
-                "%s is away: %s. Streams stay open; publishing and reading are refused until it is back",
+                "%s is away: %s. Streams stay open; publishing and reading return 503 until it is back",
                 self._server.shown,
                 why,
             )

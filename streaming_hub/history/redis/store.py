@@ -263,7 +263,7 @@ class RedisHistory:
                 except ResponseError as error:
                     # One is running, or this user may not start one: later, or by an operator.
                     log.warning(
-                        "%s: its append-only file still holds what was erased: %s", self.server.shown, error
+                        "%s: its append-only file still contains erased events: %s", self.server.shown, error
                     )
                     return
         self._rewrite = False
@@ -300,7 +300,7 @@ class RedisHistory:
             kind = answer[0]
             if kind == b"format":
                 raise StorageError(
-                    f"{self.server.shown} holds a history of format {answer[1].decode()}; this version writes "
+                    f"{self.server.shown} contains a history of format {answer[1].decode()}; this version writes "
                     f"{wire.FORMAT}. Run nodes of one version, or choose another STREAM_REDIS_PREFIX."
                 )
             if kind == b"settled":

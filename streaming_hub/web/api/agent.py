@@ -77,7 +77,7 @@ _WHY: Final = "LIVEKIT_URL is not set."
         answers=ok(
             AgentAnswer,
             _example(status="starting", state="starting", sessions=0, why=_WHY),
-            "It starts, or was already running.",
+            "The agent is starting, or was already running.",
         ),
     ),
 )
@@ -91,7 +91,7 @@ def start() -> Response:
     require_room(grant, asked.room)
     chosen, why = choose_mode(parts.settings) if asked.mode == "auto" else (asked.mode, "Requested.")
     if parts.draining:
-        raise Unavailable("The server is stopping and starts no agent.")
+        raise Unavailable("The server is stopping, so it starts no agent.")
     if parts.agent_lacks is not None:
         raise Unavailable(parts.agent_lacks)
     try:
@@ -124,7 +124,7 @@ def start() -> Response:
         answers=ok(
             AgentAnswer,
             _example(status="stopped", state="stopped", pid=None, uptime=0.0, sessions=0),
-            "There is no agent now.",
+            "The agent has stopped.",
         ),
     ),
 )
@@ -153,7 +153,7 @@ def stop() -> Response:
                 auto={"mode": "rehearsal", "why": _WHY},
                 watcher=None,
             ),
-            "Its state.",
+            "The state.",
         ),
     ),
 )

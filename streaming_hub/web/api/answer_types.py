@@ -19,7 +19,7 @@ Summaries = list[RoomSummary]
 
 
 class Published(TypedDict):
-    """One event was accepted: it is stored and on its way."""
+    """One event was accepted and stored."""
 
     status: Literal["ok"]
     id: Annotated[str, Meta(description="Its id, `<epoch>-<seq>`.")]
@@ -30,7 +30,7 @@ class Published(TypedDict):
 
 
 class BatchPublished(TypedDict):
-    """A batch was accepted as a whole."""
+    """A batch was accepted and stored."""
 
     status: Literal["ok"]
     ids: Annotated[list[str], Meta(description="The ids in posted order.")]
@@ -59,7 +59,7 @@ class AgentAnswer(TypedDict):
 
     status: Annotated[State, Meta(description="The same as `state`.")]
     state: AgentState
-    pid: Annotated[int | None, Meta(description="Process id; null if there is none.")]
+    pid: Annotated[int | None, Meta(description="Process id; null if there is no process.")]
     mode: Annotated[Mode | None, Meta(description="Of the current or the last process.")]
     room: Annotated[str | None, Meta(description="The room it was started for, if any.")]
     uptime: Annotated[float, Meta(description="Seconds since the process was started; 0 if there is none.")]
@@ -67,9 +67,9 @@ class AgentAnswer(TypedDict):
     sessions: Annotated[int, Meta(description="Live sessions.")]
     last_error: Annotated[str | None, Meta(description="Why it last failed since the last start.")]
     trouble: Annotated[
-        str | None, Meta(description="Why it gets no new rooms for now although it runs; else null.")
+        str | None, Meta(description="Why the running agent gets no new rooms now; else null.")
     ]
-    node: Annotated[str | None, Meta(description="The node that runs it; null if none does.")]
+    node: Annotated[str | None, Meta(description="The node that runs it; null if there is no process.")]
     log: NotRequired[
         Annotated[
             list[str],
@@ -108,11 +108,11 @@ class EventsPage(TypedDict):
         str, Meta(description="Send it as `after` for the next page, or as `last_event_id` to a stream.")
     ]
     previous: Annotated[
-        str | None, Meta(description="Send it as `before` for the page before; null if there is none.")
+        str | None, Meta(description="Send it as `before` for the previous page; null if there is none.")
     ]
     more: Annotated[bool, Meta(description="Whether there is more after `next`.")]
     warnings: NotRequired[
-        Annotated[list[str], Meta(description="Sentences about filters whose values look like mistakes.")]
+        Annotated[list[str], Meta(description="A sentence for each filter value that looks like a mistake.")]
     ]
 
 
@@ -123,7 +123,7 @@ class RoomList(TypedDict):
 
 
 class Erased(TypedDict):
-    """Events were erased permanently."""
+    """The result of an erasure."""
 
     status: Literal["ok"]
     erased: Annotated[int, Meta(description="How many.")]
@@ -221,11 +221,11 @@ class ArchivedSession(TypedDict):
     recorded: Annotated[bool, Meta(description="Whether its raw events are archived.")]
     audio: Annotated[
         bool | None,
-        Meta(description="Whether its audio is kept (`GET /api/sessions/ID/audio`); null for viewers."),
+        Meta(description="Whether its audio is stored (`GET /api/sessions/ID/audio`); null for viewers."),
     ]
     recording_start: Annotated[
         float | None,
-        Meta(description="When the audio begins, seconds since 1970; null without, and for viewers."),
+        Meta(description="When the audio begins, seconds since 1970; null without audio, and for viewers."),
     ]
     matches: NotRequired[Annotated[list[Match], Meta(description="With `q`: the first three utterances.")]]
 
@@ -294,7 +294,9 @@ class SessionList(TypedDict):
 
     sessions: list[ArchivedSession]
     next: Annotated[str | None, Meta(description="`cursor` of the next page; null on the last one.")]
-    total: NotRequired[Annotated[int, Meta(description="How many there are on all pages; with `total=1`.")]]
+    total: NotRequired[
+        Annotated[int, Meta(description="With `total=1`: the number of sessions on all pages.")]
+    ]
 
 
 class ChatMessage(TypedDict):
@@ -330,7 +332,7 @@ class SessionDetail(TypedDict):
 
 
 class UploadsOff(TypedDict):
-    """Uploads are off: this text makes LiveKit's SDK stop sending them."""
+    """Uploads are off: this body makes LiveKit's SDK stop sending them."""
 
     msg: str
 
@@ -360,11 +362,11 @@ class TraceTurn(TypedDict):
 
 
 class Trace(TypedDict):
-    """What the agent uploaded about its work."""
+    """The spans that the agent uploaded."""
 
     turns: list[TraceTurn]
-    other: Annotated[list[Stage], Meta(description="Stages of no turn.")]
-    dropped: Annotated[int, Meta(description="Spans over the limit of a session.")]
+    other: Annotated[list[Stage], Meta(description="Stages outside of turns.")]
+    dropped: Annotated[int, Meta(description="Number of spans beyond the limit of a session.")]
 
 
 class LogLine(TypedDict):
@@ -381,7 +383,7 @@ class LogPage(TypedDict):
 
     lines: list[LogLine]
     next: Annotated[str | None, Meta(description="`cursor` of the next page; null on the last one.")]
-    dropped: Annotated[int, Meta(description="Lines over the limit of a session.")]
+    dropped: Annotated[int, Meta(description="Number of lines beyond the limit of a session.")]
 
 
 class Bucket(TypedDict):
@@ -423,7 +425,7 @@ class WebhookHealth(TypedDict):
     failing_since: Annotated[
         float | None, Meta(description="When it first failed after the last success, seconds since 1970.")
     ]
-    pending: Annotated[int, Meta(description="Deliveries that wait.")]
+    pending: Annotated[int, Meta(description="Pending deliveries.")]
     success_rate: Annotated[
         float | None,
         Meta(description="Share of the last 100 attempted deliveries that were accepted; null without any."),
@@ -456,7 +458,7 @@ class WebhookEndpoint(TypedDict):
     ]
     missed: Annotated[
         int,
-        Meta(description="Events that were skipped: too much was pending, or the history had dropped them."),
+        Meta(description="Skipped events: too many were pending, or the history had dropped them."),
     ]
     health: WebhookHealth
 
@@ -526,7 +528,9 @@ class WebhookRequest(TypedDict):
 class WebhookAttemptRequest(WebhookAttempt):
     """An attempt of a delivery, with what was sent."""
 
-    request: Annotated[WebhookRequest | None, Meta(description="null if it was sent by an older version.")]
+    request: Annotated[
+        WebhookRequest | None, Meta(description="Null for attempts made before the hub recorded it.")
+    ]
 
 
 class WebhookDeliveryRequests(WebhookDeliveryState):
@@ -549,7 +553,7 @@ class WebhookDeliveries(TypedDict):
 
 
 class Replayed(TypedDict):
-    """How much is sent again."""
+    """The number of events that are sent again."""
 
     replayed: int
     missed: Annotated[int, Meta(description="Events that are no longer stored.")]
@@ -568,10 +572,15 @@ class Health(TypedDict):
     history: Annotated[
         Literal["ok", "away"],
         Meta(
-            description="`away` while Redis is unreachable, or from a failed write to the next good one; streams go on."
+            description="`away` while Redis is unreachable, and after a failed write until one succeeds. Streams stay."
         ),
     ]
-    node: Annotated[str, Meta(description="The process that answers; a new name at each start.")]
+    node: Annotated[
+        str,
+        Meta(
+            description="The process that responds; has a new name at each start unless STREAM_NODE is set."
+        ),
+    ]
     reason: NotRequired[Annotated[str, Meta(description="Why the history is away.")]]
     uptime: Annotated[float, Meta(description="Seconds since the start.")]
 

@@ -34,12 +34,12 @@ ROOM: Final = Parameter(
     "room",
     "query",
     TEXT,
-    "Chooses one if the id exists in several rooms; empty: the one without a room.",
+    "Selects one if the id exists in several rooms; empty: the one without a room.",
     "support-7",
 )
 SESSION_ID: Final = parameters.name(
     "session_id",
-    "The session, percent-encoded: a `%2F` belongs to the id.",
+    "The session, percent-encoded: `%2F` is part of the id.",
     "d74c",
     maxLength=MOST_CHARACTERS,
 )
@@ -50,7 +50,7 @@ PERIOD: Final = (
     Parameter("to", "query", _TIME, "Sessions that began before this time."),
 )
 LIMIT: Final = Parameter(
-    "limit", "query", parameters.count(1), f"How many at most: {DEFAULT_LIMIT}, up to {MAX_LIMIT}."
+    "limit", "query", parameters.count(1), f"Maximum number: {DEFAULT_LIMIT} by default, at most {MAX_LIMIT}."
 )
 CURSOR: Final = Parameter("cursor", "query", {"type": "string"}, "`next` of the previous page.")
 
@@ -105,7 +105,7 @@ def problem_of(refusal: Refusal, session: str = "") -> HubError:
             f"There is a session {shown!r} in several rooms: choose one with ?room= ({rooms}).",
             rooms=list(refusal.extra),
         )
-    return Unavailable(f"The archive is away: {refusal.text}", retry_after=RETRY)
+    return Unavailable(f"The archive is unavailable: {refusal.text}", retry_after=RETRY)
 
 
 def sees_all(grant: Grant) -> bool:

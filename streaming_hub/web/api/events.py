@@ -44,8 +44,8 @@ def _about() -> About:
     cursors: dict[str, Any] = {"type": "string"}
     return About(
         group=HISTORY,
-        summary="Stored events, page by page",
-        text="Oldest first. Unknown parameters are refused, since a misspelt filter would match everything.",
+        summary="Stored events",
+        text="Oldest first. Unknown parameters are rejected, since a misspelt filter would match everything.",
         parameters=(
             *parameters.FILTERS,
             Parameter(
@@ -56,9 +56,15 @@ def _about() -> About:
                 "last",
                 "query",
                 parameters.count(1),
-                "This many of the newest; without a number, the newest `limit`.",
+                "This many of the newest events; without a number, `limit` of them.",
             ),
-            Parameter("limit", "query", parameters.count(1), "How many at most: 100, up to 1000.", 10),
+            Parameter(
+                "limit",
+                "query",
+                parameters.count(1),
+                "Maximum number of events: 100 by default, at most 1000.",
+                10,
+            ),
         ),
         answers=ok(
             EventsPage,
@@ -79,7 +85,7 @@ def events() -> Response:
     parts.reach_head()
     after, before, last = _position(parts, "after"), _position(parts, "before"), "last" in args
     if (after is not None) + (before is not None) + last > 1:
-        raise BadRequest("after, before and last exclude each other: send one of them.")
+        raise BadRequest("after, before and last are mutually exclusive: send only one.")
     if after is None and before is None and not last:
         after = parts.history.bounds.oldest - 1
     if after is not None:

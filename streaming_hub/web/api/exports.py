@@ -38,7 +38,7 @@ def _about() -> About:
     return About(
         group=ARCHIVE,
         summary="A session as a file",
-        text="Captions, a readable transcript, a table of its turns, or the JSON of the session; a live one up to now.",
+        text="Captions, a readable transcript, a table of its turns, or its JSON; for a live session, so far.",
         parameters=(
             archived.SESSION_ID,
             archived.ROOM,

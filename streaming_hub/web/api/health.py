@@ -28,7 +28,7 @@ def _about() -> About:
         group=SERVER,
         summary="Whether the server accepts requests",
         answers=(
-            *ok(Health, example, "It does."),
+            *ok(Health, example, "It accepts requests."),
             Answer(503, "It is stopping.", (json(Health, example | {"status": "draining"}),)),
         ),
     )

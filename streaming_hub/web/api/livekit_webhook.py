@@ -72,7 +72,7 @@ def webhook() -> Response:
             retry_after=60,
         )
     if parts.draining:
-        raise Unavailable("The server is stopping; send it again to the next one.", retry_after=2)
+        raise Unavailable("The server is stopping: retry.", retry_after=2)
     if request.mimetype not in KINDS:
         raise UnsupportedMedia(f"Content-Type {request.mimetype!r}: expected application/webhook+json.")
     request.max_content_length = MAX_BODY_BYTES

@@ -76,9 +76,9 @@ def _about() -> About:
     return About(
         group=PUBLISHING,
         summary="Publish one event or a batch",
-        text="When the response arrives, the events are stored and on their way. A batch (a JSON array, or one event "
+        text="When the response arrives, the events are stored. A batch (a JSON array, or one event "
         "per line) is stored whole or not at all. Limits: 64 KiB per event, 1 MiB and 1000 events per batch, 32 "
-        "levels of nesting. Compressed bodies are refused.",
+        "levels of nesting. Compressed bodies are rejected.",
         parameters=(
             Parameter(
                 "Idempotency-Key",
@@ -89,7 +89,7 @@ def _about() -> About:
                     "maxLength": MAX_KEY,
                     "pattern": f"^{printed}( *{printed})*$",
                 },
-                "Used as `event_id` if that is missing; makes retries harmless.",
+                "Used as `event_id` if that is missing; makes retries safe.",
             ),
         ),
         body=(
@@ -125,7 +125,7 @@ def _take(parts: Services, environ: dict[str, Any], read: Callable[[], bytes]) -
     grant = callers.admit(parts, environ)
     parts.limits.check(Action.PUBLISH, callers.client_of(parts, environ), grant)
     if parts.draining and grant.who not in OWN:
-        raise Unavailable("The server is stopping; send it again to the next one.", retry_after=2)
+        raise Unavailable("The server is stopping: retry.", retry_after=2)
     events, single = _parse(environ, read)
     if grant.rooms is not None:
         for one in events:

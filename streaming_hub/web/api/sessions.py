@@ -67,8 +67,8 @@ def _about_list() -> About:
     many = archived.many
     return About(
         group=ARCHIVE,
-        summary="Sessions, page by page",
-        text="Live and ended sessions, at most 2 s after their events. Viewers do not see tools, errors, usage and "
+        summary="List and search sessions",
+        text="Live and ended sessions, at most 2 s behind the stream. Viewers do not see tools, errors, usage and "
         "LiveKit's latencies, and may not filter or sort by them (403).",
         parameters=(
             many("room", "Sessions in this room; empty: those without a room."),
@@ -89,7 +89,7 @@ def _about_list() -> About:
                 "sort",
                 "query",
                 parameters.choice(*ORDERS),
-                "The order; a leading `-` means descending; latencies by p95. Default: `-started`.",
+                "The order; prefix `-` for descending. Latencies sort by p95. Default: `-started`.",
                 "-started",
             ),
             archived.LIMIT,
@@ -98,24 +98,24 @@ def _about_list() -> About:
                 "skip",
                 "query",
                 parameters.count(0),
-                "How many to leave out before the page, counted from the cursor where there is one: to jump.",
+                "Number of sessions to skip before the page, counted from the cursor if there is one.",
             ),
             Parameter(
                 "total",
                 "query",
                 parameters.FLAG,
-                "1: the answer also has `total`, how many are in all pages.",
+                "Adds `total`, the number of matching sessions on all pages.",
             ),
             Parameter(
                 "latency_over",
                 "query",
                 {"type": "number", "minimum": 0},
-                "Operators: p95 of `latency` above it, seconds.",
+                "Operators: sessions whose p95 of `latency` is above this many seconds.",
             ),
             Parameter(
-                "failed_tools", "query", parameters.FLAG, "Operators: only those with failed tool calls."
+                "failed_tools", "query", parameters.FLAG, "Operators: only sessions with failed tool calls."
             ),
-            Parameter("errors", "query", parameters.FLAG, "Operators: only those with errors."),
+            Parameter("errors", "query", parameters.FLAG, "Operators: only sessions with errors."),
         ),
         answers=ok(SessionList, {"sessions": [SessionReport.example["session"]], "next": None}),
     )
@@ -201,7 +201,7 @@ def _about_events() -> About:
     return About(
         group=ARCHIVE,
         summary="A session's raw events",
-        text="Every event, interims included, as the stream sent it, oldest first, one per line. 410 if recordings "
+        text="Every event as streamed, interims included, oldest first, one per line. 410 if recordings "
         "are off and the events have expired.",
         parameters=(archived.SESSION_ID, archived.ROOM),
         answers=(Answer(200, "The events.", (text("application/x-ndjson", example),)),),
@@ -303,7 +303,7 @@ def _place(sent: str, sort: str) -> Place:
     made_for, value, session_id, row = times.read_cursor(sent, _Cursor)
     if made_for != sort or "\0" in session_id or not 0 <= row < 1 << 62:
         raise BadRequest(
-            f"cursor: it belongs to a list with sort={made_for[:40]!r}. Send the same sort, or no cursor to begin.",
+            f"cursor: belongs to a list with sort={made_for[:40]!r}. Send the same sort, or no cursor to start over.",
             field="cursor",
         )
     return Place(value, session_id, row)

@@ -48,9 +48,9 @@ def _about() -> About:
     }
     return About(
         group=ARCHIVE,
-        summary="Figures by time",
-        text="By the time at which sessions began, in UTC; empty buckets included. Without `from`, "
-        f"from the first session on, but at most the last {MOST_BUCKETS} buckets; without `to`, up to now.",
+        summary="Statistics over time",
+        text="By the start of sessions, in UTC, including empty buckets. `from` defaults to the first session, "
+        f"within the last {MOST_BUCKETS} buckets, `to` to now.",
         parameters=(
             *archived.PERIOD,
             Parameter(

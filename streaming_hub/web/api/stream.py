@@ -75,12 +75,11 @@ data: {"id":"4fdd2f42-12","type":"transcript","timestamp":1795429993.485,"room":
 """
     return About(
         group=STREAMING,
-        summary="Events as they happen",
-        head="The stream's headers, at once",
+        summary="Live events",
+        head="The headers of a stream",
         text="Server-Sent Events, each a default `message` with JSON in one `data:` line; the types are listed under "
-        "Events. The first is `connected`. The stream does not end without a `goodbye`. A browser gets 200 and "
-        "`goodbye` when others get 503 or 429, since any other status ends an EventSource for good; the same applies "
-        "to an expired ticket.",
+        "Events. The first is `connected`, the last `goodbye`. Browsers get 200 and a `goodbye` where other clients "
+        "get 503 or 429, since any other status ends an EventSource for good; with an expired ticket, all clients do.",
         ticket=True,
         parameters=(
             *parameters.FILTERS,
@@ -95,11 +94,11 @@ data: {"id":"4fdd2f42-12","type":"transcript","timestamp":1795429993.485,"room":
                 "replay",
                 "query",
                 parameters.count(0),
-                "Send this many of the latest matching events first.",
+                "First send this many of the latest matching events.",
                 20,
             ),
             Parameter(
-                "snapshot", "query", parameters.FLAG, "Send the current state of the rooms first.", "1"
+                "snapshot", "query", parameters.FLAG, "First send the current state of the rooms.", "1"
             ),
             Parameter(
                 "Last-Event-ID", "header", parameters.CURSOR, "Same as `last_event_id`, which it overrides."
@@ -167,7 +166,7 @@ def _opened(
     about=lambda: About(
         group=STREAMING,
         summary="A credential for a URL",
-        text="For EventSource, which cannot send headers. It opens streams only; `room` narrows it to one room.",
+        text="For EventSource, which cannot send headers. It only opens streams; `room` limits it to one room.",
         body=(json(TicketRequest, {"room": "support-7"}),),
         answers=ok(Ticket, {"ticket": "eyJ2IjoxfQ.c2lnbmF0dXJl", "expires_in": 600}),
     ),
@@ -201,7 +200,7 @@ def _full(parts: Services, client: Client) -> HubError | None:
     most = parts.limits.streams_of_one(client)
     if most is not None and parts.hub.audience.addresses[client.bucket] >= most:
         return TooMany(
-            f"{most} streams are open from this address already: close one.",
+            f"This address already has {most} open streams: close one.",
             retry_after=random.randint(5, 60),
         )
     return None
@@ -217,7 +216,9 @@ def _open(
     wants_snapshot, replay = asked.snapshot, asked.replay
     resume = last_event_id or asked.resume
     if resume and len(resume) > query.MAX_CURSOR:
-        raise BadRequest(f"last_event_id has {len(resume)} characters; at most {query.MAX_CURSOR} are taken.")
+        raise BadRequest(
+            f"last_event_id has {len(resume)} characters; at most {query.MAX_CURSOR} are accepted."
+        )
     intro: list[dict[str, Any]] = []
     head = parts.history.bounds.head
     if wants_snapshot:

@@ -48,7 +48,7 @@ _STAGE: Final[dict[str, Any]] = {
     about=lambda: About(
         group=ARCHIVE,
         summary="The stages of a session's turns",
-        text="From what the agent uploaded (`POST /observability/traces/otlp/v0`); nothing where it did not. Needs the "
+        text="From what the agent uploaded (`POST /observability/traces/otlp/v0`); empty without uploads. Needs the "
         "operator's view.",
         parameters=(archived.SESSION_ID, archived.ROOM),
         answers=ok(Trace, {"turns": [{"turn_id": "d74c.t3", "stages": [_STAGE]}], "other": [], "dropped": 0}),
@@ -77,7 +77,10 @@ def session_trace(session_id: str) -> Response:
             archived.SESSION_ID,
             archived.ROOM,
             Parameter(
-                "limit", "query", parameters.count(1), f"How many: {DEFAULT_LIMIT}, up to {MAX_LIMIT}."
+                "limit",
+                "query",
+                parameters.count(1),
+                f"Maximum number: {DEFAULT_LIMIT} by default, at most {MAX_LIMIT}.",
             ),
             archived.CURSOR,
         ),
@@ -122,14 +125,14 @@ def session_logs(session_id: str) -> Response:
     errors=ERRORS,
     about=lambda: About(
         group=ARCHIVE,
-        summary="The sound of a session",
-        text="Ogg Opus with two channels, the user's and the agent's, where STREAM_ARCHIVE_AUDIO is on and the agent "
-        "uploaded it at the end of the call. Begins at the session's `recording_start`. Range requests are answered. "
+        summary="The audio of a session",
+        text="Ogg Opus with two channels, the user's and the agent's, if STREAM_ARCHIVE_AUDIO is on and the agent "
+        "uploaded it at the end of the call. Begins at the session's `recording_start`. Supports Range requests. "
         "Needs the operator's view.",
         parameters=(archived.SESSION_ID, archived.ROOM),
         answers=(
-            Answer(200, "The sound.", (_SOUND,)),
-            Answer(206, "The part of it that `Range` asked for.", (_SOUND,)),
+            Answer(200, "The audio.", (_SOUND,)),
+            Answer(206, "The requested range.", (_SOUND,)),
         ),
     ),
 )

@@ -39,7 +39,7 @@ def _about() -> About:
         group=LIVEKIT,
         summary="A LiveKit token for one participant",
         text="LiveKit's standard token endpoint, for `TokenSource.endpoint` of its clients. All fields are "
-        "optional. Without a room, the hub chooses one.",
+        "optional. Without a room, the hub picks one.",
         body=(json(TokenRequest, {"room_name": "support-7", "participant_identity": "alice"}),),
         answers=(Answer(201, "A token.", (json(Token, example),)),),
     )
@@ -107,7 +107,7 @@ def _room(grant: Grant, asked: TokenRequest) -> str:
         return f"room-{secrets.token_hex(6)}"
     if len(grant.rooms) == 1:
         return next(iter(grant.rooms))
-    raise Forbidden("This credential is for certain rooms only: name one of them in `room_name`.")
+    raise Forbidden("This credential is limited to certain rooms: name one of them in `room_name`.")
 
 
 def _missing(parts: Services) -> str:

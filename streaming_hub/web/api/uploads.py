@@ -48,10 +48,10 @@ def _about(summary: str, *media: str) -> Callable[[], About]:
         body=tuple(Content(one, (binary,), {"Example": ""}) for one in media),
         body_required=True,
         answers=(
-            Answer(200, "It was taken.", tuple(taken)),
+            Answer(200, "Accepted.", tuple(taken)),
             Answer(
                 401,
-                "The token is wrong; or uploads are off, and this text makes the SDK stop sending them.",
+                "The token is wrong; or uploads are off, and this body makes the SDK stop sending them.",
                 (
                     json(UploadsOff, {"msg": tokens.DISABLED}),
                     Content(PROBLEM, ("Problem",), {"Example": _REFUSED}),
@@ -104,7 +104,7 @@ def logs() -> Response:
     "/observability/metrics/otlp/v0",
     signed=True,
     errors=ERRORS,
-    about=_about("An agent's figures", *OTLP),
+    about=_about("An agent's metrics", *OTLP),
 )
 def metrics() -> Response:
     """Take figures."""

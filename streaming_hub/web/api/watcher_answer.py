@@ -10,12 +10,12 @@ from streaming_hub.agents import State  # noqa: TC001 - msgspec resolves it
 
 
 class WatcherAnswer(TypedDict):
-    """The watcher process, on the node that answers."""
+    """The watcher process on the node that responds."""
 
     state: State
-    pid: Annotated[int | None, Meta(description="The process; null if there is none.")]
+    pid: Annotated[int | None, Meta(description="The process id; null if there is no process.")]
     rooms: Annotated[int, Meta(description="Rooms that it is in.")]
-    sessions: Annotated[int, Meta(description="Live sessions that it tells of.")]
+    sessions: Annotated[int, Meta(description="Live sessions that it reports.")]
     restarts: Annotated[int, Meta(description="Automatic restarts.")]
     last_error: Annotated[str | None, Meta(description="Why it last failed.")]
-    trouble: Annotated[str | None, Meta(description="Why it may miss rooms for now; else null.")]
+    trouble: Annotated[str | None, Meta(description="Why it may miss rooms now; else null.")]

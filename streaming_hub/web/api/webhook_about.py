@@ -79,7 +79,7 @@ def making() -> About:
         text="Only this response contains the secret that signs its requests.",
         body=(json(Create, {"url": "https://crm.example.com/hook", "description": "CRM"}),),
         body_required=True,
-        answers=(Answer(201, "It was created.", (json(MadeWebhook, {**_WEBHOOK, "secret": _SECRET}),)),),
+        answers=(Answer(201, "Created.", (json(MadeWebhook, {**_WEBHOOK, "secret": _SECRET}),)),),
     )
 
 
@@ -110,10 +110,10 @@ def removing() -> About:
     """Describe DELETE /api/webhooks/<webhook_id>."""
     return About(
         group=WEBHOOKS,
-        summary="Remove a webhook",
-        text="Also removes its log and its pending deliveries.",
+        summary="Delete a webhook",
+        text="Also deletes its log and its pending deliveries.",
         parameters=(_ID,),
-        answers=(Answer(204, "It is gone.", ()),),
+        answers=(Answer(204, "Deleted.", ()),),
     )
 
 
@@ -122,12 +122,12 @@ def testing() -> About:
     return About(
         group=WEBHOOKS,
         summary="Send a test",
-        text="Sends a `webhook.test` once, also to a disabled webhook.",
+        text="Sends a `webhook.test` once, even to a disabled webhook.",
         parameters=(_ID,),
         answers=ok(
             WebhookTest,
             {"status": 200, "answer": "ok", "duration": 0.041, "error": None},
-            "It was sent; `status` is the receiver's.",
+            "Sent; `status` is the receiver's.",
         ),
     )
 
@@ -136,7 +136,7 @@ def log() -> About:
     """Describe GET /api/webhooks/<webhook_id>/deliveries."""
     return About(
         group=WEBHOOKS,
-        summary="The log of deliveries, page by page",
+        summary="Deliveries of a webhook",
         text="Newest first, for 7 days.",
         parameters=(
             _ID,
@@ -187,5 +187,5 @@ def replaying() -> About:
         "not been sent again, with the same `webhook-id`. Pending deliveries are retried at once.",
         parameters=(_ID,),
         body=(json(Replay, {"from": "4fdd2f42-500", "to": "4fdd2f42-512"}),),
-        answers=(Answer(202, "They are queued.", (json(Replayed, {"replayed": 13, "missed": 0}),)),),
+        answers=(Answer(202, "Queued.", (json(Replayed, {"replayed": 13, "missed": 0}),)),),
     )

@@ -26,7 +26,7 @@ PAGE: Final = resources.live_page()
     blueprint,
     "GET",
     "/stream-test.html",
-    about=lambda: about_page("The live page, as the file is called"),
+    about=lambda: about_page("The live page, by its file name"),
 )
 def page() -> Response:
     """Serve the live page; its policy allows only its own script and style, and LiveKit's client."""

@@ -119,7 +119,7 @@ def _source(path: str) -> str:
 
 
 def _named(name: str, example: str) -> Parameter:
-    return parameters.name(name, "As it is called.", example)
+    return parameters.name(name, "Its name.", example)
 
 
 def _about(page: Page) -> About:
@@ -153,7 +153,7 @@ for _page in PAGES:
     "GET",
     "/console/static/<path:name>",
     errors=(NotFound,),
-    about=lambda: _about_files("The console's modules and styles"),
+    about=lambda: _about_files("The console's scripts and styles"),
 )
 def static_file(name: str) -> Response:
     """Serve a module or a style sheet of the console."""

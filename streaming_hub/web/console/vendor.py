@@ -30,8 +30,8 @@ _PLACE: Final = b'<meta name="referrer"'
     errors=(NotFound,),
     about=lambda: About(
         group=SERVER,
-        summary="LiveKit's client, for the live page's Talk",
-        text="From the npm package that the operator has installed.",
+        summary="LiveKit's client, for Talk on the live page",
+        text="From the npm package, if it is installed.",
         answers=(Answer(200, "The script.", (text("text/javascript", "/* livekit-client */"),)),),
     ),
 )

@@ -78,7 +78,7 @@ ERRORS: Final[dict[type[HubError], tuple[str, str]]] = {
         "The origin 'https://elsewhere.example' is not listed in STREAM_CORS_ORIGINS.",
     ),
     errors.NotFound: (
-        "It does not exist. No name is empty.",
+        "It does not exist. Names cannot be empty.",
         "The room 'support-7' has no stored events.",
     ),
     errors.Conflict: (
@@ -91,30 +91,33 @@ ERRORS: Final[dict[type[HubError], tuple[str, str]]] = {
         "expired from the history.",
     ),
     errors.TooLarge: (
-        "It has too many bytes or events.",
-        "The event has 70000 bytes; at most 65536 are taken.",
+        "Too many bytes or events.",
+        "The event has 70000 bytes; at most 65536 are accepted.",
     ),
     errors.UnsupportedMedia: (
         "The content type is not supported, or the body is compressed.",
         "Content-Type 'text/plain': expected application/json or application/x-ndjson.",
     ),
     errors.Misdirected: (
-        "The `Host` is not this machine's, while any scope is open (against DNS rebinding).",
-        "Host 'elsewhere.example' is not this server's: while a scope is open it answers to localhost, 127.0.0.1 "
-        "and [::1].",
+        "The `Host` is not this machine while a scope is open (prevents DNS rebinding).",
+        "Host 'elsewhere.example' is not this server's: while a scope is open, it responds only to localhost, "
+        "127.0.0.1 and [::1].",
     ),
     errors.InvalidEvent: (
         "JSON, but not a valid event.",
         "type: 'a b': expected a letter, then letters, digits, _ . : or -, at most 64.",
     ),
-    errors.InvalidBody: ("JSON, but not what this endpoint takes.", "Object contains unknown field `rom`."),
+    errors.InvalidBody: (
+        "JSON, but not what this endpoint accepts.",
+        "rom: not a field of this body; it accepts room.",
+    ),
     errors.TooMany: (
         "A rate limit was reached.",
-        "More than 100 per 1 second by this address (publish): come back later.",
+        "More than 100 per 1 second from this address (publish): retry later.",
     ),
     errors.Unavailable: (
         "Not available now; retry later.",
-        "The server is stopping; send it again to the next one.",
+        "The server is stopping: retry.",
     ),
 }
 """When each error occurs, and a detail for its example."""

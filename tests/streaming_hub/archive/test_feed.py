@@ -94,7 +94,7 @@ def test_a_process_that_says_it_works_is_waited_for_and_a_silent_one_is_not() ->
     process = Process({"seconds": 4}, worker="tests.streaming_hub.archive.slow_process", name="slow")
     try:
         assert process.ask("speaks", None, begin=20, within=1.5) == "speaks"
-        with pytest.raises(Refusal, match="did not answer"):
+        with pytest.raises(Refusal, match="did not respond"):
             process.ask("is silent", None, begin=20, within=0.5)
     finally:
         process.close(0.0)
@@ -288,7 +288,7 @@ def test_a_recording_that_is_erased_while_it_is_read_breaks_off(server: Hub, roo
         assert requests.delete(f"{server.url}/api/sessions/huge", timeout=60).status_code == 200
         with pytest.raises(requests.exceptions.ChunkedEncodingError):
             list(pieces)
-    server.wait_for("an answer broke off: There is no session 'huge' in the archive.")
+    server.wait_for("a response was cut off: There is no session 'huge' in the archive.")
     assert "Traceback" not in server.log
 
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streaming_hub.events import posted
-from streaming_hub.history.follow import Follower
+from streaming_hub.events.interest import Interest
+from streaming_hub.history import follow
+from streaming_hub.history.follow import Follower, pages
 from streaming_hub.history.memory import MemoryHistory
 from streaming_hub.history.page import Limit
 from streaming_hub.history.sqlite import SqliteHistory
@@ -49,6 +51,23 @@ def seqs(reader: Follower) -> list[int]:
         assert (page.upto, len(page.entries) <= 7) == (reader.position, True)
         found += [entry.seq for entry in page.entries]
     return found
+
+
+def test_pages_between_two_positions(history: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "PAGE", Limit(events=7))
+    add(history, 10)
+    add(history, 10, "other")
+    mine = Interest(sessions=frozenset({"s"}))
+
+    def found(after: int, upto: int) -> list[int]:
+        read = pages(history, after, upto, mine, lambda function: function())
+        return [entry.seq for page in read for entry in page.entries]
+
+    assert found(0, 20) == list(range(1, 11))
+    assert found(3, 4) == list(range(4, 11))
+    assert found(5, 5) == []
+    # Beyond the head, as after a loss: it ends.
+    assert found(8, 99) == [9, 10]
 
 
 def test_every_event_once_in_order_and_nothing_at_the_head(history: Any) -> None:

@@ -94,7 +94,7 @@ def test_a_taken_port_names_its_holder_and_the_way_out(taken: socket.socket) -> 
         with pytest.raises(SettingsError) as refused:
             listen_at(host, port)
         said = str(refused.value)
-        assert said.startswith(f"127.0.0.1:{port} is taken by ")
+        assert said.startswith(f"127.0.0.1:{port} is in use by ")
         assert f"(process {os.getpid()})" in said
         assert "--port" in said
     assert why_not(None, port) == said
@@ -107,7 +107,7 @@ def test_where_only_ipv6_is_taken_it_serves_and_warns(caplog: pytest.LogCaptureF
         assert places(listen_at(None, port)) == [("127.0.0.1", port)]
     (record,) = caplog.records
     said = record.getMessage()
-    assert f"[::1]:{port} is taken by " in said
+    assert f"[::1]:{port} is in use by " in said
     assert f"(process {os.getpid()})" in said
     assert f"http://127.0.0.1:{port}" in said
     assert "--port" in said

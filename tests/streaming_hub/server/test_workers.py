@@ -140,7 +140,7 @@ def test_a_worker_that_cannot_start_ends_all_with_its_sentence(tmp_path: Path) -
 def test_a_history_that_is_not_shared_refuses_several_workers(tmp_path: Path, history: str) -> None:
     with Parent(tmp_path, 2, STREAM_HISTORY=history) as parent:
         assert parent.wait() == 2
-        assert "--workers 2: several workers need a Redis server" in parent.log
+        assert "--workers 2: several workers need Redis" in parent.log
 
 
 def test_gunicorn_with_two_workers(redis: RedisServer, tmp_path: Path) -> None:

@@ -18,9 +18,11 @@ from streaming_hub.settings import (
     AGENT_TABLE,
     TABLE,
     RateLimit,
+    Setting,
     Settings,
     load,
     parse,
+    values,
 )
 
 if TYPE_CHECKING:
@@ -206,6 +208,30 @@ def test_a_host_is_a_name_or_an_address(text: str) -> None:
     assert parse({"STREAM_HOST": text}).host == text
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, ""),
+        ((), ""),
+        (True, "on"),
+        (False, "off"),
+        (86_400.0, "86400"),
+        (0.5, "0.5"),
+        (("error", "session_ended"), "error,session_ended"),
+        ((5.0, 300.0), "5,300"),
+    ],
+)
+def test_a_value_is_shown_as_its_variable_is_written(value: object, text: str) -> None:
+    assert values.written(value) == text
+
+
+@pytest.mark.parametrize("setting", TABLE, ids=lambda setting: setting.name)
+def test_a_default_that_is_shown_can_be_read_back(setting: Setting) -> None:
+    default = getattr(Settings(), setting.field)
+    text = values.written(default)
+    assert not text or setting.read(text) == default
+
+
 def test_a_secret_is_never_repeated() -> None:
     with pytest.raises(SettingsError) as caught:
         parse({"STREAM_JWT_SECRET": "too-short-secret"})
@@ -303,8 +329,8 @@ def test_watching_needs_livekit() -> None:
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ({}, "needs what agents upload"),
-        ({"STREAM_OBSERVABILITY": "off", **SIGNED}, "needs what agents upload"),
+        ({}, "needs uploads"),
+        ({"STREAM_OBSERVABILITY": "off", **SIGNED}, "needs uploads"),
         (
             {"STREAM_ARCHIVE": "postgresql+psycopg://u@localhost/x", **SIGNED},
             "needs STREAM_ARCHIVE_AUDIO_DIR",
@@ -320,8 +346,11 @@ def test_keeping_audio_needs_uploads_and_a_folder(settings: dict[str, str], why:
     ("settings", "why"),
     [
         ({}, "LIVEKIT_API_KEY and LIVEKIT_API_SECRET are not set and there is no archive"),
-        ({"LIVEKIT_API_KEY": "key", "STREAM_ARCHIVE": "sqlite:///a.db"}, "as LIVEKIT_API_SECRET is not set"),
-        (SIGNED, r"as there is no archive \(STREAM_ARCHIVE\)"),
+        (
+            {"LIVEKIT_API_KEY": "key", "STREAM_ARCHIVE": "sqlite:///a.db"},
+            "because LIVEKIT_API_SECRET is not set",
+        ),
+        (SIGNED, r"because there is no archive \(STREAM_ARCHIVE\)"),
     ],
 )
 def test_taking_uploads_needs_a_secret_and_an_archive(
@@ -334,7 +363,7 @@ def test_taking_uploads_needs_a_secret_and_an_archive(
 
 @pytest.mark.parametrize("settings", [{}, {"STREAM_OBSERVABILITY": "off", **SIGNED}])
 def test_keeping_prompts_needs_uploads(settings: dict[str, str]) -> None:
-    with pytest.raises(SettingsError, match=r"^STREAM_OBSERVABILITY_PROMPTS=on needs what agents upload"):
+    with pytest.raises(SettingsError, match=r"^STREAM_OBSERVABILITY_PROMPTS=on needs uploads"):
         Services(parse({"STREAM_HISTORY": "memory://", "STREAM_OBSERVABILITY_PROMPTS": "on", **settings}))
 
 

@@ -33,7 +33,7 @@ def test_what_fits_is_read() -> None:
         (b'{"mode":7}', "mode", "mode: expected auto, livekit or rehearsal."),
         (b'{"wait":"x"}', "wait", "wait: expected `float`, got `str`."),
         (b'{"wait":99}', "wait", "wait: expected `float` <= 60.0."),
-        (b'{"moed":"auto"}', "moed", "moed: not a field here; known are mode, wait, inner."),
+        (b'{"moed":"auto"}', "moed", "moed: not a field of this body; it accepts mode, wait, inner."),
         (b'{"inner":[{"name":1}]}', "inner[0].name", "inner[0].name: expected `str`, got `int`."),
         (b'{"inner":[{}]}', "inner[0].name", "inner[0].name: it is missing."),
         (b"[]", None, "Expected `object`, got `array`."),

@@ -22,12 +22,12 @@ def test_what_thousands_ask_for_is_read_once() -> None:
     ("text", "part"),
     [
         ("room=call-_+15551234567", "room='call-_ 15551234567': a + in a URL means a space"),
-        ("type=a,b", "type='a,b' is one value, with a comma in it"),
+        ("type=a,b", "type='a,b' is one value that contains a comma"),
         ("room=a%2Cb", "room='a,b' is one value"),
         ("participant=", "participant='' is empty"),
-        ("type=error%20", "type='error ' is not the name of a type"),
-        ("type=%22error%22", "is not the name of a type"),
-        ("session_id=%20s", "has a space at one end"),
+        ("type=error%20", "type='error ' is not a valid type"),
+        ("type=%22error%22", "is not a valid type"),
+        ("session_id=%20s", "starts or ends with a space"),
         ("ticket=t&room=a+b", "room='a b': a + in a URL"),
     ],
 )

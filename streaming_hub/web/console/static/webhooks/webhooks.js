@@ -91,7 +91,7 @@ begin(({ view }) => {
       if (mine !== run) return;
       if (found && pages === 1) ({ deliveries, next } = found);
       setConnection('Connected', 'ok');
-      showProblem('');
+      showProblem(chosen && !found && !selected() ? `There is no endpoint ${chosen}.` : '');
       show();
     } catch (error) {
       if (mine === run) showProblem(told(error));
