@@ -150,11 +150,17 @@ def one(database: Database, endpoint: str, delivery: int) -> dict[str, Any] | No
 
 def _rows(endpoint: str, *more: str) -> sa.Select[Any]:
     names = ("id", "event_id", "type", "room", "state", "attempts", "lane", *more)
-    chosen = sa.select(*(deliveries.c[name] for name in names), lanes.c.next_try)
+    next_try = sa.case((_enabled(endpoint), lanes.c.next_try)).label("next_try")
+    chosen = sa.select(*(deliveries.c[name] for name in names), next_try)
     chosen = chosen.outerjoin(
         lanes, sa.and_(lanes.c.endpoint == deliveries.c.endpoint, lanes.c.lane == deliveries.c.lane)
     )
     return chosen.where(deliveries.c.endpoint == endpoint)
+
+
+def _enabled(endpoint: str) -> sa.ScalarSelect[bool]:
+    """Select whether an endpoint is enabled: while it is not, no attempt is due."""
+    return sa.select(endpoints.c.enabled).where(endpoints.c.id == endpoint).scalar_subquery()
 
 
 def health(database: Database, endpoint: str) -> dict[str, Any]:
@@ -164,7 +170,9 @@ def health(database: Database, endpoint: str) -> dict[str, Any]:
     recent = recent.where(sa.or_(deliveries.c.state.in_((DELIVERED, FAILED)), deliveries.c.tries > 0))
     recent = recent.order_by(deliveries.c.id.desc()).limit(RECENT)
     oldest = sa.select(sa.func.min(deliveries.c.created)).where(mine, deliveries.c.state == PENDING)
-    next_try = sa.select(sa.func.min(lanes.c.next_try)).where(lanes.c.endpoint == endpoint)
+    next_try = sa.select(sa.func.min(lanes.c.next_try)).where(
+        lanes.c.endpoint == endpoint, _enabled(endpoint)
+    )
     with database.reading() as connection:
         states = [row.state for row in connection.execute(recent)]
         return {

@@ -183,6 +183,12 @@ def _text_of(error: Exception) -> str:
         return f"the certificate is not trusted: {error.certificate_error}"[:MOST_ERROR]
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"cannot connect: {error.os_error}"[:MOST_ERROR]
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "the answer is not valid HTTP"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "the answer broke off"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "the receiver closed the connection without an answer"
     return f"the connection broke ({type(error).__name__})"
 
 

@@ -199,6 +199,29 @@ def test_a_huge_answer_is_cut() -> None:
     assert (outcome.status, outcome.answer) == (200, "x" * ANSWER_BYTES)
 
 
+@pytest.mark.parametrize(
+    ("sent", "error"),
+    [
+        (b"hello", "the answer is not valid HTTP"),
+        (
+            b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 7\r\n\r\nok",
+            "the answer is not valid HTTP",
+        ),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok", "the answer broke off"),
+        (b"", "the receiver closed the connection without an answer"),
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_told_in_words(sent: bytes, error: str) -> None:
+    def answer(handler: Any, _got: Got) -> None:
+        handler.wfile.write(sent)
+        handler.close_connection = True
+
+    with receiver() as hook:
+        hook.act = answer
+        outcome = send(hook.url, b"{}", {}, allow_private=True)
+    assert outcome.error == error
+
+
 def test_no_program_listens() -> None:
     with receiver() as hook:
         pass

@@ -620,7 +620,8 @@ def test_410_disables_and_publishes_one_error_that_is_not_sent_there(hub: Webhoo
         False,
     )
     eventually(lambda: arrived("/other").count(event["id"]), 1)
-    assert {one["state"] for one in hub.deliveries(made["id"])} == {"pending"}
+    assert {(one["state"], one["next_try"]) for one in hub.deliveries(made["id"])} == {("pending", None)}
+    assert hub.one(made["id"])["health"]["next_try"] is None
     for line in ('hub_webhooks_endpoints{state="disabled"} 1.0', "hub_webhooks_up 1.0"):
         eventually(lambda line=line: line in hub.get("/metrics").text, wanted=True)
     hook.act = None
