@@ -121,7 +121,7 @@ class Sender:
             try:
                 self._check(parts.scheme, one[4][0])
             except addresses.Forbidden as error:
-                refused = error
+                refused = addresses.Forbidden(f"{parts.hostname}: {error}")
             else:
                 return
         if refused is not None:

@@ -287,3 +287,13 @@ def test_a_name_with_a_public_and_a_private_address_is_never_sent_to_the_private
         )
     assert (found.status, hook.got) == (None, [])
     assert "loopback" in (found.error or "")
+
+
+def test_a_name_is_refused_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 0))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments, **_options: found)
+    with (
+        Sender(allow_private=False) as sender,
+        pytest.raises(addresses.Forbidden, match=r"^hook\.example: 10\.0\.0\.1 is a private address"),
+    ):
+        sender.loop.run_until_complete(sender.sender.check("https://hook.example/", 20))
