@@ -465,7 +465,11 @@ def test_several_rooms_of_one_id_are_a_choice(page: Page, hub: Hub) -> None:
 
 def test_a_session_that_takes_long_to_arrive_is_loading(page: Page, hub: Hub, ended: dict[str, Any]) -> None:
     held: list[Route] = []
-    page.route("**/api/sessions/**", held.append)
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/api/sessions/**", hold)
     page.goto(f"{hub.url}/console/sessions/{ended['session']['session_id']}")
     loading = page.get_by_text("Loading…", exact=True)
     expect(loading).to_be_visible()
@@ -488,7 +492,13 @@ def test_of_very_many_participants_some_are_named(page: Page, hub: Hub) -> None:
         }
         for n in range(500)
     ]
-    hub.publish([{"type": "session_started", "room": "hall", "session_id": "party"}, *people])
+    hub.publish(
+        [
+            {"type": "session_started", "room": "hall", "session_id": "party"},
+            *people,
+            {"type": "session_ended", "room": "hall", "session_id": "party"},
+        ]
+    )
     archived(hub, "party")
     page.goto(f"{hub.url}/console/sessions/party")
     expect(page.locator("#facts")).to_contain_text("p19 and 480 more")
