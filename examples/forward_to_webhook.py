@@ -1,8 +1,8 @@
 """Forward events to a webhook, without a gap: `uv run examples/forward_to_webhook.py http://localhost:9000/hook`.
 
-An event counts as forwarded when the webhook itself has answered 2xx (a redirect is no such answer); then the position
-is written to a file, and the next run resumes there. So each event arrives at least once: after a crash the last one
-may come twice, with the same `Idempotency-Key`. Where events are missing, the webhook gets an event of type `gap`.
+An event counts as forwarded once the webhook itself has answered 2xx (a redirect does not count); then the position is
+written to a file, and the next run resumes there. So each event arrives at least once: after a crash the last one may
+arrive twice, with the same `Idempotency-Key`. If events are missing, the webhook gets an event of type `gap`.
 Needs livekit-streaming-hub-client.
 """
 
@@ -23,11 +23,11 @@ from streaming_hub_client import Gap, Refused, afollow
 
 LONGEST_PAUSE = 60.0
 IDLE = 1.0
-"""Seconds without an event after which the position is saved: it moves on with others' events, too."""
+"""Seconds without an event after which the position is saved: events that the filter leaves out move it, too."""
 
 
 def deliver(webhook: requests.Session, url: str, name: str, event: dict[str, Any]) -> None:
-    """Post one event until it is taken; what the webhook calls malformed (400, 410, 422) is left out."""
+    """Post one event until the webhook accepts it; skip it if the webhook refuses it for good (400, 410, 422)."""
     pause = 0.5
     while True:
         try:
@@ -45,13 +45,13 @@ def deliver(webhook: requests.Session, url: str, name: str, event: dict[str, Any
             reason = f"{answer.status_code}{f', a redirect to {to}' if to else ''}"
         except requests.RequestException as error:
             reason = str(error)
-        print(f"the webhook did not take {name}, again in {pause:g} s: {reason}")
+        print(f"the webhook did not accept {name}, trying again in {pause:g} s: {reason}")
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def remember(place: Path, position: str) -> None:
-    """Write the position so that a crash leaves the old one or the new one, nothing between."""
+    """Write the position so that a crash leaves either the old one or the new one."""
     draft = place.with_name(place.name + ".new")
     draft.write_text(position)
     draft.replace(place)
@@ -95,6 +95,6 @@ if __name__ == "__main__":
     try:
         main()
     except Refused as error:
-        sys.exit(f"The hub refuses, {error} A subscribe key goes into STREAM_KEY.")
+        sys.exit(f"Refused by the hub: {error} Put a subscribe key into STREAM_KEY.")
     except KeyboardInterrupt:
         print()

@@ -1,7 +1,7 @@
 """The live transcript in a terminal: `uv run examples/terminal.py [--room NAME]`.
 
-Words show while they are spoken; a line that was cut off is marked. Ctrl-C ends it. Needs livekit-streaming-hub-client
-and wcwidth.
+Words appear as they are spoken; a line that was interrupted is marked. Ctrl-C ends it. Needs
+livekit-streaming-hub-client and wcwidth.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ACTED_ON = frozenset({"Cc", "Cs", "Zl", "Zp"})
 class Screen:
     """Shows events one by one; an interim is rewritten in place.
 
-    An interim takes one row of the screen, whatever it holds, so that erasing that row erases all of it.
+    An interim takes one row of the screen, however long it is, so erasing that row erases all of it.
     """
 
     def __init__(self) -> None:
@@ -36,10 +36,10 @@ class Screen:
         self._open = False
 
     def show(self, event: dict[str, Any] | Gap) -> None:
-        """Show an event, if it is one for people, or a gap."""
+        """Show a gap, a transcript, or the start or end of a session; ignore other events."""
         if isinstance(event, Gap):
             missed = "some" if event.missed is None else event.missed
-            self._line(f"--- {missed} events were missed ({event.reason})")
+            self._line(f"--- {missed} events are missing ({event.reason})")
         elif event["type"] == "transcript":
             self._transcript(event)
         elif event["type"] in ("session_started", "session_ended", "agent_ready"):
@@ -51,12 +51,12 @@ class Screen:
         who = visible(str(event.get("participant") or event.get("role") or "?"))
         lines = [visible(line) for line in str(event.get("text", "")).replace("\r\n", "\n").split("\n")]
         if event.get("is_final", True):
-            # Indented, so that no text looks like a line of another speaker.
+            # Indented, so that no text can pass for another speaker's line.
             text = f"\n{INDENT}".join(lines)
             self._line(f"{who}: {text}" + (" [cut off]" if event.get("interrupted") else ""))
         elif self._moving:
             text = tail(f"{who}: {' '.join(lines)}", shutil.get_terminal_size().columns - 1)
-            # Some terminals draw a cluster wider than Unicode says: even then the row must not wrap.
+            # Some terminals draw a cluster wider than Unicode says; the row must not wrap even then.
             print(f"{ERASE_LINE}{WRAP_OFF}{text}{WRAP_ON}", end="", flush=True)
             self._open = True
 
@@ -66,7 +66,7 @@ class Screen:
 
 
 def visible(text: str) -> str:
-    r"""Write what a terminal would act on as an escape such as `\x1b`; leave every other character as it is.
+    r"""Escape what a terminal would act on, such as `\x1b`; leave every other character as it is.
 
     Joiners, combining marks and direction marks stay: many scripts, and emoji, need them.
     """
@@ -79,7 +79,7 @@ def visible(text: str) -> str:
 
 
 def tail(text: str, cells: int) -> str:
-    """Cut the front off a text that is wider than this many cells: the end of an interim is what is new."""
+    """Return the end of a text, at most this many cells wide: in an interim the end is what is new."""
     if wcswidth(text) <= cells:
         return text
     room, kept = cells - 1, []
@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--room", action="append", help="only this room; may be repeated")
     parser.add_argument("--replay", type=int, default=0, help="how many past events to show first")
     options = parser.parse_args()
-    # Where the locale's encoding lacks a character, show its escape instead of ending.
+    # If the locale's encoding lacks a character, show its escape.
     sys.stdout.reconfigure(errors="backslashreplace")
     screen = Screen()
     key = os.environ.get("STREAM_KEY")
@@ -113,6 +113,6 @@ if __name__ == "__main__":
     try:
         main()
     except Refused as error:
-        sys.exit(f"The hub refuses, {error} A subscribe key goes into STREAM_KEY.")
+        sys.exit(f"Refused by the hub: {error} Put a subscribe key into STREAM_KEY.")
     except KeyboardInterrupt:
         print()

@@ -26,7 +26,12 @@ SAME: Final = 1.0
 
 
 def end_at_once() -> None:
-    """Until the server serves, let a signal end the process at once, and silently."""
+    """Until the server serves, let a signal end the process at once, and silently.
+
+    Signals that the parent blocked are let through: a process inherits that, and could not be ended.
+    """
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
     for number in ENDING:
         signal.signal(number, lambda received, _frame: die_of(received))
 

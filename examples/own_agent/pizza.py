@@ -1,4 +1,4 @@
-"""A LiveKit agent of one's own, with one line added: it streams its conversation to the hub.
+"""A LiveKit agent with one line added that streams its conversation to the hub.
 
 Started by LiveKit's own command line, from the project's folder, not by the hub:
 

@@ -3,9 +3,9 @@
     hub --session_report--> this receiver --{"text": ...}--> the chat tool's incoming webhook
 
 Set `CHAT_WEBHOOK_URL` to the address that the chat tool gives you (Slack, Mattermost, Rocket.Chat and others take
-`{"text": ...}`), and `WEBHOOK_SECRET` to the secret of a webhook of the type `session_report`. What was posted is
-remembered in a file, so that a webhook that arrives again is not posted again. While the chat does not take a message
-this answers 503, and the hub tries again later. Needs flask, requests and livekit-streaming-hub-client[webhooks].
+`{"text": ...}`), and `WEBHOOK_SECRET` to the secret of a webhook of the type `session_report`. A file remembers what
+was posted, so a webhook that arrives again is not posted again. While the chat does not accept a message, the receiver
+answers 503, and the hub retries. Needs flask, requests and livekit-streaming-hub-client[webhooks].
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LAST_WORDS = 3
 
 
 def escaped(text: object) -> str:
-    """Return text that means nothing to the chat: what callers say must not mention everybody."""
+    """Escape what the chat would interpret: a caller's words must not mention everyone."""
     return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -34,7 +34,7 @@ def seconds(value: float | None) -> str:
 
 
 def summary(report: dict[str, Any]) -> str:
-    """Return what is posted about a call."""
+    """Return the message about a call."""
     session = report["session"]
     heard = session["heard_latency"]
     lines = [

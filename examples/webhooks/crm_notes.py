@@ -3,9 +3,9 @@
     hub --session_report--> this receiver --POST /contacts/IDENTITY/notes--> the CRM
 
 Set `CRM_URL` and `CRM_KEY`, and `WEBHOOK_SECRET` to the secret of a webhook of the type `session_report`. The hub
-delivers at least once, so the CRM is given the `webhook-id` as `Idempotency-Key`: it adds a note for it once, however
-often this asks. While the CRM is away, or asks to be left alone (429), the hub tries again later; what it refuses for
-good is refused with 422, and ends as `failed` in the hub's log, with the CRM's answer. Needs flask, requests and
+delivers at least once, so the CRM gets the `webhook-id` as `Idempotency-Key` and adds one note for it, however often it
+is asked. If the CRM is unavailable or busy (429), the hub retries; what the CRM refuses for good is answered with 422,
+and the delivery ends as `failed` in the hub's log, with the CRM's answer. Needs flask, requests and
 livekit-streaming-hub-client[webhooks].
 """
 
@@ -27,7 +27,7 @@ def callers(session: dict[str, Any]) -> list[str]:
 
 
 def note(report: dict[str, Any]) -> dict[str, Any]:
-    """Return what is added to a record."""
+    """Return the note for a record."""
     session = report["session"]
     said = [f"{line['role']}: {line['text']}" for line in report["transcript"]]
     return {
@@ -39,7 +39,7 @@ def note(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def refusal(answer: requests.Response) -> Response:
-    """Return what the hub is answered when the CRM has not taken a note."""
+    """Return the response to the hub if the CRM did not accept a note."""
     passing = answer.status_code in (408, 425, 429) or answer.status_code >= 500
     wait = answer.headers.get("Retry-After")
     text = f"the CRM answered {answer.status_code}: {answer.text[:500]}"
@@ -66,7 +66,7 @@ def make_app(secret: str, crm_url: str, crm_key: str) -> Flask:
                     json=note(report),
                     headers={
                         "Authorization": f"Bearer {crm_key}",
-                        # A call with several people gives each of them one note.
+                        # In a call with several people each gets one note.
                         "Idempotency-Key": f"{request.headers['webhook-id']}:{quote(identity, safe='')}",
                     },
                     timeout=5,

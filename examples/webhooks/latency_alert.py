@@ -1,10 +1,10 @@
-"""Alert a chat when callers wait for answers, once: `uv run examples/webhooks/latency_alert.py`.
+"""Alert a chat once when answers become slow: `uv run examples/webhooks/latency_alert.py`.
 
     hub --turn_metrics--> this receiver --one message when p95 becomes bad, one when it is good again--> chat
 
-The p95 of `e2e_latency` (LiveKit's end-to-end latency of a turn, seconds) over the newest turns of all calls. It is bad
-above `--limit`, and good again below 80 % of it, so that a value that hovers around the limit does not alert again and
-again. Values and state are in a file: a webhook that arrives twice counts once, a restart does not alert again. Set
+Looks at the p95 of `e2e_latency` (LiveKit's end-to-end latency of a turn, seconds) over the newest turns of all calls.
+It is bad above `--limit`, and good again below 80 % of it, so a value near the limit does not alert again and again.
+Values and state are in a file: a webhook that arrives twice counts once, and a restart does not alert again. Set
 `CHAT_WEBHOOK_URL`, and `WEBHOOK_SECRET` to the secret of a webhook of the type `turn_metrics`. Needs flask, requests
 and livekit-streaming-hub-client[webhooks].
 """
@@ -52,7 +52,7 @@ def make_app(secret: str, chat_url: str, file: str, *, limit: float, window: int
         chat_url: the chat tool's incoming webhook.
         file: where values and state are kept.
         limit: seconds.
-        window: how many turns p95 is taken of.
+        window: number of turns for p95.
     """
     app = Flask(__name__)
     with closing(sqlite3.connect(file)) as db:
@@ -68,27 +68,27 @@ def make_app(secret: str, chat_url: str, file: str, *, limit: float, window: int
         if not isinstance(latency, int | float):
             return "", 204
         with closing(sqlite3.connect(file, isolation_level=None, timeout=10)) as db:
-            # Webhooks of several rooms arrive at the same time: the lock makes it one message.
+            # Webhooks of several rooms arrive at the same time; the lock ensures one message.
             db.execute("BEGIN IMMEDIATE")
             new = db.execute(
                 "INSERT OR IGNORE INTO turns (id, latency) VALUES (?, ?)",
                 (request.headers["webhook-id"], latency),
             ).rowcount
-            told = change(db) if new else None
-            if told is not None:
+            text = change(db) if new else None
+            if text is not None:
                 try:
                     # A redirect would turn the POST into a GET without its body.
-                    answer = requests.post(chat_url, json={"text": told}, timeout=5, allow_redirects=False)
+                    answer = requests.post(chat_url, json={"text": text}, timeout=5, allow_redirects=False)
                 except requests.RequestException as error:
                     return f"the chat cannot be reached ({type(error).__name__})", 503
                 if not 200 <= answer.status_code < 300:
-                    # Nothing is committed: the hub sends it again, and so is the message.
+                    # Nothing is committed: when the hub retries, the message is sent, too.
                     return f"the chat answered {answer.status_code}", 503
             db.execute("COMMIT")
         return "", 204
 
     def change(db: sqlite3.Connection) -> str | None:
-        """Note the state; return what there is to say about a change of it."""
+        """Update the state; return a message if it has changed."""
         db.execute("DELETE FROM turns WHERE number <= (SELECT max(number) FROM turns) - ?", (KNOWN,))
         rows: list[Any] = db.execute(
             "SELECT latency FROM turns ORDER BY number DESC LIMIT ?", (window,)
@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=9000)
     parser.add_argument("--file", default="latency.db", help="keeps values and state (%(default)s)")
     parser.add_argument("--limit", type=float, default=2.0, help="seconds (%(default)s)")
-    parser.add_argument("--window", type=int, default=50, help="turns that p95 is taken of (%(default)s)")
+    parser.add_argument("--window", type=int, default=50, help="number of turns for p95 (%(default)s)")
     options = parser.parse_args()
     missing = [name for name in ("WEBHOOK_SECRET", "CHAT_WEBHOOK_URL") if not os.environ.get(name)]
     if missing:

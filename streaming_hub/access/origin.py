@@ -19,6 +19,9 @@ NULL_ORIGIN: Final = "null"
 
 _LOCAL: Final = r"(?:localhost|127\.0\.0\.1|\[::1\])"
 _LOCAL_HOST: Final = re.compile(_LOCAL + r"(?::[0-9]{0,5})?", re.IGNORECASE | re.ASCII)
+_ADDRESS: Final = re.compile(
+    r"(?:127(?:\.[0-9]{1,3}){3}|\[[0-9a-f:.]+\])(?::[0-9]{0,5})?", re.IGNORECASE | re.ASCII
+)
 _LOCAL_ORIGIN: Final = re.compile(rf"https?://{_LOCAL}(?::[0-9]{{1,5}})?", re.IGNORECASE | re.ASCII)
 _SINGLE_NAME: Final = re.compile(r"[a-z0-9_-]+(?::[0-9]{0,5})?", re.IGNORECASE | re.ASCII)
 _DEFAULT_PORT: Final = re.compile(r"^(http://[^/]*):80$|^(https://[^/]*):443$")
@@ -31,7 +34,10 @@ def host_allowed(host: str | None, *, any_open: bool) -> bool:
         host: the header as sent; None where an HTTP/1.0 client sent none. Browsers always send it.
         any_open: whether any scope is open. With every scope keyed a foreign name gains nothing.
     """
-    return not any_open or host is None or _LOCAL_HOST.fullmatch(host) is not None
+    if not any_open or host is None or _LOCAL_HOST.fullmatch(host):
+        return True
+    address = parse_address(host) if _ADDRESS.fullmatch(host) else None
+    return address is not None and address.is_loopback
 
 
 def host_needs_no_trust(host: str, listed: Collection[str] | None) -> bool:

@@ -132,11 +132,15 @@ def rebuild(event: Event, fields: object) -> Event:
 
     Raises:
         InvalidEvent: the fields are not an event.
+        TooLarge: the hook has made it longer than an event may be.
     """
     if not isinstance(fields, dict):
         raise InvalidEvent(f"The redaction hook returned {type(fields).__name__}; it must return a dict.")
     own = event.event_id is not None and event.event_id.startswith(OWN_EVENT_IDS)
-    changed = _from_fields(fields, _encoder.encode(fields), "", own=own)
+    body = _encoder.encode(fields)
+    if len(body) > max(MAX_EVENT_BYTES, len(event.body)):
+        raise TooLarge(f"The redaction hook returned an event of {len(body)} bytes.")
+    changed = _from_fields(fields, body, "", own=own)
     return msgspec.structs.replace(changed, event_id=event.event_id)
 
 

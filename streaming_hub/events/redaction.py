@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import logging
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from streaming_hub.errors import InvalidEvent, SettingsError, Unavailable
-from streaming_hub.events.posted import fields_of, rebuild
+from streaming_hub.errors import InvalidEvent, SettingsError, TooLarge, Unavailable
+from streaming_hub.events.posted import MAX_EVENT_BYTES, fields_of, rebuild
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from streaming_hub.events.posted import Event
 
 log = logging.getLogger(__name__)
+
+_FAULTS: Final = (Exception, SystemExit, KeyboardInterrupt, GeneratorExit)
+"""What the operator's code may raise; not what gevent raises to end a greenlet."""
 
 
 class Redaction:
@@ -26,7 +29,7 @@ class Redaction:
             to store.
 
     Raises:
-        SettingsError: there is no such callable.
+        SettingsError: there is no such callable, or its module fails.
     """
 
     def __init__(self, path: str) -> None:
@@ -37,6 +40,11 @@ class Redaction:
             )
         except (ImportError, AttributeError) as error:
             raise SettingsError(f"STREAM_REDACT={path!r}: {error}.") from error
+        except _FAULTS as error:
+            place = _place(error)
+            raise SettingsError(
+                f"STREAM_REDACT={path!r}: {module} cannot be imported: {type(error).__name__} in {place}."
+            ) from error
         if not callable(self._function):
             raise SettingsError(f"STREAM_REDACT={path!r}: {name} is not callable.")
 
@@ -48,13 +56,23 @@ class Redaction:
         """
         try:
             return rebuild(event, self._function(fields_of(event)))
-        except Exception as error:  # noqa: BLE001 - the operator's code may raise anything
+        except _FAULTS as error:
             _report(error)
             raise Unavailable("The redaction hook (STREAM_REDACT) failed; nothing was stored.") from None
 
 
-def _report(error: Exception) -> None:
+def _report(error: BaseException) -> None:
     """Log what failed and where; not the message nor the traceback's values, which may contain spoken words."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    what = "answered something that is not an event" if isinstance(error, InvalidEvent) else "failed"
-    log.error("STREAM_REDACT %s: %s in %s, line %s", what, type(error).__name__, place.filename, place.lineno)
+    what = "failed"
+    if isinstance(error, TooLarge):
+        what = f"answered an event of more than {MAX_EVENT_BYTES} bytes"
+    elif isinstance(error, InvalidEvent):
+        what = "answered something that is not an event"
+    log.error("STREAM_REDACT %s: %s in %s", what, type(error).__name__, _place(error))
+
+
+def _place(error: BaseException) -> str:
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}"
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{last.filename}, line {last.lineno}"

@@ -32,7 +32,7 @@ class Limits:
         segments: lines of the transcript.
         order: transcript events whose place is remembered, to show lines in the order in which they began.
         people: participants, and voices that may be speaking.
-        sessions: sessions, and turns that have ended.
+        sessions: sessions, and turns.
         tools: tool calls.
     """
 
@@ -142,12 +142,13 @@ _LIMITS: Final = {
     "session": "sessions",
     "started": "sessions",
     "ended": "sessions",
+    "turn_start": "sessions",
+    "turn_words": "sessions",
     "turn_end": "sessions",
     "agent_state": "sessions",
     "user_state": "sessions",
     "tool": "tools",
     "tool_end": "tools",
-    "turn": None,
     "finished": None,
 }
 """Family -> which of `Limits` bounds it; None: it has one entry."""

@@ -92,18 +92,28 @@ class Reading:
         return [segments[key][1] for key in sorted(segments, key=began.__getitem__)]
 
     def turn(self, transcript: list[Line]) -> Turn | None:
-        """Return the turn with the latest start of speech, unless it has ended since."""
-        for seq, (session, turn) in self._family("turn").values():
-            ended = self._family("turn_end").get((session, turn), (0, None))[0]
-            if seq > ended and not self._is_over(session, seq):
-                lines = [ln for ln in transcript if (ln["session_id"], ln["turn_id"]) == (session, turn)]
-                return {
-                    "turn_id": turn,
-                    "session_id": session,
-                    "user": " ".join(line["text"] for line in lines if line["role"] == "user"),
-                    "agent": " ".join(line["text"] for line in lines if line["role"] == "agent"),
-                }
-        return None
+        """Return the turn in which something was said last, unless it has ended since.
+
+        Speech that starts opens a turn again; words of the user that arrive after its end do not.
+        """
+        starts, words, ends = (self._family(f"turn_{name}") for name in ("start", "words", "end"))
+        newest, is_open, named = 0, False, None
+        for key in (*starts, *words):
+            began, said, ended = (family.get(key, (0, None))[0] for family in (starts, words, ends))
+            continues = began > ended or not ended
+            seq = max(began, said) if continues or said < ended else began or ended
+            if seq > newest:
+                newest, is_open, named = seq, continues, key
+        if named is None or not is_open or self._is_over(named[0], newest):
+            return None
+        session, turn = named
+        lines = [ln for ln in transcript if (ln["session_id"], ln["turn_id"]) == named]
+        return {
+            "turn_id": turn,
+            "session_id": session,
+            "user": " ".join(line["text"] for line in lines if line["role"] == "user"),
+            "agent": " ".join(line["text"] for line in lines if line["role"] == "agent"),
+        }
 
     def sessions(self) -> list[SessionLine]:
         """Return the last sessions, oldest first; `started` is None if that event has expired."""

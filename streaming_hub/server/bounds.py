@@ -186,6 +186,13 @@ class BoundedMixin:
             self._throw_away_rest()
         return answer
 
+    def read_requestline(self) -> str:
+        """Read the request line; one empty line before it is skipped (RFC 9112, section 2.2)."""
+        line: str = super().read_requestline()  # type: ignore[misc] # pywsgi's
+        if line in ("\r\n", "\n"):
+            line = super().read_requestline()  # type: ignore[misc]
+        return line
+
     def read_request(self, raw_requestline: str) -> bool:
         """Read the head, and refuse what HTTP/1.1 does not allow (RFC 9112, sections 3.2 and 6.1)."""
         read: bool = super().read_request(raw_requestline)  # type: ignore[misc] # pywsgi's

@@ -15,6 +15,7 @@ import msgspec
 from streaming_hub.errors import SettingsError
 from streaming_hub.settings import variables
 from streaming_hub.settings.values import (
+    archive,
     boolean,
     choice,
     host,
@@ -25,6 +26,8 @@ from streaming_hub.settings.values import (
     origin,
     seconds,
     share,
+    url,
+    watched,
     webhook_secret,
 )
 
@@ -154,8 +157,11 @@ def parse(values: Mapping[str, str], **overrides: Any) -> Settings:
         if text:
             fields[setting.field] = _read(setting, text)
     fields["agent"] = _agents(values)
-    known = {*(setting.name for setting in TABLE), *AGENT_TABLE, *READ_ELSEWHERE}
-    fields["doubts"] = (*variables.doubts(values, known), *variables.idle(values, WITHOUT))
+    known = {*(setting.name for setting in TABLE), *AGENT_TABLE}
+    fields["doubts"] = (
+        *variables.doubts(values, known, READ_ELSEWHERE),
+        *variables.idle(values, WITHOUT),
+    )
     fields.update(overrides)
     if "history_max_age" in fields:
         # A limit on the age of events applies to every copy of them.
@@ -197,8 +203,11 @@ def _agents(values: Mapping[str, str]) -> dict[str, str]:
     found = {
         name: text for name, text in sorted(values.items()) if name.startswith("AGENT_") and text.strip()
     }
-    for name in AGENT_TABLE.keys() & found.keys():
-        _refuse_quotes(name, found[name])
+    for name, text in found.items():
+        if "\0" in text:
+            raise SettingsError(f"{name}: the value holds a NUL, which no process can be given.")
+        if name in AGENT_TABLE:
+            _refuse_quotes(name, text)
     for setting in AGENT_CHECKS:
         if setting.name in found:
             _read(setting, found[setting.name])
@@ -229,26 +238,14 @@ def _read(setting: Setting, text: str) -> Any:
 
 
 def _rate(text: str) -> RateLimit:
-    match = re.fullmatch(r"([1-9]\d{0,8})\s*/\s*(second|minute)", text)
+    match = re.fullmatch(r"([1-9][0-9]{0,8})\s*/\s*(second|minute)", text)
     if match is None:
         raise ValueError(text)
     return RateLimit(int(match[1]), 1 if match[2] == "second" else 60)
 
 
-def _archive(text: str) -> str:
-    if text.lower() == "off":
-        return "off"
-    return matching(r"sqlite:///(?!~|:memory:)[^\s?].*|postgresql\+psycopg://\S+")(text)
-
-
-def _watch(text: str) -> tuple[str, ...]:
-    if text.lower() in ("off", "all"):
-        return () if text.lower() == "off" else ("*",)
-    # Words of other settings, which hardly name a room.
-    return listed(matching(r"(?!(?i:on|off|all|true|false|yes|no|none)$)[^\x00-\x1f\x7f,]{1,256}"))(text)
-
-
-_URL = matching(r"(?:wss?|https?)://[^\s/]+\S*")
+_HEADER = matching(r"[!-~]+")  # for what others put into a header
+_ASCII_KEY: Final = "a key of ASCII characters, without spaces"
 _KEYS = listed(matching(r"[^\x00-\x1f\x7f]+"))  # no header carries control characters
 
 TABLE: Final[tuple[Setting, ...]] = (
@@ -313,7 +310,7 @@ TABLE: Final[tuple[Setting, ...]] = (
     Setting(
         "STREAM_ARCHIVE",
         "archive",
-        _archive,
+        archive,
         "sqlite:///PATH, postgresql+psycopg://USER@HOST/DATABASE or off",
         "Database for past sessions (an SQLAlchemy URL). Unset: archive.db beside the history's file, or off if the "
         "history is in memory.",
@@ -344,8 +341,8 @@ TABLE: Final[tuple[Setting, ...]] = (
     Setting(
         "STREAM_ARCHIVE_AUDIO_DIR",
         "archive_audio_dir",
-        matching(r"[^\x00]+"),
-        "a folder",
+        matching(r"(?!~)[^\x00]+"),
+        "a folder (without ~ at its start)",
         "Where audio is stored. Required with PostgreSQL, and then shared by all nodes.",
     ),
     Setting(
@@ -396,7 +393,7 @@ TABLE: Final[tuple[Setting, ...]] = (
     Setting(
         "STREAM_WATCH",
         "watch",
-        _watch,
+        watched,
         "off, all, or room names separated by commas, with * and ? as wildcards",
         "LiveKit rooms that the hub joins to watch agents that do not report to it themselves.",
     ),
@@ -512,21 +509,31 @@ TABLE: Final[tuple[Setting, ...]] = (
     Setting(
         "STREAM_REDACT",
         "redact",
-        matching(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"),
+        matching(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*"),
         "module:name",
         "Python callable that changes or removes fields of each event (a dict) before it is stored.",
     ),
     Setting("STREAM_LOG_FORMAT", "log_format", choice("text", "json"), "text or json", "Log format."),
     Setting(
-        "LIVEKIT_URL", "livekit_url", _URL, "a URL like ws://localhost:7880", "URL of the LiveKit server."
+        "LIVEKIT_URL",
+        "livekit_url",
+        url("ws", "wss", "http", "https"),
+        "a URL like ws://localhost:7880",
+        "URL of the LiveKit server.",
     ),
-    Setting("LIVEKIT_API_KEY", "livekit_api_key", str, "a key", "LiveKit API key."),
+    Setting(
+        "LIVEKIT_API_KEY",
+        "livekit_api_key",
+        _HEADER,
+        "a key of ASCII characters, without spaces",
+        "LiveKit API key.",
+    ),
     Setting("LIVEKIT_API_SECRET", "livekit_api_secret", str, "a secret", "LiveKit API secret.", secret=True),
-    Setting("OPENAI_API_KEY", "openai_api_key", str, "a key", "API key for the models.", secret=True),
+    Setting("OPENAI_API_KEY", "openai_api_key", _HEADER, _ASCII_KEY, "API key for the models.", secret=True),
     Setting(
         "OPENAI_BASE_URL",
         "openai_base_url",
-        matching(r"https?://[^\s/]+\S*"),
+        url("http", "https"),
         "a URL like http://localhost:8000/v1",
         "OpenAI-compatible endpoint to use instead of OpenAI's, such as a local one.",
     ),

@@ -10,6 +10,7 @@ import binascii
 import ipaddress
 import re
 from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,10 @@ WEBHOOK_SECRET: Final = "whsec_"  # noqa: S105 - a prefix
 
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 """A number as other programs write it: Python's own readers also take `1_5` for 15, and digits of any script."""
+
+
+_PLACE: Final = re.compile(r"""(?:[^][:\s,;<>"']+|\[[0-9A-Fa-f:.%]+\])(?::[0-9]+)?""")
+"""Host and port of a URL."""
 
 
 _ORIGIN: Final = re.compile(r"(https?)://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([1-9][0-9]{0,4}))?")
@@ -68,6 +73,33 @@ def matching(pattern: str) -> Callable[[str], str]:
     return read
 
 
+def url(*schemes: str) -> Callable[[str], str]:
+    """Read a URL with one of some schemes."""
+
+    def read(text: str) -> str:
+        parts = urlsplit(text)
+        host = parts.netloc.rpartition("@")[2]
+        # The port is read for its error.
+        if text.partition("://")[0] not in schemes or not _PLACE.fullmatch(host) or parts.port == -1:
+            raise ValueError(text)
+        return matching(r"\S+")(text)
+
+    return read
+
+
+def archive(text: str) -> str:
+    """Read `off`, or a URL of SQLAlchemy for one of the databases that the archive can be in."""
+    if text.lower() == "off":
+        return "off"
+    matching(r"sqlite:///(?!~|:memory:)[^\s?][^?]*|postgresql\+psycopg://\S+")(text)
+    # Its password may hold any character, so urlsplit would take it for something else.
+    place = text.partition("://")[2].rpartition("@")[2].partition("/")[0].partition("?")[0]
+    _, colon, port = place.rpartition("]")[2].rpartition(":")
+    if colon and not (port.isdecimal() and int(port) <= 65535):
+        raise ValueError(text)
+    return text
+
+
 def listed(read_one: Callable[[str], str] = str) -> Callable[[str], tuple[str, ...]]:
     """Read a list separated by commas, of at least one.
 
@@ -81,6 +113,14 @@ def listed(read_one: Callable[[str], str] = str) -> Callable[[str], tuple[str, .
         return found
 
     return read
+
+
+def watched(text: str) -> tuple[str, ...]:
+    """Read which rooms are watched."""
+    if text.lower() in ("off", "all"):
+        return () if text.lower() == "off" else ("*",)
+    # Words of other settings, which hardly name a room.
+    return listed(matching(r"(?!(?i:on|off|all|true|false|yes|no|none)$)[^\x00-\x1f\x7f,]{1,256}"))(text)
 
 
 def numbers(low: float, high: float) -> Callable[[str], tuple[float, ...]]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from dotenv.parser import Binding, parse_stream
 
 from streaming_hub.errors import SettingsError
+from streaming_hub.wording import listing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -29,14 +30,20 @@ SHARED: Final = ("LIVEKIT_", "OPENAI_")
 """Prefixes also used by LiveKit's and OpenAI's libraries: most unknown names with them belong to those."""
 SIMILAR: Final = 0.75
 MISSPELT: Final = 0.83
-"""Similarity, from 0 to 1, at which a name is suggested (`SIMILAR`) or taken for a misspelling (`MISSPELT`).
+NEARLY_ALIKE: Final = 0.9
+"""Similarity, from 0 to 1, at which a name is suggested (`SIMILAR`) or taken for a misspelling: with a prefix that
+others use, too (`MISSPELT`), or with any other beginning (`NEARLY_ALIKE`).
 Names that those libraries read stay below the latter (`test_names_of_other_libraries_are_no_concern`)."""
+MOST_MEANT: Final = 3
+"""Most settings that are suggested for one name."""
 
 _OPEN_QUOTE: Final = re.compile(
     r"""\s*(?:export\s+)?[^=\s]+[^\S\n]*=[^\S\n]*(["'])(?:\\.|(?!\1).)*(?:\n|\Z)"""
 )
 
 
+_PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_WORDS: Final = re.compile(r"[A-Z0-9_]+")
 _NAME: Final = r"\s*(?:export\s+)?[^=\s]+[^\S\n]*=[^\S\n]*"
 _COMMENT: Final = re.compile(rf"""{_NAME}(?!["'])([^\r\n]*?\S[^\S\r\n]+\#[^\r\n]*)""")
 _EXPANDED: Final = re.compile(r"\$\{[^}]*\}")
@@ -111,31 +118,34 @@ def not_files(folder: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
-def doubts(values: Mapping[str, str], known: Collection[str]) -> tuple[str, ...]:
+def doubts(
+    values: Mapping[str, str], known: Collection[str], elsewhere: Collection[str] = ()
+) -> tuple[str, ...]:
     """Return a warning for each variable that looks like a setting but is not one.
 
     Args:
         values: what is set.
         known: names that are read.
+        elsewhere: names that only other programs read: neither reported nor suggested.
     """
     given = {name for name, text in values.items() if text.strip()}
     found = []
-    for name in sorted(given.difference(known)):
-        written = name.upper().replace("-", "_")
-        if written in known and written.startswith(PREFIXES):
-            found.append(f"{name} is not a known setting: it is written {written}.")
+    for name in sorted(given.difference(known, elsewhere)):
+        shown = name if name.isprintable() else ascii(name)[1:-1]
+        if (written := _otherwise_written(name, known)) is not None:
+            found.append(f"{shown} is not a known setting: it is written {written}.")
             continue
         ours = name.startswith(PREFIXES)
         if ours:
-            near = _nearest(name, known, SIMILAR)
+            near = _with_its_words(name, known) or _nearest(name, known, SIMILAR)
         elif name.startswith(SHARED):
             # If the right name is set as well, this one is not a misspelling of it.
             near = _nearest(name, set(known) - given, MISSPELT)
         else:
-            near = []
+            near = _nearest(name, set(known) - given, NEARLY_ALIKE)
         if ours or near:
-            meant = f"Did you mean {near[0]}?" if near else "See `flask_server.py --help`."
-            found.append(f"{name} is not a known setting. {meant}")
+            meant = f"Did you mean {listing(near, 'or')}?" if near else "See `flask_server.py --help`."
+            found.append(f"{shown} is not a known setting. {meant}")
     return tuple(found)
 
 
@@ -156,6 +166,28 @@ def idle(values: Mapping[str, str], needs: Mapping[str, str]) -> tuple[str, ...]
 
 def _nearest(name: str, known: Iterable[str], cutoff: float) -> list[str]:
     return difflib.get_close_matches(name, sorted(known), n=1, cutoff=cutoff)
+
+
+def _otherwise_written(name: str, known: Collection[str]) -> str | None:
+    """Return the setting that is written in another way: in other letters, or with characters that no name has.
+
+    Such as quotes around it, or the byte order mark of a file that was appended to another.
+    """
+    written = name.upper().replace("-", "_")
+    if written in known:
+        return written if written.startswith(PREFIXES) else None
+    return (
+        None
+        if _PLAIN.fullmatch(name)
+        else next((one for one in _WORDS.findall(written) if one in known), None)
+    )
+
+
+def _with_its_words(name: str, known: Iterable[str]) -> list[str]:
+    """Return the settings that have all words of a name; none if there are many."""
+    words = set(name.split("_"))
+    found = sorted(one for one in known if words <= set(one.split("_")))
+    return found if len(found) <= MOST_MEANT else []
 
 
 def _of_file(path: Path) -> Variables:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from flask import request
+
 if TYPE_CHECKING:
     from flask import Flask, Response
 
@@ -20,5 +22,7 @@ def init_app(app: Flask) -> None:
 
 def _protect(answer: Response) -> Response:
     answer.headers.update(EVERYWHERE)
+    if request.method == "OPTIONS" and answer.status_code == 200:
+        del answer.headers["Content-Type"]  # Flask's own answer says HTML, and has no body
     answer.headers.setdefault(POLICY, NO_PAGE)
     return answer

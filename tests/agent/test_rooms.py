@@ -195,7 +195,7 @@ def test_a_whole_job_streams_the_words_of_its_room(stub: OpenAIStub, monkeypatch
 
     with Receiver() as receiver:
         poster = Poster(receiver.url)
-        monkeypatch.setattr("streaming_hub_client.attachment.shared_poster", lambda: poster)
+        monkeypatch.setattr("streaming_hub_client.attachment.shared_poster", lambda *_: poster)
         asyncio.run(run(receiver))
         assert poster.close(5)
         words = receiver.of_type("transcript")

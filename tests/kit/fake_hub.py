@@ -9,11 +9,12 @@ import time
 from collections import deque
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
+    from typing import Self
 
 DEADLINE = 20.0
 

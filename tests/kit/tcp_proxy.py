@@ -25,6 +25,7 @@ class Proxy:
         delay: seconds that each piece waits before it is passed on.
         passing: while not set, nothing is passed on.
         refusing: whether new connections are closed at once.
+        accepted: how many connections have reached a target.
     """
 
     def __init__(self, targets: Sequence[int]) -> None:
@@ -33,6 +34,7 @@ class Proxy:
         self.passing = threading.Event()
         self.passing.set()
         self.refusing = False
+        self.accepted = 0
         self._next = 0
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -71,6 +73,7 @@ class Proxy:
             for sock in (client, upstream):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._pairs.append((client, upstream))
+            self.accepted += 1
             threading.Thread(target=self._pump, args=(client, upstream), daemon=True).start()
             threading.Thread(target=self._pump, args=(upstream, client), daemon=True).start()
 

@@ -81,6 +81,20 @@ def test_a_signal_while_it_starts_ends_it_in_silence(
     assert server.log == ""
 
 
+BLOCKING = """
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signals_that_the_parent_blocked_end_it(start: Callable[..., Hub], number: signal.Signals) -> None:
+    server = start([sys.executable, "-c", BLOCKING, *COMMAND], STREAM_DRAIN="0.2").wait_until_up()
+    server.signal(number)
+    assert server.wait() == 0
+
+
 @needs_namespaces
 class TestProcessOne:
     """The kernel keeps process 1 from what signals do by default."""

@@ -20,7 +20,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "the bridge's memory, seen in its events",
     ),
     "streaming_hub_client.connections": ("tests/packages/python/test_follow.py", "connects what is followed"),
-    "streaming_hub_client.publish": ("tests/packages/python/test_follow.py", "publishes what is followed"),
     "streaming_hub_client.file_lock": ("tests/packages/python/test_spool.py", "runs with either lock"),
     "streaming_hub_client.heard": (
         "tests/packages/python/test_live_sessions.py",

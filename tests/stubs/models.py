@@ -226,6 +226,7 @@ class ScriptedRealtime(llm.RealtimeModel):
 class _Streams:
     texts: list[str]
     hold: asyncio.Event | None
+    message_id: str
     calls: list[llm.FunctionCall] = field(default_factory=list)
 
     async def messages(self) -> AsyncIterator[llm.MessageGeneration]:
@@ -233,7 +234,7 @@ class _Streams:
             modalities: asyncio.Future[Any] = asyncio.Future()
             modalities.set_result(["text"])
             yield llm.MessageGeneration(
-                message_id=utils.shortuuid("msg_"),
+                message_id=self.message_id,
                 text_stream=self.words(),
                 audio_stream=self.silence(),
                 modalities=modalities,
@@ -270,6 +271,10 @@ class ScriptedRealtimeSession(llm.RealtimeSession[Any]):
         else:
             self.emit("input_speech_stopped", llm.InputSpeechStoppedEvent(user_transcription_enabled=True))
 
+    def commit(self, item_id: str) -> None:
+        """Take what the user said as an item, before it is transcribed."""
+        self._chat_ctx.add_message(role="user", content="", id=item_id)
+
     def hear(self, item_id: str, text: str, *, final: bool = False, started_at: float | None = None) -> None:
         """Transcribe input of the user."""
         self.emit(
@@ -289,7 +294,9 @@ class ScriptedRealtimeSession(llm.RealtimeSession[Any]):
             llm.FunctionCall(call_id=utils.shortuuid("call_"), name=name, arguments=arguments)
             for name, arguments in answer.calls
         ]
-        streams = _Streams(list(answer.deltas), answer.hold, calls)
+        streams = _Streams(list(answer.deltas), answer.hold, utils.shortuuid("msg_"), calls)
+        if answer.deltas:
+            self._chat_ctx.add_message(role="assistant", content="", id=streams.message_id)
         return llm.GenerationCreatedEvent(
             message_stream=streams.messages(),
             function_stream=streams.functions(),

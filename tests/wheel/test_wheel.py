@@ -1,4 +1,4 @@
-"""The hub from its wheel: in an empty environment and an empty folder it does what the checkout does."""
+"""The hub and its client from their wheels: installed into empty environments, they do what the checkout does."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from streaming_hub import __version__
 from tests.wheel.conftest import ROOT, run
 from tests.wheel.running import RunningHub
+from tools.release import check_wheel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,20 +30,14 @@ def test_it_holds_the_packages_and_what_they_serve(artefacts: Artefacts) -> None
         assert (
             wheel.read("streaming_hub/bundled/stream-test.html") == (ROOT / "stream-test.html").read_bytes()
         )
-    tops = {name.partition("/")[0] for name in names}
-    assert tops == {
-        "streaming_hub",
-        "streaming_hub_agent",
-        f"livekit_streaming_hub-{__version__}.dist-info",
-    }
     wanted = {f"streaming_hub/bundled/js/{path.name}" for path in (ROOT / "packages/js/src").glob("*.js")}
     wanted |= {"streaming_hub_agent/rehearsal/audio/question.wav", "streaming_hub/web/openapi/page.css"}
     assert wanted <= set(names)
-    odd = [name for name in names if re.search(r"(\.pyc|\.test\.js|tsconfig\.json|node_modules)", name)]
-    assert odd == []
-    with zipfile.ZipFile(artefacts.wheel("livekit_streaming_hub_client")) as client:
-        tops = {name.partition("/")[0] for name in client.namelist()}
-        assert tops == {"streaming_hub_client", f"livekit_streaming_hub_client-{__version__}.dist-info"}
+    assert [name for name in names if name.endswith((".test.js", "tsconfig.json"))] == []
+    with zipfile.ZipFile(client := artefacts.wheel("livekit_streaming_hub_client")) as wheel:
+        assert "streaming_hub_client/py.typed" in wheel.namelist()
+    for built in (artefacts.wheel("livekit_streaming_hub"), client):
+        check_wheel(built, __version__)
 
 
 def test_the_base_install_is_small(base: Installed) -> None:
@@ -87,6 +82,30 @@ def test_all_that_needs_no_agent_works(base: Installed, tmp_path: Path) -> None:
     assert hub.process.returncode == 0, hub.log
     assert {path.name for path in folder.iterdir()} == {"data"}
     assert {"events.db", "archive.db"} <= {path.name for path in (folder / "data").iterdir()}
+
+
+USE_CLIENT = """
+import sys
+from streaming_hub_client import follow, publish
+start = publish(sys.argv[1], {"type": "start", "room": "r"})["id"]
+publish(sys.argv[1], {"type": "note", "room": "r", "text": "from the wheel"})
+with follow(sys.argv[1], room="r", since=start) as stream:
+    print(next(stream)["text"])
+try:
+    from streaming_hub_client import attach
+except ModuleNotFoundError as error:
+    print(error)
+"""
+
+
+def test_the_client_needs_neither_the_hub_nor_livekit(
+    artefacts: Artefacts, base: Installed, tmp_path: Path
+) -> None:
+    client = artefacts.install(tmp_path / "env", "livekit_streaming_hub_client")
+    with RunningHub([base.folder / "bin" / "streaming-hub"], tmp_path) as hub:
+        printed = run(client.python, "-c", USE_CLIENT, hub.url, cwd=tmp_path).splitlines()
+    assert printed[0] == "from the wheel"
+    assert printed[1] == "attach needs livekit: install livekit-streaming-hub-client[livekit]"
 
 
 def test_every_command_is_the_same(base: Installed, tmp_path: Path) -> None:

@@ -111,8 +111,8 @@ def chromium() -> Iterator[Any]:
 def results(clients: dict[str, Client], cases: list[Case]) -> dict[tuple[str, str], bool]:
     """Measure clients in cases, by their names.
 
-    Whatever fails is measured once more, and the second result counts: on a busy machine a program may start late. That
-    makes no client better than it is, as each case has a bound far above what it asks for.
+    Failures are measured once more, and the second result counts: on a busy machine a program may start late. It cannot
+    make a client look better than it is, because each case allows far more time than it needs.
     """
     pairs = [(name, case) for case in cases for name in clients]
     found: dict[tuple[str, str], bool] = {}

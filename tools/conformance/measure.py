@@ -11,19 +11,19 @@ from tools.conformance.cases import Case, Seen
 from tools.conformance.server import Server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from tools.conformance.clients import Client
 
 CONTROL = ("connected", "heartbeat", "goodbye")
-"""Events of a hub that other clients hand out as they do all events."""
+"""A hub's events that other clients report like any event."""
 POLL = 0.03
 ENDED = 0.5
-"""Seconds until a client's end is believed: the rest of what it wrote, and its server's threads, may be late."""
+"""Seconds to wait after a client's end: its last output, and the server's threads, may be late."""
 
 
 class Trial:
-    """One client in one case; `poll` moves it on until it says whether the client did what it should."""
+    """One client in one case; call `poll` until it says whether the client passed."""
 
     def __init__(self, client: Client, case: Case) -> None:
         self.client = client
@@ -38,7 +38,7 @@ class Trial:
         self._settled: float | None = None
 
     def poll(self) -> bool | None:
-        """Return whether it passed; None while that is open."""
+        """Return whether it passed; None if that is not yet decided."""
         now = time.monotonic()
         events, _ = outcome(self._reading.lines)
         if self.case.sleep and self._nap(now, begun=bool(events)):
@@ -98,18 +98,8 @@ def outcome(lines: Sequence[str]) -> tuple[list[tuple[Any, Any]], list[str]]:
     return events, errors
 
 
-def measure(
-    pairs: Iterable[tuple[Client, Case]],
-    at_once: int,
-    report: Callable[[int, bool], None] = lambda _index, _passed: None,
-) -> list[bool]:
-    """Return for each pair whether the client passed, in order.
-
-    Args:
-        pairs: What to measure.
-        at_once: How many trials may run at the same time.
-        report: Called with the index of each that is over.
-    """
+def measure(pairs: Iterable[tuple[Client, Case]], at_once: int) -> list[bool]:
+    """Return for each pair whether the client passed, in order; run at most `at_once` trials at the same time."""
     waiting = list(enumerate(pairs))[::-1]
     results: dict[int, bool] = {}
     running: dict[int, Trial] = {}
@@ -126,7 +116,6 @@ def measure(
                 if passed is not None:
                     running.pop(index).close()
                     results[index] = passed
-                    report(index, passed)
     finally:
         for trial in running.values():
             trial.close()

@@ -51,7 +51,7 @@ class Server:
     """See the module. After the script's end requests are held open without an answer.
 
     Attributes:
-        script: What the requests for `/stream` get, in order.
+        script: What the requests for a stream get, in order.
         pages: What other paths get: path -> media type and body.
     """
 
@@ -93,7 +93,7 @@ class Server:
             target, headers = self._read(client)
             if target is None:
                 return
-            if not target.startswith("/stream"):
+            if target in self.pages or "/stream" not in target:
                 kind, body = self.pages.get(target, ("text/plain", b""))
                 status = "200 OK" if target in self.pages else "404 Not Found"
                 client.sendall(answer(status, f"Content-Type: {kind}", body=body))

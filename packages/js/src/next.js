@@ -5,7 +5,8 @@
  * @module
  */
 
-import { FILTERS, addFilters, streamUrl } from './address.js';
+import { FILTERS, addFilters, bearer, streamUrl } from './address.js';
+import { isStream } from './request.js';
 
 /** ms until the hub must have answered. */
 const PATIENCE = 10_000;
@@ -115,7 +116,7 @@ function targetOf(base, asked, verdict) {
 function headersOf(request, key) {
   /** @type {Record<string, string>} */
   const headers = { Accept: 'text/event-stream', 'Accept-Encoding': 'identity' };
-  if (key) headers.Authorization = `Bearer ${key}`;
+  if (key) headers.Authorization = bearer(key);
   const last = request.headers.get('Last-Event-ID');
   if (last) headers['Last-Event-ID'] = last;
   return headers;
@@ -128,7 +129,7 @@ function headersOf(request, key) {
 async function answer(upstream, gone) {
   const { status, headers } = upstream;
   const type = headers.get('Content-Type') ?? '';
-  if (status === 200 && type.startsWith('text/event-stream') && upstream.body) {
+  if (isStream(upstream) && upstream.body) {
     return new Response(passOn(upstream.body, gone), { headers: { ...STREAM_HEADERS, 'Content-Type': type } });
   }
   if (status === 400 || status === 429) {

@@ -6,6 +6,7 @@
  */
 
 import { useEffect, useMemo, useRef, useSyncExternalStore } from 'react';
+import { valuesOf } from './address.js';
 import { openStream } from './stream.js';
 import { initialSnapshot } from './store.js';
 
@@ -91,6 +92,6 @@ const current = (secret) => (typeof secret === 'function' ? secret() : secret);
 /** @param {StreamOptions} options */
 function fingerprintOf({ url, key, ticket, room, types, participant, session_id, since, replay, snapshot }) {
   const secrets = [key, ticket].map((secret) => (typeof secret === 'function' ? true : secret));
-  const filters = [room, types, participant, session_id].map((filter) => (filter == null ? [] : [filter].flat()));
+  const filters = [room, types, participant, session_id].map(valuesOf);
   return JSON.stringify([String(url ?? ''), secrets, filters, since || null, replay || 0, !!snapshot]);
 }

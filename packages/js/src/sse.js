@@ -78,6 +78,6 @@ export function createParser(onMessage, onRetry) {
       take(line);
     }
     rest = text.slice(start);
-    if (rest.length > LONGEST_LINE) throw new RangeError('The stream sent a line of over 16 MiB.');
+    if (rest.length > LONGEST_LINE) throw new RangeError('The stream sent a line of over 16 Mi characters.');
   };
 }

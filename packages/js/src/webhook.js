@@ -26,21 +26,20 @@ export class InvalidWebhook extends Error {
  * @param {string | Uint8Array | ArrayBuffer} body Exactly as it was received.
  * @param {Headers | Record<string, string | string[] | undefined>} headers The request's, names in any case.
  * @param {string | readonly string[]} secret `whsec_` and base64; several while one replaces another.
- * @param {{ tolerance?: number, now?: number }} [options] In seconds: how far its time may be off (300), and the
- *   current time since 1970.
  * @returns {Promise<WebhookMessage>}
- * @throws {InvalidWebhook} A header is missing, it is too old or from the future, no signature matches, or the body is not JSON.
+ * @throws {InvalidWebhook} A header is missing, the message is too old or from the future, no signature matches, or the
+ *   body is not a JSON object.
  * @throws {TypeError} The secret is malformed.
  */
-export async function verifyWebhook(body, headers, secret, { tolerance = TOLERANCE, now = Date.now() / 1000 } = {}) {
+export async function verifyWebhook(body, headers, secret) {
   const [id, timestamp, signatures] = ['webhook-id', 'webhook-timestamp', 'webhook-signature'].map((name) => {
     const value = headerOf(headers, name);
     if (!value) throw new InvalidWebhook(`The header ${name} is missing.`);
     return value;
   });
   if (!/^[0-9]{1,15}$/.test(timestamp ?? '')) throw new InvalidWebhook('webhook-timestamp is not a time.');
-  if (!(Math.abs(now - Number(timestamp)) <= tolerance)) {
-    throw new InvalidWebhook(`webhook-timestamp is more than ${tolerance} s off.`);
+  if (Math.abs(Date.now() / 1000 - Number(timestamp)) > TOLERANCE) {
+    throw new InvalidWebhook(`webhook-timestamp is more than ${TOLERANCE} s off.`);
   }
   const bytes = typeof body === 'string' ? new TextEncoder().encode(body) : new Uint8Array(body);
   const head = new TextEncoder().encode(`${id}.${timestamp}.`);
@@ -67,10 +66,12 @@ export async function verifyWebhook(body, headers, secret, { tolerance = TOLERAN
 /** @param {Uint8Array} bytes */
 function messageOf(bytes) {
   try {
-    return JSON.parse(new TextDecoder().decode(bytes));
+    const message = JSON.parse(new TextDecoder().decode(bytes));
+    if (Object(message) === message) return message;
   } catch {
-    throw new InvalidWebhook('The body is not JSON.');
+    // Not JSON at all.
   }
+  throw new InvalidWebhook('The body is not a JSON object.');
 }
 
 /**

@@ -23,36 +23,29 @@ const LETTER = /^\p{L}$/u;
 const MARK = /^\p{M}$/u;
 const DIGIT = /^\p{Nd}$/u;
 
-/** Whether a character belongs to a script that is written without spaces. @param {string} character */
-export const isSpaceless = (character) => SPACELESS.test(character);
-
 /**
  * @param {string} character
  * @returns {'spaceless' | 'letter' | 'mark' | 'digit' | '_' | ''}
  */
-export function kindOf(character) {
-  if (LETTER.test(character)) return isSpaceless(character) ? 'spaceless' : 'letter';
+function kindOf(character) {
+  if (LETTER.test(character)) return SPACELESS.test(character) ? 'spaceless' : 'letter';
   if (MARK.test(character)) return 'mark';
   if (DIGIT.test(character)) return 'digit';
   return character === '_' ? '_' : '';
 }
 
 /**
- * Return where the words of a text begin and end.
+ * Return how many words a text has.
  *
- * @param {readonly string[]} characters Its code points.
- * @returns {[start: number, end: number][]} Indices of `characters`; `end` is the one after the last.
+ * @param {string} text
  */
-export function wordsOf(characters) {
+export function countWords(text) {
+  const characters = [...text];
   const kinds = characters.map(kindOf);
-  /** @type {[number, number][]} */
-  const found = [];
-  let start = -1;
+  let count = 0;
   let hasWorth = false;
-  /** @param {number} index */
-  const end = (index) => {
-    if (hasWorth) found.push([start, index]);
-    start = -1;
+  const endRun = () => {
+    if (hasWorth) count++;
     hasWorth = false;
   };
   for (const [index, character] of characters.entries()) {
@@ -61,21 +54,13 @@ export function wordsOf(characters) {
       /['\u2019]/.test(character)
         ? (before === 'letter' || before === 'mark') && after === 'letter'
         : /[.,]/.test(character) && before === 'digit' && after === 'digit';
-    if ((kind && kind !== 'spaceless') || (start >= 0 && joins)) {
-      if (start < 0) start = index;
+    if ((kind && kind !== 'spaceless') || joins) {
       hasWorth ||= kind === 'letter' || kind === 'digit';
     } else {
-      end(index);
-      if (kind === 'spaceless') found.push([index, index + 1]);
+      endRun();
+      if (kind === 'spaceless') count++;
     }
   }
-  end(characters.length);
-  return found;
+  endRun();
+  return count;
 }
-
-/**
- * Return how many words a text has.
- *
- * @param {string} text
- */
-export const countWords = (text) => wordsOf([...text]).length;

@@ -43,19 +43,19 @@ test('what did not change is the same object', () => {
   assert.equal(reduceConversation(state, { type: 'snapshot', as_of: 'e-9', rooms: [] }).rooms.a, undefined);
 });
 
-test('a conversation survives JSON and goes on', () => {
+test('a conversation survives JSON', () => {
   const { events, rooms } = vector('whole_call');
   const half = plain(reduce(events.slice(0, 13), undefined));
   assert.deepEqual(plain(reduce(events.slice(13), half).rooms), rooms);
 });
 
-test('an event that is in already is skipped', () => {
+test('an event that was already applied is skipped', () => {
   const { events, rooms } = vector('whole_call');
   const twice = events.flatMap((event, at) => [event, ...events.slice(Math.max(0, at - 3), at + 1)]);
   assert.deepEqual(plain(reduce(twice, undefined).rooms), rooms);
 });
 
-test('rooms that are taken out are gone, and begin anew when they are heard of again', () => {
+test('removed rooms are gone, and start over with a later event', () => {
   const say = (n, room, text) => ({ id: `e-${n}`, type: 'transcript', room, session_id: 's', segment_id: `${n}`, text });
   const before = [say(1, 'a', 'one'), say(2, 'b', 'two'), say(3, 'constructor', 'three')].reduce(reduceConversation, undefined);
   const after = withoutRooms(before, ['a', 'constructor', 'unknown']);
@@ -67,7 +67,7 @@ test('rooms that are taken out are gone, and begin anew when they are heard of a
   assert.deepEqual(rooms.a.transcript.map(({ text }) => text), ['four']);
 });
 
-test('a gap starts over; a lost history goes on under other numbers', () => {
+test('a gap starts over; a lost history continues under other numbers', () => {
   const { events, rooms } = vector('in_the_middle');
   const stale = reduce([{ type: 'agent_speech_started', room: 'gone', id: 'e-1' }], undefined);
   for (const gap of [new Gap(3, 'expired'), { type: 'stream_reset', reason: 'foreign', missed: null }]) {
@@ -97,6 +97,16 @@ for (const name of ['whole_call', 'in_the_middle', 'interrupted_answer', 'tools'
   });
 }
 
+test('a snapshot anywhere leaves a turn that has ended closed to late words', () => {
+  const { events, rooms } = vector('late_words');
+  for (let at = 1; at <= events.length; at++) {
+    const there = reduce(events.slice(0, at), undefined).rooms;
+    const opened = reduceConversation(undefined, { type: 'snapshot', as_of: events[at - 1].id, rooms: Object.values(there) });
+    const end = reduce(events.slice(at), opened).rooms;
+    for (const [name, { turn }] of Object.entries(rooms)) assert.deepEqual(plain(end[name].turn), turn, `${name}, opened after ${at}`);
+  }
+});
+
 test('a state in several snapshots is one state; the next one replaces it', () => {
   const { rooms } = vector('rooms');
   const parts = Object.values(rooms).map((room) => ({ type: 'snapshot', as_of: '4fdd2f42-9', rooms: [room] }));
@@ -105,7 +115,7 @@ test('a state in several snapshots is one state; the next one replaces it', () =
   assert.deepEqual(Object.keys(reduceConversation(state, { ...parts[0], as_of: '4fdd2f42-10' }).rooms), [parts[0].rooms[0].room]);
 });
 
-test('a viewer’s snapshot has no tools, and stays so', () => {
+test('a viewer’s snapshot has no tools, and neither has what follows', () => {
   const { tools, ...viewer } = vector('in_the_middle').rooms['support-7'];
   assert.ok(tools);
   const state = reduceConversation(undefined, { type: 'snapshot', as_of: '4fdd2f42-20', rooms: [viewer] });
@@ -114,7 +124,7 @@ test('a viewer’s snapshot has no tools, and stays so', () => {
   assert.equal('tools' in next.rooms['support-7'], false);
 });
 
-test('after a snapshot, speech ends with the event that says so, whatever session it names', () => {
+test('after a snapshot, the end of speech applies whatever session it names', () => {
   const speaking = vector('in_the_middle').rooms['support-7'];
   assert.deepEqual(speaking.speaking, ['agent']);
   const opened = reduceConversation(undefined, { type: 'snapshot', as_of: 'e-30', rooms: [{ ...speaking, turn: null, sessions: [] }] });

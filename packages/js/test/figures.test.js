@@ -33,7 +33,7 @@ test('percentiles are by nearest rank', () => {
   assert.equal(percentiles([null]), null);
 });
 
-test('a session of no events yet has no figures', () => {
+test('a session without events has no figures', () => {
   const { session, turns } = createSession().detail();
   assert.deepEqual([session.state, session.duration, session.latency, turns], ['live', 0, null, []]);
 });

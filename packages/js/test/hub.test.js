@@ -28,7 +28,7 @@ function open(options) {
 const status = (opened) => opened.getSnapshot().status;
 const isLive = (opened) => until(() => status(opened) === 'live', 'a live stream');
 
-test('events come with their ids, as filters say, and the position resumes', async () => {
+test('filters apply, and the position resumes', async () => {
   const stream = open({ url: hub.url, room: ['a', 'b & c+d'], types: 'test' });
   await isLive(stream);
   const { position } = stream.getSnapshot();
@@ -65,7 +65,7 @@ test('a cursor of another history is a gap of unknown size, then what is stored 
   await isLive(stream);
 });
 
-test('a room’s state is what the hub says, from its first event, from a snapshot, and over a restart of the stream', async () => {
+test('a room’s state equals the hub’s, from its first event and from a snapshot', async () => {
   const room = 'state';
   const tell = (type, more) => hub.post({ type, room, session_id: 's', ...more });
   const early = open({ url: hub.url, room });
@@ -149,7 +149,7 @@ test(`a client that is cut off ${CUTS} times at random under load has every even
   assert.equal(stream.getSnapshot().missed, 0);
 });
 
-test('a hub that restarts with a new history: the gap is told and the stream goes on', async () => {
+test('a hub that restarts with a new history is a gap, and the stream continues', async () => {
   const other = await Hub.start();
   try {
     const stream = open({ url: other.url });
@@ -169,7 +169,7 @@ test('a hub that restarts with a new history: the gap is told and the stream goe
   }
 });
 
-test('a hub with keys: refused without one; a ticket is renewed when it has expired', async () => {
+test('a hub with keys refuses a stream without one; a ticket opens it', async () => {
   const keyed = await Hub.start({ STREAM_SUBSCRIBE_KEYS: 'reader', STREAM_PUBLISH_KEYS: 'writer', STREAM_OPERATOR_KEYS: 'boss' });
   try {
     await assert.rejects(openStream({ url: keyed.url })[Symbol.asyncIterator]().next(), { name: 'Refused', status: 401 });

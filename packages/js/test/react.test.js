@@ -46,8 +46,6 @@ async function mount(Component, props, { strict = true } = {}) {
   return { render, unmount: () => act(async () => root.unmount()) };
 }
 
-const settled = until;
-
 const rest = () => new Promise((resolve) => setTimeout(resolve, 60));
 const seen = [];
 function Page({ options }) {
@@ -58,12 +56,12 @@ function Page({ options }) {
 const shown = () => window.document.querySelector('p').textContent;
 const say = (...numbers) => streams.forEach((response) => numbers.forEach((n) => response.write(event(n, { room: 'r' }))));
 
-test('one connection a hook, under StrictMode too; unmounting closes it', async () => {
+test('each hook has one connection, also under StrictMode; unmounting closes it', async () => {
   for (const strict of [false, true]) {
     const page = await mount(Page, { options: { url: server.url } }, { strict });
-    await settled(() => shown() === 'live ', 'a live page');
+    await until(() => shown() === 'live ', 'a live page');
     say(1, 2);
-    await settled(() => shown() === 'live 1,2', 'two events');
+    await until(() => shown() === 'live 1,2', 'two events');
     await rest();
     assert.equal(server.requests.length, 1);
     await page.unmount();
@@ -72,7 +70,7 @@ test('one connection a hook, under StrictMode too; unmounting closes it', async 
   }
 });
 
-test('equal options, and functions that are new at every render, keep the stream; the newest function is asked', async () => {
+test('equal options and new functions keep the stream; the newest function is called', async () => {
   let answer = 'first';
   const asked = [];
   const options = () => {
@@ -80,33 +78,33 @@ test('equal options, and functions that are new at every render, keep the stream
     return { url: server.url, room: ['a', 'b'], types: 'x', key: () => (asked.push(now), now) };
   };
   const page = await mount(Page, { options: options() });
-  await settled(() => shown() === 'live ');
+  await until(() => shown() === 'live ');
   answer = 'second';
   for (let count = 0; count < 3; count++) await page.render({ options: { ...options(), session_id: undefined, room: ['a', 'b'] } });
   await rest();
   assert.equal(server.requests.length, 1);
   streams.forEach((response) => response.destroy());
-  await settled(() => server.requests.length === 2, 'the reconnect');
+  await until(() => server.requests.length === 2, 'the reconnect');
   assert.deepEqual(asked, ['first', 'second']);
   assert.equal(server.requests[1].headers.authorization, 'Bearer second');
   await page.unmount();
 });
 
-test('other options open another stream and show nothing of the old one', async () => {
+test('other options open another stream with an empty snapshot', async () => {
   const page = await mount(Page, { options: { url: server.url, room: 'a' } });
-  await settled(() => shown() === 'live ');
+  await until(() => shown() === 'live ');
   say(1);
-  await settled(() => shown() === 'live 1');
+  await until(() => shown() === 'live 1');
   seen.length = 0;
   await page.render({ options: { url: server.url, room: 'b' } });
   assert.ok(seen.every(({ events }) => events.length === 0));
-  await settled(() => shown() === 'live ');
+  await until(() => shown() === 'live ');
   assert.deepEqual(server.requests.map(({ query }) => query.get('room')), ['a', 'b']);
   await until(() => streams.size === 1, 'the old stream to close');
   await page.unmount();
 });
 
-test('useConversation gives the rooms, and the same object while they stay', async () => {
+test('useConversation returns the same object until the rooms change', async () => {
   const given = [];
   let again;
   function Room() {
@@ -116,20 +114,20 @@ test('useConversation gives the rooms, and the same object while they stay', asy
     return createElement('p', null, `${conversation.status} ${Object.keys(conversation.rooms)}`);
   }
   const page = await mount(Room, {});
-  await settled(() => shown() === 'live ');
+  await until(() => shown() === 'live ');
   say(1);
-  await settled(() => shown() === 'live r');
+  await until(() => shown() === 'live r');
   assert.deepEqual(Object.keys(given.at(-1)).sort(), ['missed', 'rooms', 'status']);
   const last = given.at(-1);
   await act(async () => again(1));
   assert.equal(given.at(-1), last);
   streams.forEach((response) => response.write(frame({ type: 'stream_reset', reason: 'expired', missed: 3, oldest: 'e-5' }, '')));
-  await settled(() => given.at(-1).reason, 'the gap');
+  await until(() => given.at(-1).reason, 'the gap');
   assert.deepEqual([given.at(-1).missed, given.at(-1).reason], [3, 'expired']);
   await page.unmount();
 });
 
-test('renders on a server without a connection, and hydrates from there', async () => {
+test('server rendering opens no connection, and hydrates', async () => {
   streams = new Set();
   server.requests.length = 0;
   const options = { url: server.url, since: 'e-0' };
@@ -149,7 +147,7 @@ test('renders on a server without a connection, and hydrates from there', async 
   await act(async () => {
     root = hydrateRoot(container, createElement(Page, { options }), { onRecoverableError: (error) => complaints.push(error) });
   });
-  await settled(() => shown() === 'live ');
+  await until(() => shown() === 'live ');
   assert.deepEqual(complaints, []);
   await act(async () => root.unmount());
 });

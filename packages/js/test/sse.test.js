@@ -51,11 +51,11 @@ test('broken UTF-8 becomes U+FFFD', () => {
   assert.deepEqual(parse(Uint8Array.of(...Buffer.from('data: '), 0xc3, 0x28, 10, 10), 1), [message('\ufffd(')]);
 });
 
-test('a message is reported with the bytes that end it, not with the next ones', () => {
+test('a message is reported with the bytes that end it', () => {
   for (const end of ['\n\n', '\r\r', '\r\n\r\n']) assert.equal(parse(`data: a${end}`).length, 1);
 });
 
-test('a line without an end is given up before it fills the memory', () => {
+test('an endless line is refused before it fills the memory', () => {
   const feed = createParser(() => {}, () => {});
   const piece = new Uint8Array(1024 * 1024).fill(97);
   assert.throws(() => {

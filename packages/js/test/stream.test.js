@@ -57,13 +57,23 @@ test('a hub’s address gets /api/stream, any other is the stream itself; filter
   assert.match(headers.accept, /text\/event-stream/);
 });
 
-test('addresses that cannot be used are refused at once', () => {
+test('a key of any script is sent as UTF-8', async () => {
+  const server = await serve((_, response) => stream(response, connected('e-1', { head: 'e-1' })));
+  for (const key of ['sch\u00fcssel', '\u043a\u043b\u044e\u0447', '\u{1f511}']) {
+    const opened = open({ url: server.url, key });
+    await until(() => status(opened) === 'live');
+    opened.close();
+    assert.equal(Buffer.from(server.requests.at(-1).headers.authorization, 'latin1').toString('utf8'), `Bearer ${key}`);
+  }
+});
+
+test('unusable addresses throw at once', () => {
   for (const url of [undefined, '', '/api/stream', 'localhost:5000', 'ftp://h', 'http://me:secret@h', 'http://', 7]) {
     assert.throws(() => openStream({ url }), TypeError, String(url));
   }
 });
 
-test('events and gaps are handed out, control events are not; the position follows', async () => {
+test('events and gaps are yielded, control events are not; the position follows', async () => {
   const server = await serve((_, response) =>
     stream(
       response,
@@ -91,7 +101,7 @@ test('events and gaps are handed out, control events are not; the position follo
   assert.deepEqual([missed, reason, numbers(events)], [3, 'expired', [5, 7]]);
 });
 
-test('an iteration that begins late gets what came since the opening', async () => {
+test('a late iteration gets what arrived since the opening', async () => {
   const server = await serve((_, response) =>
     stream(response, connected('e-0'), event(1), event(2), frame({ type: 'heartbeat' }, 'e-4')),
   );
@@ -101,7 +111,7 @@ test('an iteration that begins late gets what came since the opening', async () 
   assert.equal(opened.getSnapshot().position, 'e-4');
 });
 
-test('what nothing reads is bounded, and an iteration that begins too late is told', async () => {
+test('unread items are bounded, and a too late iteration gets a gap', async () => {
   const frames = Array.from({ length: 1300 }, (_, at) => event(at + 1));
   const server = await serve((_, response) => stream(response, connected('e-0', { head: 'e-1300' }), frames.join('')));
   const opened = open({ url: server.url });
@@ -113,7 +123,7 @@ test('what nothing reads is bounded, and an iteration that begins too late is to
   assert.equal(first.n, 801);
 });
 
-test('a connection that is cut is resumed after the newest id that was received', async () => {
+test('a broken connection resumes after the newest received id', async () => {
   const server = await serve((_, response, nth) => {
     const from = (nth - 1) * 2;
     stream(response, connected(`e-${from}`), event(from + 1), event(from + 2), 'id: e-99\ndata: {"type":"cut');
@@ -129,7 +139,7 @@ test('a connection that is cut is resumed after the newest id that was received'
   ]);
 });
 
-test('a reset that is cut off between connected and its own frame is asked for again', async () => {
+test('a reset that is cut off after connected is requested again', async () => {
   const reset = frame({ type: 'stream_reset', reason: 'foreign', requested: 'old-9', oldest: 'new-4', missed: null });
   const server = await serve((_, response, nth) => {
     if (nth === 1) stream(response, connected('new-3', { head: 'new-5' })).end();
@@ -142,7 +152,7 @@ test('a reset that is cut off between connected and its own frame is asked for a
   assert.equal(opened.getSnapshot().missed, null);
 });
 
-test('the rooms’ state is asked for again only while it has not come', async () => {
+test('the snapshot is requested until it has arrived', async () => {
   const room = { room: 'r', last_seq: 3, updated: 1, participants: [], agent_state: null, user_state: null, speaking: [], turn: null, transcript: [], sessions: [] };
   const server = await serve((_, response, nth) => {
     if (nth === 1) stream(response, connected('e-3')).end();
@@ -156,7 +166,7 @@ test('the rooms’ state is asked for again only while it has not come', async (
   assert.equal(opened.getSnapshot().conversation.rooms.r.last_seq, 3);
 });
 
-test('the status goes through its states, and each change is notified at once', async () => {
+test('each change of the status notifies at once', async () => {
   let response;
   const server = await serve((_, answer) => (response = answer));
   const opened = open({ url: server.url, since: 'e-1' });
@@ -188,7 +198,7 @@ test('the status goes through its states, and each change is notified at once', 
   assert.deepEqual(seen, ['catching-up', 'live', 'gap', 'live', 'connecting', 'live', 'closed']);
 });
 
-test('a gap lasts until the stream has caught up, over a reconnect too; a heartbeat at the head ends it', async () => {
+test('a gap lasts until the stream has caught up, also over a reconnect; a heartbeat at the head ends it', async () => {
   let response;
   const server = await serve((_, answer) => (response = answer));
   const opened = open({ url: server.url, since: 'x-1' });
@@ -204,13 +214,13 @@ test('a gap lasts until the stream has caught up, over a reconnect too; a heartb
   await until(() => status(opened) === 'live');
 });
 
-test('a hub that does not tell its head counts as caught up', async () => {
+test('without a head the stream counts as caught up', async () => {
   const server = await serve((_, response) => stream(response, connected('e-1')));
   const opened = open({ url: server.url, since: 'e-1' });
   await until(() => status(opened) === 'live');
 });
 
-test('passing trouble is tried again: statuses, proxies’ pages, what is no stream, damaged bytes', async () => {
+test('temporary failures are retried: statuses, proxies’ pages, responses that are not a stream, damaged bytes', async () => {
   const pages = [408, 425, 429, 500, 502, 504].map((code) => (response) => response.writeHead(code).end('<h1>proxy</h1>'));
   const troubles = [
     ...pages,
@@ -236,14 +246,14 @@ test('passing trouble is tried again: statuses, proxies’ pages, what is no str
   await Promise.all(troubles.map(tryOne));
 });
 
-test('no server at all is passing trouble', async () => {
+test('no server at all is a temporary failure', async () => {
   const port = await freePort();
   const opened = open({ url: `http://127.0.0.1:${port}` });
   await until(() => opened.getSnapshot().error);
   assert.equal(status(opened), 'connecting');
 });
 
-test('any other 4xx is a refusal: it rejects the iteration and shows in the state', async () => {
+test('any other 4xx is a refusal: it rejects the iteration and is in the state', async () => {
   for (const code of [400, 401, 403, 404, 405, 410, 421, 422, 451]) {
     const server = await serve((_, response) => problem(response, code, `No: ${code}.`));
     const opened = open({ url: server.url, key: 'wrong' });
@@ -261,7 +271,7 @@ test('any other 4xx is a refusal: it rejects the iteration and shows in the stat
   }
 });
 
-test('an answer that is not a hub’s is said to be none', async () => {
+test('a response that is not a hub’s is reported as such', async () => {
   const server = await serve((_, response) => response.writeHead(403, { Server: 'AirTunes/860.7.1' }).end());
   const opened = open({ url: server.url, key: 'secret', ticket: 'also secret' });
   await assert.rejects(take(opened, 1), ({ status: code, detail }) => {
@@ -273,7 +283,7 @@ test('an answer that is not a hub’s is said to be none', async () => {
   });
 });
 
-test('a refusal whose body never ends is a refusal all the same, and is not read on', async () => {
+test('a refusal with an endless body is a refusal, and is not read to the end', async () => {
   let sent = 0;
   const server = await serve((_, response) => {
     response.writeHead(403, { 'Content-Type': 'application/problem+json' });
@@ -287,7 +297,7 @@ test('a refusal whose body never ends is a refusal all the same, and is not read
   assert.ok(sent < 32e6, `${sent} bytes`);
 });
 
-test('what was received before a refusal is handed out first', async () => {
+test('what was received before a refusal is yielded first', async () => {
   const server = await serve((_, response, nth) => {
     if (nth === 1) stream(response, connected('e-0'), event(1), event(2)).end();
     else problem(response, 401, 'The key is no longer valid.');
@@ -301,7 +311,7 @@ test('what was received before a refusal is handed out first', async () => {
   assert.deepEqual(seen, [1, 2]);
 });
 
-test('keys and tickets are asked for before every connection; functions may be async and may fail', async () => {
+test('key and ticket functions are called before every connection; they may be async and may fail', async () => {
   const server = await serve((_, response, nth) => {
     if (nth === 2) stream(response, connected('e-0'), frame({ type: 'goodbye', reason: 'ticket_expired', retry_ms: 40 })).end();
     else stream(response, connected('e-0'), event(nth)).end();
@@ -323,7 +333,7 @@ test('keys and tickets are asked for before every connection; functions may be a
   );
 });
 
-test('a function may refuse, and one that never answers does not hold the stream', async () => {
+test('a function may refuse, and one that never resolves does not block closing', async () => {
   const server = await serve((_, response) => stream(response, connected('e-0')));
   const refused = open({
     url: server.url,
@@ -339,12 +349,12 @@ test('a function may refuse, and one that never answers does not hold the stream
   assert.equal(server.requests.length, 0);
 });
 
-test('a ticket given as a string that has expired is a refusal, not an endless loop', async () => {
+test('an expired ticket given as a string is a refusal, not an endless loop', async () => {
   const server = await serve((_, response) => stream(response, frame({ type: 'goodbye', reason: 'ticket_expired', retry_ms: 1 })).end());
   await assert.rejects(take(open({ url: server.url, ticket: 'old' }), 1), /function/);
 });
 
-test('a key does not follow a redirect to another origin; it does follow one at home', async () => {
+test('a key follows a redirect only within its origin', async () => {
   const other = await serve((_, response, nth) => (nth === 1 ? stream(response, connected('e-0'), event(1)) : problem(response, 401, 'No key.')));
   const server = await serve((request, response) => {
     if (request.url.startsWith('/new')) stream(response, connected('e-0'), event(request.headers.authorization === 'Bearer k' ? 2 : 3));
@@ -357,13 +367,13 @@ test('a key does not follow a redirect to another origin; it does follow one at 
   await assert.rejects(take(open({ url: `${server.url}/away`, key: 'k' }), 1), /No key\. The key was not sent/);
 });
 
-test('redirects in a circle are passing trouble', async () => {
+test('a redirect loop is a temporary failure', async () => {
   const server = await serve((_, response) => response.writeHead(302, { Location: '/again' }).end());
   const opened = open({ url: server.url, key: 'k' });
   await until(() => /redirected more than/.test(opened.getSnapshot().error?.message));
 });
 
-test('a server’s own waits are least waits: retry, goodbye, Retry-After in both forms', async () => {
+test('the server’s waits are minimum waits: retry, goodbye, Retry-After in both forms', async () => {
   const inTwoSeconds = () => new Date(Date.now() + 2000).toUTCString();
   const cases = [
     [(response) => stream(response, 'retry: 900\n\n', connected('e-0')).end(), 900],
@@ -381,7 +391,7 @@ test('a server’s own waits are least waits: retry, goodbye, Retry-After in bot
   );
 });
 
-test('a wait beyond what timers hold does not fire at once', async () => {
+test('a wait longer than a timer can hold does not fire at once', async () => {
   const server = await serve((_, response) => response.writeHead(503, { 'Retry-After': '99999999999' }).end());
   const opened = open({ url: server.url });
   await until(() => opened.getSnapshot().error);
@@ -400,7 +410,7 @@ test('an id without data moves the position, and an empty one does not', async (
   assert.equal(opened.getSnapshot().position, 'e-7');
 });
 
-test('silence for 2.5 heartbeats reconnects; comments are life', async () => {
+test('silence for 2.5 heartbeats reconnects; comments count', async () => {
   const server = await serve((_, response, nth) => {
     stream(response, connected('e-0', { heartbeat: 0.2 }));
     if (nth > 1) return;
@@ -411,11 +421,10 @@ test('silence for 2.5 heartbeats reconnects; comments are life', async () => {
   const [first, second] = [await server.request(1), await server.request(2)];
   const pause = 500; // the shortest one
   assert.ok(second.at - first.at >= 1400 + 500 + pause - 50, `${second.at - first.at}`);
-  assert.match(opened.getSnapshot().error?.message ?? '', /silent for 0\.5 s|^$/);
   await until(() => server.closed >= 1, 'the silent connection to be closed');
 });
 
-test('a server that takes the request and never answers is given up', async (context) => {
+test('a server that never responds is given up', async (context) => {
   let now = Date.now();
   const server = await serve(() => {});
   const opened = open({ url: server.url });
@@ -447,7 +456,7 @@ test('subscribers are called at most once per 50 ms, and the snapshot is one obj
   assert.ok(last.events.length > 20);
 });
 
-test('rooms can be taken out of the conversation', async () => {
+test('forget removes rooms from the conversation', async () => {
   const server = await serve((_, response) => {
     stream(response, connected('e-0') + event(1, { room: 'a' }) + event(2, { room: 'b' }));
   });
@@ -460,7 +469,7 @@ test('rooms can be taken out of the conversation', async () => {
   opened.close();
 });
 
-test('the last change is notified, however quickly it followed another', async () => {
+test('the last change notifies, however soon it follows another', async () => {
   let response;
   const server = await serve((_, answer) => stream((response = answer), connected('e-0')));
   const opened = open({ url: server.url });
@@ -526,7 +535,7 @@ test('the connection is closed after a goodbye and after damaged bytes, even if 
   assert.equal(server.closed, 2);
 });
 
-test('a slow reader holds the server back, and misses nothing', async () => {
+test('a slow reader holds the server back and misses nothing', async () => {
   const total = 60_000;
   let sent = 0;
   const server = await serve((_, response) => {
@@ -553,7 +562,7 @@ test('a slow reader holds the server back, and misses nothing', async () => {
   assert.equal(server.requests.length, 1);
 });
 
-test('a fault in a subscriber does not end the stream', async () => {
+test('an error in a subscriber does not end the stream', async () => {
   const server = await serve((_, response) => stream(response, connected('e-0'), event(1)));
   const opened = open({ url: server.url });
   const faults = [];

@@ -49,7 +49,7 @@ for (const [name, target, type] of [
     await server.request(5, 2000);
   });
 
-  test(`${name}: a server’s least wait is still kept`, async () => {
+  test(`${name}: the server’s minimum wait still applies`, async () => {
     const server = await serve((_, response) => response.writeHead(503, { 'Retry-After': '1' }).end());
     opened = createStream({}, () => 0.999);
     const { at } = await server.request(1);
@@ -82,7 +82,7 @@ test('addresses are relative to the page', async () => {
   assert.deepEqual(paths, ['/api/stream', '/api/stream', '/api/hub', '/console/hub', '/hub']);
 });
 
-test('a closed stream listens to nothing any more', async () => {
+test('a closed stream removes its listeners', async () => {
   await serve((_, response) => stream(response, connected('e-0')));
   opened = createStream({});
   await until(() => opened.getSnapshot().status === 'live');

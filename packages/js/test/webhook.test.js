@@ -32,14 +32,14 @@ test('what the reference library signs is verified, in every form of body and he
   }
 });
 
-test('a rotated secret: either one verifies, and several signatures are looked at', async () => {
+test('during a rotation either secret verifies', async () => {
   const [old, next] = [secret(), secret()];
   const both = signed(next);
   both['webhook-signature'] = `v1a,AAAA v1,!! v1,${'A'.repeat(43)}= ${signed(old)['webhook-signature']} ${both['webhook-signature']}`;
   for (const known of [old, next, [secret(), next]]) assert.deepEqual(await verifyWebhook(body, both, known), message);
 });
 
-test('what must not be trusted is refused, with the reason', async () => {
+test('untrusted messages are refused with the reason', async () => {
   const key = secret();
   const good = signed(key);
   const minutes = (count) => signed(key, { at: new Date(Date.now() + count * 60_000) });
@@ -54,7 +54,8 @@ test('what must not be trusted is refused, with the reason', async () => {
     [body, { ...good, 'webhook-timestamp': 'soon' }, /not a time/],
     [body, { ...good, 'webhook-id': undefined }, /webhook-id is missing/],
     [body, {}, /webhook-id is missing/],
-    ['not json', signed(key, { content: 'not json' }), /not JSON/],
+    ['not json', signed(key, { content: 'not json' }), /not a JSON object/],
+    ['null', signed(key, { content: 'null' }), /not a JSON object/],
   ];
   for (const [content, headers, reason] of cases) {
     await assert.rejects(verifyWebhook(content, headers, key), (error) => {
@@ -63,15 +64,7 @@ test('what must not be trusted is refused, with the reason', async () => {
       return true;
     });
   }
-  await assert.doesNotReject(verifyWebhook(body, minutes(-6), key, { tolerance: 600 }));
   for (const bad of ['', 'whsec_', 'whsec_***', []]) {
     await assert.rejects(verifyWebhook(body, good, bad), bad.length === 0 && typeof bad === 'object' ? InvalidWebhook : TypeError);
   }
-});
-
-test('times may be judged at a time given', async () => {
-  const key = secret();
-  const headers = signed(key, { at: new Date(1795430000_000) });
-  assert.deepEqual(await verifyWebhook(body, headers, key, { now: 1795430010 }), message);
-  await assert.rejects(verifyWebhook(body, headers, key, { now: 1795431010 }), InvalidWebhook);
 });

@@ -95,7 +95,9 @@ def transcript() -> Effect:
         }
         notes.put("segment", key, facts.seq, line)
         notes.place(key, facts.seq)
-        _note_turn(notes, facts, ends=facts.role == "agent" and is_final)
+        # The user's words may come late: a realtime model answers before it has transcribed the question.
+        said = "turn_end" if is_final else "turn_start"
+        _note_turn(notes, facts, said if facts.role == "agent" else "turn_words")
 
     return Effect(apply)
 
@@ -105,7 +107,8 @@ def speech(role: str, *, speaks: bool) -> Effect:
 
     def apply(notes: Notes, facts: Facts) -> None:
         notes.put("voice", (role, facts.session, facts.who), facts.seq, speaks)
-        _note_turn(notes, facts, ends=role == "agent" and not speaks)
+        if speaks or role == "agent":
+            _note_turn(notes, facts, "turn_start" if speaks else "turn_end")
 
     return Effect(apply, role=role)
 
@@ -177,11 +180,8 @@ def _tool(family: str, *fields: str) -> Effect:
     return Effect(apply)
 
 
-def _note_turn(notes: Notes, facts: Facts, *, ends: bool) -> None:
+def _note_turn(notes: Notes, facts: Facts, family: str) -> None:
+    """Note that a turn starts or continues (`turn_start`), that the user has said words of it, or that it ends."""
     turn = facts.text("turn_id")
-    if turn is None:
-        return
-    if ends:
-        notes.put("turn_end", (facts.session, turn), facts.seq, None)
-    else:
-        notes.put("turn", None, facts.seq, (facts.session, turn))
+    if turn is not None:
+        notes.put(family, (facts.session, turn), facts.seq, None)

@@ -1,4 +1,4 @@
-"""Answers without end: neither the poster nor `publish` reads them without end, or into memory without a limit."""
+"""Answers without end: no part of the client waits for them without end, or reads them into memory without a limit."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import pytest
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from streaming_hub_client import publish
-from streaming_hub_client.answers import MOST_BYTES, read_answer
+from streaming_hub_client import follow, publish
+from streaming_hub_client.answers import MOST_BYTES, BoundedAdapter, read_answer
 from streaming_hub_client.poster import Poster
 from streaming_hub_client.retry import Pace
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 QUICK = Pace(first_delay=0.01, longest_delay=0.05, answer_timeout=1.0)
+DRIPPED = 8.0
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
@@ -54,6 +55,25 @@ def broken(connection: socket.socket) -> None:
 
 def cut(connection: socket.socket) -> None:
     connection.sendall(HEAD + b"Content-Length: 300\r\n\r\nabc")
+
+
+def dripping(connection: socket.socket) -> None:
+    """Send headers byte by byte; end them after `DRIPPED` seconds, so that a client that waits fails its test."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    until = time.monotonic() + DRIPPED
+    while time.monotonic() < until:
+        connection.sendall(b"x")
+        time.sleep(0.05)
+    connection.sendall(b"\r\nContent-Length: 2\r\n\r\n{}")
+
+
+def not_yet(connection: socket.socket) -> None:
+    """Ask the client to continue, again and again for `DRIPPED` seconds."""
+    until = time.monotonic() + DRIPPED
+    while time.monotonic() < until:
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        time.sleep(0.001)
+    connection.sendall(HEAD + b"Content-Length: 2\r\n\r\n{}")
 
 
 @contextmanager
@@ -95,19 +115,70 @@ def test_it_is_given_up(answer: Any) -> None:
         assert memory() - before < 64
 
 
-def test_the_poster_continues_once_the_hub_is_there() -> None:
-    with FakeHub() as hub, answering(another_stream) as url:
+@pytest.mark.parametrize("answer", [dripping, not_yet])
+def test_headers_have_the_time_of_an_answer(answer: Any) -> None:
+    with answering(answer) as url, closing(BoundedAdapter()) as adapter:
+        request = requests.Request("POST", url, data=b"x").prepare()
+        with pytest.raises(requests.RequestException, match=r"timed out|within 0\.5 s"):
+            adapter.send(request, timeout=(20, 0.5))
+
+
+def test_headers_that_arrive_in_parts_and_a_body_that_takes_longer_are_read() -> None:
+    def slowly(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+        time.sleep(0.2)
+        connection.sendall(b"Content-Length: 3\r\n\r\na")
+        for part in (b"b", b"c"):
+            time.sleep(1.5)
+            connection.sendall(part)
+
+    with answering(slowly) as url, closing(BoundedAdapter()) as adapter:
+        request = requests.Request("POST", url, data=b"x").prepare()
+        assert read_answer(adapter.send(request, timeout=(20, 2.5)), 60) == b"abc"
+
+
+def test_a_proxys_headers_have_the_time_of_a_connection() -> None:
+    with answering(dripping) as proxy, closing(BoundedAdapter()) as adapter:
+        request = requests.Request("POST", "https://hub.example/", data=b"x").prepare()
+        with pytest.raises(requests.RequestException, match=r"timed out|within 0\.5 s"):
+            adapter.send(request, timeout=(0.5, 20), proxies={"https": proxy})
+
+
+@pytest.mark.parametrize("answer", [dripping, not_yet])
+def test_a_reader_gives_up_headers_that_do_not_end(answer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streaming_hub_client.connections.HEARTBEAT", 0.2)
+    asked = []
+
+    def counted(connection: socket.socket) -> None:
+        asked.append(time.monotonic())
+        answer(connection)
+
+    with answering(counted) as url:
+        stream = follow(url)
+        reader = threading.Thread(target=next, args=(stream, None), daemon=True)
+        reader.start()
+        deadline = time.monotonic() + DRIPPED - 1
+        while len(asked) < 2:
+            assert time.monotonic() < deadline, "the first connection is still waited for"
+            time.sleep(0.02)
+        stream.close()
+
+
+@pytest.mark.parametrize("answer", [another_stream, dripping, not_yet])
+def test_the_poster_continues_once_the_hub_is_there(answer: Any) -> None:
+    with FakeHub() as hub, answering(answer) as url:
         poster = Poster(url, pace=QUICK)
         poster.post({"type": "test", "n": 1})
         time.sleep(0.2)
         request = poster._prepared(b"[]")
         request.url = f"{hub.url}/api/agent/data"
-        assert poster.close(30.0)
+        assert poster.close(DRIPPED - 1)
         assert hub.numbers() == [1]
 
 
-def test_publish_gives_up_in_time() -> None:
-    with answering(another_stream) as url, pytest.raises(requests.RequestException):
+@pytest.mark.parametrize("answer", [another_stream, dripping, not_yet])
+def test_publish_gives_up_in_time(answer: Any) -> None:
+    with answering(answer) as url, pytest.raises(requests.RequestException):
         publish(url, {"type": "test"}, timeout=1.0)
 
 

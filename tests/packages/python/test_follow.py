@@ -1,6 +1,6 @@
-"""`follow` and `afollow`, by the same tests, and `publish`: against a real hub, and servers that misbehave.
+"""`follow` and `afollow`, by the same tests: against a real hub, and servers that misbehave.
 
-Covers streaming_hub_client.connections and streaming_hub_client.publish.
+Covers streaming_hub_client.connections.
 """
 
 from __future__ import annotations
@@ -10,25 +10,24 @@ import contextlib
 import email.utils
 import gc
 import random
-import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
-import requests
 from streaming_hub_client import Gap, Refused, afollow, clock, connections, follow, publish
 
-from tests.kit.fake_hub import FakeHub, Reply
 from tests.kit.hub import Hub
-from tests.kit.scripted import CONNECTED, STREAM, ScriptedServer, answer, frame
+from tests.kit.tcp_proxy import Proxy
 from tests.kit.wait import until
+from tools.conformance.cases import connected, event, live
+from tools.conformance.server import Part, Server, answer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
-NOTE = frame({"type": "note"}, "e-1")
+NOTE = {"type": "note", "n": 1}
 
 
 class InALoop:
@@ -73,46 +72,6 @@ def read(request: pytest.FixtureRequest) -> Callable[..., Any]:
     return request.param
 
 
-class CuttingProxy:
-    """Passes bytes on, and can cut all its connections off by a reset."""
-
-    def __init__(self, port: int) -> None:
-        self._hub = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self._open: list[socket.socket] = []
-        self.connections = 0
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):  # closed
-            while True:
-                client, _ = self._listener.accept()
-                hub = socket.create_connection(("127.0.0.1", self._hub))
-                self.connections += 1
-                self._open += [client, hub]
-                for source, target in ((client, hub), (hub, client)):
-                    threading.Thread(target=self._pass, args=(source, target), daemon=True).start()
-
-    def _pass(self, source: socket.socket, target: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # cut
-            while data := source.recv(700):
-                target.sendall(data)
-        for one in (source, target):
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-
-    def cut(self) -> None:
-        for one in self._open:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-        self._open.clear()
-
-    def close(self) -> None:
-        self._listener.close()
-        self.cut()
-
-
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     folder: Path = tmp_path_factory.mktemp("hub")
@@ -126,7 +85,8 @@ def test_every_event_comes_once_through_many_cuts(
     hub: Hub, read: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, cuts: int
 ) -> None:
     monkeypatch.setattr("streaming_hub_client.stream.FIRST_PAUSE", 0.05)
-    proxy = CuttingProxy(hub.port)
+    monkeypatch.setattr("tests.kit.tcp_proxy.CHUNK", 700)  # so that cuts fall within events
+    proxy = Proxy([hub.port])
     start = publish(hub.url, {"type": "start", "room": "cuts"})["id"]
     over = threading.Event()
     sent = 0
@@ -139,11 +99,8 @@ def test_every_event_comes_once_through_many_cuts(
         publish(hub.url, {"type": "end", "room": "cuts"})
 
     def cut() -> None:
+        until(lambda: proxy.accepted, 20)
         for _ in range(cuts):
-            seen = proxy.connections
-            deadline = time.monotonic() + 20
-            while proxy.connections == seen and time.monotonic() < deadline and seen == 0:
-                time.sleep(0.01)
             time.sleep(random.uniform(0.02, 0.3))
             proxy.cut()
         over.set()
@@ -152,7 +109,7 @@ def test_every_event_comes_once_through_many_cuts(
     for thread in threads:
         thread.start()
     got: list[int] = []
-    with read(proxy.url, room="cuts", since=start) as stream:
+    with proxy, read(f"http://127.0.0.1:{proxy.port}", room="cuts", since=start) as stream:
         for item in stream:
             assert not isinstance(item, Gap)
             if item["type"] == "end":
@@ -163,8 +120,7 @@ def test_every_event_comes_once_through_many_cuts(
         thread.join(30)
     assert got == list(range(sent))
     assert sent > 0
-    assert proxy.connections > cuts // 2
-    proxy.close()
+    assert proxy.accepted > cuts // 2
 
 
 def test_filters_positions_and_replay(hub: Hub, read: Callable[..., Any]) -> None:
@@ -201,23 +157,9 @@ def test_a_refusal_ends_it(hub: Hub, read: Callable[..., Any]) -> None:
 
 
 def test_silence_reconnects(read: Callable[..., Any]) -> None:
-    """A server that sends one heartbeat's length and then nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        asked = []
-
-        def serve() -> None:
-            for n in range(2):
-                client, _ = server.accept()
-                asked.append(client)
-                client.recv(4096)
-                event = b'data: {"type":"connected","cursor":"e-0","heartbeat":0.2}\n\n'
-                event += b'id: e-1\ndata: {"type":"note"}\n\n' if n else b""
-                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + event)
-
-        threading.Thread(target=serve, daemon=True).start()
-        with read(f"http://127.0.0.1:{server.getsockname()[1]}") as stream:
-            assert next(stream) == {"type": "note"}
-        assert len(asked) == 2
+    with Server([live(heartbeat=0.2), live(event(1))]) as server, read(server.url) as stream:
+        assert next(stream) == NOTE
+        assert len(server.requests) == 2
 
 
 def test_a_connection_that_died_while_the_machine_slept_is_opened_again(
@@ -226,9 +168,8 @@ def test_a_connection_that_died_while_the_machine_slept_is_opened_again(
     slept = 0.0
     awake = clock.seconds
     monkeypatch.setattr(clock, "seconds", lambda: awake() + slept)
-    second = STREAM + CONNECTED + frame({"type": "note", "n": 2}, "e-2")
-    with ScriptedServer([STREAM + CONNECTED + NOTE, second], keep=True) as server, read(server.url) as stream:
-        assert next(stream) == {"type": "note"}
+    with Server([live(event(1)), live(event(2))]) as server, read(server.url) as stream:
+        assert next(stream) == NOTE
 
         def sleep() -> None:
             nonlocal slept
@@ -244,9 +185,7 @@ def test_close_ends_an_iteration_in_another_thread(hub: Hub, read: Callable[...,
     stream = read(hub.url, types="never")
     done = threading.Event()
     threading.Thread(target=lambda: (list(stream), done.set()), daemon=True).start()
-    deadline = time.monotonic() + 20
-    while stream.position is None and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until(lambda: stream.position, 20)
     stream.close()
     assert done.wait(20)
     assert stream.status == "closed"
@@ -255,8 +194,8 @@ def test_close_ends_an_iteration_in_another_thread(hub: Hub, read: Callable[...,
 def test_where_shutdown_does_not_end_a_read_the_socket_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on Windows."""
     monkeypatch.setattr(connections, "SHUTDOWN_WAKES", False)
-    with ScriptedServer([STREAM + CONNECTED + NOTE], keep=True) as server, follow(server.url) as stream:
-        assert next(stream) == {"type": "note"}
+    with Server([live(event(1))]) as server, follow(server.url) as stream:
+        assert next(stream) == NOTE
         answer = stream._connections._answer
         assert answer is not None
         connected = answer.raw._sock_shutdown.__self__
@@ -278,17 +217,17 @@ def test_it_is_live_once_it_has_caught_up(hub: Hub, read: Callable[..., Any]) ->
 
 
 def test_a_key_does_not_follow_a_redirect_to_another_origin(read: Callable[..., Any]) -> None:
-    stream = STREAM + CONNECTED + NOTE
-    with ScriptedServer([stream]) as other:
-        moved = answer("307 Temporary Redirect", f"Location: {other.url}/api/stream")
-        with ScriptedServer([moved]) as first, read(first.url, key="secret") as reader:
-            assert next(reader) == {"type": "note"}
+    stream = live(event(1))
+    with Server([stream]) as other:
+        moved = Part([answer("307 Temporary Redirect", f"Location: {other.url}/api/stream")])
+        with Server([moved]) as first, read(first.url, key="secret") as reader:
+            assert next(reader) == NOTE
         assert first.requests[0].headers["authorization"] == "Bearer secret"
         assert "authorization" not in other.requests[0].headers
-    here = answer("307 Temporary Redirect", "Location: /elsewhere")
-    with ScriptedServer([here, stream]) as same, read(same.url, key="secret") as reader:
-        assert next(reader) == {"type": "note"}
-        assert same.requests[1].line.startswith("GET /elsewhere ")
+    here = Part([answer("307 Temporary Redirect", "Location: /stream2")])
+    with Server([here, stream]) as same, read(same.url, key="secret") as reader:
+        assert next(reader) == NOTE
+        assert same.requests[1].target == "/stream2"
         assert same.requests[1].headers["authorization"] == "Bearer secret"
 
 
@@ -298,15 +237,15 @@ def test_a_credential_is_asked_for_before_every_connection(
 ) -> None:
     monkeypatch.setattr("streaming_hub_client.stream.FIRST_PAUSE", 0.01)
     given = iter(["one", "two", "three"])
-    lost = STREAM + CONNECTED
-    with ScriptedServer([lost, lost, lost + NOTE]) as server:
+    lost = Part([connected()])
+    with Server([lost, lost, live(event(1))]) as server:
         with read(server.url, **{name: lambda: next(given)}) as stream:
-            assert next(stream) == {"type": "note"}
+            assert next(stream) == NOTE
         for word, request in zip(["one", "two", "three"], server.requests, strict=True):
             if name == "key":
                 assert request.headers["authorization"] == f"Bearer {word}"
             else:
-                assert f"ticket={word}" in request.line
+                assert f"ticket={word}" in request.target
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
@@ -316,12 +255,23 @@ def test_retry_after_is_the_least_wait(
     monkeypatch.setattr("streaming_hub_client.stream.FIRST_PAUSE", 0.01)
     # A date has whole seconds.
     wanted = "2" if form == "seconds" else email.utils.formatdate(time.time() + 3, usegmt=True)
-    busy = answer("503 Service Unavailable", f"Retry-After: {wanted}")
-    with ScriptedServer([busy, STREAM + CONNECTED + NOTE]) as server:
+    busy = Part([answer("503 Service Unavailable", f"Retry-After: {wanted}")])
+    with Server([busy, live(event(1))]) as server:
         with read(server.url) as stream:
-            assert next(stream) == {"type": "note"}
+            assert next(stream) == NOTE
         first, second = server.requests
         assert second.at - first.at >= 1.9
+
+
+def test_the_log_says_why_no_stream_can_be_opened(
+    read: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("streaming_hub_client.stream.FIRST_PAUSE", 0.01)
+    page = Part([answer("502 Bad Gateway", "Content-Type: text/html", "Server: proxy/1", body=b"<html>")])
+    with Server([page, live(event(1))]) as server, read(server.url) as stream:
+        assert next(stream) == NOTE
+    (warning,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert f"{server.url}/api/stream answered 502, and not as a hub does (Server: proxy/1)." in warning
 
 
 def test_a_cancelled_wait_loses_nothing(hub: Hub) -> None:
@@ -357,68 +307,4 @@ def test_a_stream_that_is_left_ends_its_thread(hub: Hub) -> None:
     before = threads()
     asyncio.run(run())
     gc.collect()
-    deadline = time.monotonic() + 20
-    while set(threads()) - set(before) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not set(threads()) - set(before)
-
-
-@pytest.mark.parametrize(
-    "first", [Reply(503, b"{}"), Reply(502, b"<html>"), Reply(429), Reply(cut=True, stores=True)]
-)
-def test_retries_of_publish_keep_the_event_id(first: Reply) -> None:
-    with FakeHub() as hub:
-        hub.script.extend([first, first])
-        publish(hub.url, [{"type": "note", "n": 1}, {"type": "note", "n": 2, "event_id": "mine"}])
-        assert len(hub.requests) == 3
-        ids = [[event["event_id"] for event in request.events] for request in hub.requests]
-        assert ids[0] == ids[1] == ids[2]
-        assert ids[0][0]
-        assert ids[0][1] == "mine"
-        assert [event["n"] for event in hub.events] == [1, 2]
-
-
-@pytest.mark.parametrize(
-    "body", [b'{"ok":true}', b'{"status":"ok"}', b'{"status":"ok","ids":["e-1"]}', b"[]", b""]
-)
-def test_publish_takes_no_strangers_word(body: bytes) -> None:
-    with FakeHub() as hub:
-        hub.default = Reply(body=body, stores=False)
-        with pytest.raises(Refused):
-            publish(hub.url, [{"type": "note"}, {"type": "note"}])
-        with pytest.raises(Refused):
-            publish(hub.url, {"type": "note"})
-
-
-def test_publish_says_where_a_stranger_sends_it() -> None:
-    with FakeHub() as hub:
-        hub.default = Reply(302, b"", {"Location": "https://login.example/"}, stores=False)
-        with pytest.raises(Refused, match=r"not a hub; it redirects to https://login\.example/"):
-            publish(hub.url, {"type": "note"})
-
-
-@pytest.mark.parametrize("event_id", [None, ""])
-def test_publish_gives_an_event_without_a_name_one(event_id: str | None) -> None:
-    with FakeHub() as hub:
-        publish(hub.url, [{"type": "note", "event_id": event_id}] * 2)
-        assert len({event["event_id"] for event in hub.events} - {None, ""}) == 2
-
-
-def test_publish_gives_up_in_time() -> None:
-    with FakeHub() as hub:
-        hub.default = Reply(503, b"{}", {"Retry-After": "60"})
-        with pytest.raises(Refused) as refused:
-            publish(hub.url, {"type": "note"}, timeout=5)
-        assert refused.value.status == 503
-        assert len(hub.requests) == 1
-    with pytest.raises(requests.ConnectionError):
-        publish(hub.url, {"type": "note"}, timeout=0.5)
-
-
-def test_publish_names_events_and_raises_refusals(hub: Hub) -> None:
-    event = {"type": "named", "room": "p"}
-    assert publish(hub.url, event)["status"] == "ok"
-    assert event == {"type": "named", "room": "p"}
-    with pytest.raises(Refused) as refused:
-        publish(hub.url, {"type": 7})
-    assert refused.value.status in (400, 422)
+    until(lambda: set(threads()) <= set(before), 20)

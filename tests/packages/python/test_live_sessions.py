@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from livekit.agents import Agent, AgentSession, StopResponse, function_tool, stt
+from livekit.agents.voice import agent_activity
 from livekit.agents.voice.events import UserInputTranscribedEvent
 
 from tests.packages.python.talks import pipeline, realtime, typed
@@ -171,6 +172,49 @@ class TestSpeechesThatWait:
         assert done.turns_of("How many?") == done.turns_of("Five.")
         assert done.turns_of("Let me look.") & done.turns_of("Five.") == set()
 
+    def test_each_of_several_typed_messages_gets_its_own_answer(self) -> None:
+        async def talk() -> Any:
+            session = await typed("First.", "Second.", "Of my own accord.", "Third.")
+            speeches = [session.session.generate_reply(user_input=f"question {n}") for n in (1, 2)]
+            speeches.append(session.session.generate_reply())
+            speeches.append(session.session.generate_reply(user_input="question 3"))
+            for speech in speeches:
+                await speech
+            await session.session.aclose()
+            return session
+
+        done = asyncio.run(talk())
+        for question, answer in (("1", "First."), ("2", "Second."), ("3", "Third.")):
+            assert done.turns_of(f"question {question}") == done.turns_of(answer), answer
+        assert len({event["turn_id"] for event in done.of_type("transcript")}) == 4
+
+    def test_a_tool_of_the_first_of_several_messages_is_of_its_turn(self) -> None:
+        @function_tool
+        async def look() -> str:
+            """Look."""
+            return "seen"
+
+        async def talk() -> Any:
+            session = await typed(
+                Said(calls=[("look", "{}")]), "First.", "Second.", agent=Agent(instructions="x", tools=[look])
+            )
+            speeches = [session.session.generate_reply(user_input=f"question {n}") for n in (1, 2)]
+            for speech in speeches:
+                await speech
+            await session.session.aclose()
+            return session
+
+        done = asyncio.run(talk())
+        answer = next(text for role, text in done.lines() if role == "agent")
+        assert {event["turn_id"] for event in done.of_type("tool_call_started")} == done.turns_of(
+            "question 1"
+        )
+        assert done.turns_of("question 1") != done.turns_of("question 2")
+        assert answer in ("First.", "Second.")
+
+    def test_livekit_still_says_whose_work_an_event_is(self) -> None:
+        assert agent_activity._SpeechHandleContextVar.get(None) is None
+
     def test_without_a_voice_each_say_is_a_turn(self) -> None:
         async def talk() -> Any:
             session = await typed("Yes.")
@@ -306,33 +350,6 @@ class TestRealtimeWords:
         assert done.turns_of("Typed?") == done.turns_of("Typed answer.")
         assert done.turns_of("Hello?") == done.turns_of("Spoken answer.")
 
-    def test_words_whose_transcription_fails_stay_where_they_were_said(self) -> None:
-        async def talk() -> Any:
-            session, model = await realtime()
-            model.now.voice(on=True)
-            model.now.hear("item_1", "Please cancel my")
-            model.now.voice(on=False)
-            model.now.answer("Which order do you mean?")
-            await session.said("Which order do you mean?")
-            model.now.voice(on=True)
-            model.now.voice(on=False)
-            model.now.hear("item_2", "The one from Monday.", final=True)
-            model.now.answer("Done.")
-            await session.said("Done.")
-            await session.session.aclose()
-            return session
-
-        done = asyncio.run(talk())
-        assert done.lines() == [
-            ("user", "Please cancel my"),
-            ("agent", "Which order do you mean?"),
-            ("user", "The one from Monday."),
-            ("agent", "Done."),
-        ]
-        assert done.open_segments() == set()
-        assert done.turns_of("Please cancel my") == done.turns_of("Which order do you mean?")
-        assert done.turns_of("The one from Monday.") == done.turns_of("Done.")
-
     @pytest.mark.parametrize("voice", [True, False], ids=["speech detected", "no sign of speech"])
     def test_a_transcript_that_arrives_after_the_answer_has_begun_shares_its_turn(self, voice: bool) -> None:
         async def talk() -> Any:
@@ -419,6 +436,64 @@ class TestRealtimeWords:
             assert done.turns_of(f"Question {name}?") == done.turns_of(f"Answer {name}."), name
             assert len(done.turns_of(f"Answer {name}.")) == 1
         assert len({event["turn_id"] for event in done.of_type("transcript")}) == 4
+
+    @pytest.mark.parametrize(
+        "heard", ["123", "321", "231", "3", "1", "21"], ids=lambda heard: f"transcribed_{heard}"
+    )
+    def test_undated_transcripts_of_several_turns_go_by_the_order_of_the_models_items(
+        self, heard: str
+    ) -> None:
+        async def talk() -> Any:
+            session, model = await realtime()
+            for name in "123":
+                model.now.voice(on=True)
+                model.now.voice(on=False)
+                model.now.commit(f"item_{name}")
+                model.now.answer(f"Answer {name}.")
+                await session.said(f"Answer {name}.")
+                await session.quiet()
+            for name in heard:
+                model.now.hear(f"item_{name}", f"Question {name}?", final=True)
+            model.now.voice(on=True)
+            model.now.voice(on=False)
+            model.now.commit("item_4")
+            model.now.hear("item_4", "Question 4?", final=True)
+            model.now.answer("Answer 4.")
+            await session.said("Answer 4.")
+            await session.session.aclose()
+            return session
+
+        done = asyncio.run(talk())
+        for name in f"{heard}4":
+            assert done.turns_of(f"Question {name}?") == done.turns_of(f"Answer {name}."), name
+        assert len({event["turn_id"] for event in done.of_type("transcript")}) == 4
+
+    def test_undated_transcripts_while_the_next_answer_is_spoken_go_by_the_order_of_the_models_items(
+        self,
+    ) -> None:
+        async def talk() -> Any:
+            session, model = await realtime()
+            hold = asyncio.Event()
+            for name in "12":
+                model.now.voice(on=True)
+                model.now.voice(on=False)
+                model.now.commit(f"item_{name}")
+                model.now.answer(Said([f"Answer {name}", "."], hold=hold if name == "2" else None))
+                await session.until(lambda name=name: session.turns_of(f"Answer {name}"))
+                if name == "1":
+                    await session.said("Answer 1.")
+                    await session.quiet()
+            model.now.hear("item_1", "Quest")
+            model.now.hear("item_2", "Question 2?", final=True)
+            model.now.hear("item_1", "Question 1?", final=True)
+            hold.set()
+            await session.said("Answer 2.")
+            await session.session.aclose()
+            return session
+
+        done = asyncio.run(talk())
+        for name in "12":
+            assert done.turns_of(f"Question {name}?") == done.turns_of(f"Answer {name}."), name
 
     def test_late_words_do_not_end_what_the_user_is_saying(self) -> None:
         async def talk() -> Any:

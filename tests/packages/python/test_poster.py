@@ -691,3 +691,57 @@ def test_a_strangers_ok_delivers_nothing() -> None:
         poster.post({"type": "note", "n": 1})
         assert poster.close(20.0)
         assert hub.numbers() == [1]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "http://",
+            "http:///path",
+            "http://127.0.0.1:99999",
+            "http://127.0.0.1:abc",
+            "http://[::1",
+            "http://a b",
+        ),
+        *(
+            "http://hub?x=1",
+            "http://hub#f",
+            "http://\u200b",
+            "http://*:1",
+            f"http://{'a' * 64}.example",
+            "ws://hub",
+        ),
+        "http://user:secret@127.0.0.1:99999",
+    ],
+)
+def test_a_url_at_which_no_hub_can_be_is_refused_at_once(url: str) -> None:
+    with pytest.raises(ValueError, match=r"the hub's URL is .* \(STREAM_URL\)") as caught:
+        Poster(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_spaces_around_a_variable_and_capitals_of_the_scheme_do_no_harm(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAM_URL", f" {hub.url.replace('http', 'HTTP')}/ ")
+    poster = Poster.from_env()
+    post_numbers(poster, range(1))
+    assert poster.close(DEADLINE)
+    assert hub.numbers() == [0]
+
+
+def test_a_password_in_the_url_is_sent_and_not_logged(hub: FakeHub, caplog: pytest.LogCaptureFixture) -> None:
+    hub.script.append(Reply(503))
+    poster = Poster(hub.url.replace("http://", "http://user:secret@"), pace=QUICK)
+    post_numbers(poster, range(1))
+    assert poster.close(DEADLINE)
+    assert hub.numbers() == [0]
+    assert hub.requests[-1].headers["Authorization"].startswith("Basic ")
+    assert "keeping them and trying again" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_a_user_name_that_would_replace_the_key_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"user name.*STREAM_PUBLISH_KEY"):
+        Poster("http://user:secret@127.0.0.1:1", "key")

@@ -15,7 +15,7 @@ from streaming_hub_client.spool import (
     SUFFIX,
     Header,
     Spool,
-    fit,
+    batch_of,
     left_in,
 )
 
@@ -104,12 +104,12 @@ def test_a_line_longer_than_a_batch_is_still_sent(spool: Spool) -> None:
     assert spool.peek(10, 100) == [long]
 
 
-def test_fit_counts_events_and_the_bytes_of_the_whole_array() -> None:
+def test_a_batch_counts_events_and_the_bytes_of_the_whole_array() -> None:
     batch = [b"12345", b"12345", b"12345"]
 
-    assert len(fit(batch, 2, 1000)) == 2
-    assert len(fit(batch, 9, len(b"[12345,12345]"))) == 2
-    assert len(fit(batch, 9, len(b"[12345,12345]") - 1)) == 1
+    assert len(batch_of(batch, 2, 1000)) == 2
+    assert len(batch_of(batch, 9, len(b"[12345,12345]"))) == 2
+    assert len(batch_of(batch, 9, len(b"[12345,12345]") - 1)) == 1
 
 
 def test_a_long_drain_does_not_use_up_the_bound(spool: Spool) -> None:

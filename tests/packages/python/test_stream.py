@@ -145,7 +145,7 @@ def test_what_passes(status: int) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 422])
 def test_what_is_a_refusal(status: int) -> None:
-    body = json.dumps({"status": status, "detail": "no"}).encode()
+    body = json.dumps({"type": "about:blank", "title": "No", "status": status, "detail": "no"}).encode()
     found = failure(
         status, {"Content-Type": "application/problem+json"}, body, url="http://h", key_kept=False
     )
@@ -154,6 +154,14 @@ def test_what_is_a_refusal(status: int) -> None:
     other = failure(status, {"Server": "nginx"}, b"<html>", url="http://h/?ticket=secret", key_kept=False)
     assert isinstance(other, Refused)
     assert "nginx" in other.detail
+    stranger = failure(
+        status,
+        {"Content-Type": "application/json"},
+        b'{"detail":"Not Found"}',
+        url="http://h",
+        key_kept=False,
+    )
+    assert f"answered {status}, and not as a hub does" in str(stranger)
     airplay = failure(status, {"Server": "AirTunes/860.7.1"}, b"", url="http://h", key_kept=False)
     assert "AirPlay" in str(airplay)
     assert "secret" not in other.detail

@@ -40,3 +40,9 @@ def test_what_must_not_be_trusted(body: str, age: float | None, secret: str | li
     sent = {} if age is None else headers(age)
     with pytest.raises(InvalidWebhook):
         verify_webhook(body, sent, secret)
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_***", [SECRET, "k"]])
+def test_a_malformed_secret_is_no_fault_of_the_message(secret: str | list[str]) -> None:
+    with pytest.raises(ValueError, match="secret: expected"):
+        verify_webhook(BODY, headers(), secret)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from streaming_hub.errors import SettingsError, Unavailable
-from streaming_hub.events.posted import fields_of
+from streaming_hub.events.posted import MAX_EVENT_BYTES, fields_of
 from streaming_hub.events.redaction import Redaction
 from tests.streaming_hub.making import posted
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HERE = "tests.streaming_hub.events.test_redaction"
 not_callable = "text"
@@ -36,6 +39,39 @@ def unencodable(fields: dict[str, Any]) -> dict[str, Any]:
     return {"type": "a", "x": object()}
 
 
+def leave(fields: dict[str, Any]) -> dict[str, Any]:
+    raise SystemExit(3)
+
+
+def interrupt(fields: dict[str, Any]) -> dict[str, Any]:
+    raise KeyboardInterrupt
+
+
+def close(fields: dict[str, Any]) -> dict[str, Any]:
+    raise GeneratorExit
+
+
+def grow(fields: dict[str, Any]) -> dict[str, Any]:
+    return {**fields, "x": "y" * MAX_EVENT_BYTES}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("def f(e:", "SyntaxError in .*broken.py, line 1"),
+        ("\nraise RuntimeError('hunter2')", "RuntimeError in .*broken.py, line 2"),
+        ("raise SystemExit(3)", "SystemExit in .*broken.py, line 1"),
+    ],
+)
+def test_a_module_that_fails_keeps_the_server_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, why: str
+) -> None:
+    (tmp_path / "broken.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(SettingsError, match=f"^STREAM_REDACT='broken:f': broken cannot be imported: {why}.$"):
+        Redaction("broken:f")
+
+
 def test_what_it_answers_is_what_is_stored() -> None:
     kept = Redaction(f"{HERE}:mask")(posted("transcript", text="my number", room="a", event_id="e"))
     assert fields_of(kept)["text"] == "***"
@@ -43,7 +79,9 @@ def test_what_it_answers_is_what_is_stored() -> None:
     assert (kept.room, kept.event_id) == ("a", "e")
 
 
-@pytest.mark.parametrize("hook", ["fail", "forget_event", "control", "unencodable"])
+@pytest.mark.parametrize(
+    "hook", ["fail", "forget_event", "control", "unencodable", "leave", "interrupt", "close", "grow"]
+)
 def test_when_it_fails_nothing_is_stored_and_nothing_is_reported(
     hook: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -120,6 +120,22 @@ class TestRequests:
         codes = [part.split(b" ", 1)[0] for part in raw.split(b"HTTP/1.1 ")[1:]]
         assert codes == [b"200", b"404", b"200"]
 
+    def test_an_empty_line_before_a_request_is_skipped(self, hub_server: Hub) -> None:
+        # Some clients end a body with a line break that its length does not count (RFC 9112, section 2.2).
+        sock = connect(hub_server.port)
+        sock.sendall(
+            request_bytes("POST", POST, body=EVENT, **JSON)
+            + b"\r\n"
+            + request_bytes("POST", POST, body=EVENT, **JSON)
+            + b"\n"
+            + request_bytes("GET", "/api/stream")
+        )
+        raw = b""
+        while b"connected" not in raw:
+            raw += sock.recv(65536)
+        codes = [part.split(b" ", 1)[0] for part in raw.split(b"HTTP/1.1 ")[1:]]
+        assert codes == [b"200", b"200", b"200"]
+
     def test_a_chunked_body_is_read(self, hub_server: Hub) -> None:
         sock = connect(hub_server.port)
         head = request_bytes("POST", POST, Transfer_Encoding="chunked", **JSON)

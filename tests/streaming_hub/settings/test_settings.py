@@ -16,6 +16,7 @@ from streaming_hub.errors import SettingsError
 from streaming_hub.services import Services
 from streaming_hub.settings import (
     AGENT_TABLE,
+    READ_ELSEWHERE,
     TABLE,
     RateLimit,
     Setting,
@@ -189,6 +190,25 @@ def test_a_misspelt_name_is_reported_with_the_one_that_was_meant() -> None:
     assert doubts == ("STREAM_SUBSCRIBE_KEY is not a known setting. Did you mean STREAM_SUBSCRIBE_KEYS?",)
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("STREAM_KEYS", "STREAM_OPERATOR_KEYS, STREAM_PUBLISH_KEYS or STREAM_SUBSCRIBE_KEYS"),
+        ("STREAM_PUBLISH_KEYZ", "STREAM_PUBLISH_KEYS"),
+        ("STREAM_MAX_AGE", "STREAM_ARCHIVE_MAX_AGE or STREAM_HISTORY_MAX_AGE"),
+        ("AGENT_MODEL", "AGENT_LLM_MODEL, AGENT_STT_MODEL or AGENT_TTS_MODEL"),
+    ],
+)
+def test_only_what_the_hub_reads_is_suggested(name: str, meant: str) -> None:
+    assert parse({name: "x"}).doubts == (f"{name} is not a known setting. Did you mean {meant}?",)
+
+
+@pytest.mark.parametrize("name", READ_ELSEWHERE)
+def test_no_misspelling_leads_to_what_only_others_read(name: str) -> None:
+    for misspelt in (f"{name}S", name[:-1], name.replace("_", "", 1)):
+        assert all(f" {name}?" not in doubt for doubt in parse({misspelt: "x"}).doubts), misspelt
+
+
 def test_what_agents_and_examples_read_is_no_misspelling() -> None:
     names = ("STREAM_URL", "STREAM_PUBLISH_KEY", "STREAM_KEY", "AGENT_ROOM")
     assert parse(dict.fromkeys(names, "x")).doubts == ()
@@ -271,7 +291,7 @@ def test_a_quote_at_one_end_is_a_part_of_the_value() -> None:
     [
         "STREAM_PUBLISH_KEYS=a,hunter2 # ours",
         "STREAM_JWT_SECRET=0123456789012345678901234567890123 #hunter2",
-        "OPENAI_API_KEY=sk-hunter2 # of work",
+        "LIVEKIT_API_SECRET=hunter2 # of work",
         "AGENT_INSTRUCTIONS=Take hunter2's order #5 politely.",
     ],
 )
@@ -286,10 +306,10 @@ def test_what_may_be_a_comment_or_a_part_of_the_value_is_refused(tmp_path: Path,
 
 def test_what_can_only_be_a_comment_is_one(tmp_path: Path) -> None:
     text = "STREAM_PORT=81 # ours\nSTREAM_CORS_ORIGINS=https://a.example # ours\nOTHER=a # b\n"
-    (tmp_path / ".env").write_text(text + 'OPENAI_API_KEY="a # b" # c\nLIVEKIT_API_SECRET=a#b\n')
+    (tmp_path / ".env").write_text(text + 'LIVEKIT_API_SECRET="a # b" # c\nOPENAI_API_KEY=a#b # c\n')
     settings = load({}, tmp_path)
     assert (settings.port, settings.cors_origins) == (81, ("https://a.example",))
-    assert (settings.openai_api_key, settings.livekit_api_secret) == ("a # b", "a#b")
+    assert (settings.livekit_api_secret, settings.openai_api_key) == ("a # b", "a#b")
     assert settings.doubts == ()
 
 
@@ -384,9 +404,22 @@ def test_a_setting_without_effect_is_reported(name: str, value: str, other: str,
     ("name", "text"),
     [
         *(("STREAM_HISTORY", f"sqlite:///{path}") for path in ("~/e.db", "e.db?mode=ro", ":memory:")),
-        *(("STREAM_ARCHIVE", f"sqlite:///{path}") for path in ("~/a.db", ":memory:")),
+        *(("STREAM_ARCHIVE", f"sqlite:///{path}") for path in ("~/a.db", ":memory:", "a.db?mode=ro")),
+        *(("STREAM_ARCHIVE", f"postgresql+psycopg://u:p@h:{port}/d") for port in ("abc", "65536", "-1")),
+        *(
+            (name, f"{scheme}://{place}")
+            for name, scheme in (("LIVEKIT_URL", "wss"), ("OPENAI_BASE_URL", "http"))
+            for place in ("[::1", "h:99999", "h:abc", "h,", "<h>", "u@", ":80", "h a")
+        ),
         *(("STREAM_WATCH", text) for text in ("on", "True", "none", "off,", "all, demo")),
         ("STREAM_CORS_ORIGINS", "https://app.example:443"),
+        ("STREAM_RATE_LIMIT", "1\u0660/second"),
+        ("STREAM_REDACT", "pack..age:function"),
+        ("STREAM_REDACT", "pack.:function"),
+        ("STREAM_ARCHIVE_AUDIO_DIR", "~/audio"),
+        ("OPENAI_API_KEY", "\u201csk-x\u201d"),
+        ("OPENAI_API_KEY", "sk-a\nsk-b"),
+        ("LIVEKIT_API_KEY", "one two"),
         ("STREAM_CORS_ORIGINS", "http://app.example:80"),
         ("STREAM_CORS_ORIGINS", "https://app.example:65536"),
         ("STREAM_CORS_ORIGINS", "https://b\u00fccher.example"),
@@ -421,3 +454,24 @@ def test_a_folder_or_a_broken_link_in_the_place_of_a_file_is_reported(tmp_path: 
     one, other = load({}, tmp_path).doubts
     assert one.startswith(".env is a folder, so no settings are read from it.")
     assert other == ".env.local is a link to a missing file, so no settings are read from it."
+
+
+@pytest.mark.parametrize("name", ["AGENT_INSTRUCTIONS", "AGENT_NAME", "AGENT_OF_MY_OWN"])
+def test_a_value_that_no_process_can_be_given_is_refused_by_name(name: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^{name}: .*NUL"):
+        parse({name: "a\0b"})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("STREAM_ARCHIVE", "postgresql+psycopg://u:p%40:x@h:5432/d?options=-csearch_path%3Da@b"),
+        ("STREAM_ARCHIVE", "postgresql+psycopg://u:p/w#d@[::1]/d"),
+        ("STREAM_ARCHIVE", "postgresql+psycopg:///d?host=/var/run/postgresql"),
+        ("LIVEKIT_URL", "wss://user:pass@[::1]:7880/path?x=1"),
+        ("LIVEKIT_URL", "ws://my_host"),
+        ("OPENAI_BASE_URL", "http://b\u00fccher.example:8000/v1"),
+    ],
+)
+def test_unusual_addresses_are_taken(name: str, text: str) -> None:
+    parse({name: text})

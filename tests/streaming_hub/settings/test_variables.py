@@ -125,11 +125,30 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytes
         ("LIVEKIT_API_SECRT", "Did you mean LIVEKIT_API_SECRET?"),
         ("LIVEKIT_SECRET", "Did you mean LIVEKIT_API_SECRET?"),
         ("OPENAI_KEY", "Did you mean OPENAI_API_KEY?"),
+        ("STREM_SUBSCRIBE_KEYS", "Did you mean STREAM_SUBSCRIBE_KEYS?"),
+        ("STREAMSUBSCRIBE_KEYS", "Did you mean STREAM_SUBSCRIBE_KEYS?"),
+        ("STR\u0415AM_SUBSCRIBE_KEYS", "Did you mean STREAM_SUBSCRIBE_KEYS?"),
     ],
 )
 def test_a_name_that_nothing_reads_is_reported_with_the_nearest(name: str, hint: str) -> None:
     (sentence,) = doubts({name: "hunter2", "STREAM_PORT": "1"}, KNOWN)
     assert sentence == f"{name} is not a known setting. {hint}"
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("\ufeffSTREAM_SUBSCRIBE_KEYS=a", r"\ufeffSTREAM_SUBSCRIBE_KEYS"),
+        ('"STREAM_SUBSCRIBE_KEYS"=a', '"STREAM_SUBSCRIBE_KEYS"'),
+        ("$env:STREAM_SUBSCRIBE_KEYS='a'", "$env:STREAM_SUBSCRIBE_KEYS"),
+        ("\u200bSTREAM_SUBSCRIBE_KEYS=a", r"\u200bSTREAM_SUBSCRIBE_KEYS"),
+        ("\u201cSTREAM_SUBSCRIBE_KEYS\u201d=a", "\u201cSTREAM_SUBSCRIBE_KEYS\u201d"),
+    ],
+)
+def test_a_name_with_characters_that_no_name_has_is_reported(tmp_path: Path, line: str, shown: str) -> None:
+    (tmp_path / ".env").write_text(f"A=1\n{line}\n", encoding="utf-8")
+    (sentence,) = doubts(read(tmp_path, {}).values, KNOWN)
+    assert sentence == f"{shown} is not a known setting: it is written STREAM_SUBSCRIBE_KEYS."
 
 
 def test_other_names_and_empty_values_are_no_concern() -> None:

@@ -125,6 +125,14 @@ def test_a_preflight_needs_no_credential_and_allows_what_clients_send(path: str,
     assert refused.headers["Vary"] == "Origin"
 
 
+@pytest.mark.parametrize("path", ["/api/stream", "/api/agent/data", "/api/sessions/s", "/", "/docs"])
+def test_an_answer_to_options_has_no_body_and_claims_no_type(path: str) -> None:
+    answer = ask(hub(), "OPTIONS", path)
+    assert (answer.status_code, answer.get_data(), answer.headers.get("Content-Type")) == (200, b"", None)
+    assert "OPTIONS" in answer.headers["Allow"]
+    assert ask(hub(), "OPTIONS", "/nowhere").headers["Content-Type"] == "application/problem+json"
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_only_an_origin_that_is_listed_by_name_may_send_credentials(path: str) -> None:
     def credentials(origin: str, **settings: Any) -> str | None:

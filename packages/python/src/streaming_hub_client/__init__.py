@@ -1,7 +1,6 @@
-"""The client of a LiveKit streaming hub. Knows the hub by HTTP alone, and imports nothing of it.
+"""Client of a LiveKit streaming hub. Knows the hub only by HTTP, and imports nothing of it.
 
-What needs an extra is loaded when it is first asked for: `attach` the extra `livekit`, `verify_webhook`
-the extra `webhooks`.
+Names that need an extra are loaded on first use: `attach` needs `livekit`, `verify_webhook` needs `webhooks`.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _LATER = {
     "verify_webhook": ("streaming_hub_client.webhook", "webhooks"),
     "InvalidWebhook": ("streaming_hub_client.webhook", "webhooks"),
 }
-"""What needs an extra: name -> its module, the extra."""
+"""Name -> its module, the extra that it needs."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
 """`attach(session, ctx)`: one line that streams an existing AgentSession's conversation to the hub.
 
-The shell around `streaming_hub_client.bridge`: listens to the session, asks the bridge for events, filters and redacts
-them, and hands them to the poster. A callback here never blocks (the poster only queues) and never raises.
+The shell around `streaming_hub_client.bridge`: listens to the session, has the bridge translate its events, filters
+and redacts them, and passes them to the poster. Callbacks never block (the poster only queues) and never raise.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import uuid
 from typing import TYPE_CHECKING, Any, Protocol
 
 from livekit.agents import AgentSession, JobContext, get_job_context
-from livekit.agents.voice import room_io
+from livekit.agents.voice import agent_activity, room_io
 
 from streaming_hub_client import bridge
-from streaming_hub_client.conversation import Conversation, Event
+from streaming_hub_client.conversation import Conversation, Event, Item
 from streaming_hub_client.ending import (
     PARTICIPANT_LOST,
     ROOM_DISCONNECTED,
@@ -43,7 +43,7 @@ FLUSH_SECONDS = 3.0
 TOOLS = "tool_execution_updated"
 
 _LOST = {PARTICIPANT_LOST, livekit_name(None)}
-"""Causes given for a user that an agent without its room cannot see."""
+"""Causes that an agent sees for its user when it has itself lost the room."""
 
 
 class Sink(Protocol):
@@ -53,41 +53,37 @@ class Sink(Protocol):
         """Queue one event; never blocks, never raises."""
 
     def flush(self, timeout: float, /) -> bool:
-        """Wait until what was taken is sent, for at most `timeout` seconds; return whether it is."""
+        """Wait until all events are sent, for at most `timeout` seconds; return whether they are."""
 
     def close(self, timeout: float, /) -> bool:
         """Flush and end."""
 
 
-class _Shared:
-    """The process's poster: one thread and one connection, however many sessions run."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._poster: Sink | None = None
-
-    def get(self) -> Sink:
-        with self._lock:
-            if self._poster is None:
-                self._poster = Poster.from_env()
-            return self._poster
+_posters: dict[tuple[str | None, str | None], Sink] = {}
+_making = threading.Lock()
 
 
-_shared = _Shared()
+def shared_poster(url: str | None = None, key: str | None = None) -> Sink:
+    """Return the process's poster for a hub, made on first use.
 
+    All sessions share it: one thread and one connection, however many run.
 
-def shared_poster() -> Sink:
-    """Return the process's poster, made from STREAM_URL and STREAM_PUBLISH_KEY on first use."""
-    return _shared.get()
+    Args:
+        url: The hub; STREAM_URL by default.
+        key: Its publish key; STREAM_PUBLISH_KEY by default.
+    """
+    with _making:
+        if (url, key) not in _posters:
+            _posters[url, key] = Poster.from_env(url, key)
+        return _posters[url, key]
 
 
 class Attachment:
     """What `attach` returns.
 
     Attributes:
-        words: The text output for the agent's words. `attach` puts it in place for sessions that are started
-            with a room; with audio outputs of your own, pass it to your `TranscriptSynchronizer` as
-            `next_in_chain_text`.
+        words: The text output for the agent's words. `attach` installs it in sessions that are started with a room;
+            with audio outputs of your own, pass it to your `TranscriptSynchronizer` as `next_in_chain_text`.
     """
 
     def __init__(self, memory: Conversation, poster: Sink, choose: Callable[[Event], Event | None]) -> None:
@@ -106,7 +102,35 @@ class Attachment:
         """The session's id in its events; a session that is started again has a new one."""
         return self._memory.session_id
 
-    def listen(self, session: AgentSession[Any]) -> None:
+    def ending(self, reason: str | None) -> None:
+        """Set the reason for the session's end, if LiveKit's close reason does not explain it.
+
+        Args:
+            reason: The reason in `session_ended`; None: LiveKit's own.
+        """
+        self._memory.end_reason = reason
+
+    def post(self, kind: str, **fields: Any) -> None:
+        """Send an event of your own, with the session's room and id, and the time.
+
+        Args:
+            kind: The event's type.
+            **fields: Its other fields; any values (`data.plain` makes them JSON).
+        """
+        self._send([self._memory.event(kind, time.time(), **fields)])
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until everything so far is sent. Blocks: in an event loop, call it with `asyncio.to_thread`.
+
+        Args:
+            timeout: Longest wait, in seconds.
+
+        Returns:
+            Whether everything was sent.
+        """
+        return self._poster.flush(timeout)
+
+    def _listen(self, session: AgentSession[Any]) -> None:
         """Subscribe to every event in the bridge's table."""
         self._identify = lambda: _linked_identity(session)
         self._playing = lambda: session.current_speech.id if session.current_speech is not None else None
@@ -116,10 +140,10 @@ class Attachment:
             if name == TOOLS:
                 self._on_tool = callback
 
-    def begin_again(self) -> None:
-        """Stream what follows as another session if this one has ended: `session.start` was called again.
+    def _begin_again(self) -> None:
+        """Continue as another session if this one has ended, because `session.start` was called again.
 
-        The new session's id is the first one with `-2`, `-3`... at its end.
+        The new id is the first one with `-2`, `-3`... appended.
         """
         old = self._memory
         if old.ended:
@@ -127,19 +151,11 @@ class Attachment:
             name = f"{self._name}-{self._runs}"
             self._memory = Conversation(name, old.room, user=old.user, agent=old.agent, about=old.about)
 
-    def ending(self, reason: str | None) -> None:
-        """Set the reason of the session's end, for ends that LiveKit's close reason does not explain.
-
-        Args:
-            reason: What `session_ended` will give as its reason; None: what LiveKit says.
-        """
-        self._memory.end_reason = reason
-
-    def watch(self, room: rtc.Room) -> None:
-        """Note why a room's session ends: LiveKit closes it as `user_initiated` for a lost room as well."""
+    def _watch(self, room: rtc.Room) -> None:
+        """Note why the session ends: LiveKit says `user_initiated` even if the room was lost."""
 
         def left(participant: rtc.RemoteParticipant) -> None:
-            # a user who leaves before anything has happened is not known from an event
+            # a user who leaves before the first event is not known from one
             self._memory.user = self._identify() or self._memory.user
             if participant.identity == self._memory.user:
                 self.ending(why_left(participant.disconnect_reason))
@@ -151,12 +167,12 @@ class Attachment:
                 self._memory.disconnect_reason = None
 
         def reconnecting() -> None:
-            told = "the connection to the room is lost; LiveKit tries to get it back"
-            self.post("error", source="room", message=told, recoverable=True)
+            message = "the connection to the room is lost; LiveKit is reconnecting"
+            self.post("error", source="room", message=message, recoverable=True)
 
         def lost(reason: rtc.DisconnectReason.ValueType) -> None:
             known, cause = self._memory.end_reason, why_closed(reason)
-            # an agent that loses the room loses its user too, often for no reason given
+            # an agent that loses the room also loses its user, often without a reason
             if known is None or (cause == ROOM_DISCONNECTED and known in _LOST):
                 self.ending(cause)
                 self._memory.disconnect_reason = livekit_name(reason)
@@ -166,36 +182,19 @@ class Attachment:
         room.on("reconnecting", reconnecting)
         room.on("disconnected", lost)
 
-    def post(self, kind: str, **fields: Any) -> None:
-        """Send an event of your own, with the session's room, id and clock.
-
-        Args:
-            kind: The event's type.
-            **fields: What it says; must be JSON.
-        """
-        self._send([self._memory.event(kind, time.time(), **fields)])
-
-    def flush(self, timeout: float) -> bool:
-        """Wait until what happened so far is sent; blocks, so call it off the event loop.
-
-        Args:
-            timeout: Seconds to wait at most.
-
-        Returns:
-            Whether everything was sent.
-        """
-        return self._poster.flush(timeout)
-
     def _callback(self, session: AgentSession[Any], name: str) -> Callable[[Any], None]:
         def callback(payload: Any) -> None:
             try:
                 if name == "agent_state_changed" and payload.old_state == "initializing":
-                    self.begin_again()
+                    self._begin_again()
                 self._memory.user = self._identify() or self._memory.user
                 self._memory.playing = self._playing()
-                # Private; without it the speech that a close cuts off counts as interrupted by the user.
+                self._memory.made_by = _speech_at_work()
+                # Private. Without it, speech that a close cuts off counts as interrupted by the user.
                 self._memory.closing = bool(getattr(session, "_closing", False))
                 self._memory.end_reason = known_end() or self._memory.end_reason
+                if self._memory.awaits_words_of_several and getattr(payload, "item_id", None) is not None:
+                    self._memory.order = _items(session)
                 if name == TOOLS:
                     self._memory.result = self._results.note(session, payload.update)
                 self._send(bridge.translate(self._memory, name, payload))
@@ -207,12 +206,12 @@ class Attachment:
         return callback
 
     def _release_soon(self) -> None:
-        """Send a final that is held for its message even if LiveKit adds none, which it does at once."""
+        """Send a held final even if no message follows; LiveKit adds a message at once or not at all."""
         if self._memory.held is None:
             return
         try:
             asyncio.get_running_loop().call_soon(self._release)
-        except RuntimeError:  # the application emits by itself, outside the loop
+        except RuntimeError:  # the application emits events itself, outside the loop
             self._release()
 
     def _release(self) -> None:
@@ -222,7 +221,7 @@ class Attachment:
         self._on_tool(ended)
 
     def _count_dropped(self, reason: str) -> None:
-        """Say that an event is missing, unless the session has told its end."""
+        """Report a missing event, unless the session has ended."""
         if not self._memory.ended:
             dropped = self._memory.event(
                 "events_dropped", self._memory.last_timestamp or time.time(), count=1, reason=reason
@@ -254,7 +253,7 @@ class Attachment:
     def _post(self, event: Event) -> None:
         try:
             self._poster.post(event)
-        except Exception:  # a poster of the application's own
+        except Exception:  # the application's own poster
             log.exception("unexpected error: the poster failed; an event of type %r is lost", event["type"])
 
 
@@ -264,10 +263,12 @@ def attach(
     *,
     room: str | None = None,
     session_id: str | None = None,
-    poster: Sink | None = None,
     types: Collection[str] | None = None,
     interims: bool = True,
     redact: Callable[[Event], Event | None] | None = None,
+    url: str | None = None,
+    key: str | None = None,
+    poster: Sink | None = None,
 ) -> Attachment:
     """Stream a session's conversation to the hub. Call it before `session.start`.
 
@@ -276,14 +277,19 @@ def attach(
         ctx: The job; by default the one this code runs in, if any.
         room: The room's name; by default the job's.
         session_id: By default a new UUID.
-        poster: Where events go; by default the process's poster (STREAM_URL, STREAM_PUBLISH_KEY).
         types: Send only these event types; by default all.
         interims: Send words while they are spoken; False sends final transcripts only.
-        redact: Called with each event; gives the event to send, changed or not, or None to send nothing. An
-            exception in it keeps that event back, and an `events_dropped` counts it.
+        redact: Called with each event; returns the event to send, changed or not, or None to send nothing. If it
+            raises, that event is not sent, and an `events_dropped` counts it.
+        url: The hub; STREAM_URL by default.
+        key: A publish key; STREAM_PUBLISH_KEY by default.
+        poster: Where events go instead, such as a recorder in tests; `url` and `key` are not used then.
 
     Returns:
         The attachment: the words' text output, the session's id, and `post` for events of your own.
+
+    Raises:
+        ValueError: The hub's URL cannot be used.
     """
     job = ctx if ctx is not None else get_job_context(required=False)
     memory = Conversation(
@@ -293,13 +299,13 @@ def attach(
         about=_about(job),
     )
     choose = _chooser(types, redact, interims=interims)
-    attachment = Attachment(memory, poster or shared_poster(), choose)
-    attachment.listen(session)
+    attachment = Attachment(memory, poster or shared_poster(url, key), choose)
+    attachment._listen(session)
     _wrap_start(session, attachment, tap=interims)
     if job is not None:
         job.add_shutdown_callback(_flusher(attachment))
         if not job.is_fake_job():
-            attachment.watch(job.room)
+            attachment._watch(job.room)
     return attachment
 
 
@@ -323,11 +329,11 @@ def _agent_identity(job: JobContext | None) -> str:
 
 
 def _about(job: JobContext | None) -> dict[str, Any]:
-    """Return what ties the session to LiveKit's job, and so to what the agent uploads itself."""
+    """Return what ties the session to LiveKit's job, and so to the agent's own uploads."""
     if job is None or job.is_fake_job():
         return {}
-    told = {"job_id": job.job.id, "room_sid": job.job.room.sid, "agent_name": job.job.agent_name}
-    return {name: value for name, value in told.items() if value}
+    ids = {"job_id": job.job.id, "room_sid": job.job.room.sid, "agent_name": job.job.agent_name}
+    return {name: value for name, value in ids.items() if value}
 
 
 def _linked_identity(session: AgentSession[Any]) -> str | None:
@@ -338,14 +344,30 @@ def _linked_identity(session: AgentSession[Any]) -> str | None:
     return participant.identity if participant is not None else None
 
 
+def _speech_at_work() -> str | None:
+    """Return the id of the speech whose task this is, by a private variable of LiveKit's; None if that is unknown."""
+    variable = getattr(agent_activity, "_SpeechHandleContextVar", None)
+    speech = None if variable is None else variable.get(None)
+    return None if speech is None else str(speech.id)
+
+
+def _items(session: AgentSession[Any]) -> list[Item]:
+    """Return a realtime model's items, oldest first: also speech that is not transcribed yet."""
+    try:
+        items = session.current_agent.realtime_llm_session.chat_ctx.items
+        return [Item(item.id, item.type == "message" and item.role == "user") for item in items]
+    except RuntimeError:  # no agent runs, or none with a realtime model
+        return []
+
+
 def _wrap_start(session: AgentSession[Any], attachment: Attachment, *, tap: bool) -> None:
-    # Behind the room's synchronizer is the only place where words come paced with the audio, and it can be
-    # set only through the options of `start`. Wrapping `start` keeps this one line for the user, and shows
-    # that a session begins again before its first event.
+    # Words arrive in time with the audio only behind the room's synchronizer, which can be set only through the
+    # options of `start`. Wrapping `start` keeps `attach` one line, and shows that a session starts again before its
+    # first event.
     start = session.start
 
     async def start_streamed(agent: Any, *rest: Any, **options: Any) -> Any:
-        attachment.begin_again()
+        attachment._begin_again()
         if tap and options.get("room") is not None:
             options = _with_words(options, attachment)
         return await start(agent, *rest, **options)
@@ -360,7 +382,7 @@ def _with_words(options: dict[str, Any], attachment: Attachment) -> dict[str, An
         return options
     room_options = copy.copy(given) if isinstance(given, room_io.RoomOptions) else room_io.RoomOptions()
     text = room_options.get_text_output_options()
-    if text is None:  # the user has switched the room's text off, and with it the paced words
+    if text is None:  # the room's text is switched off, and with it the words in time with the audio
         return options
     text = copy.copy(text)
     attachment.words = text.next_in_chain = attachment.words.before(text.next_in_chain)

@@ -1,10 +1,10 @@
-"""What waits to be posted: one line of events in order, the oldest on disk, the newest in memory.
+"""Events waiting to be posted, in order: the oldest on disk, the newest in memory.
 
     append -> [ memory ] -> spill -> [ spool files: adopted ones, our own ] -> peek and drop
 
-Nothing overtakes. What finds no room is counted, and the count itself becomes an `events_dropped` event at
-the end of the line. `append` and `lose` are called from the session's callbacks: they take `_gate`, which
-is never held during I/O. Disk work holds `_disk`, always taken before `_gate`.
+Events without room are counted, and the count becomes an `events_dropped` event in their place. `append` and `lose`
+are called from the session's callbacks: they take `_gate`, which is never held during I/O. Disk work holds `_disk`,
+which is always taken before `_gate`.
 
 May touch: the spool folder, locks. Knows nothing of HTTP.
 """
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from streaming_hub_client.spool import Spool, fit, left_in
+from streaming_hub_client.spool import Spool, batch_of, left_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,13 +34,13 @@ log = logging.getLogger(__name__)
 
 
 class Entry(NamedTuple):
-    """An encoded event in memory, and how many of the session's events it represents."""
+    """An encoded event in memory, and how many of the session's events it stands for."""
 
     line: bytes
     events: int = 1
 
 
-class Gap:
+class Loss:
     """Consecutive dropped events that have not been reported yet."""
 
     def __init__(self, room: str | None, session_id: str | None) -> None:
@@ -50,7 +50,7 @@ class Gap:
         self.session_id = session_id
 
     def add(self, count: int, reason: str, room: str | None, session_id: str | None) -> None:
-        """Count more of them; the latest reason counts, and room and session only if all share them."""
+        """Count more of them; keep the latest reason, and room and session only if all share them."""
         self.count += count
         self.reason = reason
         self.room = room if room == self.room else None
@@ -87,10 +87,10 @@ class Backlog:
     """The queue of pending events. Thread-safe.
 
     Args:
-        max_events: How many events may wait in memory.
-        max_bytes: How many bytes they may take.
+        max_events: Most events in memory.
+        max_bytes: Most bytes in memory.
         spool_dir: Folder for the spool file; None: memory only.
-        max_spool_bytes: How large the adopted files and our own may be together.
+        max_spool_bytes: Most bytes of the adopted files and our own together.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Backlog:
         self._disk = threading.Lock()
         self._memory: deque[Entry] = deque()
         self._bytes = 0
-        self._gap: Gap | None = None
+        self._loss: Loss | None = None
         self._arrived = 0
         self._left = 0
         self._closed = False
@@ -119,11 +119,11 @@ class Backlog:
         """Append an event; if memory is full, it is counted as dropped."""
         with self._gate:
             if self._closed:
-                self._lose(1, "it came after the poster was closed", event)
+                self._lose(1, "it was posted after the poster was closed", event)
             elif len(self._memory) >= self._max_events or self._bytes + len(line) > self._max_bytes:
-                self._lose(1, "the hub was away or slow, and there was no more room to keep events", event)
+                self._lose(1, "the hub was unreachable or slow, and there was no more room for events", event)
             else:
-                self._seal_gap()
+                self._seal_loss()
                 self._push(Entry(line))
             self._gate.notify_all()
 
@@ -136,7 +136,7 @@ class Backlog:
     @property
     def empty(self) -> bool:
         """Whether nothing waits, neither in memory nor on disk."""
-        return not (self._memory or self._gap or self._on_disk)
+        return not (self._memory or self._loss or self._on_disk)
 
     @property
     def arrived(self) -> int:
@@ -144,10 +144,10 @@ class Backlog:
         return self._arrived
 
     def wait_for_events(self, *, in_memory: bool = False) -> bool:
-        """Wait for an event (with `in_memory`: in memory) or for the end; return False once the backlog is closed."""
+        """Wait for an event (with `in_memory`: in memory); return False once the backlog is closed."""
         with self._gate:
             self._gate.wait_for(
-                lambda: self._closed or self._memory or self._gap or (self._on_disk and not in_memory)
+                lambda: self._closed or self._memory or self._loss or (self._on_disk and not in_memory)
             )
             return not self._closed
 
@@ -170,8 +170,8 @@ class Backlog:
                 self._on_disk = False
                 self._gate.notify_all()
                 if not self._memory:
-                    self._seal_gap()
-                return fit((entry.line for entry in self._memory), max_events, max_bytes)
+                    self._seal_loss()
+                return batch_of((entry.line for entry in self._memory), max_events, max_bytes)
 
     def drop(self, lines: Sequence[bytes]) -> None:
         """Remove the oldest events: those that `peek` returned, wherever they have moved since."""
@@ -199,16 +199,16 @@ class Backlog:
                 self._spill(mark)
 
     def close(self) -> int:
-        """Put what still waits on disk and let the files go; nothing is taken in any more.
+        """Write pending events to disk and release the files; later events are counted as dropped.
 
         Returns:
-            How many events are in no file and lost with this process.
+            How many events are in no file and are lost with this process.
         """
         with self._disk:
             with self._gate:
                 if self._closed:
                     return 0
-                self._seal_gap()
+                self._seal_loss()
                 self._closed = True
                 self._gate.notify_all()
             if self._folder and self._memory:
@@ -216,32 +216,32 @@ class Backlog:
             told = self._own.unsaved if self._own else 0
             unsaved = sum(entry.events for entry in self._memory)
             for spool in self._files():
-                with suppress(OSError):  # what it holds is on disk already
+                with suppress(OSError):  # its events are already on disk
                     spool.close()
             return max(0, unsaved - told)
 
     def _lose(self, count: int, reason: str, event: object) -> None:
         fields = event if isinstance(event, dict) else {}
         room, session_id = _name(fields.get("room")), _name(fields.get("session_id"))
-        if self._gap is None:
-            self._gap = Gap(room, session_id)
+        if self._loss is None:
+            self._loss = Loss(room, session_id)
         # The encoder's own words may quote what it could not encode.
         self.last_drop = reason.encode(errors="replace").decode()
         self.dropped += count
-        self._gap.add(count, self.last_drop, room, session_id)
+        self._loss.add(count, self.last_drop, room, session_id)
 
-    def _seal_gap(self) -> None:
-        gap, self._gap = self._gap, None
-        if gap:
+    def _seal_loss(self) -> None:
+        loss, self._loss = self._loss, None
+        if loss:
             line = dropped_record(
-                gap.count,
+                loss.count,
                 str(uuid.uuid4()),
                 time.time(),
-                reason=gap.reason,
-                room=gap.room,
-                session_id=gap.session_id,
+                reason=loss.reason,
+                room=loss.room,
+                session_id=loss.session_id,
             )
-            self._push(Entry(line, gap.count))
+            self._push(Entry(line, loss.count))
 
     def _push(self, entry: Entry) -> None:
         self._memory.append(entry)
@@ -269,15 +269,15 @@ class Backlog:
             self._pop(taken)
             self._on_disk = self._on_disk or taken > 0
             if taken == len(lines) and not self._memory:
-                self._seal_gap()
+                self._seal_loss()
         if self._own and (taken < len(lines) or self._own.unsaved):
             self._note_unsaved(self._own)
 
     def _note_unsaved(self, spool: Spool) -> None:
-        """Write how many events exist only in memory, for the process that adopts the file if this one is killed."""
+        """Record how many events are only in memory, for the process that adopts the file if this one is killed."""
         with self._gate:
-            unsaved = sum(entry.events for entry in self._memory) + (self._gap.count if self._gap else 0)
-        with suppress(OSError):  # only a count: writing events reports a disk that fails
+            unsaved = sum(entry.events for entry in self._memory) + (self._loss.count if self._loss else 0)
+        with suppress(OSError):  # only a count: writing events reports a failing disk
             spool.note_unsaved(unsaved)
 
     def _write(self, lines: list[bytes]) -> int:

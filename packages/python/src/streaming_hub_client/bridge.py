@@ -1,9 +1,8 @@
 """From LiveKit's session events to the hub's events: one table, event name -> function.
 
-Every function takes the conversation's memory and one payload of `AgentSession.on(...)` and gives the events
-to send, in order. No I/O, no clock, no LiveKit import at run time: payloads are read by their documented
-fields (livekit-agents 1.8.9, `livekit.agents.voice.events`). `attach` is the shell that listens and
-sends.
+Every function takes the conversation's memory and one payload of `AgentSession.on(...)`, and returns the events to
+send, in order. No I/O, no clock, no LiveKit import at run time: payloads are read by their documented fields
+(livekit-agents 1.8.9, `livekit.agents.voice.events`). `attach` is the shell that listens and sends.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ def translate(memory: Conversation, name: str, payload: Any) -> list[Event]:
         opening = [memory.event("session_started", payload.created_at, **memory.about)]
     item = payload.item if name == "conversation_item_added" else None
     events = opening + user_words.release(memory, item) + row(memory, payload)
-    memory.started = True  # an event that cannot be translated does not take the first one with it
+    memory.started = True  # only now: if a row raises, `session_started` still comes first
     return events
 
 
@@ -62,7 +61,7 @@ def release(memory: Conversation) -> list[Event]:
 
 
 def user_state_changed(memory: Conversation, ev: lk.UserStateChangedEvent) -> list[Event]:
-    """Return `user_state`, and speech started or finished; LiveKit dates these back to the first or last sound."""
+    """Return `user_state`, and speech started or finished; LiveKit backdates these to the first or last sound."""
     fields = {"role": "user", "participant": memory.user}
     at = ev.created_at
     turn = memory.turn_of_user() if ev.new_state == "speaking" else memory.user_speaking
@@ -111,8 +110,8 @@ def _start_speech(memory: Conversation, turn: Turn, at: float) -> list[Event]:
 
 
 def _finish_speech(memory: Conversation, at: float, new_state: str, *, closing: bool = False) -> list[Event]:
-    # A natural end adds the message before the state changes. An interruption with a pausing output
-    # changes the state first and adds the message when the user's words are final.
+    # At a natural end LiveKit adds the message before the state changes. At an interruption with a pausing output the
+    # state changes first, and the message follows once the user's words are final.
     cut = memory.speech_cut
     closing = closing or memory.closing or memory.end_reason is not None
     if cut is None:
@@ -141,8 +140,7 @@ def agent_words(memory: Conversation, text: str, at: float) -> list[Event]:
         at: When they were spoken, seconds since 1970.
 
     Returns:
-        One interim transcript with all words of the segment so far; nothing for a word that comes after
-        the segment's final.
+        One interim transcript with all words of the segment so far; nothing for a word after the segment's final.
     """
     segment = memory.speech_segment
     if memory.ended or not text or (segment is None and not memory.words_welcome):
@@ -198,7 +196,7 @@ def conversation_item_added(memory: Conversation, ev: lk.ConversationItemAddedEv
 
 
 def _handoff(memory: Conversation, item: llm.AgentHandoff, at: float) -> list[Event]:
-    if item.old_agent_id is None:  # a session's first agent takes over from no other
+    if item.old_agent_id is None:  # the session's first agent
         return []
     names = {"old_agent": item.old_agent_id, "new_agent": item.new_agent_id}
     return [memory.event("handoff", at, memory.reply_turn, **names)]
@@ -212,6 +210,7 @@ def _agent_message(memory: Conversation, item: llm.ChatMessage, at: float) -> li
     cut_at = {}
     if item.interrupted:
         cut_at = {"interrupted_at": at if memory.interrupted_at is None else memory.interrupted_at}
+    memory.remember_reply(item.id, segment.turn)
     final = memory.transcript(segment, at, role="agent", is_final=True, **extra, **cut_at)
     metrics = dict(item.metrics)
     if not metrics:
@@ -225,7 +224,7 @@ def _turn_of_message(memory: Conversation) -> Turn:
 
 
 def speech_created(memory: Conversation, ev: lk.SpeechCreatedEvent) -> list[Event]:
-    """Return no event; note that a new speech begins, not one that resumes."""
+    """Return no event; note that a new speech begins, rather than one that resumes."""
     memory.words_welcome = True
     if ev.source == "say":
         memory.remember_say(ev.speech_handle.id)
@@ -245,6 +244,7 @@ def _tool_started(memory: Conversation, update: lk.ToolCallStarted, at: float) -
     turn = memory.settle_reply()
     question = user_words.close_answered(memory, turn, at)
     memory.remember_call(call.call_id, ToolCall(call.name, turn, at))
+    memory.remember_reply(call.id, turn)
     fields = {"call_id": call.call_id, "name": call.name, "arguments": _arguments(call.arguments)}
     return [*question, memory.event("tool_call_started", at, turn, **fields)]
 
@@ -269,7 +269,7 @@ def _tool_finished(memory: Conversation, update: lk.ToolCallEnded, at: float) ->
 
 
 def _tool_reply(memory: Conversation, update: lk.ToolReplyUpdated, _at: float) -> list[Event]:
-    # A reply that was put off is a new speech; it belongs to the turn of the call it reports on.
+    # A deferred reply is a new speech; it belongs to the turn of the call that it reports on.
     names = (name.removesuffix("_final").split("_update_")[0] for name in update.update_ids)
     calls = (memory.tools.get(name) for name in names)
     turns = [call.turn for call in calls if call is not None]
@@ -279,7 +279,7 @@ def _tool_reply(memory: Conversation, update: lk.ToolReplyUpdated, _at: float) -
 
 
 def _arguments(text: str) -> Any:
-    """Parse a call's JSON arguments; a model's malformed ones stay as the text it wrote."""
+    """Parse a call's JSON arguments; malformed ones stay text."""
     try:
         return plain(json.loads(text, parse_constant=_refuse))
     except (ValueError, RecursionError):
@@ -291,7 +291,7 @@ def _refuse(constant: str) -> None:
 
 
 def _data(text: str) -> Any:
-    """Read a progress message that LiveKit has made with `str()` out of a dict or list; other text stays."""
+    """Parse a progress message that LiveKit made from a dict or list with `str()`; other text stays."""
     if not text.startswith(("{", "[", "(")):
         return text
     try:
@@ -305,7 +305,7 @@ def _data(text: str) -> Any:
 
 
 def session_usage_updated(memory: Conversation, ev: lk.SessionUsageUpdatedEvent) -> list[Event]:
-    """Return `usage` with LiveKit's model usage if it has changed: LiveKit repeats it every second."""
+    """Return `usage` with LiveKit's model usage if it changed: LiveKit repeats it every second."""
     usage = [model.model_dump() for model in ev.usage.model_usage]
     if usage == memory.last_usage:
         return []
@@ -314,7 +314,7 @@ def session_usage_updated(memory: Conversation, ev: lk.SessionUsageUpdatedEvent)
 
 
 def error(memory: Conversation, ev: lk.ErrorEvent) -> list[Event]:
-    """Return `error`; its message is from the exception, since LiveKit's own dump drops it."""
+    """Return `error`; its message is the exception's, which LiveKit's own dump drops."""
     cause = ev.error
     fields = {
         "source": _source(cause),
@@ -349,7 +349,7 @@ def close(memory: Conversation, ev: lk.CloseEvent) -> list[Event]:
     """Return `session_ended`, after the ends of what was still open."""
     at = ev.created_at
     events = []
-    if memory.speech_cut is None:  # words still without their message were cut off by the end
+    if memory.speech_cut is None:  # the end cut off words that still had no message
         memory.speech_cut = True
     if memory.speaking:
         events = _finish_speech(memory, at, "listening", closing=True)
@@ -357,7 +357,7 @@ def close(memory: Conversation, ev: lk.CloseEvent) -> list[Event]:
     events += user_words.close_open(memory, at)
     memory.ended = True
     reason = str(getattr(ev.reason, "value", ev.reason))
-    # an error is the cause whatever else is known; every other close reason may hide the real one
+    # an error is the cause whatever else is known; any other close reason may hide the real one
     fields: dict[str, Any] = {"reason": reason if reason == "error" else memory.end_reason or reason}
     if memory.disconnect_reason is not None:
         fields["disconnect_reason"] = memory.disconnect_reason

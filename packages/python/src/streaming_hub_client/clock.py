@@ -1,6 +1,6 @@
-"""A clock that counts on while the machine sleeps, to notice that a connection died meanwhile.
+"""A clock that keeps counting while the machine sleeps, to notice connections that died meanwhile.
 
-`time.monotonic` stands still then on Linux and macOS, and counts on Windows.
+`time.monotonic` stops during sleep on Linux and macOS, but not on Windows.
 """
 
 from __future__ import annotations
@@ -14,5 +14,5 @@ _CLOCK: Any = next((getattr(time, name) for name in _NAMES if hasattr(time, name
 
 
 def seconds() -> float:
-    """Return seconds from some moment in the past; they never go backwards."""
+    """Return seconds since some moment in the past; never goes backwards."""
     return time.monotonic() if _CLOCK is None else time.clock_gettime(_CLOCK)

@@ -1,7 +1,7 @@
-"""One stream over all its connections: opens them, reads them, waits between them. The shell of `stream`.
+"""Opens a stream's connections one after another, reads them, and waits between them. The shell of `stream`.
 
-May touch the network (by `requests`) and the clock, and starts one thread a connection, which ends it when it is
-silent. One thread iterates; any may close it.
+May touch the network (through `requests`) and the clock. Starts one thread per connection, which closes it when it goes
+silent.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import requests
 import urllib3
 
 from streaming_hub_client import clock
+from streaming_hub_client.answers import BoundedAdapter
 from streaming_hub_client.retry import retry_after
 from streaming_hub_client.route import route_to
 from streaming_hub_client.stream import (
@@ -50,7 +51,7 @@ SHUTDOWN_WAKES = os.name != "nt"
 
 
 class Connections:
-    """A stream's connections, one after another; see the module."""
+    """A stream's connections. One thread iterates; any thread may close them."""
 
     def __init__(self, stream: Stream, key: Secret, ticket: Secret) -> None:
         self._stream = stream
@@ -72,7 +73,7 @@ class Connections:
         return self._closed.is_set()
 
     def batches(self) -> Generator[list[Item]]:
-        """Yield the stream's items; those that arrived together are one list.
+        """Yield the stream's items, those that arrived together in one list.
 
         Raises:
             Refused: The hub does not want this client.
@@ -116,8 +117,10 @@ class Connections:
 
     def _open(self, session: requests.Session) -> requests.Response:
         url, headers = self._stream.connect(_ask(self._key), _ask(self._ticket))
-        # Nothing from .netrc: its passwords are not the hub's.
+        # Not from .netrc: its passwords are not the hub's.
         session.trust_env = False
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, BoundedAdapter())
         for _ in range(REDIRECTS):
             proxies, verify = route_to(url)
             answer = session.get(
@@ -179,9 +182,9 @@ class Connections:
 
 
 def _close_socket(answer: requests.Response) -> None:
-    """Close an answer's socket under its reader, as only Windows allows: elsewhere the number could mean another file.
+    """Close the socket under its reader. Windows only: elsewhere the descriptor could by then belong to another file.
 
-    Uses a private name of urllib3 (2.3 or later), which has no public way to the socket; a test fails when it goes.
+    Uses a private name of urllib3 (2.3 or later), which has no public way to the socket; a test fails if it goes.
     """
     connected = getattr(getattr(answer.raw, "_sock_shutdown", None), "__self__", None)
     if isinstance(connected, socket.socket):

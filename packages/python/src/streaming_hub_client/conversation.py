@@ -1,13 +1,13 @@
-"""What a conversation has to remember between two session events: turns, segments, the last timestamp.
+"""What a conversation has to remember between session events: turns, segments, the last timestamp.
 
-Pure state: no I/O and no clock. Every moment comes from the event that is being translated, so the same
-events always give the same ids and times. `streaming_hub_client.bridge` is its only user.
+Pure state: no I/O and no clock. Every time comes from the event that is being translated, so the same events
+always give the same ids and times. `streaming_hub_client.bridge` is its only user.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from streaming_hub_client.data import complete, repair
 from streaming_hub_client.heard import Heard
@@ -24,15 +24,23 @@ SPEECHES_REMEMBERED = 64
 SAME_SPEECH_SECONDS = 1.0
 """How far apart LiveKit and a realtime model may date the beginning of one speech."""
 SAYS_REMEMBERED = 64
+REPLIES_REMEMBERED = 256
 
 
 @dataclass
 class ToolCall:
-    """A function call; remembered after its end, since a reply that was put off may still name it."""
+    """A function call; remembered after its end, because a deferred reply may still name it."""
 
     name: str
     turn: Turn
     started_at: float
+
+
+class Item(NamedTuple):
+    """An item of a realtime model's conversation: its id, and whether the user said it."""
+
+    id: str
+    of_user: bool
 
 
 class Result(Protocol):
@@ -61,9 +69,10 @@ class Conversation:
         agent: The agent's identity in the room.
         about: What `session_started` says of LiveKit's job: `job_id`, `room_sid`, `agent_name`.
 
-    `result` is set by the shell before the end of a tool call that has one. Before every event it sets `playing`, the
-    id of the speech that LiveKit plays now, and `closing`, whether LiveKit is closing the session. `held` is a
-    realtime model's final whose message, which follows at once, tells when it was said.
+    The shell sets `result` before the end of a tool call that has one. Before every event it sets `playing`, the id of
+    the speech that LiveKit is playing, `made_by`, the id of the speech whose work the event is part of, and `closing`,
+    whether LiveKit is closing the session; while `awaits_words_of_several`, also `order`, a realtime model's items,
+    oldest first. `held` is a realtime model's final whose message, which follows at once, says when it was spoken.
     """
 
     session_id: str
@@ -86,12 +95,17 @@ class Conversation:
     given_up: list[Turn] = field(default_factory=list)
     speeches: list[tuple[float, Turn]] = field(default_factory=list)
     held: lk.UserInputTranscribedEvent | None = None
+    order: list[Item] = field(default_factory=list)
+    replies: dict[str, Turn] = field(default_factory=dict)
 
     reply_turn: Turn | None = None
     new_speech: bool = False
     speech_answers_user: bool = False
     deferred_reply: Turn | None = None
     playing: str | None = None
+    made_by: str | None = None
+    answers: dict[str, Turn] = field(default_factory=dict)
+    reply_speech: str | None = None
     says: dict[str, Turn | None] = field(default_factory=dict)
     tool_turn: Turn | None = None
 
@@ -114,8 +128,8 @@ class Conversation:
         Args:
             kind: The event's type.
             at: When it happened, seconds since 1970.
-            turn: The turn it belongs to, where it belongs to one.
-            **fields: What else the event says.
+            turn: The turn it belongs to, if any.
+            **fields: Its other fields.
         """
         self.last_timestamp = max(self.last_timestamp, at)
         event: Event = {
@@ -146,7 +160,7 @@ class Conversation:
     def new_turn(self) -> Turn:
         """Open a new turn."""
         self._count += 1
-        return Turn(f"{self.session_id}.t{self._count}")
+        return Turn(f"{self.session_id}.t{self._count}", self._count)
 
     def new_segment(self, turn: Turn) -> Segment:
         """Open a segment of a turn."""
@@ -156,8 +170,8 @@ class Conversation:
     def turn_of_user(self) -> Turn:
         """Return the turn that the user's current words belong to.
 
-        A turn takes the user's words until LiveKit commits them or the agent answers it. Noise that no
-        transcript follows leaves its turn open for the next words.
+        A turn takes the user's words until LiveKit commits them or the agent answers. Noise without a transcript leaves
+        its turn open for the next words.
         """
         turn = self.user_turn
         if turn is None or turn.committed or turn.answered or turn.passed:
@@ -177,28 +191,72 @@ class Conversation:
             return nearest[1]
         return next((turn for at, turn in reversed(self.speeches) if at <= started_at), None)
 
-    def turn_of_words(self, *, is_final: bool, started_at: float | None = None, late: bool = False) -> Turn:
+    @property
+    def awaits_words_of_several(self) -> bool:
+        """Whether words may belong to one of several turns."""
+        return len(self.wordless) + len(self.given_up) > 1
+
+    def remember_reply(self, item_id: str, turn: Turn) -> None:
+        """Remember the turn of an item of the agent's, a message or a call, and forget the oldest of too many."""
+        self.replies.pop(item_id, None)
+        if len(self.replies) >= REPLIES_REMEMBERED:
+            del self.replies[next(iter(self.replies))]
+        self.replies[item_id] = turn
+
+    def turn_in_order(self, item_id: str) -> Turn | None:
+        """Return the turn of a user's item by its place among the model's items; None if that does not tell it.
+
+        The words come after the answers to earlier turns, and before the answer to their own.
+        """
+        place = next((at for at, item in enumerate(self.order) if item.id == item_id), None)
+        if place is None:
+            return None
+        waiting = [*self.given_up, *self.wordless]
+        turn, between = self._nearest_turn(self.order[place + 1 :])
+        if turn is not None:
+            waiting = [one for one in waiting if one.number <= turn.number][::-1]
+        else:
+            turn, between = self._nearest_turn(self.order[:place][::-1])
+            waiting = [one for one in waiting if turn is None or one.number > turn.number]
+        return waiting[between] if between < len(waiting) else None
+
+    def _nearest_turn(self, items: list[Item]) -> tuple[Turn | None, int]:
+        """Return the turn of the first item whose turn is known, and how often the user spoke before it."""
+        spoken = 0
+        for item in items:
+            said = self.heard.by_id.get(item.id)
+            turn = self.replies.get(item.id) if said is None else said.turn
+            if turn is not None:
+                return turn, spoken
+            spoken += item.of_user
+        return None, spoken
+
+    def turn_of_words(
+        self, *, is_final: bool, started_at: float | None = None, item_id: str | None = None
+    ) -> Turn:
         """Return the turn of words that begin a new segment.
 
-        A realtime model answers before its transcript of the question is there: words that come late belong to
-        the turn that still has none. While the user speaks again, a final belongs to the turn before.
+        A realtime model answers before it has transcribed the question: late words belong to the turn that still has
+        none. While the user speaks again, a final belongs to the turn before.
 
         Args:
-            is_final: Whether no more of these words follow.
-            started_at: When the user began to say them, in seconds since 1970, if that is known.
-            late: Whether they may belong to a turn whose words were given up, since later ones came first.
+            is_final: Whether the words are complete.
+            started_at: When the user began to say them, in seconds since 1970, if known.
+            item_id: A realtime model's id of them. They may belong to a turn that was given up because later words came
+                first.
         """
         turn = None if started_at is None else self.turn_at(started_at)
-        if turn is None and late and is_final and self.given_up and self._expects_no_final():
+        if turn is None and item_id is not None and self.awaits_words_of_several:
+            turn = self.turn_in_order(item_id)
+        if turn is None and item_id is not None and is_final and self.given_up and self._expects_no_final():
             turn = self.given_up[-1]
         if turn is None:
             turn = self._turn_of_next_words(is_final=is_final)
         turn.worded = True
         if turn in self.given_up:
             self.given_up.remove(turn)
-        if (
-            turn in self.wordless
-        ):  # once a final is there, the transcripts of what was said before have failed
+        if turn in self.wordless:
+            # a final means that the transcripts of what was said before it have failed
             place = self.wordless.index(turn)
             if is_final:
                 self._give_up(place)
@@ -207,7 +265,7 @@ class Conversation:
         return turn
 
     def expect_no_words(self, started_at: float | None) -> None:
-        """Note that the transcription of what was said then, or else of what was said first, has failed."""
+        """Note that a transcription failed: of what was said then, or else of what was said first."""
         turn = None if started_at is None else self.turn_at(started_at)
         if turn is None and self.wordless:
             turn = self.wordless[0]
@@ -216,7 +274,7 @@ class Conversation:
                 turns.remove(turn)
 
     def _expects_no_final(self) -> bool:
-        """Return whether no turn waits for words, except one that the user still speaks in."""
+        """Return whether no turn waits for words, except one in which the user is still speaking."""
         if self.user_speaking is not None:
             return self.wordless == [self.user_speaking] and not self.user_speaking.answered
         return not self.wordless and (self.user_turn is None or self.user_turn.answered)
@@ -234,7 +292,7 @@ class Conversation:
         return turn
 
     def turn_of_typing(self) -> Turn:
-        """Return the turn of a message that was not spoken: one without words of another."""
+        """Return the turn of a typed message: one that has no words of another message."""
         turn = self.user_turn
         if turn is not None and turn.worded and not turn.committed:
             self.user_turn = None
@@ -251,15 +309,22 @@ class Conversation:
     def settle_reply(self) -> Turn:
         """Decide which turn the agent works on now, and return it.
 
-        A committed user message is answered first. A speech that answers no message (a greeting, a `say`) is a
-        turn of its own. Without a new speech the agent continues its last one: with a tool's answer, or after
-        a false interruption.
+        A speech answers the message that it was made for, else the committed one that no speech was made for. A
+        speech that answers no message (a greeting, a `say`) is a turn of its own. Without a new speech the agent
+        continues its last one: after a tool call or a false interruption.
         """
-        pending = self.user_turn
-        if pending is not None and not pending.answered and (pending.committed or self.speech_answers_user):
+        speech, pending = self.playing, self.user_turn
+        if pending is not None and (pending.answered or pending in self.answers.values()):
+            pending = None
+        # Several speeches may have been made before the first is spoken.
+        is_new = self.new_speech or (speech is not None and speech != self.reply_speech)
+        if speech is not None and speech in self.answers:
+            self.reply_turn = self.answers[speech]
+        elif pending is not None and (pending.committed or self.speech_answers_user):
             self.reply_turn = pending
-        elif self.new_speech or self.reply_turn is None:
+        elif is_new or self.reply_turn is None:
             self.reply_turn = self.deferred_reply or self._turn_of_new_speech()
+        self.reply_speech = speech
         self.reply_turn.answered = True
         self.new_speech, self.speech_answers_user, self.deferred_reply = False, False, None
         return self.reply_turn
@@ -270,13 +335,21 @@ class Conversation:
             del self.says[next(iter(self.says))]
         self.says[speech_id] = None
 
-    def turn_of_say(self) -> Turn | None:
-        """Return the turn of the `say` that is spoken now; None if something else is.
+    def remember_answer(self, turn: Turn) -> None:
+        """Remember that the speech at work answers a turn's message; forget the oldest of too many."""
+        if self.made_by is None:
+            return
+        if len(self.answers) >= SPEECHES_REMEMBERED:
+            del self.answers[next(iter(self.answers))]
+        self.answers[self.made_by] = turn
 
-        Several speeches may wait, so the order in which they were made does not tell which one is spoken.
+    def turn_of_say(self) -> Turn | None:
+        """Return the turn of the `say` that is being spoken; None if something else is.
+
+        Several speeches may wait, so the order in which they were created does not say which one is being spoken.
         """
         name = self.playing
-        if name is None:  # LiveKit does not tell
+        if name is None:  # LiveKit does not say
             name = next((one for one, turn in self.says.items() if turn is None), "")
         if name not in self.says:
             return None
@@ -287,15 +360,14 @@ class Conversation:
         return turn
 
     def pass_over_user(self, turn: Turn) -> None:
-        """Note that the agent begins to speak in a turn: words of the user that it does not answer are over."""
+        """Note that the agent begins to speak in a turn: user words that it does not answer are passed over."""
         user = self.user_turn
         if user is not None and user.worded and self.user_speaking is None and user is not turn:
             user.passed = True
 
     def _turn_of_new_speech(self) -> Turn:
-        if (
-            self.speech_answers_user and self.tool_turn is not None
-        ):  # a realtime model speaks about a tool's result
+        if self.speech_answers_user and self.tool_turn is not None:
+            # a realtime model speaks about a tool's result
             return self.tool_turn
         turn = self.new_turn()
         if self.speech_answers_user:  # to words that will follow

@@ -1,7 +1,7 @@
 """Any Python value as plain JSON data, and any text as valid Unicode. Pure.
 
-By hand, because `msgspec.to_builtins` and pydantic raise at the first value they do not know, a loop or a
-lone surrogate, where a session's event has to be sent whatever a tool returned.
+By hand, because `msgspec.to_builtins` and pydantic raise at an unknown type, a cycle or a lone surrogate, but an event
+must be sent whatever a tool returned.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_LEVELS = 24
-"""Levels of nesting that are kept; the hub takes 32 for a whole event."""
+"""Levels of nesting that are kept; the hub accepts 32 for a whole event."""
 MAX_VALUES = 10_000
-"""Values of one event that are converted, so that a large object graph does not stall the session."""
+"""Values converted per event, so that a large object graph does not stall the session."""
 
 CIRCULAR = "[circular]"
 TOO_DEEP = "[nested too deeply]"
@@ -80,7 +80,7 @@ class _Plainer:
         self._left = MAX_VALUES
         self._open: set[int] = set()
 
-    def plain(self, value: Any, level: int) -> Any:  # noqa: PLR0911  # the quick ones, each with its check
+    def plain(self, value: Any, level: int) -> Any:  # noqa: PLR0911  # one check for each simple type
         self._left -= 1
         kind = type(value)
         if kind is str:
@@ -183,8 +183,8 @@ def _scalar(value: Any) -> Any:  # noqa: PLR0911  # one line for each kind
     return None
 
 
-def _fields(value: Any) -> Mapping[Any, Any] | None:  # one for each kind of class
-    """Return the declared fields of a value that has some."""
+def _fields(value: Any) -> Mapping[Any, Any] | None:
+    """Return the fields that a value's class declares; None if it declares none."""
     kind = type(value)
     if isinstance(value, Mapping | type):
         return value if isinstance(value, Mapping) else None
@@ -210,7 +210,7 @@ def _slots(kind: type) -> list[str]:
 
 
 def _digits(number: int) -> str:
-    # CPython refuses to write out decimal numbers of over 4300 digits
+    # CPython refuses to convert integers of over 4300 digits to decimal
     return str(number) if number.bit_length() < 4096 else hex(number)
 
 

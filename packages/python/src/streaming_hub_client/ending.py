@@ -56,7 +56,7 @@ def why_closed(reason: int | None) -> str | None:
 
 
 class _Ending:
-    """What knows why the sessions of this process are about to end."""
+    """Knows why this process's sessions are about to end."""
 
     def __init__(self) -> None:
         self.ask: Callable[[], str | None] = lambda: None
@@ -66,9 +66,9 @@ _ending = _Ending()
 
 
 def announce_end(reason: str) -> None:
-    """Give the sessions of this process the reason for their `session_ended`: it is about to end.
+    """Set the `session_ended` reason of this process's sessions: the process is about to end.
 
-    It holds for sessions that are attached afterwards, too: a job may just be starting.
+    Also applies to sessions attached later: a job may just be starting.
 
     Args:
         reason: For example `agent_stopped`.
@@ -77,10 +77,10 @@ def announce_end(reason: str) -> None:
 
 
 def ask_for_end(reason: Callable[[], str | None]) -> None:
-    """Have the sessions of this process ask why they end, where another process knows.
+    """Have this process's sessions ask why they end, if another process knows.
 
     Args:
-        reason: Asked at every event; returns what `announce_end` takes, or None while nothing is known.
+        reason: Called at every event; returns what `announce_end` takes, or None if nothing is known.
     """
     _ending.ask = reason
 

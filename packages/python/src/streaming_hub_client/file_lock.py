@@ -1,8 +1,8 @@
-"""An exclusive lock on a file that is released when its owner ends, however that happens.
+"""An exclusive lock on a file, released when its owner ends, however that happens.
 
-Where there is `fcntl`, it is an flock on the file. Elsewhere (Windows) it is SQLite's lock on an empty database beside
-the file: the standard library's one lock that works the same on every system. A file that only names its owner would
-outlive a killed one, and Windows has no harmless way to ask whether a process lives.
+With `fcntl` it is an flock on the file. Without (on Windows) it is SQLite's lock on an empty database beside the file:
+the only lock in the standard library that works the same on every system. A file that names its owner would outlive
+a killed one, and Windows has no safe way to ask whether a process is alive.
 
 May touch: the file and its `.lock`.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 try:
     import fcntl
 except ImportError:
-    fcntl = None  # type: ignore[assignment]  # a module on POSIX alone
+    fcntl = None  # type: ignore[assignment]  # POSIX only
 
 if TYPE_CHECKING:
     from io import FileIO
@@ -27,7 +27,7 @@ class Lock(Protocol):
     """A lock that is held."""
 
     def release(self, *, remove: bool) -> None:
-        """Release it; with `remove`, the file is gone, and the lock's own file is removed, too."""
+        """Release it. `remove`: the locked file is gone, so remove the lock's own file, too."""
 
 
 class _Flock:
@@ -45,7 +45,7 @@ class _DatabaseLock:
     def release(self, *, remove: bool) -> None:
         self._database.close()
         if remove:
-            with suppress(OSError):  # another process looks at it, and finds no file to take over
+            with suppress(OSError):  # another process has it open, and will find no file to adopt
                 self._path.unlink()
 
 
@@ -54,10 +54,10 @@ def lock(file: FileIO, path: Path) -> Lock | None:
 
     Args:
         file: The open file.
-        path: Where it lies.
+        path: Its path.
 
     Returns:
-        The lock; None where another owner has it.
+        The lock; None if another owner has it.
 
     Raises:
         OSError: The folder or the file cannot be used.

@@ -1,6 +1,6 @@
 """Makes an event acceptable to the hub: JSON, valid Unicode, at most 64 KiB. Pure.
 
-What is too long is cut, and the event says so in `truncated`: field -> its length before, in UTF-8 bytes.
+Fields that are too long are cut, and `truncated` lists them: field -> its original length in UTF-8 bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from streaming_hub_client.conversation import Event
 
 MAX_BYTES = 64 * 1024 - 512
-"""Size of an event here, in bytes; the hub takes 64 KiB, and the poster adds an `event_id` and the lease."""
+"""Limit of an event here, in bytes; the hub's is 64 KiB, and the poster adds an `event_id` and the lease."""
 ELLIPSIS = "…"
 
 _SMALL = 256
@@ -42,8 +42,8 @@ def fit(event: Event) -> Event:
         event: Any fields with any values.
 
     Returns:
-        A new event of plain JSON data with at most `MAX_BYTES` bytes. If something was cut, `truncated` names
-        each field and the UTF-8 bytes that it had: of the text, or of the JSON of another value.
+        A new event of plain JSON data with at most `MAX_BYTES` bytes. If fields were cut, `truncated` gives the UTF-8
+        bytes that each had: of its text, or of the JSON of another value.
     """
     fitted: Event = plain(event)
     for name in _LINE_FIELDS:
@@ -109,7 +109,7 @@ def _cut(value: Any, size: int) -> Any:
         return value
     if isinstance(value, str):
         return cut_text(value, size)
-    # first shorten the texts in it, then leave out the last of many parts
+    # first shorten its texts, then leave out the last of its parts
     short = _with_texts_of(value, _SMALL)
     if len(_encode(short)) <= size:
         return _largest(lambda longest: _with_texts_of(value, longest), short, size, size)
@@ -120,9 +120,9 @@ def _cut(value: Any, size: int) -> Any:
 
 
 def _largest(make: Callable[[int], Any], best: Any, high: int, size: int) -> Any:
-    """Return what `make` makes of a number up to `high` so that its JSON has at most `size` bytes, and most of them.
+    """Return the largest result of `make`, for numbers up to `high`, whose JSON has at most `size` bytes.
 
-    Every step goes through the whole value, so it ends once 7/8 of the size are used.
+    Every step walks the whole value, so a result that uses 7/8 of the size is good enough.
     """
     low = 1
     while low <= high and len(_encode(best)) < size * 7 // 8:
@@ -136,7 +136,7 @@ def _largest(make: Callable[[int], Any], best: Any, high: int, size: int) -> Any
 
 
 def _widest(value: Any) -> int:
-    """Return how many parts the list or object with the most of them has."""
+    """Return the length of the longest list or object in a value."""
     if not isinstance(value, list | dict):
         return 0
     parts = value.values() if isinstance(value, dict) else value
@@ -183,7 +183,7 @@ def _decoded_start(block: bytes) -> str:
         try:
             return msgspec.json.decode(b'"' + block[:end] + b'"', type=str)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            continue  # cut within a character or an escape: one byte less
+            continue  # cut within a character or an escape: try one byte less
     return ""
 
 

@@ -1,8 +1,8 @@
 """`follow` and `afollow`: a stream of the hub's events that reconnects and resumes by itself.
 
-Both read the same `Connections`. `afollow` does so in a thread of its own, one a stream, instead of over an
-asynchronous HTTP library: that would be a second implementation of proxies, certificates and redirects, and more
-packages than all the rest of this client needs. The event loop is only entered to hand over what has come.
+Both read the same `Connections`. `afollow` does so in a thread per stream: an asynchronous HTTP library would be a
+second implementation of proxies, certificates and redirects, and more packages than the rest of this client needs.
+The thread enters the event loop only to deliver what has arrived.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 Filter = str | Iterable[str] | None
 Batch = list[Item] | None
-"""What came together; None at the end."""
-Answer = Callable[[Batch, Exception | None], None]
+"""Items that arrived together; None at the end."""
+OnBatch = Callable[[Batch, Exception | None], None]
 
 
 def follow(
@@ -40,19 +40,19 @@ def follow(
     replay: int | None = None,
     snapshot: bool = False,
 ) -> Follow:
-    """Follow the hub's events until it is closed or refused.
+    """Follow the hub's events until the stream is closed or refused.
 
     Args:
-        url: The hub, such as `http://localhost:5000`, or the stream itself where it has a path.
+        url: The hub, such as `http://localhost:5000`, or the stream itself if it has a path.
         key: A subscribe key, or a function that is called for one before every connection.
-        ticket: The same, sent in the URL.
-        room: Only this room, or these; likewise `types`, `participant`, `session_id`.
-        types: See `room`.
-        participant: See `room`.
-        session_id: See `room`.
-        since: The `position` to resume after; from now on without it.
+        ticket: A ticket in place of a key, sent in the URL.
+        room: Only this room, or these rooms.
+        types: Only these event types.
+        participant: Only events of these identities.
+        session_id: Only these sessions.
+        since: The `position` to resume after; by default the stream begins now.
         replay: Begin with this many past events.
-        snapshot: Begin with the rooms' present state.
+        snapshot: Begin with the present state of the rooms.
 
     Returns:
         An iterator of events and gaps. It raises `Refused` if the hub does not want this client.
@@ -136,16 +136,16 @@ class Follow(Reading, Iterator[dict[str, Any] | Gap]):
 class AFollow(Reading, AsyncIterator[dict[str, Any] | Gap]):
     """What `afollow` returns; for one event loop, and one task at a time. `Reading` describes its attributes.
 
-    A task that is cancelled while it waits loses nothing: what came meanwhile is handed out next.
+    Cancelling a task that waits loses nothing: what arrived meanwhile is handed out next.
     """
 
     def __init__(self, connections: Connections, position: str | None) -> None:
         super().__init__(position)
         self._connections = connections
-        self._asked: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[OnBatch | None] = queue.SimpleQueue()
         self._coming: asyncio.Future[Batch] | None = None
         self._thread: threading.Thread | None = None
-        # Also where the stream is left without `aclose`.
+        # Also if the stream is dropped without `aclose`.
         self._finish = weakref.finalize(self, _finish, connections, self._asked)
 
     def __aiter__(self) -> Self:
@@ -185,7 +185,7 @@ class AFollow(Reading, AsyncIterator[dict[str, Any] | Gap]):
             coming = self._coming = loop.create_future()
 
             def answer(batch: Batch, error: Exception | None) -> None:
-                with suppress(RuntimeError):  # the loop has ended meanwhile
+                with suppress(RuntimeError):  # the loop has ended
                     loop.call_soon_threadsafe(_settle, coming, batch, error)
 
             self._asked.put(answer)
@@ -197,8 +197,8 @@ class AFollow(Reading, AsyncIterator[dict[str, Any] | Gap]):
         return self._coming
 
 
-def _serve(connections: Connections, asked: queue.SimpleQueue[Answer | None]) -> None:
-    """Read on whenever asked to: a reader that is slow holds the hub back."""
+def _serve(connections: Connections, asked: queue.SimpleQueue[OnBatch | None]) -> None:
+    """Read a batch whenever one is requested, so that a slow reader holds the hub back."""
     with closing(connections.batches()) as batches:
         while (answer := asked.get()) is not None:
             try:
@@ -218,6 +218,6 @@ def _settle(coming: asyncio.Future[Batch], batch: Batch, error: Exception | None
         coming.set_exception(error)
 
 
-def _finish(connections: Connections, asked: queue.SimpleQueue[Answer | None]) -> None:
+def _finish(connections: Connections, asked: queue.SimpleQueue[OnBatch | None]) -> None:
     connections.close()
     asked.put(None)

@@ -1,8 +1,8 @@
-"""The user's words: which segment and turn they belong to, and which messages they have been sent for. Pure state.
+"""The user's words: which segment and turn they belong to, and which messages have covered them. Pure state.
 
-LiveKit reports speech twice: transcripts while it is heard, and a message when its turn is committed. The
-message may leave words out that were heard, join several finals, come under the transcript's `item_id`, or
-have been typed and never heard. `streaming_hub_client.bridge` asks here what a message still has to say.
+LiveKit reports speech twice: as transcripts while it is heard, and as a message when its turn is committed. The
+message may omit words that were heard, join several finals, have the transcript's `item_id`, or have been typed and
+never heard. `streaming_hub_client.user_words` finds here which words of a message are still to be sent.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Heard:
 
     Attributes:
         open: The segment whose final has not arrived yet.
-        unconfirmed: The segment that was closed without a final, until other words are heard.
+        unconfirmed: A segment that was closed without a final, until other words are heard.
         by_id: Segments by LiveKit's item id: of the transcript, of the message, or both.
-        pending: Segments with a final that no message has accounted for, oldest first.
+        pending: Segments with a final that no message has covered yet, oldest first.
     """
 
     open: Segment | None = None
@@ -42,8 +42,8 @@ class Heard:
     def find(self, item_id: str | None, text: str) -> Segment | None:
         """Return the segment that a transcript continues, if there is one.
 
-        A provider's item id decides. Without one it is the open segment, or the one that was closed before its
-        final came and whose words the text repeats.
+        A provider's item id decides. Without one it is the open segment, or one that was closed before its final
+        arrived and whose words the text repeats.
         """
         if item_id is not None and item_id in self.by_id:
             return self.by_id[item_id]
@@ -83,7 +83,7 @@ class Heard:
     def claim(self, text: str) -> Segment | None:
         """Take the finals that a message's text consists of, and return the last; None if there are none.
 
-        Finals before them are let go as well: LiveKit has dropped those words.
+        Finals before them are dropped as well: LiveKit has dropped those words.
         """
         words = _words(text)
         for start in range(len(self.pending)):
@@ -101,7 +101,7 @@ class Heard:
     def claim_open(self, text: str) -> Segment | None:
         """Finish the open segment with its part of a spoken message and return it; None if it has no part.
 
-        A turn that is committed by hand may end with words that only interims told.
+        A turn that is committed by hand may end with words known only from interims.
         """
         segment = self.open
         if segment is None:
@@ -120,7 +120,7 @@ class Heard:
         """Take the finals of a spoken message whose text the application has changed, and return the last.
 
         Args:
-            ended_at: When the user's turn ended, seconds since 1970: what is heard later is another message's.
+            ended_at: When the user's turn ended, seconds since 1970: later words belong to another message.
         """
         found = None
         while self.pending and (found is None or self.pending[0].final_at <= ended_at):

@@ -1,4 +1,4 @@
-"""The sessions for which this process renews a lease, so that the hub notices if it dies.
+"""The sessions whose leases this process renews, so that the hub notices if the process dies.
 
 Each `session_started` gets a `lease`: the seconds within which the session is renewed. Pure except for its
 lock; `streaming_hub_client.poster` sends the renewals.
@@ -16,7 +16,7 @@ class Leases:
     """The live sessions of this process. Thread-safe.
 
     Args:
-        supervised: Whether the hub has started this process and sees its end by itself.
+        supervised: Whether the hub started this process and notices its end by itself.
     """
 
     def __init__(self, *, supervised: bool = False) -> None:
@@ -25,7 +25,7 @@ class Leases:
         self._held: dict[str, str | None] = {}
 
     def note(self, event: dict[str, Any]) -> dict[str, Any]:
-        """Note an event about to be sent; return it, with a `lease` if it starts a session."""
+        """Note an event about to be sent; return it, with a `lease` added if it starts a session."""
         kind, session = event.get("type"), event.get("session_id")
         if not isinstance(session, str):
             return event
@@ -41,7 +41,7 @@ class Leases:
         return event
 
     def renewal(self) -> dict[str, Any] | None:
-        """Return the body of `POST /api/agent/lease`; None while there is no live session."""
+        """Return the body of `POST /api/agent/lease`; None if no session is live."""
         with self._lock:
             held = [
                 {"session_id": session} | ({"room": room} if room is not None else {})

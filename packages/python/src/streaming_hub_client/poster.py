@@ -1,10 +1,9 @@
 """Posts the session's events to the hub, without the session ever waiting for it.
 
-`post` is called from session callbacks: it encodes the event, puts it in line and returns. One thread sends
-what waits, in order, in batches of whatever is there; a second one (only with a spool folder) moves to disk
-what the hub has not taken within a tenth of a second, so that neither an outage nor the death of this process
-loses it. Every event has an `event_id`, so sending it twice is harmless, and a batch whose answer was lost is
-simply sent again.
+`post` is called from session callbacks: it encodes the event, queues it and returns. One thread sends pending events
+in order, in batches; a second one (only with a spool folder) moves to disk what the hub has not accepted within a tenth
+of a second, so that neither an outage nor the death of this process loses it. Every event has an `event_id`, so
+sending it twice is harmless, and a batch whose response was lost is sent again.
 
 May touch: the network (one URL), threads, and through `streaming_hub_client.backlog` the spool folder.
 """
@@ -12,6 +11,7 @@ May touch: the network (one URL), threads, and through `streaming_hub_client.bac
 from __future__ import annotations
 
 import atexit
+import hashlib
 import logging
 import os
 import random
@@ -21,21 +21,23 @@ import uuid
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 import requests
-from requests.adapters import HTTPAdapter
 
-from streaming_hub_client.answers import read_answer
+from streaming_hub_client.answers import BoundedAdapter, read_answer
+from streaming_hub_client.authorization import bearer
 from streaming_hub_client.backlog import Backlog
 from streaming_hub_client.leases import Leases
 from streaming_hub_client.retry import (
     ABOUT_THE_BODY,
-    Answer,
+    Outcome,
     Pace,
     Verdict,
     backoff,
     is_from_hub,
+    json_object,
     judge,
     retry_after,
     takes,
@@ -54,14 +56,14 @@ DEFAULT_URL = "http://127.0.0.1:5000"
 PUBLISH_PATH = "/api/agent/data"
 LEASE_PATH = "/api/agent/lease"
 
-# What an odd argument makes the encoder raise: an unknown type, a lone surrogate, a loop, a changing dict.
+# What the encoder raises for an unknown type, a lone surrogate, a cycle, or a dict that changes meanwhile.
 _NOT_ENCODABLE = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AttributeError)
 
 log = logging.getLogger(__name__)
 
 
 def encode(event: dict[str, Any], now: float) -> bytes:
-    """Return the event as one line of JSON, with an `event_id` and a `timestamp` where they are missing.
+    """Return the event as one line of JSON; add `event_id` and `timestamp` if they are missing.
 
     Raises:
         TypeError: A value has no JSON form.
@@ -81,18 +83,18 @@ class Poster:
 
     Args:
         url: Address of the hub, `http://host:port`.
-        key: Publish key, if the hub asks for one.
-        spool_dir: Folder for events that wait while the hub is away, also those of an earlier process;
+        key: Publish key, if the hub needs one.
+        spool_dir: Folder for events that wait while the hub is unreachable, also those of an earlier process;
             None: memory only.
-        max_queue: How many events may wait in memory.
-        max_queue_bytes: How many bytes they may take.
-        max_spool_bytes: How large the spool may grow.
-        supervised: Whether the hub has started this process and sees its end by itself.
+        max_queue: Most events in memory.
+        max_queue_bytes: Most bytes in memory.
+        max_spool_bytes: Most bytes on disk.
+        supervised: Whether the hub started this process and notices its end by itself.
         pace: Delays and timeouts.
         chance: Source of random numbers from 0 to 1.
 
     Raises:
-        ValueError: The URL is not one of HTTP.
+        ValueError: The URL is not one of HTTP, or the key holds a control character.
     """
 
     def __init__(
@@ -108,14 +110,11 @@ class Poster:
         pace: Pace | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError(f"the hub's URL is {url!r}; it must start with http:// or https:// (STREAM_URL)")
+        self._shown = _checked(url, has_key=bool(key))
         self._url = url.rstrip("/") + PUBLISH_PATH
         self._lease_url = url.rstrip("/") + LEASE_PATH
         self._leases = Leases(supervised=supervised)
-        self._headers = {"Content-Type": "application/json"} | (
-            {"Authorization": f"Bearer {key}"} if key else {}
-        )
+        self._headers = {"Content-Type": "application/json"} | ({"Authorization": bearer(key)} if key else {})
         self._route = route_to(self._url)
         self._request: requests.PreparedRequest | None = None
         self._pace = pace or Pace()
@@ -140,17 +139,25 @@ class Poster:
         atexit.register(self.close, 1.0)
 
     @classmethod
-    def from_env(cls) -> Self:
+    def from_env(cls, url: str | None = None, key: str | None = None) -> Self:
         """Make a poster from STREAM_URL, STREAM_PUBLISH_KEY, AGENT_SPOOL_DIR and (set by the hub) AGENT_SUPERVISED.
 
+        Args:
+            url: A hub in place of STREAM_URL. Its events wait in a folder of their own below AGENT_SPOOL_DIR, so that
+                no process sends them to another hub.
+            key: A publish key in place of STREAM_PUBLISH_KEY.
+
         Raises:
-            ValueError: STREAM_URL is not a URL of HTTP, or one of the variables has quotes around its value.
+            ValueError: The URL or the key cannot be used, or one of the variables has quotes around its value.
         """
-        folder = _variable("AGENT_SPOOL_DIR")
+        usual, folder = _variable("STREAM_URL") or DEFAULT_URL, _variable("AGENT_SPOOL_DIR")
+        spool_dir = Path(folder) if folder else None
+        if spool_dir and url and url != usual:
+            spool_dir /= hashlib.sha256(url.encode()).hexdigest()[:16]
         return cls(
-            _variable("STREAM_URL") or DEFAULT_URL,
-            _variable("STREAM_PUBLISH_KEY"),
-            spool_dir=Path(folder) if folder else None,
+            url or usual,
+            _variable("STREAM_PUBLISH_KEY") if key is None else key,
+            spool_dir=spool_dir,
             supervised=bool(os.environ.get("AGENT_SUPERVISED")),
         )
 
@@ -158,8 +165,8 @@ class Poster:
         """Queue an event. Never blocks, never raises; thread-safe.
 
         Args:
-            event: As in the hub's description; `event_id` and `timestamp` (seconds since 1970) are added if
-                missing. It is copied, and may be changed afterwards.
+            event: As in the hub's docs/reference/events.md; `event_id` and `timestamp` (seconds since 1970) are added
+                if missing. It is encoded at once, and may be changed afterwards.
         """
         try:
             line = encode(self._leases.note(event), time.time())
@@ -172,17 +179,17 @@ class Poster:
         self._backlog.append(line, event)
 
     def flush(self, timeout_seconds: float) -> bool:
-        """Wait until the hub has everything, or for the timeout; return whether it has."""
+        """Wait until the hub has accepted everything, or for the timeout; return whether it has."""
         self._hurry.set()
         return self._backlog.wait_until_empty(timeout_seconds)
 
     def close(self, timeout_seconds: float) -> bool:
         """Send pending events until the timeout, then stop; the rest stays in the spool for the next process.
 
-        It blocks: on an event loop, call it by `asyncio.to_thread`.
+        Blocks: in an event loop, call it with `asyncio.to_thread`.
 
         Returns:
-            Whether the hub has everything.
+            Whether the hub has accepted everything.
         """
         if self._closed.is_set():
             return self._backlog.empty
@@ -195,108 +202,112 @@ class Poster:
         self._report_drops()
         if lost:
             log.error(
-                "the hub at %s did not take %d events, and there is no spool to keep them", self._url, lost
+                "%d events are lost: the hub at %s did not accept them, and there is no spool",
+                lost,
+                self._shown,
             )
         elif not delivered:
-            log.warning("the hub at %s is away; the events that wait are kept in the spool folder", self._url)
+            log.warning("the hub at %s is unreachable; pending events stay in the spool folder", self._shown)
         return delivered
 
     def _send_all(self) -> None:
-        # The connection alone: a session adds cookies, hooks and redirects, which no hub has, for an eighth of the CPU.
-        # What it would read from the environment is in `_route`.
-        with closing(HTTPAdapter()) as connection:
+        # An adapter without a session, whose cookies, hooks and redirects cost an eighth of the CPU and are not needed.
+        # What a session reads from the environment is in `_route`.
+        with closing(BoundedAdapter()) as connection:
             while self._backlog.wait_for_events():
                 try:
                     self._send_next(connection)
                 except Exception:
-                    log.exception("unexpected error: sending events to %s failed; continuing", self._url)
+                    log.exception("unexpected error: sending events to %s failed; continuing", self._shown)
                     self._pause(self._pace.longest_delay)
 
-    def _send_next(self, connection: HTTPAdapter) -> None:
+    def _send_next(self, connection: BoundedAdapter) -> None:
         self._report_drops()
         batch = self._backlog.peek(self._batch_limit, MAX_BATCH_BYTES)
         if not batch:
             return
-        answer = self._attempt(connection, batch)
-        if answer.verdict is Verdict.ACCEPTED:
+        outcome = self._attempt(connection, batch)
+        if outcome.verdict is Verdict.ACCEPTED:
             self._backlog.drop(batch)
             self._batch_limit = min(self._batch_limit * 2, MAX_BATCH_EVENTS)
             if self._failures:
-                log.info("the hub at %s takes events again", self._url)
+                log.info("the hub at %s accepts events again", self._shown)
             self._failures = 0
             self._trouble = ""
-        elif answer.verdict is Verdict.BAD:
-            self._narrow_down(batch, answer.detail)
+        elif outcome.verdict is Verdict.BAD:
+            self._narrow_down(batch, outcome.detail)
         else:
-            if answer.smaller:
-                # An answer that is not the hub's drops nothing; but events that pass need not wait for the rest.
+            if outcome.smaller:
+                # A stranger's response drops nothing; but events that get through need not wait for the rest.
                 self._batch_limit = max(1, len(batch) // 2)
-            self._wait_after(answer)
+            self._wait_after(outcome)
 
-    def _attempt(self, connection: HTTPAdapter, batch: list[bytes]) -> Answer:
+    def _attempt(self, connection: BoundedAdapter, batch: list[bytes]) -> Outcome:
         try:
             response, content = self._send(connection, self._prepared(b"[" + b",".join(batch) + b"]"))
-        except OSError as error:  # requests' own errors, and a bundle of certificates that is not there
-            return Answer(Verdict.LATER, f"{type(error).__name__}: {error}")
+        except OSError as error:  # requests' own errors, and a missing certificate bundle
+            return Outcome(Verdict.LATER, f"{type(error).__name__}: {error}")
         status, headers = response.status_code, response.headers
-        said = _decoded(content)
+        said = json_object(content)
         wait = retry_after(headers.get("Retry-After"), time.time())
-        # An old spool file may hold blank lines, which are no events.
+        # An old spool file may contain blank lines.
         events = sum(1 for line in batch if line.strip())
         strange = 200 <= status < 300 and not takes(said, events)
         if strange or not is_from_hub(status, headers.get("Content-Type", ""), said):
-            return Answer(Verdict.LATER, _stranger(response, content), wait, smaller=status in ABOUT_THE_BODY)
-        return Answer(judge(status, said.get("field")), f"status {status}: {_start_of(content)}", wait)
+            return Outcome(
+                Verdict.LATER, _stranger(response, content), wait, smaller=status in ABOUT_THE_BODY
+            )
+        return Outcome(judge(status, said.get("field")), f"status {status}: {_start_of(content)}", wait)
 
     def _send(
-        self, connection: HTTPAdapter, request: requests.PreparedRequest
+        self, connection: BoundedAdapter, request: requests.PreparedRequest
     ) -> tuple[requests.Response, bytes]:
         timeouts = (self._pace.connect_timeout, self._pace.answer_timeout)
         proxies, verify = self._route
         response = connection.send(request, timeout=timeouts, verify=verify, proxies=proxies)
-        # Read here, where a connection that breaks off is expected; and so that the next request can have it.
+        # Read here, where a broken connection is handled, and so that the connection can be reused.
         return response, read_answer(response, self._pace.answer_timeout)
 
     def _prepared(self, body: bytes) -> requests.PreparedRequest:
-        # All but the body is the same each time, and takes a fifth of a POST's CPU to put together.
+        # Only the body changes; preparing the rest takes a fifth of a POST's CPU.
         if self._request is None:
             self._request = requests.Request("POST", self._url, self._headers).prepare()
         self._request.prepare_body(body, None)
         return self._request
 
     def _narrow_down(self, batch: list[bytes], detail: str) -> None:
-        """Halve the batch until it is the one bad event, then count that as dropped."""
+        """Halve the batch until only the bad event is left, then count it as dropped."""
         if len(batch) > 1:
             self._batch_limit = len(batch) // 2
             return
-        event = _decoded(batch[0])
+        event = json_object(batch[0])
         kind, name = event.get("type"), event.get("event_id")
         log.error("the hub refuses event %s of type %r, %d bytes: %s", name, kind, len(batch[0]), detail)
         if kind != "events_dropped":
-            # Before it leaves the queue, which would otherwise be empty for a moment and end a flush too early.
+            # First, or the queue would be empty for a moment and end a flush too early.
             self._backlog.lose(1, f"the hub refused an event of type {kind!r}", event)
         self._backlog.drop(batch)
 
-    def _wait_after(self, answer: Answer) -> None:
+    def _wait_after(self, outcome: Outcome) -> None:
         delay = backoff(
             self._failures, self._chance(), first=self._pace.first_delay, longest=self._pace.longest_delay
         )
-        if answer.verdict is Verdict.KEY_REFUSED:
+        if outcome.verdict is Verdict.KEY_REFUSED:
             delay = self._pace.key_delay
             log.error(
                 "the hub at %s refuses our key (%s); set STREAM_PUBLISH_KEY to one of its "
                 "STREAM_PUBLISH_KEYS. Events are kept; next attempt in %.0f s",
-                self._url,
-                answer.detail,
+                self._shown,
+                outcome.detail,
                 delay,
             )
-        elif self._trouble != (trouble := answer.detail.partition(":")[0]):
+        elif self._trouble != (trouble := outcome.detail.partition(":")[0]):
             self._trouble = trouble
             log.warning(
-                "no events are taken at %s (%s); keeping them and trying again", self._url, answer.detail
+                "cannot deliver events to %s (%s); keeping them and trying again", self._shown, outcome.detail
             )
         self._failures += 1
-        self._pause(max(delay, answer.retry_after))
+        self._pause(max(delay, outcome.retry_after))
 
     def _pause(self, seconds: float) -> None:
         if self._deadline is not None:
@@ -313,10 +324,10 @@ class Poster:
             self._backlog.spill(mark)
 
     def _renew_leases(self) -> None:
-        with closing(HTTPAdapter()) as connection:
+        with closing(BoundedAdapter()) as connection:
             while not self._closed.wait(self._pace.renew_leases):
                 renewal = self._leases.renewal()
-                # What stops a renewal stops events, too, and is logged there.
+                # What fails a renewal also fails events, and is logged there.
                 with suppress(OSError):
                     if renewal is not None:
                         request = requests.Request("POST", self._lease_url, self._headers, json=renewal)
@@ -329,9 +340,36 @@ class Poster:
             log.error("%d events dropped so far; the latest because %s", dropped, self._backlog.last_drop)
 
 
+def _checked(url: str, *, has_key: bool) -> str:
+    """Return how a hub's URL is shown: without a password.
+
+    Raises:
+        ValueError: It is not one, or its user name would replace the key.
+    """
+    try:
+        parts = urlsplit(url)
+        shown = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        usable = bool(parts.hostname and parts.hostname.encode("idna")) and not (
+            parts.query or parts.fragment
+        )
+        requests.Request("POST", shown).prepare()
+    except ValueError:
+        shown, usable = url.rpartition("@")[2], False
+    if not url.lower().startswith(("http://", "https://")) or not usable:
+        raise ValueError(
+            f"the hub's URL is {shown[:200]!r}; it must be one like http://HOST:PORT (STREAM_URL)"
+        )
+    if parts.username is not None and has_key:
+        raise ValueError(
+            "the hub's URL (STREAM_URL) holds a user name, which would be sent in place of the key"
+            " (STREAM_PUBLISH_KEY); leave one of them out"
+        )
+    return shown.rstrip("/")
+
+
 def _variable(name: str) -> str | None:
-    """Return an environment variable, None where it is unset or empty; refuse quotes, which no such value has."""
-    value = os.environ.get(name) or None
+    """Return an environment variable, None if unset or empty; refuse quotes, which no such value has."""
+    value = os.environ.get(name, "").strip() or None
     if value is not None and len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
         raise ValueError(
             f"{name} has quotes around its value; write it without them (`docker --env-file` passes them on)"
@@ -340,7 +378,7 @@ def _variable(name: str) -> str | None:
 
 
 def _stranger(response: requests.Response, content: bytes) -> str:
-    """Describe an answer that is not the hub's, so the user can tell where it comes from."""
+    """Describe a response that is not the hub's, so that the user sees where it comes from."""
     server, location = response.headers.get("Server"), response.headers.get("Location")
     by = f" from {server[:100]!r}" if server else ""
     to = f", a redirect to {location[:200]!r}" if location else ""
@@ -352,10 +390,3 @@ def _stranger(response: requests.Response, content: bytes) -> str:
 
 def _start_of(content: bytes) -> str:
     return content[:300].decode(errors="replace")
-
-
-def _decoded(block: bytes) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(block, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}

@@ -1,8 +1,7 @@
-"""`publish`: sends your own events and waits for the hub's answer. For agents' sessions there is `attach`."""
+"""`publish`: sends events of your own and waits for the hub's response. For an agent's session there is `attach`."""
 
 from __future__ import annotations
 
-import json
 import random
 import time
 import uuid
@@ -10,14 +9,15 @@ from typing import Any
 
 import requests
 
-from streaming_hub_client.answers import read_answer
-from streaming_hub_client.retry import backoff, retry_after, takes
+from streaming_hub_client.answers import BoundedAdapter, read_answer
+from streaming_hub_client.authorization import bearer
+from streaming_hub_client.retry import backoff, is_from_hub, json_object, retry_after, takes
 from streaming_hub_client.route import route_to
 from streaming_hub_client.stream import Refused, hub_address
 
 AGAIN = frozenset({429, 502, 503, 504})
 _CUT_OFF = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
-"""What requests raises where the connection fails, the last one in the middle of the answer."""
+"""What requests raises if the connection fails, the last one in the middle of the response."""
 
 
 def publish(
@@ -27,21 +27,21 @@ def publish(
     key: str | None = None,
     timeout: float = 30,
 ) -> dict[str, Any]:
-    """Send one event or several; each gets an `event_id` that its retries keep, so that none is stored twice.
+    """Send one event or several; each gets an `event_id` that retries keep, so none is stored twice.
 
     Args:
-        url: The hub, or the endpoint itself where it has a path.
+        url: The hub, or the endpoint itself if it has a path.
         event_or_list: What to send; not changed.
-        key: A publish key, where the hub asks for one.
-        timeout: Seconds for all attempts: connection errors, 429 and 502 to 504 are tried again.
+        key: A publish key, if the hub needs one.
+        timeout: Seconds for all attempts: connection errors, 429 and 502 to 504 are retried.
 
     Returns:
         The hub's JSON.
 
     Raises:
-        Refused: The hub refuses, or answered nothing better in time.
-        requests.RequestException: It could not be reached in time.
-        ValueError: The URL cannot be used.
+        Refused: The hub refuses, or the last attempt in time failed with this status.
+        requests.RequestException: The hub could not be reached in time.
+        ValueError: The URL or the key cannot be used.
     """
     address = hub_address(url, "/api/agent/data")
     several = isinstance(event_or_list, list)
@@ -51,7 +51,9 @@ def publish(
     proxies, verify = route_to(address)
     attempt = 0
     with requests.Session() as session:
-        session.trust_env = False  # nothing from .netrc
+        session.trust_env = False  # no passwords from .netrc
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, BoundedAdapter())
         while True:
             pause = backoff(attempt, random.random(), first=0.2, longest=5.0)
             attempt += 1
@@ -61,18 +63,20 @@ def publish(
                 answer = session.post(
                     address,
                     json=named if several else named[0],
-                    headers={"Authorization": f"Bearer {key}"} if key else {},
+                    headers={"Authorization": bearer(key)} if key else {},
                     timeout=left,
                     allow_redirects=False,
                     proxies=proxies,
                     verify=verify,
                     stream=True,
                 )
-                said = _object(read_answer(answer, left))
-                if answer.status_code == 200 and takes(said, len(named) if several else None):
+                said, status = json_object(read_answer(answer, left)), answer.status_code
+                known = is_from_hub(status, answer.headers.get("Content-Type", ""), said)
+                if known and takes(said, len(named) if several else None):
                     return said
-                trouble = Refused(answer.status_code, str(said.get("detail") or _stranger(address, answer)))
-                if answer.status_code not in AGAIN:
+                detail = said.get("detail") if known else None
+                trouble = Refused(status, detail or _stranger(address, answer))
+                if status not in AGAIN:
                     raise trouble
                 pause = max(pause, retry_after(answer.headers.get("Retry-After"), time.time()))
             except _CUT_OFF as error:
@@ -85,11 +89,3 @@ def publish(
 def _stranger(address: str, answer: requests.Response) -> str:
     to = answer.headers.get("Location")
     return f"what answers at {address} is not a hub" + (f"; it redirects to {to[:200]}" if to else "")
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        said = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return said if isinstance(said, dict) else {}

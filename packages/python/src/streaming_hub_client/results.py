@@ -1,7 +1,7 @@
-"""What a tool returned: LiveKit's tool events carry only its `str()`, and none is sent where that raises.
+"""What a tool returned: LiveKit's tool events carry only its `str()`, and are not sent at all if that raises.
 
-Touches one private name of livekit-agents (1.8.9), the table of running tools; where a later version lacks it,
-the text of LiveKit's own event is used. A test fails when that name goes. No I/O.
+Touches one private name of livekit-agents (1.8.9), the table of running tools; if a later version lacks it, the text
+of LiveKit's own event is used. A test fails if that name goes. No I/O.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MAX_CALLS = 256
 SEVERAL_AGENTS = "the tool returned more than one agent"
-"""LiveKit's answer to the model then; no agent takes over."""
+"""What LiveKit tells the model then; no agent takes over."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ class Results:
     """The results of one session's tool calls, by call id.
 
     Args:
-        on_untold: Called with the end of a call that LiveKit does not tell, after it should have: it fails over a
-            result or an error whose `str()` raises.
+        on_unreported: Called with the end of a call that LiveKit should have reported but did not, because the
+            `str()` of the result or error raised.
     """
 
-    def __init__(self, on_untold: Callable[[lk.ToolExecutionUpdatedEvent], None]) -> None:
-        self._on_untold = on_untold
+    def __init__(self, on_unreported: Callable[[lk.ToolExecutionUpdatedEvent], None]) -> None:
+        self._on_unreported = on_unreported
         self._running: dict[str, asyncio.Task[Any]] = {}
 
     def note(self, session: AgentSession[Any], update: Any) -> Returned | None:
@@ -59,7 +59,7 @@ class Results:
             update: The `update` of a `ToolExecutionUpdatedEvent`.
 
         Returns:
-            The result with a call's end; None before, for a call that failed, or where it is not known.
+            The result at a call's end; None before, for a call that failed, or if it is not known.
         """
         if update.type == "tool_call_started":
             self._start(session, update)
@@ -75,10 +75,10 @@ class Results:
             while len(self._running) >= MAX_CALLS:
                 del self._running[next(iter(self._running))]
             self._running[call_id] = task
-            # LiveKit's own callback is added, and so called, after this one.
-            task.add_done_callback(lambda _: task.get_loop().call_soon(self._told, call_id, task))
+            # LiveKit's own callback is added, and so runs, after this one.
+            task.add_done_callback(lambda _: task.get_loop().call_soon(self._check_reported, call_id, task))
 
-    def _told(self, call_id: str, task: asyncio.Task[Any]) -> None:
+    def _check_reported(self, call_id: str, task: asyncio.Task[Any]) -> None:
         if self._running.get(call_id) is not task:
             return
         raised = None if task.cancelled() else task.exception() or task.result()
@@ -87,7 +87,7 @@ class Results:
         if isinstance(raised, BaseException) and not isinstance(raised, llm.StopResponse):
             status, message = "error", text_of(raised)
         update = lk.ToolCallEnded(id=call_id, call_id=call_id, message=message, status=status)
-        self._on_untold(lk.ToolExecutionUpdatedEvent(update=update))
+        self._on_unreported(lk.ToolExecutionUpdatedEvent(update=update))
 
     def _end(self, update: lk.ToolCallEnded) -> Returned | None:
         task = self._running.pop(update.call_id, None)

@@ -1,4 +1,4 @@
-"""Rules for posting to the hub: what an answer means, how long to wait. Pure: no clock, network, threads."""
+"""What an answer of the hub means, and how long to wait before the next request. Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from datetime import timezone
 from enum import Enum
 from typing import Any, NamedTuple
 
+import msgspec
+
 
 class Verdict(Enum):
-    """What an answer of the hub means for the batch."""
+    """What the hub's response means for the batch."""
 
     ACCEPTED = "accepted"
     LATER = "later"
@@ -18,13 +20,13 @@ class Verdict(Enum):
     BAD = "bad"
 
 
-class Answer(NamedTuple):
+class Outcome(NamedTuple):
     """How an attempt ended.
 
     Attributes:
         verdict: What to do with the batch.
-        detail: The reason in words, for the log; the part before its first colon identifies the kind of trouble.
-        retry_after: How long to wait at least, in seconds, if the answer asks for it.
+        detail: The reason for the log; the part before its first colon identifies the kind of failure.
+        retry_after: Minimum wait in seconds that the response asks for.
         smaller: Whether a smaller batch might be accepted.
     """
 
@@ -36,15 +38,15 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Pace:
-    """How long to wait and to try, in seconds.
+    """Delays and timeouts, in seconds.
 
     Attributes:
         first_delay: Before the second attempt; doubled from then on.
-        longest_delay: Between attempts while the hub is away.
+        longest_delay: Between attempts while the hub is unreachable.
         key_delay: Between attempts while the hub refuses the key.
         connect_timeout: For a connection.
-        answer_timeout: For an answer.
-        spill_after: How long an event waits in memory before it goes to the spool file.
+        answer_timeout: For a response.
+        spill_after: How long an event stays in memory before it is written to the spool file.
         renew_leases: Between two renewals of the sessions' leases.
     """
 
@@ -60,7 +62,7 @@ class Pace:
 LONGEST_RETRY_AFTER = 600.0
 PROBLEM_TYPE = "application/problem+json"
 ABOUT_THE_BODY = frozenset({400, 403, 413, 422})
-"""Statuses with which a filter in front of the hub refuses a body, for its size or for the content of one event."""
+"""Statuses with which a proxy in front of the hub refuses a body, for its size or the content of one event."""
 
 
 def backoff(attempt: int, chance: float, *, first: float, longest: float) -> float:
@@ -68,8 +70,8 @@ def backoff(attempt: int, chance: float, *, first: float, longest: float) -> flo
 
     Args:
         attempt: How many failures came before this one.
-        chance: A random number from 0 to 1: the delay is between half and all of its step, so that many
-            agents do not come back at the same moment.
+        chance: A random number from 0 to 1: the delay is between half and all of its step, so that not all
+            agents return at once.
         first: The step after the first failure, in seconds.
         longest: The largest step, in seconds.
     """
@@ -78,7 +80,7 @@ def backoff(attempt: int, chance: float, *, first: float, longest: float) -> flo
 
 
 def retry_after(header: str | None, now: float, *, longest: float = LONGEST_RETRY_AFTER) -> float:
-    """Return the seconds that an answer asks the client to wait; 0 without (RFC 9110, section 10.2.3).
+    """Return the seconds that a response asks the client to wait, 0 if none (RFC 9110, section 10.2.3).
 
     Args:
         header: Seconds or a date.
@@ -97,8 +99,16 @@ def retry_after(header: str | None, now: float, *, longest: float = LONGEST_RETR
     return min(max(at.timestamp() - now, 0.0), longest)
 
 
+def json_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object that a body holds; an empty one if it holds none."""
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+
+
 def is_from_hub(status: int, content_type: str, said: dict[str, Any]) -> bool:
-    """Return whether an answer is the hub's own, not that of a proxy in between or another server on its port.
+    """Return whether a response is the hub's own, not that of a proxy or of another server on its port.
 
     The hub accepts with a JSON object whose `status` is `ok`, and refuses with a problem document (RFC 9457) that has
     no type of its own and no `instance`, unlike those of gateways that answer in the same format.
@@ -106,7 +116,7 @@ def is_from_hub(status: int, content_type: str, said: dict[str, Any]) -> bool:
     Args:
         status: The HTTP status.
         content_type: The Content-Type header, empty without one.
-        said: The body's JSON object; empty where it is none.
+        said: The body's JSON object (`json_object`).
     """
     if 200 <= status < 300:
         return said.get("status") == "ok"
@@ -121,10 +131,10 @@ def is_from_hub(status: int, content_type: str, said: dict[str, Any]) -> bool:
 
 
 def takes(said: dict[str, Any], count: int | None) -> bool:
-    """Say whether an answer accepts all events of a request: the hub names an id for each.
+    """Return whether a response accepts all events of a request: the hub returns an id for each.
 
     Args:
-        said: The body's JSON object; empty where it is none.
+        said: The body's JSON object (`json_object`).
         count: How many events were sent as an array; None for one that was sent as an object.
     """
     ids = [said.get("id")] if count is None else said.get("ids")
@@ -134,10 +144,10 @@ def takes(said: dict[str, Any], count: int | None) -> bool:
 
 
 def judge(status: int, field: object = None) -> Verdict:
-    """Return what the hub's own answer means for a batch.
+    """Return what the hub's own response means for a batch.
 
-    Only answers that speak about the events themselves are BAD; any other refusal (a wrong path, a hub that
-    drains) may be over later, and the events are kept.
+    Only responses about the events themselves are BAD; any other refusal (a wrong path, a hub that drains) may
+    pass, and the events are kept.
 
     Args:
         status: The HTTP status.

@@ -1,7 +1,7 @@
-"""The route to the hub: proxy and certificate authorities, as users of `requests` set them.
+"""The route to the hub: proxies and certificate authorities, configured as for `requests`.
 
-Reads the environment (on Windows and macOS also the system's proxy settings) when it is called. The poster calls it
-once: a session would read it again for every POST, for an eighth of the POST's CPU.
+Reads the environment (on Windows and macOS also the system's proxy settings) when called. The poster calls it once: a
+session would read the environment for every POST, for an eighth of the POST's CPU.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def route_to(url: str) -> Route:
     """Return the proxies and certificate authorities for a URL.
 
     HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE mean what they mean to
-    `requests`; SSL_CERT_FILE, which OpenSSL and httpx read, is used where neither bundle is set. A loopback
-    address never goes through a proxy, where it would be another machine.
+    `requests`; SSL_CERT_FILE, which OpenSSL and httpx read, is used if neither bundle is set. A loopback address
+    never goes through a proxy, for which it would be another machine.
 
     Args:
         url: Where requests go.

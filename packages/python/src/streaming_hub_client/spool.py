@@ -1,11 +1,11 @@
-"""One file of events that wait for a hub that is away.
+"""A file of events that wait for an unreachable hub.
 
-Events lie in it as JSON lines, in order, appended at the end. The first line is a header of fixed width that
-is overwritten in place: how far the file is done, and how many later events found no room in it. The owner
-holds a lock for as long as it lives, so a file whose lock is free belongs to a dead or closed process and may be
-adopted. What was appended survives the death of the process at any moment; a power cut is not covered (no fsync).
+The events are JSON lines, in order, appended at the end. The first line is a header of fixed width that is overwritten
+in place: how far the file has been delivered, and how many later events had no room in it. The owner holds a lock as
+long as it lives, so a file whose lock is free was left by an earlier process and may be adopted. Appended events
+survive the death of the process at any moment, but not a power cut (no fsync).
 
-It works where no open file can be renamed or removed (Windows): a file stays the same one until it is closed.
+No open file is renamed or removed, which Windows does not allow.
 
 May touch: files in one folder. Knows nothing of HTTP, threads or time.
 """
@@ -36,24 +36,24 @@ SUFFIX = ".jsonl"
 _NAME = re.compile(r"\d{20}-\d+-[0-9a-f]{8}\.jsonl")
 _COPY_BYTES = 1 << 20
 _STAYS = os.name == "nt"
-"""Whether an open file cannot be renamed or removed, so that its path cannot come to mean another one."""
+"""Whether open files cannot be renamed or removed, so that a path cannot come to mean another file."""
 _LOST_NAMESPACE = uuid.UUID("5d6a3f0e-8a0b-4a49-9d0e-6e2c1c1f7b52")
 
 log = logging.getLogger(__name__)
 
 
 def left_in(folder: Path) -> list[Path]:
-    """Return the spool files in a folder, oldest first; other files in it are not ours, whatever their suffix."""
+    """Return the spool files in a folder, oldest first; other files are not ours, whatever their suffix."""
     return sorted(path for path in folder.glob(f"*{SUFFIX}") if _NAME.fullmatch(path.name))
 
 
 class Header(NamedTuple):
-    """What the first line says.
+    """The first line.
 
     Attributes:
         done: Position in bytes from the start of the file; lines before it were delivered.
         unsaved: Number of events after the last line that could not be written.
-        end: Where the file ends, in bytes, while what follows is still to be cut off; else 0.
+        end: Where the file ends, in bytes, while the rest is still to be cut off; else 0.
     """
 
     done: int = HEADER_BYTES
@@ -68,7 +68,7 @@ class Header(NamedTuple):
 
     @classmethod
     def decode(cls, line: bytes) -> Header:
-        """Read the line; a damaged one means "from the start", because repeats do no harm."""
+        """Read the line; if it is damaged, start over, as repeats do no harm."""
         try:
             fields = msgspec.json.decode(line, type=dict[str, int])
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -77,7 +77,7 @@ class Header(NamedTuple):
         return cls(max(done, HEADER_BYTES), unsaved, end)
 
 
-def fit(lines: Iterable[bytes], max_events: int, max_bytes: int) -> list[bytes]:
+def batch_of(lines: Iterable[bytes], max_events: int, max_bytes: int) -> list[bytes]:
     """Return the first lines that fit into one JSON array of `max_bytes`; the first one always does."""
     chosen: list[bytes] = []
     size = len("[]") - len(",")
@@ -107,7 +107,7 @@ class Spool:
         """Create a file for this process.
 
         Args:
-            folder: Where; made if missing, readable by its owner alone.
+            folder: Created if missing, readable only by its owner.
             started: Time in nanoseconds since 1970; files are adopted in this order.
 
         Raises:
@@ -117,7 +117,7 @@ class Spool:
         while True:
             path = folder / f"{started:020d}-{os.getpid()}-{uuid.uuid4().hex[:8]}{SUFFIX}"
             file = _open(path, "x+b")
-            # Between open and lock another process may take the empty file for a dead one's: then try again.
+            # Between open and lock another process may adopt the empty file: then try again.
             held = _lock(file, path)
             if held is not None:
                 spool = cls(file, path, held)
@@ -131,11 +131,11 @@ class Spool:
 
         Args:
             path: The file.
-            lost_record: Makes the line about events the dead process had no room for, from their number and an
-                event id that is the same at every attempt.
+            lost_record: Makes the line about events that the dead process had no room for, from their number and an
+                event id that is the same in every attempt.
 
         Returns:
-            The spool, or None where its owner lives or it has vanished.
+            The spool; None if its owner is alive or the file is gone.
 
         Raises:
             OSError: The file cannot be read or written.
@@ -171,7 +171,7 @@ class Spool:
 
     @property
     def unsaved(self) -> int:
-        """Number of later events that found no room."""
+        """Number of later events that had no room."""
         return self._header.unsaved
 
     def append(self, lines: Sequence[bytes], max_size: int) -> int:
@@ -214,7 +214,7 @@ class Spool:
             block = _read_at(self._file, min(wanted, self._tail - self._header.done), self._header.done)
             *lines, rest = block.split(b"\n")
             if lines or not rest or len(block) < wanted:
-                return fit(lines, max_events, max_bytes)
+                return batch_of(lines, max_events, max_bytes)
             wanted *= 2
 
     def drop(self, lines: Sequence[bytes]) -> int:
@@ -269,7 +269,7 @@ class Spool:
         try:
             self.path.unlink(missing_ok=True)
         except PermissionError:
-            # Windows removes no open file. Between the two nothing happens to it: the lock is a file of its own there.
+            # Windows removes no open file. Its lock is a separate file there, so nothing happens in between.
             self._file.close()
             self.path.unlink(missing_ok=True)
 
@@ -294,10 +294,10 @@ class Spool:
             self.note_unsaved(0)
 
     def _compact(self) -> None:
-        """Move pending lines to the front, if they do not overlap with themselves.
+        """Move pending lines to the front, unless they would overlap themselves.
 
-        Killed at any moment, it leaves one whole copy that counts: the old one until the header is written, then the
-        new one, up to the header's `end`.
+        If the process is killed, one whole copy counts: the old one until the header is written, then the new one, up
+        to the header's `end`.
         """
         done, tail = self._header.done, self._tail
         end = HEADER_BYTES + tail - done
@@ -316,15 +316,15 @@ class Spool:
 
 
 def _open(path: Path, mode: str) -> FileIO:
-    """Open a file without a buffer; a new one for its owner alone."""
+    """Open a file unbuffered; a new one is accessible only to its owner."""
     opened = open(path, mode, buffering=0, opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: SIM115
     return cast("FileIO", opened)
 
 
 def _lock(file: FileIO, path: Path) -> Lock | None:
-    """Lock the file if no other process has; None also where the path has come to mean another file meanwhile."""
+    """Lock the file; None if another process has it, or if the path means another file by now."""
     held = lock(file, path)
-    if held is None or _STAYS:  # nor do all of Windows's file systems give a file the same identity twice
+    if held is None or _STAYS:  # not all Windows file systems report the same identity twice
         return held
     try:
         if os.path.samestat(os.fstat(file.fileno()), path.stat()):

@@ -1,7 +1,7 @@
 """Server-sent events from bytes (WHATWG HTML, "Interpreting an event stream").
 
-Written by hand: the libraries for it split lines as `str.splitlines` does, at ends that the standard does not know, or
-report an event that the stream's end cut off. Pure, and knows nothing of the hub.
+Written by hand: the libraries for it split lines like `str.splitlines`, at ends that are not in the standard, or
+report an event that the end of the stream cut off. Pure; knows nothing of the hub.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from typing import NamedTuple
 
 LONGEST_LINE = 16 * 1024 * 1024
-"""Characters of one line; the hub's lines stay far below."""
+"""Characters of one line; the hub's lines are far shorter."""
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -20,8 +20,8 @@ class Message(NamedTuple):
     """One event of the stream.
 
     Attributes:
-        type: `message` where the stream does not say.
-        data: Its lines, joined by LF. None where a block has a new id and nothing else: then only the position moves.
+        type: `message` if the stream does not say.
+        data: Its lines, joined by LF. None if a block has only a new id: no event, but the position advances.
         id: The last event id so far.
     """
 
@@ -31,7 +31,7 @@ class Message(NamedTuple):
 
 
 class Parser:
-    """Parse one connection. An event that the stream's end cuts off is never reported.
+    """Parse one connection. An event that the end of the stream cuts off is never reported.
 
     Attributes:
         retry_ms: The last valid `retry:` line, in milliseconds; None without one.
@@ -50,7 +50,7 @@ class Parser:
         self._data: list[str] = []
 
     def feed(self, chunk: bytes) -> list[Message]:
-        """Take the next bytes and return the events that they complete.
+        """Parse the next bytes, and return the events that they complete.
 
         Raises:
             ValueError: A line is longer than 16 Mi characters.

@@ -1,7 +1,7 @@
-"""What a stream of the hub means: positions, gaps, pauses, silence, refusals. Pure: time and chance are arguments.
+"""The state of a hub's stream: positions, gaps, pauses, silence, refusals. Pure: time and chance are arguments.
 
 `connections` is its shell: it connects, passes the bytes to `Stream.receive`, and waits as long as `Stream.pause`
-says. The rules are in the hub's docs/reference/http.md and docs/reference/events.md; packages/js follows the same ones.
+says. The rules are in the hub's docs/reference/http.md and docs/reference/events.md; packages/js follows them, too.
 """
 
 from __future__ import annotations
@@ -14,23 +14,25 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
+from streaming_hub_client.authorization import bearer
+from streaming_hub_client.retry import is_from_hub, json_object
 from streaming_hub_client.sse import Parser
 
 Secret = str | Callable[[], str | None] | None
-"""A credential, or what is called for one before every connection."""
+"""A credential, or a function that is called for one before every connection."""
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
 LONGEST_WAIT = 24 * 3600.0
 """Seconds; the longest wait that a server may ask for."""
 SILENCE = 2.5
-"""Heartbeats without a byte; then the connection counts as dead."""
+"""Heartbeats without a byte after which a connection counts as dead."""
 HEARTBEAT = 15.0
-"""Seconds, until the hub says."""
+"""Seconds, until the hub sends its own value."""
 WORKED = 10.0
-"""Seconds; a connection that lived this long worked, even if nothing came."""
+"""Seconds; a connection that lived this long worked, even if it received nothing."""
 MOST_READ = 64 * 1024
-"""Bytes of an answer that is no stream."""
+"""Bytes to read of a response that is not a stream."""
 
 _ID = re.compile(r"(.+)-([0-9]{1,15})", re.DOTALL)
 _PASSING = frozenset({408, 425, 429})
@@ -41,7 +43,7 @@ class Gap(NamedTuple):
 
     Attributes:
         missed: How many; None if unknown.
-        reason: The hub's word, such as `expired`.
+        reason: The hub's word for it, such as `expired`.
     """
 
     missed: int | None
@@ -52,8 +54,8 @@ class Refused(Exception):
     """The hub refuses this client; retrying would not help.
 
     Attributes:
-        status: HTTP's.
-        detail: A sentence for people.
+        status: The HTTP status.
+        detail: Why, in a sentence.
     """
 
     def __init__(self, status: int, detail: str) -> None:
@@ -67,11 +69,11 @@ class Trouble(Exception):
 
 
 class Item(NamedTuple):
-    """What comes from the stream: something to hand out, or (`value` None) only a new state.
+    """What the stream produces: something to hand out, or (`value` None) only a new state.
 
     Attributes:
         value: What to hand out.
-        position: The stream's position from then on; None where it stays.
+        position: The stream's position from then on; None if it stays.
         status: The stream's status from then on; see `Reading`.
     """
 
@@ -81,13 +83,13 @@ class Item(NamedTuple):
 
 
 class Reading:
-    """What a reader of the stream sees of its state: it belongs to the item last handed out.
+    """The state of a stream as its reader sees it, at the item last handed out.
 
     Attributes:
         position: Pass it as `since` to resume after that item; None before the first connection.
-        status: `connecting`; `catching-up` or `live`: the newest event at the time of the connection is still to come,
-            or has been reached; `gap`: as `catching-up`, after a `Gap`; `refused`; `closed`.
-        missed: How many events all gaps so far have skipped; None once a gap's size was unknown.
+        status: `connecting`; `catching-up` until the newest event at the time of the connection has been reached, then
+            `live`; `gap`: catching up after a `Gap`; `refused`; `closed`.
+        missed: How many events the gaps so far have skipped; None once a gap's size was unknown.
         reason: The newest gap's reason; None as long as nothing is missing.
     """
 
@@ -114,11 +116,11 @@ class Reading:
 
 @dataclass(frozen=True)
 class Query:
-    """Which stream: its address and what is asked of it.
+    """What is requested: the stream's address and parameters.
 
     Attributes:
         url: The stream's address.
-        filters: Query parameters, repeated where there are several values.
+        filters: Query parameters, one for each value.
         replay: How many past events to begin with; None for none.
         snapshot: Whether to begin with the rooms' state.
     """
@@ -169,7 +171,7 @@ class Stream:
     Attributes:
         query: Which stream.
         resume: Where the next connection resumes; empty: from now.
-        silence: Seconds without a byte after which the connection is dead.
+        silence: Seconds without a byte after which the connection counts as dead.
         error: Why the current connection has to be closed; None while it stays open.
         is_open: Whether the current connection's answer is a stream.
     """
@@ -212,7 +214,7 @@ class Stream:
             asked.append(("snapshot", "1"))
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
         if key:
-            headers["Authorization"] = f"Bearer {key}"
+            headers["Authorization"] = bearer(key)
         if self.resume:
             headers["Last-Event-ID"] = self.resume
         return urlunsplit(parts._replace(query=urlencode(asked))), headers
@@ -258,11 +260,11 @@ class Stream:
         floor = min(max(asked, self._least), LONGEST_WAIT)
         half = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._failures, 10)) / 2
         self._failures += 1
-        # A random time on top of what the server asked for, since it asked all its clients for the same.
+        # Jitter on top of the server's wait, which is the same for all its clients.
         return max(floor, half) + chance * half
 
     def _move_to(self, event_id: str, items: list[Item]) -> None:
-        # Without an id the next connection would begin at its own time, and miss what came before.
+        # An empty id would have the next connection start from now, and miss what came before.
         if event_id:
             self._cursor = None
             self.resume = event_id
@@ -282,7 +284,7 @@ class Stream:
             self._head = event.get("head")
             status = self._reach(self._cursor)
             if self.resume:
-                # A reset may follow: cut off before it, that has to be asked for again.
+                # A reset may follow. If the connection breaks before it, it has to be requested again.
                 items.append(Item(None, None, status))
             else:
                 self.resume = self._cursor
@@ -321,24 +323,25 @@ class Stream:
 
 
 def is_stream(status: int, content_type: str) -> bool:
-    """Return whether an answer is a stream of events."""
+    """Return whether a response is a stream of events."""
     return status == 200 and content_type.partition(";")[0].strip().lower() == "text/event-stream"
 
 
 def failure(
     status: int, headers: Mapping[str, str], body: bytes, *, url: str, key_kept: bool
 ) -> Trouble | Refused:
-    """Return what an answer that is not a stream means.
+    """Return what a response that is not a stream means.
 
     Args:
         status: The HTTP status.
         headers: Names in any case.
         body: Its beginning.
-        url: Where it came from; its query, which may hold a ticket, is not shown.
+        url: Where it came from; the query, which may contain a ticket, is not shown.
         key_kept: Whether a key was held back after a redirect to another origin.
     """
     place = urlunsplit(urlsplit(url)._replace(query="", fragment=""))
-    detail = _detail(status, headers.get("Content-Type", ""), body)
+    said = json_object(body)
+    detail = said.get("detail") if is_from_hub(status, headers.get("Content-Type", ""), said) else None
     if detail is None:
         server = headers.get("Server")
         detail = f"{place} answered {status}, and not as a hub does" + (
@@ -347,14 +350,14 @@ def failure(
         if "airtunes" in (server or "").lower():
             detail += " It is AirPlay: use http://127.0.0.1 in place of localhost."
     if key_kept:
-        detail += f" The key was not sent: {place} is at another origin than the hub's address."
+        detail += f" The key was not sent: {place} has another origin than the hub's address."
     if 400 <= status < 500 and status not in _PASSING:
         return Refused(status, detail)
     return Trouble(detail)
 
 
 def redirected(url: str, headers: dict[str, str], location: str) -> str:
-    """Return where a redirect leads; a key is taken out of the headers if that is another origin."""
+    """Return where a redirect leads; remove the key from the headers if that is another origin."""
     target = urljoin(url, location)
     if origin(target) != origin(url):
         headers.pop("Authorization", None)
@@ -380,7 +383,7 @@ def _milliseconds(value: Any) -> float:
 
 
 def _has_reached(position: str, goal: Any) -> bool:
-    """Return whether a position has reached another; true for different histories, which cannot be compared."""
+    """Return whether a position has reached another; True for different histories, which cannot be compared."""
     at = _ID.fullmatch(position)
     to = _ID.fullmatch(goal) if isinstance(goal, str) else None
     return at is None or to is None or at[1] != to[1] or int(at[2]) >= int(to[2])
@@ -389,19 +392,3 @@ def _has_reached(position: str, goal: Any) -> bool:
 def _before(event_id: Any) -> str | None:
     found = _ID.fullmatch(event_id) if isinstance(event_id, str) else None
     return f"{found[1]}-{int(found[2]) - 1}" if found else None
-
-
-def _detail(status: int, content_type: str, body: bytes) -> str | None:
-    """Return the detail of a problem document (RFC 9457); None if it is not the hub's."""
-    if content_type.partition(";")[0].strip().lower() != "application/problem+json":
-        return None
-    try:
-        problem = json.loads(body)
-    except ValueError:
-        return None
-    own = (
-        isinstance(problem, dict)
-        and problem.get("status") == status
-        and isinstance(problem.get("detail"), str)
-    )
-    return problem["detail"] if own else None

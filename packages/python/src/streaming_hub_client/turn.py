@@ -11,14 +11,16 @@ class Turn:
 
     Attributes:
         id: The turn's name, unique across sessions.
+        number: Grows from turn to turn.
         worded: Words of the user were sent for it.
         committed: LiveKit has added the user's message, so later words start the next turn.
-        answered: The agent has begun to work on its answer.
-        passed: The agent has said something else since its words; LiveKit has dropped them, or the application
+        answered: The agent has started to work on its answer.
+        passed: The agent has said something else since: LiveKit has dropped the user's words, or the application
             handles them itself.
     """
 
     id: str
+    number: int = 0
     worded: bool = False
     committed: bool = False
     answered: bool = False

@@ -1,6 +1,6 @@
-"""What the user says, from LiveKit's transcripts and messages to `transcript` events. Pure, as `bridge`.
+"""From LiveKit's transcripts and messages of the user to `transcript` events. Pure, like `bridge`.
 
-`streaming_hub_client.heard` remembers which words are whose; here they become events.
+`streaming_hub_client.heard` remembers which words belong where; here they become events.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def transcribed(memory: Conversation, ev: lk.UserInputTranscribedEvent) -> list[Event]:
-    """Return the user's words: interims and their final share a segment, and so do all finals of one `item_id`."""
+    """Return the user's words: interims and their final share a segment, as do all finals of one `item_id`."""
     if ev.is_final and ev.item_id is not None and memory.heard.find(ev.item_id, ev.transcript) is None:
         memory.held = ev
         return []
@@ -24,7 +24,7 @@ def transcribed(memory: Conversation, ev: lk.UserInputTranscribedEvent) -> list[
 
 
 def release(memory: Conversation, item: Any = None) -> list[Event]:
-    """Return a final that was held until the message that follows it tells when the user began to say it.
+    """Return a final that was held until its message says when the user began to say it.
 
     Args:
         memory: The session's memory; it is updated.
@@ -37,7 +37,7 @@ def release(memory: Conversation, item: Any = None) -> list[Event]:
 
 
 def _started_at(message: Any) -> float | None:
-    """Return when a realtime model says that the words of a message were begun."""
+    """Return when, according to a realtime model, the user began to say a message."""
     metrics: dict[str, Any] = getattr(message, "metrics", None) or {}
     return metrics.get("started_speaking_at")
 
@@ -51,8 +51,7 @@ def _heard(memory: Conversation, ev: lk.UserInputTranscribedEvent, started_at: f
         return []  # a realtime model's sign that the user is silent, or noise
     events = []
     if segment is None:
-        late = ev.item_id is not None
-        turn = memory.turn_of_words(is_final=ev.is_final, started_at=started_at, late=late)
+        turn = memory.turn_of_words(is_final=ev.is_final, started_at=started_at, item_id=ev.item_id)
         if heard.open is not None and not _is_before(turn, heard.open.turn):
             events = close_open(memory, ev.created_at)  # of another item, whose transcription has failed
         segment = memory.new_segment(turn)
@@ -61,7 +60,7 @@ def _heard(memory: Conversation, ev: lk.UserInputTranscribedEvent, started_at: f
         and segment.item_id is None
         and (segment.turn.committed or segment.turn.answered)
     ):
-        segment.turn = memory.turn_of_words(is_final=ev.is_final)  # the user has gone on after the turn's end
+        segment.turn = memory.turn_of_words(is_final=ev.is_final)  # the user continued after the turn's end
     if ev.item_id is not None:
         segment.item_id = ev.item_id
         heard.remember(ev.item_id, segment)
@@ -75,9 +74,8 @@ def _is_before(turn: Turn, other: Turn) -> bool:
 
 
 def _transcript(memory: Conversation, segment: Segment, ev: lk.UserInputTranscribedEvent) -> list[Event]:
-    if (
-        ev.transcript.strip() or ev.item_id is None
-    ):  # an empty final means that the item's transcription failed
+    if ev.transcript.strip() or ev.item_id is None:
+        # but an empty final means that the item's transcription failed
         segment.text = ev.transcript
     if ev.is_final:
         segment.final, segment.final_at = True, ev.created_at
@@ -93,7 +91,7 @@ def _transcript(memory: Conversation, segment: Segment, ev: lk.UserInputTranscri
 
 
 def close_open(memory: Conversation, at: float) -> list[Event]:
-    """Give words whose final does not come their final: what was heard last."""
+    """Return the final of words whose own final does not arrive: what was heard last."""
     segment = memory.heard.open
     if segment is None:
         return []
@@ -111,7 +109,7 @@ def close_unfinished(memory: Conversation, at: float) -> list[Event]:
 
 
 def close_answered(memory: Conversation, turn: Turn, at: float) -> list[Event]:
-    """Close the words of a turn that is answered although LiveKit has not committed it: a realtime model's."""
+    """Close the words of a turn that a realtime model answers before LiveKit has committed it."""
     segment = memory.heard.open
     if segment is None or segment.turn is not turn or turn.committed:
         return []
@@ -126,22 +124,19 @@ def message(memory: Conversation, item: llm.ChatMessage, at: float) -> list[Even
         segment.final = True
         events = [memory.transcript(segment, at, role="user", is_final=True)]
     turn.committed = True
+    memory.remember_answer(turn)
     if not turn.answered and (memory.user_turn is None or memory.user_turn.answered):
-        memory.user_turn = (
-            turn  # it began before the turn that was answered last, and waits for its own answer
-        )
+        # it began before the turn that was answered last, and waits for its own answer
+        memory.user_turn = turn
     metrics = dict(item.metrics)
     fields = {"role": "user", "participant": memory.user, **metrics}
     return events + ([memory.event("turn_metrics", at, turn, **fields)] if metrics else [])
 
 
-def _said_by_message(  # one for each way in which a message comes about
-    memory: Conversation, item: llm.ChatMessage
-) -> tuple[Turn, Segment | None]:
-    """Return a user message's turn, and the segment with the words that have not been sent for it, if any.
+def _said_by_message(memory: Conversation, item: llm.ChatMessage) -> tuple[Turn, Segment | None]:
+    """Return a user message's turn, and the segment with its words that have not been sent, if any.
 
-    LiveKit gives `transcript_confidence` to what was spoken, and the transcript's `item_id` as the message's id
-    where the model has one.
+    LiveKit sets `transcript_confidence` on what was spoken. If the transcript has an `item_id`, it is the message's id.
     """
     heard, text = memory.heard, item.text_content or ""
     if (known := heard.by_id.get(item.id)) is not None:

@@ -1,7 +1,9 @@
-"""`verify_webhook`: whether a request is the hub's (Standard Webhooks 1.0.0), by the package `standardwebhooks`."""
+"""`verify_webhook`: checks that a request comes from the hub (Standard Webhooks 1.0.0, by `standardwebhooks`)."""
 
 from __future__ import annotations
 
+import base64
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
@@ -25,16 +27,25 @@ def verify_webhook(
         secret: `whsec_` and base64; several while one replaces another.
 
     Raises:
-        InvalidWebhook: A header is missing, it is too old or from the future, no signature matches, or it is no JSON.
+        InvalidWebhook: A header is missing, the message is too old or from the future, no signature matches, or the
+            body is not a JSON object.
+        ValueError: A secret is malformed.
     """
     reasons = []
-    for one in [secret] if isinstance(secret, str) else secret:
+    for webhook in [_webhook(one) for one in ([secret] if isinstance(secret, str) else secret)]:
         try:
-            found = Webhook(one).verify(body, dict(headers))
+            found = webhook.verify(body, dict(headers))
         except (WebhookVerificationError, ValueError) as error:
             reasons.append(str(error))
         else:
             if isinstance(found, dict):
                 return found
-            reasons.append("the body is no JSON object")
+            reasons.append("the body is not a JSON object")
     raise InvalidWebhook("; ".join(dict.fromkeys(reasons)) or "no secret was given")
+
+
+def _webhook(secret: str) -> Webhook:
+    with suppress(ValueError):  # not base64
+        if base64.b64decode(secret.removeprefix("whsec_"), validate=True):
+            return Webhook(secret)
+    raise ValueError("secret: expected `whsec_` and base64")

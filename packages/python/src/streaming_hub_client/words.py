@@ -15,7 +15,7 @@ class SpokenWords(io.TextOutput):
 
     Args:
         on_words: Called with each word; must not block.
-        next_in_chain: The text output that was there before, if any.
+        next_in_chain: The text output to pass the words on to, if any.
     """
 
     def __init__(self, on_words: Callable[[str], None], next_in_chain: io.TextOutput | None = None) -> None:
@@ -23,7 +23,7 @@ class SpokenWords(io.TextOutput):
         self._on_words = on_words
 
     def before(self, next_in_chain: io.TextOutput | None) -> SpokenWords:
-        """Return an output for the same words that passes them on to another one."""
+        """Return an output for the same words that passes them on to the given one."""
         return SpokenWords(self._on_words, next_in_chain)
 
     async def capture_text(self, text: str) -> None:

@@ -56,7 +56,8 @@ export async function ask(path, { method = 'GET', body, signal } = {}) {
   const key = storedKey();
   /** @type {Record<string, string>} */
   const headers = {};
-  if (key) headers.Authorization = `Bearer ${key}`;
+  // Its UTF-8, one character a byte: a header takes no others.
+  if (key) headers.Authorization = `Bearer ${String.fromCharCode(...new TextEncoder().encode(key))}`;
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   /** @type {Response} */
   let response;
