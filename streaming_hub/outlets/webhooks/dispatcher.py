@@ -312,6 +312,7 @@ class Dispatcher:
                     ahead = now_ahead
                 await self.wake_all()
             except Away:
+                # The change is found again next time.
                 continue
             except Exception as error:  # noqa: BLE001 - reported; tried again
                 self._report("error", f"unexpected error: retries could not be moved; retrying: {error!r}")

@@ -232,7 +232,7 @@ class Store:
         self.version += 1
 
     def shift_tries(self, seconds: float) -> None:
-        """Move every planned attempt, because the clock was changed by so many seconds."""
+        """Move every planned attempt, to follow a change of the clock, in seconds."""
         with self._writing() as connection:
             planned = sa.update(lanes).where(lanes.c.next_try > 0)
             connection.execute(planned.values(next_try=lanes.c.next_try + seconds))
