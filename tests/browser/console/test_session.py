@@ -465,15 +465,19 @@ def test_several_rooms_of_one_id_are_a_choice(page: Page, hub: Hub) -> None:
 
 def test_a_session_that_takes_long_to_arrive_is_loading(page: Page, hub: Hub, ended: dict[str, Any]) -> None:
     held: list[Route] = []
+    is_slow = True
 
     def hold(route: Route) -> None:
-        held.append(route)
+        if is_slow:
+            held.append(route)
+        else:
+            route.continue_()
 
     page.route("**/api/sessions/**", hold)
     page.goto(f"{hub.url}/console/sessions/{ended['session']['session_id']}")
     loading = page.get_by_text("Loading…", exact=True)
     expect(loading).to_be_visible()
-    page.unroute("**/api/sessions/**")
+    is_slow = False
     for route in held:
         route.continue_()
     expect(lines(page).first).to_be_visible()
