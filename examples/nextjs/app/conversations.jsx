@@ -4,10 +4,11 @@ import { useConversation } from 'livekit-streaming-hub/react';
 
 /** Every room's transcript, from this site's own route. */
 export default function Conversations() {
-  const { rooms, status, missed, reason } = useConversation({ url: '/api/hub', snapshot: true });
+  const { rooms, status, missed, reason, error } = useConversation({ url: '/api/hub', snapshot: true });
   return (
     <>
       <p role="status">{status}</p>
+      {error && <p>{error.message}</p>}
       {missed !== 0 && (
         <p role="alert">
           {missed ?? 'Some'} events are missing ({reason}).

@@ -4,7 +4,7 @@ import Room from './Room.jsx';
 
 /** One connection for the whole page: the hook is called here, and its result is passed down. */
 export default function App() {
-  const { rooms, status, missed, reason } = useConversation({ url: '/api/stream', snapshot: true });
+  const { rooms, status, missed, reason, error } = useConversation({ url: '/api/stream', snapshot: true });
   const [chosen, choose] = useState('');
   const newest = Object.values(rooms).sort((a, b) => b.last_seq - a.last_seq);
   const room = rooms[chosen] ?? newest[0];
@@ -12,6 +12,7 @@ export default function App() {
     <main>
       <h1>Live conversations</h1>
       <p role="status">{status}</p>
+      {error && <p>{error.message}</p>}
       {missed !== 0 && (
         <p role="alert">
           {missed ?? 'Some'} events are missing ({reason}).

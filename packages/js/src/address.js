@@ -50,18 +50,22 @@ export const bearer = (key) => `Bearer ${String.fromCharCode(...new TextEncoder(
 
 /**
  * @param {Filter | undefined} filter
- * @returns {string[]}
+ * @returns {readonly string[]}
  */
 export const valuesOf = (filter) => [filter ?? []].flat();
 
 /**
  * @param {URL} url Modified.
  * @param {StreamOptions} options
+ * @throws {TypeError} A filter is neither a string nor several. None at all would open every room.
  */
 export function addFilters(url, options) {
   for (const [option, parameter] of Object.entries(FILTERS)) {
-    for (const value of valuesOf(options[/** @type {keyof typeof FILTERS} */ (option)])) {
-      url.searchParams.append(parameter, value);
+    const filter = options[/** @type {keyof typeof FILTERS} */ (option)];
+    const values = valuesOf(filter);
+    if (filter != null && !(Array.isArray(values) && values.length && values.every((one) => typeof one === 'string'))) {
+      throw new TypeError(`${option}: ${JSON.stringify(filter)} is neither a string nor a list of at least one`);
     }
+    for (const value of values) url.searchParams.append(parameter, value);
   }
 }

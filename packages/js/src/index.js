@@ -7,7 +7,6 @@
 export { emptyConversation, reduceConversation } from './conversation.js';
 export { Gap, Refused } from './gap.js';
 export { openStream } from './stream.js';
-export { InvalidWebhook, verifyWebhook } from './webhook.js';
 
 /** @typedef {import('./types.js').Conversation} Conversation */
 /** @typedef {import('./types.js').HubEvent} HubEvent */
@@ -16,4 +15,3 @@ export { InvalidWebhook, verifyWebhook } from './webhook.js';
 /** @typedef {import('./types.js').Status} Status */
 /** @typedef {import('./stream.js').Stream} Stream */
 /** @typedef {import('./types.js').StreamOptions} StreamOptions */
-/** @typedef {import('./webhook.js').WebhookMessage} WebhookMessage */

@@ -65,9 +65,10 @@ export function streamRoute({ url, key, authorize }) {
         redirect: 'manual',
         cache: 'no-store',
       });
-      clearTimeout(late);
       return await answer(upstream, gone);
-    } catch {
+    } catch (error) {
+      // Told here as well, since the browser only ever waits.
+      if (!request.signal?.aborted) console.error(`streamRoute: ${base.origin} cannot be reached:`, error);
       return away('hub_unreachable');
     } finally {
       clearTimeout(late);

@@ -43,12 +43,16 @@ export function useStream(options = {}) {
  *   status: Snapshot['status'],
  *   missed: Snapshot['missed'],
  *   reason?: Snapshot['reason'],
+ *   error?: Snapshot['error'],
  * }} The same object until one of them changes.
  */
 export function useConversation(options) {
-  const { conversation, status, missed, reason } = useStream(options);
+  const { conversation, status, missed, reason, error } = useStream(options);
   const { rooms } = conversation;
-  return useMemo(() => ({ rooms, status, missed, ...(reason && { reason }) }), [rooms, status, missed, reason]);
+  return useMemo(
+    () => ({ rooms, status, missed, ...(reason && { reason }), ...(error && { error }) }),
+    [rooms, status, missed, reason, error],
+  );
 }
 
 /**

@@ -6,8 +6,10 @@
  * @module
  */
 
-/** Maximum characters of a line; the hub's are far shorter. */
-const LONGEST_LINE = 16 * 1024 * 1024;
+/** Maximum characters of an event; the hub's are far shorter. */
+const LONGEST_EVENT = 16 * 1024 * 1024;
+/** Characters that a line counts for besides its own, as short ones take more memory than their characters. */
+const LINE_COST = 64;
 
 /**
  * @typedef {object} Message
@@ -23,7 +25,7 @@ const LONGEST_LINE = 16 * 1024 * 1024;
  *
  * @param {(message: Message) => void} onMessage
  * @param {(milliseconds: number) => void} onRetry Called for each valid `retry:` line.
- * @returns {(bytes: Uint8Array) => void} Feeds the next bytes. Throws a RangeError at a line over 16 Mi characters.
+ * @returns {(bytes: Uint8Array) => void} Feeds the next bytes. Throws a RangeError at an event over 16 Mi characters.
  */
 export function createParser(onMessage, onRetry) {
   // The byte order mark is removed here, as Deno's decoder would remove one from later pieces, too.
@@ -37,6 +39,7 @@ export function createParser(onMessage, onRetry) {
   let type = '';
   /** @type {string[]} */
   let data = [];
+  let dataLength = 0;
 
   /** @param {string} line */
   const take = (line) => {
@@ -44,6 +47,7 @@ export function createParser(onMessage, onRetry) {
       if (data.length || id !== reportedId) onMessage({ type: type || 'message', data: data.length ? data.join('\n') : null, id });
       reportedId = id;
       data = [];
+      dataLength = 0;
       type = '';
       return;
     }
@@ -51,10 +55,12 @@ export function createParser(onMessage, onRetry) {
     if (colon === 0) return;
     const field = colon < 0 ? line : line.slice(0, colon);
     const value = colon < 0 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1);
-    if (field === 'data') data.push(value);
-    else if (field === 'event') type = value;
+    if (field === 'data') {
+      data.push(value);
+      dataLength += value.length + LINE_COST;
+    } else if (field === 'event') type = value;
     else if (field === 'id' && !value.includes('\0')) id = value;
-    else if (field === 'retry' && /^[0-9]+$/.test(value)) onRetry(Number(value));
+    else if (field === 'retry' && /^[0-9]{1,15}$/.test(value)) onRetry(Number(value));
   };
 
   return (bytes) => {
@@ -64,12 +70,11 @@ export function createParser(onMessage, onRetry) {
     isBegun = true;
     if (afterCarriageReturn && text[0] === '\n') text = text.slice(1);
     afterCarriageReturn = false;
-    lineEnd.lastIndex = rest.length;
-    text = rest + text;
     let start = 0;
     for (let found = lineEnd.exec(text); found; found = lineEnd.exec(text)) {
       const at = found.index;
-      const line = text.slice(start, at);
+      const line = rest + text.slice(start, at);
+      rest = '';
       start = at + 1;
       if (text[at] === '\r') {
         if (start === text.length) afterCarriageReturn = true;
@@ -77,7 +82,8 @@ export function createParser(onMessage, onRetry) {
       }
       take(line);
     }
-    rest = text.slice(start);
-    if (rest.length > LONGEST_LINE) throw new RangeError('The stream sent a line of over 16 Mi characters.');
+    // Never searched again: an endless line would take ever longer.
+    rest += text.slice(start);
+    if (rest.length + dataLength > LONGEST_EVENT) throw new RangeError('The stream sent an event of over 16 Mi characters.');
   };
 }

@@ -44,10 +44,11 @@ export function createStore(snapshot) {
   let timer;
 
   const fold = () => {
-    if (unreduced.length) conversation = reduceAll(conversation, unreduced);
-    if (newEvents.length) events = [...events, ...newEvents].slice(-NEWEST);
+    const items = unreduced;
     unreduced = [];
+    if (newEvents.length) events = [...events, ...newEvents].slice(-NEWEST);
     newEvents = [];
+    if (items.length) conversation = reduceAll(conversation, items);
   };
 
   const notify = () => {
@@ -114,7 +115,8 @@ export function createStore(snapshot) {
     reduce(event) {
       isCurrent = isNotified = false;
       unreduced.push(event);
-      if (unreduced.length >= NEWEST) fold();
+      // A snapshot at once, so that a damaged one is an error of the connection and not of who reads the state.
+      if (unreduced.length >= NEWEST || event.type === 'snapshot') fold();
     },
 
     /** @param {readonly string[]} rooms */

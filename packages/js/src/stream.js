@@ -49,7 +49,7 @@ const WORKED = 10_000;
  *
  * @param {StreamOptions} [options]
  * @returns {Stream & AsyncIterable<HubEvent | Gap>}
- * @throws {TypeError} The URL cannot be used.
+ * @throws {TypeError} The URL or a filter cannot be used.
  */
 export const openStream = (options) => createStream(options);
 
@@ -61,6 +61,7 @@ export const openStream = (options) => createStream(options);
  */
 export function createStream(options = {}, random = Math.random, onServerTime = () => {}) {
   const url = streamUrl(options.url);
+  addFilters(url, options);
   const store = createStore(initialSnapshot(options.since));
   const inbox = createInbox(
     (position) => store.set({ position: position ?? store.getSnapshot().position }),
@@ -155,7 +156,6 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
   function targetOf(ticket) {
     const target = new URL(url);
     const { searchParams } = target;
-    addFilters(target, options);
     if (ticket) searchParams.set('ticket', ticket);
     if (resume) searchParams.set('last_event_id', resume);
     else if (options.replay) searchParams.set('replay', String(options.replay));
@@ -171,10 +171,12 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
     // Pages may not set Accept-Encoding; browsers ignore it.
     /** @type {Record<string, string>} */
     const headers = { Accept: 'text/event-stream', 'Accept-Encoding': 'identity' };
-    if (key) headers.Authorization = bearer(key);
+    const secret = String(key ?? '').trim();
+    if (/[\0-\x1f\x7f]/.test(secret)) throw new Refused(401, 'The key holds a control character, such as a line break.');
+    if (secret) headers.Authorization = bearer(secret);
     // Cross-origin, the header would need a permission that the query does not.
     const isForeign = globalThis.document && target.origin !== globalThis.location?.origin;
-    if (resume && !isForeign) headers['Last-Event-ID'] = resume;
+    if (/^[!-~]+$/.test(resume) && !isForeign) headers['Last-Event-ID'] = resume;
     return headers;
   }
 
@@ -213,18 +215,20 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
         if (data === null || type !== 'message') return;
         const event = eventOf(data);
         if (event.type === 'connected') {
-          if (event.heartbeat > 0) silence = SILENCE * event.heartbeat * 1000;
+          // The bounds of the hub's setting.
+          if (event.heartbeat > 0) silence = SILENCE * Math.min(Math.max(event.heartbeat, 0.1), 3600) * 1000;
           wake();
-          cursor = String(event.cursor);
+          cursor = typeof event.cursor === 'string' ? event.cursor : null;
+          for (const warning of [event.warnings ?? []].flat()) console.warn(warning);
           head = event.head;
           onServerTime(event.server_time);
           store.set({ error: undefined });
-          if (!resume) {
+          if (!resume && cursor) {
             // A cursor may be answered by a reset; then the snapshot has to be requested again.
             resume = cursor;
             inbox.move(cursor);
           }
-          reached(cursor);
+          reached(cursor ?? '');
           return;
         }
         if (event.type === 'goodbye') {
@@ -238,7 +242,7 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
           return;
         }
         if (event.type === 'stream_reset') {
-          const gap = new Gap(event.missed ?? null, event.reason);
+          const gap = new Gap(event.missed >= 0 && Number.isInteger(event.missed) ? event.missed : null, String(event.reason));
           resume = cursor ?? before(event.oldest) ?? resume;
           cursor = null;
           isGapOpen = true;

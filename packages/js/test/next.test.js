@@ -226,3 +226,29 @@ test('HEAD opens no stream', async () => {
   const answer = await ask(route(), '/', { method: 'HEAD' });
   assert.deepEqual([answer.status, answer.body, await hub.clients()], [200, null, before]);
 });
+
+test('a hub that cannot be reached is named in this server’s log', async (context) => {
+  const told = context.mock.method(console, 'error', () => {});
+  const url = `http://127.0.0.1:${await freePort()}`;
+  const answer = await ask(route({ url }));
+  assert.match(await answer.text(), /hub_unreachable/);
+  assert.equal(told.mock.calls.length, 1);
+  assert.match(String(told.mock.calls[0].arguments[0]), new RegExp(`${url} cannot be reached`));
+});
+
+test('a refusal that stalls is given up like no answer', async (context) => {
+  context.mock.method(console, 'error', () => {});
+  context.mock.timers.enable({ apis: ['setTimeout'] });
+  let isAsked = false;
+  const server = await Server.start((_, response) => {
+    response.writeHead(429, { 'Content-Type': 'application/problem+json' });
+    response.write('{');
+    isAsked = true;
+  });
+  cleanups.push(() => server.stop());
+  const answering = ask(route({ url: server.url }));
+  while (!isAsked) await new Promise(setImmediate);
+  for (let turn = 0; turn < 100; turn++) await new Promise(setImmediate);
+  context.mock.timers.tick(10_000);
+  assert.match(await (await answering).text(), /hub_unreachable/);
+});

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { JSDOM } from 'jsdom';
 import { until } from './kit/hub.js';
-import { Server, connected, event, frame, stream } from './kit/server.js';
+import { Server, connected, event, frame, problem, stream } from './kit/server.js';
 
 const { window } = new JSDOM('<!doctype html><div id="root"></div>', { url: 'http://localhost/' });
 for (const [name, value] of Object.entries({ window, document: window.document, navigator: window.navigator })) {
@@ -150,4 +150,18 @@ test('server rendering opens no connection, and hydrates', async () => {
   await until(() => shown() === 'live ');
   assert.deepEqual(complaints, []);
   await act(async () => root.unmount());
+});
+
+test('useConversation says why it is refused', async () => {
+  let found;
+  function Room() {
+    found = useConversation({ url: `${refusing.url}/api/stream` });
+    return createElement('p', null, found.status);
+  }
+  const refusing = await Server.start((_, response) => problem(response, 403, 'Not your room.'));
+  const page = await mount(Room, {});
+  await until(() => found.status === 'refused');
+  assert.equal(found.error.detail, 'Not your room.');
+  await page.unmount();
+  await refusing.stop();
 });

@@ -28,7 +28,7 @@ const CASES = [
   ['types', 'event: add\ndata: 1\n\ndata: 2\n\n', [message('1', '', 'add'), message('2')]],
   ['ids last', 'id: 1\ndata: a\n\ndata: b\n\nid\ndata: c\n\n', [message('a', '1'), message('b', '1'), message('c')]],
   ['NUL in an id', 'id: 1\ndata: a\n\nid: 2\0\ndata: b\n\n', [message('a', '1'), message('b', '1')]],
-  ['retry', 'retry: 1500\nretry: 1e3\nretry: -1\nretry:\nretry: 7 \ndata: a\n\n', [{ retry: 1500 }, message('a')]],
+  ['retry', 'retry: 1500\nretry: 1e3\nretry: -1\nretry: 9999999999999999\nretry:\nretry: 7 \ndata: a\n\n', [{ retry: 1500 }, message('a')]],
   ['unknown fields', 'foo: 1\n data: a\nDATA: b\ndata: c\n\n', [message('c')]],
   ['CR', 'data: a\rdata: b\r\rdata: c\r\r', [message('a\nb'), message('c')]],
   ['CRLF', 'data: a\r\ndata: b\r\n\r\ndata: c\r\n\r\n', [message('a\nb'), message('c')]],
@@ -61,4 +61,36 @@ test('an endless line is refused before it fills the memory', () => {
   assert.throws(() => {
     for (let count = 0; count < 20; count++) feed(piece);
   }, RangeError);
+});
+
+test('an event without an end is refused before it fills the memory', () => {
+  for (const line of ['data: ' + 'x'.repeat(1000) + '\n', 'data\n']) {
+    const feed = createParser(() => {}, () => {});
+    const piece = Buffer.from(line.repeat(Math.ceil(300_000 / line.length)));
+    assert.throws(() => {
+      for (let count = 0; count < 80; count++) feed(piece);
+    }, RangeError);
+  }
+});
+
+test('many long events are not one endless event', () => {
+  let count = 0;
+  const feed = createParser(() => count++, () => {});
+  const piece = Buffer.from(`data: ${'x'.repeat(4 * 1024 * 1024)}\n\n`);
+  for (let round = 0; round < 8; round++) feed(piece);
+  assert.equal(count, 8);
+});
+
+test('a long line costs no more a byte than a short one', () => {
+  const cpu = (pieces) => {
+    const feed = createParser(() => {}, () => {});
+    const piece = new Uint8Array(8 * 1024).fill(97);
+    const before = process.cpuUsage();
+    for (let count = 0; count < pieces; count++) feed(piece);
+    const { user, system } = process.cpuUsage(before);
+    return user + system;
+  };
+  const least = (pieces) => Math.min(...Array.from({ length: 3 }, () => cpu(pieces)));
+  const short = least(250);
+  assert.ok(least(2000) < 24 * short); // eight times as long; searched from its beginning, 64 times
 });

@@ -579,3 +579,81 @@ test('an error in a subscriber does not end the stream', async () => {
   assert.equal(status(opened), 'live');
   assert.equal(faults[0], 'mine');
 });
+
+test('filters that mean nothing throw at once', () => {
+  for (const room of [[], 5, {}, [null], new Set(['a'])]) {
+    assert.throws(() => openStream({ url: 'http://h', room }), /^TypeError: room: /, JSON.stringify(room));
+  }
+});
+
+test('a key that a header cannot carry is refused, a line end behind it is not', async () => {
+  const server = await serve((_, response) => stream(response, connected('e-1', { head: 'e-1' })));
+  for (const key of ['two\nlines', 'a\0b']) {
+    const opened = open({ url: server.url, key: () => key });
+    await assert.rejects(take(opened, 1), /^Refused: The key holds a control character/);
+    assert.equal(status(opened), 'refused');
+  }
+  const opened = open({ url: server.url, key: '€-from-a-file\n' });
+  await until(() => status(opened) === 'live');
+  const sent = server.requests.map(({ headers }) => Buffer.from(headers.authorization, 'latin1').toString());
+  assert.deepEqual(sent, ['Bearer €-from-a-file']);
+});
+
+test('a position that a header cannot carry resumes', async () => {
+  for (const id of ['€😀', ' a b']) {
+    const server = await serve((_, response, nth) => {
+      stream(response, connected('e-0', { head: 'e-0' }), frame({ type: 'note', n: nth }, nth === 1 ? id : 'e-2'));
+      if (nth === 1) response.end();
+    });
+    assert.deepEqual(numbers(await take(open({ url: server.url }), 2)), [1, 2]);
+    const { query, headers } = server.requests[1];
+    assert.equal(query.get('last_event_id'), id);
+    assert.equal(headers['last-event-id'], undefined);
+  }
+});
+
+test('a heartbeat that cannot be is bounded', async () => {
+  for (const [heartbeat, requests] of [['1e-9', 1], ['-5', 1], ['"x"', 1], ['[]', 1]]) {
+    const server = await serve((_, response) => {
+      stream(response, `data: {"type":"connected","cursor":"e-0","head":"e-0","heartbeat":${heartbeat}}\n\n`);
+      setTimeout(() => response.write(event(1)), 100);
+    });
+    const opened = open({ url: server.url });
+    await take(opened, 1);
+    opened.close();
+    assert.equal(server.requests.length, requests, heartbeat);
+  }
+});
+
+test('a cursor and a gap’s size that cannot be count as unknown', async () => {
+  const server = await serve((_, response) =>
+    stream(
+      response,
+      frame({ type: 'connected', cursor: null, head: 7 }),
+      ...[-3, 1.5, 'x', true, [2]].map((missed) => frame({ type: 'stream_reset', reason: 'expired', missed })),
+    ),
+  );
+  const opened = open({ url: server.url });
+  assert.deepEqual(await take(opened, 5), Array(5).fill(new Gap(null, 'expired')));
+  assert.equal(opened.getSnapshot().missed, null);
+  assert.equal(opened.getSnapshot().position, null);
+});
+
+test('the hub’s warnings about filters are shown', async (context) => {
+  const warn = context.mock.method(console, 'warn', () => {});
+  const server = await serve((_, response) => stream(response, connected('e-0', { head: 'e-0', warnings: ["type: 'a,b' ..."] })));
+  const opened = open({ url: server.url, types: 'a,b' });
+  await until(() => status(opened) === 'live');
+  assert.deepEqual(warn.mock.calls[0].arguments, ["type: 'a,b' ..."]);
+});
+
+test('a damaged snapshot is a temporary failure, and the state stays readable', async () => {
+  for (const rooms of [null, [null], [{}], [{ room: 'r', transcript: 'x', sessions: 5 }]]) {
+    const server = await serve((_, response, nth) =>
+      stream(response, connected('e-0', { head: 'e-0' }), frame({ type: 'snapshot', as_of: 'e-0', rooms: nth === 1 ? rooms : [] }), event(1)),
+    );
+    const opened = open({ url: server.url, snapshot: true });
+    await until(() => opened.getSnapshot().events.length === 1);
+    assert.equal(server.requests.length, 2);
+  }
+});

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { Webhook } from 'standardwebhooks';
-import { InvalidWebhook, verifyWebhook } from '../src/index.js';
+import { InvalidWebhook, verifyWebhook } from '../src/webhook.js';
 
 const secret = () => `whsec_${randomBytes(24 + Math.floor(Math.random() * 41)).toString('base64')}`;
 const message = { type: 'session_ended', timestamp: '2026-11-28T03:00:00.000Z', data: { room: 'r', text: 'é 👋 \u2028' } };

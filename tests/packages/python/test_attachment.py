@@ -6,6 +6,9 @@ Covers streaming_hub_client/words.py: where the tap for words stands in LiveKit'
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -354,6 +357,27 @@ def test_sessions_share_one_poster_a_hub(monkeypatch: pytest.MonkeyPatch) -> Non
     assert usual is not other
     assert usual.close(1)
     assert other.close(1)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_sends_by_itself() -> None:
+    """As with `multiprocessing` and servers that fork their workers: the parent's threads do not exist there."""
+    program = """
+import os, sys
+from streaming_hub_client.attachment import shared_poster
+shared_poster().post({"type": "parent"})
+assert shared_poster().flush(20)
+child = os.fork()
+if not child:
+    shared_poster().post({"type": "child"})
+    os._exit(0 if shared_poster().flush(20) else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    with FakeHub() as hub:
+        environment = {**os.environ, "STREAM_URL": hub.url}
+        ran = subprocess.run([sys.executable, "-c", program], env=environment, timeout=120, check=False)
+    assert ran.returncode == 0
+    assert [event["type"] for event in hub.events] == ["parent", "child"]
 
 
 def test_a_hub_that_is_named_gets_the_events(

@@ -9,6 +9,7 @@ import decimal
 import enum
 import json
 import pathlib
+import time
 import uuid
 from typing import Any
 
@@ -203,3 +204,19 @@ def test_repaired_text_is_unicode_and_text_that_is_stays(text: str) -> None:
 def test_pairs_are_joined_and_the_rest_replaced() -> None:
     assert repair("a\ud83d\ude00\ud83d b\udc00") == "a😀\ufffd b\ufffd"
     assert complete("ab\ud83d") == "ab"
+
+
+def test_a_module_is_its_name() -> None:
+    assert plain({"of": json}) == {"of": {"object": "json"}}
+
+
+def test_keys_that_read_the_same_cost_no_more_each() -> None:
+    """The session's thread converts them."""
+
+    def seconds(count: int) -> float:
+        began = time.thread_time()
+        assert list(plain({object(): n for n in range(count)}))[-1].endswith(f"({count})")
+        return time.thread_time() - began
+
+    few = min(seconds(500) for _ in range(5))
+    assert seconds(4000) < 24 * few  # eight times as many; each against all others would be 64 times

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -39,3 +41,16 @@ def test_the_base_install_is_small() -> None:
 )
 def test_an_extra_brings_what_it_is_for(extra: str, brought: str) -> None:
     assert brought in closure("livekit-streaming-hub-client", extra)
+
+
+def test_everything_can_be_imported_without_the_extras() -> None:
+    program = """
+import sys
+sys.modules.update(dict.fromkeys(("livekit", "standardwebhooks")))  # importing them fails
+from streaming_hub_client import *
+print(follow.__name__, publish.__name__)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.stdout.split() == ["follow", "publish"], ran.stderr

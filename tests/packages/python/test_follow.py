@@ -12,6 +12,7 @@ import gc
 import random
 import threading
 import time
+import zlib
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
@@ -20,8 +21,8 @@ from streaming_hub_client import Gap, Refused, afollow, clock, connections, foll
 from tests.kit.hub import Hub
 from tests.kit.tcp_proxy import Proxy
 from tests.kit.wait import until
-from tools.conformance.cases import connected, event, live
-from tools.conformance.server import Part, Server, answer
+from tools.conformance.cases import connected, event, live, refused
+from tools.conformance.server import Part, Server, answer, head
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -196,13 +197,140 @@ def test_where_shutdown_does_not_end_a_read_the_socket_is_closed(monkeypatch: py
     monkeypatch.setattr(connections, "SHUTDOWN_WAKES", False)
     with Server([live(event(1))]) as server, follow(server.url) as stream:
         assert next(stream) == NOTE
-        answer = stream._connections._answer
-        assert answer is not None
-        connected = answer.raw._sock_shutdown.__self__
-        assert connected.fileno() >= 0
+        open_socket = stream._connections._socket
+        assert open_socket is not None
+        assert open_socket.fileno() >= 0
         stream.close()
-        assert connected.fileno() == -1
+        assert open_socket.fileno() == -1
         assert list(stream) == []
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"HTTP/1.1 200 OK\r\nContent-Type: text/event-"], ids=["nothing", "half"]
+)
+def test_close_ends_a_wait_for_the_response(read: Callable[..., Any], sent: bytes) -> None:
+    with Server([Part([sent], "hold")]) as server:
+        stream = read(server.url)
+        done = threading.Event()
+        threading.Thread(target=lambda: (list(stream), done.set()), daemon=True).start()
+        until(lambda: server.requests, 20)
+        stream.close()
+        assert done.wait(20)  # by itself it waits for 37.5 s
+        assert stream.status == "closed"
+
+
+def test_headers_that_never_end_count_as_silence(
+    read: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes arrive all the time, so no single read times out."""
+    monkeypatch.setattr("streaming_hub_client.stream.HEARTBEAT", 0.4)
+    drips = Part([b"HTTP/1.1 200 OK\r\nX-Slow: ", *[b"x"] * 900])
+    got: list[Any] = []
+    with Server([drips, live(event(1))]) as server, read(server.url) as stream:
+        threading.Thread(target=lambda: got.append(next(stream)), daemon=True).start()
+        until(lambda: got, 30)
+    assert got == [NOTE]
+
+
+@pytest.mark.parametrize("place", ["http://[", "http://127.0.0.1:99999/", "file:///etc/passwd", "//"])
+def test_a_redirect_to_no_address_is_temporary(
+    read: Callable[..., Any], place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streaming_hub_client.stream.FIRST_PAUSE", 0.01)
+    moved = Part([answer("302 Found", f"Location: {place}")])
+    with Server([moved, live(event(1))]) as server, read(server.url) as stream:
+        assert next(stream) == NOTE
+
+
+def test_a_position_beyond_ascii_resumes(read: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """No hub sends one; another server may."""
+    monkeypatch.setattr("streaming_hub_client.stream.FIRST_PAUSE", 0.01)
+    odd = 'id: \u20ac\U0001f600\ndata: {"type":"note"}\n\n'.encode()
+    with Server([Part([connected(), odd]), live(event(1))]) as server, read(server.url) as stream:
+        assert [next(stream)["type"], next(stream)["type"]] == ["note", "note"]
+        assert "last_event_id=%E2%82%AC%F0%9F%98%80" in server.requests[1].target
+
+
+def test_a_compressed_stream_is_read(read: Callable[..., Any]) -> None:
+    """Some proxies compress even what was requested without."""
+    packer = zlib.compressobj(wbits=31)
+    begin = head("Content-Type: text/event-stream", "Content-Encoding: gzip")
+    packed = packer.compress(connected(begin=b"") + event(1)) + packer.flush(zlib.Z_SYNC_FLUSH)
+    with Server([Part([begin + packed], "hold")]) as server, read(server.url) as stream:
+        assert next(stream) == NOTE
+
+
+def test_a_refusal_in_pieces_is_read_whole(read: Callable[..., Any]) -> None:
+    whole = refused(403, "Forbidden", "Not your room.").pieces[0]
+    assert isinstance(whole, bytes)
+    pieces = Part([whole[:-30], whole[-30:-10], whole[-10:]])
+    with Server([pieces]) as server, pytest.raises(Refused, match=r"403: Not your room\."):
+        next(read(server.url))
+
+
+def test_a_refusal_that_stalls_is_one(read: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "REFUSAL_TIMEOUT", 0.3)
+    whole = refused(403, "Forbidden", "Not your room.").pieces[0]
+    assert isinstance(whole, bytes)
+    with (
+        Server([Part([whole[:-30]], "hold")]) as server,
+        pytest.raises(Refused, match="not as a hub does"),
+    ):
+        next(read(server.url))
+
+
+def test_a_key_that_no_header_can_carry_is_an_error(read: Callable[..., Any]) -> None:
+    with Server([live(event(1))]) as server:
+        for key in ("two\nlines", "a\0b"):
+            with pytest.raises(ValueError, match="the key holds a control character"):
+                read(server.url, key=key)
+            with (
+                read(server.url, key=lambda key=key: key) as stream,
+                pytest.raises(ValueError, match="the key holds"),
+            ):
+                next(stream)
+        with read(server.url, key="\u20ac-from-a-file\n") as stream:
+            assert next(stream) == NOTE
+        assert [one.headers["authorization"].encode("latin-1").decode() for one in server.requests] == [
+            "Bearer \u20ac-from-a-file"
+        ]
+
+
+@pytest.mark.parametrize("wrong", [{"since": 5}, {"room": []}, {"room": 5}, {"types": ["a", None]}])
+def test_arguments_that_mean_nothing_are_errors(read: Callable[..., Any], wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))}: "):
+        read("http://localhost", **wrong)
+
+
+def test_the_hubs_warnings_about_filters_are_logged_once(
+    hub: Hub, read: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    start = publish(hub.url, [{"type": "numbered", "room": "warned", "n": n} for n in range(2)])["ids"][0]
+    with read(hub.url, room=["warned", "a,b"], since=start) as stream:
+        assert event_n(next(stream)) == 1
+    assert [one.levelname for one in caplog.records if "a,b" in one.getMessage()] == ["WARNING"]
+
+
+def test_two_tasks_share_a_stream() -> None:
+    events = b"".join(event(n) for n in range(100))
+
+    async def run(url: str) -> list[int]:
+        got: list[int] = []
+
+        async def take(stream: Any) -> None:
+            while len(got) < 100:
+                got.append((await anext(stream))["n"])
+
+        async with afollow(url) as stream:
+            tasks = [asyncio.ensure_future(take(stream)) for _ in range(2)]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=20)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        return got
+
+    with Server([live(events)]) as server:
+        assert sorted(asyncio.run(run(server.url))) == list(range(100))
 
 
 def test_it_is_live_once_it_has_caught_up(hub: Hub, read: Callable[..., Any]) -> None:

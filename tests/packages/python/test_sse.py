@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from streaming_hub_client.sse import LONGEST_LINE, Message, Parser
+from streaming_hub_client.sse import LONGEST_EVENT, Message, Parser
 
 CASES = [
     (b"data: a\n\n", [("message", "a", "")]),
@@ -54,4 +54,19 @@ def test_retry_is_digits_alone(line: bytes, found: int | None) -> None:
 def test_a_line_without_an_end_is_given_up() -> None:
     parser = Parser()
     with pytest.raises(ValueError, match="16 Mi"):
-        parser.feed(b"x" * (LONGEST_LINE + 1))
+        parser.feed(b"x" * (LONGEST_EVENT + 1))
+
+
+@pytest.mark.parametrize(("line", "many"), [(b"data: " + b"x" * 1000 + b"\n", 20_000), (b"data\n", 300_000)])
+def test_an_event_without_an_end_is_given_up(line: bytes, many: int) -> None:
+    parser = Parser()
+    for _ in range(26):
+        parser.feed(line * 600)
+    with pytest.raises(ValueError, match="16 Mi"):
+        parser.feed(line * many)
+
+
+def test_many_events_are_no_long_one() -> None:
+    parser = Parser()
+    block = b"data: " + b"x" * (LONGEST_EVENT // 4) + b"\n\n"
+    assert sum(len(parser.feed(block)) for _ in range(8)) == 8

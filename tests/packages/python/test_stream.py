@@ -205,3 +205,62 @@ def test_what_gaps_skip_adds_up_until_one_is_unknown() -> None:
     assert (one.position, one.status, one.missed, one.reason) == ("e-4", "live", 7, "expired")
     one.take(Item(Gap(None, "unknown_epoch"), "f-1", "gap"), gaps[0])
     assert one.missed is None
+
+
+@pytest.mark.parametrize(
+    ("said", "silence"),
+    [
+        ("1e999", 9000.0),
+        ("1" + "0" * 400, 9000.0),
+        ("1e-9", 0.25),
+        ("-5", 37.5),
+        ("true", 37.5),
+        ('"x"', 37.5),
+        ("[1]", 37.5),
+        ("NaN", 37.5),
+    ],
+)
+def test_a_heartbeat_that_cannot_be_is_bounded(said: str, silence: float) -> None:
+    reading = stream()
+    reading.receive(b'data: {"type":"connected","cursor":"e-1","heartbeat":%s}\n\n' % said.encode())
+    assert reading.error is None
+    assert reading.silence == silence
+
+
+@pytest.mark.parametrize("said", ["1e999", "1" + "0" * 400, "-5", "true", '"x"', "null", "NaN"])
+def test_a_farewells_wait_is_bounded(said: str) -> None:
+    reading = stream()
+    reading.receive(b'data: {"type":"goodbye","reason":"draining","retry_ms":%s}\n\n' % said.encode())
+    longest = 24 * 3600.0 if said.startswith("1") else 1.0
+    assert reading.pause(lived=0, asked=0, chance=0) <= longest
+
+
+@pytest.mark.parametrize(
+    "cursor", ["5", "null", "[]", '"\\ud800"', '"a\\r\\nb"', '"' + "\u20ac" + '"', '"  a b "']
+)
+def test_whatever_the_cursor_is_the_next_request_can_be_sent(cursor: str) -> None:
+    reading = stream()
+    reading.receive(f'data: {{"type":"connected","cursor":{cursor}}}\n\n'.encode())
+    url, headers = reading.connect(None, None)
+    assert url.isascii()
+    assert url.isprintable()
+    assert all(value.isascii() and value.isprintable() for value in headers.values())
+    assert all(value == value.strip() for value in headers.values())
+
+
+def test_nesting_without_end_is_passing_trouble() -> None:
+    deep = b"[" * 200_000 + b"]" * 200_000
+    reading = stream()
+    reading.receive(b'data: {"type":"note","v":' + deep + b"}\n\n")
+    assert isinstance(reading.error, Trouble)
+    kind = {"Content-Type": "application/problem+json"}
+    found = failure(403, kind, b'{"detail":' + deep + b"}", url="http://h", key_kept=False)
+    assert isinstance(found, Refused)
+
+
+@pytest.mark.parametrize("missed", ["true", "-3", "1.5", '"x"', "[]", "1e999"])
+def test_a_gap_of_no_number_is_unknown(missed: str) -> None:
+    items = stream("e-1").receive(
+        b'data: {"type":"stream_reset","reason":"expired","missed":%s}\n\n' % missed.encode()
+    )
+    assert [item.value for item in items] == [Gap(None, "expired")]

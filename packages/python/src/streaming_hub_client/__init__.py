@@ -13,10 +13,12 @@ from streaming_hub_client.publish import publish
 from streaming_hub_client.stream import Gap, Refused
 
 if TYPE_CHECKING:
-    from streaming_hub_client.attachment import attach
-    from streaming_hub_client.webhook import InvalidWebhook, verify_webhook
+    from streaming_hub_client.attachment import attach as attach
+    from streaming_hub_client.webhook import InvalidWebhook as InvalidWebhook
+    from streaming_hub_client.webhook import verify_webhook as verify_webhook
 
-__all__ = ["Gap", "InvalidWebhook", "Refused", "afollow", "attach", "follow", "publish", "verify_webhook"]
+# Without the names below, with which `import *` would need every extra.
+__all__ = ["Gap", "Refused", "afollow", "follow", "publish"]
 
 _LATER = {
     "attach": ("streaming_hub_client.attachment", "livekit"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+import os
 import threading
 import time
 import uuid
@@ -59,7 +60,7 @@ class Sink(Protocol):
         """Flush and end."""
 
 
-_posters: dict[tuple[str | None, str | None], Sink] = {}
+_posters: dict[tuple[int, str | None, str | None], Sink] = {}
 _making = threading.Lock()
 
 
@@ -73,9 +74,11 @@ def shared_poster(url: str | None = None, key: str | None = None) -> Sink:
         key: Its publish key; STREAM_PUBLISH_KEY by default.
     """
     with _making:
-        if (url, key) not in _posters:
-            _posters[url, key] = Poster.from_env(url, key)
-        return _posters[url, key]
+        # A forked process has its parent's posters, but not their threads.
+        which = (os.getpid(), url, key)
+        if which not in _posters:
+            _posters[which] = Poster.from_env(url, key)
+        return _posters[which]
 
 
 class Attachment:

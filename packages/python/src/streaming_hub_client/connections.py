@@ -1,7 +1,7 @@
 """Opens a stream's connections one after another, reads them, and waits between them. The shell of `stream`.
 
 May touch the network (through `requests`) and the clock. Starts one thread per connection, which closes it when it goes
-silent.
+silent, from its beginning on.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import random
 import socket
 import threading
 import time
-from contextlib import closing, suppress
-from typing import TYPE_CHECKING
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
 import urllib3
 
 from streaming_hub_client import clock
-from streaming_hub_client.answers import BoundedSession
+from streaming_hub_client.answers import BoundedAdapter, BoundedSession
 from streaming_hub_client.retry import retry_after
 from streaming_hub_client.route import route_to
 from streaming_hub_client.stream import (
@@ -39,12 +39,16 @@ from streaming_hub_client.stream import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
+
+    from urllib3.connectionpool import HTTPConnectionPool
 
 log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 10.0
 REDIRECTS = 10
+REFUSAL_TIMEOUT = 5.0
+"""Seconds for the body of an answer that is no stream."""
 BUFFER = 64 * 1024
 SHUTDOWN_WAKES = os.name != "nt"
 """Whether `shutdown` ends a read that another thread waits in; on Windows only closing the socket does."""
@@ -58,9 +62,11 @@ class Connections:
         self._key = key
         self._ticket = ticket
         self._closed = threading.Event()
-        self._answer: requests.Response | None = None
+        self._socket: socket.socket | None = None
         self._reading_since: float | None = None
+        self._longest_read = 0.0
         self._was_silent = False
+        self._warned: set[str] = set()
 
     def close(self) -> None:
         """End the iteration, and the connection."""
@@ -83,7 +89,12 @@ class Connections:
             began = time.monotonic()
             asked = 0.0
             try:
-                with BoundedSession() as session, closing(self._open(session)) as answer:
+                url, headers = stream.connect(_ask(self._key), _ask(self._ticket))
+                with (
+                    BoundedSession() as session,
+                    self._watched(),
+                    closing(self._open(session, url, headers)) as answer,
+                ):
                     header = answer.headers.get("Retry-After")
                     asked = retry_after(header, time.time(), longest=LONGEST_WAIT)
                     yield from self._read(answer)
@@ -94,7 +105,8 @@ class Connections:
             if self.closed:
                 return
             if self._was_silent:
-                stream.error = Trouble(f"The stream was silent for {stream.silence:g} s.")
+                what = "The stream was silent" if stream.is_open else "The hub did not answer"
+                stream.error = Trouble(f"{what} for {stream.silence:g} s.")
                 self._was_silent = False
             if isinstance(stream.error, Refused):
                 yield [Item(None, None, "refused")]
@@ -115,8 +127,9 @@ class Connections:
         place = urlunsplit(urlsplit(self._stream.query.url)._replace(query=""))
         return Trouble(f"The hub cannot be reached at {place} ({kind}).")
 
-    def _open(self, session: requests.Session) -> requests.Response:
-        url, headers = self._stream.connect(_ask(self._key), _ask(self._ticket))
+    def _open(self, session: requests.Session, url: str, headers: dict[str, str]) -> requests.Response:
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _Adapter(self._take_socket))
         for _ in range(REDIRECTS):
             proxies, verify = route_to(url)
             answer = session.get(
@@ -137,55 +150,97 @@ class Connections:
     def _read(self, answer: requests.Response) -> Generator[list[Item]]:
         stream = self._stream
         if not is_stream(answer.status_code, answer.headers.get("Content-Type", "")):
-            body = answer.raw.read1(MOST_READ)
+            body = self._read_refusal(answer)
             kept = "Authorization" not in answer.request.headers and self._key is not None
             stream.error = failure(
                 answer.status_code, answer.headers, body, url=str(answer.url), key_kept=kept
             )
             return
         stream.opened()
-        self._answer = answer
+        while stream.error is None and not self.closed:
+            self._reading_since, self._longest_read = clock.seconds(), stream.silence
+            # Decoded, as some proxies compress what must not be.
+            chunk = answer.raw.read1(BUFFER, decode_content=True)
+            self._reading_since = None
+            if not chunk:
+                stream.error = Trouble("The stream ended.")
+                return
+            items = stream.receive(chunk)
+            self._warn()
+            yield items
+
+    def _read_refusal(self, answer: requests.Response) -> bytes:
+        """Read the beginning of an answer that is no stream: what has come before it breaks off or stalls."""
+        self._reading_since, self._longest_read = clock.seconds(), REFUSAL_TIMEOUT
+        body = b""
+        with suppress(urllib3.exceptions.HTTPError, OSError):
+            while len(body) < MOST_READ and (part := answer.raw.read1(MOST_READ, decode_content=True)):
+                body += part
+        self._reading_since = None
+        self._was_silent = False
+        return body
+
+    def _warn(self) -> None:
+        for warning in self._stream.warnings:
+            if warning not in self._warned:
+                self._warned.add(warning)
+                log.warning("%s", warning)
+
+    @contextmanager
+    def _watched(self) -> Generator[None]:
         over = threading.Event()
+        self._reading_since, self._longest_read = clock.seconds(), self._stream.silence
         threading.Thread(target=self._watch, args=(over,), name="hub-stream-silence", daemon=True).start()
         try:
-            while stream.error is None and not self.closed:
-                self._reading_since = clock.seconds()
-                chunk = answer.raw.read1(BUFFER)
-                self._reading_since = None
-                if not chunk:
-                    stream.error = Trouble("The stream ended.")
-                    return
-                yield stream.receive(chunk)
+            yield
         finally:
             over.set()
-            self._reading_since = self._answer = None
+            self._reading_since = self._socket = None
 
     def _watch(self, over: threading.Event) -> None:
-        while not over.wait(min(1.0, self._stream.silence / 8)):
+        while not over.wait(min(1.0, self._longest_read / 8)):
             since = self._reading_since
-            if since is not None and clock.seconds() - since > self._stream.silence:
+            if since is not None and clock.seconds() - since > self._longest_read:
                 self._was_silent = True
                 self._interrupt()
 
+    def _take_socket(self, connected: socket.socket) -> None:
+        self._socket = connected
+        if self.closed:
+            self._interrupt()
+
     def _interrupt(self) -> None:
         """Make a read that blocks in another thread return."""
-        answer = self._answer
-        if answer is not None:
-            with suppress(OSError, ValueError, RuntimeError):  # it has already ended
-                answer.raw.shutdown()
-            if not SHUTDOWN_WAKES:
-                _close_socket(answer)
+        connected = self._socket
+        if connected is None:
+            return
+        with suppress(OSError):  # it has already ended
+            # The plain socket's: TLS's own would make the reader's next call fail in another way.
+            socket.socket.shutdown(connected, socket.SHUT_RD)
+        if not SHUTDOWN_WAKES:
+            # Elsewhere the number could mean another file to the reader.
+            with suppress(OSError):
+                socket.close(connected.detach())
 
 
-def _close_socket(answer: requests.Response) -> None:
-    """Close the socket under its reader. Windows only: elsewhere the descriptor could by then belong to another file.
+class _Adapter(BoundedAdapter):
+    """Tells the socket of each connection, which urllib3 otherwise hands out only with an answer."""
 
-    Uses a private name of urllib3 (2.3 or later), which has no public way to the socket; a test fails if it goes.
-    """
-    connected = getattr(getattr(answer.raw, "_sock_shutdown", None), "__self__", None)
-    if isinstance(connected, socket.socket):
-        with suppress(OSError):  # closed meanwhile
-            socket.close(connected.detach())
+    def __init__(self, opened: Callable[[socket.socket], None]) -> None:
+        super().__init__()
+        self._opened = opened
+
+    def get_connection_with_tls_context(self, *args: Any, **options: Any) -> HTTPConnectionPool:
+        pool = cast("HTTPConnectionPool", super().get_connection_with_tls_context(*args, **options))
+        opened = self._opened
+
+        class Told(pool.ConnectionCls):  # type: ignore[name-defined,misc]
+            def connect(self) -> None:
+                super().connect()
+                opened(self.sock)
+
+        pool.ConnectionCls = Told
+        return pool
 
 
 def _ask(secret: Secret) -> str | None:

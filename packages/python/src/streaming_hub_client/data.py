@@ -18,6 +18,7 @@ import uuid
 from collections import deque
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -132,11 +133,12 @@ class _Plainer:
 
     def _object(self, fields: Mapping[Any, Any], level: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
+        last: dict[str, int] = {}
         for key, value in fields.items():
             if self._left < 0:
-                found[_unused(MORE.format(len(fields) - len(found)), found)] = None
+                found[_unused(MORE.format(len(fields) - len(found)), found, last)] = None
                 break
-            found[_unused(self._key(key, level), found)] = self.plain(value, level + 1)
+            found[_unused(self._key(key, level), found, last)] = self.plain(value, level + 1)
         return found
 
     def _key(self, key: Any, level: int) -> str:
@@ -149,6 +151,8 @@ class _Plainer:
         kind = type(value)
         if isinstance(value, BaseException):
             return {"error": kind.__name__, "message": repair(str(value))}
+        if isinstance(value, ModuleType):
+            return {"object": value.__name__}
         if isinstance(value, type) or callable(value):
             return _name_only(value)
         if getattr(kind, "__str__", None) is not object.__str__:
@@ -219,9 +223,17 @@ def _name_only(value: Any) -> dict[str, str]:
     return {"object": repair(str(getattr(named, "__qualname__", type(value).__name__)))}
 
 
-def _unused(key: str, taken: Mapping[str, Any]) -> str:
-    """Return the key, numbered if another one already reads the same (1 and "1")."""
-    found, number = key, 2
+def _unused(key: str, taken: Mapping[str, Any], last: dict[str, int]) -> str:
+    """Return the key, numbered if another one already reads the same (1 and "1").
+
+    Args:
+        key: The key.
+        taken: The keys so far.
+        last: The last number of each key, so that thousands that read the same are not all counted again; updated.
+    """
+    found, number = key, last.get(key, 1)
     while found in taken:
-        found, number = f"{key} ({number})", number + 1
+        number += 1
+        found = f"{key} ({number})"
+    last[key] = number
     return found

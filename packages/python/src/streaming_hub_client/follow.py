@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
+from streaming_hub_client.authorization import bearer
 from streaming_hub_client.connections import Connections
 from streaming_hub_client.stream import Gap, Item, Query, Reading, Secret, Stream, query_of
 
@@ -58,7 +59,7 @@ def follow(
         An iterator of events and gaps. It raises `Refused` if the hub does not want this client.
 
     Raises:
-        ValueError: The URL cannot be used.
+        ValueError: The URL, a filter or `since` cannot be used; when it is read, also: no header can carry the key.
     """
     filters = {"room": room, "type": types, "participant": participant, "session_id": session_id}
     query = query_of(url, filters=filters, replay=replay, snapshot=snapshot)
@@ -86,7 +87,7 @@ def afollow(
         An asynchronous iterator of events and gaps. It raises `Refused` if the hub does not want this client.
 
     Raises:
-        ValueError: The URL cannot be used.
+        ValueError: As `follow`.
     """
     filters = {"room": room, "type": types, "participant": participant, "session_id": session_id}
     query = query_of(url, filters=filters, replay=replay, snapshot=snapshot)
@@ -94,6 +95,10 @@ def afollow(
 
 
 def _connections(query: Query, key: Secret, ticket: Secret, since: str | None) -> Connections:
+    if since is not None and not isinstance(since, str):
+        raise ValueError(f"since: {since!r} is not a position; pass a stream's `position`")
+    if isinstance(key, str):
+        bearer(key)
     stream = Stream(query, resume=since or "", ticket_is_fixed=isinstance(ticket, str))
     return Connections(stream, key, ticket)
 
@@ -158,6 +163,8 @@ class AFollow(Reading, AsyncIterator[dict[str, Any] | Gap]):
                 return value
             coming = self._next_batch()
             await asyncio.wait([coming])
+            if self._coming is not coming:
+                continue  # another task has taken it
             self._coming = None
             batch = coming.result()
             if batch is None:

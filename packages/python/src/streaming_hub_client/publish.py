@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 import uuid
@@ -41,12 +42,19 @@ def publish(
     Raises:
         Refused: The hub refuses, or the last attempt in time failed with this status.
         requests.RequestException: The hub could not be reached in time.
-        ValueError: The URL or the key cannot be used.
+        ValueError: The URL or the key cannot be used, or an event cannot become JSON.
     """
     address = hub_address(url, "/api/agent/data")
     several = isinstance(event_or_list, list)
     events = event_or_list if isinstance(event_or_list, list) else [event_or_list]
-    named = [{**event, "event_id": event.get("event_id") or uuid.uuid4().hex} for event in events]
+    named = [_named(event) for event in events]
+    try:
+        body = json.dumps(named if several else named[0], allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"event: {error}") from error
+    headers = {"Content-Type": "application/json"}
+    if key:
+        headers["Authorization"] = bearer(key)
     deadline = time.monotonic() + timeout
     proxies, verify = route_to(address)
     attempt = 0
@@ -59,8 +67,8 @@ def publish(
                 left = max(0.1, deadline - time.monotonic())
                 answer = session.post(
                     address,
-                    json=named if several else named[0],
-                    headers={"Authorization": bearer(key)} if key else {},
+                    data=body,
+                    headers=headers,
                     timeout=left,
                     allow_redirects=False,
                     proxies=proxies,
@@ -84,6 +92,12 @@ def publish(
             if time.monotonic() + pause >= deadline:
                 raise trouble
             time.sleep(pause)
+
+
+def _named(event: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(event, dict):
+        raise ValueError(f"event: a {type(event).__name__} is not a dict")  # noqa: TRY004 - as for other values
+    return {**event, "event_id": event.get("event_id") or uuid.uuid4().hex}
 
 
 def _stranger(address: str, answer: requests.Response) -> str:

@@ -10,8 +10,10 @@ import codecs
 import re
 from typing import NamedTuple
 
-LONGEST_LINE = 16 * 1024 * 1024
-"""Characters of one line; the hub's lines are far shorter."""
+LONGEST_EVENT = 16 * 1024 * 1024
+"""Characters of one event, and of one line; the hub's are far shorter."""
+LINE_COST = 64
+"""Characters that a line counts for besides its own, as short ones take more memory than their characters."""
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -48,12 +50,13 @@ class Parser:
         self._reported_id = ""
         self._type = ""
         self._data: list[str] = []
+        self._data_length = 0
 
     def feed(self, chunk: bytes) -> list[Message]:
         """Parse the next bytes, and return the events that they complete.
 
         Raises:
-            ValueError: A line is longer than 16 Mi characters.
+            ValueError: An event is longer than 16 Mi characters.
         """
         text = self._decoder.decode(chunk)
         if not text:
@@ -77,8 +80,8 @@ class Parser:
             self._rest_length += len(rest)
         for line in lines:
             self._take(line, messages)
-        if self._rest_length > LONGEST_LINE:
-            raise ValueError("The stream sent a line of over 16 Mi characters.")
+        if self._rest_length + self._data_length > LONGEST_EVENT:
+            raise ValueError("The stream sent an event of over 16 Mi characters.")
         return messages
 
     def _take(self, line: str, messages: list[Message]) -> None:
@@ -88,6 +91,7 @@ class Parser:
                 messages.append(Message(self._type or "message", data, self._id))
             self._reported_id = self._id
             self._data = []
+            self._data_length = 0
             self._type = ""
             return
         field, colon, value = line.partition(":")
@@ -96,6 +100,7 @@ class Parser:
         value = value.removeprefix(" ")
         if field == "data":
             self._data.append(value)
+            self._data_length += len(value) + LINE_COST
         elif field == "event":
             self._type = value
         elif field == "id" and "\0" not in value:

@@ -25,6 +25,8 @@ FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
 LONGEST_WAIT = 24 * 3600.0
 """Seconds; the longest wait that a server may ask for."""
+HEARTBEATS = (0.1, 3600.0)
+"""Seconds; the hub's shortest and longest heartbeat."""
 SILENCE = 2.5
 """Heartbeats without a byte after which a connection counts as dead."""
 HEARTBEAT = 15.0
@@ -141,12 +143,20 @@ def query_of(
     """Check the caller's arguments.
 
     Raises:
-        ValueError: The URL cannot be used.
+        ValueError: The URL or a filter cannot be used.
     """
     pairs = []
-    for name, values in filters.items():
-        if values is not None:
-            pairs += [(name, one) for one in ([values] if isinstance(values, str) else values)]
+    for parameter, given in filters.items():
+        name = "types" if parameter == "type" else parameter
+        if given is None:
+            continue
+        values = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
+        if not values:
+            raise ValueError(f"{name}: an empty list matches nothing; leave it out to get everything")
+        for one in values:
+            if not isinstance(one, str):
+                raise ValueError(f"{name}: {one!r} is not a string")  # noqa: TRY004 - as for other values
+        pairs += [(parameter, one) for one in values]
     return Query(hub_address(url, "/api/stream"), tuple(pairs), replay, snapshot)
 
 
@@ -174,6 +184,7 @@ class Stream:
         silence: Seconds without a byte after which the connection counts as dead.
         error: Why the current connection has to be closed; None while it stays open.
         is_open: Whether the current connection's answer is a stream.
+        warnings: What the hub says about filters that look like mistakes.
     """
 
     query: Query
@@ -181,6 +192,7 @@ class Stream:
     silence: float = SILENCE * HEARTBEAT
     error: Trouble | Refused | None = None
     is_open: bool = False
+    warnings: tuple[str, ...] = ()
     ticket_is_fixed: bool = False
     _least: float = 0.0
     _failures: int = 0
@@ -215,9 +227,10 @@ class Stream:
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
         if key:
             headers["Authorization"] = bearer(key)
-        if self.resume:
+        # The query has it as well; a header cannot carry every text.
+        if self.resume.isascii() and self.resume.isprintable() and self.resume == self.resume.strip() != "":
             headers["Last-Event-ID"] = self.resume
-        return urlunsplit(parts._replace(query=urlencode(asked))), headers
+        return urlunsplit(parts._replace(query=urlencode(asked, errors="replace"))), headers
 
     def opened(self) -> None:
         """Note that the answer is a stream."""
@@ -277,11 +290,11 @@ class Stream:
             return
         kind = event["type"]
         if kind == "connected":
-            heartbeat = event.get("heartbeat")
-            if isinstance(heartbeat, int | float) and heartbeat > 0:
-                self.silence = SILENCE * heartbeat
-            self._cursor = str(event.get("cursor") or "")
-            self._head = event.get("head")
+            if heartbeat := _number(event.get("heartbeat"), HEARTBEATS[1]):
+                self.silence = SILENCE * max(heartbeat, HEARTBEATS[0])
+            self._cursor = _text(event.get("cursor"))
+            self._head = _text(event.get("head"))
+            self.warnings = _warnings(event)
             status = self._reach(self._cursor)
             if self.resume:
                 # A reset may follow. If the connection breaks before it, it has to be requested again.
@@ -290,7 +303,7 @@ class Stream:
                 self.resume = self._cursor
                 items.append(Item(None, self.resume or None, status))
         elif kind == "goodbye":
-            self._least = max(self._least, _milliseconds(event.get("retry_ms")))
+            self._least = max(self._least, _number(event.get("retry_ms"), LONGEST_WAIT * 1000) / 1000)
             self.error = self._farewell(str(event.get("reason")))
         elif kind == "snapshot":
             items.append(Item(event, self.resume or None, self._reach(self._cursor or self.resume)))
@@ -298,7 +311,8 @@ class Stream:
             self.resume = self._cursor or _before(event.get("oldest")) or self.resume
             self._cursor = None
             missed = event.get("missed")
-            gap = Gap(missed if isinstance(missed, int) else None, str(event.get("reason")))
+            known = isinstance(missed, int) and not isinstance(missed, bool) and missed >= 0
+            gap = Gap(missed if known else None, str(event.get("reason")))
             self._in_gap = True
             items.append(Item(gap, self.resume or None, "gap"))
         else:
@@ -386,8 +400,23 @@ def _event_of(data: str) -> dict[str, Any] | None:
     return event if isinstance(event, dict) and isinstance(event.get("type"), str) else None
 
 
-def _milliseconds(value: Any) -> float:
-    return value / 1000 if isinstance(value, int | float) and value > 0 else 0.0
+def _number(value: Any, most: float) -> float:
+    """Return a positive number, at most `most`; 0 for anything else."""
+    positive = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    return min(value, most) if positive else 0.0
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _warnings(connected: dict[str, Any]) -> tuple[str, ...]:
+    said = connected.get("warnings")
+    ignored = connected.get("ignored")
+    found = [one for one in said if isinstance(one, str)] if isinstance(said, list) else []
+    if isinstance(ignored, list) and ignored:
+        found.append(f"Unknown parameters are ignored: {', '.join(map(str, ignored))}.")
+    return tuple(found)
 
 
 def _has_reached(position: str, goal: Any) -> bool:

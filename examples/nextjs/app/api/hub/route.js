@@ -1,7 +1,5 @@
 import { streamRoute } from 'livekit-streaming-hub/next';
 
-export const dynamic = 'force-dynamic';
-
 const { STREAM_URL, STREAM_KEY, STREAM_ROOM } = process.env;
 
 // The key stays here. Replace `authorize` with your own sign-in: it gets the request, and returns the rooms that its sender

@@ -1,6 +1,7 @@
 // A program of somebody who uses the package, for the type checker.
-import { Gap, Refused, emptyConversation, openStream, reduceConversation, verifyWebhook } from 'livekit-streaming-hub';
+import { Gap, Refused, emptyConversation, openStream, reduceConversation } from 'livekit-streaming-hub';
 import type { Conversation, HubEvent, Snapshot } from 'livekit-streaming-hub';
+import { verifyWebhook } from 'livekit-streaming-hub/webhook';
 import { streamRoute } from 'livekit-streaming-hub/next';
 
 async function ticket(): Promise<string> {
