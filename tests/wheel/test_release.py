@@ -109,9 +109,14 @@ def test_the_client_is_published_first(tmp_path: Path) -> None:
 
 @pytest.mark.npm
 @pytest.mark.timeout(400)
-def test_a_dry_run_builds_and_checks_what_git_holds(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_builds_and_checks_what_git_holds(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert release.main(["9.9.9"]) == 1
+    assert "not 9.9.9: pyproject.toml" in capfd.readouterr().err
+    monkeypatch.setattr(
+        release, "check_versions", lambda *_: None
+    )  # between releases CHANGELOG.md has no section
     assert release.main([__version__]) == 0
     printed = capfd.readouterr().out.splitlines()
     assert [line.partition(" ")[0] for line in printed if " publish " in line] == ["uv", "uv", "npm"]
-    assert release.main(["9.9.9"]) == 1
-    assert "not 9.9.9: pyproject.toml" in capfd.readouterr().err

@@ -20,7 +20,7 @@ import requests
 import urllib3
 
 from streaming_hub_client import clock
-from streaming_hub_client.answers import BoundedAdapter
+from streaming_hub_client.answers import BoundedSession
 from streaming_hub_client.retry import retry_after
 from streaming_hub_client.route import route_to
 from streaming_hub_client.stream import (
@@ -83,7 +83,7 @@ class Connections:
             began = time.monotonic()
             asked = 0.0
             try:
-                with requests.Session() as session, closing(self._open(session)) as answer:
+                with BoundedSession() as session, closing(self._open(session)) as answer:
                     header = answer.headers.get("Retry-After")
                     asked = retry_after(header, time.time(), longest=LONGEST_WAIT)
                     yield from self._read(answer)
@@ -117,10 +117,6 @@ class Connections:
 
     def _open(self, session: requests.Session) -> requests.Response:
         url, headers = self._stream.connect(_ask(self._key), _ask(self._ticket))
-        # Not from .netrc: its passwords are not the hub's.
-        session.trust_env = False
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, BoundedAdapter())
         for _ in range(REDIRECTS):
             proxies, verify = route_to(url)
             answer = session.get(
@@ -134,8 +130,8 @@ class Connections:
             )
             if not (answer.is_redirect and "Location" in answer.headers):
                 return answer
-            url = redirected(url, headers, answer.headers["Location"])
             answer.close()
+            url = redirected(url, headers, answer.headers["Location"])
         raise Trouble(f"redirected more than {REDIRECTS} times")
 
     def _read(self, answer: requests.Response) -> Generator[list[Item]]:

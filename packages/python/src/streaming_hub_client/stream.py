@@ -348,7 +348,7 @@ def failure(
             f" (Server: {server})." if server else "."
         )
         if "airtunes" in (server or "").lower():
-            detail += " It is AirPlay: use http://127.0.0.1 in place of localhost."
+            detail += " It is AirPlay: use http://127.0.0.1 instead of localhost."
     if key_kept:
         detail += f" The key was not sent: {place} has another origin than the hub's address."
     if 400 <= status < 500 and status not in _PASSING:
@@ -357,9 +357,17 @@ def failure(
 
 
 def redirected(url: str, headers: dict[str, str], location: str) -> str:
-    """Return where a redirect leads; remove the key from the headers if that is another origin."""
-    target = urljoin(url, location)
-    if origin(target) != origin(url):
+    """Return where a redirect leads; remove the key from the headers if that is another origin.
+
+    Raises:
+        Trouble: It leads to no address.
+    """
+    try:
+        target = urljoin(url, location)
+        is_foreign = origin(target) != origin(url)
+    except ValueError as error:
+        raise Trouble(f"redirected to {location[:200]!r}, which is not an address") from error
+    if is_foreign:
         headers.pop("Authorization", None)
     return target
 
@@ -373,7 +381,7 @@ def origin(url: str) -> tuple[str, str, int | None]:
 def _event_of(data: str) -> dict[str, Any] | None:
     try:
         event = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) and isinstance(event.get("type"), str) else None
 
