@@ -3,17 +3,17 @@
 Starts a hub, posts the events of many calls, opens pages in Chromium, and prints one line of JSON for each figure.
 First of one past session of an hour and 10,000 events:
 
-    hour_opens    ms from navigation until its words are on the page
-    hour_frames   drawn a second while the position is moved with each of them
+    hour_opens_ms        ms from navigation until its words are on the page; `hour_opens_first_ms` with a cold cache
+    hour_frames_s        frames per second while each of them moves the position
 
 Then of the page Live:
 
-    first-view    ms from navigation until every call is on the page
-    words         s that the oldest words on the page are behind what was posted, looked at twice a second
-    long-tasks    share of the time in tasks of over 50 ms, and the longest one in ms, after loading
-    elements      in the document
-    heap          bytes after garbage collection: the most, and the least of the last third less that of the first
-    renderer      share of a core that the page's process used
+    first_view_ms        ms from navigation until every call is on the page
+    words_max_s          age of the oldest words on the page, sampled twice a second; `words_median_s`
+    long_task_share      share of the time in tasks of over 50 ms, after loading; `longest_task_ms`
+    elements             in the document
+    heap_mb              most after garbage collection; `heap_growth_mb`: least of the last third less that of the first
+    renderer_cores       share of a core that the page's process used
 
 Hub, publisher and browser share the machine, so run it on a quiet one. Exits with 1 if a figure is over its limit.
 """
@@ -107,7 +107,7 @@ IN_PAGE: Final = """
 """
 
 
-def tell(name: str, **figures: Any) -> None:
+def report(name: str, **figures: Any) -> None:
     """Print a figure."""
     print(json.dumps({"figure": name, **figures}), flush=True)
 
@@ -221,7 +221,7 @@ def measure(browser: Browser, url: str, sessions: int, seconds: float, warm_up: 
 
 
 def measure_hour(browser: Browser, url: str) -> dict[str, float]:
-    """Open the page of a past session of an hour, and move its position.
+    """Open the page of a past session of an hour, and scrub through it.
 
     Returns:
         The figures that begin with `hour`.
@@ -347,11 +347,11 @@ def main() -> int:
     for name, value in figures.items():
         limit, floor = LIMITS.get(name), FLOORS.get(name)
         if limit is not None:
-            tell(name, value=value, limit=limit, ok=value <= limit)
+            report(name, value=value, limit=limit, ok=value <= limit)
         elif floor is not None:
-            tell(name, value=value, at_least=floor, ok=value >= floor)
+            report(name, value=value, at_least=floor, ok=value >= floor)
         else:
-            tell(name, value=value)
+            report(name, value=value)
     missed = [figures[name] > limit for name, limit in LIMITS.items()]
     missed += [figures[name] < floor for name, floor in FLOORS.items()]
     return int(any(missed))

@@ -119,7 +119,7 @@ class Messages:
         return [("tool_execution_updated", SimpleNamespace(update=update, created_at=at))]
 
     def _tools_executed(self, body: pb.AgentSessionEvent.FunctionToolsExecuted, at: float) -> list[Payload]:
-        """Report calls that were not reported live: SDKs before `tool_execution_updated` only sum them up."""
+        """Report calls at their end: SDKs without `tool_execution_updated` only sum them up."""
         outputs = {one.call_id: one for one in body.function_call_outputs}
         found: list[Payload] = []
         for call in body.function_calls:
@@ -177,7 +177,7 @@ def _transcribed(body: pb.AgentSessionEvent.UserInputTranscribed) -> SimpleNames
 def transcribed(
     text: str, *, is_final: bool, language: str | None = None, item_id: str | None = None
 ) -> SimpleNamespace:
-    """Return LiveKit's `UserInputTranscribedEvent` without what the room does not tell."""
+    """Return LiveKit's `UserInputTranscribedEvent` without the fields that the room does not have."""
     return SimpleNamespace(
         transcript=text, is_final=is_final, language=language, speaker_id=None, item_id=item_id
     )
@@ -266,8 +266,8 @@ class _Cause:
 
 def _error(body: pb.AgentSessionEvent.Error) -> SimpleNamespace:
     # LiveKit sends `str()` of its error model: "type='llm_error' timestamp=... label='...' recoverable=True"
-    told = _ERROR.match(body.message)
-    found = {"type": "", "label": "", "error": None, "again": ""} if told is None else told.groupdict()
+    parsed = _ERROR.match(body.message)
+    found = {"type": "", "label": "", "error": None, "again": ""} if parsed is None else parsed.groupdict()
     cause = SimpleNamespace(
         type=found["type"] or "session",
         label=found["label"],
@@ -294,12 +294,12 @@ TABLE: dict[str, Callable[[Any], SimpleNamespace | None]] = {
 
 def _started(body: Any) -> SimpleNamespace:
     call = body.function_call
-    told = SimpleNamespace(call_id=call.call_id, name=call.name, arguments=call.arguments)
-    return SimpleNamespace(type="tool_call_started", function_call=told)
+    function_call = SimpleNamespace(call_id=call.call_id, name=call.name, arguments=call.arguments)
+    return SimpleNamespace(type="tool_call_started", function_call=function_call)
 
 
 def _updated(body: pb.AgentSessionEvent.ToolExecutionUpdated.CallUpdated) -> SimpleNamespace:
-    # Whether the user hears of it is not reported.
+    # The message does not say whether the user hears of it.
     return SimpleNamespace(type="tool_call_updated", call_id=body.call_id, message=body.message, silent=False)
 
 

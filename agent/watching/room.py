@@ -1,4 +1,4 @@
-"""A room as a hidden participant sees it: every agent in it becomes a `Watched`.
+"""Watches one room as a hidden participant: every agent in it becomes a `Watched`.
 
 The participant subscribes to no audio, has no right to publish anything, and asks nothing: LiveKit's agents broadcast
 their answers to the whole room. It joins with `kind: agent`, because a hidden participant of any other kind keeps the
@@ -56,13 +56,13 @@ LOST = frozenset(
 )
 
 
-class RoomWatch:
+class RoomWatcher:
     """One stay in a room.
 
     Args:
         name: The room's.
         send: Called with each event; must not block.
-        reported: Tells whether an agent's `attach` reports it: given the agent's identity and job.
+        reported: Returns whether an agent's `attach` reports it, given the agent's job.
         unknown: Counts what is left out of session messages.
     """
 
@@ -74,7 +74,7 @@ class RoomWatch:
         unknown: Counter[str],
     ) -> None:
         self.name = name
-        self._send_one = send
+        self._send = send
         self._reported = reported
         self._unknown = unknown
         self._room = rtc.Room(loop=asyncio.get_running_loop())
@@ -98,7 +98,7 @@ class RoomWatch:
         return any(watched.session_id == session_id for watched in self._agents.values())
 
     async def stay(self, url: str, token: str) -> bool:
-        """Join, tell what happens, and leave within two seconds of the last person.
+        """Join, publish what happens, and leave within two seconds of the last person.
 
         Returns:
             Whether it left by itself; False: the room was closed, or the connection is lost.
@@ -124,7 +124,7 @@ class RoomWatch:
         for watched in list(self._agents.values()):
             if self._reported(job_of(watched.agent)):
                 del self._agents[watched.agent]
-                self._tell(partial(watched.replaced, time.time()))
+                self._publish(partial(watched.replaced, time.time()))
         self._leave_if_idle()
 
     def _leave_if_idle(self) -> None:
@@ -140,7 +140,7 @@ class RoomWatch:
 
     def _close_all(self, reason: str, named: str | None = None) -> None:
         for watched in self._agents.values():
-            self._tell(partial(watched.close, reason, time.time(), named))
+            self._publish(partial(watched.close, reason, time.time(), named))
         self._agents.clear()
 
     def _listen(self) -> None:
@@ -193,12 +193,12 @@ class RoomWatch:
         if self._reported(job):
             self._leave_if_idle()
             return
-        told = {"job_id": job, "room_sid": self._sid, "agent_name": participant.attributes.get(NAME)}
+        about = {"job_id": job, "room_sid": self._sid, "agent_name": participant.attributes.get(NAME)}
         watched = Watched(
             uuid.uuid4().hex,
             self.name,
             participant.identity,
-            {name: value for name, value in told.items() if value},
+            {name: value for name, value in about.items() if value},
             unknown=self._unknown,
             state=participant.attributes.get(STATE),
         )
@@ -212,7 +212,7 @@ class RoomWatch:
             watched = self._agents.pop(participant.identity, None)
             if watched is not None:
                 reason, named = self._why_agent_left(participant.disconnect_reason)
-                self._tell(partial(watched.close, reason, now, named))
+                self._publish(partial(watched.close, reason, now, named))
         elif not self._people():
             self._left_by = participant.disconnect_reason
             loop = asyncio.get_running_loop()
@@ -274,30 +274,27 @@ class RoomWatch:
             if watched is not None:
                 self._take(watched, partial(watched.words_ended, stream, now))
             return
-        told = reader.info.attributes or {}
+        attributes = reader.info.attributes or {}
         for watched in list(self._agents.values()):
-            final, segment = told.get(FINAL) == "true", told.get(SEGMENT, "")
+            final, segment = attributes.get(FINAL) == "true", attributes.get(SEGMENT, "")
             self._take(watched, partial(watched.heard, identity, segment, text, now, is_final=final))
 
     def _take(self, watched: Watched, make: Callable[[], list[Event]]) -> None:
-        self._tell(make)
+        self._publish(make)
         if watched.begun is not None and watched.session_id not in self._held:
             self._held.add(watched.session_id)
-            asyncio.get_running_loop().call_later(HOLD_SECONDS, self._tell, watched.release)
+            asyncio.get_running_loop().call_later(HOLD_SECONDS, self._publish, watched.release)
 
-    def _tell(self, make: Callable[[], list[Event]]) -> None:
+    def _publish(self, make: Callable[[], list[Event]]) -> None:
         try:
-            self._send(make())
+            for event in make():
+                self._send(event)
         except Exception:
-            log.exception("unexpected error: could not stream what happened in the room %r", self.name)
+            log.exception("unexpected error: could not publish events of the room %r", self.name)
 
     def _settle(self, watched: Watched) -> None:
         if not watched.over:
-            self._tell(watched.settle)
-
-    def _send(self, events: list[Event]) -> None:
-        for event in events:
-            self._send_one(event)
+            self._publish(watched.settle)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -318,7 +315,7 @@ def _is_person(participant: rtc.Participant) -> bool:
 
 
 def job_of(identity: str) -> str | None:
-    """Return the job of an agent's participant; None where its name does not tell."""
+    """Return the job of an agent's participant; None if its name does not contain one."""
     name = identity.removeprefix(JOB_OF_IDENTITY)
     return name if name != identity and name.startswith("AJ_") else None
 

@@ -25,7 +25,7 @@ from livekit import api, rtc
 from livekit.protocol.models import ParticipantInfo
 from streaming_hub_client import Gap, afollow
 
-from .room import RoomWatch, job_of
+from .room import RoomWatcher, job_of
 from .watched import SOURCE
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Rooms:
         self._settings = settings
         self._send = send
         self._on_change = on_change
-        self._rooms: dict[str, RoomWatch] = {}
+        self._rooms: dict[str, RoomWatcher] = {}
         self._looking: dict[str, asyncio.Event] = {}
         self._attached: dict[tuple[str, str], str | None] = {}
         self._webhook_at = float("-inf")
@@ -169,7 +169,7 @@ class Rooms:
         try:
             answer = await self._server.room.list_rooms(api.ListRoomsRequest())
         except (api.TwirpError, aiohttp.ClientError, TimeoutError) as error:
-            self._note_trouble(f"livekit-server does not tell which rooms are open: {error}")
+            self._note_trouble(f"livekit-server does not list the open rooms: {error}")
             return
         self._note_trouble("")
         for room in answer.rooms:
@@ -218,10 +218,12 @@ class Rooms:
             answer = await self._server.room.list_participants(api.ListParticipantsRequest(room=room))
         except api.TwirpError as error:
             if error.code != api.TwirpErrorCode.NOT_FOUND:
-                self._note_trouble(f"livekit-server does not tell who is in the room {room!r}: {error}")
+                self._note_trouble(
+                    f"livekit-server does not list the participants of the room {room!r}: {error}"
+                )
             return False
         except (aiohttp.ClientError, TimeoutError) as error:
-            self._note_trouble(f"livekit-server does not tell who is in the room {room!r}: {error}")
+            self._note_trouble(f"livekit-server does not list the participants of the room {room!r}: {error}")
             return False
         here = [one for one in answer.participants if one.state != ParticipantInfo.DISCONNECTED]
         agents = [one for one in here if one.kind == ParticipantInfo.AGENT and not one.permission.hidden]
@@ -231,7 +233,7 @@ class Rooms:
 
     async def _stay(self, room: str) -> bool:
         """Join a room and return once it is left; return whether people may still be there."""
-        watch = RoomWatch(room, self._post, lambda job: self._reported(room, job), self.unknown)
+        watch = RoomWatcher(room, self._post, lambda job: self._reported(room, job), self.unknown)
         self._rooms[room] = watch
         self._on_change()
         try:

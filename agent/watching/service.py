@@ -46,16 +46,16 @@ async def _run(settings: Settings, control: Control) -> str | None:
     def send(event: Event) -> None:
         poster.post(fit(event))
 
-    def tell() -> None:
-        told = {"rooms": rooms.rooms, "unknown": rooms.unknown.total()}
+    def report() -> None:
+        counts = {"rooms": rooms.rooms, "unknown": rooms.unknown.total()}
         why = {"reason": rooms.trouble} if rooms.trouble else {}
         if rooms.sessions:
-            control.report("running", sessions=rooms.sessions, counts=told, **why)
+            control.report("running", sessions=rooms.sessions, counts=counts, **why)
         else:
-            control.report("ready", counts=told, **why)
+            control.report("ready", counts=counts, **why)
 
-    rooms = Rooms(settings, send, tell)
-    tell()
+    rooms = Rooms(settings, send, report)
+    report()
     log.info("watching rooms named %s", ", ".join(settings.patterns))
     watching, stopping = asyncio.create_task(rooms.run()), asyncio.create_task(stop.wait())
     await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)

@@ -1,12 +1,12 @@
-"""One agent in one room: from what a hidden participant sees of it to the events that `attach` would send. Pure.
+"""Turns what a hidden participant sees of one agent into the events that `attach` would send. Pure.
 
     session messages   everything as it happens, from Python agents             `message`
     transcription      the agent's words as they are spoken, and the user's     `words`, `words_ended`, `heard`
     attribute          `lk.agent.state`                                         `state`
 
 Node agents address their session messages to the user, and agents with `session_host=False` send none: then words and
-states are all there is, and turns are made of these. Which of the two an agent is shows within `HOLD_SECONDS`, for
-which everything is kept back anyway: an agent that posts by `attach` needs no watcher.
+states are all there is, and turns are made of these. Which of the two an agent is becomes clear within
+`HOLD_SECONDS`, for which everything is held back anyway: an agent that posts by `attach` needs no watcher.
 
 Time is an argument, in seconds since 1970.
 """
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 HOLD_SECONDS = 2.0
-TELLS_ALL = 2
-"""Session messages after which an agent counts as one that sends them: a Node agent's first one may reach anybody."""
+MIN_MESSAGES = 2
+"""Session messages after which an agent counts as one that sends them: a Node agent's first one may reach anyone."""
 SETTLE_SECONDS = 0.5
 SAME_WORDS_SECONDS = 2.0
 REPLACED = "replaced"
@@ -37,7 +37,7 @@ WORKING = ("thinking", "speaking")
 
 
 class Watched:
-    """See the module.
+    """One agent in one room.
 
     Args:
         session_id: The session's, in every event.
@@ -68,7 +68,7 @@ class Watched:
         self._messages = Messages(unknown)
         self._held: list[Callable[[], list[Event]]] | None = []
         self._count = 0
-        self._tells_all = False
+        self._sends_messages = False
         self._found = state
         self._state: str | None = None
         self._stream: str | None = None
@@ -100,7 +100,7 @@ class Watched:
         """Take a session message, as it was on the byte stream."""
         self._count += 1
         payloads = self._messages.read(data)
-        return self._take(at, lambda: self._told(payloads)) if payloads else []
+        return self._take(at, lambda: self._translate(payloads)) if payloads else []
 
     def words(self, stream: str, text: str, at: float) -> list[Event]:
         """Take the next words of the agent's.
@@ -139,7 +139,7 @@ class Watched:
         held, self._held = self._held, None
         if held is None or self.over:
             return []
-        self._tells_all = self._count >= TELLS_ALL
+        self._sends_messages = self._count >= MIN_MESSAGES
         events = self._seed()
         for take in held:
             events += take()
@@ -184,10 +184,10 @@ class Watched:
             return []
         return self._changed(self._found, self.begun, before="initializing")
 
-    def _told(self, payloads: list[tuple[str, Any]]) -> list[Event]:
-        if not self._tells_all:
-            self._tells_all = self._count >= TELLS_ALL
-        if not self._tells_all:
+    def _translate(self, payloads: list[tuple[str, Any]]) -> list[Event]:
+        if not self._sends_messages:
+            self._sends_messages = self._count >= MIN_MESSAGES
+        if not self._sends_messages:
             return []
         events: list[Event] = []
         for name, payload in payloads:
@@ -205,7 +205,7 @@ class Watched:
         return bool(payload.transcript == text and abs(payload.created_at - at) < SAME_WORDS_SECONDS)
 
     def _attribute(self, state: str, at: float) -> list[Event]:
-        if self._tells_all:
+        if self._sends_messages:
             return []
         # The agent begins to think a moment before the words that it thinks about are final in the room.
         if self._waiting or (state in WORKING and self._memory.heard.open is not None):
@@ -248,7 +248,7 @@ class Watched:
 
     def _words_ended(self, stream: str, at: float) -> list[Event]:
         text = self._spoken.pop(stream, "")
-        if self._tells_all or not text.strip():
+        if self._sends_messages or not text.strip():
             return []
         said = chat_message(stream, "assistant", text, at, interrupted=False)
         return self._item(said, at)
@@ -260,7 +260,7 @@ class Watched:
 
     def _heard(self, user: str, segment: str, text: str, at: float, *, is_final: bool) -> list[Event]:
         self.linked(user)
-        if self._tells_all or (text == self._last_heard and not is_final):
+        if self._sends_messages or (text == self._last_heard and not is_final):
             return []
         self._last_heard = "" if is_final else text
         payload = transcribed(text, is_final=is_final, item_id=segment or None)

@@ -89,10 +89,10 @@ def test_where_both_are_missing_it_is_said_once(page: Page, start_hub: Callable[
 def test_page_is_reported_what_is_there(start_hub: Callable[..., Hub]) -> None:
     hub = start_hub()
     bare = requests.get(hub.url, timeout=10).text
-    told = META.search(bare)
-    assert told is not None
-    assert "livekit" in told.group()
-    assert ("client" in told.group()) is not CLIENT.is_file()
+    talk = META.search(bare)
+    assert talk is not None
+    assert "livekit" in talk.group()
+    assert ("client" in talk.group()) is not CLIENT.is_file()
     answer = requests.get(f"{hub.url}/vendor/livekit-client.js", timeout=10)
     if CLIENT.is_file():
         assert answer.headers["Content-Type"].startswith("text/javascript")

@@ -9,14 +9,17 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
+from streaming_hub.archive.uploads import spool
 from tests.kit.proc import descendants, living
 from tests.kit.process import Program, needs_proc
-from tests.kit.wait import until
+from tests.kit.wait import allowed, until
 from tests.livekit.processes import HubServer
 from tests.livekit.test_watcher import HELLO, Place
 from tests.stubs.script import GREETING
@@ -117,6 +120,49 @@ def test_uploads_are_taken_while_the_archive_stands_still(place: Place, stub: Op
     assert sorted(said) == sorted([("agent", GREETING), ("user", HELLO), ("agent", f"You said: {HELLO}")])
 
 
+def test_a_full_spool_drops_uploads_and_the_call_goes_on(
+    place: Place, stub: OpenAIStub, tmp_path: Path
+) -> None:
+    hub = place.hub(STREAM_WATCH="off")
+    call = Call(place, stub, hub.url)
+    folder = tmp_path / "uploads"
+    others = folder / f"{'9' * 20}-1-00000001{spool.SUFFIX}"
+    with contextlib.closing(sqlite3.connect(tmp_path / "archive.db", isolation_level=None)) as lock:
+        with place.person(ROOM) as alice:
+            alice.wait_for_agent()
+            alice.words.wait(lambda one: one.final and one.text == GREETING, seconds=60, text="the greeting")
+            told = hub.stream.wait("transcript", room=ROOM, text=GREETING, seconds=60)
+            before = _answers(alice)
+            lock.execute("BEGIN IMMEDIATE")
+            _answers(alice, 2)
+            until(lambda: _metric(hub, "hub_uploads_waiting ") > 0, what=lambda: hub.log)
+            # What others have uploaded; sparse, so it takes no disk.
+            with others.open("wb") as file:
+                file.truncate(spool.MAX_BYTES)
+            after = _answers(alice, 3)
+        call.left = time.monotonic()
+        call.ends(10)
+        assert KILLED not in call.agent.log
+        assert _errors(call.agent) == [], "each upload got its 200"
+        assert {"traces", "logs", "recordings"} <= set(_uploads(hub, "dropped"))
+        assert f"{folder} is full" in hub.log
+        # On a busy machine the two differ; a request that is held costs 10 s.
+        assert after < before + allowed(3)
+        others.unlink()
+    until(lambda: _metric(hub, "hub_uploads_waiting ") == 0, seconds=120, what=lambda: hub.log)
+    over = hub.stream.wait("session_ended", session_id=told["session_id"], seconds=150)
+    assert over["reason"] == "worker_lost", "its end was dropped"
+    lost = _uploads(hub, "dropped")
+    with place.person("next", "bob") as bob:
+        bob.wait_for_agent(60)
+        bob.words.wait(lambda one: one.final and one.text == GREETING, seconds=60, text="the greeting")
+    over = hub.stream.wait("session_ended", room="next", seconds=120)
+    assert over["reason"] == "participant_disconnected"
+    assert _uploads(hub, "dropped") == lost, "nothing more is dropped"
+    about = f"/api/sessions/{over['session_id']}"
+    until(lambda: (hub.get(about)["reconciliation"] or {}).get("complete"), what=lambda: hub.get(about))
+
+
 def test_a_hub_that_restarts_in_mid_call_has_the_rest_and_names_what_it_missed(
     place: Place, stub: OpenAIStub, tmp_path: Path
 ) -> None:
@@ -186,6 +232,28 @@ def test_two_rooms_at_once_are_two_sessions(place: Place, stub: OpenAIStub) -> N
             for one in hub.get(f"/api/sessions/{over['session_id']}")["session"]["participants"]
         }
         assert people - {f"agent-{over['session_id']}"} <= {person}
+
+
+def _answers(alice: Participant, times: int = 1) -> float:
+    """Ask, and return the seconds from the question's end to the answer's first sound."""
+    asked = alice.say(HELLO)
+    begun = alice.heard.wait(lambda one: one.began > asked, seconds=60, text="the answer").began
+    _answered(alice, times)
+    return begun - asked
+
+
+def _metric(hub: HubServer, name: str) -> float:
+    lines = requests.get(f"{hub.url}/metrics", timeout=30).text.splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+
+def _uploads(hub: HubServer, outcome: str) -> dict[str, float]:
+    """Return how many uploads had an outcome, by kind."""
+    counts = {
+        kind: _metric(hub, f'hub_uploads_total{{kind="{kind}",outcome="{outcome}"}}')
+        for kind in ("traces", "logs", "metrics", "recordings")
+    }
+    return {kind: count for kind, count in counts.items() if count}
 
 
 def _answered(alice: Participant, times: int = 1) -> None:

@@ -281,6 +281,47 @@ def test_a_person_leaves_and_returns_and_two_rooms_are_apart(place: Place, stub:
     until(lambda: watcher(hub)["rooms"] == 0, seconds=20, what="no room is watched")
 
 
+def test_a_person_who_returns_finds_the_agent_and_the_watcher(place: Place, stub: OpenAIStub) -> None:
+    stub.learn(HELLO)
+    hub = place.hub()
+    place.agent(stub)
+    returns(place, hub)
+
+
+def returns(place: Place, hub: HubServer) -> None:
+    """Call from a second device, be sent out, and call again: LiveKit's agents stay for a person lost that way."""
+    with contextlib.ExitStack() as devices:
+        first = devices.enter_context(place.person("den"))
+        first.wait_for_agent(60)
+        first.words.wait(lambda one: one.text.strip() == GREETING, seconds=60, text="the greeting")
+        started = hub.stream.wait("session_started", room="den")
+        second = devices.enter_context(place.person("den"))
+        second.wait_for_agent()
+        assert asked_again(hub, second, started) == started["session_id"], "the call continues"
+        place.livekit.ask("RoomService/RemoveParticipant", room="den", identity="alice")
+        over = hub.stream.wait("session_ended", session_id=started["session_id"])
+        assert over["reason"] == "participant_removed"
+        until(lambda: place.watchers("den") == 0, seconds=20, what="the watcher has left")
+        third = devices.enter_context(place.person("den"))
+        third.wait_for_agent()
+        until(lambda: place.watchers("den") == 1, seconds=20, what="the watcher is back")
+        again = asked_again(hub, third, over)
+        assert again != started["session_id"]
+    over = hub.stream.wait("session_ended", session_id=again)
+    assert over["reason"] == "participant_disconnected"
+    hub.stream.wait("room_finished", room="den", seconds=60)
+
+
+def asked_again(hub: HubServer, person: Participant, after: Seen) -> str:
+    """Ask something, and return the session in which it is answered."""
+    time.sleep(1)
+    person.say(HELLO)
+    said = hub.stream.wait("transcript", role="user", is_final=True, after=after, text=HELLO)
+    answer = hub.stream.wait("transcript", role="agent", is_final=True, after=said, text=f"You said: {HELLO}")
+    assert said["turn_id"] == answer["turn_id"]
+    return str(answer["session_id"])
+
+
 def test_an_agent_that_is_killed_ends_its_session(place: Place, stub: OpenAIStub) -> None:
     hub = place.hub()
     agent = place.agent(stub)

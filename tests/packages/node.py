@@ -25,6 +25,13 @@ def node() -> str:
     return found
 
 
+def install() -> None:
+    """Install the package's development tools, unless those of its lock file are installed."""
+    lock, installed = PACKAGE / "package-lock.json", PACKAGE / "node_modules/.package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+        npm("ci", cwd=PACKAGE)
+
+
 def npm(*arguments: str, cwd: Path) -> str:
     """Run npm and return what it printed; skip the test where there is none.
 

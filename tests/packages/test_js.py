@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.packages.node import PACKAGE, node, npm
+from tests.packages.node import PACKAGE, install, node
 
 TESTS = PACKAGE / "test"
 WITH_NPM = {"package.test.js", "react.test.js", "webhook.test.js"}
@@ -49,9 +49,7 @@ def test_a_client_that_is_cut_off_a_hundred_times_has_every_event_once() -> None
 @pytest.fixture(scope="session")
 def development_packages() -> None:
     """Install what package-lock.json names, unless it is there."""
-    lock, installed = PACKAGE / "package-lock.json", PACKAGE / "node_modules/.package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        npm("ci", cwd=PACKAGE)
+    install()
 
 
 @pytest.mark.npm

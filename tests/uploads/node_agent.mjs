@@ -46,4 +46,12 @@ export default defineAgent({
   },
 });
 
-cli.runApp(new ServerOptions({ agent: fileURLToPath(import.meta.url), host: '127.0.0.1', port: 0, numIdleProcesses: 1 }));
+cli.runApp(
+  new ServerOptions({
+    agent: fileURLToPath(import.meta.url),
+    host: '127.0.0.1',
+    port: Number(process.env.PORT ?? 0), // 0 becomes 8081
+    numIdleProcesses: 1,
+    loadFunc: async () => 0, // a busy machine takes calls, too
+  }),
+);

@@ -59,7 +59,7 @@ class Recorder:
             can_publish_data=False,
         )
         token = api.AccessToken(KEY, SECRET).with_identity("hub-watcher-recorder").with_kind("agent")
-        watch = room.RoomWatch(self._name, lambda _event: None, lambda _job: False, Counter())
+        watch = room.RoomWatcher(self._name, lambda _event: None, lambda _job: False, Counter())
         await watch.stay(self._url, token.with_grants(grants).to_jwt())
 
     def _noting(self, name: str, method: Any) -> Any:

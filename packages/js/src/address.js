@@ -23,14 +23,15 @@ export const FILTERS = /** @type {const} */ ({
  */
 export function streamUrl(url) {
   const base = globalThis.document?.baseURI ?? globalThis.location?.href;
+  /** @type {URL | undefined} */
   let address;
   try {
     address = new URL(url || '/', base);
   } catch {
-    throw new TypeError(`url: ${JSON.stringify(url)} is not an address such as http://localhost:5000`);
+    // Reported below.
   }
-  if (!/^https?:$/.test(address.protocol) || !address.host) {
-    throw new TypeError(`url: ${JSON.stringify(String(url))} does not begin with http:// or https://`);
+  if (!address?.host || !/^https?:$/.test(address.protocol)) {
+    throw new TypeError(`url: ${JSON.stringify(url)} is not an address such as http://localhost:5000`);
   }
   if (address.username || address.password) {
     throw new TypeError('url: holds a user name or password; pass a key as `key`');
@@ -51,7 +52,7 @@ export const bearer = (key) => `Bearer ${String.fromCharCode(...new TextEncoder(
  * @param {Filter | undefined} filter
  * @returns {readonly string[]}
  */
-export const valuesOf = (filter) => (filter == null ? [] : typeof filter === 'string' ? [filter] : filter);
+export const valuesOf = (filter) => [filter ?? []].flat();
 
 /**
  * @param {URL} url Modified.
@@ -62,7 +63,7 @@ export function addFilters(url, options) {
   for (const [option, parameter] of Object.entries(FILTERS)) {
     const filter = options[/** @type {keyof typeof FILTERS} */ (option)];
     const values = valuesOf(filter);
-    if (filter != null && !(Array.isArray(values) && values.length && values.every((one) => typeof one === 'string'))) {
+    if (filter != null && !(values.length && values.every((one) => typeof one === 'string'))) {
       throw new TypeError(`${option}: ${JSON.stringify(filter)} is neither a string nor a list of at least one`);
     }
     for (const value of values) url.searchParams.append(parameter, value);

@@ -96,8 +96,7 @@ const put = ({ families }, family, key, n, value = null) => {
 export function apply(view, event, n) {
   /** @param {string} field */
   const text = (field) => textOf(event, field);
-  /** @param {string} field */
-  const number = (field) => (typeof event[field] === 'number' ? event[field] : null);
+  const at = typeof event.timestamp === 'number' ? event.timestamp : null;
   const type = text('type') ?? '';
   const session = text('session_id');
   const who = text('participant');
@@ -133,7 +132,6 @@ export function apply(view, event, n) {
     if (call !== null) note(family, keyOf(session, call), Object.fromEntries(known));
   };
 
-  const at = number('timestamp');
   view.updated = at ?? view.updated;
   // A report is about its session, and no part of it.
   if (session !== null && type !== 'session_report') note('session', keyOf(session), at);
@@ -157,7 +155,7 @@ export function apply(view, event, n) {
       interrupted: event.interrupted === true,
       turn_id: text('turn_id'),
       session_id: session,
-      timestamp: number('timestamp'),
+      timestamp: at,
     });
     const [numbers, keys] = view.order;
     view.order = [[...numbers, n].slice(-ORDER), [...keys, key].slice(-ORDER)];
@@ -172,8 +170,8 @@ export function apply(view, event, n) {
     note('voice', keyOf(voice, session, who), speaks);
     if (speaks || voice === 'agent') noteTurn(speaks ? 'turn_start' : 'turn_end');
   } else if (type === 'session_started') {
-    if (session !== null) note('started', keyOf(session), number('timestamp'));
-  } else if (type === 'session_ended') note('ended', keyOf(session), [number('timestamp'), text('reason')]);
+    if (session !== null) note('started', keyOf(session), at);
+  } else if (type === 'session_ended') note('ended', keyOf(session), [at, text('reason')]);
   else if (type === 'room_finished') note('finished', '');
   else if (type === 'tool_call_started') noteTool('tool', ['name', 'arguments', 'turn_id', 'timestamp']);
   else if (type === 'tool_call_finished') {

@@ -18,13 +18,14 @@ export class Gap {
 
 /** The server refuses this client; retrying would not help. */
 export class Refused extends Error {
+  name = 'Refused';
+
   /**
    * @param {number} status HTTP's.
    * @param {string} detail A sentence for people.
    */
   constructor(status, detail) {
     super(detail);
-    this.name = 'Refused';
     this.status = status;
     this.detail = detail;
   }

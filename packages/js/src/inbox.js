@@ -101,22 +101,22 @@ export function createInbox(onHandedOut, onReturn) {
     iterate() {
       isRead = true;
       return {
-        next() {
+        async next() {
           if (dropped) {
-            const item = new Gap(dropped, 'not_read');
+            const value = new Gap(dropped, 'not_read');
             dropped = 0;
-            return Promise.resolve({ done: false, value: item });
+            return { done: false, value };
           }
           const first = queue.shift();
           if (queue.length <= MOST_WAITING / 2) onRoom();
-          if (first) return Promise.resolve(handOut(first));
-          if (failure) return Promise.reject(failure);
-          if (isOver) return Promise.resolve({ done: true, value: undefined });
+          if (first) return handOut(first);
+          if (failure) throw failure;
+          if (isOver) return { done: true, value: undefined };
           return new Promise((resolve, reject) => readers.push({ resolve, reject }));
         },
-        return() {
+        async return() {
           onReturn();
-          return Promise.resolve({ done: true, value: undefined });
+          return { done: true, value: undefined };
         },
         [Symbol.asyncIterator]() {
           return this;

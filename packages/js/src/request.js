@@ -62,16 +62,16 @@ export const isStream = (response) =>
  */
 export async function failureOf(response, url, moved) {
   const { status, headers } = response;
-  const passes = status < 400 || status >= 500 || status === 408 || status === 425 || status === 429;
+  const passes = status < 400 || status >= 500 || [408, 425, 429].includes(status);
   const text = await beginningOf(response);
   let detail = detailOf(status, headers, text);
   if (!detail) {
     const server = headers.get('Server');
     detail = `${shown(new URL(response.url || url))} answered ${status}, and not as a hub does`;
     detail += server ? ` (Server: ${server}).` : '.';
-    if (/AirTunes/i.test(server ?? '')) detail += ' It is AirPlay: use http://127.0.0.1 in place of localhost.';
+    if (/AirTunes/i.test(server ?? '')) detail += ' It is AirPlay: use http://127.0.0.1 instead of localhost.';
   }
-  if (moved) detail += ` The key was not sent: ${shown(url)} redirects to another origin.`;
+  if (moved) detail += ' The key was not sent: the address redirects to another origin.';
   return passes ? new Error(detail) : new Refused(status, detail);
 }
 

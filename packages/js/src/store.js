@@ -30,7 +30,7 @@ export const initialSnapshot = (since) => ({
 
 /** @param {Snapshot} snapshot */
 export function createStore(snapshot) {
-  /** @type {Set<{ notify: () => void }>} */
+  /** @type {Set<() => void>} */
   const subscribers = new Set();
   let { events, conversation, ...state } = snapshot;
   /** @type {HubEvent[]} */
@@ -57,7 +57,7 @@ export function createStore(snapshot) {
     isNotified = true;
     for (const subscriber of [...subscribers]) {
       try {
-        subscriber.notify();
+        subscriber();
       } catch (error) {
         // A subscriber's error is reported and must not end the stream.
         setTimeout(() => {
@@ -99,7 +99,8 @@ export function createStore(snapshot) {
      * @returns {() => void} Unsubscribes.
      */
     subscribe(fn) {
-      const subscriber = { notify: () => fn() };
+      // Another function, as one may subscribe twice.
+      const subscriber = () => fn();
       subscribers.add(subscriber);
       return () => void subscribers.delete(subscriber);
     },
@@ -129,10 +130,11 @@ export function createStore(snapshot) {
      * @param {Partial<Pick<Snapshot, 'missed' | 'reason' | 'position' | 'error'>>} changes `error: undefined` takes it away.
      */
     set(changes) {
-      const next = { ...state, ...changes };
-      if (!next.error) delete next.error;
-      if (Object.keys({ ...next, ...state }).every((name) => Reflect.get(next, name) === Reflect.get(state, name))) return;
-      state = next;
+      /** @type {Record<string, any>} */
+      const before = state;
+      if (Object.entries(changes).every(([name, value]) => before[name] === value)) return;
+      state = { ...state, ...changes };
+      if (!state.error) delete state.error;
       isCurrent = isNotified = false;
     },
 

@@ -328,7 +328,7 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
     interrupt();
     inbox.end(error);
     options.signal?.removeEventListener('abort', close);
-    for (const [target, type] of wakers()) target.removeEventListener(type, onWake);
+    for (const [target, type] of wakers()) target?.removeEventListener?.(type, onWake);
     store.set({ error });
     store.setStatus(status);
   }
@@ -338,7 +338,7 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
   }
 
   const onWake = () => wake();
-  for (const [target, type] of wakers()) target.addEventListener(type, onWake);
+  for (const [target, type] of wakers()) target?.addEventListener?.(type, onWake);
   options.signal?.addEventListener('abort', close);
   if (options.signal?.aborted) close();
   void run();
@@ -356,17 +356,15 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
 }
 
 /**
- * Events that suggest that the machine slept or changed networks.
+ * Events that suggest that the machine slept or changed networks. Outside of pages there may be no such targets.
  *
- * @returns {[EventTarget, string][]}
+ * @returns {[Partial<EventTarget> | undefined, string][]}
  */
-function wakers() {
-  /** @type {[EventTarget, string][]} */
-  const found = [];
-  if (globalThis.document) found.push([globalThis.document, 'visibilitychange']);
-  if (typeof globalThis.addEventListener === 'function') found.push([globalThis, 'online'], [globalThis, 'pageshow']);
-  return found;
-}
+const wakers = () => [
+  [globalThis.document, 'visibilitychange'],
+  [globalThis, 'online'],
+  [globalThis, 'pageshow'],
+];
 
 /**
  * @param {Secret | null | undefined} secret

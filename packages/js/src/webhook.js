@@ -13,11 +13,7 @@ const NODE_CRYPTO = 'node:crypto';
 
 /** A webhook's message that must not be trusted. */
 export class InvalidWebhook extends Error {
-  /** @param {string} message */
-  constructor(message) {
-    super(message);
-    this.name = 'InvalidWebhook';
-  }
+  name = 'InvalidWebhook';
 }
 
 /**
@@ -60,7 +56,7 @@ export async function verifyWebhook(body, headers, secret) {
       }
     }
   }
-  throw new InvalidWebhook('No signature matches: the secret is another one, or the body was changed.');
+  throw new InvalidWebhook('No signature matches: another secret, or a changed body.');
 }
 
 /** @param {Uint8Array} bytes */

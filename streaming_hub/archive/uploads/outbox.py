@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import sqlalchemy as sa
 
+from streaming_hub.archive.reduce import REPLACED
 from streaming_hub.archive.tables import jobs, outbox, rooms, sessions
 from streaming_hub.events.wordless import has_words, wordless
 from streaming_hub.sidecar.dialects import upsert
@@ -88,7 +89,8 @@ def due(connection: Connection, now: float, hold: float = ATTACH_SECONDS) -> Due
     """Return some of the events that wait, in order; drop those of jobs that `attach` or the watcher reports.
 
     A job's events wait until its room is known, and until `attach` has had the time to report the same session. Of a
-    reported session only the end is published, if nothing else reports it.
+    reported session only the end is published, if nothing else reports it, and the end of the session that the uploads
+    made before.
 
     Args:
         connection: writes.
@@ -108,7 +110,7 @@ def due(connection: Connection, now: float, hold: float = ATTACH_SECONDS) -> Due
             found.reports.append(Report(row.job, row.room, event["messages"]))
         elif event["type"] == REDACTION:
             found.redacted.append(row.job)
-        elif session is None:
+        elif session is None or event.get("reason") == REPLACED:
             found.events.append(event | {"room": row.room})
         elif event["type"] != END or session.ended is not None:
             dropped.append(row.id)

@@ -49,6 +49,10 @@ class Head(msgspec.Struct, frozen=True):
     encoding: str = ""
 
 
+class Full(OSError):
+    """There is no room for another upload."""
+
+
 class Part:
     """A body that is being written; a context manager that removes it unless `keep` was called.
 
@@ -91,18 +95,16 @@ class Part:
         self._file.flush()
         return read(self._path)[1]
 
-    def keep(self) -> bool:
+    def keep(self) -> None:
         """Make it durable; waits for the disk.
 
-        Returns:
-            False if the spool is full and it was dropped.
-
         Raises:
+            Full: the spool is full.
             OSError: the disk is full or broken.
         """
         self._file.flush()
         os.fsync(self._file.fileno())
-        return self._spool.take(self._path, self.size)
+        self._spool.take(self._path, self.size)
 
 
 class Spool:
@@ -138,13 +140,21 @@ class Spool:
             self, self.folder / f"{self._clock():020d}-{os.getpid()}-{next(self._numbers):08d}{PART}", head
         )
 
-    def take(self, part: Path, size: int) -> bool:
-        """Add a written body, unless the spool is full; for `Part`."""
-        if sum(_size(path) for path in self.waiting()) + size > self._max_bytes:
-            return False
+    def take(self, part: Path, size: int) -> None:
+        """Add a written body; for `Part`.
+
+        Raises:
+            Full: the spool is full.
+        """
+        pending = self.waiting()
+        held = sum(_size(path) for path in pending)
+        if held + size > self._max_bytes:
+            raise Full(
+                f"{self.folder} is full: {len(pending)} uploads ({held} bytes) wait for the archive, and another "
+                f"{size} would exceed {self._max_bytes}"
+            )
         part.rename(part.with_suffix(SUFFIX))
         _sync_folder(self.folder)
-        return True
 
     def waiting(self) -> list[Path]:
         """Return the pending bodies, oldest first, from all nodes on this machine."""

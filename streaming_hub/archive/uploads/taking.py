@@ -118,9 +118,9 @@ class Uploads:
             telemetry.keep_report(connection, name, messages)
 
     def end_lost(self, now: float) -> int:
-        """End the sessions of jobs that were killed; return how many."""
+        """End the sessions of jobs that were killed, or that something else reports; return how many."""
         with self._database.writing() as connection:
-            return telemetry.end_lost(connection, now)
+            return telemetry.end_lost(connection, now) + telemetry.end_replaced(connection, now)
 
     def reconciliation(self, connection: Connection, session: Row[Any]) -> dict[str, Any] | None:
         """Compare a session's transcript with LiveKit's chat history; None if there is none."""

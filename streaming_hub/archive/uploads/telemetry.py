@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import sqlalchemy as sa
 
-from streaming_hub.archive.reduce import ABANDONED
+from streaming_hub.archive.reduce import ABANDONED, REPLACED
 from streaming_hub.archive.tables import erased, jobs, lines, sessions, spans
 from streaming_hub.archive.tables import outbox as outbox_table
 from streaming_hub.archive.uploads import outbox, translate
@@ -313,6 +313,25 @@ def end_lost(connection: Connection, now: float) -> int:
         connection.execute(sa.update(jobs).where(jobs.c.id == row.id).values(memory=packed(memory)))
         ended += len(events)
     return ended
+
+
+def end_replaced(connection: Connection, now: float) -> int:
+    """End sessions that uploads made before `attach` or the watcher reported their jobs; return how many.
+
+    Either may begin late: the watcher in mid-call, or after the first upload on a busy machine.
+    """
+    live = sa.and_(sessions.c.session_id == jobs.c.job, sessions.c.ended.is_(None))
+    other = sessions.alias()
+    reported = sa.select(other.c.id).where(
+        other.c.job_id == jobs.c.job,
+        other.c.session_id != jobs.c.job,
+        other.c.reason.is_distinct_from(REPLACED),
+    )
+    chosen = sa.select(jobs.c.id, jobs.c.job).join(sessions, live).where(reported.exists())
+    rows = connection.execute(chosen.limit(MOST_ENDED)).all()
+    for row in rows:
+        outbox.put(connection, row.id, [translate.replaced(row.job, now)])
+    return len(rows)
 
 
 def is_redacted(connection: Connection, name: str) -> bool:

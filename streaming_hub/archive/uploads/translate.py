@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from streaming_hub.archive.reduce import rounded
+from streaming_hub.archive.reduce import REPLACED, rounded
 from streaming_hub.archive.uploads.trace import AGENT_TURN, USER_TURN, error_of, turn_of
 
 if TYPE_CHECKING:
@@ -120,6 +120,11 @@ def ended(memory: Memory, job: str, at: float, reason: str | None) -> list[Event
     memory.ended = True
     told = {} if reason is None else {"reason": reason}
     return [_event(job, "session_ended", at, "recording", **told)]
+
+
+def replaced(job: str, at: float) -> Event:
+    """Return the end of the session that the uploads made, as something else now reports the job."""
+    return _event(job, "session_ended", at, REPLACED, reason=REPLACED)
 
 
 def usage(job: str, at: float, model_usage: list[Any]) -> Event:
@@ -289,7 +294,6 @@ def _tool(job: str, span: Span, turn: str | None) -> list[Event]:
 
 
 def _error(job: str, span: Span, batch: Sequence[Span]) -> Event:
-    # Only a request's last attempt decides whether it failed.
     return _event(
         job,
         "error",
@@ -297,8 +301,18 @@ def _error(job: str, span: Span, batch: Sequence[Span]) -> Event:
         span.id,
         source=span.name.removesuffix(_RUN),
         message=error_of(span) or "failed",
-        recoverable=not any(one.id == span.parent and one.error is not None for one in batch),
+        recoverable=not _is_lost(span, batch),
     )
+
+
+def _is_lost(run: Span, batch: Sequence[Span]) -> bool:
+    """Return whether a request failed with an attempt: its own span ends with the last one."""
+    request = next((one for one in batch if one.id == run.parent), None)
+    if request is None or request.error is not None:
+        return request is not None
+    # The Node SDK does not mark the request.
+    attempts = [one for one in batch if one.parent == run.parent and one.name == run.name]
+    return run.sdk == NODE and attempts[-1].id == run.id
 
 
 def _transcript(span: Span, at: float, turn: str, text: str, who: Event, **more: Any) -> Event:

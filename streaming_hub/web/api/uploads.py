@@ -194,11 +194,12 @@ def _keep(parts: Services, head: Head) -> str:
     try:
         with spool.begin(head) as part:
             _receive(part)
-            return str(parts.offload(lambda: _check_and_keep(part, head)))
+            parts.offload(lambda: _check_and_keep(part, head))
     except OSError as error:
-        # A full disk must not end the agent's job.
+        # A full spool or disk must not end the agent's job.
         parts.log_upload_lost(error)
         return "dropped"
+    return "accepted"
 
 
 def _receive(part: Part) -> None:
@@ -216,7 +217,7 @@ def _receive(part: Part) -> None:
         raise BadRequest("The upload did not arrive in full.")
 
 
-def _check_and_keep(part: Part, head: Head) -> str:
+def _check_and_keep(part: Part, head: Head) -> None:
     if head.kind == "recordings":
         end = f"--{head.content_type.partition('boundary=')[2]}--".encode()
         if end not in part.last(len(end) + 16):
@@ -230,4 +231,4 @@ def _check_and_keep(part: Part, head: Head) -> str:
             raise TooLarge(f"The upload has {error}.") from error
         except otlp.Undecodable as error:
             raise BadRequest(f"The upload cannot be decoded: {error}.") from error
-    return "accepted" if part.keep() else "dropped"
+    part.keep()

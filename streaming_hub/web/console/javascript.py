@@ -186,7 +186,7 @@ def _uses_in(root: Node) -> _Uses:
         kind, name = node.type, _text(node) if node.child_count == 0 else ""
         if kind == "private_property_identifier":
             uses.plain[name] += 1
-        elif kind in _NAME:
+        elif kind in _NAME and not _is_foreign(node):
             _count(node, uses, is_known=any(name in declared.get(scope, ()) for scope in scopes))
     return uses
 
@@ -251,6 +251,14 @@ def _names_in(pattern: Node) -> Iterator[str]:
             yield from _names_in(child)
 
 
+def _is_foreign(node: Node) -> bool:
+    """Return whether a name is another module's, as `a` in `import { a as b }`."""
+    specifier = node.parent
+    if specifier is None or specifier.type != "import_specifier":
+        return False
+    return specifier.child_by_field_name("alias") not in (None, node)
+
+
 def _is_exported(node: Node) -> bool:
     """Return whether a name is declared by an export."""
     inner, outer = node, node.parent
@@ -300,7 +308,7 @@ def _leaf(node: Node, names: dict[str, str]) -> Iterator[_Token]:
     if kind in _SHORTHAND and text in names:
         text = f"{text}:{names[text]}"
     elif kind in ("identifier", "private_property_identifier"):
-        text = names.get(text, text)
+        text = text if _is_foreign(node) else names.get(text, text)
     elif kind in ("(", ")") and outer == "formal_parameters" and _is_bare(parent):
         return
     else:

@@ -1,4 +1,4 @@
-"""The console: its pages, which share a frame, and the modules and styles that they load.
+"""The console: its pages, and the modules and style sheets that they load.
 
 To add a page: a template that extends `frame.html`, a module and a style sheet in `static/`, and a row in `PAGES`.
 Pages contain no data; their modules call the API with the user's key.
@@ -38,7 +38,7 @@ class Page(NamedTuple):
         name: of its template, `NAME.html`, and of its module and style sheet, `static/NAME/NAME.js` and `.css`.
         summary: what it shows, for the API's description.
         entry: its name in the navigation; None for a page that others link to.
-        operators: whether its entry is for operators only.
+        operators: whether it requires the scope `operate`.
     """
 
     path: str
@@ -75,11 +75,11 @@ POLICY: Final = (
 )
 _IMPORT: Final = re.compile(r"^(?:import|export|\}).* from '([^']+)';$", re.MULTILINE)
 TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-"""Suffix -> media type. Systems' own tables differ, and browsers refuse modules of another type."""
+"""Suffix -> media type: the tables of operating systems differ, and browsers refuse modules of another type."""
 
 
 def show(page: Page, **_names: str) -> Response:
-    """Serve a page; its module reads the names in the path."""
+    """Serve a page; its module reads the path's parameters."""
     entries = [one for one in PAGES if one.entry]
     html = render_template(
         f"console/{page.name}.html",
@@ -90,7 +90,7 @@ def show(page: Page, **_names: str) -> Response:
     answer = make_response(compact(html, ".html"))
     answer.headers["Content-Security-Policy"] = POLICY
     answer.headers["Cache-Control"] = "no-cache"
-    # All modules at once, instead of one round trip for each level of imports.
+    # Load all modules at once, instead of one round trip per level of imports.
     answer.headers["Link"] = ", ".join(f"<{path}>; rel=modulepreload" for path in imports(page.module))
     return answer
 
@@ -106,16 +106,15 @@ def imports(module: str) -> tuple[str, ...]:
             continue
         found[path] = None
         folder = path.rpartition("/")[0]
-        wanted += [
-            posixpath.normpath(posixpath.join(folder, name)) for name in _IMPORT.findall(_source(path))
-        ]
+        names = _IMPORT.findall(source_of(path).read_text(encoding="utf-8"))
+        wanted += [posixpath.normpath(posixpath.join(folder, name)) for name in names]
     return tuple(found)[1:]
 
 
-def _source(path: str) -> str:
+def source_of(path: str) -> Path:
+    """Return the file that is served at a path such as `/console/static/dom.js`."""
     kind, _, name = path.removeprefix("/console/").partition("/")
-    folder = resources.js_client() if kind == "client" else resources.console(kind)
-    return (folder / name).read_text(encoding="utf-8")
+    return (resources.js_client() if kind == "client" else resources.console(kind)) / name
 
 
 def _named(name: str, example: str) -> Parameter:

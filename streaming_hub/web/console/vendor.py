@@ -54,5 +54,5 @@ def with_talk(page: bytes, parts: Services, nonce: str) -> bytes:
     missing = [] if parts.minter is not None else ["livekit"]
     if not CLIENT.is_file():
         missing.append("client")
-    told = f'<meta name="talk" content="{" ".join(missing)}" data-nonce="{html.escape(nonce)}">\n'
-    return page.replace(_PLACE, told.encode() + _PLACE, 1)
+    talk = f'<meta name="talk" content="{" ".join(missing)}" data-nonce="{html.escape(nonce)}">\n'
+    return page.replace(_PLACE, talk.encode() + _PLACE, 1)

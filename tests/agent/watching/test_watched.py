@@ -126,7 +126,7 @@ class TestTheHold:
         one = watched("listening")
         assert one.close("participant_disconnected", AT) == []
 
-    def test_an_end_within_it_tells_all(self) -> None:
+    def test_an_end_within_it_publishes_all(self) -> None:
         one = watched()
         one.message(*state(AT, "initializing", "listening"))
         one.message(*state(AT + 0.1, "listening", "thinking"))

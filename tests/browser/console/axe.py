@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.packages.node import PACKAGE, npm
+from tests.packages.node import PACKAGE, install
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -14,8 +14,7 @@ SCRIPT: Final = PACKAGE / "node_modules/axe-core/axe.min.js"
 
 def serious(page: Page) -> list[str]:
     """Return what axe calls serious or critical: rule and element."""
-    if not SCRIPT.exists():
-        npm("ci", cwd=PACKAGE)
+    install()
     page.evaluate(SCRIPT.read_text(encoding="utf-8"))
     found: list[str] = page.evaluate(
         """async () => (await axe.run()).violations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 START: Final = 1_795_430_000.0
-"""Seconds since 1970."""
+"""Seconds since 1970: 2026-11-23T10:33:20Z."""
 
 QUESTIONS: Final = (
     ("What time do you open tomorrow?", "We open at nine and close at six."),
@@ -125,3 +125,38 @@ def call(
     if ended:
         add(end + 1, "session_ended", reason="participant_disconnected")
     return events
+
+
+def short_call(
+    session_id: str,
+    room: str | None = "support-7",
+    at: float = START,
+    *,
+    ends: bool = True,
+    said: str = "I would like a refund, please.",
+    waits: float = 1.0,
+    error: bool = False,
+    who: str = "alice",
+) -> list[dict[str, Any]]:
+    """Return the events of a call of one turn."""
+    common: dict[str, Any] = {"session_id": session_id} | ({} if room is None else {"room": room})
+    user = {"role": "user", "participant": who, "turn_id": f"{session_id}.t1", **common}
+    agent = {"role": "agent", "participant": "agent", "turn_id": f"{session_id}.t1", **common}
+    made: list[tuple[float, str, dict[str, Any]]] = [
+        (0.0, "session_started", {"agent_name": "helper", **common}),
+        (1.0, "user_speech_started", user),
+        (3.0, "user_speech_finished", user),
+        (3.0, "transcript", {"text": said, **user}),
+        (3.0 + waits, "agent_speech_started", agent),
+        (9.0, "transcript", {"text": "Of course. It takes three days.", **agent}),
+        (9.0, "agent_speech_finished", agent),
+    ]
+    if error:
+        made += [
+            (9.5, "error", {"source": "llm", "message": "overloaded", "recoverable": True, **common}),
+            (9.6, "tool_call_started", {"call_id": "c", "name": "clock", **agent}),
+            (9.7, "tool_call_finished", {"call_id": "c", "status": "error", **agent}),
+        ]
+    if ends:
+        made.append((10.0, "session_ended", {"reason": "participant_disconnected", **common}))
+    return [{"type": kind, "timestamp": at + after, **rest} for after, kind, rest in made]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+import requests
 from playwright.sync_api import expect
 
 from tests.browser.on_page import PATIENCE
+from tests.kit.wait import until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -42,3 +44,35 @@ def post(hub: Hub, *events: dict[str, Any], key: str | None = None) -> None:
     """Publish events; those without a timestamp happen now."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     hub.publish([{"timestamp": time.time(), **event} for event in events], **headers)
+
+
+def table(page: Page, name: str) -> Locator:
+    """The table of this name."""
+    return page.get_by_role("table", name=name, exact=True)
+
+
+def field(page: Page, name: str) -> Locator:
+    """The field of this name."""
+    return page.get_by_label(name, exact=True)
+
+
+def asked(page: Page) -> str:
+    """The query of the page's address."""
+    found: str = page.evaluate("decodeURIComponent(location.search)")
+    return found
+
+
+def expect_sessions(page: Page, *ids: str) -> None:
+    """Wait until the list has exactly these, in this order."""
+    expect(table(page, "Sessions").locator(".id")).to_have_text(list(ids))
+
+
+def wait_for_archive(hub: Hub, count: int, key: str | None = None) -> None:
+    """Wait until the archive has this many sessions."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+
+    def has_them() -> bool:
+        answer = requests.get(f"{hub.url}/api/sessions?total=1", headers=headers, timeout=10)
+        return answer.ok and answer.json()["total"] >= count
+
+    until(has_them)

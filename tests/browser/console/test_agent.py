@@ -31,7 +31,7 @@ def test_the_agent_is_started_watched_and_stopped(page: Page, start_hub: Callabl
     expect(connection(page)).to_have_text("Live")
     expect(page.get_by_role("button", name="Stop")).to_be_disabled()
     page.get_by_label("Mode").select_option("Rehearsal")
-    page.get_by_label("Room of a rehearsal").fill("stage 1")
+    page.get_by_label("Rehearsal room").fill("stage 1")
     page.get_by_role("button", name="Start").click()
     expect(agent).to_have_text("Running, 1 live session", timeout=START)
     expect(page.get_by_role("button", name="Start")).to_be_disabled()
@@ -48,7 +48,7 @@ def test_why_it_cannot_start_is_reported(page: Page, start_hub: Callable[..., Hu
     page.goto(f"{hub.url}/console/agent")
     expect(page.get_by_text("Automatic would start it in rehearsal mode")).to_be_visible()
     page.get_by_label("Mode").select_option("LiveKit")
-    expect(page.get_by_label("Room of a rehearsal")).to_be_disabled()
+    expect(page.get_by_label("Rehearsal room")).to_be_disabled()
     page.get_by_role("button", name="Start").click()
     expect(page.locator("#problem, #refusal").filter(visible=True).first).to_contain_text(
         "LIVEKIT", timeout=START

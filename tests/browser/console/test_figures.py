@@ -11,8 +11,19 @@ import requests
 from playwright.sync_api import expect
 
 from tests.browser.console import axe
-from tests.browser.console.on_console import KEYS, enter_key, entries, post
-from tests.browser.console.test_sessions import START, archived, asked, call, expect_sessions, field
+from tests.browser.console.calls import START
+from tests.browser.console.calls import short_call as call
+from tests.browser.console.on_console import (
+    KEYS,
+    asked,
+    enter_key,
+    entries,
+    expect_sessions,
+    field,
+    post,
+    table,
+    wait_for_archive,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,12 +61,8 @@ def hub(start_hub: Callable[..., Hub]) -> Hub:
     """An open hub that has archived `CALLS`."""
     hub = start_hub()
     post(hub, *CALLS)
-    archived(hub, 3)
+    wait_for_archive(hub, 3)
     return hub
-
-
-def table(page: Page, name: str) -> Locator:
-    return page.get_by_role("table", name=name, exact=True)
 
 
 def points(page: Page, name: str) -> Locator:
@@ -143,6 +150,8 @@ def test_time_buckets_and_rooms_are_in_the_address(page: Page, hub: Hub) -> None
     page.get_by_role("button", name="1 hour").click()
     expect(field(page, "Bucket")).to_have_value("minute")
     assert asked(page).endswith("&bucket=minute")
+    page.get_by_role("button", name="24 hours").click()
+    expect(field(page, "Bucket").locator("option:checked")).to_have_text("Hour")
 
 
 def test_the_stages_at_another_percentile(page: Page, hub: Hub) -> None:
@@ -192,7 +201,7 @@ def test_no_session_at_all(page: Page, start_hub: Callable[..., Hub]) -> None:
 def test_viewers_see_what_viewers_may_see(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub(**KEYS)
     post(hub, *CALLS, key="publish-key")
-    archived(hub, 3, "viewer-key")
+    wait_for_archive(hub, 3, "viewer-key")
     page.goto(f"{hub.url}/console/stats?{RANGE}")
     enter_key(page, "viewer-key")
     expect_values(page, "Sessions", "2", "0", "1")

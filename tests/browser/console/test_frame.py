@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.console.on_console import KEYS, connection, enter_key, entries
+from tests.kit.callers import JWT_SECRET, token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,6 +91,21 @@ def test_a_key_that_no_longer_counts_is_asked_for_and_can_be_typed(
     page.get_by_role("button", name="Continue").click()
     expect(field).to_be_hidden()
     expect(connection(page)).to_have_text(re.compile("Live|Connected"))
+
+
+def test_pages_for_operators_need_the_scope_not_the_view(page: Page, start_hub: Callable[..., Hub]) -> None:
+    """A token may see what operators see without being allowed to do what they do."""
+    url = start_hub(STREAM_JWT_SECRET=JWT_SECRET).url
+    credential = token("subscribe", view="operator")["Authorization"].removeprefix("Bearer ")
+    page.goto(f"{url}/console/sessions")
+    enter_key(page, credential)
+    expect(page.get_by_label("Failed tools", exact=True)).to_be_visible()
+    assert entries(page) == ["Live", "Sessions", "Figures"]
+    for where, name in (("webhooks", "Webhooks"), ("agent", "Agent")):
+        page.goto(f"{url}/console/{where}")
+        expect(page.get_by_role("heading", name=name)).to_be_visible()
+        expect(page.get_by_role("alert")).to_contain_text("for operators")
+        expect(page.get_by_label("Access key", exact=True)).to_be_hidden()
 
 
 def test_a_hub_that_is_away_is_waited_for(page: Page, start_hub: Callable[..., Hub]) -> None:

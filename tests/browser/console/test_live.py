@@ -57,7 +57,7 @@ def of(room: str, kind: str, session: str = "s", **fields: Any) -> dict[str, Any
 
 def test_a_call_comes_speaks_and_leaves(page: Page, hub: Hub) -> None:
     open_live(page, hub)
-    expect(page.get_by_text("No live session.")).to_be_visible()
+    expect(page.get_by_text("No live sessions.")).to_be_visible()
     ann = {"participant": "ann", "role": "user"}
     post(hub, of("kitchen 7/b", "session_started"))
     link = call(page, "kitchen 7/b").get_by_role("link")
@@ -220,7 +220,9 @@ def test_sorting_and_filtering_are_kept_in_the_address(page: Page, hub: Hub) -> 
     expect(page.get_by_role("searchbox", name="Filter")).to_have_value("zoë")
     expect(page.get_by_role("combobox", name="Sort by")).to_have_value("room")
     page.get_by_role("searchbox", name="Filter").fill("nowhere")
-    expect(page.get_by_text("No session fits this filter")).to_be_visible()
+    expect(page.get_by_text("No session matches this filter")).to_be_visible()
+    page.go_back()
+    expect(links).to_have_text(["a"])
 
 
 def test_one_stream_is_enough(page: Page, hub: Hub) -> None:
@@ -332,6 +334,15 @@ def test_a_hub_that_asks_for_patience_gets_it(page: Page, hub: Hub) -> None:
     page.unroute("**/api/stream?*")
     expect(connection(page)).to_have_text("Live", timeout=30_000)
     expect(call(page, "a")).to_be_visible()
+
+
+@pytest.mark.parametrize("path", ["**/api/sessions?*", "**/api/stream?*"])
+def test_an_unexpected_answer_is_shown(page: Page, hub: Hub, path: str) -> None:
+    problem = {"title": "Bad Request", "status": 400, "detail": "That was not expected."}
+    headers = {"Content-Type": "application/problem+json"}
+    page.route(path, lambda route: route.fulfill(status=400, headers=headers, body=json.dumps(problem)))
+    page.goto(f"{hub.url}/console/")
+    expect(page.get_by_role("alert")).to_have_text("That was not expected.")
 
 
 @pytest.mark.npm

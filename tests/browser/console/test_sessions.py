@@ -4,64 +4,37 @@ from __future__ import annotations
 
 import csv
 import json
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import requests
 from playwright.sync_api import expect
 
 from tests.browser.console import axe, many_sessions
-from tests.browser.console.on_console import KEYS, connection, enter_key, entries, post
+from tests.browser.console.calls import START
+from tests.browser.console.calls import short_call as call
+from tests.browser.console.on_console import (
+    KEYS,
+    asked,
+    connection,
+    enter_key,
+    entries,
+    expect_sessions,
+    field,
+    post,
+    table,
+    wait_for_archive,
+)
+from tests.kit.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import Locator, Page, Route
+    from playwright.sync_api import Page, Route
 
     from tests.kit.hub import Hub
 
 pytestmark = pytest.mark.page
-
-START = 1_795_430_000.0
-"""2026-11-23T10:33:20Z."""
-PATIENCE = 30.0
-
-
-def call(
-    session_id: str,
-    room: str | None = "support-7",
-    at: float = START,
-    *,
-    ends: bool = True,
-    said: str = "I would like a refund, please.",
-    waits: float = 1.0,
-    error: bool = False,
-    who: str = "alice",
-) -> list[dict[str, Any]]:
-    """A call of one turn."""
-    common: dict[str, Any] = {"session_id": session_id} | ({} if room is None else {"room": room})
-    user = {"role": "user", "participant": who, "turn_id": f"{session_id}.t1", **common}
-    agent = {"role": "agent", "participant": "agent", "turn_id": f"{session_id}.t1", **common}
-    made: list[tuple[float, str, dict[str, Any]]] = [
-        (0.0, "session_started", {"agent_name": "helper", **common}),
-        (1.0, "user_speech_started", user),
-        (3.0, "user_speech_finished", user),
-        (3.0, "transcript", {"text": said, **user}),
-        (3.0 + waits, "agent_speech_started", agent),
-        (9.0, "transcript", {"text": "Of course. It takes three days.", **agent}),
-        (9.0, "agent_speech_finished", agent),
-    ]
-    if error:
-        made += [
-            (9.5, "error", {"source": "llm", "message": "overloaded", "recoverable": True, **common}),
-            (9.6, "tool_call_started", {"call_id": "c", "name": "clock", **agent}),
-            (9.7, "tool_call_finished", {"call_id": "c", "status": "error", **agent}),
-        ]
-    if ends:
-        made.append((10.0, "session_ended", {"reason": "participant_disconnected", **common}))
-    return [{"type": kind, "timestamp": at + after, **rest} for after, kind, rest in made]
 
 
 CALLS = (
@@ -73,44 +46,13 @@ CALLS = (
 )
 
 
-def archived(hub: Hub, count: int, key: str | None = None) -> None:
-    """Wait until the archive has this many sessions."""
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        answer = requests.get(f"{hub.url}/api/sessions?total=1", headers=headers, timeout=10)
-        if answer.ok and answer.json()["total"] >= count:
-            return
-        time.sleep(0.1)
-    raise AssertionError(answer.text)
-
-
 @pytest.fixture
 def hub(start_hub: Callable[..., Hub]) -> Hub:
     """An open hub that has archived `CALLS`."""
     hub = start_hub()
     post(hub, *CALLS)
-    archived(hub, 5)
+    wait_for_archive(hub, 5)
     return hub
-
-
-def table(page: Page) -> Locator:
-    return page.get_by_role("table", name="Sessions")
-
-
-def expect_sessions(page: Page, *ids: str) -> None:
-    """Wait until the list holds exactly these, in this order."""
-    expect(table(page).locator(".id")).to_have_text(list(ids))
-
-
-def field(page: Page, name: str) -> Locator:
-    return page.get_by_label(name, exact=True)
-
-
-def asked(page: Page) -> str:
-    """The query of the page's address."""
-    found: str = page.evaluate("decodeURIComponent(location.search)")
-    return found
 
 
 def test_all_sessions_newest_first_each_with_a_link_to_its_page(page: Page, hub: Hub) -> None:
@@ -118,12 +60,12 @@ def test_all_sessions_newest_first_each_with_a_link_to_its_page(page: Page, hub:
     expect_sessions(page, "five", "four", "three", "two", "one")
     expect(page.get_by_role("status", name="Result")).to_have_text("5 sessions")
     assert entries(page)[:2] == ["Live", "Sessions"]
-    rows = table(page).get_by_role("row")
+    rows = table(page, "Sessions").get_by_role("row")
     expect(rows.nth(1)).to_contain_text("Live")
     expect(rows.nth(5)).to_contain_text("participant disconnected")
     expect(rows.nth(5)).to_contain_text("alice")
-    expect(table(page)).to_have_attribute("aria-rowcount", "6")
-    links = [link.get_attribute("href") for link in table(page).get_by_role("link").all()]
+    expect(table(page, "Sessions")).to_have_attribute("aria-rowcount", "6")
+    links = [link.get_attribute("href") for link in table(page, "Sessions").get_by_role("link").all()]
     assert links == [
         "/console/sessions/five?room=support-7",
         "/console/sessions/four?room=",
@@ -131,7 +73,7 @@ def test_all_sessions_newest_first_each_with_a_link_to_its_page(page: Page, hub:
         "/console/sessions/two?room=support-7",
         "/console/sessions/one?room=support-7",
     ]
-    table(page).get_by_role("link", name="other room").click()
+    table(page, "Sessions").get_by_role("link", name="other room").click()
     page.wait_for_url("**/console/sessions/three?room=other%20room")
 
 
@@ -234,15 +176,15 @@ def test_back_and_forward_walk_through_what_was_asked(page: Page, hub: Hub) -> N
 def test_words_that_were_found_are_marked(page: Page, hub: Hub) -> None:
     page.goto(f"{hub.url}/console/sessions?q=REFUND")
     expect_sessions(page, "four", "one")
-    expect(table(page).locator("mark")).to_have_text(["Refund", "Refund", "refund"])
-    expect(table(page).get_by_role("link", name="Refund! <b>Refund</b>, I say")).to_have_attribute(
-        "href", "/console/sessions/four?room=#t=3"
-    )
+    expect(table(page, "Sessions").locator("mark")).to_have_text(["Refund", "Refund", "refund"])
+    expect(
+        table(page, "Sessions").get_by_role("link", name="Refund! <b>Refund</b>, I say")
+    ).to_have_attribute("href", "/console/sessions/four?room=#t=3")
     field(page, "Search").fill("退款")
     expect_sessions(page, "two")
-    expect(table(page).locator("mark")).to_have_text(["退款"])
+    expect(table(page, "Sessions").locator("mark")).to_have_text(["退款"])
     field(page, "Search").fill("")
-    expect(table(page).locator("mark")).to_have_count(0)
+    expect(table(page, "Sessions").locator("mark")).to_have_count(0)
 
 
 def test_order_by_button(page: Page, hub: Hub) -> None:
@@ -280,7 +222,7 @@ def test_new_sessions_appear_by_themselves(page: Page, hub: Hub) -> None:
     post(hub, *call("six", at=START + 500))
     post(hub, {"type": "session_ended", "timestamp": START + 420, "session_id": "five", "room": "support-7"})
     expect_sessions(page, "six", "five", "four", "three", "two", "one")
-    expect(table(page).get_by_role("row").nth(2)).to_contain_text("Ended")
+    expect(table(page, "Sessions").get_by_role("row").nth(2)).to_contain_text("Ended")
 
 
 def test_what_the_hub_refuses_is_said_in_its_words(page: Page, start_hub: Callable[..., Hub]) -> None:
@@ -307,7 +249,7 @@ def test_a_hub_that_is_away_is_asked_again(page: Page, hub: Hub, start_hub: Any)
 def test_viewers_see_what_viewers_may_see(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub(**KEYS)
     post(hub, *CALLS, key="publish-key")
-    archived(hub, 5, "viewer-key")
+    wait_for_archive(hub, 5, "viewer-key")
     page.goto(f"{hub.url}/console/sessions")
     enter_key(page, "viewer-key")
     expect_sessions(page, "five", "four", "three", "two", "one")
@@ -326,7 +268,7 @@ def test_the_whole_list_as_a_file(page: Page, start_hub: Callable[..., Hub]) -> 
     for n in range(0, 230, 10):
         some = [event for m in range(n, n + 10) for event in call(f"s{m:03d}", at=START + m)]
         post(hub, *some, key="publish-key")
-    archived(hub, 230, "operator-key")
+    wait_for_archive(hub, 230, "operator-key")
     page.goto(f"{hub.url}/console/sessions?q=refund&sort=started")
     enter_key(page, "operator-key")
     expect(page.get_by_role("status", name="Result")).to_have_text("230 sessions")
@@ -378,14 +320,15 @@ def long_list(page: Page, start_hub: Callable[..., Hub], tmp_path: Path) -> Page
 
 
 def looked_at(page: Page) -> Any:
-    """What is visible, once no row waits."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        found = page.evaluate(LOOK)
-        if found["ids"] and not found["blank"]:
-            return found
-        page.wait_for_timeout(50)
-    raise AssertionError(found)
+    """What is visible, once no row is a placeholder."""
+    found: dict[str, Any] = {}
+
+    def is_complete() -> bool:
+        found.update(page.evaluate(LOOK))
+        return bool(found["ids"]) and not found["blank"]
+
+    until(is_complete, what=lambda: str(found))
+    return found
 
 
 def test_scrolling_shows_no_blank_row(long_list: Page) -> None:
@@ -447,22 +390,22 @@ def test_the_list_by_keyboard(long_list: Page) -> None:
     region = page.get_by_role("region", name="List of sessions")
     region.focus()
     region.press("Enter")
-    expect(table(page).get_by_role("link", name="s49999")).to_be_focused()
+    expect(table(page, "Sessions").get_by_role("link", name="s49999")).to_be_focused()
     for _ in range(40):
         page.keyboard.press("ArrowDown")
-    link = table(page).get_by_role("link", name="s49959")
+    link = table(page, "Sessions").get_by_role("link", name="s49959")
     expect(link).to_be_focused()
     expect(link).to_be_in_viewport()
     page.keyboard.press("Enter")
     page.wait_for_url("**/console/sessions/s49959?room=*")
     page.go_back()
-    expect(table(page).get_by_role("link", name="s49959")).to_be_in_viewport()
+    expect(table(page, "Sessions").get_by_role("link", name="s49959")).to_be_in_viewport()
 
 
 def test_on_a_phone_long_figures_are_whole(page: Page, hub: Hub) -> None:
     page.set_viewport_size({"width": 360, "height": 800})
     page.goto(f"{hub.url}/console/sessions")
-    expect(table(page).get_by_role("link", name="one")).to_be_visible()
+    expect(table(page, "Sessions").get_by_role("link", name="one")).to_be_visible()
     cut = page.evaluate("""() => {
         const long = { duration: '1:02:33', heard: '11.06 s', errors: '12' };
         return Object.entries(long).filter(([kind, text]) => {

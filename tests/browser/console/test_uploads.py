@@ -17,8 +17,8 @@ from playwright.sync_api import expect
 from streaming_hub.archive.uploads.recording import read
 from tests.browser.console import axe
 from tests.browser.console.calls import START, call
-from tests.browser.console.on_console import KEYS, enter_key
-from tests.browser.console.test_session import archived, at_clock, lines, moment, open_page, position, table
+from tests.browser.console.on_console import KEYS, enter_key, table
+from tests.browser.console.on_session import archived, at_clock, lines, moment, open_page, position
 from tests.kit.wait import until
 from tests.uploads import replay
 
@@ -111,11 +111,11 @@ def test_the_log_moves_with_the_clock(page: Page, hub: Hub, uploaded: str) -> No
     expect(rows.last).not_to_have_attribute("aria-current", "true")
 
 
-def test_whether_the_transcript_is_whole_is_told(page: Page, hub: Hub, uploaded: str) -> None:
-    told = get(hub, uploaded)["reconciliation"]
+def test_whether_the_transcript_is_complete_is_shown(page: Page, hub: Hub, uploaded: str) -> None:
+    known = get(hub, uploaded)["reconciliation"]
     enter(page, hub, uploaded)
     region = page.get_by_role("region", name="Reconciliation")
-    expect(region).to_contain_text("Complete" if told["complete"] else f"{len(told['missing'])} missing")
+    expect(region).to_contain_text("Complete" if known["complete"] else f"{len(known['missing'])} missing")
 
     def with_a_gap(route: Route) -> None:
         answer = route.fetch()

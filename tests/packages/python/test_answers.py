@@ -57,6 +57,15 @@ def cut(connection: socket.socket) -> None:
     connection.sendall(HEAD + b"Content-Length: 300\r\n\r\nabc")
 
 
+def redirect_without_end(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /\r\nTransfer-Encoding: chunked\r\n\r\n")
+    until = time.monotonic() + DRIPPED
+    while time.monotonic() < until:
+        connection.sendall(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+        time.sleep(0.01)
+    connection.sendall(b"0\r\n\r\n")
+
+
 def dripping(connection: socket.socket) -> None:
     """Send headers byte by byte; end them after `DRIPPED` seconds, so that a client that waits fails its test."""
     connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
@@ -144,8 +153,8 @@ def test_a_proxys_headers_have_the_time_of_a_connection() -> None:
             adapter.send(request, timeout=(0.5, 20), proxies={"https": proxy})
 
 
-@pytest.mark.parametrize("answer", [dripping, not_yet])
-def test_a_reader_gives_up_headers_that_do_not_end(answer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("answer", [dripping, not_yet, redirect_without_end])
+def test_a_reader_gives_up_an_answer_that_does_not_end(answer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streaming_hub_client.connections.HEARTBEAT", 0.2)
     asked = []
 
@@ -162,6 +171,8 @@ def test_a_reader_gives_up_headers_that_do_not_end(answer: Any, monkeypatch: pyt
             assert time.monotonic() < deadline, "the first connection is still waited for"
             time.sleep(0.02)
         stream.close()
+        reader.join(DRIPPED + 20)
+        assert not reader.is_alive()
 
 
 @pytest.mark.parametrize("answer", [another_stream, dripping, not_yet])
@@ -176,7 +187,7 @@ def test_the_poster_continues_once_the_hub_is_there(answer: Any) -> None:
         assert hub.numbers() == [1]
 
 
-@pytest.mark.parametrize("answer", [another_stream, dripping, not_yet])
+@pytest.mark.parametrize("answer", [another_stream, dripping, not_yet, redirect_without_end])
 def test_publish_gives_up_in_time(answer: Any) -> None:
     with answering(answer) as url, pytest.raises(requests.RequestException):
         publish(url, {"type": "test"}, timeout=1.0)

@@ -359,6 +359,25 @@ def test_a_key_does_not_follow_a_redirect_to_another_origin(read: Callable[..., 
         assert same.requests[1].headers["authorization"] == "Bearer secret"
 
 
+@pytest.mark.parametrize("location", ["http://[::1", "http://127.0.0.1:99999/", "ftp://hub/", "http://"])
+def test_a_redirect_to_no_address_is_passing_trouble(
+    read: Callable[..., Any], location: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streaming_hub_client.stream.FIRST_PAUSE", 0.01)
+    moved = Part([answer("307 Temporary Redirect", f"Location: {location}")])
+    with Server([moved, live(event(1))]) as server, read(server.url, key="secret") as reader:
+        assert next(reader) == NOTE
+
+
+def test_an_event_that_is_nested_without_end_is_passing_trouble(
+    read: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streaming_hub_client.stream.FIRST_PAUSE", 0.01)
+    deep = Part([connected(), b"data: " + b"[" * 100_000 + b"\n\n"])
+    with Server([deep, live(event(1))]) as server, read(server.url) as reader:
+        assert next(reader) == NOTE
+
+
 @pytest.mark.parametrize("name", ["key", "ticket"])
 def test_a_credential_is_asked_for_before_every_connection(
     read: Callable[..., Any], name: str, monkeypatch: pytest.MonkeyPatch

@@ -60,9 +60,9 @@ def test_events_arrive_in_the_order_in_which_they_happen(number: int) -> None:
 
 @pytest.mark.parametrize("number", range(LINES))
 def test_a_call_has_the_figures_of_a_call(number: int) -> None:
-    for told in calls(number):
-        reduction = Reduction.of(told[0])
-        for event in told:
+    for call in calls(number):
+        reduction = Reduction.of(call[0])
+        for event in call:
             reduction.take(event)
         detail = json.loads(json.dumps(figures.detail(reduction.state)))
         session = detail["session"]
@@ -91,12 +91,12 @@ def test_interims_grow_into_their_final() -> None:
 
 
 def test_everything_that_the_console_marks_happens() -> None:
-    told = [event for number in range(LINES) for event in events(number, 4000)]
-    assert any(event["type"] == "error" for event in told)
-    assert any(event.get("status") == "error" for event in told)
-    assert any(event.get("reason") == "worker_lost" for event in told)
+    found = [event for number in range(LINES) for event in events(number, 4000)]
+    assert any(event["type"] == "error" for event in found)
+    assert any(event.get("status") == "error" for event in found)
+    assert any(event.get("reason") == "worker_lost" for event in found)
     for kind in ("interruption", "events_dropped", "turn_metrics", "usage"):
-        assert any(event["type"] == kind for event in told), kind
+        assert any(event["type"] == kind for event in found), kind
 
 
 def test_calls_have_been_going_for_a_while_when_the_demo_begins() -> None:

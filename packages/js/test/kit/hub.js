@@ -54,6 +54,8 @@ export class Hub {
       cwd: this.folder,
       env: { ...inherited, STREAM_HISTORY: 'memory://', ...this.settings },
       stdio: ['ignore', 'pipe', 'pipe'],
+      // A group of its own: `uv run` does not pass SIGKILL on to the hub.
+      detached: true,
     });
     for (const pipe of [this.process.stdout, this.process.stderr]) pipe.on('data', (text) => (this.output += text));
     await until(async () => {
@@ -83,7 +85,7 @@ export class Hub {
 
   async kill() {
     if (this.process.exitCode !== null || this.process.signalCode !== null) return;
-    this.process.kill('SIGKILL');
+    process.kill(-this.process.pid, 'SIGKILL');
     await once(this.process, 'exit');
   }
 

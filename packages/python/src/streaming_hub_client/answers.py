@@ -44,6 +44,24 @@ class BoundedAdapter(HTTPAdapter):
         return manager
 
 
+class BoundedSession(requests.Session):
+    """A session with bounded answers, and without passwords from .netrc, which are not the hub's.
+
+    It does not look where a redirect leads: `requests` reads the whole body for that, and fails on an address that is
+    not UTF-8.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, BoundedAdapter())
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - the base class's name
+        """Return None."""
+        return None
+
+
 def _bound(manager: urllib3.PoolManager) -> None:
     pools = manager.pool_classes_by_scheme.items()
     manager.pool_classes_by_scheme = {scheme: _bounded(pool) for scheme, pool in pools}

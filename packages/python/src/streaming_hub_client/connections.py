@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
-import requests.adapters
 import urllib3
 
 from streaming_hub_client import clock
+from streaming_hub_client.answers import BoundedAdapter, BoundedSession
 from streaming_hub_client.retry import retry_after
 from streaming_hub_client.route import route_to
 from streaming_hub_client.stream import (
@@ -91,7 +91,7 @@ class Connections:
             try:
                 url, headers = stream.connect(_ask(self._key), _ask(self._ticket))
                 with (
-                    requests.Session() as session,
+                    BoundedSession() as session,
                     self._watched(),
                     closing(self._open(session, url, headers)) as answer,
                 ):
@@ -128,31 +128,23 @@ class Connections:
         return Trouble(f"The hub cannot be reached at {place} ({kind}).")
 
     def _open(self, session: requests.Session, url: str, headers: dict[str, str]) -> requests.Response:
-        # Not from .netrc: its passwords are not the hub's.
-        session.trust_env = False
         for scheme in ("http://", "https://"):
             session.mount(scheme, _Adapter(self._take_socket))
         for _ in range(REDIRECTS):
             proxies, verify = route_to(url)
-            try:
-                answer = session.get(
-                    url,
-                    headers=headers,
-                    stream=True,
-                    allow_redirects=False,
-                    proxies=proxies,
-                    verify=verify,
-                    timeout=(CONNECT_TIMEOUT, SILENCE * HEARTBEAT),
-                )
-            except ValueError as error:
-                if isinstance(error, requests.RequestException):
-                    raise
-                # `requests` reads the place that a redirect names, even if it is not to follow it.
-                raise Trouble(f"The hub cannot be reached: {error}.") from error
+            answer = session.get(
+                url,
+                headers=headers,
+                stream=True,
+                allow_redirects=False,
+                proxies=proxies,
+                verify=verify,
+                timeout=(CONNECT_TIMEOUT, SILENCE * HEARTBEAT),
+            )
             if not (answer.is_redirect and "Location" in answer.headers):
                 return answer
-            url = redirected(url, headers, answer.headers["Location"])
             answer.close()
+            url = redirected(url, headers, answer.headers["Location"])
         raise Trouble(f"redirected more than {REDIRECTS} times")
 
     def _read(self, answer: requests.Response) -> Generator[list[Item]]:
@@ -231,7 +223,7 @@ class Connections:
                 socket.close(connected.detach())
 
 
-class _Adapter(requests.adapters.HTTPAdapter):
+class _Adapter(BoundedAdapter):
     """Tells the socket of each connection, which urllib3 otherwise hands out only with an answer."""
 
     def __init__(self, opened: Callable[[socket.socket], None]) -> None:

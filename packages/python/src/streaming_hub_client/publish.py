@@ -10,7 +10,7 @@ from typing import Any
 
 import requests
 
-from streaming_hub_client.answers import BoundedAdapter, read_answer
+from streaming_hub_client.answers import BoundedSession, read_answer
 from streaming_hub_client.authorization import bearer
 from streaming_hub_client.retry import backoff, is_from_hub, json_object, retry_after, takes
 from streaming_hub_client.route import route_to
@@ -58,10 +58,7 @@ def publish(
     deadline = time.monotonic() + timeout
     proxies, verify = route_to(address)
     attempt = 0
-    with requests.Session() as session:
-        session.trust_env = False  # no passwords from .netrc
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, BoundedAdapter())
+    with BoundedSession() as session:
         while True:
             pause = backoff(attempt, random.random(), first=0.2, longest=5.0)
             attempt += 1
@@ -78,7 +75,10 @@ def publish(
                     verify=verify,
                     stream=True,
                 )
-                said, status = json_object(read_answer(answer, left)), answer.status_code
+                said, status = (
+                    json_object(read_answer(answer, max(0.1, deadline - time.monotonic()))),
+                    answer.status_code,
+                )
                 known = is_from_hub(status, answer.headers.get("Content-Type", ""), said)
                 if known and takes(said, len(named) if several else None):
                     return said

@@ -362,7 +362,7 @@ def failure(
             f" (Server: {server})." if server else "."
         )
         if "airtunes" in (server or "").lower():
-            detail += " It is AirPlay: use http://127.0.0.1 in place of localhost."
+            detail += " It is AirPlay: use http://127.0.0.1 instead of localhost."
     if key_kept:
         detail += f" The key was not sent: {place} has another origin than the hub's address."
     if 400 <= status < 500 and status not in _PASSING:
@@ -378,10 +378,10 @@ def redirected(url: str, headers: dict[str, str], location: str) -> str:
     """
     try:
         target = urljoin(url, location)
-        is_same = origin(target) == origin(url)
+        is_foreign = origin(target) != origin(url)
     except ValueError as error:
-        raise Trouble(f"The hub's address redirects to what is no address: {location[:80]!r}") from error
-    if not is_same:
+        raise Trouble(f"redirected to {location[:200]!r}, which is not an address") from error
+    if is_foreign:
         headers.pop("Authorization", None)
     return target
 

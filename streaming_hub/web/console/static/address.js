@@ -1,5 +1,5 @@
 /**
- * The filters of a page in its address: set by the page, shared as a link, walked with Back and Forward.
+ * Keeps a page's filters in its address, so that a view can be shared and Back and Forward work.
  *
  * @module
  */
@@ -9,17 +9,19 @@ import { addressOf, filtersOf, sameFilters } from './filters.js';
 /** @typedef {import('./filters.js').Filters} Filters */
 
 export class Address {
+  #names;
+  /** The field that was last typed in: more typing adds no step for Back. */
+  #typing = '';
+
   /**
    * @param {readonly string[]} names The page's filters.
-   * @param {(filters: Filters) => unknown} onMove Called when the reader went back or forward.
+   * @param {(filters: Filters) => unknown} onMove Called after Back and Forward.
    */
   constructor(names, onMove) {
-    this.names = names;
+    this.#names = names;
     this.filters = filtersOf(location.search, names);
-    /** The filter that was changed last, by typing: typing on makes no new step for Back. */
-    this.typing = '';
     addEventListener('popstate', () => {
-      this.typing = '';
+      this.#typing = '';
       this.filters = filtersOf(location.search, names);
       onMove(this.filters);
     });
@@ -27,17 +29,16 @@ export class Address {
 
   /**
    * @param {Filters} filters
-   * @param {string} [typing] The field that is being typed in; empty for a change that is whole.
+   * @param {string} [typing] The field that is being typed in; empty if the change is complete.
    * @returns {boolean} Whether anything has changed.
    */
   set(filters, typing = '') {
-    const isSame = sameFilters(filters, this.filters, this.names);
-    const goesOn = typing !== '' && typing === this.typing;
-    this.typing = typing;
-    if (isSame) return false;
+    const isContinued = typing !== '' && typing === this.#typing;
+    this.#typing = typing;
+    if (sameFilters(filters, this.filters, this.#names)) return false;
     this.filters = filters;
-    const address = location.pathname + addressOf(filters, this.names);
-    if (goesOn) history.replaceState(null, '', address);
+    const address = location.pathname + addressOf(filters, this.#names);
+    if (isContinued) history.replaceState(null, '', address);
     else history.pushState(null, '', address);
     return true;
   }

@@ -1,18 +1,18 @@
 /**
- * The hub's clock, as far as a browser can know it. Pure.
+ * Estimates the hub's clock from the times that it sends. Pure.
  *
  * @module
  */
 
-/** s; a smaller difference is the network's or the page's own delay, a larger one a clock that was set. */
+/** s: a larger difference means that a clock was set; a smaller one is delay of the network or the page. */
 const SET = 2;
 
 /**
- * How far the hub's clock is ahead of the browser's, after the hub said its time once more.
+ * Update how far the hub's clock is ahead of the browser's.
  *
- * What the hub says arrives late, never early: of close values the largest is the best.
+ * A time arrives late, never early, so of close values the largest is the best.
  *
- * @param {number | null} known Seconds; null before the hub has said anything.
+ * @param {number | null} known Seconds; null before the first time.
  * @param {number} hub Its time, seconds since 1970.
  * @param {number} own The browser's, when that arrived.
  * @returns {number}

@@ -4,9 +4,11 @@
  * @module
  */
 
+import { PERCENTILES } from './api.js';
+
 /** @typedef {string | number | boolean | null | undefined} Cell */
 
-/** What a spreadsheet would take for the beginning of a formula. */
+/** What a spreadsheet takes for a formula. */
 const FORMULA = /^[=+\-@\t\r]/;
 
 /**
@@ -37,4 +39,4 @@ export const percentileNames = (name) => PARTS.map((part) => `${name}_${part}`);
  */
 export const percentiles = (value) => PARTS.map((part) => value?.[part] ?? null);
 
-const PARTS = ['count', 'p50', 'p90', 'p95', 'p99', 'max'];
+const PARTS = ['count', ...PERCENTILES];

@@ -1,13 +1,16 @@
 /**
- * Small helpers for the document: elements by id, made, and changed only where something has changed.
+ * Helpers for the document: find and make elements, and change only what differs.
  *
- * What comes from the hub goes into text and attributes, never into markup.
+ * Data from the hub is put into text and attributes, never into markup.
  *
  * @module
  */
 
+/** `true` sets an empty attribute; `false`, null and undefined remove it. @typedef {string | number | boolean | null | undefined} Value */
+/** @typedef {Record<string, Value>} Attributes */
+
 /**
- * The element with this id, of the kind that is expected.
+ * The element with this id.
  *
  * @template {Element} [T=HTMLElement]
  * @param {string} id
@@ -16,26 +19,20 @@
  */
 export function byId(id, kind) {
   const found = document.getElementById(id);
-  if (!found || !(found instanceof (kind ?? HTMLElement))) throw new Error(`The page has no fitting element #${id}.`);
+  if (!found || !(found instanceof (kind ?? HTMLElement))) throw new Error(`The page has no such element #${id}.`);
   return /** @type {T} */ (/** @type {unknown} */ (found));
 }
 
 /**
- * Make an element.
+ * Make an HTML element.
  *
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
- * @param {Record<string, string | number | boolean | null | undefined>} [attributes] `true` sets an empty one; `false`,
- *   null and undefined leave it out.
+ * @param {Attributes} [attributes]
  * @param {...(Node | string)} children
  * @returns {HTMLElementTagNameMap[Tag]}
  */
-export function make(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) setAttribute(element, name, value);
-  element.append(...children);
-  return element;
-}
+export const make = (tag, attributes, ...children) => complete(document.createElement(tag), attributes, children);
 
 const SVG = 'http://www.w3.org/2000/svg';
 
@@ -44,13 +41,21 @@ const SVG = 'http://www.w3.org/2000/svg';
  *
  * @template {keyof SVGElementTagNameMap} Tag
  * @param {Tag} tag
- * @param {Record<string, string | number | boolean | null | undefined>} [attributes]
+ * @param {Attributes} [attributes]
  * @param {...(Node | string)} children
  * @returns {SVGElementTagNameMap[Tag]}
  */
-export function makeSvg(tag, attributes = {}, ...children) {
-  const element = /** @type {SVGElementTagNameMap[Tag]} */ (document.createElementNS(SVG, tag));
-  for (const [name, value] of Object.entries(attributes)) setAttribute(element, name, value);
+export const makeSvg = (tag, attributes, ...children) =>
+  complete(/** @type {SVGElementTagNameMap[Tag]} */ (document.createElementNS(SVG, tag)), attributes, children);
+
+/**
+ * @template {Element} T
+ * @param {T} element
+ * @param {Attributes | undefined} attributes
+ * @param {(Node | string)[]} children
+ */
+function complete(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes ?? {})) setAttribute(element, name, value);
   element.append(...children);
   return element;
 }
@@ -58,7 +63,7 @@ export function makeSvg(tag, attributes = {}, ...children) {
 /**
  * @param {Element} element
  * @param {string} name
- * @param {string | number | boolean | null | undefined} value As for `make`.
+ * @param {Value} value
  */
 export function setAttribute(element, name, value) {
   if (value === null || value === undefined || value === false) {
@@ -78,7 +83,7 @@ export function setText(node, text) {
 }
 
 /**
- * Make `parent` hold exactly these elements in this order, and move no element that is in place.
+ * Make these elements the children of `parent`, in this order, without moving those that are in place.
  *
  * @param {Element} parent
  * @param {readonly Element[]} elements

@@ -1,12 +1,12 @@
 /**
- * Give the reader a file that the page made.
+ * Saves a file that the page made.
  *
  * @module
  */
 
 import { make } from './dom.js';
 
-/** ms after which the browser has surely begun to read it. */
+/** ms until the file's memory is released: the browser has begun to read it by then. */
 const KEPT = 60_000;
 
 /**

@@ -1,20 +1,20 @@
 /**
- * Filters and the address: both name them as the API does. Pure but for the reader's zone.
+ * Filters in the address, named as in the API. Pure, except for the reader's time zone.
  *
  * @module
  */
 
-/** Name -> values as the API takes them; a name without values is absent. @typedef {Record<string, string[]>} Filters */
+/** Name -> values, as in the API; a name without values is absent. @typedef {Record<string, string[]>} Filters */
 
-/** In the order in which they stand in the address. */
+/** In the order of the address. */
 export const OF_SESSIONS = [
   'q', 'room', 'participant', 'agent', 'reason', 'state', 'from', 'to', 'latency_over', 'failed_tools', 'errors', 'sort',
 ];
 export const OF_STATS = ['from', 'to', 'bucket', 'room', 'agent'];
-/** What only operators may ask for, beside some sorts. */
-export const OPERATORS_ONLY = ['latency_over', 'failed_tools', 'errors'];
+/** Filters and sorts that need the operator's view. */
+const OPERATORS_ONLY = ['latency_over', 'failed_tools', 'errors'];
 const OPERATORS_SORTS = ['latency', 'errors'];
-/** Those that may have several values. */
+/** Filters that may have several values. */
 const REPEATABLE = new Set(['room', 'participant', 'agent', 'reason', 'state']);
 const SECONDS = /^\d{1,11}(\.\d+)?$/;
 const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+\- ]\d\d:\d\d)$/;
@@ -23,7 +23,7 @@ const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+\- ]\d\d:\d
  * Read an address.
  *
  * @param {string} search Its query, with or without `?`.
- * @param {readonly string[]} names The filters that the page has; others are left out.
+ * @param {readonly string[]} names The page's filters; others are ignored.
  * @returns {Filters}
  */
 export function filtersOf(search, names) {
@@ -32,7 +32,7 @@ export function filtersOf(search, names) {
   const filters = {};
   for (const name of names) {
     let values = [...new Set(given.getAll(name))];
-    // An empty room is a room: none. Elsewhere empty means absent.
+    // An empty room stands for sessions without a room. Any other empty filter is absent.
     if (name !== 'room') values = values.filter((value) => value !== '');
     if (!REPEATABLE.has(name)) values = values.slice(0, 1);
     if (values.length) filters[name] = values;
@@ -69,14 +69,14 @@ export const sameFilters = (one, other, names) => addressOf(one, names) === addr
  * @param {Filters} filters
  */
 export function operatorsOf(filters) {
-  const sort = filters['sort']?.[0] ?? '';
+  const sort = filters.sort?.[0] ?? '';
   const found = OPERATORS_ONLY.filter((name) => filters[name]);
   if (OPERATORS_SORTS.includes(sort.replace(/^-/, ''))) found.push('sort');
   return found;
 }
 
 /**
- * Seconds since 1970 of a time as the API takes it; null where it is none.
+ * A time of the API in seconds since 1970; null if it is not a time.
  *
  * @param {string | undefined} text Seconds, or RFC 3339.
  */
@@ -84,7 +84,7 @@ export function secondsOf(text) {
   if (text === undefined) return null;
   if (SECONDS.test(text)) return Number(text);
   if (!RFC_3339.test(text)) return null;
-  // A + that was not encoded has become a space.
+  // A + that was not encoded becomes a space.
   const at = Date.parse(text.replace(/ (?=\d\d:\d\d$)/, '+').replace(' ', 'T')) / 1000;
   return Number.isNaN(at) ? null : at;
 }
@@ -97,9 +97,9 @@ export function secondsOf(text) {
 export const timeText = (at) => new Date(at * 1000).toISOString().replace('.000Z', 'Z');
 
 /**
- * A time as `<input type="datetime-local">` shows it, in the reader's zone; empty where it is none.
+ * A time as the value of `<input type="datetime-local">`, in the reader's zone; empty if it is not a time.
  *
- * @param {string | undefined} text As the API takes it.
+ * @param {string | undefined} text As in the API.
  */
 export function toLocal(text) {
   const at = secondsOf(text);
@@ -113,7 +113,7 @@ export function toLocal(text) {
 }
 
 /**
- * A time for the address from what such an input holds; empty where it holds none.
+ * The time of such an input's value, for the address; empty if it is not a time.
  *
  * @param {string} value
  */

@@ -1,21 +1,25 @@
 /**
- * Numbers, times and dates as the reader writes them, with `Intl`. Pure but for the reader's language and zone.
+ * Formats numbers, times and dates with `Intl`. Pure, except for the reader's language and time zone.
  *
  * @module
  */
 
 const whole = new Intl.NumberFormat();
 const two = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const share = new Intl.NumberFormat(undefined, { style: 'percent', maximumFractionDigits: 1 });
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
 const zoned = new Intl.DateTimeFormat(undefined, { timeZoneName: 'short' });
 const relative = new Intl.RelativeTimeFormat(undefined, { numeric: 'auto' });
 
-/** Shown where there is no value. */
+/** Shown in place of a missing value. */
 export const NONE = '–';
 
 /** @param {number | null | undefined} value */
 export const count = (value) => (isNumber(value) ? whole.format(value) : NONE);
+
+/** @param {number | null | undefined} value 1 is 100 %. */
+export const percent = (value) => (isNumber(value) ? share.format(value) : NONE);
 
 /**
  * A short span, such as a latency.

@@ -1,15 +1,15 @@
 /**
- * What all pages of the console share: who the reader is, the field for a key, the navigation, the status
- * "Connection", and the one way to open the hub's stream.
+ * What all pages of the console share: who the reader is, the form for a key, the navigation, the status "Connection",
+ * and opening the hub's stream.
  *
- * A page calls `begin(run)` once; `run` gets what `GET /api/me` says as soon as the hub lets the reader in.
+ * A page calls `begin(run)` once; `run` gets the response of `GET /api/me` once the hub accepts the reader.
  *
  * @module
  */
 
 import { Refused } from '/console/client/gap.js';
 import { createStream } from '/console/client/stream.js';
-import { Problem, askJson, storeKey, storedKey } from './api.js';
+import { Problem, RETRY, askJson, isRefusal, isTransient, onRequest, storeKey, storedKey } from './api.js';
 import { clockOffset } from './clock.js';
 import { byId, make, setAttribute, setText } from './dom.js';
 
@@ -26,39 +26,55 @@ const STATUS = {
   refused: ['Refused', 'bad'],
   closed: ['Closed', ''],
 };
-/** ms between attempts to reach a hub that does not answer. */
-const RETRY = 3000;
+/** @type {[string, string]} */
+const OPEN = ['Connected', 'ok'];
+/** @type {[string, string]} */
+const AWAY = ['No connection', 'warn'];
 
 /** @type {(me: Me) => unknown} */
 let page = () => {};
 let hasBegun = false;
+/** Whether a stream, or a file, says what "Connection" shows; else the last request does. */
+let hasSource = false;
 /** The form that asks for a key. @type {ReturnType<typeof makeAccess> | undefined} */
 let access;
 
 /**
- * Begin the page.
+ * Start the page.
  *
- * @param {(me: Me) => unknown} run Called once, when the hub has let the reader in.
+ * @param {(me: Me) => unknown} run Called once, when the hub has accepted the reader.
  */
 export function begin(run) {
   page = run;
   byId('use-key').addEventListener('click', () => showAccess(''));
+  onRequest((hasAnswered) => {
+    if (!hasSource) showConnection(...(hasAnswered ? OPEN : AWAY));
+  });
   void enter(storedKey());
 }
 
 /**
- * Show the state of the connection.
+ * Show the state of the page's source, from now on instead of that of its requests.
  *
  * @param {string} text
  * @param {string} tone `ok`, `busy`, `warn`, `bad` or empty.
  */
 export function setConnection(text, tone) {
+  hasSource = true;
+  showConnection(text, tone);
+}
+
+/**
+ * @param {string} text
+ * @param {string} tone
+ */
+function showConnection(text, tone) {
   setText(byId('connection'), text);
   setAttribute(byId('connection'), 'data-tone', tone);
 }
 
 /**
- * Show what went wrong above what the page lists.
+ * Show a problem above the page's list.
  *
  * @param {string} sentence Empty hides it.
  */
@@ -68,14 +84,14 @@ export function showProblem(sentence) {
 }
 
 /**
- * Deal with an error of the API: a refusal asks for a key, anything else goes back to the caller.
+ * Ask for a key if the hub refuses this one.
  *
  * @param {unknown} error
- * @returns {string} A sentence to show; empty where the field for a key shows it.
+ * @returns {string} What the page has to show; empty if the form for a key shows it.
  */
-export function told(error) {
-  if ((error instanceof Problem || error instanceof Refused) && (error.status === 401 || error.status === 403)) {
-    setConnection('Refused', 'bad');
+export function handleError(error) {
+  if ((error instanceof Problem || error instanceof Refused) && isRefusal(error)) {
+    showConnection(...STATUS.refused);
     showAccess(error.message);
     return '';
   }
@@ -83,7 +99,7 @@ export function told(error) {
 }
 
 /**
- * Open the hub's stream: with the reader's key, its status shown, a refusal answered with the field for a key.
+ * Open the hub's stream with the reader's key, and show its status.
  *
  * @param {Omit<StreamOptions, 'url' | 'key'>} options
  */
@@ -100,7 +116,7 @@ export function openHub(options) {
     if (status === shown) return;
     shown = status;
     setConnection(...STATUS[status]);
-    if (status === 'refused') told(stream.getSnapshot().error);
+    if (status === 'refused') handleError(stream.getSnapshot().error);
   };
   stream.subscribe(show);
   show();
@@ -112,7 +128,7 @@ export function openHub(options) {
 }
 
 /**
- * Ask who the reader is with this key, and let the page run.
+ * Ask the hub who the reader is, and run the page.
  *
  * @param {string | null} key
  */
@@ -124,14 +140,14 @@ async function enter(key) {
   try {
     me = await askJson('/api/me');
   } catch (error) {
-    if (error instanceof Problem && (error.status === 0 || error.status >= 500 || error.status === 429)) {
-      setConnection('No connection', 'warn');
+    if (isTransient(error)) {
+      showConnection(...AWAY);
       setTimeout(() => void enter(key), RETRY);
       return;
     }
     storeKey(hasBegun ? before : null);
     hideAccess();
-    const sentence = told(error);
+    const sentence = handleError(error);
     if (sentence) showAccess(sentence);
     // Without a key there is nothing to complain about yet.
     if (!key) showAccess('');
@@ -146,16 +162,21 @@ async function enter(key) {
   byId('main').hidden = false;
   byId('use-key').hidden = false;
   setText(byId('use-key'), storedKey() ? 'Change key' : 'Use a key');
-  for (const entry of document.querySelectorAll('[data-for="operators"]')) {
-    if (entry instanceof HTMLElement) entry.hidden = me.view !== 'operator';
+  // The view decides what is seen, the scope what may be done: a token may have one without the other.
+  /** @type {Record<string, boolean>} */
+  const has = { operate: me.scopes.includes('operate'), 'operator-view': me.view === 'operator' };
+  for (const part of document.querySelectorAll('[data-for]')) {
+    if (part instanceof HTMLElement) part.hidden = !has[part.dataset.for ?? ''];
   }
+  const current = document.querySelector('nav [aria-current]');
   // On a narrow screen the navigation scrolls.
-  document.querySelector('nav [aria-current]')?.scrollIntoView({ block: 'nearest' });
-  setConnection('Connected', 'ok');
-  await page(me);
+  current?.scrollIntoView({ block: 'nearest' });
+  if (!(current instanceof HTMLElement && current.hidden)) return void page(me);
+  const text = 'This page is for operators: use a key with the scope operate.';
+  byId('main').replaceChildren(make('h1', {}, current.innerText), make('p', { class: 'alert', role: 'alert' }, text));
 }
 
-/** @param {string} refusal The hub's sentence; empty where the reader asked for the field. */
+/** @param {string} refusal The hub's sentence; empty if the reader asked for the form. */
 function showAccess(refusal) {
   access ??= makeAccess();
   const isNew = access.form.hidden;
@@ -164,18 +185,18 @@ function showAccess(refusal) {
   access.refusal.hidden = !refusal;
   setText(access.refusal, refusal);
   access.forget.hidden = !storedKey();
-  // Pages ask again by themselves, and must not disturb who is typing.
+  // Pages repeat requests by themselves; that must not disturb a reader who is typing.
   if (!isNew) return;
   access.key.select();
   access.key.focus();
 }
 
-/** Hide the field for a key, where it is shown. */
+/** Hide the form for a key, if it is shown. */
 export function hideAccess() {
   if (access) access.form.hidden = true;
 }
 
-/** Made when it is first needed: most pages never ask. */
+/** Make the form when it is first needed. */
 function makeAccess() {
   const key = make('input', { id: 'access-key', type: 'password', autocomplete: 'off', spellcheck: 'false' });
   const refusal = make('p', { class: 'alert', role: 'alert' });
@@ -184,7 +205,7 @@ function makeAccess() {
     'form',
     { class: 'access panel', 'aria-label': 'Access', hidden: true },
     make('h2', {}, 'Access'),
-    make('p', { class: 'muted' }, 'A key or a token that the hub accepts. It is kept in this tab until you close it.'),
+    make('p', { class: 'muted' }, 'A key or token that the hub accepts. It stays in this tab until you close it.'),
     refusal,
     make(
       'div',

@@ -1,7 +1,7 @@
 /**
- * Where a search's words stand in a text, by the rules by which the archive finds it. Pure.
+ * Finds the words of a search in a text, by the archive's rules. Pure.
  *
- * Words match whole, whatever their case; in scripts without spaces any part matches. The twin of the hub's
+ * Whole words match, in upper or lower case; in scripts without spaces any part matches. The twin of the hub's
  * `archive/spoken.py`: both pass `tests/vectors/search`.
  *
  * @module
@@ -11,7 +11,7 @@ import { isSpaceless, kindOf, wordsOf } from '/console/client/words.js';
 
 /** @typedef {{ text: string, isMarked: boolean }} Part */
 
-/** A character with its marks, or a run of Hangul's letters: what composing may turn into one. */
+/** A character with its combining marks, or a run of Hangul letters: what normalisation may compose into one. */
 const CLUSTERS = /[\u1100-\u11ff\ua960-\ua97f\ud7b0-\ud7ff]+\p{M}*|\p{M}+|[^\p{M}]\p{M}*/gsu;
 /** Characters of the shown text before the first mark, where the text is cut. */
 const BEFORE = 24;
@@ -21,7 +21,7 @@ const BEFORE = 24;
  *
  * @param {string} text
  * @param {string} query The search as typed.
- * @returns {Part[]} Joined they are the text.
+ * @returns {Part[]} All parts joined are the text.
  */
 export function markParts(text, query) {
   /** @type {Part[]} */
@@ -37,29 +37,29 @@ export function markParts(text, query) {
 }
 
 /**
- * Cut the parts of a long text so that its first mark comes early.
+ * Shorten a long text's beginning so that its first mark is visible.
  *
  * @param {readonly Part[]} parts As `markParts` gives them.
- * @returns {Part[]} The same where the first mark comes early anyway.
+ * @returns {Part[]} The same if the first mark is near the start.
  */
 export function fromFirstMark(parts) {
   const [first, second, ...rest] = parts;
   if (!first || first.isMarked || !second || first.text.length <= 2 * BEFORE) return [...parts];
   const characters = [...first.text];
   const cut = characters.slice(-BEFORE).join('');
-  // At a space, where there is one: a cut word reads like another.
+  // At a space if there is one: half a word reads like another word.
   const tail = cut.includes(' ') ? cut.slice(cut.indexOf(' ') + 1) : cut;
   return [{ text: `… ${tail}`, isMarked: false }, second, ...rest];
 }
 
 /**
- * Return where the marks are, in order, none touching another.
+ * Where the marks are, in order; adjacent ones are joined.
  *
  * @param {string} text
  * @param {string} query
  * @returns {[start: number, end: number][]} In UTF-16 units, as `slice` counts.
  */
-export function marksIn(text, query) {
+function marksIn(text, query) {
   const asked = piecesOf(fold(query).map(({ character }) => character));
   const words = new Set(asked.filter((one) => !one.isRun).map(({ text: word }) => word));
   const runs = asked.filter(({ isRun }) => isRun).map(({ text: run }) => [...run]);
@@ -128,7 +128,7 @@ export function piecesOf(characters) {
 }
 
 /**
- * A text in the form in which texts are compared, each of its characters with its place in the text.
+ * A text's characters as they are compared, each with its place in the text.
  *
  * @param {string} text
  * @returns {{ character: string, start: number, end: number }[]}

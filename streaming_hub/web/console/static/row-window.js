@@ -1,19 +1,20 @@
 /**
  * Which rows of a long list are in the document, and where. Pure.
  *
- * Browsers limit an element's height; beyond `MOST_HEIGHT` the scrollbar's way stands for a longer one.
+ * Browsers limit the height of an element. A list beyond `MOST_HEIGHT` is mapped to that height, so that one px of the
+ * scrollbar is more than one px of the list.
  *
  * @module
  */
 
-/** px; Firefox ends at 17.8 million, Chromium at 33. */
+/** px; Firefox's limit is 17.8 million, Chromium's 33. */
 export const MOST_HEIGHT = 15_000_000;
 
 /**
  * @typedef {object} Box
  * @property {number} total Rows of the whole list.
  * @property {number} rowHeight px.
- * @property {number} viewport px that are visible.
+ * @property {number} viewport Visible px.
  * @property {number} [mostHeight] px.
  */
 
@@ -21,7 +22,7 @@ export const MOST_HEIGHT = 15_000_000;
 export const heightOf = ({ total, rowHeight, mostHeight = MOST_HEIGHT }) => Math.min(total * rowHeight, mostHeight);
 
 /**
- * Say which rows to show.
+ * The rows to show.
  *
  * @param {Box & { scrollTop: number, overscan: number }} box `overscan`: rows beyond each edge of what is visible.
  * @returns {{ first: number, end: number, offset: number, visibleFirst: number, visibleEnd: number }} Rows from `first`
@@ -39,7 +40,7 @@ export function rowWindow({ scrollTop, overscan, ...box }) {
 }
 
 /**
- * Where to scroll so that a row is the first one, or as near to it as the end allows.
+ * Where to scroll to make a row the first visible one, as far as the end allows.
  *
  * @param {number} row
  * @param {Box} box
@@ -50,7 +51,7 @@ export function scrollTopOf(row, box) {
 }
 
 /**
- * Where to scroll so that a row is wholly visible, with the least movement.
+ * Where to scroll to make a row fully visible, with the least movement.
  *
  * @param {number} row
  * @param {Box & { scrollTop: number }} box
@@ -63,8 +64,8 @@ export function scrollTopToShow(row, { scrollTop, ...box }) {
   return beyond > virtual ? scrollTopOf(beyond / box.rowHeight, box) : scrollTop;
 }
 
-/** px of the list that one px of the scrollbar's way stands for. @param {Box} box */
+/** px of the list per px of the scrollbar. @param {Box} box */
 function stretchOf(box) {
-  const way = heightOf(box) - box.viewport;
-  return way > 0 ? (box.total * box.rowHeight - box.viewport) / way : 1;
+  const range = heightOf(box) - box.viewport;
+  return range > 0 ? (box.total * box.rowHeight - box.viewport) / range : 1;
 }

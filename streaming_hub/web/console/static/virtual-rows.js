@@ -1,5 +1,5 @@
 /**
- * The rows of a long table: only those near what is visible are in the document.
+ * The rows of a long table, all of the same height: only those in view, and some around them, are in the document.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { setAttribute, setChildren } from './dom.js';
 import { heightOf, rowWindow, scrollTopOf, scrollTopToShow } from './row-window.js';
 
-/** Rows beyond each edge of what is visible: as many as a second of quick scrolling. */
+/** Rows beyond each edge of the view: as many as a second of quick scrolling passes. */
 const OVERSCAN = 60;
 
 export class VirtualRows {
@@ -22,10 +22,10 @@ export class VirtualRows {
   /**
    * @param {object} how
    * @param {HTMLElement} how.scroller
-   * @param {HTMLElement} how.body Holds the rows; its style sheet gives `--row`, the height of one in px.
+   * @param {HTMLElement} how.body Contains the rows; its style has `--row`, the height of one in px.
    * @param {() => HTMLElement} how.make Makes a row.
-   * @param {(row: HTMLElement, index: number) => unknown} how.fill Fills one, maybe one that showed another before.
-   * @param {(first: number, end: number) => unknown} [how.onWindow] Called with the rows that are visible.
+   * @param {(row: HTMLElement, index: number) => unknown} how.fill Fills a row, which may have shown another before.
+   * @param {(first: number, end: number) => unknown} [how.onWindow] Called with the visible rows.
    * @param {number} [how.overscan]
    */
   constructor({ scroller, body, make, fill, onWindow, overscan = OVERSCAN }) {
@@ -47,7 +47,7 @@ export class VirtualRows {
     return { total: this.total, rowHeight: this.#rowHeight, viewport: Math.max(0, this.#scroller.clientHeight - this.#body.offsetTop) };
   }
 
-  /** Show a list of this length. @param {number} total */
+  /** Set the list's length. @param {number} total */
   setTotal(total) {
     this.total = total;
     this.#refresh();
@@ -66,7 +66,7 @@ export class VirtualRows {
     this.#update();
   }
 
-  /** The first row that is visible. */
+  /** The first visible row. */
   get first() {
     if (!this.#rowHeight) return 0;
     return rowWindow({ ...this.#box, scrollTop: this.#scroller.scrollTop, overscan: 0 }).first;
@@ -90,13 +90,13 @@ export class VirtualRows {
     return this.#rows.get(index);
   }
 
-  /** The index of the row that an element lies in, or -1. @param {Element} element */
+  /** The index of the row that contains an element, or -1. @param {Element} element */
   indexOf(element) {
     for (const [index, row] of this.#rows) if (row.contains(element)) return index;
     return -1;
   }
 
-  /** Put the rows where the scrollbar stands. */
+  /** Place the rows in view. */
   #update() {
     if (!this.#rowHeight) return;
     const box = { ...this.#box, scrollTop: this.#scroller.scrollTop, overscan: this.overscan };
@@ -124,7 +124,7 @@ export class VirtualRows {
       inOrder.push(row);
     }
     setChildren(this.#body, inOrder);
-    // A row that left takes the focus with it: keys still scroll the list.
+    // A row that is removed takes the focus with it: the keyboard has to scroll the list still.
     if (hadFocus && !this.#body.contains(document.activeElement)) this.#scroller.focus({ preventScroll: true });
     this.#onWindow?.(visibleFirst, visibleEnd);
   }

@@ -155,6 +155,30 @@ def test_a_killed_job_ends_once_its_agent_has_left(
         assert ends(database, NOW + 20 + telemetry.GONE_SECONDS) == [(NOW + 20, "worker_lost")]
 
 
+def test_a_session_of_uploads_ends_when_something_else_begins_to_report_the_job(database: Database) -> None:
+    a_live_session_of_uploads(database)
+
+    def replaced() -> list[dict[str, Any]]:
+        with database.writing() as connection:
+            telemetry.end_replaced(connection, NOW + 40)
+        return due(database, NOW + 40).events
+
+    assert replaced() == []
+    line = Line()
+    line.add("session_started", NOW + 30, session_id="theirs", room="hall", job_id="AJ_1")
+    archived(database, line)
+    for _ in range(2):
+        ended = replaced()[0]
+        assert (ended["session_id"], ended["room"], ended["reason"]) == ("AJ_1", "hall", "replaced")
+    line = Line()
+    line.add(ended.pop("type"), ended.pop("timestamp"), **ended)
+    archived(database, line)
+    ids = due(database, NOW + 40).ids
+    with database.writing() as connection:
+        outbox.published(connection, ids)
+    assert replaced() == []
+
+
 def test_a_job_that_says_nothing_for_an_hour_ends_without_a_webhook(database: Database) -> None:
     a_live_session_of_uploads(database)
     assert ends(database, NOW + telemetry.SILENT_SECONDS - 1) == []

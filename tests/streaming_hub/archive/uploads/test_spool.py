@@ -6,8 +6,10 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from streaming_hub.archive.uploads import spool as spools
-from streaming_hub.archive.uploads.spool import Head, Spool
+from streaming_hub.archive.uploads.spool import Full, Head, Spool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,10 +17,10 @@ if TYPE_CHECKING:
 HEAD = Head("traces", "application/x-protobuf", "gzip")
 
 
-def keep(spool: Spool, body: bytes) -> bool:
+def keep(spool: Spool, body: bytes) -> None:
     with spool.begin(HEAD) as part:
         part.write(body)
-        return part.keep()
+        part.keep()
 
 
 def bodies(spool: Spool) -> list[bytes]:
@@ -29,7 +31,8 @@ def test_what_was_kept_comes_back_in_order_also_after_a_restart(tmp_path: Path) 
     spool = Spool(tmp_path / "uploads")
     assert spool.waiting() == []
     written = [b"first", b"line\nbreaks\n\n", b""]
-    assert [keep(spool, body) for body in written] == [True] * 3
+    for body in written:
+        keep(spool, body)
     assert bodies(spool) == bodies(Spool(tmp_path / "uploads")) == written
     assert spools.read(spool.waiting()[0])[0] == HEAD
     spool.done(spool.waiting()[0])
@@ -68,15 +71,17 @@ def test_what_another_node_took_is_seen(tmp_path: Path) -> None:
     assert bodies(other) == [b"first"]
 
 
-def test_a_full_spool_drops_what_comes_and_takes_again_when_there_is_room(tmp_path: Path) -> None:
+def test_a_full_spool_refuses_what_comes_and_takes_again_when_there_is_room(tmp_path: Path) -> None:
     spool = Spool(tmp_path, max_bytes=200)
-    assert keep(spool, bytes(80))
-    assert not keep(spool, bytes(150))
-    assert keep(spool, b"12")
+    keep(spool, bytes(80))
+    with pytest.raises(Full, match=rf"{tmp_path} is full: 1 uploads .* another 150 would exceed 200"):
+        keep(spool, bytes(150))
+    keep(spool, b"12")
     assert [len(body) for body in bodies(spool)] == [80, 2]
     spool.done(spool.waiting()[0])
-    assert keep(spool, bytes(60))
-    assert not keep(Spool(tmp_path, max_bytes=10), b"1")
+    keep(spool, bytes(60))
+    with pytest.raises(Full):
+        keep(Spool(tmp_path, max_bytes=10), b"1")
 
 
 def test_files_of_others_in_the_folder_are_left_alone(tmp_path: Path) -> None:

@@ -272,6 +272,24 @@ def test_tries_that_fail_are_errors_and_the_last_one_is_final() -> None:
     assert [one["recoverable"] for one in late if one["type"] == "error"] == [False]
 
 
+def test_the_node_sdk_marks_attempts_and_not_the_request() -> None:
+    request = span("llm_request", "l", "n", (100, 110), sdk="nodejs", error=None)
+
+    def runs(*errors: str | None) -> list[Span]:
+        return [
+            span("llm_request_run", f"r{n}", "l", (100 + n, 101 + n), sdk="nodejs", error=error)
+            for n, error in enumerate(errors)
+        ]
+
+    def recoverable(spans: list[Span]) -> list[bool]:
+        events = translate(Memory(), FACTS, spans)
+        return [one["recoverable"] for one in events if one["type"] == "error"]
+
+    assert recoverable([*runs("", "", ""), request]) == [True, True, False]
+    assert recoverable([*runs("", None), request]) == [True]
+    assert recoverable(runs("")) == [True]
+
+
 def test_the_end_is_reported_once_by_the_best_that_comes() -> None:
     memory = Memory()
     close = span("session_close", "c", at=(5, 7), lk__close_reason="participant_disconnected")

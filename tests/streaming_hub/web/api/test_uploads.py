@@ -24,7 +24,7 @@ import pytest
 import requests
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from streaming_hub.archive.uploads import otlp
+from streaming_hub.archive.uploads import otlp, spool
 from tests.kit.hub import Hub
 from tests.streaming_hub.archive.test_feed import archive_pid
 from tests.streaming_hub.web.api.archiving import KEYS, OPERATOR, VIEWER, eventually, post, wait_for
@@ -246,6 +246,33 @@ def test_uploads_survive_a_kill_and_wait_for_a_database_that_is_away(fresh: Any)
     assert len(get(again, "trace")["turns"]) == 5
 
 
+def test_a_full_spool_drops_uploads_says_so_and_takes_the_next_ones(fresh: Any) -> None:
+    server = fresh()
+    eventually(lambda: server.get("/api/health").json()["archive"], "ok")
+    # Nothing is taken out of the spool, which others fill; sparse, so it takes no disk.
+    os.kill(archive_pid(server), signal.SIGSTOP)
+    folder = server.folder / "data" / "uploads"
+    folder.mkdir(mode=0o700)
+    others = folder / f"{'9' * 20}-1-00000001{spool.SUFFIX}"
+    with others.open("wb") as file:
+        file.truncate(spool.MAX_BYTES)
+    dropped = 'hub_uploads_total{kind="traces",outcome="dropped"}'
+    for _ in range(3):
+        answer = replay.send(server.url, TRACES)
+        assert (answer.status_code, answer.content) == (200, b""), (
+            "another answer would hold up the agent's job"
+        )
+    assert metric(server, dropped) == 3
+    assert "an agent's upload is lost" in server.log
+    assert f"{folder} is full: 1 uploads" in server.log
+    others.unlink()
+    replay.send_all(server.url, kinds=("traces", "logs"))
+    # The process that stands still is replaced.
+    eventually(lambda: waiting(server), 0.0, 90)
+    assert metric(server, dropped) == 3
+    assert metric(server, 'hub_upload_items_total{outcome="kept"}') > 100
+
+
 def test_erasing_reaches_them_and_late_uploads_stay_out(fresh: Any) -> None:
     server = fresh()
     post(server, replay.attached())
@@ -338,6 +365,21 @@ def test_a_session_that_attach_reports_gets_nothing_twice(server: Hub) -> None:
     time.sleep(2)
     assert stored(server, f"session_id={JOB}") == []
     assert finals(stored(server, f"session_id={SESSION}")) == finals(replay.attached())
+
+
+def test_a_session_of_uploads_gives_way_to_one_that_is_reported_later(fresh: Any) -> None:
+    server = fresh()
+
+    def listed() -> list[str]:
+        return [one["session_id"] for one in server.get("/api/sessions", **OPERATOR).json()["sessions"]]
+
+    for one in [one for one in replay.uploads() if one.kind == "traces"][:2]:
+        replay.send(server.url, one)
+    eventually(listed, [JOB])
+    post(server, replay.attached())
+    eventually(listed, [SESSION], 90)
+    ends = [one["reason"] for one in stored(server, f"session_id={JOB}") if one["type"] == "session_ended"]
+    assert ends == ["replaced"]
 
 
 def test_a_kill_between_two_uploads_loses_nothing_and_repeats_nothing(fresh: Any) -> None:

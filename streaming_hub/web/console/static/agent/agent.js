@@ -1,21 +1,21 @@
 /**
- * The page Agent: what the agent process does, its log, start and stop. For operators.
+ * The page Agent: the agent process's status and log, start and stop. For operators.
  *
  * @module
  */
 
 import { Problem, askJson } from '../api.js';
 import { byId, make, setAttribute, setText } from '../dom.js';
-import { begin, openHub, told } from '../frame.js';
+import { begin, handleError, openHub } from '../frame.js';
 import { facts, headline, newLines } from './state.js';
 
 /** @typedef {import('./state.js').AgentStatus} AgentStatus */
 
-/** ms between two looks at the status; an event of the process brings the next one at once. */
+/** ms between requests for the status; an event of the process triggers one at once. */
 const PERIOD = 2000;
 /** Lines of the log in the document. */
 const MOST_LINES = 500;
-/** px from its end within which the log follows. */
+/** px: a log scrolled this close to its end follows new lines. */
 const AT_END = 24;
 
 const start = byId('start', HTMLButtonElement);
@@ -27,22 +27,18 @@ const log = byId('log');
 let shownLog = [];
 let isBusy = false;
 
-begin((me) => {
-  const isOperator = me.scopes.includes('operate');
-  byId('for-operators').hidden = isOperator;
-  byId('agent').hidden = !isOperator;
-  if (!isOperator) return;
+begin(() => {
   const { stream } = openHub({ types: 'agent_process' });
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
 
-  const look = async () => {
+  const update = async () => {
     clearTimeout(timer);
     if (!document.hidden && !isBusy) {
-      await askJson('/api/agent/status').then(show, (error) => showRefusal(told(error)));
+      await askJson('/api/agent/status').then(show, (error) => showRefusal(handleError(error)));
     }
     clearTimeout(timer);
-    timer = setTimeout(look, PERIOD);
+    timer = setTimeout(update, PERIOD);
   };
 
   /**
@@ -57,11 +53,11 @@ begin((me) => {
       const answer = await askJson(path, { method: 'POST', body });
       if (answer.already_running) showRefusal(answer.why);
     } catch (error) {
-      // Operators of some rooms may not start an agent for all: that is an answer, and no reason for another key.
-      showRefusal(error instanceof Problem && error.status !== 401 ? error.message : told(error));
+      // An operator of some rooms may not start an agent for all: another key is not what is needed.
+      showRefusal(error instanceof Problem && error.status !== 401 ? error.message : handleError(error));
     }
     isBusy = false;
-    void look();
+    void update();
   };
 
   byId('control', HTMLFormElement).addEventListener('submit', (event) => {
@@ -70,9 +66,9 @@ begin((me) => {
   });
   stop.addEventListener('click', () => void act('/api/agent/stop'));
   mode.addEventListener('change', () => (room.disabled = mode.value === 'livekit'));
-  document.addEventListener('visibilitychange', () => void look());
-  stream.subscribe(() => void look());
-  void look();
+  document.addEventListener('visibilitychange', () => void update());
+  stream.subscribe(() => void update());
+  void update();
 });
 
 /** @param {AgentStatus} status */
@@ -103,7 +99,7 @@ function showFacts(all) {
   );
 }
 
-/** Add what is new, so that screen readers say it once. @param {readonly string[]} lines */
+/** Append new lines only, so that screen readers read each once. @param {readonly string[]} lines */
 function showLog(lines) {
   const { isSame, added } = newLines(shownLog, lines);
   shownLog = lines;
@@ -115,7 +111,7 @@ function showLog(lines) {
   if (isAtEnd) log.scrollTop = log.scrollHeight;
 }
 
-/** @param {string} refusal Empty takes it away. */
+/** @param {string} refusal Empty hides it. */
 function showRefusal(refusal) {
   setText(byId('refusal'), refusal);
   byId('refusal').hidden = !refusal;

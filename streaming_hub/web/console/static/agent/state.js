@@ -1,5 +1,5 @@
 /**
- * What the page Agent says of `GET /api/agent/status`. Pure.
+ * The words of the page Agent for `GET /api/agent/status`. Pure.
  *
  * @module
  */
@@ -34,7 +34,7 @@ const STATES = {
 };
 
 /**
- * The status in words, its tone, and what may be done.
+ * The status in words, its tone, and which buttons are enabled.
  *
  * @param {AgentStatus} status
  */
@@ -45,13 +45,13 @@ export function headline({ state, trouble, sessions }) {
     text: state === 'running' ? `${words}, ${live}` : words,
     tone: trouble && tone === 'ok' ? 'warn' : tone,
     mayStart: state === 'stopped' || state === 'failed',
-    // One that failed is perhaps about to be started again: a stop ends that, too.
+    // After a failure the hub may be about to restart it: a stop prevents that.
     mayStop: state !== 'stopped' && state !== 'draining',
   };
 }
 
 /**
- * The facts about the process, as terms and values; those that are unknown are left out.
+ * What is known of the process, as terms and values.
  *
  * @param {AgentStatus} status
  * @returns {[string, string][]}

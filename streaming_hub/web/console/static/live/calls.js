@@ -1,23 +1,24 @@
 /**
- * What the wall keeps of each call beyond the conversation's present state: its turns' latencies, interruptions, and
- * what went wrong. Events in, `Call`s changed in place: thousands arrive in a second. No I/O; times are in seconds.
+ * What the page Live keeps of each call besides the conversation's state: latencies of its turns, interruptions, and
+ * what went wrong. `Call`s are changed in place, as thousands of events arrive per second. No I/O; times are in seconds.
  *
  * @module
  */
 
+import { keyOf, textOf } from '/console/client/facts.js';
 import { Gap } from '/console/client/gap.js';
 import { LIMITS } from './trouble.js';
 
 /** @typedef {import('../../../../../packages/js/src/types.js').HubEvent} HubEvent */
 /** @typedef {import('./trouble.js').Mark} Mark */
-/** @typedef {{ stops: number[], started: number | null, known: number | null }} Turn `known`: what the archive says. */
+/** @typedef {{ stops: number[], started: number | null, known: number | null }} Turn `known`: the archive's latency. */
 
-/** Turns that are remembered: more than are shown, as a turn may get its latency late. */
+/** Turns that are kept: more than are shown, as a turn may get its latency late. */
 const TURNS = 3 * LIMITS.turns;
 
 /** One session of a room. */
 export class Call {
-  /** When its newest voice or transcript was. @type {number | null} */
+  /** When its newest speech or transcript was. @type {number | null} */
   heard = null;
   /** @type {number | null} */
   thinkingSince = null;
@@ -31,11 +32,11 @@ export class Call {
   dropped = null;
   /** Times of the interruptions seen. @type {number[]} */
   interruptions = [];
-  /** What the archive counts, and the time up to which. */
+  /** The archive's count, and up to when it counts. */
   archived = { interruptions: 0, until: -Infinity };
   /** @type {Map<string, Turn>} */
   turns = new Map();
-  /** Whether its beginning was seen: then nothing is missing here. */
+  /** Whether its start was seen: then nothing is missing here. */
   isWhole = false;
 
   /** Interruptions so far. */
@@ -64,7 +65,7 @@ export class Call {
 }
 
 /**
- * What the caller waited in a turn, by the formula of the figures (docs/guides/analytics.md).
+ * How long the caller waited in a turn, by the formula of the figures (docs/guides/analytics.md).
  *
  * @param {Turn} turn
  */
@@ -80,7 +81,7 @@ export class Calls {
   rooms = new Map();
   /** The newest trouble that belongs to no room. @type {Mark | null} */
   notice = null;
-  /** Sessions that have ended by the archive, though the stream no longer has their end. @type {Set<string>} */
+  /** Sessions that the archive says have ended, though the stream no longer has their end. @type {Set<string>} */
   #ended = new Set();
 
   /**
@@ -97,7 +98,7 @@ export class Calls {
   }
 
   /**
-   * Note that the archive has a session's end.
+   * Note that the archive has the end of a session.
    *
    * @param {string} room
    * @param {string} session
@@ -117,29 +118,29 @@ export class Calls {
   }
 
   /**
-   * Take in an event.
+   * Process an event.
    *
    * @param {HubEvent | Gap} event
    * @param {number} arrived The hub's time when it arrived.
    */
   take(event, arrived) {
     if (event instanceof Gap) {
-      // What is still stored is sent again, unless the whole history is gone.
+      // Stored events are sent again, unless the whole history is gone.
       if (event.reason !== 'history_lost') {
         this.rooms.clear();
         this.#ended.clear();
       }
       return;
     }
-    const room = textOf(event.room);
-    const session = textOf(event.session_id);
+    const room = textOf(event, 'room');
+    const session = textOf(event, 'session_id');
     const at = numberOf(event.timestamp) ?? arrived;
-    const rule = RULES[event.type];
-    if (!rule) return;
+    const handle = HANDLERS[event.type];
+    if (!handle) return;
     if (event.type === 'session_started') this.#ended.delete(keyOf(room ?? '', session ?? ''));
-    if (room && session) rule(this.get(room, session), event, at, arrived);
+    if (room && session) handle(this.get(room, session), event, at, arrived);
     else if (event.type === 'error' || event.type === 'events_dropped') {
-      if (room) for (const call of this.rooms.get(room)?.values() ?? []) rule(call, event, at, arrived);
+      if (room) for (const call of this.rooms.get(room)?.values() ?? []) handle(call, event, at, arrived);
       else this.notice = { at, text: event.type === 'error' ? errorText(event) : droppedText(event) };
     }
   }
@@ -157,34 +158,28 @@ export class Calls {
   }
 }
 
-/**
- * @param {string} room
- * @param {string} session
- */
-const keyOf = (room, session) => JSON.stringify([room, session]);
+/** @typedef {(call: Call, event: HubEvent, at: number, arrived: number) => void} Handler */
 
-/** @typedef {(call: Call, event: HubEvent, at: number, arrived: number) => void} TakeIn */
-
-/** @type {TakeIn} */
+/** @type {Handler} */
 const startOfSpeech = (call, event, at) => {
   const start = numberOf(event.started_at) ?? at;
   hear(call, start);
-  const id = textOf(event.turn_id);
+  const id = textOf(event, 'turn_id');
   if (event.type !== 'agent_speech_started' || !id) return;
   const turn = call.turn(id);
   turn.started = Math.min(turn.started ?? start, start);
 };
 
-/** @type {TakeIn} */
+/** @type {Handler} */
 const endOfSpeech = (call, event, at) => {
   const stop = numberOf(event.stopped_at) ?? at;
   hear(call, stop);
-  const id = textOf(event.turn_id);
+  const id = textOf(event, 'turn_id');
   if (event.type === 'user_speech_finished' && id) call.turn(id).stops.push(stop);
 };
 
-/** @type {Record<string, TakeIn>} */
-const RULES = {
+/** @type {Record<string, Handler>} */
+const HANDLERS = {
   session_started: (call) => void (call.isWhole = true),
   session_ended: (call, _event, at, arrived) => void (call.ended = Math.max(at, arrived)),
   agent_state: (call, event, at) => {
@@ -214,12 +209,6 @@ const errorText = (event) => [event.source, event.message].filter((part) => type
 
 /** @param {HubEvent} event */
 const droppedText = ({ count, reason }) => [`The agent could not deliver ${count} events`, reason].filter(Boolean).join(': ');
-
-/**
- * @param {unknown} value
- * @returns {string | null}
- */
-const textOf = (value) => (typeof value === 'string' && value ? value : null);
 
 /**
  * @param {unknown} value

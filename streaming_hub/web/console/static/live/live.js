@@ -1,36 +1,39 @@
 /**
  * The page Live: one stream, one row per live session.
  *
- * Events are taken in as they come; the page is drawn at most every `FRAME` ms, and only where something has changed.
+ * Events are processed as they arrive; the page is drawn at most every `FRAME` ms, and only what has changed.
  *
  * @module
  */
 
+import { keyOf } from '/console/client/facts.js';
 import { Gap } from '/console/client/gap.js';
+import { Address } from '../address.js';
 import { byId, make, setChildren, setText } from '../dom.js';
 import { count, seconds, time } from '../format.js';
-import { begin, openHub, told } from '../frame.js';
+import { begin, handleError, openHub } from '../frame.js';
+import { backfill } from './backfill.js';
 import { Calls } from './calls.js';
-import { fillIn } from './past.js';
 import { createRow } from './row-view.js';
-import { ORDERS, arrange, roomsThatAreOver, rowsOf, totalsOf } from './rows.js';
-import { RULES } from './trouble.js';
+import { ORDERS, ROOMY, arrange, finishedRooms, rowsOf, totalsOf } from './rows.js';
+import { LIMITS, RULES } from './trouble.js';
 
-/** ms between two drawings; longer where drawing takes long, so that it takes a fifth of the time at most. */
+/** ms between two drawings. */
 const FRAME = 250;
+/** Least pause after a drawing, in times of what it took: a slow machine draws less often. */
 const SHARE = 5;
-/** Past events that the stream begins with: the latencies and troubles of the last minutes. */
+/** Past events that the stream starts with: the latencies and troubles of the last minutes. */
 const REPLAY = 2000;
 /** Rows in the document; a filter finds the others. */
 const MOST_ROWS = 500;
-/** Up to so many calls there is room for more of what is said. */
-const ROOMY = 6;
-/** s that a notice about no call in particular is shown. */
+/** s that a notice that belongs to no call is shown. */
 const NOTICE = 120;
+const DEFAULT_ORDER = 'trouble';
 
 const order = byId('sort', HTMLSelectElement);
 const filter = byId('filter', HTMLInputElement);
 const list = byId('sessions');
+const address = new Address(['filter', 'sort'], showFilters);
 
 begin((me) => {
   const calls = new Calls();
@@ -41,7 +44,8 @@ begin((me) => {
   let timer;
   let last = -Infinity;
   let pause = FRAME;
-  let isFilledIn = false;
+  let problem = '';
+  let isBackfilled = false;
 
   const draw = () => {
     timer = undefined;
@@ -49,11 +53,11 @@ begin((me) => {
     const at = now();
     const { conversation, status } = stream.getSnapshot();
     // The page may be open for days, and every call may have a room of its own.
-    const over = roomsThatAreOver(conversation.rooms, at);
-    if (over.length) stream.forget(over);
-    const rows = rowsOf(conversation.rooms, calls, at, Object.keys(conversation.rooms).length <= ROOMY);
+    const finished = finishedRooms(conversation.rooms, at);
+    if (finished.length) stream.forget(finished);
+    const rows = rowsOf(conversation.rooms, calls, at);
     const shown = new Set(rows.map(({ key }) => key));
-    calls.keep((room, session) => shown.has(JSON.stringify([room, session])));
+    calls.keep((room, session) => shown.has(keyOf(room, session)));
     const arranged = arrange(rows, order.value, filter.value);
     /** @type {typeof views} */
     const next = new Map();
@@ -68,10 +72,10 @@ begin((me) => {
     byId('columns').hidden = !rows.length;
     if (rows.length || status === 'live') showTotals(rows);
     showEmpty(rows.length, arranged.length, status);
-    showNotice(calls.notice, at);
-    if (status === 'live' && !isFilledIn) {
-      isFilledIn = true;
-      void fillIn(calls, me, rows).then(schedule, told);
+    showNotice(problem || noticeText(calls.notice, at));
+    if (status === 'live' && !isBackfilled) {
+      isBackfilled = true;
+      void backfill(calls, me, rows).then(schedule, fail);
     }
     last = performance.now();
     pause = Math.max(FRAME, SHARE * (last - begun));
@@ -82,28 +86,43 @@ begin((me) => {
     timer = setTimeout(draw, Math.max(0, last + pause - performance.now()));
   };
 
+  /** @param {unknown} error */
+  const fail = (error) => {
+    problem = handleError(error);
+    schedule();
+  };
+
   void (async () => {
     for await (const event of stream) {
       calls.take(event, now());
-      if (event instanceof Gap) isFilledIn = false;
+      if (event instanceof Gap) isBackfilled = false;
     }
-  })().catch(told);
+  })().catch(fail);
   stream.subscribe(schedule);
-  // Running times and silences go on without events.
+  // Running times and silences grow without events.
   setInterval(schedule, 1000);
   document.addEventListener('visibilitychange', schedule);
   for (const control of [order, filter]) {
     control.addEventListener('input', () => {
-      keepAddress();
+      const sort = order.value === DEFAULT_ORDER ? [] : [order.value];
+      address.set({ filter: filter.value ? [filter.value] : [], sort }, control === filter ? 'filter' : '');
       schedule();
     });
   }
+  addEventListener('popstate', schedule);
 });
 
-restoreAddress();
+showFilters(address.filters);
 showHelp();
 
-/** Put the rows in order; the keyboard's focus stays where it is. @param {Element[]} elements */
+/** @param {import('../filters.js').Filters} filters */
+function showFilters(filters) {
+  const sort = filters.sort?.[0] ?? '';
+  filter.value = filters.filter?.[0] ?? '';
+  order.value = Object.hasOwn(ORDERS, sort) ? sort : DEFAULT_ORDER;
+}
+
+/** Put the rows in order; the focus stays where it is. @param {Element[]} elements */
 function place(elements) {
   const focused = document.activeElement;
   setChildren(list, elements);
@@ -114,14 +133,10 @@ function place(elements) {
 
 /** @param {readonly import('./rows.js').Row[]} rows */
 function showTotals(rows) {
-  const totals = totalsOf(rows);
-  setText(byId('total-live'), count(totals.live));
-  setText(byId('total-trouble'), count(totals.trouble));
-  byId('total-trouble').dataset.tone = totals.trouble ? 'bad' : '';
-  setText(byId('total-callers'), count(totals.callers));
-  setText(byId('total-agents'), count(totals.agents));
-  setText(byId('total-thinking'), count(totals.thinking));
-  setText(byId('total-latency'), seconds(totals.latency));
+  const { latency, ...counts } = totalsOf(rows);
+  for (const [name, value] of Object.entries(counts)) setText(byId(`total-${name}`), count(value));
+  setText(byId('total-latency'), seconds(latency));
+  byId('total-trouble').dataset.tone = counts.trouble ? 'bad' : '';
 }
 
 /**
@@ -131,8 +146,8 @@ function showTotals(rows) {
  */
 function showEmpty(all, fitting, status) {
   let text = '';
-  if (!all) text = status === 'live' ? 'No live session. A call appears here as soon as its agent starts a session.' : 'Loading…';
-  else if (!fitting) text = `No session fits this filter; ${count(all)} are live.`;
+  if (!all) text = status === 'live' ? 'No live sessions. A call appears here as soon as its agent starts a session.' : 'Loading…';
+  else if (!fitting) text = `No session matches this filter; ${count(all)} are live.`;
   else if (fitting > MOST_ROWS) text = `${count(fitting - MOST_ROWS)} more: use the filter to find them.`;
   setText(byId('empty'), text);
   byId('empty').hidden = !text;
@@ -142,27 +157,12 @@ function showEmpty(all, fitting, status) {
  * @param {import('./trouble.js').Mark | null} notice
  * @param {number} at
  */
-function showNotice(notice, at) {
-  const isShown = notice !== null && at - notice.at < NOTICE;
-  byId('notice').hidden = !isShown;
-  if (isShown) setText(byId('notice'), `${time(notice.at)} ${notice.text}`);
-}
+const noticeText = (notice, at) => (notice && at - notice.at < NOTICE ? `${time(notice.at)} ${notice.text}` : '');
 
-/** The address keeps what is chosen, so that it can be shared. */
-function keepAddress() {
-  const address = new URL(location.href);
-  if (filter.value) address.searchParams.set('filter', filter.value);
-  else address.searchParams.delete('filter');
-  if (order.value === 'trouble') address.searchParams.delete('sort');
-  else address.searchParams.set('sort', order.value);
-  history.replaceState(null, '', address);
-}
-
-function restoreAddress() {
-  const { searchParams } = new URL(location.href);
-  filter.value = searchParams.get('filter') ?? '';
-  const wanted = searchParams.get('sort') ?? '';
-  order.value = Object.hasOwn(ORDERS, wanted) ? wanted : 'trouble';
+/** @param {string} text Empty hides it. */
+function showNotice(text) {
+  setText(byId('notice'), text);
+  byId('notice').hidden = !text;
 }
 
 function showHelp() {
@@ -178,6 +178,7 @@ function showHelp() {
       ),
     ),
   );
+  setText(byId('help-limit'), `A bar above ${LIMITS.latency} s is red.`);
   byId('open-help').addEventListener('click', () => help.showModal());
   byId('close-help').addEventListener('click', () => help.close());
 }

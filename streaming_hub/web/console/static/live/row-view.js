@@ -1,10 +1,10 @@
 /**
- * A call on the wall, as elements; changed only where something has changed.
+ * The elements of one call on the page Live; only what has changed is updated.
  *
  * @module
  */
 
-import { sessionPath } from '../api.js';
+import { sessionPage } from '../api.js';
 import { make, makeSvg, setAttribute, setText } from '../dom.js';
 import { ago, count, duration, seconds } from '../format.js';
 import { HEIGHT, WIDTH, sparkline } from './sparkline.js';
@@ -23,7 +23,7 @@ const STATES = {
   quiet: 'Quiet',
   ended: 'Ended',
 };
-/** Characters of an utterance that are shown: its end, as that is what is being said. */
+/** Characters of an utterance that are shown: its end, the newest words. */
 const MOST_TEXT = 400;
 
 /** @param {Row} row */
@@ -45,7 +45,7 @@ export function createRow({ room, session }) {
   const cutsUnit = make('span');
   const interruptions = make('span', { class: 'interruptions number' }, cuts, cutsUnit);
   const trouble = make('ul', { class: 'trouble', 'aria-label': 'Trouble', hidden: true });
-  const link = make('a', { class: 'room', href: sessionPath(room, session), ...text }, room || 'Without a room');
+  const link = make('a', { class: 'room', href: sessionPage(session, room), ...text }, room || 'No room');
   const element = make(
     'li',
     { class: 'call' },
@@ -97,8 +97,8 @@ export function createRow({ room, session }) {
     within.setAttribute('d', bars.within);
     above.setAttribute('d', bars.above);
     const newest = latencies.at(-1);
-    const told = latencies.map((value) => seconds(value)).join(', ');
-    setAttribute(chart, 'aria-label', latencies.length ? `Heard latency of the last turns: ${told}` : 'No heard latency yet');
+    const values = latencies.map(seconds).join(', ');
+    setAttribute(chart, 'aria-label', values ? `Heard latency of the last turns: ${values}` : 'No heard latency yet');
     setText(latest, newest === undefined ? '' : seconds(newest));
     setAttribute(latest, 'data-tone', newest !== undefined && newest > LIMITS.latency ? 'bad' : null);
   };

@@ -4,8 +4,9 @@
  * @module
  */
 
+import { keyOf } from '/console/client/facts.js';
 import { percentiles } from '/console/client/figures.js';
-import { LIMITS, LOST, troubles } from './trouble.js';
+import { BAD_ENDS, LIMITS, LOST, troubles } from './trouble.js';
 
 /** @typedef {import('../../../../../packages/js/src/types.js').RoomState} RoomState */
 /** @typedef {import('../../../../../packages/js/src/types.js').Session} Session */
@@ -24,40 +25,36 @@ import { LIMITS, LOST, troubles } from './trouble.js';
  * @property {number | null} ended
  * @property {State} state
  * @property {Line | null} line The newest words.
- * @property {readonly Line[]} earlier What was said before, oldest first; only where it was asked for.
+ * @property {readonly Line[]} earlier The lines before it, oldest first, if there is room for them.
  * @property {readonly number[]} latencies
  * @property {number} interruptions
  * @property {Trouble[]} troubles
  */
 
-/** Lines before the newest one that a roomy wall shows. */
+/** With at most this number of rows there is room for earlier lines. */
+export const ROOMY = 6;
+/** Lines before the newest one that are shown then. */
 const EARLIER = 3;
 /** Seconds without an event after which a session counts as abandoned. */
 const ABANDONED = 24 * 3600;
-/** Seconds without an event after which a room without a live session is forgotten: until then its next one may begin. */
+/** Seconds without an event after which a room without a live session is forgotten: its next session may start until then. */
 const KEPT = 600;
-/** Ends that stay on the wall for a while. */
-const LINGERING = [...LOST, 'error'];
 
 /**
  * @param {Readonly<Record<string, RoomState>>} rooms
  * @param {Calls} calls
  * @param {number} now The hub's time.
- * @param {boolean} [isRoomy] Whether there is room for earlier lines.
  * @returns {Row[]}
  */
-export function rowsOf(rooms, calls, now, isRoomy = false) {
+export function rowsOf(rooms, calls, now) {
   /** @type {Row[]} */
   const rows = [];
   for (const room of Object.values(rooms)) {
     room.sessions.forEach((session, index) => {
-      if (isShown(room, session, calls, now)) {
-        const row = rowOf(room, session, room.sessions[index - 1], calls, now);
-        if (isRoomy) row.earlier = earlierLines(room, session.session_id);
-        rows.push(row);
-      }
+      if (isShown(room, session, calls, now)) rows.push(rowOf(room, session, room.sessions[index - 1], calls, now));
     });
   }
+  if (rows.length <= ROOMY) for (const row of rows) row.earlier = earlierLines(rooms[row.room], row.session);
   return rows;
 }
 
@@ -71,7 +68,7 @@ function isShown(room, session, calls, now) {
   if (session.ended === undefined) {
     return !calls.hasEnded(room.room, session.session_id) && now - (session.updated ?? room.updated ?? now) < ABANDONED;
   }
-  if (!LINGERING.includes(session.reason ?? '')) return false;
+  if (!BAD_ENDS.includes(session.reason ?? '')) return false;
   const ended = calls.rooms.get(room.room)?.get(session.session_id)?.ended ?? session.ended;
   return ended !== null && now - ended < LIMITS.lingering;
 }
@@ -91,14 +88,14 @@ function rowOf(room, session, previous, calls, now) {
   const ended = isLive ? null : (call.ended ?? session.ended ?? now);
   const line = room.transcript.findLast((one) => one.session_id === session_id) ?? null;
   const state = isLive ? stateOf(room) : 'ended';
-  // Of what was before the page was opened only the outcome is known.
+  // Of a call that began before the page was opened only the present state is known.
   if (state === 'thinking') call.thinkingSince ??= room.updated;
   const heard = Math.max(call.heard ?? -Infinity, line?.timestamp ?? -Infinity, started ?? -Infinity);
   const isQuiet = isLive && !room.speaking.length;
   const { latencies } = call;
   const hasLost = previous?.ended !== undefined && LOST.includes(previous.reason ?? '');
   return {
-    key: JSON.stringify([room.room, session_id]),
+    key: keyOf(room.room, session_id),
     room: room.room,
     session: session_id,
     callers: room.participants.filter(({ role }) => role !== 'agent').map(({ identity }) => identity),
@@ -128,14 +125,14 @@ function rowOf(room, session, previous, calls, now) {
 }
 
 /**
- * @param {RoomState} room
+ * @param {RoomState | undefined} room
  * @param {string} session
  */
-const earlierLines = ({ transcript }, session) =>
-  transcript.filter(({ session_id }) => session_id === session).slice(-1 - EARLIER, -1);
+const earlierLines = (room, session) =>
+  (room?.transcript ?? []).filter(({ session_id }) => session_id === session).slice(-1 - EARLIER, -1);
 
 /**
- * What happens in a room now.
+ * Who speaks in a room now, or what its agent does.
  *
  * @param {RoomState} room
  * @returns {State}
@@ -187,19 +184,17 @@ export function arrange(rows, order, filter) {
 }
 
 /**
- * The rooms that can be forgotten: all their sessions have ended, and long ago.
+ * The rooms that can be forgotten: all their sessions ended long ago.
  *
  * @param {Readonly<Record<string, RoomState>>} rooms
  * @param {number} now
  */
-export const roomsThatAreOver = (rooms, now) =>
+export const finishedRooms = (rooms, now) =>
   Object.values(rooms)
     .filter(({ sessions, updated }) => now - (updated ?? now) > KEPT && sessions.every(({ ended }) => ended !== undefined))
     .map(({ room }) => room);
 
-/**
- * @param {readonly Row[]} rows
- */
+/** @param {readonly Row[]} rows */
 export function totalsOf(rows) {
   const live = rows.filter(({ ended }) => ended === null);
   /** @param {...State} states */

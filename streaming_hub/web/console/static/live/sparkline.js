@@ -4,7 +4,7 @@
  * @module
  */
 
-/** Of the drawing, in its own units. */
+/** The drawing's size, in its own units. */
 export const WIDTH = 79;
 export const HEIGHT = 22;
 const BAR = 6;
@@ -16,11 +16,11 @@ const LEAST = 2;
  *
  * @param {readonly number[]} values Oldest first.
  * @param {number} limit
- * @param {number} most How many bars there is room for.
+ * @param {number} most Bars that fit.
  */
 export function sparkline(values, limit, most) {
   const shown = values.slice(-most);
-  // The limit itself is at two thirds of the height, so that bars of different calls compare.
+  // The limit is at two thirds of the height, so that bars of different calls can be compared.
   const scale = (HEIGHT * 2) / 3 / limit;
   const paths = { within: '', above: '' };
   shown.forEach((value, index) => {

@@ -1,5 +1,5 @@
 /**
- * What counts as trouble in a call: one table of rules, shown by the page and its help. Pure; times are in seconds.
+ * What counts as trouble in a call: a table of rules, which the page applies and its help lists. Pure; times are in seconds.
  *
  * @module
  */
@@ -17,20 +17,22 @@ export const LIMITS = {
   lingering: 60,
 };
 
-/** Reasons of an end by which the agent was lost. */
+/** Reasons of an end that mean that the agent was lost. */
 export const LOST = ['worker_lost', 'lease_expired'];
+/** Reasons of an end that is trouble. */
+export const BAD_ENDS = [...LOST, 'error'];
 
 /** @typedef {{ at: number, text: string }} Mark When something happened, and what. */
 /**
- * @typedef {object} Condition What the rules look at.
+ * @typedef {object} Condition What the rules check.
  * @property {Mark | null} error The newest error.
  * @property {Mark | null} failedTool
  * @property {Mark | null} dropped
- * @property {number | null} restarted When the call took the place of one whose agent was lost.
+ * @property {number | null} restarted When the call replaced one whose agent was lost.
  * @property {number | null} ended
  * @property {string | null} reason Why it ended.
  * @property {number | null} thinkingSince
- * @property {number | null} quietSince Since when there has been no voice.
+ * @property {number | null} quietSince When the last speech or words ended.
  * @property {readonly number[]} latencies Heard latency of the last turns, oldest first.
  */
 /** @typedef {{ name: string, tone: 'bad' | 'warn', since: number, text: string }} Trouble */
@@ -40,7 +42,7 @@ export const LOST = ['worker_lost', 'lease_expired'];
  * @property {'bad' | 'warn'} tone
  * @property {string} when For the help and the documentation.
  * @property {string} until
- * @property {true} [lingers] Whether it is looked for after the session's end, too.
+ * @property {true} [lingers] Whether the rule also applies after the session's end.
  * @property {(call: Condition, now: number) => { since: number, text: string } | null} find
  */
 
@@ -65,7 +67,7 @@ export const RULES = [
     lingers: true,
     find: ({ error, ended, reason }) => {
       if (ended === null) return since(error);
-      return reason === 'error' ? since(error) ?? { since: ended, text: 'The session ended by an error.' } : null;
+      return reason === 'error' ? since(error) ?? { since: ended, text: 'The session ended with an error.' } : null;
     },
   },
   {

@@ -1,24 +1,24 @@
 /**
- * The part of a session's clock that the lanes show, and its ticks. Pure.
+ * The part of a session that the lanes show, and its ticks. Pure.
  *
  * @module
  */
 
 /** @typedef {{ from: number, to: number }} View Seconds from the session's start. */
 
-/** px a second at first, so that words can be read; sessions up to twice that long are shown whole. */
+/** px per second at first, so that words are readable; a session of up to twice the width is shown whole. */
 const FIRST = 20;
-/** Seconds: the least that can be zoomed to. */
+/** Seconds: the shortest view. */
 const LEAST = 2;
-/** Between ticks, in seconds. */
+/** Seconds between ticks. */
 const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400];
-/** Between ticks, in px. */
+/** Least px between ticks. */
 const APART = 80;
-/** Parts of the view at each side that the clock does not enter while the view can move along. */
+/** Part of the view before the position when the view moves to it. */
 const MARGIN = 0.1;
 
 /**
- * What is shown at first: all of a short session, else what is around a position.
+ * The first view: all of a short session, else the part at a position.
  *
  * @param {number} end
  * @param {number} position
@@ -28,11 +28,18 @@ const MARGIN = 0.1;
 export function firstView(end, position, width) {
   const readable = Math.max(LEAST, width / FIRST);
   const span = Math.max(LEAST, end <= readable * 2 ? end : readable);
-  return fit({ from: position - span * MARGIN, to: position - span * MARGIN + span }, end);
+  return at(position, span, end);
 }
 
 /**
- * Move a view into the session.
+ * @param {number} position
+ * @param {number} span
+ * @param {number} end
+ */
+const at = (position, span, end) => fit({ from: position - span * MARGIN, to: position + span * (1 - MARGIN) }, end);
+
+/**
+ * Keep a view within the session.
  *
  * @param {View} view
  * @param {number} end
@@ -72,23 +79,22 @@ export function zoom(view, factor, about, end) {
 export const pan = (view, by, end) => fit({ from: view.from + by, to: view.to + by }, end);
 
 /**
- * Keep a position in view: turn the page when it leaves.
+ * Keep a position in view: move on by a page when it leaves.
  *
  * @param {View} view
  * @param {number} position
  * @param {number} end
  * @param {boolean} [following] Whether the position is a live session's end: then the view moves along with it.
- * @returns {View} The same where nothing has to move.
+ * @returns {View} The same object if nothing has to move.
  */
 export function keepInView(view, position, end, following = false) {
   const span = view.to - view.from;
   if (following) {
-    // A little room for what comes next; the session's end is not the view's.
+    // Leave some room after the session's end.
     const to = Math.max(span, position + span * 0.04);
     return Math.abs(to - view.to) < 1e-6 ? view : { from: to - span, to };
   }
-  if (position >= view.from && position <= view.to) return view;
-  return fit({ from: position - span * MARGIN, to: position - span * MARGIN + span }, end);
+  return position >= view.from && position <= view.to ? view : at(position, span, end);
 }
 
 /**

@@ -1,29 +1,30 @@
 /**
- * The figures of a session: each with its field in the API and its formula, as in the hub's documents. Pure.
+ * The figures of a session: each with its field in the API and its formula, as in docs/guides/analytics.md. Pure.
  *
  * @module
  */
 
+import { PERCENTILES } from '../api.js';
 import { NONE, count, duration, seconds } from '../format.js';
 
 /** @typedef {'seconds' | 'count' | 'percentiles'} Unit */
 /** @typedef {{ field: string, unit: Unit, formula: string, operator?: boolean }} Figure `operator`: hidden from viewers. */
 
-const PERCENTILES = 'Percentiles by nearest rank, over all turns.';
+const RANKS = 'Percentiles by nearest rank, over all turns.';
 
 /** @type {readonly Figure[]} */
 export const FIGURES = [
   { field: 'duration', unit: 'seconds', formula: 'From the first event to the end; live: to the newest event.' },
-  { field: 'turns', unit: 'count', formula: 'Turn ids that any event of the session names.' },
+  { field: 'turns', unit: 'count', formula: 'Distinct turn ids of the session’s events.' },
   {
     field: 'heard_latency',
     unit: 'percentiles',
-    formula: `Of each turn: the agent’s first speech start minus the user’s last speech stop before it. ${PERCENTILES}`,
+    formula: `Of each turn: the agent’s first speech start minus the user’s last speech stop before it. ${RANKS}`,
   },
   {
     field: 'latency',
     unit: 'percentiles',
-    formula: `LiveKit’s e2e_latency, the first of each turn. ${PERCENTILES}`,
+    formula: `LiveKit’s e2e_latency, the first of each turn. ${RANKS}`,
     operator: true,
   },
   { field: 'first_response', unit: 'seconds', formula: 'The agent’s first speech start minus the session’s start.' },
@@ -35,7 +36,7 @@ export const FIGURES = [
   { field: 'agent_words', unit: 'count', formula: 'Words of the agent’s final transcripts.' },
   { field: 'interruptions', unit: 'count', formula: 'Events of type interruption.' },
   { field: 'false_interruptions', unit: 'count', formula: 'Events of type agent_false_interruption.' },
-  { field: 'tool_calls', unit: 'count', formula: 'Tool calls that any event names.', operator: true },
+  { field: 'tool_calls', unit: 'count', formula: 'Distinct tool calls of the session’s events.', operator: true },
   {
     field: 'tool_failures',
     unit: 'count',
@@ -49,7 +50,7 @@ export const FIGURES = [
 const HIDDEN = [...FIGURES.filter(({ operator }) => operator).map(({ field }) => field), 'usage'];
 
 /**
- * A session as viewers see it: what they may not know is null, not 0.
+ * A session as viewers see it: hidden figures are null, not 0.
  *
  * @param {Record<string, any>} session
  * @returns {Record<string, any>}
@@ -68,6 +69,6 @@ export function formatFigure({ field, unit }, session) {
   if (value === null) return [NONE];
   if (unit === 'count') return [count(value)];
   if (unit === 'seconds') return [value < 60 ? seconds(value) : `${duration(value)} (${seconds(value)})`];
-  const ranks = ['p50', 'p90', 'p95', 'p99', 'max'].map((rank) => `${rank} ${seconds(value[rank])}`);
+  const ranks = PERCENTILES.map((rank) => `${rank} ${seconds(value[rank])}`);
   return [...ranks, `${count(value.count)} ${value.count === 1 ? 'turn' : 'turns'}`];
 }

@@ -1,5 +1,5 @@
 /**
- * The lanes on the page: what they show of the session's clock, and what the pointer does there.
+ * The lanes on the page: the part of the session that they show, and the pointer.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { dateTime, seconds } from '../format.js';
 import { make, setChildren, setText } from '../dom.js';
 import { firstView, keepInView, pan, scaleOf, zoom } from './axis.js';
 import { layoutOf, rowAt } from './layout.js';
-import { paintLanes, paintOverview, paletteOf } from './paint.js';
+import { KINDS, paintLanes, paintOverview, paletteOf } from './paint.js';
 import { formatTenths } from './replay.js';
 import { Spans } from './spans.js';
 import { waitOf } from './waterfall.js';
@@ -16,24 +16,10 @@ import { waitOf } from './waterfall.js';
 /** @typedef {import('./model.js').Model} Model */
 /** @typedef {import('./spans.js').Span} Span */
 
-/** px: the strip of the whole session. */
+/** px: the height of the strip with the whole session. */
 const STRIP = 36;
-/** Part of the view that the wheel moves by per px. */
+/** Part of the view per px of the wheel. */
 const WHEEL = 1 / 900;
-const NAMES = /** @type {Record<string, string>} */ ({
-  interruption: 'Interruption',
-  'false-interruption': 'False interruption',
-  error: 'Error',
-  dropped: 'Events dropped',
-  handoff: 'Handoff',
-  end: 'End of the session',
-  wait: 'The user waited',
-  thinking: 'The agent thinks',
-  tool: 'Tool',
-  'tool-failed': 'Failed tool',
-  stage: 'Stage',
-  'stage-failed': 'Failed stage',
-});
 
 export class Lanes {
   /** @type {import('./axis.js').View | null} */
@@ -47,18 +33,20 @@ export class Lanes {
   #end = 0;
   #position = 0;
   #following = false;
-  /** What the strip was last drawn for. */
+  /** Identifies what the strip was last drawn for. */
   #strip = '';
   /** @type {import('./sound.js').Waveform | null} */
   #waveform = null;
+  #parts;
+  #onSeek;
 
   /**
    * @param {{ lanes: HTMLCanvasElement, strip: HTMLCanvasElement, labels: HTMLElement, shown: HTMLElement, tip: HTMLElement }} parts
-   * @param {(position: number, isDone: boolean) => void} onSeek
+   * @param {(position: number) => void} onSeek
    */
   constructor(parts, onSeek) {
-    this.parts = parts;
-    this.onSeek = onSeek;
+    this.#parts = parts;
+    this.#onSeek = onSeek;
     const redraw = () => {
       this.#palette = paletteOf();
       this.#width = 0;
@@ -70,16 +58,16 @@ export class Lanes {
     this.#listen(parts.lanes);
   }
 
-  /** @param {Model} model */
-  show(model) {
+  /** Show another session. @param {Model} model */
+  open(model) {
     this.#model = model;
     this.#revision = -1;
     this.#view = null;
     this.#strip = '';
   }
 
-  /** @param {import('./sound.js').Waveform | null} waveform Of the session that is shown. */
-  hear(waveform) {
+  /** @param {import('./sound.js').Waveform | null} waveform */
+  setWaveform(waveform) {
     if (waveform === this.#waveform) return;
     this.#waveform = waveform;
     this.#revision = -1;
@@ -93,7 +81,7 @@ export class Lanes {
    */
   move(position, end, following) {
     [this.#position, this.#end, this.#following] = [position, end, following];
-    this.#width ||= this.parts.lanes.clientWidth;
+    this.#width ||= this.#parts.lanes.clientWidth;
     this.#view = keepInView(this.#view ?? firstView(end, position, this.#width), position, end, following);
     this.draw();
   }
@@ -111,12 +99,12 @@ export class Lanes {
 
   draw() {
     if (!this.#model || !this.#view) return;
-    const { lanes, strip, shown } = this.parts;
+    const { lanes, strip, shown } = this.#parts;
     this.#width ||= lanes.clientWidth;
-    if (this.#revision !== this.#model.timeline.revision) this.#lay(this.#model);
+    if (this.#revision !== this.#model.timeline.revision) this.#layOut(this.#model);
     const scene = { layout: this.#layout, view: this.#view, end: this.#end, position: this.#position, waveform: this.#waveform };
     paintLanes(lanes, this.#width, this.#palette, scene);
-    // A live session's strip shrinks step by step, not with each frame.
+    // A live session's strip is not redrawn in each frame.
     const wide = strip.clientWidth;
     const key = `${this.#revision} ${wide} ${this.#following ? Math.round(this.#end * 2) : this.#end}`;
     if (key !== this.#strip) {
@@ -131,7 +119,7 @@ export class Lanes {
   }
 
   /** @param {Model} model */
-  #lay({ timeline, detail, stages }) {
+  #layOut({ timeline, detail, stages }) {
     this.#revision = timeline.revision;
     const waits = new Spans();
     for (const turn of detail.turns) {
@@ -139,7 +127,7 @@ export class Lanes {
       if (wait) waits.add({ ...wait, kind: 'wait', label: '', turn_id: turn.turn_id });
     }
     this.#layout = layoutOf(timeline, waits, { stages, hasSound: this.#waveform !== null });
-    const { lanes, labels } = this.parts;
+    const { lanes, labels } = this.#parts;
     const { rows, height } = this.#layout;
     lanes.style.height = labels.style.height = `${height}px`;
     const old = [...labels.children];
@@ -163,26 +151,23 @@ export class Lanes {
       if (event.button) return;
       isDown = true;
       canvas.setPointerCapture(event.pointerId);
-      this.onSeek(timeAt(event), false);
+      this.#onSeek(timeAt(event));
     });
     canvas.addEventListener('pointermove', (event) => {
-      if (isDown) this.onSeek(timeAt(event), false);
+      if (isDown) this.#onSeek(timeAt(event));
       this.#showTip(event, timeAt(event));
     });
     for (const type of /** @type {const} */ (['pointerup', 'pointercancel'])) {
-      canvas.addEventListener(type, (event) => {
-        if (isDown) this.onSeek(timeAt(event), true);
-        isDown = false;
-      });
+      canvas.addEventListener(type, () => (isDown = false));
     }
-    canvas.addEventListener('pointerleave', () => (this.parts.tip.hidden = true));
+    canvas.addEventListener('pointerleave', () => (this.#parts.tip.hidden = true));
     canvas.addEventListener('wheel', (event) => {
       if (!this.#view) return;
       if (event.ctrlKey || event.metaKey) {
         this.#view = zoom(this.#view, Math.exp(event.deltaY * 0.004), timeAt(/** @type {any} */ (event)), this.#end);
       } else {
         const by = event.shiftKey ? event.deltaY || event.deltaX : event.deltaX;
-        // A page scrolls by its wheel.
+        // Without Shift, a wheel scrolls the page.
         if (!by) return;
         this.#view = pan(this.#view, by * WHEEL * (this.#view.to - this.#view.from), this.#end);
       }
@@ -198,7 +183,7 @@ export class Lanes {
    * @param {number} time
    */
   #showTip(event, time) {
-    const { tip } = this.parts;
+    const { tip } = this.#parts;
     const row = rowAt(this.#layout, event.offsetY);
     const view = this.#view;
     if (!row || !view) {
@@ -213,7 +198,7 @@ export class Lanes {
     tip.hidden = !span;
     if (!span) return;
     const [from, to] = [span.from, span.to ?? this.#end];
-    const name = NAMES[span.kind] ?? row.label;
+    const name = KINDS[span.kind]?.[1] ?? row.label;
     const started = this.#model?.timeline.started ?? 0;
     const when = row.kind === 'marks' ? formatTenths(from) : `${formatTenths(from)} – ${formatTenths(to)} · ${seconds(to - from)}`;
     tip.replaceChildren(

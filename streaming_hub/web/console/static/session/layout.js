@@ -1,5 +1,5 @@
 /**
- * Which lanes lie where, from top to bottom. Pure.
+ * Places the lanes from top to bottom. Pure.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { Spans, stack } from './spans.js';
  * @typedef {object} Row
  * @property {Lane['kind'] | 'sound' | 'stages' | 'waits' | 'marks'} kind
  * @property {string} label
- * @property {number} y px, below the ruler's top.
+ * @property {number} y px from the top of the ruler.
  * @property {number} height px
  * @property {number} bar px: the height of one span.
  * @property {import('./spans.js').Spans} spans
@@ -25,7 +25,7 @@ const BARS = { sound: 48, user: 24, agent: 24, thinking: 12, tools: 16, stages: 
 
 /**
  * @param {Timeline} timeline
- * @param {import('./spans.js').Spans} waits What users waited, as spans.
+ * @param {import('./spans.js').Spans} waits How long users waited.
  * @param {{ stages?: import('./spans.js').Spans | null, hasSound?: boolean }} [uploaded] What the agent uploaded.
  * @returns {Layout}
  */
@@ -37,11 +37,11 @@ export function layoutOf(timeline, waits, { stages, hasSound } = {}) {
    * @param {Row['kind']} kind
    * @param {string} label
    * @param {import('./spans.js').Spans} spans
-   * @param {number} [deep] Spans over each other.
+   * @param {number} [depth] Rows of overlapping spans.
    */
-  const add = (kind, label, spans, deep = 1) => {
+  const add = (kind, label, spans, depth = 1) => {
     const bar = BARS[kind];
-    const height = deep * (bar + 2) - 2;
+    const height = depth * (bar + 2) - 2;
     rows.push({ kind, label, y, height, bar, spans });
     y += height + GAP;
   };
@@ -56,7 +56,7 @@ export function layoutOf(timeline, waits, { stages, hasSound } = {}) {
 }
 
 /**
- * The row at a height.
+ * The row at a point.
  *
  * @param {Layout} layout
  * @param {number} y px

@@ -1,23 +1,24 @@
 /**
- * A session's transcript at any time: its lines, and what each said when. Pure.
+ * A session's transcript at any time: its lines, and their words as they changed. Pure.
  *
  * @module
  */
 
-import { upperBound } from './spans.js';
+import { keyOf, textOf } from '/console/client/facts.js';
+import { firstWhere } from './spans.js';
 
+/** @typedef {import('../../../../../packages/js/src/types.js').HubEvent} HubEvent */
 /** @typedef {import('./spans.js').Span} Span */
-/** @typedef {{ t: number, text: string, is_final: boolean }} Version What a line said from `t` on. */
+/** @typedef {{ t: number, text: string, is_final: boolean }} Version A line's words from `t` on. */
 /**
  * @typedef {object} Line
- * @property {number} start When it began to be said: the start of its speech where that is known.
+ * @property {number} start When it was begun: the start of its speech, if that is known.
  * @property {string | null} role
  * @property {string | null} participant
  * @property {string | null} turn_id
  * @property {boolean} is_final
  * @property {boolean} interrupted
  * @property {Version[]} versions Oldest first; one at least.
- * @property {number} revision Rises with each change.
  */
 
 export class Lines {
@@ -25,25 +26,27 @@ export class Lines {
   items = [];
   /** @type {Map<string, Line>} */
   #open = new Map();
-  /** Speeches that a line has been made for. @type {WeakSet<Span>} */
+  /** Speeches that have a line. @type {WeakSet<Span>} */
   #used = new WeakSet();
 
   /**
-   * Take in one transcript.
+   * Process a transcript event.
    *
-   * @param {Record<string, any>} event
+   * @param {HubEvent} event
    * @param {number} t Seconds from the session's start.
    * @param {Span | null} speech The speech that it probably belongs to.
-   * @returns {Line | null} Null where it says nothing.
+   * @returns {Line | null} Null if it has no words and no line.
    */
   take(event, t, speech) {
-    const text = textOf(event.text) ?? '';
+    const text = textOf(event, 'text') ?? '';
     const is_final = event.is_final !== false;
-    const segment = textOf(event.segment_id);
-    const key = segment === null ? null : JSON.stringify([textOf(event.participant), segment]);
+    const participant = textOf(event, 'participant');
+    const turn_id = textOf(event, 'turn_id');
+    const segment = textOf(event, 'segment_id');
+    const key = segment === null ? null : keyOf(participant, segment);
     let line = key === null ? undefined : this.#open.get(key);
     if (!text.trim()) {
-      // Nothing was understood, or an utterance was given up: what it said so far stays.
+      // Nothing was recognised, or the utterance was given up: its words so far stay.
       if (line && is_final) this.#finish(line, event);
       return line ?? null;
     }
@@ -52,56 +55,51 @@ export class Lines {
       if (isMine) this.#used.add(speech);
       line = {
         start: isMine ? Math.min(speech.from, t) : t,
-        role: textOf(event.role),
-        participant: textOf(event.participant),
-        turn_id: textOf(event.turn_id),
+        role: textOf(event, 'role'),
+        participant,
+        turn_id,
         is_final: false,
         interrupted: false,
         versions: [],
-        revision: 0,
       };
       if (key !== null) this.#open.set(key, line);
-      this.items.splice(upperBound(this.items, line.start, ({ start }) => start), 0, line);
+      const { start } = line;
+      this.items.splice(firstWhere(this.items, (one) => one.start > start), 0, line);
     }
-    line.turn_id = textOf(event.turn_id) ?? line.turn_id;
+    line.turn_id = turn_id ?? line.turn_id;
     line.versions.push({ t: Math.max(t, line.versions.at(-1)?.t ?? t), text, is_final });
-    line.revision++;
     if (is_final) this.#finish(line, event);
     return line;
   }
 
   /**
    * @param {Line} line
-   * @param {Record<string, any>} event
+   * @param {HubEvent} event
    */
   #finish(line, event) {
     line.is_final = true;
     line.interrupted ||= event.interrupted === true;
-    line.revision++;
   }
 
   /**
-   * The place of the line at a time: the last one that has begun.
+   * The index of the line at a time: the last one that has begun.
    *
    * @param {number} t
    * @returns {number} -1 before the first.
    */
   at(t) {
-    return upperBound(this.items, t, ({ start }) => start) - 1;
+    return firstWhere(this.items, ({ start }) => start > t) - 1;
   }
 }
 
 /**
- * What a line said at a time. Before its first words it says those.
+ * A line's words at a time; before its first words, those.
  *
  * @param {Line} line
  * @param {number} t
  * @returns {Version}
  */
 export function versionAt(line, t) {
-  const place = Math.max(0, upperBound(line.versions, t, (version) => version.t) - 1);
+  const place = Math.max(0, firstWhere(line.versions, (version) => version.t > t) - 1);
   return /** @type {Version} */ (line.versions[place]);
 }
-
-/** @param {unknown} value */
-export const textOf = (value) => (typeof value === 'string' && value ? value : null);

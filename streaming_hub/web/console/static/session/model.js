@@ -1,6 +1,5 @@
 /**
- * What the page knows of a session, wherever its events come from: its timeline, its figures, and what only an archive
- * knows. Pure.
+ * A session's timeline and figures, from its events wherever they come from, and what only the archive knows. Pure.
  *
  * @module
  */
@@ -21,23 +20,22 @@ export class Model {
   #figures = createSession();
   /** @type {SessionDetail | null} */
   #detail = null;
-  #isViewer;
   #archived;
-  /** The stages of its turns, as the agent uploaded them. @type {import('./spans.js').Spans | null} */
+  /** The stages of its turns, uploaded by the agent. @type {import('./spans.js').Spans | null} */
   stages = null;
-  /** Whether there are raw events; else the archive's rows have to do. */
+  /** Whether there are events; else the archive's tables are used. */
   hasEvents = false;
 
   /**
-   * @param {{ isViewer?: boolean, archived?: SessionDetail | null }} [known] `archived`: what the archive answered.
+   * @param {{ isViewer?: boolean, archived?: SessionDetail | null }} [known] `archived`: the archive's response.
    */
   constructor({ isViewer = false, archived = null } = {}) {
-    this.#isViewer = isViewer;
+    this.isViewer = isViewer;
     this.#archived = archived;
   }
 
   /**
-   * Take in one event; one that is in already is left out.
+   * Process an event, unless it has been processed already.
    *
    * @param {HubEvent} event
    * @returns {boolean} Whether it was new.
@@ -56,18 +54,23 @@ export class Model {
     return true;
   }
 
-  /** Show the archive's rows, as there are no events any more. */
+  /** @param {import('./spans.js').Spans} stages */
+  setStages(stages) {
+    this.stages = stages;
+    this.timeline.revision++;
+  }
+
+  /** Use the archive's tables, as there are no events any more. */
   takeArchived() {
     if (this.#archived) for (const event of eventsOf(this.#archived)) this.timeline.take(event);
   }
 
-  /** Whether the session is live. */
   get isLive() {
     return this.detail.session.state === 'live';
   }
 
   /**
-   * What `GET /api/sessions/ID` answers: figures of the events, and what only the archive knows.
+   * As in `GET /api/sessions/ID`: the figures of the events, and what only the archive knows.
    *
    * @returns {SessionDetail}
    */
@@ -78,33 +81,29 @@ export class Model {
     if (archived && this.hasEvents) {
       const { incomplete, missing_events, recorded } = archived.session;
       const session = { ...found.session, incomplete, missing_events, recorded };
-      // An archive ends sessions that never ended; no event says so.
+      // The archive ends abandoned sessions without an event.
       const { state, ended, reason } = archived.session;
       if (state === 'ended' && found.session.state === 'live') Object.assign(session, { state, ended, reason });
       found = { ...found, session };
     }
-    if (this.#isViewer) {
+    if (this.isViewer) {
       const stages = Object.fromEntries([...STAGES.map(({ field }) => field), 'e2e_latency'].map((field) => [field, null]));
       const turns = found.turns.map((turn) => ({ ...turn, ...stages, tools: [] }));
       found = { ...found, session: asViewer(found.session), turns, tools: [], errors: [] };
     }
     return (this.#detail = found);
   }
-
-  get isViewer() {
-    return this.#isViewer;
-  }
 }
 
 /**
- * Events that say what the archive's rows say, in the order of time.
+ * Events that stand for the archive's tables, in the order of time.
  *
  * @param {SessionDetail} detail
- * @returns {Record<string, any>[]}
+ * @returns {HubEvent[]}
  */
 export function eventsOf({ session, turns, transcript, tools, errors }) {
   const { started, ended, reason, room, session_id } = session;
-  /** @type {Record<string, any>[]} */
+  /** @type {(HubEvent & { timestamp: number })[]} */
   const events = [];
   /**
    * @param {number | null} timestamp

@@ -1,10 +1,10 @@
 /**
- * Where the rows of a long list lie, though only those in sight exist and each has a height of its own. Pure.
+ * The positions of a list's rows of different heights, of which only those in view have been measured. Pure.
  *
  * @module
  */
 
-/** Heights of rows, as a Fenwick tree of sums: measuring one row or finding a place costs log n. */
+/** A Fenwick tree of heights: measuring a row and finding a position cost O(log n). */
 export class Offsets {
   /** @type {number[]} Heights, px. */
   #heights = [];
@@ -12,7 +12,7 @@ export class Offsets {
   #tree = [0];
   #guess;
 
-  /** @param {number} guess px: the height of rows that have not been measured. */
+  /** @param {number} guess px: the assumed height of rows that have not been measured. */
   constructor(guess) {
     this.#guess = guess;
   }
@@ -27,7 +27,7 @@ export class Offsets {
   }
 
   /**
-   * Have this many rows; new ones are guessed.
+   * Set the number of rows.
    *
    * @param {number} length
    */
@@ -47,7 +47,7 @@ export class Offsets {
   /**
    * @param {number} row
    * @param {number} height px
-   * @returns {number} By how much it has changed.
+   * @returns {number} How much the height has changed.
    */
   measure(row, height) {
     const change = height - (this.#heights[row] ?? height);

@@ -1,14 +1,14 @@
 /**
- * Draws lanes onto a canvas. Nothing here asks or remembers.
+ * Draws the lanes on a canvas. Keeps no state.
  *
  * @module
  */
 
 import { duration, seconds } from '../format.js';
+import { LIMITS } from '../live/trouble.js';
 import { scaleOf, ticksOf } from './axis.js';
 import { RULER } from './layout.js';
 import { formatTenths } from './replay.js';
-import { LONG_WAIT } from './waterfall.js';
 import { loudest } from './waveform.js';
 
 /** @typedef {import('./axis.js').View} View */
@@ -20,7 +20,7 @@ import { loudest } from './waveform.js';
  * @typedef {object} Scene
  * @property {Layout} layout
  * @property {View} view
- * @property {number} end Seconds: where the session ends so far, and with it what lasts.
+ * @property {number} end Seconds: the session's length so far, where open spans end.
  * @property {number} position
  * @property {import('./sound.js').Waveform | null} waveform
  */
@@ -28,27 +28,31 @@ import { loudest } from './waveform.js';
 
 const COLORS = ['surface', 'sunken', 'line', 'line-strong', 'text', 'muted', 'accent', 'agent', 'user', 'ok', 'warn', 'bad',
   'warn-soft', 'stage-1', 'stage-2', 'stage-3', 'stage-4', 'stage-5'];
-/** Kind of span -> token. */
-const FILLS = /** @type {Record<string, string>} */ ({
-  user: 'user',
-  agent: 'agent',
-  thinking: 'warn',
-  tool: 'stage-5',
-  'tool-failed': 'bad',
-  stage: 'stage-1',
-  'stage-failed': 'bad',
-  interruption: 'warn',
-  'false-interruption': 'line-strong',
-  error: 'bad',
-  dropped: 'bad',
-  handoff: 'accent',
-  end: 'muted',
-});
-/** px; narrower spans have no words. */
+/** Kind of span -> token of its colour, and its name unless that is the lane's. @type {Record<string, [color: string, name?: string]>} */
+export const KINDS = {
+  user: ['user'],
+  agent: ['agent'],
+  thinking: ['warn', 'The agent thinks'],
+  wait: ['muted', 'The user waited'],
+  tool: ['stage-5', 'Tool'],
+  'tool-failed': ['bad', 'Failed tool'],
+  stage: ['stage-1', 'Stage'],
+  'stage-failed': ['bad', 'Failed stage'],
+  interruption: ['warn', 'Interruption'],
+  'false-interruption': ['line-strong', 'False interruption'],
+  error: ['bad', 'Error'],
+  dropped: ['bad', 'Events dropped'],
+  handoff: ['accent', 'Handoff'],
+  end: ['muted', 'End of the session'],
+};
+/** px: narrower spans have no text. */
 const READABLE = 44;
 
+/** @param {Span} span */
+const colorOf = ({ kind }) => KINDS[kind]?.[0] ?? 'muted';
+
 /**
- * The colours of the page's present scheme.
+ * The colours of the present colour scheme.
  *
  * @returns {Palette}
  */
@@ -59,13 +63,13 @@ export function paletteOf() {
 }
 
 /**
- * Make a canvas as fine as the screen.
+ * Clear a canvas, at the screen's resolution.
  *
  * @param {HTMLCanvasElement} canvas
  * @param {number} width px
  * @param {number} height px
  */
-export function contextOf(canvas, width, height) {
+function contextOf(canvas, width, height) {
   const ratio = devicePixelRatio || 1;
   const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
   if (canvas.width !== w || canvas.height !== h) Object.assign(canvas, { width: w, height: h });
@@ -128,7 +132,7 @@ export function paintLanes(canvas, width, palette, { layout, view, end, position
 /** @typedef {(name: string) => string} Color */
 
 /**
- * The user's channel upwards, the agent's downwards.
+ * The user's channel above the middle, the agent's below.
  *
  * @param {CanvasRenderingContext2D} context
  * @param {Color} color
@@ -162,7 +166,7 @@ function paintWaveform(context, color, { start, user, agent }, timeAt, row, widt
  */
 function paintSpan(context, color, span, from, to, y, row, width) {
   const [left, right] = [Math.max(-4, from), Math.min(width + 4, Math.max(to, from + 1.5))];
-  context.fillStyle = color(FILLS[span.kind] ?? 'muted');
+  context.fillStyle = color(colorOf(span));
   context.beginPath();
   if (right - left > 6) context.roundRect(left, y, right - left - 0.5, row.bar, 4);
   else context.rect(left, y, right - left, row.bar);
@@ -173,7 +177,7 @@ function paintSpan(context, color, span, from, to, y, row, width) {
 }
 
 /**
- * What a user waited, and of it what LiveKit says.
+ * How long a user waited, and LiveKit's stages of it.
  *
  * @param {CanvasRenderingContext2D} context
  * @param {Color} color
@@ -184,7 +188,7 @@ function paintSpan(context, color, span, from, to, y, row, width) {
 function paintWait(context, color, span, x, row) {
   const { from, to } = span;
   if (to === null) return;
-  const isLong = to - from > LONG_WAIT;
+  const isLong = to - from > LIMITS.latency;
   context.fillStyle = color(isLong ? 'bad' : 'line-strong');
   context.fillRect(x(from), row.y + row.bar - 3, Math.max(x(to) - x(from), 1), 3);
   for (const part of span.parts ?? []) {
@@ -208,7 +212,7 @@ function paintWait(context, color, span, x, row) {
  * @param {number} height px: of all lanes.
  */
 function paintMark(context, color, span, at, row, height) {
-  context.fillStyle = color(FILLS[span.kind] ?? 'muted');
+  context.fillStyle = color(colorOf(span));
   const middle = row.y + row.bar / 2;
   if (span.kind === 'end' || span.kind === 'error') {
     context.globalAlpha = 0.45;
@@ -232,10 +236,10 @@ function paintMark(context, color, span, at, row, height) {
  * @param {string} text
  * @param {number} left
  * @param {number} y
- * @param {number} right Words that reach beyond are cut.
+ * @param {number} right px: longer texts are cut.
  */
 function paintText(context, fill, text, left, y, right) {
-  // Longer texts are never seen, and measuring them costs time.
+  // More is never visible, and measuring it takes time.
   let shown = text.slice(0, 300);
   const wide = context.measureText(shown).width;
   const room = right - left;
@@ -249,7 +253,7 @@ function paintText(context, fill, text, left, y, right) {
 }
 
 /**
- * All of a session in a strip: users above, agents below, errors across.
+ * The whole session in a strip: users above, agents below, errors across.
  *
  * @param {HTMLCanvasElement} canvas
  * @param {number} width px
@@ -265,7 +269,7 @@ export function paintOverview(canvas, width, height, palette, { layout, end }) {
     if (kind !== 'user' && kind !== 'agent' && kind !== 'marks') continue;
     for (const span of spans.items) {
       if (kind === 'marks' && span.kind !== 'error' && span.kind !== 'interruption') continue;
-      context.fillStyle = palette[FILLS[span.kind] ?? 'muted'] ?? '';
+      context.fillStyle = palette[colorOf(span)] ?? '';
       const wide = Math.max(1, x(span.to ?? end) - x(span.from));
       if (kind === 'marks') context.fillRect(x(span.from) - 0.5, 2, 1.5, height - 4);
       else context.fillRect(x(span.from), kind === 'user' ? 5 : half + 1, wide, half - 6);

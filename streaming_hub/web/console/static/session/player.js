@@ -1,5 +1,5 @@
 /**
- * The session's one clock on the page: its controls, its keys and its place in the address.
+ * The session's clock on the page: its controls, its keys and its position in the address.
  *
  * @module
  */
@@ -12,14 +12,14 @@ import * as replay from './replay.js';
  * @typedef {object} Moment
  * @property {number} position Seconds from the start.
  * @property {number} end
- * @property {boolean} isReplay Whether the reader has set the clock; else there is no "later" yet.
+ * @property {boolean} isReplay Whether the reader has set the clock; else no line is "later".
  * @property {boolean} isFollowing Whether it stays at a live session's end.
- * @property {number} speed Seconds of the session per second; 0 while it stands still or follows.
+ * @property {number} speed Seconds of the session per second; 0 while it is paused or follows.
  */
 
-/** ms after the last of several seeks, until the address has the position. */
+/** ms after a seek until the address has the position. */
 const SETTLED = 200;
-/** ms between drawings while nothing but time passes at a live session's end. */
+/** ms between drawings of a live session in which nothing happens. */
 const LIVE = 100;
 
 export class Player {
@@ -31,16 +31,18 @@ export class Player {
   #drawn = 0;
   #isQueued = false;
   #timer = 0;
+  #onMove;
+  #onCommand;
 
   /**
    * @param {(moment: Moment) => void} onMove
    * @param {(command: { do: 'turn', by: 1 | -1 } | { do: 'zoom', by: number }, position: number) => void} onCommand
    */
   constructor(onMove, onCommand) {
-    this.onMove = onMove;
-    this.onCommand = onCommand;
-    byId('play').addEventListener('click', () => this.toggle());
-    byId('to-live').addEventListener('click', () => this.follow());
+    this.#onMove = onMove;
+    this.#onCommand = onCommand;
+    byId('play').addEventListener('click', () => this.#toggle());
+    byId('to-live').addEventListener('click', () => this.#follow());
     const slider = byId('position', HTMLInputElement);
     slider.addEventListener('input', () => this.seek(Number(slider.value)));
     const speed = byId('speed', HTMLSelectElement);
@@ -55,7 +57,7 @@ export class Player {
   }
 
   /**
-   * Begin with another session.
+   * Start with another session.
    *
    * @param {() => number} end
    * @param {boolean} isLive
@@ -76,16 +78,16 @@ export class Player {
   setLive(isLive) {
     this.#isLive = isLive;
     if (isLive || !this.#clock.following) return;
-    // It has ended while it was followed: the reader stays there, and nothing is "later".
+    // The session ended while it was followed: the clock stays there, and no line is "later".
     this.#clock = replay.pause(this.#clock, performance.now(), this.#end());
     this.#isReplay = false;
   }
 
-  get position() {
+  get #position() {
     return replay.positionAt(this.#clock, performance.now(), this.#end());
   }
 
-  toggle() {
+  #toggle() {
     const { playing, following } = this.#clock;
     const change = playing || following ? replay.pause : replay.play;
     this.#clock = change(this.#clock, performance.now(), this.#end());
@@ -94,7 +96,7 @@ export class Player {
     this.draw();
   }
 
-  follow() {
+  #follow() {
     if (!this.#isLive) return;
     this.#clock = replay.follow(this.#clock);
     this.#isReplay = false;
@@ -110,7 +112,7 @@ export class Player {
     this.draw();
   }
 
-  /** Draw now, and go on while time passes. */
+  /** Draw now, and again while time passes. */
   draw() {
     const now = performance.now();
     this.#drawn = now;
@@ -122,7 +124,7 @@ export class Player {
     }
     const { following: isFollowing, playing, speed } = this.#clock;
     this.#show(position, end);
-    this.onMove({ position, end, isReplay: this.#isReplay, isFollowing, speed: playing ? speed : 0 });
+    this.#onMove({ position, end, isReplay: this.#isReplay, isFollowing, speed: playing ? speed : 0 });
     this.#queue();
   }
 
@@ -160,7 +162,7 @@ export class Player {
 
   #writeHash() {
     clearTimeout(this.#timer);
-    history.replaceState(history.state, '', replay.formatHash(this.position));
+    history.replaceState(history.state, '', replay.formatHash(this.#position));
   }
 
   /** @param {KeyboardEvent} event */
@@ -169,17 +171,17 @@ export class Player {
     if (!(target instanceof Element) || event.defaultPrevented || byId('session').hidden) return;
     const isInPlayer = byId('timeline').contains(target);
     const isSlider = target.id === 'position';
-    // Controls keep their own keys, and single letters act only where the clock is.
+    // Controls keep their own keys, and single characters act only within the timeline.
     if (target.matches('input, select, textarea, [contenteditable]') && !isSlider) return;
     if (target.matches('button, a, summary') && [' ', 'Enter'].includes(event.key)) return;
     if (!isInPlayer && ![' ', 'ArrowLeft', 'ArrowRight'].includes(event.key)) return;
     if (!isInPlayer && target.closest('.scroll') && event.key !== ' ') return;
-    const command = replay.commandOf(event, this.position, this.#end());
+    const command = replay.commandOf(event, this.#position, this.#end());
     if (!command) return;
     event.preventDefault();
-    if (command.do === 'toggle') this.toggle();
+    if (command.do === 'toggle') this.#toggle();
     else if (command.do === 'seek') this.seek(command.position);
-    else if (command.do === 'live') this.follow();
-    else this.onCommand(command, this.position);
+    else if (command.do === 'follow') this.#follow();
+    else this.#onCommand(command, this.#position);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * A recording, the NDJSON of `GET /api/sessions/ID/events`, to events. Pure.
+ * Reads a recording: the NDJSON of `GET /api/sessions/ID/events`. Pure.
  *
  * @module
  */
@@ -7,15 +7,15 @@
 /** @typedef {import('../../../../../packages/js/src/types.js').HubEvent} HubEvent */
 /** @typedef {{ room: string | null, session_id: string, events: HubEvent[] }} Recorded */
 
-/** What cannot be read as a recording. */
+/** The text is not a recording. */
 export class NotARecording extends Error {}
 
 /**
- * The sessions of a file; one, if a hub exported it.
+ * The sessions of a file: one if the hub exported it.
  *
  * @param {string} text NDJSON: one event a line, oldest first.
- * @returns {Recorded[]} In the order in which they begin; one at least.
- * @throws {NotARecording} It says which line is wrong.
+ * @returns {Recorded[]} In the order of their first lines; at least one.
+ * @throws {NotARecording} Its message names the wrong line.
  */
 export function readRecording(text) {
   /** @type {Map<string, Recorded>} */
@@ -30,7 +30,7 @@ export function readRecording(text) {
     if (!found) sessions.set(key, (found = { room, session_id: event.session_id, events: [] }));
     found.events.push(event);
   }
-  if (!sessions.size) throw new NotARecording('It holds no event of a session. Expected the events of a session, one a line.');
+  if (!sessions.size) throw new NotARecording('It contains no event of a session. Expected one event per line.');
   return [...sessions.values()];
 }
 

@@ -1,5 +1,5 @@
 /**
- * Where a replay stands. Pure: the machine's time is an argument.
+ * The clock of a replay. Pure: the machine's time is an argument.
  *
  * Positions are seconds from the session's start; `now` is in ms, from any fixed point.
  *
@@ -10,20 +10,20 @@ import { duration } from '../format.js';
 
 /**
  * @typedef {object} Clock
- * @property {number} position Where it stood at `since`.
+ * @property {number} position Its position at `since`.
  * @property {boolean} playing
  * @property {number} speed Seconds of the session per second.
  * @property {number} since ms.
  * @property {boolean} following Whether it stays at the end of a live session, whatever its position.
  */
 
-/** Seconds that the arrow keys move by; with Shift, and Page Up and Page Down. */
+/** Seconds that the arrow keys move by; with Shift; and Page Up, which moves forward as on any slider, and Page Down. */
 const STEP = 5;
 const SMALL_STEP = 1;
 const LARGE_STEP = 30;
 
 /**
- * A clock that stands still.
+ * A paused clock.
  *
  * @param {number} [position]
  * @returns {Clock}
@@ -42,7 +42,7 @@ export function positionAt(clock, now, end) {
 }
 
 /**
- * Start it. At the end of what there is, it starts over.
+ * Start it; at the end it starts over.
  *
  * @param {Clock} clock
  * @param {number} now
@@ -106,7 +106,7 @@ export const follow = (clock) => ({ ...clock, playing: false, following: true })
  * The position in an address's fragment, as in `#t=83.2`.
  *
  * @param {string} hash
- * @returns {number | null} Null where there is none that can be read.
+ * @returns {number | null} Null if there is none.
  */
 export function parseHash(hash) {
   const found = /(?:^#|&)t=(\d+(?:\.\d+)?)(?:&|$)/.exec(hash);
@@ -145,7 +145,7 @@ export function speakPosition(seconds) {
 
 /**
  * @typedef {{ do: 'toggle' } | { do: 'seek', position: number } | { do: 'turn', by: 1 | -1 } | { do: 'zoom', by: number }
- *   | { do: 'live' }} Command
+ *   | { do: 'follow' }} Command
  */
 
 /**
@@ -163,16 +163,15 @@ export function commandOf(pressed, position, end) {
   const to = (to) => ({ do: /** @type {const} */ ('seek'), position: clamp(to, 0, end) });
   switch (pressed.key) {
     case ' ':
-    case 'k':
       return { do: 'toggle' };
     case 'ArrowLeft':
       return to(position - step);
     case 'ArrowRight':
       return to(position + step);
     case 'PageUp':
-      return to(position - LARGE_STEP);
-    case 'PageDown':
       return to(position + LARGE_STEP);
+    case 'PageDown':
+      return to(position - LARGE_STEP);
     case 'Home':
       return to(0);
     case 'End':
@@ -187,7 +186,7 @@ export function commandOf(pressed, position, end) {
     case '-':
       return { do: 'zoom', by: 2 };
     case 'l':
-      return { do: 'live' };
+      return { do: 'follow' };
     default:
       return null;
   }

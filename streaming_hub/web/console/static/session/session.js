@@ -1,37 +1,39 @@
 /**
  * The page of one session: live, from the archive, or from a recording that is opened on it.
  *
- * One model holds what is known; the lanes, the transcript and the tables show it at the player's position.
+ * The lanes, the transcript and the tables show one model at the player's position.
  *
  * @module
  */
 
-import { AGAIN, Problem, askJson, isPassing } from '../api.js';
+import { Problem, RETRY, askJson, isTransient, sessionApi } from '../api.js';
 import { byId, make, setAttribute, setText } from '../dom.js';
 import { NONE, dateTime, duration, zone } from '../format.js';
-import { begin, hideAccess, setConnection, told } from '../frame.js';
-import { openRecordings, showExports } from './files.js';
+import { begin, handleError, hideAccess, setConnection } from '../frame.js';
+import { BAD_ENDS } from '../live/trouble.js';
+import { showExports } from './exports.js';
 import { Lanes } from './lanes.js';
 import { Model } from './model.js';
+import { openRecordings } from './open-recording.js';
 import { Player } from './player.js';
 import { Sound } from './sound.js';
-import { SeveralRooms, follow, load, sessionApi } from './source.js';
+import { SeveralRooms, follow, load } from './source.js';
 import { Tables } from './tables.js';
 import { Transcript } from './transcript.js';
 import { Uploads } from './uploads.js';
 
 /** @typedef {import('./recording.js').Recorded} Recorded */
 
-/** ms between computing the figures of a live session, and between looks at what its agent has uploaded. */
+/** ms between updates of a live session's figures, and of its agent's uploads. */
 const REFRESH = 400;
-const LOOK = 10_000;
-/** Seconds after a session's end in which its last uploads may come. */
+const REFRESH_UPLOADS = 10_000;
+/** Seconds after a session's end in which its last uploads may arrive. */
 const LATE = 60;
-/** Seconds: a turn before the clock, that "previous turn" does not count as this one. */
-const JUST_NOW = 1;
+/** Seconds: "previous turn" skips a turn that started this recently. */
+const JUST_STARTED = 1;
 
 const id = decoded(location.pathname.replace(/^\/console\/sessions\//, ''));
-const room = new URLSearchParams(location.search).get('room');
+const room = new URLSearchParams(location.search).get('room') ?? undefined;
 
 let model = new Model();
 /** @type {{ now: () => number, close: () => void } | null} */
@@ -44,21 +46,21 @@ let refreshed = -Infinity;
 const transcript = new Transcript();
 const tables = new Tables();
 const uploads = new Uploads();
-const sound = new Sound(() => lanes.hear(sound.waveform), notify);
+const sound = new Sound(() => lanes.setWaveform(sound.waveform), notify);
 const player = new Player(
   ({ position, end, isReplay, isFollowing, speed }) => {
     lanes.move(position, end, isFollowing);
     transcript.move(position, isReplay, isReplay || isFollowing);
     tables.move(position, isReplay || isFollowing);
     uploads.move(position, isReplay || isFollowing);
-    sound.follow(position, speed);
+    sound.sync(position, speed);
     if (model.timeline.revision !== shown && performance.now() - refreshed > REFRESH) refresh();
   },
   (command, position) => {
     if (command.do === 'zoom') lanes.zoom(command.by);
     else {
       const { starts } = tables;
-      const next = command.by > 0 ? starts.find((at) => at > position + 0.05) : starts.findLast((at) => at < position - JUST_NOW);
+      const next = command.by > 0 ? starts.find((at) => at > position + 0.05) : starts.findLast((at) => at < position - JUST_STARTED);
       if (next !== undefined || command.by < 0) player.seek(next ?? 0);
     }
   },
@@ -88,57 +90,56 @@ begin(({ view }) => open(view === 'viewer'));
 async function open(isViewer) {
   // A recording may be opened before the hub has answered.
   if (isFile) return;
-  const loading = load(id, room, isViewer);
   let loaded;
   try {
-    loaded = await loading;
+    loaded = await load(id, room, isViewer);
   } catch (error) {
     if (isFile) return;
     if (error instanceof SeveralRooms) return choose('Sessions in several rooms have this id', error.rooms.map((name) => ({
-      name: name || 'Without a room',
+      name: name || 'No room',
       href: `?room=${encodeURIComponent(name ?? '')}${location.hash}`,
     })));
-    const sentence = told(error);
+    const sentence = handleError(error);
     if (sentence) fail(sentence);
-    if (isPassing(error)) setTimeout(() => void open(isViewer), AGAIN);
+    if (isTransient(error)) setTimeout(() => void open(isViewer), RETRY);
     return;
   }
   if (isFile) return;
   show(loaded.model, loaded.notice);
-  showExports(sessionApi(model.detail.session.session_id), model.timeline.room, model.hasEvents, notify);
+  showExports(model.detail.session.session_id, model.timeline.room, model.hasEvents, notify);
   if (model.isLive && model.hasEvents) listen(isViewer);
-  if (!isViewer) void look(model, loaded.archived);
+  if (!isViewer) void showUploads(model, loaded.archived);
 }
 
 /**
- * Show what the agent has uploaded, now and while more may come.
+ * Show what the agent has uploaded, and repeat that while more may arrive.
  *
- * @param {import('./model.js').Model} of
- * @param {Record<string, any> | null} archived What the archive answered; null to ask.
+ * @param {Model} of
+ * @param {Record<string, any> | null} archived The archive's response; null to ask for it.
  */
-async function look(of, archived) {
+async function showUploads(of, archived) {
   if (of !== model) return;
-  const { session, turns } = of.detail;
-  const path = sessionApi(session.session_id);
+  const { session: { session_id, ended }, turns } = of.detail;
+  const { timeline } = of;
   try {
-    const detail = archived ?? (await askJson(`${path}?room=${encodeURIComponent(of.timeline.room ?? '')}`));
-    const stages = await uploads.ask(path, of.timeline.room ?? '', turns);
+    const { reconciliation, session } = archived ?? (await askJson(sessionApi(session_id, timeline.room)));
+    const stages = await uploads.load(session_id, timeline.room, turns);
     if (!stages) return;
-    uploads.showReconciliation(detail.reconciliation ?? null);
-    const { audio, recording_start: start, duration: length } = detail.session;
-    sound.offer(audio ? { path: `${path}/audio?room=${encodeURIComponent(of.timeline.room ?? '')}`, start: start - of.timeline.started, duration: length } : null);
-    of.stages = stages;
-    of.timeline.revision++;
+    uploads.showReconciliation(reconciliation ?? null);
+    const { audio, recording_start, duration: length } = session;
+    const path = sessionApi(session_id, timeline.room, '/audio');
+    sound.open(audio ? { path, start: recording_start - timeline.started, duration: length } : null);
+    of.setStages(stages);
     player.draw();
   } catch (error) {
     // 404: without an archive nothing is uploaded.
-    if (of === model && !isPassing(error) && !(error instanceof Problem && error.status === 404)) notify(told(error));
+    if (of === model && !isTransient(error) && !(error instanceof Problem && error.status === 404)) notify(handleError(error));
   }
-  if (of.isLive || Date.now() / 1000 - (session.ended ?? 0) < LATE) setTimeout(() => void look(of, null), LOOK);
+  if (of.isLive || Date.now() / 1000 - (ended ?? 0) < LATE) setTimeout(() => void showUploads(of, null), REFRESH_UPLOADS);
 }
 
 /**
- * Go on with what happens from now on.
+ * Follow the session on the stream.
  *
  * @param {boolean} isViewer
  */
@@ -157,13 +158,14 @@ function listen(isViewer) {
       player.draw();
     },
     () => {
-      // What the stream has skipped lies in the archive; asking again is of use only where something came since.
+      // The archive has what the stream skipped, unless nothing has arrived since the session was loaded.
       setTimeout(() => {
         if (followed !== model || followed.last === since) return;
         current.close();
         void open(isViewer);
-      }, AGAIN);
+      }, RETRY);
     },
+    (error) => notify(handleError(error)),
   );
   stream = current;
   player.setLive(true);
@@ -171,7 +173,7 @@ function listen(isViewer) {
 }
 
 /**
- * Show a recording instead.
+ * Show a recording.
  *
  * @param {Recorded[]} sessions
  * @param {string} name Of the file.
@@ -187,7 +189,7 @@ function openFile(sessions, name) {
   const [only] = sessions;
   if (sessions.length === 1 && only) return showFile(only, name);
   choose(`${name} has ${sessions.length} sessions`, sessions.map((one) => ({
-    name: `${one.room ?? 'Without a room'} · ${one.session_id}`,
+    name: `${one.room ?? 'No room'} · ${one.session_id}`,
     open: () => showFile(one, name),
   })));
 }
@@ -199,7 +201,7 @@ function openFile(sessions, name) {
 function showFile({ events }, name) {
   const opened = new Model();
   for (const event of events) opened.take(event);
-  show(opened, `Shown from ${name}. Nothing of it is sent anywhere.`);
+  show(opened, `Opened from ${name}. The file stays in this browser.`);
 }
 
 /**
@@ -213,24 +215,24 @@ function show(next, notice) {
   notify('');
   setText(byId('notice'), notice);
   byId('notice').hidden = !notice;
-  sound.offer(null);
-  lanes.hear(null);
-  lanes.show(model);
-  uploads.begin(model.timeline.started);
-  transcript.show(model.timeline);
+  sound.open(null);
+  lanes.setWaveform(null);
+  lanes.open(model);
+  uploads.open(model.timeline.started);
+  transcript.open(model.timeline);
   refresh();
   const isLive = model.isLive && !isFile;
   player.begin(lengthNow, isLive);
 }
 
-/** The session's length so far, seconds. A live one grows while nothing happens. */
+/** The session's length so far, seconds. A live session's grows without events. */
 function lengthNow() {
   const { timeline } = model;
   const passed = stream && model.isLive ? stream.now() - timeline.started : 0;
   return Math.max(timeline.length, passed);
 }
 
-/** @param {string} text Part of an address; not every one can be decoded. */
+/** @param {string} text Part of an address; returned as it is if it cannot be decoded. */
 function decoded(text) {
   try {
     return decodeURIComponent(text);
@@ -239,24 +241,24 @@ function decoded(text) {
   }
 }
 
-/** Bring up to date what does not depend on the position. */
+/** Update what does not depend on the position. */
 function refresh() {
   shown = model.timeline.revision;
   refreshed = performance.now();
   const { detail } = model;
   const { session } = detail;
-  const name = session.room ?? 'Without a room';
+  const name = session.room ?? 'No room';
   setText(byId('title'), name);
   document.title = `${name} · Session · Console`;
   const state = byId('state');
   const isLive = session.state === 'live' && !isFile;
   setText(state, session.state === 'live' ? (isFile ? 'Not ended' : 'Live') : ['Ended', session.reason].filter(Boolean).join(': '));
-  setAttribute(state, 'data-tone', isLive ? 'ok' : /^(worker_lost|lease_expired|error)$/.test(session.reason ?? '') ? 'bad' : '');
+  setAttribute(state, 'data-tone', isLive ? 'ok' : BAD_ENDS.includes(session.reason ?? '') ? 'bad' : '');
   const people = session.participants.map((/** @type {any} */ one) => one.identity).join(', ');
   byId('facts').replaceChildren(
     fact('Session', session.session_id, 'mono'),
     fact('Started', `${dateTime(session.started)} ${zone(session.started)}`),
-    // Of a live one the clock says more.
+    // The clock shows a live session's.
     ...(isLive ? [] : [fact('Duration', duration(session.duration))]),
     fact('Agent', session.agent ?? NONE),
     fact('Participants', people || NONE),
@@ -297,9 +299,9 @@ function fail(sentence) {
 }
 
 /**
- * Report what did not work.
+ * Show what went wrong.
  *
- * @param {string} sentence Empty takes it away.
+ * @param {string} sentence Empty hides it.
  */
 function notify(sentence) {
   const alert = byId('alert');

@@ -1,7 +1,7 @@
 /**
- * The session's recording: heard at the player's position, and its waveform for the lanes.
+ * Plays the session's audio in step with the player, and computes its waveform for the lanes.
  *
- * It is fetched with the reader's key, which a media element cannot send.
+ * The file is fetched with the reader's key, which a media element cannot send.
  *
  * @module
  */
@@ -11,13 +11,13 @@ import { byId, setAttribute, setText } from '../dom.js';
 import { peaksOf } from './waveform.js';
 
 /** @typedef {{ start: number, user: Float32Array, agent: Float32Array }} Waveform `start`: seconds from the session's. */
-/** @typedef {{ path: string, start: number, duration: number }} Offered `start` as above. */
+/** @typedef {{ path: string, start: number, duration: number }} Recording `start` as above. */
 
-/** Seconds; longer recordings are loaded when the reader asks: an hour has 50 MB. */
-const BY_ITSELF = 900;
-/** Seconds that the sound may be off the clock. */
-const APART = 0.15;
-/** Hz at which the waveform is computed: enough for its peaks, and little memory. */
+/** Seconds: longer audio is loaded when the reader asks for it, as an hour has 50 MB. */
+const AUTOMATIC = 900;
+/** Seconds that the sound may differ from the player. */
+const TOLERANCE = 0.15;
+/** Hz at which the waveform is computed: enough for its peaks, with little memory. */
 const COARSE = 3000;
 
 export class Sound {
@@ -27,14 +27,16 @@ export class Sound {
   #path = '';
   #start = 0;
   #button = byId('sound');
+  #onLoad;
+  #onRefused;
 
   /**
    * @param {() => unknown} onLoad
    * @param {(sentence: string) => unknown} onRefused
    */
   constructor(onLoad, onRefused) {
-    this.onLoad = onLoad;
-    this.onRefused = onRefused;
+    this.#onLoad = onLoad;
+    this.#onRefused = onRefused;
     this.#button.addEventListener('click', () => {
       if (!this.waveform) return void this.#load();
       this.#audio.muted = !this.#audio.muted;
@@ -42,20 +44,20 @@ export class Sound {
     });
   }
 
-  /** @param {Offered | null} offered Null where the session has no recording. */
-  offer(offered) {
-    const path = offered?.path ?? '';
+  /** Set the session's audio. @param {Recording | null} recording Null if it has none. */
+  open(recording) {
+    const path = recording?.path ?? '';
     if (path === this.#path) return;
     this.#audio.pause();
     URL.revokeObjectURL(this.#audio.src);
     this.#audio = new Audio();
     this.#path = path;
-    this.#start = offered?.start ?? 0;
+    this.#start = recording?.start ?? 0;
     this.waveform = null;
     setText(this.#button, 'Load sound');
     setAttribute(this.#button, 'aria-pressed', null);
-    this.#button.hidden = !offered;
-    if (offered && offered.duration <= BY_ITSELF) void this.#load();
+    this.#button.hidden = !recording;
+    if (recording && recording.duration <= AUTOMATIC) void this.#load();
   }
 
   async #load() {
@@ -71,21 +73,21 @@ export class Sound {
       this.waveform = { start: this.#start, user, agent };
       setText(this.#button, 'Sound');
       setAttribute(this.#button, 'aria-pressed', 'true');
-      this.onLoad();
+      this.#onLoad();
     } catch (error) {
-      if (path === this.#path) this.onRefused(`The sound cannot be loaded: ${error instanceof Error ? error.message : error}`);
+      if (path === this.#path) this.#onRefused(`The sound cannot be loaded: ${error instanceof Error ? error.message : error}`);
     } finally {
       setAttribute(this.#button, 'disabled', false);
     }
   }
 
   /**
-   * Be heard at the player's position.
+   * Play at the player's position.
    *
    * @param {number} position
    * @param {number} speed 0 while it stands still.
    */
-  follow(position, speed) {
+  sync(position, speed) {
     const audio = this.#audio;
     const at = position - this.#start;
     if (!this.waveform || !speed || at < 0 || at >= audio.duration) {
@@ -93,8 +95,8 @@ export class Sound {
       return;
     }
     if (audio.playbackRate !== speed) audio.playbackRate = speed;
-    if (Math.abs(audio.currentTime - at) > APART * speed) audio.currentTime = at;
-    // Browsers may refuse sound that no one has asked for: then the next press of Play starts it.
+    if (Math.abs(audio.currentTime - at) > TOLERANCE * speed) audio.currentTime = at;
+    // Browsers may refuse to play before the reader has used the page: the next press of Play starts it.
     if (audio.paused) audio.play().catch(() => {});
   }
 }

@@ -1,33 +1,32 @@
 /**
- * Where a session's events come from: the archive, where there is none the history, and then the stream.
+ * Loads a session from the archive, or from the history without one, and follows it on the stream.
  *
  * @module
  */
 
 import { Gap } from '/console/client/gap.js';
-import { Problem, ask, askJson } from '../api.js';
+import { Problem, ask, askJson, sessionApi } from '../api.js';
 import { openHub } from '../frame.js';
 import { Model } from './model.js';
 import { NotARecording, readRecording } from './recording.js';
 
 /** @typedef {import('../../../../../packages/js/src/types.js').HubEvent} HubEvent */
-/** @typedef {import('./recording.js').Recorded} Recorded */
 /** @typedef {import('../../../../../packages/js/src/figures.js').SessionDetail} SessionDetail */
 /**
  * @typedef {object} Loaded
  * @property {Model} model
- * @property {string} notice Why not everything is there; empty where it is.
- * @property {SessionDetail | null} archived What the archive answered.
+ * @property {string} notice Why something is missing; empty if nothing is.
+ * @property {SessionDetail | null} archived The archive's response.
  */
 
-/** Events of the history a page. */
+/** Events per page of the history. */
 const PAGE = 1000;
 
-/** There are sessions of this id in several rooms. */
+/** Several rooms have a session with this id. */
 export class SeveralRooms extends Error {
   /** @param {(string | null)[]} rooms */
   constructor(rooms) {
-    super('Sessions in several rooms have this id.');
+    super('Several rooms have a session with this id.');
     this.rooms = rooms;
   }
 }
@@ -36,17 +35,15 @@ export class SeveralRooms extends Error {
  * Load a session up to now.
  *
  * @param {string} id
- * @param {string | null} room Empty: the one without a room. Null: whichever there is.
+ * @param {string | undefined} room Empty: the one without a room; undefined: the only one.
  * @param {boolean} isViewer
  * @returns {Promise<Loaded>}
  * @throws {Problem | SeveralRooms}
  */
 export async function load(id, room, isViewer) {
-  const path = sessionApi(id);
-  const query = room === null ? '' : `?room=${encodeURIComponent(room)}`;
   const [detail, text] = await Promise.allSettled([
-    askJson(`${path}${query}`),
-    ask(`${path}/events${query}`).then((answer) => answer.text()),
+    askJson(sessionApi(id, room)),
+    ask(sessionApi(id, room, '/events')).then((response) => response.text()),
   ]);
   if (detail.status === 'rejected') {
     const { reason } = detail;
@@ -60,47 +57,40 @@ export async function load(id, room, isViewer) {
   }
   if (model.hasEvents) return { model, archived, notice: incompleteness(archived.session) };
   model.takeArchived();
-  const why = text.status === 'rejected' ? text.reason.message : 'The archive has no events of it.';
-  return { model, archived, notice: `${why} Shown is what the archive’s tables say.` };
+  const why = text.status === 'rejected' ? text.reason.message : 'The archive has no events of this session.';
+  return { model, archived, notice: `${why} This page shows what the archive’s tables have.` };
 }
 
 /**
- * Go on with the stream.
+ * Follow a session on the stream.
  *
  * @param {Model} model
  * @param {(event: HubEvent) => void} onEvent
- * @param {() => void} onGap Called where the stream has skipped events.
+ * @param {() => void} onGap Called when the stream has skipped events.
+ * @param {(error: unknown) => void} onError
  * @returns {{ now: () => number, close: () => void }} `now`: the hub's time, seconds since 1970.
  */
-export function follow(model, onEvent, onGap) {
+export function follow(model, onEvent, onGap, onError) {
   const { room, session_id } = model.timeline;
   const { stream, now } = openHub({ session_id, room, since: model.last });
   const read = async () => {
     for await (const item of stream) {
       if (item instanceof Gap) onGap();
-      // Without a room there is no filter for it: then the stream may bring a namesake's events.
+      // The stream has no filter for "without a room": it may send events of another room's session with this id.
       else if (item.type !== 'snapshot' && (item.room || null) === room) onEvent(item);
     }
   };
-  // A refusal is shown by the frame.
-  read().catch(() => {});
+  read().catch(onError);
   return { now, close: () => stream.close() };
 }
 
 /**
- * The API's path of a session.
+ * Load a session that is not archived: it has just started, or there is no archive.
  *
  * @param {string} id
- */
-export const sessionApi = (id) => `/api/sessions/${encodeURIComponent(id)}`;
-
-/**
- * A session that no archive has: one that has just begun, or any where there is no archive.
- *
- * @param {string} id
- * @param {string | null} room
+ * @param {string | undefined} room
  * @param {boolean} isViewer
- * @param {Problem} problem What the archive said.
+ * @param {Problem} problem The archive's response.
  * @returns {Promise<Loaded>}
  */
 async function fromHistory(id, room, isViewer, problem) {
@@ -113,7 +103,7 @@ async function fromHistory(id, room, isViewer, problem) {
     const { events, next, more } = await askJson(`/api/events?${query}`);
     for (const event of events) {
       const of = event.room || null;
-      if (room !== null && of !== (room || null)) continue;
+      if (room !== undefined && of !== (room || null)) continue;
       const found = rooms.get(of) ?? [];
       rooms.set(of, found);
       found.push(event);
@@ -127,7 +117,7 @@ async function fromHistory(id, room, isViewer, problem) {
   const model = new Model({ isViewer });
   for (const event of events) model.take(event);
   const isWhole = events[0]?.type === 'session_started';
-  return { model, archived: null, notice: isWhole ? '' : 'Shown is what the hub’s history still has of this session.' };
+  return { model, archived: null, notice: isWhole ? '' : 'This page shows what the hub’s history still has of this session.' };
 }
 
 /**

@@ -1,5 +1,5 @@
 /**
- * Spans of time in the order of their starts, found by binary search. Pure.
+ * Spans of time in the order of their starts, with binary search. Pure.
  *
  * @module
  */
@@ -7,29 +7,29 @@
 /**
  * @typedef {object} Span
  * @property {number} from Seconds from the session's start.
- * @property {number | null} to Null while it lasts.
- * @property {string} kind What it is drawn as.
+ * @property {number | null} to Null while it is open.
+ * @property {string} kind How it is drawn.
  * @property {string} label
  * @property {string | null} [turn_id]
- * @property {number} [row] Its place in a lane where spans overlap.
+ * @property {number} [row] Its row in a lane whose spans overlap.
  */
 
-/** Spans of one lane. `reach` holds, for each span, the latest end of it and all before it. */
+/** Spans of one lane. */
 export class Spans {
   /** @type {Span[]} */
   items = [];
-  /** @type {number[]} */
+  /** For each span, the latest end of it and all before it. @type {number[]} */
   #reach = [];
   /** Spans whose reach is known. */
   #known = 0;
 
   /**
-   * Add a span; mostly it is the latest.
+   * Add a span, mostly the latest.
    *
    * @param {Span} span
    */
   add(span) {
-    const place = upperBound(this.items, span.from, ({ from }) => from);
+    const place = firstWhere(this.items, ({ from }) => from > span.from);
     this.items.splice(place, 0, span);
     this.#known = Math.min(this.#known, place);
     return span;
@@ -47,7 +47,7 @@ export class Spans {
   }
 
   /**
-   * The places of the first span that may touch a range, and of the first one after it.
+   * The indices of the first span that may touch a range, and of the first one after it.
    *
    * @param {number} from
    * @param {number} to
@@ -59,29 +59,12 @@ export class Spans {
       this.#reach[this.#known] = Math.max(this.#reach[this.#known - 1] ?? -Infinity, span.to ?? Infinity);
     }
     this.#reach.length = this.#known;
-    const end = upperBound(this.items, to, (span) => span.from);
-    return [Math.min(end, lowerBound(this.#reach, from, (reach) => reach)), end];
-  }
-
-  /**
-   * The span at a time; of several the one that began last.
-   *
-   * @param {number} at
-   * @returns {Span | null}
-   */
-  at(at) {
-    const [first, end] = this.within(at, at);
-    for (let place = end - 1; place >= first; place--) {
-      const span = this.items[place];
-      if (span && (span.to ?? Infinity) >= at) return span;
-    }
-    return null;
+    const end = firstWhere(this.items, (span) => span.from > to);
+    return [Math.min(end, firstWhere(this.#reach, (reach) => reach >= from)), end];
   }
 }
 
-/**
- * How many rows at most lie over each other where spans overlap.
- */
+/** Most rows of overlapping spans. */
 const MOST_ROWS = 4;
 
 /**
@@ -102,37 +85,18 @@ export function stack(spans) {
 }
 
 /**
- * The place of the first item whose value is above `value`.
+ * The index of the first item that passes a test, or the length.
  *
  * @template T
- * @param {ArrayLike<T>} items In ascending order of their values.
- * @param {number} value
- * @param {(item: T) => number} valueOf
+ * @param {readonly T[]} items Those that pass come after all others.
+ * @param {(item: T) => boolean} passes
  */
-export function upperBound(items, value, valueOf) {
+export function firstWhere(items, passes) {
   let [low, high] = [0, items.length];
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (valueOf(/** @type {T} */ (items[middle])) <= value) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
-/**
- * The place of the first item whose value is at least `value`.
- *
- * @template T
- * @param {ArrayLike<T>} items In ascending order of their values.
- * @param {number} value
- * @param {(item: T) => number} valueOf
- */
-export function lowerBound(items, value, valueOf) {
-  let [low, high] = [0, items.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (valueOf(/** @type {T} */ (items[middle])) < value) low = middle + 1;
-    else high = middle;
+    if (passes(/** @type {T} */ (items[middle]))) high = middle;
+    else low = middle + 1;
   }
   return low;
 }

@@ -5,18 +5,19 @@
  */
 
 import { byId, make, makeSvg, setAttribute, setChildren, setText } from '../dom.js';
-import { count, duration, seconds } from '../format.js';
+import { NONE, count, duration, seconds } from '../format.js';
+import { LIMITS } from '../live/trouble.js';
 import { FIGURES, formatFigure } from './formulas.js';
+import { MeasuredRows } from './measured-rows.js';
 import { formatHash } from './replay.js';
-import { Rows } from './rows.js';
-import { upperBound } from './spans.js';
-import { LONG_WAIT, STAGES, extentOf, partsOf, scaleOf } from './waterfall.js';
+import { firstWhere } from './spans.js';
+import { STAGES, extentOf, partsOf, scaleOf } from './waterfall.js';
 
 /** @typedef {Record<string, any>} Turn */
 /** @typedef {import('../../../../../packages/js/src/figures.js').SessionDetail} SessionDetail */
 
 const COLUMNS = [...STAGES.map(({ field }) => field), 'heard_latency', 'e2e_latency'];
-/** The waterfall's own units. */
+/** The size of a waterfall, in its own units. */
 const [WIDE, HIGH] = [1000, 20];
 
 export class Tables {
@@ -25,19 +26,17 @@ export class Tables {
   #scale = 1;
   /** @type {Turn[]} */
   #turns = [];
-  /** Turn's id -> what its row shows: rows stay while turns are recomputed. @type {Map<string, { turn: Turn }>} */
+  /** Turn's id -> its row's item, which stays the same when turns are computed again. @type {Map<string, { turn: Turn }>} */
   #known = new Map();
   #current = -1;
 
   constructor() {
-    this.#rows = new Rows(/** @type {ConstructorParameters<typeof Rows<{ turn: Turn }>>[0]} */ ({
-      scroller: byId('turns-scroll'),
-      list: byId('turns'),
-      spacers: [byId('turns-before'), byId('turns-after')],
+    /** @type {MeasuredRows<{ turn: Turn }>} */
+    this.#rows = new MeasuredRows('turns', {
       guess: 37,
       make: makeTurn,
       update: (element, { turn }, place) => this.#update(element, turn, place),
-    }));
+    });
     const entries = [...STAGES.map(({ label }, stage) => [`stage-${stage + 1}`, label]), ['heard', 'Heard']];
     byId('legend').replaceChildren(...entries.map(([name, label]) =>
       make('li', {}, make('i', { class: name ?? '', 'aria-hidden': 'true' }), label ?? '')));
@@ -63,27 +62,27 @@ export class Tables {
       return known;
     }));
     setText(byId('tools-count'), count(tools.length));
-    fill('tools', 'tools-empty', tools.map(({ name, arguments: given, output, status, started, duration: took }) => [
-      this.#link(started), make('code', {}, name ?? '–'), toJson(given), toJson(output),
+    fill('tools', tools.map(({ name, arguments: given, output, status, started, duration: took }) => [
+      this.#link(started), make('code', {}, name ?? NONE), toJson(given), toJson(output),
       make('span', { class: 'chip', 'data-tone': toneOf(status, session.state) }, status ?? (session.state === 'live' ? 'running' : 'unfinished')),
       seconds(took),
     ]));
     setText(byId('errors-count'), count(errors.length));
-    fill('errors', 'errors-empty', errors.map(({ at, source, message, recoverable }) => [
-      this.#link(at), source ?? '–', make('span', { class: 'said' }, message ?? '–'),
-      recoverable === null ? '–' : recoverable ? 'yes' : 'no',
+    fill('errors', errors.map(({ at, source, message, recoverable }) => [
+      this.#link(at), source ?? NONE, make('span', { class: 'said' }, message ?? NONE),
+      recoverable === null ? NONE : recoverable ? 'yes' : 'no',
     ]));
     const figures = FIGURES.filter(({ operator }) => !(operator && isViewer));
-    fill('figures', '', figures.map((figure) => [
+    fill('figures', figures.map((figure) => [
       make('code', {}, figure.field),
       make('span', { class: 'values' }, ...formatFigure(figure, session).flatMap((part, index) => [index ? ' · ' : '', make('span', {}, part)])),
       figure.formula,
     ]));
     const usage = Array.isArray(session.usage) ? session.usage : [];
-    fill('usage', 'usage-empty', usage.map(({ type, provider, model, ...amounts }) => [
-      [provider, model].filter(Boolean).join(' · ') || '–', String(type ?? '–').replace(/_usage$/, ''),
+    fill('usage', usage.map(({ type, provider, model, ...amounts }) => [
+      [provider, model].filter(Boolean).join(' · ') || NONE, String(type ?? NONE).replace(/_usage$/, ''),
       Object.entries(amounts).filter(([, value]) => typeof value === 'number' && value !== 0)
-        .map(([name, value]) => `${name.replaceAll('_', ' ')} ${count(value)}`).join(' · ') || '–',
+        .map(([name, value]) => `${name.replaceAll('_', ' ')} ${count(value)}`).join(' · ') || NONE,
     ]));
   }
 
@@ -97,7 +96,8 @@ export class Tables {
    * @param {boolean} isShown Whether there is a turn at the clock.
    */
   move(position, isShown) {
-    const current = isShown ? upperBound(this.#turns, position + this.#started, ({ started }) => started) - 1 : -1;
+    const at = position + this.#started;
+    const current = isShown ? firstWhere(this.#turns, ({ started }) => started > at) - 1 : -1;
     if (current === this.#current) return;
     this.#current = current;
     this.#rows.place();
@@ -121,7 +121,7 @@ export class Tables {
     for (const [index, field] of COLUMNS.entries()) {
       const cell = cells[index + 1];
       if (cell) setText(cell, seconds(turn[field]));
-      if (cell && index >= STAGES.length) setAttribute(cell, 'data-tone', turn[field] > LONG_WAIT ? 'bad' : null);
+      if (cell && index >= STAGES.length) setAttribute(cell, 'data-tone', turn[field] > LIMITS.latency ? 'bad' : null);
     }
     setAttribute(row, 'aria-rowindex', place + 2);
     setAttribute(row, 'aria-current', place === this.#current ? 'true' : null);
@@ -141,37 +141,38 @@ export class Tables {
     setAttribute(drawing, 'data-key', key);
     const heard = turn.heard_latency;
     drawing.replaceChildren(
-      ...(heard === null ? [] : [makeSvg('rect', { class: heard > LONG_WAIT ? 'heard long' : 'heard', x: 0, y: HIGH - 4, width: Math.max(2, x(heard)), height: 3 })]),
+      ...(heard === null ? [] : [makeSvg('rect', { class: heard > LIMITS.latency ? 'heard long' : 'heard', x: 0, y: HIGH - 4, width: Math.max(2, x(heard)), height: 3 })]),
       ...parts.map(([from, width, stage]) => makeSvg('rect', { class: `stage-${stage}`, x: from, y: 3, width, height: HIGH - 9 })),
     );
   }
 
   /** @param {number | null} at Seconds since 1970. */
   #link(at) {
-    if (at === null) return '–';
-    const position = Math.max(0, at - this.#started);
-    return make('a', { class: 'number', href: formatHash(position) }, duration(position));
+    return at === null ? NONE : timeLink(at - this.#started);
   }
 }
+
+/** A link to a moment. @param {number} position Seconds from the session's start. */
+export const timeLink = (position) =>
+  make('a', { class: 'number', href: formatHash(Math.max(0, position)) }, duration(position));
 
 function makeTurn() {
   const bars = makeSvg('svg', { viewBox: `0 0 ${WIDE} ${HIGH}`, preserveAspectRatio: 'none', 'aria-hidden': 'true' });
   return make('tr', {},
     make('th', { scope: 'row' }, make('a', { class: 'number', href: '#' })),
-    make('td', { class: 'waterfall' }, bars),
-    ...COLUMNS.map(() => make('td', { class: 'number' })));
+    make('td', {}, bars),
+    ...COLUMNS.map(() => make('td')));
 }
 
 /**
- * Fill a table's body; nothing changes where its cells say the same.
+ * Fill a table's body, keeping rows whose texts stay the same.
  *
- * @param {string} id
- * @param {string} empty Id of what is shown instead.
+ * @param {string} id `ID-empty` is shown if there are none.
  * @param {(Node | string)[][]} rows
  */
-function fill(id, empty, rows) {
+function fill(id, rows) {
   const body = byId(id);
-  if (empty) byId(empty).hidden = rows.length > 0;
+  byId(`${id}-empty`).hidden = rows.length > 0;
   const old = /** @type {HTMLTableRowElement[]} */ ([...body.children]);
   setChildren(body, rows.map((cells, index) => {
     const row = old[index];
@@ -186,7 +187,7 @@ function fill(id, empty, rows) {
  * @returns {HTMLElement}
  */
 function toJson(value) {
-  if (value === null || value === undefined) return make('span', {}, '–');
+  if (value === null || value === undefined) return make('span', {}, NONE);
   return make('pre', {}, typeof value === 'string' ? value : JSON.stringify(value));
 }
 

@@ -1,15 +1,17 @@
 /**
- * A session's events in; who spoke, thought and called tools when, the transcript and what stands out. Pure.
+ * Turns a session's events into lanes (speech, thinking, tools), the transcript, and marks of notable events. Pure.
  *
- * Times are seconds from the session's first event. Events may come one by one, so a live session and a recording are
- * the same thing. What is computed of them (figures, turns) comes from `packages/js`, not from here.
+ * Times are seconds from the session's first event. Events are processed one by one, so that a live session is the same as
+ * a recording. Figures and turns come from `packages/js`, not from here.
  *
  * @module
  */
 
-import { Lines, textOf } from './lines.js';
+import { textOf } from '/console/client/facts.js';
+import { Lines } from './lines.js';
 import { Spans } from './spans.js';
 
+/** @typedef {import('../../../../../packages/js/src/types.js').HubEvent} HubEvent */
 /** @typedef {import('./spans.js').Span} Span */
 /**
  * @typedef {object} Lane
@@ -20,7 +22,7 @@ import { Spans } from './spans.js';
  */
 
 const MAX_TIME = 1e11;
-/** Event types that get a mark of their own, and the kind of mark. */
+/** Event type -> kind of its mark. */
 const MARKS = /** @type {Record<string, string>} */ ({
   interruption: 'interruption',
   agent_false_interruption: 'false-interruption',
@@ -34,7 +36,7 @@ const ORDER = ['user', 'agent', 'thinking', 'tools'];
 export class Timeline {
   /** Seconds since 1970 of the first event. */
   started = 0;
-  /** Seconds since 1970 of the newest event, which late ones do not move back. */
+  /** Seconds since 1970: the newest time of an event. */
   newest = 0;
   /** @type {number | null} Seconds from the start. */
   ended = null;
@@ -42,7 +44,7 @@ export class Timeline {
   room = null;
   /** @type {string | null} */
   session_id = null;
-  /** Events taken in. */
+  /** Events processed. */
   count = 0;
   /** Rises with each change. */
   revision = 0;
@@ -60,22 +62,22 @@ export class Timeline {
     return Math.max(0, this.ended ?? 0, this.newest - this.started);
   }
 
-  /** @returns {Lane[]} Those that have anything, users first. */
+  /** @returns {Lane[]} Users first. */
   get lanes() {
     return [...this.#lanes.values()].sort((one, other) => ORDER.indexOf(one.kind) - ORDER.indexOf(other.kind));
   }
 
   /**
-   * Take in one event. A report of the session is not part of it.
+   * Process an event. The session's report is not part of it.
    *
-   * @param {Record<string, any>} event
+   * @param {HubEvent} event
    */
   take(event) {
     if (event.type === 'session_report') return;
     if (!this.count) {
       this.started = this.newest = timeOf(event.timestamp) ?? 0;
-      this.room = textOf(event.room);
-      this.session_id = textOf(event.session_id);
+      this.room = textOf(event, 'room');
+      this.session_id = textOf(event, 'session_id');
     }
     this.count++;
     this.revision++;
@@ -84,8 +86,8 @@ export class Timeline {
     const t = Math.max(0, moment - this.started);
     const mark = MARKS[event.type];
     if (mark) {
-      const label = textOf(event.message) ?? textOf(event.reason) ?? textOf(event.new_agent) ?? '';
-      this.marks.add({ from: t, to: t, kind: mark, label, turn_id: textOf(event.turn_id) });
+      const label = textOf(event, 'message') ?? textOf(event, 'reason') ?? textOf(event, 'new_agent') ?? '';
+      this.marks.add({ from: t, to: t, kind: mark, label, turn_id: textOf(event, 'turn_id') });
     }
     switch (event.type) {
       case 'user_speech_started':
@@ -94,7 +96,7 @@ export class Timeline {
         break;
       case 'user_speech_finished':
       case 'agent_speech_finished':
-        this.#stop(speechKey(roleIn(event.type), event), this.#fromStart(event.stopped_at) ?? t);
+        this.#stop(speechKey(roleIn(event.type), textOf(event, 'participant')), this.#fromStart(event.stopped_at) ?? t);
         break;
       case 'agent_state':
         if (event.state === 'thinking') this.#startThinking(event, t);
@@ -136,25 +138,26 @@ export class Timeline {
 
   /**
    * @param {'user' | 'agent'} role
-   * @param {Record<string, any>} event
+   * @param {HubEvent} event
    * @param {number} from
    */
   #startSpeech(role, event, from) {
-    const key = speechKey(role, event);
-    // A second start while one is open counts for nothing, as in the figures.
+    const participant = textOf(event, 'participant');
+    const key = speechKey(role, participant);
+    // A second start while one is open is ignored, as in the figures.
     if (this.#open.has(key)) return;
-    const label = textOf(event.participant) ?? (role === 'user' ? 'User' : 'Agent');
-    const span = { from, to: null, kind: role, label: '', turn_id: textOf(event.turn_id) };
+    const label = participant ?? (role === 'user' ? 'User' : 'Agent');
+    const span = { from, to: null, kind: role, label: '', turn_id: textOf(event, 'turn_id') };
     this.#open.set(key, this.#lane(role, key, label).spans.add(span));
   }
 
   /**
-   * @param {Record<string, any>} event
+   * @param {HubEvent} event
    * @param {number} from
    */
   #startThinking(event, from) {
     if (this.#open.has('thinking')) return;
-    const span = { from, to: null, kind: 'thinking', label: 'thinking', turn_id: textOf(event.turn_id) };
+    const span = { from, to: null, kind: 'thinking', label: 'thinking', turn_id: textOf(event, 'turn_id') };
     this.#open.set('thinking', this.#lane('thinking', 'thinking', 'Thinking').spans.add(span));
   }
 
@@ -170,7 +173,7 @@ export class Timeline {
   }
 
   /**
-   * @param {Record<string, any>} event
+   * @param {HubEvent} event
    * @param {number} t
    */
   #takeTranscript(event, t) {
@@ -180,22 +183,22 @@ export class Timeline {
   }
 
   /**
-   * The newest speech of the same voice that may have said a transcript.
+   * The newest speech of the same voice that may contain a transcript.
    *
-   * @param {Record<string, any>} event
+   * @param {HubEvent} event
    * @param {number} t
    * @returns {Span | null}
    */
   #speechOf(event, t) {
     const { role } = event;
     if (role !== 'user' && role !== 'agent') return null;
-    const who = textOf(event.participant);
-    const turn = textOf(event.turn_id);
+    const who = textOf(event, 'participant');
+    const turn = textOf(event, 'turn_id');
     /** @type {Span | null} */
     let found = null;
     for (const lane of this.#lanes.values()) {
       if (lane.kind !== role) continue;
-      if (who !== null && lane.key !== speechKey(role, event) && lane.key !== speechKey(role, {})) continue;
+      if (who !== null && lane.key !== speechKey(role, who) && lane.key !== speechKey(role, null)) continue;
       const span = lane.spans.items[lane.spans.within(t, t)[1] - 1];
       const isSameTurn = turn === null || !span?.turn_id || span.turn_id === turn;
       if (span && isSameTurn && span.from > (found?.from ?? -1)) found = span;
@@ -204,21 +207,21 @@ export class Timeline {
   }
 
   /**
-   * @param {Record<string, any>} event
+   * @param {HubEvent} event
    * @param {number} t
    * @param {boolean} isEnd
    */
   #takeTool(event, t, isEnd) {
-    const call = textOf(event.call_id);
+    const call = textOf(event, 'call_id');
     const { spans } = this.#lane('tools', 'tools', 'Tools');
     let span = call === null ? undefined : this.#tools.get(call);
     if (!span) {
       const duration = isEnd && Number.isFinite(event.duration) ? event.duration : 0;
       const from = Math.max(0, t - duration);
-      span = spans.add({ from, to: null, kind: 'tool', label: '', turn_id: textOf(event.turn_id) });
+      span = spans.add({ from, to: null, kind: 'tool', label: '', turn_id: textOf(event, 'turn_id') });
       if (call !== null) this.#tools.set(call, span);
     }
-    span.label ||= textOf(event.name) ?? '';
+    span.label ||= textOf(event, 'name') ?? '';
     if (!isEnd) return;
     spans.end(span, t);
     if (event.status !== 'done') span.kind = 'tool-failed';
@@ -230,9 +233,9 @@ const roleIn = (type) => (type.startsWith('user') ? 'user' : 'agent');
 
 /**
  * @param {string} role
- * @param {Record<string, any>} event
+ * @param {string | null} participant
  */
-const speechKey = (role, event) => `${role}:${textOf(event.participant) ?? ''}`;
+const speechKey = (role, participant) => `${role}:${participant ?? ''}`;
 
 /**
  * @param {unknown} value

@@ -1,5 +1,5 @@
 /**
- * The list "Transcript": what was said, the line at the clock, and in a replay dimmed what comes later.
+ * The list "Transcript": marks the line at the clock, and dims later lines in a replay.
  *
  * @module
  */
@@ -7,14 +7,14 @@
 import { byId, make, setAttribute, setText } from '../dom.js';
 import { duration } from '../format.js';
 import { versionAt } from './lines.js';
+import { MeasuredRows } from './measured-rows.js';
 import { formatHash } from './replay.js';
-import { Rows } from './rows.js';
 
 /** @typedef {import('./lines.js').Line} Line */
 /** @typedef {import('./timeline.js').Timeline} Timeline */
 
-/** ms without scrolling by hand, after which the list moves along with the clock again. */
-const LET_GO = 4000;
+/** ms after the reader scrolled the list until it follows the clock again. */
+const FOLLOW_AGAIN = 4000;
 const NAMES = /** @type {Record<string, string>} */ ({ user: 'User', agent: 'Agent', system: 'System' });
 
 export class Transcript {
@@ -24,27 +24,24 @@ export class Transcript {
   #position = 0;
   #isReplay = false;
   #current = -1;
-  /** What was last drawn. */
+  /** Identifies what was last drawn. */
   #drawn = '';
   #touched = -Infinity;
 
   constructor() {
-    const scroller = byId('transcript-scroll');
-    this.#rows = new Rows(/** @type {ConstructorParameters<typeof Rows<Line>>[0]} */ ({
-      scroller,
-      list: byId('transcript'),
-      spacers: [byId('transcript-before'), byId('transcript-after')],
+    /** @type {MeasuredRows<Line>} */
+    this.#rows = new MeasuredRows('transcript', {
       guess: 60,
       make: makeLine,
       update: (element, line, place, isVirtual) => this.#update(element, line, place, isVirtual),
-    }));
+    });
     for (const type of ['wheel', 'touchmove', 'keydown', 'pointerdown']) {
-      scroller.addEventListener(type, () => (this.#touched = performance.now()), { passive: true });
+      byId('transcript-scroll').addEventListener(type, () => (this.#touched = performance.now()), { passive: true });
     }
   }
 
-  /** @param {Timeline} timeline */
-  show(timeline) {
+  /** Show another session. @param {Timeline} timeline */
+  open(timeline) {
     this.#timeline = timeline;
     this.#drawn = '';
     this.#current = -1;
@@ -52,8 +49,8 @@ export class Transcript {
 
   /**
    * @param {number} position
-   * @param {boolean} isReplay Whether later lines are dimmed and lines say what they said then.
-   * @param {boolean} isMoving Whether the list moves along.
+   * @param {boolean} isReplay Whether lines show their words at that time, and later lines are dimmed.
+   * @param {boolean} isMoving Whether the list follows the clock.
    */
   move(position, isReplay, isMoving) {
     const timeline = this.#timeline;
@@ -69,7 +66,7 @@ export class Transcript {
     [this.#position, this.#isReplay, this.#current] = [position, isReplay, current];
     this.#rows.show(lines.items);
     byId('transcript-empty').hidden = lines.items.length > 0;
-    if (isMoving && isNew && current >= 0 && performance.now() - this.#touched > LET_GO) this.#rows.reveal(current);
+    if (isMoving && isNew && current >= 0 && performance.now() - this.#touched > FOLLOW_AGAIN) this.#rows.reveal(current);
   }
 
   /**
@@ -96,7 +93,7 @@ export class Transcript {
 
 /** @param {Line} line */
 function makeLine({ start, role, participant }) {
-  const who = (role && NAMES[role]) ?? participant ?? role ?? 'Somebody';
+  const who = (role && NAMES[role]) ?? participant ?? role ?? 'Unknown';
   return make('li', { class: 'line', 'data-role': role },
     make('a', { class: 'at number', href: formatHash(start) }, duration(start)),
     make('span', { class: 'who', title: participant ?? '' }, who),

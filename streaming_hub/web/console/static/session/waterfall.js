@@ -1,8 +1,8 @@
 /**
- * The parts of a turn's latency, one after the other, as the user waited for them. Pure.
+ * The parts of a turn's latency in the order in which the user waited for them. Pure.
  *
- * LiveKit counts `transcription_delay` and `end_of_turn_delay` both from the end of speech, so the second part is what is
- * left after the first.
+ * LiveKit counts both `transcription_delay` and `end_of_turn_delay` from the end of speech, so the second part is what
+ * remains after the first.
  *
  * @module
  */
@@ -22,9 +22,6 @@ export const STAGES = [
   { field: 'tts_node_ttfb', label: 'TTS' },
   { field: 'playback_latency', label: 'Playback' },
 ];
-
-/** Above it a wait is long: the threshold of the live page's High latency. Seconds. */
-export const LONG_WAIT = 2;
 
 /**
  * The parts of a turn that are known.
@@ -47,19 +44,19 @@ export function partsOf(turn) {
 }
 
 /**
- * The time that a turn's bar has to hold.
+ * The length of a turn's bar.
  *
  * @param {Record<string, any>} turn
- * @returns {number} Seconds; 0 where nothing is known.
+ * @returns {number} Seconds; 0 if nothing is known.
  */
 export const extentOf = (turn) =>
   Math.max(0, partsOf(turn).at(-1)?.to ?? 0, turn.e2e_latency ?? 0, turn.heard_latency ?? 0);
 
 /**
- * A scale that all turns' bars share: the largest extent, unless one is far beyond the others.
+ * The length that all turns' bars are drawn for: the largest, unless it is far beyond the others.
  *
  * @param {readonly Record<string, any>[]} turns
- * @returns {number} Seconds, above 0. Bars that are longer are cut.
+ * @returns {number} Seconds, above 0. Longer bars are cut.
  */
 export function scaleOf(turns) {
   const extents = turns.map(extentOf).filter((extent) => extent > 0).sort((one, other) => one - other);

@@ -4,15 +4,15 @@
  * @module
  */
 
-/** Values a second. */
+/** Values per second. */
 export const RATE = 100;
 
 /**
  * The peaks of one channel.
  *
  * @param {Float32Array} samples
- * @param {number} rate Samples a second.
- * @returns {Float32Array} 0 to 1, `RATE` a second.
+ * @param {number} rate Samples per second.
+ * @returns {Float32Array} 0 to 1, `RATE` per second.
  */
 export function peaksOf(samples, rate) {
   const peaks = new Float32Array(Math.ceil((samples.length * RATE) / rate));

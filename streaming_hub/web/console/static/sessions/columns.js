@@ -4,7 +4,7 @@
  * @module
  */
 
-import { sessionPath } from '../api.js';
+import { sessionPage } from '../api.js';
 import { make, setAttribute } from '../dom.js';
 import { NONE, count, dateTime, duration, seconds } from '../format.js';
 import { fromFirstMark, markParts } from '../marks.js';
@@ -14,9 +14,9 @@ import { fromFirstMark, markParts } from '../marks.js';
 
 /**
  * @typedef {object} Column
- * @property {string} name Its heading; of a sort, the accessible name of the button.
+ * @property {string} name Its heading, or the accessible name of its sort button.
  * @property {string} kind Its class.
- * @property {string} [sort] As the API names it.
+ * @property {string} [sort] The API's name of the order.
  * @property {boolean} [isForOperators]
  * @property {boolean} [isNumber]
  * @property {(session: Session) => string | Node} show
@@ -29,11 +29,11 @@ export const COLUMNS = [
   { name: 'People', kind: 'people', show: peopleOf },
   { name: 'Agent', kind: 'agent', show: ({ agent }) => agent ?? NONE },
   { name: 'State', kind: 'state', show: stateOf },
-  { name: 'Duration', kind: 'duration', sort: 'duration', isNumber: true, show: (one) => duration(one['duration']) },
+  { name: 'Duration', kind: 'duration', sort: 'duration', isNumber: true, show: (one) => duration(one.duration) },
   { name: 'Turns', kind: 'turns', isNumber: true, show: ({ turns }) => count(turns) },
   {
     name: 'Heard latency', kind: 'heard', sort: 'heard_latency', isNumber: true,
-    show: (one) => seconds(one['heard_latency']?.p95),
+    show: ({ heard_latency }) => seconds(heard_latency?.p95),
   },
   {
     name: 'Latency', kind: 'latency', sort: 'latency', isNumber: true, isForOperators: true,
@@ -45,7 +45,7 @@ export const COLUMNS = [
   },
   {
     name: 'Failed tools', kind: 'failures', isNumber: true, isForOperators: true,
-    show: (one) => bad(one['tool_failures']),
+    show: ({ tool_failures }) => bad(tool_failures),
   },
   { name: 'Errors', kind: 'errors', sort: 'errors', isNumber: true, isForOperators: true, show: ({ errors }) => bad(errors) },
 ];
@@ -66,7 +66,7 @@ export function makeRow(columns) {
 }
 
 /**
- * Show a session in a row; a placeholder where it is not here yet.
+ * Show a session in a row, or a placeholder until it is loaded.
  *
  * @param {HTMLElement} row As `makeRow` made it.
  * @param {readonly Column[]} columns
@@ -89,7 +89,7 @@ export function fillRow(row, columns, session, query) {
 function linkOf({ room, session_id: id }) {
   return make(
     'a',
-    { href: sessionPath(room ?? '', id) },
+    { href: sessionPage(id, room) },
     make('span', { class: 'said room' }, room ?? 'No room'),
     ' ',
     make('span', { class: 'said id' }, id),
@@ -110,7 +110,7 @@ function stateOf({ state, reason, incomplete }) {
   const isLive = state === 'live';
   const found = make('span', { class: 'states' }, make('span', { class: 'chip', 'data-tone': isLive ? 'ok' : '' }, isLive ? 'Live' : 'Ended'));
   if (reason) found.append(' ', make('span', { class: 'reason said', title: reason }, String(reason).replaceAll('_', ' ')));
-  if (incomplete) found.append(' ', make('span', { class: 'chip', 'data-tone': 'warn', title: 'Some of its events are missing.' }, 'Incomplete'));
+  if (incomplete) found.append(' ', make('span', { class: 'chip', 'data-tone': 'warn', title: 'Some events are missing.' }, 'Incomplete'));
   return found;
 }
 
@@ -123,12 +123,12 @@ const bad = (value) => (value ? make('span', { class: 'count-bad' }, count(value
  */
 function matchesOf(session, query) {
   /** @type {Match[]} */
-  const matches = session['matches'] ?? [];
+  const matches = session.matches ?? [];
   const items = matches.map(({ text, role, at }) => {
     const parts = fromFirstMark(markParts(text, query));
     const said = parts.map(({ text: part, isMarked }) => (isMarked ? make('mark', {}, part) : part));
-    const from = Math.max(0, Math.floor((at - session['started']) * 10) / 10);
-    const href = `${sessionPath(session['room'] ?? '', session['session_id'])}#t=${from}`;
+    const from = Math.max(0, Math.floor((at - session.started) * 10) / 10);
+    const href = `${sessionPage(session.session_id, session.room)}#t=${from}`;
     const link = make('a', { href, title: text, 'data-role': role }, make('span', { class: 'role' }, role === 'agent' ? 'Agent' : 'User'));
     link.append(' ', make('span', { class: 'said' }, ...said));
     return make('li', {}, link);

@@ -1,5 +1,5 @@
 /**
- * The whole list as a file, page by page: it may be far longer than what the page holds.
+ * Saves all sessions that match the filters, page by page: the list keeps only those near its view.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { askJson } from '../api.js';
 import { download, stamp } from '../download.js';
 import { addressOf } from '../filters.js';
-import { CSV_HEAD, csvOf } from './csv-of.js';
+import { CSV_HEAD, csvOf } from './session-csv.js';
 
 /** @typedef {import('../filters.js').Filters} Filters */
 
@@ -26,7 +26,7 @@ const FORMATS = {
 };
 
 /**
- * Ask for all that the filters find, and give it to the reader as a file.
+ * Load all sessions that the filters match, and save them as a file.
  *
  * @param {Filters} filters
  * @param {readonly string[]} names The filters' order.

@@ -1,16 +1,16 @@
 /**
- * The page Sessions: every call, live and past, found by filters, words and order.
+ * The page Sessions: all sessions, live and past, with filters, search and sorting.
  *
  * @module
  */
 
 import { Address } from '../address.js';
-import { AGAIN, askJson, isPassing } from '../api.js';
+import { RETRY, askJson, isTransient } from '../api.js';
 import { byId, make, setAttribute, setText } from '../dom.js';
 import { FilterForm } from '../filter-form.js';
 import { OF_SESSIONS, operatorsOf } from '../filters.js';
 import { count, zone } from '../format.js';
-import { begin, setConnection, showProblem, told } from '../frame.js';
+import { begin, handleError, showProblem } from '../frame.js';
 import { VirtualRows } from '../virtual-rows.js';
 import { columnsFor, fillRow, makeRow } from './columns.js';
 import { exportSessions } from './export.js';
@@ -19,26 +19,29 @@ import { SessionList } from './list.js';
 /** @typedef {import('../filters.js').Filters} Filters */
 
 const SORT = '-started';
-/** ms between looks at what has changed. */
+/** ms between updates. */
 const REFRESH = 5000;
-/** ms without scrolling until the place is kept. */
+/** ms without scrolling until the position is saved. */
 const SETTLED = 200;
-/** Values that a field suggests. */
+/** Most values that a field suggests. */
 const SUGGESTIONS = 50;
+
+/** @param {Filters} filters */
+const hasFilters = (filters) => OF_SESSIONS.some((name) => name !== 'sort' && filters[name]);
 
 begin(({ view }) => {
   const isOperator = view === 'operator';
   const columns = columnsFor(isOperator);
   const scroller = byId('scroller');
   /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let again;
-  const list = new SessionList((path, how) => askJson(path, how), onList, onError);
+  let retryTimer;
+  const list = new SessionList(askJson, onList, onError);
   const rows = new VirtualRows({
     scroller,
     body: byId('rows'),
     make: () => makeRow(columns),
-    fill: (row, index) => fillRow(row, columns, list.get(index), list.filters['q']?.[0] ?? ''),
-    onWindow: onWindow,
+    fill: (row, index) => fillRow(row, columns, list.get(index), list.filters.q?.[0] ?? ''),
+    onWindow,
   });
   const address = new Address(OF_SESSIONS, (filters) => {
     form.show(filters);
@@ -47,7 +50,7 @@ begin(({ view }) => {
   const form = new FilterForm(byId('filters', HTMLFormElement), (filters, typing) => {
     if (address.set(filters, typing)) void open();
   });
-  /** Where the reader was in the list when they left it. @type {number} */
+  /** The first visible row when the reader left the page. @type {number} */
   let place = Number(history.state?.first ?? 0);
   /** @type {AbortController | null} */
   let exporting = null;
@@ -55,16 +58,16 @@ begin(({ view }) => {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let placeTimer;
 
-  byId('table').dataset['view'] = view;
+  byId('table').dataset.view = view;
   makeHead();
   form.show(address.filters);
-  // Where there is little room, unused filters are folded away.
-  const isInUse = OF_SESSIONS.some((name) => name !== 'q' && name !== 'sort' && address.filters[name]);
-  byId('more', HTMLDetailsElement).open = isInUse || innerWidth > 700;
+  // On a narrow screen, filters that are not used are folded.
+  const { q: _q, ...others } = address.filters;
+  byId('more', HTMLDetailsElement).open = innerWidth > 700 || hasFilters(others);
   byId('zone-note').textContent = `Times in ${zone()}.`;
   for (const id of ['clear', 'clear-too']) {
     byId(id).addEventListener('click', () => {
-      const sort = address.filters['sort'];
+      const { sort } = address.filters;
       change(sort ? { sort } : {});
       form.fields[0]?.focus();
     });
@@ -96,14 +99,12 @@ begin(({ view }) => {
   async function open() {
     const { filters } = address;
     const refused = isOperator ? [] : operatorsOf(filters);
-    showProblem(refused.length ? `${refused.join(', ')}: only operators may ask for this. Clear the filters, or use another key.` : '');
+    showProblem(refused.length ? `${refused.join(', ')}: only operators can use this. Clear the filters, or change the key.` : '');
     showHead();
     byId('news').hidden = true;
-    const named = OF_SESSIONS.filter((name) => name !== 'sort' && filters[name]);
-    byId('clear').hidden = named.length === 0;
+    byId('clear').hidden = !hasFilters(filters);
     if (refused.length) {
-      list.stop();
-      list.pages.clear();
+      list.close();
       rows.setTotal(0);
       setText(byId('result'), '');
       return;
@@ -117,11 +118,10 @@ begin(({ view }) => {
   }
 
   function onList() {
-    setConnection('Connected', 'ok');
     showProblem('');
     const total = list.total ?? 0;
     setAttribute(byId('table'), 'aria-rowcount', total + 1);
-    setAttribute(byId('table'), 'data-search', list.filters['q'] !== undefined);
+    setAttribute(byId('table'), 'data-search', list.filters.q !== undefined);
     rows.setTotal(total);
     showEmpty();
     setText(byId('result'), total === 1 ? '1 session' : `${count(total)} sessions`);
@@ -131,19 +131,18 @@ begin(({ view }) => {
 
   function showEmpty() {
     const isEmpty = list.total === 0;
-    const hasFilters = OF_SESSIONS.some((name) => name !== 'sort' && list.filters[name]);
-    byId('none').hidden = !isEmpty || hasFilters;
-    byId('none-found').hidden = !isEmpty || !hasFilters;
+    const isFiltered = hasFilters(list.filters);
+    byId('none').hidden = !isEmpty || isFiltered;
+    byId('none-found').hidden = !isEmpty || !isFiltered;
     scroller.hidden = isEmpty;
   }
 
   /** @param {unknown} error */
   function onError(error) {
-    const sentence = told(error);
-    showProblem(sentence);
+    showProblem(handleError(error));
     if (list.total === null) setText(byId('result'), '');
-    clearTimeout(again);
-    if (isPassing(error)) again = setTimeout(() => list.retry(), AGAIN);
+    clearTimeout(retryTimer);
+    if (isTransient(error)) retryTimer = setTimeout(() => list.retry(), RETRY);
   }
 
   /**
@@ -158,7 +157,7 @@ begin(({ view }) => {
     else setText(byId('shown'), '');
   }
 
-  /** Keep where the reader is, for when they come back to this page. */
+  /** Save the position, for when the reader comes back to this page. */
   function keepPlace() {
     if (list.total !== null) history.replaceState({ first: rows.first }, '');
   }
@@ -173,8 +172,8 @@ begin(({ view }) => {
       byId('news').hidden = news <= 0;
       setText(byId('news'), news === 1 ? 'Show 1 new session' : `Show ${count(news)} new sessions`);
     } catch (error) {
-      // What is shown stays; the next look says whether the hub is back.
-      if (told(error)) setConnection('No connection', 'warn');
+      // The rows stay; the next update shows whether the hub is back.
+      handleError(error);
     } finally {
       isRefreshing = false;
     }
@@ -199,13 +198,18 @@ begin(({ view }) => {
     link?.focus({ preventScroll: true });
   }
 
+  /** The present order, as in the API. */
+  function sorted() {
+    return address.filters.sort?.[0] ?? SORT;
+  }
+
   function makeHead() {
     for (const { name, kind, sort, isNumber } of columns) {
       const heading = make('th', { role: 'columnheader', scope: 'col', class: isNumber ? `${kind} number` : kind });
       if (sort) {
         const button = make('button', { class: 'sort', 'data-sort': sort }, name);
         button.addEventListener('click', () => {
-          const now = address.filters['sort']?.[0] ?? SORT;
+          const now = sorted();
           change({ ...address.filters, sort: [now === `-${sort}` ? sort : `-${sort}`] });
         });
         heading.append(button);
@@ -215,9 +219,9 @@ begin(({ view }) => {
   }
 
   function showHead() {
-    const now = address.filters['sort']?.[0] ?? SORT;
+    const now = sorted();
     for (const button of byId('head').querySelectorAll('button')) {
-      const isSorted = button.dataset['sort'] === now.replace(/^-/, '');
+      const isSorted = button.dataset.sort === now.replace(/^-/, '');
       const order = now.startsWith('-') ? 'descending' : 'ascending';
       if (button.parentElement) setAttribute(button.parentElement, 'aria-sort', isSorted ? order : 'none');
     }
@@ -228,7 +232,7 @@ begin(({ view }) => {
     const found = { room: new Set(), agent: new Set(), participant: new Set(), reason: new Set() };
     for (const { room, agent, reason, participants } of list.known()) {
       for (const [name, value] of Object.entries({ room, agent, reason })) if (value) found[name]?.add(value);
-      for (const { identity } of participants) if (identity) found['participant']?.add(identity);
+      for (const { identity } of participants) if (identity) found.participant?.add(identity);
     }
     for (const [name, values] of Object.entries(found)) {
       const options = [...values].sort().slice(0, SUGGESTIONS);
@@ -248,7 +252,7 @@ begin(({ view }) => {
         setText(byId('export-progress'), `${count(done)} of ${count(total)}`);
       });
     } catch (error) {
-      if (!mine.signal.aborted) showProblem(told(error));
+      if (!mine.signal.aborted) showProblem(handleError(error));
     } finally {
       if (exporting === mine) byId('export-state').hidden = true;
     }

@@ -1,15 +1,14 @@
 /**
  * One panel of the page Figures: a chart, a link at each of its points, and the table of the same values.
  *
- * The drawing is one image to screen readers. The links lie over it, one of them in the order of Tab; arrow keys move
- * between them.
+ * To screen readers the drawing is one image. Tab reaches one of the links over it; the arrow keys move between them.
  *
  * @module
  */
 
 import { make, makeSvg, setAttribute } from '../dom.js';
 import { VirtualRows } from '../virtual-rows.js';
-import { alone, barsPath, groups, linePath } from './paths.js';
+import { barsPath, groups, isolated, linePath } from './paths.js';
 import { linear, timeTicks, valueTicks } from './scale.js';
 import { bucketTime, offsetOf, shown, tickTime } from './values.js';
 
@@ -25,9 +24,9 @@ import { bucketTime, offsetOf, shown, tickTime } from './values.js';
 
 const HEIGHT = 188;
 const EDGE = { top: 8, right: 10, bottom: 24, left: 48 };
-/** Links over a chart; of more buckets neighbours share one. */
+/** Most links over a chart: with more buckets, neighbours share one. */
 const MOST_POINTS = 300;
-/** Rows of a table that are all in the document. */
+/** A table of at most this number of rows is complete in the document. */
 const ALL_ROWS = 150;
 
 export class ChartPanel {
@@ -60,7 +59,7 @@ export class ChartPanel {
     this.#figure = make('figure', { 'aria-label': name }, this.#drawing, this.#points, this.#tip, this.#summary);
     this.#head = make('tr', { role: 'row', 'aria-rowindex': 1 });
     this.#body = make('tbody', { role: 'rowgroup' });
-    this.#table = make('table', { role: 'table', 'aria-label': name }, make('thead', { role: 'rowgroup' }, this.#head), this.#body);
+    this.#table = make('table', { class: 'virtual', role: 'table', 'aria-label': name }, make('thead', { role: 'rowgroup' }, this.#head), this.#body);
     const scroller = make('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': `${name}, values` }, this.#table);
     const header = make('header', {}, make('h2', {}, name), this.#legend);
     if (control) header.append(control);
@@ -105,7 +104,7 @@ export class ChartPanel {
     this.#summary.textContent = this.#summarise();
   }
 
-  /** One sentence a series: what the drawing shows at a glance. */
+  /** One sentence per series, for screen readers. */
   #summarise() {
     const { series, unit } = this.#panel;
     return series
@@ -156,7 +155,7 @@ export class ChartPanel {
       }
       const middle = (/** @type {number} */ place) => x(place + 0.5);
       this.#drawing.append(makeSvg('path', { class: `line ${color}`, d: linePath(own, middle, y) }));
-      for (const place of buckets.length > 60 ? alone(own) : own.keys()) {
+      for (const place of buckets.length > 60 ? isolated(own) : own.keys()) {
         const value = own[place] ?? null;
         if (value !== null) this.#drawing.append(makeSvg('circle', { class: `dot ${color}`, cx: middle(place), cy: y(value), r: 2.5 }));
       }
@@ -165,7 +164,7 @@ export class ChartPanel {
 
   #showPoints() {
     const { buckets, size, behind } = this.#figures;
-    const held = [...this.#points.children].indexOf(document.activeElement ?? this.#points);
+    const focused = [...this.#points.children].indexOf(document.activeElement ?? this.#points);
     const links = groups(buckets.length, MOST_POINTS).map(([first, end], index) => {
       const [from, to] = [buckets[first]?.start ?? 0, (buckets[end - 1]?.start ?? 0) + size];
       const link = make('a', { href: behind(this.#panel, from, to), tabindex: index ? -1 : 0, 'data-first': first, 'data-end': end });
@@ -175,11 +174,11 @@ export class ChartPanel {
       return link;
     });
     this.#points.replaceChildren(...links);
-    links[held]?.focus({ preventScroll: true });
+    links[focused]?.focus({ preventScroll: true });
   }
 
   /**
-   * What a point says: its time, and each series.
+   * The text of a point: its time, and each series.
    *
    * @param {number} first
    * @param {number} end
@@ -191,7 +190,7 @@ export class ChartPanel {
     const time = bucketTime(chosen[0]?.start ?? 0, size, chosen.length);
     const values = series.map(({ name, of }) => {
       const all = chosen.map(of).filter((value) => value !== null);
-      // Counts add up; of latencies the worst counts.
+      // Counts are added up; of latencies the worst is shown.
       const value = all.length ? (form === 'bars' ? all.reduce((one, other) => one + other, 0) : Math.max(...all)) : null;
       return `${name} ${shown(value, unit)}`;
     });
@@ -201,7 +200,7 @@ export class ChartPanel {
   /** @param {EventTarget | null} target */
   #point(target) {
     if (!(target instanceof HTMLAnchorElement)) return;
-    const [first, end] = [Number(target.dataset['first']), Number(target.dataset['end'])];
+    const [first, end] = [Number(target.dataset.first), Number(target.dataset.end)];
     const [time = '', ...values] = this.#textOf(first, end);
     this.#tip.replaceChildren(make('strong', {}, time), ...values.map((value) => make('span', {}, value)));
     this.#tip.hidden = false;

@@ -1,11 +1,13 @@
 /**
- * What the page Figures shows of the buckets: each panel's series, columns and links. Pure.
+ * The panels of the page Figures: their series, columns and links. Pure.
  *
  * @module
  */
 
+import { PERCENTILES } from '../api.js';
 import { csvLine, percentileNames, percentiles } from '../csv.js';
 import { addressOf, secondsOf, timeText } from '../filters.js';
+import { STAGES as TURN_STAGES } from '../session/waterfall.js';
 
 /** @typedef {import('../filters.js').Filters} Filters */
 /** @typedef {Record<string, any> & { start: number }} Bucket As in the API. */
@@ -27,22 +29,14 @@ import { addressOf, secondsOf, timeText } from '../filters.js';
  * @property {boolean} [isForOperators]
  * @property {readonly Series[]} series
  * @property {readonly { name: string, unit: Unit, of: (bucket: Bucket) => number | null }[]} columns
- * @property {Filters} [behind] Filters and order of the sessions behind a point, beside its time.
+ * @property {Filters} [behind] Filters and order of a point's sessions, besides its time.
  */
 
 /** Seconds of a bucket. @type {Record<string, number>} */
 export const SIZES = { minute: 60, hour: 3600, day: 86_400 };
-export const PERCENTILES = ['p50', 'p90', 'p95', 'p99', 'max'];
-
-const LATENCIES = ['heard_latency', 'latency', 'transcription_delay', 'end_of_turn_delay', 'llm_node_ttft', 'tts_node_ttfb'];
-/** Field -> name as on a session's page, class. @type {readonly [string, string, string][]} */
-const STAGES = [
-  ['transcription_delay', 'Transcription', 'stage-1'],
-  ['end_of_turn_delay', 'End of turn', 'stage-2'],
-  ['llm_node_ttft', 'LLM', 'stage-3'],
-  ['tts_node_ttfb', 'TTS', 'stage-4'],
-  ['latency', 'End to end', 'whole'],
-];
+/** The stages that buckets have. */
+const STAGES = TURN_STAGES.filter(({ field }) => field !== 'playback_latency');
+const LATENCIES = ['heard_latency', 'latency', ...STAGES.map(({ field }) => field)];
 
 /** @type {(name: string) => (bucket: Bucket) => number | null} */
 const field = (name) => (bucket) => bucket[name] ?? null;
@@ -59,7 +53,10 @@ const share = (name, whole) => (bucket) => (bucket[whole] ? (bucket[name] ?? 0) 
  * @returns {Panel[]}
  */
 export function panelsFor(percentile, isOperator) {
-  const stages = STAGES.map(([name, label, color]) => ({ name: label, color, of: part(name, percentile) }));
+  const stages = [
+    ...STAGES.map(({ field: name, label }, index) => ({ name: label, color: `stage-${index + 1}`, of: part(name, percentile) })),
+    { name: 'End to end', color: 'whole', of: part('latency', percentile) },
+  ];
   /** @type {Panel[]} */
   const all = [
     plain('Sessions', 'sessions', 'count', [], 'main'),
@@ -112,7 +109,7 @@ const plain = (name, id, unit, columns, color) => ({
 });
 
 /**
- * The address of the sessions behind buckets that follow one another.
+ * The address of the sessions of consecutive buckets.
  *
  * @param {Filters} filters The page's.
  * @param {Panel} panel
@@ -121,15 +118,15 @@ const plain = (name, id, unit, columns, color) => ({
  * @param {readonly string[]} names The filters of the page Sessions.
  */
 export function behindOf(filters, panel, start, end, names) {
-  const from = Math.max(start, secondsOf(filters['from']?.[0]) ?? start);
-  const to = Math.min(end, secondsOf(filters['to']?.[0]) ?? end);
+  const from = Math.max(start, secondsOf(filters.from?.[0]) ?? start);
+  const to = Math.min(end, secondsOf(filters.to?.[0]) ?? end);
   /** @type {Filters} */
   const chosen = { ...panel.behind, from: [timeText(from)], to: [timeText(to)] };
   for (const name of ['room', 'agent']) if (filters[name]) chosen[name] = filters[name];
   return `/console/sessions${addressOf(chosen, names)}`;
 }
 
-/** Sums over all buckets: what can be added up. @param {readonly Bucket[]} buckets */
+/** Sums over all buckets, of what can be added up. @param {readonly Bucket[]} buckets */
 export function totalsOf(buckets) {
   /** @type {(name: string) => number} */
   const sum = (name) => buckets.reduce((so, bucket) => so + (bucket[name] ?? 0), 0);
@@ -143,7 +140,7 @@ const COUNTS = ['sessions', 'minutes', 'turns'];
 const MORE = ['interruptions', 'tool_calls', 'tool_failures', 'errors'];
 
 /**
- * All buckets as a table: the API's fields, times in UTC, latencies in seconds.
+ * All buckets as CSV: the API's fields, times in UTC, latencies in seconds.
  *
  * @param {readonly Bucket[]} buckets
  */

@@ -1,5 +1,5 @@
 /**
- * Bars and lines as SVG's path data. Pure.
+ * Bars and lines as SVG path data. Pure.
  *
  * @module
  */
@@ -8,14 +8,14 @@
 const px = (value) => String(Math.round(value * 10) / 10);
 
 /**
- * Bars that stand on a line, one a value.
+ * Bars on a base line, one per value.
  *
- * @param {readonly (number | null)[]} values Absent ones and zeros have no bar.
+ * @param {readonly (number | null)[]} values Missing values and zeros have no bar.
  * @param {object} how
- * @param {(index: number) => number} how.x Where a bar's place begins, px; `x(index + 1)` is where it ends.
+ * @param {(index: number) => number} how.x Where a bar's slot begins, px; it ends at `x(index + 1)`.
  * @param {(value: number) => number} how.y
- * @param {number} how.base Where the line is, px.
- * @param {number} how.gap px between bars; 1 where there is less room.
+ * @param {number} how.base px: the base line.
+ * @param {number} how.gap px between bars; 1 or 0 if there is less space.
  */
 export function barsPath(values, { x, y, base, gap }) {
   let path = '';
@@ -24,7 +24,7 @@ export function barsPath(values, { x, y, base, gap }) {
     const place = x(index + 1) - x(index);
     const room = place > 3 * gap ? gap : place > gap ? 1 : 0;
     const [left, right] = [x(index) + room / 2, x(index + 1) - room / 2];
-    // A value that is not 0 is seen.
+    // Any value but 0 is visible.
     const top = Math.min(y(value), base - 1);
     path += `M${px(left)} ${px(base)}V${px(top)}H${px(Math.max(right, left + 0.5))}V${px(base)}Z`;
   }
@@ -32,7 +32,7 @@ export function barsPath(values, { x, y, base, gap }) {
 }
 
 /**
- * A line through values; where one is absent the line is broken.
+ * A line through values, with gaps at missing values.
  *
  * @param {readonly (number | null)[]} values
  * @param {(index: number) => number} x
@@ -49,16 +49,16 @@ export function linePath(values, x, y) {
 }
 
 /**
- * Values that no line reaches: both of their neighbours are absent.
+ * Values without neighbours, which a line does not show.
  *
  * @param {readonly (number | null)[]} values
  * @returns {number[]} Their indices.
  */
-export const alone = (values) =>
+export const isolated = (values) =>
   values.flatMap((value, index) => (value !== null && (values[index - 1] ?? null) === null && (values[index + 1] ?? null) === null ? [index] : []));
 
 /**
- * Join neighbours, so that there are no more places than can be pointed at.
+ * Group consecutive places, so that there are at most `most` groups.
  *
  * @param {number} count
  * @param {number} most

@@ -1,22 +1,20 @@
 /**
- * From values to places in a chart, and the round numbers beside its axes. Pure; time zones are the caller's.
+ * A chart's scales, and the round values of its axes. Pure: the time zone is an argument.
  *
  * @module
  */
 
-/** @typedef {{ at: number, label: string }} Tick */
-
-/** Seconds between ticks of time, the smaller first. */
+/** Seconds between ticks of time, ascending. */
 const STEPS = [60, 300, 600, 1800, 3600, 2 * 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86_400, 2 * 86_400, 7 * 86_400, 14 * 86_400, 28 * 86_400, 91 * 86_400, 364 * 86_400];
-/** Seconds; a coarser step has days only. */
+/** Seconds. */
 export const DAY = 86_400;
 
 /**
- * The round values from 0 that cover a range.
+ * Round values from 0 up to at least a value.
  *
  * @param {number} most The largest value; 0 or less counts as 1.
- * @param {number} count About how many steps.
- * @param {boolean} [isWhole] Whether only whole numbers make sense.
+ * @param {number} count The approximate number of steps.
+ * @param {boolean} [isWhole] Whether the values are whole numbers.
  * @returns {number[]} The first is 0, the last at least `most`.
  */
 export function valueTicks(most, count, isWhole = false) {
@@ -34,7 +32,7 @@ export function valueTicks(most, count, isWhole = false) {
  *
  * @param {number} from Seconds since 1970.
  * @param {number} to Not included.
- * @param {number} count At most about so many.
+ * @param {number} count The approximate most.
  * @param {(at: number) => number} offset Seconds by which the reader's clock is ahead of UTC at a time.
  * @returns {{ times: number[], step: number }} `step` in seconds.
  */
@@ -42,7 +40,7 @@ export function timeTicks(from, to, count, offset) {
   const step = STEPS.find((one) => (to - from) / one <= count) ?? STEPS.at(-1) ?? DAY;
   /** @type {number[]} */
   const times = [];
-  // Round on the reader's clock, which may be set between two ticks.
+  // Round in the reader's time zone, whose offset may change between two ticks.
   for (let local = Math.ceil((from + offset(from)) / step) * step; times.length <= 2 * count; local += step) {
     const guess = local - offset(local);
     const at = local - offset(guess);

@@ -1,27 +1,27 @@
 /**
- * The page Figures: what all sessions of a time came to, bucket by bucket.
+ * The page Figures: figures of all sessions over time, bucket by bucket.
  *
  * @module
  */
 
 import { Address } from '../address.js';
-import { AGAIN, askJson, isPassing } from '../api.js';
+import { PERCENTILES, RETRY, askJson, isTransient } from '../api.js';
 import { byId, make, setAttribute, setText } from '../dom.js';
 import { download, stamp } from '../download.js';
 import { FilterForm } from '../filter-form.js';
 import { OF_SESSIONS, OF_STATS, addressOf, timeText } from '../filters.js';
 import { zone } from '../format.js';
-import { begin, setConnection, showProblem, told } from '../frame.js';
+import { begin, handleError, showProblem } from '../frame.js';
 import { ChartPanel } from './chart-panel.js';
-import { PERCENTILES, SIZES, behindOf, csvOf, panelsFor, totalsOf } from './panels.js';
+import { SIZES, behindOf, csvOf, panelsFor, totalsOf } from './panels.js';
 import { shown } from './values.js';
 
 /** @typedef {import('./panels.js').Bucket} Bucket */
 
-/** The address also says which percentile the stages show; the API has all of them. */
+/** The address also has the percentile of the stages; the API returns all of them. */
 const NAMES = [...OF_STATS, 'percentile'];
 const PERCENTILE = 'p50';
-/** ms between looks at what has changed. */
+/** ms between updates. */
 const REFRESH = 30_000;
 /** Name -> seconds back, bucket. @type {Record<string, [number, string]>} */
 const RANGES = { hour: [3600, 'minute'], day: [86_400, 'hour'], week: [7 * 86_400, 'hour'], month: [30 * 86_400, 'day'] };
@@ -47,7 +47,7 @@ begin(({ view }) => {
     change({ ...address.filters, percentile: percentile.value === PERCENTILE ? [] : [percentile.value] });
   });
   byId('ranges').addEventListener('click', ({ target }) => {
-    const name = target instanceof HTMLElement ? target.dataset['range'] : undefined;
+    const name = target instanceof HTMLElement ? target.dataset.range : undefined;
     if (name === undefined) return;
     const { from: _from, to: _to, bucket: _bucket, ...rest } = address.filters;
     const [back, bucket] = RANGES[name] ?? [0, 'hour'];
@@ -58,7 +58,7 @@ begin(({ view }) => {
   byId('csv').addEventListener('click', () => download(`figures-${stamp()}.csv`, 'text/csv;charset=utf-8', csvOf(buckets)));
   byId('retry').addEventListener('click', () => void open());
   setInterval(() => {
-    if (document.visibilityState === 'visible' && !address.filters['to']) void open();
+    if (document.visibilityState === 'visible' && !address.filters.to) void open();
   }, REFRESH);
   void open();
 
@@ -76,13 +76,12 @@ begin(({ view }) => {
       const found = await askJson(`/api/stats${addressOf(filters, OF_STATS)}`);
       if (mine !== run) return;
       buckets = found.buckets;
-      setConnection('Connected', 'ok');
       showProblem('');
       show();
     } catch (error) {
       if (mine !== run) return;
-      showProblem(told(error));
-      if (isPassing(error)) setTimeout(() => void (mine === run && open()), AGAIN);
+      showProblem(handleError(error));
+      if (isTransient(error)) setTimeout(() => void (mine === run && open()), RETRY);
     } finally {
       if (mine === run) setAttribute(byId('panels'), 'aria-busy', 'false');
     }
@@ -90,21 +89,18 @@ begin(({ view }) => {
 
   function show() {
     const { filters } = address;
-    const size = SIZES[filters['bucket']?.[0] ?? 'hour'] ?? 3600;
-    const asked = filters['percentile']?.[0] ?? PERCENTILE;
+    const size = SIZES[filters.bucket?.[0] ?? 'hour'] ?? 3600;
+    const asked = filters.percentile?.[0] ?? PERCENTILE;
     percentile.value = PERCENTILES.includes(asked) ? asked : PERCENTILE;
-    const figures = { buckets, size, behind: behind };
+    /** @type {import('./chart-panel.js').Figures['behind']} */
+    const behind = (panel, start, end) => behindOf(filters, panel, start, end, OF_SESSIONS);
+    const figures = { buckets, size, behind };
     byId('none').hidden = buckets.length > 0;
     byId('panels').hidden = buckets.length === 0;
     byId('csv').hidden = buckets.length === 0;
     for (const [index, panel] of panelsFor(percentile.value, isOperator).entries()) panels[index]?.show(panel, figures);
     setText(byId('zone-note'), size >= 86_400 ? 'Days are days of UTC.' : `Times in ${zone(buckets[0]?.start)}.`);
     showTotals();
-
-    /** @type {import('./chart-panel.js').Figures['behind']} */
-    function behind(panel, start, end) {
-      return behindOf(filters, panel, start, end, OF_SESSIONS);
-    }
   }
 
   function showTotals() {

@@ -1,20 +1,19 @@
 /**
- * Values and times of charts as the reader writes them. Pure but for the reader's language and zone.
+ * Formats values and times of charts. Pure, except for the reader's language and time zone.
  *
  * @module
  */
 
-import { NONE, count, seconds } from '../format.js';
+import { NONE, count, percent, seconds } from '../format.js';
 import { DAY } from './scale.js';
 
 const number = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
-const percent = new Intl.NumberFormat(undefined, { style: 'percent', maximumFractionDigits: 1 });
 /** @type {Intl.DateTimeFormatOptions} */
 const MINUTES = { month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit' };
 const minutes = new Intl.DateTimeFormat(undefined, MINUTES);
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
 const date = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric' });
-// Buckets of a day begin with the day of UTC: only there they have a date.
+// Buckets of a day are days of UTC.
 const day = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeZone: 'UTC' });
 const utcDate = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric', timeZone: 'UTC' });
 
@@ -25,12 +24,12 @@ const utcDate = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numer
 export function shown(value, unit) {
   if (value === null) return NONE;
   if (unit === 'seconds') return seconds(value);
-  if (unit === 'share') return percent.format(value);
+  if (unit === 'share') return percent(value);
   return unit === 'count' ? count(value) : number.format(value);
 }
 
 /**
- * The time of buckets that follow one another.
+ * The time of consecutive buckets.
  *
  * @param {number} start Seconds since 1970.
  * @param {number} size Of a bucket, seconds.
@@ -55,7 +54,7 @@ export function tickTime(at, step, size) {
 }
 
 /**
- * By how much the clock that buckets of a size go by is ahead of UTC.
+ * How far the time zone of buckets of a size is ahead of UTC.
  *
  * @param {number} size Seconds.
  * @returns {(at: number) => number} Seconds.

@@ -1,5 +1,5 @@
 /**
- * What the page Webhooks says about endpoints and deliveries. Pure but for the reader's language.
+ * The words of the page Webhooks for endpoints and deliveries. Pure.
  *
  * @module
  */
@@ -40,11 +40,11 @@
 export const OF_SETTINGS = 'settings';
 
 /** @type {Record<string, string>} */
-const REASONS = { gone: 'the receiver answered 410', no_success: 'nothing arrived for too long', operator: 'switched off' };
+const REASONS = { gone: 'the receiver answered 410', no_success: 'no attempt succeeded for too long', operator: 'switched off' };
 /** @type {Record<Delivery['state'], [string, string]>} */
 const STATES = { pending: ['Pending', 'busy'], delivered: ['Delivered', 'ok'], failed: ['Failed', 'bad'], skipped: ['Skipped', 'warn'] };
 
-/** The words and the tone of an endpoint's state. @param {Endpoint} endpoint @returns {[string, string]} */
+/** An endpoint's state in words, and its tone. @param {Endpoint} endpoint @returns {[string, string]} */
 export function stateOf({ enabled, reason, health }) {
   if (!enabled) return [`Disabled: ${REASONS[reason ?? ''] ?? reason ?? 'unknown'}`, 'bad'];
   return health.failing_since === null ? ['Enabled', 'ok'] : ['Failing', 'warn'];
@@ -53,24 +53,24 @@ export function stateOf({ enabled, reason, health }) {
 /** @param {Delivery['state']} state */
 export const deliveryState = (state) => STATES[state] ?? [state, ''];
 
-/** What an attempt came to. @param {Attempt | undefined} attempt */
+/** An attempt's status, or its error. @param {Attempt | undefined} attempt */
 export function outcomeOf(attempt) {
   if (!attempt) return '';
   return attempt.status === null ? (attempt.error ?? 'no answer') : String(attempt.status);
 }
 
-/** Names that were typed, separated by commas or spaces. @param {string} text */
+/** Names separated by commas or spaces. @param {string} text */
 export const namesIn = (text) => [...new Set(text.split(/[\s,]+/).filter(Boolean))];
 
-/** Rooms that were typed, one a line: a room's name may hold anything else. @param {string} text */
+/** Rooms, one per line: their names may contain anything else. @param {string} text */
 export const linesIn = (text) => [...new Set(text.split('\n').map((line) => line.trim()).filter(Boolean))];
 
 /**
- * A request as text: its first line and its headers, or why there is none.
+ * A request's first line and headers as text, or why there are none.
  *
  * @param {Request | null} request
  */
 export const requestText = (request) =>
   request
     ? [`POST ${request.url}`, ...Object.entries(request.headers).map(([name, value]) => `${name}: ${value}`)].join('\n')
-    : 'An older version sent this request, and kept nothing of it.';
+    : 'Sent by an older version, which did not store requests.';

@@ -1,5 +1,5 @@
 /**
- * The page Webhooks: where events are sent, how that goes, and what to send again.
+ * The page Webhooks: endpoints, their deliveries, and sending again.
  *
  * @module
  */
@@ -7,21 +7,18 @@
 import { Address } from '../address.js';
 import { byId, make, setText } from '../dom.js';
 import { fromLocal } from '../filters.js';
-import { NONE, ago, count, dateTime, seconds, zone } from '../format.js';
-import { begin, setConnection, showProblem, told } from '../frame.js';
-import * as api from './hooks-api.js';
+import { NONE, ago, count, dateTime, percent, seconds, zone } from '../format.js';
+import { begin, handleError, showProblem } from '../frame.js';
 import { OF_SETTINGS, deliveryState, linesIn, namesIn, outcomeOf, requestText, stateOf } from './texts.js';
+import * as api from './webhooks-api.js';
 
 /** @typedef {import('./texts.js').Endpoint} Endpoint */
 /** @typedef {import('./texts.js').Delivery} Delivery */
 
-/** ms between looks at what has changed. */
+/** ms between updates. */
 const REFRESH = 5000;
-const percent = new Intl.NumberFormat(undefined, { style: 'percent', maximumFractionDigits: 1 });
 
-begin(({ view }) => {
-  byId('new').hidden = byId('retry').hidden = view !== 'operator';
-  if (view !== 'operator') return showProblem("Webhooks need the operator's view.");
+begin(() => {
   /** @type {Endpoint[]} */
   let endpoints = [];
   /** @type {Delivery[]} */
@@ -29,23 +26,23 @@ begin(({ view }) => {
   /** @type {string | null} */
   let next = null;
   let run = 0;
-  /** Pages that are shown; more than one is not asked for again by itself. */
+  /** Pages that are shown; with more than one, deliveries are not updated. */
   let pages = 1;
   const address = new Address(['webhook', 'state', 'type'], () => void open());
 
   setText(byId('zone-note'), `Times in ${zone()}.`);
-  byId('new').addEventListener('click', () => byId('make', HTMLDialogElement).showModal());
+  byId('new').addEventListener('click', () => byId('create', HTMLDialogElement).showModal());
   for (const button of document.querySelectorAll('[data-close]')) {
     button.addEventListener('click', () => button.closest('dialog')?.close());
   }
-  byId('make-form', HTMLFormElement).addEventListener('submit', (event) => {
+  byId('create-form', HTMLFormElement).addEventListener('submit', (event) => {
     event.preventDefault();
-    void makeOne();
+    void createEndpoint();
   });
   byId('test').addEventListener('click', () => act(async ({ id }) => showTest(await api.test(id))));
   byId('switch').addEventListener('click', () => act(async ({ id, enabled }) => void (await api.change(id, { enabled: !enabled }))));
   byId('rotate').addEventListener('click', () =>
-    act(async ({ id }) => showSecret('The new secret. The old one stays valid for 24 hours.', (await api.change(id, { rotate_secret: true })).secret ?? '')),
+    act(async ({ id }) => showSecret('Give the new secret to the receiver. The old one stays valid for 24 hours.', (await api.change(id, { rotate_secret: true })).secret ?? '')),
   );
   byId('delete').addEventListener('click', () => byId('confirm', HTMLDialogElement).showModal());
   byId('confirm-delete').addEventListener('click', () => {
@@ -78,23 +75,22 @@ begin(({ view }) => {
     void open();
   }
 
-  const selected = () => endpoints.find(({ id }) => id === address.filters['webhook']?.[0]);
+  const selected = () => endpoints.find(({ id }) => id === address.filters.webhook?.[0]);
 
-  /** @param {boolean} [isAgain] Whether the page asks by itself. */
-  async function open(isAgain = false) {
+  /** @param {boolean} [isUpdate] Whether no reader asked for it. */
+  async function open(isUpdate = false) {
     const mine = ++run;
-    if (!isAgain) pages = 1;
+    if (!isUpdate) pages = 1;
     try {
       endpoints = await api.endpoints();
-      const chosen = address.filters['webhook']?.[0];
+      const chosen = address.filters.webhook?.[0];
       const found = endpoints.some(({ id }) => id === chosen) && pages === 1 ? await api.deliveries(chosen ?? '', asked()) : null;
       if (mine !== run) return;
       if (found && pages === 1) ({ deliveries, next } = found);
-      setConnection('Connected', 'ok');
       showProblem('');
       show();
     } catch (error) {
-      if (mine === run) showProblem(told(error));
+      if (mine === run) showProblem(handleError(error));
     }
   }
 
@@ -111,7 +107,7 @@ begin(({ view }) => {
       next = page.next;
       show();
     } catch (error) {
-      showProblem(told(error));
+      showProblem(handleError(error));
     }
   }
 
@@ -126,32 +122,32 @@ begin(({ view }) => {
     return filters;
   }
 
-  /** Do something with the endpoint that is shown, and say what went wrong. @param {(endpoint: Endpoint) => Promise<unknown>} what */
-  async function act(what) {
+  /** Change the endpoint that is shown, and show the result. @param {(endpoint: Endpoint) => Promise<unknown>} change */
+  async function act(change) {
     const endpoint = selected();
     if (!endpoint) return;
-    setText(byId('done'), '');
+    setText(byId('result'), '');
     try {
-      await what(endpoint);
+      await change(endpoint);
       await open();
     } catch (error) {
-      showProblem(told(error));
+      showProblem(handleError(error));
     }
   }
 
   function show() {
     byId('none').hidden = endpoints.length > 0;
     byId('endpoints').hidden = endpoints.length === 0;
-    keepingFocus(byId('endpoint-rows'), endpoints.map(endpointRow));
+    replaceRows(byId('endpoint-rows'), endpoints.map(endpointRow));
     const endpoint = selected();
-    byId('one').hidden = !endpoint;
+    byId('endpoint').hidden = !endpoint;
     if (!endpoint) return;
     const isFixed = endpoint.id === OF_SETTINGS;
     for (const id of ['switch', 'rotate', 'delete']) byId(id).hidden = isFixed;
-    setText(byId('one-name'), endpoint.description || endpoint.url);
+    setText(byId('endpoint-name'), endpoint.description || endpoint.url);
     setText(byId('switch'), endpoint.enabled ? 'Disable' : 'Enable');
     setText(
-      byId('one-about'),
+      byId('endpoint-about'),
       [
         endpoint.url,
         `types ${endpoint.types.join(', ')}`,
@@ -161,12 +157,12 @@ begin(({ view }) => {
         ...(isFixed ? ['set by STREAM_WEBHOOK_URL'] : []),
       ].join(' · '),
     );
-    byId('state', HTMLSelectElement).value = address.filters['state']?.[0] ?? '';
-    if (document.activeElement !== byId('type')) byId('type', HTMLInputElement).value = address.filters['type']?.[0] ?? '';
+    byId('state', HTMLSelectElement).value = address.filters.state?.[0] ?? '';
+    if (document.activeElement !== byId('type')) byId('type', HTMLInputElement).value = address.filters.type?.[0] ?? '';
     byId('no-deliveries').hidden = deliveries.length > 0;
     byId('deliveries').hidden = deliveries.length === 0;
     byId('more').hidden = next === null;
-    keepingFocus(byId('delivery-rows'), deliveries.map(deliveryRow));
+    replaceRows(byId('delivery-rows'), deliveries.map(deliveryRow));
   }
 
   /** @param {Endpoint} endpoint */
@@ -184,13 +180,13 @@ begin(({ view }) => {
     const name = make('td', {}, link, description ? make('div', { class: 'muted mono said' }, url) : '');
     return make(
       'tr',
-      { 'aria-current': address.filters['webhook']?.[0] === id ? 'true' : null },
+      { 'aria-current': address.filters.webhook?.[0] === id ? 'true' : null },
       name,
       make('td', {}, make('span', { class: 'chip', 'data-tone': tone }, words)),
-      make('td', { class: 'number' }, health.success_rate === null ? NONE : percent.format(health.success_rate)),
+      make('td', { class: 'number' }, percent(health.success_rate)),
       make('td', { class: 'number' }, count(health.pending)),
       make('td', {}, health.oldest_pending === null ? NONE : ago(Date.now() / 1000 - health.oldest_pending)),
-      make('td', {}, health.next_try === null ? NONE : dateTime(health.next_try)),
+      make('td', {}, dateTime(health.next_try)),
       make('td', { class: 'number' }, count(missed)),
     );
   }
@@ -209,10 +205,10 @@ begin(({ view }) => {
       make('td', {}, open),
       make('td', { class: 'said' }, delivery.room ?? NONE),
       make('td', {}, make('span', { class: 'chip', 'data-tone': tone }, words)),
-      make('td', {}, last ? dateTime(last.at) : NONE),
+      make('td', {}, dateTime(last?.at)),
       make('td', { class: 'said' }, outcomeOf(last) || NONE),
       make('td', { class: 'number' }, count(delivery.attempts.length)),
-      make('td', {}, delivery.next_try === null ? NONE : dateTime(delivery.next_try)),
+      make('td', {}, dateTime(delivery.next_try)),
       make('td', {}, again),
     );
   }
@@ -227,11 +223,11 @@ begin(({ view }) => {
     byId('delivery', HTMLDialogElement).showModal();
     try {
       const { attempts, body } = await api.sent(endpoint.id, delivery.id);
-      setText(byId('delivery-body'), body ?? 'It is no longer stored.');
+      setText(byId('delivery-body'), body ?? 'No longer stored.');
       byId('no-attempts').hidden = attempts.length > 0;
       byId('delivery-attempts').replaceChildren(...attempts.map(attemptItem));
     } catch (error) {
-      setText(byId('delivery-body'), told(error));
+      setText(byId('delivery-body'), handleError(error));
     }
   }
 
@@ -244,12 +240,12 @@ begin(({ view }) => {
       make('p', {}, make('strong', {}, outcomeOf(attempt)), ` ${dateTime(at)}, ${seconds(duration)}`),
       make('pre', { 'aria-label': 'Request' }, requestText(request)),
       error && status !== null ? make('p', { class: 'muted' }, error) : '',
-      answer ? make('pre', { class: 'said', 'aria-label': 'Answer' }, answer) : make('p', { class: 'muted' }, 'Empty answer'),
+      answer ? make('pre', { class: 'said', 'aria-label': 'Response' }, answer) : make('p', { class: 'muted' }, 'Empty response'),
     );
   }
 
-  async function makeOne() {
-    const form = byId('make-form', HTMLFormElement);
+  async function createEndpoint() {
+    const form = byId('create-form', HTMLFormElement);
     const given = new FormData(form);
     const text = (/** @type {string} */ name) => String(given.get(name) ?? '').trim();
     const types = namesIn(text('types'));
@@ -262,19 +258,19 @@ begin(({ view }) => {
       ...(rooms.length ? { rooms } : {}),
       ...(text('description') ? { description: text('description') } : {}),
     };
-    const refusal = byId('make-refusal');
+    const refusal = byId('create-refusal');
     refusal.hidden = true;
     try {
       const made = await api.create(body);
       form.reset();
-      byId('make', HTMLDialogElement).close();
+      byId('create', HTMLDialogElement).close();
       address.set({ webhook: [made.id] });
-      showSecret('The secret. It is shown only once: give it to the receiver now.', made.secret);
+      showSecret('Give this secret to the receiver now: it is shown only once.', made.secret);
       setText(byId('secret-test'), 'Sending a test');
-      await api.test(made.id).then(showTest, (error) => setText(byId('secret-test'), told(error)));
+      await api.test(made.id).then(showTest, (error) => setText(byId('secret-test'), handleError(error)));
       await open();
     } catch (error) {
-      setText(refusal, told(error));
+      setText(refusal, handleError(error));
       refusal.hidden = !refusal.textContent;
     }
   }
@@ -298,26 +294,26 @@ begin(({ view }) => {
   function showTest(outcome) {
     const words = outcomeOf({ at: 0, ...outcome });
     const sentence = `Test: ${words} after ${seconds(outcome.duration)}${outcome.answer ? `: ${outcome.answer.slice(0, 200)}` : ''}`;
-    setText(byId('done'), sentence);
+    setText(byId('result'), sentence);
     setText(byId('secret-test'), sentence);
   }
 
   /** @param {{ replayed: number, missed: number }} result */
   function showResent({ replayed, missed }) {
-    setText(byId('done'), `Sending again: ${count(replayed)}${missed ? `; ${count(missed)} are no longer stored` : ''}.`);
+    setText(byId('result'), `Resending ${count(replayed)}${missed ? `; ${count(missed)} are no longer stored` : ''}.`);
   }
 });
 
 /**
- * Put other rows into a table; the control that had the focus has it again.
+ * Replace a table's rows; the control that has the focus keeps it.
  *
  * @param {HTMLElement} body
  * @param {HTMLElement[]} rows
  */
-function keepingFocus(body, rows) {
+function replaceRows(body, rows) {
   const held = document.activeElement;
-  const key = held instanceof HTMLElement && body.contains(held) ? held.dataset['key'] : undefined;
+  const key = held instanceof HTMLElement && body.contains(held) ? held.dataset.key : undefined;
   body.replaceChildren(...rows);
   if (key === undefined) return;
-  for (const one of body.querySelectorAll('[data-key]')) if (one instanceof HTMLElement && one.dataset['key'] === key) one.focus();
+  for (const one of body.querySelectorAll('[data-key]')) if (one instanceof HTMLElement && one.dataset.key === key) one.focus();
 }

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { csvLine, percentileNames, percentiles } from '../../../../../streaming_hub/web/console/static/csv.js';
-import { CSV_HEAD, csvOf } from '../../../../../streaming_hub/web/console/static/sessions/csv-of.js';
+import { csvLine, percentileNames, percentiles } from '/console/static/csv.js';
+import { CSV_HEAD, csvOf } from '/console/static/sessions/session-csv.js';
 
-test('cells are quoted where they must be', () => {
+test('cells are quoted if necessary', () => {
   assert.equal(csvLine(['a', 'b,c', 'd"e', 'f\ng', '']), 'a,"b,c","d""e","f\ng",\r\n');
   assert.equal(csvLine([1.5, 0, true, null, undefined]), '1.5,0,true,,\r\n');
 });

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
 
-import { fold, fromFirstMark, markParts, piecesOf } from '../../../../../streaming_hub/web/console/static/marks.js';
+import { fold, fromFirstMark, markParts, piecesOf } from '/console/static/marks.js';
 
 /** The text with its marks in brackets. */
-const marked = (/** @type {string} */ text, /** @type {string} */ query) =>
+const marked = (text, query) =>
   markParts(text, query).map((part) => (part.isMarked ? `[${part.text}]` : part.text)).join('');
 
-const read = (/** @type {string} */ name) =>
+const read = (name) =>
   JSON.parse(readFileSync(new URL(`../../../../vectors/search/${name}.json`, import.meta.url), 'utf8'));
 
 for (const { text, query, marked: expected } of read('cases')) {
@@ -27,7 +27,7 @@ test('an empty text or query has no marks', () => {
   assert.equal(marked('a', ''), 'a');
 });
 
-test('a long text begins shortly before its first mark', () => {
+test('a long text is cut to begin shortly before its first mark', () => {
   const long = `${'word '.repeat(40)}refund ${'word '.repeat(40)}`;
   const parts = fromFirstMark(markParts(long, 'refund'));
   assert.ok((parts[0]?.text.length ?? 99) < 30);

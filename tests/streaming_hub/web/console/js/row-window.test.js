@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { MOST_HEIGHT, heightOf, rowWindow, scrollTopOf, scrollTopToShow } from '../../../../../streaming_hub/web/console/static/row-window.js';
+import { MOST_HEIGHT, heightOf, rowWindow, scrollTopOf, scrollTopToShow } from '/console/static/row-window.js';
 
 const box = { total: 50_000, rowHeight: 48, viewport: 600 };
 
-test('what is visible lies within the rows that are shown', () => {
+test('the visible rows are among those in the document', () => {
   for (const scrollTop of [0, 1, 47, 48, 1_000_000, 2_399_400, 9e9]) {
     const { first, end, visibleFirst, visibleEnd } = rowWindow({ ...box, scrollTop, overscan: 60 });
     assert.ok(first <= visibleFirst && visibleEnd <= end);
@@ -14,7 +14,7 @@ test('what is visible lies within the rows that are shown', () => {
   }
 });
 
-test('rows stand where the scrollbar expects them', () => {
+test('rows are where the scrollbar expects them', () => {
   const { first, offset } = rowWindow({ ...box, scrollTop: 4810, overscan: 10 });
   assert.deepEqual([first, offset], [90, 90 * 48]);
   assert.equal(heightOf(box), 50_000 * 48);
@@ -43,7 +43,7 @@ test('a row that is scrolled to is the first one', () => {
   assert.equal(scrollTopOf(49_999, box), heightOf(box) - 600);
 });
 
-test('a row that is visible needs no scrolling, any other the least', () => {
+test('revealing a row scrolls as little as possible', () => {
   assert.equal(scrollTopToShow(3, { ...box, scrollTop: 100 }), 100);
   assert.equal(scrollTopToShow(0, { ...box, scrollTop: 100 }), 0);
   assert.equal(scrollTopToShow(20, { ...box, scrollTop: 100 }), 21 * 48 - 600);
