@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import re
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,20 @@ def test_flask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
     monkeypatch.setenv("WEBHOOK_SECRET", SECRET)
     client = python_app("Flask").test_client()
     check(lambda body, headers: client.post("/hook", data=body, headers=headers).status_code, capsys)
+
+
+def test_flask_as_the_guide_starts_it(tmp_path: Path) -> None:
+    guide = (ROOT / "docs/guides/webhooks.md").read_text(encoding="utf-8")
+    found = re.search(r"As `receiver\.py`: `(flask [^`]*--port) 9000`", guide)
+    assert found is not None
+    (tmp_path / "receiver.py").write_text(receiver("Flask"))
+    port = free_port()
+    command = [sys.executable, "-m", *found[1].split(), str(port)]
+    program = Program(command, tmp_path, WEBHOOK_SECRET=SECRET, PYTHONUNBUFFERED="1")
+    try:
+        check_program(program, port)
+    finally:
+        program.kill()
 
 
 def test_fastapi(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ resolve differently later.
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -14,8 +15,21 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _SHARED: Final = (ipaddress.ip_network("100.64.0.0/10"),)
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
-_LOCAL: Final = (ipaddress.ip_network("64:ff9b:1::/48"), ipaddress.ip_network("fec0::/10"))
-"""NAT64 for local use (RFC 8215) and site-local addresses (RFC 3879), which `ipaddress` considers global."""
+_LOCAL: Final = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "64:ff9b:1::/48",  # NAT64 for local use (RFC 8215)
+        "fec0::/10",  # site-local (RFC 3879)
+        "3fff::/20",  # documentation (RFC 9637)
+        "192.0.0.0/24",  # protocol assignments (RFC 6890); some clouds serve metadata here
+        "192.88.99.0/24",  # relays of 6to4 (RFC 7526)
+        "168.63.129.16/32",  # Azure's platform, from every virtual machine in it
+    )
+)
+"""What `ipaddress` considers global, in some version of Python."""
+_LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
+"""Of a host's name, as resolvers take it; `_` is not allowed in host names, but in use."""
+_MOST_NAME: Final = 253
 
 
 class Forbidden(ValueError):
@@ -48,7 +62,8 @@ def check_address(address: Address, *, scheme: str, allow_private: bool) -> None
     """
     why = reason(address)
     if why is not None and not allow_private:
-        raise Forbidden(f"{address} is a {why} address; STREAM_WEBHOOK_ALLOW_PRIVATE=1 allows it")
+        article = "an" if why.startswith("u") else "a"
+        raise Forbidden(f"{address} is {article} {why} address; STREAM_WEBHOOK_ALLOW_PRIVATE=1 allows it")
     if why is None and scheme != "https":
         raise Forbidden(f"{address} is a public address, and http is not encrypted; use https")
 
@@ -61,7 +76,7 @@ def check_url(url: str, *, allow_private: bool) -> None:
     """
     try:
         parts = urlsplit(url)
-        host, _port = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port
     except ValueError as error:
         raise Forbidden(f"the URL cannot be read: {error}") from error
     if parts.scheme not in ({"https", "http"} if allow_private else {"https"}):
@@ -75,6 +90,8 @@ def check_url(url: str, *, allow_private: bool) -> None:
         raise Forbidden("the URL must not contain credentials")
     if not host:
         raise Forbidden("the URL has no host")
+    if port == 0:
+        raise Forbidden("the URL has the port 0, at which nothing can listen")
     if any(ord(character) <= 32 or ord(character) == 127 for character in url):
         raise Forbidden("the URL contains a space or a control character")
     try:
@@ -89,8 +106,19 @@ def check_url(url: str, *, allow_private: bool) -> None:
         # Resolvers accept 2130706433, 0177.0.0.1 and 0x7f.1 as addresses; no public name ends in a number.
         if last.isdigit() or last.startswith("0x"):
             raise Forbidden(f"{host} is neither a host name nor an address in the usual notation") from None
+        if "[" in parts.netloc or not _is_name(host):
+            raise Forbidden(f"{host[:100]!r} is not the name of a host") from None
         return
     check_address(address, scheme=parts.scheme, allow_private=allow_private)
+
+
+def _is_name(host: str) -> bool:
+    """Return whether a resolver could find this name (RFC 1035, section 2.3.4)."""
+    try:
+        name = host.removesuffix(".").encode("idna").decode()
+    except UnicodeError:  # an empty label, or one over 63 characters
+        return False
+    return len(name) <= _MOST_NAME and all(_LABEL.fullmatch(label) for label in name.split("."))
 
 
 def _ipv4_inside(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

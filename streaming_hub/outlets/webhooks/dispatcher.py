@@ -53,6 +53,10 @@ FAILING_PER_SECOND: Final = 200
 would take the processor from those that arrive."""
 MOST_OUTCOMES: Final = 500
 """Maximum number of outcomes per transaction."""
+CLOCK_SECONDS: Final = 5.0
+"""How often the system's clock is compared with the monotonic one."""
+CLOCK_CHANGE: Final = 1.0
+"""Seconds by which they may differ in that time: a clock that is only corrected (NTP slews it) differs by less."""
 MOST_ATTEMPTS: Final = 50
 """How many attempts of a delivery the log shows, the newest."""
 
@@ -110,6 +114,7 @@ class Dispatcher:
         self._stopping = False
         self._recorder = asyncio.create_task(self._record_all())
         self._starter = asyncio.create_task(self._start_all())
+        self._clock = asyncio.create_task(self._follow_clock())
 
     def due(self, endpoints: Iterable[str]) -> None:
         """Check these endpoints for deliveries that are due."""
@@ -163,6 +168,7 @@ class Dispatcher:
         """Start no more requests, wait for those in flight, and write their outcomes."""
         self._stopping = True
         self._starter.cancel()
+        self._clock.cancel()
         for timer in self._timers.values():
             timer.cancel()
         for queued in self._runs.values():
@@ -172,7 +178,7 @@ class Dispatcher:
         left = list(self._tasks)
         for task in left:
             task.cancel()
-        await asyncio.gather(*left, self._starter, return_exceptions=True)
+        await asyncio.gather(*left, self._starter, self._clock, return_exceptions=True)
         self._news.set()
         await self._recorder
         await self._sender.close()
@@ -284,6 +290,35 @@ class Dispatcher:
                 return
             timer.cancel()
         self._timers[name] = self._loop.call_at(when, self._ring, name)
+
+    async def _follow_clock(self) -> None:
+        """Keep the waits as long as they were planned when the system's clock is changed.
+
+        The database has times of the system's clock, as only these survive a restart. Set back, it would make every
+        retry wait for as much longer. Set ahead, or after the machine has slept, retries are due that timers of the
+        monotonic clock do not know of.
+        """
+        ahead = time.time() - self._loop.time()
+        while True:
+            await asyncio.sleep(CLOCK_SECONDS)
+            now_ahead = time.time() - self._loop.time()
+            change = now_ahead - ahead
+            if abs(change) < CLOCK_CHANGE:
+                continue
+            try:
+                if change < 0:
+                    shift = partial(self._store.shift_tries, change)
+                    await self._loop.run_in_executor(self._writer, shift)
+                    ahead = now_ahead
+                await self.wake_all()
+            except Away:
+                # The change is found again next time.
+                continue
+            except Exception as error:  # noqa: BLE001 - reported; tried again
+                self._report("error", f"unexpected error: retries could not be moved; retrying: {error!r}")
+                continue
+            ahead = now_ahead
+            self._report("warning", f"webhooks: the system's clock was changed by {change:+.0f} s")
 
     def _ring(self, name: str) -> None:
         self._timers.pop(name, None)

@@ -121,7 +121,7 @@ class Sender:
             try:
                 self._check(parts.scheme, one[4][0])
             except addresses.Forbidden as error:
-                refused = error
+                refused = addresses.Forbidden(f"{parts.hostname}: {error}")
             else:
                 return
         if refused is not None:
@@ -183,6 +183,12 @@ def _text_of(error: Exception) -> str:
         return f"the certificate is not trusted: {error.certificate_error}"[:MOST_ERROR]
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"cannot connect: {error.os_error}"[:MOST_ERROR]
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "the answer is not valid HTTP"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "the answer broke off"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "the receiver closed the connection without an answer"
     return f"the connection broke ({type(error).__name__})"
 
 

@@ -231,6 +231,12 @@ class Store:
         self._held.setdefault(endpoint.id, _Held())
         self.version += 1
 
+    def shift_tries(self, seconds: float) -> None:
+        """Move every planned attempt, to follow a change of the clock, in seconds."""
+        with self._writing() as connection:
+            planned = sa.update(lanes).where(lanes.c.next_try > 0)
+            connection.execute(planned.values(next_try=lanes.c.next_try + seconds))
+
     def delete(self, endpoint: str) -> None:
         """Remove an endpoint and its deliveries."""
         with self._writing() as connection:

@@ -281,9 +281,15 @@ class Worker:
         ]
         if arguments.get("id") is not None and not chosen:
             raise Refusal("missing", "")
-        return [self._shown(one) for one in chosen]
+        return self._shown(*chosen)
 
-    def _shown(self, one: Endpoint) -> dict[str, Any]:
+    def _shown(self, *several: Endpoint) -> list[dict[str, Any]]:
+        pending = {one.id: self._store.held(one.id) for one in several}
+        health = log.health(self._database, pending, {one.id for one in several if one.enabled})
+        return [self._with_health(one, {"pending": pending[one.id], **health[one.id]}) for one in several]
+
+    @staticmethod
+    def _with_health(one: Endpoint, health: dict[str, Any]) -> dict[str, Any]:
         return {
             "id": one.id,
             "url": one.url,
@@ -295,11 +301,7 @@ class Worker:
             "enabled": one.enabled,
             "reason": one.reason,
             "missed": one.missed,
-            "health": {
-                "failing_since": one.failing_since,
-                "pending": self._store.held(one.id),
-                **log.health(self._database, one.id),
-            },
+            "health": {"failing_since": one.failing_since, **health},
         }
 
     def _create(self, fields: dict[str, Any]) -> dict[str, Any]:
@@ -315,7 +317,7 @@ class Worker:
             **{name: fields[name] for name in CHANGEABLE if name in fields},
         )
         self._store.save(endpoint)
-        return {**self._shown(endpoint), "secret": secret}
+        return {**self._shown(endpoint)[0], "secret": secret}
 
     def _change(self, fields: dict[str, Any]) -> dict[str, Any]:
         found = self._endpoint(fields["id"])
@@ -335,7 +337,7 @@ class Worker:
             changed.reason = None if enabled else OPERATOR
             changed.failing_since, changed.warned = None, False
         self._store.save(changed)
-        return {**self._shown(changed), **answer}
+        return {**self._shown(changed)[0], **answer}
 
     def _replay(self, arguments: dict[str, Any]) -> int:
         lines = msgspec.convert(arguments["lines"], list[Line])

@@ -194,10 +194,12 @@ def _keep(parts: Services, head: Head) -> str:
     try:
         with spool.begin(head) as part:
             _receive(part)
-            parts.offload(lambda: _check_and_keep(part, head))
+            lost = parts.offload(lambda: _check_and_keep(part, head))
     except OSError as error:
+        lost = error
+    if lost is not None:
         # A full spool or disk must not end the agent's job.
-        parts.log_upload_lost(error)
+        parts.log_upload_lost(lost)
         return "dropped"
     return "accepted"
 
@@ -217,7 +219,8 @@ def _receive(part: Part) -> None:
         raise BadRequest("The upload did not arrive in full.")
 
 
-def _check_and_keep(part: Part, head: Head) -> None:
+def _check_and_keep(part: Part, head: Head) -> OSError | None:
+    """Return why the body is lost; gevent would print a traceback of what is raised in its thread."""
     if head.kind == "recordings":
         end = f"--{head.content_type.partition('boundary=')[2]}--".encode()
         if end not in part.last(len(end) + 16):
@@ -231,4 +234,8 @@ def _check_and_keep(part: Part, head: Head) -> None:
             raise TooLarge(f"The upload has {error}.") from error
         except otlp.Undecodable as error:
             raise BadRequest(f"The upload cannot be decoded: {error}.") from error
-    part.keep()
+    try:
+        part.keep()
+    except OSError as error:
+        return error
+    return None

@@ -14,6 +14,7 @@ from streaming_hub.access import OPERATE
 from streaming_hub.errors import BadRequest, Conflict, Forbidden, HubError, InvalidBody, NotFound, Unavailable
 from streaming_hub.events import cursor
 from streaming_hub.events.interest import EVERYTHING
+from streaming_hub.events.types import CONTROL_TYPES
 from streaming_hub.events.views import OPERATOR
 from streaming_hub.history.follow import PAGE, pages, position_before
 from streaming_hub.history.page import Limit
@@ -78,6 +79,7 @@ def create() -> Response:
     asked = bodies.read(request.get_data(cache=False).strip() or b"{}", Create)
     _check_reach(grant, asked.rooms, asked.view)
     fields = msgspec.to_builtins(asked)
+    _check_filters(fields)
     fields.pop("from")
     place = asked.since
     fields["after"] = parts.history.bounds.head if place is None else _position(parts, "from", place)
@@ -85,6 +87,19 @@ def create() -> Response:
     made = _ask("create", fields)
     callers.note("webhook_create", webhook=made["id"])
     return answers.json(made, 201)
+
+
+def _check_filters(fields: dict[str, Any]) -> None:
+    """Refuse filters that no event passes.
+
+    Raises:
+        InvalidBody: a type of events that only streams have, or `*` as a room.
+    """
+    for kind in fields.get("types") or ():
+        if kind in CONTROL_TYPES:
+            raise InvalidBody(f"types: {kind} is part of a stream and not sent to webhooks.", field="types")
+    if "*" in (fields.get("rooms") or ()):
+        raise InvalidBody("rooms: names only; for all rooms omit it, or send null.", field="rooms")
 
 
 @_endpoint("GET", ONE, webhook_about.one, BadRequest)
@@ -101,6 +116,7 @@ def change(webhook_id: str) -> Response:
     asked = answers.body(Change)
     fields = msgspec.to_builtins(asked)
     _check_reach(callers.grant(), fields.get("rooms", found["rooms"]), fields.get("view", found["view"]))
+    _check_filters(fields)
     fields["id"] = webhook_id
     if not isinstance(asked.since, UnsetType):
         del fields["from"]

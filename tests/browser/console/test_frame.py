@@ -49,6 +49,17 @@ def test_a_key_is_asked_for_kept_in_the_tab_and_forgotten(page: Page, start_hub:
     assert not [url for url in asked if "key=" in url or "viewer-key" in url]
 
 
+def test_a_key_that_no_header_can_carry_is_refused_at_once(page: Page, start_hub: Callable[..., Hub]) -> None:
+    hub = start_hub(**KEYS)
+    page.goto(f"{hub.url}/console/")
+    enter_key(page, "operator\N{EN DASH}key")
+    expect(page.get_by_role("alert")).to_contain_text(
+        "this one has \N{LEFT DOUBLE QUOTATION MARK}\N{EN DASH}"
+    )
+    enter_key(page, "operator-key")
+    expect(connection(page)).to_have_text("Live")
+
+
 def test_a_key_may_be_changed_on_a_page_that_runs(page: Page, start_hub: Callable[..., Hub]) -> None:
     hub = start_hub(STREAM_OPERATOR_KEYS="operator-key")
     page.goto(f"{hub.url}/console/")

@@ -432,6 +432,52 @@ def test_several_rooms_of_one_id_are_a_choice(page: Page, hub: Hub) -> None:
     expect(lines(page)).to_have_count(3)
 
 
+def test_a_session_that_takes_long_to_arrive_is_loading(page: Page, hub: Hub, ended: dict[str, Any]) -> None:
+    held: list[Route] = []
+    is_slow = True
+
+    def hold(route: Route) -> None:
+        if is_slow:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/api/sessions/**", hold)
+    page.goto(f"{hub.url}/console/sessions/{ended['session']['session_id']}")
+    loading = page.get_by_text("Loading…", exact=True)
+    expect(loading).to_be_visible()
+    is_slow = False
+    for route in held:
+        route.continue_()
+    expect(lines(page).first).to_be_visible()
+    expect(loading).to_be_hidden()
+
+
+def test_of_very_many_participants_some_are_named(page: Page, hub: Hub) -> None:
+    people = [
+        {
+            "type": "transcript",
+            "room": "hall",
+            "session_id": "party",
+            "role": "user",
+            "text": "Hi",
+            "participant": f"p{n}",
+        }
+        for n in range(500)
+    ]
+    hub.publish(
+        [
+            {"type": "session_started", "room": "hall", "session_id": "party"},
+            *people,
+            {"type": "session_ended", "room": "hall", "session_id": "party"},
+        ]
+    )
+    archived(hub, "party")
+    page.goto(f"{hub.url}/console/sessions/party")
+    expect(page.locator("#facts")).to_contain_text("p19 and 480 more")
+    expect(page.locator("#facts")).not_to_contain_text("p20")
+
+
 def test_an_unknown_session_is_reported(page: Page, hub: Hub) -> None:
     page.goto(f"{hub.url}/console/sessions/nobody%2Fknows")
     expect(page.get_by_role("alert")).to_contain_text("nobody/knows")

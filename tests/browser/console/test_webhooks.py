@@ -168,6 +168,13 @@ def test_an_endpoint_is_disabled_and_deleted(page: Page, hub: Hub, receiver: Rec
     expect(page.get_by_text("No endpoint yet.")).to_be_visible()
 
 
+def test_an_address_of_an_endpoint_that_is_gone_is_reported(
+    page: Page, start_hub: Callable[..., Hub]
+) -> None:
+    page.goto(f"{start_hub().url}/console/webhooks?webhook=wh_gone")
+    expect(page.get_by_role("alert")).to_contain_text("There is no endpoint wh_gone.", timeout=60_000)
+
+
 def test_what_is_refused_is_said_beside_the_fields(page: Page, start_hub: Callable[..., Hub]) -> None:
     page.goto(f"{start_hub().url}/console/webhooks")
     page.get_by_role("button", name="New endpoint").click()

@@ -217,7 +217,11 @@ function makeAccess() {
   );
   form.addEventListener('submit', (event) => {
     event.preventDefault();
-    void enter(key.value.trim());
+    const given = key.value.trim();
+    // No header can carry it: asking would look as if the hub were away.
+    const odd = /[^\x20-\x7e]/u.exec(given);
+    if (odd) showAccess(`Keys have only ASCII characters, and this one has “${odd[0]}”: copy it again.`);
+    else void enter(given);
   });
   forget.addEventListener('click', () => {
     storeKey(null);

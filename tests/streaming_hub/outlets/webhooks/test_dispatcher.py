@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -245,3 +246,55 @@ async def test_an_unexpected_error_is_reported_and_tried_again_after_a_pause(ben
     resting.set()
     await bench.until(lambda: len(bench.noting.sent) == 3)
     assert bench.noting.sent[1:] == [("one", "e-2"), ("one", "e-3")]
+
+
+class Clock:
+    """The module `time` with another clock of the system."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def time(self) -> float:
+        return time.time() + self.ahead
+
+
+async def refuse_first(bench: Bench) -> None:
+    """Have a delivery refused, to be tried again after an hour or so."""
+    send = bench.noting.send
+
+    async def refuse(*given: Any) -> Outcome:
+        await send(*given)
+        bench.monkeypatch.setattr(bench.noting, "send", send)
+        return Outcome(0.0, 500)
+
+    bench.monkeypatch.setattr(bench.noting, "send", refuse)
+    bench.publish(bench.kept.line("a"))
+    await bench.until(lambda: bool(log.next_tries(bench.kept.database).get("one")))
+    await bench.until(lambda: "one" in bench.dispatcher._timers)
+
+
+@in_a_loop
+async def test_a_clock_that_is_set_back_makes_no_retry_wait_longer(bench: Bench) -> None:
+    clock = Clock()
+    bench.fails = True
+    bench.monkeypatch.setattr(dispatchers, "time", clock)
+    bench.monkeypatch.setattr(dispatchers, "CLOCK_SECONDS", 0.01)
+    await asyncio.sleep(0)
+    await refuse_first(bench)
+    planned = log.next_tries(bench.kept.database)["one"]
+    clock.ahead = -86_400.0
+    await bench.until(lambda: bool(bench.reports))
+    assert abs(log.next_tries(bench.kept.database)["one"] - (planned - 86_400)) < 60
+    assert "the system's clock was changed by -86400 s" in bench.reports[0]
+
+
+@in_a_loop
+async def test_a_clock_that_is_set_ahead_brings_what_is_due(bench: Bench) -> None:
+    clock = Clock()
+    bench.fails = True
+    bench.monkeypatch.setattr(dispatchers, "time", clock)
+    bench.monkeypatch.setattr(dispatchers, "CLOCK_SECONDS", 0.01)
+    await asyncio.sleep(0)
+    await refuse_first(bench)
+    clock.ahead = 86_400.0
+    await bench.until(lambda: len(bench.noting.sent) == 2)

@@ -36,6 +36,7 @@ NOT_PUBLIC = [
     *("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1"),
     *("224.0.0.1", "::1", "::", "fe80::1", "fc00::1", "ff02::1", "::ffff:127.0.0.1", "64:ff9b::a00:1"),
     *("64:ff9b::7f00:1", "2002:7f00:1::", "64:ff9b:1::808:808", "fec0::1", "::7f00:1", "240.0.0.1"),
+    *("192.0.0.192", "192.88.99.1", "168.63.129.16", "3fff::1", "2001::7f00:1", "::ffff:0:7f00:1"),
 ]
 
 
@@ -99,7 +100,9 @@ def test_no_way_into_networks_that_are_not_public(address: str) -> None:
         *("https://localhost./", "https://a.LocalHost/"),
         *("https://2130706433/", "https://0177.0.0.1/", "https://0x7f.1/", "https://127.1/"),
         *("https://u:p@hook.example/", "http://hook.example/", "ftp://hook.example/", "https:///x"),
-        *("https://hook.example:99999/", "https://hook.example/a b"),
+        *("https://hook.example:99999/", "https://hook.example:0/", "https://hook.example/a b"),
+        *("https://.hook.example/", "https://hook..example/", "https://-hook.example/", "https://[v1.x]/"),
+        *("https://loc%61lhost/", f"https://{'a' * 64}.example/", f"https://{'a' * 60}{'.a' * 100}.example/"),
     ],
 )
 def test_urls_that_are_refused(url: str) -> None:
@@ -115,7 +118,8 @@ def test_a_refused_http_url_names_the_setting_that_allows_it() -> None:
 
 
 def test_public_addresses_and_names_are_allowed_and_http_only_in_private() -> None:
-    for url in ("https://hook.example/x", "https://8.8.8.8/", "https://[2606:4700::1111]/"):
+    names = ("hook.example", "a_b.hook.example.", "b\u00fccher.example", "xn--bcher-kva.example", "x")
+    for url in (*(f"https://{name}/x" for name in names), "https://8.8.8.8/", "https://[2606:4700::1111]/"):
         addresses.check_url(url, allow_private=False)
     addresses.check_url("http://10.0.0.1/", allow_private=True)
     with pytest.raises(addresses.Forbidden, match="use https"):
@@ -195,6 +199,29 @@ def test_a_huge_answer_is_cut() -> None:
     assert (outcome.status, outcome.answer) == (200, "x" * ANSWER_BYTES)
 
 
+@pytest.mark.parametrize(
+    ("sent", "error"),
+    [
+        (b"hello", "the answer is not valid HTTP"),
+        (
+            b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 7\r\n\r\nok",
+            "the answer is not valid HTTP",
+        ),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok", "the answer broke off"),
+        (b"", "the receiver closed the connection without an answer"),
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_told_in_words(sent: bytes, error: str) -> None:
+    def answer(handler: Any, _got: Got) -> None:
+        handler.wfile.write(sent)
+        handler.close_connection = True
+
+    with receiver() as hook:
+        hook.act = answer
+        outcome = send(hook.url, b"{}", {}, allow_private=True)
+    assert outcome.error == error
+
+
 def test_no_program_listens() -> None:
     with receiver() as hook:
         pass
@@ -260,3 +287,13 @@ def test_a_name_with_a_public_and_a_private_address_is_never_sent_to_the_private
         )
     assert (found.status, hook.got) == (None, [])
     assert "loopback" in (found.error or "")
+
+
+def test_a_name_is_refused_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 0))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments, **_options: found)
+    with (
+        Sender(allow_private=False) as sender,
+        pytest.raises(addresses.Forbidden, match=r"^hook\.example: 10\.0\.0\.1 is a private address"),
+    ):
+        sender.loop.run_until_complete(sender.sender.check("https://hook.example/", 20))

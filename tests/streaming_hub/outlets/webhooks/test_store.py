@@ -545,3 +545,29 @@ def test_another_history_starts_over_and_reports_it(kept: Kept) -> None:
     assert kept.store.position() == ("f", 3)
     assert kept.notices() == [("history_lost", True)]
     assert kept.store.endpoints["one"].after == 3
+
+
+def test_the_health_of_many_endpoints_takes_one_transaction(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two", "off"):
+        kept.endpoint(name, rooms=None if name == "one" else ["b"], enabled=name != "off")
+    kept.page(kept.line("a"))
+    begun: list[None] = []
+    reading = kept.database.reading
+
+    def counted() -> Any:
+        begun.append(None)
+        return reading()
+
+    monkeypatch.setattr(kept.database, "reading", counted)
+    pending = {name: kept.store.held(name) for name in ("one", "two", "off")}
+    found = log.health(kept.database, pending, {"one", "two"})
+    nothing = {"success_rate": None, "oldest_pending": None, "next_try": None}
+    assert found == {
+        "one": nothing | {"oldest_pending": found["one"]["oldest_pending"]},
+        "two": nothing,
+        "off": nothing,
+    }
+    assert found["one"]["oldest_pending"] is not None
+    assert len(begun) == 1

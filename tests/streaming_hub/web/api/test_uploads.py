@@ -265,6 +265,7 @@ def test_a_full_spool_drops_uploads_says_so_and_takes_the_next_ones(fresh: Any) 
     assert metric(server, dropped) == 3
     assert "an agent's upload is lost" in server.log
     assert f"{folder} is full: 1 uploads" in server.log
+    assert "Traceback" not in server.log
     others.unlink()
     replay.send_all(server.url, kinds=("traces", "logs"))
     # The process that stands still is replaced.

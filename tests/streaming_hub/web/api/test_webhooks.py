@@ -484,6 +484,8 @@ def test_without_an_archive_it_names_the_setting(client: FlaskClient) -> None:
         ({"types": ["x" * 65]}, "types[0]"),
         ({"types": ["note\n"]}, "types[0]"),
         ({"types": ["note"] * 101}, "types"),
+        ({"types": ["note", "heartbeat"]}, "types"),
+        ({"rooms": ["*"]}, "rooms"),
         ({"rooms": []}, "rooms"),
         ({"rooms": "a"}, "rooms"),
         ({"rooms": [""]}, "rooms[0]"),
@@ -622,7 +624,8 @@ def test_410_disables_and_publishes_one_error_that_is_not_sent_there(hub: Webhoo
         False,
     )
     eventually(lambda: arrived("/other").count(event["id"]), 1)
-    assert {one["state"] for one in hub.deliveries(made["id"])} == {"pending"}
+    assert {(one["state"], one["next_try"]) for one in hub.deliveries(made["id"])} == {("pending", None)}
+    assert hub.one(made["id"])["health"]["next_try"] is None
     for line in ('hub_webhooks_endpoints{state="disabled"} 1.0', "hub_webhooks_up 1.0"):
         eventually(lambda line=line: line in hub.get("/metrics").text, wanted=True)
     hook.act = None

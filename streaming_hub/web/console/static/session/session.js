@@ -31,6 +31,8 @@ const REFRESH_UPLOADS = 10_000;
 const LATE = 60;
 /** Seconds: "previous turn" skips a turn that started this recently. */
 const JUST_STARTED = 1;
+/** How many participants are named. */
+const PEOPLE = 20;
 
 const id = decoded(location.pathname.replace(/^\/console\/sessions\//, ''));
 const room = new URLSearchParams(location.search).get('room') ?? undefined;
@@ -210,7 +212,7 @@ function showFile({ events }, name) {
  */
 function show(next, notice) {
   model = next;
-  byId('choice').hidden = byId('failed').hidden = true;
+  byId('loading').hidden = byId('choice').hidden = byId('failed').hidden = true;
   byId('session').hidden = false;
   notify('');
   setText(byId('notice'), notice);
@@ -254,14 +256,16 @@ function refresh() {
   const isLive = session.state === 'live' && !isFile;
   setText(state, session.state === 'live' ? (isFile ? 'Not ended' : 'Live') : ['Ended', session.reason].filter(Boolean).join(': '));
   setAttribute(state, 'data-tone', isLive ? 'ok' : BAD_ENDS.includes(session.reason ?? '') ? 'bad' : '');
-  const people = session.participants.map((/** @type {any} */ one) => one.identity).join(', ');
+  /** @type {string[]} */
+  const people = session.participants.map((/** @type {any} */ one) => one.identity);
+  const others = people.splice(PEOPLE).length;
   byId('facts').replaceChildren(
     fact('Session', session.session_id, 'mono'),
     fact('Started', `${dateTime(session.started)} ${zone(session.started)}`),
     // The clock shows a live session's.
     ...(isLive ? [] : [fact('Duration', duration(session.duration))]),
     fact('Agent', session.agent ?? NONE),
-    fact('Participants', people || NONE),
+    fact('Participants', (people.join(', ') || NONE) + (others ? ` and ${others} more` : '')),
   );
   tables.show(detail, model.isViewer);
 }
@@ -280,7 +284,7 @@ const fact = (name, value, kind = '') => make('div', {}, make('dt', {}, name), m
  * @param {{ name: string, href?: string, open?: () => void }[]} choices
  */
 function choose(why, choices) {
-  byId('session').hidden = byId('failed').hidden = true;
+  byId('loading').hidden = byId('session').hidden = byId('failed').hidden = true;
   byId('choice').hidden = false;
   setText(byId('choice-title'), why);
   byId('choices').replaceChildren(...choices.map(({ name, href, open: act }) => {
@@ -292,7 +296,7 @@ function choose(why, choices) {
 
 /** @param {string} sentence */
 function fail(sentence) {
-  byId('session').hidden = byId('choice').hidden = true;
+  byId('loading').hidden = byId('session').hidden = byId('choice').hidden = true;
   byId('failed').hidden = false;
   setText(byId('failed-session'), id);
   notify(sentence);

@@ -87,7 +87,7 @@ begin(() => {
       const found = endpoints.some(({ id }) => id === chosen) && pages === 1 ? await api.deliveries(chosen ?? '', asked()) : null;
       if (mine !== run) return;
       if (found && pages === 1) ({ deliveries, next } = found);
-      showProblem('');
+      showProblem(chosen && !found && !selected() ? `There is no endpoint ${chosen}.` : '');
       show();
     } catch (error) {
       if (mine === run) showProblem(handleError(error));
