@@ -5,8 +5,7 @@
  * @module
  */
 
-import { FILTERS, addFilters, bearer, streamUrl } from './address.js';
-import { isStream } from './request.js';
+import { FILTERS, addFilters, streamUrl } from './address.js';
 
 /** ms until the hub must have answered. */
 const PATIENCE = 10_000;
@@ -116,7 +115,7 @@ function targetOf(base, asked, verdict) {
 function headersOf(request, key) {
   /** @type {Record<string, string>} */
   const headers = { Accept: 'text/event-stream', 'Accept-Encoding': 'identity' };
-  if (key) headers.Authorization = bearer(key);
+  if (key) headers.Authorization = `Bearer ${key}`;
   const last = request.headers.get('Last-Event-ID');
   if (last) headers['Last-Event-ID'] = last;
   return headers;
@@ -129,7 +128,7 @@ function headersOf(request, key) {
 async function answer(upstream, gone) {
   const { status, headers } = upstream;
   const type = headers.get('Content-Type') ?? '';
-  if (isStream(upstream) && upstream.body) {
+  if (status === 200 && type.startsWith('text/event-stream') && upstream.body) {
     return new Response(passOn(upstream.body, gone), { headers: { ...STREAM_HEADERS, 'Content-Type': type } });
   }
   if (status === 400 || status === 429) {

@@ -1,13 +1,12 @@
 /**
  * A stream that reconnects and resumes by itself until it is closed or refused.
  *
- * Follows the hub's docs/reference/http.md and docs/reference/events.md. `run` is the one loop; all of a stream's state is in
- * `createStream`.
+ * Follows docs/reference/http.md and docs/reference/events.md of the hub. `run` is the one loop; all state of a stream lies in `createStream`.
  *
  * @module
  */
 
-import { addFilters, bearer, streamUrl } from './address.js';
+import { addFilters, streamUrl } from './address.js';
 import { Gap, Refused } from './gap.js';
 import { before, hasReached } from './ids.js';
 import { createInbox } from './inbox.js';
@@ -171,7 +170,7 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
     // Pages may not set Accept-Encoding; browsers ignore it.
     /** @type {Record<string, string>} */
     const headers = { Accept: 'text/event-stream', 'Accept-Encoding': 'identity' };
-    if (key) headers.Authorization = bearer(key);
+    if (key) headers.Authorization = `Bearer ${key}`;
     // Cross-origin, the header would need a permission that the query does not.
     const isForeign = globalThis.document && target.origin !== globalThis.location?.origin;
     if (resume && !isForeign) headers['Last-Event-ID'] = resume;
