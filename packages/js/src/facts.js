@@ -120,10 +120,10 @@ export function apply(view, event, n) {
    */
   const noteTurn = (ends, isLate) => {
     const turn = text('turn_id');
-    const key = keyOf(session, turn);
     if (turn === null) return;
+    const key = keyOf(session, turn);
     if (ends) note('turn_end', key);
-    else if (!isLate || !view.families.turn_end?.find(([known]) => known === key)) note('turn', '', [session, turn]);
+    else if (!(isLate && view.families.turn_end?.find(([known]) => known === key))) note('turn', '', [session, turn]);
   };
 
   /**
@@ -211,7 +211,7 @@ export function viewOf(room, epoch, n) {
     note('segment', key, line);
     view.order[0].push(at);
     view.order[1].push(key);
-    if (line.role === 'agent' && line.is_final) note('turn_end', keyOf(session_id, line.turn_id));
+    if (line.role === 'agent') note('turn_end', keyOf(session_id, line.turn_id));
   }
   for (const { session_id, started, updated, ended, reason } of room.sessions) {
     const key = keyOf(session_id);

@@ -57,16 +57,6 @@ test('a hub’s address gets /api/stream, any other is the stream itself; filter
   assert.match(headers.accept, /text\/event-stream/);
 });
 
-test('a key of any script is sent as UTF-8', async () => {
-  const server = await serve((_, response) => stream(response, connected('e-1', { head: 'e-1' })));
-  for (const key of ['sch\u00fcssel', '\u043a\u043b\u044e\u0447', '\u{1f511}']) {
-    const opened = open({ url: server.url, key });
-    await until(() => status(opened) === 'live');
-    opened.close();
-    assert.equal(Buffer.from(server.requests.at(-1).headers.authorization, 'latin1').toString('utf8'), `Bearer ${key}`);
-  }
-});
-
 test('unusable addresses throw at once', () => {
   for (const url of [undefined, '', '/api/stream', 'localhost:5000', 'ftp://h', 'http://me:secret@h', 'http://', 7]) {
     assert.throws(() => openStream({ url }), TypeError, String(url));
