@@ -101,7 +101,7 @@ class Reading:
         for key in (*starts, *words):
             began, said, ended = (family.get(key, (0, None))[0] for family in (starts, words, ends))
             continues = began > ended or not ended
-            seq = max(began, said) if continues or said < ended else began or ended
+            seq = max(began, said) if not ended or said < ended else began or ended
             if seq > newest:
                 newest, is_open, named = seq, continues, key
         if named is None or not is_open or self._is_over(named[0], newest):

@@ -38,6 +38,7 @@ const SIZES = /** @type {Record<string, number>} */ ({
   role: 200,
   member: 200,
   voice: 200,
+  turn: 1,
   finished: 1,
 });
 /** Transcript events whose place is remembered. */
@@ -113,13 +114,15 @@ export function apply(view, event, n) {
   const note = (family, key, value) => put(view, family, key, n, value);
 
   /**
-   * Note that a turn starts or continues (`turn_start`), that the user has said words of it, or that it ends.
-   *
-   * @param {'turn_start' | 'turn_words' | 'turn_end'} family
+   * @param {unknown} ends
+   * @param {unknown} [isLate] Whether it may follow the turn's end: a realtime model answers before it transcribes.
    */
-  const noteTurn = (family) => {
+  const noteTurn = (ends, isLate) => {
     const turn = text('turn_id');
-    if (turn !== null) note(family, keyOf(session, turn));
+    if (turn === null) return;
+    const key = keyOf(session, turn);
+    if (ends) note('turn_end', key);
+    else if (!(isLate && view.families.turn_end?.find(([known]) => known === key))) note('turn', '', [session, turn]);
   };
 
   /**
@@ -159,8 +162,7 @@ export function apply(view, event, n) {
     });
     const [numbers, keys] = view.order;
     view.order = [[...numbers, n].slice(-ORDER), [...keys, key].slice(-ORDER)];
-    // The user's words may come late: a realtime model answers before it has transcribed the question.
-    noteTurn(role !== 'agent' ? 'turn_words' : is_final ? 'turn_end' : 'turn_start');
+    noteTurn(role === 'agent' && is_final, role !== 'agent');
   } else if (what === 'state') {
     forgetGuesses(view, type);
     note(type, keyOf(session), text('state'));
@@ -168,7 +170,7 @@ export function apply(view, event, n) {
     const speaks = what === 'speech_started';
     forgetGuesses(view, 'voice', voice, who);
     note('voice', keyOf(voice, session, who), speaks);
-    if (speaks || voice === 'agent') noteTurn(speaks ? 'turn_start' : 'turn_end');
+    if (speaks || voice === 'agent') noteTurn(!speaks);
   } else if (type === 'session_started') {
     if (session !== null) note('started', keyOf(session), at);
   } else if (type === 'session_ended') note('ended', keyOf(session), [at, text('reason')]);
@@ -207,7 +209,7 @@ export function viewOf(room, epoch, n) {
     note('segment', key, line);
     view.order[0].push(at);
     view.order[1].push(key);
-    if (line.role === 'agent' && line.is_final && line.turn_id) note('turn_end', keyOf(session_id, line.turn_id));
+    if (line.role === 'agent') note('turn_end', keyOf(session_id, line.turn_id));
   }
   for (const { session_id, started, updated, ended, reason } of room.sessions) {
     const key = keyOf(session_id);
@@ -231,7 +233,7 @@ export function viewOf(room, epoch, n) {
   }
   if (room.agent_state !== null) note('agent_state', keyOf(session), room.agent_state);
   if (room.user_state !== null) note('user_state', keyOf(session), room.user_state);
-  if (room.turn) note('turn_start', keyOf(session, room.turn.turn_id));
+  if (room.turn) note('turn', '', [session, room.turn.turn_id]);
   return view;
 }
 

@@ -1,13 +1,12 @@
 /**
  * A stream that reconnects and resumes by itself until it is closed or refused.
  *
- * Follows the hub's docs/reference/http.md and docs/reference/events.md. `run` is the one loop; all of a stream's state is in
- * `createStream`.
+ * Follows docs/reference/http.md and docs/reference/events.md of the hub. `run` is the one loop; all state of a stream lies in `createStream`.
  *
  * @module
  */
 
-import { addFilters, bearer, streamUrl } from './address.js';
+import { addFilters, streamUrl } from './address.js';
 import { Gap, Refused } from './gap.js';
 import { before, hasReached } from './ids.js';
 import { createInbox } from './inbox.js';
@@ -172,8 +171,8 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
     /** @type {Record<string, string>} */
     const headers = { Accept: 'text/event-stream', 'Accept-Encoding': 'identity' };
     const secret = String(key ?? '').trim();
-    if (/[\0-\x1f\x7f]/.test(secret)) throw new Refused(401, 'The key holds a control character, such as a line break.');
-    if (secret) headers.Authorization = bearer(secret);
+    if (/[^ -~\x80-\xff]/.test(secret)) throw new Refused(401, 'The key holds a character that no header can have, such as a line break.');
+    if (secret) headers.Authorization = `Bearer ${secret}`;
     // Cross-origin, the header would need a permission that the query does not.
     const isForeign = globalThis.document && target.origin !== globalThis.location?.origin;
     if (/^[!-~]+$/.test(resume) && !isForeign) headers['Last-Event-ID'] = resume;

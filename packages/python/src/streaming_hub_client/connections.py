@@ -173,7 +173,7 @@ class Connections:
         """Read the beginning of an answer that is no stream: what has come before it breaks off or stalls."""
         self._reading_since, self._longest_read = clock.seconds(), REFUSAL_TIMEOUT
         body = b""
-        with suppress(urllib3.exceptions.HTTPError, OSError):
+        with suppress(urllib3.exceptions.HTTPError, OSError):  # what has come says why there is no stream
             while len(body) < MOST_READ and (part := answer.raw.read1(MOST_READ, decode_content=True)):
                 body += part
         self._reading_since = None
