@@ -5,6 +5,8 @@
  * between letters belongs to it ("don't"), and so does `.` or `,` between digits ("3.5"). In scripts that are written
  * without spaces each letter counts as one word; they are ranges of code points, as in the hub.
  *
+ * The hub's console marks the words of a search by `isSpaceless`, `kindOf` and `wordsOf`.
+ *
  * @module
  */
 
@@ -23,29 +25,36 @@ const LETTER = /^\p{L}$/u;
 const MARK = /^\p{M}$/u;
 const DIGIT = /^\p{Nd}$/u;
 
+/** Whether a character belongs to a script that is written without spaces. @param {string} character */
+export const isSpaceless = (character) => SPACELESS.test(character);
+
 /**
  * @param {string} character
  * @returns {'spaceless' | 'letter' | 'mark' | 'digit' | '_' | ''}
  */
-function kindOf(character) {
-  if (LETTER.test(character)) return SPACELESS.test(character) ? 'spaceless' : 'letter';
+export function kindOf(character) {
+  if (LETTER.test(character)) return isSpaceless(character) ? 'spaceless' : 'letter';
   if (MARK.test(character)) return 'mark';
   if (DIGIT.test(character)) return 'digit';
   return character === '_' ? '_' : '';
 }
 
 /**
- * Return how many words a text has.
+ * Return where the words of a text begin and end.
  *
- * @param {string} text
+ * @param {readonly string[]} characters Its code points.
+ * @returns {[start: number, end: number][]} Indices of `characters`; `end` is the one after the last.
  */
-export function countWords(text) {
-  const characters = [...text];
+export function wordsOf(characters) {
   const kinds = characters.map(kindOf);
-  let count = 0;
+  /** @type {[number, number][]} */
+  const found = [];
+  let start = -1;
   let hasWorth = false;
-  const endRun = () => {
-    if (hasWorth) count++;
+  /** @param {number} index */
+  const end = (index) => {
+    if (hasWorth) found.push([start, index]);
+    start = -1;
     hasWorth = false;
   };
   for (const [index, character] of characters.entries()) {
@@ -54,13 +63,21 @@ export function countWords(text) {
       /['\u2019]/.test(character)
         ? (before === 'letter' || before === 'mark') && after === 'letter'
         : /[.,]/.test(character) && before === 'digit' && after === 'digit';
-    if ((kind && kind !== 'spaceless') || joins) {
+    if ((kind && kind !== 'spaceless') || (start >= 0 && joins)) {
+      if (start < 0) start = index;
       hasWorth ||= kind === 'letter' || kind === 'digit';
     } else {
-      endRun();
-      if (kind === 'spaceless') count++;
+      end(index);
+      if (kind === 'spaceless') found.push([index, index + 1]);
     }
   }
-  endRun();
-  return count;
+  end(characters.length);
+  return found;
 }
+
+/**
+ * Return how many words a text has.
+ *
+ * @param {string} text
+ */
+export const countWords = (text) => wordsOf([...text]).length;
