@@ -86,8 +86,8 @@ class Proxy:
         return None
 
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
-        source.settimeout(None)
         try:
+            source.settimeout(None)
             while data := source.recv(CHUNK):
                 if self.delay:
                     time.sleep(self.delay)

@@ -63,7 +63,7 @@ export function addFilters(url, options) {
   for (const [option, parameter] of Object.entries(FILTERS)) {
     const filter = options[/** @type {keyof typeof FILTERS} */ (option)];
     const values = valuesOf(filter);
-    if (filter != null && !(Array.isArray(values) && values.length && values.every((one) => typeof one === 'string'))) {
+    if (filter != null && !(values.length && values.every((one) => typeof one === 'string'))) {
       throw new TypeError(`${option}: ${JSON.stringify(filter)} is neither a string nor a list of at least one`);
     }
     for (const value of values) url.searchParams.append(parameter, value);
