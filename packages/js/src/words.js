@@ -5,6 +5,8 @@
  * between letters belongs to it ("don't"), and so does `.` or `,` between digits ("3.5"). In scripts that are written
  * without spaces each letter counts as one word; they are ranges of code points, as in the hub.
  *
+ * The hub's console marks the words of a search by `isSpaceless`, `kindOf` and `wordsOf`.
+ *
  * @module
  */
 
