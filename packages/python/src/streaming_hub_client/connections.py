@@ -173,7 +173,7 @@ class Connections:
         """Read the beginning of an answer that is no stream: what has come before it breaks off or stalls."""
         self._reading_since, self._longest_read = clock.seconds(), REFUSAL_TIMEOUT
         body = b""
-        with suppress(urllib3.exceptions.HTTPError, OSError):
+        with suppress(urllib3.exceptions.HTTPError, OSError):  # the status says enough
             while len(body) < MOST_READ and (part := answer.raw.read1(MOST_READ, decode_content=True)):
                 body += part
         self._reading_since = None
@@ -219,7 +219,7 @@ class Connections:
             socket.socket.shutdown(connected, socket.SHUT_RD)
         if not SHUTDOWN_WAKES:
             # Elsewhere the number could mean another file to the reader.
-            with suppress(OSError):
+            with suppress(OSError):  # closed meanwhile
                 socket.close(connected.detach())
 
 
