@@ -219,7 +219,7 @@ class Connections:
             socket.socket.shutdown(connected, socket.SHUT_RD)
         if not SHUTDOWN_WAKES:
             # Elsewhere the number could mean another file to the reader.
-            with suppress(OSError):
+            with suppress(OSError):  # closed meanwhile
                 socket.close(connected.detach())
 
 
