@@ -42,6 +42,13 @@ export function streamUrl(url) {
 }
 
 /**
+ * The `Authorization` header for a key: its UTF-8, one character a byte, as `fetch` takes it.
+ *
+ * @param {string} key
+ */
+export const bearer = (key) => `Bearer ${String.fromCharCode(...new TextEncoder().encode(key))}`;
+
+/**
  * @param {Filter | undefined} filter
  * @returns {readonly string[]}
  */

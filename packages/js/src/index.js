@@ -8,6 +8,13 @@ export { emptyConversation, reduceConversation } from './conversation.js';
 export { Gap, Refused } from './gap.js';
 export { openStream } from './stream.js';
 
+/**
+ * Verify a webhook's message; see `./webhook`, which is loaded when this is first called: pages have no use for it.
+ *
+ * @type {typeof import('./webhook.js').verifyWebhook}
+ */
+export const verifyWebhook = async (...message) => (await import('./webhook.js')).verifyWebhook(...message);
+
 /** @typedef {import('./types.js').Conversation} Conversation */
 /** @typedef {import('./types.js').HubEvent} HubEvent */
 /** @typedef {import('./types.js').RoomState} RoomState */

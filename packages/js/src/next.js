@@ -5,7 +5,7 @@
  * @module
  */
 
-import { FILTERS, addFilters, streamUrl } from './address.js';
+import { FILTERS, addFilters, bearer, streamUrl } from './address.js';
 import { isStream } from './request.js';
 
 /** ms until the hub must have answered. */
@@ -117,7 +117,7 @@ function targetOf(base, asked, verdict) {
 function headersOf(request, key) {
   /** @type {Record<string, string>} */
   const headers = { Accept: 'text/event-stream', 'Accept-Encoding': 'identity' };
-  if (key) headers.Authorization = `Bearer ${key}`;
+  if (key) headers.Authorization = bearer(key);
   const last = request.headers.get('Last-Event-ID');
   if (last) headers['Last-Event-ID'] = last;
   return headers;

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { addFilters, streamUrl } from './address.js';
+import { addFilters, bearer, streamUrl } from './address.js';
 import { Gap, Refused } from './gap.js';
 import { before, hasReached } from './ids.js';
 import { createInbox } from './inbox.js';
@@ -171,8 +171,8 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
     /** @type {Record<string, string>} */
     const headers = { Accept: 'text/event-stream', 'Accept-Encoding': 'identity' };
     const secret = String(key ?? '').trim();
-    if (/[^ -~\x80-\xff]/.test(secret)) throw new Refused(401, 'The key holds a character that no header can have, such as a line break.');
-    if (secret) headers.Authorization = `Bearer ${secret}`;
+    if (/[\0-\x1f\x7f]/.test(secret)) throw new Refused(401, 'The key holds a control character, such as a line break.');
+    if (secret) headers.Authorization = bearer(secret);
     // Cross-origin, the header would need a permission that the query does not.
     const isForeign = globalThis.document && target.origin !== globalThis.location?.origin;
     if (/^[!-~]+$/.test(resume) && !isForeign) headers['Last-Event-ID'] = resume;

@@ -57,6 +57,16 @@ test('a hub’s address gets /api/stream, any other is the stream itself; filter
   assert.match(headers.accept, /text\/event-stream/);
 });
 
+test('a key of any script is sent as UTF-8', async () => {
+  const server = await serve((_, response) => stream(response, connected('e-1', { head: 'e-1' })));
+  for (const key of ['sch\u00fcssel', '\u043a\u043b\u044e\u0447', '\u{1f511}']) {
+    const opened = open({ url: server.url, key });
+    await until(() => status(opened) === 'live');
+    opened.close();
+    assert.equal(Buffer.from(server.requests.at(-1).headers.authorization, 'latin1').toString('utf8'), `Bearer ${key}`);
+  }
+});
+
 test('unusable addresses throw at once', () => {
   for (const url of [undefined, '', '/api/stream', 'localhost:5000', 'ftp://h', 'http://me:secret@h', 'http://', 7]) {
     assert.throws(() => openStream({ url }), TypeError, String(url));
@@ -580,7 +590,7 @@ test('a key that a header cannot carry is refused, a line end behind it is not',
   const server = await serve((_, response) => stream(response, connected('e-1', { head: 'e-1' })));
   for (const key of ['two\nlines', 'a\0b']) {
     const opened = open({ url: server.url, key: () => key });
-    await assert.rejects(take(opened, 1), /^Refused: The key holds a character that no header can have/);
+    await assert.rejects(take(opened, 1), /^Refused: The key holds a control character/);
     assert.equal(status(opened), 'refused');
   }
   const opened = open({ url: server.url, key: '€-from-a-file\n' });

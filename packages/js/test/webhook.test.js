@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { Webhook } from 'standardwebhooks';
+import { verifyWebhook as loadedOnDemand } from '../src/index.js';
 import { InvalidWebhook, verifyWebhook } from '../src/webhook.js';
 
 const secret = () => `whsec_${randomBytes(24 + Math.floor(Math.random() * 41)).toString('base64')}`;
@@ -30,6 +31,12 @@ test('what the reference library signs is verified, in every form of body and he
     }
     assert.deepEqual(await verifyWebhook(body, headers, key.replace('whsec_', '')), message);
   }
+});
+
+test('the core loads it on demand', async () => {
+  const key = secret();
+  assert.deepEqual(await loadedOnDemand(body, signed(key), key), message);
+  await assert.rejects(loadedOnDemand(body, signed(key), secret()), InvalidWebhook);
 });
 
 test('during a rotation either secret verifies', async () => {
