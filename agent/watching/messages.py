@@ -294,7 +294,9 @@ TABLE: dict[str, Callable[[Any], SimpleNamespace | None]] = {
 
 def _started(body: Any) -> SimpleNamespace:
     call = body.function_call
-    function_call = SimpleNamespace(call_id=call.call_id, name=call.name, arguments=call.arguments)
+    function_call = SimpleNamespace(
+        id=call.id, call_id=call.call_id, name=call.name, arguments=call.arguments
+    )
     return SimpleNamespace(type="tool_call_started", function_call=function_call)
 
 

@@ -47,7 +47,7 @@ def test_a_wrong_password_or_user_or_database(redis: Callable[..., RedisServer])
     for url, says in (
         (f"redis://:wrong-one@127.0.0.1:{server.port}", "password"),
         (f"redis://nobody:right@127.0.0.1:{server.port}", "password"),
-        (f"redis://127.0.0.1:{server.port}", "refuses"),
+        (f"redis://127.0.0.1:{server.port}", "rejects"),
         (f"redis://:right@127.0.0.1:{server.port}/9", "no such database"),
     ):
         with pytest.raises(StorageError, match=says) as caught:

@@ -40,6 +40,7 @@ OVERRIDDEN = {
         "log_request": "(self)",
         "process_result": "(self)",
         "read_request": "(self, raw_requestline)",
+        "read_requestline": "(self)",
     },
     WSGIServer: {
         "__init__": "(self, listener, application=None, backlog=None, spawn='default', log='default', "
