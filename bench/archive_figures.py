@@ -36,7 +36,7 @@ from streaming_hub.archive.store import Store
 from streaming_hub.archive.tables import ARCHIVE
 from streaming_hub.sidecar.database import Database
 from streaming_hub.sidecar.process import Process
-from tests.kit.proc import children
+from tests.kit.proc import children, cpu, resident
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -194,20 +194,6 @@ def keep_apart(hub: Hub, *others: int) -> None:
 def _pin(pid: int, core: int) -> None:
     for thread in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(thread.name), {core})
-
-
-def cpu(pid: int) -> float:
-    """Return how much CPU time a process has used, s."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def resident(pid: int) -> int:
-    """Return a process's resident memory, KiB."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1])
-    return 0
 
 
 class Hub:

@@ -6,20 +6,20 @@ was there.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from livekit_talk import HERE, Talk, noted_talk, servers
 
+from tests.kit.proc import cpu, resident
 from tests.kit.process import Program
 from tests.kit.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from livekit_talk import Servers
 
@@ -106,11 +106,11 @@ def crowds(folder: Path) -> Figures:
                     what=f"{count} rooms are watched",
                 )
                 time.sleep(SETTLE_SECONDS)
-                began, cpu = time.monotonic(), _cpu(pid)
+                began, used = time.monotonic(), cpu(pid)
                 time.sleep(COUNT_SECONDS)
-                share = (_cpu(pid) - cpu) / (time.monotonic() - began)
+                share = (cpu(pid) - used) / (time.monotonic() - began)
                 figures[f"watcher's CPU, {_rooms(count)}"] = [100 * share]
-                figures[f"watcher's memory, {_rooms(count)}"] = [_resident(pid) / 1e6]
+                figures[f"watcher's memory, {_rooms(count)}"] = [resident(pid) * 1024 / 1e6]
             until(
                 lambda: where.hub.get("/api/agent/status")["watcher"]["rooms"] == 0,
                 seconds=60,
@@ -172,16 +172,6 @@ def _crowd(where: Servers, count: int) -> Iterator[None]:
         yield
     finally:
         crowd.kill_group()
-
-
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _resident(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
 
 
 __all__ = ["crowds", "uploaded", "watched"]

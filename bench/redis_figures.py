@@ -40,12 +40,12 @@ import peers  # noqa: E402 - a script beside this one
 import toolchain  # noqa: E402
 
 from tests.faults.crowd import Crowd  # noqa: E402
+from tests.kit import proc  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 ROOT: Final = BENCH.parent
-TICK: Final = os.sysconf("SC_CLK_TCK")
 SERVER_CORE, LOAD_CORE = 0, 1
 RATES: Final = {1: (50, 500), 100: (50, 500), 1000: (20, 240)}
 """Events a second, and how many, by number of clients."""
@@ -101,16 +101,11 @@ class Process:
 
     def cpu(self) -> float:
         """Return the seconds of CPU that it and its children have used."""
-        ticks = 0
-        for pid in peers.family(self.pid):
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / TICK
+        return sum(map(proc.cpu, peers.family(self.pid)))
 
     def memory_kb(self) -> int:
         """Return its resident memory."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        return int(status.split("VmRSS:")[1].split()[0])
+        return proc.resident(self.pid)
 
 
 class Redis(Process):
@@ -218,7 +213,7 @@ class Load:
         self.sample: dict[str, Any] = json.loads(done.stdout)
         # The generator counts the CPU of all from the first event to the last; who used how much of it is known for
         # the whole run alone.
-        total, whole = self.sample["cpu_s"], max(sum(used.values()), 1 / TICK)
+        total, whole = self.sample["cpu_s"], max(sum(used.values()), 1 / proc.TICK)
         timed = self.sample["latency_ms"]["count"] or 1
         self.seconds = self.sample["elapsed_s"]
         self.cpu = {name: total * share / whole for name, share in used.items()}

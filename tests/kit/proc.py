@@ -1,9 +1,13 @@
-"""The living processes of this machine and how they belong together, from Linux's /proc."""
+"""The living processes of this machine, how they belong together and what they use, from Linux's /proc."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+TICK: Final = os.sysconf("SC_CLK_TCK")
+"""Of the kernel's clocks, a second."""
 
 
 class Entry(NamedTuple):
@@ -56,3 +60,14 @@ def child(pid: int, words: str) -> int:
     found = [one.pid for one in living() if one.parent == pid and words in one.command]
     assert found, f"process {pid} has no child {words!r}"
     return found[0]
+
+
+def cpu(pid: int) -> float:
+    """Return how much CPU time a process has used, s."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def resident(pid: int) -> int:
+    """Return a process's resident memory, KiB."""
+    return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0])

@@ -273,14 +273,20 @@ async def refuse_first(bench: Bench) -> None:
     await bench.until(lambda: "one" in bench.dispatcher._timers)
 
 
-@in_a_loop
-async def test_a_clock_that_is_set_back_makes_no_retry_wait_longer(bench: Bench) -> None:
+async def refuse_first_by_the_clock(bench: Bench) -> Clock:
+    """Plan the first delivery's retry by a clock that the test may change, and return that clock."""
     clock = Clock()
     bench.fails = True
     bench.monkeypatch.setattr(dispatchers, "time", clock)
     bench.monkeypatch.setattr(dispatchers, "CLOCK_SECONDS", 0.01)
     await asyncio.sleep(0)
     await refuse_first(bench)
+    return clock
+
+
+@in_a_loop
+async def test_a_clock_that_is_set_back_makes_no_retry_wait_longer(bench: Bench) -> None:
+    clock = await refuse_first_by_the_clock(bench)
     planned = log.next_tries(bench.kept.database)["one"]
     clock.ahead = -86_400.0
     await bench.until(lambda: bool(bench.reports))
@@ -290,11 +296,6 @@ async def test_a_clock_that_is_set_back_makes_no_retry_wait_longer(bench: Bench)
 
 @in_a_loop
 async def test_a_clock_that_is_set_ahead_brings_what_is_due(bench: Bench) -> None:
-    clock = Clock()
-    bench.fails = True
-    bench.monkeypatch.setattr(dispatchers, "time", clock)
-    bench.monkeypatch.setattr(dispatchers, "CLOCK_SECONDS", 0.01)
-    await asyncio.sleep(0)
-    await refuse_first(bench)
+    clock = await refuse_first_by_the_clock(bench)
     clock.ahead = 86_400.0
     await bench.until(lambda: len(bench.noting.sent) == 2)
