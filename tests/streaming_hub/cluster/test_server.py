@@ -10,6 +10,7 @@ import pytest
 
 from streaming_hub.cluster.server import Away, Server
 from streaming_hub.errors import StorageError, Unavailable
+from tests.kit.process import free_port
 from tests.kit.redis_server import RedisServer
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def test_what_would_drop_events_silently_is_refused(redis: Callable[..., RedisSe
 
 def test_a_cluster_and_a_replica_are_refused(redis: Callable[..., RedisServer]) -> None:
     with pytest.raises(StorageError, match="Cluster"):
-        Server(redis(cluster_enabled="yes").url, "p").connect()
+        # Without a port of its own the cluster's bus takes one that outgoing connections use.
+        Server(redis(cluster_enabled="yes", cluster_port=str(free_port())).url, "p").connect()
     replica = redis()
     replica.call("REPLICAOF", "127.0.0.1", "1")
     with pytest.raises(StorageError, match="replica"):

@@ -374,6 +374,7 @@ def test_a_session_of_uploads_gives_way_to_one_that_is_reported_later(fresh: Any
     def listed() -> list[str]:
         return [one["session_id"] for one in server.get("/api/sessions", **OPERATOR).json()["sessions"]]
 
+    eventually(lambda: server.get("/api/health").json()["archive"], "ok")
     for one in [one for one in replay.uploads() if one.kind == "traces"][:2]:
         replay.send(server.url, one)
     eventually(listed, [JOB])
