@@ -243,7 +243,7 @@ class RoomWatcher:
             self._done.set()
 
     def _message_begins(self, reader: rtc.ByteStreamReader, identity: str) -> None:
-        # Messages are read in order, so a stream that a person leaves unfinished on this topic would hold up the agent's.
+        # Messages are read one by one, so one that a person does not finish would hold up the agent's.
         if any(one.identity == identity for one in self._agents_here()):
             self._messages.put_nowait((reader, identity))
         else:
