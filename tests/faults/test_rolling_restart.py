@@ -1,11 +1,12 @@
 """Two nodes behind a load balancer, restarted one after the other under load.
 
-nginx as compose.nodes.yaml configures it.
+nginx is configured as in compose.nodes.yaml, Caddy as in docs/guides/scaling.md.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -22,9 +23,10 @@ from tests.kit.redis_server import RedisServer
 from tests.kit.wait import let_pass, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+GUIDE = ROOT / "docs" / "guides" / "scaling.md"
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
 
@@ -75,13 +77,27 @@ def nginx(folder: Path, port: int, nodes: dict[str, int]) -> list[str]:
     return [program("nginx"), "-p", str(folder), "-c", str(config)]
 
 
+def caddy(folder: Path, port: int, nodes: dict[str, int]) -> list[str]:
+    """Return the command of Caddy with the configuration that the guide has, on ports of this machine."""
+    (text,) = re.findall(r"```caddyfile\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    assert "hub.example.com {" in text
+    text = text.replace("hub.example.com {", f"http://localhost:{port} {{\n  bind 127.0.0.1")
+    for given, node_port in zip(("127.0.0.1:5000", "127.0.0.1:5001"), nodes.values(), strict=True):
+        assert given in text
+        text = text.replace(given, f"127.0.0.1:{node_port}")
+    config = folder / "Caddyfile"
+    config.write_text(f"{{\n  admin off\n  auto_https off\n}}\n{text}")
+    return [program("caddy"), "run", "--config", str(config), "--adapter", "caddyfile"]
+
+
 def answers(port: int) -> bool:
     with socket.socket() as sock:
         return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
+@pytest.mark.parametrize("balancer", [nginx, caddy])
 def test_no_client_loses_an_event_and_none_reconnects_more_than_twice(
-    tmp_path: Path, redis: RedisServer
+    tmp_path: Path, redis: RedisServer, balancer: Callable[[Path, int, dict[str, int]], list[str]]
 ) -> None:
     environment = {
         "STREAM_HISTORY": redis.url,
@@ -91,13 +107,16 @@ def test_no_client_loses_an_event_and_none_reconnects_more_than_twice(
     }
     with Hub(tmp_path / "1", **environment) as one, Hub(tmp_path / "2", **environment) as other:
         port = free_port()
-        command = nginx(tmp_path, port, {"hub-1": one.port, "hub-2": other.port})
+        command = balancer(tmp_path, port, {"hub-1": one.port, "hub-2": other.port})
         log = (tmp_path / "balancer.log").open("wb")
         home = {"XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
         process = subprocess.Popen(command, env={**os.environ, **home}, stdout=log, stderr=log)
         log.close()
         try:
-            until(lambda: answers(port), 20)
+            until(
+                lambda: answers(port) or process.poll() is not None, 20, what="the balancer does not listen"
+            )
+            assert process.poll() is None, (tmp_path / "balancer.log").read_text()
             with (
                 Crowd("127.0.0.1", port) as crowd,
                 Publisher(Behind(port), "a", pause=0.01) as first,
