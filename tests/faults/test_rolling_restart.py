@@ -5,6 +5,7 @@ nginx is configured as in compose.nodes.yaml, Caddy as in docs/guides/scaling.md
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ import pytest
 import yaml
 
 from tests.faults.crowd import Crowd
+from tests.faults.nodes import published
 from tests.faults.publishers import Publisher, assert_all_right, assert_all_stored
 from tests.kit.hub import Hub
 from tests.kit.process import ROOT, free_port
@@ -117,13 +119,14 @@ def test_no_client_loses_an_event_and_none_reconnects_more_than_twice(
                 lambda: answers(port) or process.poll() is not None, 20, what="the balancer does not listen"
             )
             assert process.poll() is None, (tmp_path / "balancer.log").read_text()
-            with (
-                Crowd("127.0.0.1", port) as crowd,
-                Publisher(Behind(port), "a", pause=0.01) as first,
-                Publisher(Behind(port), "b", batch=5, pause=0.01) as second,
-            ):
+            with Crowd("127.0.0.1", port) as crowd, contextlib.ExitStack() as stack:
                 crowd.add(30, name="whole")
                 crowd.until_open()
+                # A balancer that buffers keeps it: nothing follows that would fill its buffer.
+                alone = published(Behind(port), {"type": "note", "text": "alone"})
+                crowd.until_at(int(alone["id"].rpartition("-")[2]))
+                first = stack.enter_context(Publisher(Behind(port), "a", pause=0.01))
+                second = stack.enter_context(Publisher(Behind(port), "b", batch=5, pause=0.01))
                 for node in (one, other):
                     # Longer than fail_timeout and fail_duration: the restarted node is tried again.
                     let_pass(3)
