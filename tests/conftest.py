@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from hypothesis.internal.conjecture import providers
 from hypothesis.internal.detection import is_hypothesis_test
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, MutableMapping
 
 HERE = Path(__file__).parent
 LONGEST = {
@@ -37,7 +38,10 @@ settings.register_profile(SEARCH, deadline=None, max_examples=2000, print_blob=T
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose how property tests draw their examples, before the test modules read the settings."""
+    """Keep compiled modules; choose how property tests draw examples, before test modules read the settings."""
+    if sys.dont_write_bytecode:
+        keep_bytecode(config.rootpath / ".pytest_cache" / "bytecode", os.environ)
+        sys.dont_write_bytecode, sys.pycache_prefix = False, os.environ["PYTHONPYCACHEPREFIX"]
     searching = config.option.markexpr == SEARCH
     settings.load_profile(SEARCH if searching else "fixed")
     if not searching:
@@ -45,6 +49,16 @@ def pytest_configure(config: pytest.Config) -> None:
         # else runs in this process, so even a fixed seed would give other examples. There is no setting for it.
         nothing = providers.Constants()
         providers._get_local_constants = lambda: nothing
+
+
+def keep_bytecode(folder: Path, environ: MutableMapping[str, str]) -> None:
+    """Let child processes write their compiled modules, to a folder beside the sources' own.
+
+    Container images often set PYTHONDONTWRITEBYTECODE. Hundreds of processes would then compile the hub and its
+    libraries anew, which takes several times as long as to start.
+    """
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    environ["PYTHONPYCACHEPREFIX"] = str(folder)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

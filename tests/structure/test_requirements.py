@@ -1,10 +1,18 @@
-"""The rule that a required program's absence is a failure (tests/conftest.py)."""
+"""What holds for every run (tests/conftest.py): a required program's absence fails; modules are compiled once."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
 import pytest
 
-from tests.conftest import REQUIRE, fail_if_required, required_program
+from tests.conftest import REQUIRE, fail_if_required, keep_bytecode, required_program
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -46,3 +54,11 @@ def test_other_skips_stay_skips(monkeypatch: pytest.MonkeyPatch) -> None:
     report = skipped("livekit-server is not on PATH")
     fail_if_required(report)
     assert report.skipped
+
+
+def test_child_processes_keep_what_they_compile(tmp_path: Path) -> None:
+    environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    keep_bytecode(tmp_path / "compiled", environ)
+    (tmp_path / "lib.py").touch()
+    subprocess.run([sys.executable, "-c", "import lib"], cwd=tmp_path, env=environ, check=True)
+    assert [path.name.split(".")[0] for path in (tmp_path / "compiled").rglob("lib.*.pyc")] == ["lib"]
