@@ -40,7 +40,6 @@ from streaming_hub.livekit.server_api import Service
 from streaming_hub.livekit.tokens import Minter
 from streaming_hub.livekit.webhooks import WATCHER
 from streaming_hub.logs import Gate
-from streaming_hub.metrics import Metrics
 from streaming_hub.outlets import webhooks as outlets
 from streaming_hub.outlets.webhooks import feed as webhooks
 from streaming_hub.outlets.webhooks.addresses import Forbidden, check_url
@@ -57,6 +56,7 @@ if TYPE_CHECKING:
 
     from streaming_hub.cluster.server import Server
     from streaming_hub.history.redis.store import RedisHistory
+    from streaming_hub.metrics import Metrics
     from streaming_hub.nodes import Nodes
     from streaming_hub.settings import RateLimit, Settings
     from streaming_hub.stream.writer import Writer
@@ -150,13 +150,20 @@ class Services:
         self.webhooks = _webhooks(self)
         self.housekeeper = Housekeeper(self.history, self.hub.storing, clock)
         self.nodes = _nodes(self)
-        self.metrics = Metrics(self)
         self._stopped = threading.Event()
 
     @cached_property
     def spool_folder(self) -> Path:
         """Where the agent process keeps what it cannot deliver at once."""
         return spool_folder(self.settings.history)
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """What Prometheus scrapes."""
+        # Importing its library takes 15 ms, which the start need not wait for.
+        from streaming_hub.metrics import Metrics  # noqa: PLC0415
+
+        return Metrics(self)
 
     def agent_environ(self) -> dict[str, str]:
         """Return the environment of the agent process."""

@@ -10,19 +10,20 @@ from __future__ import annotations
 import math
 import time
 from enum import StrEnum, auto
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
-from limits.storage import MemoryStorage
-from limits.strategies import FixedWindowRateLimiter
-
 from streaming_hub.errors import TooMany, Unavailable
+from streaming_hub.settings import RateLimit
 
 if TYPE_CHECKING:
+    from limits import RateLimitItem
+    from limits.strategies import FixedWindowRateLimiter
+
     from streaming_hub.access import Grant
     from streaming_hub.access.address import Client
     from streaming_hub.cluster.server import Server
-    from streaming_hub.settings import RateLimit, Settings
+    from streaming_hub.settings import Settings
 
 
 class Action(StrEnum):
@@ -36,13 +37,13 @@ class Action(StrEnum):
     WRONG_CREDENTIAL = auto()
 
 
-OFF_LOOPBACK: Final[dict[Action, RateLimitItem]] = {
-    Action.PUBLISH: RateLimitItemPerSecond(100),
-    Action.START: RateLimitItemPerMinute(30),
-    Action.TOKEN: RateLimitItemPerMinute(120),
-    Action.TICKET: RateLimitItemPerMinute(600),
-    Action.CONNECT: RateLimitItemPerMinute(600),
-    Action.WRONG_CREDENTIAL: RateLimitItemPerMinute(60),
+OFF_LOOPBACK: Final = {
+    Action.PUBLISH: RateLimit(100, 1),
+    Action.START: RateLimit(30, 60),
+    Action.TOKEN: RateLimit(120, 60),
+    Action.TICKET: RateLimit(600, 60),
+    Action.CONNECT: RateLimit(600, 60),
+    Action.WRONG_CREDENTIAL: RateLimit(60, 60),
 }
 """What a client that is not on this machine may do. Whole offices reconnect from one address, back ends ask for many
 tickets: so these stop floods, not use."""
@@ -67,11 +68,8 @@ class Limits:
 
     def __init__(self, settings: Settings, server: Server | None = None) -> None:
         self._server = server
-        self._everywhere: dict[Action, RateLimitItem] = (
-            {Action.PUBLISH: _item(settings.rate_limit)} if settings.rate_limit else {}
-        )
+        self._everywhere = {Action.PUBLISH: settings.rate_limit} if settings.rate_limit else {}
         self._streams = settings.max_clients_per_address
-        self._counts = FixedWindowRateLimiter(MemoryStorage())
 
     def check(self, action: Action, client: Client, grant: Grant | None = None) -> None:
         """Count an action against its limit, by credential, or by address without one.
@@ -81,36 +79,46 @@ class Limits:
         """
         if client.loopback and not self._everywhere:
             return
-        item = self._everywhere.get(action)
-        if item is None:
+        limit = self._everywhere.get(action)
+        if limit is None:
             if client.loopback:
                 return
-            item = OFF_LOOPBACK[action]
+            limit = OFF_LOOPBACK[action]
         by_address = grant is None or grant.anonymous
         bucket = f"address {client.bucket}" if by_address or grant is None else grant.who
-        left = self._hit(item, action, bucket)
+        left = self._hit(limit, action, bucket)
         if left is not None:
+            who = "address" if by_address else "credential"
             raise TooMany(
-                f"More than {item} from this {'address' if by_address else 'credential'} ({action}): retry later.",
+                f"More than {_item(limit)} from this {who} ({action}): retry later.",
                 retry_after=max(1, math.ceil(left)),
             )
 
-    def _hit(self, item: RateLimitItem, action: Action, bucket: str) -> float | None:
+    def _hit(self, limit: RateLimit, action: Action, bucket: str) -> float | None:
         """Count; return the seconds until there is room again, where there is none now."""
         if self._server is not None:
             key = self._server.key(f"limit:{action}:{bucket}")
             try:
-                answer: Any = self._server.call("EVAL", _COUNT, 1, key, item.get_expiry() * 1000)
+                answer: Any = self._server.call("EVAL", _COUNT, 1, key, limit.seconds * 1000)
                 count, left = answer
             except Unavailable:
-                return self._hit_here(item, action, bucket)
-            return None if count <= item.amount else left / 1000
-        return self._hit_here(item, action, bucket)
+                return self._hit_here(limit, action, bucket)
+            return None if count <= limit.count else left / 1000
+        return self._hit_here(limit, action, bucket)
 
-    def _hit_here(self, item: RateLimitItem, action: Action, bucket: str) -> float | None:
+    def _hit_here(self, limit: RateLimit, action: Action, bucket: str) -> float | None:
+        item = _item(limit)
         if self._counts.hit(item, action, bucket):
             return None
         return self._counts.get_window_stats(item, action, bucket).reset_time - time.time()
+
+    @cached_property
+    def _counts(self) -> FixedWindowRateLimiter:
+        # Importing the library takes 30 ms, which a hub on loopback need not spend at its start.
+        from limits.storage import MemoryStorage  # noqa: PLC0415
+        from limits.strategies import FixedWindowRateLimiter  # noqa: PLC0415
+
+        return FixedWindowRateLimiter(MemoryStorage())
 
     def streams_of_one(self, client: Client) -> int | None:
         """Return how many streams a client's address may have open; None for any number."""
@@ -119,6 +127,9 @@ class Limits:
         return self._streams
 
 
-def _item(rate: RateLimit) -> RateLimitItem:
-    kind = RateLimitItemPerSecond if rate.seconds == 1 else RateLimitItemPerMinute
-    return kind(rate.count)
+@cache
+def _item(limit: RateLimit) -> RateLimitItem:
+    from limits import RateLimitItemPerMinute, RateLimitItemPerSecond  # noqa: PLC0415  # see `_counts`
+
+    kind = RateLimitItemPerSecond if limit.seconds == 1 else RateLimitItemPerMinute
+    return kind(limit.count)

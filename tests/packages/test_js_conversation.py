@@ -75,7 +75,29 @@ LONG = st.lists(
     max_size=160,
 )  # fmt: skip
 """So many that the oldest are forgotten."""
-STORIES = st.one_of(st.lists(RELATED, max_size=25), st.lists(HOSTILE, max_size=8), LONG)
+TURNS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "type": st.sampled_from(
+                [
+                    "transcript",
+                    "agent_speech_started",
+                    "agent_speech_finished",
+                    "user_speech_started",
+                    "session_ended",
+                ]
+            ),
+            "room": st.just("r"),
+            "session_id": st.sampled_from(["s1", "s1", "s2"]),
+            "role": st.sampled_from(["user", "agent"]),
+            "turn_id": st.sampled_from(["t1", "t2", "t3"]),
+            "is_final": st.booleans(),
+        }
+    ),
+    max_size=25,
+)
+"""Turns that begin, end and begin again while words of others come late."""
+STORIES = st.one_of(st.lists(RELATED, max_size=25), st.lists(HOSTILE, max_size=8), LONG, TURNS)
 
 
 @pytest.fixture(scope="module")

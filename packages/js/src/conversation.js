@@ -179,20 +179,30 @@ function describe(room, view, last) {
   const lines = last?.transcript;
   if (lines?.length === transcript.length && lines.every((line, index) => line === transcript[index])) transcript = lines;
 
+  // The turn in which something was said last. Speech that starts opens it again; late words of the user do not.
+  const [starts, heard, ends_of] = [family('turn_start'), family('turn_words'), family('turn_end')];
+  /** @type {{ turn_id: string, session_id: string | null } | null} */
   let turn = null;
-  for (const { n, value } of family('turn').values()) {
+  let newest = 0;
+  for (const key of [...starts.keys(), ...heard.keys()]) {
+    const [began, said, end] = [at(starts, key), at(heard, key), at(ends_of, key)];
+    const continues = began > end || !end;
+    const n = !end || said < end ? Math.max(began, said) : began || end;
+    if (n <= newest) continue;
+    newest = n;
     /** @type {[string | null, string]} */
-    const [session_id, turn_id] = value;
-    /** @param {string} role */
-    const words = (role) =>
-      transcript
-        .filter((line) => line.session_id === session_id && line.turn_id === turn_id && line.role === role)
-        .map((line) => line.text)
-        .join(' ');
-    if (n > at(family('turn_end'), keyOf(session_id, turn_id)) && !isOver(session_id, n)) {
-      turn = { turn_id, session_id, user: words('user'), agent: words('agent') };
-    }
+    const [session_id, turn_id] = JSON.parse(key);
+    turn = continues && !isOver(session_id, n) ? { turn_id, session_id } : null;
   }
+  /**
+   * @param {{ turn_id: string, session_id: string | null }} of
+   * @param {string} role
+   */
+  const words = (of, role) =>
+    transcript
+      .filter((line) => line.session_id === of.session_id && line.turn_id === of.turn_id && line.role === role)
+      .map((line) => line.text)
+      .join(' ');
 
   const sessions = [...family('session')].map(([key, { n, value: updated }]) => {
     /** @type {import('./types.js').Session} */
@@ -232,7 +242,7 @@ function describe(room, view, last) {
     agent_state: state('agent_state'),
     speaking: [...new Set(speaking)],
     user_state: state('user_state'),
-    turn,
+    turn: turn && { ...turn, user: words(turn, 'user'), agent: words(turn, 'agent') },
     transcript,
     sessions: inOrder(sessions),
     ...(!view.viewer && { tools: inOrder(tools) }),

@@ -38,7 +38,6 @@ const SIZES = /** @type {Record<string, number>} */ ({
   role: 200,
   member: 200,
   voice: 200,
-  turn: 1,
   finished: 1,
 });
 /** Transcript events whose place is remembered. */
@@ -114,15 +113,13 @@ export function apply(view, event, n) {
   const note = (family, key, value) => put(view, family, key, n, value);
 
   /**
-   * @param {unknown} ends
-   * @param {unknown} [isLate] Whether it may follow the turn's end: a realtime model answers before it transcribes.
+   * Note that a turn starts or continues (`turn_start`), that the user has said words of it, or that it ends.
+   *
+   * @param {'turn_start' | 'turn_words' | 'turn_end'} family
    */
-  const noteTurn = (ends, isLate) => {
+  const noteTurn = (family) => {
     const turn = text('turn_id');
-    if (turn === null) return;
-    const key = keyOf(session, turn);
-    if (ends) note('turn_end', key);
-    else if (!(isLate && view.families.turn_end?.find(([known]) => known === key))) note('turn', '', [session, turn]);
+    if (turn !== null) note(family, keyOf(session, turn));
   };
 
   /**
@@ -162,7 +159,8 @@ export function apply(view, event, n) {
     });
     const [numbers, keys] = view.order;
     view.order = [[...numbers, n].slice(-ORDER), [...keys, key].slice(-ORDER)];
-    noteTurn(role === 'agent' && is_final, role !== 'agent');
+    // The user's words may come late: a realtime model answers before it has transcribed the question.
+    noteTurn(role !== 'agent' ? 'turn_words' : is_final ? 'turn_end' : 'turn_start');
   } else if (what === 'state') {
     forgetGuesses(view, type);
     note(type, keyOf(session), text('state'));
@@ -170,7 +168,7 @@ export function apply(view, event, n) {
     const speaks = what === 'speech_started';
     forgetGuesses(view, 'voice', voice, who);
     note('voice', keyOf(voice, session, who), speaks);
-    if (speaks || voice === 'agent') noteTurn(!speaks);
+    if (speaks || voice === 'agent') noteTurn(speaks ? 'turn_start' : 'turn_end');
   } else if (type === 'session_started') {
     if (session !== null) note('started', keyOf(session), at);
   } else if (type === 'session_ended') note('ended', keyOf(session), [at, text('reason')]);
@@ -209,7 +207,7 @@ export function viewOf(room, epoch, n) {
     note('segment', key, line);
     view.order[0].push(at);
     view.order[1].push(key);
-    if (line.role === 'agent') note('turn_end', keyOf(session_id, line.turn_id));
+    if (line.role === 'agent' && line.is_final && line.turn_id) note('turn_end', keyOf(session_id, line.turn_id));
   }
   for (const { session_id, started, updated, ended, reason } of room.sessions) {
     const key = keyOf(session_id);
@@ -233,7 +231,7 @@ export function viewOf(room, epoch, n) {
   }
   if (room.agent_state !== null) note('agent_state', keyOf(session), room.agent_state);
   if (room.user_state !== null) note('user_state', keyOf(session), room.user_state);
-  if (room.turn) note('turn', '', [session, room.turn.turn_id]);
+  if (room.turn) note('turn_start', keyOf(session, room.turn.turn_id));
   return view;
 }
 

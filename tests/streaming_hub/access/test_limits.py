@@ -117,7 +117,7 @@ def test_other_actions_are_limited_off_this_machine(action: Action, method: str,
     far = Client(FAR, loopback=False)
     by_address = action in (Action.CONNECT, Action.WRONG_CREDENTIAL)
     grant = None if by_address else services_of(app).authenticator.authenticate(key, time.time())
-    for _ in range(OFF_LOOPBACK[action].amount):
+    for _ in range(OFF_LOOPBACK[action].count):
         limits.check(action, far, grant)
     body = {"json": {"mode": "wrong"}} if action is Action.START else {}
     refused = ask(app, method, path, peer=FAR, headers=bearer(key) if key else {}, **body)
@@ -150,7 +150,7 @@ def test_a_grant_without_a_credential_counts_by_address() -> None:
     app = hub()
     limits = services_of(app).limits
     nobody = Grant(ANONYMOUS, frozenset(), None, VIEWER, None)
-    amount = OFF_LOOPBACK[Action.START].amount
+    amount = OFF_LOOPBACK[Action.START].count
     for _ in range(amount):
         limits.check(Action.START, Client(FAR, loopback=False), nobody)
     limits.check(Action.START, Client("198.51.100.1", loopback=False), nobody)

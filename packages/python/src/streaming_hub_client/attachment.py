@@ -15,6 +15,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any, Protocol
 
+from livekit import rtc
 from livekit.agents import AgentSession, JobContext, get_job_context
 from livekit.agents.voice import agent_activity, room_io
 
@@ -35,8 +36,6 @@ from streaming_hub_client.words import SpokenWords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
-
-    from livekit import rtc
 
 log = logging.getLogger(__name__)
 
@@ -289,11 +288,21 @@ def attach(
         poster: Where events go instead, such as a recorder in tests; `url` and `key` are not used then.
 
     Returns:
-        The attachment: the words' text output, the session's id, and `post` for events of your own.
+        The attachment: the words' text output, the session's id, and `post` for events of your own. A session that
+        sends to this hub already keeps its first attachment, which is returned; a warning is logged.
 
     Raises:
+        TypeError: `session` is not an AgentSession.
         ValueError: The hub's URL cannot be used.
     """
+    if not isinstance(session, rtc.EventEmitter):
+        raise TypeError(f"attach needs an AgentSession as its first argument, not {session!r:.200}")
+    sink = poster or shared_poster(url, key)
+    attached: list[Attachment] = session.__dict__.setdefault("_streaming_hub_attachments", [])
+    for earlier in attached:
+        if earlier._poster is sink:
+            log.warning("the session is attached to this hub already; this call of attach changes nothing")
+            return earlier
     job = ctx if ctx is not None else get_job_context(required=False)
     memory = Conversation(
         session_id=session_id or uuid.uuid4().hex,
@@ -302,7 +311,8 @@ def attach(
         about=_about(job),
     )
     choose = _chooser(types, redact, interims=interims)
-    attachment = Attachment(memory, poster or shared_poster(url, key), choose)
+    attachment = Attachment(memory, sink, choose)
+    attached.append(attachment)
     attachment._listen(session)
     _wrap_start(session, attachment, tap=interims)
     if job is not None:
