@@ -1,4 +1,4 @@
-"""Which rooms the watcher is in, by what the hub's stream and livekit-server say.
+"""Decides which rooms the watcher is in, from the hub's stream and livekit-server's API.
 
     participant_joined (LiveKit's webhook)  the room may have an agent and people now
     ListRooms                               at the start; every 5 s while no webhook arrives
@@ -38,20 +38,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 QUIET_SECONDS = 60.0
-"""So long without a webhook, and the rooms are asked for."""
+"""Seconds without a webhook after which livekit-server is asked for its open rooms."""
 POLL_SECONDS = 5.0
 TRIES = 5
 TRY_SECONDS = 0.5
-"""A person who has just joined may not be listed yet."""
+"""Seconds between tries: a person who has just joined may not be listed yet."""
 JOIN_AGAIN_SECONDS = 1.0
 TOKEN_SECONDS = 600
 PAST_SECONDS = 15.0
-"""Events older than this say nothing about who is in a room now: `ListRooms` does."""
+"""Age in seconds at which a `participant_joined` no longer counts: the person may have left since."""
 REPLAYED = 1000
 WEBHOOKS = frozenset({"room_started", "room_finished", "participant_joined", "participant_left"})
 TYPES = (*sorted(WEBHOOKS), "session_started", "session_ended")
 UPLOADED = "upload:"
-"""How the `event_id`s begin of events that the hub makes of uploads; the watcher goes before those."""
+"""Prefix of the `event_id` of events made from uploads, which give way to the watcher's."""
 _PEOPLE = frozenset({ParticipantInfo.STANDARD, ParticipantInfo.SIP, ParticipantInfo.CONNECTOR})
 
 
@@ -61,11 +61,11 @@ class Rooms:
     Args:
         settings: Which rooms, and where the hub and LiveKit are.
         send: Called with each event; must not block.
-        on_change: Called when the number of rooms or sessions may have changed, or the trouble.
+        on_change: Called when the number of rooms or sessions, or the trouble, may have changed.
 
     Attributes:
-        unknown: What was left out of LiveKit's session messages, by name.
-        trouble: Why rooms may be missed for now; empty where they are not.
+        unknown: Counts what was left out of LiveKit's session messages, by name.
+        trouble: Why rooms may be missed at present; empty if none are.
     """
 
     def __init__(
@@ -86,12 +86,12 @@ class Rooms:
 
     @property
     def rooms(self) -> int:
-        """How many rooms it is in."""
+        """The number of rooms it is in."""
         return len(self._rooms)
 
     @property
     def sessions(self) -> int:
-        """How many live sessions it reports."""
+        """The number of live sessions it reports."""
         return sum(watch.sessions for watch in self._rooms.values())
 
     async def run(self) -> None:
@@ -145,7 +145,7 @@ class Rooms:
             watch.attached()
 
     def _reported(self, room: str, job: str | None) -> bool:
-        """Return whether an agent posts by `attach`. One that names no job stands for all agents of its room."""
+        """Return whether an agent posts by `attach`. A session without a job stands for all agents of its room."""
         return any(one is None or one == job for (place, _), one in self._attached.items() if place == room)
 
     async def _poll(self) -> None:
@@ -203,7 +203,7 @@ class Rooms:
                     if await self._is_for_us(room):
                         stayed = await self._stay(room)
                         break
-                    with suppress(TimeoutError):  # Then look again without having been asked.
+                    with suppress(TimeoutError):  # look again all the same
                         await asyncio.wait_for(again.wait(), TRY_SECONDS)
                 if self._stopping or not (again.is_set() or stayed):
                     return
@@ -213,7 +213,7 @@ class Rooms:
             del self._looking[room]
 
     async def _is_for_us(self, room: str) -> bool:
-        """Return whether there is a person, and no agent that reports itself by `attach` and no others."""
+        """Return whether there is a person, and not only agents that report themselves by `attach`."""
         try:
             answer = await self._server.room.list_participants(api.ListParticipantsRequest(room=room))
         except api.TwirpError as error:
@@ -232,7 +232,7 @@ class Rooms:
         return any(one.kind in _PEOPLE for one in here)
 
     async def _stay(self, room: str) -> bool:
-        """Join a room and return once it is left; return whether people may still be there."""
+        """Watch a room until it is left; return whether people may still be there."""
         watch = RoomWatcher(room, self._post, lambda job: self._reported(room, job), self.unknown)
         self._rooms[room] = watch
         self._on_change()
