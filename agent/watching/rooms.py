@@ -18,6 +18,7 @@ from collections import Counter
 from contextlib import suppress
 from datetime import timedelta
 from fnmatch import fnmatchcase
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -45,6 +46,7 @@ TRY_SECONDS = 0.5
 """Seconds between tries: a person who has just joined may not be listed yet."""
 JOIN_AGAIN_SECONDS = 1.0
 TOKEN_SECONDS = 600
+EMPTY_SECONDS = 5
 PAST_SECONDS = 15.0
 """Age in seconds at which a `participant_joined` no longer counts: the person may have left since."""
 REPLAYED = 1000
@@ -80,6 +82,7 @@ class Rooms:
         self._looking: dict[str, asyncio.Event] = {}
         self._attached: dict[tuple[str, str], str | None] = {}
         self._webhook_at = float("-inf")
+        self._has_webhooks = False
         self._polls = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -128,7 +131,7 @@ class Rooms:
         elif kind == "session_ended":
             self._attached.pop((str(room), str(event.get("session_id"))), None)
         else:
-            self._webhook_at = time.monotonic()
+            self._webhook_at, self._has_webhooks = time.monotonic(), True
             past = time.time() - float(event.get("timestamp", 0.0)) > PAST_SECONDS
             if kind == "participant_joined" and isinstance(room, str) and not past:
                 self._look_at(room)
@@ -152,11 +155,10 @@ class Rooms:
         first = True
         while True:
             quiet = time.monotonic() - self._webhook_at > QUIET_SECONDS
-            if quiet and not self._polls and not first:
+            if quiet and not self._polls and not first and not self._has_webhooks:
                 log.info(
-                    "no webhook from livekit-server for %.0f s: asking it for open rooms every %.0f s (to see "
+                    "no webhook from livekit-server: asking it for open rooms every %.0f s (to see "
                     "calls sooner, set `webhook.urls` in its configuration to POST /api/livekit/webhook)",
-                    QUIET_SECONDS,
                     POLL_SECONDS,
                 )
             self._polls = quiet
@@ -169,7 +171,7 @@ class Rooms:
         try:
             answer = await self._server.room.list_rooms(api.ListRoomsRequest())
         except (api.TwirpError, aiohttp.ClientError, TimeoutError) as error:
-            self._note_trouble(f"livekit-server does not list the open rooms: {error}")
+            self._note_trouble(f"livekit-server does not list the open rooms: {_why(error)}")
             return
         self._note_trouble("")
         for room in answer.rooms:
@@ -219,7 +221,7 @@ class Rooms:
         except api.TwirpError as error:
             if error.code != api.TwirpErrorCode.NOT_FOUND:
                 self._note_trouble(
-                    f"livekit-server does not list the participants of the room {room!r}: {error}"
+                    f"livekit-server does not list the participants of the room {room!r}: {_why(error)}"
                 )
             return False
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -265,9 +267,17 @@ class Rooms:
         token = api.AccessToken(self._settings.api_key, self._settings.api_secret)
         # `agent`: a hidden participant of another kind would keep the room open.
         token = token.with_identity(self._settings.identity).with_kind("agent").with_grants(grants)
+        # The last person may leave while it joins, and the room is then opened again: for a moment, not for minutes.
+        token = token.with_room_config(api.RoomConfiguration(empty_timeout=EMPTY_SECONDS))
         return token.with_ttl(timedelta(seconds=TOKEN_SECONDS)).to_jwt()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, api.TwirpError) and error.status == HTTPStatus.UNAUTHORIZED:
+        return "it rejects LIVEKIT_API_KEY or LIVEKIT_API_SECRET"
+    return str(error)

@@ -70,6 +70,7 @@ class Watched:
         self._count = 0
         self._sends_messages = False
         self._found = state
+        self._first_state: str | None = None
         self._state: str | None = None
         self._stream: str | None = None
         self._spoken: dict[str, str] = {}
@@ -100,6 +101,10 @@ class Watched:
         """Take a session message, as it was on the byte stream."""
         self._count += 1
         payloads = self._messages.read(data, at)
+        if self._first_state is None:
+            self._first_state = next(
+                (one.old_state for name, one in payloads if name == "agent_state_changed"), None
+            )
         return self._take(at, lambda: self._translate(payloads)) if payloads else []
 
     def words(self, stream: str, text: str, at: float) -> list[Event]:
@@ -182,6 +187,8 @@ class Watched:
         """Begin with what the agent was doing when the watcher joined."""
         if self._found not in WORKING or self.begun is None:
             return []
+        if self._first_state not in (None, self._found):
+            return []  # the messages, which are slower than the attribute, still report that state
         return self._changed(self._found, self.begun, before="initializing")
 
     def _translate(self, payloads: list[tuple[str, Any]]) -> list[Event]:
