@@ -38,9 +38,19 @@ TALK = [
 ]
 
 
+_made: list[Flask] = []
+
+
 def hub(**settings: Any) -> Flask:
-    """A hub in memory, whose agent ends at once."""
-    return create_app(Settings(history="memory://", **settings), agent_command=["true"])
+    """A hub in memory, whose agent ends at once; it lasts as long as the test."""
+    _made.append(create_app(Settings(history="memory://", **settings), agent_command=["true"]))
+    return _made[-1]
+
+
+def stop_hubs() -> None:
+    """Stop every hub that `hub` made: each has threads that would run on beside the next tests."""
+    while _made:
+        services_of(_made.pop()).stop()
 
 
 def client(**settings: Any) -> FlaskClient:
