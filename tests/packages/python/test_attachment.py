@@ -126,7 +126,7 @@ def test_a_redaction_that_fails_sends_nothing_and_disturbs_nothing(
     session.say("secret")
     assert poster.types() == ["events_dropped", "events_dropped"]
     assert "secret" not in str(poster.events)
-    assert "redact failed; an event of type 'transcript' is not sent" in caplog.text
+    assert "redact failed; an event of type 'transcript' was not sent" in caplog.text
 
 
 def test_a_redaction_that_fails_once_costs_that_event_alone(session: Any, poster: Recorder) -> None:
