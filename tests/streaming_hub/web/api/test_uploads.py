@@ -39,8 +39,12 @@ SESSION = replay.attached()[0]["session_id"]
 SETTINGS = {**KEYS, **replay.PROJECT}
 
 
+SOON = {"streaming_hub.archive.feed:CHORES": 1.0}
+"""Chores that otherwise run every half minute."""
+
+
 def started(folder: Path, **settings: str) -> Hub:
-    return Hub(folder, **SETTINGS | settings).start()
+    return Hub(folder, changes=SOON, **SETTINGS | settings).start()
 
 
 @pytest.fixture(scope="module")
