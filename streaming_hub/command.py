@@ -168,7 +168,7 @@ def serve(app: Flask, settings: Settings, child: Child | None = None) -> None:
     if own:
         # The other nodes take new requests; the agent's last words arrive at this node's own address.
         for server in servers:
-            server.close()
+            server.retire()
     parts.stop(writer.drain)
     for server in (*servers, *own_servers):
         server.stop(timeout=1)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from streaming_hub.archive.messages import Page, Wanted
-from streaming_hub.errors import SettingsError, Unavailable
+from streaming_hub.errors import InvalidEvent, SettingsError, Unavailable
 from streaming_hub.events import posted
 from streaming_hub.sidecar.feed import (
     CLAIM_SECONDS,
@@ -152,8 +152,8 @@ class Archive(Feed):
     @property
     def description(self) -> str:
         """Where sessions are stored and for how long, as a sentence for the log."""
-        # The database's password must not reach the log.
-        where = re.sub(r"(?<=://)([^/@:]*):[^@]*@", r"\1:***@", self.url)
+        # The database's password must not reach the log; the options after the "?" may hold it, too.
+        where = re.sub(r"(?<=://)([^/@:]*):[^@]*@", r"\1:***@", self.url).partition("?")[0]
         end = f"deleted {self.max_age / 86_400:g} days after their end" if self.max_age else "never deleted"
         return f"archive: sessions are stored in {where.removeprefix('sqlite:///')} and {end}"
 
@@ -229,8 +229,12 @@ class Archive(Feed):
         Raises:
             Refusal: the node that writes does not hand over.
         """
-        if self._follower is not None and self._owner():
-            return
+        if self._owner():
+            if self._follower is not None:
+                return
+            if self._trouble and self._up.is_set():
+                # The database has never been open: there is nothing to hand over, and it is known to be away.
+                raise Refusal("away", self._trouble)
         self._claim()
         until = time.monotonic() + CLAIM_SECONDS
         while self._follower is None or not self._owner():
@@ -321,7 +325,7 @@ class Archive(Feed):
             try:
                 for report in due["reports"]:
                     self._write("report", [report["job"], self._redacted(report)])
-                self._publish_made([posted.make(fields) for fields in due["events"]])
+                self._publish_made(list(self._made(due["events"])))
                 for session_id in due["redacted"]:
                     self._hide_words(session_id)
                     self._write("redact", session_id)
@@ -334,6 +338,14 @@ class Archive(Feed):
             self._write("published", due["ids"])
         self._outbox_at = 0.0
         return True
+
+    def _made(self, due: Iterable[dict[str, Any]]) -> Iterator[Event]:
+        for fields in due:
+            try:
+                yield posted.make(fields)
+            except InvalidEvent as error:
+                # Retried, it would hold up all others.
+                self._log.error("an event made from an upload is left out: %s", error)
 
     def _redacted(self, report: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the messages of a report as the operator's hook leaves them: as transcripts, which it knows."""

@@ -311,7 +311,7 @@ TABLE: Final[tuple[Setting, ...]] = (
         "STREAM_ARCHIVE",
         "archive",
         archive,
-        "sqlite:///PATH, postgresql+psycopg://USER@HOST/DATABASE or off",
+        "sqlite:///PATH, postgresql+psycopg://USER:PASSWORD@HOST/DATABASE (`%40` for @ in the password) or off",
         "Database for past sessions (an SQLAlchemy URL). Unset: archive.db beside the history's file, or off if the "
         "history is in memory.",
         secret=True,

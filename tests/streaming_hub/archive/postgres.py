@@ -63,9 +63,9 @@ class Server:
     def pid(self) -> int:
         return int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
 
-    def new_database(self, name: str) -> str:
+    def new_database(self, name: str, encoding: str = "UTF8") -> str:
         """Make an empty database; return its URL."""
-        self._execute(f"CREATE DATABASE {name}")
+        self._execute(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{name}"
 
     def drop_database(self, name: str) -> None:

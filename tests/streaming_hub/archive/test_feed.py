@@ -24,6 +24,7 @@ import requests
 
 from streaming_hub.archive.feed import url_of
 from streaming_hub.archive.tables import REVISION
+from streaming_hub.sidecar.feed import CLAIM_SECONDS
 from streaming_hub.sidecar.process import Process
 from streaming_hub.sidecar.wire import Refusal
 from tests.kit.hub import Hub
@@ -365,6 +366,10 @@ def test_a_newer_database_is_reported_in_one_sentence_and_the_hub_continues(
     answer = server.get("/api/sessions")
     assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
     assert "newer version" in answer.json()["detail"]
+    begun = time.monotonic()
+    answer = requests.delete(f"{server.url}/api/sessions/one", timeout=60)
+    assert (answer.status_code, "newer version" in answer.json()["detail"]) == (503, True)
+    assert time.monotonic() - begun < CLAIM_SECONDS / 2, "no other node has it: there is nothing to wait for"
     with sqlite3.connect(tmp_path / "data" / "archive.db") as database:
         database.execute("UPDATE alembic_version SET version_num = ?", (REVISION,))
     eventually(lambda: names(server), ["one"])

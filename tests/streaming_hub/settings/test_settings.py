@@ -406,6 +406,7 @@ def test_a_setting_without_effect_is_reported(name: str, value: str, other: str,
         *(("STREAM_HISTORY", f"sqlite:///{path}") for path in ("~/e.db", "e.db?mode=ro", ":memory:")),
         *(("STREAM_ARCHIVE", f"sqlite:///{path}") for path in ("~/a.db", ":memory:", "a.db?mode=ro")),
         *(("STREAM_ARCHIVE", f"postgresql+psycopg://u:p@h:{port}/d") for port in ("abc", "65536", "-1")),
+        ("STREAM_ARCHIVE", "postgresql+psycopg://u:p@x@h/d"),
         *(
             (name, f"{scheme}://{place}")
             for name, scheme in (("LIVEKIT_URL", "wss"), ("OPENAI_BASE_URL", "http"))

@@ -49,13 +49,17 @@ class BoundedSession(requests.Session):
 
     It does not look where a redirect leads: `requests` reads the whole body for that, and fails on an address that is
     not UTF-8.
+
+    Args:
+        adapter: Opens the connections; a new `BoundedAdapter` by default.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, adapter: BoundedAdapter | None = None) -> None:
         super().__init__()
         self.trust_env = False
+        adapter = adapter or BoundedAdapter()
         for scheme in ("http://", "https://"):
-            self.mount(scheme, BoundedAdapter())
+            self.mount(scheme, adapter)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - the base class's name
         """Return None."""

@@ -91,7 +91,7 @@ class Connections:
             try:
                 url, headers = stream.connect(_ask(self._key), _ask(self._ticket))
                 with (
-                    BoundedSession() as session,
+                    BoundedSession(_Adapter(self._take_socket)) as session,
                     self._watched(),
                     closing(self._open(session, url, headers)) as answer,
                 ):
@@ -128,8 +128,6 @@ class Connections:
         return Trouble(f"The hub cannot be reached at {place} ({kind}).")
 
     def _open(self, session: requests.Session, url: str, headers: dict[str, str]) -> requests.Response:
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, _Adapter(self._take_socket))
         for _ in range(REDIRECTS):
             proxies, verify = route_to(url)
             answer = session.get(
@@ -234,12 +232,12 @@ class _Adapter(BoundedAdapter):
         pool = cast("HTTPConnectionPool", super().get_connection_with_tls_context(*args, **options))
         opened = self._opened
 
-        class Told(pool.ConnectionCls):  # type: ignore[name-defined,misc]
+        class Connection(pool.ConnectionCls):  # type: ignore[name-defined,misc]
             def connect(self) -> None:
                 super().connect()
                 opened(self.sock)
 
-        pool.ConnectionCls = Told
+        pool.ConnectionCls = Connection
         return pool
 
 
