@@ -39,8 +39,8 @@ def begin(parts: Services, url: str | None) -> Writer:
     writer = parts.writer = Writer(parts.hub, heartbeat=parts.settings.heartbeat)
     writer.start()
     parts.start(_off_loop)
-    # Objects from start-up live as long as the process: collecting them would block the loop for 20 ms each time.
-    gc.collect()
+    # Objects from start-up live as long as the process: collecting them would block the loop for 20 ms each time,
+    # and the first answer now.
     gc.freeze()
     return writer
 

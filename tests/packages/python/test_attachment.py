@@ -126,7 +126,7 @@ def test_a_redaction_that_fails_sends_nothing_and_disturbs_nothing(
     session.say("secret")
     assert poster.types() == ["events_dropped", "events_dropped"]
     assert "secret" not in str(poster.events)
-    assert "redact failed; an event of type 'transcript' is not sent" in caplog.text
+    assert "redact failed; an event of type 'transcript' was not sent" in caplog.text
 
 
 def test_a_redaction_that_fails_once_costs_that_event_alone(session: Any, poster: Recorder) -> None:
@@ -360,6 +360,26 @@ def test_sessions_share_one_poster_a_hub(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_session_sends_to_each_hub_once(
+    session: Any, poster: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    another = Recorder()
+    first = attach(session, room="r", poster=poster)
+    attach(session, room="r", poster=another)
+    assert not caplog.records
+    assert attach(session, room="elsewhere", poster=poster) is first
+    assert "already attached to this hub" in caplog.text
+    session.say("hello")
+    for one in (poster, another):
+        assert [event["text"] for event in one.events if event["type"] == "transcript"] == ["hello"]
+
+
+@pytest.mark.parametrize("wrong", [None, "room", AgentSession])
+def test_what_is_no_session_is_refused(wrong: Any, poster: Recorder) -> None:
+    with pytest.raises(TypeError, match="attach needs an AgentSession as its first argument, not "):
+        attach(wrong, poster=poster)
+
+
 def test_a_forked_process_sends_by_itself() -> None:
     """As with `multiprocessing` and servers that fork their workers: the parent's threads do not exist there."""
     program = """
