@@ -90,7 +90,7 @@ def run(
     except SettingsError as error:
         return _fail(program, str(error))
     except StorageError as error:
-        # A second server on the same folder runs into both problems; report both at once.
+        # A second server on the same directory runs into both problems; report both at once.
         return _fail(program, " ".join(filter(None, (str(error), why_not(settings.host, settings.port)))))
     return 0
 
@@ -168,7 +168,7 @@ def serve(app: Flask, settings: Settings, child: Child | None = None) -> None:
     if own:
         # The other nodes take new requests; the agent's last words arrive at this node's own address.
         for server in servers:
-            server.close()
+            server.retire()
     parts.stop(writer.drain)
     for server in (*servers, *own_servers):
         server.stop(timeout=1)

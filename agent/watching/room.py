@@ -13,6 +13,8 @@ import asyncio
 import logging
 import time
 import uuid
+from collections import Counter
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,6 @@ from streaming_hub_client.ending import livekit_name, why_closed, why_left
 from .watched import HOLD_SECONDS, SETTLE_SECONDS, Watched
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Callable, Coroutine
 
     from streaming_hub_client.conversation import Event
@@ -43,10 +44,17 @@ PEOPLE = frozenset(
 ALONE_SECONDS = 1.5
 """How long a person who left may take to come back. An agent's session survives that, too."""
 READ_SECONDS = 10.0
+MAX_MESSAGE = 1024 * 1024
+"""Maximum bytes of a session message; LiveKit's have a few hundred."""
+MAX_WORDS = 32_768
+"""Maximum characters of a text stream; an event has at most 64 KiB."""
+MAX_STREAMS = 32
+"""Maximum open text streams of one participant: each one costs time with every message of any room."""
 CLOSED = frozenset({rtc.DisconnectReason.ROOM_CLOSED, rtc.DisconnectReason.ROOM_DELETED})
 AGENT_LEFT = "agent_left"
 AGENT_LOST = "worker_lost"
 WATCHER_LOST = "watcher_lost"
+_UNKNOWN = datetime.max.replace(tzinfo=UTC)
 LOST = frozenset(
     {
         rtc.DisconnectReason.STATE_MISMATCH,
@@ -82,6 +90,7 @@ class RoomWatcher:
         self._agents: dict[str, Watched] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._messages: asyncio.Queue[tuple[rtc.ByteStreamReader, str]] = asyncio.Queue()
+        self._open: Counter[str] = Counter()
         self._done = asyncio.Event()
         self._alone: asyncio.TimerHandle | None = None
         self._left_by: int | None = None
@@ -149,12 +158,8 @@ class RoomWatcher:
         room.on("participant_disconnected", self._went)
         room.on("participant_attributes_changed", self._attributes)
         room.on("disconnected", self._disconnected)
-        room.register_byte_stream_handler(
-            SESSION_MESSAGES, lambda reader, identity: self._messages.put_nowait((reader, identity))
-        )
-        room.register_text_stream_handler(
-            TRANSCRIPTION, lambda reader, identity: self._spawn(self._read_words(reader, identity))
-        )
+        room.register_byte_stream_handler(SESSION_MESSAGES, self._message_begins)
+        room.register_text_stream_handler(TRANSCRIPTION, self._words_begin)
 
     async def _leave(self) -> None:
         if self._alone is not None:
@@ -169,7 +174,9 @@ class RoomWatcher:
         await self._room.disconnect()
 
     def _people(self) -> list[rtc.RemoteParticipant]:
-        return [one for one in self._room.remote_participants.values() if _is_person(one)]
+        """Return the people by the time they joined: agents listen to the first."""
+        people = [one for one in self._room.remote_participants.values() if _is_person(one)]
+        return sorted(people, key=lambda one: one.joined_at or _UNKNOWN)
 
     def _agents_here(self) -> list[rtc.RemoteParticipant]:
         return [one for one in self._room.remote_participants.values() if _is_agent(one)]
@@ -239,6 +246,20 @@ class RoomWatcher:
             self._ended = (why_closed(reason) if reason in CLOSED else None) or WATCHER_LOST
             self._done.set()
 
+    def _message_begins(self, reader: rtc.ByteStreamReader, identity: str) -> None:
+        # Messages are read one by one, so one that a person does not finish would hold up the agent's.
+        if any(one.identity == identity for one in self._agents_here()):
+            self._messages.put_nowait((reader, identity))
+        else:
+            reader.close()
+
+    def _words_begin(self, reader: rtc.TextStreamReader, identity: str) -> None:
+        if self._open[identity] < MAX_STREAMS:
+            self._spawn(self._read_words(reader, identity))
+        else:
+            log.info("a transcription in the room %r is left out: %d others are open", self.name, MAX_STREAMS)
+            reader.close()
+
     async def _read_messages(self) -> None:
         # One after the other: two streams may end in another order than that in which they were sent.
         while True:
@@ -246,8 +267,10 @@ class RoomWatcher:
             try:
                 data = await asyncio.wait_for(_whole(reader), READ_SECONDS)
             except (rtc.StreamError, TimeoutError) as error:
-                log.info("a session message in the room %r was cut off: %s", self.name, error)
+                log.info("a session message in the room %r was cut off: %r", self.name, error)
                 continue
+            finally:
+                reader.close()
             watched = self._agents.get(identity)
             if watched is not None:
                 self._take(watched, partial(watched.message, data, time.time()))
@@ -258,8 +281,11 @@ class RoomWatcher:
             any(one.identity == identity for one in self._agents_here()),
         )
         text = ""
+        self._open[identity] += 1
         try:
             async for piece in reader:
+                if len(text) + len(piece) > MAX_WORDS:
+                    continue
                 text += piece
                 watched = self._agents.get(identity)
                 if watched is not None:
@@ -268,6 +294,8 @@ class RoomWatcher:
             log.debug("a transcription in the room %r was cut off: %s", self.name, error)
             if not is_agents:
                 return
+        finally:
+            self._open[identity] -= 1
         now = time.time()
         if is_agents:
             watched = self._agents.get(identity)
@@ -303,7 +331,12 @@ class RoomWatcher:
 
 
 async def _whole(reader: rtc.ByteStreamReader) -> bytes:
-    return b"".join([piece async for piece in reader])
+    data = b""
+    async for piece in reader:
+        data += piece
+        if len(data) > MAX_MESSAGE:
+            raise rtc.StreamError(f"more than {MAX_MESSAGE} bytes")
+    return data
 
 
 def _is_agent(participant: rtc.Participant) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from streaming_hub.archive.messages import Page, Wanted
-from streaming_hub.errors import SettingsError, Unavailable
+from streaming_hub.errors import InvalidEvent, SettingsError, Unavailable
 from streaming_hub.events import posted
 from streaming_hub.sidecar.feed import (
     CLAIM_SECONDS,
@@ -325,7 +325,7 @@ class Archive(Feed):
             try:
                 for report in due["reports"]:
                     self._write("report", [report["job"], self._redacted(report)])
-                self._publish_made([posted.make(fields) for fields in due["events"]])
+                self._publish_made(list(self._made(due["events"])))
                 for session_id in due["redacted"]:
                     self._hide_words(session_id)
                     self._write("redact", session_id)
@@ -338,6 +338,14 @@ class Archive(Feed):
             self._write("published", due["ids"])
         self._outbox_at = 0.0
         return True
+
+    def _made(self, due: Iterable[dict[str, Any]]) -> Iterator[Event]:
+        for fields in due:
+            try:
+                yield posted.make(fields)
+            except InvalidEvent as error:
+                # Retried, it would hold up all others.
+                self._log.error("an event made from an upload is left out: %s", error)
 
     def _redacted(self, report: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the messages of a report as the operator's hook leaves them: as transcripts, which it knows."""

@@ -25,6 +25,7 @@ from streaming_hub.archive.messages import Asked, Page, Search, Wanted
 from streaming_hub.archive.raw import raw_page
 from streaming_hub.archive.store import Behind, Store, seq_of
 from streaming_hub.archive.tables import ARCHIVE
+from streaming_hub.archive.uploads.otlp import Undecodable
 from streaming_hub.archive.uploads.recording import Message
 from streaming_hub.archive.uploads.taking import Uploads
 from streaming_hub.events.types import operator_only
@@ -270,6 +271,9 @@ class Worker:
             return self._uploads.take(Path(path), time.time())
         except Away:
             raise
+        except Undecodable as error:
+            self._line.log("warning", f"an upload is left out: {error}")
+            return {"failed": 1}
         except Exception as error:  # noqa: BLE001 - logged; one bad upload must not hold up all others
             self._line.log(
                 "error", f"unexpected error: an upload could not be stored and is left out: {error!r}"

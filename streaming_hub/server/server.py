@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import errno
 import logging
+import socket
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gevent import pywsgi
@@ -26,6 +28,22 @@ log = logging.getLogger(__name__)
 
 class Handler(HandoverMixin, BoundedMixin, pywsgi.WSGIHandler):
     """pywsgi's handler with the handover, the limits and no access log."""
+
+    server: Server
+
+    def finalize_headers(self) -> None:
+        """Make this response the connection's last if the server retires."""
+        self.close_connection = self.close_connection or self.server.retiring
+        super().finalize_headers()
+
+    def _has_request(self) -> bool:
+        if self.server.retiring:
+            return False
+        self.server.idle.add(self)
+        try:
+            return super()._has_request()
+        finally:
+            self.server.idle.discard(self)
 
     def log_request(self) -> None:
         """Log nothing: requests are not logged one by one, and the audit log has what matters."""
@@ -47,6 +65,10 @@ class Server(DirectMixin, pywsgi.WSGIServer):
         application: the WSGI application.
         writer: who serves the streams.
         shared: whether other processes accept from the same socket.
+
+    Attributes:
+        idle: the connections that wait for a request.
+        retiring: whether each connection ends with the response that it waits for.
     """
 
     handler_class = Handler
@@ -56,9 +78,23 @@ class Server(DirectMixin, pywsgi.WSGIServer):
         environ = {WRITER_KEY: writer, "SERVER_NAME": str(listener.getsockname()[0])}
         super().__init__(listener, application, log=None, error_log=log, environ=environ)
         self._warned_at = 0.0
+        self.idle: set[Handler] = set()
+        self.retiring = False
         if shared:
             # One at a time, or the first process to wake accepts all pending connections.
             self.max_accept = self.min_accept = self.at_once = 1
+
+    def retire(self) -> None:
+        """Accept no more connections, and end those that are open: idle ones now, others with their next response.
+
+        A load balancer would otherwise send new requests over the connections that it holds to this node.
+        """
+        self.close()
+        self.retiring = True
+        for handler in list(self.idle):
+            # A request that has arrived meanwhile is still read and served.
+            with suppress(OSError):
+                handler.socket.shutdown(socket.SHUT_RD)
 
     def do_read(self) -> Any:
         """Accept a connection; when descriptors run out, pause and continue later."""

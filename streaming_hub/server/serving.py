@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import resource
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 
@@ -13,6 +13,7 @@ from streaming_hub.stream.writer import Writer
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from streaming_hub.services import Services
 
@@ -37,11 +38,29 @@ def begin(parts: Services, url: str | None) -> Writer:
     parts.max_clients = min(parts.settings.max_clients, max(1, raise_descriptor_limit() - SPARE_DESCRIPTORS))
     writer = parts.writer = Writer(parts.hub, heartbeat=parts.settings.heartbeat)
     writer.start()
-    parts.start(gevent.get_hub().threadpool.apply)
-    # Objects from start-up live as long as the process: collecting them would block the loop for 20 ms each time.
-    gc.collect()
+    parts.start(_off_loop)
+    # Objects from start-up live as long as the process: collecting them would block the loop for 20 ms each time,
+    # and the first answer now.
     gc.freeze()
     return writer
+
+
+def _off_loop(function: Callable[[], Any]) -> Any:
+    """Run a function in a thread, and wait for it; what it raises is the caller's.
+
+    gevent prints a traceback of what a function raises in its thread pool, even where the caller expects it.
+    """
+
+    def run() -> tuple[Any, BaseException | None]:
+        try:
+            return function(), None
+        except BaseException as error:  # noqa: BLE001 - raised again, on the caller's thread
+            return None, error
+
+    result, error = gevent.get_hub().threadpool.apply(run)
+    if error is not None:
+        raise error
+    return result
 
 
 def url_of(listener: socket.socket) -> str:

@@ -75,6 +75,8 @@ class Client:
         self._raw = bytearray()
         self._body = bytearray()
         self._chunked = False
+        self._left = float("inf")
+        """Bytes of the body that are still to come; infinite where only the connection's end tells."""
         self._has_head = False
         self._ended = False
 
@@ -125,13 +127,17 @@ class Client:
         self.status = int(status.split()[1])
         self.head = {name.lower(): value for name, value in (field.split(": ", 1) for field in fields)}
         self._chunked = self.head.get("transfer-encoding") == "chunked"
+        self._left = float(self.head.get("content-length", "inf"))
         self._has_head = True
         self.connections += 1
 
     def _unchunk(self) -> None:
         if not self._chunked:
             self._body += self._raw
+            self._left -= len(self._raw)
             self._raw.clear()
+            # A proxy keeps the connection of a short answer, such as a goodbye, open for the next request.
+            self._ended = self._left <= 0
             return
         place = 0
         raw = self._raw

@@ -1,11 +1,13 @@
 """Two nodes behind a load balancer, restarted one after the other under load.
 
-nginx as compose.nodes.yaml configures it.
+nginx is configured as in compose.nodes.yaml, Caddy as in docs/guides/scaling.md.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -15,6 +17,7 @@ import pytest
 import yaml
 
 from tests.faults.crowd import Crowd
+from tests.faults.nodes import published
 from tests.faults.publishers import Publisher, assert_all_right, assert_all_stored
 from tests.kit.hub import Hub
 from tests.kit.process import ROOT, free_port
@@ -22,9 +25,10 @@ from tests.kit.redis_server import RedisServer
 from tests.kit.wait import let_pass, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+GUIDE = ROOT / "docs" / "guides" / "scaling.md"
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
 
@@ -75,13 +79,27 @@ def nginx(folder: Path, port: int, nodes: dict[str, int]) -> list[str]:
     return [program("nginx"), "-p", str(folder), "-c", str(config)]
 
 
+def caddy(folder: Path, port: int, nodes: dict[str, int]) -> list[str]:
+    """Return the command of Caddy with the configuration that the guide has, on ports of this machine."""
+    (text,) = re.findall(r"```caddyfile\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    assert "hub.example.com {" in text
+    text = text.replace("hub.example.com {", f"http://localhost:{port} {{\n  bind 127.0.0.1")
+    for given, node_port in zip(("127.0.0.1:5000", "127.0.0.1:5001"), nodes.values(), strict=True):
+        assert given in text
+        text = text.replace(given, f"127.0.0.1:{node_port}")
+    config = folder / "Caddyfile"
+    config.write_text(f"{{\n  admin off\n  auto_https off\n}}\n{text}")
+    return [program("caddy"), "run", "--config", str(config), "--adapter", "caddyfile"]
+
+
 def answers(port: int) -> bool:
     with socket.socket() as sock:
         return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
+@pytest.mark.parametrize("balancer", [nginx, caddy])
 def test_no_client_loses_an_event_and_none_reconnects_more_than_twice(
-    tmp_path: Path, redis: RedisServer
+    tmp_path: Path, redis: RedisServer, balancer: Callable[[Path, int, dict[str, int]], list[str]]
 ) -> None:
     environment = {
         "STREAM_HISTORY": redis.url,
@@ -91,20 +109,24 @@ def test_no_client_loses_an_event_and_none_reconnects_more_than_twice(
     }
     with Hub(tmp_path / "1", **environment) as one, Hub(tmp_path / "2", **environment) as other:
         port = free_port()
-        command = nginx(tmp_path, port, {"hub-1": one.port, "hub-2": other.port})
+        command = balancer(tmp_path, port, {"hub-1": one.port, "hub-2": other.port})
         log = (tmp_path / "balancer.log").open("wb")
         home = {"XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
         process = subprocess.Popen(command, env={**os.environ, **home}, stdout=log, stderr=log)
         log.close()
         try:
-            until(lambda: answers(port), 20)
-            with (
-                Crowd("127.0.0.1", port) as crowd,
-                Publisher(Behind(port), "a", pause=0.01) as first,
-                Publisher(Behind(port), "b", batch=5, pause=0.01) as second,
-            ):
+            until(
+                lambda: answers(port) or process.poll() is not None, 20, what="the balancer does not listen"
+            )
+            assert process.poll() is None, (tmp_path / "balancer.log").read_text()
+            with Crowd("127.0.0.1", port) as crowd, contextlib.ExitStack() as stack:
                 crowd.add(30, name="whole")
                 crowd.until_open()
+                # A balancer that buffers keeps it: nothing follows that would fill its buffer.
+                alone = published(Behind(port), {"type": "note", "text": "alone"})
+                crowd.until_at(int(alone["id"].rpartition("-")[2]))
+                first = stack.enter_context(Publisher(Behind(port), "a", pause=0.01))
+                second = stack.enter_context(Publisher(Behind(port), "b", batch=5, pause=0.01))
                 for node in (one, other):
                     # Longer than fail_timeout and fail_duration: the restarted node is tried again.
                     let_pass(3)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from tests.livekit.participant import Participant
+    from tests.livekit.processes import Seen
     from tests.stubs.openai_stub import OpenAIStub
 
     Event = dict[str, Any]
@@ -49,6 +50,10 @@ TRIES = 4
 BATCH_SECONDS = 5.0
 """How often it uploads spans and logs."""
 SENT = ("authorization", "content-type", "content-encoding")
+ENDED = "job process shutdown"
+"""In its log: the job's process has ended."""
+SDK_SECONDS = 40.0
+"""How long LiveKit's SDK may take to give up a hub that is down."""
 
 
 @pytest.fixture(scope="module")
@@ -269,6 +274,48 @@ def test_its_uploads_are_a_session_while_it_talks(place: Place, start: Start) ->
 
 
 @pytest.mark.parametrize("watch", ["all", "off"])
+def test_an_answer_whose_voice_fails_is_seen_in_its_turn(
+    place: Place, stub: OpenAIStub, start: Start, watch: str
+) -> None:
+    hub = place.hub(STREAM_WATCH=watch)
+    agent = start(hub.url)
+    with place.person(PLACE) as alice:
+        begins(alice)
+        stub.fail("tts", "500")
+        alice.say(HELLO)
+        until(lambda: '"tts_error"' in agent.log, what=lambda: agent.log)
+        stub.heal()
+        listens(alice)
+        asks(alice, ASK, f"You said: {ASK}")
+    over = hub.stream.wait("session_ended", seconds=120)
+    about = f"/api/sessions/{over['session_id']}"
+    until(lambda: hub.get(about)["reconciliation"] is not None, what=lambda: hub.get(about))
+
+    def failed() -> list[tuple[str, str]]:
+        """Return the words of the turns in which a stage failed."""
+        words = {turn["turn_id"]: turn["user_text"] for turn in hub.get(about)["turns"]}
+        return [
+            (words[turn["turn_id"]], stage["name"])
+            for turn in hub.get(f"{about}/trace")["turns"]
+            for stage in turn["stages"]
+            if stage["error"]
+        ]
+
+    until(lambda: failed() == [(HELLO, "tts_request_run")], what=lambda: hub.get(f"{about}/trace"))
+    detail = hub.get(about)
+    (turn,) = [turn for turn in detail["turns"] if turn["user_text"] == HELLO]
+    assert (turn["agent_started"], turn["heard_latency"]) == (None, None)
+    if watch == "all":
+        # LiveKit's chat history has it, although it was never spoken.
+        assert [line["text"] for line in detail["reconciliation"]["missing"]] == [ANSWER]
+    else:
+        assert detail["reconciliation"]["complete"]
+        (error,) = detail["errors"]
+        assert (error["source"], error["recoverable"]) == ("tts", False)
+        assert "500" in error["message"]
+
+
+@pytest.mark.parametrize("watch", ["all", "off"])
 def test_one_that_is_killed_ends_its_session(place: Place, start: Start, watch: str) -> None:
     hub = place.hub(STREAM_WATCH=watch)
     agent = start(hub.url)
@@ -288,7 +335,57 @@ def test_one_that_is_killed_ends_its_session(place: Place, start: Start, watch: 
     )
 
 
+def test_two_rooms_of_which_one_is_found_late(place: Place, start: Start) -> None:
+    agent = start(f"http://127.0.0.1:{place.port}")
+    with place.person("north", "ann") as ann:
+        begins(ann)
+        # Nothing has told this hub that there is a call.
+        hub = place.hub()
+        with place.person("south", "bob") as bob:
+            begins(bob)
+            asks(bob, HELLO, ANSWER)
+            asks(ann, HELLO, ANSWER)
+            until(lambda: watcher(hub)["sessions"] == 2, what=lambda: agent.log)
+            north, south = (
+                hub.stream.wait("session_started", room=room, source="watcher") for room in ("north", "south")
+            )
+            assert (place.watchers("north"), place.watchers("south")) == (1, 1)
+        _ended(hub, south)
+        # The other call continues.
+        asks(ann, HELLO, ANSWER, 2)
+    _ended(hub, north)
+    assert by_turns(of_session(hub, south["session_id"])) == {0: ([], [GREETING]), 1: ([HELLO], [ANSWER])}
+    assert by_turns(of_session(hub, north["session_id"])) == {0: ([HELLO], [ANSWER]), 1: ([HELLO], [ANSWER])}
+    for one, person in ((north, "ann"), (south, "bob")):
+        events = of_session(hub, one["session_id"])
+        assert {event["room"] for event in events} == {one["room"]}
+        assert {event["participant"] for event in events if event.get("role") == "user"} == {person}
+    until(lambda: watcher(hub)["rooms"] == 0, what="the watcher has left both")
+    for room in ("north", "south"):
+        hub.stream.wait("room_finished", room=room, seconds=90)
+
+
+def _ended(hub: HubServer, started: Seen) -> None:
+    over = hub.stream.wait("session_ended", session_id=started["session_id"], seconds=60)
+    assert over["reason"] == "participant_disconnected"
+
+
 def test_a_person_who_returns_finds_the_agent_and_the_watcher(place: Place, start: Start) -> None:
     hub = place.hub()
     start(hub.url)
     returns(place, hub)
+
+
+def test_a_hub_that_dies_in_mid_call_does_not_hold_it_up(place: Place, start: Start) -> None:
+    hub = place.hub(STREAM_WATCH="off")
+    agent = start(hub.url)
+    with place.person(PLACE) as alice:
+        begins(alice)
+        hub.kill()
+        asks(alice, HELLO, ANSWER)
+    until(lambda: PLACE not in place.rooms(), seconds=120, what="the room is closed")
+    closed = time.monotonic()
+    until(lambda: ENDED in agent.log.lower(), seconds=120, what=lambda: agent.log)
+    assert time.monotonic() - closed < SDK_SECONDS
+    with place.person("next", "bob") as bob:
+        begins(bob)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import zlib
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,10 @@ MAX_DECODED: Final = 16 * 1024 * 1024
 """Maximum bytes of a body after decompression."""
 MAX_TEXT: Final = 16_384
 """Maximum characters of one value."""
+MAX_RECORDS: Final = 20_000
+"""Maximum spans or log records of a body; LiveKit's SDKs send 512."""
+MAX_OBJECTS: Final = 100_000
+"""Maximum objects of a JSON body: reading one takes about 10 us."""
 PROTOBUF: Final = "application/x-protobuf"
 JSON: Final = "application/json"
 TYPES: Final = (PROTOBUF, JSON)
@@ -36,7 +41,13 @@ _REQUESTS: Final = {
     "logs": ExportLogsServiceRequest,
     "metrics": ExportMetricsServiceRequest,
 }
+_PARTS: Final = {
+    "traces": ("resource_spans", "scope_spans", "spans"),
+    "logs": ("resource_logs", "scope_logs", "log_records"),
+}
 _IDS: Final = frozenset({"traceId", "spanId", "parentSpanId"})
+_JOB: Final = re.compile(r"[!-~]{1,128}")
+_BREAKS: Final = re.compile("[\r\n\0]")
 
 Attributes = dict[str, Any]
 
@@ -46,7 +57,7 @@ class Undecodable(ValueError):
 
 
 class TooLong(ValueError):
-    """A body has more than `MAX_DECODED` bytes once it is decompressed."""
+    """A body has more bytes, once decompressed, or more parts than are accepted."""
 
 
 class Happening(msgspec.Struct, frozen=True):
@@ -133,8 +144,23 @@ def check(kind: str, content_type: str, data: bytes) -> None:
 
     Raises:
         Undecodable: it cannot.
+        TooLong: it has more parts than are accepted.
     """
-    _request(kind, content_type, data)
+    if content_type == JSON and data.count(b"{") > MAX_OBJECTS:
+        raise TooLong(f"more than {MAX_OBJECTS} objects")
+    request = _request(kind, content_type, data)
+    if _has_more(request, _PARTS.get(kind, ()), MAX_RECORDS):
+        raise TooLong(f"more than {MAX_RECORDS} {kind}")
+
+
+def _has_more(message: Any, path: tuple[str, ...], limit: int) -> bool:
+    """Return whether a message has more than `limit` parts, at any one step of a path of repeated fields."""
+    found = [message]
+    for name in path:
+        if sum(len(getattr(one, name)) for one in found) > limit:
+            return True
+        found = [part for one in found for part in getattr(one, name)]
+    return False
 
 
 def spans(content_type: str, data: bytes) -> Iterator[Span]:
@@ -238,7 +264,17 @@ def _id(data: bytes) -> str:
 def _job(attributes: Attributes, resource: Attributes) -> str:
     # With LiveKit's thread executor every resource is the first job's, so the record's own attributes count.
     found = attributes.get("job_id") or resource.get("job_id")
-    return found if isinstance(found, str) else ""
+    return found if isinstance(found, str) and is_job(found) else ""
+
+
+def is_job(name: str) -> bool:
+    """Return whether this can be LiveKit's id of a job, which becomes the id of a session."""
+    return _JOB.fullmatch(name) is not None
+
+
+def as_name(text: str) -> str:
+    """Return the name of a room or participant as events have it: without CR, LF and NUL."""
+    return _BREAKS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _attributes(pairs: Iterable[Any]) -> Attributes:

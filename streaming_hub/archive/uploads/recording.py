@@ -15,10 +15,15 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
 
-from streaming_hub.archive.uploads.otlp import Undecodable
+from streaming_hub.archive.uploads.otlp import Undecodable, is_job
+from streaming_hub.events.types.base import MAX_TIMESTAMP
 
 PACKAGE: Final = "hub.uploads"
 ROLES: Final = {"user": "user", "assistant": "agent"}
+MAX_USAGE: Final = 32 * 1024
+"""Maximum bytes of the models' usage, which becomes an event."""
+MAX_MESSAGES: Final = 10_000
+"""Maximum messages of a chat history, as of spans."""
 _REASON: Final = "CR_"
 
 
@@ -38,7 +43,7 @@ class Recording(msgspec.Struct, frozen=True):
         at: when the report was made, seconds since 1970; 0 where it does not say.
         reason: why the session ended, as `session_ended` gives it.
         usage: of each model.
-        messages: the chat history's.
+        messages: the chat history's; None if it cannot be read.
         audio: Ogg Opus; empty where there is none.
         start: when the audio begins, seconds since 1970.
     """
@@ -49,9 +54,13 @@ class Recording(msgspec.Struct, frozen=True):
     at: float = 0.0
     reason: str | None = None
     usage: list[Any] = []
-    messages: list[Message] = []
+    messages: list[Message] | None = None
     audio: bytes = b""
     start: float = 0.0
+
+
+class _History(msgspec.Struct):
+    items: list[Any] = []
 
 
 class _Summary(msgspec.Struct):
@@ -74,18 +83,23 @@ def read(content_type: str, body: bytes) -> Recording:
     header = _header(parts.get("header", b""))
     summary = _summary(header.session_summary)
     reason = summary.close_reason.removeprefix(_REASON).lower()
-    start = header.start_time.seconds + header.start_time.nanos / 1e9
+    start = _time(header.start_time.seconds + header.start_time.nanos / 1e9)
     return Recording(
         header.job_id,
         header.room_id,
         header.redaction_enabled,
-        summary.timestamp or (start + header.duration / 1000 if header.duration else 0.0),
+        _time(summary.timestamp or (start + header.duration / 1000 if start and header.duration else 0.0)),
         reason or None,
-        summary.usage,
+        summary.usage if len(msgspec.json.encode(summary.usage)) <= MAX_USAGE else [],
         _messages(parts.get("chat_history", b"{}")),
         parts.get("audio", b""),
         start,
     )
+
+
+def _time(at: float) -> float:
+    """Return seconds since 1970; 0 for what an event cannot have as its time."""
+    return at if 0 <= at < MAX_TIMESTAMP else 0.0
 
 
 def _parts(content_type: str, body: bytes) -> dict[str, bytes]:
@@ -112,8 +126,8 @@ def _header(data: bytes) -> Any:
         header.ParseFromString(data)
     except DecodeError as error:
         raise Undecodable(f"not a header of a recording: {error}") from error
-    if not header.job_id:
-        raise Undecodable("a recording without a job")
+    if not is_job(header.job_id):
+        raise Undecodable(f"the job of a recording is {header.job_id[:40]!r}")
     return header
 
 
@@ -125,25 +139,26 @@ def _summary(text: str) -> _Summary:
         return _Summary()
 
 
-def _messages(data: bytes) -> list[Message]:
+def _messages(data: bytes) -> list[Message] | None:
     try:
-        items = msgspec.json.decode(data).get("items", [])
-    except (msgspec.MsgspecError, UnicodeDecodeError, AttributeError) as error:
-        raise Undecodable(f"not a chat history: {error}") from error
-    found: list[Message] = []
-    for item in items if isinstance(items, list) else []:
-        role = (
-            ROLES.get(item.get("role", ""))
-            if isinstance(item, dict) and item.get("type") == "message"
-            else None
-        )
-        content = item.get("content") if role is not None else None
-        if role is not None and isinstance(content, list):
-            text = "\n".join(part for part in content if isinstance(part, str)).replace("\0", "")
-            at = item.get("created_at")
-            if text.strip():
-                found.append(Message(role, text, float(at) if isinstance(at, int | float) else None))
-    return found
+        items = msgspec.json.decode(data, type=_History).items
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        # A newer format; the header is still there.
+        return None
+    return [message for item in items[:MAX_MESSAGES] if (message := _message(item)) is not None]
+
+
+def _message(item: Any) -> Message | None:
+    if not isinstance(item, dict) or item.get("type") != "message" or item.get("role") not in tuple(ROLES):
+        return None
+    content, at = item.get("content"), item.get("created_at")
+    parts = content if isinstance(content, list) else []
+    text = "\n".join(part for part in parts if isinstance(part, str)).replace("\0", "")
+    if not text.strip():
+        return None
+    if not isinstance(at, int | float) or not 0 < at < MAX_TIMESTAMP:
+        at = None
+    return Message(ROLES[item["role"]], text, None if at is None else float(at))
 
 
 @cache

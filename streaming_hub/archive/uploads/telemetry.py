@@ -17,7 +17,7 @@ from streaming_hub.archive.reduce import ABANDONED, REPLACED
 from streaming_hub.archive.tables import erased, jobs, lines, sessions, spans
 from streaming_hub.archive.tables import outbox as outbox_table
 from streaming_hub.archive.uploads import outbox, translate
-from streaming_hub.archive.uploads.otlp import Happening, Line, Span
+from streaming_hub.archive.uploads.otlp import Happening, Line, Span, as_name
 from streaming_hub.archive.uploads.recording import Message
 from streaming_hub.archive.uploads.translate import Facts, Memory
 from streaming_hub.sidecar.wire import packed
@@ -158,10 +158,10 @@ class Telemetry:
         at = found.at or now
         events = [translate.usage(job.name, at, found.usage)] if found.usage else []
         outbox.put(connection, job.id, events + translate.ended(job.memory, job.name, at, found.reason))
-        if not redacted and not self._texts:
+        if found.messages is not None and not redacted and not self._texts:
             outbox.put_report(connection, job.id, found.messages)
         sid = job.room_sid or found.room_sid or None
-        kept = None if redacted or not self._texts else _packed(found.messages)
+        kept = None if found.messages is None or redacted or not self._texts else _packed(found.messages)
         changes: dict[str, Any] = {
             "recorded": True,
             "report": kept,
@@ -207,7 +207,7 @@ class Telemetry:
         place, free = _place(connection, spans, job, MOST_SPANS)
         redacted = job.redacted or any(span.attributes.get(REDACTED) is True for span in found)
         for span in found:
-            room = room or _text(span.attributes.get("lk.pii.room_name"))
+            room = room or as_name(_text(span.attributes.get("lk.pii.room_name")) or "") or None
         if redacted and not job.redacted:
             self._redact(connection, job)
         for key, span in list(fresh.items())[:free]:
@@ -238,7 +238,7 @@ class Telemetry:
         return _reduced(span, left_out, quotes=not redacted and self._texts)
 
     def _insert_lines(self, connection: Connection, job: Job, found: Sequence[Line]) -> Counts:
-        room = job.room or next((line.room for line in found if line.room), None)
+        room = job.room or next((as_name(line.room) for line in found if line.room), None)
         marked = any(line.attributes.get(REDACTED) is True for line in found)
         if marked and not job.redacted:
             self._redact(connection, job)

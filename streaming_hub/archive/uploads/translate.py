@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from streaming_hub.archive.reduce import REPLACED, rounded
+from streaming_hub.archive.uploads.otlp import as_name
 from streaming_hub.archive.uploads.trace import AGENT_TURN, USER_TURN, error_of, turn_of
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ def _note_people(memory: Memory, spans: Sequence[Span]) -> None:
         identity = _text(span, "lk.pii.participant_identity")
         if identity is None:
             continue
+        identity = as_name(identity)
         if span.name in ("room_connect", "agent_speaking", AGENT_TURN):
             memory.agent = memory.agent or identity
         elif span.name in ("wait_for_participant", "user_speaking", USER_TURN):

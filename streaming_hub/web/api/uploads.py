@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from flask import Blueprint, Response, request
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from streaming_hub.archive.uploads.spool import Head
 from streaming_hub.errors import BadRequest, HubError, TooLarge, Unauthorized, UnsupportedMedia
@@ -194,12 +195,10 @@ def _keep(parts: Services, head: Head) -> str:
     try:
         with spool.begin(head) as part:
             _receive(part)
-            lost = parts.offload(lambda: _check_and_keep(part, head))
+            parts.offload(lambda: _check_and_keep(part, head))
     except OSError as error:
-        lost = error
-    if lost is not None:
         # A full spool or disk must not end the agent's job.
-        parts.log_upload_lost(lost)
+        parts.log_upload_lost(error)
         return "dropped"
     return "accepted"
 
@@ -208,19 +207,20 @@ def _receive(part: Part) -> None:
     while True:
         try:
             piece = request.stream.read(PIECE)
-        except OSError as error:
+        except ClientDisconnected as error:
             raise BadRequest("The upload did not arrive in full.") from error
+        except RequestEntityTooLarge as error:
+            raise TooLarge(
+                f"The upload has more than {MAX_BODY} bytes, the most that is accepted."
+            ) from error
         if not piece:
             break
         part.write(piece)
-        if part.size > MAX_BODY:
-            raise TooLarge(f"The upload has more than {MAX_BODY} bytes, the most that is accepted.")
     if request.content_length is not None and part.size < request.content_length:
         raise BadRequest("The upload did not arrive in full.")
 
 
-def _check_and_keep(part: Part, head: Head) -> OSError | None:
-    """Return why the body is lost; gevent would print a traceback of what is raised in its thread."""
+def _check_and_keep(part: Part, head: Head) -> None:
     if head.kind == "recordings":
         end = f"--{head.content_type.partition('boundary=')[2]}--".encode()
         if end not in part.last(len(end) + 16):
@@ -234,8 +234,4 @@ def _check_and_keep(part: Part, head: Head) -> OSError | None:
             raise TooLarge(f"The upload has {error}.") from error
         except otlp.Undecodable as error:
             raise BadRequest(f"The upload cannot be decoded: {error}.") from error
-    try:
-        part.keep()
-    except OSError as error:
-        return error
-    return None
+    part.keep()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +109,25 @@ def test_behind_every_point_are_its_sessions(page: Page, hub: Hub) -> None:
     expect_values(page, "Sessions", "2", "0", "1")
     table(page, "Sessions").get_by_role("link").nth(2).click()
     expect_sessions(page, "three")
+
+
+def test_the_first_hours_are_shown_by_the_minute(page: Page, start_hub: Callable[..., Hub]) -> None:
+    hub = start_hub()
+    now = time.time()
+    post(hub, *call("now", at=now - 90))
+    wait_for_archive(hub, 1)
+    page.goto(f"{hub.url}/console/sessions")
+    page.get_by_role("link", name="Figures").click()
+    expect(field(page, "Bucket")).to_have_value("minute")
+    page.wait_for_url("**/console/stats?bucket=minute")
+    expect(points(page, "Sessions").nth(1)).to_be_attached()
+    # The page stays with hours when they are chosen, and Back returns to what was shown before.
+    field(page, "Bucket").select_option("")
+    page.wait_for_url("**/console/stats")
+    page.go_back()
+    page.wait_for_url("**/console/stats?bucket=minute")
+    page.go_back()
+    expect_sessions(page, "now")
 
 
 def test_a_chart_by_keyboard(page: Page, hub: Hub) -> None:

@@ -12,6 +12,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 import gevent
+import gevent.event
 
 from streaming_hub import portability
 from streaming_hub.events.interest import EVERYTHING
@@ -128,6 +129,38 @@ def an_idle_connection_is_closed() -> None:
     assert Answer(used).rest() == b"1"
     assert fresh.recv(10) == b""
     assert used.recv(10) == b""
+    until(lambda: handlers() == 0)
+
+
+def a_retiring_server_ends_its_connections() -> None:
+    """Idle ones at once; one with a request under way after the response, which says so."""
+    house = House()
+    real = house.application
+    asked, answered = gevent.event.Event(), gevent.event.Event()
+
+    def slow(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/slow":
+            asked.set()
+            answered.wait()
+        return real(environ, start_response)
+
+    house.server.application = slow
+    fresh, used, busy = house.connect(), house.connect(), house.connect()
+    used.sendall(request_bytes("POST", "/", body=b"x"))
+    assert Answer(used).rest() == b"1"
+    busy.sendall(request_bytes("POST", "/slow", body=b"xx"))
+    asked.wait()
+    until(lambda: len(house.server.idle) == 2)
+    house.server.retire()
+    assert fresh.recv(10) == b""
+    assert used.recv(10) == b""
+    answered.set()
+    last = Answer(busy)
+    assert (last.headers["connection"], last.rest()) == ("close", b"2")
+    assert busy.recv(10) == b""
+    with contextlib.suppress(ConnectionRefusedError):
+        house.connect()
+        raise AssertionError("a new connection was accepted")
     until(lambda: handlers() == 0)
 
 

@@ -23,4 +23,4 @@ def test_server(scenario: str) -> None:
 
 
 def test_all_scenarios_are_there() -> None:
-    assert len(SCENARIOS) == 7
+    assert len(SCENARIOS) == 8

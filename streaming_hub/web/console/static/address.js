@@ -36,10 +36,18 @@ export class Address {
     const isContinued = typing !== '' && typing === this.#typing;
     this.#typing = typing;
     if (sameFilters(filters, this.filters, this.#names)) return false;
-    this.filters = filters;
-    const address = location.pathname + addressOf(filters, this.#names);
-    if (isContinued) history.replaceState(null, '', address);
-    else history.pushState(null, '', address);
+    if (!isContinued) history.pushState(null, '');
+    this.replace(filters);
     return true;
+  }
+
+  /**
+   * Set the filters without a step for Back.
+   *
+   * @param {Filters} filters
+   */
+  replace(filters) {
+    this.filters = filters;
+    history.replaceState(null, '', location.pathname + addressOf(filters, this.#names));
   }
 }

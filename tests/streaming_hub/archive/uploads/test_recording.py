@@ -92,10 +92,20 @@ def test_items_that_do_not_fit_are_left_out() -> None:
         b"no parts at all",
         body(header=b"\xff\xff"),
         body(header=MetricsRecordingHeader(room_id="RM_1").SerializeToString()),
-        body(history=b"{"),
-        body(history=[]),
+        body(header=MetricsRecordingHeader(job_id="AJ\n1").SerializeToString()),
     ],
 )
 def test_what_is_none_says_so(data: bytes) -> None:
     with pytest.raises(Undecodable):
         read(TYPE, data)
+
+
+@pytest.mark.parametrize("history", [b"{", [], {"items": {"a": 1}}])
+def test_a_chat_history_of_another_format_is_none_and_the_rest_stays(history: Any) -> None:
+    found = read(TYPE, body(history=history))
+    assert (found.job, found.messages) == ("AJ_1", None)
+
+
+def test_what_an_event_cannot_have_is_left_out() -> None:
+    found = read(TYPE, body(timestamp=-1.0, usage=[{"type": "x" * 50_000}]))
+    assert (found.at, found.usage) == (0.0, [])

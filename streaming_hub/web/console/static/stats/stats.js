@@ -21,6 +21,8 @@ import { shown } from './values.js';
 /** The address also has the percentile of the stages; the API returns all of them. */
 const NAMES = [...OF_STATS, 'percentile'];
 const PERCENTILE = 'p50';
+/** Hours that are shown by the minute when the page opens. */
+const FEW = 3;
 /** ms between updates. */
 const REFRESH = 30_000;
 /** Name -> seconds back, bucket. @type {Record<string, [number, string]>} */
@@ -77,6 +79,12 @@ begin(({ view }) => {
       if (mine !== run) return;
       buckets = found.buckets;
       showProblem('');
+      // In the first hours of a hub, hours make too few bars.
+      if (mine === 1 && buckets.length && buckets.length <= FEW && !filters.from && !filters.to && !filters.bucket) {
+        address.replace({ ...filters, bucket: ['minute'] });
+        form.show(address.filters);
+        return void open();
+      }
       show();
     } catch (error) {
       if (mine !== run) return;
