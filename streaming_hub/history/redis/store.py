@@ -284,7 +284,7 @@ class RedisHistory:
             bounds = self.bounds
             answer = _SETTLE.run(
                 line,
-                [self._meta, self._reports, self.server.key("nodes")],
+                [self._meta, self._reports, self.server.key("nodes"), self._log],
                 [
                     line.identity.run,
                     self.node,
