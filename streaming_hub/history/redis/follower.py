@@ -338,10 +338,10 @@ class Follower:
             return
         if self._down_since is None:
             self._down_since = time.monotonic()
+            shown, reason = self._server.shown, why.rstrip(".")
             log.warning(
-                "%s is away: %s. Streams stay open; publishing and reading return 503 until it is back",
-                self._server.shown,
-                why,
+                "%s. Streams stay open; publishing and reading return 503 until it is back",
+                reason if reason.startswith(shown) else f"{shown} is away: {reason}",
             )
         self._server.note_away(why)
         with self._cond:
