@@ -315,3 +315,20 @@ def test_without_its_head_the_history_goes_on_above_what_it_has(tmp_path: Path) 
         assert other != epoch
         assert int(number) == int(seq) + 1
         assert [event["type"] for event in a.stored()] == ["x", "x", "x", "y"]
+
+
+@pytest.mark.parametrize("way", [("DEL", "{hub}:log"), ("XTRIM", "{hub}:log", "MAXLEN", 2)])
+def test_events_that_something_else_deleted_are_counted(tmp_path: Path, way: tuple[str, ...]) -> None:
+    with redis_at(tmp_path) as redis, node(tmp_path, "a", redis.url) as a:
+        ids = a.json("POST", "/api/agent/data", [{"type": "x"}] * 9)["ids"]
+        redis.call(*way)
+        left = redis.call("XLEN", "{hub}:log")
+        # A node that has them in memory sends them; this one has to read them.
+        with node(tmp_path, "b", redis.url) as b, Crowd(b.host, b.port) as crowd:
+            published(a, {"type": "y"})
+            (client,) = crowd.add(1, f"?last_event_id={ids[1]}", name="back")
+            crowd.until_at(10)
+            assert client.checker.resets == ["expired"]
+            assert client.checker.missed == 7 - left
+            assert client.checker.received == left + 1
+            assert [event["type"] for event in b.stored()] == ["x"] * left + ["y"]

@@ -293,7 +293,7 @@ class Follower:
         if not found:
             return
         assert self._note_at is not None  # noqa: S101 - settled
-        first, last = (int(found[place][0].partition(b"-")[0]) for place in (0, -1))
+        first, last = (wire.number(found[place][0]) for place in (0, -1))
         if first != self._note_at + 1:
             self._listener.notes_missed()
         self._note_at = last
