@@ -25,7 +25,6 @@ import itertools
 import json
 import multiprocessing
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -35,6 +34,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import requests
 from playwright.sync_api import sync_playwright
+
+from tests.kit.process import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -285,9 +286,7 @@ def cpu_of_renderers(browser: Browser) -> float:
 
 def serve(folder: str) -> tuple[subprocess.Popen[bytes], str]:
     """Start a hub on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environ = {name: value for name, value in os.environ.items() if not name.startswith("STREAM_")}
     hub = subprocess.Popen(
         [sys.executable, str(ROOT / "flask_server.py"), "--port", str(port)],

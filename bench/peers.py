@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING
 
 import toolchain
 
+from tests.kit.process import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -80,14 +82,6 @@ class Peer:
 
 class StartError(RuntimeError):
     """A server did not come up."""
-
-
-def free_port() -> int:
-    """Return a port that is free on loopback now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

@@ -41,6 +41,7 @@ import toolchain  # noqa: E402
 
 from tests.faults.crowd import Crowd  # noqa: E402
 from tests.kit import proc  # noqa: E402
+from tests.kit.process import free_port  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -112,7 +113,7 @@ class Redis(Process):
     """redis-server, with an append-only file as the guide says."""
 
     def __init__(self, folder: Path) -> None:
-        port = peers.free_port()
+        port = free_port()
         command = [
             "redis-server",
             "--port",
@@ -139,7 +140,7 @@ class Redis(Process):
 
 def hub(folder: Path, history: str, name: str = "one") -> Process:
     """Return a node; the archive is off, for the others have none."""
-    port = peers.free_port()
+    port = free_port()
     return Process(
         [sys.executable, str(ROOT / "flask_server.py"), "--port", str(port)],
         port,
@@ -155,7 +156,7 @@ def hub(folder: Path, history: str, name: str = "one") -> Process:
 
 def centrifugo(folder: Path, redis: Redis, name: str) -> Process:
     """Return a node of Centrifugo, with a history from which clients resume."""
-    port = peers.free_port()
+    port = free_port()
     (folder / name).mkdir(parents=True, exist_ok=True)
     settings = {
         "http_server": {"address": "127.0.0.1", "port": port},

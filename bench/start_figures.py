@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tests.kit.process import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -64,9 +66,7 @@ def installed(folder: Path) -> Path:
 
 def first_answer(command: Sequence[str | Path], folder: Path) -> float:
     """Start a server with a port as its last argument; return the seconds until it has answered a request."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
+    port = free_port()
     began = time.perf_counter()
     env = {"PATH": os.environ["PATH"], "HOME": str(folder)}
     with subprocess.Popen(

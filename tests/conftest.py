@@ -25,6 +25,10 @@ LONGEST = {
     HERE / "agent/test_rehearsal.py",
     HERE / "agent/test_rooms.py",
     HERE / "browser/test_whole_path.py",
+    HERE / "packages/test_js.py",
+    HERE / "streaming_hub/archive/test_feed.py",
+    HERE / "streaming_hub/test_nodes.py",
+    HERE / "streaming_hub/web/api/test_uploads.py",
 }
 REQUIRE = "HUB_TESTS_REQUIRE"
 SEARCH = "search"
@@ -54,8 +58,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def keep_bytecode(folder: Path, environ: MutableMapping[str, str]) -> None:
     """Let child processes write their compiled modules, to a folder beside the sources' own.
 
-    Container images often set PYTHONDONTWRITEBYTECODE. Hundreds of processes would then compile the hub and its
-    libraries anew, which takes several times as long as to start.
+    Container images often set PYTHONDONTWRITEBYTECODE. Hundreds of processes would then each compile the hub and its
+    libraries, which takes several times as long as to start.
     """
     environ.pop("PYTHONDONTWRITEBYTECODE", None)
     environ["PYTHONPYCACHEPREFIX"] = str(folder)

@@ -20,7 +20,7 @@ import requests
 from streaming_hub import __version__
 from streaming_hub.settings import AGENT_TABLE, TABLE
 from tests.kit.hub import Hub
-from tests.kit.process import ROOT, SECONDS, environ
+from tests.kit.process import ROOT, SECONDS, environ, free_port
 from tests.kit.wait import until
 from tests.streaming_hub.server.test_listening import has_ipv6
 
@@ -137,8 +137,7 @@ def test_with_livekit_and_a_model_it_says_livekit(start: Callable[..., Hub]) -> 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_it_serves_on_when_nothing_takes_its_output(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     reader, writer = os.pipe()
     os.close(reader)
     log = tmp_path / "log"

@@ -42,6 +42,9 @@ UNUSED = frozenset(
 )
 """Events that `attach` does not send either."""
 
+MAX_CLOCK_DIFFERENCE = 86_400.0
+"""Seconds by which the clock of the agent's machine may be wrong."""
+
 _ERROR = re.compile(
     r"^type='(?P<type>\w+)'.*?label='(?P<label>[^']*)'(?: error=(?P<error>.*))? recoverable=(?P<again>\w+)$",
     re.S,
@@ -68,11 +71,13 @@ class Messages:
         self._unknown = unknown
         self._calls: set[str] = set()
 
-    def read(self, data: bytes) -> list[Payload]:
+    def read(self, data: bytes, at: float) -> list[Payload]:
         """Return the bridge's event names and payloads of one message; requests and responses have none.
 
         Args:
             data: the whole byte stream.
+            at: when it arrived, which replaces a time that no clock shows: times do not go back in a session, so one
+                far ahead would stay.
         """
         message = pb.AgentSessionMessage()
         try:
@@ -90,7 +95,9 @@ class Messages:
             return []
         self._count_fields(getattr(event, name))
         try:
-            return self._payloads(name, getattr(event, name), seconds(event.created_at))
+            created = seconds(event.created_at)
+            created = created if abs(created - at) < MAX_CLOCK_DIFFERENCE else at
+            return self._payloads(name, getattr(event, name), created)
         except UnknownValue as error:
             self._unknown[error.name] += 1
             return []

@@ -14,6 +14,7 @@ import logging
 import time
 import uuid
 from collections import Counter
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ CLOSED = frozenset({rtc.DisconnectReason.ROOM_CLOSED, rtc.DisconnectReason.ROOM_
 AGENT_LEFT = "agent_left"
 AGENT_LOST = "worker_lost"
 WATCHER_LOST = "watcher_lost"
+_UNKNOWN = datetime.max.replace(tzinfo=UTC)
 LOST = frozenset(
     {
         rtc.DisconnectReason.STATE_MISMATCH,
@@ -172,7 +174,9 @@ class RoomWatcher:
         await self._room.disconnect()
 
     def _people(self) -> list[rtc.RemoteParticipant]:
-        return [one for one in self._room.remote_participants.values() if _is_person(one)]
+        """Return the people by the time they joined: agents listen to the first."""
+        people = [one for one in self._room.remote_participants.values() if _is_person(one)]
+        return sorted(people, key=lambda one: one.joined_at or _UNKNOWN)
 
     def _agents_here(self) -> list[rtc.RemoteParticipant]:
         return [one for one in self._room.remote_participants.values() if _is_agent(one)]

@@ -99,7 +99,7 @@ class Watched:
     def message(self, data: bytes, at: float) -> list[Event]:
         """Take a session message, as it was on the byte stream."""
         self._count += 1
-        payloads = self._messages.read(data)
+        payloads = self._messages.read(data, at)
         return self._take(at, lambda: self._translate(payloads)) if payloads else []
 
     def words(self, stream: str, text: str, at: float) -> list[Event]:

@@ -152,8 +152,8 @@ class Archive(Feed):
     @property
     def description(self) -> str:
         """Where sessions are stored and for how long, as a sentence for the log."""
-        # The database's password must not reach the log.
-        where = re.sub(r"(?<=://)([^/@:]*):[^@]*@", r"\1:***@", self.url)
+        # The database's password must not reach the log; the options after the "?" may hold it, too.
+        where = re.sub(r"(?<=://)([^/@:]*):[^@]*@", r"\1:***@", self.url).partition("?")[0]
         end = f"deleted {self.max_age / 86_400:g} days after their end" if self.max_age else "never deleted"
         return f"archive: sessions are stored in {where.removeprefix('sqlite:///')} and {end}"
 
@@ -229,8 +229,12 @@ class Archive(Feed):
         Raises:
             Refusal: the node that writes does not hand over.
         """
-        if self._follower is not None and self._owner():
-            return
+        if self._owner():
+            if self._follower is not None:
+                return
+            if self._trouble and self._up.is_set():
+                # The database has never been open: there is nothing to hand over, and it is known to be away.
+                raise Refusal("away", self._trouble)
         self._claim()
         until = time.monotonic() + CLAIM_SECONDS
         while self._follower is None or not self._owner():

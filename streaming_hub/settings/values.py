@@ -92,7 +92,9 @@ def archive(text: str) -> str:
     if text.lower() == "off":
         return "off"
     matching(r"sqlite:///(?!~|:memory:)[^\s?][^?]*|postgresql\+psycopg://\S+")(text)
-    # Its password may hold any character, so urlsplit would take it for something else.
+    # Its password may hold any character but "@", so urlsplit would take it for something else.
+    if text.partition("?")[0].count("@") > 1:
+        raise ValueError(text)
     place = text.partition("://")[2].rpartition("@")[2].partition("/")[0].partition("?")[0]
     _, colon, port = place.rpartition("]")[2].rpartition(":")
     if colon and not (port.isdecimal() and int(port) <= 65535):

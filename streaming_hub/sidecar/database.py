@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
 
 BUSY_SECONDS: Final = 1.0
-"""How long SQLite waits for another program that has the file locked."""
+"""How long to wait for another program that has locked SQLite's file, or a table or row of PostgreSQL."""
 BROKEN: Final = frozenset({"SQLITE_NOTADB", "SQLITE_CORRUPT"})
 """SQLite's names of errors that time does not heal."""
 CONNECT_SECONDS: Final = 2
 STATEMENT_SECONDS: Final = 60
 """How long PostgreSQL works on one statement, and how long this side waits for a peer that says nothing."""
+ENCODING: Final = "UTF8"
+"""PostgreSQL's encoding of every character. A server set up without a locale has SQL_ASCII."""
 PROGRAM_LIMIT: Final = "54"
 """PostgreSQL's class of errors about a value that is too long, of an index for example. Its driver counts them among
 those of the connection."""
@@ -92,7 +94,8 @@ class Database:
         self._kind = kind
         self.url = make_url(url)
         self.sqlite = self.url.get_backend_name() == "sqlite"
-        self.shown = self.url.render_as_string(hide_password=True)
+        # Options of the driver, after the "?", may hold a password, too.
+        self.shown = self.url.set(query={}).render_as_string(hide_password=True)
         self._engine: Engine | None = None
         self._file: tuple[int, int] | None = None
         self._claim: int | Connection | None = None
@@ -116,6 +119,8 @@ class Database:
         self.close()
         try:
             engine = self._engine = self._make_engine()
+            if not self.sqlite:
+                self._check_encoding(engine)
             if claim:
                 self._claim_it(engine)
                 if self._kind.schema is not None and not self.sqlite:
@@ -202,12 +207,15 @@ class Database:
     def away(self, error: Exception) -> Away:
         """Turn a driver's error into one sentence."""
         cause = getattr(error, "orig", None) or error
-        text = " ".join(str(cause).split())[:300].rstrip(".")
+        # PostgreSQL's own sentence, without the statement that it is about.
+        said = getattr(getattr(cause, "diag", None), "message_primary", None) or str(cause)
+        text = "; ".join(filter(None, map(str.strip, said.splitlines())))[:300].rstrip(".")
         if isinstance(error, ImportError):
             return Away(
                 f"{self.shown} needs a package that is missing ({text}): install livekit-streaming-hub[postgres]."
             )
-        return Away(f"{self.shown} cannot be used: {text}.{self._remedy(cause)}")
+        stop = "" if text.endswith("?") else "."
+        return Away(f"{self.shown} cannot be used: {text}{stop}{self._remedy(cause)}")
 
     @staticmethod
     def _remedy(cause: object) -> str:
@@ -274,11 +282,28 @@ class Database:
         path = "" if self._kind.schema is None else f"-c search_path={self._kind.schema}"
         connect = {
             "connect_timeout": CONNECT_SECONDS,
-            "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c timezone=UTC {path} {_CLAIM_KEEPALIVE}",
+            # By default PGCLIENTENCODING and the database decide, and neither may have every character.
+            "client_encoding": "utf8",
+            "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={BUSY_SECONDS:g}s -c timezone=UTC "
+            f"{path} {_CLAIM_KEEPALIVE}",
             "tcp_user_timeout": STATEMENT_SECONDS * 1000,
             "application_name": f"streaming-hub-{self._kind.name}",
         }
         return sa.create_engine(self.url, connect_args=connect, pool_pre_ping=True, **options)
+
+    def _check_encoding(self, engine: Engine) -> None:
+        """Refuse a PostgreSQL database that cannot store every character.
+
+        Raises:
+            Away: it cannot.
+        """
+        with engine.connect() as connection:
+            encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+        if encoding != ENCODING:
+            raise Away(
+                f"{self.shown} has the encoding {encoding}, which cannot store every character: create it with "
+                f"ENCODING '{ENCODING}' and TEMPLATE template0, or {ANOTHER}."
+            )
 
     def _claim_it(self, engine: Engine) -> None:
         """Keep other hubs out: two that read different histories into one archive would count events again and again.
@@ -344,7 +369,7 @@ def create_all(connection: Connection, kind: Kind) -> None:
 
 
 def private_file(path: Path) -> None:
-    """Make a file that its owner alone may read, in a folder of the same kind where that is missing.
+    """Make a file that its owner alone may read, in a directory of the same kind where that is missing.
 
     Raises:
         OSError: it cannot be made.

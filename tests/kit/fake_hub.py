@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+from tests.kit.process import free_port
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
@@ -75,9 +77,7 @@ class FakeHub:
         self._lock = threading.Lock()
         self._server: _Server | None = None
         self._open: set[socket.socket] = set()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.tls: ssl.SSLContext | None = None
 

@@ -274,6 +274,48 @@ def test_its_uploads_are_a_session_while_it_talks(place: Place, start: Start) ->
 
 
 @pytest.mark.parametrize("watch", ["all", "off"])
+def test_an_answer_whose_voice_fails_is_seen_in_its_turn(
+    place: Place, stub: OpenAIStub, start: Start, watch: str
+) -> None:
+    hub = place.hub(STREAM_WATCH=watch)
+    agent = start(hub.url)
+    with place.person(PLACE) as alice:
+        begins(alice)
+        stub.fail("tts", "500")
+        alice.say(HELLO)
+        until(lambda: '"tts_error"' in agent.log, what=lambda: agent.log)
+        stub.heal()
+        listens(alice)
+        asks(alice, ASK, f"You said: {ASK}")
+    over = hub.stream.wait("session_ended", seconds=120)
+    about = f"/api/sessions/{over['session_id']}"
+    until(lambda: hub.get(about)["reconciliation"] is not None, what=lambda: hub.get(about))
+
+    def failed() -> list[tuple[str, str]]:
+        """Return the words of the turns in which a stage failed."""
+        words = {turn["turn_id"]: turn["user_text"] for turn in hub.get(about)["turns"]}
+        return [
+            (words[turn["turn_id"]], stage["name"])
+            for turn in hub.get(f"{about}/trace")["turns"]
+            for stage in turn["stages"]
+            if stage["error"]
+        ]
+
+    until(lambda: failed() == [(HELLO, "tts_request_run")], what=lambda: hub.get(f"{about}/trace"))
+    detail = hub.get(about)
+    (turn,) = [turn for turn in detail["turns"] if turn["user_text"] == HELLO]
+    assert (turn["agent_started"], turn["heard_latency"]) == (None, None)
+    if watch == "all":
+        # LiveKit's chat history has it, although it was never spoken.
+        assert [line["text"] for line in detail["reconciliation"]["missing"]] == [ANSWER]
+    else:
+        assert detail["reconciliation"]["complete"]
+        (error,) = detail["errors"]
+        assert (error["source"], error["recoverable"]) == ("tts", False)
+        assert "500" in error["message"]
+
+
+@pytest.mark.parametrize("watch", ["all", "off"])
 def test_one_that_is_killed_ends_its_session(place: Place, start: Start, watch: str) -> None:
     hub = place.hub(STREAM_WATCH=watch)
     agent = start(hub.url)

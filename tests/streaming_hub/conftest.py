@@ -10,6 +10,7 @@ import pytest
 from flask_server import create_app
 from streaming_hub.settings import Settings
 from streaming_hub.web.current import services_of
+from tests.kit.callers import stop_hubs
 from tests.kit.hub import Hub
 from tests.streaming_hub.archive import postgres
 
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
 _databases = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def _hubs_end_with_their_test() -> Iterator[None]:
+    yield
+    stop_hubs()
 
 
 @pytest.fixture

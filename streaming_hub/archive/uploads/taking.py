@@ -154,7 +154,13 @@ class Uploads:
         job = _job(connection, session)
         if job is None:
             return {"turns": [], "other": [], "dropped": 0}
-        columns = (turns.c.turn_id, turns.c.user_started, turns.c.agent_started)
+        columns = (
+            turns.c.turn_id,
+            turns.c.started,
+            turns.c.user_text,
+            turns.c.user_started,
+            turns.c.agent_started,
+        )
         chosen = sa.select(*columns).where(turns.c.session == session.id).order_by(turns.c.position)
         rows = connection.execute(chosen).mappings()
         found = list(telemetry.spans_of(connection, job.id))

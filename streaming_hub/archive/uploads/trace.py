@@ -1,7 +1,8 @@
 """Turns a job's spans into the response of `GET /api/sessions/ID/trace`: the stages of each turn. Pure.
 
 LiveKit's `user_turn` and `agent_turn` spans have the stages of a turn as children, but do not name the hub's turn. A
-turn that the hub made from uploads has the span's id in its own (`turn_of`); any other is found by its speech's start.
+turn that the hub made from uploads has the span's id in its own (`turn_of`); any other is found by its speech's start,
+and one without speech, such as an answer whose voice failed, by its own start.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def trace(job: str, spans: Sequence[Span], turns: Iterable[Fields]) -> Fields:
     Args:
         job: LiveKit's id of the job.
         spans: all spans of the job.
-        turns: the session's turns, as rows with `turn_id` and the start times of their speech.
+        turns: the session's turns, as rows with `turn_id`, `user_text`, and the start times of the turn and its speech.
     """
     known = list(turns)
     by_id = {span.id: span for span in spans}
@@ -94,7 +95,20 @@ def _turn(job: str, span: Span, spans: Sequence[Span], turns: Sequence[Fields]) 
             apart = abs(at - began)
             if best is None or apart < best[0]:
                 best = (apart, turn["turn_id"])
-    return None if best is None else best[1]
+    return _silent(span, turns) if best is None else best[1]
+
+
+def _silent(span: Span, turns: Sequence[Fields]) -> str | None:
+    """Return the turn that was on when a span ended, if nothing says when the one of the two spoke in it."""
+    last = max(
+        (turn for turn in turns if turn["started"] <= span.ended + NEAR),
+        key=lambda turn: turn["started"],
+        default=None,
+    )
+    if last is None or last[_STARTED[span.name]] is not None:
+        return None
+    fits = span.name == AGENT_TURN or (last["user_text"] and last["started"] >= span.started - NEAR)
+    return last["turn_id"] if fits else None
 
 
 def _runs(spans: Iterable[Span]) -> dict[str, int]:

@@ -19,13 +19,12 @@ if TYPE_CHECKING:
     from streaming_hub.access import Grant
     from streaming_hub.archive.feed import Archive
 
-MOST_CHARACTERS: Final = 1000
 _SHOWN: Final = 40
 RETRY: Final = 2
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 200
 
-TEXT: Final[Schema] = {"type": "string", "maxLength": MOST_CHARACTERS, "pattern": "^[^\\x00]*$"}
+TEXT: Final[Schema] = {"type": "string", "pattern": "^[^\\x00]*$"}
 TEXTS: Final[Schema] = {"type": "array", "items": TEXT, "maxItems": query.MOST_VALUES}
 _TIME: Final[Schema] = {
     "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "format": "date-time"}, {"enum": [""]}]
@@ -41,7 +40,6 @@ SESSION_ID: Final = parameters.name(
     "session_id",
     "The session, percent-encoded: `%2F` is part of the id.",
     "d74c",
-    maxLength=MOST_CHARACTERS,
 )
 PERIOD: Final = (
     Parameter(
@@ -137,7 +135,7 @@ def texts(args: MultiDict[str, str], name: str, words: Collection[str] = ()) -> 
         words: the only values that it may have; any if there are none.
 
     Raises:
-        BadRequest: too many, too long, with NUL, or none of the words.
+        BadRequest: too many, with NUL, or none of the words.
     """
     values = args.getlist(name)
     if len(values) > query.MOST_VALUES:
@@ -145,7 +143,7 @@ def texts(args: MultiDict[str, str], name: str, words: Collection[str] = ()) -> 
             f"{name} is given {len(values)} times; at most {query.MOST_VALUES} are accepted.", field=name
         )
     for value in values:
-        check(name, value, MOST_CHARACTERS)
+        check(name, value)
         if words:
             query.one_of(name, value, words)
     return values
@@ -160,14 +158,12 @@ def limit(args: MultiDict[str, str]) -> int:
     return query.count(args, "limit", DEFAULT_LIMIT, MAX_LIMIT, least=1)
 
 
-def check(name: str, value: str, most: int) -> None:
-    """Refuse a value that is too long, or that no stored text can contain.
+def check(name: str, value: str) -> None:
+    """Refuse a value that no stored text can contain. It may have any length, as what is posted may.
 
     Raises:
         BadRequest: it is.
     """
-    if len(value) > most:
-        raise BadRequest(f"{name} has {len(value)} characters; at most {most} are accepted.", field=name)
     if "\0" in value:
         raise BadRequest(f"{name}={value[:_SHOWN]!r}: a text cannot contain NUL.", field=name)
 
@@ -180,7 +176,7 @@ def room_asked(args: MultiDict[str, str]) -> str | None:
     """
     room = args.get("room")
     if room is not None:
-        check("room", room, MOST_CHARACTERS)
+        check("room", room)
     return room
 
 

@@ -244,7 +244,7 @@ def chosen(session_id: str, *also: str) -> dict[str, Any]:
     grant = callers.grant()
     archived.archive()
     query.only(request.args, ("room", *also))
-    archived.check("session_id", session_id, archived.MOST_CHARACTERS)
+    archived.check("session_id", session_id)
     return {
         "session_id": session_id,
         "room": archived.room_asked(request.args),
@@ -266,7 +266,10 @@ def search_of(grant: Grant, args: MultiDict[str, str]) -> Search:
     archived.only_operators(grant, [plain], "sort", OPERATOR_SORTS)
     since, until = (times.moment(name, args[name]) if args.get(name) else None for name in ("from", "to"))
     times.in_order(since, until)
-    archived.check("q", args.get("q", ""), MAX_QUERY)
+    asked = args.get("q", "")
+    archived.check("q", asked)
+    if len(asked) > MAX_QUERY:
+        raise BadRequest(f"q has {len(asked)} characters; at most {MAX_QUERY} are accepted.", field="q")
     return Search(
         **{name: archived.texts(args, name) for name in LISTS},
         state=archived.texts(args, "state", STATES),
@@ -274,7 +277,7 @@ def search_of(grant: Grant, args: MultiDict[str, str]) -> Search:
         operator=archived.sees_all(grant),
         since=since,
         until=until,
-        q=args.get("q"),
+        q=asked,
         latency_over=_seconds(args, "latency_over") if args.get("latency_over") else None,
         failed_tools=query.flag(args, "failed_tools"),
         errors=query.flag(args, "errors"),

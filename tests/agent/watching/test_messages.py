@@ -21,7 +21,7 @@ def read(event: pb.AgentSessionEvent | bytes, unknown: Counter[str] | None = Non
     if not isinstance(event, bytes):
         event.created_at.FromNanoseconds(int(AT * 1e9))
         event = pb.AgentSessionMessage(event=event).SerializeToString()
-    return Messages(Counter() if unknown is None else unknown).read(event)
+    return Messages(Counter() if unknown is None else unknown).read(event, AT)
 
 
 def test_states_are_named_as_livekit_names_them() -> None:
@@ -106,10 +106,19 @@ def test_calls_that_are_only_summed_up_are_told_once() -> None:
     told = [
         payload.update
         for event in (started, summed)
-        for _, payload in messages.read(pb.AgentSessionMessage(event=event).SerializeToString())
+        for _, payload in messages.read(pb.AgentSessionMessage(event=event).SerializeToString(), AT)
     ]
     assert [update.type for update in told] == ["tool_call_started", "tool_call_started", "tool_call_ended"]
     assert (told[1].function_call.name, told[2].status, told[2].message) == ("y", "error", "no")
+
+
+@pytest.mark.parametrize(("told", "taken"), [(0, AT), (2**40, AT), (-(2**40), AT), (AT - 3600, AT - 3600)])
+def test_a_time_that_no_clock_shows_is_that_of_the_arrival(told: float, taken: float) -> None:
+    event = Event(user_input_transcribed=Event.UserInputTranscribed(transcript="a"))
+    event.created_at.seconds, event.created_at.nanos = int(told // 1), int(told % 1 * 1e9)
+    data = pb.AgentSessionMessage(event=event).SerializeToString()
+    ((_, payload),) = Messages(Counter()).read(data, AT)
+    assert payload.created_at == taken
 
 
 def test_what_is_not_known_is_counted_and_left_out() -> None:

@@ -126,12 +126,17 @@ def some_calls(seed: int, count: int = 12, *, live: int = 3) -> Line:
 
 
 def archived(
-    database: Database, line: Line, *, recordings: bool = True, sizes: Iterable[int] | None = None
+    database: Database,
+    line: Line,
+    *,
+    recordings: bool = True,
+    sizes: Iterable[int] | None = None,
+    at: float = START,
 ) -> Store:
-    """Write events into an empty archive, in pages of these sizes (or in one)."""
+    """Write events into an empty archive, in pages of these sizes (or in one), accepted at this time."""
     store = Store(database, recordings=recordings)
     store.begin_epoch(EPOCH, 0)
-    send(store, line, sizes or [len(line.events)])
+    send(store, line, sizes or [len(line.events)], at=at)
     return store
 
 

@@ -31,6 +31,8 @@ from tests.streaming_hub.archive.calls import archived, some_calls
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.streaming_hub.archive.postgres import Server
+
 
 AS_BEFORE = (
     *(
@@ -199,8 +201,56 @@ def test_a_file_that_was_moved_is_reopened(tmp_path: Path) -> None:
     database.close()
 
 
-def test_passwords_are_not_shown() -> None:
-    database = Database("postgresql+psycopg://hub:secret-word@127.0.0.1:1/none", ARCHIVE)
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_cannot_store_every_character_is_refused(
+    postgres_server: Server, encoding: str
+) -> None:
+    name = f"in_{encoding.lower()}"
+    database = Database(postgres_server.new_database(name, encoding), ARCHIVE)
+    with pytest.raises(Away, match=f"{name} has the encoding {encoding}.* ENCODING 'UTF8'"):
+        database.open()
+    postgres_server.drop_database(name)
+
+
+def test_a_locked_table_is_away_soon(postgres_server: Server) -> None:
+    import psycopg
+
+    url = postgres_server.new_database("locked")
+    database = Database(url, ARCHIVE)
+    database.open()
+    with psycopg.connect(url.replace("+psycopg", "")) as other:
+        # As `VACUUM FULL` and `ALTER TABLE` do.
+        other.execute("LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE")
+        for use in (database.reading, database.writing):
+            with pytest.raises(Away, match="due to lock timeout"), use() as connection:
+                connection.execute(sa.select(tables.sessions.c.id))
+    with database.writing() as connection:
+        connection.execute(sa.select(tables.sessions.c.id))
+    database.close()
+    postgres_server.drop_database("locked")
+
+
+def test_the_environments_encoding_does_not_matter(
+    postgres_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    database = Database(postgres_server.new_database("in_any"), ARCHIVE)
+    database.open()
+    with database.reading() as connection:
+        assert connection.execute(sa.select(sa.literal("東京 😀"))).scalar_one() == "東京 😀"
+    database.close()
+    postgres_server.drop_database("in_any")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://hub:secret-word@127.0.0.1:1/none",
+        "postgresql+psycopg://hub@127.0.0.1:1/none?password=secret-word",
+    ],
+)
+def test_passwords_are_not_shown(url: str) -> None:
+    database = Database(url, ARCHIVE)
     with pytest.raises(Away) as raised:
         database.open()
     assert "secret-word" not in str(raised.value)

@@ -24,6 +24,7 @@ import requests
 
 from streaming_hub.archive.feed import url_of
 from streaming_hub.archive.tables import REVISION
+from streaming_hub.sidecar.feed import CLAIM_SECONDS
 from streaming_hub.sidecar.process import Process
 from streaming_hub.sidecar.wire import Refusal
 from tests.kit.hub import Hub
@@ -349,6 +350,7 @@ def test_sessions_expire(start: Any) -> None:
     post(server, call("fresh", at=now - 8.5))
     eventually(lambda: "fresh" in names(server) or not names(server), True)
     eventually(lambda: names(server), [], 30)
+    server.wait_for_line("1 sessions were deleted as soon as they had arrived")
 
 
 def test_a_newer_database_is_reported_in_one_sentence_and_the_hub_continues(
@@ -365,6 +367,10 @@ def test_a_newer_database_is_reported_in_one_sentence_and_the_hub_continues(
     answer = server.get("/api/sessions")
     assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
     assert "newer version" in answer.json()["detail"]
+    begun = time.monotonic()
+    answer = requests.delete(f"{server.url}/api/sessions/one", timeout=60)
+    assert (answer.status_code, "newer version" in answer.json()["detail"]) == (503, True)
+    assert time.monotonic() - begun < CLAIM_SECONDS / 2, "no other node has it: there is nothing to wait for"
     with sqlite3.connect(tmp_path / "data" / "archive.db") as database:
         database.execute("UPDATE alembic_version SET version_num = ?", (REVISION,))
     eventually(lambda: names(server), ["one"])

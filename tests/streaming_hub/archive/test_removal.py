@@ -143,7 +143,7 @@ def test_more_sessions_than_one_step_takes(database: Database) -> None:
 
 def test_sessions_expire_by_their_end_and_live_ones_do_not(database: Database) -> None:
     line = with_secret(4, live=3)
-    archived(database, line)
+    archived(database, line, at=START + 86_400)
     ends = {key: expected(line, *key)["session"]["ended"] for key in line.sessions()}
     middle = sorted(end for end in ends.values() if end is not None)[4]
     gone: list = []
@@ -151,6 +151,19 @@ def test_sessions_expire_by_their_end_and_live_ones_do_not(database: Database) -
         gone += step
     assert set(gone) == {key for key, end in ends.items() if end is not None and end < middle}
     assert set(find(database, SECRET)) == {key[0] for key in line.sessions() if key not in gone}
+
+
+def test_an_end_in_the_future_keeps_no_session_for_longer(database: Database) -> None:
+    line = Line()
+    for number in range(3):
+        common = {"session_id": f"s{number}", "room": "r"}
+        line.add("session_started", START, **common)
+        if number:
+            line.add("session_ended", START + number * 86_400 * 365, **common)
+    archived(database, line)
+    assert removal.expire(database, START, START).sessions == []
+    assert sorted(removal.expire(database, START + 1, START).sessions) == [("s1", "r"), ("s2", "r")]
+    assert removal.expire(database, START + 1, START).sessions == []
 
 
 def test_old_erasures_are_forgotten_with_the_archives_age(database: Database) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
+from tests.kit.process import free_port
 from tests.streaming_hub.server.wire import PATIENCE, open_stream
 
 if TYPE_CHECKING:
@@ -55,9 +56,7 @@ ONLY_REAL_IP = "proxy_set_header X-Real-IP $remote_addr;"
 @contextlib.contextmanager
 def nginx(folder: Path, hub: int, headers: str) -> Iterator[int]:
     """Run nginx in front of a hub; yields its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     config = folder / "nginx.conf"
     config.write_text(CONFIG.format(folder=folder, port=port, hub=hub, headers=headers))
     assert NGINX is not None

@@ -406,6 +406,7 @@ def test_a_setting_without_effect_is_reported(name: str, value: str, other: str,
         *(("STREAM_HISTORY", f"sqlite:///{path}") for path in ("~/e.db", "e.db?mode=ro", ":memory:")),
         *(("STREAM_ARCHIVE", f"sqlite:///{path}") for path in ("~/a.db", ":memory:", "a.db?mode=ro")),
         *(("STREAM_ARCHIVE", f"postgresql+psycopg://u:p@h:{port}/d") for port in ("abc", "65536", "-1")),
+        ("STREAM_ARCHIVE", "postgresql+psycopg://u:p@x@h/d"),
         *(
             (name, f"{scheme}://{place}")
             for name, scheme in (("LIVEKIT_URL", "wss"), ("OPENAI_BASE_URL", "http"))
@@ -452,7 +453,7 @@ def test_a_folder_or_a_broken_link_in_the_place_of_a_file_is_reported(tmp_path: 
     (tmp_path / ".env").mkdir()
     (tmp_path / ".env.local").symlink_to(tmp_path / "missing")
     one, other = load({}, tmp_path).doubts
-    assert one.startswith(".env is a folder, so no settings are read from it.")
+    assert one.startswith(".env is a directory, so no settings are read from it.")
     assert other == ".env.local is a link to a missing file, so no settings are read from it."
 
 

@@ -16,8 +16,21 @@ def span(
     return Span(JOB, "t", name_of_it, parent, name, started, ended, **more)
 
 
-def turn(name: str, user: float | None = None, agent: float | None = None) -> dict[str, Any]:
-    return {"turn_id": name, "user_started": user, "agent_started": agent}
+def turn(
+    name: str,
+    user: float | None = None,
+    agent: float | None = None,
+    started: float | None = None,
+    text: str | None = None,
+) -> dict[str, Any]:
+    first = min((at for at in (started, user, agent) if at is not None), default=0.0)
+    return {
+        "turn_id": name,
+        "started": first,
+        "user_text": text,
+        "user_started": user,
+        "agent_started": agent,
+    }
 
 
 def shown(spans: list[Span], turns: list[dict[str, Any]]) -> tuple[dict[str, list[str]], list[str]]:
@@ -46,6 +59,28 @@ def test_a_turn_is_found_by_the_time_of_its_speech() -> None:
 def test_a_turn_made_from_uploads_is_known_by_its_span() -> None:
     by_turn, _ = shown([span("user_turn", "u1")], [turn("t1", 100.0), turn(turn_of(JOB, "u1"))])
     assert by_turn == {f"{JOB}.u1": ["user_turn"]}
+
+
+def test_an_answer_that_was_never_spoken_belongs_to_the_turn_that_was_on() -> None:
+    spans = [
+        span("agent_turn", "a1", started=103, ended=110),
+        span("tts_request_run", "r1", "a1", started=104, ended=110, error="500"),
+        # One that LiveKit prepared and did not use.
+        span("agent_turn", "a2", started=91, ended=92),
+    ]
+    turns = [turn("t1", 90.0, 95.0), turn("t2", 100.2), turn("t3", 120.0, 125.0)]
+    by_turn, other = shown(spans, turns)
+    assert by_turn == {"t2": ["agent_turn", "tts_request_run"]}
+    assert other == ["agent_turn"]
+
+
+def test_a_user_whose_speech_nobody_timed_is_found_by_the_words() -> None:
+    spans = [span("user_turn", "u1", started=100, ended=104), span("user_turn", "u2", started=130, ended=131)]
+    by_turn, other = shown(
+        spans, [turn("t1", agent=98.0), turn("t2", agent=105.0, started=103.0, text="Hello.")]
+    )
+    assert by_turn == {"t2": ["user_turn"]}
+    assert other == ["user_turn"]
 
 
 def test_what_belongs_to_no_turn_is_other_and_loops_end() -> None:

@@ -5,6 +5,7 @@ The caller has LiveKit's secret: it is an agent with a fault, or one whose room 
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import socket
@@ -102,6 +103,40 @@ def test_a_body_that_breaks_off_is_not_stored(server: Hub, body: str) -> None:
     eventually(lambda: metric(server, 'hub_uploads_total{kind="traces",outcome="undecodable"}'), 5.0)
     assert list((server.folder / "data" / "uploads").iterdir()) == []
     still_works(server)
+
+
+def test_hundreds_of_bodies_that_never_end_hold_up_nothing(server: Hub) -> None:
+    head = (
+        f"POST {RECORDING.path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {replay.token()}\r\n"
+        f"Content-Type: {RECORDING.content_type}\r\nContent-Length: {64 * 1024 * 1024}\r\n\r\n"
+    )
+    with contextlib.ExitStack() as opened:
+        dripping = [
+            opened.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
+            for _ in range(300)
+        ]
+        for sock in dripping:
+            sock.sendall(head.encode() + b"--")
+        for _ in range(3):
+            for sock in dripping:
+                sock.sendall(b"x")
+            assert replay.send(server.url, TRACES).status_code == 200
+            assert server.get("/api/health").status_code == 200
+        still_works(server)
+    eventually(lambda: list((server.folder / "data" / "uploads").glob("*.part")), [])
+
+
+def test_uploads_in_the_wrong_order_and_twice_lose_and_repeat_no_words(server: Hub) -> None:
+    for one in [*reversed(replay.uploads()), *replay.uploads()]:
+        assert replay.send(server.url, one).status_code == 200
+    wait_for(server, JOB)
+    is_drained(server)
+    found = server.get(f"/api/sessions/{JOB}", **OPERATOR).json()
+    finals = [one for one in replay.attached() if one["type"] == "transcript" and one["is_final"]]
+    said = sorted((one["role"], one["text"]) for one in found["transcript"])
+    assert said == sorted((one["role"], one["text"]) for one in finals)
+    assert found["reconciliation"]["complete"]
+    assert found["session"]["state"] == "ended"
 
 
 def test_names_that_no_event_may_have_hold_up_nothing(server: Hub) -> None:

@@ -26,7 +26,9 @@ SECRET = "words-to-be-erased"
 def app(request: pytest.FixtureRequest, make_app: Callable[..., Flask], tmp_path: Path) -> Flask:
     """An application over each kind of history."""
     where = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/events.db"
-    return make_app(history=where, history_max_events=200)
+    # Only what erases needs the archive, which is a process of its own.
+    archive = None if request.cls is TestErase else "off"
+    return make_app(history=where, history_max_events=200, archive=archive)
 
 
 def post(client: FlaskClient, *events: dict[str, Any]) -> list[str]:
