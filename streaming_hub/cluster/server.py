@@ -68,7 +68,7 @@ class Away(Exception):
 class Refusing(Away):
     """The server is up but refuses to write for now.
 
-    It is out of memory, its disk fails, replicas are missing, or a key with a name of ours is somebody else's.
+    It is out of memory, its disk fails, replicas are missing, or one of its keys has another type.
     """
 
 
