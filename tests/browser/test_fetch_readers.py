@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.kit.hub import Hub
 from tests.kit.process import SECONDS
 from tests.kit.sse import of_lines
 
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.sync_api import BrowserContext, Page
+
+    from tests.kit.hub import Hub
 
 pytestmark = pytest.mark.page
 
