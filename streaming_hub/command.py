@@ -90,7 +90,7 @@ def run(
     except SettingsError as error:
         return _fail(program, str(error))
     except StorageError as error:
-        # A second server on the same folder runs into both problems; report both at once.
+        # A second server on the same directory runs into both problems; report both at once.
         return _fail(program, " ".join(filter(None, (str(error), why_not(settings.host, settings.port)))))
     return 0
 

@@ -121,7 +121,7 @@ def test_the_first_hours_are_shown_by_the_minute(page: Page, start_hub: Callable
     expect(field(page, "Bucket")).to_have_value("minute")
     page.wait_for_url("**/console/stats?bucket=minute")
     expect(points(page, "Sessions").nth(1)).to_be_attached()
-    # Whoever asks for hours gets them, and Back leads through what was seen.
+    # The page stays with hours when they are chosen, and Back returns to what was shown before.
     field(page, "Bucket").select_option("")
     page.wait_for_url("**/console/stats")
     page.go_back()

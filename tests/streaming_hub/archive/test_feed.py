@@ -346,6 +346,7 @@ def test_sessions_expire(start: Any) -> None:
     post(server, call("fresh", at=now - 8.5))
     eventually(lambda: "fresh" in names(server) or not names(server), True)
     eventually(lambda: names(server), [], 30)
+    server.wait_for_line("1 sessions were deleted as soon as they had arrived")
 
 
 def test_a_newer_database_is_reported_in_one_sentence_and_the_hub_continues(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from streaming_hub_client.webhook import InvalidWebhook as InvalidWebhook
     from streaming_hub_client.webhook import verify_webhook as verify_webhook
 
-# Without the names below, with which `import *` would need every extra.
+# The lazy names below are left out: with them, `import *` would need every extra.
 __all__ = ["Gap", "Refused", "afollow", "follow", "publish"]
 
 _LATER = {
@@ -25,7 +25,7 @@ _LATER = {
     "verify_webhook": ("streaming_hub_client.webhook", "webhooks"),
     "InvalidWebhook": ("streaming_hub_client.webhook", "webhooks"),
 }
-"""Name -> its module, the extra that it needs."""
+"""Lazy name -> (module, extra that it needs)."""
 
 
 def __getattr__(name: str) -> Any:

@@ -79,7 +79,7 @@ begin(({ view }) => {
       if (mine !== run) return;
       buckets = found.buckets;
       showProblem('');
-      // The bars of a hub's first hours, unless somebody has chosen.
+      // In the first hours of a hub, hours make too few bars.
       if (mine === 1 && buckets.length && buckets.length <= FEW && !filters.from && !filters.to && !filters.bucket) {
         address.replace({ ...filters, bucket: ['minute'] });
         form.show(address.filters);
