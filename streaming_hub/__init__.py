@@ -1,7 +1,7 @@
 """The hub's server: everything between a posted event and a subscriber's socket.
 
 Talks to the agent over HTTP and a socket pair; never imports it.
-docs/explanation/architecture.md lists the folders, layer by layer.
+docs/explanation/architecture.md lists the directories, layer by layer.
 
 Raises:
     ImportError: the server does not run on this system.

@@ -90,8 +90,10 @@ def run(
     except SettingsError as error:
         return _fail(program, str(error))
     except StorageError as error:
-        # A second server on the same folder runs into both problems; report both at once.
-        return _fail(program, " ".join(filter(None, (str(error), why_not(settings.host, settings.port)))))
+        # A second server on the same directory runs into both problems; report both at once.
+        # A worker inherits its port.
+        taken = why_not(settings.host, settings.port) if where is None else None
+        return _fail(program, " ".join(filter(None, (str(error), taken))))
     return 0
 
 

@@ -69,12 +69,12 @@ def what_else(path: Path, own: Tables) -> str | None:
         own: tables by which one of the hub's is known, with columns that its every version has.
 
     Returns:
-        What it is, such as "a folder"; None if it is the hub's, empty, missing or cannot be read.
+        What it is, such as "a directory"; None if it is the hub's, empty, missing or cannot be read.
     """
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            return "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
+            return "a directory" if stat.S_ISDIR(found.st_mode) else "not a regular file"
         if found.st_size == 0:
             return None
         with path.open("rb") as file:

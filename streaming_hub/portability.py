@@ -26,6 +26,6 @@ def extra(module: ModuleType, name: str) -> Any:
 
 
 def proc() -> Path | None:
-    """Return Linux's folder of processes; None if it is missing or hidden."""
+    """Return Linux's directory of processes; None if it is missing or hidden."""
     folder = Path("/proc")
     return folder if not FORCED and (folder / "self" / "fd").exists() else None

@@ -7,9 +7,9 @@ from typing import Final
 
 _PACKAGE: Final = Path(__file__).resolve().parent
 _BESIDE: Final = _PACKAGE.parent
-"""The project's folder; of an installed package, the folder that all packages lie in."""
+"""The project's directory; of an installed package, the directory that all packages lie in."""
 _BUNDLED: Final = _PACKAGE / "bundled"
-"""What the wheel brings along from other folders of the project (pyproject.toml)."""
+"""What the wheel brings along from other directories of the project (pyproject.toml)."""
 
 
 def live_page() -> Path:
@@ -23,7 +23,7 @@ def api_style() -> Path:
 
 
 def console(folder: str) -> Path:
-    """Return a folder of the console's files.
+    """Return a directory of the console's files.
 
     Args:
         folder: `static` or `templates`.
@@ -32,7 +32,7 @@ def console(folder: str) -> Path:
 
 
 def js_client() -> Path:
-    """Return the folder of the JavaScript client's modules, which the console loads."""
+    """Return the directory of the JavaScript client's modules, which the console loads."""
     return _bundled("js", _BESIDE / "packages" / "js" / "src")
 
 
@@ -43,7 +43,7 @@ def agent_package() -> str:
 
 
 def import_path() -> str:
-    """Return the folder from which a child process imports `streaming_hub`."""
+    """Return the directory from which a child process imports `streaming_hub`."""
     return str(_BESIDE)
 
 

@@ -74,7 +74,7 @@ AGENT_BUDGET: Final = 4.0
 """Seconds that the agent has for its last words when the server stops; then it is killed."""
 AUDIO: Final = "audio"
 UPLOADS: Final = "uploads"
-"""The folders for audio and for uploads, beside the archive's file."""
+"""The directories for audio and for uploads, beside the archive's file."""
 REFUSALS_LOGGED_PER_SECOND: Final = 20
 """Refused requests in the audit log per second: anyone can send them, and a flood must not fill the disk."""
 
@@ -97,7 +97,7 @@ class Services:
         refusals: how many requests were refused, by status.
         refusals_told: which of them get a line in the audit.
         replay_look_ups: held while a replay's beginning is looked for.
-        audio: the folder for the audio of calls; None where it is not kept.
+        audio: the directory for the audio of calls; None where it is not kept.
         watcher: runs the watcher process; None where no room is watched.
         uploads: what LiveKit's agents upload, until it is archived; None where none is taken.
         draining: whether the server is about to stop: new streams and foreign events are refused.
@@ -429,7 +429,7 @@ def _audio(parts: Services) -> Path | None:
     kind, _, path = url.partition(":///")
     if kind != "sqlite":
         raise SettingsError(
-            "STREAM_ARCHIVE_AUDIO=on with PostgreSQL needs STREAM_ARCHIVE_AUDIO_DIR, a folder that all nodes share."
+            "STREAM_ARCHIVE_AUDIO=on with PostgreSQL needs STREAM_ARCHIVE_AUDIO_DIR, a directory that all nodes share."
         )
     return Path(path.partition("?")[0]).absolute().with_name(AUDIO)
 

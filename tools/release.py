@@ -1,7 +1,7 @@
 """Build, check and publish the three packages, all with one version: `python -m tools.release VERSION [--publish]`.
 
-Builds from what git holds at HEAD, in a temporary folder. Publishes the Python client first, as the hub's extra `agent`
-needs it, then the hub, then the npm package. Without `--publish` it only prints what it would run.
+Builds from what git holds at HEAD, in a temporary directory. Publishes the Python client first, as the hub's extra
+`agent` needs it, then the hub, then the npm package. Without `--publish` it only prints what it would run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TOPS: Final = {
     "livekit_streaming_hub": {"streaming_hub", "streaming_hub_agent"},
     "livekit_streaming_hub_client": {"streaming_hub_client"},
 }
-"""Wheel -> its folders, besides the metadata."""
+"""Wheel -> its directories, besides the metadata."""
 FOREIGN: Final = re.compile(r"(^|/)(\.env|\.git|node_modules|__pycache__|data|tests?)(/|$)|\.(pyc|db|map)$")
 
 
@@ -127,7 +127,7 @@ def uploads(dist: Path, version: str) -> list[list[str]]:
 
 
 def build(project: Path, dist: Path) -> None:
-    """Build all packages of a project's folder."""
+    """Build all packages of a project's directory."""
     _run("uv", "build", "-q", "--all-packages", "-o", str(dist), folder=project)
     js = project / "packages" / "js"
     _run("npm", "ci", "--no-audit", "--no-fund", folder=js)
@@ -135,7 +135,7 @@ def build(project: Path, dist: Path) -> None:
 
 
 def export(folder: Path) -> None:
-    """Write what git holds at HEAD into a folder."""
+    """Write what git holds at HEAD into a directory."""
     packed = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, check=True)  # noqa: S607
     subprocess.run(["tar", "x", "-C", str(folder)], input=packed.stdout, check=True)  # noqa: S603, S607
 

@@ -15,7 +15,7 @@ def replaced(document: Path, program: str, part: str) -> tuple[str, str]:
 
     Args:
         document: has both marks.
-        program: the one in this folder that makes the part, named by the first mark.
+        program: the one in this directory that makes the part, named by the first mark.
         part: Markdown.
     """
     text = document.read_text(encoding="utf-8")

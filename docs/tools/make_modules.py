@@ -24,7 +24,7 @@ def table() -> str:
     paths = [Path("streaming_hub", *([] if room == "streaming_hub" else [room])) for room in rooms]
     paths = [Path("flask_server") if path.name == "flask_server" else path for path in paths]
     rows = [_row(path) for path in (*paths, *map(Path, OTHERS))]
-    return "\n".join(["| folder or module | what |", "|---|---|", *rows])
+    return "\n".join(["| directory or module | what |", "|---|---|", *rows])
 
 
 def current() -> tuple[str, str]:
@@ -33,7 +33,7 @@ def current() -> tuple[str, str]:
 
 
 def _row(path: Path) -> str:
-    """Describe a folder by its whole docstring, a module by the first paragraph of its docstring."""
+    """Describe a directory by its whole docstring, a module by the first paragraph of its docstring."""
     folder = (ROOT / path).is_dir()
     source = ROOT / path / "__init__.py" if folder else ROOT / path.with_suffix(".py")
     docstring = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""

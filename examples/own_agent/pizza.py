@@ -1,6 +1,6 @@
 """A LiveKit agent with one line added that streams its conversation to the hub.
 
-Started by LiveKit's own command line, from the project's folder, not by the hub:
+Started by LiveKit's own command line, from the project's directory, not by the hub:
 
     uv run --env-file .env.local python -m livekit.agents start examples/own_agent/pizza.py
 

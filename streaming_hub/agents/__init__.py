@@ -1,6 +1,6 @@
 """Starts, supervises, restarts and stops the agent process, and ends the sessions of a lost one.
 
-The only folder that runs the agent as a subprocess. `states`, `leases`, `mode` and `output` are pure.
+The only directory that runs the agent as a subprocess. `states`, `leases`, `mode` and `output` are pure.
 Uses the stream, the history and LiveKit's API; knows no HTTP of its own.
 """
 

@@ -1,4 +1,4 @@
-"""The agent process's environment variables, and the spool folder for events that it cannot deliver at once."""
+"""The agent process's environment variables, and the spool directory for events that it cannot deliver at once."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def watcher_environ(settings: Settings, *, url: str, key: str, spool: Path, iden
 
 
 def spool_folder(history: str) -> Path:
-    """Return the spool's folder: beside the history's file, or a private one in the folder for temporary files.
+    """Return the spool's directory: beside the history's file, or a private one in the directory for temporary files.
 
     Args:
         history: the history's URL, as in STREAM_HISTORY.
 
     Raises:
-        OSError: no private folder can be made.
+        OSError: no private directory can be made.
     """
     kind, _, path = history.partition(":///")
     if kind == "sqlite":

@@ -122,7 +122,7 @@ class Child:
     Args:
         command: the program and its arguments.
         environ: the child's whole environment; `AGENT_CONTROL_FD` is added.
-        cwd: the folder it runs in; the server's own by default.
+        cwd: the directory it runs in; the server's own by default.
 
     Raises:
         OSError: the command cannot be executed, or the system has no descriptors or processes left.

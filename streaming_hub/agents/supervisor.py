@@ -104,7 +104,7 @@ class Supervisor:
             It is called on the thread that caused the change and must not call start, stop or close.
         clock: seconds that only rise.
         policy: times and counts of restarts.
-        cwd: the folder that the process runs in; the server's own by default.
+        cwd: the directory that the process runs in; the server's own by default.
         draw: a random number in [0, 1), for the jitter.
         name: what runs, in sentences and in the log.
 

@@ -16,7 +16,7 @@ SETTING: Final = "STREAM_HISTORY"
 
 
 def claim(path: Path) -> IO[bytes]:
-    """Create the folder and the file with private modes, and lock other servers out until the result is closed.
+    """Create the directory and the file with private modes, and lock other servers out until the result is closed.
 
     Raises:
         StorageError: the file cannot be written, or another server has it.
@@ -28,7 +28,7 @@ def claim(path: Path) -> IO[bytes]:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise StorageError(
-            f"{path}: cannot be written ({error.strerror}). Make the folder writable, or choose another file with "
+            f"{path}: cannot be written ({error.strerror}). Make the directory writable, or choose another file with "
             f"{SETTING}=sqlite:///PATH."
         ) from error
     try:

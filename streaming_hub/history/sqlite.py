@@ -77,7 +77,7 @@ class SqliteHistory:
     """See `streaming_hub.history.History`.
 
     Args:
-        path: the database file; made with mode 0600 in a folder of mode 0700 where they are missing.
+        path: the database file; made with mode 0600 in a directory of mode 0700 where they are missing.
         max_events: how many of the newest events are kept.
         max_age: how long an event is kept, in seconds.
         sync: `normal` or `full` (SQLite's `synchronous`).

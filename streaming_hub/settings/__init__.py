@@ -342,7 +342,7 @@ TABLE: Final[tuple[Setting, ...]] = (
         "STREAM_ARCHIVE_AUDIO_DIR",
         "archive_audio_dir",
         matching(r"(?!~)[^\x00]+"),
-        "a folder (without ~ at its start)",
+        "a directory (without ~ at its start)",
         "Where audio is stored. Required with PostgreSQL, and then shared by all nodes.",
     ),
     Setting(
@@ -548,7 +548,7 @@ AGENT_TABLE: Final[dict[str, str]] = {
     "AGENT_LOAD_THRESHOLD": "CPU load, above 0 and at most 1, beyond which the worker accepts no new rooms and reports "
     "it. Unset: never refuse a room (LiveKit's own default, 0.7, counts other programs too).",
     "AGENT_NAME": "LiveKit agent name for explicit dispatch. If unset, the agent joins every new room.",
-    "AGENT_REHEARSAL_AUDIO": "Folder with recordings to play instead of the built-in ones (16 kHz, mono, 16 bit; "
+    "AGENT_REHEARSAL_AUDIO": "Directory with recordings to play instead of the built-in ones (16 kHz, mono, 16 bit; "
     "same file names).",
     "AGENT_SPEECH_TIMEOUT": "Seconds to wait for the next byte from speech recognition or synthesis (default 10) "
     "before reporting an `error` and retrying.",

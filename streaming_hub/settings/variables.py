@@ -110,7 +110,7 @@ def not_files(folder: Path) -> tuple[str, ...]:
         path = folder / name
         if path.is_dir():
             found.append(
-                f"{name} is a folder, so no settings are read from it. Docker makes one where the file to mount is "
+                f"{name} is a directory, so no settings are read from it. Docker makes one where the file to mount is "
                 "missing."
             )
         elif path.is_symlink() and not path.exists():

@@ -369,7 +369,7 @@ def create_all(connection: Connection, kind: Kind) -> None:
 
 
 def private_file(path: Path) -> None:
-    """Make a file that its owner alone may read, in a folder of the same kind where that is missing.
+    """Make a file that its owner alone may read, in a directory of the same kind where that is missing.
 
     Raises:
         OSError: it cannot be made.

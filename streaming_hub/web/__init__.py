@@ -1,6 +1,6 @@
 """The web application: the API's views, what they share, and the pages that the hub serves.
 
-The only folder that imports Flask. Contains no rules: those are in the layers below.
+The only directory that imports Flask. Contains no rules: those are in the layers below.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Measure every client and write docs/reference/conformance.md: `uv run python -m tools.conformance.make_table`.
 
-Installs the other clients from their registries into a temporary folder. Needs Chromium, Node and npm.
+Installs the other clients from their registries into a temporary directory. Needs Chromium, Node and npm.
 `--client WORD` and `--case WORD` measure those whose names hold the word, print the results and write nothing.
 """
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Speaks the user's lines of agent/rehearsal/script.py into this folder. Needs Debian's espeak-ng and sox.
+# Speaks the user's lines of agent/rehearsal/script.py into this directory. Needs Debian's espeak-ng and sox.
 set -eu
 cd "$(dirname "$0")"
 

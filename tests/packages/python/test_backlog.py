@@ -203,7 +203,7 @@ def test_a_folder_in_trouble_is_reported_once_each_time(
     put(backlog, 0)
     for _ in range(3):
         backlog.spill(backlog.arrived)
-    assert caplog.text.count("cannot write events to the spool folder") == 1
+    assert caplog.text.count("cannot write events to the spool directory") == 1
 
     folder.unlink()
     backlog.spill(backlog.arrived)

@@ -636,7 +636,7 @@ def test_a_folder_that_cannot_be_written_is_reported_and_memory_continues(
     in_the_way.write_text("")
     poster = Poster(absent_hub.url, spool_dir=in_the_way, pace=QUICK)
     post_numbers(poster, range(10))
-    until(lambda: "cannot write events to the spool folder" in caplog.text, what="a clear log line")
+    until(lambda: "cannot write events to the spool directory" in caplog.text, what="a clear log line")
     absent_hub.start()
 
     assert poster.close(DEADLINE)

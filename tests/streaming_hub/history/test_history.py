@@ -966,7 +966,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_that_says_so(folder: str) -
 def test_a_path_that_cannot_be_a_file_is_an_error(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
-    with pytest.raises(StorageError, match=r"cannot be written|is a folder"):
+    with pytest.raises(StorageError, match=r"cannot be written|is a directory"):
         on_disk(tmp_path / place)
 
 

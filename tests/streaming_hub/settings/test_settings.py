@@ -453,7 +453,7 @@ def test_a_folder_or_a_broken_link_in_the_place_of_a_file_is_reported(tmp_path: 
     (tmp_path / ".env").mkdir()
     (tmp_path / ".env.local").symlink_to(tmp_path / "missing")
     one, other = load({}, tmp_path).doubts
-    assert one.startswith(".env is a folder, so no settings are read from it.")
+    assert one.startswith(".env is a directory, so no settings are read from it.")
     assert other == ".env.local is a link to a missing file, so no settings are read from it."
 
 

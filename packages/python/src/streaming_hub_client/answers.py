@@ -1,7 +1,7 @@
-"""Reads HTTP responses within bounds: the server may not be a hub, and its response may never end.
+"""Reads HTTP responses within limits: the server may not be a hub, and its response may never end.
 
-By hand, because `requests` waits its timeout for every byte of a response's headers, as `http.client` does, and reads a
-body into memory without limit, for as long as data arrives.
+Written by hand because `requests`, like `http.client`, applies its timeout to each read, so headers that trickle in
+never time out; and because it reads a body of any size into memory.
 
 May touch: the network, through an open response, and the clock.
 """
@@ -24,31 +24,31 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 MOST_BYTES = 1024 * 1024
-"""Limit of a body; the hub's largest has an id for each of 1000 events."""
+"""Largest accepted body. The hub's own largest has an id for each of 1000 events."""
 _BLOCK = 4096
-"""Small, because a compressed block may decompress to a thousand times its size."""
+"""Bytes per read. Small, because compressed data may expand a thousandfold."""
 
 
 class BoundedAdapter(HTTPAdapter):
-    """An adapter whose read timeout, in seconds, is also the longest that an answer's headers may take."""
+    """An adapter whose read timeout, in seconds, also limits the time for all of a response's headers."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """Make the pools of direct connections."""
+        """Create the pools for direct connections."""
         super().init_poolmanager(*args, **options)
         _bound(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> urllib3.PoolManager:
-        """Return the pools of connections through a proxy."""
+        """Return the pools for connections through a proxy."""
         manager: urllib3.PoolManager = super().proxy_manager_for(proxy, **options)
         _bound(manager)
         return manager
 
 
 class BoundedSession(requests.Session):
-    """A session with bounded answers, and without passwords from .netrc, which are not the hub's.
+    """A session with bounded responses, and without passwords from .netrc, which are not meant for the hub.
 
-    It does not look where a redirect leads: `requests` reads the whole body for that, and fails on an address that is
-    not UTF-8.
+    It never follows redirects: to do so, `requests` reads the whole body first, and it fails on a location that is not
+    UTF-8.
 
     Args:
         adapter: Opens the connections; a new `BoundedAdapter` by default.
@@ -73,7 +73,7 @@ def _bound(manager: urllib3.PoolManager) -> None:
 
 @functools.cache
 def _bounded(pool: Any) -> Any:
-    """Return a class of pools like another one, whose connections make answers that are `_Bounded`."""
+    """Return a subclass of a pool class whose connections produce `_Bounded` responses."""
     connection: Any = pool.ConnectionCls
     if connection.response_class is _Bounded:
         return pool
@@ -82,7 +82,7 @@ def _bounded(pool: Any) -> Any:
 
 
 class _Bounded(http.client.HTTPResponse):
-    """An answer whose status and headers have to be there within the socket's timeout."""
+    """A response whose status and headers must all arrive within the socket's timeout."""
 
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
@@ -90,16 +90,16 @@ class _Bounded(http.client.HTTPResponse):
         self.fp = io.BufferedReader(self._received)
 
     def begin(self) -> None:
-        """Read status and headers, and all answers `100 Continue` before them."""
+        """Read status and headers, skipping `100 Continue` responses before them."""
         super().begin()
         self._received.until = None
 
 
 class _Received(io.RawIOBase):
-    """What arrives at a socket, until a moment; the socket's own timeout starts again with every byte.
+    """The bytes of a socket, with a deadline for all of them; the socket's own timeout restarts with every read.
 
     Attributes:
-        until: That moment on the monotonic clock; None: without end.
+        until: The deadline on the monotonic clock; None for no deadline.
     """
 
     def __init__(self, received: io.RawIOBase, sock: socket.socket) -> None:
@@ -112,16 +112,16 @@ class _Received(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Buffer, /) -> int | None:
-        """Read what has arrived.
+        """Read available bytes, waiting for them until the deadline.
 
         Raises:
-            TimeoutError: Nothing has, in time.
+            TimeoutError: None arrived in time.
         """
         if self.until is None:
             return self._received.readinto(buffer)
         left = self.until - time.monotonic()
         if left <= 0:
-            raise TimeoutError(f"the answer's headers have not ended within {self._timeout:g} s")
+            raise TimeoutError(f"the response's headers were not complete within {self._timeout:g} s")
         self._socket.settimeout(left)
         try:
             return self._received.readinto(buffer)
@@ -129,7 +129,7 @@ class _Received(io.RawIOBase):
             self._socket.settimeout(self._timeout)
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Release the socket."""
         self._received.close()
         super().close()
 
@@ -142,7 +142,7 @@ def read_answer(answer: requests.Response, seconds: float) -> bytes:
         seconds: Time limit; a read in progress may exceed it by its own timeout.
 
     Raises:
-        requests.RequestException: The body breaks off, or is longer or slower than a hub's.
+        requests.RequestException: The body breaks off, or is larger or slower than any of the hub's.
     """
     until = time.monotonic() + seconds
     body = b""
@@ -156,4 +156,4 @@ def read_answer(answer: requests.Response, seconds: float) -> bytes:
         raise requests.ConnectionError(error) from error
     finally:
         answer.close()
-    raise requests.ConnectionError(f"the body has not ended after {len(body)} bytes; a hub's is shorter")
+    raise requests.ConnectionError(f"the body was not complete after {len(body)} bytes; a hub's is shorter")

@@ -43,7 +43,7 @@ FLUSH_SECONDS = 3.0
 TOOLS = "tool_execution_updated"
 
 _LOST = {PARTICIPANT_LOST, livekit_name(None)}
-"""Causes that an agent sees for its user when it has itself lost the room."""
+"""Reasons reported for the user's departure when it is the agent that lost the room."""
 
 
 class Sink(Protocol):
@@ -56,7 +56,7 @@ class Sink(Protocol):
         """Wait until all events are sent, for at most `timeout` seconds; return whether they are."""
 
     def close(self, timeout: float, /) -> bool:
-        """Flush and end."""
+        """Flush, then stop."""
 
 
 _posters: dict[tuple[int, str | None, str | None], Sink] = {}
@@ -64,16 +64,16 @@ _making = threading.Lock()
 
 
 def shared_poster(url: str | None = None, key: str | None = None) -> Sink:
-    """Return the process's poster for a hub, made on first use.
+    """Return the process's poster for a hub, created on first use.
 
-    All sessions share it: one thread and one connection, however many run.
+    All sessions share it, so the process needs one connection however many sessions run.
 
     Args:
         url: The hub; STREAM_URL by default.
         key: Its publish key; STREAM_PUBLISH_KEY by default.
     """
     with _making:
-        # A forked process has its parent's posters, but not their threads.
+        # The pid, because a forked process inherits its parent's posters but not their threads.
         which = (os.getpid(), url, key)
         if which not in _posters:
             _posters[which] = Poster.from_env(url, key)
@@ -101,28 +101,28 @@ class Attachment:
 
     @property
     def session_id(self) -> str:
-        """The session's id in its events; a session that is started again has a new one."""
+        """The session's id in its events; restarting the session changes it."""
         return self._memory.session_id
 
     def ending(self, reason: str | None) -> None:
-        """Set the reason for the session's end, if LiveKit's close reason does not explain it.
+        """Set the `reason` of `session_ended`, for ends that LiveKit's close reason does not explain.
 
         Args:
-            reason: The reason in `session_ended`; None: LiveKit's own.
+            reason: The reason; None restores LiveKit's own.
         """
         self._memory.end_reason = reason
 
     def post(self, kind: str, **fields: Any) -> None:
-        """Send an event of your own, with the session's room and id, and the time.
+        """Send a custom event with the session's room and id and the current time.
 
         Args:
             kind: The event's type.
-            **fields: Its other fields; any values (`data.plain` makes them JSON).
+            **fields: Its other fields. Any values are allowed; `data.plain` converts them to JSON data.
         """
         self._send([self._memory.event(kind, time.time(), **fields)])
 
     def flush(self, timeout: float) -> bool:
-        """Wait until everything so far is sent. Blocks: in an event loop, call it with `asyncio.to_thread`.
+        """Wait until everything posted so far is sent. Blocks: in an event loop, call it with `asyncio.to_thread`.
 
         Args:
             timeout: Longest wait, in seconds.
@@ -143,9 +143,9 @@ class Attachment:
                 self._on_tool = callback
 
     def _begin_again(self) -> None:
-        """Continue as another session if this one has ended, because `session.start` was called again.
+        """Start a new session in the events if the last one has ended, because `session.start` was called again.
 
-        The new id is the first one with `-2`, `-3`... appended.
+        The new id is the original one with `-2`, `-3`... appended.
         """
         old = self._memory
         if old.ended:
@@ -154,10 +154,10 @@ class Attachment:
             self._memory = Conversation(name, old.room, user=old.user, agent=old.agent, about=old.about)
 
     def _watch(self, room: rtc.Room) -> None:
-        """Note why the session ends: LiveKit says `user_initiated` even if the room was lost."""
+        """Record why the session ends, since LiveKit reports `user_initiated` even when the room was lost."""
 
         def left(participant: rtc.RemoteParticipant) -> None:
-            # a user who leaves before the first event is not known from one
+            # The user may leave before the first event, which would have set it.
             self._memory.user = self._identify() or self._memory.user
             if participant.identity == self._memory.user:
                 self.ending(why_left(participant.disconnect_reason))
@@ -174,7 +174,7 @@ class Attachment:
 
         def lost(reason: rtc.DisconnectReason.ValueType) -> None:
             known, cause = self._memory.end_reason, why_closed(reason)
-            # an agent that loses the room also loses its user, often without a reason
+            # An agent that loses the room sees its user leave as well, often without a reason.
             if known is None or (cause == ROOM_DISCONNECTED and known in _LOST):
                 self.ending(cause)
                 self._memory.disconnect_reason = livekit_name(reason)
@@ -192,7 +192,7 @@ class Attachment:
                 self._memory.user = self._identify() or self._memory.user
                 self._memory.playing = self._playing()
                 self._memory.made_by = _speech_at_work()
-                # Private. Without it, speech that a close cuts off counts as interrupted by the user.
+                # Private in LiveKit. Without it, speech cut off by a close would count as interrupted by the user.
                 self._memory.closing = bool(getattr(session, "_closing", False))
                 self._memory.end_reason = known_end() or self._memory.end_reason
                 if self._memory.awaits_words_of_several and getattr(payload, "item_id", None) is not None:
@@ -208,12 +208,12 @@ class Attachment:
         return callback
 
     def _release_soon(self) -> None:
-        """Send a held final even if no message follows; LiveKit adds a message at once or not at all."""
+        """Send a held final even if no message follows: LiveKit adds the message immediately or not at all."""
         if self._memory.held is None:
             return
         try:
             asyncio.get_running_loop().call_soon(self._release)
-        except RuntimeError:  # the application emits events itself, outside the loop
+        except RuntimeError:  # The application emits events itself, outside an event loop.
             self._release()
 
     def _release(self) -> None:
@@ -243,7 +243,7 @@ class Attachment:
                 chosen = self._choose(event)
                 fitted = None if chosen is None else fit(chosen)
             except Exception:
-                log.exception("redact failed; an event of type %r is not sent", event["type"])
+                log.exception("redact failed; an event of type %r was not sent", event["type"])
                 fitted = fit(
                     self._memory.event(
                         "events_dropped", event["timestamp"], count=1, reason="an event could not be redacted"
@@ -255,7 +255,7 @@ class Attachment:
     def _post(self, event: Event) -> None:
         try:
             self._poster.post(event)
-        except Exception:  # the application's own poster
+        except Exception:  # The poster may be the application's own.
             log.exception("unexpected error: the poster failed; an event of type %r is lost", event["type"])
 
 
@@ -276,20 +276,20 @@ def attach(
 
     Args:
         session: The session; it may have any models, tools and agents.
-        ctx: The job; by default the one this code runs in, if any.
+        ctx: The job context; by default the current one, if there is one.
         room: The room's name; by default the job's.
-        session_id: By default a new UUID.
-        types: Send only these event types; by default all.
-        interims: Send words while they are spoken; False sends final transcripts only.
-        redact: Called with each event; returns the event to send, changed or not, or None to send nothing. If it
-            raises, that event is not sent, and an `events_dropped` counts it.
+        session_id: The session's id; by default a new UUID.
+        types: The event types to send; by default all.
+        interims: Whether to send words as they are spoken; False sends only final transcripts.
+        redact: Called with each event. Returns the event to send, changed or not, or None to send nothing. If it
+            raises, the event is not sent, and an `events_dropped` event counts it.
         url: The hub; STREAM_URL by default.
         key: A publish key; STREAM_PUBLISH_KEY by default.
-        poster: Where events go instead, such as a recorder in tests; `url` and `key` are not used then.
+        poster: Receives the events instead of the hub, for example in tests. `url` and `key` are then ignored.
 
     Returns:
-        The attachment: the words' text output, the session's id, and `post` for events of your own. A session that
-        sends to this hub already keeps its first attachment, which is returned; a warning is logged.
+        The attachment, with the text output for the words, the session's id, and `post` for custom events. If the
+        session is already attached to this hub, its existing attachment, after logging a warning.
 
     Raises:
         TypeError: `session` is not an AgentSession.
@@ -301,7 +301,7 @@ def attach(
     attached: list[Attachment] = session.__dict__.setdefault("_streaming_hub_attachments", [])
     for earlier in attached:
         if earlier._poster is sink:
-            log.warning("the session is attached to this hub already; this call of attach changes nothing")
+            log.warning("the session is already attached to this hub; this call of attach has no effect")
             return earlier
     job = ctx if ctx is not None else get_job_context(required=False)
     memory = Conversation(
@@ -336,13 +336,13 @@ def _chooser(
 
 
 def _agent_identity(job: JobContext | None) -> str:
-    if job is None or job.is_fake_job():  # a simulated job has no token to read it from
+    if job is None or job.is_fake_job():  # A simulated job has no token to read the identity from.
         return "agent"
     return job.local_participant_identity or "agent"
 
 
 def _about(job: JobContext | None) -> dict[str, Any]:
-    """Return what ties the session to LiveKit's job, and so to the agent's own uploads."""
+    """Return the fields that link the session to LiveKit's job, and so to the agent's own uploads."""
     if job is None or job.is_fake_job():
         return {}
     ids = {"job_id": job.job.id, "room_sid": job.job.room.sid, "agent_name": job.job.agent_name}
@@ -358,18 +358,18 @@ def _linked_identity(session: AgentSession[Any]) -> str | None:
 
 
 def _speech_at_work() -> str | None:
-    """Return the id of the speech whose task this is, by a private variable of LiveKit's; None if that is unknown."""
+    """Return the id of the speech that the current task works for, or None. Reads a private variable of LiveKit's."""
     variable = getattr(agent_activity, "_SpeechHandleContextVar", None)
     speech = None if variable is None else variable.get(None)
     return None if speech is None else str(speech.id)
 
 
 def _items(session: AgentSession[Any]) -> list[Item]:
-    """Return a realtime model's items, oldest first: also speech that is not transcribed yet."""
+    """Return a realtime model's items, oldest first, including speech that is not transcribed yet."""
     try:
         items = session.current_agent.realtime_llm_session.chat_ctx.items
         return [Item(item.id, item.type == "message" and item.role == "user") for item in items]
-    except RuntimeError:  # no agent runs, or none with a realtime model
+    except RuntimeError:  # No agent is running, or it has no realtime model.
         return []
 
 
@@ -395,7 +395,7 @@ def _with_words(options: dict[str, Any], attachment: Attachment) -> dict[str, An
         return options
     room_options = copy.copy(given) if isinstance(given, room_io.RoomOptions) else room_io.RoomOptions()
     text = room_options.get_text_output_options()
-    if text is None:  # the room's text is switched off, and with it the words in time with the audio
+    if text is None:  # The room's text output is off, so no words arrive in time with the audio.
         return options
     text = copy.copy(text)
     attachment.words = text.next_in_chain = attachment.words.before(text.next_in_chain)

@@ -1,15 +1,16 @@
-"""How a key is sent: one that is not ASCII, too. Pure."""
+"""Encodes a key for a request's header, including keys that are not ASCII. Pure."""
 
 from __future__ import annotations
 
 
 def bearer(key: str) -> str:
-    """Return the `Authorization` header for a key, in UTF-8 as Latin-1, which `http.client` makes bytes of again.
+    """Return the `Authorization` header for a key.
 
-    The line end that a file leaves behind a key is not part of it.
+    The result is the key's UTF-8 decoded as Latin-1, because `http.client` encodes headers as Latin-1. White space
+    around the key is removed, such as the line end of a file that it was read from.
 
     Raises:
-        ValueError: The key holds a control character, which no header may; it is not shown.
+        ValueError: The key contains a control character, which no header may. The message does not show the key.
     """
     key = key.strip()
     if any(character < " " or character == "\x7f" for character in key):

@@ -6,7 +6,7 @@ Events without room are counted, and the count becomes an `events_dropped` event
 are called from the session's callbacks: they take `_gate`, which is never held during I/O. Disk work holds `_disk`,
 which is always taken before `_gate`.
 
-May touch: the spool folder, locks. Knows nothing of HTTP.
+May touch: the spool directory, locks. Knows nothing of HTTP.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 class Entry(NamedTuple):
-    """An encoded event in memory, and how many of the session's events it stands for."""
+    """An encoded event in memory, and the number of session events it stands for."""
 
     line: bytes
     events: int = 1
@@ -50,7 +50,7 @@ class Loss:
         self.session_id = session_id
 
     def add(self, count: int, reason: str, room: str | None, session_id: str | None) -> None:
-        """Count more of them; keep the latest reason, and room and session only if all share them."""
+        """Count more dropped events; keep the latest reason, and the room and session only if all events share them."""
         self.count += count
         self.reason = reason
         self.room = room if room == self.room else None
@@ -72,7 +72,7 @@ def dropped_record(
         count: How many events are missing.
         event_id: A UUID.
         now: Seconds since 1970.
-        reason: Why, in words.
+        reason: Why they are missing, as text.
         room: The room they all belong to, if known.
         session_id: The session they all belong to, if known.
     """
@@ -87,10 +87,10 @@ class Backlog:
     """The queue of pending events. Thread-safe.
 
     Args:
-        max_events: Most events in memory.
-        max_bytes: Most bytes in memory.
-        spool_dir: Folder for the spool file; None: memory only.
-        max_spool_bytes: Most bytes of the adopted files and our own together.
+        max_events: Maximum number of events in memory.
+        max_bytes: Maximum bytes in memory.
+        spool_dir: Directory for the spool file; None to use memory only.
+        max_spool_bytes: Maximum bytes on disk, in adopted files and our own together.
     """
 
     def __init__(
@@ -116,26 +116,26 @@ class Backlog:
         self._on_disk = bool(self._adopted)
 
     def append(self, line: bytes, event: dict[str, Any]) -> None:
-        """Append an event; if memory is full, it is counted as dropped."""
+        """Append an event, or count it as dropped if memory is full."""
         with self._gate:
             if self._closed:
                 self._lose(1, "it was posted after the poster was closed", event)
             elif len(self._memory) >= self._max_events or self._bytes + len(line) > self._max_bytes:
-                self._lose(1, "the hub was unreachable or slow, and there was no more room for events", event)
+                self._lose(1, "the hub was unreachable or slow, and the queue was full", event)
             else:
                 self._seal_loss()
                 self._push(Entry(line))
             self._gate.notify_all()
 
     def lose(self, count: int, reason: str, event: object) -> None:
-        """Count events that can never be sent; an `events_dropped` event will say so."""
+        """Count events that can never be sent; an `events_dropped` event will report them."""
         with self._gate:
             self._lose(count, reason, event)
             self._gate.notify_all()
 
     @property
     def empty(self) -> bool:
-        """Whether nothing waits, neither in memory nor on disk."""
+        """Whether nothing is pending, in memory or on disk."""
         return not (self._memory or self._loss or self._on_disk)
 
     @property
@@ -152,7 +152,7 @@ class Backlog:
             return not self._closed
 
     def wait_until_empty(self, timeout_seconds: float) -> bool:
-        """Wait until everything is delivered, or for the timeout; return whether it is."""
+        """Wait until everything is delivered or the timeout expires; return whether everything is."""
         with self._gate:
             return self._gate.wait_for(lambda: self.empty, timeout_seconds)
 
@@ -174,7 +174,7 @@ class Backlog:
                 return batch_of((entry.line for entry in self._memory), max_events, max_bytes)
 
     def drop(self, lines: Sequence[bytes]) -> None:
-        """Remove the oldest events: those that `peek` returned, wherever they have moved since."""
+        """Remove the events that `peek` returned, even if they have been moved to disk since."""
         with self._disk:
             if self._closed:
                 return
@@ -193,7 +193,7 @@ class Backlog:
                 self._note_unsaved(self._own)
 
     def spill(self, mark: int) -> None:
-        """Move to disk what is still in memory of the events that had arrived at `mark`."""
+        """Move events to disk that had arrived at `mark` and are still in memory."""
         with self._disk:
             if self._folder and not self._closed:
                 self._spill(mark)
@@ -216,7 +216,7 @@ class Backlog:
             told = self._own.unsaved if self._own else 0
             unsaved = sum(entry.events for entry in self._memory)
             for spool in self._files():
-                with suppress(OSError):  # its events are already on disk
+                with suppress(OSError):  # Its events are already on disk.
                     spool.close()
             return max(0, unsaved - told)
 
@@ -225,7 +225,7 @@ class Backlog:
         room, session_id = _name(fields.get("room")), _name(fields.get("session_id"))
         if self._loss is None:
             self._loss = Loss(room, session_id)
-        # The encoder's own words may quote what it could not encode.
+        # The encoder's message may quote text that cannot be encoded.
         self.last_drop = reason.encode(errors="replace").decode()
         self.dropped += count
         self._loss.add(count, self.last_drop, room, session_id)
@@ -274,10 +274,10 @@ class Backlog:
             self._note_unsaved(self._own)
 
     def _note_unsaved(self, spool: Spool) -> None:
-        """Record how many events are only in memory, for the process that adopts the file if this one is killed."""
+        """Record on disk how many events are only in memory, for the process that adopts the file after a crash."""
         with self._gate:
             unsaved = sum(entry.events for entry in self._memory) + (self._loss.count if self._loss else 0)
-        with suppress(OSError):  # only a count: writing events reports a failing disk
+        with suppress(OSError):  # Only the count is lost; writing events reports the failing disk.
             spool.note_unsaved(unsaved)
 
     def _write(self, lines: list[bytes]) -> int:
@@ -315,26 +315,28 @@ class Backlog:
             self._own = None
         else:
             self._adopted.remove(spool)
-        with suppress(OSError):  # its failure has been reported
+        with suppress(OSError):  # Its failure has been reported.
             spool.close()
 
     def _report_disk(self, error: OSError) -> None:
         if str(error) != self._disk_trouble:
             self._disk_trouble = str(error)
             log.error(
-                "cannot write events to the spool folder %s: %s; keeping them in memory", self._folder, error
+                "cannot write events to the spool directory %s: %s; keeping them in memory",
+                self._folder,
+                error,
             )
 
 
 def _name(value: object) -> str | None:
-    """Return a room's or session's name if it can stand in an event: the count must not be refused for it."""
+    """Return a room or session name if the hub accepts it, or the hub would refuse the whole `events_dropped` event."""
     if isinstance(value, str) and len(value) <= _MAX_NAME_CHARACTERS and value.isprintable():
         return value
     return None
 
 
 def _report_unreadable(path: Path, error: OSError) -> None:
-    log.error("cannot use the spool file %s: %s; it is left as it is", path, error)
+    log.error("cannot use the spool file %s: %s; leaving it unchanged", path, error)
 
 
 def _lost_with_the_process(count: int, event_id: str) -> bytes:

@@ -1,4 +1,4 @@
-"""From LiveKit's session events to the hub's events: one table, event name -> function.
+"""Translates LiveKit's session events into the hub's events, by a table of event name -> function.
 
 Every function takes the conversation's memory and one payload of `AgentSession.on(...)`, and returns the events to
 send, in order. No I/O, no clock, no LiveKit import at run time: payloads are read by their documented fields
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def translate(memory: Conversation, name: str, payload: Any) -> list[Event]:
-    """Turn one session event into the events to send.
+    """Translate one session event into the events to send.
 
     The first event of a session is preceded by `session_started`; after `session_ended` nothing follows.
 
@@ -52,7 +52,7 @@ def translate(memory: Conversation, name: str, payload: Any) -> list[Event]:
 
 
 def release(memory: Conversation) -> list[Event]:
-    """Return the final that waits for its message, if LiveKit has added none.
+    """Return the held final, for a message that LiveKit has not added.
 
     Args:
         memory: The session's memory; it is updated.
@@ -61,7 +61,7 @@ def release(memory: Conversation) -> list[Event]:
 
 
 def user_state_changed(memory: Conversation, ev: lk.UserStateChangedEvent) -> list[Event]:
-    """Return `user_state`, and speech started or finished; LiveKit backdates these to the first or last sound."""
+    """Return `user_state`, and the start or end of speech, which LiveKit backdates to the first or last sound."""
     fields = {"role": "user", "participant": memory.user}
     at = ev.created_at
     turn = memory.turn_of_user() if ev.new_state == "speaking" else memory.user_speaking
@@ -121,7 +121,7 @@ def _finish_speech(memory: Conversation, at: float, new_state: str, *, closing: 
     events = [memory.event("agent_speech_finished", at, memory.speech_turn, **fields)]
     if cut:
         memory.interrupted_at = at
-    if cut and not closing:  # the end of a session is not an interruption
+    if cut and not closing:  # The end of a session is not an interruption.
         fields = {"interrupted_at": at, **_agent(memory)}
         events.append(memory.event("interruption", at, memory.speech_turn, **fields))
     return events
@@ -167,14 +167,14 @@ def _is_of_another_speech(memory: Conversation, segment: Segment) -> bool:
 def _turn_spoken(memory: Conversation) -> Turn:
     if (said := memory.turn_of_say()) is not None:
         return said
-    if memory.new_speech and not memory.speaking:  # without a voice, words come before the state changes
+    if memory.new_speech and not memory.speaking:  # Without audio, words arrive before the state changes.
         return memory.settle_reply()
     turn = memory.speech_turn if memory.speaking else memory.reply_turn
     return turn or memory.speech_turn or memory.settle_reply()
 
 
 def close_segment(memory: Conversation, at: float) -> list[Event]:
-    """Return the final of agent words that no message followed (`say(add_to_chat_ctx=False)`)."""
+    """Return the final for agent words that no message follows, as with `say(add_to_chat_ctx=False)`."""
     segment, memory.speech_segment = memory.speech_segment, None
     if segment is None:
         return []
@@ -224,7 +224,7 @@ def _turn_of_message(memory: Conversation) -> Turn:
 
 
 def speech_created(memory: Conversation, ev: lk.SpeechCreatedEvent) -> list[Event]:
-    """Return no event; note that a new speech begins, rather than one that resumes."""
+    """Remember that a new speech begins, rather than one that resumes. Returns no event."""
     memory.words_welcome = True
     if ev.source == "say":
         memory.remember_say(ev.speech_handle.id)
@@ -269,7 +269,7 @@ def _tool_finished(memory: Conversation, update: lk.ToolCallEnded, at: float) ->
 
 
 def _tool_reply(memory: Conversation, update: lk.ToolReplyUpdated, _at: float) -> list[Event]:
-    # A deferred reply is a new speech; it belongs to the turn of the call that it reports on.
+    # A deferred reply is a new speech, but belongs to the turn of the tool call it reports on.
     names = (name.removesuffix("_final").split("_update_")[0] for name in update.update_ids)
     calls = (memory.tools.get(name) for name in names)
     turns = [call.turn for call in calls if call is not None]
@@ -279,7 +279,7 @@ def _tool_reply(memory: Conversation, update: lk.ToolReplyUpdated, _at: float) -
 
 
 def _arguments(text: str) -> Any:
-    """Parse a call's JSON arguments; malformed ones stay text."""
+    """Parse a call's JSON arguments; return malformed JSON as text."""
     try:
         return plain(json.loads(text, parse_constant=_refuse))
     except (ValueError, RecursionError):
@@ -291,7 +291,7 @@ def _refuse(constant: str) -> None:
 
 
 def _data(text: str) -> Any:
-    """Parse a progress message that LiveKit made from a dict or list with `str()`; other text stays."""
+    """Parse a progress message that LiveKit made from a dict or list with `str()`; return other text as it is."""
     if not text.startswith(("{", "[", "(")):
         return text
     try:
@@ -314,7 +314,7 @@ def session_usage_updated(memory: Conversation, ev: lk.SessionUsageUpdatedEvent)
 
 
 def error(memory: Conversation, ev: lk.ErrorEvent) -> list[Event]:
-    """Return `error`; its message is the exception's, which LiveKit's own dump drops."""
+    """Return `error` with the exception's message, which LiveKit's own serialization drops."""
     cause = ev.error
     fields = {
         "source": _source(cause),
@@ -334,7 +334,7 @@ def _message(cause: Any) -> str:
 
 
 def agent_false_interruption(memory: Conversation, ev: lk.AgentFalseInterruptionEvent) -> list[Event]:
-    """Return `agent_false_interruption`: what paused the agent was noise."""
+    """Return `agent_false_interruption`: noise paused the agent."""
     memory.interrupted_at = None
     return [memory.event("agent_false_interruption", ev.created_at, memory.speech_turn, resumed=ev.resumed)]
 
@@ -346,10 +346,10 @@ def user_transcription_timeout(memory: Conversation, ev: lk.UserTranscriptionTim
 
 
 def close(memory: Conversation, ev: lk.CloseEvent) -> list[Event]:
-    """Return `session_ended`, after the ends of what was still open."""
+    """Return `session_ended`, preceded by the ends of open speech and segments."""
     at = ev.created_at
     events = []
-    if memory.speech_cut is None:  # the end cut off words that still had no message
+    if memory.speech_cut is None:  # The close cut off words that had no message yet.
         memory.speech_cut = True
     if memory.speaking:
         events = _finish_speech(memory, at, "listening", closing=True)
@@ -357,7 +357,7 @@ def close(memory: Conversation, ev: lk.CloseEvent) -> list[Event]:
     events += user_words.close_open(memory, at)
     memory.ended = True
     reason = str(getattr(ev.reason, "value", ev.reason))
-    # an error is the cause whatever else is known; any other close reason may hide the real one
+    # An error is always the cause; any other close reason may hide the real one.
     fields: dict[str, Any] = {"reason": reason if reason == "error" else memory.end_reason or reason}
     if memory.disconnect_reason is not None:
         fields["disconnect_reason"] = memory.disconnect_reason

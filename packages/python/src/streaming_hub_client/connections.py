@@ -1,7 +1,7 @@
-"""Opens a stream's connections one after another, reads them, and waits between them. The shell of `stream`.
+"""Opens a stream's connections one after another, reads them, and waits between them. The I/O shell around `stream`.
 
-May touch the network (through `requests`) and the clock. Starts one thread per connection, which closes it when it goes
-silent, from its beginning on.
+May touch the network (through `requests`) and the clock. Each connection has a thread that closes it if it is silent
+for too long, including while it is being opened.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ log = logging.getLogger(__name__)
 CONNECT_TIMEOUT = 10.0
 REDIRECTS = 10
 REFUSAL_TIMEOUT = 5.0
-"""Seconds for the body of an answer that is no stream."""
+"""Seconds to wait for the body of a response that is not a stream."""
 BUFFER = 64 * 1024
 SHUTDOWN_WAKES = os.name != "nt"
-"""Whether `shutdown` ends a read that another thread waits in; on Windows only closing the socket does."""
+"""Whether `shutdown` unblocks a read in another thread; on Windows only closing the socket does."""
 
 
 class Connections:
@@ -69,7 +69,7 @@ class Connections:
         self._warned: set[str] = set()
 
     def close(self) -> None:
-        """End the iteration, and the connection."""
+        """End the iteration and close the connection."""
         self._closed.set()
         self._interrupt()
 
@@ -79,10 +79,10 @@ class Connections:
         return self._closed.is_set()
 
     def batches(self) -> Generator[list[Item]]:
-        """Yield the stream's items, those that arrived together in one list.
+        """Yield the stream's items, in lists of those that arrived together.
 
         Raises:
-            Refused: The hub does not want this client.
+            Refused: The hub refuses this client.
         """
         stream = self._stream
         while not self.closed:
@@ -113,7 +113,7 @@ class Connections:
                 raise stream.error
             yield [Item(None, None, "connecting")]
             lived = time.monotonic() - began
-            # That a stream ends now and then is normal; that none can be opened is not.
+            # A stream that ends after a while is normal; one that cannot be opened is not.
             level = logging.INFO if stream.has_worked(lived) else logging.WARNING
             pause = stream.pause(lived=lived, asked=asked, chance=random.random())
             log.log(level, "%s Trying again in %.1f s.", stream.error, pause)
@@ -157,7 +157,7 @@ class Connections:
         stream.opened()
         while stream.error is None and not self.closed:
             self._reading_since, self._longest_read = clock.seconds(), stream.silence
-            # Decoded, as some proxies compress what must not be.
+            # Decoded, because some proxies compress event streams.
             chunk = answer.raw.read1(BUFFER, decode_content=True)
             self._reading_since = None
             if not chunk:
@@ -168,10 +168,10 @@ class Connections:
             yield items
 
     def _read_refusal(self, answer: requests.Response) -> bytes:
-        """Read the beginning of an answer that is no stream: what has come before it breaks off or stalls."""
+        """Read the start of a response that is not a stream; stop without an error if it breaks off or stalls."""
         self._reading_since, self._longest_read = clock.seconds(), REFUSAL_TIMEOUT
         body = b""
-        with suppress(urllib3.exceptions.HTTPError, OSError):  # what has come says why there is no stream
+        with suppress(urllib3.exceptions.HTTPError, OSError):  # The part that arrived explains the refusal.
             while len(body) < MOST_READ and (part := answer.raw.read1(MOST_READ, decode_content=True)):
                 body += part
         self._reading_since = None
@@ -208,21 +208,21 @@ class Connections:
             self._interrupt()
 
     def _interrupt(self) -> None:
-        """Make a read that blocks in another thread return."""
+        """Unblock a read in another thread."""
         connected = self._socket
         if connected is None:
             return
-        with suppress(OSError):  # it has already ended
-            # The plain socket's: TLS's own would make the reader's next call fail in another way.
+        with suppress(OSError):  # Already disconnected.
+            # Bypass TLS: its own `shutdown` would make the reader's next call fail with a different error.
             socket.socket.shutdown(connected, socket.SHUT_RD)
         if not SHUTDOWN_WAKES:
-            # Elsewhere the number could mean another file to the reader.
-            with suppress(OSError):  # closed meanwhile
+            # Only on Windows: elsewhere the descriptor could be reused while the reader still has its number.
+            with suppress(OSError):  # Closed in the meantime.
                 socket.close(connected.detach())
 
 
 class _Adapter(BoundedAdapter):
-    """Tells the socket of each connection, which urllib3 otherwise hands out only with an answer."""
+    """Reports each connection's socket when it connects; urllib3 makes it available only with the response."""
 
     def __init__(self, opened: Callable[[socket.socket], None]) -> None:
         super().__init__()

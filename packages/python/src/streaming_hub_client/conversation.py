@@ -1,7 +1,7 @@
-"""What a conversation has to remember between session events: turns, segments, the last timestamp.
+"""The state of a conversation between session events: turns, segments, the last timestamp.
 
-Pure state: no I/O and no clock. Every time comes from the event that is being translated, so the same events
-always give the same ids and times. `streaming_hub_client.bridge` is its only user.
+Pure state: no I/O and no clock. Every time comes from the event being translated, so the same events always give
+the same ids and times. `streaming_hub_client.bridge` is its only user.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ CALLS_REMEMBERED = 256
 TURNS_WITHOUT_WORDS = 8
 SPEECHES_REMEMBERED = 64
 SAME_SPEECH_SECONDS = 1.0
-"""How far apart LiveKit and a realtime model may date the beginning of one speech."""
+"""Largest difference between LiveKit's and a realtime model's start time for the same speech."""
 SAYS_REMEMBERED = 64
 REPLIES_REMEMBERED = 256
 
 
 @dataclass
 class ToolCall:
-    """A function call; remembered after its end, because a deferred reply may still name it."""
+    """A function call, remembered after it ends because a deferred reply may still refer to it."""
 
     name: str
     turn: Turn
@@ -37,7 +37,7 @@ class ToolCall:
 
 
 class Item(NamedTuple):
-    """An item of a realtime model's conversation: its id, and whether the user said it."""
+    """An item in a realtime model's conversation: its id, and whether it is the user's."""
 
     id: str
     of_user: bool
@@ -48,7 +48,7 @@ class Result(Protocol):
 
     Attributes:
         output: Any value.
-        handoff: The id of the agent that it hands over to, if it does.
+        handoff: The id of the agent it hands over to, if any.
     """
 
     @property
@@ -60,19 +60,21 @@ class Result(Protocol):
 
 @dataclass
 class Conversation:
-    """One session's memory.
+    """The state of one session.
 
     Args:
-        session_id: Names the session in every event; turn and segment ids start with it.
+        session_id: The session's id in every event, and the start of its turn and segment ids.
         room: The LiveKit room.
         user: The user's identity in the room.
         agent: The agent's identity in the room.
-        about: What `session_started` says of LiveKit's job: `job_id`, `room_sid`, `agent_name`.
+        about: Fields of `session_started` about LiveKit's job: `job_id`, `room_sid`, `agent_name`.
 
-    The shell sets `result` before the end of a tool call that has one. Before every event it sets `playing`, the id of
-    the speech that LiveKit is playing, `made_by`, the id of the speech whose work the event is part of, and `closing`,
-    whether LiveKit is closing the session; while `awaits_words_of_several`, also `order`, a realtime model's items,
-    oldest first. `held` is a realtime model's final whose message, which follows at once, says when it was spoken.
+    The shell sets some attributes before it passes an event on. Before every event: `playing`, the id of the speech
+    that LiveKit is playing; `made_by`, the id of the speech that caused the event; and `closing`, whether LiveKit is
+    closing the session. While `awaits_words_of_several`: `order`, a realtime model's items, oldest first. Before the
+    end of a tool call that has a result: `result`.
+
+    `held` is a realtime model's final. It waits for its message, which follows immediately and says when it was spoken.
     """
 
     session_id: str
@@ -123,7 +125,7 @@ class Conversation:
     _count: int = 0
 
     def event(self, kind: str, at: float, turn: Turn | None = None, **fields: Any) -> Event:
-        """Build one event; its timestamp never falls behind the session's last one.
+        """Build one event; its timestamp is never earlier than the session's last one.
 
         Args:
             kind: The event's type.
@@ -185,7 +187,7 @@ class Conversation:
         del self.speeches[:-SPEECHES_REMEMBERED]
 
     def turn_at(self, started_at: float) -> Turn | None:
-        """Return the turn of a speech that began then, in seconds since 1970; None if none was noticed."""
+        """Return the turn of the speech that began at `started_at` (seconds since 1970); None if there is none."""
         nearest = min(self.speeches, key=lambda speech: abs(speech[0] - started_at), default=None)
         if nearest is not None and abs(nearest[0] - started_at) <= SAME_SPEECH_SECONDS:
             return nearest[1]
@@ -193,20 +195,20 @@ class Conversation:
 
     @property
     def awaits_words_of_several(self) -> bool:
-        """Whether words may belong to one of several turns."""
+        """Whether the next words may belong to any of several turns."""
         return len(self.wordless) + len(self.given_up) > 1
 
     def remember_reply(self, item_id: str, turn: Turn) -> None:
-        """Remember the turn of an item of the agent's, a message or a call, and forget the oldest of too many."""
+        """Remember the turn of an agent's message or tool call; forget the oldest one over the limit."""
         self.replies.pop(item_id, None)
         if len(self.replies) >= REPLIES_REMEMBERED:
             del self.replies[next(iter(self.replies))]
         self.replies[item_id] = turn
 
     def turn_in_order(self, item_id: str) -> Turn | None:
-        """Return the turn of a user's item by its place among the model's items; None if that does not tell it.
+        """Return the turn of a user's item, inferred from its place among the model's items; None if that is ambiguous.
 
-        The words come after the answers to earlier turns, and before the answer to their own.
+        A user's item follows the answers to earlier turns and precedes the answer to its own.
         """
         place = next((at for at, item in enumerate(self.order) if item.id == item_id), None)
         if place is None:
@@ -221,7 +223,7 @@ class Conversation:
         return waiting[between] if between < len(waiting) else None
 
     def _nearest_turn(self, items: list[Item]) -> tuple[Turn | None, int]:
-        """Return the turn of the first item whose turn is known, and how often the user spoke before it."""
+        """Return the turn of the first item whose turn is known, and the number of user items before it."""
         spoken = 0
         for item in items:
             said = self.heard.by_id.get(item.id)
@@ -236,14 +238,14 @@ class Conversation:
     ) -> Turn:
         """Return the turn of words that begin a new segment.
 
-        A realtime model answers before it has transcribed the question: late words belong to the turn that still has
-        none. While the user speaks again, a final belongs to the turn before.
+        A realtime model answers before it has transcribed the question, so late words belong to the turn that has none
+        yet. If the user is already speaking again, a final belongs to the previous turn.
 
         Args:
             is_final: Whether the words are complete.
             started_at: When the user began to say them, in seconds since 1970, if known.
-            item_id: A realtime model's id of them. They may belong to a turn that was given up because later words came
-                first.
+            item_id: A realtime model's id for the words. They may belong to a turn that was given up because later
+                words arrived first.
         """
         turn = None if started_at is None else self.turn_at(started_at)
         if turn is None and item_id is not None and self.awaits_words_of_several:
@@ -256,7 +258,7 @@ class Conversation:
         if turn in self.given_up:
             self.given_up.remove(turn)
         if turn in self.wordless:
-            # a final means that the transcripts of what was said before it have failed
+            # A final means that the transcriptions of earlier speech have failed.
             place = self.wordless.index(turn)
             if is_final:
                 self._give_up(place)
@@ -265,7 +267,7 @@ class Conversation:
         return turn
 
     def expect_no_words(self, started_at: float | None) -> None:
-        """Note that a transcription failed: of what was said then, or else of what was said first."""
+        """Record a failed transcription: of the speech that began then, or else of the oldest turn without words."""
         turn = None if started_at is None else self.turn_at(started_at)
         if turn is None and self.wordless:
             turn = self.wordless[0]
@@ -274,7 +276,7 @@ class Conversation:
                 turns.remove(turn)
 
     def _expects_no_final(self) -> bool:
-        """Return whether no turn waits for words, except one in which the user is still speaking."""
+        """Return whether no turn is waiting for words, other than one in which the user is still speaking."""
         if self.user_speaking is not None:
             return self.wordless == [self.user_speaking] and not self.user_speaking.answered
         return not self.wordless and (self.user_turn is None or self.user_turn.answered)
@@ -292,7 +294,7 @@ class Conversation:
         return turn
 
     def turn_of_typing(self) -> Turn:
-        """Return the turn of a typed message: one that has no words of another message."""
+        """Return the turn for a typed message: one without words from another message."""
         turn = self.user_turn
         if turn is not None and turn.worded and not turn.committed:
             self.user_turn = None
@@ -307,16 +309,16 @@ class Conversation:
         del self.wordless[:-TURNS_WITHOUT_WORDS]
 
     def settle_reply(self) -> Turn:
-        """Decide which turn the agent works on now, and return it.
+        """Decide which turn the agent is working on, and return it.
 
-        A speech answers the message that it was made for, else the committed one that no speech was made for. A
-        speech that answers no message (a greeting, a `say`) is a turn of its own. Without a new speech the agent
-        continues its last one: after a tool call or a false interruption.
+        A speech answers the message it was created for, or else the committed message that no speech was created for.
+        A speech that answers no message (a greeting, a `say`) is a turn of its own. Without a new speech, the agent is
+        continuing its last one, after a tool call or a false interruption.
         """
         speech, pending = self.playing, self.user_turn
         if pending is not None and (pending.answered or pending in self.answers.values()):
             pending = None
-        # Several speeches may have been made before the first is spoken.
+        # Several speeches may be created before the first is spoken.
         is_new = self.new_speech or (speech is not None and speech != self.reply_speech)
         if speech is not None and speech in self.answers:
             self.reply_turn = self.answers[speech]
@@ -330,13 +332,13 @@ class Conversation:
         return self.reply_turn
 
     def remember_say(self, speech_id: str) -> None:
-        """Remember that a speech is a `say`, and forget the oldest of too many."""
+        """Remember that a speech is a `say`; forget the oldest one over the limit."""
         if len(self.says) >= SAYS_REMEMBERED:
             del self.says[next(iter(self.says))]
         self.says[speech_id] = None
 
     def remember_answer(self, turn: Turn) -> None:
-        """Remember that the speech at work answers a turn's message; forget the oldest of too many."""
+        """Remember that the current speech answers a turn's message; forget the oldest one over the limit."""
         if self.made_by is None:
             return
         if len(self.answers) >= SPEECHES_REMEMBERED:
@@ -346,10 +348,10 @@ class Conversation:
     def turn_of_say(self) -> Turn | None:
         """Return the turn of the `say` that is being spoken; None if something else is.
 
-        Several speeches may wait, so the order in which they were created does not say which one is being spoken.
+        Several speeches may be waiting, so the order of creation does not identify the one being spoken.
         """
         name = self.playing
-        if name is None:  # LiveKit does not say
+        if name is None:  # LiveKit does not report it.
             name = next((one for one, turn in self.says.items() if turn is None), "")
         if name not in self.says:
             return None
@@ -360,22 +362,22 @@ class Conversation:
         return turn
 
     def pass_over_user(self, turn: Turn) -> None:
-        """Note that the agent begins to speak in a turn: user words that it does not answer are passed over."""
+        """Record that the agent begins to speak in a turn, passing over user words it does not answer."""
         user = self.user_turn
         if user is not None and user.worded and self.user_speaking is None and user is not turn:
             user.passed = True
 
     def _turn_of_new_speech(self) -> Turn:
         if self.speech_answers_user and self.tool_turn is not None:
-            # a realtime model speaks about a tool's result
+            # A realtime model is speaking about a tool's result.
             return self.tool_turn
         turn = self.new_turn()
-        if self.speech_answers_user:  # to words that will follow
+        if self.speech_answers_user:  # This answers words whose transcript will follow.
             self._expect_words(turn)
         return turn
 
     def remember_call(self, call_id: str, call: ToolCall) -> None:
-        """Remember a tool call, and forget the oldest of too many."""
+        """Remember a tool call; forget the oldest one over the limit."""
         if len(self.tools) >= CALLS_REMEMBERED:
             del self.tools[next(iter(self.tools))]
         self.tools[call_id] = call

@@ -1,7 +1,7 @@
-"""Any Python value as plain JSON data, and any text as valid Unicode. Pure.
+"""Converts any Python value to plain JSON data, and any text to valid Unicode. Pure.
 
-By hand, because `msgspec.to_builtins` and pydantic raise at an unknown type, a cycle or a lone surrogate, but an event
-must be sent whatever a tool returned.
+Written by hand because `msgspec.to_builtins` and pydantic raise on an unknown type, a cycle or a lone surrogate, but an
+event must be sent whatever a tool returned.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_LEVELS = 24
-"""Levels of nesting that are kept; the hub accepts 32 for a whole event."""
+"""Maximum levels of nesting in a value; the hub accepts 32 for a whole event."""
 MAX_VALUES = 10_000
-"""Values converted per event, so that a large object graph does not stall the session."""
+"""Maximum values converted per event, so that a large object graph does not stall the session."""
 
 CIRCULAR = "[circular]"
 TOO_DEEP = "[nested too deeply]"
 TOO_MANY = "[too many values]"
 MORE = "[{} more]"
 UNREADABLE = "[{} cannot be read: {}]"
-"""For a value whose own code raises: the names of its class and of the exception."""
+"""Replaces a value whose own code raises. Arguments: the names of its class and of the exception."""
 
 _LARGEST_INT = 2**63
 
@@ -51,12 +51,12 @@ def repair(text: str) -> str:
 
 
 def complete(text: str) -> str:
-    """Return text without a high surrogate at its end, whose other half may still follow."""
+    """Return text without a trailing high surrogate, whose other half may still arrive."""
     return text[:-1] if text and "\ud800" <= text[-1] <= "\udbff" else text
 
 
 def text_of(value: Any, read: Callable[[Any], str] = str) -> str:
-    """Return a value's `str()`, or its `repr()`, as valid Unicode; if that raises, a text that says so."""
+    """Return a value's `str()` or `repr()` as valid Unicode, or `UNREADABLE` if that raises."""
     try:
         return repair(read(value))
     except KeyboardInterrupt:
@@ -66,7 +66,7 @@ def text_of(value: Any, read: Callable[[Any], str] = str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON data: None, bool, int, float, str, list, dict with str keys.
+    """Convert a value to JSON data: None, bool, int, float, str, list, dict with str keys.
 
     Enums become their value, dates ISO 8601, durations seconds, bytes base64, sets sorted lists; dataclasses,
     pydantic models, msgspec structs, attrs classes, named tuples and other objects become an object of their
@@ -119,7 +119,9 @@ class _Plainer:
             return sorted(self._array(value, level), key=lambda item: json.dumps(item, sort_keys=True))
         if isinstance(value, Sequence | deque):
             return self._array(value, level)
-        numeric = hasattr(value, "dtype") and callable(getattr(value, "tolist", None))  # NumPy and its kin
+        numeric = hasattr(value, "dtype") and callable(
+            getattr(value, "tolist", None)
+        )  # NumPy and similar libraries.
         return self.plain(value.tolist(), level) if numeric else self._other(value, level)
 
     def _array(self, values: Any, level: int) -> list[Any]:
@@ -224,12 +226,12 @@ def _name_only(value: Any) -> dict[str, str]:
 
 
 def _unused(key: str, taken: Mapping[str, Any], last: dict[str, int]) -> str:
-    """Return the key, numbered if another one already reads the same (1 and "1").
+    """Return the key, numbered if another key has the same text (1 and "1").
 
     Args:
         key: The key.
         taken: The keys so far.
-        last: The last number of each key, so that thousands that read the same are not all counted again; updated.
+        last: The last number used for each text, so that thousands of equal keys do not take quadratic time; updated.
     """
     found, number = key, last.get(key, 1)
     while found in taken:

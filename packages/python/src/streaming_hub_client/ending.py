@@ -1,4 +1,4 @@
-"""Why a session ends: LiveKit's reasons in words, and what this process knows about its own end. No I/O."""
+"""Why a session ends: names for LiveKit's reasons, and what this process knows about its own end. No I/O."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _LEFT = {
     **dict.fromkeys(_BROKEN, PARTICIPANT_LOST),
 }
 _CLOSED = {
-    # LiveKit closes a room by itself after its last participant has left
+    # LiveKit closes a room after its last participant has left.
     Reason.ROOM_CLOSED: "participant_disconnected",
     Reason.PARTICIPANT_REMOVED: "agent_removed",
-    # the SDK gives no reason for a room that it could not reach again
+    # The SDK gives no reason if it could not reconnect.
     Reason.UNKNOWN_REASON: ROOM_DISCONNECTED,
     **dict.fromkeys(_BROKEN, ROOM_DISCONNECTED),
 }
@@ -35,7 +35,7 @@ def livekit_name(reason: int | None) -> str:
     """Return LiveKit's name of a disconnect reason in lower case, such as `user_rejected`.
 
     Args:
-        reason: A value of `rtc.DisconnectReason`, also one newer than the installed SDK; None: not given.
+        reason: A value of `rtc.DisconnectReason`, possibly newer than the installed SDK; None if not given.
     """
     try:
         return Reason.Name(reason or Reason.UNKNOWN_REASON).lower()  # type: ignore[arg-type]  # also a newer one
@@ -44,19 +44,19 @@ def livekit_name(reason: int | None) -> str:
 
 
 def why_left(reason: int | None) -> str:
-    """Return why a session ends after its user left the room: one of our reasons, or LiveKit's own."""
+    """Return why a session ends when its user leaves the room: one of our reasons, or LiveKit's own."""
     return _LEFT.get(reason or Reason.UNKNOWN_REASON) or livekit_name(reason)  # type: ignore[call-overload]
 
 
 def why_closed(reason: int | None) -> str | None:
-    """Return why a session ends after the agent left the room; None if the agent left by itself."""
+    """Return why a session ends when the agent leaves the room; None if the agent left on its own."""
     if reason == Reason.CLIENT_INITIATED:
         return None
     return _CLOSED.get(reason or Reason.UNKNOWN_REASON) or livekit_name(reason)  # type: ignore[call-overload]
 
 
 class _Ending:
-    """Knows why this process's sessions are about to end."""
+    """Holds the reason why this process's sessions are about to end."""
 
     def __init__(self) -> None:
         self.ask: Callable[[], str | None] = lambda: None
@@ -68,7 +68,7 @@ _ending = _Ending()
 def announce_end(reason: str) -> None:
     """Set the `session_ended` reason of this process's sessions: the process is about to end.
 
-    Also applies to sessions attached later: a job may just be starting.
+    Also applies to sessions attached later, since a job may just be starting.
 
     Args:
         reason: For example `agent_stopped`.
@@ -77,14 +77,14 @@ def announce_end(reason: str) -> None:
 
 
 def ask_for_end(reason: Callable[[], str | None]) -> None:
-    """Have this process's sessions ask why they end, if another process knows.
+    """Set a function that finds out why this process's sessions end, for use when another process knows.
 
     Args:
-        reason: Called at every event; returns what `announce_end` takes, or None if nothing is known.
+        reason: Called at every event; returns a reason as for `announce_end`, or None if it is not known.
     """
     _ending.ask = reason
 
 
 def known_end() -> str | None:
-    """Return the reason announced for this process's sessions, if there is one."""
+    """Return the reason announced for this process's sessions, if any."""
     return _ending.ask()

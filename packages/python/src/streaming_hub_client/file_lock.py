@@ -1,8 +1,8 @@
-"""An exclusive lock on a file, released when its owner ends, however that happens.
+"""An exclusive lock on a file, released when its owner exits, however that happens.
 
-With `fcntl` it is an flock on the file. Without (on Windows) it is SQLite's lock on an empty database beside the file:
-the only lock in the standard library that works the same on every system. A file that names its owner would outlive
-a killed one, and Windows has no safe way to ask whether a process is alive.
+Where `fcntl` exists, the lock is an flock on the file. Elsewhere (on Windows) it is SQLite's lock on an empty database
+beside the file, the only other lock in the standard library that no crash leaves behind. A pid file would outlive a
+killed owner, and Windows has no safe way to check whether a process is alive.
 
 May touch: the file and its `.lock`.
 """
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 class Lock(Protocol):
-    """A lock that is held."""
+    """A lock held by this process."""
 
     def release(self, *, remove: bool) -> None:
-        """Release it. `remove`: the locked file is gone, so remove the lock's own file, too."""
+        """Release the lock. With `remove`, the locked file is gone, so remove the lock's own file as well."""
 
 
 class _Flock:
-    """Held by the open file itself."""
+    """An flock, held by the open file itself."""
 
     def release(self, *, remove: bool) -> None:
         """Do nothing: closing the file releases it."""
@@ -45,7 +45,7 @@ class _DatabaseLock:
     def release(self, *, remove: bool) -> None:
         self._database.close()
         if remove:
-            with suppress(OSError):  # another process has it open, and will find no file to adopt
+            with suppress(OSError):  # Another process has it open, and will find no file to adopt.
                 self._path.unlink()
 
 
@@ -60,7 +60,7 @@ def lock(file: FileIO, path: Path) -> Lock | None:
         The lock; None if another owner has it.
 
     Raises:
-        OSError: The folder or the file cannot be used.
+        OSError: The directory or the file cannot be used.
     """
     if fcntl is None:
         return _lock_database(path.with_suffix(".lock"))
@@ -74,7 +74,7 @@ def lock(file: FileIO, path: Path) -> Lock | None:
 def _lock_database(path: Path) -> Lock | None:
     database = None
     try:
-        # A lock is used by one thread at a time, as its file is.
+        # Like its file, a lock is used by one thread at a time.
         database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
         database.execute("PRAGMA journal_mode=MEMORY")
         database.execute("BEGIN EXCLUSIVE")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from streaming_hub_client.conversation import Event
 
 MAX_BYTES = 64 * 1024 - 512
-"""Limit of an event here, in bytes; the hub's is 64 KiB, and the poster adds an `event_id` and the lease."""
+"""Maximum bytes of an event. Below the hub's 64 KiB, because the poster adds an `event_id` and the lease."""
 ELLIPSIS = "…"
 
 _SMALL = 256
@@ -29,21 +29,21 @@ _KEPT = frozenset({"type", "timestamp", "truncated"})
 _LINE_FIELDS = ("room", "session_id", "participant", "role", "turn_id", "event_id")
 """Fields that must not contain CR, LF or NUL."""
 _NAMES = frozenset({"type", "timestamp", "segment_id", "call_id", "truncated", *_LINE_FIELDS})
-"""Fields that identify what the event is about: cut only if they are absurdly long."""
+"""Fields that identify the subject of the event, cut only if they are absurdly long."""
 _BREAKS = re.compile("[\r\n\0]")
 
 _encode = msgspec.json.Encoder().encode
 
 
 def fit(event: Event) -> Event:
-    """Return the event in a form that the hub accepts.
+    """Convert an event to a form that the hub accepts.
 
     Args:
         event: Any fields with any values.
 
     Returns:
-        A new event of plain JSON data with at most `MAX_BYTES` bytes. If fields were cut, `truncated` gives the UTF-8
-        bytes that each had: of its text, or of the JSON of another value.
+        A new event of plain JSON data with at most `MAX_BYTES` bytes. If fields were cut, `truncated` gives the
+        original UTF-8 length of each: of its text, or of its JSON if it is not text.
     """
     fitted: Event = plain(event)
     for name in _LINE_FIELDS:
@@ -61,7 +61,7 @@ def _may_be_cut(name: str, value: Any) -> bool:
 
 
 def _shortened(event: Event, names: list[str]) -> Event:
-    """Cut the longest of the named fields, each to the same size, so that the event fits if that is possible."""
+    """Cut the longest of the named fields to the same size, so that the event fits, if it can."""
     told = dict(event["truncated"]) if _is_ours(event) else {}
     sizes = {name: len(_encode(event[name])) for name in names}
     room = MAX_BYTES - len(_encode({**event, "truncated": told})) + sum(sizes.values())
@@ -74,7 +74,7 @@ def _shortened(event: Event, names: list[str]) -> Event:
         cut |= {name: told.get(name, _length(event[name])) for name in long}
     parts = {name: _cut(event[name], limit) for name in long}
     whole = {**event, **parts, "truncated": told | {name: cut[name] for name in long}}
-    while len(_encode(whole)) > MAX_BYTES and len(long) > 1:  # too many fields: leave out the last ones
+    while len(_encode(whole)) > MAX_BYTES and len(long) > 1:  # Too many fields: leave out the last ones.
         left_out, long = long[len(long) // 2 :], long[: len(long) // 2]
         gone = sum(sizes[name] for name in left_out) + whole["truncated"].get(ELLIPSIS, 0)
         kept = {name: length for name, length in whole["truncated"].items() if name not in left_out}
@@ -89,7 +89,7 @@ def _is_ours(event: Event) -> bool:
 
 
 def _share(sizes: list[int], budget: int) -> int:
-    """Return the size that the largest may have so that all of them, cut to it, stay within the budget."""
+    """Return the size to which the largest must be cut so that the total stays within the budget."""
     left = budget
     for place, size in enumerate(sorted(sizes)):
         fair = left // (len(sizes) - place)
@@ -104,12 +104,12 @@ def _length(value: Any) -> int:
 
 
 def _cut(value: Any, size: int) -> Any:
-    """Return a value whose JSON has at most `size` bytes; its structure is preserved if possible."""
+    """Cut a value until its JSON has at most `size` bytes, preserving its structure if possible."""
     if len(_encode(value)) <= size:
         return value
     if isinstance(value, str):
         return cut_text(value, size)
-    # first shorten its texts, then leave out the last of its parts
+    # First shorten its texts, then leave out its last items.
     short = _with_texts_of(value, _SMALL)
     if len(_encode(short)) <= size:
         return _largest(lambda longest: _with_texts_of(value, longest), short, size, size)
@@ -122,7 +122,7 @@ def _cut(value: Any, size: int) -> Any:
 def _largest(make: Callable[[int], Any], best: Any, high: int, size: int) -> Any:
     """Return the largest result of `make`, for numbers up to `high`, whose JSON has at most `size` bytes.
 
-    Every step walks the whole value, so a result that uses 7/8 of the size is good enough.
+    Each step walks the whole value, so stop at a result that uses 7/8 of the size.
     """
     low = 1
     while low <= high and len(_encode(best)) < size * 7 // 8:
@@ -164,9 +164,9 @@ def _with_parts(value: Any, count: int) -> Any:
 
 
 def cut_text(text: str, size: int) -> str:
-    """Return the start of a text, with an ellipsis, so that its JSON has at most `size` bytes.
+    """Cut a text and add an ellipsis, so that its JSON has at most `size` bytes.
 
-    A character is not separated from the marks, joiners and selectors that belong to it.
+    Never separates a character from its combining marks, joiners and selectors.
     """
     if len(_encode(text)) <= size:
         return text
@@ -178,12 +178,12 @@ def cut_text(text: str, size: int) -> str:
 
 
 def _decoded_start(block: bytes) -> str:
-    """Decode the start of a JSON string without its quotes, up to the last whole character and escape."""
+    """Decode a truncated JSON string without its quotes, up to the last complete character or escape."""
     for end in range(len(block), max(len(block) - 8, 0), -1):
         try:
             return msgspec.json.decode(b'"' + block[:end] + b'"', type=str)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            continue  # cut within a character or an escape: try one byte less
+            continue  # Cut within a character or an escape: try one byte less.
     return ""
 
 

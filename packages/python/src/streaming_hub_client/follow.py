@@ -1,8 +1,8 @@
-"""`follow` and `afollow`: a stream of the hub's events that reconnects and resumes by itself.
+"""`follow` and `afollow`: a stream of the hub's events that reconnects and resumes automatically.
 
-Both read the same `Connections`. `afollow` does so in a thread per stream: an asynchronous HTTP library would be a
-second implementation of proxies, certificates and redirects, and more packages than the rest of this client needs.
-The thread enters the event loop only to deliver what has arrived.
+Both read the same `Connections`. `afollow` does so in one thread per stream, because an asynchronous HTTP library would
+handle proxies, certificates and redirects a second time, and need more packages than the rest of this client. The
+thread calls into the event loop only to deliver what has arrived.
 """
 
 from __future__ import annotations
@@ -51,15 +51,16 @@ def follow(
         types: Only these event types.
         participant: Only events of these identities.
         session_id: Only these sessions.
-        since: The `position` to resume after; by default the stream begins now.
+        since: The `position` to resume after; by default the stream begins with the next event.
         replay: Begin with this many past events.
-        snapshot: Begin with the present state of the rooms.
+        snapshot: Begin with the current state of the rooms.
 
     Returns:
-        An iterator of events and gaps. It raises `Refused` if the hub does not want this client.
+        An iterator of events and gaps. It raises `Refused` if the hub refuses this client.
 
     Raises:
-        ValueError: The URL, a filter or `since` cannot be used; when it is read, also: no header can carry the key.
+        ValueError: The URL, a filter, `since` or the key cannot be used. If `key` is a function, its key is checked,
+            and this is raised, by the iterator.
     """
     filters = {"room": room, "type": types, "participant": participant, "session_id": session_id}
     query = query_of(url, filters=filters, replay=replay, snapshot=snapshot)
@@ -81,13 +82,13 @@ def afollow(
 ) -> AFollow:
     """Follow the hub's events from asyncio. Arguments and errors are those of `follow`.
 
-    Functions given as `key` and `ticket` are called in a thread of the stream, so they may block.
+    A function given as `key` or `ticket` is called in the stream's thread, so it may block.
 
     Returns:
-        An asynchronous iterator of events and gaps. It raises `Refused` if the hub does not want this client.
+        An asynchronous iterator of events and gaps. It raises `Refused` if the hub refuses this client.
 
     Raises:
-        ValueError: As `follow`.
+        ValueError: As for `follow`.
     """
     filters = {"room": room, "type": types, "participant": participant, "session_id": session_id}
     query = query_of(url, filters=filters, replay=replay, snapshot=snapshot)
@@ -104,7 +105,7 @@ def _connections(query: Query, key: Secret, ticket: Secret, since: str | None) -
 
 
 class Follow(Reading, Iterator[dict[str, Any] | Gap]):
-    """What `follow` returns. One thread iterates; any may close it. `Reading` describes its attributes."""
+    """The stream that `follow` returns. One thread iterates; any may close it. `Reading` describes the attributes."""
 
     def __init__(self, connections: Connections, position: str | None) -> None:
         super().__init__(position)
@@ -139,9 +140,9 @@ class Follow(Reading, Iterator[dict[str, Any] | Gap]):
 
 
 class AFollow(Reading, AsyncIterator[dict[str, Any] | Gap]):
-    """What `afollow` returns; for one event loop, and one task at a time. `Reading` describes its attributes.
+    """The stream that `afollow` returns, for one event loop and one task at a time. `Reading` describes the attributes.
 
-    Cancelling a task that waits loses nothing: what arrived meanwhile is handed out next.
+    Cancelling a waiting task loses no events: the next one gets whatever has arrived.
     """
 
     def __init__(self, connections: Connections, position: str | None) -> None:
@@ -150,7 +151,7 @@ class AFollow(Reading, AsyncIterator[dict[str, Any] | Gap]):
         self._asked: queue.SimpleQueue[OnBatch | None] = queue.SimpleQueue()
         self._coming: asyncio.Future[Batch] | None = None
         self._thread: threading.Thread | None = None
-        # Also if the stream is dropped without `aclose`.
+        # Closes the stream even if it is garbage-collected without `aclose`.
         self._finish = weakref.finalize(self, _finish, connections, self._asked)
 
     def __aiter__(self) -> Self:
@@ -164,7 +165,7 @@ class AFollow(Reading, AsyncIterator[dict[str, Any] | Gap]):
             coming = self._next_batch()
             await asyncio.wait([coming])
             if self._coming is not coming:
-                continue  # another task has taken it
+                continue  # Another task has taken the batch.
             self._coming = None
             batch = coming.result()
             if batch is None:
@@ -192,7 +193,7 @@ class AFollow(Reading, AsyncIterator[dict[str, Any] | Gap]):
             coming = self._coming = loop.create_future()
 
             def answer(batch: Batch, error: Exception | None) -> None:
-                with suppress(RuntimeError):  # the loop has ended
+                with suppress(RuntimeError):  # The loop is closed.
                     loop.call_soon_threadsafe(_settle, coming, batch, error)
 
             self._asked.put(answer)
@@ -210,7 +211,7 @@ def _serve(connections: Connections, asked: queue.SimpleQueue[OnBatch | None]) -
         while (answer := asked.get()) is not None:
             try:
                 batch = next(batches, None)
-            except Exception as error:  # noqa: BLE001 - the reader waits for it
+            except Exception as error:  # noqa: BLE001 - reraised in the reader
                 answer(None, error)
             else:
                 answer(batch, None)

@@ -1,8 +1,8 @@
-"""The user's words: which segment and turn they belong to, and which messages have covered them. Pure state.
+"""The segments of the user's speech, and which of them committed messages have covered. Pure state.
 
 LiveKit reports speech twice: as transcripts while it is heard, and as a message when its turn is committed. The
 message may omit words that were heard, join several finals, have the transcript's `item_id`, or have been typed and
-never heard. `streaming_hub_client.user_words` finds here which words of a message are still to be sent.
+never heard. `streaming_hub_client.user_words` uses this to find the words of a message that were not sent yet.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Heard:
 
     Attributes:
         open: The segment whose final has not arrived yet.
-        unconfirmed: A segment that was closed without a final, until other words are heard.
-        by_id: Segments by LiveKit's item id: of the transcript, of the message, or both.
+        unconfirmed: The last segment, if it was closed without a final and no other words were heard since.
+        by_id: Segments by LiveKit's item id: the transcript's, the message's, or both.
         pending: Segments with a final that no message has covered yet, oldest first.
     """
 
@@ -33,7 +33,7 @@ class Heard:
     pending: list[Segment] = field(default_factory=list)
 
     def remember(self, item_id: str, segment: Segment) -> None:
-        """Remember a segment by LiveKit's id, and forget the oldest of too many."""
+        """Remember a segment by LiveKit's id; forget the oldest one over the limit."""
         self.by_id.pop(item_id, None)
         if len(self.by_id) >= SEGMENTS_REMEMBERED:
             del self.by_id[next(iter(self.by_id))]
@@ -42,8 +42,8 @@ class Heard:
     def find(self, item_id: str | None, text: str) -> Segment | None:
         """Return the segment that a transcript continues, if there is one.
 
-        A provider's item id decides. Without one it is the open segment, or one that was closed before its final
-        arrived and whose words the text repeats.
+        The provider's item id decides, if there is one. Otherwise it is the open segment, or a segment that was closed
+        before its final arrived and whose words the text repeats.
         """
         if item_id is not None and item_id in self.by_id:
             return self.by_id[item_id]
@@ -56,7 +56,7 @@ class Heard:
         return None
 
     def finish(self, segment: Segment) -> None:
-        """Note that a segment's final has been heard."""
+        """Record that a segment's final has arrived."""
         if self.open is segment:
             self.open = None
         self.unconfirmed = None
@@ -65,18 +65,18 @@ class Heard:
             del self.pending[:-SEGMENTS_REMEMBERED]
 
     def close(self, segment: Segment) -> None:
-        """Note that a segment ends without its final, which may still arrive."""
+        """Record that a segment ends without its final, which may still arrive."""
         self.finish(segment)
         self.unconfirmed = segment
 
     def overtaken(self, segment: Segment, text: str) -> bool:
-        """Return whether an interim arrives after the final that it led to."""
+        """Return whether an interim is late: its segment already has a final that includes it."""
         if not segment.final or segment is self.unconfirmed:
             return False
         return not (begins_with(text, segment.text) and len(text) > len(segment.text))
 
     def settle(self, segment: Segment) -> None:
-        """Note that a segment's message has arrived."""
+        """Record that a segment's message has arrived."""
         if segment in self.pending:
             self.pending.remove(segment)
 
@@ -119,7 +119,7 @@ class Heard:
     def claim_open(self, text: str) -> Segment | None:
         """Finish the open segment with its part of a spoken message and return it; None if it has no part.
 
-        A turn that is committed by hand may end with words known only from interims.
+        A turn that the application commits may end with words known only from interims.
         """
         segment = self.open
         if segment is None:
@@ -138,7 +138,7 @@ class Heard:
         """Take the finals of a spoken message whose text the application has changed, and return the last.
 
         Args:
-            ended_at: When the user's turn ended, seconds since 1970: later words belong to another message.
+            ended_at: When the user's turn ended, seconds since 1970. Later words belong to another message.
         """
         found = None
         while self.pending and (found is None or self.pending[0].final_at <= ended_at):

@@ -1,11 +1,11 @@
 """Posts the session's events to the hub, without the session ever waiting for it.
 
 `post` is called from session callbacks: it encodes the event, queues it and returns. One thread sends pending events
-in order, in batches; a second one (only with a spool folder) moves to disk what the hub has not accepted within a tenth
-of a second, so that neither an outage nor the death of this process loses it. Every event has an `event_id`, so
+in order, in batches; a second one (only with a spool directory) moves to disk what the hub has not accepted within a
+tenth of a second, so that neither an outage nor the death of this process loses it. Every event has an `event_id`, so
 sending it twice is harmless, and a batch whose response was lost is sent again.
 
-May touch: the network (one URL), threads, and through `streaming_hub_client.backlog` the spool folder.
+May touch: the network (one URL), threads, and through `streaming_hub_client.backlog` the spool directory.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Poster:
     Args:
         url: Address of the hub, `http://host:port`.
         key: Publish key, if the hub needs one.
-        spool_dir: Folder for events that wait while the hub is unreachable, also those of an earlier process;
+        spool_dir: Directory for events that wait while the hub is unreachable, also those of an earlier process;
             None: memory only.
         max_queue: Most events in memory.
         max_queue_bytes: Most bytes in memory.
@@ -143,8 +143,8 @@ class Poster:
         """Make a poster from STREAM_URL, STREAM_PUBLISH_KEY, AGENT_SPOOL_DIR and (set by the hub) AGENT_SUPERVISED.
 
         Args:
-            url: A hub in place of STREAM_URL. Its events wait in a folder of their own below AGENT_SPOOL_DIR, so that
-                no process sends them to another hub.
+            url: A hub in place of STREAM_URL. Its events wait in a directory of their own below AGENT_SPOOL_DIR, so
+                that no process sends them to another hub.
             key: A publish key in place of STREAM_PUBLISH_KEY.
 
         Raises:
@@ -207,7 +207,9 @@ class Poster:
                 self._shown,
             )
         elif not delivered:
-            log.warning("the hub at %s is unreachable; pending events stay in the spool folder", self._shown)
+            log.warning(
+                "the hub at %s is unreachable; pending events stay in the spool directory", self._shown
+            )
         return delivered
 
     def _send_all(self) -> None:

@@ -19,7 +19,7 @@ class Route(NamedTuple):
 
     Attributes:
         proxies: Proxy URLs by scheme, as `requests` takes them; empty for a direct connection.
-        verify: Path of a file or folder with certificate authorities; True: those of `certifi`.
+        verify: Path of a file or directory with certificate authorities; True: those of `certifi`.
     """
 
     proxies: dict[str, str]

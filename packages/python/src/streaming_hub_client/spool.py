@@ -7,7 +7,7 @@ survive the death of the process at any moment, but not a power cut (no fsync).
 
 No open file is renamed or removed, which Windows does not allow.
 
-May touch: files in one folder. Knows nothing of HTTP, threads or time.
+May touch: files in one directory. Knows nothing of HTTP, threads or time.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 
 def left_in(folder: Path) -> list[Path]:
-    """Return the spool files in a folder, oldest first; other files are not ours, whatever their suffix."""
+    """Return the spool files in a directory, oldest first; other files are not ours, whatever their suffix."""
     return sorted(path for path in folder.glob(f"*{SUFFIX}") if _NAME.fullmatch(path.name))
 
 
@@ -111,7 +111,7 @@ class Spool:
             started: Time in nanoseconds since 1970; files are adopted in this order.
 
         Raises:
-            OSError: The folder cannot be made or written to.
+            OSError: The directory cannot be made or written to.
         """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         while True:
