@@ -88,9 +88,12 @@ class TestMessagesThatWereNotHeard:
         done = ended(talk())
         assert done.lines() == [("user", "Forget this."), ("user", QUESTION), ("agent", "Yes, two.")]
 
-    def test_words_that_the_application_passes_on_itself_are_one_line(self) -> None:
+    @pytest.mark.parametrize("filler", [False, True], ids=["at once", "after a say"])
+    def test_words_that_the_application_passes_on_itself_are_one_line(self, filler: bool) -> None:
         class Own(Agent):
             async def on_user_turn_completed(self, turn_ctx: Any, new_message: Any) -> None:
+                if filler:
+                    await self.session.say("Let me see.")
                 self.session.generate_reply(user_input=new_message.text_content)
                 raise StopResponse
 
@@ -101,7 +104,8 @@ class TestMessagesThatWereNotHeard:
             return session
 
         done = ended(talk())
-        assert done.lines() == [("user", QUESTION), ("agent", "Yes, two.")]
+        said = [("agent", "Let me see.")] if filler else []
+        assert done.lines() == [("user", QUESTION), *said, ("agent", "Yes, two.")]
         assert len(done.turns_of(QUESTION) | done.turns_of("Yes, two.")) == 1
 
     def test_the_same_words_typed_twice_are_two_lines(self) -> None:

@@ -89,8 +89,8 @@ class Heard:
         Args:
             text: The message's text.
             ended_at: When the message was made, seconds since 1970: later words belong to another one.
-            spoken: Whether LiveKit made it from speech. Otherwise the application may have passed on what it heard,
-                but not words after which the agent has said something else.
+            spoken: Whether LiveKit, or the application in `on_user_turn_completed`, made it from speech. Otherwise the
+                application may have passed on what it heard, but not words after which the agent said something else.
         """
         words, found = _words(text), -1
         for start in range(len(self.pending)):

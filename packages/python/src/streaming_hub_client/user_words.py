@@ -164,7 +164,8 @@ def _said_by_message(memory: Conversation, item: llm.ChatMessage) -> tuple[Turn,
         turn = None if started_at is None else memory.turn_at(started_at)
         return turn or memory.turn_of_user(), None
     spoken = item.transcript_confidence is not None
-    if (claimed := heard.claim(text, item.created_at, spoken=spoken)) is not None:
+    passed_on = memory.made_by in memory.hook_speeches
+    if (claimed := heard.claim(text, item.created_at, spoken=spoken or passed_on)) is not None:
         return claimed.turn, None
     if spoken and (finished := heard.claim_open(text)) is not None:
         return finished.turn, finished
