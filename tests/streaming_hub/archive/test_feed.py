@@ -40,16 +40,12 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Any]:
-    servers: list[Hub] = []
-
+def start(tmp_path: Path, hubs: list[Hub]) -> Any:
     def begin(**settings: str) -> Hub:
-        servers.append(Hub(tmp_path, **settings))
-        return servers[-1].start()
+        hubs.append(Hub(tmp_path, **settings))
+        return hubs[-1].start()
 
-    yield begin
-    for server in servers:
-        server.kill()
+    return begin
 
 
 @pytest.fixture(scope="module")
@@ -374,6 +370,18 @@ def test_a_newer_database_is_reported_in_one_sentence_and_the_hub_continues(
     with sqlite3.connect(tmp_path / "data" / "archive.db") as database:
         database.execute("UPDATE alembic_version SET version_num = ?", (REVISION,))
     eventually(lambda: names(server), ["one"])
+
+
+@pytest.mark.parametrize(
+    "place", ["hub:secret-word@127.0.0.1:1/none", "127.0.0.1:1/none?password=secret-word"]
+)
+def test_a_password_is_in_no_log_and_no_answer(start: Any, place: str) -> None:
+    server = start(STREAM_ARCHIVE=f"postgresql+psycopg://{place}")
+    server.wait_for_line("archive: postgresql.* cannot be used")
+    answer = server.get("/api/sessions")
+    assert answer.status_code == 503
+    assert "127.0.0.1:1/none cannot be used" in answer.json()["detail"]
+    assert "secret-word" not in server.log + answer.text
 
 
 def test_a_database_file_that_vanished_is_created_again(start: Any, tmp_path: Path) -> None:
