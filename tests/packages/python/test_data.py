@@ -101,6 +101,24 @@ class Fields:
     b: str = attrs.field(default="x", repr=False)
 
 
+class Order(pydantic.BaseModel):
+    price: int = 2
+
+    @pydantic.computed_field  # type: ignore[prop-decorator]
+    @property
+    def total(self) -> int:
+        return 3 * self.price
+
+    @pydantic.computed_field(repr=False)  # type: ignore[prop-decorator]
+    @property
+    def hidden(self) -> str:
+        return "secret"
+
+
+class Numbers(pydantic.RootModel[list[int]]):
+    pass
+
+
 Point = collections.namedtuple("Point", "x y")
 
 
@@ -138,6 +156,10 @@ def generator() -> Any:
         (1 << 20_000, hex(1 << 20_000)),
         (Point(1, 2), {"x": 1, "y": 2}),
         (Row(1), {"a": 1}),
+        (Order(), {"price": 2, "total": 6}),
+        (Numbers([1, 2]), [1, 2]),
+        ({"a": 1}.values(), [1]),
+        (1 + 2j, "(1+2j)"),
         (Fields(1), {"a": 1}),
         (Slotted(), {"x": 1}),
         (Texted(), "as text"),

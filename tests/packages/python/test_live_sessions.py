@@ -88,9 +88,12 @@ class TestMessagesThatWereNotHeard:
         done = ended(talk())
         assert done.lines() == [("user", "Forget this."), ("user", QUESTION), ("agent", "Yes, two.")]
 
-    def test_words_that_the_application_passes_on_itself_are_one_line(self) -> None:
+    @pytest.mark.parametrize("filler", [False, True], ids=["at once", "after a say"])
+    def test_words_that_the_application_passes_on_itself_are_one_line(self, filler: bool) -> None:
         class Own(Agent):
             async def on_user_turn_completed(self, turn_ctx: Any, new_message: Any) -> None:
+                if filler:
+                    await self.session.say("Let me see.")
                 self.session.generate_reply(user_input=new_message.text_content)
                 raise StopResponse
 
@@ -101,7 +104,8 @@ class TestMessagesThatWereNotHeard:
             return session
 
         done = ended(talk())
-        assert done.lines() == [("user", QUESTION), ("agent", "Yes, two.")]
+        said = [("agent", "Let me see.")] if filler else []
+        assert done.lines() == [("user", QUESTION), *said, ("agent", "Yes, two.")]
         assert len(done.turns_of(QUESTION) | done.turns_of("Yes, two.")) == 1
 
     def test_the_same_words_typed_twice_are_two_lines(self) -> None:
@@ -112,6 +116,88 @@ class TestMessagesThatWereNotHeard:
             return session
 
         assert [text for role, text in ended(talk()).lines() if role == "user"] == ["again", "again"]
+
+    def test_typed_words_that_equal_dropped_ones_are_a_line_of_their_own(self) -> None:
+        class Silent(Agent):
+            async def on_user_turn_completed(self, turn_ctx: Any, new_message: Any) -> None:
+                raise StopResponse
+
+        async def talk() -> Any:
+            session = await pipeline("Yes, two.", agent=Silent(instructions="x"))
+            await heard(session).utter("Yes")
+            await session.said("Yes")
+            await session.session.say("Are you there?")
+            session.session.generate_reply(user_input="yes")
+            await session.said("Yes, two.")
+            await session.session.aclose()
+            return session
+
+        done = asyncio.run(talk())
+        assert done.lines() == [
+            ("user", "Yes"),
+            ("agent", "Are you there?"),
+            ("user", "yes"),
+            ("agent", "Yes, two."),
+        ]
+        assert done.turns_of("yes") == done.turns_of("Yes, two.")
+        assert done.turns_of("Yes") & done.turns_of("yes") == set()
+
+    def test_words_said_again_after_they_were_dropped_get_their_own_answer(self) -> None:
+        async def talk() -> Any:
+            session = await pipeline("Good day.", "Hi.", turn_handling={"turn_detection": "manual"})
+            await heard(session).utter("hello")
+            await session.said("hello")
+            session.session.clear_user_turn()
+            await session.session.say("Pardon?")
+            await heard(session).utter("Hello")
+            await session.said("Hello")
+            session.session.commit_user_turn(transcript_timeout=0.05)
+            await session.said("Good day.")
+            await session.quiet()
+            session.session.generate_reply(user_input="HELLO")
+            await session.said("Hi.")
+            await session.session.aclose()
+            return session
+
+        done = asyncio.run(talk())
+        assert [text for _, text in done.lines()] == [
+            "hello",
+            "Pardon?",
+            "Hello",
+            "Good day.",
+            "HELLO",
+            "Hi.",
+        ]
+        assert done.turns_of("Hello") == done.turns_of("Good day.")
+        assert done.turns_of("HELLO") == done.turns_of("Hi.")
+        assert len({event["turn_id"] for event in done.of_type("transcript")}) == 4
+
+    @pytest.mark.parametrize("speech", ["stt", "manual"], ids=["speech detected", "no sign of speech"])
+    def test_dropped_words_before_a_typed_message_keep_their_line(self, speech: str) -> None:
+        async def talk() -> Any:
+            session = await pipeline("Yes, two.", turn_handling={"turn_detection": speech})
+            heard(session).push(stt.SpeechEventType.START_OF_SPEECH)
+            heard(session).push(stt.SpeechEventType.INTERIM_TRANSCRIPT, "I want to")
+            await session.until(lambda: session.turns_of("I want to"))
+            heard(session).push(stt.SpeechEventType.END_OF_SPEECH)
+            await session.until(lambda: session.session.user_state == "listening")
+            session.session.clear_user_turn()
+            await type_question(session)
+            await session.quiet()
+            await heard(session).utter("Thank you.")
+            await session.said("Thank you.")
+            await session.session.aclose()
+            return session
+
+        done = asyncio.run(talk())
+        assert done.lines() == [
+            ("user", "I want to"),
+            ("user", QUESTION),
+            ("agent", "Yes, two."),
+            ("user", "Thank you."),
+        ]
+        assert done.open_segments() == set()
+        assert done.turns_of("Thank you.") & (done.turns_of("I want to") | done.turns_of(QUESTION)) == set()
 
     def test_words_known_only_from_an_interim_become_final(self) -> None:
         async def talk() -> Any:

@@ -192,6 +192,7 @@ class Attachment:
                 self._memory.user = self._identify() or self._memory.user
                 self._memory.playing = self._playing()
                 self._memory.made_by = _speech_at_work()
+                self._memory.hook_runs = _hook_runs(session)
                 # Private in LiveKit. Without it, speech cut off by a close would count as interrupted by the user.
                 self._memory.closing = bool(getattr(session, "_closing", False))
                 self._memory.end_reason = known_end() or self._memory.end_reason
@@ -362,6 +363,12 @@ def _speech_at_work() -> str | None:
     variable = getattr(agent_activity, "_SpeechHandleContextVar", None)
     speech = None if variable is None else variable.get(None)
     return None if speech is None else str(speech.id)
+
+
+def _hook_runs(session: AgentSession[Any]) -> bool:
+    """Return whether `on_user_turn_completed` is running, by a private task of LiveKit's; False if that is unknown."""
+    task = getattr(getattr(session, "_activity", None), "_user_turn_completed_atask", None)
+    return task is not None and not task.done()
 
 
 def _items(session: AgentSession[Any]) -> list[Item]:

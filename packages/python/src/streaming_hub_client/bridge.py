@@ -226,6 +226,8 @@ def _turn_of_message(memory: Conversation) -> Turn:
 def speech_created(memory: Conversation, ev: lk.SpeechCreatedEvent) -> list[Event]:
     """Remember that a new speech begins, rather than one that resumes. Returns no event."""
     memory.words_welcome = True
+    if memory.hook_runs:
+        memory.remember_hook_speech(ev.speech_handle.id)
     if ev.source == "say":
         memory.remember_say(ev.speech_handle.id)
     else:

@@ -75,6 +75,7 @@ class Conversation:
     end of a tool call that has a result: `result`.
 
     `held` is a realtime model's final. It waits for its message, which follows immediately and says when it was spoken.
+    `hook_runs` is whether the application's `on_user_turn_completed` is running.
     """
 
     session_id: str
@@ -104,6 +105,8 @@ class Conversation:
     new_speech: bool = False
     speech_answers_user: bool = False
     deferred_reply: Turn | None = None
+    hook_runs: bool = False
+    hook_speeches: list[str] = field(default_factory=list)
     playing: str | None = None
     made_by: str | None = None
     answers: dict[str, Turn] = field(default_factory=dict)
@@ -330,6 +333,11 @@ class Conversation:
         self.reply_turn.answered = True
         self.new_speech, self.speech_answers_user, self.deferred_reply = False, False, None
         return self.reply_turn
+
+    def remember_hook_speech(self, speech_id: str) -> None:
+        """Remember that the application made a speech while it was handling the user's words."""
+        self.hook_speeches.append(speech_id)
+        del self.hook_speeches[:-SPEECHES_REMEMBERED]
 
     def remember_say(self, speech_id: str) -> None:
         """Remember that a speech is a `say`; forget the oldest one over the limit."""

@@ -16,7 +16,7 @@ import math
 import os
 import uuid
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, ValuesView
 from collections.abc import Set as AbstractSet
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -108,16 +108,18 @@ class _Plainer:
         finally:
             self._open.discard(id(value))
 
-    def _convert(self, value: Any, level: int) -> Any:
+    def _convert(self, value: Any, level: int) -> Any:  # noqa: PLR0911  # one check for each kind
         if isinstance(value, enum.Enum):
             return self.plain(value.value, level)
         if (scalar := _scalar(value)) is not None:
             return scalar
+        if getattr(type(value), "__pydantic_root_model__", False) is True:
+            return self.plain(value.root, level)
         if (fields := _fields(value)) is not None:
             return self._object(fields, level)
         if isinstance(value, AbstractSet):
             return sorted(self._array(value, level), key=lambda item: json.dumps(item, sort_keys=True))
-        if isinstance(value, Sequence | deque):
+        if isinstance(value, Sequence | deque | ValuesView):
             return self._array(value, level)
         numeric = hasattr(value, "dtype") and callable(
             getattr(value, "tolist", None)
@@ -178,7 +180,7 @@ def _scalar(value: Any) -> Any:  # noqa: PLR0911  # one line for each kind
         return value.isoformat()
     if isinstance(value, datetime.timedelta):
         return value.total_seconds()
-    if isinstance(value, decimal.Decimal | uuid.UUID):
+    if isinstance(value, decimal.Decimal | uuid.UUID | complex):
         return str(value)
     if isinstance(value, bytes | bytearray | memoryview):
         return base64.b64encode(value).decode()
@@ -199,7 +201,8 @@ def _fields(value: Any) -> Mapping[Any, Any] | None:
     model = getattr(kind, "model_fields", None)
     if isinstance(model, dict):
         shown = {name: getattr(value, name) for name, item in model.items() if item.repr and not item.exclude}
-        return shown | (getattr(value, "model_extra", None) or {})
+        computed = {n: getattr(value, n) for n, item in kind.model_computed_fields.items() if item.repr}
+        return shown | (getattr(value, "model_extra", None) or {}) | computed
     for declared in ("__struct_fields__", "_fields"):
         if isinstance(names := getattr(kind, declared, None), tuple):
             return {name: getattr(value, name) for name in names}

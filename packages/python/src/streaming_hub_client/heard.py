@@ -51,7 +51,7 @@ class Heard:
             return self.open
         closed = self.unconfirmed
         same_kind = closed is not None and (item_id is None or closed.item_id is None)
-        if closed is not None and same_kind and _begins_with(text, closed.text):
+        if closed is not None and same_kind and begins_with(text, closed.text):
             return closed
         return None
 
@@ -73,29 +73,47 @@ class Heard:
         """Return whether an interim is late: its segment already has a final that includes it."""
         if not segment.final or segment is self.unconfirmed:
             return False
-        return not (_begins_with(text, segment.text) and len(text) > len(segment.text))
+        return not (begins_with(text, segment.text) and len(text) > len(segment.text))
 
     def settle(self, segment: Segment) -> None:
         """Record that a segment's message has arrived."""
         if segment in self.pending:
             self.pending.remove(segment)
 
-    def claim(self, text: str) -> Segment | None:
-        """Take the pending finals that make up a message's text, and return the last; None if there are none.
+    def claim(self, text: str, ended_at: float, *, spoken: bool) -> Segment | None:
+        """Take the finals that a message's text consists of, and return the last; None if there are none.
 
-        Earlier finals are dropped as well, because LiveKit has dropped those words.
+        Finals before them are dropped as well: LiveKit has dropped those words. The same words may have been said and
+        dropped before.
+
+        Args:
+            text: The message's text.
+            ended_at: When the message was made, seconds since 1970: later words belong to another one.
+            spoken: Whether LiveKit, or the application in `on_user_turn_completed`, made it from speech. Otherwise the
+                application may have passed on what it heard, but not words after which the agent said something else.
         """
-        words = _words(text)
+        words, found = _words(text), -1
         for start in range(len(self.pending)):
-            joined: list[str] = []
-            for end in range(start, len(self.pending)):
-                joined += _words(self.pending[end].text)
-                if joined == words:
-                    found = self.pending[end]
-                    del self.pending[: end + 1]
-                    return found
-                if len(joined) >= len(words):
-                    break
+            end = self._end_of(words, start)
+            if end is None or (self.pending[end].turn.passed and not spoken):
+                continue
+            if found < 0 or self.pending[end].final_at <= ended_at:
+                found = end
+        if found < 0:
+            return None
+        segment = self.pending[found]
+        del self.pending[: found + 1]
+        return segment
+
+    def _end_of(self, words: list[str], start: int) -> int | None:
+        """Return the place of the final up to which those from `start` on consist of these words."""
+        joined: list[str] = []
+        for end in range(start, len(self.pending)):
+            joined += _words(self.pending[end].text)
+            if joined == words:
+                return end
+            if len(joined) >= len(words):
+                break
         return None
 
     def claim_open(self, text: str) -> Segment | None:
@@ -110,7 +128,7 @@ class Heard:
         for start in range(len(self.pending) + 1):
             before = [word for one in self.pending[start:] for word in _words(one.text)]
             rest = " ".join(words[len(before) :])
-            if _words(" ".join(words[: len(before)])) == before and _begins_with(rest, segment.text):
+            if _words(" ".join(words[: len(before)])) == before and begins_with(rest, segment.text):
                 self.pending.clear()
                 self.open, segment.text, segment.final = None, rest, True
                 return segment
@@ -132,6 +150,7 @@ def _words(text: str) -> list[str]:
     return text.casefold().split()
 
 
-def _begins_with(text: str, beginning: str) -> bool:
+def begins_with(text: str, beginning: str) -> bool:
+    """Return whether a text repeats the words of another and perhaps continues; False for no words."""
     first = " ".join(_words(beginning))
     return bool(first) and " ".join(_words(text)).startswith(first)

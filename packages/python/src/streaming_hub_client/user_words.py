@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from streaming_hub_client.heard import begins_with
+
 if TYPE_CHECKING:
     from livekit.agents import llm
     from livekit.agents.voice import events as lk
@@ -50,6 +52,8 @@ def _heard(memory: Conversation, ev: lk.UserInputTranscribedEvent, started_at: f
             memory.expect_no_words(started_at)
         return []  # a realtime model's sign that the user is silent, or noise
     events = []
+    if segment is not None and _is_left_behind(memory, segment, ev):
+        events, segment = close_open(memory, ev.created_at), None
     if segment is None:
         turn = memory.turn_of_words(is_final=ev.is_final, started_at=started_at, item_id=ev.item_id)
         if heard.open is not None and not _is_before(turn, heard.open.turn):
@@ -67,6 +71,13 @@ def _heard(memory: Conversation, ev: lk.UserInputTranscribedEvent, started_at: f
     if not ev.is_final and heard.overtaken(segment, ev.transcript):
         return events
     return events + _transcript(memory, segment, ev)
+
+
+def _is_left_behind(memory: Conversation, segment: Segment, ev: lk.UserInputTranscribedEvent) -> bool:
+    """Return whether a message typed meanwhile has begun another turn, and these are other words, said after it."""
+    if segment is not memory.heard.open or segment.item_id is not None or memory.user_speaking is not None:
+        return False
+    return segment.turn is not memory.user_turn and not begins_with(ev.transcript, segment.text)
 
 
 def _is_before(turn: Turn, other: Turn) -> bool:
@@ -103,9 +114,12 @@ def close_open(memory: Conversation, at: float) -> list[Event]:
 def close_unfinished(memory: Conversation, at: float) -> list[Event]:
     """Close words of a turn that is over, once the user speaks again."""
     segment = memory.heard.open
-    if segment is None or not (segment.turn.committed or segment.turn.answered or segment.turn.passed):
+    if segment is None:
         return []
-    return close_open(memory, at)
+    turn = segment.turn
+    # a message typed meanwhile has begun another turn
+    over = turn.committed or turn.answered or turn.passed or turn is not memory.user_turn
+    return close_open(memory, at) if over else []
 
 
 def close_answered(memory: Conversation, turn: Turn, at: float) -> list[Event]:
@@ -149,9 +163,10 @@ def _said_by_message(memory: Conversation, item: llm.ChatMessage) -> tuple[Turn,
         started_at = _started_at(item)
         turn = None if started_at is None else memory.turn_at(started_at)
         return turn or memory.turn_of_user(), None
-    if (claimed := heard.claim(text)) is not None:
-        return claimed.turn, None
     spoken = item.transcript_confidence is not None
+    passed_on = memory.made_by in memory.hook_speeches
+    if (claimed := heard.claim(text, item.created_at, spoken=spoken or passed_on)) is not None:
+        return claimed.turn, None
     if spoken and (finished := heard.claim_open(text)) is not None:
         return finished.turn, finished
     if spoken and (rewritten := heard.claim_rewritten(item.created_at)) is not None:
