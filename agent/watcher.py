@@ -1,8 +1,8 @@
 """The watcher: `python -m agent.watcher`, started by the hub where STREAM_WATCH is set.
 
-It sits hidden in LiveKit's rooms and posts what their agents do, for agents that know nothing of the hub. Nothing heavy
-is imported before the control socket is watched, so that this process dies with the hub from its first moment on. What
-it runs is in `agent.watching`.
+A hidden participant in LiveKit's rooms that posts what their agents do, for agents that know nothing of the hub.
+Nothing heavy is imported before the control socket is watched, so this process ends with the hub from its first moment.
+The rest is in `agent.watching`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 
 
 def main() -> int:
-    """Watch the hub, then import and run the watcher; give the exit code."""
+    """Watch the hub, then import and run the watcher; return the exit code."""
     from .control import Control  # noqa: PLC0415
 
     control = Control.from_env()

@@ -25,6 +25,10 @@ LONGEST = {
     HERE / "agent/test_rehearsal.py",
     HERE / "agent/test_rooms.py",
     HERE / "browser/test_whole_path.py",
+    HERE / "packages/test_js.py",
+    HERE / "streaming_hub/archive/test_feed.py",
+    HERE / "streaming_hub/test_nodes.py",
+    HERE / "streaming_hub/web/api/test_uploads.py",
 }
 REQUIRE = "HUB_TESTS_REQUIRE"
 SEARCH = "search"

@@ -42,7 +42,7 @@ PEOPLE = frozenset(
     getattr(rtc.ParticipantKind, f"PARTICIPANT_KIND_{name}") for name in ("STANDARD", "SIP", "CONNECTOR")
 )
 ALONE_SECONDS = 1.5
-"""How long a person who left may take to come back. An agent's session survives that, too."""
+"""Seconds in which a person who left may come back; an agent's session survives that, too."""
 READ_SECONDS = 10.0
 MAX_MESSAGE = 1024 * 1024
 """Maximum bytes of a session message; LiveKit's have a few hundred."""
@@ -99,7 +99,7 @@ class RoomWatcher:
 
     @property
     def sessions(self) -> int:
-        """How many live sessions it reports."""
+        """The number of live sessions it reports."""
         return sum(watched.live for watched in self._agents.values())
 
     def owns(self, session_id: str) -> bool:
@@ -110,7 +110,7 @@ class RoomWatcher:
         """Join, publish what happens, and leave within two seconds of the last person.
 
         Returns:
-            Whether it left by itself; False: the room was closed, or the connection is lost.
+            True if it left by itself; False if the room was closed or the connection was lost.
 
         Raises:
             rtc.ConnectError: It cannot join.

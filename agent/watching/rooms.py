@@ -1,4 +1,4 @@
-"""Which rooms the watcher is in, by what the hub's stream and livekit-server say.
+"""Decides which rooms the watcher is in, from the hub's stream and livekit-server's API.
 
     participant_joined (LiveKit's webhook)  the room may have an agent and people now
     ListRooms                               at the start; every 5 s while no webhook arrives
@@ -18,6 +18,7 @@ from collections import Counter
 from contextlib import suppress
 from datetime import timedelta
 from fnmatch import fnmatchcase
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -38,20 +39,21 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 QUIET_SECONDS = 60.0
-"""So long without a webhook, and the rooms are asked for."""
+"""Seconds without a webhook after which livekit-server is asked for its open rooms."""
 POLL_SECONDS = 5.0
 TRIES = 5
 TRY_SECONDS = 0.5
-"""A person who has just joined may not be listed yet."""
+"""Seconds between tries: a person who has just joined may not be listed yet."""
 JOIN_AGAIN_SECONDS = 1.0
 TOKEN_SECONDS = 600
+EMPTY_SECONDS = 5
 PAST_SECONDS = 15.0
-"""Events older than this say nothing about who is in a room now: `ListRooms` does."""
+"""Age in seconds at which a `participant_joined` no longer counts: the person may have left since."""
 REPLAYED = 1000
 WEBHOOKS = frozenset({"room_started", "room_finished", "participant_joined", "participant_left"})
 TYPES = (*sorted(WEBHOOKS), "session_started", "session_ended")
 UPLOADED = "upload:"
-"""How the `event_id`s begin of events that the hub makes of uploads; the watcher goes before those."""
+"""Prefix of the `event_id` of events made from uploads, which give way to the watcher's."""
 _PEOPLE = frozenset({ParticipantInfo.STANDARD, ParticipantInfo.SIP, ParticipantInfo.CONNECTOR})
 
 
@@ -61,11 +63,11 @@ class Rooms:
     Args:
         settings: Which rooms, and where the hub and LiveKit are.
         send: Called with each event; must not block.
-        on_change: Called when the number of rooms or sessions may have changed, or the trouble.
+        on_change: Called when the number of rooms or sessions, or the trouble, may have changed.
 
     Attributes:
-        unknown: What was left out of LiveKit's session messages, by name.
-        trouble: Why rooms may be missed for now; empty where they are not.
+        unknown: Counts what was left out of LiveKit's session messages, by name.
+        trouble: Why rooms may be missed at present; empty if none are.
     """
 
     def __init__(
@@ -80,18 +82,19 @@ class Rooms:
         self._looking: dict[str, asyncio.Event] = {}
         self._attached: dict[tuple[str, str], str | None] = {}
         self._webhook_at = float("-inf")
+        self._has_webhooks = False
         self._polls = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
 
     @property
     def rooms(self) -> int:
-        """How many rooms it is in."""
+        """The number of rooms it is in."""
         return len(self._rooms)
 
     @property
     def sessions(self) -> int:
-        """How many live sessions it reports."""
+        """The number of live sessions it reports."""
         return sum(watch.sessions for watch in self._rooms.values())
 
     async def run(self) -> None:
@@ -128,7 +131,7 @@ class Rooms:
         elif kind == "session_ended":
             self._attached.pop((str(room), str(event.get("session_id"))), None)
         else:
-            self._webhook_at = time.monotonic()
+            self._webhook_at, self._has_webhooks = time.monotonic(), True
             past = time.time() - float(event.get("timestamp", 0.0)) > PAST_SECONDS
             if kind == "participant_joined" and isinstance(room, str) and not past:
                 self._look_at(room)
@@ -145,18 +148,17 @@ class Rooms:
             watch.attached()
 
     def _reported(self, room: str, job: str | None) -> bool:
-        """Return whether an agent posts by `attach`. One that names no job stands for all agents of its room."""
+        """Return whether an agent posts by `attach`. A session without a job stands for all agents of its room."""
         return any(one is None or one == job for (place, _), one in self._attached.items() if place == room)
 
     async def _poll(self) -> None:
         first = True
         while True:
             quiet = time.monotonic() - self._webhook_at > QUIET_SECONDS
-            if quiet and not self._polls and not first:
+            if quiet and not self._polls and not first and not self._has_webhooks:
                 log.info(
-                    "no webhook from livekit-server for %.0f s: asking it for open rooms every %.0f s (to see "
+                    "no webhook from livekit-server: asking it for open rooms every %.0f s (to see "
                     "calls sooner, set `webhook.urls` in its configuration to POST /api/livekit/webhook)",
-                    QUIET_SECONDS,
                     POLL_SECONDS,
                 )
             self._polls = quiet
@@ -169,7 +171,7 @@ class Rooms:
         try:
             answer = await self._server.room.list_rooms(api.ListRoomsRequest())
         except (api.TwirpError, aiohttp.ClientError, TimeoutError) as error:
-            self._note_trouble(f"livekit-server does not list the open rooms: {error}")
+            self._note_trouble(f"livekit-server does not list the open rooms: {_why(error)}")
             return
         self._note_trouble("")
         for room in answer.rooms:
@@ -203,7 +205,7 @@ class Rooms:
                     if await self._is_for_us(room):
                         stayed = await self._stay(room)
                         break
-                    with suppress(TimeoutError):  # Then look again without having been asked.
+                    with suppress(TimeoutError):  # look again all the same
                         await asyncio.wait_for(again.wait(), TRY_SECONDS)
                 if self._stopping or not (again.is_set() or stayed):
                     return
@@ -213,13 +215,13 @@ class Rooms:
             del self._looking[room]
 
     async def _is_for_us(self, room: str) -> bool:
-        """Return whether there is a person, and no agent that reports itself by `attach` and no others."""
+        """Return whether there is a person, and not only agents that report themselves by `attach`."""
         try:
             answer = await self._server.room.list_participants(api.ListParticipantsRequest(room=room))
         except api.TwirpError as error:
             if error.code != api.TwirpErrorCode.NOT_FOUND:
                 self._note_trouble(
-                    f"livekit-server does not list the participants of the room {room!r}: {error}"
+                    f"livekit-server does not list the participants of the room {room!r}: {_why(error)}"
                 )
             return False
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -232,7 +234,7 @@ class Rooms:
         return any(one.kind in _PEOPLE for one in here)
 
     async def _stay(self, room: str) -> bool:
-        """Join a room and return once it is left; return whether people may still be there."""
+        """Watch a room until it is left; return whether people may still be there."""
         watch = RoomWatcher(room, self._post, lambda job: self._reported(room, job), self.unknown)
         self._rooms[room] = watch
         self._on_change()
@@ -265,9 +267,17 @@ class Rooms:
         token = api.AccessToken(self._settings.api_key, self._settings.api_secret)
         # `agent`: a hidden participant of another kind would keep the room open.
         token = token.with_identity(self._settings.identity).with_kind("agent").with_grants(grants)
+        # The last person may leave while it joins, and the room is then opened again: for a moment, not for minutes.
+        token = token.with_room_config(api.RoomConfiguration(empty_timeout=EMPTY_SECONDS))
         return token.with_ttl(timedelta(seconds=TOKEN_SECONDS)).to_jwt()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, api.TwirpError) and error.status == HTTPStatus.UNAUTHORIZED:
+        return "it rejects LIVEKIT_API_KEY or LIVEKIT_API_SECRET"
+    return str(error)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STOPPED = "watcher_stopped"
-# At a stop of the hub both together have to fit into what it grants before it kills.
+# Both together must fit into the time that the stopping hub grants.
 LEAVE_SECONDS = 2.0
 FLUSH_SECONDS = 1.2
 

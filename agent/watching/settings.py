@@ -1,4 +1,4 @@
-"""The watcher's settings, which the hub passes on to it."""
+"""The watcher's settings, passed on by the hub."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Settings:
     """See the module.
 
     Attributes:
-        patterns: Names of rooms, `*` and `?` as in file names.
-        identity: The watcher's in every room; the hub knows it by that.
+        patterns: Names of rooms, with `*` and `?` as in file names.
+        identity: The watcher's in every room, by which the hub recognises it.
         hub_url: The hub.
         hub_key: A key to subscribe and publish with.
         livekit_url: The LiveKit server.

@@ -43,12 +43,12 @@ class Watched:
         session_id: The session's, in every event.
         room: The room's name.
         agent: The agent's identity.
-        about: `room_sid`, `job_id`, `agent_name`, as far as they are known.
+        about: `room_sid`, `job_id`, `agent_name`, if known.
         unknown: Counts what is left out of its messages, by name.
-        state: `lk.agent.state` when the watcher came; None where the agent has none.
+        state: `lk.agent.state` when the watcher joined; None if the agent has none.
 
     Attributes:
-        begun: When its first event came; None while there is none.
+        begun: When its first event arrived; None before that.
         over: Whether it has ended.
     """
 
@@ -70,6 +70,7 @@ class Watched:
         self._count = 0
         self._sends_messages = False
         self._found = state
+        self._first_state: str | None = None
         self._state: str | None = None
         self._stream: str | None = None
         self._spoken: dict[str, str] = {}
@@ -100,20 +101,24 @@ class Watched:
         """Take a session message, as it was on the byte stream."""
         self._count += 1
         payloads = self._messages.read(data, at)
+        if self._first_state is None:
+            self._first_state = next(
+                (one.old_state for name, one in payloads if name == "agent_state_changed"), None
+            )
         return self._take(at, lambda: self._translate(payloads)) if payloads else []
 
     def words(self, stream: str, text: str, at: float) -> list[Event]:
-        """Take the next words of the agent's.
+        """Take the agent's next words.
 
         Args:
             stream: The text stream's id; each is a segment.
             text: The words since the last call.
-            at: When they came.
+            at: When they arrived.
         """
         return self._take(at, lambda: self._words(stream, text, at))
 
     def words_ended(self, stream: str, at: float) -> list[Event]:
-        """Take the end of a text stream of the agent's."""
+        """Take the end of one of the agent's text streams."""
         return self._take(at, lambda: self._words_ended(stream, at))
 
     def heard(self, user: str, segment: str, text: str, at: float, *, is_final: bool) -> list[Event]:
@@ -125,7 +130,7 @@ class Watched:
         return self._take(at, lambda: self._attribute(state, at))
 
     def settle(self) -> list[Event]:
-        """Give states that waited for the user's final words, `SETTLE_SECONDS` after the first of them."""
+        """Return the states that waited for the user's final words, `SETTLE_SECONDS` after the first of them."""
         waiting, self._waiting = self._waiting, []
         return [event for state, at in waiting for event in self._changed(state, at)]
 
@@ -146,7 +151,7 @@ class Watched:
         return events
 
     def replaced(self, at: float) -> list[Event]:
-        """End the session, which the agent's own `attach` reports; one that is still held back leaves no events."""
+        """End the session because the agent's own `attach` reports it; if still held back, it leaves no events."""
         if self._held is not None:
             self._held, self.over = None, True
             return []
@@ -179,9 +184,11 @@ class Watched:
         return take()
 
     def _seed(self) -> list[Event]:
-        """Begin with what the agent was at when the watcher came."""
+        """Begin with what the agent was doing when the watcher joined."""
         if self._found not in WORKING or self.begun is None:
             return []
+        if self._first_state not in (None, self._found):
+            return []  # the messages, which are slower than the attribute, still report that state
         return self._changed(self._found, self.begun, before="initializing")
 
     def _translate(self, payloads: list[tuple[str, Any]]) -> list[Event]:
@@ -198,7 +205,7 @@ class Watched:
         return events
 
     def _is_known(self, name: str, payload: Any) -> bool:
-        """Return whether the words of a final came as transcription just before the messages began to come."""
+        """Return whether a final was already taken from the transcription, just before the first messages."""
         if name != "user_input_transcribed" or self._last_final is None:
             return False
         text, at = self._last_final
@@ -224,10 +231,10 @@ class Watched:
         return events + bridge.translate(self._memory, "agent_state_changed", payload)
 
     def _speech(self, at: float) -> list[Event]:
-        """Tell the bridge of a new speech, which LiveKit does not send: the agent begins to work on one.
+        """Report a new speech to the bridge, as LiveKit does not send it: the agent begins to work on one.
 
-        It resumes the last one if the words of that have no final yet. It answers the user if they have said something
-        that waits for an answer.
+        The last speech continues if its words have no final yet. The new one answers the user if an utterance is
+        unanswered.
         """
         memory = self._memory
         if memory.speech_segment is not None:

@@ -1,10 +1,10 @@
 """The watcher process: run by one node of a hub, from the start of the hub to its end (docs/guides/any-agent.md).
 
     one node         at the start
-    several nodes    by the lease `watcher`, which every node wants: when its owner is gone, another one has it
+    several nodes    by the lease `watcher`: if its owner dies, another node acquires it
 
-Started, restarted and stopped by a supervisor of its own. It is never given up: while livekit-server is away the
-process waits for it by itself.
+A supervisor of its own starts, restarts and stops it, without a limit of restarts. While livekit-server is away, the
+process waits for it.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 
 MODE: Final = "livekit"
 CHECK_INTERVAL: Final = 0.5
-"""Seconds between two checks at the lease."""
+"""Seconds between two checks of the lease."""
 STOP_SECONDS: Final = 4.0
 LOST_SECONDS: Final = 1.0
-"""How long it may take to leave its rooms: at a stop, and where this node has lost the lease."""
+"""Seconds to leave all rooms: when the hub stops, and when this node has lost the lease."""
 POLICY: Final = Policy(start_timeout=30.0, limit=1_000_000)
 
 
@@ -41,7 +41,7 @@ class Watcher:
         supervisor: runs the process.
 
     Attributes:
-        lease: this node's side of the lease; None where there is one node.
+        lease: this node's side of the lease; None if there is only one node.
     """
 
     def __init__(self, supervisor: Supervisor) -> None:
@@ -52,11 +52,11 @@ class Watcher:
 
     @property
     def counts(self) -> dict[str, int]:
-        """What the process counts: `rooms` that it is in, `unknown` parts of LiveKit's messages."""
+        """The process's counts: `rooms` it is in, `unknown` parts of LiveKit's messages."""
         return self._supervisor.counts
 
     def begin(self) -> None:
-        """Start the process, or look after the lease; a second call does nothing."""
+        """Start the process, or compete for the lease; a second call does nothing."""
         if self._thread is None:
             target: Callable[[], Any] = self._start if self.lease is None else self._run
             self._thread = threading.Thread(target=target, name="watcher", daemon=True)
@@ -86,7 +86,7 @@ class Watcher:
                 log.exception("unexpected error: a check of the watcher failed; continuing")
 
     def _check(self) -> None:
-        assert self.lease is not None  # noqa: S101 - `begin` has looked
+        assert self.lease is not None  # noqa: S101 - checked by `begin`
         alive = self._supervisor.status().state in ALIVE
         if self.lease.held(time.monotonic()):
             if not alive:

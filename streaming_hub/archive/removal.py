@@ -71,10 +71,13 @@ class Expired(NamedTuple):
     Attributes:
         sessions: their keys; empty if none are left.
         jobs: how many jobs without a session.
+        ages: how many seconds old each session's end was, by the session's own timestamps, when its newest event
+            was stored.
     """
 
     sessions: list[Key]
     jobs: int
+    ages: list[float]
 
 
 def expire(database: Database, before: float, forget_erased: float) -> Expired:
@@ -86,7 +89,10 @@ def expire(database: Database, before: float, forget_erased: float) -> Expired:
             time its end claims.
         forget_erased: erasures before this time may be forgotten.
     """
-    chosen = sa.select(sessions.c.id, sessions.c.started, sessions.c.session_id, sessions.c.room)
+    columns = sessions.c
+    chosen = sa.select(
+        columns.id, columns.started, columns.session_id, columns.room, columns.ended, columns.touched
+    )
     old = chosen.where(sessions.c.ended < before).order_by(sessions.c.ended).limit(STEP)
     # An agent whose clock is ahead must not prolong this. Such sessions are among those with the smallest ids, the
     # others of their age being gone; no index is needed to find them.
@@ -99,13 +105,14 @@ def expire(database: Database, before: float, forget_erased: float) -> Expired:
         ).first()
         stray = _stray_jobs(connection, before)
     if not rows and not stray and stale is None:
-        return Expired([], 0)
+        return Expired([], 0, [])
     with database.writing() as connection:
         _remove(connection, [(row.id, row.started) for row in rows])
         telemetry.remove(connection, stray)
         connection.execute(sa.delete(erased).where(erased.c.at < forget_erased))
         connection.execute(sa.delete(rooms).where(rooms.c.at < before))
-    return Expired([(row.session_id, row.room) for row in rows], len(stray))
+    ages = [row.touched - row.ended for row in rows]
+    return Expired([(row.session_id, row.room) for row in rows], len(stray), ages)
 
 
 def erased_since(database: Database, at: float) -> bool:

@@ -210,7 +210,9 @@ def _mark(database: Database, bucket: str, scope: str, starts: list[int], mark: 
     with database.writing() as connection:
         if not database.sqlite:
             # Wait for transactions that have dropped stored results and are not committed yet: what they change would
-            # be missing from what is computed, and they would not drop the result.
+            # be missing from what is computed, and they would not drop the result. They may take longer than other
+            # locks are waited for.
+            connection.execute(sa.text("SET LOCAL lock_timeout = 0"))
             connection.execute(sa.text("LOCK TABLE archive_stats IN SHARE ROW EXCLUSIVE MODE"))
         upsert(connection, stats, rows)
         count = connection.execute(sa.select(sa.func.count()).select_from(stats)).scalar_one()

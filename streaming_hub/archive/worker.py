@@ -105,6 +105,8 @@ class Worker:
         self._merged_at = -MERGE_SECONDS
         self._next_chore = 0.0
         self._empty_at = 0.0
+        self._expired_on_arrival = 0
+        """How many such sessions this round of expiry has deleted."""
         self._guest = False
         """Whether another node writes, and this process only reads."""
         self._writing: dict[str, Callable[[Any], Any]] = {
@@ -363,8 +365,17 @@ class Worker:
         if not self._config.max_age:
             return False
         before = time.time() - self._config.max_age
-        keys, jobs = removal.expire(self._database, before, before)
+        keys, jobs, ages = removal.expire(self._database, before, before)
         self._store.drop(keys)
+        self._expired_on_arrival += sum(age > self._config.max_age for age in ages)
+        if self._expired_on_arrival and not keys:
+            self._line.log(
+                "warning",
+                f"{self._expired_on_arrival} sessions were deleted as soon as they had arrived: by the timestamps of "
+                f"their events they ended more than {self._config.max_age:g} s earlier. Check the agent's clock, or "
+                "raise STREAM_ARCHIVE_MAX_AGE.",
+            )
+            self._expired_on_arrival = 0
         if keys or jobs:
             self._uploads.sweep()
             self._merge_soon(MERGE_EXPIRED_SECONDS)

@@ -7,19 +7,21 @@ import json
 import os
 import random
 import signal
-import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import sqlalchemy as sa
 
 from tests.faults.load import ROOMS, Load, seq
 from tests.kit.hub import Hub
 from tests.kit.proc import child
 from tests.kit.process import needs_proc
+from tests.streaming_hub.archive import postgres
 from tests.streaming_hub.web.api.archiving import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(420), needs_proc]
@@ -31,25 +33,37 @@ MOST_MEMORY_KIB = 30 * 1024
 """What the archive may cost in the hub's own process."""
 
 
+@pytest.fixture(scope="module")
+def database() -> Iterator[postgres.Server]:
+    with postgres.server() as running:
+        yield running
+
+
 def spoken(number: int) -> dict[str, Any]:
     """Return a numbered utterance of one of some sessions, which all have a room of their own."""
     name = f"r{number % ROOMS}"
     return {"type": "transcript", "role": "user", "text": f"n{number}", "room": name, "session_id": name}
 
 
-def archived(folder: Path) -> tuple[int, list[int]]:
+def archived(url: str) -> tuple[int, list[int]]:
     """What a killed hub has left in its archive: the position, and the numbers of the utterances."""
-    with contextlib.closing(sqlite3.connect(folder / "data" / "archive.db", timeout=20)) as db:
-        # In one statement: a worker that outlives its hub may still write.
-        (place, texts) = db.execute(
-            "SELECT (SELECT seq FROM archive_position), (SELECT json_group_array(text) FROM utterances)"
-        ).fetchone()
-    return place or 0, [int(text[1:]) for text in json.loads(texts)]
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    # In one statement: a worker that outlives its hub may still write.
+    read = "SELECT seq, text FROM archive_position LEFT JOIN utterances ON true"
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql(read).all()
+    return max((place for place, _ in rows), default=0), [int(text[1:]) for _, text in rows if text]
 
 
-def test_kills_at_random_moments_archive_each_event_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_kills_at_random_moments_archive_each_event_once(
+    tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
     chance = random.Random(os.urandom(8))
-    with Hub(tmp_path) as server:
+    url = f"sqlite:///{tmp_path}/data/archive.db"
+    if kind == "postgresql":
+        url = request.getfixturevalue("database").new_database("kills")
+    with Hub(tmp_path, STREAM_ARCHIVE=url) as server:
         eventually(lambda: server.json("GET", "/api/health")["archive"], "ok", SECONDS)
         load = Load(server.url, spoken)
         try:
@@ -61,7 +75,7 @@ def test_kills_at_random_moments_archive_each_event_once(tmp_path: Path) -> None
                 if turn % 3:
                     server.kill()
                     known = dict(load.acknowledged)
-                    place, numbers = archived(tmp_path)
+                    place, numbers = archived(url)
                     due = {number for event_id, number in known.items() if seq(event_id) <= place}
                     assert len(numbers) == len(set(numbers)), "an event counts twice"
                     assert due <= set(numbers), (
@@ -72,7 +86,7 @@ def test_kills_at_random_moments_archive_each_event_once(tmp_path: Path) -> None
             sent = load.end(SECONDS)
         assert len(sent) > 50
         wanted = sorted(sent.values())
-        eventually(lambda: sorted(archived(tmp_path)[1]), wanted, SECONDS)
+        eventually(lambda: sorted(archived(url)[1]), wanted, SECONDS)
         for name in (f"r{number}" for number in range(ROOMS)):
             mine = {event_id: number for event_id, number in sent.items() if f"r{number % ROOMS}" == name}
             _, _, raw = server.request("GET", f"/api/sessions/{name}/events")

@@ -39,6 +39,7 @@ TALK = [
 
 
 _made: list[Flask] = []
+_by_settings: dict[str, Flask] = {}
 
 
 def hub(**settings: Any) -> Flask:
@@ -47,8 +48,17 @@ def hub(**settings: Any) -> Flask:
     return _made[-1]
 
 
+def same_hub(**settings: Any) -> Flask:
+    """The hub that this test has already made with these settings, or a new one."""
+    key = repr(settings)
+    if key not in _by_settings:
+        _by_settings[key] = hub(**settings)
+    return _by_settings[key]
+
+
 def stop_hubs() -> None:
     """Stop every hub that `hub` made: each has threads that would run on beside the next tests."""
+    _by_settings.clear()
     while _made:
         services_of(_made.pop()).stop()
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
     from pathlib import Path
 
+    from tests.livekit.processes import HubServer, Seen
+
 pytestmark = [pytest.mark.livekit, pytest.mark.timeout(240)]
 
 ROOM = "den"
@@ -37,10 +39,11 @@ class Sender:
         place: livekit-server.
         identity: The name in its token.
         kind: The kind in its token.
+        room: The room.
     """
 
-    def __init__(self, place: Place, identity: str, kind: str = "standard") -> None:
-        grants = api.VideoGrants(room_join=True, room=ROOM, can_update_own_metadata=True)
+    def __init__(self, place: Place, identity: str, kind: str = "standard", room: str = ROOM) -> None:
+        grants = api.VideoGrants(room_join=True, room=room, can_update_own_metadata=True)
         token = api.AccessToken(API_KEY, API_SECRET).with_identity(identity).with_kind(kind)  # type: ignore[arg-type]
         self._token = token.with_grants(grants).with_ttl(timedelta(hours=1)).to_jwt()
         self._url = place.livekit.url
@@ -141,7 +144,7 @@ def test_what_a_room_sends_cannot_stop_the_watcher(place: Place) -> None:
         agent = room.enter_context(Sender(place, AGENT, "agent"))
         alice = room.enter_context(Sender(place, "alice"))
         room.enter_context(Sender(place, "b\r\no\N{RIGHT-TO-LEFT OVERRIDE}b" + "x" * 200))
-        until(lambda: watcher(hub)["rooms"] == 1, seconds=30, what=lambda: hub.log)
+        until(lambda: place.watchers(ROOM) == 1, seconds=30, what=lambda: hub.log)
         # A person may send on the agent's topics, too, and need not end anything.
         for _ in range(2 * watching.MAX_STREAMS):
             alice.message(b"half a message", finish=False)
@@ -164,3 +167,57 @@ def test_what_a_room_sends_cannot_stop_the_watcher(place: Place) -> None:
     assert "unexpected error" not in hub.log
     for seen in hub.stream.events.all():
         assert abs((seen["timestamp"] or time.time()) - time.time()) < 7200
+
+
+def talks(hub: HubServer, place: Place, room: str, after: Seen | None = None) -> None:
+    """Hold a call of one utterance, which the watcher reports from its start to its end."""
+    with Sender(place, AGENT, "agent", room) as agent, Sender(place, "alice", room=room):
+        until(lambda: place.watchers(room) == 1, seconds=60, what=lambda: hub.log)
+        agent.message(said("first"))
+        agent.message(said(GOOD))
+        heard = hub.stream.wait("transcript", text=GOOD, room=room, after=after, seconds=30)
+    hub.stream.wait("session_ended", session_id=heard["session_id"], seconds=30)
+    until(lambda: watcher(hub)["rooms"] == 0, seconds=30, what="the watcher has left")
+
+
+def test_livekit_server_may_restart_in_a_call(place: Place) -> None:
+    hub = place.hub()
+    before = watcher(hub)["pid"]
+    with Sender(place, AGENT, "agent") as agent, Sender(place, "alice"):
+        until(lambda: place.watchers(ROOM) == 1, seconds=30, what=lambda: hub.log)
+        agent.message(said("first"))
+        agent.message(said("second"))
+        heard = hub.stream.wait("transcript", text="second", seconds=30)
+        place.livekit.kill()
+        place.livekit.start()
+        over = hub.stream.wait("session_ended", session_id=heard["session_id"], seconds=90)
+    until(lambda: watcher(hub)["rooms"] == 0, seconds=60, what=lambda: hub.log)
+    talks(hub, place, "next", over)
+    assert watcher(hub)["pid"] == before
+    assert "Traceback" not in hub.log
+
+
+def test_a_room_that_is_closed_while_the_watcher_joins_is_forgotten(place: Place) -> None:
+    hub = place.hub()
+    before = watcher(hub)["pid"]
+    for number in range(8):
+        room = f"short-{number}"
+        with Sender(place, "alice", room=room):
+            time.sleep(number * 0.04)
+            place.livekit.ask("RoomService/DeleteRoom", room=room)
+    until(lambda: watcher(hub)["rooms"] == 0, seconds=60, what=lambda: hub.log)
+    # Joining may open a room again that was closed a moment before; it is left at once.
+    until(lambda: not any(room.startswith("short-") for room in place.rooms()), seconds=60, what=place.rooms)
+    talks(hub, place, "next")
+    assert watcher(hub)["pid"] == before
+    assert "Traceback" not in hub.log
+
+
+def test_a_wrong_secret_is_named_and_the_hub_works(place: Place) -> None:
+    hub = place.hub(LIVEKIT_API_SECRET="another_secret_of_32_bytes_or_more")
+    until(lambda: "rejects LIVEKIT_API_KEY" in str(watcher(hub)["trouble"]), what=lambda: hub.log)
+    with Sender(place, "alice"):
+        time.sleep(2)
+        assert watcher(hub)["rooms"] == 0
+    assert hub.post("/api/agent/data", {"type": "still.here"})["status"] == "ok"
+    assert "Traceback" not in hub.log

@@ -10,13 +10,11 @@ import sys
 import tokenize
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.structure.sources import ROOT, modules, name_of
 from tests.structure.test_docs import documents, read, without_code
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 SHIPPED = modules("streaming_hub", "agent", "flask_server.py", "packages/python/src")
@@ -83,9 +81,22 @@ def remarks(script: str) -> str:
     return " ".join(re.sub(r"^ *\* ?", "", "".join(each), flags=re.MULTILINE) for each in found)
 
 
-@pytest.mark.parametrize("document", documents(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_document_is_in_plain_english(document: Path) -> None:
-    assert dropped(read(document)) == []
+def found_in(texts: Callable[[Path], Iterable[str]], paths: Iterable[Path]) -> dict[str, list[str]]:
+    """Return the dropped phrases in each file that has some.
+
+    Args:
+        texts: the texts of a file.
+        paths: the files.
+    """
+    found = {
+        str(path.relative_to(ROOT)): [phrase for text in texts(path) for phrase in dropped(text)]
+        for path in paths
+    }
+    return {name: phrases for name, phrases in found.items() if phrases}
+
+
+def test_documents_are_in_plain_english() -> None:
+    assert found_in(lambda path: [read(path)], documents()) == {}
 
 
 def test_the_help_is_in_plain_english() -> None:
@@ -96,19 +107,16 @@ def test_the_help_is_in_plain_english() -> None:
     assert dropped(ran.stdout) == []
 
 
-@pytest.mark.parametrize("path", SHIPPED + OTHERS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_module_is_in_plain_english(path: Path) -> None:
+def test_modules_are_in_plain_english() -> None:
+    def texts(path: Path) -> Iterator[str]:
+        return prose(read(path), messages=path in SHIPPED and name_of(path) not in DIALOGUE)
+
     # The list of phrases is one itself.
-    if name_of(path) == __name__:
-        return
-    messages = path in SHIPPED and name_of(path) not in DIALOGUE
-    found = [phrase for text in prose(read(path), messages=messages) for phrase in dropped(text)]
-    assert found == []
+    assert found_in(texts, [path for path in SHIPPED + OTHERS if name_of(path) != __name__]) == {}
 
 
-@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_script_is_in_plain_english(path: Path) -> None:
-    assert dropped(remarks(read(path))) == []
+def test_scripts_are_in_plain_english() -> None:
+    assert found_in(lambda path: [remarks(read(path))], SCRIPTS) == {}
 
 
 def test_a_dropped_phrase_is_found_in_a_scripts_comments() -> None:

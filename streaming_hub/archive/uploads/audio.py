@@ -5,8 +5,7 @@
 
 The folder may hold other files, which stay as they are.
 
-A file is there before its row says so, and goes after its row: `sweep` removes what no row speaks for, whatever was
-killed in between.
+A file is written before its row and removed after it. `sweep` removes files without a row, left by a killed process.
 """
 
 from __future__ import annotations
@@ -32,15 +31,15 @@ PART: Final = ".part"
 _OURS: Final = re.compile(r"[0-9a-f]{64}\.(?:ogg|part)")
 MAGIC: Final = b"OggS"
 YOUNG_SECONDS: Final = 600.0
-"""Age below which a file without a row may still get one: of another node that was about to write it."""
+"""Age below which a file without a row stays: another node may be about to write the row."""
 STEP: Final = 500
 
 
 class AudioFolder:
-    """Where the files lie.
+    """The folder of the files.
 
     Args:
-        folder: made when the first one comes, for this user alone.
+        folder: created with the first file, for this user only.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -54,10 +53,10 @@ class AudioFolder:
             data: the file.
 
         Returns:
-            False: it is no Ogg, and was not written.
+            False: it is not Ogg and was not written.
 
         Raises:
-            OSError: the disk is full, or broken.
+            OSError: the disk is full or broken.
         """
         if not data.startswith(MAGIC):
             return False
@@ -71,7 +70,7 @@ class AudioFolder:
         return True
 
     def path(self, key: str) -> Path:
-        """Return where a job's audio lies."""
+        """Return the path of a job's audio."""
         return self._folder / f"{key}{SUFFIX}"
 
     def drop(self, keys: Iterable[str]) -> None:
@@ -80,7 +79,7 @@ class AudioFolder:
             self.path(key).unlink(missing_ok=True)
 
     def sweep(self, connection: Connection) -> None:
-        """Remove what no row speaks for: erased, expired, redacted, or left by a process that was killed."""
+        """Remove files without a row: erased, expired, redacted, or left by a process that was killed."""
         try:
             files = {path.stem: path for path in self._folder.iterdir() if _OURS.fullmatch(path.name)}
         except FileNotFoundError:
@@ -98,7 +97,7 @@ class AudioFolder:
 
 
 def _is_young(path: Path) -> bool:
-    with suppress(FileNotFoundError):  # Erased meanwhile: nothing is left to keep.
+    with suppress(FileNotFoundError):  # erased meanwhile
         return time.time() - path.stat().st_mtime < YOUNG_SECONDS
     return False
 

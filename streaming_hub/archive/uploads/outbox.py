@@ -26,12 +26,11 @@ Event = dict[str, Any]
 MOST_DUE: Final = 200
 """Events published at a time."""
 ATTACH_SECONDS: Final = 1.0
-"""How long a job's first events wait: where `attach` reports its session, they are not published."""
+"""Seconds that a job's first events wait: if `attach` reports the session meanwhile, they are dropped."""
 WATCHER_SECONDS: Final = 3.0
-"""The same where a watcher may report it, which waits for `attach` itself."""
-
+"""The same if a watcher may report it: the watcher waits for `attach` first."""
 END_SECONDS: Final = 10.0
-"""How long after the last upload the end of a reported session may still come from its reporter."""
+"""Seconds after the last upload in which `attach` or the watcher may still report the end of its session."""
 END: Final = "session_ended"
 REPORT: Final = "chat_history"
 """The `type` of a report among the events."""
@@ -51,13 +50,13 @@ class Report(msgspec.Struct):
 
 
 class Due(msgspec.Struct):
-    """What waits for the hub.
+    """What the hub has to publish or do.
 
     Attributes:
         ids: the rows.
         events: to publish.
         reports: to pass the operator's hook.
-        redacted: jobs whose published events have words that LiveKit's mark, which came later, takes out.
+        redacted: jobs that LiveKit marked after some of their words were published: the words are to be erased.
         more: whether there are other rows.
     """
 
@@ -86,16 +85,16 @@ def put_redaction(connection: Connection, job: int) -> None:
 
 
 def due(connection: Connection, now: float, hold: float = ATTACH_SECONDS) -> Due:
-    """Return some of the events that wait, in order; drop those of jobs that `attach` or the watcher reports.
+    """Return some pending events, in order; drop those of jobs that `attach` or the watcher reports.
 
-    A job's events wait until its room is known, and until `attach` has had the time to report the same session. Of a
-    reported session only the end is published, if nothing else reports it, and the end of the session that the uploads
-    made before.
+    A job's events wait until its room is known, and for `hold` seconds, in which `attach` may report the same session.
+    Of a reported session only the end is published, if nothing else reports it, and the end of the session that was
+    made from uploads before.
 
     Args:
-        connection: writes.
+        connection: a transaction that writes.
         now: seconds since 1970.
-        hold: seconds of that time.
+        hold: seconds since the job's first upload.
     """
     of_job = outbox.join(jobs, jobs.c.id == outbox.c.job)
     columns = (outbox.c.id, outbox.c.data, jobs.c.job, jobs.c.room, jobs.c.touched)
@@ -132,11 +131,11 @@ def published(connection: Connection, ids: Sequence[int]) -> None:
 
 
 def _reported(connection: Connection, job: str) -> Row[Any] | None:
-    """Return the newest session of a job that something else than uploads reports; None where nothing does."""
+    """Return the newest session of a job that `attach` or the watcher reports; None if there is none."""
     columns = (sessions.c.session_id, sessions.c.room, sessions.c.ended)
     chosen = sa.select(*columns).where(sessions.c.job_id == job, sessions.c.session_id != job)
     found: Sequence[Any] = connection.execute(chosen.order_by(sessions.c.id.desc())).all()
-    # One that another one has replaced has ended, and says nothing of the job.
+    # A replaced session has ended, although the job has not.
     return next((row for row in found if row.ended is None), found[0] if found else None)
 
 

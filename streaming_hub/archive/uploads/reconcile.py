@@ -1,6 +1,7 @@
 """Compares LiveKit's chat history with the hub's transcript: what is missing and what is unexpected. Pure.
 
-A user's message may correspond to several final transcripts: LiveKit joins what was said in one turn.
+A user's message may correspond to several final transcripts: LiveKit joins what was said in one turn. Where an answer
+was cut, the room may have a few words more or fewer than the chat history.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 Fields = dict[str, Any]
 
 MOST_JOINED: Final = 20
-"""How many transcripts one message may consist of."""
+"""Maximum transcripts of one message."""
+MAX_CUT: Final = 5
+"""Words by which an interrupted answer may differ at its end."""
 
 
 def reconcile(messages: Iterable[Message], transcript: Iterable[Fields]) -> Fields:
@@ -33,6 +36,8 @@ def reconcile(messages: Iterable[Message], transcript: Iterable[Fields]) -> Fiel
     for message in messages:
         lines = left.get(message.role, [])
         place = _find(lines, _words(message.text))
+        if place is None and message.interrupted:
+            place = _find_cut(lines, _words(message.text))
         if place is None:
             missing.append({"role": message.role, "text": message.text, "at": message.at})
         else:
@@ -56,6 +61,16 @@ def _find(lines: Sequence[Fields], wanted: list[str]) -> slice | None:
                 return slice(first, last + 1)
             if said != wanted[: len(said)]:
                 break
+    return None
+
+
+def _find_cut(lines: Sequence[Fields], wanted: list[str]) -> slice | None:
+    """Return the first line that is an interrupted message, cut elsewhere."""
+    for place, line in enumerate(lines):
+        said = _words(line["text"])
+        common = min(len(said), len(wanted))
+        if said[:common] == wanted[:common] and abs(len(said) - len(wanted)) <= MAX_CUT:
+            return slice(place, place + 1)
     return None
 
 

@@ -28,11 +28,12 @@ _REASON: Final = "CR_"
 
 
 class Message(msgspec.Struct, frozen=True):
-    """A message of LiveKit's chat history: `user` or `agent`, its text, and when it was made."""
+    """A message of LiveKit's chat history: `user` or `agent`, its text, when it was made, whether it was cut."""
 
     role: str
     text: str
     at: float | None
+    interrupted: bool = False
 
 
 class Recording(msgspec.Struct, frozen=True):
@@ -158,7 +159,8 @@ def _message(item: Any) -> Message | None:
         return None
     if not isinstance(at, int | float) or not 0 < at < MAX_TIMESTAMP:
         at = None
-    return Message(ROLES[item["role"]], text, None if at is None else float(at))
+    cut = item.get("interrupted") is True
+    return Message(ROLES[item["role"]], text, None if at is None else float(at), cut)
 
 
 @cache

@@ -1,7 +1,7 @@
-"""Uploaded spans and log lines in the database: by job, each once, within limits.
+"""Stores uploaded spans and log lines by job, each once, within limits.
 
-A job is LiveKit's term for one run of an agent in a room. Its rows are removed with its session; those of a job whose
-session never appeared expire by the time of its last upload.
+A job is LiveKit's term for one run of an agent in a room. Its rows are removed with its session; the rows of a job
+whose session never appeared expire by the time of its last upload.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ MOST_SPANS: Final = 10_000
 MOST_LINES: Final = 10_000
 """Spans and log lines that are kept of one job."""
 GONE_SECONDS: Final = 30.0
-"""How long after its agent has left a job may still upload; LiveKit's SDK is done after 18 s at most."""
+"""Seconds after its agent has left in which a job may still upload; LiveKit's SDK takes at most 18."""
 SILENT_SECONDS: Final = 3600.0
-"""The same where no webhook tells: silent calls upload nothing."""
+"""The same without webhooks: silent calls upload nothing."""
 MOST_ENDED: Final = 100
 LOST: Final = "worker_lost"
 REDACTED: Final = translate.REDACTED
@@ -296,9 +296,9 @@ def _packed(messages: list[Message]) -> bytes:
 
 
 def end_lost(connection: Connection, now: float) -> int:
-    """End sessions that uploads made and whose job says nothing more: it was killed. Return how many.
+    """End the sessions made from uploads whose job was killed and uploads nothing more; return how many.
 
-    livekit-server's webhooks tell that its agent has left; without them a long silence does.
+    livekit-server's webhooks report that the agent has left; without them a long silence counts as its end.
     """
     left = sa.and_(jobs.c.gone <= now - GONE_SECONDS, jobs.c.touched <= now - GONE_SECONDS)
     silent = jobs.c.touched <= now - SILENT_SECONDS
@@ -316,9 +316,9 @@ def end_lost(connection: Connection, now: float) -> int:
 
 
 def end_replaced(connection: Connection, now: float) -> int:
-    """End sessions that uploads made before `attach` or the watcher reported their jobs; return how many.
+    """End sessions made from uploads before `attach` or the watcher reported their jobs; return how many.
 
-    Either may begin late: the watcher in mid-call, or after the first upload on a busy machine.
+    Either may begin late: the watcher in mid-call, or on a busy machine after the first upload.
     """
     live = sa.and_(sessions.c.session_id == jobs.c.job, sessions.c.ended.is_(None))
     other = sessions.alias()

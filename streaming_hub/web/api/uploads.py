@@ -82,7 +82,7 @@ ERRORS: Final = (BadRequest, Unauthorized, TooLarge, UnsupportedMedia)
     about=_about("An agent's spans", *OTLP),
 )
 def traces() -> Response:
-    """Take spans."""
+    """Accept spans."""
     return _take("traces")
 
 
@@ -108,7 +108,7 @@ def logs() -> Response:
     about=_about("An agent's metrics", *OTLP),
 )
 def metrics() -> Response:
-    """Take figures."""
+    """Accept metrics."""
     return _take("metrics")
 
 
@@ -191,7 +191,7 @@ def _keep(parts: Services, head: Head) -> str:
         TooLarge: it is too large.
     """
     spool = parts.uploads
-    assert spool is not None  # noqa: S101 - the caller has asked
+    assert spool is not None  # noqa: S101 - checked by the caller
     try:
         with spool.begin(head) as part:
             _receive(part)

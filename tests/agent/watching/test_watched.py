@@ -44,6 +44,16 @@ def watched(found: str | None = None) -> Watched:
     return one
 
 
+def test_a_state_that_the_messages_still_report_is_reported_once() -> None:
+    one = watched("thinking")
+    for old, new in (("initializing", "listening"), ("listening", "thinking"), ("thinking", "speaking")):
+        assert one.message(*state(AT, old, new)) == []
+    events = one.release()
+    states = [event["state"] for event in events if event["type"] == "agent_state"]
+    assert states == ["listening", "thinking", "speaking"]
+    assert len({event["turn_id"] for event in events if "turn_id" in event}) == 1
+
+
 def kinds(events: list[Event]) -> list[str]:
     return [event["type"] for event in events]
 

@@ -350,6 +350,7 @@ def test_sessions_expire(start: Any) -> None:
     post(server, call("fresh", at=now - 8.5))
     eventually(lambda: "fresh" in names(server) or not names(server), True)
     eventually(lambda: names(server), [], 30)
+    server.wait_for_line("1 sessions were deleted as soon as they had arrived")
 
 
 def test_a_newer_database_is_reported_in_one_sentence_and_the_hub_continues(
@@ -373,6 +374,18 @@ def test_a_newer_database_is_reported_in_one_sentence_and_the_hub_continues(
     with sqlite3.connect(tmp_path / "data" / "archive.db") as database:
         database.execute("UPDATE alembic_version SET version_num = ?", (REVISION,))
     eventually(lambda: names(server), ["one"])
+
+
+@pytest.mark.parametrize(
+    "place", ["hub:secret-word@127.0.0.1:1/none", "127.0.0.1:1/none?password=secret-word"]
+)
+def test_a_password_is_in_no_log_and_no_answer(start: Any, place: str) -> None:
+    server = start(STREAM_ARCHIVE=f"postgresql+psycopg://{place}")
+    server.wait_for_line("archive: postgresql.* cannot be used")
+    answer = server.get("/api/sessions")
+    assert answer.status_code == 503
+    assert "127.0.0.1:1/none cannot be used" in answer.json()["detail"]
+    assert "secret-word" not in server.log + answer.text
 
 
 def test_a_database_file_that_vanished_is_created_again(start: Any, tmp_path: Path) -> None:

@@ -176,7 +176,8 @@ def test_a_change_that_is_committed_after_the_computation_began_is_not_lost(data
     writer = threading.Thread(
         target=lambda: send(Held(another(database), recordings=True), line, [10], after=before)
     )
-    reader = threading.Thread(target=lambda: stats.buckets(database, Asked(**DAY), NOW))
+    answers: list[Any] = []
+    reader = threading.Thread(target=lambda: answers.append(stats.buckets(database, Asked(**DAY), NOW)))
     writer.start()
     assert began.wait(60)
     reader.start()
@@ -185,6 +186,7 @@ def test_a_change_that_is_committed_after_the_computation_began_is_not_lost(data
     go_on.set()
     writer.join(60)
     reader.join(60)
+    assert len(answers) == 1, "a write that takes long is waited for"
     assert stats.buckets(database, Asked(**DAY), NOW) == slowly(line, Asked(**DAY))
 
 

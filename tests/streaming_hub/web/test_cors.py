@@ -15,6 +15,7 @@ from tests.kit.callers import (
     ask,
     bearer,
     hub,
+    same_hub,
 )
 
 LISTED = ("https://app.example.com", "http://[2001:db8::1]:3000", "http://shop.example", "null")
@@ -29,7 +30,7 @@ OPERATE_PATHS = [
 
 
 def allowed(settings: dict[str, Any], origin: str, path: str = "/api/events", **more: Any) -> str | None:
-    answer = ask(hub(**settings), "GET", path, headers={"Origin": origin, **more})
+    answer = ask(same_hub(**settings), "GET", path, headers={"Origin": origin, **more})
     answer.close()
     assert answer.headers.getlist("Vary") == ["Origin"]
     found: str | None = answer.headers.get("Access-Control-Allow-Origin")
@@ -43,7 +44,6 @@ def test_by_default_local_pages_may_read(path: str) -> None:
         assert allowed(KEYS, origin, path) == origin
 
 
-@pytest.mark.parametrize("path", PATHS + OPERATE_PATHS)
 @pytest.mark.parametrize(
     "origin",
     [
@@ -56,9 +56,10 @@ def test_by_default_local_pages_may_read(path: str) -> None:
         "file://",
     ],
 )
-def test_others_may_not(origin: str, path: str) -> None:
-    assert allowed({}, origin, path) is None
-    assert allowed({"cors_origins": LISTED}, origin, path) is None
+def test_others_may_not(origin: str) -> None:
+    for path in PATHS + OPERATE_PATHS:
+        assert allowed({}, origin, path) is None, path
+        assert allowed({"cors_origins": LISTED}, origin, path) is None, path
 
 
 def test_a_list_replaces_the_default_and_is_exact() -> None:
@@ -100,7 +101,7 @@ def preflight(path: str, origin: str, method: str, **settings: Any) -> Any:
         "Access-Control-Request-Method": method,
         "Access-Control-Request-Headers": ",".join(SENT),
     }
-    return ask(hub(**settings), "OPTIONS", path, headers=headers)
+    return ask(same_hub(**settings), "OPTIONS", path, headers=headers)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ def test_an_answer_to_options_has_no_body_and_claims_no_type(path: str) -> None:
 @pytest.mark.parametrize("path", PATHS)
 def test_only_an_origin_that_is_listed_by_name_may_send_credentials(path: str) -> None:
     def credentials(origin: str, **settings: Any) -> str | None:
-        with ask(hub(**settings), "GET", path, headers={"Origin": origin}) as answer:
+        with ask(same_hub(**settings), "GET", path, headers={"Origin": origin}) as answer:
             found: str | None = answer.headers.get("Access-Control-Allow-Credentials")
             assert found is None or answer.headers["Access-Control-Allow-Origin"] == origin
             return found
@@ -163,7 +164,7 @@ def test_refusals_can_be_read_by_listed_pages() -> None:
 def test_every_answer_varies_by_origin() -> None:
     for headers in ({}, bearer(SUBSCRIBE_KEY), bearer("wrong")):
         for path in ("/api/events", "/api/stream", "/", "/api/nothing"):
-            answer = ask(hub(**KEYS), "GET", path, headers=headers)
+            answer = ask(same_hub(**KEYS), "GET", path, headers=headers)
             assert answer.headers["Vary"] == "Origin"
             answer.close()
 

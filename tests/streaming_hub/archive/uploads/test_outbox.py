@@ -192,7 +192,7 @@ def test_a_report_waits_for_the_operators_hook(database: Database) -> None:
         outbox.put_report(connection, job, said)
     found = due(database)
     assert [(one.job, one.room, one.messages) for one in found.reports] == [
-        ("AJ_1", "hall", [{"role": "user", "text": "secret", "at": NOW}])
+        ("AJ_1", "hall", [{"role": "user", "text": "secret", "at": NOW, "interrupted": False}])
     ]
     assert len(found.ids) == 3
     with database.writing() as connection:

@@ -49,6 +49,16 @@ def test_what_is_missing_and_what_is_too_much() -> None:
     }
 
 
+def test_an_interrupted_answer_may_be_cut_elsewhere() -> None:
+    cut = [Message("agent", "Once there was a small", 1.0, interrupted=True)]
+    for text in ("Once there was a", "Once there was a small boat"):
+        assert reconcile(cut, lines(f"agent: {text}")) == {"complete": True, "missing": [], "unexpected": []}
+    for text in ("Once there were", "Once there was a small boat that sailed over the sea"):
+        assert not reconcile(cut, lines(f"agent: {text}"))["complete"]
+    whole = [Message("agent", "Once there was a small", 1.0)]
+    assert not reconcile(whole, lines("agent: Once there was a"))["complete"]
+
+
 def test_the_same_words_of_another_do_not_count() -> None:
     assert not reconcile(messages("user: yes"), lines("agent: yes"))["complete"]
 

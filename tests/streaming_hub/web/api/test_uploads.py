@@ -39,8 +39,12 @@ SESSION = replay.attached()[0]["session_id"]
 SETTINGS = {**KEYS, **replay.PROJECT}
 
 
+SOON = {"streaming_hub.archive.feed:CHORES": 1.0}
+"""Chores that otherwise run every half minute."""
+
+
 def started(folder: Path, **settings: str) -> Hub:
-    return Hub(folder, **SETTINGS | settings).start()
+    return Hub(folder, changes=SOON, **SETTINGS | settings).start()
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +144,14 @@ def test_a_token_of_an_agent_opens_nothing_else(server: Hub) -> None:
         assert server.get(path, **bearer).status_code == 401
 
 
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """A hub without any call, for tests whose uploads reach no session."""
+    server = started(tmp_path_factory.mktemp("bare"))
+    yield server
+    server.kill()
+
+
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[Any]:
     servers: list[Hub] = []
@@ -168,23 +180,22 @@ def refused(server: Hub, one: replay.Upload = TRACES, **options: Any) -> int:
     return replay.send(server.url, one, **options).status_code
 
 
-def test_what_is_refused(fresh: Any) -> None:
-    server = fresh()
-    assert refused(server, bearer="none") == 401
-    assert refused(server, bearer=replay.token(iss="another")) == 401
-    assert refused(server, body=b"no gzip") == 400
-    assert refused(server, body=gzip.compress(b"\xff\xff")) == 400
-    assert refused(server, body=gzip.compress(bytes(17 * 1024 * 1024))) == 413
-    assert refused(server, body=bytes(65 * 1024 * 1024)) == 413
-    assert refused(server, **{"content-type": "text/plain"}) == 415
-    assert refused(server, **{"content-encoding": "br"}) == 415
+def test_what_is_refused(bare: Hub) -> None:
+    assert refused(bare, bearer="none") == 401
+    assert refused(bare, bearer=replay.token(iss="another")) == 401
+    assert refused(bare, body=b"no gzip") == 400
+    assert refused(bare, body=gzip.compress(b"\xff\xff")) == 400
+    assert refused(bare, body=gzip.compress(bytes(17 * 1024 * 1024))) == 413
+    assert refused(bare, body=bytes(65 * 1024 * 1024)) == 413
+    assert refused(bare, **{"content-type": "text/plain"}) == 415
+    assert refused(bare, **{"content-encoding": "br"}) == 415
     recording = next(one for one in replay.uploads() if one.kind == "recordings")
-    assert refused(server, recording, body=recording.body[:-20]) == 400
-    assert refused(server, recording) == 200
-    assert refused(server) == 200
-    assert metric(server, 'hub_uploads_total{kind="traces",outcome="too_large"}') == 2
-    assert metric(server, 'hub_uploads_total{kind="traces",outcome="refused"}') == 2
-    assert metric(server, 'hub_uploads_total{kind="traces",outcome="undecodable"}') >= 2
+    assert refused(bare, recording, body=recording.body[:-20]) == 400
+    assert refused(bare, recording) == 200
+    assert refused(bare) == 200
+    assert metric(bare, 'hub_uploads_total{kind="traces",outcome="too_large"}') == 2
+    assert metric(bare, 'hub_uploads_total{kind="traces",outcome="refused"}') == 2
+    assert metric(bare, 'hub_uploads_total{kind="traces",outcome="undecodable"}') >= 2
 
 
 @pytest.mark.parametrize("settings", [{"STREAM_OBSERVABILITY": "off"}, {"LIVEKIT_API_SECRET": ""}])
@@ -216,11 +227,10 @@ def test_chunked_bodies_are_taken(fresh: Any) -> None:
     eventually(lambda: metric(server, 'hub_upload_items_total{outcome="kept"}') > 0, True)
 
 
-def test_a_refused_body_is_not_read_as_the_next_request(fresh: Any) -> None:
-    server = fresh()
+def test_a_refused_body_is_not_read_as_the_next_request(bare: Hub) -> None:
     smuggled = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
     head = f"POST {TRACES.path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(smuggled)}\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as sock:
+    with socket.create_connection(("127.0.0.1", bare.port), timeout=30) as sock:
         sock.sendall(head.encode() + smuggled)
         answer = b""
         while piece := sock.recv(65536):
@@ -289,29 +299,27 @@ def test_erasing_reaches_them_and_late_uploads_stay_out(fresh: Any) -> None:
     assert not_in_archive(server, b"AJ_")
 
 
-def test_many_agents_upload_at_once_and_the_hub_answers_meanwhile(fresh: Any) -> None:
-    server = fresh()
+def test_many_agents_upload_at_once_and_the_hub_answers_meanwhile(bare: Hub) -> None:
     large = b"--b\r\n" + bytes(20 * 1024 * 1024) + b"\r\n--b--\r\n"
     recording = replay.Upload(
         0, "/observability/recordings/v0", {"content-type": "multipart/form-data; boundary=b"}, large
     )
     with ThreadPoolExecutor(8) as pool:
-        sent = [pool.submit(replay.send, server.url, recording) for _ in range(4)]
-        sent += [pool.submit(replay.send, server.url, TRACES) for _ in range(40)]
+        sent = [pool.submit(replay.send, bare.url, recording) for _ in range(4)]
+        sent += [pool.submit(replay.send, bare.url, TRACES) for _ in range(40)]
         while not all(one.done() for one in sent):
-            assert requests.get(f"{server.url}/api/health", timeout=20).status_code == 200
+            assert requests.get(f"{bare.url}/api/health", timeout=20).status_code == 200
             time.sleep(0.02)
     assert {one.result().status_code for one in sent} == {200}
 
 
-def test_what_belongs_to_no_job_is_counted_and_ignored(fresh: Any) -> None:
-    server = fresh()
+def test_what_belongs_to_no_job_is_counted_and_ignored(bare: Hub) -> None:
     body = b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"n","traceId":"00","spanId":"11"}]}]}]}'
     headers = {"content-type": "application/json"}
     one = replay.Upload(0, TRACES.path, headers, body)
-    answer = replay.send(server.url, one)
+    answer = replay.send(bare.url, one)
     assert (answer.status_code, answer.content) == (200, b"{}")
-    eventually(lambda: metric(server, 'hub_upload_items_total{outcome="unknown"}'), 1.0)
+    eventually(lambda: metric(bare, 'hub_upload_items_total{outcome="unknown"}'), 1.0)
 
 
 JOB = next(event["job_id"] for event in replay.attached() if "job_id" in event)
@@ -509,9 +517,8 @@ def not_on_disk(server: Hub, text: bytes) -> bool:
     return True
 
 
-def test_their_event_ids_cannot_be_posted(fresh: Any) -> None:
-    server = fresh()
-    answer = server.post({"type": "mine", "event_id": f"upload:{JOB}:x:1"}, **{"X-API-Key": "publish-key"})
+def test_their_event_ids_cannot_be_posted(bare: Hub) -> None:
+    answer = bare.post({"type": "mine", "event_id": f"upload:{JOB}:x:1"}, **{"X-API-Key": "publish-key"})
     assert answer.status_code == 422
 
 

@@ -37,6 +37,16 @@ def server(tmp_path: Path) -> Iterator[Hub]:
     running.kill()
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """A hub with the audio of one call, for the tests that only read it."""
+    running = started(tmp_path_factory.mktemp("kept"))
+    uploaded(running)
+    eventually(lambda: audio(running).status_code, 200)
+    yield running
+    running.kill()
+
+
 def started(folder: Path, **settings: str) -> Hub:
     return Hub(folder, **ON | settings).start()
 
@@ -62,19 +72,17 @@ def files(server: Hub) -> list[Path]:
     return sorted((server.folder / "data" / "audio").glob("*"))
 
 
-def test_it_is_what_the_agent_sent_and_on_the_sessions_clock(server: Hub) -> None:
-    uploaded(server)
-    eventually(lambda: audio(server).status_code, 200)
-    whole = audio(server)
+def test_it_is_what_the_agent_sent_and_on_the_sessions_clock(kept: Hub) -> None:
+    whole = audio(kept)
     assert (whole.content, whole.headers["Content-Type"]) == (SOUND.audio, "audio/ogg")
     assert whole.headers["Cache-Control"] == "no-store"
     assert whole.headers["Accept-Ranges"] == "bytes"
-    told = session_of(server)
+    told = session_of(kept)
     assert (told["audio"], told["recording_start"]) == (True, pytest.approx(SOUND.start))
     assert told["started"] - 5 < told["recording_start"] < told["started"] + 10
-    (listed,) = server.get("/api/sessions", **OPERATOR).json()["sessions"]
+    (listed,) = kept.get("/api/sessions", **OPERATOR).json()["sessions"]
     assert (listed["audio"], listed["recording_start"]) == (True, told["recording_start"])
-    (file,) = files(server)
+    (file,) = files(kept)
     assert file.name == f"{mark(SOUND.job)}.ogg"
     assert [stat.S_IMODE(path.stat().st_mode) for path in (file, file.parent)] == [0o600, 0o700]
 
@@ -83,25 +91,21 @@ def test_it_is_what_the_agent_sent_and_on_the_sessions_clock(server: Hub) -> Non
     ("asked", "status", "first", "last"),
     [("bytes=0-99", 206, 0, 99), ("bytes=100-", 206, 100, -1), ("bytes=-50", 206, -50, -1)],
 )
-def test_parts_of_it(server: Hub, asked: str, status: int, first: int, last: int) -> None:
-    uploaded(server)
-    eventually(lambda: audio(server).status_code, 200)
-    part = audio(server, Range=asked)
+def test_parts_of_it(kept: Hub, asked: str, status: int, first: int, last: int) -> None:
+    part = audio(kept, Range=asked)
     end = None if last == -1 else last + 1
     assert (part.status_code, part.content) == (status, SOUND.audio[first:end])
     assert part.headers["Content-Range"].endswith(f"/{len(SOUND.audio)}")
-    beyond = audio(server, Range=f"bytes={len(SOUND.audio)}-")
+    beyond = audio(kept, Range=f"bytes={len(SOUND.audio)}-")
     assert (beyond.status_code, beyond.headers["Content-Range"]) == (416, f"bytes */{len(SOUND.audio)}")
 
 
-def test_viewers_do_not_hear_it(server: Hub) -> None:
-    uploaded(server)
-    eventually(lambda: audio(server).status_code, 200)
-    assert server.get(f"/api/sessions/{SESSION}/audio", **VIEWER).status_code == 403
-    assert server.get(f"/api/sessions/{SESSION}/audio").status_code == 401
-    told = session_of(server, **VIEWER)
+def test_viewers_do_not_hear_it(kept: Hub) -> None:
+    assert kept.get(f"/api/sessions/{SESSION}/audio", **VIEWER).status_code == 403
+    assert kept.get(f"/api/sessions/{SESSION}/audio").status_code == 401
+    told = session_of(kept, **VIEWER)
     assert (told["audio"], told["recording_start"]) == (None, None)
-    assert audio(server, "none").status_code == 404
+    assert audio(kept, "none").status_code == 404
 
 
 def test_erasing_a_session_takes_its_file_before_the_answer(server: Hub) -> None:
