@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MAX_TICKET_SECONDS: Final = 600
 MAX_TICKET_CHARACTERS: Final = 4096
-"""Maximum characters of a ticket. It is part of a URL, and servers and proxies accept URLs of about 8,000 characters."""
+"""Maximum characters of a ticket. It is part of a URL, and servers and proxies limit URLs to about 8,000."""
 
 _ALGORITHM: Final = "HS256"
 _TYPE: Final = "stream-ticket+jwt"
