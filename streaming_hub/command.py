@@ -151,7 +151,7 @@ def serve(app: Flask, settings: Settings, child: Child | None = None) -> None:
     own_servers = [Server(listener, app, writer) for listener in own]
     for server in own_servers:
         server.start()
-    if parts.archive is not None:
+    if parts.archive is not None and not settings.demo:  # a demo deletes its archive when it stops
         log.info("%s", parts.archive.description)
     if own:
         log.info("node %s, metrics at %s/metrics", parts.node, parts.url)
