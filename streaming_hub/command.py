@@ -91,7 +91,9 @@ def run(
         return _fail(program, str(error))
     except StorageError as error:
         # A second server on the same directory runs into both problems; report both at once.
-        return _fail(program, " ".join(filter(None, (str(error), why_not(settings.host, settings.port)))))
+        # A worker inherits its port.
+        taken = why_not(settings.host, settings.port) if where is None else None
+        return _fail(program, " ".join(filter(None, (str(error), taken))))
     return 0
 
 

@@ -18,7 +18,9 @@ from hypothesis.internal.conjecture import providers
 from hypothesis.internal.detection import is_hypothesis_test
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, MutableMapping
+    from collections.abc import Generator, Iterator, MutableMapping
+
+    from tests.kit.hub import Hub
 
 HERE = Path(__file__).parent
 LONGEST = {
@@ -94,6 +96,15 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     shared = {*config.getini("addopts"), "page", SEARCH}
     alone = config.option.file_or_dir or config.option.markexpr not in shared
     return 0 if alone else (os.cpu_count() or 1) + 1
+
+
+@pytest.fixture
+def hubs() -> Iterator[list[Hub]]:
+    """The hubs that a test starts: whatever it puts in here ends with it."""
+    started: list[Hub] = []
+    yield started
+    for hub in started:
+        hub.kill()  # what it has started ends with it
 
 
 @pytest.hookimpl(trylast=True)

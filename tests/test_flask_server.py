@@ -25,7 +25,7 @@ from tests.kit.wait import until
 from tests.streaming_hub.server.test_listening import has_ipv6
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 
 def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -42,20 +42,17 @@ def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedP
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Hub]]:
+def start(tmp_path: Path, hubs: list[Hub]) -> Callable[..., Hub]:
     """Start the command on a free port; ends it."""
-    started: list[Hub] = []
 
     def begin(*options: str, port: int | None = None, **settings: str) -> Hub:
         history = {"STREAM_HISTORY": f"sqlite:///{tmp_path / 'events.db'}"}
-        started.append(Hub(tmp_path, port=port, options=options, **history | settings).start())
+        hubs.append(Hub(tmp_path, port=port, options=options, **history | settings).start())
         # The last line of what it prints.
-        started[-1].wait_for("  Keys  ")
-        return started[-1]
+        hubs[-1].wait_for("  Keys  ")
+        return hubs[-1]
 
-    yield begin
-    for server in started:
-        server.kill()
+    return begin
 
 
 def test_version(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@
 Set `CHAT_WEBHOOK_URL` to the address that the chat tool gives you (Slack, Mattermost, Rocket.Chat and others take
 `{"text": ...}`), and `WEBHOOK_SECRET` to the secret of a webhook of the type `session_report`. A file remembers what
 was posted, so a webhook that arrives again is not posted again. While the chat does not accept a message, the receiver
-answers 503, and the hub retries. Needs flask, requests and livekit-streaming-hub-client[webhooks].
+answers 503, and the hub retries. Needs flask, requests and livekit-streaming-hub-client.
 """
 
 from __future__ import annotations

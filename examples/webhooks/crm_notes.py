@@ -6,7 +6,7 @@ Set `CRM_URL` and `CRM_KEY`, and `WEBHOOK_SECRET` to the secret of a webhook of 
 delivers at least once, so the CRM gets the `webhook-id` as `Idempotency-Key` and adds one note for it, however often it
 is asked. If the CRM is unavailable or busy (429), the hub retries; what the CRM refuses for good is answered with 422,
 and the delivery ends as `failed` in the hub's log, with the CRM's answer. Needs flask, requests and
-livekit-streaming-hub-client[webhooks].
+livekit-streaming-hub-client.
 """
 
 from __future__ import annotations

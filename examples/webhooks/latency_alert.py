@@ -6,7 +6,7 @@ Looks at the p95 of `e2e_latency` (LiveKit's end-to-end latency of a turn, secon
 It is bad above `--limit`, and good again below 80 % of it, so a value near the limit does not alert again and again.
 Values and state are in a file: a webhook that arrives twice counts once, and a restart does not alert again. Set
 `CHAT_WEBHOOK_URL`, and `WEBHOOK_SECRET` to the secret of a webhook of the type `turn_metrics`. Needs flask, requests
-and livekit-streaming-hub-client[webhooks].
+and livekit-streaming-hub-client.
 """
 
 from __future__ import annotations

@@ -464,6 +464,8 @@ _HANDLERS: Final = {
     "transcript": Reduction._transcript,
     "interruption": Reduction._interruption,
     "agent_false_interruption": Reduction._false_interruption,
+    # As agents that are not LiveKit's may call it.
+    "false_interruption": Reduction._false_interruption,
     "tool_call_started": Reduction._tool_started,
     "tool_call_finished": Reduction._tool_finished,
     "turn_metrics": Reduction._metrics,

@@ -66,7 +66,10 @@ class Away(Exception):
 
 
 class Refusing(Away):
-    """The server is up but refuses to write for now: it is out of memory, its disk fails, or replicas are missing."""
+    """The server is up but refuses to write for now.
+
+    It is out of memory, its disk fails, replicas are missing, or one of its keys has another type.
+    """
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -403,6 +406,10 @@ def _refused(error: ResponseError) -> Exception:
         return Refusing("it is out of memory")
     if "READONLY" in text:
         return Away("it is read-only")
+    if text.startswith("WRONGTYPE"):
+        return Refusing(
+            "a key with the hub's prefix has another type: remove it, or choose another STREAM_REDIS_PREFIX"
+        )
     if any(name in text for name in _REFUSING):
         return Refusing(text.rstrip("."))
     return error

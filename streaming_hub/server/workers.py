@@ -225,9 +225,8 @@ class Workers:
                 if _waitpid(child.pid, os.WNOHANG)[0]:
                     del self._running[child.number]
             if time.monotonic() >= until:
-                log.error(
-                    "%d workers did not end within %g s and are killed", len(self._running), END_SECONDS
-                )
+                numbers = ", ".join(map(str, sorted(self._running)))
+                log.error("killing workers that did not end within %g s: %s", END_SECONDS, numbers)
                 self._kill(signal.SIGKILL)
                 until = float("inf")
             elif not repeated and self._asked_again():

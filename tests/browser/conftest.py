@@ -100,18 +100,15 @@ def live(page: Page, stub: StubHub) -> Opened:
 
 
 @pytest.fixture
-def start_hub(tmp_path: Path) -> Iterator[Callable[..., Hub]]:
-    """Start the real hub as a child process, any number of times; ends them all."""
-    started: list[Hub] = []
+def start_hub(tmp_path: Path, hubs: list[Hub]) -> Callable[..., Hub]:
+    """Start the real hub as a child process, any number of times, with the same history; ends them all."""
 
     def start(port: int = 0, **settings: str) -> Hub:
         settings.setdefault("STREAM_HISTORY", f"sqlite:///{tmp_path / 'events.db'}")
-        started.append(Hub(tmp_path, port=port, **settings))
-        return started[-1].start()
+        hubs.append(Hub(tmp_path, port=port, **settings))
+        return hubs[-1].start()
 
-    yield start
-    for hub in started:
-        hub.kill()  # whatever it had started ends with it
+    return start
 
 
 @pytest.fixture(scope="session")

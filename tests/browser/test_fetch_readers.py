@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.kit.hub import Hub
 from tests.kit.process import SECONDS
 from tests.kit.sse import of_lines
 
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.sync_api import BrowserContext, Page
+
+    from tests.kit.hub import Hub
 
 pytestmark = pytest.mark.page
 
@@ -100,21 +101,6 @@ def site(library: Path) -> Iterator[Callable[[str], str]]:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Hub]]:
-    """Start a hub, always with the same history."""
-    started: list[Hub] = []
-
-    def begin(port: int = 0, **settings: str) -> Hub:
-        history = f"sqlite:///{tmp_path / 'events.db'}"
-        started.append(Hub(tmp_path, port=port, **{"STREAM_HISTORY": history, **settings}))
-        return started[-1].start()
-
-    yield begin
-    for hub in started:
-        hub.stop()
-
-
-@pytest.fixture
 def reader(context: BrowserContext) -> Iterator[Page]:
     """A tab of which only what is seen counts: a stream that breaks off is an error on its console."""
     page = context.new_page()
@@ -131,9 +117,9 @@ def wait_for(page: Page, who: str, **fields: Any) -> dict[str, Any]:
 
 
 def test_readers_in_a_page_come_back_after_a_goodbye_and_miss_nothing(
-    start: Callable[..., Hub], site: Callable[[str], str], reader: Page
+    start_hub: Callable[..., Hub], site: Callable[[str], str], reader: Page
 ) -> None:
-    hub = start()
+    hub = start_hub()
     reader.goto(site(hub.url))
     for who in ("fetch", "source"):
         wait_for(reader, who, type="connected")
@@ -143,7 +129,7 @@ def test_readers_in_a_page_come_back_after_a_goodbye_and_miss_nothing(
     hub.stop()
     for who in ("fetch", "source"):
         wait_for(reader, who, type="goodbye", reason="draining")
-    again = start(hub.port)
+    again = start_hub(hub.port)
     again.publish({"type": "test", "n": 2})
     for who in ("fetch", "source"):
         wait_for(reader, who, n=2)
@@ -153,9 +139,9 @@ def test_readers_in_a_page_come_back_after_a_goodbye_and_miss_nothing(
 
 
 def test_readers_in_a_page_come_back_to_a_hub_that_has_no_room_for_them(
-    start: Callable[..., Hub], site: Callable[[str], str], reader: Page
+    start_hub: Callable[..., Hub], site: Callable[[str], str], reader: Page
 ) -> None:
-    hub = start(STREAM_MAX_CLIENTS="1")
+    hub = start_hub(STREAM_MAX_CLIENTS="1")
     with requests.get(f"{hub.url}/api/stream", stream=True, timeout=SECONDS):
         reader.goto(site(hub.url))
         for who in ("fetch", "source"):
@@ -164,8 +150,8 @@ def test_readers_in_a_page_come_back_to_a_hub_that_has_no_room_for_them(
         assert reader.evaluate("window.ended") is None
 
 
-def test_outside_a_page_the_body_ends_as_http_says(start: Callable[..., Hub]) -> None:
-    hub = start()
+def test_outside_a_page_the_body_ends_as_http_says(start_hub: Callable[..., Hub]) -> None:
+    hub = start_hub()
     curl = shutil.which("curl")
     url = f"{hub.url}/api/stream"
     process = subprocess.Popen([curl, "-sSN", url], stdout=subprocess.PIPE, text=True) if curl else None

@@ -271,3 +271,64 @@ def test_a_lagging_replica_is_promoted(tmp_path: Path) -> None:
             assert {c.checker.received for c in crowd.clients} == {10}
         assert [error for crowd in crowds for error in crowd.errors()] == []
         assert len(a.stored()) == 6
+
+
+@pytest.mark.parametrize("key", ["meta", "log", "ids", "notes"])
+def test_a_key_of_another_type_is_reported_and_publishing_resumes_without_it(
+    tmp_path: Path, key: str
+) -> None:
+    with redis_at(tmp_path) as redis, node(tmp_path, "a", redis.url) as a:
+        first = a.json("POST", "/api/agent/data", {"type": "x", "event_id": "first"})["id"]
+        name = f"{{hub}}:{key}"
+        # At once, so that the node meets no server without the key.
+        redis.call("EVAL", "redis.call('DEL', KEYS[1]) redis.call('SET', KEYS[1], 'foreign')", 1, name)
+        answers: list[tuple[int, dict[str, str], bytes]] = []
+
+        def refused() -> bool:
+            answers.append(a.request("POST", "/api/agent/data", {"type": "x", "event_id": f"{len(answers)}"}))
+            return answers[-1][0] != 200
+
+        until(refused, 20, what=lambda: a.log)
+        status, headers, body = answers[-1]
+        assert (status, b"STREAM_REDIS_PREFIX" in body, "retry-after" in headers) == (503, True, True), body
+        assert health(a)["history"] == "away"
+        redis.call("DEL", name)
+        second = published(a, {"type": "x", "event_id": "second"})["id"]
+        until_ok(a)
+        assert second != first
+        assert "unexpected" not in a.log
+
+
+def test_without_its_head_the_history_goes_on_above_what_it_has(tmp_path: Path) -> None:
+    with (
+        redis_at(tmp_path) as redis,
+        node(tmp_path, "a", redis.url) as a,
+        Crowd(a.host, a.port) as crowd,
+    ):
+        (client,) = crowd.add(1, name="whole")
+        crowd.until_open()
+        epoch, _, seq = a.json("POST", "/api/agent/data", [{"type": "x"}] * 3)["ids"][-1].rpartition("-")
+        crowd.until_at(int(seq))
+        redis.call("DEL", "{hub}:meta")
+        until(lambda: client.checker.resets == ["history_lost"], 20, what=lambda: a.log)
+        other, _, number = published(a, {"type": "y"})["id"].rpartition("-")
+        assert other != epoch
+        assert int(number) == int(seq) + 1
+        assert [event["type"] for event in a.stored()] == ["x", "x", "x", "y"]
+
+
+@pytest.mark.parametrize("way", [("DEL", "{hub}:log"), ("XTRIM", "{hub}:log", "MAXLEN", 2)])
+def test_events_that_something_else_deleted_are_counted(tmp_path: Path, way: tuple[str, ...]) -> None:
+    with redis_at(tmp_path) as redis, node(tmp_path, "a", redis.url) as a:
+        ids = a.json("POST", "/api/agent/data", [{"type": "x"}] * 9)["ids"]
+        redis.call(*way)
+        left = redis.call("XLEN", "{hub}:log")
+        # A node that has them in memory sends them; this one has to read them.
+        with node(tmp_path, "b", redis.url) as b, Crowd(b.host, b.port) as crowd:
+            published(a, {"type": "y"})
+            assert [event["type"] for event in b.stored()] == ["x"] * left + ["y"]
+            (client,) = crowd.add(1, f"?last_event_id={ids[1]}", name="back")
+            crowd.until_at(10)
+            assert client.checker.resets == ["expired"]
+            assert client.checker.missed == 7 - left
+            assert client.checker.received == left + 1

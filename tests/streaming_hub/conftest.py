@@ -13,6 +13,7 @@ from streaming_hub.web.current import services_of
 from tests.kit.callers import stop_hubs
 from tests.kit.hub import Hub
 from tests.streaming_hub.archive import postgres
+from tests.streaming_hub.stream.child import Patched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,6 +71,13 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
     yield start
     for server in started:
         server.kill()
+
+
+@pytest.fixture(scope="module")
+def patched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patched]:
+    """Runs the functions of the module that a test file calls SCENES, monkey-patched."""
+    with Patched(request.module.SCENES, tmp_path_factory.mktemp("output")) as process:
+        yield process
 
 
 @pytest.fixture(scope="session")

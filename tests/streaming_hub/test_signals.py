@@ -19,7 +19,7 @@ from tests.kit.wait import until
 from tests.streaming_hub.server.wire import PATIENCE, open_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.streaming_hub.server.wire import Answer
 
@@ -53,17 +53,14 @@ def hears(pid: int | None, number: int) -> bool:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Hub]]:
+def start(tmp_path: Path, hubs: list[Hub]) -> Callable[..., Hub]:
     """Start the server by a command; end it."""
-    started: list[Hub] = []
 
     def begin(command: list[str], **settings: str) -> Hub:
-        started.append(Hub(tmp_path, command=command, STREAM_HISTORY="memory://", **settings))
-        return started[-1].spawn()
+        hubs.append(Hub(tmp_path, command=command, STREAM_HISTORY="memory://", **settings))
+        return hubs[-1].spawn()
 
-    yield begin
-    for server in started:
-        server.kill()
+    return begin
 
 
 @needs_proc

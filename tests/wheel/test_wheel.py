@@ -86,7 +86,7 @@ def test_all_that_needs_no_agent_works(base: Installed, tmp_path: Path) -> None:
 
 USE_CLIENT = """
 import sys
-from streaming_hub_client import follow, publish
+from streaming_hub_client import InvalidWebhook, follow, publish, verify_webhook
 start = publish(sys.argv[1], {"type": "start", "room": "r"})["id"]
 publish(sys.argv[1], {"type": "note", "room": "r", "text": "from the wheel"})
 with follow(sys.argv[1], room="r", since=start) as stream:
@@ -95,6 +95,10 @@ try:
     from streaming_hub_client import attach
 except ModuleNotFoundError as error:
     print(error)
+try:
+    verify_webhook(b"{}", {}, "whsec_" + 32 * "a")
+except InvalidWebhook:
+    print("verified")
 """
 
 
@@ -106,6 +110,7 @@ def test_the_client_needs_neither_the_hub_nor_livekit(
         printed = run(client.python, "-c", USE_CLIENT, hub.url, cwd=tmp_path).splitlines()
     assert printed[0] == "from the wheel"
     assert printed[1] == "attach needs livekit: install livekit-streaming-hub-client[livekit]"
+    assert printed[2] == "verified"
 
 
 def test_every_command_is_the_same(base: Installed, tmp_path: Path) -> None:

@@ -257,6 +257,8 @@ export function createSession() {
       },
     ],
     ['agent_false_interruption', () => falseInterruptions++],
+    // As agents that are not LiveKit's may call it.
+    ['false_interruption', () => falseInterruptions++],
     [
       'tool_call_started',
       (event, at, turn) => {

@@ -293,7 +293,7 @@ class Follower:
         if not found:
             return
         assert self._note_at is not None  # noqa: S101 - settled
-        first, last = (int(found[place][0].partition(b"-")[0]) for place in (0, -1))
+        first, last = (wire.number(found[place][0]) for place in (0, -1))
         if first != self._note_at + 1:
             self._listener.notes_missed()
         self._note_at = last
@@ -338,10 +338,10 @@ class Follower:
             return
         if self._down_since is None:
             self._down_since = time.monotonic()
+            shown, reason = self._server.shown, why.rstrip(".")
             log.warning(
-                "%s is away: %s. Streams stay open; publishing and reading return 503 until it is back",
-                self._server.shown,
-                why,
+                "%s. Streams stay open; publishing and reading return 503 until it is back",
+                reason if reason.startswith(shown) else f"{shown} is away: {reason}",
             )
         self._server.note_away(why)
         with self._cond:

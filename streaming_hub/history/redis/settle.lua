@@ -2,7 +2,7 @@
 -- hub, a restart, a promoted replica, FLUSHALL. Nothing is published until that is settled, so no number is given out
 -- twice in an epoch.
 --
--- KEYS: meta (hash), reports (hash: node -> era epoch head), nodes (sorted set)
+-- KEYS: meta (hash), reports (hash: node -> era epoch head), nodes (sorted set), log (stream)
 -- ARGV: run, node, format, patience (ms), new epoch, node's era (0: knows nothing), node's epoch, node's head, nodes to
 --       wait for ...
 -- Answer: {"settled", epoch, era, head, oldest, erased low, erased high, carried, new (1 where this call began an epoch)}
@@ -83,6 +83,11 @@ redis.call('DEL', reports)
 if not lost then
   redis.call('HSET', KEYS[1], 'run', run)
   return answer(0)
+end
+-- Where `meta` alone was lost or is older than the log, its head would be given out a second time: Redis refuses that.
+local newest = redis.call('XREVRANGE', KEYS[4], '+', '-', 'COUNT', 1)[1]
+if newest then
+  meta.head = math.max(meta.head, tonumber(string.match(newest[1], '^%d+')))
 end
 -- What survived goes on under a new epoch; `carried` says from which epochs, and up to which number.
 if meta.epoch then

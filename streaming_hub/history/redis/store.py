@@ -284,7 +284,7 @@ class RedisHistory:
             bounds = self.bounds
             answer = _SETTLE.run(
                 line,
-                [self._meta, self._reports, self.server.key("nodes")],
+                [self._meta, self._reports, self.server.key("nodes"), self._log],
                 [
                     line.identity.run,
                     self.node,
@@ -397,16 +397,21 @@ class RedisHistory:
         """Read entries above a number (below `upto + 1`), and what the server says of the history.
 
         Not by MULTI, which a server without memory refuses. Asked before and after instead: `head` is from before the
-        entries were read, all else from after it.
+        entries were read, all else from after it. The scripts keep `oldest` at the first entry; where the log begins
+        later, something else has deleted events, and readers have to learn that they are gone.
 
         Raises:
             Away: the server is away, or has another history than this node knows.
         """
         low, high = f"({max(after, 0)}-{_LAST}", "+" if upto is None else f"{max(upto, 0)}-{_LAST}"
         span = ("XREVRANGE", self._log, high, low) if backwards else ("XRANGE", self._log, low, high)
-        before, found, behind = line.calls([self.ask_meta(), (*span, "COUNT", count), self.ask_meta()])
+        first = ("XRANGE", self._log, "-", "+", "COUNT", 1)
+        before, found, begins, behind = line.calls(
+            [self.ask_meta(), (*span, "COUNT", count), first, self.ask_meta()]
+        )
         head, meta = self.known(line, before).head, self.known(line, behind)
-        return msgspec.structs.replace(meta, head=head), wire.entries(meta.epoch, found)
+        oldest = max(meta.oldest, wire.number(begins[0][0]) if begins else head + 1)
+        return msgspec.structs.replace(meta, head=head, oldest=oldest), wire.entries(meta.epoch, found)
 
     def ask_meta(self) -> tuple[Any, ...]:
         """Return the command that asks for what `known` reads."""

@@ -60,7 +60,7 @@ def meta(values: list[bytes | None]) -> Meta | None:
         int(head or 0),
         int(oldest or 1),
         erased(low, high),
-        {name: int(number) for name, _, number in pairs if name and number.isdigit()},
+        {name: int(upto) for name, _, upto in pairs if name and upto.isdigit()},
     )
 
 
@@ -85,15 +85,20 @@ def packed(event: Event, now: float) -> list[str | bytes]:
     return [known, _encode(header), stamped(event, now)]
 
 
-def entry(epoch: str, number: bytes, fields: list[bytes]) -> Entry:
+def number(stream_id: bytes) -> int:
+    """Return an event's number, from the id of its entry in the stream."""
+    return int(stream_id.partition(b"-")[0])
+
+
+def entry(epoch: str, stream_id: bytes, fields: list[bytes]) -> Entry:
     """Read an entry of the stream.
 
     Args:
         epoch: the present one.
-        number: the entry's id in the stream.
+        stream_id: the entry's id in the stream.
         fields: names and values, as written by `append.lua`.
     """
-    seq = int(number.partition(b"-")[0])
+    seq = number(stream_id)
     at, kind, room, session_id, participant, hidden, segment, supervised = _decode(fields[1])
     frame, start = framed(epoch, seq, fields[3])
     return Entry(seq, at, kind, room, session_id, participant, hidden, segment, frame, start, supervised)
@@ -101,4 +106,4 @@ def entry(epoch: str, number: bytes, fields: list[bytes]) -> Entry:
 
 def entries(epoch: str, found: list[Any] | None) -> list[Entry]:
     """Read entries of the stream; those that are deleted while they are read have no fields."""
-    return [entry(epoch, number, fields) for number, fields in found or () if fields]
+    return [entry(epoch, stream_id, fields) for stream_id, fields in found or () if fields]

@@ -19,6 +19,8 @@ from streaming_hub.web.endpoint import endpoint
 blueprint = Blueprint("pages", __name__)
 
 PAGE: Final = resources.live_page()
+_TITLE: Final = b"<h1>Agent stream</h1>"
+_DEMO: Final = b'<span class="pill" data-tone="warn">Demo</span>'
 
 
 @endpoint(blueprint, "GET", "/", about=lambda: about_page("The live page"))
@@ -32,6 +34,8 @@ def page() -> Response:
     """Serve the live page; its policy allows only its own script and style, and LiveKit's client."""
     nonce = secrets.token_urlsafe(16)
     html = vendor.with_talk(PAGE.read_bytes(), services(), nonce)
+    if services().settings.demo:
+        html = html.replace(_TITLE, _TITLE + _DEMO, 1)
     return Response(
         html,
         mimetype="text/html",

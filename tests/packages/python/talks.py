@@ -13,7 +13,7 @@ from streaming_hub_client.data import repair
 from tests.stubs.models import Microphone, PushedSTT, ScriptedChat, ScriptedRealtime, ShortTTS, Speaker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from streaming_hub_client.conversation import Event
 
@@ -132,3 +132,27 @@ async def typed(*answers: Any, agent: Agent | None = None, **options: Any) -> Ta
     talk = Talk(session)
     await session.start(agent or Agent(instructions="be brief"))
     return talk
+
+
+def ended(talk: Coroutine[Any, Any, Talk]) -> Talk:
+    """Run a talk to its end, close its session, and return it."""
+
+    async def whole() -> Talk:
+        done = await talk
+        await done.session.aclose()
+        return done
+
+    return asyncio.run(whole())
+
+
+def spoken(
+    say: Callable[[Talk, ScriptedRealtime], Coroutine[Any, Any, None]], agent: Agent | None = None
+) -> Talk:
+    """Run what is said in a session of a realtime model; return the talk, whose session is closed."""
+
+    async def talk() -> Talk:
+        begun, model = await realtime(agent)
+        await say(begun, model)
+        return begun
+
+    return ended(talk())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from livekit.agents import Agent, JobContext, StopResponse, function_tool, stt
 
-from tests.packages.python.talks import pipeline, realtime, typed
+from tests.packages.python.talks import ended, pipeline, spoken, typed
 from tests.packages.python.test_live_sessions import heard
 from tests.stubs.models import Said, Speaker
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from livekit.agents import AgentSession
 
     from tests.packages.python.talks import Talk
+    from tests.stubs.models import ScriptedRealtime
 
 Line = tuple[str, str]
 
@@ -112,10 +113,9 @@ class TestPipeline:
                 await heard(talk).utter(question)
                 await talk.said(answer)
                 await talk.quiet()
-            await talk.session.aclose()
             return talk
 
-        assert len(compare(asyncio.run(talk()))) == 6
+        assert len(compare(ended(talk()))) == 6
 
     def test_several_finals_of_one_turn(self) -> None:
         async def talk() -> Talk:
@@ -123,11 +123,10 @@ class TestPipeline:
             await heard(talk).utter("I would like", "a table", "for two.")
             await talk.said("Sure.")
             await talk.quiet()
-            await talk.session.aclose()
             return talk
 
         joined = {"I would like a table for two.": ["I would like", "a table", "for two."]}
-        compare(asyncio.run(talk()), Allowed(joined=joined))
+        compare(ended(talk()), Allowed(joined=joined))
 
     def test_an_interrupted_answer(self) -> None:
         async def talk() -> Talk:
@@ -142,10 +141,9 @@ class TestPipeline:
             speaker.may_finish.set()
             await talk.said("I stop.")
             await talk.quiet()
-            await talk.session.aclose()
             return talk
 
-        done = asyncio.run(talk())
+        done = ended(talk())
         compare(done)
         finals = [e for e in done.of_type("transcript") if e["role"] == "agent" and e["is_final"]]
         assert [(e["text"], e["interrupted"]) for e in finals] == interrupted(done)
@@ -167,11 +165,10 @@ class TestPipeline:
             await talk.said("Noted.")
             await talk.quiet()
             await talk.session.generate_reply(user_input="No.")
-            await talk.session.aclose()
             return talk
 
         compare(
-            asyncio.run(talk()),
+            ended(talk()),
             Allowed(heard_only=[("user", "Drop this.")], rewritten={"My card is ****.": "My card is 4111."}),
         )
 
@@ -190,10 +187,9 @@ class TestPipeline:
             recognition.push(stt.SpeechEventType.END_OF_SPEECH)
             await talk.said("We open at nine.")
             await talk.quiet()
-            await talk.session.aclose()
             return talk
 
-        done = asyncio.run(talk())
+        done = ended(talk())
         compare(done)
         assert len({event["turn_id"] for event in done.of_type("transcript")}) == 1
 
@@ -205,16 +201,14 @@ class TestPipeline:
             await heard(talk).utter("When do you open?")
             await talk.said("We open at nine.")
             await talk.quiet()
-            await talk.session.aclose()
             return talk
 
-        compare(asyncio.run(talk()), Allowed(heard_only=[("agent", "Just between us.")]))
+        compare(ended(talk()), Allowed(heard_only=[("agent", "Just between us.")]))
 
 
 class TestRealtime:
     def test_questions_and_answers(self) -> None:
-        async def talk() -> Talk:
-            talk, model = await realtime()
+        async def say(talk: Talk, model: ScriptedRealtime) -> None:
             for number, (question, answer) in enumerate(
                 [("When do you open?", "We open at nine."), ("And close?", "At six.")]
             ):
@@ -227,14 +221,11 @@ class TestRealtime:
                 await talk.quiet()
             model.answers.append("Are you still there?")
             await talk.session.generate_reply()
-            await talk.session.aclose()
-            return talk
 
-        assert len(compare(asyncio.run(talk()))) == 5
+        assert len(compare(spoken(say))) == 5
 
     def test_a_late_transcript_and_one_that_is_corrected(self) -> None:
-        async def talk() -> Talk:
-            talk, model = await realtime()
+        async def say(talk: Talk, model: ScriptedRealtime) -> None:
             model.now.voice(on=True)
             model.now.hear("item_1", "I would", final=True)
             model.now.hear("item_1", "I would like to book.", final=True)
@@ -242,14 +233,11 @@ class TestRealtime:
             model.now.answer("For when?")
             await talk.said("For when?")
             await talk.quiet()
-            await talk.session.aclose()
-            return talk
 
-        compare(asyncio.run(talk()), Allowed(replaced=[("user", "I would")]))
+        compare(spoken(say), Allowed(replaced=[("user", "I would")]))
 
     def test_a_question_that_is_transcribed_after_the_answer_has_begun(self) -> None:
-        async def talk() -> Talk:
-            talk, model = await realtime()
+        async def say(talk: Talk, model: ScriptedRealtime) -> None:
             asked = time.time()
             model.now.voice(on=True)
             model.now.voice(on=False)
@@ -260,14 +248,11 @@ class TestRealtime:
             hold.set()
             await talk.said("We open at nine.")
             await talk.quiet()
-            await talk.session.aclose()
-            return talk
 
-        compare(asyncio.run(talk()), Allowed(late=[("user", "When do you open?")]))
+        compare(spoken(say), Allowed(late=[("user", "When do you open?")]))
 
     def test_a_question_that_is_transcribed_two_turns_late(self) -> None:
-        async def talk() -> Talk:
-            talk, model = await realtime()
+        async def say(talk: Talk, model: ScriptedRealtime) -> None:
             asked = time.time()
             for number, answer in enumerate(["At nine.", "At six.", "No."]):
                 model.now.voice(on=True)
@@ -279,16 +264,13 @@ class TestRealtime:
                 await talk.quiet()
                 await asyncio.sleep(0.1)
             model.now.hear("item_0", "Question 0?", final=True, started_at=asked)
-            await talk.session.aclose()
-            return talk
 
-        done = asyncio.run(talk())
+        done = spoken(say)
         compare(done, Allowed(late=[("user", "Question 0?")]))
         assert done.turns_of("Question 0?") == done.turns_of("At nine.")
 
     def test_a_failed_transcription(self) -> None:
-        async def talk() -> Talk:
-            talk, model = await realtime()
+        async def say(talk: Talk, model: ScriptedRealtime) -> None:
             model.now.voice(on=True)
             model.now.hear("item_1", "Please cancel my")
             model.now.voice(on=False)
@@ -300,10 +282,8 @@ class TestRealtime:
             model.now.answer("Done.")
             await talk.said("Done.")
             await talk.quiet()
-            await talk.session.aclose()
-            return talk
 
-        done = asyncio.run(talk())
+        done = spoken(say)
         assert compare(done, Allowed(heard_only=[("user", "Please cancel my")]))[0] == (
             "user",
             "Please cancel my",
@@ -317,8 +297,7 @@ class TestRealtime:
             """Look up the opening hours."""
             return {"opens": 9}
 
-        async def talk() -> Talk:
-            talk, model = await realtime(Agent(instructions="x", tools=[hours]))
+        async def say(talk: Talk, model: ScriptedRealtime) -> None:
             model.answers.append("We open at nine.")
             model.now.voice(on=True)
             model.now.voice(on=False)
@@ -326,10 +305,8 @@ class TestRealtime:
             model.now.answer(Said(calls=[("hours", "{}")]))
             await talk.said("We open at nine.")
             await talk.quiet()
-            await talk.session.aclose()
-            return talk
 
-        done = asyncio.run(talk())
+        done = spoken(say, Agent(instructions="x", tools=[hours]))
         compare(done)
         assert done.of_type("tool_call_finished")[0]["output"] == {"opens": 9}
         assert len({event["turn_id"] for event in done.of_type("transcript")}) == 1
@@ -341,10 +318,9 @@ class TestText:
             talk = await typed("One.", "Two.", "Two again.")
             for text in ("first", "second", "second"):
                 await talk.session.run(user_input=text)
-            await talk.session.aclose()
             return talk
 
-        assert len(compare(asyncio.run(talk()))) == 6
+        assert len(compare(ended(talk()))) == 6
 
     def test_several_tools_at_once(self) -> None:
         @function_tool
@@ -363,10 +339,9 @@ class TestText:
                 agent=Agent(instructions="x", tools=[weather]),
             )
             await talk.session.run(user_input="How is the weather in Paris and Rome?")
-            await talk.session.aclose()
             return talk
 
-        done = asyncio.run(talk())
+        done = ended(talk())
         compare(done)
         outputs = {e["call_id"]: e["output"]["city"] for e in done.of_type("tool_call_finished")}
         asked = {e["call_id"]: e["arguments"]["city"] for e in done.of_type("tool_call_started")}
@@ -399,9 +374,8 @@ class TestText:
             )
             await talk.session.run(user_input="I want a clerk.")
             await talk.session.run(user_input="A table, please.")
-            await talk.session.aclose()
             return talk
 
-        done = asyncio.run(talk())
+        done = ended(talk())
         compare(done)
         assert [(e["old_agent"], e["new_agent"]) for e in done.of_type("handoff")] == [("greeter", "clerk")]

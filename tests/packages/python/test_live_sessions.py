@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from livekit.agents import Agent, AgentSession, StopResponse, function_tool, stt
 from livekit.agents.voice import agent_activity
 from livekit.agents.voice.events import UserInputTranscribedEvent
 
-from tests.packages.python.talks import pipeline, realtime, typed
+from tests.packages.python.talks import ended, pipeline, spoken, typed
 from tests.stubs.models import PushedSTT, Said, ScriptedChat, Speaker
+
+if TYPE_CHECKING:
+    from tests.packages.python.talks import Talk
+    from tests.stubs.models import ScriptedRealtime
 
 QUESTION = "Is there parking for 2 cars?"
 
@@ -49,10 +53,9 @@ class TestMessagesThatWereNotHeard:
             speaker.may_finish.set()
             await session.quiet()
             await type_question(session)
-            await session.session.aclose()
             return session
 
-        done = asyncio.run(talk())
+        done = ended(talk())
         assert done.lines().count(("user", QUESTION)) == 1
         assert done.turns_of(QUESTION) == done.turns_of("Yes, two.")
         assert done.turns_of("mhm") & done.turns_of(QUESTION) == set()
@@ -68,10 +71,9 @@ class TestMessagesThatWereNotHeard:
             await session.said("Hello?")
             await asyncio.sleep(0.1)
             await type_question(session)
-            await session.session.aclose()
             return session
 
-        done = asyncio.run(talk())
+        done = ended(talk())
         assert done.lines() == [("user", "Hello?"), ("user", QUESTION), ("agent", "Yes, two.")]
 
     def test_after_a_cleared_turn(self) -> None:
@@ -81,10 +83,9 @@ class TestMessagesThatWereNotHeard:
             await session.said("Forget this.")
             session.session.clear_user_turn()
             await type_question(session)
-            await session.session.aclose()
             return session
 
-        done = asyncio.run(talk())
+        done = ended(talk())
         assert done.lines() == [("user", "Forget this."), ("user", QUESTION), ("agent", "Yes, two.")]
 
     def test_words_that_the_application_passes_on_itself_are_one_line(self) -> None:
@@ -97,10 +98,9 @@ class TestMessagesThatWereNotHeard:
             session = await pipeline("Yes, two.", agent=Own(instructions="x"))
             await heard(session).utter(QUESTION)
             await session.said("Yes, two.")
-            await session.session.aclose()
             return session
 
-        done = asyncio.run(talk())
+        done = ended(talk())
         assert done.lines() == [("user", QUESTION), ("agent", "Yes, two.")]
         assert len(done.turns_of(QUESTION) | done.turns_of("Yes, two.")) == 1
 
@@ -109,10 +109,9 @@ class TestMessagesThatWereNotHeard:
             session = await typed("First.", "Second.")
             await session.session.run(user_input="again")
             await session.session.run(user_input="again")
-            await session.session.aclose()
             return session
 
-        assert [text for role, text in asyncio.run(talk()).lines() if role == "user"] == ["again", "again"]
+        assert [text for role, text in ended(talk()).lines() if role == "user"] == ["again", "again"]
 
     def test_words_known_only_from_an_interim_become_final(self) -> None:
         async def talk() -> Any:
@@ -123,10 +122,9 @@ class TestMessagesThatWereNotHeard:
             await session.until(lambda: session.turns_of("parking?"))
             session.session.commit_user_turn(transcript_timeout=0.05)
             await session.said("Yes, two.")
-            await session.session.aclose()
             return session
 
-        done = asyncio.run(talk())
+        done = ended(talk())
         assert done.lines() == [("user", "Is there"), ("user", "parking?"), ("agent", "Yes, two.")]
         assert done.open_segments() == set()
 
@@ -144,10 +142,9 @@ class TestSpeechesThatWait:
             await last
             await session.said("We do.")
             await session.quiet()
-            await session.session.aclose()
             return session
 
-        done = asyncio.run(talk())
+        done = ended(talk())
         assert done.turns_of("Do you deliver?") == done.turns_of("We do.")
         says = done.turns_of("This call is recorded.") | done.turns_of("How can I help?")
         assert len(says) == 2
@@ -165,10 +162,9 @@ class TestSpeechesThatWait:
             session = await pipeline(Said([], [("count", "{}")]), "Five.", agent=Looking(instructions="x"))
             await heard(session).utter("How many?")
             await session.said("Five.")
-            await session.session.aclose()
             return session
 
-        done = asyncio.run(talk())
+        done = ended(talk())
         assert done.turns_of("How many?") == done.turns_of("Five.")
         assert done.turns_of("Let me look.") & done.turns_of("Five.") == set()
 
@@ -180,10 +176,9 @@ class TestSpeechesThatWait:
             speeches.append(session.session.generate_reply(user_input="question 3"))
             for speech in speeches:
                 await speech
-            await session.session.aclose()
             return session
 
-        done = asyncio.run(talk())
+        done = ended(talk())
         for question, answer in (("1", "First."), ("2", "Second."), ("3", "Third.")):
             assert done.turns_of(f"question {question}") == done.turns_of(answer), answer
         assert len({event["turn_id"] for event in done.of_type("transcript")}) == 4
@@ -201,10 +196,9 @@ class TestSpeechesThatWait:
             speeches = [session.session.generate_reply(user_input=f"question {n}") for n in (1, 2)]
             for speech in speeches:
                 await speech
-            await session.session.aclose()
             return session
 
-        done = asyncio.run(talk())
+        done = ended(talk())
         answer = next(text for role, text in done.lines() if role == "agent")
         assert {event["turn_id"] for event in done.of_type("tool_call_started")} == done.turns_of(
             "question 1"
@@ -221,10 +215,9 @@ class TestSpeechesThatWait:
             session.session.say("One.")
             await session.session.say("Two.")
             await session.session.run(user_input="Ready?")
-            await session.session.aclose()
             return session
 
-        done = asyncio.run(talk())
+        done = ended(talk())
         assert done.lines() == [("agent", "One."), ("agent", "Two."), ("user", "Ready?"), ("agent", "Yes.")]
         assert len(done.turns_of("One.") | done.turns_of("Two.") | done.turns_of("Ready?")) == 3
         assert done.turns_of("Ready?") == done.turns_of("Yes.")
@@ -243,10 +236,9 @@ class TestTurnsThatEndOtherwise:
                 await heard(session).utter(text)
                 await session.said(f"You said {text}")
                 await session.quiet()
-            await session.session.aclose()
             return session
 
-        done = asyncio.run(talk())
+        done = ended(talk())
         assert [text for _, text in done.lines()] == ["one", "You said one", "two", "You said two"]
         assert done.turns_of("one") & done.turns_of("two") == set()
 
@@ -262,10 +254,9 @@ class TestTurnsThatEndOtherwise:
             await session.quiet()
             await heard(session).utter("and 1234")
             await session.said("Thanks.")
-            await session.session.aclose()
             return session
 
-        done = asyncio.run(talk())
+        done = ended(talk())
         assert done.turns_of("My card") == done.turns_of("is 4111") == done.turns_of("Noted.")
         assert done.turns_of("and 1234") == done.turns_of("Thanks.")
         assert done.turns_of("Noted.") & done.turns_of("Thanks.") == set()
@@ -291,10 +282,9 @@ class TestNoise:
             await session.quiet()
             await heard(session).utter("Do you deliver?")
             await session.said("We do.")
-            await session.session.aclose()
             return session
 
-        done = asyncio.run(talk())
+        done = ended(talk())
         assert done.lines() == [
             ("user", "hm"),
             ("agent", "Are you there?"),
@@ -314,10 +304,9 @@ def test_an_answer_that_the_application_cuts_off_by_closing_is_no_interruption()
         speaker.may_finish.clear()
         session.session.generate_reply()
         await session.until(lambda: session.session.agent_state == "speaking")
-        await session.session.aclose()
         return session
 
-    done = asyncio.run(talk())
+    done = ended(talk())
     (finished,) = done.of_type("agent_speech_finished")
     assert finished["interrupted"] is True
     assert done.of_type("interruption") == []
@@ -332,8 +321,7 @@ def test_livekit_still_says_that_it_closes_a_session() -> None:
 
 class TestRealtimeWords:
     def test_a_question_around_a_typed_one_gets_its_own_answer(self) -> None:
-        async def talk() -> Any:
-            session, model = await realtime()
+        async def say(session: Talk, model: ScriptedRealtime) -> None:
             model.answers.append("Typed answer.")
             model.now.voice(on=True)
             model.now.hear("item_1", "Hel")
@@ -343,17 +331,14 @@ class TestRealtimeWords:
             model.now.voice(on=False)
             model.now.answer("Spoken answer.")
             await session.said("Spoken answer.")
-            await session.session.aclose()
-            return session
 
-        done = asyncio.run(talk())
+        done = spoken(say)
         assert done.turns_of("Typed?") == done.turns_of("Typed answer.")
         assert done.turns_of("Hello?") == done.turns_of("Spoken answer.")
 
     @pytest.mark.parametrize("voice", [True, False], ids=["speech detected", "no sign of speech"])
     def test_a_transcript_that_arrives_after_the_answer_has_begun_shares_its_turn(self, voice: bool) -> None:
-        async def talk() -> Any:
-            session, model = await realtime()
+        async def say(session: Talk, model: ScriptedRealtime) -> None:
             for number, (question, answer) in enumerate(
                 [("When do you open?", "We open at nine."), ("And close?", "At six.")]
             ):
@@ -367,18 +352,15 @@ class TestRealtimeWords:
                 hold.set()
                 await session.said(answer)
                 await session.quiet()
-            await session.session.aclose()
-            return session
 
-        done = asyncio.run(talk())
+        done = spoken(say)
         first, second = done.turns_of("When do you open?"), done.turns_of("And close?")
         assert first == done.turns_of("We open at nine.")
         assert second == done.turns_of("At six.")
         assert (len(first), len(second), first & second) == (1, 1, set())
 
     def test_a_late_transcript_while_the_user_speaks_again_belongs_to_the_turn_before(self) -> None:
-        async def talk() -> Any:
-            session, model = await realtime()
+        async def say(session: Talk, model: ScriptedRealtime) -> None:
             model.now.voice(on=True)
             model.now.voice(on=False)
             model.now.answer("We open at nine.")
@@ -390,10 +372,8 @@ class TestRealtimeWords:
             model.now.hear("item_2", "And close?", final=True)
             model.now.answer("At six.")
             await session.said("At six.")
-            await session.session.aclose()
-            return session
 
-        done = asyncio.run(talk())
+        done = spoken(say)
         assert done.turns_of("When do you open?") == done.turns_of("We open at nine.")
         assert done.turns_of("And close?") == done.turns_of("At six.")
 
@@ -401,8 +381,7 @@ class TestRealtimeWords:
     def test_a_transcript_that_arrives_two_turns_late_belongs_to_its_question(
         self, timed: bool, others: str
     ) -> None:
-        async def talk() -> Any:
-            session, model = await realtime()
+        async def say(session: Talk, model: ScriptedRealtime) -> None:
             dates: dict[str, float | None] = {}
 
             def hear(name: str) -> None:
@@ -428,10 +407,8 @@ class TestRealtimeWords:
             hear("4")
             model.now.answer("Answer 4.")
             await session.said("Answer 4.")
-            await session.session.aclose()
-            return session
 
-        done = asyncio.run(talk())
+        done = spoken(say)
         for name in ("1", "2", "3", "4"):
             assert done.turns_of(f"Question {name}?") == done.turns_of(f"Answer {name}."), name
             assert len(done.turns_of(f"Answer {name}.")) == 1
@@ -443,8 +420,7 @@ class TestRealtimeWords:
     def test_undated_transcripts_of_several_turns_go_by_the_order_of_the_models_items(
         self, heard: str
     ) -> None:
-        async def talk() -> Any:
-            session, model = await realtime()
+        async def say(session: Talk, model: ScriptedRealtime) -> None:
             for name in "123":
                 model.now.voice(on=True)
                 model.now.voice(on=False)
@@ -460,10 +436,8 @@ class TestRealtimeWords:
             model.now.hear("item_4", "Question 4?", final=True)
             model.now.answer("Answer 4.")
             await session.said("Answer 4.")
-            await session.session.aclose()
-            return session
 
-        done = asyncio.run(talk())
+        done = spoken(say)
         for name in f"{heard}4":
             assert done.turns_of(f"Question {name}?") == done.turns_of(f"Answer {name}."), name
         assert len({event["turn_id"] for event in done.of_type("transcript")}) == 4
@@ -471,8 +445,7 @@ class TestRealtimeWords:
     def test_undated_transcripts_while_the_next_answer_is_spoken_go_by_the_order_of_the_models_items(
         self,
     ) -> None:
-        async def talk() -> Any:
-            session, model = await realtime()
+        async def say(session: Talk, model: ScriptedRealtime) -> None:
             hold = asyncio.Event()
             for name in "12":
                 model.now.voice(on=True)
@@ -488,16 +461,13 @@ class TestRealtimeWords:
             model.now.hear("item_1", "Question 1?", final=True)
             hold.set()
             await session.said("Answer 2.")
-            await session.session.aclose()
-            return session
 
-        done = asyncio.run(talk())
+        done = spoken(say)
         for name in "12":
             assert done.turns_of(f"Question {name}?") == done.turns_of(f"Answer {name}."), name
 
     def test_late_words_do_not_end_what_the_user_is_saying(self) -> None:
-        async def talk() -> Any:
-            session, model = await realtime()
+        async def say(session: Talk, model: ScriptedRealtime) -> None:
             asked = time.time()
             model.now.voice(on=True)
             model.now.voice(on=False)
@@ -512,10 +482,8 @@ class TestRealtimeWords:
             model.now.hear("item_2", "And close?", final=True)
             model.now.answer("At six.")
             await session.said("At six.")
-            await session.session.aclose()
-            return session
 
-        done = asyncio.run(talk())
+        done = spoken(say)
         told = [(e["text"], e["is_final"]) for e in done.of_type("transcript") if e["role"] == "user"]
         assert told == [
             ("And clo", False),
@@ -527,8 +495,7 @@ class TestRealtimeWords:
         assert done.turns_of("And close?") == done.turns_of("At six.")
 
     def test_a_failed_transcription_leaves_the_next_words_to_their_own_turn(self) -> None:
-        async def talk() -> Any:
-            session, model = await realtime()
+        async def say(session: Talk, model: ScriptedRealtime) -> None:
             model.now.voice(on=True)
             model.now.voice(on=False)
             model.now.answer("Pardon?")
@@ -540,27 +507,21 @@ class TestRealtimeWords:
             model.now.voice(on=False)
             model.now.answer("At nine.")
             await session.said("At nine.")
-            await session.session.aclose()
-            return session
 
-        done = asyncio.run(talk())
+        done = spoken(say)
         assert done.turns_of("When do you open?") == done.turns_of("At nine.")
         assert len({event["turn_id"] for event in done.of_type("transcript")}) == 2
 
     def test_a_final_without_its_message_is_sent_all_the_same(self) -> None:
-        async def talk() -> Any:
-            session, _ = await realtime()
+        async def say(session: Talk, _model: ScriptedRealtime) -> None:
             event = UserInputTranscribedEvent(transcript="Hello?", is_final=True, item_id="item_1")
             session.session.emit("user_input_transcribed", event)
             await session.said("Hello?")
-            await session.session.aclose()
-            return session
 
-        assert asyncio.run(talk()).lines() == [("user", "Hello?")]
+        assert spoken(say).lines() == [("user", "Hello?")]
 
     def test_finals_of_one_item_are_one_line(self) -> None:
-        async def talk() -> Any:
-            session, model = await realtime()
+        async def say(session: Talk, model: ScriptedRealtime) -> None:
             model.now.voice(on=True)
             for text in ("I would", "I would like", "I would like to book."):
                 model.now.hear("item_1", text, final=True)
@@ -569,51 +530,40 @@ class TestRealtimeWords:
             await session.said("For when?")
             model.now.hear("item_1", "I would like to book!", final=True)
             await session.said("I would like to book!")
-            await session.session.aclose()
-            return session
 
-        done = asyncio.run(talk())
+        done = spoken(say)
         assert done.lines() == [("user", "I would like to book!"), ("agent", "For when?")]
         assert len({event["turn_id"] for event in done.of_type("transcript")}) == 1
 
     def test_silence_does_not_blank_the_line(self) -> None:
-        async def talk() -> Any:
-            session, model = await realtime()
+        async def say(session: Talk, model: ScriptedRealtime) -> None:
             model.now.voice(on=True)
             model.now.hear("item_1", "Good mor")
             model.now.hear("item_1", "")
             model.now.voice(on=False)
             model.now.hear("item_1", "Good morning.", final=True)
             await session.said("Good morning.")
-            await session.session.aclose()
-            return session
 
-        done = asyncio.run(talk())
+        done = spoken(say)
         assert [e["text"] for e in done.of_type("transcript")] == ["Good mor", "Good morning."]
 
     def test_an_empty_final_leaves_the_words_that_were_heard(self) -> None:
-        async def talk() -> Any:
-            session, model = await realtime()
+        async def say(session: Talk, model: ScriptedRealtime) -> None:
             model.now.hear("item_1", "Please cancel my")
             model.now.hear("item_1", "", final=True)
             model.now.answer("Which order?")
             await session.said("Which order?")
-            await session.session.aclose()
-            return session
 
-        done = asyncio.run(talk())
+        done = spoken(say)
         assert done.lines() == [("user", "Please cancel my"), ("agent", "Which order?")]
         assert done.open_segments() == set()
 
     def test_open_words_are_final_when_the_session_ends(self) -> None:
-        async def talk() -> Any:
-            session, model = await realtime()
+        async def say(session: Talk, model: ScriptedRealtime) -> None:
             model.now.voice(on=True)
             model.now.hear("item_1", "Good mor")
-            await session.session.aclose()
-            return session
 
-        done = asyncio.run(talk())
+        done = spoken(say)
         assert done.open_segments() == set()
         assert done.events[-1]["type"] == "session_ended"
 
@@ -625,10 +575,9 @@ def test_a_session_that_is_started_again_is_streamed_as_another_one() -> None:
         await session.session.aclose()
         await session.session.start(Agent(instructions="x"))
         await session.session.run(user_input="two")
-        await session.session.aclose()
         return session
 
-    done = asyncio.run(talk())
+    done = ended(talk())
     assert [(e["session_id"], e["type"]) for e in done.events if e["type"].startswith("session_")] == [
         ("S1", "session_started"),
         ("S1", "session_ended"),
@@ -642,13 +591,10 @@ def test_a_session_that_is_started_again_is_streamed_as_another_one() -> None:
 
 
 def test_halves_of_a_character_in_two_deltas_are_joined() -> None:
-    async def talk() -> Any:
-        session, model = await realtime()
+    async def say(session: Talk, model: ScriptedRealtime) -> None:
         model.now.answer(Said(["Great ", "\ud83d", "\ude00", " see \udc00you."]))
         await session.said("Great 😀 see \ufffdyou.")
-        await session.session.aclose()
-        return session
 
-    texts = [event["text"] for event in asyncio.run(talk()).of_type("transcript")]
+    texts = [event["text"] for event in spoken(say).of_type("transcript")]
     assert texts[-1] == "Great 😀 see \ufffdyou."
     "".join(texts).encode()

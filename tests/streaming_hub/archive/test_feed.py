@@ -40,16 +40,12 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Any]:
-    servers: list[Hub] = []
-
+def start(tmp_path: Path, hubs: list[Hub]) -> Any:
     def begin(**settings: str) -> Hub:
-        servers.append(Hub(tmp_path, **settings))
-        return servers[-1].start()
+        hubs.append(Hub(tmp_path, **settings))
+        return hubs[-1].start()
 
-    yield begin
-    for server in servers:
-        server.kill()
+    return begin
 
 
 @pytest.fixture(scope="module")

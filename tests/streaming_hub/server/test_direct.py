@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,20 +10,19 @@ from streaming_hub.server import direct
 from streaming_hub.server.environ import STREAM_PATH
 from tests.streaming_hub.server import directly
 from tests.streaming_hub.server.wire import request_bytes
-from tests.streaming_hub.stream import child
+from tests.streaming_hub.stream.child import scenarios
 
-HELPERS = {"told", "descriptors", "let_a_crowd_in"}
-SCENARIOS = [
-    name
-    for name, function in inspect.getmembers(directly, inspect.isfunction)
-    if function.__module__ == directly.__name__ and name not in HELPERS
-]
+if TYPE_CHECKING:
+    from tests.streaming_hub.stream.child import Patched
+
+SCENES = directly
+SCENARIOS = scenarios(directly, "told", "descriptors", "let_a_crowd_in")
 WHOLE = request_bytes("GET", f"{STREAM_PATH}?room=a", Accept="text/event-stream")
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_direct(scenario: str) -> None:
-    child.run("tests.streaming_hub.server.directly", scenario)
+def test_direct(patched: Patched, scenario: str) -> None:
+    patched.run(scenario)
 
 
 def test_all_scenarios_are_there() -> None:

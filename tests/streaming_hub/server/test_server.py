@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import inspect
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.streaming_hub.server import running
-from tests.streaming_hub.stream import child
+from tests.streaming_hub.stream.child import scenarios
 
-HELPERS = {"until", "handlers"}
-SCENARIOS = [
-    name
-    for name, function in inspect.getmembers(running, inspect.isfunction)
-    if function.__module__ == running.__name__ and name not in HELPERS
-]
+if TYPE_CHECKING:
+    from tests.streaming_hub.stream.child import Patched
+
+SCENES = running
+SCENARIOS = scenarios(running, "until", "handlers")
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_server(scenario: str) -> None:
-    child.run("tests.streaming_hub.server.running", scenario)
+def test_server(patched: Patched, scenario: str) -> None:
+    patched.run(scenario)
 
 
 def test_all_scenarios_are_there() -> None:

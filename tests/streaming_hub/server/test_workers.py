@@ -136,6 +136,33 @@ def test_a_worker_that_cannot_start_ends_all_with_its_sentence(tmp_path: Path) -
         other.stop()
 
 
+def test_a_worker_that_cannot_start_again_says_why_and_is_tried_until_it_can(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path / "other")
+    try:
+        with Parent(tmp_path, 2, STREAM_HISTORY=server.url) as parent:
+            parent.until_up(2)
+            server.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+            until(lambda: "noeviction. Streams stay open" in parent.log, 20, what=lambda: parent.log)
+            os.kill(parent.workers()[0], signal.SIGKILL)
+            until(lambda: "ended by exit code 2; starting another" in parent.log, 60, what=lambda: parent.log)
+            assert "is in use" not in parent.log
+            server.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
+            parent.until_up(3)
+    finally:
+        server.stop()
+
+
+def test_a_worker_that_does_not_end_is_killed(redis: RedisServer, tmp_path: Path) -> None:
+    with Parent(tmp_path, 2, STREAM_HISTORY=redis.url, STREAM_REDIS_PREFIX="hanging") as parent:
+        parent.until_up(2)
+        stopped, other = parent.workers()
+        os.kill(stopped, signal.SIGSTOP)
+        parent.process.terminate()
+        assert parent.wait() == 0
+        assert "killing workers that did not end" in parent.log
+        assert not [pid for pid in (stopped, other) if is_running(pid)]
+
+
 @pytest.mark.parametrize("history", ["memory://", "sqlite:///data/x.db"])
 def test_a_history_that_is_not_shared_refuses_several_workers(tmp_path: Path, history: str) -> None:
     with Parent(tmp_path, 2, STREAM_HISTORY=history) as parent:

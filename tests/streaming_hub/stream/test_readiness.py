@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import inspect
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.streaming_hub.stream import child, watching
+from tests.streaming_hub.stream import watching
+from tests.streaming_hub.stream.child import scenarios
 
-SCENARIOS = [
-    name
-    for name, function in inspect.getmembers(watching, inspect.isfunction)
-    if function.__module__ == watching.__name__ and name not in {"both", "told"}
-]
+if TYPE_CHECKING:
+    from tests.streaming_hub.stream.child import Patched
+
+SCENES = watching
+SCENARIOS = scenarios(watching, "both", "told")
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_readiness(scenario: str) -> None:
-    child.run("tests.streaming_hub.stream.watching", scenario)
+def test_readiness(patched: Patched, scenario: str) -> None:
+    patched.run(scenario)
 
 
 def test_all_scenarios_are_there() -> None:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import inspect
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.streaming_hub.stream import child, writing
+from tests.streaming_hub.stream import writing
+from tests.streaming_hub.stream.child import scenarios
 
-HELPERS = {"until", "read", "read_more", "rest", "has", "has_id"}
-SCENARIOS = [
-    name
-    for name, function in inspect.getmembers(writing, inspect.isfunction)
-    if function.__module__ == writing.__name__ and name not in HELPERS
-]
+if TYPE_CHECKING:
+    from tests.streaming_hub.stream.child import Patched
+
+SCENES = writing
+SCENARIOS = scenarios(writing, "until", "read", "read_more", "rest", "has", "has_id")
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_writer(scenario: str) -> None:
-    child.run("tests.streaming_hub.stream.writing", scenario)
+def test_writer(patched: Patched, scenario: str) -> None:
+    patched.run(scenario)
 
 
 def test_all_scenarios_are_there() -> None:

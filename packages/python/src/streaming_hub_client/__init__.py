@@ -1,6 +1,6 @@
 """Client of a LiveKit streaming hub. Knows the hub only by HTTP, and imports nothing of it.
 
-Names that need an extra are loaded on first use: `attach` needs `livekit`, `verify_webhook` needs `webhooks`.
+`attach` is loaded on first use, because it needs the extra `livekit`.
 """
 
 from __future__ import annotations
@@ -11,34 +11,25 @@ from typing import TYPE_CHECKING, Any
 from streaming_hub_client.follow import afollow, follow
 from streaming_hub_client.publish import publish
 from streaming_hub_client.stream import Gap, Refused
+from streaming_hub_client.webhook import InvalidWebhook, verify_webhook
 
 if TYPE_CHECKING:
     from streaming_hub_client.attachment import attach as attach
-    from streaming_hub_client.webhook import InvalidWebhook as InvalidWebhook
-    from streaming_hub_client.webhook import verify_webhook as verify_webhook
 
-# The lazy names below are left out: with them, `import *` would need every extra.
-__all__ = ["Gap", "Refused", "afollow", "follow", "publish"]
-
-_LATER = {
-    "attach": ("streaming_hub_client.attachment", "livekit"),
-    "verify_webhook": ("streaming_hub_client.webhook", "webhooks"),
-    "InvalidWebhook": ("streaming_hub_client.webhook", "webhooks"),
-}
-"""Lazy name -> (module, extra that it needs)."""
+# Without `attach`, with which `import *` would need the extra.
+__all__ = ["Gap", "InvalidWebhook", "Refused", "afollow", "follow", "publish", "verify_webhook"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
+    if name != "attach":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, extra = _LATER[name]
     try:
-        found = getattr(import_module(module), name)
+        found = import_module("streaming_hub_client.attachment").attach
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == __name__:
             raise
         raise ModuleNotFoundError(
-            f"{name} needs {error.name}: install livekit-streaming-hub-client[{extra}]", name=error.name
+            f"attach needs {error.name}: install livekit-streaming-hub-client[livekit]", name=error.name
         ) from error
     globals()[name] = found
     return found

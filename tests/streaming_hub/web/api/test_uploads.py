@@ -153,16 +153,12 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[Any]:
-    servers: list[Hub] = []
-
+def fresh(tmp_path: Path, hubs: list[Hub]) -> Any:
     def begin(**settings: str) -> Hub:
-        servers.append(started(tmp_path, **settings))
-        return servers[-1]
+        hubs.append(started(tmp_path, **settings))
+        return hubs[-1]
 
-    yield begin
-    for one in servers:
-        one.kill()
+    return begin
 
 
 def test_repeats_are_dropped(fresh: Any) -> None:

@@ -69,16 +69,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebhookHub]:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Any]:
-    hubs: list[WebhookHub] = []
-
+def start(tmp_path: Path, hubs: list[WebhookHub]) -> Any:
     def begin(**settings: str) -> WebhookHub:
-        hubs.append(WebhookHub(tmp_path, **(LOCAL | settings)).start())
-        return hubs[-1]
+        hubs.append(WebhookHub(tmp_path, **(LOCAL | settings)))
+        return hubs[-1].start()
 
-    yield begin
-    for hub in hubs:
-        hub.kill()
+    return begin
 
 
 @pytest.fixture

@@ -73,9 +73,10 @@ def test_the_navigation_names_every_page_and_where_one_is(page: Page) -> None:
     assert current == ([page.entry] if page.entry else [])
 
 
-def test_only_a_demo_says_that_it_is_one() -> None:
-    assert ">Demo<" not in ask(hub(), "GET", "/console/").text
-    assert ">Demo<" in ask(hub(demo=3), "GET", "/console/").text
+@pytest.mark.parametrize("path", ["/", "/stream-test.html", *map(address, PAGES)])
+def test_only_a_demo_says_that_it_is_one(path: str) -> None:
+    assert ">Demo<" not in ask(hub(), "GET", path).text
+    assert ">Demo<" in ask(hub(demo=3), "GET", path).text
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ export const FIGURES = [
   { field: 'user_words', unit: 'count', formula: 'Words of the user’s final transcripts.' },
   { field: 'agent_words', unit: 'count', formula: 'Words of the agent’s final transcripts.' },
   { field: 'interruptions', unit: 'count', formula: 'Events of type interruption.' },
-  { field: 'false_interruptions', unit: 'count', formula: 'Events of type agent_false_interruption.' },
+  { field: 'false_interruptions', unit: 'count', formula: 'Events of type agent_false_interruption or false_interruption.' },
   { field: 'tool_calls', unit: 'count', formula: 'Distinct tool calls of the session’s events.', operator: true },
   {
     field: 'tool_failures',

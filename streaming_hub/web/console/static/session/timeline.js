@@ -26,6 +26,7 @@ const MAX_TIME = 1e11;
 const MARKS = /** @type {Record<string, string>} */ ({
   interruption: 'interruption',
   agent_false_interruption: 'false-interruption',
+  false_interruption: 'false-interruption',
   error: 'error',
   events_dropped: 'dropped',
   handoff: 'handoff',
