@@ -153,7 +153,7 @@ def serve(app: Flask, settings: Settings, child: Child | None = None) -> None:
     own_servers = [Server(listener, app, writer) for listener in own]
     for server in own_servers:
         server.start()
-    if parts.archive is not None and not settings.demo:  # a demo deletes its archive when it stops
+    if parts.archive is not None:
         log.info("%s", parts.archive.description)
     if own:
         log.info("node %s, metrics at %s/metrics", parts.node, parts.url)
