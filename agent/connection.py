@@ -26,8 +26,8 @@ def explain(error: BaseException | str, attempt: int, url: str) -> str | None:
     """Return why the connection fails, once waiting longer makes no sense.
 
     Args:
-        error: What the connection attempt raised.
-        attempt: Its number, from 1.
+        error: The exception of the connection attempt.
+        attempt: The attempt's number, from 1.
         url: LIVEKIT_URL.
 
     Returns:

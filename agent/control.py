@@ -1,7 +1,7 @@
-"""The control socket to the hub that started this process: reports states; the hub's death and its lease come back.
+"""The control socket to the hub that started this process. Reports states, and receives leases and the hub's end.
 
 Standard library only, because it runs before the heavy imports: between start and readiness the process must
-already die with the hub. Without `AGENT_CONTROL_FD` (started by hand) it says nothing and watches nothing.
+already end with the hub. Without `AGENT_CONTROL_FD` (when started by hand) it does nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Scripted models of LiveKit's base types, which hear, think and speak in the rehearsal.
 
-The only pretence there is. The speech-to-text model hears by the real voice activity detection and reads its
-words from the script; the language model looks its answers up; the voice is a hum as long as the words take.
+The only simulated part of a rehearsal. Speech recognition uses the real voice activity detection and takes its words
+from the script, the language model looks up its answers, and the voice hums for as long as the words would take.
 """
 
 from __future__ import annotations

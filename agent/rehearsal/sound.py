@@ -81,7 +81,7 @@ class Microphone(io.AudioInput):
         """Return the next frame when it is due."""
         now = time.monotonic()
         self._due = now if self._due is None else self._due + FRAME_SECONDS
-        if self._due < now - 1.0:  # far behind after a stall: continue from here instead of in a burst
+        if self._due < now - 1.0:  # Far behind after a stall: continue from here rather than in a burst.
             self._due = now
         await asyncio.sleep(max(self._due - now, 0.0))
         sound = SILENCE

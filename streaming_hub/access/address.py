@@ -1,8 +1,8 @@
 """The client behind proxies: its address, and whether it is on this machine.
 
 Pure. Behind a proxy on the same host every client would look like loopback, so a request with any trace of a proxy
-that is not in STREAM_TRUSTED_PROXIES does not count as local. A proxy that leaves no trace cannot be detected:
-docs/explanation/security.md says how to set one up.
+that is not in STREAM_TRUSTED_PROXIES does not count as local. A proxy that leaves no trace cannot be detected;
+docs/explanation/security.md describes how to configure a proxy.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Client(msgspec.Struct, frozen=True):
     """Who sent a request.
 
     Attributes:
-        address: as far as it can be believed; empty where the server has none (a Unix socket).
-        loopback: whether it is on this machine, so that open scopes count and limits are off.
+        address: the nearest address that can be trusted; empty if the server has none (a Unix socket).
+        loopback: whether it is on this machine, so that open scopes apply and limits do not.
     """
 
     address: str
@@ -49,7 +49,7 @@ class Client(msgspec.Struct, frozen=True):
 
     @property
     def bucket(self) -> str:
-        """What limits count by: the address, or its /64 network for IPv6, of which one host may use all."""
+        """The key that limits count by: the address, or for IPv6 its /64 network, all of which one host may use."""
         address = parse_address(self.address)
         if isinstance(address, ipaddress.IPv6Address) and not address.is_loopback:
             return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
@@ -74,7 +74,7 @@ class TrustedProxies:
 
         Args:
             remote_addr: the peer of the connection.
-            headers: the request's, as pairs in order; those that begin like one of `TRACES` are enough.
+            headers: the request's, as pairs in order. Only those with a prefix in `TRACES` are read.
         """
         traces = [(name.lower(), value) for name, value in headers if _is_trace(name.lower())]
         if not traces:
@@ -88,7 +88,7 @@ class TrustedProxies:
         return self._walk(peer, hops)
 
     def _walk(self, peer: Address, hops: list[str]) -> Client:
-        """Go back from the nearest hop while each is trusted; anything behind an untrusted hop may be forged."""
+        """Walk back from the nearest hop while each is trusted; anything before an untrusted hop may be forged."""
         client = peer
         for hop in reversed(hops):
             if not self._trusts(client):
@@ -105,7 +105,7 @@ class TrustedProxies:
 
 @lru_cache(maxsize=4096)
 def parse_address(text: str) -> Address | None:
-    """Read an address as headers have it, perhaps with brackets, a port or a zone; None if it is none."""
+    """Parse an address from a header, optionally with brackets, a port or a zone; None if it is not one."""
     text = text.strip().strip('"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -14,7 +14,7 @@ import msgspec
 log = logging.getLogger(__name__)
 
 MAX_VALUE: Final = 200
-"""Characters of one value: names are chosen by clients."""
+"""Maximum characters of a value, because clients choose the names."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -25,7 +25,7 @@ def note(action: str, who: str, address: str, **what: Any) -> None:
     Args:
         action: `start`, `stop`, `erase` or `refuse`.
         who: a grant's `who`: the name of a key, a token's identity, or `anonymous`.
-        address: of the client, as far as proxies can be believed.
+        address: the client's, as reported by trusted proxies.
         **what: names, statuses and counts; None is left out.
     """
     fields = {"action": action, "who": who, "address": address, **what}
@@ -39,7 +39,7 @@ def _short(value: Any) -> Any:
 
 
 def _quoted(value: Any) -> str:
-    """Write a value so that nothing in it can pass for a field or a line of its own."""
+    """Format a value so that nothing in it looks like another field or line."""
     text = _encode(value).decode("utf-8")
     plain = (
         isinstance(value, str) and value.isascii() and value.isprintable() and not set(value) & set(' "\\=')

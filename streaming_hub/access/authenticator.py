@@ -1,4 +1,4 @@
-"""Credential in, grant out: the only place that knows keys, tokens and tickets."""
+"""Turns a credential into a grant. The only module that knows keys, tokens and tickets."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ class Authenticator:
         subscribe_keys: may read the viewer's view; empty leaves the scope open.
         operator_keys: may do everything; empty leaves `operate` open.
         jwt_secret: of hub JWTs; closes all scopes.
-        livekit_api_key: the issuer that LiveKit tokens must name; None takes any.
+        livekit_api_key: the issuer that LiveKit tokens must name; None accepts any.
         livekit_api_secret: of LiveKit tokens; closes nothing.
         ticket_secret: random bytes kept across restarts; see `streaming_hub.access.tickets.signing_key`.
-        agent_key: publish key of the agent process that the hub starts; closes nothing.
-        watcher_key: key of the watcher process to publish and subscribe with; closes nothing.
+        agent_key: the agent process's key to publish with; closes nothing.
+        watcher_key: the watcher process's key to publish and subscribe with; closes nothing.
 
     Attributes:
-        open_scopes: what a caller without a credential may do. `join` is open only while nothing is keyed.
+        open_scopes: what a caller without a credential may do. `join` is open only if no scope has keys.
         all_open: whether no key and no JWT secret is set.
         any_open: whether any of publish, subscribe and operate is open.
 
     Raises:
-        SettingsError: an empty key, or a secret that cannot be one.
+        SettingsError: a key is empty, or a secret is malformed.
     """
 
     def __init__(
@@ -83,13 +83,13 @@ class Authenticator:
     def authenticate(self, credential: str | None, now: float, *, open_access: bool = True) -> Grant:
         """Return what a caller may do.
 
-        A credential that is wrong is refused even where none is needed, or its sender would not notice. Only
-        while nothing is keyed an unknown key is ignored: there is nothing it could be compared with.
+        A wrong credential is refused even if none is needed; otherwise its sender would not notice the mistake. Only if
+        no scope has keys is an unknown key ignored, since there is nothing to compare it with.
 
         Args:
             credential: from `credential_of`; None for none.
             now: seconds since 1970.
-            open_access: whether open scopes count for this caller; not for one behind an unknown proxy.
+            open_access: whether open scopes apply to this caller; they do not behind an unknown proxy.
 
         Raises:
             Unauthorized: the credential is wrong, or has expired.
@@ -108,11 +108,11 @@ class Authenticator:
         )
 
     def require(self, grant: Grant, scope: str, room: str | None = None) -> None:
-        """Check a scope and, where one is given, a room.
+        """Check a scope and, if given, a room.
 
         Args:
             grant: of the caller.
-            scope: what the caller is about to do.
+            scope: what the request does.
             room: the room it concerns; None checks no room (use `require_room` for events without one).
 
         Raises:
@@ -155,7 +155,7 @@ class Authenticator:
 def credential_of(authorization: str | None, api_key: str | None) -> str | None:
     """Take the credential from a request's `Authorization` and `X-API-Key` headers.
 
-    Schemes other than Bearer belong to others (such as a proxy with Basic) and are ignored.
+    Schemes other than Bearer are ignored: they are meant for others, such as a proxy with Basic authentication.
 
     Raises:
         Unauthorized: the two headers hold different credentials.
@@ -170,5 +170,5 @@ def credential_of(authorization: str | None, api_key: str | None) -> str | None:
 
 def _open_scopes(keys_of_scope: dict[str, Sequence[str]], *, closed: bool) -> frozenset[str]:
     scopes = frozenset() if closed else frozenset(scope for scope, held in keys_of_scope.items() if not held)
-    # `join` has no keys of its own: it would stay open on a hub that has some, and hand out LiveKit tokens.
+    # `join` has no keys of its own. On a hub with keys it would stay open and hand out LiveKit tokens.
     return scopes | {JOIN} if scopes == HUB_SCOPES else scopes

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def refuse_open_off_loopback(settings: Settings, host: str) -> None:
-    """Refuse to start where other machines could reach an open scope.
+    """Refuse to start if other machines could reach an open scope.
 
     Args:
         settings: the keys.

@@ -15,7 +15,7 @@ PUBLISH: Final = "publish"
 SUBSCRIBE: Final = "subscribe"
 OPERATE: Final = "operate"
 JOIN: Final = "join"
-"""Only for `/api/token`: a page's back end may let it fetch LiveKit tokens without running the hub."""
+"""Only for `/api/token`: lets a page fetch LiveKit tokens without any rights on the hub itself."""
 
 HUB_SCOPES: Final = frozenset({PUBLISH, SUBSCRIBE, OPERATE})
 ALL_SCOPES: Final = HUB_SCOPES | {JOIN}
@@ -28,11 +28,12 @@ class Grant(msgspec.Struct, frozen=True):
     """What one caller may do.
 
     Attributes:
-        who: for limits and the audit: `publish-key-1`, `jwt:alice`, `livekit:bob`, `ticket:...`, `anonymous`.
+        who: the caller's name for limits and the audit: `publish-key-1`, `jwt:alice`, `livekit:bob`, `ticket:...`,
+            `anonymous`.
         scopes: what it may do, open scopes included.
-        rooms: the only rooms it may touch; None is all, and events without a room.
-        view: what it sees of them.
-        expires_at: seconds since 1970 when its credential ends, or None.
+        rooms: the only rooms it may access; None for all rooms, and events without a room.
+        view: which events of them it sees.
+        expires_at: when its credential expires, in seconds since 1970, or None.
     """
 
     who: str
@@ -52,7 +53,7 @@ class Grant(msgspec.Struct, frozen=True):
 
 
 def require_room(grant: Grant, room: str | None) -> None:
-    """Check the room of something that is posted, read or erased.
+    """Check the room of an event that is posted, read or erased.
 
     Args:
         grant: of the caller.

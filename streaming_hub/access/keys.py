@@ -24,8 +24,8 @@ class Key(msgspec.Struct, frozen=True):
     """One key, without the key itself.
 
     Attributes:
-        digest: its SHA-256; all digests have the same length, so comparing them reveals nothing about the key's.
-        name: what the audit calls it; a key that stands in several settings has their names joined by `+`.
+        digest: its SHA-256. All digests have the same length, so comparing them does not reveal the key's.
+        name: its name in the audit; the names are joined by `+` for a key that is in several settings.
         scopes: what it allows.
     """
 
@@ -41,8 +41,8 @@ def key_ring(
 
     Args:
         keys_of_scope: the keys of `publish`, `subscribe` and `operate`. Operator keys may do everything.
-        agent_key: the key the hub made up for the agent process that it starts.
-        watcher_key: the same for the watcher, which reads the stream, too.
+        agent_key: the key that the hub generated for the agent process.
+        watcher_key: the same for the watcher, which also reads the stream.
 
     Raises:
         SettingsError: an empty key, which every caller without one would hold.
@@ -63,7 +63,7 @@ def key_ring(
 
 
 def find(ring: tuple[Key, ...], credential: str) -> Key | None:
-    """Return the key that a credential is, or None; the time does not depend on which one, if any."""
+    """Return the key that matches a credential, or None, in a time that does not depend on the result."""
     found = None
     for candidate in _digests(credential):
         for key in ring:
@@ -81,10 +81,10 @@ def _add(ring: dict[bytes, Key], text: str, name: str, scopes: frozenset[str]) -
 
 
 def _digests(credential: str) -> list[bytes]:
-    """Digest a header's value as each of the byte strings its sender may have meant.
+    """Digest a header's value as each of the byte strings that its sender may have meant.
 
-    WSGI hands headers over as Latin-1: a sender of UTF-8 (curl) shows up as mojibake, a sender of Latin-1
-    (requests) as the text itself.
+    WSGI decodes headers as Latin-1, so the value from a client that sends UTF-8 (curl) is mojibake, and that from a
+    client that sends Latin-1 (requests) is the text itself.
     """
     readings = [credential.encode("utf-8", "surrogatepass")]
     if not credential.isascii() and max(credential) <= "\xff":

@@ -1,8 +1,7 @@
 """Rate limits per credential or address, counted in memory by the library `limits`, or in Redis with several nodes.
 
-What is counted depends on the grant, which is known only inside a view, so views call this themselves. The library is
-called only if a limit applies. On loopback none does unless STREAM_RATE_LIMIT is set, so publishing there costs nothing
-more.
+Limits depend on the grant, which is known only inside a view, so views call this themselves. The library is called only
+if a limit applies. On loopback none does unless STREAM_RATE_LIMIT is set, so publishing there has no extra cost.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Action(StrEnum):
-    """What is counted."""
+    """The actions that are counted."""
 
     PUBLISH = auto()
     START = auto()
@@ -45,10 +44,10 @@ OFF_LOOPBACK: Final = {
     Action.CONNECT: RateLimit(600, 60),
     Action.WRONG_CREDENTIAL: RateLimit(60, 60),
 }
-"""What a client that is not on this machine may do. Whole offices reconnect from one address, back ends ask for many
-tickets: so these stop floods, not use."""
+"""Limits for clients on other machines. High enough for an office that reconnects from one address and for back ends
+that request many tickets; they stop only floods."""
 STREAMS_PER_ADDRESS: Final = 100
-"""Open streams of one address off loopback, unless STREAM_MAX_CLIENTS_PER_ADDRESS says otherwise."""
+"""Maximum open streams per address outside loopback, unless STREAM_MAX_CLIENTS_PER_ADDRESS is set."""
 
 
 _COUNT: Final = """
@@ -59,11 +58,11 @@ return { count, redis.call('PTTL', KEYS[1]) }
 
 
 class Limits:
-    """Counts what clients do.
+    """Counts clients' actions against their limits.
 
     Args:
         settings: `rate_limit` for publishing, anywhere; `max_clients_per_address`.
-        server: where all nodes of the hub count together; while it is away each counts by itself.
+        server: the Redis server where all nodes count together; while it is unreachable, each node counts separately.
     """
 
     def __init__(self, settings: Settings, server: Server | None = None) -> None:
@@ -75,7 +74,7 @@ class Limits:
         """Count an action against its limit, by credential, or by address without one.
 
         Raises:
-            TooMany: the limit is reached; says when to come back.
+            TooMany: the limit is reached; says when to retry.
         """
         if client.loopback and not self._everywhere:
             return
@@ -114,7 +113,7 @@ class Limits:
 
     @cached_property
     def _counts(self) -> FixedWindowRateLimiter:
-        # Importing the library takes 30 ms, which a hub on loopback need not spend at its start.
+        # Imported on first use: it takes 30 ms, and a hub on loopback may never need it.
         from limits.storage import MemoryStorage  # noqa: PLC0415
         from limits.strategies import FixedWindowRateLimiter  # noqa: PLC0415
 

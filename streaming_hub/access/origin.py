@@ -1,6 +1,6 @@
 """Whether a browser's request is allowed by its Host, Origin and Sec-Fetch-Site.
 
-Pure. These rules keep other sites in the same browser from using a hub that trusts its own machine.
+Pure. These rules keep other sites in the same browser from using a hub that trusts every client on its machine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 NULL_ORIGIN: Final = "null"
-"""The origin of a page from disk, but also of any site's sandboxed frame."""
+"""The origin of a page from disk, and of any site's sandboxed frame."""
 
 _LOCAL: Final = r"(?:localhost|127\.0\.0\.1|\[::1\])"
 _LOCAL_HOST: Final = re.compile(_LOCAL + r"(?::[0-9]{0,5})?", re.IGNORECASE | re.ASCII)
@@ -28,11 +28,11 @@ _DEFAULT_PORT: Final = re.compile(r"^(http://[^/]*):80$|^(https://[^/]*):443$")
 
 
 def host_allowed(host: str | None, *, any_open: bool) -> bool:
-    """Say whether the Host header is one of this machine's names (against DNS rebinding).
+    """Return whether the Host header is one of this machine's names (against DNS rebinding).
 
     Args:
-        host: the header as sent; None where an HTTP/1.0 client sent none. Browsers always send it.
-        any_open: whether any scope is open. With every scope keyed a foreign name gains nothing.
+        host: the header as sent; None if an HTTP/1.0 client sent none. Browsers always send it.
+        any_open: whether any scope is open. If every scope has keys, a foreign name gains nothing.
     """
     if not any_open or host is None or _LOCAL_HOST.fullmatch(host):
         return True
@@ -41,10 +41,10 @@ def host_allowed(host: str | None, *, any_open: bool) -> bool:
 
 
 def host_needs_no_trust(host: str, listed: Collection[str] | None) -> bool:
-    """Say whether a Host can only mean this server, where STREAM_ALLOW_OPEN lets other machines in.
+    """Return whether a Host can only mean this server, when STREAM_ALLOW_OPEN admits other machines.
 
-    A site that points its own name here (DNS rebinding) needs a name with a dot: addresses and single names are no
-    site's. The operator allows other names by listing their origin.
+    A site that points its own name here (DNS rebinding) needs a name with a dot, so an address or a single label cannot
+    be a site's. The operator allows other names by listing their origins.
 
     Args:
         host: the header as sent.
@@ -56,13 +56,13 @@ def host_needs_no_trust(host: str, listed: Collection[str] | None) -> bool:
 
 
 def origin_listed(origin: str, listed: Collection[str] | None, *, all_open: bool, operate: bool) -> bool:
-    """Say whether an origin may read answers (`Access-Control-Allow-Origin`) and send requests.
+    """Return whether an origin may read responses (`Access-Control-Allow-Origin`) and send requests.
 
     Args:
         origin: the Origin header as sent.
-        listed: STREAM_CORS_ORIGINS; None is the default: localhost on any port, and `null`.
-        all_open: whether nothing is keyed. Otherwise `null` is not listed, not even by the setting.
-        operate: whether the endpoint needs `operate` (or hands out tokens), where `null` never is.
+        listed: STREAM_CORS_ORIGINS; None for the default, which is localhost on any port, and `null`.
+        all_open: whether no scope has keys. Otherwise `null` is never allowed, even if it is listed.
+        operate: whether the endpoint needs `operate` or hands out tokens. `null` is never allowed there.
     """
     if origin == NULL_ORIGIN:
         return all_open and not operate and (listed is None or NULL_ORIGIN in listed)
@@ -74,18 +74,18 @@ def origin_listed(origin: str, listed: Collection[str] | None, *, all_open: bool
 def listed_patterns(
     listed: Collection[str] | None, *, all_open: bool, operate: bool
 ) -> list[re.Pattern[str]]:
-    """Return what `origin_listed` allows as patterns, for a library that decides by them."""
+    """Return the origins that `origin_listed` allows, as patterns for a library."""
     entries = [_LOCAL_ORIGIN.pattern, NULL_ORIGIN] if listed is None else [_as_pattern(e) for e in listed]
     if not all_open or operate:
         entries = [entry for entry in entries if entry != NULL_ORIGIN]
-    # Libraries match at the start only: without the end `http://localhost.example.com` would pass.
+    # Libraries match only the start. Without an end, `http://localhost.example.com` would match.
     return [re.compile(rf"(?:{entry})\Z", re.IGNORECASE | re.ASCII) for entry in entries]
 
 
 def same_origin(origin: str, host: str | None) -> bool:
-    """Say whether a page of this very server sent the request.
+    """Return whether a page of this server sent the request.
 
-    The scheme is not compared: behind a proxy that ends TLS the server does not know it.
+    The scheme is not compared, because the server does not know it behind a proxy that terminates TLS.
     """
     scheme, _, authority = origin.lower().partition("://")
     return scheme in ("http", "https") and bool(authority) and authority == (host or "").lower()
@@ -101,10 +101,10 @@ def request_allowed(
     all_open: bool,
     operate: bool,
 ) -> bool:
-    """Say whether a request may change something.
+    """Return whether a request may change anything.
 
-    Reading is always allowed: the browser withholds the answer where the origin is not listed. Sec-Fetch-Site
-    is looked at only where Origin is absent. A client that sends neither is not a browser.
+    Reading is always allowed, because the browser withholds the response if the origin is not listed. Sec-Fetch-Site
+    is checked only if there is no Origin. A client that sends neither is not a browser.
     """
     if method.upper() in SAFE_METHODS:
         return True
@@ -123,5 +123,5 @@ def _as_pattern(entry: str) -> str:
 
 
 def _plain(origin: str) -> str:
-    """Write an origin the way browsers do: lower case, without its scheme's own port."""
+    """Format an origin as browsers do: in lower case, without the scheme's default port."""
     return _DEFAULT_PORT.sub(r"\1\2", origin.lower())

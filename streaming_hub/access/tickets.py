@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MAX_TICKET_SECONDS: Final = 600
 MAX_TICKET_CHARACTERS: Final = 4096
-"""It is part of a URL, and servers and proxies accept about 8,000 characters of one."""
+"""Maximum characters of a ticket. It is part of a URL, and servers and proxies limit URLs to about 8,000."""
 
 _ALGORITHM: Final = "HS256"
 _TYPE: Final = "stream-ticket+jwt"
@@ -32,10 +32,10 @@ _jws = jwt.PyJWS(algorithms=[_ALGORITHM])
 
 
 class Expired(msgspec.Struct, frozen=True):
-    """A correctly signed ticket that has expired: its stream gets a goodbye instead of a refusal.
+    """A correctly signed ticket that has expired. Its stream gets a goodbye instead of a refusal.
 
     Attributes:
-        who: whom it was made for.
+        who: the caller it was created for.
     """
 
     who: str
@@ -51,29 +51,29 @@ class _Claims(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class TicketBox:
-    """Makes and opens tickets.
+    """Creates and reads tickets.
 
     Args:
-        signing_key: of this hub's tickets alone (see `signing_key`).
+        signing_key: signs this hub's tickets and nothing else (see `signing_key`).
     """
 
     def __init__(self, signing_key: str) -> None:
         self._key = signing_key
 
     def mint(self, grant: Grant, room: str | None, now: float, ttl: float) -> tuple[str, int]:
-        """Make a ticket that allows no more, and lasts no longer, than the caller's own credential.
+        """Create a ticket that allows no more and lasts no longer than the caller's own credential.
 
         Args:
             grant: of the caller.
-            room: narrows the ticket to one room; None leaves all of the caller's.
+            room: limits the ticket to one room; None allows all of the caller's rooms.
             now: seconds since 1970.
-            ttl: seconds; at most 600 are given.
+            ttl: requested lifetime in seconds; at most 600 are granted.
 
         Returns:
-            The ticket, and the whole seconds it lasts.
+            The ticket, and its lifetime in whole seconds.
 
         Raises:
-            Forbidden: not the caller's room, or too many rooms for a URL.
+            Forbidden: the room is not the caller's, or there are too many rooms for a URL.
             Unauthorized: the caller's credential has expired.
         """
         if room is not None:
@@ -127,10 +127,10 @@ def signing_key(setting_secrets: Sequence[Sequence[str]], ticket_secret: bytes |
     """Derive the key that signs tickets.
 
     Args:
-        setting_secrets: the keys and secrets of the settings, one list a setting.
-        ticket_secret: random bytes that outlive a restart. Without them the key comes from the settings'
-            secrets alone, slowly (70 ms): the holder of a ticket could otherwise guess weak keys by the
-            million. With nothing set either, it is random, and tickets end with the process.
+        setting_secrets: the keys and secrets in the settings, one list per setting.
+        ticket_secret: random bytes that survive a restart. Without them, the key is derived from the settings'
+            secrets alone, by a slow function (70 ms), because the holder of a ticket could otherwise try millions of
+            weak keys. If there are no secrets either, the key is random, and tickets are valid until the process ends.
     """
     configured = msgspec.json.encode([sorted(group) for group in setting_secrets])
     if ticket_secret is None and not any(setting_secrets):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def choose_mode(settings: Settings) -> tuple[str, str]:
-    """Return the mode that `auto` means, and one sentence that says why; it names all that LiveKit's mode lacks."""
+    """Return the mode that `auto` means, and a sentence with the reason, which names every setting that is missing."""
     model = settings.openai_api_key or settings.openai_base_url
     needed = {
         "LIVEKIT_URL": settings.livekit_url,
@@ -23,6 +23,8 @@ def choose_mode(settings: Settings) -> tuple[str, str]:
     if not (settings.livekit_url and model):
         return "rehearsal", f"{not_set(missing)}."
     if missing:
-        lacks = f"but {not_set(missing)}, without which it cannot start"
-        return "livekit", f"LIVEKIT_URL is {settings.livekit_url}, {lacks}."
+        return (
+            "livekit",
+            f"LIVEKIT_URL is {settings.livekit_url}, but the agent cannot start: {not_set(missing)}.",
+        )
     return "livekit", f"LIVEKIT_URL is {settings.livekit_url}."

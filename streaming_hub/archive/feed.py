@@ -154,7 +154,7 @@ class Archive(Feed):
         """Where sessions are stored and for how long, as a sentence for the log."""
         # The database's password must not reach the log; the options after the "?" may hold it, too.
         where = re.sub(r"(?<=://)([^/@:]*):[^@]*@", r"\1:***@", self.url).partition("?")[0]
-        end = f"deleted {self.max_age / 86_400:g} days after their end" if self.max_age else "never deleted"
+        end = f"deleted {age_text(self.max_age)} after their end" if self.max_age else "never deleted"
         return f"archive: sessions are stored in {where.removeprefix('sqlite:///')} and {end}"
 
     def ask(self, what: str, arguments: Any, *, within: float = 30.0) -> Any:
@@ -409,6 +409,14 @@ def _from_livekit(page: Followed) -> dict[str, Any]:
             if job != event.participant and len(job) <= MOST_SID:
                 gone.append(job)
     return {"rooms": rooms, "gone": gone, "closed": closed}
+
+
+def age_text(seconds: float) -> str:
+    """Return an age in days if it is a whole number of them, else in seconds."""
+    days, rest = divmod(seconds, 86_400)
+    if rest or not days:
+        return f"{seconds:.15g} s"
+    return f"{days:.15g} day{'' if days == 1 else 's'}"
 
 
 def url_of(archive: str | None, history: str) -> str | None:

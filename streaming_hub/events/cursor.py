@@ -15,7 +15,7 @@ ResetReason = Literal["malformed", "foreign", "future", "expired", "history_lost
 _CURSOR = re.compile(r"([A-Za-z0-9]{1,32})-(0|[1-9][0-9]*)", re.ASCII)
 _MAX_DIGITS: Final = 18
 MAX_SHOWN: Final = 200
-"""How many characters of a cursor that cannot be used are repeated to its sender."""
+"""Maximum characters of an unusable cursor that are repeated to its sender."""
 
 
 class Range(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Why a body is not JSON, in words that say what to send instead. Pure.
+"""Explains why a body is not JSON, and what to send instead. Pure.
 
 A parser reports where it gave up; the usual mistakes are elsewhere: another encoding, a byte order mark, several lines.
 Only refused bodies come here, and each check is linear in their size.

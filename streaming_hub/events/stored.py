@@ -90,7 +90,7 @@ def framed(epoch: str, seq: int, rest: bytes) -> tuple[bytes, int]:
 
 
 def without_superseded(entries: Sequence[Entry]) -> Sequence[Entry]:
-    """Strike out each interim that a newer interim of its segment, further on in the sequence, has replaced."""
+    """Remove each interim that a later interim of the same segment replaces."""
     if not any(entry.segment for entry in entries):
         return entries
     newest = {entry.segment_key: entry.seq for entry in entries if entry.segment}

@@ -106,8 +106,8 @@ def _warn(host: str, port: int, error: OSError) -> None:
         f"is in use by {port_holder(host, port)}" if error.errno == errno.EADDRINUSE else str(error.strerror)
     )
     log.warning(
-        "%s %s: what connects to localhost may reach that instead of this hub. Use http://%s:%d, or choose another "
-        "port with --port.",
+        "%s %s, so clients that connect to localhost may not reach this hub. Use http://%s:%d, or choose another port "
+        "with --port.",
         place,
         why,
         LOOPBACK[0],

@@ -131,9 +131,9 @@ def load(
     """Read the settings.
 
     Args:
-        environ: variables that win over the files; the process's own by default.
-        folder: where `.env.local` and `.env` lie; the working directory by default.
-        **overrides: fields that win over everything (command-line options, tests).
+        environ: variables that override the files; the process's own by default.
+        folder: the directory of `.env.local` and `.env`; the working directory by default.
+        **overrides: fields that override everything (command-line options, tests).
 
     Raises:
         SettingsError: a value, or a line of a file, is malformed; names the variable, or file and line.
@@ -205,7 +205,7 @@ def _agents(values: Mapping[str, str]) -> dict[str, str]:
     }
     for name, text in found.items():
         if "\0" in text:
-            raise SettingsError(f"{name}: the value holds a NUL, which no process can be given.")
+            raise SettingsError(f"{name}: the value contains a NUL, which no process can be given.")
         if name in AGENT_TABLE:
             _refuse_quotes(name, text)
     for setting in AGENT_CHECKS:
@@ -232,7 +232,7 @@ def _read(setting: Setting, text: str) -> Any:
     try:
         return setting.read(text)
     except ValueError as error:
-        # A URL may hold a password.
+        # A URL may contain a password.
         shown = "(not shown)" if setting.secret or "@" in text else repr(text)
         raise SettingsError(f"{setting.name}={shown}: expected {setting.expects}.") from error
 
@@ -244,9 +244,9 @@ def _rate(text: str) -> RateLimit:
     return RateLimit(int(match[1]), 1 if match[2] == "second" else 60)
 
 
-_HEADER = matching(r"[!-~]+")  # for what others put into a header
+_HEADER = matching(r"[!-~]+")  # For secrets that other programs put into a header.
 _ASCII_KEY: Final = "a key of ASCII characters, without spaces"
-_KEYS = listed(matching(r"[^\x00-\x1f\x7f]+"))  # no header carries control characters
+_KEYS = listed(matching(r"[^\x00-\x1f\x7f]+"))  # A header must not contain control characters.
 
 TABLE: Final[tuple[Setting, ...]] = (
     Setting(
@@ -329,28 +329,28 @@ TABLE: Final[tuple[Setting, ...]] = (
         "archive_recordings",
         boolean,
         "on or off",
-        "Whether to archive the raw events of ended sessions, too.",
+        "Whether to archive the raw events of ended sessions as well.",
     ),
     Setting(
         "STREAM_ARCHIVE_AUDIO",
         "archive_audio",
         boolean,
         "on or off",
-        "Whether to store the audio of calls that LiveKit's agents upload.",
+        "Whether to store the call audio that LiveKit agents upload.",
     ),
     Setting(
         "STREAM_ARCHIVE_AUDIO_DIR",
         "archive_audio_dir",
         matching(r"(?!~)[^\x00]+"),
         "a directory (without ~ at its start)",
-        "Where audio is stored. Required with PostgreSQL, and then shared by all nodes.",
+        "Where audio is stored. Required with PostgreSQL; all nodes must share it.",
     ),
     Setting(
         "STREAM_WEBHOOK_URL",
         "webhook_url",
         matching(r"https?://\S+"),
         "a URL like https://example.com/hook",
-        "URL of a webhook. `POST /api/webhooks` creates others.",
+        "URL of a webhook. Create others with `POST /api/webhooks`.",
         secret=True,
     ),
     Setting(
@@ -366,7 +366,7 @@ TABLE: Final[tuple[Setting, ...]] = (
         "webhook_types",
         listed(matching(r"\*|[A-Za-z][A-Za-z0-9_.:-]{0,63}")),
         "event types separated by commas, or *",
-        "Event types that STREAM_WEBHOOK_URL gets; `*` means all.",
+        "Event types sent to STREAM_WEBHOOK_URL; `*` means all.",
     ),
     Setting(
         "STREAM_WEBHOOK_RETRIES",
@@ -380,7 +380,7 @@ TABLE: Final[tuple[Setting, ...]] = (
         "webhook_disable_after",
         seconds(0.1, 1e9),
         "seconds, from 0.1",
-        "Seconds without success, since the first failure, after which a webhook is disabled.",
+        "Seconds after which a webhook that keeps failing is disabled, counted from the first failure.",
     ),
     Setting(
         "STREAM_WEBHOOK_ALLOW_PRIVATE",
@@ -402,7 +402,7 @@ TABLE: Final[tuple[Setting, ...]] = (
         "observability",
         boolean,
         "on or off",
-        "Whether to accept what LiveKit's agents upload to `/observability/`.",
+        "Whether to accept the data that LiveKit agents upload to `/observability/`.",
     ),
     Setting(
         "STREAM_OBSERVABILITY_PROMPTS",

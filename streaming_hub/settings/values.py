@@ -1,6 +1,6 @@
-"""How the text of a setting becomes its value. Pure.
+"""Parses the text of a setting into its value. Pure.
 
-Each reader takes the text, without spaces around it, and raises ValueError where it is not what it expects.
+Each reader takes the text without surrounding spaces, and raises ValueError if it is malformed.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 WEBHOOK_SECRET: Final = "whsec_"  # noqa: S105 - a prefix
-"""How the secrets of webhooks begin."""
+"""Prefix of a webhook's secret."""
 
 
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-"""A number as other programs write it: Python's own readers also take `1_5` for 15, and digits of any script."""
+"""A number in ASCII digits. Python's own parsers also accept `1_5` as 15, and digits of any script."""
 
 
 _PLACE: Final = re.compile(r"""(?:[^][:\s,;<>"']+|\[[0-9A-Fa-f:.%]+\])(?::[0-9]+)?""")
-"""Host and port of a URL."""
+"""Pattern of a URL's host and port."""
 
 
 _ORIGIN: Final = re.compile(r"(https?)://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([1-9][0-9]{0,4}))?")
@@ -34,12 +34,12 @@ _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
 
 def integer(low: int, high: int) -> Callable[[str], float]:
-    """Read a whole number within two bounds."""
+    """Read an integer within bounds."""
     return _within(int, low, high)
 
 
 def seconds(low: float, high: float) -> Callable[[str], float]:
-    """Read seconds within two bounds."""
+    """Read a number of seconds within bounds."""
     return _within(float, low, high)
 
 
@@ -52,7 +52,7 @@ def share(text: str) -> float:
 
 
 def choice(*words: str) -> Callable[[str], str]:
-    """Read one of some words, in upper or lower case."""
+    """Read one of several words, in upper or lower case."""
 
     def read(text: str) -> str:
         if text.lower() not in words:
@@ -63,7 +63,7 @@ def choice(*words: str) -> Callable[[str], str]:
 
 
 def matching(pattern: str) -> Callable[[str], str]:
-    """Read what matches a regular expression from end to end."""
+    """Read a text that fully matches a regular expression."""
 
     def read(text: str) -> str:
         if not re.fullmatch(pattern, text):
@@ -74,12 +74,12 @@ def matching(pattern: str) -> Callable[[str], str]:
 
 
 def url(*schemes: str) -> Callable[[str], str]:
-    """Read a URL with one of some schemes."""
+    """Read a URL with one of several schemes."""
 
     def read(text: str) -> str:
         parts = urlsplit(text)
         host = parts.netloc.rpartition("@")[2]
-        # The port is read for its error.
+        # Reading the port raises if it is invalid.
         if text.partition("://")[0] not in schemes or not _PLACE.fullmatch(host) or parts.port == -1:
             raise ValueError(text)
         return matching(r"\S+")(text)
@@ -88,11 +88,11 @@ def url(*schemes: str) -> Callable[[str], str]:
 
 
 def archive(text: str) -> str:
-    """Read `off`, or a URL of SQLAlchemy for one of the databases that the archive can be in."""
+    """Read `off`, or an SQLAlchemy URL of a database that the archive supports."""
     if text.lower() == "off":
         return "off"
     matching(r"sqlite:///(?!~|:memory:)[^\s?][^?]*|postgresql\+psycopg://\S+")(text)
-    # Its password may hold any character but "@", so urlsplit would take it for something else.
+    # The password may contain any character but "@", so urlsplit could split it in the wrong place.
     if text.partition("?")[0].count("@") > 1:
         raise ValueError(text)
     place = text.partition("://")[2].rpartition("@")[2].partition("/")[0].partition("?")[0]
@@ -103,9 +103,9 @@ def archive(text: str) -> str:
 
 
 def listed(read_one: Callable[[str], str] = str) -> Callable[[str], tuple[str, ...]]:
-    """Read a list separated by commas, of at least one.
+    """Read a comma-separated list with at least one entry.
 
-    Commas alone are refused: they would count as unset, which for keys means open.
+    A text of only commas is refused: it would count as unset, and for keys, unset means open.
     """
 
     def read(text: str) -> tuple[str, ...]:
@@ -118,15 +118,15 @@ def listed(read_one: Callable[[str], str] = str) -> Callable[[str], tuple[str, .
 
 
 def watched(text: str) -> tuple[str, ...]:
-    """Read which rooms are watched."""
+    """Read the rooms to watch."""
     if text.lower() in ("off", "all"):
         return () if text.lower() == "off" else ("*",)
-    # Words of other settings, which hardly name a room.
+    # Values of other settings, unlikely to be the name of a room.
     return listed(matching(r"(?!(?i:on|off|all|true|false|yes|no|none)$)[^\x00-\x1f\x7f,]{1,256}"))(text)
 
 
 def numbers(low: float, high: float) -> Callable[[str], tuple[float, ...]]:
-    """Read numbers within two bounds, at least one, separated by commas."""
+    """Read a comma-separated list of at least one number, each within bounds."""
     one = seconds(low, high)
 
     def read(text: str) -> tuple[float, ...]:
@@ -139,7 +139,7 @@ def numbers(low: float, high: float) -> Callable[[str], tuple[float, ...]]:
 
 
 def webhook_secret(text: str) -> str:
-    """Read a secret of Standard Webhooks: `whsec_` and base64 of 24 to 64 bytes."""
+    """Read a Standard Webhooks secret: `whsec_` and base64 of 24 to 64 bytes."""
     try:
         key = base64.b64decode(text.removeprefix(WEBHOOK_SECRET), validate=True)
     except (binascii.Error, ValueError):
@@ -150,7 +150,7 @@ def webhook_secret(text: str) -> str:
 
 
 def boolean(text: str) -> bool:
-    """Read a yes or no."""
+    """Read a boolean."""
     if text.lower() in {"1", "true", "yes", "on"}:
         return True
     if text.lower() in {"0", "false", "no", "off"}:
@@ -159,7 +159,7 @@ def boolean(text: str) -> bool:
 
 
 def origin(text: str) -> str:
-    """Read a web origin as browsers send it, or `null`: written otherwise, it would never match."""
+    """Read a web origin exactly as browsers send it, or `null`; any other spelling would never match."""
     if text == "null":
         return text
     found = _ORIGIN.fullmatch(text)
@@ -173,14 +173,14 @@ def host(text: str) -> str:
     try:
         ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
-        # As a resolver reads a name: it has labels of 1 to 63 characters.
+        # As for a resolver, each label of a name has 1 to 63 characters.
         if not re.fullmatch(r"[^\s/:*@?#\[\]]+", text) or not text.encode("idna"):
             raise
     return text
 
 
 def written(value: object) -> str:
-    """Return a value as its variable would be written; an empty string for one that is not set."""
+    """Return a value in the form its variable would have; an empty string if it is not set."""
     if value in (None, ()):
         return ""
     if isinstance(value, bool):

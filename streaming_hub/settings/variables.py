@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILES: Final = (".env", ".env.local")
-"""Later ones win."""
+"""The files, in the order of reading; later ones win."""
 PREFIXES: Final = ("STREAM_", "AGENT_")
 """Prefixes of our own variables."""
 SHARED: Final = ("LIVEKIT_", "OPENAI_")
-"""Prefixes also used by LiveKit's and OpenAI's libraries: most unknown names with them belong to those."""
+"""Prefixes that LiveKit's and OpenAI's libraries use as well, so most unknown names with them are theirs."""
 SIMILAR: Final = 0.75
 MISSPELT: Final = 0.83
 NEARLY_ALIKE: Final = 0.9
-"""Similarity, from 0 to 1, at which a name is suggested (`SIMILAR`) or taken for a misspelling: with a prefix that
-others use, too (`MISSPELT`), or with any other beginning (`NEARLY_ALIKE`).
+"""Similarity, from 0 to 1, at which a setting is suggested (`SIMILAR`), and at which a name counts as a misspelt one:
+with a prefix that other libraries use as well (`MISSPELT`), or with any other beginning (`NEARLY_ALIKE`).
 Names that those libraries read stay below the latter (`test_names_of_other_libraries_are_no_concern`)."""
 MOST_MEANT: Final = 3
-"""Most settings that are suggested for one name."""
+"""Maximum number of settings suggested for one name."""
 
 _OPEN_QUOTE: Final = re.compile(
     r"""\s*(?:export\s+)?[^=\s]+[^\S\n]*=[^\S\n]*(["'])(?:\\.|(?!\1).)*(?:\n|\Z)"""
@@ -89,7 +89,7 @@ def read(folder: Path, environ: Mapping[str, str] | None = None) -> Variables:
     remarks: dict[str, Remark] = {}
     for name in FILES:
         path = folder / name
-        if path.is_file() or path.is_fifo():  # some secret managers pass secrets through a pipe
+        if path.is_file() or path.is_fifo():  # Some secret managers pass the file as a pipe.
             found = _of_file(path)
             remarks = {
                 key: value for key, value in remarks.items() if key not in found.values
@@ -104,7 +104,7 @@ def read(folder: Path, environ: Mapping[str, str] | None = None) -> Variables:
 
 
 def not_files(folder: Path) -> tuple[str, ...]:
-    """Return a warning for each of the files that is something else, so nothing is read from it."""
+    """Return a warning for each path that is not a file, so nothing is read from it."""
     found = []
     for name in FILES:
         path = folder / name
@@ -154,7 +154,7 @@ def idle(values: Mapping[str, str], needs: Mapping[str, str]) -> tuple[str, ...]
 
     Args:
         values: what is set.
-        needs: a setting -> the one without which it has no effect.
+        needs: a setting -> the setting it depends on.
     """
     given = {name for name, text in values.items() if text.strip()}
     return tuple(
@@ -169,9 +169,9 @@ def _nearest(name: str, known: Iterable[str], cutoff: float) -> list[str]:
 
 
 def _otherwise_written(name: str, known: Collection[str]) -> str | None:
-    """Return the setting that is written in another way: in other letters, or with characters that no name has.
+    """Return the setting that a name means if its case is ignored, and any characters that no name contains.
 
-    Such as quotes around it, or the byte order mark of a file that was appended to another.
+    Such characters are quotes, or the byte order mark of a file that was appended to another.
     """
     written = name.upper().replace("-", "_")
     if written in known:
@@ -184,7 +184,7 @@ def _otherwise_written(name: str, known: Collection[str]) -> str | None:
 
 
 def _with_its_words(name: str, known: Iterable[str]) -> list[str]:
-    """Return the settings that have all words of a name; none if there are many."""
+    """Return the settings whose names contain all words of a name; none if there are many."""
     words = set(name.split("_"))
     found = sorted(one for one in known if words <= set(one.split("_")))
     return found if len(found) <= MOST_MEANT else []

@@ -55,7 +55,7 @@ class StreamBody:
             hub.unsubscribe(subscriber)
 
     def close(self) -> None:
-        """Forget the subscriber, even if the body was never read to its end; WSGI servers call this (PEP 3333)."""
+        """Remove the subscriber, even if the body was not read to its end; WSGI servers call this (PEP 3333)."""
         if self.subscriber.stream is None:
             self.hub.unsubscribe(self.subscriber)
 

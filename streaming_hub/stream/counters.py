@@ -8,7 +8,7 @@ import msgspec
 
 MAX_TYPES: Final = 200
 OTHER_TYPES: Final = "other"
-"""How many types are counted one by one: publishers invent types, and memory stays bounded."""
+"""Number of types with a count of their own; bounded, because publishers choose the types."""
 
 
 class Counters(msgspec.Struct):

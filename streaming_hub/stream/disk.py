@@ -46,7 +46,7 @@ class DiskReader:
         self._wanted: dict[tuple[Interest, int], list[Subscriber]] = {}
         self._queue: deque[tuple[Interest, int]] = deque()
         self._under_way = 0
-        # Others fill gevent's own pool, and asking a full one waits, which the loop cannot.
+        # Not gevent's own pool: other work may fill it, and the loop cannot wait for a free thread.
         self._threads = ThreadPool(AT_ONCE) if hub.history.on_disk else Pool()
 
     def ask(self, subscriber: Subscriber) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from streaming_hub.stream.hub import Hub
 
 PIECE: Final = 1000
-"""Sequence numbers per step: a few milliseconds in which everything else waits."""
+"""Sequence numbers per step. A step takes a few milliseconds, during which everything else waits."""
 PAGE: Final = Limit(1000, 1024 * 1024)
 _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -30,7 +30,7 @@ _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 def erase(
     hub: Hub, *, room: str | None = None, session_id: str | None = None, upto: int | None = None
 ) -> int:
-    """Erase events piece by piece, with turns for others in between; return how many there were.
+    """Erase events in steps, letting other greenlets run in between; return the number of erased events.
 
     Args:
         hub: whose events.

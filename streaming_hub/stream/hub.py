@@ -46,7 +46,7 @@ PAGE: Final = Limit()
 
 
 class Wait(Enum):
-    """What a subscriber has to wait for."""
+    """The reason why a subscriber has nothing to send yet."""
 
     EVENT = "an event"
     DISK = "a page of history from the disk"
@@ -252,7 +252,7 @@ class Hub:
         for group in self.audience.groups():
             for subscriber in group.live:
                 if not subscriber.waiting:
-                    # It has been given all that it may see up to there, even if that was nothing for a long time.
+                    # It has been given everything it may see up to there, even if that was nothing for a long time.
                     subscriber.position = max(subscriber.position, self._swept)
                 subscriber.forget()
                 sent_back.append(subscriber)
@@ -318,7 +318,7 @@ class Hub:
                 self._shared.forget()
                 self._read_anew()
             finally:
-                # Also if it failed: what was selected is in queues that only the writer empties.
+                # Even if it failed: the selected events are in queues that only the writer empties.
                 self._owed = owed
                 self.schedule()
 

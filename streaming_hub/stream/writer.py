@@ -40,9 +40,9 @@ PAGES_PER_TURN: Final = 4
 STALL: Final = 30.0
 """Seconds without progress after which a stream is closed."""
 MIN_NAP: Final = 0.002
-"""Seconds: shorter naps than this cost more than they give."""
+"""Seconds; a shorter sleep costs more than it gains."""
 MOST_NAP: Final = 0.1
-"""Seconds between two goodbyes, at most: a handful of streams is no crowd that has to be spread."""
+"""Maximum seconds between two goodbyes: a few streams need not be spread over the whole time."""
 HEARTS_PER_TURN: Final = 100
 MAX_TICK: Final = 0.25
 """Seconds between checks of the clock, at most."""
@@ -107,7 +107,7 @@ class Writer:
             raise
         subscriber.stream = self._streams[stream.descriptor] = stream
         self._hub.subscribe(subscriber)
-        # Neighbours beat at different times, so that hearts never beat all at once.
+        # Spread the heartbeats, so that they are not all due at the same time.
         stream.bucket = self._next_bucket
         self._next_bucket = (self._next_bucket + 1) % len(self._buckets)
         self._buckets[stream.bucket][stream] = None
@@ -139,7 +139,7 @@ class Writer:
                 self._say_goodbye(stream, "draining", random.randint(1000, 5000))
             # After the last one there is no stream left to wait for.
             pause = min(MOST_NAP, (until - time.monotonic()) / left) if left > 1 else 0.0
-            # Thousands of tiny pauses would take too long.
+            # Thousands of tiny sleeps would take too long in total.
             if pause > MIN_NAP or left % 50 == 0:
                 gevent.sleep(max(0.0, pause))
         deadline = time.monotonic() + 1.0
@@ -169,7 +169,7 @@ class Writer:
             self._next_turn = self._loop.run_callback(self._take_turn)
 
     def _hurry(self) -> None:
-        """Take the loop's next turn now, in the greenlet that calls; a rest is kept."""
+        """Run the delivery that is scheduled for the loop's next turn now, in the calling greenlet."""
         if self._next_turn is not None:
             self._next_turn.stop()
             self._take_turn()

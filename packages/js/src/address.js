@@ -1,5 +1,5 @@
 /**
- * Builds a stream's address from the caller's options.
+ * Builds a stream's URL from the caller's options.
  *
  * @module
  */
@@ -16,10 +16,10 @@ export const FILTERS = /** @type {const} */ ({
 });
 
 /**
- * The stream's address: a URL without a path, or with `/`, is the hub's; any other is the stream itself.
+ * The stream's URL. A URL without a path, or with `/`, is the hub's; any other is the stream's own.
  *
  * @param {string | URL | undefined} url A relative or omitted URL needs a page.
- * @throws {TypeError} It is not an http(s) address, or contains a user name.
+ * @throws {TypeError} It is not an http(s) URL, or contains a user name.
  */
 export function streamUrl(url) {
   const base = globalThis.document?.baseURI ?? globalThis.location?.href;
@@ -34,7 +34,7 @@ export function streamUrl(url) {
     throw new TypeError(`url: ${JSON.stringify(url)} is not an address such as http://localhost:5000`);
   }
   if (address.username || address.password) {
-    throw new TypeError('url: holds a user name or password; pass a key as `key`');
+    throw new TypeError('url: contains a user name or password; pass a key as `key`');
   }
   if (address.pathname === '/') address.pathname = '/api/stream';
   address.hash = '';
@@ -42,7 +42,7 @@ export function streamUrl(url) {
 }
 
 /**
- * The `Authorization` header for a key: its UTF-8, one character a byte, as `fetch` takes it.
+ * The `Authorization` header for a key: its UTF-8 with one character per byte, which is the form that `fetch` accepts.
  *
  * @param {string} key
  */
@@ -57,7 +57,8 @@ export const valuesOf = (filter) => [filter ?? []].flat();
 /**
  * @param {URL} url Modified.
  * @param {StreamOptions} options
- * @throws {TypeError} A filter is neither a string nor several. None at all would open every room.
+ * @throws {TypeError} A filter is neither a string nor a list of strings. An empty list is refused: without a filter,
+ *   the stream would have every room.
  */
 export function addFilters(url, options) {
   for (const [option, parameter] of Object.entries(FILTERS)) {

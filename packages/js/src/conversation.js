@@ -1,7 +1,7 @@
 /**
- * Events in, the rooms' current state out: what `GET /api/rooms/NAME` returns after the same events. Pure.
+ * Computes the rooms' current state from events: what `GET /api/rooms/NAME` returns after the same events. Pure.
  *
- * `facts.js` keeps what is needed of the events; this module reads it.
+ * `facts.js` stores what is needed of the events; this module derives the state from it.
  *
  * @module
  */
@@ -27,10 +27,10 @@ export const emptyConversation = () => ({
 });
 
 /**
- * The conversation after one more event. The one given is not changed.
+ * Return the conversation after one more event. The given conversation is not modified.
  *
  * Events arrive in the stream's order; one that was already applied is skipped. A `snapshot` replaces all rooms. A
- * gap starts over, as every event that is still stored follows it.
+ * gap starts over, because every event that is still stored follows it.
  *
  * @param {Conversation | undefined} state
  * @param {HubEvent | Gap} event
@@ -39,7 +39,7 @@ export const emptyConversation = () => ({
 export const reduceConversation = (state, event) => reduceAll(state, [event]);
 
 /**
- * The conversation after several more events; each changed room's state is computed once.
+ * Return the conversation after several more events. Each changed room's state is computed once.
  *
  * @param {Conversation | undefined} state
  * @param {readonly (HubEvent | Gap)[]} events
@@ -57,11 +57,11 @@ export function reduceAll(state, events) {
   };
   for (const event of events) {
     if (event instanceof Gap || event.type === 'stream_reset') {
-      // Events that survive a lost history are not sent again.
+      // Events that survived the loss of a history are not sent again.
       if (event.reason !== 'history_lost') restart();
     } else if (event.type === 'snapshot') {
       const [epoch, seq] = parseId(event.as_of) ?? ['', 0];
-      // One state may come in several snapshots.
+      // One state may be split into several snapshots.
       if (epoch !== facts.epoch || seq !== facts.as_of) restart();
       const n = facts.n + 1;
       facts = { ...facts, epoch, as_of: seq, head: Math.max(facts.head, seq), n };
@@ -95,7 +95,7 @@ export function reduceAll(state, events) {
 }
 
 /**
- * The conversation without some rooms.
+ * Return the conversation without some rooms.
  *
  * @param {Conversation} state
  * @param {readonly string[]} names
@@ -179,7 +179,7 @@ function describe(room, view, last) {
   const lines = last?.transcript;
   if (lines?.length === transcript.length && lines.every((line, index) => line === transcript[index])) transcript = lines;
 
-  // The turn in which something was said last. Speech that starts opens it again; late words of the user do not.
+  // The turn of the last speech. New speech reopens a turn; late words of the user do not.
   const [starts, heard, ends_of] = [family('turn_start'), family('turn_words'), family('turn_end')];
   /** @type {{ turn_id: string, session_id: string | null } | null} */
   let turn = null;

@@ -1,8 +1,8 @@
 /**
- * What is kept of the rooms' events, so that their current state can be read at any time.
+ * The facts remembered from the rooms' events, from which their current state can be read at any time.
  *
- * The twin of the hub's own room state, fact for fact: for each key of a family the newest event's value, and the
- * places of the last transcript events, which give the order of the lines. Plain JSON throughout, so a conversation
+ * Mirrors the hub's own room state, fact for fact: for each key of a family the newest event's value, and the
+ * positions of the last transcript events, for the order of the lines. Plain JSON throughout, so a conversation
  * can be stored, sent and cloned. Facts are ordered by arrival (`n`), which also holds across a new history's numbers.
  *
  * @module
@@ -12,7 +12,7 @@
 /** @typedef {import('./types.js').RoomState} RoomState */
 /** @typedef {[key: string, n: number, value: any]} Fact */
 /**
- * @typedef {object} View What is known of one room.
+ * @typedef {object} View What is known about one room.
  * @property {string} epoch The history that `seq` belongs to.
  * @property {number} seq Sequence number of its newest event.
  * @property {number | null} updated That event's timestamp.
@@ -24,12 +24,12 @@
  * @typedef {object} Facts
  * @property {string} epoch The history that the numbers belong to.
  * @property {number} head The highest sequence number seen.
- * @property {number} as_of Where the newest snapshot stands.
- * @property {number} n Counts what has been taken in.
+ * @property {number} as_of The position of the newest snapshot.
+ * @property {number} n Number of events processed.
  * @property {Readonly<Record<string, View>>} rooms
  */
 
-/** Entries kept of a family; 20 for families kept by session. */
+/** Maximum entries of a family. Families kept by session have 20. */
 const SIZES = /** @type {Record<string, number>} */ ({
   segment: 50,
   tool: 10,
@@ -40,11 +40,11 @@ const SIZES = /** @type {Record<string, number>} */ ({
   voice: 200,
   finished: 1,
 });
-/** Transcript events whose place is remembered. */
+/** Number of transcript events whose position is remembered. */
 const ORDER = 1000;
 
 /**
- * The field if it is a string that is not empty: events may carry any value in any field.
+ * The field if it is a non-empty string; null otherwise, because events may carry any value in any field.
  *
  * @param {HubEvent} event
  * @param {string} field
@@ -87,7 +87,7 @@ const put = ({ families }, family, key, n, value = null) => {
 };
 
 /**
- * Take in one event.
+ * Apply one event.
  *
  * @param {View} view A copy that may be changed.
  * @param {HubEvent} event
@@ -133,7 +133,7 @@ export function apply(view, event, n) {
   };
 
   view.updated = at ?? view.updated;
-  // A report is about its session, and no part of it.
+  // A report is about its session, but not part of it.
   if (session !== null && type !== 'session_report') note('session', keyOf(session), at);
   if (who !== null) {
     if (type === 'participant_joined' || type === 'participant_left') note('member', keyOf(who), type.endsWith('joined'));
@@ -159,7 +159,7 @@ export function apply(view, event, n) {
     });
     const [numbers, keys] = view.order;
     view.order = [[...numbers, n].slice(-ORDER), [...keys, key].slice(-ORDER)];
-    // The user's words may come late: a realtime model answers before it has transcribed the question.
+    // The user's words may be late: a realtime model answers before it has transcribed the question.
     noteTurn(role !== 'agent' ? 'turn_words' : is_final ? 'turn_end' : 'turn_start');
   } else if (what === 'state') {
     forgetGuesses(view, type);
@@ -180,14 +180,14 @@ export function apply(view, event, n) {
 }
 
 /**
- * Facts that reproduce a room's state, so that a snapshot can be continued.
+ * Return facts that reproduce a room's state, so that events after a snapshot can be applied to it.
  *
  * A state does not say which session a speaker or an agent's state belongs to. Both are assumed to belong to the open
  * session, until an event says otherwise (`forgetGuesses`).
  *
  * @param {RoomState} room
  * @param {string} epoch
- * @param {number} n All facts are put shortly before it.
+ * @param {number} n All facts are placed just before it.
  * @returns {View}
  */
 export function viewOf(room, epoch, n) {
@@ -236,12 +236,12 @@ export function viewOf(room, epoch, n) {
 }
 
 /**
- * Forget a family's facts from a snapshot, whose place (`n`) is a fraction, that a newer event replaces.
+ * Forget a family's facts from a snapshot once a newer event replaces them. Their position (`n`) is a fraction.
  *
  * @param {View} view
  * @param {string} family
- * @param {string} [role] Of voices, those in this role only ...
- * @param {string | null} [who] ... and, where it is a name, of this person.
+ * @param {string} [role] For voices: only those in this role.
+ * @param {string | null} [who] For voices: only this person's, unless it is null.
  */
 const forgetGuesses = ({ families }, family, role, who) => {
   families[family] = (families[family] ?? []).filter(([key, n]) => {

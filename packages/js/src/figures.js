@@ -1,9 +1,9 @@
 /**
- * A session's events in, its figures, turns and transcript out: what `GET /api/sessions/ID` returns to operators,
+ * Computes a session's figures, turns and transcript from its events: what `GET /api/sessions/ID` returns to operators,
  * except what only an archive knows (`recorded`, `incomplete`, `missing_events`).
  *
- * The twin of the hub's archive: the same formulas, held to the same vectors, so that a session has the same figures
- * live, from the archive and from a recording. Times are in seconds.
+ * Uses the same formulas as the hub's archive and is tested with the same vectors, so that a session has the same
+ * figures live, from the archive and from a recording. Times are in seconds.
  *
  * @module
  */
@@ -30,11 +30,11 @@ const MAX_TIME = 1e11;
 /** LiveKit's own figures of a turn. */
 const STAGES = ['e2e_latency', 'transcription_delay', 'end_of_turn_delay', 'llm_node_ttft', 'tts_node_ttfb', 'playback_latency'];
 const PERCENTS = /** @type {const} */ ([50, 90, 95, 99]);
-/** Talk intervals searched for the one that a transcript belongs to. */
+/** Number of talk intervals searched for the one that a transcript belongs to. */
 const LOOK_BACK = 50;
 
 /**
- * The figures of a session's events.
+ * Return the figures of a session's events.
  *
  * @param {Iterable<HubEvent>} events All of one session, in the stream's order.
  * @returns {SessionDetail}
@@ -46,7 +46,7 @@ export function figuresOf(events) {
 }
 
 /**
- * A session that takes events as they arrive.
+ * Return a session that takes events as they arrive.
  *
  * @returns {SessionFigures}
  */
@@ -281,7 +281,7 @@ export function createSession() {
     [
       'turn_metrics',
       (event, _at, turn) => {
-        // Once a turn: a reply after a tool call has its own figures, and the user waited for the first.
+        // Only the first per turn: a reply after a tool call has figures of its own, but the user waited for the first.
         if (turn) for (const stage of STAGES) turn[stage] ??= numberOf(event, stage);
       },
     ],
@@ -425,7 +425,7 @@ function length(intervals) {
 }
 
 /**
- * Seconds in whole microseconds: what a double adds beyond them is noise.
+ * Round to whole microseconds: further digits of a double are noise.
  *
  * @param {number} seconds
  */

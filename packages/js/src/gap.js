@@ -1,14 +1,14 @@
 /**
- * What a stream yields besides events, and what ends it.
+ * Gaps, which a stream yields besides events, and refusals, which end it.
  *
  * @module
  */
 
-/** Stands where events are missing. */
+/** Stands in the stream where events are missing. */
 export class Gap {
   /**
-   * @param {number | null} missed How many; null where that cannot be known.
-   * @param {string} reason The hub's word, such as `expired`; `not_read` where this client dropped them itself.
+   * @param {number | null} missed How many; null if that is not known.
+   * @param {string} reason The hub's reason, such as `expired`, or `not_read` if this client dropped them itself.
    */
   constructor(missed, reason) {
     this.missed = missed;
@@ -21,8 +21,8 @@ export class Refused extends Error {
   name = 'Refused';
 
   /**
-   * @param {number} status HTTP's.
-   * @param {string} detail A sentence for people.
+   * @param {number} status The HTTP status.
+   * @param {string} detail The reason, as a sentence.
    */
   constructor(status, detail) {
     super(detail);

@@ -6,7 +6,7 @@
 
 /**
  * @param {unknown} id
- * @returns {[epoch: string, seq: number] | null} Null where it is none.
+ * @returns {[epoch: string, seq: number] | null} Null if it is not an id.
  */
 export function parseId(id) {
   const found = typeof id === 'string' && /^(.+)-([0-9]{1,15})$/.exec(id);

@@ -1,23 +1,23 @@
 /**
- * What was received and not yet read: the iterator's side of a stream.
+ * Items that were received but not read yet: the iterator's side of a stream.
  *
  * @module
  */
 
 import { Gap } from './gap.js';
 
-/** Items that may wait for a reader; then no more bytes are read. */
+/** Number of unread items beyond which no more bytes are read. */
 const MOST_WAITING = 500;
 
 /** @typedef {import('./types.js').HubEvent} HubEvent */
 /** @typedef {{ item: HubEvent | Gap, position: string | null }} Waiting */
 
 /**
- * Items wait for the iterator, which gets everything received since the stream was opened. While nothing iterates,
- * only the newest are kept, and an iterator that begins later gets a Gap with the number of the others.
+ * Holds items for the iterator, which gets everything received since the stream was opened. While nothing iterates,
+ * only the newest items are kept; an iterator that begins later first gets a Gap with the number of the dropped ones.
  *
  * @param {(position: string | null) => void} onHandedOut Called with the position after each item.
- * @param {() => void} onReturn Called when the reader leaves its loop.
+ * @param {() => void} onReturn Called when the reader leaves the loop.
  */
 export function createInbox(onHandedOut, onReturn) {
   /** @type {Waiting[]} */
@@ -73,9 +73,9 @@ export function createInbox(onHandedOut, onReturn) {
     },
 
     /**
-     * Wait until the reader has taken enough.
+     * Wait until the reader has taken enough items.
      *
-     * @returns {Promise<void> | undefined} Nothing where there is no need to wait.
+     * @returns {Promise<void> | undefined} Undefined if there is no need to wait.
      */
     room() {
       if (!isRead || isOver || queue.length < MOST_WAITING) return undefined;

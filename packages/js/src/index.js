@@ -9,7 +9,7 @@ export { Gap, Refused } from './gap.js';
 export { openStream } from './stream.js';
 
 /**
- * Verify a webhook's message; see `./webhook`, which is loaded when this is first called: pages have no use for it.
+ * Verify a webhook's message. Loads `./webhook` on the first call, because pages do not need it.
  *
  * @type {typeof import('./webhook.js').verifyWebhook}
  */

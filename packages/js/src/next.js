@@ -8,11 +8,11 @@
 import { FILTERS, addFilters, bearer, streamUrl } from './address.js';
 import { isStream } from './request.js';
 
-/** ms until the hub must have answered. */
+/** Milliseconds within which the hub must respond. */
 const PATIENCE = 10_000;
-/** ms until a browser reconnects while the hub is unavailable. */
+/** Milliseconds until a browser reconnects while the hub is unavailable. */
 const RETRY = 3_000;
-/** Parameters of the browser's query besides the filters. */
+/** Parameters that are forwarded from the browser's query, besides the filters. */
 const PASSED = ['last_event_id', 'replay', 'snapshot'];
 const STREAM_HEADERS = {
   'Content-Type': 'text/event-stream; charset=utf-8',
@@ -67,7 +67,7 @@ export function streamRoute({ url, key, authorize }) {
       });
       return await answer(upstream, gone);
     } catch (error) {
-      // Told here as well, since the browser only ever waits.
+      // Logged here, because the browser shows nothing and keeps reconnecting.
       if (!request.signal?.aborted) console.error(`streamRoute: ${base.origin} cannot be reached:`, error);
       return away('hub_unreachable');
     } finally {
@@ -80,7 +80,7 @@ export function streamRoute({ url, key, authorize }) {
  * @param {URL} base
  * @param {URLSearchParams} asked
  * @param {unknown} verdict
- * @returns {URL | null} Null where the browser may not read.
+ * @returns {URL | null} Null if the browser may not read the stream.
  */
 function targetOf(base, asked, verdict) {
   /** @type {Filters} */
@@ -134,14 +134,14 @@ async function answer(upstream, gone) {
     return new Response(passOn(upstream.body, gone), { headers: { ...STREAM_HEADERS, 'Content-Type': type } });
   }
   if (status === 400 || status === 429) {
-    // The browser's fault: a malformed query, or too many streams.
+    // The browser's mistake: a malformed query, or too many streams.
     const retry = headers.get('Retry-After');
     const kept = { 'Content-Type': type, 'Cache-Control': 'no-store', ...(retry && { 'Retry-After': retry }) };
     return new Response(await upstream.text(), { status, headers: kept });
   }
   gone.abort();
   if (status >= 500) return away('hub_unavailable');
-  // A wrong key or address is this server's fault: the browser must not be refused for it.
+  // A wrong key or URL is this server's mistake, so the browser must not be refused.
   const where = headers.get('Location');
   console.error(`streamRoute: ${upstream.url} answered ${status}${where ? ` and redirects to ${where}` : ''}.`);
   return problem(502, 'Bad Gateway', `The hub answered ${status} to this server.`);
@@ -164,7 +164,7 @@ function passOn(body, gone) {
           if (done) controller.close();
           else controller.enqueue(value);
         } catch {
-          // The browser reconnects and resumes, after an end as after an error.
+          // The browser reconnects and resumes, after an error just as after an end.
           controller.close();
         }
       },
@@ -172,13 +172,13 @@ function passOn(body, gone) {
         gone.abort();
       },
     },
-    // Nothing is read ahead of the browser.
+    // Read from the hub only as fast as the browser reads.
     { highWaterMark: 0 },
   );
 }
 
 /**
- * A stream that ends at once: any status but 200 would make a browser's EventSource give up.
+ * Return a stream that ends immediately, because a status other than 200 would make a browser's EventSource give up.
  *
  * @param {string} reason
  */

@@ -16,15 +16,15 @@ import { initialSnapshot } from './store.js';
 /**
  * Follow a stream while the component is mounted.
  *
- * Options compare by value, functions as equal: an inline `key` or `ticket` opens no new stream, and the latest one is
- * called. Other options open another stream and start with an empty snapshot.
+ * Options are compared by value, and all functions count as equal: an inline `key` or `ticket` does not open a new
+ * stream, and the latest function is called. Any other change opens another stream with an empty snapshot.
  *
  * @param {StreamOptions} [options]
  * @returns {Snapshot}
  */
 export function useStream(options = {}) {
   const latest = useRef(options);
-  // Before the subscription below, whose effect opens the stream.
+  // Must run before the subscription below, whose effect opens the stream.
   useEffect(() => {
     latest.current = options;
   });
@@ -56,7 +56,7 @@ export function useConversation(options) {
 }
 
 /**
- * A stream that is open while there are subscribers.
+ * A stream that is open while it has subscribers.
  *
  * @param {{ current: StreamOptions }} latest
  * @param {string | null} [since]

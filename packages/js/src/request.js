@@ -1,5 +1,5 @@
 /**
- * One request for a stream, up to its answer.
+ * One request for a stream, up to the response.
  *
  * @module
  */
@@ -22,7 +22,7 @@ const REDIRECTS = 10;
 export async function request(url, headers, signal) {
   /** @type {RequestInit} */
   const how = { headers, signal };
-  // Some runtimes outside of browsers refuse the option.
+  // Some runtimes other than browsers refuse the option.
   if (globalThis.document) how.cache = 'no-store';
   if (!headers.Authorization) return { response: await fetch(url, how), moved: false };
   for (let hop = 0; hop < REDIRECTS; hop++) {
@@ -31,7 +31,7 @@ export async function request(url, headers, signal) {
     const location = response.headers.get('Location');
     if (!opaque && !(response.status > 300 && response.status < 400 && location)) return { response, moved: false };
     void response.body?.cancel();
-    // A page cannot see a redirect's target unless it follows it: without the key, and for the headers only.
+    // A page can see a redirect's target only by following it. Follow it without the key, and read only the headers.
     const target = location
       ? new URL(location, url)
       : new URL((await fetch(url, { signal, method: 'HEAD', credentials: 'omit' })).url);
@@ -58,7 +58,7 @@ export const isStream = (response) =>
  * @param {Response} response
  * @param {URL} url
  * @param {boolean} moved
- * @returns {Promise<Error>} A `Refused`, or an error of another class for what passes.
+ * @returns {Promise<Error>} A `Refused`, or another error if the failure is temporary.
  */
 export async function failureOf(response, url, moved) {
   const { status, headers } = response;
@@ -76,7 +76,7 @@ export async function failureOf(response, url, moved) {
 }
 
 /**
- * The minimum wait in ms that a response requests, 0 if none (RFC 9110, section 10.2.3).
+ * The minimum wait in ms that a response asks for, or 0 (RFC 9110, section 10.2.3).
  *
  * @param {Headers} headers
  * @param {number} now In ms.
@@ -92,7 +92,7 @@ export function retryAfter(headers, now) {
  * @param {number} status
  * @param {Headers} headers
  * @param {string} text
- * @returns {string | undefined} What the hub says (RFC 9457); nothing where the answer is not the hub's.
+ * @returns {string | undefined} The hub's explanation (RFC 9457); undefined if the response is not the hub's.
  */
 function detailOf(status, headers, text) {
   if (!/^application\/problem\+json\b/i.test(headers.get('Content-Type') ?? '')) return undefined;
@@ -106,7 +106,7 @@ function detailOf(status, headers, text) {
 }
 
 /**
- * The beginning of a body, as far as it can be read in time.
+ * Read the start of a body, as much as arrives in time.
  *
  * @param {Response} response
  */
@@ -123,7 +123,7 @@ async function beginningOf(response) {
       text += decoder.decode(value, { stream: true });
     }
   } catch {
-    // The status alone says enough.
+    // The status is enough.
   } finally {
     clearTimeout(late);
     void reader.cancel().catch(() => {});

@@ -13,22 +13,22 @@ const LINE_COST = 64;
 
 /**
  * @typedef {object} Message
- * @property {string} type `message` if the stream does not say.
- * @property {string | null} data Null if a block has only a new id: no event, but the position advances.
+ * @property {string} type The event's type; `message` by default.
+ * @property {string | null} data Null if the block has only a new id: not an event, but the position advances.
  * @property {string} id The last event id so far.
  */
 
 /**
  * Make a parser for one connection.
  *
- * An event that the stream's end cuts off is never reported: nothing has to be called at the end.
+ * An event that the end of the stream cuts off is never reported, so there is nothing to call at the end.
  *
  * @param {(message: Message) => void} onMessage
  * @param {(milliseconds: number) => void} onRetry Called for each valid `retry:` line.
  * @returns {(bytes: Uint8Array) => void} Feeds the next bytes. Throws a RangeError at an event over 16 Mi characters.
  */
 export function createParser(onMessage, onRetry) {
-  // The byte order mark is removed here, as Deno's decoder would remove one from later pieces, too.
+  // Remove the byte order mark here, because Deno's decoder would also remove one from later pieces.
   const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   let isBegun = false;
   const lineEnd = /[\r\n]/g;
@@ -82,7 +82,7 @@ export function createParser(onMessage, onRetry) {
       }
       take(line);
     }
-    // Never searched again: an endless line would take ever longer.
+    // Never searched again, or an endless line would take quadratic time.
     rest += text.slice(start);
     if (rest.length + dataLength > LONGEST_EVENT) throw new RangeError('The stream sent an event of over 16 Mi characters.');
   };

@@ -1,5 +1,5 @@
 /**
- * A stream's state as one object for a user interface, and its subscribers.
+ * A stream's state as one object for user interfaces, and the subscribers to it.
  *
  * @module
  */
@@ -59,7 +59,7 @@ export function createStore(snapshot) {
       try {
         subscriber();
       } catch (error) {
-        // A subscriber's error is reported and must not end the stream.
+        // A subscriber's error is reported, but must not end the stream.
         setTimeout(() => {
           throw error;
         });
@@ -99,7 +99,7 @@ export function createStore(snapshot) {
      * @returns {() => void} Unsubscribes.
      */
     subscribe(fn) {
-      // Another function, as one may subscribe twice.
+      // Wrapped, because the same function may subscribe twice.
       const subscriber = () => fn();
       subscribers.add(subscriber);
       return () => void subscribers.delete(subscriber);
@@ -115,7 +115,7 @@ export function createStore(snapshot) {
     reduce(event) {
       isCurrent = isNotified = false;
       unreduced.push(event);
-      // A snapshot at once, so that a damaged one is an error of the connection and not of who reads the state.
+      // Apply a snapshot immediately, so that a damaged one fails the connection rather than a reader of the state.
       if (unreduced.length >= NEWEST || /** @type {{ type?: string }} */ (event).type === 'snapshot') fold();
     },
 
@@ -139,7 +139,7 @@ export function createStore(snapshot) {
     },
 
     /**
-     * Change the status; a change notifies at once.
+     * Set the status; notify immediately if it changes.
      *
      * @param {Snapshot['status']} status
      */

@@ -1,7 +1,8 @@
 /**
- * A stream that reconnects and resumes by itself until it is closed or refused.
+ * A stream that reconnects and resumes automatically until it is closed or refused.
  *
- * Follows docs/reference/http.md and docs/reference/events.md of the hub. `run` is the one loop; all state of a stream lies in `createStream`.
+ * Follows the hub's docs/reference/http.md and docs/reference/events.md. `run` is the only loop; `createStream` holds all
+ * of a stream's state.
  *
  * @module
  */
@@ -88,7 +89,7 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
   let interrupt = () => {};
 
   async function run() {
-    // A stream that is closed at once, as under React's StrictMode, never connects.
+    // A stream that is closed immediately, as in React's StrictMode, never connects.
     await undefined;
     while (!isClosed) {
       const { error, wait } = await connect();
@@ -122,7 +123,7 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
       if (now - heard > silence) {
         gone.abort(new Error(`The stream was silent for ${silence / 1000} s.`));
       } else {
-        // Often, because timers stand still while a machine sleeps.
+        // At short intervals, because timers stop while a machine sleeps.
         timer = setTimeout(wake, Math.min(1000, silence / 4));
       }
     };
@@ -173,14 +174,14 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
     const secret = String(key ?? '').trim();
     if (/[\0-\x1f\x7f]/.test(secret)) throw new Refused(401, 'The key holds a control character, such as a line break.');
     if (secret) headers.Authorization = bearer(secret);
-    // Cross-origin, the header would need a permission that the query does not.
+    // In the query, because a cross-origin header would need a CORS permission.
     const isForeign = globalThis.document && target.origin !== globalThis.location?.origin;
     if (/^[!-~]+$/.test(resume) && !isForeign) headers['Last-Event-ID'] = resume;
     return headers;
   }
 
   /**
-   * Take a stream's bytes until it ends.
+   * Process a stream's bytes until it ends.
    *
    * @param {ReadableStreamDefaultReader<Uint8Array>} reader
    * @returns {Promise<Error>} Why it ended.
@@ -214,7 +215,7 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
         if (data === null || type !== 'message') return;
         const event = eventOf(data);
         if (event.type === 'connected') {
-          // The bounds of the hub's setting.
+          // The limits of the hub's setting.
           if (event.heartbeat > 0) silence = SILENCE * Math.min(Math.max(event.heartbeat, 0.1), 3600) * 1000;
           wake();
           cursor = typeof event.cursor === 'string' ? event.cursor : null;
@@ -223,7 +224,7 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
           onServerTime(event.server_time);
           store.set({ error: undefined });
           if (!resume && cursor) {
-            // A cursor may be answered by a reset; then the snapshot has to be requested again.
+            // The response to a cursor may be a reset. Then the snapshot has to be requested again.
             resume = cursor;
             inbox.move(cursor);
           }
@@ -297,7 +298,7 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
   }
 
   /**
-   * Wait before the next connection: longer after each failure, with jitter, and never shorter than the server requested.
+   * Wait before the next connection: longer after each failure, with jitter, and at least as long as the server asked.
    *
    * @param {number} wait ms, asked for by the last answer.
    */
@@ -355,7 +356,7 @@ export function createStream(options = {}, random = Math.random, onServerTime = 
 }
 
 /**
- * Events that suggest that the machine slept or changed networks. Outside of pages there may be no such targets.
+ * Events that suggest that the machine slept or changed networks. Runtimes other than browsers may not have their targets.
  *
  * @returns {[Partial<EventTarget> | undefined, string][]}
  */
@@ -386,7 +387,7 @@ function unlessAborted(promise, signal) {
 /**
  * @param {string} data
  * @returns {HubEvent}
- * @throws {Error} Not an event: the bytes were damaged, or the stream is not from a hub.
+ * @throws {Error} It is not an event: the bytes were damaged, or the stream is not a hub's.
  */
 function eventOf(data) {
   let event;
@@ -396,7 +397,7 @@ function eventOf(data) {
     event = null;
   }
   if (typeof event?.type === 'string') return event;
-  throw new Error(`The stream sent what is not an event: ${data.slice(0, 80)}`);
+  throw new Error(`The stream sent something that is not an event: ${data.slice(0, 80)}`);
 }
 
 /** @param {unknown} error */

@@ -1,5 +1,5 @@
 /**
- * Shapes that several modules share. Types only; nothing here runs.
+ * Types shared by several modules. Contains no code.
  *
  * @module
  */
@@ -35,15 +35,15 @@
 
 /**
  * @typedef {object} StreamOptions
- * @property {string | URL} [url] The hub (no path, or `/`), else the stream itself. In a page it may be relative,
- *   and defaults to the page's own origin.
+ * @property {string | URL} [url] The hub's URL (without a path, or with `/`) or the stream's own. In a page it may be
+ *   relative, and defaults to the page's origin.
  * @property {Secret | null} [key] Sent as `Authorization: Bearer`.
  * @property {Secret | null} [ticket] Sent in the URL; see `POST /api/stream/ticket`.
  * @property {Filter} [room]
  * @property {Filter} [types] Event types.
  * @property {Filter} [participant] Identities.
  * @property {Filter} [session_id]
- * @property {string | null} [since] The id to resume after; without it the stream begins now.
+ * @property {string | null} [since] The id to resume after; without it the stream begins with the next event.
  * @property {number | null} [replay] Number of past events to begin with, if there is no `since`.
  * @property {boolean} [snapshot] Begin with the current state of the rooms.
  * @property {AbortSignal | null} [signal] Closes the stream when aborted.
@@ -54,9 +54,9 @@
 /**
  * @typedef {object} Snapshot
  * @property {Status} status
- * @property {number | null} missed Events that gaps have skipped; null once a gap's size was unknown.
+ * @property {number | null} missed Number of events missed in all gaps; null once a gap's size was unknown.
  * @property {string} [reason] The newest gap's reason, such as `expired`; absent while nothing is missing.
- * @property {string | null} position Where another stream would resume: pass it as `since`.
+ * @property {string | null} position The position of the last item: pass it as `since` to resume there.
  * @property {readonly HubEvent[]} events The newest 500, oldest first.
  * @property {Conversation} conversation
  * @property {Error} [error] Why the stream was refused, or why it is not connected at the moment.
@@ -83,7 +83,7 @@
 /** @typedef {{ turn_id: string, session_id: string | null, user: string, agent: string }} Turn */
 
 /**
- * `updated` is when its newest event was; `ended` and `reason` are absent until an event ends the session.
+ * A session. `updated` is the time of its newest event; `ended` and `reason` are absent until an event ends the session.
  *
  * @typedef {{
  *   session_id: string,

@@ -1,5 +1,5 @@
 /**
- * Verifies what the hub's webhooks send (Standard Webhooks 1.0.0), by WebCrypto.
+ * Verifies requests of the hub's webhooks (Standard Webhooks 1.0.0) with WebCrypto.
  *
  * @module
  */

@@ -91,6 +91,12 @@ def test_every_row_of_the_table_is_listened_to(session: Any, poster: Recorder) -
     assert sorted(heard) == sorted(bridge.TABLE)
 
 
+def test_flush_takes_seconds_by_name_and_returns_whether_everything_was_sent(
+    session: Any, poster: Recorder
+) -> None:
+    assert attach(session, poster=poster).flush(seconds=1.0) is True
+
+
 def test_types_choose_what_is_sent(session: Any, poster: Recorder) -> None:
     attach(session, poster=poster, types={"transcript"})
     session.say("Hello")

@@ -265,7 +265,7 @@ def test_what_is_not_the_hub_condemns_no_event_and_no_key(
     (line,) = {record.message for record in caplog.records if record.levelno == logging.WARNING}
     assert f"status {status}" in line
     assert "AirTunes/860.7.1" in line
-    assert "not the answer of a hub" in line
+    assert "not a response of the hub" in line
     assert "STREAM_PUBLISH_KEY" not in caplog.text
 
 

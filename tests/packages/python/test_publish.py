@@ -45,7 +45,7 @@ def test_it_takes_no_strangers_word(body: bytes) -> None:
 def test_it_shows_no_strangers_words_as_the_hubs() -> None:
     with FakeHub() as hub:
         hub.default = Reply(404, b'{"detail":"Not Found"}', stores=False)
-        with pytest.raises(Refused, match=r"404: what answers at .* is not a hub"):
+        with pytest.raises(Refused, match=r"404: the server at .* is not a hub"):
             publish(hub.url, {"type": "note"})
         hub.default = Reply(302, b"", {"Location": "https://login.example/"}, stores=False)
         with pytest.raises(Refused, match=r"not a hub; it redirects to https://login\.example/"):

@@ -28,8 +28,7 @@ MODEL = "OPENAI_API_KEY (or OPENAI_BASE_URL)"
         (
             {"livekit_url": URL, "openai_api_key": "k"},
             "livekit",
-            f"LIVEKIT_URL is {URL}, but LIVEKIT_API_KEY and LIVEKIT_API_SECRET are not set, without which it "
-            "cannot start.",
+            f"LIVEKIT_URL is {URL}, but the agent cannot start: LIVEKIT_API_KEY and LIVEKIT_API_SECRET are not set.",
         ),
     ],
 )

@@ -121,16 +121,16 @@ class Attachment:
         """
         self._send([self._memory.event(kind, time.time(), **fields)])
 
-    def flush(self, timeout: float) -> bool:
+    def flush(self, seconds: float) -> bool:
         """Wait until everything posted so far is sent. Blocks: in an event loop, call it with `asyncio.to_thread`.
 
         Args:
-            timeout: Longest wait, in seconds.
+            seconds: Longest wait.
 
         Returns:
             Whether everything was sent.
         """
-        return self._poster.flush(timeout)
+        return self._poster.flush(seconds)
 
     def _listen(self, session: AgentSession[Any]) -> None:
         """Subscribe to every event in the bridge's table."""

@@ -1,7 +1,7 @@
 """The sessions whose leases this process renews, so that the hub notices if the process dies.
 
-Each `session_started` gets a `lease`: the seconds within which the session is renewed. Pure except for its
-lock; `streaming_hub_client.poster` sends the renewals.
+Each `session_started` gets a `lease`: the hub ends the session unless it is renewed within that many seconds. Pure
+except for its lock; `streaming_hub_client.poster` sends the renewals.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Leases:
         self._held: dict[str, str | None] = {}
 
     def note(self, event: dict[str, Any]) -> dict[str, Any]:
-        """Note an event about to be sent; return it, with a `lease` added if it starts a session."""
+        """Record an event about to be sent; return it, with a `lease` added if it starts a session."""
         kind, session = event.get("type"), event.get("session_id")
         if not isinstance(session, str):
             return event

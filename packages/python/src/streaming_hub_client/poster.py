@@ -1,4 +1,4 @@
-"""Posts the session's events to the hub, without the session ever waiting for it.
+"""Posts a session's events to the hub; the session never waits for it.
 
 `post` is called from session callbacks: it encodes the event, queues it and returns. One thread sends pending events
 in order, in batches; a second one (only with a spool directory) moves to disk what the hub has not accepted within a
@@ -56,7 +56,7 @@ DEFAULT_URL = "http://127.0.0.1:5000"
 PUBLISH_PATH = "/api/agent/data"
 LEASE_PATH = "/api/agent/lease"
 
-# What the encoder raises for an unknown type, a lone surrogate, a cycle, or a dict that changes meanwhile.
+# What the encoder raises on an unknown type, a lone surrogate, a cycle, or a dict modified by another thread.
 _NOT_ENCODABLE = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AttributeError)
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def encode(event: dict[str, Any], now: float) -> bytes:
     Raises:
         TypeError: A value has no JSON form.
         ValueError: A string cannot be written as UTF-8.
-        RecursionError: It is nested without end.
+        RecursionError: It contains itself.
     """
     whole = dict(event)
     if whole.get("event_id") in (None, ""):
@@ -83,18 +83,18 @@ class Poster:
 
     Args:
         url: Address of the hub, `http://host:port`.
-        key: Publish key, if the hub needs one.
-        spool_dir: Directory for events that wait while the hub is unreachable, also those of an earlier process;
-            None: memory only.
-        max_queue: Most events in memory.
-        max_queue_bytes: Most bytes in memory.
-        max_spool_bytes: Most bytes on disk.
+        key: A publish key, if the hub requires one.
+        spool_dir: Directory for events that wait while the hub is unreachable, including those an earlier process left;
+            None to use memory only.
+        max_queue: Maximum number of events in memory.
+        max_queue_bytes: Maximum bytes in memory.
+        max_spool_bytes: Maximum bytes on disk.
         supervised: Whether the hub started this process and notices its end by itself.
         pace: Delays and timeouts.
         chance: Source of random numbers from 0 to 1.
 
     Raises:
-        ValueError: The URL is not one of HTTP, or the key holds a control character.
+        ValueError: The URL is not an HTTP URL, or the key contains a control character.
     """
 
     def __init__(
@@ -140,12 +140,12 @@ class Poster:
 
     @classmethod
     def from_env(cls, url: str | None = None, key: str | None = None) -> Self:
-        """Make a poster from STREAM_URL, STREAM_PUBLISH_KEY, AGENT_SPOOL_DIR and (set by the hub) AGENT_SUPERVISED.
+        """Create a poster from STREAM_URL, STREAM_PUBLISH_KEY, AGENT_SPOOL_DIR and (set by the hub) AGENT_SUPERVISED.
 
         Args:
             url: A hub in place of STREAM_URL. Its events wait in a directory of their own below AGENT_SPOOL_DIR, so
                 that no process sends them to another hub.
-            key: A publish key in place of STREAM_PUBLISH_KEY.
+            key: A publish key to use instead of STREAM_PUBLISH_KEY.
 
         Raises:
             ValueError: The URL or the key cannot be used, or one of the variables has quotes around its value.
@@ -166,7 +166,7 @@ class Poster:
 
         Args:
             event: As in the hub's docs/reference/events.md; `event_id` and `timestamp` (seconds since 1970) are added
-                if missing. It is encoded at once, and may be changed afterwards.
+                if missing. The event is encoded immediately, so the caller may change it afterwards.
         """
         try:
             line = encode(self._leases.note(event), time.time())
@@ -179,7 +179,7 @@ class Poster:
         self._backlog.append(line, event)
 
     def flush(self, timeout_seconds: float) -> bool:
-        """Wait until the hub has accepted everything, or for the timeout; return whether it has."""
+        """Wait until the hub has accepted everything or the timeout expires; return whether it has."""
         self._hurry.set()
         return self._backlog.wait_until_empty(timeout_seconds)
 
@@ -202,7 +202,7 @@ class Poster:
         self._report_drops()
         if lost:
             log.error(
-                "%d events are lost: the hub at %s did not accept them, and there is no spool",
+                "%d events were lost: the hub at %s did not accept them, and there is no spool",
                 lost,
                 self._shown,
             )
@@ -213,8 +213,8 @@ class Poster:
         return delivered
 
     def _send_all(self) -> None:
-        # An adapter without a session, whose cookies, hooks and redirects cost an eighth of the CPU and are not needed.
-        # What a session reads from the environment is in `_route`.
+        # No session: its cookies, hooks and redirects are not needed and cost an eighth of the CPU. `_route` holds the
+        # settings that a session would read from the environment.
         with closing(BoundedAdapter()) as connection:
             while self._backlog.wait_for_events():
                 try:
@@ -240,14 +240,14 @@ class Poster:
             self._narrow_down(batch, outcome.detail)
         else:
             if outcome.smaller:
-                # A stranger's response drops nothing; but events that get through need not wait for the rest.
+                # Only the hub's own response drops events, but a smaller batch may get past whatever refused this one.
                 self._batch_limit = max(1, len(batch) // 2)
             self._wait_after(outcome)
 
     def _attempt(self, connection: BoundedAdapter, batch: list[bytes]) -> Outcome:
         try:
             response, content = self._send(connection, self._prepared(b"[" + b",".join(batch) + b"]"))
-        except OSError as error:  # requests' own errors, and a missing certificate bundle
+        except OSError as error:  # Includes requests' own errors, and a missing certificate bundle.
             return Outcome(Verdict.LATER, f"{type(error).__name__}: {error}")
         status, headers = response.status_code, response.headers
         said = json_object(content)
@@ -267,7 +267,7 @@ class Poster:
         timeouts = (self._pace.connect_timeout, self._pace.answer_timeout)
         proxies, verify = self._route
         response = connection.send(request, timeout=timeouts, verify=verify, proxies=proxies)
-        # Read here, where a broken connection is handled, and so that the connection can be reused.
+        # Read the body here, where connection errors are handled, and so that the connection can be reused.
         return response, read_answer(response, self._pace.answer_timeout)
 
     def _prepared(self, body: bytes) -> requests.PreparedRequest:
@@ -278,7 +278,7 @@ class Poster:
         return self._request
 
     def _narrow_down(self, batch: list[bytes], detail: str) -> None:
-        """Halve the batch until only the bad event is left, then count it as dropped."""
+        """Halve the batch until only the refused event is left, then count that event as dropped."""
         if len(batch) > 1:
             self._batch_limit = len(batch) // 2
             return
@@ -286,7 +286,7 @@ class Poster:
         kind, name = event.get("type"), event.get("event_id")
         log.error("the hub refuses event %s of type %r, %d bytes: %s", name, kind, len(batch[0]), detail)
         if kind != "events_dropped":
-            # First, or the queue would be empty for a moment and end a flush too early.
+            # Before the drop: a momentarily empty queue would end a flush too early.
             self._backlog.lose(1, f"the hub refused an event of type {kind!r}", event)
         self._backlog.drop(batch)
 
@@ -329,7 +329,7 @@ class Poster:
         with closing(BoundedAdapter()) as connection:
             while not self._closed.wait(self._pace.renew_leases):
                 renewal = self._leases.renewal()
-                # What fails a renewal also fails events, and is logged there.
+                # Whatever fails a renewal also fails the events, and is logged there.
                 with suppress(OSError):
                     if renewal is not None:
                         request = requests.Request("POST", self._lease_url, self._headers, json=renewal)
@@ -343,10 +343,10 @@ class Poster:
 
 
 def _checked(url: str, *, has_key: bool) -> str:
-    """Return how a hub's URL is shown: without a password.
+    """Return a hub's URL as shown in messages, without a password.
 
     Raises:
-        ValueError: It is not one, or its user name would replace the key.
+        ValueError: It is not an HTTP URL, or it has a user name, which would replace the key.
     """
     try:
         parts = urlsplit(url)
@@ -363,14 +363,14 @@ def _checked(url: str, *, has_key: bool) -> str:
         )
     if parts.username is not None and has_key:
         raise ValueError(
-            "the hub's URL (STREAM_URL) holds a user name, which would be sent in place of the key"
+            "the hub's URL (STREAM_URL) contains a user name, which would be sent in place of the key"
             " (STREAM_PUBLISH_KEY); leave one of them out"
         )
     return shown.rstrip("/")
 
 
 def _variable(name: str) -> str | None:
-    """Return an environment variable, None if unset or empty; refuse quotes, which no such value has."""
+    """Return an environment variable, or None if unset or empty; refuse a quoted value, which is always a mistake."""
     value = os.environ.get(name, "").strip() or None
     if value is not None and len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
         raise ValueError(
@@ -380,12 +380,12 @@ def _variable(name: str) -> str | None:
 
 
 def _stranger(response: requests.Response, content: bytes) -> str:
-    """Describe a response that is not the hub's, so that the user sees where it comes from."""
+    """Describe a response that is not the hub's, so that the user can see what sent it."""
     server, location = response.headers.get("Server"), response.headers.get("Location")
     by = f" from {server[:100]!r}" if server else ""
     to = f", a redirect to {location[:200]!r}" if location else ""
     return (
-        f"status {response.status_code}{by}{to}, which is not the answer of a hub;"
+        f"status {response.status_code}{by}{to}, which is not a response of the hub;"
         f" something else is at STREAM_URL or in between: {_start_of(content)!r}"
     )
 

@@ -1,4 +1,4 @@
-"""`publish`: sends events of your own and waits for the hub's response. For an agent's session there is `attach`."""
+"""`publish`: sends your own events and waits for the hub's response. For an agent's session, use `attach`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streaming_hub_client.stream import Refused, hub_address
 
 AGAIN = frozenset({429, 502, 503, 504})
 _CUT_OFF = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
-"""What requests raises if the connection fails, the last one in the middle of the response."""
+"""What requests raises if the connection fails; the last one, if it fails in the middle of a response."""
 
 
 def publish(
@@ -28,19 +28,19 @@ def publish(
     key: str | None = None,
     timeout: float = 30,
 ) -> dict[str, Any]:
-    """Send one event or several; each gets an `event_id` that retries keep, so none is stored twice.
+    """Send one event or several. Retries keep the `event_id` that each gets, so no event is stored twice.
 
     Args:
         url: The hub, or the endpoint itself if it has a path.
-        event_or_list: What to send; not changed.
-        key: A publish key, if the hub needs one.
-        timeout: Seconds for all attempts: connection errors, 429 and 502 to 504 are retried.
+        event_or_list: An event, or a list of events; not modified.
+        key: A publish key, if the hub requires one.
+        timeout: Seconds for all attempts. Connection errors and the statuses 429 and 502 to 504 are retried.
 
     Returns:
-        The hub's JSON.
+        The hub's JSON response.
 
     Raises:
-        Refused: The hub refuses, or the last attempt in time failed with this status.
+        Refused: The hub refused the events, or the last attempt before the timeout failed with this status.
         requests.RequestException: The hub could not be reached in time.
         ValueError: The URL or the key cannot be used, or an event cannot become JSON.
     """
@@ -102,4 +102,4 @@ def _named(event: dict[str, Any]) -> dict[str, Any]:
 
 def _stranger(address: str, answer: requests.Response) -> str:
     to = answer.headers.get("Location")
-    return f"what answers at {address} is not a hub" + (f"; it redirects to {to[:200]}" if to else "")
+    return f"the server at {address} is not a hub" + (f"; it redirects to {to[:200]}" if to else "")

@@ -1,7 +1,7 @@
-"""What a tool returned: LiveKit's tool events carry only its `str()`, and are not sent at all if that raises.
+"""What tools returned. LiveKit's tool events have only a result's `str()`, and are not sent at all if that raises.
 
-Touches one private name of livekit-agents (1.8.9), the table of running tools; if a later version lacks it, the text
-of LiveKit's own event is used. A test fails if that name goes. No I/O.
+Reads one private name of livekit-agents (1.8.9), the table of running tools. If a later version lacks it, the text in
+LiveKit's own event is used; a test fails if the name disappears. No I/O.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MAX_CALLS = 256
 SEVERAL_AGENTS = "the tool returned more than one agent"
-"""What LiveKit tells the model then; no agent takes over."""
+"""What LiveKit reports to the model in that case; no agent takes over."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Returned:
     """A finished tool call's result.
 
     Attributes:
-        output: What the tool returned, without an agent to hand over to.
-        handoff: The id of that agent, if there is one.
+        output: What the tool returned, without the agent to hand over to.
+        handoff: The id of that agent, if any.
     """
 
     output: Any
@@ -43,8 +43,8 @@ class Results:
     """The results of one session's tool calls, by call id.
 
     Args:
-        on_unreported: Called with the end of a call that LiveKit should have reported but did not, because the
-            `str()` of the result or error raised.
+        on_unreported: Called with the end of a call that LiveKit did not report because the `str()` of the result or
+            error raised.
     """
 
     def __init__(self, on_unreported: Callable[[lk.ToolExecutionUpdatedEvent], None]) -> None:
@@ -59,7 +59,7 @@ class Results:
             update: The `update` of a `ToolExecutionUpdatedEvent`.
 
         Returns:
-            The result at a call's end; None before, for a call that failed, or if it is not known.
+            The result when a call ends; None before that, if the call failed, or if the result is not known.
         """
         if update.type == "tool_call_started":
             self._start(session, update)

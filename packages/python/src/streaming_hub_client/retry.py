@@ -1,4 +1,4 @@
-"""What an answer of the hub means, and how long to wait before the next request. Pure."""
+"""What a response means, and how long to wait before the next request. Pure."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Pace:
     """Delays and timeouts, in seconds.
 
     Attributes:
-        first_delay: Before the second attempt; doubled from then on.
+        first_delay: Before the second attempt; doubles with each further one.
         longest_delay: Between attempts while the hub is unreachable.
         key_delay: Between attempts while the hub refuses the key.
         connect_timeout: For a connection.
@@ -62,7 +62,7 @@ class Pace:
 LONGEST_RETRY_AFTER = 600.0
 PROBLEM_TYPE = "application/problem+json"
 ABOUT_THE_BODY = frozenset({400, 403, 413, 422})
-"""Statuses with which a proxy in front of the hub refuses a body, for its size or the content of one event."""
+"""Statuses with which a proxy in front of the hub may refuse a body for its size or its content."""
 
 
 def backoff(attempt: int, chance: float, *, first: float, longest: float) -> float:
@@ -70,8 +70,8 @@ def backoff(attempt: int, chance: float, *, first: float, longest: float) -> flo
 
     Args:
         attempt: How many failures came before this one.
-        chance: A random number from 0 to 1: the delay is between half and all of its step, so that not all
-            agents return at once.
+        chance: A random number from 0 to 1. The delay is between half of its step and all of it, so that agents do not
+            all reconnect at the same time.
         first: The step after the first failure, in seconds.
         longest: The largest step, in seconds.
     """
@@ -80,12 +80,12 @@ def backoff(attempt: int, chance: float, *, first: float, longest: float) -> flo
 
 
 def retry_after(header: str | None, now: float, *, longest: float = LONGEST_RETRY_AFTER) -> float:
-    """Return the seconds that a response asks the client to wait, 0 if none (RFC 9110, section 10.2.3).
+    """Return the seconds that a response asks the client to wait, or 0 (RFC 9110, section 10.2.3).
 
     Args:
-        header: Seconds or a date.
+        header: The value of Retry-After: seconds or a date.
         now: Seconds since 1970.
-        longest: The most seconds that are returned.
+        longest: Upper limit of the result, in seconds.
     """
     text = (header or "").strip()
     if text.isascii() and text.isdigit():
@@ -100,7 +100,7 @@ def retry_after(header: str | None, now: float, *, longest: float = LONGEST_RETR
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """Return the JSON object that a body holds; an empty one if it holds none."""
+    """Return the JSON object in a body, or an empty one if the body is anything else."""
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -108,10 +108,10 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 
 def is_from_hub(status: int, content_type: str, said: dict[str, Any]) -> bool:
-    """Return whether a response is the hub's own, not that of a proxy or of another server on its port.
+    """Return whether a response is the hub's own, rather than from a proxy or another server on its port.
 
-    The hub accepts with a JSON object whose `status` is `ok`, and refuses with a problem document (RFC 9457) that has
-    no type of its own and no `instance`, unlike those of gateways that answer in the same format.
+    The hub accepts events with a JSON object whose `status` is `ok`. It refuses them with a problem document (RFC 9457)
+    that has neither a `type` of its own nor an `instance`, unlike those of gateways that use the same format.
 
     Args:
         status: The HTTP status.
@@ -131,11 +131,11 @@ def is_from_hub(status: int, content_type: str, said: dict[str, Any]) -> bool:
 
 
 def takes(said: dict[str, Any], count: int | None) -> bool:
-    """Return whether a response accepts all events of a request: the hub returns an id for each.
+    """Return whether a response accepts every event of a request: the hub returns an id for each.
 
     Args:
         said: The body's JSON object (`json_object`).
-        count: How many events were sent as an array; None for one that was sent as an object.
+        count: Number of events sent as an array; None for a single event sent as an object.
     """
     ids = [said.get("id")] if count is None else said.get("ids")
     expected = 1 if count is None else count
@@ -146,13 +146,13 @@ def takes(said: dict[str, Any], count: int | None) -> bool:
 def judge(status: int, field: object = None) -> Verdict:
     """Return what the hub's own response means for a batch.
 
-    Only responses about the events themselves are BAD; any other refusal (a wrong path, a hub that drains) may
-    pass, and the events are kept.
+    Only responses about the events themselves are BAD. Any other refusal (a wrong path, a hub that is stopping) may be
+    temporary, so the events are kept.
 
     Args:
         status: The HTTP status.
-        field: `field` of the hub's problem document. A 403 that names `room` refuses one event: our key is good,
-            but not for that event's room, and the other events must not wait behind it.
+        field: `field` of the hub's problem document. A 403 that names `room` refuses one event: the key is valid, but
+            not for that event's room, and the other events must not wait behind it.
     """
     if 200 <= status < 300:
         return Verdict.ACCEPTED

@@ -1,7 +1,7 @@
 """The route to the hub: proxies and certificate authorities, configured as for `requests`.
 
-Reads the environment (on Windows and macOS also the system's proxy settings) when called. The poster calls it once: a
-session would read the environment for every POST, for an eighth of the POST's CPU.
+Reads the environment when called, and on Windows and macOS also the system's proxy settings. The poster calls it once,
+whereas a session would read the environment for every POST, which takes an eighth of the POST's CPU.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Route(NamedTuple):
 
     Attributes:
         proxies: Proxy URLs by scheme, as `requests` takes them; empty for a direct connection.
-        verify: Path of a file or directory with certificate authorities; True: those of `certifi`.
+        verify: Path of a file or directory with certificate authorities; True to use those of `certifi`.
     """
 
     proxies: dict[str, str]
@@ -29,9 +29,9 @@ class Route(NamedTuple):
 def route_to(url: str) -> Route:
     """Return the proxies and certificate authorities for a URL.
 
-    HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE mean what they mean to
-    `requests`; SSL_CERT_FILE, which OpenSSL and httpx read, is used if neither bundle is set. A loopback address
-    never goes through a proxy, for which it would be another machine.
+    HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE work as for `requests`. If
+    neither bundle is set, SSL_CERT_FILE is used, as by OpenSSL and httpx. A loopback address never goes through a
+    proxy, since on the proxy it would mean a different machine.
 
     Args:
         url: Where requests go.

@@ -1,11 +1,11 @@
 """A file of events that wait for an unreachable hub.
 
-The events are JSON lines, in order, appended at the end. The first line is a header of fixed width that is overwritten
-in place: how far the file has been delivered, and how many later events had no room in it. The owner holds a lock as
-long as it lives, so a file whose lock is free was left by an earlier process and may be adopted. Appended events
-survive the death of the process at any moment, but not a power cut (no fsync).
+Events are appended as JSON lines, in order. The first line is a header of fixed width, overwritten in place: how much
+of the file has been delivered, and how many later events did not fit. The owner holds a lock while it lives, so a file
+whose lock is free was left by an earlier process and may be adopted. Appended events survive a crash of the process at
+any moment, but not a power cut (no fsync).
 
-No open file is renamed or removed, which Windows does not allow.
+An open file is never renamed or removed, because Windows does not allow it.
 
 May touch: files in one directory. Knows nothing of HTTP, threads or time.
 """
@@ -36,14 +36,14 @@ SUFFIX = ".jsonl"
 _NAME = re.compile(r"\d{20}-\d+-[0-9a-f]{8}\.jsonl")
 _COPY_BYTES = 1 << 20
 _STAYS = os.name == "nt"
-"""Whether open files cannot be renamed or removed, so that a path cannot come to mean another file."""
+"""Whether open files cannot be renamed or removed, so a path always means the same file."""
 _LOST_NAMESPACE = uuid.UUID("5d6a3f0e-8a0b-4a49-9d0e-6e2c1c1f7b52")
 
 log = logging.getLogger(__name__)
 
 
 def left_in(folder: Path) -> list[Path]:
-    """Return the spool files in a directory, oldest first; other files are not ours, whatever their suffix."""
+    """Return the spool files in a directory, oldest first. Other files with the same suffix are not ours."""
     return sorted(path for path in folder.glob(f"*{SUFFIX}") if _NAME.fullmatch(path.name))
 
 
@@ -53,7 +53,7 @@ class Header(NamedTuple):
     Attributes:
         done: Position in bytes from the start of the file; lines before it were delivered.
         unsaved: Number of events after the last line that could not be written.
-        end: Where the file ends, in bytes, while the rest is still to be cut off; else 0.
+        end: Where the file ends, in bytes, while the rest still has to be cut off; otherwise 0.
     """
 
     done: int = HEADER_BYTES
@@ -68,7 +68,7 @@ class Header(NamedTuple):
 
     @classmethod
     def decode(cls, line: bytes) -> Header:
-        """Read the line; if it is damaged, start over, as repeats do no harm."""
+        """Parse the line; if it is damaged, start over, since repeats do no harm."""
         try:
             fields = msgspec.json.decode(line, type=dict[str, int])
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -78,7 +78,7 @@ class Header(NamedTuple):
 
 
 def batch_of(lines: Iterable[bytes], max_events: int, max_bytes: int) -> list[bytes]:
-    """Return the first lines that fit into one JSON array of `max_bytes`; the first one always does."""
+    """Return the first lines that fit into a JSON array of `max_bytes`, and always at least one."""
     chosen: list[bytes] = []
     size = len("[]") - len(",")
     for line in lines:
@@ -111,13 +111,13 @@ class Spool:
             started: Time in nanoseconds since 1970; files are adopted in this order.
 
         Raises:
-            OSError: The directory cannot be made or written to.
+            OSError: The directory cannot be created or written to.
         """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         while True:
             path = folder / f"{started:020d}-{os.getpid()}-{uuid.uuid4().hex[:8]}{SUFFIX}"
             file = _open(path, "x+b")
-            # Between open and lock another process may adopt the empty file: then try again.
+            # Another process may adopt the empty file before it is locked. Then try again.
             held = _lock(file, path)
             if held is not None:
                 spool = cls(file, path, held)
@@ -131,8 +131,8 @@ class Spool:
 
         Args:
             path: The file.
-            lost_record: Makes the line about events that the dead process had no room for, from their number and an
-                event id that is the same in every attempt.
+            lost_record: Builds the line that reports the events the dead process had no room for, from their number and
+                an event id that is the same in every attempt.
 
         Returns:
             The spool; None if its owner is alive or the file is gone.
@@ -171,7 +171,7 @@ class Spool:
 
     @property
     def unsaved(self) -> int:
-        """Number of later events that had no room."""
+        """Number of later events that did not fit."""
         return self._header.unsaved
 
     def append(self, lines: Sequence[bytes], max_size: int) -> int:
@@ -242,7 +242,7 @@ class Spool:
         return count
 
     def note_unsaved(self, count: int) -> None:
-        """Record how many later events had no room.
+        """Record how many later events did not fit.
 
         Raises:
             OSError: The header cannot be written.
@@ -251,7 +251,7 @@ class Spool:
             self._write_header(self._header._replace(unsaved=count))
 
     def close(self) -> None:
-        """Release the file, and remove it if nothing in it is pending.
+        """Release the file, and remove it if everything in it was delivered.
 
         Raises:
             OSError: It cannot be removed.
@@ -269,7 +269,8 @@ class Spool:
         try:
             self.path.unlink(missing_ok=True)
         except PermissionError:
-            # Windows removes no open file. Its lock is a separate file there, so nothing happens in between.
+            # Windows cannot remove an open file. Its lock is a separate file there and is still held, so no other
+            # process adopts the file in between.
             self._file.close()
             self.path.unlink(missing_ok=True)
 
@@ -296,8 +297,8 @@ class Spool:
     def _compact(self) -> None:
         """Move pending lines to the front, unless they would overlap themselves.
 
-        If the process is killed, one whole copy counts: the old one until the header is written, then the new one, up
-        to the header's `end`.
+        If the process is killed, one complete copy is valid: the old one until the header is written, then the new one,
+        up to the header's `end`.
         """
         done, tail = self._header.done, self._tail
         end = HEADER_BYTES + tail - done
@@ -322,9 +323,9 @@ def _open(path: Path, mode: str) -> FileIO:
 
 
 def _lock(file: FileIO, path: Path) -> Lock | None:
-    """Lock the file; None if another process has it, or if the path means another file by now."""
+    """Lock the file; return None if another process has it, or if the path now means another file."""
     held = lock(file, path)
-    if held is None or _STAYS:  # not all Windows file systems report the same identity twice
+    if held is None or _STAYS:  # Not every Windows file system reports the same identity twice.
         return held
     try:
         if os.path.samestat(os.fstat(file.fileno()), path.stat()):

@@ -1,7 +1,7 @@
 """Server-sent events from bytes (WHATWG HTML, "Interpreting an event stream").
 
-Written by hand: the libraries for it split lines like `str.splitlines`, at ends that are not in the standard, or
-report an event that the end of the stream cut off. Pure; knows nothing of the hub.
+Written by hand because the existing libraries split lines like `str.splitlines`, at line ends that the standard does
+not have, or report an event that the end of the stream cut off. Pure; knows nothing of the hub.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import re
 from typing import NamedTuple
 
 LONGEST_EVENT = 16 * 1024 * 1024
-"""Characters of one event, and of one line; the hub's are far shorter."""
+"""Maximum characters of an event or a line; the hub's are far shorter."""
 LINE_COST = 64
-"""Characters that a line counts for besides its own, as short ones take more memory than their characters."""
+"""Characters added to each line's count, because short lines take more memory than their characters."""
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -22,8 +22,8 @@ class Message(NamedTuple):
     """One event of the stream.
 
     Attributes:
-        type: `message` if the stream does not say.
-        data: Its lines, joined by LF. None if a block has only a new id: no event, but the position advances.
+        type: The event's type; `message` by default.
+        data: Its lines, joined by LF. None if the block has only a new id: not an event, but the position advances.
         id: The last event id so far.
     """
 
@@ -33,7 +33,7 @@ class Message(NamedTuple):
 
 
 class Parser:
-    """Parse one connection. An event that the end of the stream cuts off is never reported.
+    """Parses one connection. Never reports an event that the end of the stream cuts off.
 
     Attributes:
         retry_ms: The last valid `retry:` line, in milliseconds; None without one.

@@ -1,7 +1,8 @@
 """The state of a hub's stream: positions, gaps, pauses, silence, refusals. Pure: time and chance are arguments.
 
-`connections` is its shell: it connects, passes the bytes to `Stream.receive`, and waits as long as `Stream.pause`
-says. The rules are in the hub's docs/reference/http.md and docs/reference/events.md; packages/js follows them, too.
+`connections` is the I/O shell: it connects, passes the bytes to `Stream.receive`, and waits for as long as
+`Stream.pause` returns. The hub's docs/reference/http.md and docs/reference/events.md have the rules, which packages/js
+follows as well.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _PASSING = frozenset({408, 425, 429})
 
 
 class Gap(NamedTuple):
-    """Marks missing events.
+    """Stands in the stream where events are missing.
 
     Attributes:
         missed: How many; None if unknown.
@@ -53,7 +54,7 @@ class Gap(NamedTuple):
 
 
 class Refused(Exception):
-    """The hub refuses this client; retrying would not help.
+    """The hub refuses this client, and retrying would not help.
 
     Attributes:
         status: The HTTP status.
@@ -67,16 +68,16 @@ class Refused(Exception):
 
 
 class Trouble(Exception):
-    """A temporary failure: no stream for now. The message says why."""
+    """There is temporarily no stream; the message says why."""
 
 
 class Item(NamedTuple):
-    """What the stream produces: something to hand out, or (`value` None) only a new state.
+    """One result of the stream: an event or gap for the reader, or (`value` None) only a new state.
 
     Attributes:
-        value: What to hand out.
-        position: The stream's position from then on; None if it stays.
-        status: The stream's status from then on; see `Reading`.
+        value: The event or gap.
+        position: The stream's position after it; None if it does not change.
+        status: The stream's status after it; see `Reading`.
     """
 
     value: dict[str, Any] | Gap | None
@@ -85,14 +86,14 @@ class Item(NamedTuple):
 
 
 class Reading:
-    """The state of a stream as its reader sees it, at the item last handed out.
+    """The state of a stream as its reader sees it, after the last item it got.
 
     Attributes:
         position: Pass it as `since` to resume after that item; None before the first connection.
         status: `connecting`; `catching-up` until the newest event at the time of the connection has been reached, then
             `live`; `gap`: catching up after a `Gap`; `refused`; `closed`.
-        missed: How many events the gaps so far have skipped; None once a gap's size was unknown.
-        reason: The newest gap's reason; None as long as nothing is missing.
+        missed: Number of events missed in all gaps so far; None once a gap's size was unknown.
+        reason: The newest gap's reason; None while nothing is missing.
     """
 
     def __init__(self, position: str | None) -> None:
@@ -103,7 +104,7 @@ class Reading:
         self._waiting: deque[Item] = deque()
 
     def _take_next(self) -> dict[str, Any] | Gap | None:
-        """Move on to the next thing to hand out; None where nothing waits."""
+        """Return the next event or gap, or None if nothing is waiting."""
         while self._waiting:
             value, position, self.status = self._waiting.popleft()
             self.position = position or self.position
@@ -118,12 +119,12 @@ class Reading:
 
 @dataclass(frozen=True)
 class Query:
-    """What is requested: the stream's address and parameters.
+    """The stream's URL and parameters.
 
     Attributes:
-        url: The stream's address.
-        filters: Query parameters, one for each value.
-        replay: How many past events to begin with; None for none.
+        url: The stream's URL.
+        filters: Query parameters, one per value.
+        replay: Number of past events to begin with; None for none.
         snapshot: Whether to begin with the rooms' state.
     """
 
@@ -161,16 +162,16 @@ def query_of(
 
 
 def hub_address(url: str, path: str) -> str:
-    """Return the address of an endpoint: a URL without a path, or with `/`, is the hub's; any other is the endpoint.
+    """Return the URL of an endpoint. A URL without a path, or with `/`, is the hub's; any other is the endpoint's own.
 
     Raises:
-        ValueError: It is not an http(s) address, or holds a user name.
+        ValueError: It is not an http(s) URL, or contains a user name.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"url: {url!r} is not an address such as http://localhost:5000")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("url: holds a user name or password; pass a key as `key`")
+        raise ValueError("url: contains a user name or password; pass a key as `key`")
     return urlunsplit(parts._replace(path=path if parts.path in ("", "/") else parts.path, fragment=""))
 
 
@@ -179,12 +180,12 @@ class Stream:
     """The state of one stream over all its connections.
 
     Attributes:
-        query: Which stream.
-        resume: Where the next connection resumes; empty: from now.
+        query: The stream's URL and parameters.
+        resume: The position that the next connection resumes after; empty to begin with the next event.
         silence: Seconds without a byte after which the connection counts as dead.
-        error: Why the current connection has to be closed; None while it stays open.
-        is_open: Whether the current connection's answer is a stream.
-        warnings: What the hub says about filters that look like mistakes.
+        error: Why the current connection has to be closed; None while it may stay open.
+        is_open: Whether the current connection's response is a stream.
+        warnings: The hub's warnings about filters that look like mistakes.
     """
 
     query: Query
@@ -227,18 +228,18 @@ class Stream:
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
         if key:
             headers["Authorization"] = bearer(key)
-        # The query has it as well; a header cannot carry every text.
+        # Also sent in the query, because a header cannot contain every text.
         if self.resume.isascii() and self.resume.isprintable() and self.resume == self.resume.strip() != "":
             headers["Last-Event-ID"] = self.resume
         return urlunsplit(parts._replace(query=urlencode(asked, errors="replace"))), headers
 
     def opened(self) -> None:
-        """Note that the answer is a stream."""
+        """Record that the response is a stream."""
         self.is_open = True
         self._least = 0.0
 
     def receive(self, chunk: bytes) -> list[Item]:
-        """Process received bytes; return their items. Then `error` says whether the connection has to be closed."""
+        """Process received bytes and return their items. If `error` is set afterwards, close the connection."""
         try:
             messages = self._parser.feed(chunk)
         except ValueError as error:
@@ -265,7 +266,7 @@ class Stream:
 
         Args:
             lived: Seconds from the connection's beginning to its end.
-            asked: The least wait in seconds that its answer asked for (`retry.retry_after`).
+            asked: Minimum wait in seconds that its response asked for (`retry.retry_after`).
             chance: A random number from 0 to below 1.
         """
         if self.has_worked(lived):
@@ -273,11 +274,11 @@ class Stream:
         floor = min(max(asked, self._least), LONGEST_WAIT)
         half = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._failures, 10)) / 2
         self._failures += 1
-        # Jitter on top of the server's wait, which is the same for all its clients.
+        # Add jitter to the server's wait, which is the same for all its clients.
         return max(floor, half) + chance * half
 
     def _move_to(self, event_id: str, items: list[Item]) -> None:
-        # An empty id would have the next connection start from now, and miss what came before.
+        # With an empty id, the next connection would start at the newest event and miss the ones before.
         if event_id:
             self._cursor = None
             self.resume = event_id
@@ -286,7 +287,7 @@ class Stream:
     def _take(self, data: str, event_id: str, items: list[Item]) -> None:
         event = _event_of(data)
         if event is None:
-            self.error = Trouble(f"The stream sent what is not an event: {data[:80]}")
+            self.error = Trouble(f"The stream sent something that is not an event: {data[:80]}")
             return
         kind = event["type"]
         if kind == "connected":
@@ -297,7 +298,7 @@ class Stream:
             self.warnings = _warnings(event)
             status = self._reach(self._cursor)
             if self.resume:
-                # A reset may follow. If the connection breaks before it, it has to be requested again.
+                # A reset may follow. If the connection breaks first, the next one has to ask for it again.
                 items.append(Item(None, None, status))
             else:
                 self.resume = self._cursor
@@ -324,7 +325,7 @@ class Stream:
             items.append(Item(None if kind == "heartbeat" else event, self.resume or None, status))
 
     def _reach(self, position: str) -> str:
-        """Return the status at a position."""
+        """Return the stream's status at a position."""
         if _has_reached(position, self._head):
             self._in_gap = False
             return "live"
@@ -349,8 +350,8 @@ def failure(
     Args:
         status: The HTTP status.
         headers: Names in any case.
-        body: Its beginning.
-        url: Where it came from; the query, which may contain a ticket, is not shown.
+        body: The start of the body.
+        url: Its URL; the message leaves out the query, which may contain a ticket.
         key_kept: Whether a key was held back after a redirect to another origin.
     """
     place = urlunsplit(urlsplit(url)._replace(query="", fragment=""))
@@ -371,10 +372,10 @@ def failure(
 
 
 def redirected(url: str, headers: dict[str, str], location: str) -> str:
-    """Return where a redirect leads; remove the key from the headers if that is another origin.
+    """Return the URL that a redirect leads to; remove the key from the headers if that has another origin.
 
     Raises:
-        Trouble: It leads to no address.
+        Trouble: The location is not a URL.
     """
     try:
         target = urljoin(url, location)
@@ -420,7 +421,7 @@ def _warnings(connected: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _has_reached(position: str, goal: Any) -> bool:
-    """Return whether a position has reached another; True for different histories, which cannot be compared."""
+    """Return whether a position has reached another; True if they are of different histories, which do not compare."""
     at = _ID.fullmatch(position)
     to = _ID.fullmatch(goal) if isinstance(goal, str) else None
     return at is None or to is None or at[1] != to[1] or int(at[2]) >= int(to[2])

@@ -12,11 +12,11 @@ class Turn:
     Attributes:
         id: The turn's name, unique across sessions.
         number: Grows from turn to turn.
-        worded: Words of the user were sent for it.
-        committed: LiveKit has added the user's message, so later words start the next turn.
-        answered: The agent has started to work on its answer.
-        passed: The agent has said something else since: LiveKit has dropped the user's words, or the application
-            handles them itself.
+        worded: Whether words of the user were sent for it.
+        committed: Whether LiveKit has added the user's message, so that later words start the next turn.
+        answered: Whether the agent has started to work on its answer.
+        passed: Whether the agent has said something else since, because LiveKit dropped the user's words or the
+            application handles them itself.
     """
 
     id: str
@@ -35,9 +35,9 @@ class Segment:
         id: The segment's name, unique across sessions.
         turn: The turn it belongs to.
         text: Its words so far.
-        item_id: LiveKit's id of the input it transcribes, where the model gives one.
-        final: Its final was sent.
-        final_at: When that was heard, seconds since 1970.
+        item_id: LiveKit's id of the input it transcribes, if the model gives one.
+        final: Whether its final was sent.
+        final_at: When the final arrived, seconds since 1970.
     """
 
     id: str

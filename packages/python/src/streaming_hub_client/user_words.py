@@ -1,6 +1,6 @@
-"""From LiveKit's transcripts and messages of the user to `transcript` events. Pure, like `bridge`.
+"""Translates LiveKit's transcripts and messages of the user into `transcript` events. Pure, like `bridge`.
 
-`streaming_hub_client.heard` remembers which words belong where; here they become events.
+`streaming_hub_client.heard` tracks which segment the words belong to.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def transcribed(memory: Conversation, ev: lk.UserInputTranscribedEvent) -> list[Event]:
-    """Return the user's words: interims and their final share a segment, as do all finals of one `item_id`."""
+    """Return the user's words. Interims and their final share a segment, as do all finals of one `item_id`."""
     if ev.is_final and ev.item_id is not None and memory.heard.find(ev.item_id, ev.transcript) is None:
         memory.held = ev
         return []
@@ -26,11 +26,11 @@ def transcribed(memory: Conversation, ev: lk.UserInputTranscribedEvent) -> list[
 
 
 def release(memory: Conversation, item: Any = None) -> list[Event]:
-    """Return a final that was held until its message says when the user began to say it.
+    """Return the final that was held until its message shows when the user began to say it.
 
     Args:
         memory: The session's memory; it is updated.
-        item: The item that LiveKit has added to its history; None: something else follows, or nothing.
+        item: The item that LiveKit has added to its history; None if anything else, or nothing, follows.
     """
     held, memory.held = memory.held, None
     if held is None:
@@ -39,7 +39,7 @@ def release(memory: Conversation, item: Any = None) -> list[Event]:
 
 
 def _started_at(message: Any) -> float | None:
-    """Return when, according to a realtime model, the user began to say a message."""
+    """Return when the user began to say a message, if a realtime model reports it."""
     metrics: dict[str, Any] = getattr(message, "metrics", None) or {}
     return metrics.get("started_speaking_at")
 
@@ -50,21 +50,22 @@ def _heard(memory: Conversation, ev: lk.UserInputTranscribedEvent, started_at: f
     if not said and (segment is None or segment is not heard.open or not ev.is_final):
         if ev.is_final and segment is None and ev.item_id is not None:
             memory.expect_no_words(started_at)
-        return []  # a realtime model's sign that the user is silent, or noise
+        return []  # Noise, or a realtime model's signal that the user is silent.
     events = []
     if segment is not None and _is_left_behind(memory, segment, ev):
         events, segment = close_open(memory, ev.created_at), None
     if segment is None:
         turn = memory.turn_of_words(is_final=ev.is_final, started_at=started_at, item_id=ev.item_id)
         if heard.open is not None and not _is_before(turn, heard.open.turn):
-            events = close_open(memory, ev.created_at)  # of another item, whose transcription has failed
+            # The open segment is another item's, whose transcription has failed.
+            events = close_open(memory, ev.created_at)
         segment = memory.new_segment(turn)
     elif (
         segment is heard.open
         and segment.item_id is None
         and (segment.turn.committed or segment.turn.answered)
     ):
-        segment.turn = memory.turn_of_words(is_final=ev.is_final)  # the user continued after the turn's end
+        segment.turn = memory.turn_of_words(is_final=ev.is_final)  # The user continued after the turn's end.
     if ev.item_id is not None:
         segment.item_id = ev.item_id
         heard.remember(ev.item_id, segment)
@@ -86,7 +87,7 @@ def _is_before(turn: Turn, other: Turn) -> bool:
 
 def _transcript(memory: Conversation, segment: Segment, ev: lk.UserInputTranscribedEvent) -> list[Event]:
     if ev.transcript.strip() or ev.item_id is None:
-        # but an empty final means that the item's transcription failed
+        # An empty final with an item id means that the transcription failed, so keep the interim words.
         segment.text = ev.transcript
     if ev.is_final:
         segment.final, segment.final_at = True, ev.created_at
@@ -102,7 +103,7 @@ def _transcript(memory: Conversation, segment: Segment, ev: lk.UserInputTranscri
 
 
 def close_open(memory: Conversation, at: float) -> list[Event]:
-    """Return the final of words whose own final does not arrive: what was heard last."""
+    """Return a final with the last words of the open segment, whose own final has not arrived."""
     segment = memory.heard.open
     if segment is None:
         return []
@@ -112,7 +113,7 @@ def close_open(memory: Conversation, at: float) -> list[Event]:
 
 
 def close_unfinished(memory: Conversation, at: float) -> list[Event]:
-    """Close words of a turn that is over, once the user speaks again."""
+    """Close the open segment of a turn that is over, once the user speaks again."""
     segment = memory.heard.open
     if segment is None:
         return []
@@ -123,7 +124,7 @@ def close_unfinished(memory: Conversation, at: float) -> list[Event]:
 
 
 def close_answered(memory: Conversation, turn: Turn, at: float) -> list[Event]:
-    """Close the words of a turn that a realtime model answers before LiveKit has committed it."""
+    """Close the open segment of a turn that a realtime model answers before LiveKit has committed it."""
     segment = memory.heard.open
     if segment is None or segment.turn is not turn or turn.committed:
         return []
@@ -140,7 +141,7 @@ def message(memory: Conversation, item: llm.ChatMessage, at: float) -> list[Even
     turn.committed = True
     memory.remember_answer(turn)
     if not turn.answered and (memory.user_turn is None or memory.user_turn.answered):
-        # it began before the turn that was answered last, and waits for its own answer
+        # It began before the last answered turn and is still waiting for its own answer.
         memory.user_turn = turn
     metrics = dict(item.metrics)
     fields = {"role": "user", "participant": memory.user, **metrics}
@@ -150,7 +151,8 @@ def message(memory: Conversation, item: llm.ChatMessage, at: float) -> list[Even
 def _said_by_message(memory: Conversation, item: llm.ChatMessage) -> tuple[Turn, Segment | None]:
     """Return a user message's turn, and the segment with its words that have not been sent, if any.
 
-    LiveKit sets `transcript_confidence` on what was spoken. If the transcript has an `item_id`, it is the message's id.
+    LiveKit sets `transcript_confidence` on spoken messages. If the transcript has an `item_id`, the message has the
+    same.
     """
     heard, text = memory.heard, item.text_content or ""
     if (known := heard.by_id.get(item.id)) is not None:

@@ -24,7 +24,7 @@ def verify_webhook(
     Args:
         body: Exactly as it was received.
         headers: The request's, names in any case.
-        secret: `whsec_` and base64; several while one replaces another.
+        secret: `whsec_` and base64. Pass several while you replace one.
 
     Raises:
         InvalidWebhook: A header is missing, the message is too old or from the future, no signature matches, or the
@@ -45,7 +45,7 @@ def verify_webhook(
 
 
 def _webhook(secret: str) -> Webhook:
-    with suppress(ValueError):  # not base64
+    with suppress(ValueError):  # Not base64.
         if base64.b64decode(secret.removeprefix("whsec_"), validate=True):
             return Webhook(secret)
     raise ValueError("secret: expected `whsec_` and base64")

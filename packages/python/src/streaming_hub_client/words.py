@@ -33,6 +33,6 @@ class SpokenWords(io.TextOutput):
             await self.next_in_chain.capture_text(text)
 
     def flush(self) -> None:
-        """Pass the end of a segment on; LiveKit calls it more than once, so it marks nothing here."""
+        """Pass the end of a segment on. It is ignored here, because LiveKit calls it more than once per segment."""
         if self.next_in_chain is not None:
             self.next_in_chain.flush()
