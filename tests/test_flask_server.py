@@ -129,7 +129,10 @@ def test_with_livekit_and_a_model_it_says_livekit(start: Callable[..., Hub]) -> 
     server = start(**given, LIVEKIT_API_KEY="devkey", LIVEKIT_API_SECRET="secret")
     assert "livekit mode: LIVEKIT_URL is ws://localhost:7880.\n" in server.log
     server = start(**given, LIVEKIT_API_KEY="devkey", STREAM_HISTORY="memory://")
-    assert "livekit mode: LIVEKIT_URL is ws://localhost:7880, but the agent cannot start: LIVEKIT_API_SECRET is not set" in server.log
+    assert (
+        "livekit mode: LIVEKIT_URL is ws://localhost:7880, but the agent cannot start: LIVEKIT_API_SECRET is not set"
+        in server.log
+    )
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")

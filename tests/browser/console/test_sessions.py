@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -382,6 +383,17 @@ def test_a_jump_shows_placeholders_until_the_rows_arrive(long_list: Page) -> Non
     expect(page.locator("#rows > tr").last).to_have_attribute("aria-rowindex", str(COUNT + 1))
     page.get_by_role("region", name="List of sessions").press("Home")
     expect(page.locator("#rows > tr").first.locator(".id")).to_have_text("s49999")
+
+
+def test_the_focus_stays_on_a_session_when_the_list_is_updated(page: Page, hub: Hub) -> None:
+    page.goto(f"{hub.url}/console/sessions")
+    link = table(page, "Sessions").get_by_role("link", name="two")
+    link.focus()
+    page.evaluate("window.before = document.activeElement")
+    post(hub, *call("newest", at=time.time()))
+    expect(table(page, "Sessions").get_by_role("link", name="newest")).to_be_visible(timeout=30_000)
+    assert page.evaluate("document.body.contains(window.before)") is False
+    expect(link).to_be_focused()
 
 
 def test_the_list_by_keyboard(long_list: Page) -> None:

@@ -62,8 +62,14 @@ export class VirtualRows {
       if (first > 0) this.#scroller.scrollTop = scrollTopOf(first, this.#box);
     }
     this.#body.style.height = `${heightOf(this.#box)}px`;
+    const focused = document.activeElement;
+    const href = focused && this.#body.contains(focused) ? focused.getAttribute('href') : null;
     for (const [index, row] of this.#rows) if (index < this.total) this.#fill(row, index);
     this.#update();
+    if (href === null || this.#body.contains(document.activeElement)) return;
+    // The link that had the focus is another element now, perhaps in another row.
+    const same = [...this.#body.querySelectorAll('a')].find((link) => link.getAttribute('href') === href);
+    (same ?? this.#scroller).focus({ preventScroll: true });
   }
 
   /** The first visible row. */
