@@ -36,8 +36,7 @@ export class Address {
     const isContinued = typing !== '' && typing === this.#typing;
     this.#typing = typing;
     if (sameFilters(filters, this.filters, this.#names)) return false;
-    if (!isContinued) history.pushState(null, '');
-    this.replace(filters);
+    this.#write(filters, isContinued ? 'replaceState' : 'pushState');
     return true;
   }
 
@@ -47,7 +46,15 @@ export class Address {
    * @param {Filters} filters
    */
   replace(filters) {
+    this.#write(filters, 'replaceState');
+  }
+
+  /**
+   * @param {Filters} filters
+   * @param {'replaceState' | 'pushState'} method
+   */
+  #write(filters, method) {
     this.filters = filters;
-    history.replaceState(null, '', location.pathname + addressOf(filters, this.#names));
+    history[method](null, '', location.pathname + addressOf(filters, this.#names));
   }
 }

@@ -62,14 +62,10 @@ export class VirtualRows {
       if (first > 0) this.#scroller.scrollTop = scrollTopOf(first, this.#box);
     }
     this.#body.style.height = `${heightOf(this.#box)}px`;
-    const focused = document.activeElement;
-    const href = focused && this.#body.contains(focused) ? focused.getAttribute('href') : null;
-    for (const [index, row] of this.#rows) if (index < this.total) this.#fill(row, index);
-    this.#update();
-    if (href === null || this.#body.contains(document.activeElement)) return;
-    // The link that had the focus is another element now, perhaps in another row.
-    const same = [...this.#body.querySelectorAll('a')].find((link) => link.getAttribute('href') === href);
-    (same ?? this.#scroller).focus({ preventScroll: true });
+    this.#keepFocus(() => {
+      for (const [index, row] of this.#rows) if (index < this.total) this.#fill(row, index);
+      this.#place();
+    });
   }
 
   /** The first visible row. */
@@ -102,13 +98,31 @@ export class VirtualRows {
     return -1;
   }
 
-  /** Place the rows in view. */
+  /** Place the rows in view, after scrolling. */
   #update() {
+    this.#keepFocus(() => this.#place());
+  }
+
+  /**
+   * Change the rows. If the link that has the focus goes, the same link in a new element gets it, or else the list,
+   * which the keyboard can still scroll then.
+   *
+   * @param {() => void} change
+   */
+  #keepFocus(change) {
+    const focused = document.activeElement;
+    if (!focused || !this.#body.contains(focused)) return change();
+    const href = focused.getAttribute('href');
+    change();
+    if (this.#body.contains(document.activeElement)) return;
+    const same = [...this.#body.querySelectorAll('a')].find((link) => link.getAttribute('href') === href);
+    (same ?? this.#scroller).focus({ preventScroll: true });
+  }
+
+  #place() {
     if (!this.#rowHeight) return;
     const box = { ...this.#box, scrollTop: this.#scroller.scrollTop, overscan: this.overscan };
     const { first, end, offset, visibleFirst, visibleEnd } = rowWindow(box);
-    const focused = document.activeElement;
-    const hadFocus = focused !== null && this.#body.contains(focused);
     /** @type {HTMLElement[]} */
     const free = [];
     for (const [index, row] of this.#rows) {
@@ -130,8 +144,6 @@ export class VirtualRows {
       inOrder.push(row);
     }
     setChildren(this.#body, inOrder);
-    // A row that is removed takes the focus with it: the keyboard has to scroll the list still.
-    if (hadFocus && !this.#body.contains(document.activeElement)) this.#scroller.focus({ preventScroll: true });
     this.#onWindow?.(visibleFirst, visibleEnd);
   }
 }
