@@ -29,6 +29,7 @@ from streaming_hub.sidecar.feed import (
 )
 from streaming_hub.sidecar.process import BEGIN_SECONDS
 from streaming_hub.sidecar.wire import ENDED, Refusal
+from streaming_hub.wording import age_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -409,14 +410,6 @@ def _from_livekit(page: Followed) -> dict[str, Any]:
             if job != event.participant and len(job) <= MOST_SID:
                 gone.append(job)
     return {"rooms": rooms, "gone": gone, "closed": closed}
-
-
-def age_text(seconds: float) -> str:
-    """Return an age in days if it is a whole number of them, else in seconds."""
-    days, rest = divmod(seconds, 86_400)
-    if rest or not days:
-        return f"{seconds:.15g} s"
-    return f"{days:.15g} day{'' if days == 1 else 's'}"
 
 
 def url_of(archive: str | None, history: str) -> str | None:

@@ -32,6 +32,7 @@ from streaming_hub.events.types import operator_only
 from streaming_hub.sidecar.database import Away, Database
 from streaming_hub.sidecar.wire import Refusal
 from streaming_hub.sidecar.worker import HubLine, main
+from streaming_hub.wording import age_text
 
 if TYPE_CHECKING:
     import socket
@@ -372,8 +373,8 @@ class Worker:
             self._line.log(
                 "warning",
                 f"{self._expired_on_arrival} sessions were deleted as soon as they had arrived: by the timestamps of "
-                f"their events they ended more than {self._config.max_age:g} s earlier. Check the agent's clock, or "
-                "raise STREAM_ARCHIVE_MAX_AGE.",
+                f"their events they ended more than {age_text(self._config.max_age)} earlier. Check the agent's clock, "
+                "or raise STREAM_ARCHIVE_MAX_AGE.",
             )
             self._expired_on_arrival = 0
         if keys or jobs:

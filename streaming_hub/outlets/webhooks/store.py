@@ -32,6 +32,7 @@ from streaming_hub.outlets.webhooks.endpoints import (
 from streaming_hub.outlets.webhooks.messages import Ended, Page, Taken, Tried
 from streaming_hub.outlets.webhooks.tables import deliveries, endpoints, lanes, notices
 from streaming_hub.sidecar.wire import Refusal
+from streaming_hub.wording import age_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -407,8 +408,8 @@ class Store:
             if not endpoint.expiring:
                 endpoint.expiring = True
                 text = (
-                    f"Deliveries were pending longer than events are stored ({self._max_age:g} s) and were dropped: "
-                    "they are counted in `missed`."
+                    f"Deliveries were pending longer than events are stored ({age_text(self._max_age)}) and were "
+                    "dropped: they are counted in `missed`."
                 )
                 self._notify(connection, endpoint, reports.EXPIRED, text, recoverable=True)
             rows.save(connection, endpoint)

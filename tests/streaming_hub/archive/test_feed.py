@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from streaming_hub.archive.feed import age_text, url_of
+from streaming_hub.archive.feed import url_of
 from streaming_hub.archive.tables import REVISION
 from streaming_hub.sidecar.feed import CLAIM_SECONDS
 from streaming_hub.sidecar.process import Process
@@ -485,17 +485,3 @@ def test_erasing_in_one_room_only(server: Hub, room: str) -> None:
     assert requests.delete(f"{server.url}/api/sessions/same?rom={other}", timeout=10).status_code == 400
     assert requests.delete(f"{server.url}/api/sessions/same", timeout=10).json()["erased"] == 15
     assert sessions(server, room, other, "") == []
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (2_592_000.0, "30 days"),
-        (86_400.0, "1 day"),
-        (3600.0, "3600 s"),
-        (90_000.5, "90000.5 s"),
-        (0.5, "0.5 s"),
-    ],
-)
-def test_the_age_in_the_start_log_is_that_of_the_setting(seconds: float, text: str) -> None:
-    assert age_text(seconds) == text
