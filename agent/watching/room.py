@@ -246,15 +246,20 @@ class RoomWatcher:
             self._ended = (why_closed(reason) if reason in CLOSED else None) or WATCHER_LOST
             self._done.set()
 
+    def _is_agents(self, identity: str) -> bool:
+        return any(one.identity == identity for one in self._agents_here())
+
     def _message_begins(self, reader: rtc.ByteStreamReader, identity: str) -> None:
         # Messages are read one by one, so one that a person does not finish would hold up the agent's.
-        if any(one.identity == identity for one in self._agents_here()):
+        if self._is_agents(identity):
             self._messages.put_nowait((reader, identity))
         else:
             reader.close()
 
     def _words_begin(self, reader: rtc.TextStreamReader, identity: str) -> None:
         if self._open[identity] < MAX_STREAMS:
+            # Counted here: several may begin before the first task runs.
+            self._open[identity] += 1
             self._spawn(self._read_words(reader, identity))
         else:
             log.info("a transcription in the room %r is left out: %d others are open", self.name, MAX_STREAMS)
@@ -276,12 +281,7 @@ class RoomWatcher:
                 self._take(watched, partial(watched.message, data, time.time()))
 
     async def _read_words(self, reader: rtc.TextStreamReader, identity: str) -> None:
-        stream, is_agents = (
-            reader.info.stream_id,
-            any(one.identity == identity for one in self._agents_here()),
-        )
-        text = ""
-        self._open[identity] += 1
+        stream, is_agents, text = reader.info.stream_id, self._is_agents(identity), ""
         try:
             async for piece in reader:
                 if len(text) + len(piece) > MAX_WORDS:
