@@ -216,7 +216,7 @@ def lines(content_type: str, data: bytes) -> Iterator[Line]:
                     _text(scope.scope.name),
                     int(record.severity_number),
                     body if isinstance(body, str) else msgspec.json.encode(body).decode(),
-                    room if isinstance(room, str) else "",
+                    as_name(room) if isinstance(room, str) else "",
                     attributes,
                 )
 

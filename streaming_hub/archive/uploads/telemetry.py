@@ -207,7 +207,8 @@ class Telemetry:
         place, free = _place(connection, spans, job, MOST_SPANS)
         redacted = job.redacted or any(span.attributes.get(REDACTED) is True for span in found)
         for span in found:
-            room = room or as_name(_text(span.attributes.get("lk.pii.room_name")) or "") or None
+            if not room and (name := _text(span.attributes.get("lk.pii.room_name"))) is not None:
+                room = as_name(name)
         if redacted and not job.redacted:
             self._redact(connection, job)
         for key, span in list(fresh.items())[:free]:
@@ -238,7 +239,7 @@ class Telemetry:
         return _reduced(span, left_out, quotes=not redacted and self._texts)
 
     def _insert_lines(self, connection: Connection, job: Job, found: Sequence[Line]) -> Counts:
-        room = job.room or next((as_name(line.room) for line in found if line.room), None)
+        room = job.room or next((line.room for line in found if line.room), None)
         marked = any(line.attributes.get(REDACTED) is True for line in found)
         if marked and not job.redacted:
             self._redact(connection, job)
