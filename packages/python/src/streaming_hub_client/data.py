@@ -121,9 +121,8 @@ class _Plainer:
             return sorted(self._array(value, level), key=lambda item: json.dumps(item, sort_keys=True))
         if isinstance(value, Sequence | deque | ValuesView):
             return self._array(value, level)
-        numeric = hasattr(value, "dtype") and callable(
-            getattr(value, "tolist", None)
-        )  # NumPy and similar libraries.
+        # NumPy and similar libraries.
+        numeric = hasattr(value, "dtype") and callable(getattr(value, "tolist", None))
         return self.plain(value.tolist(), level) if numeric else self._other(value, level)
 
     def _array(self, values: Any, level: int) -> list[Any]:
